@@ -1,1 +1,1 @@
-"""Where rows come from: files of all kinds, standard input, and paged queries. Nothing here knows a billing."""
+"""Sources of rows: files of all formats and standard input. Nothing here depends on a billing."""

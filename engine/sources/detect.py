@@ -1,7 +1,7 @@
-"""The one door to what people have: a file or standard input, of whichever format, as a source of rows.
+"""Format detection: opens a file or standard input, of any format, as a source of rows.
 
-The format is told by the first bytes, and by the ending of the name only where these leave it open. Each format is a
-line of `FORMATS`, and a file that says what matches it and opens it.
+The format is detected from the first bytes, and from the file suffix only where these leave it open. Each format is a
+line of `FORMATS`, and a module that matches and opens it.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,10 +24,9 @@ _SPELLED: Final = {"\\t": "\t", "tab": "\t", "TAB": "\t"}
 
 @dataclass(frozen=True, slots=True)
 class InputFormat:
-    """One way in which rows are kept in a file.
+    """A file format of rows.
 
-    `opens` gives the rows, and notes on how they are read as far as nobody has said so. Both may raise
-    `InputRefused`.
+    `opens` gives the source and notes on detected reading options. Both may raise `InputRefused`.
     """
 
     matches: Callable[[Sample], bool]
@@ -43,14 +42,14 @@ FORMATS: Final = (
     InputFormat(isql.matches, isql.opens),
     InputFormat(delimited.matches, delimited.opens),
 )
-"""The first that matches is taken. The text formats come last: they ask for lines, and what is no text is refused."""
+"""The formats in order: the first match is used. Text formats come last, as they refuse input that is not text."""
 
 
 def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> Source:
-    """The rows of a file, or of standard input for None.
+    """The source of a file, or of standard input for None.
 
-    Nothing is read before the first question, which is to be asked in a worker thread. Raises `InputRefused` for a
-    layout that makes no sense; what is wrong with the input is raised when it is asked for.
+    Nothing is read before the first access, which must be in a worker thread. Raises `InputRefused` for a
+    contradictory layout; errors of the input are raised on access.
     """
     if not charset.is_auto(layout.encoding):
         charset.named(layout.encoding)
@@ -63,7 +62,7 @@ def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> S
 
 
 class _DetectedInput(Source):
-    """A source that finds out what it is when it is first asked."""
+    """A source whose format is detected on first access."""
 
     __slots__ = ("_found", "_layout", "_original", "_page_rows")
 
@@ -90,7 +89,7 @@ class _DetectedInput(Source):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How the input is read. Raises `InputRefused`."""
+        """Notes on how the input is read. Raises `InputRefused`."""
         return self._detected()[1]
 
     def pages(self, after: str | None) -> Iterator[RowPage]:

@@ -1,7 +1,7 @@
-"""Files that an export has written, as they come back: cells that a spreadsheet would run were defused in them.
+"""Exported files as input: undoes the apostrophes that an export puts before cells that a spreadsheet would run.
 
-Both halves stand here, the apostrophe and its taking away, for one to be the other's undoing. A file is known as one
-of these by the columns that an export puts behind all others; whoever takes them out takes the file as it is.
+Both directions are here, so that one is the inverse of the other. An exported file is recognised by the columns that
+an export adds after all others; without them, a file is read as it is.
 """
 
 import re
@@ -16,13 +16,13 @@ from engine.rows import Row, RowPage, Source
 ROW: Final = "carbon_row"
 LINE: Final = "carbon_line"
 COLUMNS: Final = (ROW, LINE, "carbon_state", "carbon_answer", "carbon_message")
-"""What stands behind the input's own columns; by the first two `run --continue` knows which row was corrected.
+"""The columns after the input's own; by the first two, `run --continue` finds the row that was corrected.
 
-The first has run and number, as `k7m2q/12`; of a refused row, which has no number, `k7m2q/r5`.
+The first holds run and number, such as `k7m2q/12`; for a refused row, which has no number, `k7m2q/r5`.
 """
 
 RUN: Final = "carbon_run"
-"""What stands behind all other columns of a file of answers whose cells are defused: which run was answered."""
+"""The last column of an exported file of answers: the run of the answers."""
 
 _NUMBERED: Final = re.compile(r"_\d+\Z")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -30,40 +30,40 @@ _NUMBER: Final = re.compile(r"[+-]?\d[\d \u00a0\u202f]*([.,]\d+)?")
 
 
 def is_of_export(name: str) -> bool:
-    """Whether a column is one that an export adds; where the input had one of that name, it got a number."""
+    """Whether an export has added a column; a number after its name is allowed."""
     plain = name.strip().casefold()
     return not {plain, _NUMBERED.sub("", plain)}.isdisjoint((*COLUMNS, RUN))
 
 
 def named(column: str, taken: Collection[str]) -> str:
-    """What one of our columns is called beside those that are `taken`: where one has its name, it gets a number."""
+    """The name of an added column, with a number if the name is `taken`."""
     names = {name.strip().casefold() for name in taken}
     return next(free for free in chain((column,), (f"{column}_{number}" for number in count(2))) if free not in names)
 
 
 def harmless(cell: str) -> str:
-    """A cell that no spreadsheet runs as a formula: an apostrophe goes before what is no plain number.
+    """Make a cell safe: an apostrophe is put before a formula, but not before a plain number.
 
-    One more goes before what has such an apostrophe already, for `as_it_was` to take none that was there before.
+    A cell that begins with such an apostrophe gets another one, so that `as_it_was` restores it exactly.
     """
     bare = cell.lstrip("'")
     return f"'{cell}" if bare.startswith(_FORMULA) and not _NUMBER.fullmatch(bare) else cell
 
 
 def as_it_was(cell: str) -> str:
-    """The cell that `harmless` has made this one of."""
+    """The original of a cell that `harmless` has returned."""
     return cell[1:] if cell.startswith("'") and harmless(cell[1:]) == cell else cell
 
 
 @dataclass(frozen=True, slots=True)
 class Restored(Source):
-    """An exported file: its cells, and the names of its columns, as they were before the export."""
+    """An exported file, with its cells and column names as they were before the export."""
 
     inner: Source
 
     @property
     def name(self) -> str:
-        """What the rows come from."""
+        """The name of the original source."""
         return self.inner.name
 
     @property
@@ -78,7 +78,7 @@ class Restored(Source):
 
     @property
     def is_read_whole(self) -> bool:
-        """Whether all of it is read before anything is sent."""
+        """Whether the whole source is read before anything is sent."""
         return self.inner.is_read_whole
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
@@ -88,7 +88,7 @@ class Restored(Source):
 
 
 def restore_cells(source: Source) -> Source:
-    """The source, its cells as they were where an export has written it. Raises `InputRefused`."""
+    """The source with its cells restored if it is an exported file. Raises `InputRefused`."""
     return Restored(source) if any(map(is_of_export, source.header)) else source
 
 

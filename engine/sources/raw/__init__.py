@@ -1,1 +1,1 @@
-"""Bytes, charsets and the places of faults, below every reader of files."""
+"""Bytes, encodings and the places of faults, for all readers of files."""

@@ -1,7 +1,7 @@
-"""Which encoding a text is in, where nobody says: UTF-8 when it is that from end to end, else an old Cyrillic one.
+"""Encoding detection of a text: UTF-8 if all of it is valid UTF-8, otherwise an old Cyrillic encoding.
 
-Which of the old ones it is `cyrillic.py` tells by the words; what it takes is said in a note. Where two encodings fit
-and give different texts nothing is guessed: the operator is asked, and shown what both make of a word.
+`cyrillic.py` detects the old encoding from the words, and a note names it. If two encodings fit and give different
+texts, nothing is guessed: the operator is asked, and shown a word in both.
 """
 
 import codecs
@@ -28,42 +28,42 @@ _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 @dataclass(frozen=True, slots=True)
 class Charset:
-    """A codec in Python's spelling; `note` says that nobody asked for it and why it was taken, "" where none need."""
+    """A codec in Python's spelling; `note` explains a detected encoding, "" if no note is needed."""
 
     codec: str
     note: str = ""
 
 
 def named(encoding: str) -> str:
-    """The codec of a name, in Python's own spelling. Raises `InputRefused` for one that there is not."""
+    """The codec of a name, in Python's spelling. Raises `InputRefused` for an unknown name."""
     try:
         codec = codecs.lookup(encoding.strip())
-        # Some codecs, as rot13, know no bytes: open() would be the first to say so.
+        # Some codecs, such as rot13, do not decode bytes; otherwise only open() would fail.
         bytes(4).decode(codec.name)
     except (LookupError, ValueError) as error:
         raise InputRefused(f"there is no encoding {encoding!r}; use auto, utf-8 or cp1251") from error
-    # A BOM before a named UTF-8 would become part of the first name.
+    # With plain utf-8, a BOM would become part of the first name.
     return UTF_8 if codec.name == "utf-8" else codec.name
 
 
 def is_wide(codec: str) -> bool:
-    """Whether a character takes two bytes of the codec, or four."""
+    """Whether the codec has two or four bytes a character."""
     return codec.startswith(("utf-16", "utf-32"))
 
 
 def is_auto(encoding: str) -> bool:
-    """Whether the encoding is to be told from the bytes."""
+    """Whether the encoding is to be detected."""
     return encoding.strip().casefold() == AUTO
 
 
 _BEGINNING: Final = 64
-"""Bytes by which an object of JSON is known."""
+"""Bytes in which the start of a JSON object is looked for."""
 
 
 def detect_charset(original: Original, encoding: str) -> Charset:
-    """The encoding of a text: the one that is named, or for "auto" the one that its bytes tell.
+    """The encoding of a text: the one given, or for "auto" the one detected from its bytes.
 
-    Raises `InputRefused`, with line and column, when that cannot be told.
+    Raises `InputRefused`, with line and column, if it cannot be detected.
     """
     if not is_auto(encoding):
         return Charset(named(encoding))
@@ -88,18 +88,18 @@ def detect_charset(original: Original, encoding: str) -> Charset:
 
 
 Verdict: TypeAlias = str | Doubt | None
-"""The codec, several that fit, or None where none does."""
+"""The codec, a doubt between several, or None if none fits."""
 
 
 def verdict_on(original: Original) -> Verdict:
-    """What the bytes are that are not UTF-8."""
+    """The verdict on bytes that are not UTF-8."""
     with original.open() as file:
         words = list(cyrillic.distinct_words(file))
     return None if cyrillic.holds_utf_8(words) else cyrillic.judge(words)
 
 
 def advice(verdict: Verdict) -> Said:
-    """What to do about bytes that are not UTF-8, by what `verdict_on` says of them."""
+    """The remedy for bytes that are not UTF-8, by their verdict."""
     match verdict:
         case str():
             return f"it looks like {NAMES[verdict]}: give ", setting("encoding", verdict)
@@ -130,7 +130,7 @@ def _question(original: Original, doubt: Doubt) -> InputRefused:
 
 
 def _either(doubt: Doubt) -> Said:
-    """The encodings of a doubt, one of which is to be given."""
+    """The settings for the encodings of a doubt, one of which is to be given."""
     *before, last = (setting("encoding", codec) for codec in doubt.codecs)
     listed = [part for each in before for part in (", ", each)]
     return *listed[1:], " or ", last
@@ -153,24 +153,24 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 
 LONGEST_LINE: Final = 8 * LONGEST_CELL
-"""Characters of a physical line; what is longer is taken for a mistake of the file."""
+"""Maximum length of a physical line, in characters; a longer one counts as a fault of the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedText:
-    """Bytes and the codec that they are read by. Line ends are LF, CR or both, and stay as they are."""
+    """An original with its codec. Line ends are LF, CR or both, and are kept."""
 
     original: Original
     codec: str
 
     @property
     def name(self) -> str:
-        """What the original is called."""
+        """The name of the original."""
         return self.original.name
 
     @contextmanager
     def open(self) -> Iterator[TextIO]:
-        """One more reading, from the first line. Raises `InputRefused`, with the place of bytes that are no text."""
+        """Open the text at its first line. Raises `InputRefused`, with the place of undecodable bytes."""
         try:
             with io.TextIOWrapper(self.original.open(), encoding=self.codec, errors="strict", newline="") as file:
                 yield file
@@ -180,9 +180,9 @@ class DecodedText:
             raise unreadable(self.name, error) from error
 
     def lines(self, file: TextIO, start: int = 0) -> Iterator[str]:
-        """The physical lines after line `start`, with their ends; `file` stands there already.
+        """The physical lines after line `start`, with their ends; `file` is already at that place.
 
-        Raises `InputRefused`, naming the line, for what no text has.
+        Raises `InputRefused`, naming the line, for content that is not text.
         """
         number = start
         while line := file.readline(LONGEST_LINE):
@@ -195,7 +195,7 @@ class DecodedText:
             yield line
 
     def numbered(self) -> Iterator[tuple[int, str]]:
-        """All lines that are not blank, without their ends, each with its number from 1."""
+        """The non-blank lines without their ends, with their numbers from 1."""
         with self.open() as file:
             for number, line in enumerate(self.lines(file), 1):
                 if line.strip():

@@ -1,9 +1,9 @@
-"""Which of the old Cyrillic encodings a text is in that is not UTF-8: CP1251, KOI8-R, CP866 or ISO 8859-5.
+"""Detection of the old Cyrillic encodings of a text that is not UTF-8: CP1251, KOI8-R, CP866 or ISO 8859-5.
 
-Each of them makes Russian letters of nearly the same bytes, so what is weighed is how Russian the words are. Two
-witnesses are heard, over the distinct words alone, for ten thousand equal rows say no more than one: how often the
-letters stand in Russian and how capitals stand among them, and charset-normalizer, isolated to these four. Where they
-disagree, or the words are too few, the answer is a `Doubt`, and the operator is asked.
+Each of them decodes nearly the same bytes to Russian letters, so the words decide. Two methods judge the distinct
+words, as repeated rows add nothing: letter frequencies with the places of capitals, and charset-normalizer,
+restricted to these four. If they disagree, or there are too few words, the result is a `Doubt`, and the operator is
+asked.
 """
 
 import re
@@ -19,18 +19,18 @@ NAMES: Final[Mapping[str, str]] = {
     "cp866": "CP866",
     "iso8859-5": "ISO 8859-5",
 }
-"""What people call the encodings, by the codecs in Python's spelling."""
+"""The common names of the encodings, by their codecs in Python's spelling."""
 _ISOLATED: Final = {"cp1251": CP1251, "koi8_r": "koi8-r", "cp866": "cp866", "iso8859_5": "iso8859-5"}
-"""The codecs, by what charset-normalizer calls them."""
+"""The codecs, by their names in charset-normalizer."""
 
 _CHUNK: Final = 256 * 1024
 _MOST_WORDS: Final = 20_000
-"""Distinct words that are kept: memory must not depend on the input."""
+"""Maximum number of distinct words kept: memory must not depend on the input."""
 _LONGEST_WORD: Final = 64
 _WORD: Final = re.compile(rb"[\x80-\xff][A-Za-z\x80-\xff]{0,63}")
 _END_OF_WORD: Final = re.compile(rb"[A-Za-z\x80-\xff]{1,128}\Z")
 _UTF_8_LETTERS: Final = re.compile(rb"(?:[\xd0\xd1][\x80-\xbf]){2}")
-"""Two Russian letters in UTF-8: no old encoding makes a word with these bytes in it."""
+"""Two Russian letters in UTF-8: these bytes occur in no word of an old encoding."""
 
 _PER_MILLE: Final = {
     letter: times
@@ -55,15 +55,15 @@ _PER_MILLE: Final = {
     }.items()
     for letter in letters
 }
-"""How often a letter stands in Russian text; those of Ukrainian and Belarusian at the end."""
+"""Frequencies of letters in Russian text; letters of Ukrainian and Belarusian at the end."""
 _SIGNS: Final = frozenset("„…€‰‹‘’“”•–—™›\xa0¦§°©«\xad®±·»№")
-"""Quotes, dashes, the no-break space and other signs that stand in Russian text."""
+"""Quotes, dashes, the no-break space and other signs of Russian text."""
 _SIGN: Final = log(0.001)
 _STRANGE: Final = log(0.0001)
 _LETTER: Final = {letter: log(times / 1000) for letter, times in _PER_MILLE.items()}
 _ANY_LETTER: Final = log(1 / 32)
 _FULL_WORD: Final = 4
-"""Letters from which how often each stands says something: a contract's prefix and ООО are shorter."""
+"""Minimum length of a word for letter frequencies, in letters: a contract's prefix and ООО are shorter."""
 _LOWER, _TITLE, _UPPER, _MIXED = log(0.5), log(0.35), log(0.15), log(0.0005)
 _CLEARLY: Final = 7.0
 """Odds of a thousand to one, as a logarithm."""
@@ -75,7 +75,7 @@ _HARDLY: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class CyrillicWord:
-    """Bytes with one above ASCII at least, and where they stand first, counted from 0."""
+    """A word with at least one byte above ASCII, and its first place, from 0."""
 
     data: bytes
     place: int
@@ -83,7 +83,7 @@ class CyrillicWord:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Several encodings fit, the likeliest first; `word` is the first that they read differently."""
+    """Several possible encodings, the likeliest first; `word` is the first that they decode differently."""
 
     codecs: tuple[str, ...]
     word: CyrillicWord
@@ -96,7 +96,7 @@ class Doubt:
 
 
 def distinct_words(file: BinaryIO) -> Iterator[CyrillicWord]:
-    """The distinct words with a byte above ASCII, in their order, as many as are kept at most.
+    """The distinct words with a byte above ASCII, in order, up to the maximum number kept.
 
     A word begins with the first such byte, or with the one Latin letter before it.
     """
@@ -116,7 +116,7 @@ def distinct_words(file: BinaryIO) -> Iterator[CyrillicWord]:
 
 
 def _between_words(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The bytes, in pieces that end between words, each with its place."""
+    """The bytes in chunks that end between words, each with its place."""
     rest, start = b"", 0
     while chunk := file.read(_CHUNK):
         data = rest + chunk
@@ -129,12 +129,12 @@ def _between_words(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 def holds_utf_8(words: Sequence[CyrillicWord]) -> bool:
-    """Whether some of the words are UTF-8: then the text is UTF-8 with a fault, or of two encodings."""
+    """Whether some of the words are UTF-8: the text is then UTF-8 with a fault, or has two encodings."""
     return any(_UTF_8_LETTERS.search(word.data) for word in words)
 
 
 def judge(words: Sequence[CyrillicWord]) -> str | Doubt | None:
-    """The codec that the words are in, a `Doubt` between several, or None where none of them makes Russian of it."""
+    """The codec of the words, a `Doubt` between several, or None if none of them gives Russian words."""
     weights = {codec: _weight(words, codec) for codec in NAMES}
     fitting = sorted((codec for codec in NAMES if _fits(words, codec)), key=lambda codec: -weights[codec])
     if not words or not fitting or max(weights.values()) - weights[fitting[0]] > _CLEARLY:
@@ -147,9 +147,9 @@ def judge(words: Sequence[CyrillicWord]) -> str | Doubt | None:
 
 
 def by_chance_utf_8(words: Iterator[CyrillicWord]) -> Doubt | None:
-    """A `Doubt` where a text is UTF-8 as it were, with no sign of Russian in it, and Russian in an old encoding.
+    """A `Doubt` if a text is valid UTF-8 without Russian words, but Russian in an old encoding.
 
-    In CP866 фио is one Chinese character of UTF-8; in ISO 8859-5 ТА is the sign of a degree.
+    For example, фио in CP866 is one Chinese character in UTF-8; ТА in ISO 8859-5 is the degree sign.
     """
     strange: list[CyrillicWord] = []
     for word in words:
@@ -163,8 +163,8 @@ def by_chance_utf_8(words: Iterator[CyrillicWord]) -> Doubt | None:
 
 
 def _other_witness(words: Sequence[CyrillicWord], codec: str) -> str | None:
-    """The codec that charset-normalizer finds better than this one, None where it finds none."""
-    # Loading it takes more than half as long as all else of a command, and hardly any needs it.
+    """The codec that charset-normalizer prefers to this one, None for none."""
+    # The import is slow, and few inputs need it.
     from charset_normalizer import from_bytes  # noqa: PLC0415
 
     text = b"\n".join(word.data for word in words)
@@ -176,7 +176,7 @@ def _other_witness(words: Sequence[CyrillicWord], codec: str) -> str | None:
 
 
 def _differing(words: Sequence[CyrillicWord], codecs: Sequence[str]) -> str | Doubt:
-    """The first codec where all read the same, else the doubt between them."""
+    """The first codec if all of them decode the words alike, otherwise a doubt between them."""
     for word in words:
         if len({word.data.decode(codec) for codec in codecs}) > 1:
             return Doubt(tuple(codecs), word)
@@ -184,7 +184,7 @@ def _differing(words: Sequence[CyrillicWord], codecs: Sequence[str]) -> str | Do
 
 
 def _weight(words: Sequence[CyrillicWord], codec: str) -> float:
-    """The logarithm of how likely it is that a Russian text has these words, if they are in this encoding."""
+    """The log-likelihood of the words as Russian text in this encoding."""
     return sum(_likeliness(word.data, codec) for word in words)
 
 
@@ -209,7 +209,7 @@ def _likeliness(data: bytes, codec: str) -> float:
 
 
 def _of_case(letters: str, *, full: bool) -> float:
-    """How likely it is that capitals stand as they do: KOI8-R and CP1251 have them in each other's places."""
+    """The log-likelihood of the places of capitals: KOI8-R and CP1251 have upper and lower case swapped."""
     if len(letters) <= 1:
         return 0.0
     if letters.islower():
@@ -220,9 +220,9 @@ def _of_case(letters: str, *, full: bool) -> float:
 
 
 def _fits(words: Sequence[CyrillicWord], codec: str) -> bool:
-    """Whether the words are hardly anything but Cyrillic letters, and stand apart from Latin ones.
+    """Whether the words are nearly all Cyrillic letters, not mixed with Latin ones.
 
-    Müller, in Western Europe's encoding, would be Mьller in CP1251.
+    For example, Müller in a Western European encoding would be Mьller in CP1251.
     """
     high = letters = strange = mixed = 0
     for word in words:
@@ -239,7 +239,7 @@ def _fits(words: Sequence[CyrillicWord], codec: str) -> bool:
 
 
 def _is_plain(words: Sequence[CyrillicWord], codec: str) -> bool:
-    """Whether each of the words is one of Cyrillic letters, its capitals where they should be."""
+    """Whether each word has only Cyrillic letters, with capitals in the usual places."""
     texts = [_decoded(word.data, codec) or "" for word in words]
     return all(
         text != ""
@@ -250,7 +250,7 @@ def _is_plain(words: Sequence[CyrillicWord], codec: str) -> bool:
 
 
 def _is_strange(data: bytes) -> bool:
-    """Whether a word that is UTF-8 has nothing that a table of ours has: Cyrillic, Latin, or a usual sign."""
+    """Whether a UTF-8 word has none of the expected characters: Cyrillic, Latin, or a usual sign."""
     text = data.decode("utf-8", "replace")
     return not any(letter.isascii() or (_is_known(letter) and letter != "°") for letter in text)
 

@@ -1,4 +1,4 @@
-"""Where exactly a file is at fault: the slow second reading, for the sentence that the operator is told.
+"""The exact place of a fault in a file: the slow second reading after an error, for the message.
 
 Columns count characters of the physical line, from 1; physical lines end with LF, CR or both.
 """
@@ -11,11 +11,11 @@ from typing import BinaryIO, Final, TextIO
 from engine.errors import Said, setting
 
 HEAD: Final = 8 * 1024
-"""Bytes from which it can be told what a file is."""
+"""Bytes from which the format of a file is detected."""
 ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
-"""How an archive begins, and an empty one."""
+"""Magic numbers of a ZIP archive and of an empty one."""
 OLE2: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-"""How a workbook of the old kind begins, and one of the new kind behind a password."""
+"""Magic number of an old workbook (.xls), and of an encrypted new one."""
 
 _CHUNK: Final = 64 * 1024
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -30,7 +30,7 @@ _MARKUP: Final = (b"<!doctype", b"<html", b"<table", b"<?xml", b"<meta", b"<head
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A place in a text, both counted from 1."""
+    """A place in a text: line and column from 1."""
 
     line: int
     column: int
@@ -40,9 +40,9 @@ class Spot:
 
 
 def no_text(head: bytes, *, wide: bool) -> Said | None:
-    """What a file is by its first bytes when it is no text that can be read, with what to do, or None.
+    """Describe a file that is not readable text by its first bytes, with the remedy; None for text.
 
-    `wide` says that a codec of two or four bytes a character was asked for: then a UTF-16 mark is no fault.
+    `wide` means that a codec of two or four bytes a character was given: a UTF-16 BOM is then no fault.
     """
     if head.startswith(ZIP):
         if b"xl/" in head or b"[Content_Types].xml" in head:
@@ -56,7 +56,7 @@ def no_text(head: bytes, *, wide: bool) -> Said | None:
 
 
 def not_this_encoding(file: BinaryIO, codec: str) -> str:
-    """The first place where the bytes are not `codec`, in words."""
+    """The first place of bytes that are invalid in `codec`, in words."""
     name = "UTF-8" if codec == "utf-8-sig" else codec
     decoder = codecs.getincrementaldecoder(codec)("strict")
     line, column, ended_in_cr = 1, 0, False
@@ -67,7 +67,7 @@ def not_this_encoding(file: BinaryIO, codec: str) -> str:
         try:
             text = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
-            # `object` holds what the decoder kept from the chunk before, and this chunk.
+            # `object` holds the decoder's rest of the previous chunk, and this chunk.
             good, bad = error.object[: error.start], error.object[error.start :]
             before = good.decode(codec.removesuffix("-sig"), "ignore")
             line, column, _ = _advance(before, line, column, ended_in_cr=ended_in_cr)
@@ -79,7 +79,7 @@ def not_this_encoding(file: BinaryIO, codec: str) -> str:
 
 
 def spot_of(file: BinaryIO, place: int) -> Spot:
-    """Where the byte of that place stands, counted from 0, in an encoding of one byte a character."""
+    """The line and column of the byte at `place`, from 0, in an encoding of one byte a character."""
     line, column, ended_in_cr = 1, 0, False
     while place > 0 and (chunk := file.read(min(place, _CHUNK))):
         place -= len(chunk)
@@ -88,9 +88,9 @@ def spot_of(file: BinaryIO, place: int) -> Spot:
 
 
 def quoting(file: TextIO, first_line: int, delimiter: str, longest: int) -> str:
-    """What is wrong with the quotes or the cells of the row that begins on line `first_line`, in words.
+    """Describe the fault in the quotes or cells of the row that begins on line `first_line`.
 
-    `file` stands at the beginning of that line.
+    `file` is at the beginning of that line.
     """
     opened: Spot | None = None
     closed = False
@@ -122,7 +122,7 @@ def quoting(file: TextIO, first_line: int, delimiter: str, longest: int) -> str:
 
 
 def _characters(file: TextIO, line: int) -> Iterator[tuple[Spot, str]]:
-    """Each character with its place; line ends are part of the line that they end."""
+    """Each character with its place; a line end belongs to the line that it ends."""
     while text := file.readline(_CHUNK):
         column = 0
         while text:

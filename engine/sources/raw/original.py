@@ -1,7 +1,7 @@
-"""The bytes of an input: a file, or standard input kept in an unnamed temporary one.
+"""The original bytes of an input: a file, or standard input kept in an unnamed temporary file.
 
-An input is read more than once: to tell what it is, for its header, for its digest, for its rows. All these readings
-must be of the same bytes, so the digest is taken before the first of them and compared after the last.
+An input is read more than once: for its format, its header, its digest and its rows. All readings must see the same
+bytes, so the digest is computed before the first of them and checked after the last.
 """
 
 import hashlib
@@ -21,16 +21,16 @@ _BLOCK: Final = 1024 * 1024
 
 
 class Original(Protocol):
-    """Bytes that can be read again and again."""
+    """Bytes that can be read repeatedly."""
 
     @property
     def name(self) -> str:
-        """What the messages and the journal call it."""
+        """The name in messages and in the journal."""
         ...
 
     @property
     def suffix(self) -> str:
-        """The ending of its name, as `.csv`; "" where it has none."""
+        """The file suffix, such as `.csv`; "" for none."""
         ...
 
     @property
@@ -39,16 +39,16 @@ class Original(Protocol):
         ...
 
     def open(self) -> BinaryIO:
-        """One more reading, from the first byte. Raises `InputRefused`."""
+        """Open the bytes for one more reading. Raises `InputRefused`."""
         ...
 
     def check_unchanged(self) -> None:
-        """Raises `InputRefused` when the bytes are no longer those of the digest."""
+        """Check the bytes against the digest. Raises `InputRefused` if they have changed."""
         ...
 
 
 class FileOnDisk:
-    """A regular file that is not empty, as an `Original`; nothing is touched before something is asked."""
+    """A regular file that is not empty, as an `Original`; it is opened on first access."""
 
     __slots__ = ("_digest", "_path")
 
@@ -63,19 +63,19 @@ class FileOnDisk:
 
     @property
     def suffix(self) -> str:
-        """The last ending of the path, in small letters."""
+        """The last suffix of the path, in lower case."""
         return self._path.suffix.casefold()
 
     @property
     def digest(self) -> str:
-        """SHA-256, computed when first asked for. Raises `InputRefused`, also for what is no file of rows."""
+        """SHA-256, computed on first access. Raises `InputRefused`, also for a file that cannot hold rows."""
         if self._digest is None:
             self._refuse_what_is_no_file()
             self._digest = self._digest_now()
         return self._digest
 
     def open(self) -> BinaryIO:
-        """The file from its first byte, its digest taken before. Raises `InputRefused`."""
+        """Open the file, after computing its digest. Raises `InputRefused`."""
         _ = self.digest
         try:
             return self._path.open("rb")
@@ -83,7 +83,7 @@ class FileOnDisk:
             raise unreadable(self.name, error) from error
 
     def check_unchanged(self) -> None:
-        """Read the file once more. Raises `InputRefused` when it is another one by now."""
+        """Read the file once more. Raises `InputRefused` if it has changed."""
         if self._digest is not None and self._digest_now() != self._digest:
             raise InputRefused(
                 f"{self.name}: the file changed while it was read, so nothing of it was sent. Let the program that "
@@ -114,7 +114,7 @@ class FileOnDisk:
 
 
 class StandardInput:
-    """Standard input as an `Original`: read to its end when first asked, and kept where only this process sees it."""
+    """Standard input as an `Original`: read to its end on first access, and kept in a private temporary file."""
 
     __slots__ = ("__weakref__", "_digest", "_spool", "_stream")
 
@@ -128,16 +128,16 @@ class StandardInput:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that came in. Raises `InputRefused`."""
+        """SHA-256 of the whole input. Raises `InputRefused`."""
         self._kept()
         return self._digest
 
     def open(self) -> BinaryIO:
-        """What came in, from its first byte. Raises `InputRefused`."""
+        """Open the kept bytes for one more reading. Raises `InputRefused`."""
         return cast("BinaryIO", io.BufferedReader(_Reading(self._kept(), self)))
 
     def check_unchanged(self) -> None:
-        """Nobody else can reach what is kept."""
+        """Do nothing: no other process can change the kept bytes."""
 
     def _kept(self) -> IO[bytes]:
         if self._spool is None:
@@ -164,9 +164,9 @@ class StandardInput:
 
 
 class _Reading(io.RawIOBase):
-    """One reading of a file that others read at the same time: it has a place of its own.
+    """A reading of a shared file with its own position.
 
-    It keeps the `owner` alive, which closes the file at its end.
+    It keeps the `owner` alive, which closes the file.
     """
 
     def __init__(self, file: IO[bytes], owner: object) -> None:
@@ -189,7 +189,7 @@ class _Reading(io.RawIOBase):
     def tell(self) -> int:
         return self._at
 
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override] # what BufferedReader hands in
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override] # BufferedReader passes a memoryview
         data = os.pread(self._file.fileno(), len(buffer), self._at)
         buffer[: len(data)] = data
         self._at += len(data)
@@ -197,9 +197,9 @@ class _Reading(io.RawIOBase):
 
 
 def proven(original: Original, pages: Iterator[RowPage]) -> Iterator[RowPage]:
-    """The pages of one reading, and at its end the proof that they were all read from the same bytes.
+    """The pages of one reading, followed by the check that the bytes have not changed.
 
-    A fault that is found on the way is told only when it is one of the original, not of its being written just now.
+    After a fault the bytes are checked first: a file that is being written is reported as changed, not as faulty.
     """
     try:
         yield from pages
@@ -212,7 +212,7 @@ def proven(original: Original, pages: Iterator[RowPage]) -> Iterator[RowPage]:
 
 
 def unreadable(name: str, error: OSError) -> InputRefused:
-    """The refusal of an input that the system does not give."""
+    """The refusal of an input that the system cannot read."""
     if isinstance(error, FileNotFoundError):
         return InputRefused(f"there is no file {name}; check the path")
     return InputRefused(f"{name} cannot be read: {error.strerror or error}")
@@ -230,7 +230,7 @@ def _write(file: IO[bytes], block: bytes) -> None:
 
 
 def _standard_stream() -> BinaryIO:
-    # None where the process was started without one.
+    # None if the process was started without standard input.
     if sys.stdin is None or sys.stdin.closed:
         raise InputRefused(f"there is no {STANDARD_INPUT}: name a file of rows, or pipe the rows in")
     if sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""What is looked at of an input to find out what it is: its first bytes, and its first lines where it is text."""
+"""The sample of an input for format detection: its first bytes, and its first lines if it is text."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,10 +17,10 @@ _HEAD_CHARACTERS: Final = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What is said of an input; all of it may be left to be found out.
+    """The given reading options of an input; all of them can be detected.
 
-    `encoding` is "auto" or the name of a codec; `delimiter` one character, or "" where it is to be found; `sheet` the
-    name of the sheet of a workbook; `columns` the names of the columns of an input without a header.
+    `encoding` is "auto" or the name of a codec; `delimiter` is one character, or "" to detect it; `sheet` is the name
+    of a sheet in a workbook; `columns` are the column names of an input without a header.
     """
 
     encoding: str = AUTO
@@ -30,7 +30,7 @@ class Layout:
 
 
 class Sample:
-    """An input whose format is to be found. What is asked of it is read once; all of it may raise `InputRefused`."""
+    """An input whose format is to be detected. Everything is read once; every property may raise `InputRefused`."""
 
     def __init__(self, original: Original, layout: Layout, page_rows: int) -> None:
         self.original = original
@@ -39,7 +39,7 @@ class Sample:
 
     @property
     def name(self) -> str:
-        """What the original is called."""
+        """The name of the original."""
         return self.original.name
 
     @cached_property
@@ -50,7 +50,7 @@ class Sample:
 
     @cached_property
     def text(self) -> DecodedText:
-        """The input as text; what is no text is refused, with what to do about it."""
+        """The input as text; an input that is not text is refused, with the remedy."""
         return DecodedText(self.original, self._charset.codec)
 
     @cached_property
@@ -68,14 +68,14 @@ class Sample:
 
     @cached_property
     def first_line(self) -> str:
-        """The first line of the text that is not blank."""
+        """The first non-blank line of the text."""
         first = next((line for line in self.lines if line.strip()), None)
         if first is None:
             raise empty(self.name)
         return first
 
     def notes(self, words: str = "") -> tuple[str, ...]:
-        """How the text is read: `words` for its form, and its encoding where nobody has named it."""
+        """Notes on how the text is read: `words` for its form, and its encoding if it was detected."""
         return tuple(note for note in (words, self._charset.note) if note)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Rows in pages, whatever they come from."""
+"""Paging of rows, and checks of their headers, for all formats."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,22 +9,22 @@ from engine.errors import InputRefused, setting
 from engine.rows import Row, RowPage
 
 REST: Final = "..."
-"""At the end of the last name that is given: where values are parted by spaces, it takes the rest of the line."""
+"""Suffix of the last given column name: with values separated by spaces, the column takes the rest of the line."""
 _NUMBER: Final = re.compile(r"[-+]?\d[\d ]*([.,]\d+)?")
 
 
 def by_number(place: int) -> str:
-    """The name of a column in a text, by its place from 1."""
+    """The name of a column in messages, by its number from 1."""
     return f"column {place}"
 
 
 def check_names(
     where: str, header: Sequence[str], called: Callable[[int], str] = by_number, *, line: str = "the first line"
 ) -> None:
-    """Every column has a name, no two the same, and the names are not the first row's numbers.
+    """Check that every column has a name, that no two are the same, and that they are not the numbers of a row.
 
-    `where` is the input and the place of the header in it; `called` says a column's place, counted from 1, and
-    `line` what the header stands in. Raises `InputRefused`.
+    `where` names the input and the place of its header; `called` gives the name of a column by its number from 1,
+    `line` that of the header line, in messages. Raises `InputRefused`.
     """
     seen: dict[str, int] = {}
     for place, name in enumerate(header, 1):
@@ -46,13 +46,13 @@ def check_names(
 
 
 def example(columns: int) -> str:
-    """So many names, as they are typed."""
+    """An example of a setting for this number of columns."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     return ",".join(letters[:columns]) if columns <= len(letters) else "a,b,…"
 
 
 def bare_names(columns: Sequence[str]) -> tuple[str, ...]:
-    """The names that were given, without the mark at the end of the last one."""
+    """The given column names, without `REST` at the end of the last one."""
     return tuple(name.removesuffix(REST) for name in columns)
 
 
@@ -63,9 +63,9 @@ def _both(first: str, second: str) -> str:
 
 
 def check_given(columns: Sequence[str]) -> tuple[str, ...]:
-    """The names that were given for an input without a header, without the spaces around them.
+    """The given column names of an input without a header, stripped of spaces.
 
-    Raises `InputRefused` when one is empty or there twice.
+    Raises `InputRefused` if one is empty or repeated.
     """
     names = tuple(name.strip() for name in columns)
     plain = [name.casefold() for name in names]
@@ -79,19 +79,19 @@ def check_given(columns: Sequence[str]) -> tuple[str, ...]:
 
 
 LONGEST_CELL: Final = 1_000_000
-"""Characters of one cell; what is longer is taken for a mistake of the file."""
+"""Maximum length of a cell, in characters; a longer one counts as a fault of the file."""
 
 LARGEST_PAGE: Final = 4_000_000
-"""Characters of a page, beyond which it ends early: memory must not depend on how long the cells are."""
+"""Characters after which a page ends early: memory must not depend on the length of cells."""
 
 LONGEST_LABEL: Final = 60
 
 
 def paged(name: str, entries: Iterable[Row | Refusal], after: str | None, page_rows: int) -> Iterator[RowPage]:
-    """The entries after the cursor, which is the line of the last entry before; lines only ever grow.
+    """The entries after the cursor, which is the line of the last entry read; lines are ascending.
 
-    A page holds `page_rows` entries at most, and cells of `LARGEST_PAGE` characters or a little more.
-    Raises `InputRefused`, calling the input `name`, where there is no entry at all, and for a cell that is too long.
+    A page holds `page_rows` entries at most, and about `LARGEST_PAGE` characters. Raises `InputRefused` for an input
+    `name` without entries, and for a cell that is too long.
     """
     start = int(after) if after is not None else 0
     rows: list[Row] = []
@@ -126,12 +126,12 @@ def _refuse_long_cells(name: str, row: Row) -> None:
 
 
 def no_rows(name: str) -> InputRefused:
-    """The refusal of an input that has nothing but a header."""
+    """The refusal of an input with only a header."""
     return InputRefused(f"{name} has a header and no rows: there is nothing to do")
 
 
 def wrong_width(line: int, cells: list[str], width: int) -> Refusal:
-    """The refusal of a row that has more or fewer cells than the header."""
+    """The refusal of a row with more or fewer cells than the header."""
     return Refusal(
         line=line,
         column=None,
@@ -142,5 +142,5 @@ def wrong_width(line: int, cells: list[str], width: int) -> Refusal:
 
 
 def label_of(cells: Iterable[str]) -> str:
-    """What a row that is refused is called: its first cell."""
+    """The label of a refused row: its first cell."""
     return next(iter(cells), "").strip()[:LONGEST_LABEL]

@@ -1,7 +1,7 @@
 """Delimited text files, read page by page.
 
-The quick way through a file is the standard library's `io` and `csv`; only when one of them stumbles is the file
-read a second time to say exactly where (`faults.py`).
+A file is read with the standard library's `io` and `csv`. Only after an error is it read a second time, to find the
+exact place (`fault_places.py`).
 """
 
 import csv
@@ -23,24 +23,24 @@ from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL, bare_names, check_names, no_rows, wrong_width
 
 DELIMITERS: Final = (";", "\t", ",")
-"""In this order: a comma beside one of the others belongs to a name, as in "Сумма, руб;Договор"."""
+"""Delimiters in order of precedence: a comma beside another one is part of a name, as in "Сумма, руб;Договор"."""
 
 DELIMITED_SUFFIXES: Final = frozenset({".csv", ".tsv", ".tab"})
-"""Endings of names that say that cells are divided by a mark."""
+"""File suffixes of delimited text."""
 
 _ANNOUNCED: Final = re.compile(r'(?P<quote>"?)sep=(?P<delimiter>[^\w"\r\n])(?P=quote)[\r\n]*', re.IGNORECASE)
 
-# The module's own limit is lower, and there is but one for the whole process.
+# The csv module's default limit is lower, and is global to the process.
 csv.field_size_limit(LONGEST_CELL)
 
 
 def matches(sample: Sample) -> bool:
-    """Whether an input is a text with lines: what no other format has taken is read as delimited."""
+    """Whether an input is text with lines; text of no other format is read as delimited."""
     return bool(sample.first_line)
 
 
 def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
-    """The lines as rows."""
+    """The lines as a source of rows."""
     file = DelimitedFile(
         sample.original,
         encoding=sample.text.codec,
@@ -53,7 +53,7 @@ def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The names, what divides the cells, and the last physical line before the rows: 0 where there is none."""
+    """The column names, the delimiter, and the last physical line before the rows, 0 for none."""
 
     header: tuple[str, ...]
     delimiter: str
@@ -61,12 +61,12 @@ class _Layout:
 
 
 class DelimitedFile(Source):
-    """A CSV file with `;`, `,` or tab as a `Source`: the whole of it is checked before anything is sent.
+    """A CSV file with `;`, `,` or tab as a `Source`; all of it is checked before anything is sent.
 
-    The header tells the delimiter, unless one is given, or the first line says `sep=;` as Excel has it; `columns` are
-    the names where there is no header. `encoding` is "auto" (UTF-8, strictly, with or without BOM) or the name of a
-    codec. Blank lines and rows of nothing but empty cells are skipped. A page holds `page_rows` rows at most; its
-    cursor is the number of the last physical line read. Every reading opens the file anew.
+    The delimiter is given, or named by a first line `sep=;` (Excel), or detected from the header; `columns` are the
+    column names of a file without a header. `encoding` is "auto" (UTF-8, strictly, with or without BOM) or the name
+    of a codec. Blank lines and rows of empty cells are skipped. A page holds `page_rows` rows at most; its cursor is
+    the number of the last physical line read. Every reading opens the file again.
     """
 
     __slots__ = ("_columns", "_delimiter", "_layout", "_original", "_page_rows", "_text")
@@ -106,7 +106,7 @@ class DelimitedFile(Source):
 
     @property
     def header(self) -> tuple[str, ...]:
-        """The names of the columns, as the file has them. Raises `InputRefused`."""
+        """The column names of the file. Raises `InputRefused`."""
         return self._read_layout().header
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
@@ -174,7 +174,7 @@ class DelimitedFile(Source):
             raise empty(self.name)
         last_line = first_line
         while text.count('"') % 2 and len(text) <= LONGEST_CELL and (more := next(lines, "")):
-            # A name may have a line end between its quotes.
+            # A quoted name may contain a line end.
             text += more
             last_line += 1
         if self._columns:
@@ -202,13 +202,13 @@ class DelimitedFile(Source):
 
 
 def announced_by(line: str) -> str:
-    """What divides the cells by a first line as `sep=;`, which Excel writes and reads; "" for any other line."""
+    """The delimiter that a line such as `sep=;` names, as Excel writes and reads it; "" for any other line."""
     found = _ANNOUNCED.fullmatch(line)
     return found["delimiter"] if found else ""
 
 
 def delimiter_of(text: str, columns: int = 0) -> str:
-    """What divides the cells of a line: the mark that makes as many as there are columns, else the first there is."""
+    """The delimiter of a line: one that gives as many cells as there are columns, otherwise the first in the line."""
     outside = "".join(text.split('"')[::2])
     there = [mark for mark in DELIMITERS if mark in outside]
     fitting = [mark for mark in there if outside.count(mark) == columns - 1]

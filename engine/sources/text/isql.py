@@ -1,8 +1,8 @@
-"""What isql prints, and `sqlexec` around it: lists of columns, tables under headings, bare values [S].
+"""Output of isql, and of `sqlexec` around it: lists of columns, tables with headings, bare values [S].
 
-Learned from isql of Firebird 3: `set list on` pads the name of a column to 31 characters and prints a blank line
-after each row; `set heading off` leaves padded values and blank lines; otherwise the headings come again every 20
-rows. NULL is `<null>` in all of them.
+Observed in isql of Firebird 3: `set list on` pads the name of a column to 31 characters and prints a blank line
+after each row; `set heading off` leaves padded values and blank lines; otherwise the headings are repeated every 20
+rows. NULL is `<null>` in all forms.
 """
 
 import re
@@ -23,7 +23,7 @@ from engine.sources.text.isql_table import PrintedTable, is_marks, table
 
 NULL: Final = "<null>"
 ID: Final = "id"
-"""What a single column of bare whole numbers is called."""
+"""The name of a single column of bare whole numbers."""
 
 _NAME_WIDTH: Final = 31
 _NAME: Final = re.compile(r"[^\W\d][^\t;,]*")
@@ -33,18 +33,18 @@ _APART: Final = re.compile(r"[ \t]+")
 _NOISE: Final = re.compile(r"Records affected: \d+")
 
 Lines = Iterable[tuple[int, str]]
-"""The lines that are not blank, each with its number."""
+"""The non-blank lines with their numbers."""
 _ListLine = tuple[int, tuple[str, str] | None]
-"""A line's number, and its name and value where it has them."""
+"""A line's number, and its name and value if it has them."""
 
 
 def matches(sample: Sample) -> bool:
-    """Whether isql has printed a text. Raises `InputRefused` where it has, and the names of the columns are amiss."""
+    """Whether a text is isql output. Raises `InputRefused` if its column names are missing or wrong."""
     return _form_of(sample) is not None
 
 
 def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
-    """What is printed, as rows. Raises `InputRefused`, also for what isql has not printed."""
+    """The output as a source of rows. Raises `InputRefused`, also for a text that is not isql output."""
     form = _form_of(sample)
     if form is None:
         raise InputRefused(f"{sample.name} is not as isql prints rows")
@@ -52,11 +52,11 @@ def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
 
 
 class PrintedForm(Protocol):
-    """One of the ways in which rows are printed."""
+    """A form of isql output."""
 
     @property
     def words(self) -> str:
-        """The form, for the note on how the input is read."""
+        """The name of the form, for the note on how the input is read."""
         ...
 
     @property
@@ -65,12 +65,12 @@ class PrintedForm(Protocol):
         ...
 
     def entries(self, lines: Lines) -> Iterator[Row | Refusal]:
-        """The rows; one that cannot be taken apart is a refusal."""
+        """The rows; a row that cannot be split into cells is a refusal."""
         ...
 
 
 class PrintedRows(Source):
-    """What isql has printed, as a `Source`."""
+    """Output of isql as a `Source`."""
 
     __slots__ = ("_form", "_page_rows", "_text")
 
@@ -81,7 +81,7 @@ class PrintedRows(Source):
 
     @property
     def name(self) -> str:
-        """What the original is called."""
+        """The name of the original."""
         return self._text.name
 
     @property
@@ -91,7 +91,7 @@ class PrintedRows(Source):
 
     @property
     def header(self) -> tuple[str, ...]:
-        """The names of the columns, as they are printed, or as they were given."""
+        """The column names, as printed or as given."""
         return self._form.header
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
@@ -101,14 +101,14 @@ class PrintedRows(Source):
         yield from proven(self._text.original, paged(self.name, entries, after, self._page_rows))
 
 
-# ---- telling the form ----------------------------------------------------------------------------------------------
+# ---- detection of the form -----------------------------------------------------------------------------------------
 
 
 def _form_of(sample: Sample) -> PrintedForm | None:
-    """The form of a text by its first lines; None where isql has not printed it.
+    """The form of a text by its first lines; None if it is not isql output.
 
-    Bare values are like the lines of many another thing: they are looked for where the name says nothing else. Raises
-    `InputRefused` where the names of the columns are missing, and where they are given and printed as well.
+    Bare values look like other text, so they are accepted only if the file suffix names no other format. Raises
+    `InputRefused` if column names are missing, or are both given and printed.
     """
     text, head, columns = sample.text, sample.lines, sample.layout.columns
     if sample.layout.delimiter or announced_by(sample.first_line):
@@ -144,10 +144,10 @@ def _refuse_names(name: str, columns: Sequence[str], line: int) -> None:
 
 
 def _refuse_twins(name: str, head: Sequence[str], begins: int, column: str) -> None:
-    """Where blank lines part the rows, the first column comes once in each: twice it would be two columns."""
+    """Refuse a first column that appears twice in a row: the rows are separated by blank lines."""
     block = list(takewhile(str.strip, head[begins - 1 :]))
     if begins - 1 + len(block) == len(head):
-        # No blank line: something has taken them out.
+        # No blank line: they were removed.
         return
     if sum(cut is not None and cut[0] == column for cut in map(_name_and_value, block)) > 1:
         raise InputRefused(
@@ -157,10 +157,9 @@ def _refuse_twins(name: str, head: Sequence[str], begins: int, column: str) -> N
 
 
 def _listed(filled: Sequence[tuple[int, str]], *, known: bool) -> tuple[str, ...]:
-    """The names of the columns where each line is a name and a value, else nothing.
+    """The column names if each line is a name and a value, otherwise nothing.
 
-    That values of two columns look like names and values is possible: where the names are `known`, they must come
-    again in a second row.
+    Values of two columns can look like names and values: with `known` names, they must be repeated in a second row.
     """
     names: list[str] = []
     valued = False
@@ -176,14 +175,14 @@ def _listed(filled: Sequence[tuple[int, str]], *, known: bool) -> tuple[str, ...
 
 
 def _name_and_value(line: str) -> tuple[str, str] | None:
-    """The two halves of a line of a list, None where it is none."""
+    """The name and value in a line of a list, None if it is not one."""
     if len(line) <= _NAME_WIDTH:
-        # Something has cut off the padding, with no value behind it.
+        # The padding after a name without a value was removed.
         return (line.rstrip(), "") if _PLAIN_NAME.fullmatch(line.rstrip()) else None
     if line[_NAME_WIDTH] == " ":
         name, value = line[:_NAME_WIDTH].rstrip(), line[_NAME_WIDTH + 1 :]
     else:
-        # A name longer than its place is followed by one space.
+        # A name longer than its column is followed by one space.
         name, _, value = line.partition(" ")
         if len(name) <= _NAME_WIDTH:
             return None
@@ -191,9 +190,9 @@ def _name_and_value(line: str) -> tuple[str, str] | None:
 
 
 def _is_bare(where: str, line: str, columns: Sequence[str], *, padded: bool) -> bool:
-    """Whether a line whose columns are named holds words rather than delimited cells.
+    """Whether a line with known column names holds words rather than delimited cells.
 
-    Raises `InputRefused` where it can be read in both ways.
+    Raises `InputRefused` if both readings are possible.
     """
     if not {";", "\t", '"'}.isdisjoint(line):
         return False
@@ -209,7 +208,7 @@ def _is_bare(where: str, line: str, columns: Sequence[str], *, padded: bool) -> 
 
 
 def _unnamed(where: str, line: str, *, padded: bool) -> PrintedForm | None:
-    """Bare values without names: one column of ids is taken, more columns must be named. Raises `InputRefused`."""
+    """Bare values without column names: only a single column of ids is accepted. Raises `InputRefused`."""
     if not {";", "\t", '"'}.isdisjoint(line):
         return None
     words = _APART.split(line.strip(" "))
@@ -227,7 +226,7 @@ def _unnamed(where: str, line: str, *, padded: bool) -> PrintedForm | None:
 
 
 def _is_padded(first: str, line: str) -> bool:
-    """Whether isql has left its traces: a blank line before all, and spaces around the values."""
+    """Whether a text has the padding of isql: a blank first line, and spaces around the values."""
     return not first.strip() and line != line.strip(" ")
 
 
@@ -236,13 +235,13 @@ def _is_padded(first: str, line: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """`set list on`: a line a column, name and value."""
+    """The form of `set list on`: a line for each column, with name and value."""
 
     header: tuple[str, ...]
     words: str = "as isql prints it with set list on"
 
     def entries(self, lines: Lines) -> Iterator[Row | Refusal]:
-        """A row begins where the first column comes; what stands before the next one is all of it, or its fault."""
+        """The rows: each begins at its first column and ends before the next row."""
         block: list[_ListLine] = []
         for number, line in lines:
             cut = _name_and_value(line)
@@ -275,7 +274,7 @@ def _broken(block: Sequence[_ListLine], cells: Sequence[str], column: str | None
 
 @dataclass(frozen=True, slots=True)
 class _UnderHeadings:
-    """A table under headings, which come again and again."""
+    """The form of a table with repeated headings."""
 
     table: PrintedTable
     words: str = "as isql prints it, under headings"
@@ -297,7 +296,7 @@ class _UnderHeadings:
 
 @dataclass(frozen=True, slots=True)
 class _Bare:
-    """`set heading off`: the values of a row on a line; without names it is one column of ids."""
+    """The form of `set heading off`: a row on each line; without names it is one column of ids."""
 
     names: tuple[str, ...]
     words: str = "as isql prints it with set heading off"

@@ -1,7 +1,7 @@
-"""The table that isql prints under headings: where its columns begin, and the cells of a line.
+"""The table that isql prints with headings: the column positions, and the cells of a line.
 
-Each column is as wide as its type needs, its values padded, with a space after each. The line of `=` shows these
-widths, but never more than 79 of them: where a wider column ends, only the names of the next ones can tell.
+Each column is as wide as its type, its values padded, with a space after each. The line of `=` shows these widths up
+to 79 characters: the end of a wider column follows from the names of the next columns.
 """
 
 import re
@@ -16,19 +16,19 @@ from engine.sources.raw import charset
 _CAP: Final = 79
 _MARKS: Final = re.compile(r"=+( =+)* ?")
 _BYTES: Final = "latin-1"
-"""A letter a byte: in this disguise bytes are cut like text."""
+"""A codec of one character a byte, by which bytes are cut like text."""
 
 
 def is_marks(line: str) -> bool:
-    """Whether a line is the one of `=` under the headings."""
+    """Whether a line is the line of `=` under the headings."""
     return _MARKS.fullmatch(line) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class PrintedTable:
-    """The layout: names, where the columns begin, how long a line is, and the two lines that said so.
+    """The layout of a table: column names, column starts, line length, and the two lines of the headings.
 
-    `padded` is False where something has cut off the spaces at the ends of the lines: then less can be checked.
+    `padded` is False if trailing spaces were removed from the lines: then less can be checked.
     """
 
     names: tuple[str, ...]
@@ -39,9 +39,9 @@ class PrintedTable:
     codec: str
 
     def cells(self, line: str) -> list[str] | str:
-        """The cells of a line, or why it does not stand under the headings.
+        """The cells of a line, or why it does not fit the headings.
 
-        An old isql pads by bytes, a newer one by letters: a line is cut in the way in which it fits.
+        An old isql pads by bytes, a newer one by characters: a line is cut in the way that fits.
         """
         found = {tuple(cells) for cells in self._ways(line)}
         if len(found) == 1:
@@ -63,7 +63,7 @@ class PrintedTable:
             if self._stands(disguised):
                 yield [cell.encode(_BYTES).decode(self.codec) for cell in _cut(disguised, self.starts)]
         except UnicodeError:
-            # A cut through the middle of a letter: it was not padded by bytes.
+            # A cut inside a character: the line was not padded by bytes.
             return
 
     def _stands(self, line: str) -> bool:
@@ -73,7 +73,7 @@ class PrintedTable:
 
 
 def table(where: str, heading: str, marks: str, codec: str) -> PrintedTable:
-    """The layout that the two lines tell. Raises `InputRefused`, saying `where` they stand, when they do not."""
+    """The layout from the two lines of the headings at `where`. Raises `InputRefused` if it is ambiguous."""
     widths = [len(run) for run in marks.split()]
     plain = codec.removesuffix("-sig")
     layouts = list(_layouts(_names(heading), widths, heading))
@@ -92,12 +92,12 @@ def table(where: str, heading: str, marks: str, codec: str) -> PrintedTable:
 
 
 def _names(heading: str) -> list[tuple[int, int]]:
-    """Where each word of the headings begins and ends."""
+    """The start and end of each word of the headings."""
     return [match.span() for match in re.finditer(r"\S+", heading)]
 
 
 def _layouts(names: Sequence[tuple[int, int]], widths: Sequence[int], heading: str) -> Iterator[tuple[int, ...]]:
-    """The ways in which the columns can lie, each as the starts of the columns and the length of the line."""
+    """The possible layouts, each as the starts of the columns and the length of the line."""
     if _CAP not in widths:
         starts = [0]
         for width in widths:
@@ -105,7 +105,7 @@ def _layouts(names: Sequence[tuple[int, int]], widths: Sequence[int], heading: s
         yield tuple(starts)
         return
     if len(names) != len(widths):
-        # A name of several words, and a column whose end only the names could tell.
+        # A name of several words, and a column whose end follows only from the names.
         return
     ways: list[tuple[int, ...]] = [(0,)]
     for place, (begins, ends) in enumerate(names):
@@ -119,13 +119,13 @@ def _layouts(names: Sequence[tuple[int, int]], widths: Sequence[int], heading: s
 
 
 def _widths(place: int, start: int, names: Sequence[tuple[int, int]], widths: Sequence[int], length: int) -> set[int]:
-    """How wide the column of that place can be, where it begins at `start`."""
+    """The possible widths of the column at index `place` that begins at `start`."""
     if widths[place] != _CAP:
         return {widths[place]}
     if place + 1 == len(widths):
         return {max(length - 1 - start, _CAP)}
     begins, ends = names[place + 1]
-    # Names stand above their column's left edge, or above its right one where it holds numbers or times.
+    # Names are aligned left, and right above numbers and times.
     left, right = begins - 1 - start, ends - widths[place + 1] - 1 - start
     return {width for width in (left, right) if width >= _CAP}
 

@@ -1,6 +1,6 @@
-"""JSON lines: one object a line, the keys of the first being the header.
+"""JSON lines: one object a line; the keys of the first object are the header.
 
-Numbers are text from the first to the last, as they were written: none of them passes through a float.
+Numbers stay text as written: none of them is converted to a float.
 """
 
 import json
@@ -28,14 +28,14 @@ _SUFFIXES: Final = frozenset({".json", ".jsonl", ".ndjson"})
 
 
 def matches(sample: Sample) -> bool:
-    """Whether a text is JSON, by its first line; where that leaves it open, by its name."""
+    """Whether a text is JSON, by its first line, or by its file suffix if that is not enough."""
     if _is_list(sample) or _OBJECT.match(sample.first_line):
         return True
     return sample.original.suffix in _SUFFIXES and not sample.layout.columns
 
 
 def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
-    """The objects as rows. Raises `InputRefused` for a list of JSON, and where names are given for the columns."""
+    """The objects as a source of rows. Raises `InputRefused` for a JSON list, and for given column names."""
     if _is_list(sample):
         raise InputRefused(
             f"{sample.name} is a list of JSON, and one object a line is expected: write it anew with jq -c '.[]'"
@@ -50,7 +50,7 @@ def _is_list(sample: Sample) -> bool:
 
 
 class _LineFault(ValueError):
-    """Raised when a line is no flat object; `column` is where that shows, counted from 1, None for the line."""
+    """Raised when a line is not a flat object; `column` is the place, from 1, None for the whole line."""
 
     def __init__(self, message: str, column: int | None = None) -> None:
         super().__init__(message)
@@ -60,8 +60,8 @@ class _LineFault(ValueError):
 class JsonLines(Source):
     """A file of JSON lines as a `Source`.
 
-    A key that a later object lacks is an empty cell; one that the first has not refuses that row. null is an empty
-    cell. The cursor is the number of the last line read.
+    A key missing from a later object is an empty cell; a key missing from the first object refuses the row. null is
+    an empty cell. The cursor is the number of the last line read.
     """
 
     __slots__ = ("_header", "_page_rows", "_text")
@@ -73,7 +73,7 @@ class JsonLines(Source):
 
     @property
     def name(self) -> str:
-        """What the original is called."""
+        """The name of the original."""
         return self._text.name
 
     @property
@@ -83,7 +83,7 @@ class JsonLines(Source):
 
     @property
     def header(self) -> tuple[str, ...]:
-        """The keys of the first object, in its order. Raises `InputRefused`."""
+        """The keys of the first object, in order. Raises `InputRefused`."""
         if self._header is None:
             line, text = next(self._text.numbered(), (0, ""))
             if not text:
@@ -118,7 +118,7 @@ class JsonLines(Source):
 
 
 def _object(text: str) -> dict[str, object]:
-    """The object of one line. Raises `_LineFault`."""
+    """Parse the object of one line. Raises `_LineFault`."""
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -131,7 +131,7 @@ def _object(text: str) -> dict[str, object]:
 
 
 def _cells(values: dict[str, object]) -> dict[str, str]:
-    """The values as the text of cells. Raises `_LineFault`."""
+    """Convert the values to cells. Raises `_LineFault`."""
     return {key: _cell(key, one) for key, one in values.items()}
 
 
@@ -176,14 +176,14 @@ def _what(value: object) -> str:
 
 
 def _truths(values: dict[str, object], header: Sequence[str]) -> frozenset[int]:
-    """The places of the values that are true or false."""
+    """The indexes of the boolean values."""
     if not any(isinstance(one, bool) for one in values.values()):
         return frozenset()
     return frozenset(place for place, key in enumerate(header) if isinstance(values.get(key), bool))
 
 
 def _row(cells: dict[str, str], known: dict[str, str]) -> tuple[str, ...]:
-    """The cells in the order of the header, "" for a key that is not there. Raises `_LineFault` for one too many."""
+    """The cells in the order of the header, "" for a missing key. Raises `_LineFault` for an unknown key."""
     row = known | cells
     if len(row) > len(known):
         names = ", ".join(repr(name) for name in cells if name not in known)

@@ -1,1 +1,1 @@
-"""Workbooks: Excel and OpenDocument, read as streams, whatever their size."""
+"""Workbooks of any size: Excel and OpenDocument, read as streams."""

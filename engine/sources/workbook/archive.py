@@ -1,7 +1,7 @@
-"""The ZIP archive that a workbook is, and the XML in it, read as streams.
+"""The ZIP archive of a workbook, and the XML in it, read as streams.
 
-Nothing of it is trusted: a document type is refused, so there are no entities to expand; sizes are bounded, and so is
-what the parser has to hold in memory.
+The content is not trusted: a document type is refused, so no entities are expanded; sizes and the parser's memory are
+limited.
 """
 
 import zipfile
@@ -18,12 +18,12 @@ from engine.sources.raw.sample import Sample
 
 _CHUNK: Final = 64 * 1024
 _LARGEST_PART: Final = 4 * 1024**3
-"""Bytes of one part, unpacked: a million rows of fifty columns take less."""
+"""Maximum unpacked size of a part, in bytes: a million rows of fifty columns take less."""
 _LARGE_PART: Final = 64 * 1024**2
 _BEST_PACKED: Final = 500
-"""Above this size, the ratio that rows of a table do not reach, and a part that is made to burst does."""
+"""Maximum compression ratio of a large part: only a ZIP bomb exceeds it."""
 _LARGEST_TAG: Final = 2 * 1024**2
-"""Bytes without an end of a tag or a text: the parser holds as much."""
+"""Maximum length of a tag or a text, in bytes: the parser keeps it in memory."""
 _ENCRYPTED: Final = 0x1
 _MOST_NAMES: Final = 1000
 
@@ -32,35 +32,35 @@ _MARK: Final = "EncryptedPackage".encode("utf-16-le")
 _BLOCK: Final = 1024 * 1024
 
 Attributes = Mapping[str, str]
-"""The attributes of an element, as they are written."""
+"""The attributes of an element, by their names as written."""
 T = TypeVar("T")
 
 
 class Elements(Protocol):
-    """What is done with the elements of a part; `done` ends the reading early."""
+    """A handler of the elements of a part; `done` ends the reading early."""
 
     done: bool
 
     def start(self, name: str, attributes: Attributes, /) -> None:
-        """An element begins."""
+        """Handle the start of an element."""
         ...
 
     @property
     def end(self) -> Callable[[str], None] | None:
-        """Is called where an element ends; None spares the parser the calls."""
+        """The handler of element ends; None for no calls."""
         ...
 
     @property
     def text(self) -> Callable[[str], None] | None:
-        """Is called with the text between tags, piece by piece; None as above."""
+        """The handler of text between tags, in pieces; None for no calls."""
         ...
 
 
 class ByLocalName(dict[str, T]):
-    """What belongs to an element or attribute, whatever the prefix of its namespace."""
+    """A mapping by the local name of an element or attribute, for any namespace prefix."""
 
     def __missing__(self, name: str) -> T:
-        """The value of the name without its prefix, remembered for the name with it."""
+        """The value of the name without its prefix, cached for the full name."""
         value = self[name.rpartition(":")[2]] if ":" in name else self[""]
         if len(self) < _MOST_NAMES:
             self[name] = value
@@ -68,12 +68,12 @@ class ByLocalName(dict[str, T]):
 
 
 def tags(*names: str) -> ByLocalName[str]:
-    """The names of elements that matter, whatever their prefix; all others are ""."""
+    """A mapping to the local names of these elements, for any prefix; "" for all others."""
     return ByLocalName({name: name for name in (*names, "")})
 
 
 class Archive:
-    """The parts of a ZIP archive, listed when first asked for. Each reading opens the original anew."""
+    """The parts of a ZIP archive, listed on first access. Each reading opens the original again."""
 
     __slots__ = ("_original", "_parts")
 
@@ -83,7 +83,7 @@ class Archive:
 
     @property
     def name(self) -> str:
-        """What the original is called."""
+        """The name of the original."""
         return self._original.name
 
     @property
@@ -108,9 +108,9 @@ class Archive:
                 yield stream
 
     def parse(self, part: str, elements: Elements) -> Iterator[None]:
-        """Parse a part as XML, a step at a time: what `elements` has gathered can be taken between the steps.
+        """Parse a part as XML, step by step; between the steps the results of `elements` can be taken.
 
-        Raises `InputRefused`, with line and column, for what is no XML, or none that a workbook has.
+        Raises `InputRefused`, with line and column, for invalid XML and for a document type.
         """
         parser = _parser(elements)
         with self.open(part) as stream:
@@ -122,7 +122,7 @@ class Archive:
                     yield
                     if elements.done:
                         return
-                parser.Parse(b"", True)  # noqa: FBT003 - expat takes no names
+                parser.Parse(b"", True)  # noqa: FBT003 - expat has no keyword arguments
             except expat.ExpatError as error:
                 place = f"line {error.lineno}, column {error.offset + 1} of {part}"
                 raise InputRefused(f"{self.name} is broken: {place}: {expat.ErrorString(error.code)}") from error
@@ -158,7 +158,7 @@ class Archive:
 
 
 class _DoctypeFound(Exception):
-    """Raised at a document type, before any of its entities is declared."""
+    """Raised at a document type, before its entities are declared."""
 
 
 def _no_doctype(*_: object) -> None:
@@ -175,7 +175,7 @@ def _parser(elements: Elements) -> expat.XMLParserType:
     return parser
 
 
-# ---- archives that are no workbooks to be read ---------------------------------------------------------------------
+# ---- archives that are not readable workbooks ----------------------------------------------------------------------
 
 
 def is_archive(sample: Sample) -> bool:
@@ -184,7 +184,7 @@ def is_archive(sample: Sample) -> bool:
 
 
 def refuse_archive(sample: Sample) -> NoReturn:
-    """Raises `InputRefused` for an archive of something else."""
+    """Refuse an archive that is not a workbook. Raises `InputRefused`."""
     raise InputRefused(f"{sample.name} is a ZIP archive and no workbook: unpack it first")
 
 
@@ -202,5 +202,5 @@ def is_locked(sample: Sample) -> bool:
 
 
 def refuse_locked(sample: Sample) -> NoReturn:
-    """Raises `InputRefused` for a workbook behind a password."""
+    """Refuse an encrypted workbook. Raises `InputRefused`."""
     raise InputRefused(f"{sample.name} is behind a password: save it without one")

@@ -1,4 +1,4 @@
-"""What stands in a cell of a sheet, as text: numbers without an exponent, dates by their format, and addresses."""
+"""The cells of a sheet as text: numbers without an exponent, dates by their format, and cell addresses."""
 
 import re
 from dataclasses import dataclass
@@ -11,33 +11,33 @@ _MOST_DIGITS: Final = 400
 _KEPT_DIGITS: Final = 15
 _PRECISION: Final = Context(prec=_KEPT_DIGITS, rounding=ROUND_HALF_EVEN)
 _SIMPLE: Final = re.compile(r"[1-9]\d{0,14}|(?=.{1,16}$)(0|[1-9]\d*)\.\d*[1-9]")
-"""What most numbers are, and what needs no more thought: 15 digits at most, and none that says nothing."""
+"""Most numbers, which need no conversion: at most 15 digits, no redundant ones."""
 _SHOWN: Final = 40
 _ISO: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)(?:[.,]\d+)?Z?)?", re.ASCII)
 _ISO_SPAN: Final = re.compile(r"PT(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})(?:[.,]\d+)?S)?", re.ASCII)
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,6})?", re.ASCII)
-"""Decimal takes more than a number: 1_000, digits of other scripts, NaN."""
+"""A valid number; `Decimal` also accepts 1_000, digits of other scripts, and NaN."""
 _LETTERS: Final = 26
 _SECONDS_A_DAY: Final = 86400
 _LAST_DAY: Final = 2958465
-"""9999-12-31, counted as Excel counts."""
+"""9999-12-31 as an Excel serial date."""
 _FEIGNED: Final = 60
-"""Excel's 29th of February 1900, a day that was not."""
+"""The serial date of 1900-02-29, which exists only in Excel."""
 
 
 @dataclass(frozen=True, slots=True)
 class CellFault:
-    """A cell that cannot be taken; `reason` is what follows its address in a sentence."""
+    """A cell that cannot be read; `reason` follows its address in a sentence."""
 
     reason: str
 
 
 Cell: TypeAlias = str | bool | CellFault
-"""What a cell holds: a text, also of a number or a date; true or false; or what cannot be taken."""
+"""The value of a cell: a text, also for numbers and dates; a boolean; or a fault."""
 
 
 class CellFormat(Enum):
-    """How the number of a cell is to be understood."""
+    """The meaning of the number in a cell."""
 
     NUMBER = auto()
     DATE = auto()
@@ -45,12 +45,12 @@ class CellFormat(Enum):
     """A date with a time of day."""
     TIME = auto()
     ELAPSED = auto()
-    """A time span, in hours that do not end at 24."""
+    """A time span, which may exceed 24 hours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A number format, as far as it changes what the number means; `zeros` digits at least, as for 00123."""
+    """A number format, as far as it changes the value; `zeros` is the minimum number of digits, as for 00123."""
 
     kind: CellFormat = CellFormat.NUMBER
     zeros: int = 0
@@ -60,7 +60,7 @@ PLAIN: Final = Format()
 
 
 def whole_number(text: str | None, most: int) -> int | None:
-    """A count, a number of a row or of a text, as attributes have it: None for what is none, or beyond `most`."""
+    """Parse a whole number in an attribute; None for an invalid one, or one above `most`."""
     if not text or not (text.isascii() and text.isdigit()):
         return None
     digits = text.lstrip("0") or "0"
@@ -68,12 +68,12 @@ def whole_number(text: str | None, most: int) -> int | None:
 
 
 def address(column: int, row: int) -> str:
-    """The name of a cell, as B7, by its column, counted from 0, and its row, counted from 1."""
+    """The address of a cell, such as B7, by its column from 0 and its row from 1."""
     return f"{column_letters(column)}{row}"
 
 
 def column_letters(column: int) -> str:
-    """The letters of a column that is counted from 0."""
+    """The letters of a column, by its number from 0."""
     letters = ""
     column += 1
     while column:
@@ -83,11 +83,10 @@ def column_letters(column: int) -> str:
 
 
 def plain_number(text: str) -> str:
-    """The number of a cell in full, without an exponent and without a decimal that says nothing.
+    """The number of a cell in full, without an exponent and without trailing zeros.
 
-    Spreadsheets reckon with 15 digits and show no more; some write 17, so that 1.1 stands there as
-    1.1000000000000001. What is a fraction is rounded to 15 here; a whole number is kept as it is written. Raises
-    ValueError for what is no number.
+    Spreadsheets calculate with 15 digits, but some write 17, such as 1.1000000000000001 for 1.1. A fraction is
+    rounded to 15 digits; a whole number is kept as written. Raises ValueError for an invalid number.
     """
     if _SIMPLE.fullmatch(text):
         return text
@@ -106,9 +105,9 @@ def plain_number(text: str) -> str:
 
 
 def cell_text(text: str, form: Format, *, since_1904: bool = False) -> str:
-    """A number of a cell by its format: a number, or the date, the moment or the time that it stands for.
+    """Convert the number of a cell by its format to a number, date, date with time, or time.
 
-    Raises ValueError for what is none.
+    Raises ValueError for an invalid number.
     """
     if form.kind is CellFormat.NUMBER:
         return _with_zeros(plain_number(text), form.zeros)
@@ -125,15 +124,15 @@ def cell_text(text: str, form: Format, *, since_1904: bool = False) -> str:
     else:
         day = date(1899, 12, 30) if days > _FEIGNED else date(1899, 12, 31)
     day += timedelta(days=days)
-    # A time of day that the format does not show is not thrown away.
+    # A time of day that the format does not show is kept.
     return f"{day} {_clock(second)}" if second or form.kind is not CellFormat.DATE else str(day)
 
 
 def iso_date(text: str) -> str:
-    """A date or a moment that is written as ISO 8601 has it. Raises ValueError for what is none."""
+    """Convert an ISO 8601 date or date with time. Raises ValueError for an invalid one."""
     match = _ISO.fullmatch(text)
     try:
-        # It is for its check alone: the fractions of a second, which the billing has none of, are left out.
+        # Parsed only as a check: fractions of a second are dropped, as the billing has none.
         datetime.fromisoformat(f"{match[1]}T{match[2] or '00:00:00'}" if match else "")
     except ValueError:
         match = None
@@ -143,7 +142,7 @@ def iso_date(text: str) -> str:
 
 
 def iso_time(text: str) -> str:
-    """A time of day or a time span that is written as ISO 8601 has it, as PT12H30M00S. Raises ValueError."""
+    """Convert an ISO 8601 time of day or time span, such as PT12H30M00S. Raises ValueError for an invalid one."""
     match = _ISO_SPAN.fullmatch(text)
     if match is None:
         raise ValueError(f"{text[:_SHOWN]!r} is no time")
@@ -179,13 +178,13 @@ _BUILT_IN: Final = {
     22: Format(CellFormat.MOMENT),
     46: Format(CellFormat.ELAPSED),
 }
-"""The formats that a workbook need not spell out, by their numbers; all others are of plain numbers."""
+"""The built-in formats by number, which a workbook does not define; all others are plain numbers."""
 _LITERAL: Final = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]', re.IGNORECASE)
-"""What a format shows as it is, and its colours, conditions and languages."""
+"""The literal text of a format, and its colours, conditions and languages."""
 
 
 def format_of(number: int, code: str | None) -> Format:
-    """What a number format means, by its number and, where the workbook has one, its code."""
+    """The meaning of a number format, by its number and its code, if the workbook defines one."""
     if code is None:
         return _BUILT_IN.get(number, PLAIN)
     marks = _LITERAL.sub("", code).split(";")[0].strip().casefold()

@@ -1,8 +1,8 @@
-"""OpenDocument spreadsheets (.ods), read as a stream: all sheets stand one after another in one part.
+"""OpenDocument spreadsheets (.ods), read as a stream: one part holds all sheets, one after another.
 
-Learned from LibreOffice 25: equal rows, and equal cells in a row, are written once, with their number, and so is what
-is empty down to the last row of the sheet; what a cell shows stands beside its value; what is an error has a kind of
-its own, of LibreOffice's making.
+Observed in LibreOffice 25: equal rows, and equal cells in a row, are written once with a repeat count, also the empty
+ones up to the last row of the sheet; the displayed text of a cell is next to its value; errors have a value type of
+LibreOffice's own.
 """
 
 from collections.abc import Iterator
@@ -28,14 +28,14 @@ def matches(sample: Sample) -> bool:
 
 
 def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
-    """Its sheet as a source, and a note on which one. Raises `InputRefused`."""
+    """The sheet as a source, with a note that names it. Raises `InputRefused`."""
     return open_sheet(sample, OpenDocumentBook(Archive(sample.original)))
 
 
 def _is_ods(archive: Archive) -> bool:
     """Whether an archive is an OpenDocument spreadsheet.
 
-    Raises `InputRefused` for another kind of document, and for one behind a password.
+    Raises `InputRefused` for another kind of document, and for an encrypted one.
     """
     if not {_CONTENT, _ENCRYPTED} & archive.parts:
         return False
@@ -54,7 +54,7 @@ def _is_ods(archive: Archive) -> bool:
 
 
 class OpenDocumentBook:
-    """An OpenDocument spreadsheet as a `Book`. Its sheets are surveyed once, which takes reading all of it."""
+    """An OpenDocument spreadsheet as a `Book`. The list of sheets needs one reading of the whole file."""
 
     __slots__ = ("_archive", "_filled", "_sheets")
 
@@ -67,7 +67,7 @@ class OpenDocumentBook:
 
     @property
     def sheets(self) -> tuple[str, ...]:
-        """The names of the sheets, in their order. Raises `InputRefused`."""
+        """The names of the sheets, in order. Raises `InputRefused`."""
         if self._sheets is None:
             survey = Survey()
             self._archive.parse_whole(_CONTENT, survey)
@@ -75,12 +75,12 @@ class OpenDocumentBook:
         return self._sheets
 
     def filled(self) -> tuple[str, ...]:
-        """The names of the sheets that hold something. Raises `InputRefused`."""
+        """The names of the sheets that are not empty. Raises `InputRefused`."""
         _ = self.sheets
         return self._filled
 
     def rows(self, sheet: str) -> Iterator[SheetRow]:
-        """The rows of a sheet that hold something, in their order, each as often as it is there."""
+        """The non-empty rows of a sheet, in order, with repeated rows."""
         reader = SheetReader(self._archive.name, sheet)
         for _ in self._archive.parse(_CONTENT, reader):
             for row, times in reader.taken():
@@ -88,14 +88,14 @@ class OpenDocumentBook:
                     yield SheetRow(row.number + further, row.cells)
 
     def merged(self, sheet: str, row: int) -> str | None:
-        """Merged cells that begin in the row."""
+        """Merged cells that begin in the row, None for none."""
         reader = SheetReader(self._archive.name, sheet, watched=row)
         self._archive.parse_whole(_CONTENT, reader)
         return reader.merged
 
 
 class _Manifest:
-    """Looks for a part that is encrypted."""
+    """A handler that looks for an encrypted part."""
 
     __slots__ = ("_tags", "done", "encrypted")
 
@@ -107,6 +107,6 @@ class _Manifest:
         self.encrypted = self.done = False
 
     def start(self, name: str, _: Attributes, /) -> None:
-        """One is enough."""
+        """Note an encrypted part, and stop."""
         if self._tags[name]:
             self.encrypted = self.done = True

@@ -1,6 +1,6 @@
-"""The cells of the sheets of an OpenDocument spreadsheet, as they pass by.
+"""Stream handlers for the sheets of an OpenDocument spreadsheet: the list of sheets, and the rows of a sheet.
 
-Elements are told by their local names, attributes by their usual prefixes, which all programs write.
+Elements are matched by their local names, attributes with their usual prefixes, which all programs write.
 """
 
 import re
@@ -23,15 +23,15 @@ from engine.sources.workbook.workbook import (
 _MOST_REPEATED: Final = 10**9
 _NUMBERS: Final = frozenset({"float", "currency", "percentage"})
 _ERROR: Final = re.compile(r"#[A-ZА-Я/0!?]+[!?A]|Err:\d+|Ошибка:\d+")
-"""What an older LibreOffice shows for a formula that came to nothing, beside a number."""
+"""The displayed text of a failed formula in an older LibreOffice, next to a number."""
 _ZEROS: Final = re.compile(r"-?0\d+")
 _BESIDE: Final = ("annotation", "note", "ruby-text", "frame")
-"""What stands in a paragraph and is no part of the text: remarks, footnotes, readings in another script, drawings."""
+"""Elements in a paragraph that are not part of its text: comments, footnotes, ruby texts, drawings."""
 _CLOCK: Final = re.compile(r"\d:\d\d")
 
 
 class Survey:
-    """Notes which sheets there are, and which of them hold something."""
+    """A handler that lists the sheets, and which of them are not empty."""
 
     __slots__ = ("_open", "_tags", "done", "filled", "sheets")
 
@@ -45,7 +45,7 @@ class Survey:
         self.filled: list[str] = []
 
     def start(self, name: str, attributes: Attributes, /) -> None:
-        """A sheet begins, or something that makes one count as filled."""
+        """Note a sheet, or content of a sheet."""
         tag = self._tags[name]
         if tag == "table":
             sheet = attributes.get("table:name", "")
@@ -58,9 +58,9 @@ class Survey:
 
 
 class SheetReader:
-    """Gathers the rows of a sheet that hold something.
+    """A handler that collects the non-empty rows of a sheet.
 
-    Of the row `watched` it notes merged cells, and goes no further.
+    With `watched`, it looks for merged cells in that row only.
     """
 
     __slots__ = (
@@ -104,12 +104,12 @@ class SheetReader:
         self.merged: str | None = None
 
     def taken(self) -> list[tuple[SheetRow, int]]:
-        """The rows gathered since this was asked last, each with how many times it comes."""
+        """Take the rows collected since the last call, each with its repeat count."""
         rows, self._rows = self._rows, []
         return rows
 
     def start(self, name: str, attributes: Attributes, /) -> None:
-        """A sheet, a row, a cell, or something in it begins. Raises `InputRefused` beyond the end of any sheet."""
+        """Handle the start of a sheet, row, cell or its content. Raises `InputRefused` outside the largest sheet."""
         tag = self._tags[name]
         if self._inside:
             self._begin_inside(tag, attributes)
@@ -121,7 +121,7 @@ class SheetReader:
             self._inside = 1
             self._attributes = attributes
         elif tag == "covered-table-cell":
-            # What merged cells hide is not meant to be read: its place counts, nothing else.
+            # Content hidden by merged cells is ignored; only its place counts.
             self._inside = 1
             self._attributes = {"table:number-columns-repeated": attributes.get("table:number-columns-repeated", "1")}
             self._muted = 1
@@ -130,7 +130,7 @@ class SheetReader:
             self._place = 0
 
     def end(self, name: str, /) -> None:
-        """Keep a cell, and at its end a row that holds something."""
+        """Handle the end of a cell, or of a row, which is kept if it is not empty."""
         if self._inside:
             self._inside -= 1
             if self._inside == 0:
@@ -148,7 +148,7 @@ class SheetReader:
             self.done = True
 
     def text(self, data: str, /) -> None:
-        """A piece of what a cell shows. Raises `InputRefused` when it grows too long."""
+        """Add a piece of a cell's displayed text. Raises `InputRefused` if it is too long."""
         if not self._gathers or self._muted:
             return
         self._parts.append(data)
@@ -157,7 +157,7 @@ class SheetReader:
             raise too_long(self._name, self._place, self._row + 1)
 
     def _begin_inside(self, tag: str, attributes: Attributes) -> None:
-        """Something in a cell: only its own paragraphs count, not those of notes and drawings in it."""
+        """Handle the start of a cell's content; paragraphs of its notes and drawings do not count."""
         self._inside += 1
         if self._muted:
             return
@@ -214,12 +214,12 @@ class SheetReader:
 
 
 def _is_elsewhere(sheet: str) -> bool:
-    """Whether it is what is kept of another file's sheet, under the name of that file."""
+    """Whether a sheet is the cached copy of another file's sheet."""
     return sheet.startswith("'") and "'#$" in sheet
 
 
 def _value(attributes: Attributes, text: str, *, has_text: bool) -> Cell:
-    """What a cell holds, by its kind; `text` is what it shows."""
+    """The value of a cell by its type; `text` is its displayed text."""
     is_formula = "table:formula" in attributes
     if attributes.get("calcext:value-type") == "error" or (is_formula and _ERROR.fullmatch(text)):
         return an_error(text)
@@ -233,12 +233,12 @@ def _value(attributes: Attributes, text: str, *, has_text: bool) -> Cell:
 
 
 def _of_kind(kind: str | None, attributes: Attributes, text: str) -> str | bool:
-    """The value of a cell of a kind. Raises ValueError where it is none."""
+    """The value of a cell of the type `kind`. Raises ValueError for an invalid one."""
     if kind in _NUMBERS:
         return _number(attributes.get("office:value", ""), text)
     if kind == "date":
         day = iso_date(attributes.get("office:date-value", ""))
-        # A moment at midnight is written as a date alone.
+        # A date with time at midnight is written as a date alone.
         return f"{day} 00:00:00" if len(day) == len("2019-06-01") and _CLOCK.search(text) else day
     if kind == "time":
         return iso_time(attributes.get("office:time-value", ""))
@@ -256,7 +256,7 @@ def _truth(value: str) -> bool:
 
 
 def _number(value: str, text: str) -> str:
-    """A number, with the zeros before it that the cell shows. Raises ValueError."""
+    """A number with the leading zeros of its displayed text. Raises ValueError for an invalid number."""
     number = plain_number(value)
     return text if _ZEROS.fullmatch(text) and text.isascii() and plain_number(text) == number else number
 

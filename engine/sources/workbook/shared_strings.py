@@ -1,4 +1,4 @@
-"""The texts that the cells of a workbook share, kept in a file: there may be as many as there are cells."""
+"""The shared strings of a workbook, kept in a temporary file: there may be as many as there are cells."""
 
 import os
 import tempfile
@@ -8,24 +8,24 @@ from itertools import pairwise
 from typing import IO, Final, cast
 
 _WAITING: Final = 1024 * 1024
-"""Bytes that wait in memory before they are written."""
+"""Size of the write buffer, in bytes."""
 _PLACE: Final = 8
 _WINDOW: Final = 512
-"""Texts that are read at once."""
+"""Number of texts read at once."""
 _WINDOW_BYTES: Final = 256 * 1024
 
 
 class SpilledStrings:
-    """Texts by their number, from 0: first all are appended, then `finish`, then any is read.
+    """Texts by number from 0: all are appended, then `finish` is called, then any of them is read.
 
-    Memory does not grow with their number. A workbook numbers its texts as they first appear, so the next one to be
-    asked for mostly stands behind the last; these are read many at once. Raises OSError where there is no room.
+    Memory does not grow with their number. A workbook numbers its texts by first use, so they are mostly read in
+    order, and many are read at once. Raises OSError if the disk is full.
     """
 
     __slots__ = ("__weakref__", "_at", "_count", "_first", "_index", "_places", "_texts", "_window")
 
     def __init__(self) -> None:
-        # Both are unnamed, and closed with this object.
+        # Both files are unnamed, and are closed with this object.
         self._texts = cast("IO[bytes]", tempfile.TemporaryFile(buffering=_WAITING))  # noqa: SIM115
         self._places = cast("IO[bytes]", tempfile.TemporaryFile(buffering=_WAITING))  # noqa: SIM115
         weakref.finalize(self, self._texts.close)
@@ -37,11 +37,11 @@ class SpilledStrings:
         self._window: list[str] = []
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of texts."""
         return self._count
 
     def append(self, text: str) -> None:
-        """One more."""
+        """Append a text."""
         data = text.encode()
         self._texts.write(data)
         self._at += len(data)
@@ -51,13 +51,13 @@ class SpilledStrings:
             self._spill()
 
     def finish(self) -> None:
-        """No more will come."""
+        """End the appending, and prepare to read."""
         self._spill()
         self._texts.flush()
         self._places.flush()
 
     def __getitem__(self, number: int) -> str:
-        """The text of that number. Raises IndexError where there is none."""
+        """The text of that number. Raises IndexError for an unknown number."""
         place = number - self._first
         if 0 <= place < len(self._window):
             return self._window[place]
@@ -69,7 +69,7 @@ class SpilledStrings:
         return self._read(number, 1)[0]
 
     def _read(self, first: int, most: int) -> list[str]:
-        """The text of a number, and some of those behind it."""
+        """The text `first` and some of the following texts, at most `most`."""
         places = array("Q", os.pread(self._places.fileno(), (most + 1) * _PLACE, first * _PLACE))
         start = places[0]
         while len(places) > 2 and places[-1] - start > _WINDOW_BYTES:  # noqa: PLR2004 - the ends of one text

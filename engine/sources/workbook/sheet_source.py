@@ -17,7 +17,7 @@ _MOST_NAMES = 20
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The sheet, the names of its columns, and the row of the header: 0 where there is none."""
+    """The sheet, its column names, and the row of its header, 0 for none."""
 
     sheet: str
     header: tuple[str, ...]
@@ -25,11 +25,11 @@ class _Layout:
 
 
 class SheetRows(Source):
-    """A sheet as a `Source`: its first row that is not empty is the header, unless `columns` name the columns.
+    """A sheet as a `Source`: its first non-empty row is the header, unless `columns` are given.
 
-    A row's line is its number in the sheet, and the cursor that of the last row read. Rows without a value are
-    skipped; a row with a cell that cannot be taken is refused, with the cell's address. Where `sheet` is "" it is the
-    only one that holds something.
+    A row's line is its number in the sheet, and the cursor is the number of the last row read. Empty rows are
+    skipped; a row with an unreadable cell is refused, with the cell's address. With `sheet` "", the only non-empty
+    sheet is read.
     """
 
     __slots__ = ("_book", "_columns", "_layout", "_original", "_page_rows", "_sheet")
@@ -46,7 +46,7 @@ class SheetRows(Source):
 
     @property
     def name(self) -> str:
-        """What the original is called."""
+        """The name of the original."""
         return self._original.name
 
     @property
@@ -143,7 +143,7 @@ class SheetRows(Source):
 
 
 def open_sheet(sample: Sample, book: Book) -> tuple[Source, tuple[str, ...]]:
-    """The sheet that the layout names, and a note on what is read. Raises `InputRefused`."""
+    """The sheet that the layout names, and a note on how it is read. Raises `InputRefused`."""
     columns = bare_names(sample.layout.columns)
     rows = SheetRows(sample.original, book, sheet=sample.layout.sheet, columns=columns, page_rows=sample.page_rows)
     return rows, (f"{book.words}, sheet {rows.sheet!r}",)
@@ -154,7 +154,7 @@ def _says_something(row: SheetRow) -> bool:
 
 
 def _written(row: SheetRow) -> list[str]:
-    """The cells of a row as texts, true and false as a sheet shows them; "" for one that cannot be taken."""
+    """The cells of a row as texts, booleans as a sheet displays them; "" for an unreadable cell."""
     return [
         cell if isinstance(cell, str) else str(cell).upper() if isinstance(cell, bool) else "" for cell in row.cells
     ]

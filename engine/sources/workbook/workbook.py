@@ -1,4 +1,4 @@
-"""What a workbook is to its reader, of whichever kind it is."""
+"""The interface of workbooks of all formats, and their faults."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from engine.sources.workbook.cells import Cell, CellFault, address
 
 LAST_ROW: Final = 1_048_576
 LAST_COLUMN: Final = 16_384
-"""The largest sheet that the programs know."""
+"""The size of the largest sheet in Excel and LibreOffice."""
 
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """A row of a sheet that holds something: its number from 1, and its cells from column A, "" for empty ones.
+    """A non-empty row of a sheet: its number from 1, and its cells from column A, "" for empty ones.
 
     The last cell is not empty.
     """
@@ -25,71 +25,71 @@ class SheetRow:
 
 
 class Book(Protocol):
-    """A workbook. Each call reads it anew, as a stream; all of them raise `InputRefused`."""
+    """A workbook. Each call reads it again, as a stream; all calls raise `InputRefused`."""
 
     @property
     def words(self) -> str:
-        """What it is, for the note on how the input is read."""
+        """The name of the format, for the note on how the input is read."""
         ...
 
     @property
     def sheets(self) -> tuple[str, ...]:
-        """The names of the sheets of cells, in their order."""
+        """The names of the sheets of cells, in order."""
         ...
 
     def filled(self) -> tuple[str, ...]:
-        """The names of the sheets that hold something."""
+        """The names of the sheets that are not empty."""
         ...
 
     def rows(self, sheet: str) -> Iterator[SheetRow]:
-        """The rows of a sheet that hold something, in their order."""
+        """The non-empty rows of a sheet, in order."""
         ...
 
     def merged(self, sheet: str, row: int) -> str | None:
-        """Some cells that are merged into one and touch the row, as A1:B1; None where there are none."""
+        """A range of merged cells that touches the row, such as A1:B1; None for none."""
         ...
 
 
 NO_VALUE: Final = CellFault(
     "holds a formula without its value: open the workbook in Excel or LibreOffice, save it, and take that file"
 )
-"""A formula that nobody has worked out."""
+"""A formula without a calculated value."""
 
 
 CONTRADICTS_ITSELF: Final = CellFault(
     "has a value that is not of the kind that it names: open the workbook in Excel or LibreOffice, save it, and take "
     "that file"
 )
-"""A cell whose content nobody can tell: two values, or one where its kind has another."""
+"""A cell with an ambiguous value: two values, or one that does not match its type."""
 
 
 def an_error(error: str) -> CellFault:
-    """A formula that came to nothing."""
+    """The fault of a cell with an error value."""
     return CellFault(f"holds the error {error[:40]}")
 
 
 def bad_value(reason: object) -> CellFault:
-    """A cell whose value is not of its kind."""
+    """The fault of a cell whose value does not match its type."""
     return CellFault(f"holds what its kind does not allow: {reason}")
 
 
 def too_long(name: str, column: int, row: int) -> InputRefused:
-    """The refusal of a cell that cannot be meant."""
+    """The refusal of a workbook with a cell that is too long."""
     return InputRefused(f"{name}, cell {address(column, row)} is longer than {LONGEST_CELL} characters")
 
 
 def out_of_order(name: str, column: int, row: int) -> InputRefused:
-    """The refusal of a cell that comes after a later one, or lies where no program has one."""
+    """The refusal of a workbook with a cell out of order, or outside the largest sheet."""
     return InputRefused(f"{name} is broken: the cell {address(column, row)} is out of its order, or beyond any sheet")
 
 
 def misplaced(name: str, where: str, row: int) -> InputRefused:
-    """The refusal of a cell that says that it stands elsewhere than it does."""
+    """The refusal of a workbook with a cell whose address is in another row."""
     return InputRefused(f"{name} is broken: a cell in row {row} says that it is {where[:20]!r}")
 
 
 def unreadable_texts(name: str, error: OSError) -> InputRefused:
-    """The refusal of a workbook whose texts cannot be put aside."""
+    """The refusal of a workbook whose texts cannot be kept in a temporary file."""
     return InputRefused(
         f"the texts of {name} cannot be kept in a temporary file: {error.strerror or error}. Free some room there, "
         "or name another folder with TMPDIR"

@@ -1,6 +1,6 @@
-"""Excel workbooks (.xlsx, .xlsm), read as streams: neither a sheet nor the texts that its cells share are in memory.
+"""Excel workbooks (.xlsx, .xlsm), read as streams: neither the sheets nor the shared strings are kept in memory.
 
-Elements are told by their local names, so the strict dialect and documents with prefixes are read as well.
+Elements are matched by their local names, so the strict dialect and documents with prefixes are read too.
 """
 
 import posixpath
@@ -28,19 +28,19 @@ def matches(sample: Sample) -> bool:
 
 
 def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
-    """Its sheet as a source, and a note on which one. Raises `InputRefused`."""
+    """The sheet as a source, with a note that names it. Raises `InputRefused`."""
     return open_sheet(sample, ExcelBook(Archive(sample.original)))
 
 
 def _is_xlsx(archive: Archive) -> bool:
-    """Whether an archive is an Excel workbook. Raises `InputRefused` for one of the binary kind."""
+    """Whether an archive is an Excel workbook. Raises `InputRefused` for the binary format (.xlsb)."""
     if _BINARY in archive.parts:
         raise InputRefused(f"{archive.name} is a binary Excel workbook (.xlsb): save it as .xlsx or CSV UTF-8")
     return _ROOT in archive.parts and any(part.startswith("xl/") for part in archive.parts)
 
 
 class ExcelBook:
-    """An Excel workbook as a `Book`. What leads to its sheets is read at once. Raises `InputRefused`."""
+    """An Excel workbook as a `Book`. The list of sheets is read at once. Raises `InputRefused`."""
 
     __slots__ = ("_archive", "_contents", "_parts", "_strings", "_styles", "_texts")
 
@@ -56,7 +56,7 @@ class ExcelBook:
         self._parts: dict[str, str] = {}
         for name, relation in self._contents.sheets:
             kind, target = related.targets.get(relation, ("", ""))
-            # The others are sheets of charts and the like.
+            # Other sheets are charts and the like.
             if kind == "worksheet":
                 self._parts[name] = _joined(folder, target)
         self._styles = Styles()
@@ -68,21 +68,21 @@ class ExcelBook:
 
     @property
     def sheets(self) -> tuple[str, ...]:
-        """The names of the sheets of cells, in their order."""
+        """The names of the sheets of cells, in order."""
         return tuple(self._parts)
 
     def filled(self) -> tuple[str, ...]:
-        """The names of the sheets that hold something; each is read to its first row."""
+        """The names of the sheets that are not empty; each is read to its first row."""
         return tuple(name for name in self._parts if next(self.rows(name), None) is not None)
 
     def rows(self, sheet: str) -> Iterator[SheetRow]:
-        """The rows of a sheet that hold something, in their order."""
+        """The non-empty rows of a sheet, in order."""
         reader = RowReader(self._archive.name, self._shared(), self._styles, since_1904=self._contents.since_1904)
         for _ in self._archive.parse(self._parts[sheet], reader):
             yield from reader.taken()
 
     def merged(self, sheet: str, row: int) -> str | None:
-        """Some merged cells that touch the row; they are listed at the end of a sheet, so all of it is read."""
+        """A range of merged cells that touches the row; ranges are at the end of a sheet, so all of it is read."""
         merges = Merges(row)
         self._archive.parse_whole(self._parts[sheet], merges)
         return merges.found
@@ -95,7 +95,7 @@ class ExcelBook:
         return relationships
 
     def _shared(self) -> SpilledStrings:
-        """The texts that cells share; they are put aside once, and kept as long as this book."""
+        """The shared strings, written to a temporary file once and kept as long as this book."""
         if self._strings is None:
             texts = SharedTexts(self._archive.name)
             try:
@@ -109,5 +109,5 @@ class ExcelBook:
 
 
 def _joined(folder: str, target: str) -> str:
-    """The name of a part that a relationship leads to: from the root of the archive, or from the folder."""
+    """The name of the part that a relationship targets, relative to the archive's root or to the folder."""
     return posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")

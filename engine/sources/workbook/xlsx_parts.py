@@ -1,4 +1,4 @@
-"""The small parts of an Excel workbook: what leads to its sheets, its number formats, the texts its cells share."""
+"""Handlers of the small parts of an Excel workbook: relationships, sheets, number formats, shared strings."""
 
 import re
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from engine.sources.workbook.cells import PLAIN, Format, format_of, whole_number
 from engine.sources.workbook.shared_strings import SpilledStrings
 
 _LARGEST: Final = 1_000_000
-"""The number of a style or a format; Excel has 65,490 styles."""
+"""The largest number of a style or a format; Excel allows 65,490 styles."""
 _ESCAPED: Final = re.compile(r"(?:_x[0-9A-Fa-f]{4}_)+")
 _ESCAPE: Final = len("_x0000_")
 
 
 def unescaped(text: str) -> str:
-    """A text with its characters that XML cannot hold, as _x000D_, put back; what would be none is left as it is."""
+    """A text with escapes such as _x000D_ replaced by their characters; invalid escapes are kept."""
     return _ESCAPED.sub(_characters, text) if "_x" in text else text
 
 
@@ -33,7 +33,7 @@ def _characters(match: re.Match[str]) -> str:
 
 @dataclass(slots=True)
 class Relationships:
-    """Where the other parts are: the target and the kind of each, by its id."""
+    """The relationships of a part: target and type by id."""
 
     targets: dict[str, tuple[str, str]] = field(default_factory=dict)
     done: bool = False
@@ -42,19 +42,19 @@ class Relationships:
     _tags: ByLocalName[str] = field(default_factory=lambda: tags("Relationship"))
 
     def start(self, name: str, attributes: Attributes, /) -> None:
-        """Keep a relationship that is inside the workbook."""
+        """Keep a relationship within the workbook."""
         if self._tags[name] and attributes.get("TargetMode") != "External":
             kind = attributes.get("Type", "").rpartition("/")[2]
             self.targets[attributes.get("Id", "")] = (kind, attributes.get("Target", ""))
 
     def target(self, kind: str) -> str | None:
-        """The first part of a kind, None where there is none."""
+        """The first target of a type, None for none."""
         return next((target for one, target in self.targets.values() if one == kind), None)
 
 
 @dataclass(slots=True)
 class Contents:
-    """The workbook itself: its sheets, each a name and the id of a relationship, and the day that it counts from."""
+    """The workbook part: its sheets, each a name and the id of a relationship, and its date system."""
 
     sheets: list[tuple[str, str]] = field(default_factory=list)
     since_1904: bool = False
@@ -64,10 +64,10 @@ class Contents:
     _tags: ByLocalName[str] = field(default_factory=lambda: tags("sheet", "workbookPr"))
 
     def start(self, name: str, attributes: Attributes, /) -> None:
-        """Keep a sheet; note the day."""
+        """Keep a sheet, or note the date system."""
         tag = self._tags[name]
         if tag == "sheet":
-            # The attribute has the prefix of whatever the document calls the namespace of relationships.
+            # The attribute has the document's own prefix for the namespace of relationships.
             relation = next((value for key, value in attributes.items() if key.endswith(":id")), "")
             self.sheets.append((attributes.get("name", ""), relation))
         elif tag == "workbookPr":
@@ -76,7 +76,7 @@ class Contents:
 
 @dataclass(slots=True)
 class Styles:
-    """The number formats of the cells, by the number of the cell's style."""
+    """The number formats of cells, by style number."""
 
     formats: list[Format] = field(default_factory=list)
     done: bool = False
@@ -86,7 +86,7 @@ class Styles:
     _tags: ByLocalName[str] = field(default_factory=lambda: tags("numFmt", "cellXfs", "xf"))
 
     def start(self, name: str, attributes: Attributes, /) -> None:
-        """Keep a code; give a style of cells its format."""
+        """Keep a format code, or the format of a cell style."""
         match self._tags[name]:
             case "numFmt" if not self._of_cells:
                 self._codes[_number(attributes.get("numFmtId"))] = attributes.get("formatCode", "")
@@ -97,18 +97,18 @@ class Styles:
                 self.formats.append(format_of(number, self._codes.get(number)))
 
     def end(self, name: str, /) -> None:
-        """No style of cells comes after them."""
+        """Stop after the last cell style."""
         if self._tags[name] == "cellXfs":
             self.done = True
 
     def format(self, style: str | None) -> Format:
-        """The format of a style, plain where it has none."""
+        """The format of a style, plain if it has none."""
         number = _number(style)
         return self.formats[number] if number < len(self.formats) else PLAIN
 
 
 class SharedTexts:
-    """Puts the texts that cells share where they take no memory, without their readings in another script."""
+    """Writes the shared strings to a temporary file, without phonetic texts."""
 
     __slots__ = ("_gathers", "_length", "_muted", "_name", "_parts", "_tags", "done", "strings")
 
@@ -121,7 +121,7 @@ class SharedTexts:
         self.strings = SpilledStrings()
 
     def start(self, name: str, _: Attributes, /) -> None:
-        """A text, or a piece of one, begins."""
+        """Handle the start of a text, or of a piece of one."""
         tag = self._tags[name]
         if tag == "t":
             self._gathers = not self._muted
@@ -141,7 +141,7 @@ class SharedTexts:
             self._muted = False
 
     def text(self, data: str, /) -> None:
-        """A piece of a text. Raises `InputRefused` when it grows beyond any cell."""
+        """Add a piece of a text. Raises `InputRefused` if it is too long for a cell."""
         if not self._gathers:
             return
         self._parts.append(data)

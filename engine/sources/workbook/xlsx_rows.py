@@ -1,4 +1,4 @@
-"""The cells of a sheet of an Excel workbook, as they pass by."""
+"""Stream handlers for a sheet of an Excel workbook: its rows, and its merged cells."""
 
 import re
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ _CORNERS: Final = re.compile(r"[A-Z]+(\d{1,7}):[A-Z]+(\d{1,7})", re.ASCII)
 
 
 class RowReader:
-    """Gathers the rows of a sheet that hold something."""
+    """A handler that collects the non-empty rows of a sheet."""
 
     __slots__ = (
         "_cells",
@@ -74,19 +74,19 @@ class RowReader:
         self._formula = self._holds = self._inline = self._gathers = self._muted = self.done = False
 
     def taken(self) -> list[SheetRow]:
-        """The rows gathered since this was asked last."""
+        """Take the rows collected since the last call."""
         rows, self._rows = self._rows, []
         return rows
 
     def start(self, name: str, attributes: Attributes, /) -> None:
-        """A row, a cell, or its value begins. Raises `InputRefused` where cells are out of order."""
+        """Handle the start of a row, cell or value. Raises `InputRefused` for cells out of order."""
         tag = self._tags[name]
         if tag == "c":
             self._begin_cell(attributes)
         elif tag == "v":
             self._holds = True
             if not self._muted:
-                # The kind says where the value stands: an inline text counts for cells of inline text alone.
+                # The type tells where the value is: an inline text counts only in cells of inline text.
                 self._gathers = self._type != "inlineStr"
                 self._values += self._gathers
         elif tag == "t":
@@ -103,7 +103,7 @@ class RowReader:
             self._muted = tag != "sheetData"
 
     def end(self, name: str, /) -> None:
-        """Keep a cell, and at its end a row that holds something."""
+        """Handle the end of a cell, or of a row, which is kept if it is not empty."""
         tag = self._tags[name]
         if tag in {"v", "t"}:
             self._gathers = False
@@ -119,7 +119,7 @@ class RowReader:
             self._muted = False
 
     def text(self, data: str, /) -> None:
-        """A piece of a value. Raises `InputRefused` when it grows too long."""
+        """Add a piece of a value. Raises `InputRefused` if it is too long."""
         if not self._gathers:
             return
         self._parts.append(data)
@@ -170,7 +170,7 @@ class RowReader:
         if self._values != 1 and (self._holds or self._values):
             return CONTRADICTS_ITSELF
         if not text:
-            # A formula that gives an empty text says so by its type.
+            # A formula with an empty text as its result has the type of a text.
             return "" if kind == "str" or not self._formula else NO_VALUE
         if kind == "s":
             return self._shared(text)
@@ -200,7 +200,7 @@ class RowReader:
             return bad_value(error)
 
     def _column(self, where: str) -> int:
-        """The place of a column, from 0, by the address of a cell. Raises `InputRefused` for one of another row."""
+        """The number of a column from 0, by a cell address. Raises `InputRefused` for an address in another row."""
         letters = where.removesuffix(self._row_text)
         place = self._columns.get(letters)
         if place is None:
@@ -226,7 +226,7 @@ def _date(text: str) -> str | CellFault:
 
 
 class Merges:
-    """Looks for merged cells that touch a row."""
+    """A handler that looks for merged cells that touch a row."""
 
     __slots__ = ("_row", "_tags", "done", "found")
 
@@ -240,7 +240,7 @@ class Merges:
         self.done = False
 
     def start(self, name: str, attributes: Attributes, /) -> None:
-        """Compare the rows of some merged cells."""
+        """Compare the rows of merged cells with the row."""
         match = _CORNERS.fullmatch(attributes.get("ref", "")) if self._tags[name] else None
         if match and int(match[1]) <= self._row <= int(match[2]):
             self.found = match[0]
