@@ -90,5 +90,5 @@ def cause_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error behind an exception group: its first journal error, otherwise its first error."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
-        error = next((one for one in error.exceptions if isinstance(one, JournalError)), error.exceptions[0])
+        error = next((inner for inner in error.exceptions if isinstance(inner, JournalError)), error.exceptions[0])
     return error

@@ -1,1 +1,1 @@
-"""How many calls, how fast, and when none."""
+"""Pacing: the number of parallel calls, their rate, and the holds and limits of a run."""

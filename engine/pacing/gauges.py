@@ -41,10 +41,10 @@ def disk_gauge(place: Path, least: Callable[[], int]) -> Gauge:
 
 def _free(place: Path) -> int:
     try:
-        found = os.statvfs(place)
+        disk = os.statvfs(place)
     except OSError as error:
         raise LookUpFailed(f"{place}: {error.strerror}") from error
-    return found.f_bavail * found.f_frsize
+    return disk.f_bavail * disk.f_frsize
 
 
 HOURS: Final = "hours"
@@ -72,10 +72,10 @@ class Hours:
 
 def hours_of(text: str) -> Hours:
     """Parse a time range such as `01:00-06:00`. Raises `ValueError` with a sentence."""
-    found = _SPAN.fullmatch(text)
-    if found is None:
+    matched = _SPAN.fullmatch(text)
+    if matched is None:
         raise ValueError(f"{text!r} is not a time range: write it as 01:00-06:00, or 22:00-05:30 over midnight")
-    begin, end = (int(found[1]), int(found[2])), (int(found[3]), int(found[4]))
+    begin, end = (int(matched[1]), int(matched[2])), (int(matched[3]), int(matched[4]))
     try:
         hours = Hours(time(*begin), time() if end == _MIDNIGHT else time(*end))
     except ValueError:

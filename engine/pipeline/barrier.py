@@ -72,8 +72,8 @@ def is_worked_off(run: Run, job: Job, journal: Journal, patience: float) -> Gaug
     def _held(left: str) -> GaugeReading:
         if anyio.current_time() - began <= patience:
             return GaugeReading(1.0, 0.0, 0.0, text=f"the next step waits: {left}")
-        told = f"after {patience:,.0f} s the billing has not worked off what was sent: {left}"
-        return GaugeReading(1.0, 0.0, 0.0, text=told, end=0.0)
+        why = f"after {patience:,.0f} s the billing has not worked off what was sent: {left}"
+        return GaugeReading(1.0, 0.0, 0.0, text=why, end=0.0)
 
     return Gauge(BARRIER, measure)
 

@@ -43,22 +43,22 @@ class ForeignEntries:
     async def judge(self, items: Sequence[NewItem]) -> list[NewItem | Refusal]:
         """Return each item unchanged, with a note, or refused. Raises `LookUpFailed`, `JournalError`."""
         sendable = [item for item in items if item.skip_reason is None]
-        found = await self._job.find_entries(sendable) if sendable else {}
-        marks = {(one.run, one.number) for entries in found.values() for one in entries.marked}
+        entries_by_key = await self._job.find_entries(sendable) if sendable else {}
+        marks = {(one.run, one.number) for entries in entries_by_key.values() for one in entries.marked}
         known = {(one.run, one.number): one for one in await self._known(marks)} if marks else {}
-        return [self._judged(item, found.get(item.key, Entries()), known) for item in items]
+        return [self._judged(item, entries_by_key.get(item.key, Entries()), known) for item in items]
 
     def _judged(
         self, item: NewItem, entries: Entries, known: Mapping[tuple[str, int], KnownMark]
     ) -> NewItem | Refusal:
         if item.skip_reason is not None:
             return item
-        told = [why for one in entries.marked if (why := self._foreign(one, known.get((one.run, one.number))))]
-        if told and not self._again:
+        reasons = [why for one in entries.marked if (why := self._foreign(one, known.get((one.run, one.number))))]
+        if reasons and not self._again:
             on_top = f"If it is meant to be entered on top, run with {self._words(setting('again'))}"
-            return Refusal(item.line, None, item.label, f"{told[-1]}. {on_top}", item.row)
+            return Refusal(item.line, None, item.label, f"{reasons[-1]}. {on_top}", item.row)
         notes = [f"{LOOKS_ENTERED}: {entries.unmarked}"] if entries.unmarked else []
-        return replace(item, note="; ".join([*told, *notes])) if told or notes else item
+        return replace(item, note="; ".join([*reasons, *notes])) if reasons or notes else item
 
     def _foreign(self, entry: Marked, known: KnownMark | None) -> str | None:
         """Why an entry is foreign; None if the journal knows it as an effect on the same target."""

@@ -23,12 +23,12 @@ class Ownership:
     def __init__(self, run: Run, journal: Journal) -> None:
         self._run = run
         self._journal = journal
-        self._told_at = anyio.current_time() - 2 * TRUSTED
+        self._confirmed_at = anyio.current_time() - 2 * TRUSTED
         self._one_at_a_time = anyio.Lock()
 
     def told(self, moment: float) -> None:
         """Note a successful write under this process's epoch that began at `moment`."""
-        self._told_at = max(self._told_at, moment)
+        self._confirmed_at = max(self._confirmed_at, moment)
 
     async def confirm(self) -> None:
         """Check the ownership before a call leaves. Raises `RunTakenOver`."""
@@ -43,4 +43,4 @@ class Ownership:
 
     @property
     def _is_known(self) -> bool:
-        return anyio.current_time() - self._told_at <= TRUSTED
+        return anyio.current_time() - self._confirmed_at <= TRUSTED

@@ -97,7 +97,7 @@ class Witness:
         return [item for item in page if item.number <= self._known]
 
     async def _wait_for_earlier_calls(self) -> None:
-        """Let the settle delay pass: a call of an earlier process may still be on its way to its effect."""
+        """Wait for the settle delay, as a call of an earlier process may still have its effect."""
         words = "a call of an earlier process may still be under way: going on"
         await count_down(self._began + self._policy.settle, self._progress, self._stop, words)
 

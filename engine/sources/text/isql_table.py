@@ -43,10 +43,10 @@ class PrintedTable:
 
         An old isql pads by bytes, a newer one by characters: a line is cut in the way that fits.
         """
-        found = {tuple(cells) for cells in self._ways(line)}
-        if len(found) == 1:
-            return list(found.pop())
-        if found:
+        splits = {tuple(cells) for cells in self._ways(line)}
+        if len(splits) == 1:
+            return list(splits.pop())
+        if splits:
             return "where its cells begin can be told in two ways; print with set list on"
         return (
             f"its {len(line)} characters do not stand under the headings, of {self.length}: a value may have a line "
