@@ -130,7 +130,7 @@ async def test_only_what_has_changed_is_said(
                 yield RunSeen(run, holder, live)
             yield RunSeen(run, None)
 
-        monkeypatch.setattr(watching, "_each_look", each_look)
+        monkeypatch.setattr(watching, "_looks", each_look)
         say = watching._objects if as_json else watching._lines
         await say(run.name, journal, Screen(Voice(as_json=as_json)))
     lines = capsys.readouterr().out.splitlines()
