@@ -80,3 +80,42 @@ class Source(ABC):
 
         Raises `InputRefused` when the input as a whole is not usable.
         """
+
+
+class DerivedSource(Source):
+    """A source made of another one: all that it does not state itself is what the other one states."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner: Source) -> None:
+        self._inner = inner
+
+    @property
+    def name(self) -> str:
+        """The name of the other source."""
+        return self._inner.name
+
+    @property
+    def digest(self) -> str:
+        """The digest of the other source."""
+        return self._inner.digest
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The column names of the other source."""
+        return self._inner.header
+
+    @property
+    def is_read_whole(self) -> bool:
+        """Whether the other source is read whole."""
+        return self._inner.is_read_whole
+
+    @property
+    def limit(self) -> int:
+        """The limit of the other source."""
+        return self._inner.limit
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of the other source. Raises `InputRefused`."""
+        return self._inner.notes

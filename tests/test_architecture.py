@@ -109,6 +109,7 @@ SHORT_FOR_A_REASON = {
     "cli/session/step_mark.py": "what of a job file a run remembers, read by commands that read no job file",
     "jobs/access/references.py": "the one question whether an id is in the billing",
     "jobs/effects/recreate.py": "the way back from a deletion",
+    "jobs/rows/secret_cells.py": "the one place that takes secrets out of rows and evidence",
     "engine/control/messages.py": "the requests and answers that both ends of the socket share",
 }
 

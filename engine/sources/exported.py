@@ -6,12 +6,12 @@ an export adds after all others; without them, a file is read as it is.
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, count
 from typing import Final
 
 from checkpoints.records import Refusal
-from engine.rows import Row, RowPage, Source
+from engine.rows import DerivedSource, Row, RowPage, Source
 
 ROW: Final = "carbon_row"
 LINE: Final = "carbon_line"
@@ -55,35 +55,19 @@ def as_it_was(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and harmless(cell[1:]) == cell else cell
 
 
-@dataclass(frozen=True, slots=True)
-class Restored(Source):
+class Restored(DerivedSource):
     """An exported file, with its cells and column names as they were before the export."""
 
-    inner: Source
-
-    @property
-    def name(self) -> str:
-        """The name of the original source."""
-        return self.inner.name
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the file's bytes."""
-        return self.inner.digest
+    __slots__ = ()
 
     @property
     def header(self) -> tuple[str, ...]:
         """The names of the columns."""
-        return _restored(self.inner.header)
-
-    @property
-    def is_read_whole(self) -> bool:
-        """Whether the whole source is read before anything is sent."""
-        return self.inner.is_read_whole
+        return _restored(self._inner.header)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`. Raises `InputRefused`."""
-        for page in self.inner.pages(after):
+        for page in self._inner.pages(after):
             yield replace(page, rows=tuple(map(_row, page.rows)), refusals=tuple(map(_refusal, page.refusals)))
 
 

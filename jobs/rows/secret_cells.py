@@ -1,7 +1,7 @@
 """Secrets removed before the journal keeps them: from the cells of a row, and from the evidence of a call."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -10,7 +10,7 @@ from billing.api.calls import SECRET_ARGUMENTS
 from billing.api.secrets import PLACEHOLDER, SHORTEST, SecretRemover
 from checkpoints.records import Refusal
 from engine.evidence import Accepted, Evidence, Lost
-from engine.rows import Row, RowPage, Source
+from engine.rows import DerivedSource, Row, RowPage, Source
 from jobs.spec.columns import normalise_header
 
 _UNREAD: Final = "the row cannot be read; its words are not shown, for one of them may be a secret"
@@ -32,48 +32,17 @@ def without_secrets(row: Row, places: Collection[int]) -> Row:
     return replace(row, cells=cells)
 
 
-@dataclass(frozen=True, slots=True)
-class Guarded(Source):
+class Guarded(DerivedSource):
     """A source with columns of secrets: its refusals have dots in place of all cells.
 
     In a row with too many cells it is not known which cell is secret.
     """
 
-    inner: Source
-
-    @property
-    def name(self) -> str:
-        """The name of the source."""
-        return self.inner.name
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of a file's bytes."""
-        return self.inner.digest
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        """The names of the columns."""
-        return self.inner.header
-
-    @property
-    def is_read_whole(self) -> bool:
-        """Whether all rows are read before anything is sent."""
-        return self.inner.is_read_whole
-
-    @property
-    def limit(self) -> int:
-        """The largest number of rows to send; 0 for all."""
-        return self.inner.limit
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Notes on how the rows are read. Raises `InputRefused`."""
-        return self.inner.notes
+    __slots__ = ()
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`. Raises `InputRefused`."""
-        for page in self.inner.pages(after):
+        for page in self._inner.pages(after):
             yield replace(page, refusals=tuple(map(_blank, page.refusals)))
 
 

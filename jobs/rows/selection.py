@@ -12,7 +12,7 @@ import anyio.from_thread
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused, Remedy, setting
-from engine.rows import RowPage, Source
+from engine.rows import DerivedSource, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.subscribers import SubscriberFinder
 from jobs.rows.key_lists import KeyList, Keys, read_keys
@@ -61,7 +61,7 @@ class Wanted:
         return key[0] in self.ids or key[1] in self.others
 
 
-class Selected(Source):
+class Selected(DerivedSource):
     """Some rows of another source: those of `only`, without those of `exclude`, and at most `limit` of them.
 
     The limit is applied by the caller, which knows the rows that are sent. An unreadable row has no key, and `only`
@@ -78,28 +78,13 @@ class Selected(Source):
         only: KeyList | None = None,
         exclude: KeyList | None = None,
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._columns = columns
         self._gateway = gateway
         self._only = only
         self._exclude = exclude
         self._wanted: tuple[Wanted | None, Wanted | None] | None = None
         self._limit = limit
-
-    @property
-    def name(self) -> str:
-        """The name of the source."""
-        return self._inner.name
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of a file's bytes."""
-        return self._inner.digest
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        """The names of the columns."""
-        return self._inner.header
 
     @property
     def is_read_whole(self) -> bool:
