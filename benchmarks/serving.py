@@ -5,11 +5,11 @@ from pathlib import Path
 
 import anyio
 
-from lab.mock.server import serve
+from lab.mock.server import running, serve
 
 
 async def _main(database: Path, slots: int, latency_ms: float) -> None:
-    await serve(database, port=0, control_port=0, slots=slots, latency=latency_ms / 1000)
+    await serve(running(database, control_port=0, slots=slots, latency=latency_ms / 1000))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """`mock`: a test billing with made-up subscribers."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -128,6 +127,7 @@ def serve(  # noqa: PLR0913 - each is a flag
     from lab.mock.fault_plan import combined, read_plan_file
     from lab.mock.faults import FaultPlan
     from lab.mock.quirks import read_quirks
+    from lab.mock.server import running
     from lab.mock.server import serve as serve_mock
 
     if not file.exists():
@@ -139,7 +139,7 @@ def serve(  # noqa: PLR0913 - each is a flag
     quirks = read_quirks(quirk or [])
 
     async def work() -> None:
-        await serve_mock(
+        mock = running(
             file,
             port=port,
             latency=latency_ms / 1000,
@@ -151,20 +151,14 @@ def serve(  # noqa: PLR0913 - each is a flag
             faults=plan,
             control_port=control_port,
             quirks=quirks,
-            announce=_announce,
         )
+        await serve_mock(mock)
 
     try:
         anyio.run(work)
     except OSError as error:
         ports = f"port {port}" if control_port is None else f"port {port} or {control_port}"
         raise CommandRefused(f"{ports} cannot be served: {error.strerror or error}") from error
-
-
-def _announce(line: str) -> None:
-    # Flush, since a parent process may read this from a pipe.
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 app.add_typer(replay.app)

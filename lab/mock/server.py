@@ -13,8 +13,8 @@ real one does not notice that either. An effect at the very end is the hardest c
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -261,45 +261,16 @@ async def _run_beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) 
     stack.push_async_callback(end)
 
 
-async def serve(  # noqa: PLR0913 - as `running`
-    place: Dsn | Path | str,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8082,
-    latency: float = 0.0,
-    slots: int = 64,
-    queue: int | None = None,
-    capacity: Schedule | None = None,
-    stack_rate: float = 0.0,
-    busy: bool = True,
-    faults: FaultPlan | None = None,
-    control_port: int | None = None,
-    quirks: Quirks | None = None,
-    announce: Callable[[str], None] | None = None,
-) -> None:
-    """Run a mock billing until SIGTERM or SIGINT.
+async def serve(mock: AbstractAsyncContextManager[MockBilling]) -> None:
+    """Run a mock billing, as `running` gives it, until SIGTERM or SIGINT.
 
-    `announce`, or stdout, gets a line with its URL, and one with `control: URL` if there is a control endpoint.
+    Prints a line with its URL, and one with `control: URL` if there is a control endpoint.
     """
-    say = announce or _print
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with running(
-            place,
-            host=host,
-            port=port,
-            latency=latency,
-            slots=slots,
-            queue=queue,
-            capacity=capacity,
-            stack_rate=stack_rate,
-            busy=busy,
-            faults=faults,
-            control_port=control_port,
-            quirks=quirks,
-        ) as server:
-            say(server.url)
+        async with mock as server:
+            _print(server.url)
             if server.control_url:
-                say(f"control: {server.control_url}")
+                _print(f"control: {server.control_url}")
             async for _ in signals:
                 return
 

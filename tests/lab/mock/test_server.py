@@ -196,7 +196,8 @@ async def test_over_a_real_firebird_server(firebird_server: FirebirdServer, http
 
 
 async def test_two_processes_on_one_database(billing_file: Path, http: aiohttp.ClientSession) -> None:
-    script = f"import asyncio; from lab.mock.server import serve\nasyncio.run(serve({str(billing_file)!r}, port=0))"
+    served = f"asyncio.run(serve(running({str(billing_file)!r})))"
+    script = f"import asyncio; from lab.mock.server import running, serve\n{served}"
     process = await asyncio.create_subprocess_exec(sys.executable, "-W", "error", "-c", script, stdout=-1, stderr=-1)
     assert process.stdout is not None
     assert process.stderr is not None
