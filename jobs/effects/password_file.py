@@ -10,11 +10,12 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from billing.database.sql_blocks import sql_block
+from jobs.access.durable import append_durably, keep_name
 from jobs.spec.errors import PasswordsUnwritten
 
 _BOM: Final = "\ufeff"
@@ -42,8 +43,7 @@ class PasswordFile:
                 self._ready = True
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | _FLAGS)
             try:
-                _write(descriptor, _line(str(user), login, password).encode())
-                os.fsync(descriptor)
+                append_durably(descriptor, _line(str(user), login, password).encode())
             finally:
                 os.close(descriptor)
 
@@ -76,7 +76,7 @@ class PasswordFile:
             file.truncate(_end_of_lines(file))
             file.flush()
             os.fsync(file.fileno())
-        _settle(self._path.parent)
+        keep_name(self._path.parent)
 
     def _rewrite(self, file: BinaryIO, places: sqlite3.Connection) -> None:
         made = self._path.with_name(f".{self._path.name}.new")
@@ -90,7 +90,7 @@ class PasswordFile:
             out.flush()
             os.fsync(out.fileno())
         made.replace(self._path)
-        _settle(self._path.parent)
+        keep_name(self._path.parent)
 
 
 def _places(file: BinaryIO) -> sqlite3.Connection:
@@ -130,22 +130,6 @@ def _end_of_lines(file: BinaryIO, step: int = 65_536) -> int:
             return start + found + 1
         end = start
     return 0
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
-def _settle(folder: Path) -> None:
-    """Write the name of a new file to the disk; some file systems cannot."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

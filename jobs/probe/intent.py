@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from engine.errors import EngineError
+from jobs.access.durable import append_durably, keep_name
 
 
 class ProbeHeld(EngineError):
@@ -60,8 +61,7 @@ class Intents:
     def keep(self, intended: Intended) -> None:
         """Write an operation durably. Raises `IntentFailed`."""
         try:
-            os.write(self._descriptor, _encode(intended) + b"\n")
-            os.fsync(self._descriptor)
+            append_durably(self._descriptor, _encode(intended) + b"\n")
         except OSError as error:
             raise IntentFailed(f"{self.path} cannot be written: {error.strerror}") from error
 
@@ -81,6 +81,7 @@ def open_intents(path: Path) -> Iterator[Intents]:
     """The intent file, locked. Raises `ProbeHeld` and `IntentFailed`."""
     descriptor = _locked(path)
     try:
+        _keep_name(path)
         yield Intents(path, descriptor, _read(path, descriptor))
         if path.exists() and path.stat().st_size == 0:
             path.unlink()
@@ -104,6 +105,13 @@ def _locked(path: Path) -> int:
         if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
             return descriptor
         os.close(descriptor)
+
+
+def _keep_name(path: Path) -> None:
+    try:
+        keep_name(path.parent)
+    except OSError as error:
+        raise IntentFailed(f"{path.parent} cannot be opened: {error.strerror}") from error
 
 
 def _read(path: Path, descriptor: int) -> tuple[Intended, ...]:

@@ -29,6 +29,7 @@ from billing.api.client import ClientSettings
 from billing.api.secrets import SecretRemover, credentials
 from billing.api.wire import CallRecord
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
+from jobs.access.durable import write_all
 from lab.record.recording import (
     FORMAT,
     Instead,
@@ -148,7 +149,7 @@ class Recorder:
             packed = [pack.compress(line + b"\n") + pack.flush(zlib.Z_SYNC_FLUSH) for line in lines]
             if end:
                 packed.append(pack.flush(zlib.Z_FINISH))
-            _write_all(self._descriptor, b"".join(packed))
+            write_all(self._descriptor, b"".join(packed))
             if end:
                 os.fsync(self._descriptor)
         except Exception as fault:  # noqa: BLE001 — a thread that died silently would block the run for ever
@@ -228,12 +229,6 @@ def _create(path: Path, force: bool) -> int:  # noqa: FBT001 — called through 
         ) from None
     except OSError as fault:
         raise RecordingError(f"The recording {path} cannot be written: {fault.strerror}.") from None
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 def _weight(record: CallRecord) -> int:
