@@ -69,6 +69,18 @@ def roubles(scaled: int) -> Decimal:
     return Decimal((sign, digits, -places))
 
 
+def unscaled(value: object) -> Decimal:
+    """The roubles of a value from a money column of any type, which holds whole numbers.
+
+    Raises ValueError for a value that is not a whole number.
+    """
+    number = from_answer(value if isinstance(value, int | Decimal) else str(value).strip())
+    whole = int(number)
+    if number != whole:
+        raise ValueError(f"{str(value)[:_LONGEST_TEXT]!r} is not a whole number, as the database holds money")
+    return roubles(whole)
+
+
 def stored_roubles(value: object, column: str) -> Decimal:
     """The roubles of a value from a column of any type; null is 0.00, as in the billing's own sums.
 
@@ -77,13 +89,11 @@ def stored_roubles(value: object, column: str) -> Decimal:
     if value is None:
         return roubles(0)
     try:
-        number = from_answer(value if isinstance(value, int | Decimal) else str(value).strip())
-        whole = int(number)
-    except (ValueError, OverflowError):
-        whole, number = 0, Decimal("NaN")
-    if number != whole:
-        raise UnreadableAnswer(f"{column} holds {str(value)[:_LONGEST_TEXT]!r}, and a whole number was expected")
-    return roubles(whole)
+        return unscaled(value)
+    except ValueError as error:
+        raise UnreadableAnswer(
+            f"{column} holds {str(value)[:_LONGEST_TEXT]!r}, and a whole number was expected"
+        ) from error
 
 
 def scaled(amount: Decimal) -> int:

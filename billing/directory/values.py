@@ -10,15 +10,9 @@ from decimal import Decimal
 from ipaddress import IPv4Address
 from typing import Final, TypeAlias
 
-from billing.money import from_answer, roubles, wire
+from billing.money import from_answer, unscaled, wire
 
 Values: TypeAlias = Mapping[str, str | None]
-
-
-def _money(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return _number(roubles(value))
-    return _number(_decimal(value))
 
 
 def _number(amount: Decimal) -> str:
@@ -127,7 +121,7 @@ def stored_value(field: str, value: object) -> str | None:
     if value is None:
         return None
     if field in AMOUNTS:
-        return _money(value)
+        return _number(unscaled(value))
     if field in ADDRESSES and isinstance(value, int) and -(2**31) <= value < 0:
         # A signed column of 32 bits can hold an address above 127.255.255.255 only as a negative number [?].
         return _address(value + 2**32)

@@ -86,6 +86,8 @@ def test_an_operation_without_a_sum_or_with_a_text_for_it(change: Change, billin
     change("update finance_operations set op_summa = '505000000000'")
     with Database(Dsn(str(billing_file))) as database:
         assert {one.op_summa for one in of_abonents(database, range(2001, 2200), 1)} == {Decimal("50.50")}
+        ((key,),) = database.query("select min(op_id) from finance_operations")
+    assert found(billing_file, "FinanceOperations", op_id=str(key)).values["op_summa"] == "50.5"
     change("update finance_operations set op_summa = 'much'")
     with (
         Database(Dsn(str(billing_file))) as database,
