@@ -374,8 +374,9 @@ def typed(text: str, *names: str) -> int | str | None:
     """
     if not text:
         return None
-    is_text = any(normalise_header(name.rpartition("__")[2]) in _TEXTS for name in names)
-    return int(text) if _WHOLE.fullmatch(text) and not is_text else text
+    if _WHOLE.fullmatch(text) is None or any(normalise_header(name.rpartition("__")[2]) in _TEXTS for name in names):
+        return text
+    return int(text)
 
 
 def chain_text(links: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Final
 
 from engine.errors import InputRefused, Remedy, setting
@@ -128,6 +129,7 @@ def is_written_exactly(text: str) -> bool:
     return _WRITTEN.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=1024)
 def normalise_header(name: str) -> str:
     """A name normalised for comparison: without case, ё, spaces and punctuation, and with the word for №."""
     words = name.replace("№", " номер ")
