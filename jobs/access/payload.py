@@ -1,6 +1,6 @@
 """The payload of an item: its whole call, the values before it, and the subscriber."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -86,6 +86,11 @@ def payload_of(item: Item) -> Payload:
 def chain_of(*steps: tuple[str, Mapping[str, object]]) -> tuple[tuple[str, dict[str, object]], ...]:
     """Steps in the form that a payload keeps."""
     return tuple((method, dict(arguments)) for method, arguments in steps)
+
+
+def chain_of_steps(steps: Iterable[ChainStep]) -> tuple[tuple[str, dict[str, object]], ...]:
+    """The steps of a call in the form that a payload keeps."""
+    return chain_of(*((step.method, step.arguments) for step in steps))
 
 
 async def unfinished_work(gateway: Gateway, items: Sequence[Item]) -> str | None:

@@ -21,7 +21,7 @@ from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, needed
-from jobs.access.payload import ACCOUNT, Payload, chain_of, encode_payload, payload_of
+from jobs.access.payload import ACCOUNT, Payload, chain_of_steps, encode_payload, payload_of
 from jobs.access.vault import is_token, mask_secrets, reveal_secrets
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.rows.binding import ABONENT, Bound, amount_fault
@@ -144,7 +144,7 @@ class AnyCallEffect(CallEffect):
         abonent = one.abonent
         payload = Payload(
             model=self._template.model,
-            steps=chain_of(*((step.method, step.arguments) for step in steps)),
+            steps=chain_of_steps(steps),
             fields=self._template.fields,
             abonent=abonent.id if abonent else 0,
             key=values,

@@ -28,7 +28,7 @@ from jobs.access.operations import Sum, find_entries, newest, two_decimals
 from jobs.access.payload import (
     ACCOUNT,
     Payload,
-    chain_of,
+    chain_of_steps,
     decode_payload,
     encode_payload,
     payload_of,
@@ -137,7 +137,7 @@ def _payload(template: Template, values: Mapping[str, str], abonent: int, last: 
     document = {DOCUMENT: values[DOCUMENT]} if values[DOCUMENT] else {}
     return Payload(
         model=template.model,
-        steps=chain_of(*((step.method, step.arguments) for step in template.fill(values))),
+        steps=chain_of_steps(template.fill(values)),
         abonent=abonent,
         key={"id": str(abonent), **document},
         wanted={SUM_IN: plain_value(SUM_IN, values["amount"])},

@@ -11,7 +11,7 @@ from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence
 from engine.job import Absent, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.payload import Payload, chain_of, payload_of
+from jobs.access.payload import Payload, chain_of_steps, payload_of
 from jobs.access.payload import encode_payload as packed_payload
 from jobs.access.vault import is_token, reveal_secrets
 from jobs.effects.answer_cells import encode_answer, flat, only
@@ -68,7 +68,7 @@ class ReadEffect(CallEffect):
         values = {name: one.values[name] for name in self.names}
         payload = Payload(
             model=self._template.model,
-            steps=chain_of(*((step.method, step.arguments) for step in self._template.fill(values))),
+            steps=chain_of_steps(self._template.fill(values)),
             fields=self._template.fields,
             abonent=one.abonent.id if one.abonent else 0,
             key=values,

@@ -16,7 +16,7 @@ from engine.evidence import Accepted, Evidence, Lost
 from engine.job import Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, needed, try_finding
-from jobs.access.payload import Payload, chain_of, payload_of
+from jobs.access.payload import Payload, chain_of_steps, payload_of
 from jobs.effects.answer_cells import Flat, encode_answer, flat
 from jobs.effects.read import ReadEffect, new_item
 from jobs.rows.binding import ABONENT, USER, Bound
@@ -89,7 +89,7 @@ class ReadOffersEffect(ReadEffect):
         values = {ABONENT: one.values[ABONENT]}
         payload = Payload(
             model=MODEL,
-            steps=chain_of(*((step.method, step.arguments) for step in steps)),
+            steps=chain_of_steps(steps),
             abonent=one.abonent.id if one.abonent else 0,
             key=values,
         )

@@ -19,7 +19,7 @@ from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused,
 from engine.job import Absent, CannotLook, LookUpResult, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find, lane_of, needed, try_finding
-from jobs.access.payload import Payload, chain_of, encode_payload, payload_of
+from jobs.access.payload import Payload, chain_of_steps, encode_payload, payload_of
 from jobs.access.vault import reveal_secrets
 from jobs.effects.any_call import AnyCallEffect, CallRules
 from jobs.effects.effect import CallEffect, Irreversible
@@ -243,7 +243,7 @@ def _entry(one: Bound, things: Sequence[BillingObject], steps: Sequence[ChainSte
     key = {"id": user}
     payload = Payload(
         model=MODEL,
-        steps=chain_of(*((step.method, step.arguments) for step in steps)),
+        steps=chain_of_steps(steps),
         abonent=thing.abonent_id or 0,
         key=key,
     )
