@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from billing.api.answers import objects
+from billing.api.calls import ChainStep
 from billing.directory.models import MODELS, BillingObject, Key
 from billing.directory.objects import known_to_database
 from billing.directory.values import ADDRESSES, Values, same_value, same_values
@@ -33,7 +34,7 @@ from jobs.access.objects import (
     try_finding,
     which,
 )
-from jobs.access.payload import Payload, chain_of, encode_payload, payload_of
+from jobs.access.payload import Payload, chain_of_steps, encode_payload, payload_of
 from jobs.access.subscribers import SubscriberFinder
 from jobs.effects.answer_owner import NAMELESS, Recognition, about_another, call_asking, names_changed
 from jobs.effects.before_image import changed_meanwhile, refresh_before_image, with_note
@@ -69,32 +70,24 @@ class SetFieldsEffect(CallEffect):
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Turn rows into items; objects are read in bulk, and those as wanted skipped. Raises `LookUpFailed`."""
-        bound, unreadable = self._readable(bound)
-        steps = [self._template.fill(one.values) for one in bound]
-        keys = [_key(get.arguments) for get, *_ in steps]
-        wanted = [spell_out(assigned.arguments) for _, assigned, *_ in steps]
-        fields = dict.fromkeys(name for fields in wanted for name in fields)
+        readable: list[tuple[Bound, Sequence[ChainStep], Values]] = []
+        unreadable: list[Refusal] = []
+        for one in bound:
+            steps = self._template.fill(one.values)
+            try:
+                readable.append((one, steps, spell_out(steps[1].arguments)))
+            except ValueError as error:
+                unreadable.append(one.refused(f"{error}: money is written as -1234.50 here"))
+        keys = [_key(steps[0].arguments) for _, steps, _ in readable]
+        fields = dict.fromkeys(name for *_, wanted in readable for name in wanted)
         known = MODELS.get(self._template.model)
         marked = ("deleted",) if known and "deleted" in known.fields else ()
         found = await find_one(self._gateway, self._template.model, keys, tuple(fields), marked)
         entries: list[NewItem | Refusal] = [
-            self._entry(one, key, thing, shall, [(step.method, step.arguments) for step in call])
-            for one, key, thing, shall, call in zip(bound, keys, found, wanted, steps, strict=True)
+            self._entry(one, key, thing, wanted, steps)
+            for (one, steps, wanted), key, thing in zip(readable, keys, found, strict=True)
         ]
         return Prepared.of([*entries, *unreadable])
-
-    def _readable(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
-        """The rows that can be sent, and those with invalid money."""
-        good: list[Bound] = []
-        bad: list[Refusal] = []
-        for one in bound:
-            try:
-                spell_out(self._template.fill(one.values)[1].arguments)
-            except ValueError as error:
-                bad.append(one.refused(f"{error}: money is written as -1234.50 here"))
-            else:
-                good.append(one)
-        return good, bad
 
     async def try_out(self) -> None:
         """Try the look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
@@ -168,8 +161,8 @@ class SetFieldsEffect(CallEffect):
         one: Bound,
         key: Key,
         thing: BillingObject | str,
-        wanted: Mapping[str, str | None],
-        steps: Sequence[tuple[str, Mapping[str, object]]],
+        wanted: Values,
+        steps: Sequence[ChainStep],
     ) -> NewItem | Refusal:
         if not all(key.values()):
             return one.refused(
@@ -186,7 +179,7 @@ class SetFieldsEffect(CallEffect):
         was = {name: thing.values.get(name) for name in wanted}
         payload = Payload(
             model=self._template.model,
-            steps=chain_of(*steps),
+            steps=chain_of_steps(steps),
             abonent=thing.abonent_id or 0,
             key=dict(key),
             wanted=dict(wanted),
