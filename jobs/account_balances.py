@@ -79,13 +79,16 @@ async def _compare(
 ) -> None:
     keys = [{OF_ABONENT: str(payload_of(rows[0]).abonent)} for rows in lanes]
     found = await find(gateway, "AdminAccounts", keys, (BALANCE,)) if keys else []
-    latest = await newest(gateway, [payload_of(item).abonent for rows in lanes for item in rows])
+    told: list[tuple[Sequence[Item], Decimal, Decimal]] = []
     for rows, accounts in zip(lanes, found, strict=True):
         expected = _expected(rows, gateway)
         if expected is None or len(accounts) != 1:
             result.untold += 1
-            continue
-        balance = Decimal(accounts[0].values[BALANCE] or 0)
+        else:
+            told.append((rows, expected, Decimal(accounts[0].values[BALANCE] or 0)))
+    differing = [rows for rows, expected, balance in told if balance != expected]
+    latest = await newest(gateway, [payload_of(item).abonent for rows in differing for item in rows])
+    for rows, expected, balance in told:
         if balance != expected and _was_moved(rows, latest):
             result.moved += 1
             continue
