@@ -54,6 +54,7 @@ async def read_books(
         may_ask=trial.may_ask,
         unreadable=trial.unreadable,
         other_balances=plan.other_balances,
+        forgotten=observer.forgotten,
     )
 
 

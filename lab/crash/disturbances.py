@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from lab.crash import clock
 from lab.crash.experiment_plan import ENDING, FROZEN, Act, Disturbance
-from lab.crash.journals import Alias, Elsewhere, aliased, back_up, put_back, set_aside
+from lab.crash.journals import Alias, Elsewhere, aliased, back_up, forgotten_by, put_back, set_aside
 from lab.crash.load import Ended, Load, Running
 from lab.crash.mock_process import MockProcess
 from lab.crash.observer import JournalView, Observer
@@ -196,6 +196,7 @@ class Disturbances:
             running.process.kill()
         await running.process.wait()
         done = self.observer.view().done
+        self.observer.forgotten |= await anyio.to_thread.run_sync(forgotten_by, copy, journal)
         await anyio.to_thread.run_sync(put_back, copy, journal)
         return f"{done - before} rows fewer are done"
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from billing.database.sql_blocks import sql_block
+
 _COMPANIONS: Final = ("-wal", "-shm")
 """Files that SQLite keeps beside a database, with the name by which it was opened."""
 
@@ -41,6 +43,17 @@ def back_up(journal: Path, copy: Path) -> None:
         closing(sqlite3.connect(copy)) as target,
     ):
         source.backup(target)
+
+
+def forgotten_by(copy: Path, journal: Path) -> frozenset[str]:
+    """The keys of rows that the journal has sent more often than the copy of it knows."""
+    known, sent = (_attempts(path) for path in (copy, journal))
+    return frozenset(key for key, attempts in sent.items() if attempts > known.get(key, 0))
+
+
+def _attempts(journal: Path) -> dict[str, int]:
+    with closing(sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)) as connection:
+        return dict(connection.execute(sql_block("queries", "attempts", "lab.crash").text))
 
 
 def put_back(copy: Path, journal: Path) -> None:

@@ -49,7 +49,8 @@ class Books:
     where the load assumes that it sets, which `verify` must detect. `requested` is the input: what is wanted for each
     key. `frozen` and `sum` are the journal's own totals over all states; `entered` is the number and the sum of
     operations in the billing's table, None for a job that creates none. `ends` are the billing's final values by key,
-    for a job that sets them. `steps` counts every step of an item.
+    for a job that sets them. `steps` counts every step of an item. `forgotten` are the keys of rows that were sent,
+    of which a copy of the journal that was put back does not know.
     """
 
     run: str
@@ -68,6 +69,7 @@ class Books:
     may_ask: bool = False
     unreadable: bool = False
     other_balances: bool = False
+    forgotten: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +209,11 @@ def _may_have_effect(books: Books, row: BookRow) -> bool:
     """Whether a row without success may have had its effect.
 
     A repeatable call is sent again when its answer was lost: the first one may have had its effect and the second be
-    refused. Two rows on one account are also a single subject in the ledger.
+    refused, also where a copy of the journal that was put back knows only of the second. Two rows on one account are
+    also a single subject in the ledger.
     """
     shared = any(other.subject == row.subject and other.state.in_effect for other in books.rows)
-    return not books.once and (row.attempts > 1 or shared)
+    return not books.once and (row.attempts > 1 or row.key in books.forgotten or shared)
 
 
 def _times(effects: Sequence[LedgerEffect]) -> str:

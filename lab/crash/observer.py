@@ -40,10 +40,14 @@ class JournalView:
 
 
 class Observer:
-    """Reads the journal of an experiment, which `prepare` creates."""
+    """Reads the journal of an experiment, which `prepare` creates.
+
+    `forgotten` are the keys of rows that were sent, of which a restored copy of the journal does not know.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.forgotten: frozenset[str] = frozenset()
 
     def prepare(self) -> "Observer":
         """Create the journal, with the lab's trigger in it."""

@@ -27,6 +27,9 @@ select state, count(*) from items i join runs r on r.run_id = i.run_id where r.d
 -- name: steps
 select source, target, count(*) from selftest_steps group by source, target
 
+-- name: attempts
+select i.key, i.attempts from items i join runs r on r.run_id = i.run_id where r.discarded_at is null
+
 -- name: holder
 select run_id, held_process from runs where name = :run
 

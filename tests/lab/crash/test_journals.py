@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.crash.journals import Alias, Elsewhere, aliased, back_up, put_back, set_aside
+from lab.crash.journals import Alias, Elsewhere, aliased, back_up, forgotten_by, put_back, set_aside
 
 
 @pytest.fixture
@@ -73,3 +73,18 @@ def test_a_journal_that_was_set_aside_comes_back_whole(
         assert other.exists() == (elsewhere is Elsewhere.EMPTY)
         other.write_bytes(b"somebody else's")
     assert numbers(journal) == [1]
+
+
+def test_rows_that_were_sent_since_the_copy_are_told(journal: Path) -> None:
+    copy = journal.with_name("copy")
+    with closing(sqlite3.connect(journal, isolation_level=None)) as connection:
+        connection.execute("create table runs (run_id integer, discarded_at text)")
+        connection.execute("create table items (run_id integer, key text, attempts integer)")
+        connection.execute("insert into runs values (1, null), (2, '2026-01-01T00:00:00Z')")
+        connection.execute(
+            "insert into items values (1, 'sent', 1), (1, 'waits', 0), (1, 'again', 1), (2, 'given up', 0)"
+        )
+        back_up(journal, copy)
+        connection.execute("update items set attempts = attempts + 1 where key in ('again', 'waits', 'given up')")
+        connection.execute("insert into items values (1, 'new', 1)")
+    assert forgotten_by(copy, journal) == {"again", "waits", "new"}

@@ -181,6 +181,16 @@ def test_what_may_be_repeated_may_be_rejected_after_an_effect_whose_answer_was_l
     assert "2001: is rejected and had its effect: 2 times (requests 1, 2)" in [str(one) for one in at_once.problems]
 
 
+def test_an_attempt_that_a_restored_copy_does_not_know_may_have_had_its_effect() -> None:
+    first, second = REPEATABLE.rows
+    again = [replace(first, state=State.REJECTED, attempts=1), second]
+    books = replace(REPEATABLE, rows=again, verified=1, steps={("pending", "sending"): 2})
+    assert judge(books).problems
+    assert judge(replace(books, forgotten=frozenset({first.key}))).problems == ()
+    assert judge(replace(books, forgotten=frozenset({second.key}))).problems
+    assert judge(replace(books, forgotten=frozenset({first.key}), once=True)).problems
+
+
 # ---- jobs that create no operations ------------------------------------------------------------------------------
 
 
