@@ -7,7 +7,7 @@ be given again.
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -69,21 +69,16 @@ class CorrectionResult:
 
     def plan(self, rehearsed: PreviewFacts, run: Run) -> PreviewFacts:
         """The plan of the rehearsed file, restated for the run that takes the rows."""
-        return PreviewFacts(
+        return replace(
+            rehearsed,
             run=run,
             totals=Totals(
                 {State.PENDING: self.to_send, State.SKIPPED: self.skipped},
                 {State.PENDING: self.sum, State.SKIPPED: self.skipped_sum},
                 rehearsed.totals.refused + self.refused,
             ),
-            has_amounts=rehearsed.has_amounts,
             skipped=list(self.reasons.values()),
             refusals=[*rehearsed.refusals, *self.refusals][:MAX_REFUSALS_SHOWN],
-            repeated=rehearsed.repeated,
-            shared=rehearsed.shared,
-            columns=rehearsed.columns,
-            look_alikes=rehearsed.look_alikes,
-            first_look_alikes=rehearsed.first_look_alikes,
         )
 
 

@@ -78,6 +78,14 @@ def corrected(place: Place, name: str, encoding: str = "utf-8-sig", delimiter: s
     return written(path, header, mended, encoding, delimiter)
 
 
+async def test_the_preview_of_corrected_rows_names_what_no_probe_has_confirmed(place: Place) -> None:
+    name = await begun(place)
+    ended = await place.cli("run", "balances", corrected(place, name), "--continue", name, "--yes")
+    assert (
+        "assumed a comment is kept as it was sent; an operation of type 8 sets the balance to its sum" in ended.words
+    )
+
+
 @pytest.mark.parametrize(("encoding", "delimiter"), [("utf-8-sig", ";"), ("cp1251", ","), ("utf-8", "\t")])
 async def test_a_corrected_file_goes_into_the_same_run_and_its_totals(
     place: Place, encoding: str, delimiter: str
