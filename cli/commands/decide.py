@@ -1,7 +1,5 @@
 """`decide`: records an operator's decision on a row that no look-up can settle."""
 
-import getpass
-import socket
 from typing import Annotated, Final
 
 import structlog
@@ -14,6 +12,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.commands.execution import execute
+from cli.session.control_client import own_name
 from cli.session.journal import locked, open_existing
 from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.settings import Settings
@@ -66,15 +65,16 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
         item = await _matching_row(run, key, journal)
+        who = own_name()
         try:
             async with locked(run, journal) as ours:
-                await journal.decide(ours, item, State(choice), who=_user_name(), why=why.strip())
+                await journal.decide(ours, item, State(choice), who=who, why=why.strip())
         except ForbiddenTransition:
             raise CommandRefused(
                 f"row {item.number} of run {run.name} is {item.state}: a person decides only on what is manual. "
                 f"{PROGRAM} reconcile {run.name} looks up what is unknown"
             ) from None
-        log.info("decided", run=run.name, item=item.number, state=choice, who=_user_name(), why=why.strip())
+        log.info("decided", run=run.name, item=item.number, state=choice, who=who, why=why.strip())
         totals = await journal.totals(run)
         if screen.voice.as_json:
             screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(Exit.DONE)})
@@ -100,7 +100,3 @@ async def _matching_row(run: Run, key: str, journal: Journal) -> Item:
         return found[0]
     numbers = ", ".join(str(item.number) for item in manual or found)
     raise CommandRefused(f"{printable(key)} may be any of the rows {numbers} of run {run.name}: give its number")
-
-
-def _user_name() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -79,6 +79,11 @@ def claim() -> str:
     return ""
 
 
+def own_name() -> str:
+    """The name of the user, with or without an account, and of the host."""
+    return claim() or f"{user_name(os.geteuid())}@{socket.gethostname()}"
+
+
 def ourselves() -> str:
     """The name of the user, in the form that a run records."""
     return sender(user_name(os.geteuid()), os.getpid(), claim())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -256,6 +257,34 @@ def test_status_tells_what_people_decided_and_why(name: str, path: Path, typed: 
     assert "row 2 is pending: \\x1b[31mlooked; not there (olga@ops)" in shown
     (decision,) = json.loads(typed("status", name, "--json").out)["decisions"]
     assert (decision["who"], decision["state"]) == ("olga@ops", "pending")
+
+
+@pytest.mark.parametrize("caller", ["olga", None])
+def test_a_decision_has_the_name_of_who_called_sudo_and_goes_without_an_account(
+    name: str, path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch, caller: str | None
+) -> None:
+    async def leave_to_a_person(journal: Journal) -> None:
+        run = await journal.run(name)
+        number = (await ids(journal, run))["2"]
+        await journal.claim(run, [number])
+        for state in (State.UNKNOWN, State.MANUAL):
+            await journal.record(run, [Change(number, state)])
+
+    async def who_decided(journal: Journal) -> list[str]:
+        return [one.who for one in await journal.decisions(await journal.run(name))]
+
+    def without_account(user: int) -> None:
+        raise KeyError(user)
+
+    within(path, leave_to_a_person)
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME", "SUDO_USER"):
+        monkeypatch.delenv(variable, raising=False)
+    if caller is not None:
+        monkeypatch.setenv("SUDO_USER", caller)
+    monkeypatch.setattr(pwd, "getpwuid", without_account)
+    decided = typed("decide", name, "2", "accepted", "--why", "seen")
+    assert decided.exit == 0, decided.err
+    assert within(path, who_decided) == [f"{caller or f'user {os.geteuid()}'}@{socket.gethostname()}"]
 
 
 def test_behind_sudo_it_is_told_who_has_called_it(monkeypatch: pytest.MonkeyPatch) -> None:
