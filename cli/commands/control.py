@@ -204,8 +204,7 @@ async def _show_stopped(name: str, journal: Journal, screen: Screen) -> Exit:
     """The state of a run after a stop was requested."""
     run = await journal.run(name)
     totals = await journal.totals(run)
-    intake_ended = run.frozen_at is not None
-    code = exit_of(totals, StopKind.INTERRUPTED, intake_ended=intake_ended)
+    code = exit_of(totals, StopKind.INTERRUPTED, intake_ended=run.frozen_at is not None)
     if screen.voice.as_json:
         screen.emit({"run": run.name, "command": "stop", **states_object(totals), "exit": int(Exit.DONE)})
     stays_paused = run.paused_at is not None and (code is Exit.INTERRUPTED or holds_its_file(run))
@@ -218,7 +217,7 @@ async def _show_stopped(name: str, journal: Journal, screen: Screen) -> Exit:
     goes_on = [(f"{PROGRAM} continue {run.name}", "end the pause")] if stays_paused else []
     if code is not Exit.INTERRUPTED and is_followed(run):
         goes_on.append((await _resume_command(run, journal), "go on with its next step"))
-    if steps := goes_on + next_steps(run, totals, intake_ended=intake_ended):
+    if steps := goes_on + next_steps(run, totals):
         parts.append(steps_list(steps))
     screen.result(Group(*parts))
     return Exit.DONE

@@ -81,7 +81,7 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
         parts: list[RenderableType] = [
             Text(f"✓ row {item.number} ({printable(item.label, 60)}) is {choice}", "green")
         ]
-        if steps := next_steps(run, totals, intake_ended=run.frozen_at is not None):
+        if steps := next_steps(run, totals):
             parts.append(steps_list(steps))
         screen.result(Group(*parts), good=True)
         return Exit.DONE

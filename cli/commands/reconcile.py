@@ -17,7 +17,7 @@ from cli.session.session import check_target, open_session
 from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
-from cli.show.closing import next_steps, states_object, states_table, steps_list
+from cli.show.closing import next_steps, place_of, states_object, states_table, steps_list
 from cli.show.progress import show_sending
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.remedies import render
@@ -89,7 +89,7 @@ async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], s
         parts.insert(0, Text(f"✓ run {run.name}: nothing is in doubt", "bold green"))
     if stop.requested:
         parts.append(Text(printable(render(stop.said), 600), "yellow"))
-    if steps := next_steps(run, totals, intake_ended=run.frozen_at is not None):
+    if steps := next_steps(run, totals):
         parts.append(steps_list(steps))
     screen.result(Group(*parts), good=code is Exit.DONE)
     return code
@@ -99,8 +99,9 @@ def _manual_rows(run: Run, items: Sequence[Item], left: Mapping[int, LookUpResul
     """The manual rows with both sides, and the command that records a decision."""
     lines: list[Text] = []
     for item in items:
-        where = f"line {item.line}" if item.line else f"row {item.number}"
-        lines.append(Text("? ", "yellow").append(where, "bold").append(f" ({printable(item.label, 60)})", "dim"))
+        lines.append(
+            Text("? ", "yellow").append(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
+        )
         lines.append(Text(f"    sent:  {printable(item.payload, 200)}"))
         lines.append(Text(f"    found: {printable(_seen(item, left), 300)}"))
         command = f"{PROGRAM} decide {run.name} {item.number} accepted --why '…'"

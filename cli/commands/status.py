@@ -21,10 +21,9 @@ from cli.session.step_mark import holds_its_file
 from cli.settings.flags import Flags, RunNameOrNone, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import (
-    EXPLAINED,
     first_refusals,
     next_steps,
-    reasons_list,
+    reasons_lists,
     refused_export,
     refused_rows,
     states_object,
@@ -181,7 +180,7 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
     parts: list[RenderableType] = [facts, Text(""), states_table(totals)]
     if seen.live:
         parts += [Text(""), screen_of(seen.live)]
-    parts += [reasons_list(state, await journal.reasons(run, state)) for state in EXPLAINED if totals.count(state)]
+    parts += await reasons_lists(run, totals, journal)
     if totals.refused:
         parts.append(refused_rows(await first_refusals(run, journal), totals.refused, refused_export(run)))
     parts += _format_history(await journal.commands(run, size=MAX_STATUS_SHOWN + 1), await journal.decisions(run))
@@ -202,7 +201,7 @@ def _steps(seen: RunSeen, totals: Totals) -> list[tuple[str, str]]:
         return [*goes_on, (f"{PROGRAM} status {run.name} --watch", "see it work")]
     if run.stage is Stage.DISCARDED:
         return []
-    return goes_on + next_steps(run, totals, intake_ended=run.frozen_at is not None)
+    return goes_on + next_steps(run, totals)
 
 
 def _format_history(commands: Sequence[Command], decisions: Sequence[Decision]) -> list[RenderableType]:

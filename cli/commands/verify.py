@@ -20,7 +20,7 @@ from cli.session.session import check_target, open_session
 from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
-from cli.show.closing import next_steps, states_object, states_table, steps_list
+from cli.show.closing import next_steps, place_of, states_object, states_table, steps_list
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.remedies import describe_error
 from cli.terminal.screen import Screen, Voice
@@ -71,8 +71,7 @@ class Differences:
     def add(self, item: Item, reading: ReadBack) -> None:
         """Add one row that differs."""
         if len(self.first) < MAX_MISMATCHES_SHOWN:
-            where = f"line {item.line}" if item.line else f"row {item.number}"
-            line = Text("✗ ", "red").append(where, "bold").append(f" ({printable(item.label, 60)})", "dim")
+            line = Text("✗ ", "red").append(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
             self.first.append(line.append(f": {printable(reading.difference)}"))
         if self.sheet is not None:
             self.sheet.row([*of_item(item, self.run)[:-1], reading.difference or ""])
@@ -205,7 +204,7 @@ def _screen(run: Run, verdict: ReadBackSummary, totals: Totals, differences: Dif
 
 def _next_steps(run: Run, verdict: ReadBackSummary, totals: Totals) -> list[tuple[str, str]]:
     """The commands to type next; no second `verify` where nothing more can be read back."""
-    steps = next_steps(run, totals, intake_ended=run.frozen_at is not None)
+    steps = next_steps(run, totals)
     if not verdict.unreadable:
         return steps
     again = f"{PROGRAM} verify {run.name}"

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.journal import Journal
-from checkpoints.records import Reason, Refusal, Run, Totals
+from checkpoints.records import Item, Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.texts import PROGRAM, count, duration, money, printable, rows
@@ -109,10 +109,8 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
         parts.append(Text(_held(closing.held), "dim"))
     if closing.trusted_journal:
         parts.append(Text(TRUSTED, "yellow"))
-    parts += [
-        reasons_list(state, await journal.reasons(run, state)) for state in EXPLAINED if closing.totals.count(state)
-    ]
-    if steps := next_steps(run, closing.totals, intake_ended=run.frozen_at is not None):
+    parts += await reasons_lists(run, closing.totals, journal)
+    if steps := next_steps(run, closing.totals):
         parts.append(steps_list(steps))
     return Group(*parts)
 
@@ -152,7 +150,12 @@ def _not_entered(totals: Totals) -> str:
     return f"{rows(number)} {'was' if number == 1 else 'were'} not entered"
 
 
-def reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
+async def reasons_lists(run: Run, totals: Totals, journal: Journal) -> list[Group]:
+    """Why items are in the states that are explained, a list for each state that has items."""
+    return [_reasons_list(state, await journal.reasons(run, state)) for state in EXPLAINED if totals.count(state)]
+
+
+def _reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
     """Why items are in a state: the kinds of reasons, the most frequent first, each with its first row."""
     lines: list[Text] = []
     for reason in reasons:
@@ -167,8 +170,9 @@ def reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
     return Group(*lines)
 
 
-def next_steps(run: Run, totals: Totals, *, intake_ended: bool) -> list[tuple[str, str]]:
+def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
     """The commands to type next, each with its purpose."""
+    intake_ended = run.frozen_at is not None
     unfinished = totals.count_where(open=True) or not intake_ended
     steps = [(f"{PROGRAM} resume {run.name}", "go on where it stopped")] if unfinished else []
     steps += [
@@ -211,6 +215,11 @@ def steps_list(steps: Sequence[tuple[str, str]]) -> Table:
     for number, (command, purpose) in enumerate(steps):
         table.add_row(Text("next: " if not number else "      ", "dim").append(command, "bold"), purpose)
     return table
+
+
+def place_of(item: Item) -> str:
+    """The place of a row: its line of a file; the rows of a select have no lines, but their numbers in the run."""
+    return f"line {item.line}" if item.line else f"row {item.number}"
 
 
 MAX_REFUSALS_SHOWN = 20

@@ -15,7 +15,14 @@ from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.states import State
-from cli.show.closing import MAX_REFUSALS_SHOWN, accountants_list, first_refusals, refused_export, refused_rows
+from cli.show.closing import (
+    MAX_REFUSALS_SHOWN,
+    accountants_list,
+    first_refusals,
+    place_of,
+    refused_export,
+    refused_rows,
+)
 from cli.terminal.remedies import render
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, count, markup_safe, money, printable, rows
@@ -209,7 +216,7 @@ def look_alike_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     """The first of these rows, each with the entry it resembles; `all_of_them` is the command that shows all."""
     lines = [
         Text("? ", "yellow")
-        .append(f"line {item.line}" if item.line else f"row {item.number}", "bold")
+        .append(place_of(item), "bold")
         .append(f" ({printable(item.label, 60)})", "dim")
         .append(f": {printable(item.message)}")
         for item in plan.first_look_alikes
@@ -290,9 +297,7 @@ def bad_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     if plan.totals.refused:
         parts.append(refused_rows(plan.refusals, plan.totals.refused, all_of_them))
     for item in plan.repeated:
-        line = (
-            Text("= ", "yellow").append(f"line {item.line}", "bold").append(f" ({printable(item.label, 60)})", "dim")
-        )
+        line = Text("= ", "yellow").append(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
         parts.append(line.append(f": {printable(item.message)}"))
     if plan.duplicates > len(plan.repeated):
         parts.append(Text(f"… and {count(plan.duplicates - len(plan.repeated))} more duplicates", "dim"))

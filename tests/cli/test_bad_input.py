@@ -199,6 +199,15 @@ async def test_equal_duplicates_are_named_and_nothing_is_sent(place: Place) -> N
     )
 
 
+async def test_equal_duplicates_of_a_select_are_named_by_their_numbers(place: Place) -> None:
+    one = "select contract_number, 5.00 as amount from abonents where id = 2001"
+    await refused(
+        place,
+        *("run", "balances", "--sql", f"{one} union all {one}", "--yes"),
+        told=["= row 2 (", "a duplicate in the input: the same key and amount as"],
+    )
+
+
 async def test_of_equal_duplicates_one_goes_ahead_on_request(place: Place) -> None:
     place.write(f"{HEAD}{GOOD}{GOOD}")
     ended = await place.cli("run", "balances", "balances.csv", "--yes", "--skip-bad", "--json")
