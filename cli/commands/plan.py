@@ -4,7 +4,7 @@ The rows are saved in a journal of plans beside the real one, which is opened fo
 the same input is kept there, so that a new plan can show what has changed.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,7 +19,7 @@ from cli.commands.execution import execute
 from cli.jobfile.job_file import TOML, JobFileStep
 from cli.jobfile.run_file import read_file
 from cli.jobfile.steps import files_made, is_to_be_made
-from cli.output.item_files import OutputFile, columns_of, of_item, refused_pages, written_to
+from cli.output.item_files import OutputFile, header_of, of_item, write_items, written_to
 from cli.session.order import Order, typed_order
 from cli.session.plans import plans_beside, remembered_by_plan
 from cli.session.session import open_billing
@@ -164,24 +164,10 @@ async def _save(folder: Path, run: Run, journal: Journal) -> None:
         await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CommandRefused(f"{folder} cannot be made: {error.strerror}") from error
-    for name, state in (("to-send", State.PENDING), ("skipped", State.SKIPPED)):
-        await _write(folder / f"{name}.csv", run, _items(run, state, journal))
-    await _write(folder / "refused.csv", run, refused_pages(run, journal))
-    await _write(folder / "look-alikes.csv", run, _look_alikes(run, journal))
-
-
-async def _write(path: Path, run: Run, pages: AsyncIterator[list[list[str]]]) -> None:
-    async with written_to(OutputFile(path, force=True)) as sheet:
-        sheet.row([*run.header, *columns_of(run)])
-        async for page in pages:
-            await anyio.to_thread.run_sync(sheet.all, page)
-
-
-async def _items(run: Run, state: State, journal: Journal) -> AsyncIterator[list[list[str]]]:
-    async for page in journal.each_page(run, {state}):
-        yield [of_item(item, run) for item in page]
-
-
-async def _look_alikes(run: Run, journal: Journal) -> AsyncIterator[list[list[str]]]:
-    async for page in look_alikes(run, journal):
-        yield [of_item(item, run) for item in page]
+    for name, state in (("to-send", State.PENDING), ("skipped", State.SKIPPED), ("refused", None)):
+        async with written_to(OutputFile(folder / f"{name}.csv", force=True)) as out:
+            await write_items(out, run, (state,), journal)
+    async with written_to(OutputFile(folder / "look-alikes.csv", force=True)) as out:
+        out.row(header_of(run))
+        async for page in look_alikes(run, journal):
+            await anyio.to_thread.run_sync(out.all, [of_item(item, run) for item in page])

@@ -14,7 +14,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
 from cli.commands.execution import execute
-from cli.output.item_files import OutputFile, Sheet, columns_of, of_item, written_to
+from cli.output.item_files import OutputFile, Sheet, header_of, of_item, written_to
 from cli.session.journal import locked, open_existing
 from cli.session.session import check_target, open_session
 from cli.settings.flags import Flags, RunName, grouped
@@ -108,7 +108,7 @@ async def verify_run(
         differences = Differences(run)
         if target is not None:
             differences.sheet = await stack.enter_async_context(written_to(target))
-            differences.sheet.row([*run.header, *columns_of(run)])
+            differences.sheet.row(header_of(run))
         # Verifying changes the state of rows, so it needs the run's lock.
         async with locked(run, journal) as ours:
             verdict = await verify(ours, job, journal, differences.add)

@@ -35,7 +35,7 @@ class OutputFile:
 async def write_items(out: "Sheet", run: Run, states: Sequence[State | None], journal: Journal) -> int:
     """Write the rows that are in these states, None for refused ones; returns their number."""
     written = 0
-    out.row([*run.header, *columns_of(run)])
+    out.row(header_of(run))
     for state in states:
         async for page in _pages(run, state, journal):
             await anyio.to_thread.run_sync(out.all, page)
@@ -48,16 +48,15 @@ async def _pages(run: Run, state: State | None, journal: Journal) -> AsyncIterat
         async for items in journal.each_page(run, {state}):
             yield [of_item(item, run) for item in items]
         return
-    async for refused in refused_pages(run, journal):
-        yield refused
-
-
-async def refused_pages(run: Run, journal: Journal) -> AsyncIterator[list[list[str]]]:
-    """The refused rows of a run as rows of a file, page by page."""
     after = 0
     while page := await journal.refusals(run, after=after):
         yield [of_refusal(refusal_id, refusal, run) for refusal_id, refusal in page]
         after = page[-1][0]
+
+
+def header_of(run: Run) -> list[str]:
+    """The first row of a file: the run's own columns, then those of `COLUMNS`."""
+    return [*run.header, *columns_of(run)]
 
 
 def columns_of(run: Run) -> tuple[str, ...]:
