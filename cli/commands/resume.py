@@ -13,12 +13,12 @@ from cli.commands.replay import record_into
 from cli.session.control_client import unpause_run
 from cli.session.journal import open_existing, require_unlocked, unfinished
 from cli.session.run_session import RunSession
-from cli.session.session import OpenRecorder, check_target, finish_run, open_session
+from cli.session.session import OpenRecorder, check_target, close_ended, open_session
 from cli.settings.flags import Consent, Flags, RecordFile, RunNameOrNone, grouped
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
-from cli.terminal.exits import CommandRefused, Exit, outcome_of
+from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe, moment, printable, rows
 
@@ -76,7 +76,7 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
             screen.result("There is nothing to resume: all runs are at their end.")
             return Closing(Exit.DONE)
         if not await unfinished(chosen, journal):
-            return await _close_ended(chosen, journal, screen)
+            return await _show_ended(chosen, journal, screen)
         await require_unlocked(chosen, journal)
         check_target(chosen, settings)
         try:
@@ -109,17 +109,13 @@ async def _run_to_resume(name: str | None, journal: Journal) -> Run | None:
     return open_runs[0] if open_runs else None
 
 
-async def _close_ended(run: Run, journal: Journal, screen: Screen) -> Closing:
+async def _show_ended(run: Run, journal: Journal, screen: Screen) -> Closing:
     """The closing of a run that has nothing left to send."""
-    totals = await journal.totals(run)
-    # A kill may have come between the last answer and the finishing of the run.
-    ending = await finish_run(run, journal, anew=False)
-    code = Exit.STOPPED if ending.trouble else outcome_of(totals)
-    closing = Closing(code, run.name, run.job, totals, stopped=ending.trouble, error=ending.trouble)
+    closing, shown = await close_ended(run, await journal.totals(run), journal)
     screen.say("There is nothing to resume: this run is at its end.")
     screen.result(await show_closing(closing, run, journal), good=closing.exit is Exit.DONE)
-    if ending.shown is not None:
-        screen.result(ending.shown)
+    if shown is not None:
+        screen.result(shown)
     return closing
 
 

@@ -15,13 +15,13 @@ from cli.jobfile.rounds import Round, StepDecision, StepState, passes, round_of
 from cli.jobfile.wait import WaitResult, wait
 from cli.session.journal import require_unlocked
 from cli.session.run_session import NOTHING_SENT, RunSession
-from cli.session.session import OpenRecorder, Session, finish_run, open_session
+from cli.session.session import OpenRecorder, Session, close_ended, open_session
 from cli.session.start import Ready, check_files, prepare, start_run
 from cli.session.step_mark import StepMark
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, steps_list
-from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of, outcome_of
+from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
 from cli.terminal.remedies import describe_error, render
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
@@ -177,12 +177,10 @@ async def _passed_over(run: Run, session: Session) -> Closing:
     await require_unlocked(run, session.journal)
     totals = await session.journal.totals(run)
     session.screen.say(f"done before in this round: run {run.name}, {rows(totals.frozen)}")
-    # A kill may have come between the last answer and the finishing of the run.
-    ending = await finish_run(run, session.journal, anew=False)
-    code = Exit.STOPPED if ending.trouble else outcome_of(totals)
-    if ending.trouble:
-        session.screen.complain(ending.trouble)
-    return Closing(code, run.name, run.job, totals, stopped=ending.trouble, error=ending.trouble)
+    closing, _ = await close_ended(run, totals, session.journal)
+    if closing.error:
+        session.screen.complain(closing.error)
+    return closing
 
 
 async def _taken_up(run: Run, session: Session) -> Closing:

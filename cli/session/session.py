@@ -30,15 +30,16 @@ from billing.database.file_database import open_file_database
 from billing.directory.system import check_scale
 from billing.money import SCALE
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Run
+from checkpoints.records import Run, Totals
 from cli.output.answer_files import ANSWER_FILE_PARAMETER, ANSWERS, first_rows, reads, write_answers
 from cli.output.item_files import OutputFile
 from cli.session.journal import policy_of
 from cli.settings.flags import Consent
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
+from cli.show.closing import Closing
 from cli.show.preview import Target
-from cli.terminal.exits import CommandRefused
+from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.errors import EngineError
@@ -233,6 +234,14 @@ async def finish_run(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
     if not (await journal.totals(run)).count_where(settled=False):
         await wipe_secrets(run, journal)
     return finished
+
+
+async def close_ended(run: Run, totals: Totals, journal: Journal) -> tuple[Closing, RenderableType | None]:
+    """The closing of a run that has nothing left to send, and the output of its finishing. Raises `JournalError`."""
+    # A kill may have come between the last answer and the finishing of the run.
+    finished = await finish_run(run, journal, anew=False)
+    code = Exit.STOPPED if finished.trouble else outcome_of(totals)
+    return Closing(code, run.name, run.job, totals, stopped=finished.trouble, error=finished.trouble), finished.shown
 
 
 async def wipe_secrets(run: Run, journal: Journal) -> None:
