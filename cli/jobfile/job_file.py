@@ -1,6 +1,6 @@
 """Reading a job file: its schema, errors with line and column, and each step as an order."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from pathlib import Path
@@ -37,6 +37,19 @@ TEXTS: Final = "a list of texts"
 TABLE: Final = "a table of texts"
 SWITCH: Final = "true or false"
 NUMBER: Final = "a whole number above zero"
+
+_FITS: Final[Mapping[str, Callable[[object], bool]]] = {
+    TEXT: lambda value: isinstance(value, str),
+    TEXTS: lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+    # Ids are often written as numbers. Money must be text, since 0.1 is not exact in binary.
+    TABLE: lambda value: (
+        isinstance(value, dict)
+        and all(isinstance(one, str | int) and not isinstance(one, bool) for one in value.values())
+    ),
+    SWITCH: lambda value: isinstance(value, bool),
+    NUMBER: lambda value: isinstance(value, int) and not isinstance(value, bool) and value > 0,
+}
+"""By the type of a value, whether a value is of it."""
 
 KEYS: Final[Mapping[str, str]] = {
     "job": TEXT,
@@ -181,7 +194,7 @@ class _Reader:
         way: Way = (STEP, index)
         self._known(way, step, KEYS, "a step")
         for name, value in step.items():
-            if not _fits(KEYS[name], value):
+            if not _FITS[KEYS[name]](value):
                 raise self._refused((*way, name), f"{name}: {KEYS[name]} is expected, not {value!r}"[:300])
         job = step.get("job")
         if job is None:
@@ -274,20 +287,6 @@ class _Reader:
             way = way[:-1]
             place = self._where.get(way)
         return JobFileRefused(f"{printable(self._path)}, {place}: {text}")
-
-
-def _fits(kind: str, value: object) -> bool:
-    match kind, value:
-        case ("a text", str()) | ("true or false", bool()):
-            return True
-        case ("a whole number above zero", int()):
-            return value > 0 and not isinstance(value, bool)
-        case ("a list of texts", list()):
-            return all(isinstance(one, str) for one in value)
-        case ("a table of texts", dict()):
-            # Ids are often written as numbers. Money must be text, since 0.1 is not exact in binary.
-            return all(isinstance(one, str | int) and not isinstance(one, bool) for one in value.values())
-    return False
 
 
 def _texts(value: object) -> list[str]:
