@@ -16,11 +16,13 @@ from checkpoints.records import Run
 from cli.session.order import PLAN, Order
 from cli.session.session import BillingConnection, how_often
 from cli.settings.settings import Settings
+from cli.show.plan_facts import is_kept, same_input
+from cli.show.preview import given_parameters
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import PROGRAM, count, moment, printable
 from jobs.access.vault import mask_secrets, new_batch
 from jobs.catalogue.catalogue import job_of
-from jobs.rows.input import input_of_parameters, is_input, job_parameters
+from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.spec.spec import parameters_of
 
 VERSION: Final = f"{PLAN}.version"
@@ -82,16 +84,9 @@ async def kept_plan(name: str, plans: Journal) -> Run:
         plan = await plans.run(name)
     except NoSuchRun as error:
         raise CommandRefused(f"there is no such plan: {error}") from error
-    if plan.discarded_at is None and plan.frozen_at is not None:
+    if is_kept(plan):
         return plan
-    later = [
-        one
-        for one in await plans.runs()
-        if (one.job, one.target, one.source) == (plan.job, plan.target, plan.source)
-        and one.discarded_at is None
-        and one.frozen_at is not None
-    ]
-    if later:
+    if later := [one for one in await plans.runs() if is_kept(one) and same_input(one, plan)]:
         raise CommandRefused(
             f"plan {plan.name} was replaced by plan {later[-1].name} of {moment(later[-1].created_at)}: look at that "
             f"one, and type {PROGRAM} run --plan {later[-1].name}"
@@ -140,18 +135,13 @@ def _facts(plan: Run, run: Run, now: Mapping[str, str]) -> list[str]:
         before, after = plan.parameters.get(name, "none"), now.get(name, "none")
         if before != after:
             facts.append(f"another {what}: {printable(before)} then, {printable(after)} now")
-    then, given = _given(plan), _given(run)
+    then, given = given_parameters(plan), given_parameters(run)
     facts += [
         f"{name}: {printable(then.get(name, 'nothing'))} then, {printable(given.get(name, 'nothing'))} now"
         for name in sorted(then.keys() | given.keys())
         if then.get(name) != given.get(name)
     ]
     return facts
-
-
-def _given(run: Run) -> dict[str, str]:
-    """The job's own parameters, without empty ones."""
-    return {name: mask_secrets(value) for name, value in run.parameters.items() if value and not is_input(name)}
 
 
 def _counted(left_out: Mapping[str, int]) -> str:

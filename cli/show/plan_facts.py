@@ -135,14 +135,18 @@ def _kind_of(item: Item) -> str:
 
 
 async def _plan_before(run: Run, journal: Journal) -> Run | None:
-    same = [one for one in await journal.runs() if _same_input(one, run) and one.run_id < run.run_id]
+    same = [one for one in await journal.runs() if is_kept(one) and same_input(one, run) and one.run_id < run.run_id]
     return same[-1] if same else None
 
 
-def _same_input(one: Run, other: Run) -> bool:
+def is_kept(plan: Run) -> bool:
+    """Whether the plan's list is complete and was not deleted."""
+    return plan.frozen_at is not None and plan.discarded_at is None
+
+
+def same_input(one: Run, other: Run) -> bool:
     """Whether two plans have the same job and input; the file may have been edited between them."""
-    frozen = one.frozen_at is not None and one.discarded_at is None
-    return frozen and (one.job, one.target, one.source) == (other.job, other.target, other.source)
+    return (one.job, one.target, one.source) == (other.job, other.target, other.source)
 
 
 async def _pace(gateway: Gateway) -> ReadingPace:

@@ -269,8 +269,12 @@ def some_of(names: Sequence[str]) -> str:
 
 def parameters_of(run: Run) -> str:
     """The parameters of the run's job, as typed."""
-    said = {name: mask_secrets(value) for name, value in run.parameters.items() if value and not is_input(name)}
-    return " ".join(f"{name}={value}" for name, value in said.items())
+    return " ".join(f"{name}={value}" for name, value in given_parameters(run).items())
+
+
+def given_parameters(run: Run) -> dict[str, str]:
+    """The parameters of the run's job, without empty ones and with masked secrets."""
+    return {name: mask_secrets(value) for name, value in run.parameters.items() if value and not is_input(name)}
 
 
 def skipped_lines(plan: PreviewFacts) -> list[str]:
