@@ -7,7 +7,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -108,7 +108,6 @@ class Checklist:
     screen: Screen
     version: str = ""
     bad: int = 0
-    advice: list[str] = field(default_factory=list)
 
     def good(self, what: str, finding: str) -> None:
         """Show a check that passed."""

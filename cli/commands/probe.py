@@ -19,6 +19,7 @@ from checkpoints.journal import open_journal
 from cli.commands.execution import execute
 from cli.session.session import BillingConnection, open_billing
 from cli.settings.flags import Flags, grouped, parse_pairs
+from cli.settings.profiles import ENDING as PROFILE_ENDING
 from cli.settings.profiles import profile_path, write_profile
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
@@ -110,7 +111,7 @@ def storno_of(said: Sequence[str]) -> str | None:
 
 def _intent_path(settings: Settings) -> Path:
     path = profile_path(settings)
-    return path.with_name(path.name.replace(".profile.toml", ENDING))
+    return path.with_name(path.name.replace(PROFILE_ENDING, ENDING))
 
 
 async def _check_runs(settings: Settings) -> None:

@@ -79,7 +79,8 @@ async def see(name: str, journal: Journal) -> RunSeen:
     run = await journal.run(name)
     holder = await journal.holder(run)
     if holder is None:
-        return RunSeen(run, None)
+        # Until its process let go of it, the run may have gone on since it was read.
+        return RunSeen(await journal.run(name), None)
     try:
         answer = await ask(run, journal, ControlRequest("status", who=claim()))
         return RunSeen(run, holder, msgspec.convert(answer.status, Status) if answer else None)

@@ -138,7 +138,7 @@ class Corrections:
                     corrections.append((one, item))
             yield corrections
 
-    async def _refuse_shared(self, item: Item, number: int | None) -> None:
+    async def _refuse_shared(self, item: Item, new: NewItem, number: int | None) -> None:
         """Raise for a row that stands for several rows of an account, or that replaces a value set by one of them."""
         where = f"line {item.line} ({printable(item.label, 60)})"
         if number is not None and (carried := await self._journal.carried(self._run, number)):
@@ -146,7 +146,7 @@ class Corrections:
                 f"{where}: row {number} of run {self._run.name} stood for rows {', '.join(map(str, carried))} of its "
                 "account as well (--shared-accounts). Put all of them into a file and run that as a run of its own"
             )
-        if not self._replaces(item):
+        if not self._job.replaces(new):
             return
         first = (await self._journal.first_in_lanes(self._run, {item.lane})).get(item.lane)
         if first is not None and first[1] != item.key:
@@ -156,16 +156,12 @@ class Corrections:
                 "--shared-accounts sum or last"
             )
 
-    def _replaces(self, item: Item) -> bool:
-        new = NewItem(item.key, item.label, item.lane, item.payload, item.amount)
-        return self._job.replaces(new)
-
     async def _correction(self, item: Item) -> Correction | None:
         """The correction that a row makes; None when the run already has the row."""
         line = self._line_of(item)
         new = self._new(item, line)
         number, refusal_id = self._named(item)
-        await self._refuse_shared(item, number)
+        await self._refuse_shared(item, new, number)
         if number is not None and await self._is_rejected(number):
             return Correction(new, number=number)
         if number is None and (refusal_id or line):

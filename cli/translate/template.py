@@ -31,12 +31,11 @@ _PLACEHOLDER: Final = re.compile(r"\{[^\W\d][\w ]*\}")
 class LineTemplate:
     """The arguments of a step as JSON with placeholders, empty where there are none.
 
-    `keys` are their names, `varying` those with a placeholder; the variables `alone` are outside of strings.
+    `varying` are the names of those with a placeholder; the variables `alone` are outside of strings.
     `secrets` are the arguments whose values the template leaves out; each has a placeholder of its own name.
     """
 
     text: str
-    keys: tuple[str, ...] = ()
     varying: frozenset[str] = frozenset()
     alone: tuple[Variable, ...] = ()
     secrets: tuple[str, ...] = ()
@@ -74,7 +73,6 @@ def template(method: str, key: str, arguments: ShellText, place: LinePlace, name
         raise refused(where, f'{key} is no object in braces, as {{"id": 5}} is one')
     return LineTemplate(
         "" if text == "{}" else text,
-        tuple(name for name, _ in read.pairs),
         frozenset(writer.varying),
         tuple(writer.alone),
         tuple(dict.fromkeys(writer.secrets)),
