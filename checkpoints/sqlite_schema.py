@@ -32,7 +32,7 @@ def prepare(path: Path) -> None:
             _run_script(connection, schema())
             connection.execute(f"pragma application_id = {APPLICATION_ID}")
             connection.execute(f"pragma user_version = {FORMAT}")
-        _fill_states(Queries(connection), path)
+        _fill_states(Queries(connection))
         connection.execute("commit")
     except sqlite3.Error as error:
         raise JournalUnreadable(f"{path} cannot be used as a journal: {error}") from error
@@ -43,14 +43,17 @@ def prepare(path: Path) -> None:
 def has_format(connection: sqlite3.Connection, path: Path) -> bool:
     """Whether the open file is a journal of the present format; False for an empty file.
 
-    Raises `JournalOtherFormat`, and `JournalUnreadable` for another program's database. All is read in one
-    transaction, the caller's if one is open: otherwise a journal that another process creates meanwhile could show
-    tables without the application id, and look like another program's database.
+    Raises `JournalOtherFormat`, also for a state of a newer version, whose items could not be read; and
+    `JournalUnreadable` for another program's database. All is read in one transaction, the caller's if one is open:
+    otherwise a journal that another process creates meanwhile could show tables without the application id, and look
+    like another program's database.
     """
     with _snapshot(connection):
         (application,) = connection.execute("pragma application_id").fetchone()
         (found,) = connection.execute("pragma user_version").fetchone()
         (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
+        is_journal = tables and application == APPLICATION_ID and found == FORMAT
+        states = Queries(connection).all("states") if is_journal else []
     if tables and application != APPLICATION_ID:
         raise JournalUnreadable(f"{path} is a database of another program, not a journal: name another file")
     if found > FORMAT:
@@ -64,25 +67,21 @@ def has_format(connection: sqlite3.Connection, path: Path) -> bool:
             "one cannot read: finish its runs with the version that wrote it, then move the file away or name "
             "another journal. That journal does not know what these runs have entered: take it out of the input"
         )
-    return bool(found)
-
-
-def _fill_states(queries: Queries, path: Path) -> None:
-    """Fill the tables of states and transitions from `states.py`; nothing is written if they are equal.
-
-    An unknown state is from a newer version, and its items could not be read.
-    """
-    states = [
-        (str(state), *map(int, (state.open, state.settled, state.in_effect, state.counts_money, state.to_send)))
-        for state in State
-    ]
-    there = [tuple(row) for row in queries.all("states")]
-    if unknown := {row[0] for row in there} - {row[0] for row in states}:
+    if unknown := {row[0] for row in states} - set(State):
         raise JournalOtherFormat(
             f"{path} was written by a newer carbon-migrate (its state {', '.join(sorted(unknown))} is not known to "
             "this one): install that version or name another journal"
         )
-    if sorted(there) != sorted(states):
+    return bool(found)
+
+
+def _fill_states(queries: Queries) -> None:
+    """Fill the tables of states and transitions from `states.py`; nothing is written if they are equal."""
+    states = [
+        (str(state), *map(int, (state.open, state.settled, state.in_effect, state.counts_money, state.to_send)))
+        for state in State
+    ]
+    if sorted(tuple(row) for row in queries.all("states")) != sorted(states):
         queries.write("forget_states")
         queries.write("fill_states", rows=states)
     steps = [(step.source or "", str(step.target)) for step in TRANSITIONS]

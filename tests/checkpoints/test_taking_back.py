@@ -243,6 +243,15 @@ async def test_a_journal_of_another_format_is_not_looked_at(path: Path) -> None:
         await _look(path)
 
 
+async def test_a_journal_with_a_state_of_a_newer_version_is_not_looked_at(path: Path) -> None:
+    prepare(path)
+    with contextlib.closing(sqlite3.connect(path)) as shell:
+        shell.execute("insert into states values ('paid', 0, 1, 1, 1, 0)")
+        shell.commit()
+    with pytest.raises(JournalOtherFormat, match=r"\(its state paid is not known .*install that"):
+        await _look(path)
+
+
 async def test_what_stood_beside_a_row_before_its_undo_was_not_entered_anew(journal: Journal) -> None:
     """With --again a row is entered twice: taking the second back and restoring it asks the first nothing."""
     await accepted(journal, await frozen_run(journal, new_item("a")))
