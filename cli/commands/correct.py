@@ -28,7 +28,7 @@ from cli.terminal.screen import Screen, is_unattended
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
-from engine.pipeline.intake import Repeat
+from engine.pipeline.intake import Repeat, repeat_of
 from jobs.catalogue.catalogue import JOBS, job_of
 from jobs.job import build
 from jobs.rows.input import Input, input_of_parameters, job_parameters
@@ -155,6 +155,6 @@ async def _rehearse(run: Run, job: Job, plans: Journal, session: Session) -> Run
             f"{printable(missing[0])!r}. "
             f"Begin with {PROGRAM} export {run.name}"
         )
-    again = job.effect.repeatable or how_often(run) is Repeat.AGAIN
+    again = repeat_of(job.effect, how_often(run)) is Repeat.AGAIN
     foreign = ForeignEntries(job, session.journal.known_marks, run.target, again=again, words=command_line)
     return await rehearse(job, new, plans, session.screen, foreign=foreign)

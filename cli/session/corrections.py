@@ -21,7 +21,7 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.remedies import command_line
 from cli.terminal.texts import printable
 from engine.job import Job
-from engine.pipeline.intake import DUPLICATE, Repeat, judge_for
+from engine.pipeline.intake import DUPLICATE, Repeat, judge_for, repeat_of
 from engine.sources.exported import LINE, ROW
 
 _PLACE: Final = re.compile(r"([a-z0-9]+)/(r?)([0-9]{1,18})")
@@ -93,7 +93,7 @@ class Corrections:
         self._journal = journal
         self._plans = plans
         self._job = job
-        self._judge = judge_for(run, repeatable=job.effect.repeatable, enter=enter, words=command_line)
+        self._judge = judge_for(run, repeat_of(job.effect, enter), command_line)
         self._places = _places(rehearsed.header)
         own = columns_of(run)
         self._row, self._line = self._places.get(own[0]), self._places.get(own[1])

@@ -19,7 +19,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused, Words, setting
-from engine.job import Entries, Job, Prepared
+from engine.job import Effect, Entries, Job, Prepared
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
 from engine.rows import STANDARD_INPUT, Row, RowPage, Source
@@ -45,6 +45,11 @@ class Repeat(StrEnum):
     """Always, in addition to existing entries."""
 
 
+def repeat_of(effect: Effect, enter: Repeat) -> Repeat:
+    """What applies to rows of this effect: `enter`, but a repeatable effect is always entered again."""
+    return Repeat.AGAIN if effect.repeatable else enter
+
+
 class IntakeObserver(Protocol):
     """A listener of the intake."""
 
@@ -60,7 +65,8 @@ class IntakeObserver(Protocol):
 class Intake:
     """Freezes the rest of a run's rows, from the end of its last frozen page.
 
-    `foreign` judges foreign entries; by default it asks the journal into which the rows are frozen.
+    `foreign` judges foreign entries; by default it asks the journal into which the rows are frozen. The pipeline's
+    witness judges by it too.
 
     With a limit on the source, rows after the last one to be sent are only counted, neither judged nor refused.
     Skipped and refused rows do not count towards the limit.
@@ -85,11 +91,11 @@ class Intake:
         self._job = job
         self._journal = journal
         self._progress = progress
-        self._judge = judge_for(run, repeatable=job.effect.repeatable, enter=enter, words=words)
+        repeat = repeat_of(job.effect, enter)
+        self._judge = judge_for(run, repeat, words)
         self._words = words
-        again = job.effect.repeatable or enter is Repeat.AGAIN
-        self._foreign = foreign or ForeignEntries(
-            job, journal.known_marks, run.target, again=again, own=run.name, words=words
+        self.foreign = foreign or ForeignEntries(
+            job, journal.known_marks, run.target, again=repeat is Repeat.AGAIN, own=run.name, words=words
         )
 
     async def freeze_all(self, listener: IntakeObserver | None = None) -> None:
@@ -137,7 +143,7 @@ class Intake:
     async def _prepared(self, rows: Sequence[Row]) -> Prepared:
         """Items and refusals of these rows, after the check for foreign entries. Raises `LookUpFailed`."""
         prepared = await self._job.prepare(rows)
-        sifted = Prepared.of(await self._foreign.judge(prepared.items))
+        sifted = Prepared.of(await self.foreign.judge(prepared.items))
         return Prepared(sifted.items, (*prepared.refusals, *sifted.refusals))
 
     async def _limited(self, page: RowPage, room: int) -> tuple[Prepared, tuple[Refusal, ...], Mapping[str, int]]:
@@ -212,14 +218,13 @@ def _next(pages: Iterator[RowPage]) -> RowPage | None:
     return next(pages, None)
 
 
-def judge_for(run: Run, *, repeatable: bool, enter: Repeat, words: Words = str) -> Judge:
+def judge_for(run: Run, repeat: Repeat, words: Words = str) -> Judge:
     """The judge of a run's rows, which checks each row against the journal's items with the same key."""
-    wanted = Repeat.AGAIN if repeatable else enter
     against_same = _against_same_input if run.approved_at is None else _against_what_stays
 
     def judge(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem | Refusal:
         own = next((twin for twin in twins if twin.run == run.name), None)
-        return against_earlier(item, twins, run.target, wanted, words) if own is None else against_same(item, own)
+        return against_earlier(item, twins, run.target, repeat, words) if own is None else against_same(item, own)
 
     return judge
 
@@ -248,10 +253,10 @@ def _against_what_stays(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
 
 
 def against_earlier(
-    item: NewItem, twins: Sequence[EarlierEntry], target: str, enter: Repeat, words: Words = str
+    item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat, words: Words = str
 ) -> NewItem | Refusal:
     """Judge a row for `target` against the items of earlier runs with the same key."""
-    if enter is Repeat.AGAIN:
+    if repeat is Repeat.AGAIN:
         return item
     here = [twin for twin in twins if twin.target == target]
     for twin in here:
@@ -267,7 +272,7 @@ def against_earlier(
             f"run {twin.run} has entered {_asked(twin)} for this key on {twin.changed_at[:10]}; the input says "
             f"{_asked(item)}: if it is meant to be entered on top, run with {words(setting('again'))}",
         )
-    if twins and enter is Repeat.ONCE:
+    if twins and repeat is Repeat.ONCE:
         twin = twins[-1]
         return _refused(
             item,
@@ -303,10 +308,10 @@ class Rehearsal(Job):
         self._job = job
         self._target = target
         self._earlier = earlier
-        self._enter = Repeat.AGAIN if job.effect.repeatable else enter
+        self._repeat = repeat_of(job.effect, enter)
         self.name, self.effect = job.name, job.effect
         self._words = words
-        again = self._enter is Repeat.AGAIN
+        again = self._repeat is Repeat.AGAIN
         self._foreign = ForeignEntries(job, earlier.known_marks, target, again=again, words=words)
 
     @property
@@ -319,13 +324,13 @@ class Rehearsal(Job):
         prepared = await self._job.prepare(rows)
         known = Prepared.of(await self._foreign.judge(prepared.items))
         refused = (*prepared.refusals, *known.refusals)
-        if self._enter is Repeat.AGAIN:
+        if self._repeat is Repeat.AGAIN:
             return Prepared(known.items, refused)
         twins: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
         for twin in await self._earlier.twins(self._job.name, {item.key for item in known.items}):
             twins[twin.key].append(twin)
         judged = [
-            against_earlier(item, twins[item.key], self._target, self._enter, self._words) for item in known.items
+            against_earlier(item, twins[item.key], self._target, self._repeat, self._words) for item in known.items
         ]
         new = Prepared.of(judged)
         return Prepared(new.items, (*refused, *new.refusals))

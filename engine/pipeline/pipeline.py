@@ -34,7 +34,6 @@ from engine.pipeline.aftermath import NOT_SENT, Aftermath, CallResult
 from engine.pipeline.backlog import Backlog, Claims
 from engine.pipeline.before_images import BeforeImages
 from engine.pipeline.doubts import UNASKED, Doubts, apart
-from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.gate import Gate
 from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.live_policy import LivePolicy
@@ -75,12 +74,11 @@ class Pipeline:
         self._policy = policy = steering.policy
         self._progress = steering.progress
         self._stop = stop = steering.stopping
-        again = effect.repeatable or enter is Repeat.AGAIN
-        foreign = ForeignEntries(job, journal.known_marks, run.target, again=again, own=run.name, words=words)
-        self._intake = Intake(run, job, journal, self._progress, enter=enter, foreign=foreign, words=words)
+        self._intake = Intake(run, job, journal, self._progress, enter=enter, words=words)
         self._before_images = BeforeImages(run, effect, journal)
         self._ownership = Ownership(run, journal)
         self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)
+        foreign = self._intake.foreign
         self._witness = Witness(
             run, job, journal, policy, self._progress, stop, foreign=foreign, known=known, trusted=trust_journal
         )
