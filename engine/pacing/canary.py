@@ -3,12 +3,12 @@
 A fault of the whole input, or of the call, shows in the first rows, and the run stops before all rows repeat it.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
-from checkpoints.states import State
+from checkpoints.states import State, states_where
 from engine.errors import Remedy, Said, setting
 from engine.statistics import error_group
 
@@ -80,9 +80,9 @@ class Canary:
         self._answered = 0
 
 
-async def canary_of(run: Run, journal: Journal, *, wanted: bool) -> Canary:
-    """The canary of a run; a run that has accepted rows needs none."""
-    if not wanted or (await journal.totals(run)).count_where(in_effect=True):
+async def canary_of(run: Run, journal: Journal, counts: Mapping[State, int], *, wanted: bool) -> Canary:
+    """The canary of a run with these counts; a run that has accepted rows needs none."""
+    if not wanted or any(counts.get(state) for state in states_where(in_effect=True)):
         return Canary(wanted=False)
     known = await journal.reasons(run, State.REJECTED)
     return Canary(wanted=True, known=[reason.example for reason in known])

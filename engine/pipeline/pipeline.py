@@ -138,7 +138,9 @@ class Pipeline:
     async def _alternate(self, tasks: TaskGroup) -> None:
         """Settle unknown items, then send pending ones, and repeat while sending leaves unknown items."""
         await self._take_up()
-        canary = self._aftermath.canary = await canary_of(self._run, self._journal, wanted=self._policy.canary)
+        canary = self._aftermath.canary = await canary_of(
+            self._run, self._journal, self._progress.counts, wanted=self._policy.canary
+        )
         while not self._stop.requested:
             try:
                 await self._settle()
