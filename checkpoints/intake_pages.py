@@ -42,7 +42,7 @@ def freeze_corrections(db: Queries, run: Run, page: Sequence[Correction], judge:
 def judge_items(db: Queries, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
     """Judge each item against the journal's items with its key, earlier rows of the page included."""
     twins: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
-    for row in db.each("twins", run_id=run.run_id, keys={item.key for item in items}):
+    for row in db.each("earlier", job=run.job, keys={item.key for item in items}):
         twin = rows.to_twin(row)
         twins[twin.key].append(twin)
     judged: list[NewItem | Refusal] = []

@@ -95,17 +95,8 @@ select left_out from runs where run_id = :run_id
 -- name: leave_out
 update runs set left_out = :left_out where run_id = :run_id
 
--- name: twins
--- Items of the same effect, by key and job, on any target.
-select r.name as run, i.key, i.amount, i.wanted, i.state, i.line, i.changed_at, r.target
-from json_each(:keys) k
-join effects i on i.key = k.value
-join runs r on r.run_id = i.run_id
-join runs mine on mine.run_id = :run_id and r.job = mine.job
-order by i.item_id
-
 -- name: earlier
--- Items of the same effect in all runs of a job, on any target: the twins of a new run's rows.
+-- Items of the same effect, by key, in all runs of a job, on any target: the twins of a new run's rows.
 select r.name as run, i.key, i.amount, i.wanted, i.state, i.line, i.changed_at, r.target
 from json_each(:keys) k
 join effects i on i.key = k.value

@@ -142,7 +142,7 @@ def to_items(page: str) -> list[Item]:
 
 
 def to_twin(row: Row) -> EarlierEntry:
-    """A row of `twins`, or of `earlier`."""
+    """A row of `earlier`."""
     return EarlierEntry(
         run=row["run"],
         key=row["key"],
