@@ -23,13 +23,14 @@ from engine.evidence import LOOKED_AT, Accepted, Busy, Evidence, Lost, RowRefuse
 LONGEST_WAIT: Final = 3600.0
 """Seconds; a longer Retry-After is taken for a mistake and cut to this."""
 
+UNDECODABLE: Final = (msgspec.DecodeError, ValueError, ArithmeticError, LookupError, RecursionError)
+"""Errors of decoding: bad bytes, unknown charsets, absurd numbers and nesting."""
+
 _LONGEST_NUMBER: Final = 12
 _TWICE: Final = 2
 _BOM: Final = b"\xef\xbb\xbf"
 _STATUSES_OF_ALL_ROWS: Final = frozenset({401, 403, 404, 405, 407})
 """Statuses that concern every row: missing rights, a wrong address or model, a proxy in between."""
-_UNDECODABLE: Final = (msgspec.DecodeError, ValueError, ArithmeticError, LookupError, RecursionError)
-"""Errors of decoding: bad bytes, unknown charsets, absurd numbers and nesting."""
 _LONGEST_KEY: Final = 18
 """Digits of an id that always fit a 64-bit column of the database."""
 _DEEPEST: Final = 64
@@ -208,7 +209,7 @@ def _read_success(
 ) -> Evidence:
     try:
         outer = _decode(headers, body)
-    except _UNDECODABLE as fault:
+    except UNDECODABLE as fault:
         return _unreadable(status, headers, body, hidden, fault)
     if isinstance(outer, _Outer):
         result, error = outer.result, outer.error
@@ -226,8 +227,8 @@ def _read_success(
 
 def _decode(headers: Mapping[str, str], body: bytes) -> _Outer | list[object]:
     """The outer object; the charset is that of the Content-Type, UTF-8 by default."""
-    charset = _charset(headers)
-    is_utf8 = charset in {"", "utf-8", "utf8"}
+    charset = charset_of(headers)
+    is_utf8 = charset in {"utf-8", "utf8"}
     text = body.removeprefix(_BOM) if is_utf8 else body.decode(charset).encode()
     outer = _OUTER.decode(text)
     _check_depth(outer.result if isinstance(outer, _Outer) else outer)
@@ -264,9 +265,10 @@ def _check_repeated(text: bytes) -> None:
             raise _RepeatedName(f"its error or its result stands there twice: {', '.join(errors) or 'no error'}")
 
 
-def _charset(headers: Mapping[str, str]) -> str:
+def charset_of(headers: Mapping[str, str]) -> str:
+    """The charset that an answer names, UTF-8 by default."""
     _, found, rest = headers.get("Content-Type", "").lower().partition("charset=")
-    return rest.partition(";")[0].strip(" \"'") if found else ""
+    return (rest.partition(";")[0].strip(" \"'") if found else "") or "utf-8"
 
 
 def _read_cabinet(result: object, headers: Mapping[str, str], hidden: Sequence[str]) -> Evidence:
@@ -278,7 +280,7 @@ def _read_cabinet(result: object, headers: Mapping[str, str], hidden: Sequence[s
             decoded = _INNER.decode(inner)
             _check_depth(decoded)
             _check_repeated(inner.encode())
-        except _UNDECODABLE:
+        except UNDECODABLE:
             if find_error(result[0]) is not ErrorKind.UNRECOGNISED:
                 return _from_error(result[0], headers, hidden)
             return Lost(f"the cabinet's answer starts with no JSON: {readable(result[0], hidden)}")
@@ -310,7 +312,7 @@ def _error_text(error: object) -> str:
         case list() | dict():
             try:
                 return msgspec.json.encode(error).decode()
-            except _UNDECODABLE:
+            except UNDECODABLE:
                 return "an error that is no text"
     return str(error)
 
@@ -369,7 +371,7 @@ def _stated_error(headers: Mapping[str, str], body: bytes) -> str | None:
     """The `error` of a body in the billing's JSON, None for any other body."""
     try:
         outer = _decode(headers, body)
-    except _UNDECODABLE:
+    except UNDECODABLE:
         return None
     return _error_text(outer.error) if isinstance(outer, _Outer) and outer.error else None
 
@@ -378,7 +380,7 @@ def _text(headers: Mapping[str, str], body: bytes) -> str:
     """The beginning of a body as text for people; undecodable bytes become �."""
     head = body[:LOOKED_AT]
     try:
-        return head.decode(_charset(headers) or "utf-8", "replace")
+        return head.decode(charset_of(headers), "replace")
     except (LookupError, UnicodeError):
         return head.decode("utf-8", "replace")
 

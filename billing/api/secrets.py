@@ -18,6 +18,7 @@ from urllib.parse import quote, quote_plus
 
 import msgspec
 
+from billing.api.answers import UNDECODABLE, charset_of
 from billing.api.calls import SECRET_ARGUMENTS
 
 PLACEHOLDER: Final = "•••"
@@ -28,7 +29,6 @@ SESSIONS: Final = frozenset({"get_or_create_dynamic_session"})
 """Methods whose result is a secret: the session of a cabinet [S]."""
 _CHARSETS: Final = ("utf-8", "cp1251", "koi8-r", "cp866", "utf-16-le", "utf-16-be")
 """Encodings in which undecodable bytes are searched."""
-_UNDECODABLE: Final = (msgspec.DecodeError, ValueError, ArithmeticError, LookupError, RecursionError)
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 # For texts that cannot be parsed: half an answer, a page that prints a form.
@@ -144,12 +144,6 @@ class SecretRemover:
         return _NAMED_BYTES.sub(rb"\1" + PLACEHOLDER.encode(), body)
 
 
-def charset_of(headers: Mapping[str, str]) -> str:
-    """The charset that an answer names, UTF-8 by default."""
-    _, found, rest = headers.get("Content-Type", "").lower().partition("charset=")
-    return (rest.partition(";")[0].strip(" \"'") if found else "") or "utf-8"
-
-
 def credentials(header: str) -> list[str]:
     """The secrets within the value of a header: the value, the token of `Bearer`, and the parts of `Basic`."""
     found = [header]
@@ -191,7 +185,7 @@ def _parsed(text: str) -> object:
         return None
     try:
         return _DECODER.decode(text)
-    except _UNDECODABLE:
+    except UNDECODABLE:
         return None
 
 

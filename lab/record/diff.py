@@ -17,9 +17,10 @@ from typing import Final
 import anyio
 import msgspec
 
+from billing.api.answers import charset_of
 from billing.api.calls import SECRET_ARGUMENTS, Call, ChainStep
 from billing.api.client import BillingClient
-from billing.api.secrets import PLACEHOLDER, charset_of
+from billing.api.secrets import PLACEHOLDER
 from billing.api.wire import Reply
 from billing.errors import BillingAway
 from engine.evidence import Lost, NotSent, readable
