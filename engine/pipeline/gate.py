@@ -124,23 +124,23 @@ class Gate:
         return places.window, places.window.started(time.monotonic(), places.in_use)
 
     def leave(self, passed: Passed, outcome: Outcome, *, again: bool = False) -> bool:
-        """Take in a call's outcome, `again` if its row has failed before; False if it is independent of the row."""
+        """Take in a call's outcome, `again` if its row has failed before; True if it is independent of the row."""
         window, ticket = passed
         now = time.monotonic()
         self.in_flight -= 1
+        blameless = self._breaker.blames_billing(outcome)
         if outcome.answered:
             window.delivered(now, ticket)
-        elif outcome.cause is Cause.REFUSES_ALL or self._breaker.blames_billing(outcome):
+        elif blameless or outcome.cause is Cause.REFUSES_ALL:
             window.dismissed(now, ticket)
         else:
             window.troubled(now, ticket, _trouble(outcome))
         self._progress.called(now - ticket.started)
-        says_something = not self._breaker.blames_billing(outcome)
         self._breaker.seen(outcome, again=again)
         self._places.give_back()
         if self._breaker.most < inf:
             self.ring()
-        return says_something
+        return blameless
 
     # ---- for changes of the policy, and stops ----
 

@@ -220,8 +220,8 @@ class Pipeline:
                 continue
             item, evidence = await self._call(item)
             outcome = decide(evidence, repeatable=self._effect.repeatable)
-            says_something = self._gate.leave(passed, outcome, again=self._tries.has_failed(item))
-            self._land(CallResult(item, outcome, blameless=not says_something))
+            blameless = self._gate.leave(passed, outcome, again=self._tries.has_failed(item))
+            self._land(CallResult(item, outcome, blameless=blameless))
 
     async def _call(self, item: Item) -> tuple[Item, Evidence]:
         """Send the item with its present before-image, unless it is in the billing already.

@@ -62,8 +62,8 @@ class Setting:
         self.gate.leave(passed, WELL)
 
     def come_back(self, outcome: Outcome) -> bool:
-        """The call that left last comes back."""
-        return self.gate.leave(self.passed.pop(), outcome)
+        """The call that left last comes back; whether its outcome says something of its row."""
+        return not self.gate.leave(self.passed.pop(), outcome)
 
 
 async def test_when_nothing_holds_calls_leave_at_once_and_without_a_turn_of_the_loop() -> None:
