@@ -64,8 +64,7 @@ def merge_rows(db: Queries, run: Run, merged: Sequence[Merged]) -> None:
         who: dict[str, Value] = {"run_id": run.run_id, "carrier": one.carrier, "now": now()}
         summed = one.payload is not None
         if summed:
-            amount = None if one.amount is None else format(one.amount, "f")
-            db.write("merge_carrier", payload=one.payload, amount=amount, **who)
+            db.write("merge_carrier", payload=one.payload, amount=rows.amount_text(one.amount), **who)
         db.write("merge_rows", items=one.carried, message=one.reason, summed=summed, **who)
 
 

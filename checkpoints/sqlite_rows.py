@@ -55,7 +55,7 @@ def of_new_items(items: Sequence[NewItem], first_number: int) -> list[tuple[str 
             item.label,
             item.lane,
             item.payload,
-            _amount_text(item.amount),
+            amount_text(item.amount),
             item.line,
             _encode(item.row).decode(),
             State.PENDING if item.skip_reason is None else State.SKIPPED,
@@ -77,6 +77,11 @@ def of_refusals(refusals: Sequence[Refusal]) -> list[tuple[str | int | None, ...
 def of_changes(changes: Sequence[Change]) -> list[tuple[str | int | None, ...]]:
     """The rows of `record`."""
     return [(one.item_id, one.state, one.answer, one.message) for one in changes]
+
+
+def amount_text(amount: Decimal | None) -> str | None:
+    """An amount as the journal keeps it: without an exponent."""
+    return None if amount is None else format(amount, "f")
 
 
 def to_counts(text: str) -> dict[str, int]:
@@ -173,10 +178,6 @@ def to_reason(row: Row) -> Reason:
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def _amount_text(amount: Decimal | None) -> str | None:
-    return None if amount is None else format(amount, "f")
 
 
 def _amount(text: str | None) -> Decimal | None:

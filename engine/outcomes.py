@@ -5,6 +5,7 @@ from typing import assert_never
 
 import msgspec
 
+from checkpoints.records import Change, Item
 from checkpoints.states import State
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 
@@ -59,6 +60,10 @@ class Outcome(msgspec.Struct, frozen=True):
     def answered(self) -> bool:
         """Whether the billing processed the row."""
         return self.cause is Cause.ANSWERED or self.cause is Cause.HALFWAY
+
+    def change_of(self, item: Item) -> Change:
+        """The transition of `item` to this state, for the journal."""
+        return Change(item.item_id, self.state, self.answer, self.message, self.created)
 
 
 def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table

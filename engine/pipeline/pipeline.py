@@ -18,7 +18,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from checkpoints.journal import Journal
-from checkpoints.records import Change, Item, Run
+from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, Remedy, Words, cause_of
 from engine.evidence import Evidence, NotSent
@@ -248,7 +248,8 @@ class Pipeline:
             self._landing = anyio.Event()
             group, self._landed = self._doubts.judge(self._landed, repeatable=self._effect.repeatable), []
             began = anyio.current_time()
-            shared = await self._journal.record(self._run, [_change(landed) for landed in group])
+            changes = [landed.outcome.change_of(landed.item) for landed in group]
+            shared = await self._journal.record(self._run, changes)
             self._ownership.told(began)
             group, earlier = apart(group, shared)
             for landed in group:
@@ -369,8 +370,3 @@ class Pipeline:
             raise CountsDiffer(
                 f"the journal has {dict(totals.counts)}, what was done adds up to {kept}: please report"
             )
-
-
-def _change(landed: CallResult) -> Change:
-    outcome = landed.outcome
-    return Change(landed.item.item_id, outcome.state, outcome.answer, outcome.message, outcome.created)

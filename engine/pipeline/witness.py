@@ -192,8 +192,7 @@ def _change(item: Item, seen: Evidence | None) -> Change | None:
     if seen is None:
         return None
     # Repeatable effects are not looked up.
-    outcome = decide(seen, repeatable=False)
-    return Change(item.item_id, outcome.state, outcome.answer, outcome.message)
+    return decide(seen, repeatable=False).change_of(item)
 
 
 def _as_new(item: Item) -> NewItem:
