@@ -66,15 +66,6 @@ class Abonent:
     account_id: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """A subscriber's balance in roubles: ostatok + debit − credit of the account."""
-
-    abonent_id: int
-    account_id: int
-    balance: Decimal
-
-
 def by_ids(database: Database, ids: Iterable[int]) -> Iterator[Abonent]:
     """The subscribers with these ids, also folders and deleted ones; unknown ids are left out."""
     for chunk in chunks(dict.fromkeys(ids)):
@@ -93,11 +84,11 @@ def by_contract_numbers(database: Database, numbers: Iterable[str]) -> Iterator[
         yield from map(_abonent, database.query(_sql("by_contract_numbers"), {"numbers": chunk}))
 
 
-def balances(database: Database, ids: Iterable[int]) -> Iterator[Balance]:
-    """The present balances of these subscribers; those without an account are left out."""
+def balances(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, Decimal]]:
+    """The present balance of each of these subscribers that has an account: ostatok + debit − credit."""
     for chunk in chunks(dict.fromkeys(ids)):
-        for abonent, account, scaled in database.query(_sql("balances"), {"ids": chunk}):
-            yield Balance(abonent, account, stored_roubles(scaled, "the balance"))
+        for abonent, scaled in database.query(_sql("balances"), {"ids": chunk}):
+            yield abonent, stored_roubles(scaled, "the balance")
 
 
 def suggestions(database: Database, unknown: Collection[str], n: int = 3) -> dict[str, list[Suggestion]]:

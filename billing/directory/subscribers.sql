@@ -25,7 +25,7 @@ order by a.id
 select first 1 a.name from abonents a where a.name is not null and a.is_folder = 0 order by a.id
 
 -- name: balances
-select a.id, a.account_id,
+select a.id,
        cast(coalesce(aa.ostatok, 0) + coalesce(aa.debit, 0) - coalesce(aa.credit, 0) as numeric(18, 0))
 from abonents a
 join admin_accounts aa on aa.id = a.account_id

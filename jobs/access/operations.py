@@ -109,8 +109,7 @@ async def balances(gateway: Gateway, ids: Collection[int]) -> Mapping[int, Decim
     """The balances of these subscribers' accounts in roubles; nothing without a database. Raises `LookUpFailed`."""
     if gateway.database is None or not ids:
         return {}
-    found = await gateway.read(lambda database: list(abonents.balances(database, ids)))
-    return {one.abonent_id: one.balance for one in found}
+    return await gateway.read(lambda database: dict(abonents.balances(database, ids)))
 
 
 def _entries(wanted: Sum, there: Iterable[Operation]) -> Entries:

@@ -106,4 +106,4 @@ def test_flags_and_numbers_of_another_type(change: Change, billing_file: Path) -
     with Database(Dsn(str(billing_file))) as database:
         (one,) = by_ids(database, [2001])
         assert one.contract_number == "2001"
-        assert [balance.abonent_id for balance in balances(database, [2001])] == [2001]
+        assert [abonent for abonent, _ in balances(database, [2001])] == [2001]

@@ -77,7 +77,7 @@ def test_balances_in_roubles(either_database: Database) -> None:
             " from abonents a join admin_accounts aa on aa.id = a.account_id"
         )
     )
-    balances = {b.abonent_id: b.balance for b in abonents.balances(either_database, ids)}
+    balances = dict(abonents.balances(either_database, ids))
     assert balances == {key: Decimal(scaled[key]) / 10**10 for key in ids}
 
 
