@@ -40,13 +40,6 @@ def _plain(number: str) -> str:
     return _SPACES.sub("", number).upper().translate(_LATIN).translate(_DIGITS)
 
 
-def nearest(contract_number: str, all_numbers: Iterable[str], n: int = 3) -> list[str]:
-    """At most `n` of `all_numbers` that are nearest to an unknown number, nearest first."""
-    search = Search([contract_number], n)
-    search.offer(all_numbers)
-    return [suggestion.contract_number for suggestion in search.found()[contract_number]]
-
-
 class Search:
     """A search for many unknown numbers at once, which takes the existing numbers page by page.
 

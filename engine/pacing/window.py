@@ -60,6 +60,9 @@ CUT = 0.7
 COMEBACK = 0.95
 """Factor on the former window after a cut that helped, so that it settles below the size that makes trouble."""
 
+FLOOR = 1
+"""The smallest window."""
+
 OVERLOAD = 0.2
 """Share of troubles among the answers above which cuts are permanent."""
 
@@ -187,13 +190,12 @@ class _Round:
 
 
 class Window:
-    """An adaptive limit on the calls in flight, between `floor` and `cap`. See the module's docstring."""
+    """An adaptive limit on the calls in flight, between `FLOOR` and `cap`. See the module's docstring."""
 
-    def __init__(self, cap: int = 64, floor: int = 1, start: int = 2) -> None:
-        if not 1 <= floor <= start <= cap:
-            raise ValueError(f"floor {floor}, start {start}, cap {cap}: each is at least the one before, and 1")
+    def __init__(self, cap: int = 64, start: int = 2) -> None:
+        if not FLOOR <= start <= cap:
+            raise ValueError(f"start {start}, cap {cap}: each is at least the one before, and {FLOOR}")
         self.size = start
-        self._floor = floor
         self._cap = cap
         self._state = Phase.STARTING
         self._limit = float(start)
@@ -337,12 +339,12 @@ class Window:
 
     def _resize(self, limit: float) -> None:
         """Set the window to `limit`, reduced by a present cut or measurement."""
-        self._limit = min(max(limit, self._floor), self._cap)
+        self._limit = min(max(limit, FLOOR), self._cap)
         size = self._limit * CUT if self._cut else self._limit
         calls = floor(size + 0.5)
         if self._state is Phase.MEASURING:
             calls //= 4 if self._doubtful else 2
-        self.size = max(self._floor, calls)
+        self.size = max(FLOOR, calls)
 
     # ---- measuring the server's own latency ----
 
@@ -351,7 +353,7 @@ class Window:
         if self._sample is not None:
             self._learn(self._sample, now)
         self._plan_next(now)
-        if self.size <= self._floor:
+        if self.size <= FLOOR:
             return
         self._doubtful = self._doubtful or self._limit < self._limit_then / 2
         self._limit_then = self._limit

@@ -1,12 +1,20 @@
 """Contract numbers that nearly exist."""
 
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.contract_numbers import Search, nearest, reason, undressed
+from billing.contract_numbers import Search, reason, undressed
 
 EXISTING = ["00123", "A15", "АБ-00007", "15J34", "20001", "99887", "00124"]
+
+
+def nearest(contract_number: str, all_numbers: Iterable[str], n: int = 3) -> list[str]:
+    search = Search([contract_number], n)
+    search.offer(all_numbers)
+    return [suggestion.contract_number for suggestion in search.found()[contract_number]]
 
 
 @pytest.mark.parametrize(
