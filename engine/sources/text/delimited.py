@@ -7,18 +7,16 @@ exact place (`fault_places.py`).
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TextIO
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row, RowPage, Source
-from engine.sources.raw import charset
 from engine.sources.raw import fault_places as faults
-from engine.sources.raw.charset import AUTO, LONGEST_LINE, DecodedText
-from engine.sources.raw.original import FileOnDisk, Original, empty, proven
+from engine.sources.raw.charset import LONGEST_LINE, DecodedText
+from engine.sources.raw.original import empty, proven
 from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL, bare_names, check_names, no_rows, wrong_width
 
@@ -42,8 +40,7 @@ def matches(sample: Sample) -> bool:
 def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
     """The lines as a source of rows."""
     file = DelimitedFile(
-        sample.original,
-        encoding=sample.text.codec,
+        sample.text,
         delimiter=sample.layout.delimiter,
         columns=bare_names(sample.layout.columns),
         page_rows=sample.page_rows,
@@ -64,35 +61,25 @@ class DelimitedFile(Source):
     """A CSV file with `;`, `,` or tab as a `Source`; all of it is checked before anything is sent.
 
     The delimiter is given, or named by a first line `sep=;` (Excel), or detected from the header; `columns` are the
-    column names of a file without a header. `encoding` is "auto" (UTF-8, strictly, with or without BOM) or the name
-    of a codec. Blank lines and rows of empty cells are skipped. A page holds `page_rows` rows at most; its cursor is
-    the number of the last physical line read. Every reading opens the file again.
+    column names of a file without a header. Blank lines and rows of empty cells are skipped. A page holds `page_rows`
+    rows at most; its cursor is the number of the last physical line read. Every reading opens the file again.
     """
 
-    __slots__ = ("_columns", "_delimiter", "_layout", "_original", "_page_rows", "_text")
+    __slots__ = ("_columns", "_delimiter", "_layout", "_page_rows", "_text")
 
     def __init__(
-        self,
-        file: Path | Original,
-        *,
-        encoding: str = AUTO,
-        delimiter: str = "",
-        columns: Sequence[str] = (),
-        page_rows: int = 1000,
+        self, text: DecodedText, *, delimiter: str = "", columns: tuple[str, ...] = (), page_rows: int = 1000
     ) -> None:
-        self._original: Original = FileOnDisk(file) if isinstance(file, Path) else file
-        self._text = DecodedText(
-            self._original, charset.UTF_8 if charset.is_auto(encoding) else charset.named(encoding)
-        )
+        self._text = text
         self._delimiter = delimiter
-        self._columns = tuple(columns)
+        self._columns = columns
         self._page_rows = page_rows
         self._layout: _Layout | None = None
 
     @property
     def name(self) -> str:
         """The path, as it was given."""
-        return self._original.name
+        return self._text.name
 
     @property
     def is_read_whole(self) -> bool:
@@ -102,7 +89,7 @@ class DelimitedFile(Source):
     @property
     def digest(self) -> str:
         """SHA-256 of the bytes in hexadecimal, computed when first asked for. Raises `InputRefused`."""
-        return self._original.digest
+        return self._text.original.digest
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -116,7 +103,7 @@ class DelimitedFile(Source):
         """
         layout = self._read_layout()
         start = int(after) if after is not None else layout.last_line
-        yield from proven(self._original, self._from(layout, start, may_be_empty=after is not None))
+        yield from proven(self._text.original, self._from(layout, start, may_be_empty=after is not None))
 
     def _from(self, layout: _Layout, start: int, *, may_be_empty: bool) -> Iterator[RowPage]:
         with self._text.open() as file:
@@ -157,7 +144,6 @@ class DelimitedFile(Source):
 
     def _read_layout(self) -> _Layout:
         if self._layout is None:
-            self._refuse_what_is_no_text()
             with self._text.open() as file:
                 self._layout = self._layout_of(file)
         return self._layout
@@ -187,12 +173,6 @@ class DelimitedFile(Source):
             raise self._quoting(first_line, delimiter) from error
         check_names(f"{self.name}, line {first_line}", header)
         return _Layout(tuple(header), delimiter, last_line)
-
-    def _refuse_what_is_no_text(self) -> None:
-        with self._original.open() as file:
-            trouble = faults.no_text(file.read(faults.HEAD), wide=charset.is_wide(self._text.codec))
-        if trouble:
-            raise InputRefused(f"{self.name} ", *trouble)
 
     def _quoting(self, line: int, delimiter: str) -> InputRefused:
         with self._text.open() as file:

@@ -9,7 +9,8 @@ import pytest
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row, RowPage, Source
-from engine.sources.text.delimited import DelimitedFile
+from engine.sources.detect import open_input
+from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault, is_token
 from jobs.rows.binding import Binding, Bound, Header
@@ -33,10 +34,10 @@ def plain_services(gateway: Gateway, vault: Vault) -> Gateway:
     return Gateway(gateway.client, None, vault=vault)
 
 
-def source_of(tmp_path: Path, text: str) -> DelimitedFile:
+def source_of(tmp_path: Path, text: str) -> Source:
     path = tmp_path / "rows.csv"
     path.write_text(text, encoding="utf-8")
-    return DelimitedFile(path)
+    return open_input(path, Layout())
 
 
 def binding_of(gateway: Gateway, source: Source, given: str = "", **mapping: str) -> Binding:
