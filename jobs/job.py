@@ -151,7 +151,9 @@ class InputJob(BillingJob):
         bound, nowhere = await self._referring(bound, binding)
         refused += nowhere
         planned = await self.effect.plan(bound)
-        items = tuple(replace(item, key=self._kind.key(item.key)) for item in planned.items)
+        items = planned.items
+        if self._kind.identity:
+            items = tuple(replace(item, key=self._kind.key(item.key)) for item in items)
         return Prepared(items, _in_order((*refused, *planned.refusals)))
 
     async def check(self) -> None:

@@ -15,6 +15,9 @@ _sql: Final = partial(sql_block, "objects", folder="billing.directory")
 
 Key: TypeAlias = Mapping[str, str]
 
+LARGEST_ID: Final = 2**31 - 1
+"""The largest Firebird integer; the database refuses a statement with a larger key."""
+
 
 @dataclass(frozen=True, slots=True)
 class BillingObject:

@@ -12,7 +12,7 @@ from billing.api.calls import Call, filter_
 from billing.database.database import Database, chunks
 from billing.database.reader import DatabaseRow
 from billing.database.schema import Schema, require
-from billing.directory.models import LONGEST_NAME, MODELS, BillingObject, Key, Model
+from billing.directory.models import LARGEST_ID, LONGEST_NAME, MODELS, BillingObject, Key, Model
 from billing.directory.values import plain_value, read_values, same_value, stored_value
 from billing.errors import UnreadableAnswer
 
@@ -46,7 +46,10 @@ def from_database(
     found = {
         (way, value): things for way, values in ways.items() for value, things in _read(database, known, way, values)
     }
-    return [_matching(found.get((_way(known, key), key[_way(known, key)]), []), key) for key in keys]
+    return [
+        [thing for thing in found.get((_way(known, key), key[_way(known, key)]), []) if meets_key(key, thing)]
+        for key in keys
+    ]
 
 
 def commented(
@@ -99,9 +102,6 @@ def _way(model: Model, key: Key) -> str:
     return next((name for name in key if name in model.keys), "")
 
 
-_LARGEST: Final = 2**31 - 1
-
-
 def can_be(name: str, value: str) -> bool:
     """Whether an object can have this value as its key; Firebird refuses a statement with an impossible one.
 
@@ -110,19 +110,17 @@ def can_be(name: str, value: str) -> bool:
     if name == "login":
         return len(value) <= LONGEST_NAME
     digits = value.lstrip("0")
-    if not (value.isascii() and value.isdigit() and len(digits) <= len(str(_LARGEST))):
+    if not (value.isascii() and value.isdigit() and len(digits) <= len(str(LARGEST_ID))):
         return False
-    return int(digits or 0) <= _LARGEST
+    return int(digits or 0) <= LARGEST_ID
 
 
-def _matching(things: Sequence[BillingObject], key: Key) -> list[BillingObject]:
-    def meets(thing: BillingObject) -> bool:
-        return all(
-            name not in thing.values or same_value(name, thing.values[name], plain_value(name, value))
-            for name, value in key.items()
-        )
-
-    return [thing for thing in things if meets(thing)]
+def meets_key(key: Key, thing: BillingObject) -> bool:
+    """Whether an object matches the key in all fields that it has."""
+    return all(
+        name not in thing.values or same_value(name, thing.values[name], plain_value(name, value))
+        for name, value in key.items()
+    )
 
 
 # ---- through the API, a call a key ------------------------------------------------------------------------------

@@ -15,9 +15,6 @@ from billing.database.database import Database, chunks
 from billing.database.sql_blocks import sql_block
 from billing.errors import ColumnsMissing
 
-LARGEST_ID: Final = 2**31 - 1
-"""The largest Firebird integer; the database refuses a statement with a larger key."""
-
 
 @dataclass(frozen=True, slots=True)
 class Reference:

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from billing.directory.models import BillingObject, Key
+from billing.api.calls import NOTHING
+from billing.directory.models import LARGEST_ID, BillingObject, Key
 from billing.directory.objects import call_for, can_be, from_database, known_to_database, of_answer
 from billing.directory.values import plain_value, same_value
 from billing.errors import ColumnsMissing
@@ -12,7 +13,7 @@ from engine.errors import InputRefused, LookUpRefused
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.payload import ACCOUNT
 from jobs.access.subscribers import SubscriberFinder
-from jobs.spec.parameters import LARGEST_ID, whole_id
+from jobs.spec.parameters import whole_id
 
 _KEYS: Final = frozenset({"id", "pk", "op_id", "login", "abonent_id", "account_id_abonents"})
 OF_ABONENT: Final = "account_id_abonents"
@@ -54,7 +55,7 @@ async def find_one(
     nobodys = [key[OF_ABONENT] for key, things in zip(keys, found, strict=True) if not things and OF_ABONENT in key]
     why = await _without_account(gateway, nobodys)
     return [
-        _readable(model, key, things[0], fields) if len(things) == 1 else _not_one(model, key, len(things), why)
+        _readable(model, key, things[0], fields) if len(things) == 1 else not_one(model, key, len(things), why)
         for key, things in zip(keys, found, strict=True)
     ]
 
@@ -78,16 +79,25 @@ async def _without_account(gateway: Gateway, subscribers: Sequence[str]) -> dict
     return reasons
 
 
-def _not_one(model: str, key: Key, number: int, without_account: Mapping[str, str]) -> str:
+def not_one(model: str, key: Key, number: int, without_account: Mapping[str, str] = NOTHING) -> str:
+    """Why none or several objects of a key are not the one meant; `without_account` says it for subscribers."""
     if not number:
         return without_account.get(key.get(OF_ABONENT, "")) or f"there is no {which(model, key)}"
-    said = ", ".join(f"{name} {value}" for name, value in key.items())
-    return f"{number} of {model} have {said}: name one by its id"
+    return f"{number} of {model} have {_in_words(key)}: name one by its id"
 
 
 def which(model: str, key: Key) -> str:
     """An object named by its key, in words."""
-    return f"{model} with {', '.join(f'{name} {value}' for name, value in key.items())}"
+    return f"{model} with {_in_words(key)}"
+
+
+def _in_words(key: Key) -> str:
+    return ", ".join(f"{name} {value}" for name, value in key.items())
+
+
+def key_of(arguments: Mapping[str, object]) -> dict[str, str]:
+    """The key that the arguments of `objects.get` name, as texts."""
+    return {name: "" if value is None else str(value) for name, value in arguments.items()}
 
 
 def lane_of(model: str, key: Mapping[str, str], thing: BillingObject) -> str:

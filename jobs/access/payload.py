@@ -1,6 +1,6 @@
 """The payload of an item: its whole call, the values before it, and the subscriber."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -8,7 +8,6 @@ import msgspec
 from billing.api.calls import Call, ChainStep
 from billing.directory.values import plain_value
 from checkpoints.records import Item
-from jobs.access.gateway import Gateway
 
 ACCOUNT: Final = "account:"
 """The prefix of the lane of an item that changes an account or something that belongs to it."""
@@ -91,10 +90,3 @@ def chain_of(*steps: tuple[str, Mapping[str, object]]) -> tuple[tuple[str, dict[
 def chain_of_steps(steps: Iterable[ChainStep]) -> tuple[tuple[str, dict[str, object]], ...]:
     """The steps of a call in the form that a payload keeps."""
     return chain_of(*((step.method, step.arguments) for step in steps))
-
-
-async def unfinished_work(gateway: Gateway, items: Sequence[Item]) -> str | None:
-    """Unfinished work in the billing's stacks that concerns these items. Raises `LookUpFailed`."""
-    accounts = [int(item.lane.removeprefix(ACCOUNT)) for item in items if item.lane.startswith(ACCOUNT)]
-    abonents = [payload.abonent for item in items if (payload := payload_of(item)).abonent]
-    return await gateway.unfinished_work(accounts, abonents) if accounts or abonents else None

@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Final
 
-from billing.directory.references import LARGEST_ID, REFERENCES, Reference, call_for, has_table, is_there, there_of
+from billing.directory.models import LARGEST_ID
+from billing.directory.references import REFERENCES, Reference, call_for, has_table, is_there, there_of
 from engine.errors import LookUpDelayed, LookUpFailed
 from jobs.access.gateway import Gateway, as_engine_errors
 

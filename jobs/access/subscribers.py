@@ -8,10 +8,11 @@ from billing.api.answers import objects
 from billing.api.calls import filter_
 from billing.contract_numbers import Suggestion
 from billing.directory import subscribers as abonents
+from billing.directory.models import LARGEST_ID
 from billing.directory.subscribers import Abonent
 from billing.errors import UnreadableAnswer
 from jobs.access.gateway import Gateway, as_engine_errors
-from jobs.spec.parameters import LARGEST_ID, LONGEST_ID
+from jobs.spec.parameters import LONGEST_ID
 
 Resolved: TypeAlias = Abonent | str
 """The subscriber, live and with an account; or the reason why there is none, for a sentence about the row."""

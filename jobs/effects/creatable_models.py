@@ -7,9 +7,8 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
-from billing.directory.models import BillingObject, Key
-from billing.directory.objects import commented
-from billing.directory.values import plain_value, same_value
+from billing.directory.models import BillingObject
+from billing.directory.objects import commented, meets_key
 from checkpoints.records import Item
 from jobs.access.gateway import Gateway
 from jobs.access.objects import NOBODY, describe_fields, differences, find
@@ -43,6 +42,11 @@ class CreatableModel:
     ended_in_words: str = ""
     amount: str = ""
     moving: frozenset[str] = frozenset()
+
+    @property
+    def apart(self) -> frozenset[str]:
+        """The arguments of a new object that are not compared: they find it, mark it, or change later."""
+        return frozenset({*self.found_by, *self.moving, self.comment})
 
     def fields(self, wanted: Collection[str]) -> tuple[str, ...]:
         """The fields to read of an object, to compare it with the wanted fields."""
@@ -121,7 +125,7 @@ async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dic
     marked = await _marked(gateway, model, run_name, payloads, fields)
     return {
         item.item_id: [
-            thing for thing in marked.get((payload.abonent, item.number), []) if _found_by(payload.key, thing)
+            thing for thing in marked.get((payload.abonent, item.number), []) if meets_key(payload.key, thing)
         ]
         for item, payload in zip(items, payloads, strict=True)
     }
@@ -130,8 +134,7 @@ async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dic
 async def try_finding_created(gateway: Gateway, model: str, arguments: Collection[str]) -> None:
     """Look, as `created` does, for an object with these arguments that cannot exist. Raises `LookUpFailed`."""
     kind = CREATABLE_MODELS[model]
-    apart = {*kind.found_by, *kind.moving, kind.comment}
-    fields = kind.fields([name for name in arguments if name not in apart])
+    fields = kind.fields([name for name in arguments if name not in kind.apart])
     if gateway.database is not None and kind.comment:
         text = mark_prefix("0")
         await gateway.read(lambda database: commented(database, model, [NOBODY], text, fields))
@@ -204,11 +207,3 @@ async def _marked(
         if mark is not None and mark[0] == run_name and thing.abonent_id is not None:
             by_item[thing.abonent_id, mark[1]].append(thing)
     return by_item
-
-
-def _found_by(key: Key, thing: BillingObject) -> bool:
-    """Whether an object matches the key in all fields that it has."""
-    return all(
-        name not in thing.values or same_value(name, thing.values[name], plain_value(name, value))
-        for name, value in key.items()
-    )

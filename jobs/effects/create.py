@@ -14,7 +14,6 @@ from billing.api.answers import created_id, judge
 from billing.api.calls import NOTHING, Call, ChainStep, describe
 from billing.directory.models import OPENING_BALANCE, BillingObject
 from billing.directory.subscribers import Abonent
-from billing.directory.values import plain_value
 from billing.money import wire
 from billing.profile import TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -42,9 +41,10 @@ from jobs.access.objects import (
     differences,
     find,
     needed,
+    spell_out,
     try_finding,
 )
-from jobs.access.operations import Sum, balances, find_entries, some_of, two_decimals
+from jobs.access.operations import Sum, balances, enters_balance, find_entries, some_of, two_decimals
 from jobs.access.payload import (
     ACCOUNT,
     Payload,
@@ -124,7 +124,7 @@ class CreateEffect(CallEffect):
         whose, unowned = await owner_of_row(gateway, readable)
         payloads = [payload_for(model, arguments, who.id) for _, arguments, who in whose]
         there = await self._there(payloads)
-        before = await balances(gateway, [payload.abonent for payload in payloads if _may_set_balance(payload)])
+        before = await balances(gateway, [payload.abonent for payload in payloads if enters_balance(payload)])
         entries = [
             self._entry(one, who, _with_balance(payload, before), things, room)
             for (one, _, who), payload, things in zip(whose, payloads, there, strict=True)
@@ -265,7 +265,7 @@ class CreateEffect(CallEffect):
         kept: dict[str, object] = {"descr_kept": True}
         if self._gateway.database is None:
             kept["descr_length"] = self._gateway.profile.descr_length.value
-        return kept | ({"type_8": self._type_8} if any(map(_may_set_balance, payloads)) else {})
+        return kept | ({"type_8": self._type_8} if any(map(enters_balance, payloads)) else {})
 
     @property
     def _tells_comment(self) -> bool:
@@ -335,10 +335,9 @@ def payload_for(
 ) -> Payload:
     """The payload of a new object for a subscriber; `balance` is the wanted balance of the account, if known."""
     kind = CREATABLE_MODELS[model]
-    spelled = {name: plain_value(name, value) for name, value in arguments.items()}
-    apart = {*kind.found_by, *kind.moving, kind.comment}
+    spelled = spell_out(arguments)
     wanted: dict[str, str | None] = {
-        name: value for name, value in spelled.items() if name not in apart and value is not None
+        name: value for name, value in spelled.items() if name not in kind.apart and value is not None
     }
     return Payload(
         model=model,
@@ -360,10 +359,6 @@ def _overwrites(payload: Payload) -> bool:
 
 def _sum_of(payload: Payload) -> Sum:
     return Sum(payload.abonent, int(payload.key["op_type_id"]), Decimal(payload.wanted["op_summa"] or 0))
-
-
-def _may_set_balance(payload: Payload) -> bool:
-    return payload.key.get("op_type_id") == str(OPENING_BALANCE)
 
 
 def _with_balance(payload: Payload, before: Mapping[int, Decimal]) -> Payload:

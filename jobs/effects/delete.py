@@ -15,7 +15,7 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import FOUND_AGAIN, KEPT, find, lane_of, needed, try_finding
+from jobs.access.objects import FOUND_AGAIN, KEPT, find, key_of, lane_of, needed, not_one, try_finding
 from jobs.access.payload import Payload, chain_of, encode_payload, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.effects.before_image import describe_change, refresh_before_image, with_note
@@ -53,7 +53,7 @@ class DeleteEffect(CallEffect):
         """Turn rows into items, which keep all fields. Raises `LookUpFailed`."""
         model = self._template.model
         steps = [self._template.fill(one.values) for one in bound]
-        keys = [_texts(get.arguments) for get, _ in steps]
+        keys = [key_of(get.arguments) for get, _ in steps]
         found = await find(self._gateway, model, keys, _telling(model), _fields(model))
         return Prepared.of(
             [
@@ -114,10 +114,8 @@ class DeleteEffect(CallEffect):
         self, one: Bound, key: Key, things: Sequence[BillingObject], arguments: Mapping[str, object]
     ) -> NewItem | Refusal:
         model = self._template.model
-        if not things:
-            return one.refused(f"there is no {model} with {_in_words(key)}")
-        if len(things) > 1:
-            return one.refused(f"{len(things)} of {model} have {_in_words(key)}: name one by its id")
+        if len(things) != 1:
+            return one.refused(not_one(model, key, len(things)))
         (thing,) = things
         named = thing.values[_id(model)] or ""
         return NewItem(
@@ -217,11 +215,3 @@ def _key(payload: Payload) -> str:
 
 def _named(payload: Payload) -> str:
     return f"{payload.model} {_key(payload)}"
-
-
-def _in_words(key: Key) -> str:
-    return ", ".join(f"{name} {value}" for name, value in key.items())
-
-
-def _texts(arguments: Mapping[str, object]) -> dict[str, str]:
-    return {name: "" if value is None else str(value) for name, value in arguments.items()}

@@ -28,6 +28,7 @@ from jobs.access.objects import (
     describe_fields,
     differences,
     find_one,
+    key_of,
     lane_of,
     needed,
     spell_out,
@@ -78,7 +79,7 @@ class SetFieldsEffect(CallEffect):
                 readable.append((one, steps, spell_out(steps[1].arguments)))
             except ValueError as error:
                 unreadable.append(one.refused(f"{error}: money is written as -1234.50 here"))
-        keys = [_key(steps[0].arguments) for _, steps, _ in readable]
+        keys = [key_of(steps[0].arguments) for _, steps, _ in readable]
         fields = dict.fromkeys(name for *_, wanted in readable for name in wanted)
         known = MODELS.get(self._template.model)
         marked = ("deleted",) if known and "deleted" in known.fields else ()
@@ -264,10 +265,6 @@ class _Now:
     differs: Values = field(default_factory=dict)
     gone: str | None = None
     issued: Values = field(default_factory=dict)
-
-
-def _key(arguments: Mapping[str, object]) -> dict[str, str]:
-    return {name: "" if value is None else str(value) for name, value in arguments.items()}
 
 
 def _back(one: ItemToUndo, thing: BillingObject | str) -> NewItem | Refusal:

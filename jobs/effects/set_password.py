@@ -3,7 +3,7 @@
 Passwords cannot be read, so the old one cannot be restored and the new one cannot be verified.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -45,10 +45,35 @@ _BESIDES: Final = ("login",)
 _CLEARED: Final = "the password is cleared, and no new one is known"
 
 
-class SetGivenPassword(CallEffect):
-    """Sets passwords: `objects.get → set_password`, one request [S]. It can be repeated."""
+class _SetPassword(CallEffect):
+    """Gives accounts passwords. It can be repeated, and nothing of it can be read back."""
 
     repeatable = True
+
+    async def try_out(self) -> None:
+        """Try the look-up with an id that no account has. Raises `InputRefused`, `LookUpFailed`."""
+        with needed("the accounts of the rows are found"):
+            await try_finding(self._gateway, MODEL, ("id",), _FIELDS, _BESIDES)
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+        """Absent: the password is set, or another one generated, again."""
+        return {item.item_id: Absent() for item in items}
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
+        """Cannot look: a password cannot be read back."""
+        return {item.item_id: CannotLook(UNREADABLE) for item in items}
+
+    async def _planned(self, bound: Sequence[Bound], template: Template) -> Prepared:
+        """Items for the existing accounts, in the lanes of their subscribers."""
+        found = await find(self._gateway, MODEL, [{"id": one.values[USER]} for one in bound], _FIELDS, _BESIDES)
+        return Prepared.of(
+            [_entry(one, things, template.fill(one.values)) for one, things in zip(bound, found, strict=True)]
+        )
+
+
+class SetGivenPassword(_SetPassword):
+    """Sets passwords: `objects.get → set_password`, one request [S]. It can be repeated."""
+
     cautions = (UNREADABLE,)
 
     def __init__(self, gateway: Gateway, template: Template) -> None:
@@ -57,11 +82,7 @@ class SetGivenPassword(CallEffect):
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Turn rows into items, each with a token in place of the password. Raises `LookUpFailed`."""
-        return await _planned(self._gateway, bound, self._steps)
-
-    async def try_out(self) -> None:
-        """Try the look-up with an id that no account has. Raises `InputRefused`, `LookUpFailed`."""
-        await _try_accounts(self._gateway)
+        return await self._planned(bound, self._template)
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Set the password."""
@@ -70,14 +91,6 @@ class SetGivenPassword(CallEffect):
             return call
         return judge(await self._gateway.client.send(call))
 
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Absent: the password is set again."""
-        return {item.item_id: Absent() for item in items}
-
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
-        """Cannot look: the effect cannot be read back."""
-        return {item.item_id: CannotLook(UNREADABLE) for item in items}
-
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """Irreversible: the old passwords are not known."""
         return Irreversible(
@@ -85,11 +98,8 @@ class SetGivenPassword(CallEffect):
             "`random-password` do it, and with `password-recovery` subscribers set their own"
         )
 
-    def _steps(self, one: Bound) -> Sequence[ChainStep]:
-        return self._template.fill(one.values)
 
-
-class SetGeneratedPassword(CallEffect):
+class SetGeneratedPassword(_SetPassword):
     """Clears the password and saves the account, so that the billing generates a password [S].
 
     These are two requests. They can be repeated, and must be if the answer to the second is lost: then another
@@ -101,7 +111,6 @@ class SetGeneratedPassword(CallEffect):
     after a restart another clearing does no harm.
     """
 
-    repeatable = True
     cautions = (
         "between the two requests an account has no password: a run that is stopped there should be resumed soon",
         UNREADABLE,
@@ -117,11 +126,7 @@ class SetGeneratedPassword(CallEffect):
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Turn rows into items. Raises `LookUpFailed`."""
-        return await _planned(self._gateway, bound, lambda one: self._clearing.fill(one.values))
-
-    async def try_out(self) -> None:
-        """Try the look-up with an id that no account has. Raises `InputRefused`, `LookUpFailed`."""
-        await _try_accounts(self._gateway)
+        return await self._planned(bound, self._clearing)
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Clear the password, let the billing generate one, and write it to the file."""
@@ -144,14 +149,6 @@ class SetGeneratedPassword(CallEffect):
             # The answer is not shown, because it may contain a password.
             return Lost(f"the password is cleared, and there is an answer that is not about account {user}")
         return await self._kept(run, item, user, account)
-
-    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        """Absent: another password will be generated."""
-        return {item.item_id: Absent() for item in items}
-
-    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, CannotLook]:
-        """Cannot look: a password cannot be compared with the file."""
-        return {item.item_id: CannotLook(UNREADABLE) for item in items}
 
     def describe(self, run_name: str, item: Item) -> str:
         """Both calls."""
@@ -217,20 +214,6 @@ def hand_over(run: Run) -> str:
 
 
 # ---- the rows ---------------------------------------------------------------------------------------------------
-
-
-async def _planned(
-    gateway: Gateway, bound: Sequence[Bound], steps: Callable[[Bound], Sequence[ChainStep]]
-) -> Prepared:
-    """Items for the existing accounts, in the lanes of their subscribers."""
-    found = await find(gateway, MODEL, [{"id": one.values[USER]} for one in bound], _FIELDS, _BESIDES)
-    entries = [_entry(one, things, steps(one)) for one, things in zip(bound, found, strict=True)]
-    return Prepared.of(entries)
-
-
-async def _try_accounts(gateway: Gateway) -> None:
-    with needed("the accounts of the rows are found"):
-        await try_finding(gateway, MODEL, ("id",), _FIELDS, _BESIDES)
 
 
 def _entry(one: Bound, things: Sequence[BillingObject], steps: Sequence[ChainStep]) -> NewItem | Refusal:

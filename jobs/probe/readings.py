@@ -14,7 +14,7 @@ from billing.directory.system import check_scale
 from billing.directory.values import plain_value
 from billing.money import SCALE
 from billing.profile import Shape
-from engine.evidence import Accepted, SystemRefused
+from engine.evidence import Accepted
 from jobs.access.gateway import Gateway, as_engine_errors
 
 MODELS: Final = (
@@ -37,7 +37,6 @@ MODELS: Final = (
 AT_ONCE: Final = (1, 2, 4, 8)
 READS: Final = 8
 """Reading calls for each number at once."""
-_NO_MODEL: Final = "не найдена модель"
 
 
 async def error_status(gateway: Gateway) -> int | None:
@@ -53,8 +52,6 @@ async def models(gateway: Gateway) -> tuple[str, ...]:
         evidence = await gateway.client.send(filter_(model, {"pk": 0}, "pk"))
         if isinstance(evidence, Accepted):
             found.append(model)
-        elif isinstance(evidence, SystemRefused) and _NO_MODEL not in evidence.text.casefold():
-            continue
     return tuple(found)
 
 

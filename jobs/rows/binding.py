@@ -333,8 +333,7 @@ class Binding:
             if contradiction := self._contradiction(one, abonent):
                 refused.append(contradiction)
                 continue
-            label = abonent.contract_number or f"abonent {abonent.id}"
-            known.append(Bound(one.row, label, {**one.values, ABONENT: str(abonent.id)}, abonent))
+            known.append(Bound(one.row, name_of(abonent), {**one.values, ABONENT: str(abonent.id)}, abonent))
         return known, refused
 
     def _contradiction(self, one: Bound, abonent: Abonent) -> Refusal | None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final
 
-from billing.directory.models import LONGEST_NAME
+from billing.directory.models import LARGEST_ID, LONGEST_NAME
 from billing.money import parse_amount, wire
 from billing.profile import Profile, describe_fact
 from engine.errors import Said, lines, setting
@@ -89,10 +89,6 @@ def _read(text: str, forms: tuple[str, ...]) -> dt.datetime | None:
         except ValueError:
             continue
     return None
-
-
-LARGEST_ID: Final = 2**31 - 1
-"""The largest Firebird integer; the database refuses a statement with a larger key."""
 
 
 def as_typed(text: str) -> str:
