@@ -18,97 +18,44 @@ from cli.terminal.texts import PROGRAM
 
 
 class Entry(NamedTuple):
-    """A command of the program: its module, and the first sentence of its help."""
+    """A command of the program: its module, its group in the help, and the first sentence of its own help."""
 
     module: str
+    group: str
     summary: str
 
 
+BEGIN: Final = "Begin"
+LOAD: Final = "Load"
+STEER: Final = "Watch and steer"
+SETTLE: Final = "Check, mend, take back"
+TRY: Final = "Try and prove"
+
+
 COMMANDS: Final = {
-    "selftest": Entry(
-        "cli.commands.selftest",
-        "Load a mock billing that fails in every way, kill the load again and again, and prove the result.",
-    ),
+    "doctor": Entry("cli.commands.doctor", BEGIN, "Check everything that a run rests on, and say what to mend."),
+    "jobs": Entry("cli.commands.jobs", BEGIN, "List the jobs, or show one with its parameters and an example."),
     "translate": Entry(
-        "cli.commands.translate",
-        "Read a shell one-liner (sqlexec, a loop, curl) and print the command that does it here, and its faults.",
+        "cli.commands.translate", BEGIN, "Turn a shell one-liner (sqlexec, a loop, curl) into a command."
     ),
-    "run": Entry(
-        "cli.commands.run",
-        "Show what a job will do, ask, and do it; every row is remembered and can be taken up again.",
-    ),
-    "plan": Entry(
-        "cli.commands.plan",
-        "Say what a run would do, from reading the billing: nothing is sent, and no real run is touched.",
-    ),
-    "resume": Entry(
-        "cli.commands.resume",
-        "Go on with a run that was stopped, interrupted or killed; without a name, with the only one there is.",
-    ),
-    "undo": Entry(
-        "cli.commands.undo",
-        "Take a run back: old values are set again, created entries reversed; what was changed since is left alone.",
-    ),
-    "status": Entry(
-        "cli.commands.status",
-        "Show all runs, or one of them in detail.",
-    ),
-    "verify": Entry(
-        "cli.commands.verify",
-        "Read back what the billing now says of each row, and hold it against what was sent.",
-    ),
-    "reconcile": Entry(
-        "cli.commands.reconcile",
-        "Look up what is in doubt, also days later and after rows were put right by hand; sends nothing.",
-    ),
-    "decide": Entry(
-        "cli.commands.decide",
-        "Record a person's decision on a row that no look-up can settle.",
-    ),
-    "export": Entry(
-        "cli.commands.export",
-        "Write the rows of a run to CSV files with the input's own columns; a rejected one, corrected, is an input.",
-    ),
-    "jobs": Entry(
-        "cli.commands.jobs",
-        "List the jobs, or show one with its parameters, its select, its call and an example.",
-    ),
-    "doctor": Entry(
-        "cli.commands.doctor",
-        "Check everything that a run rests on, and say what to do where something is wrong.",
-    ),
-    "probe": Entry(
-        "cli.commands.probe",
-        "Ask a live billing, on one test subscriber, what nobody documents of it, and keep the answers.",
-    ),
-    "demo": Entry(
-        "cli.commands.demo",
-        "Load balances into a billing of its own, kill the load in the middle, resume it, and prove the result.",
-    ),
-    "pause": Entry(
-        "cli.commands.control",
-        "Send nothing more until `continue`, also after a restart; what is in flight is finished.",
-    ),
-    "continue": Entry(
-        "cli.commands.control",
-        "Let a paused run go on.",
-    ),
-    "set": Entry(
-        "cli.commands.control",
-        "Change how hard a run drives the billing, while it runs: all of it, or nothing where one is wrong.",
-    ),
-    "get": Entry(
-        "cli.commands.control",
-        "Show what can be set on a run that works, and what it is now.",
-    ),
-    "stop": Entry(
-        "cli.commands.control",
-        "Stop a run as Ctrl-C would: what is in flight is finished, its process ends with 130, `resume` goes on.",
-    ),
-    "mock": Entry(
-        "cli.commands.mock",
-        "A billing to try things on, with made-up subscribers.",
-    ),
+    "probe": Entry("cli.commands.probe", BEGIN, "Ask a live billing what nobody documents of it."),
+    "plan": Entry("cli.commands.plan", LOAD, "Show what a run would do; nothing is sent."),
+    "run": Entry("cli.commands.run", LOAD, "Show what a job will do, ask, and do it."),
+    "resume": Entry("cli.commands.resume", LOAD, "Go on with a run that was stopped, interrupted or killed."),
+    "status": Entry("cli.commands.status", STEER, "Show all runs, or one of them in detail."),
+    "pause": Entry("cli.commands.control", STEER, "Send nothing more until `continue`, also after a restart."),
+    "continue": Entry("cli.commands.control", STEER, "Let a paused run go on."),
+    "get": Entry("cli.commands.control", STEER, "Show what can be set on a working run, and what it is now."),
+    "set": Entry("cli.commands.control", STEER, "Change how hard a working run drives the billing."),
+    "stop": Entry("cli.commands.control", STEER, "Stop a run as Ctrl-C would; `resume` goes on."),
+    "verify": Entry("cli.commands.verify", SETTLE, "Read back what the billing now says, and compare it."),
+    "reconcile": Entry("cli.commands.reconcile", SETTLE, "Look up what is in doubt; sends nothing."),
+    "decide": Entry("cli.commands.decide", SETTLE, "Record a person's decision on a row that no look-up can settle."),
+    "export": Entry("cli.commands.export", SETTLE, "Write the rows of a run to files, to be read or corrected."),
+    "undo": Entry("cli.commands.undo", SETTLE, "Take a run back; what was changed since is left alone."),
+    "demo": Entry("cli.commands.demo", TRY, "Load balances, kill the load, resume it, and prove the result."),
+    "selftest": Entry("cli.commands.selftest", TRY, "Kill loads of a mock billing that fails, and prove the result."),
+    "mock": Entry("cli.commands.mock", TRY, "A billing to try things on, with made-up subscribers."),
 }
 """All commands, in the order of the help."""
 
@@ -154,7 +101,7 @@ def _deferred() -> None:
 
 
 for _name, _entry in COMMANDS.items():
-    app.command(_name, cls=Deferred, help=_entry.summary)(_deferred)
+    app.command(_name, cls=Deferred, help=_entry.summary, rich_help_panel=_entry.group)(_deferred)
 
 
 def main() -> None:
@@ -178,6 +125,9 @@ def _without_pydantic(command: Any) -> Any:  # noqa: ANN401 - as above
     def get_params(context: typer.Context) -> list[Any]:
         parameters: list[Any] = of_command(context)
         for parameter in parameters:
+            if parameter.metavar is None and parameter.type_descriptor.annotation is bool:
+                # Typer would show `<bool>` beside each switch.
+                parameter.metavar = ""
             if "process_value" not in vars(parameter):
                 parameter.process_value = partial(_value, parameter, parameter.process_value)
         return parameters

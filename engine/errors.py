@@ -8,7 +8,8 @@ EngineError
 └── CountsDiffer        the journal does not add up: a bug in this program
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from typing import TypeAlias
 
 import msgspec
@@ -46,6 +47,17 @@ Words: TypeAlias = Callable[[Remedy], str]
 def setting(name: str, value: str = "") -> Remedy:
     """A remedy that names one setting, to be given or left out."""
     return Remedy(settings=((name, value),))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint at the known word that a mistyped one is nearest to, "" where none is near; `_` counts as `-`."""
+    by_plain = {_plain(one): one for one in known}
+    close = get_close_matches(_plain(word), by_plain, n=1)
+    return f"; did you mean {by_plain[close[0]]!r}?" if close else ""
+
+
+def _plain(word: str) -> str:
+    return word.casefold().replace("_", "-")
 
 
 def sentence(said: Said, words: Words = str) -> str:

@@ -14,6 +14,7 @@ from typing import Final
 from cli.commands.jobs import in_rows, needs, value
 from cli.terminal.texts import PROGRAM
 from jobs.catalogue.catalogue import JOBS
+from jobs.spec.columns import KNOWN
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, own_select
 from tests.proofs import proofs_of
@@ -122,6 +123,11 @@ where there is no way back they show that `undo` says so. The third has what is 
 
 """
 
+_COLUMNS: Final = f"""\
+Case, ё, spaces and points in a name do not matter. A sum may have its unit, as `Сумма, руб.`. A column of any other
+name is given with `--map NAME=COLUMN`. `{PROGRAM} jobs NAME` says which of them a job asks for.
+"""
+
 
 def page(jobs: Sequence[JobSpec] = tuple(JOBS.values())) -> str:
     """The whole page as Markdown."""
@@ -138,6 +144,9 @@ def _head(jobs: Sequence[JobSpec]) -> Iterator[str]:
     numbered = {number: job for job in jobs for number in job.recipes}
     yield from (_line(str(number), numbered[number]) for number in sorted(numbered))
     yield from (_line("–", job) for job in jobs if not job.recipes)
+    yield from ("", "## Names of columns", "", *_COLUMNS.splitlines(), "")
+    yield from ("| column | found as well when it is called |", "|---|---|")
+    yield from (f"| `{name}` | {', '.join(names)} |" for name, names in KNOWN.items())
 
 
 def _line(number: str, job: JobSpec) -> str:

@@ -36,7 +36,10 @@ app: Final = typer.Typer(add_completion=False)
 @app.command("pause")
 @grouped
 def _pause(name: RunName, *, flags: Flags, voice: Voice) -> None:
-    """Send nothing more until `continue`, also after a restart; what is in flight is finished."""
+    """Send nothing more until `continue`, also after a restart.
+
+    What is in flight is finished.
+    """
     execute(lambda settings, screen: pause(name, settings, screen), flags, voice)
 
 
@@ -58,14 +61,17 @@ def _set(
     flags: Flags,
     voice: Voice,
 ) -> None:
-    """Change how hard a run drives the billing, while it runs: all of it, or nothing where one is wrong."""
+    """Change how hard a working run drives the billing.
+
+    All that is named is changed, or nothing where one is wrong.
+    """
     execute(lambda settings, screen: change(name, changes, settings, screen), flags, voice)
 
 
 @app.command("get")
 @grouped
 def _get(name: RunName, *, flags: Flags, voice: Voice) -> None:
-    """Show what can be set on a run that works, and what it is now."""
+    """Show what can be set on a working run, and what it is now."""
     execute(lambda settings, screen: show(name, settings, screen), flags, voice, only_reads=True)
 
 
@@ -78,7 +84,10 @@ def _stop(
     flags: Flags,
     voice: Voice,
 ) -> None:
-    """Stop a run as Ctrl-C would: what is in flight is finished, its process ends with 130, `resume` goes on."""
+    """Stop a run as Ctrl-C would; `resume` goes on.
+
+    What is in flight is finished, and the run's process ends with 130.
+    """
     execute(lambda settings, screen: stop(name, settings, screen, wait=not no_wait), flags, voice)
 
 

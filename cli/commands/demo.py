@@ -31,7 +31,10 @@ def _demo(
         int, typer.Option("--abonents", min=200, max=1_000_000, metavar="N", help="Size of the billing.")
     ] = SUBSCRIBERS,
 ) -> None:
-    """Load balances into a billing of its own, kill the load in the middle, resume it, and prove the result."""
+    """Load balances, kill the load, resume it, and prove the result.
+
+    It makes a billing of its own for that, in a folder.
+    """
     raise typer.Exit(run_command(lambda: _interruptible(abonents, Screen())))
 
 

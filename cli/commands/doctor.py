@@ -55,7 +55,7 @@ app: Final = typer.Typer(add_completion=False)
 @app.command("doctor")
 @grouped
 def _doctor(*, flags: Flags) -> None:
-    """Check everything that a run rests on, and say what to do where something is wrong."""
+    """Check everything that a run rests on, and say what to mend."""
     raise typer.Exit(run_command(lambda: examine(flags, Screen())))
 
 

@@ -54,7 +54,10 @@ def _export(
     flags: Flags,
     voice: Voice,
 ) -> None:
-    """Write the rows of a run to CSV files with the input's own columns; a rejected one, corrected, is an input."""
+    """Write the rows of a run to files, to be read or corrected.
+
+    The files have the input's own columns: a rejected row, corrected, is an input of --continue.
+    """
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         if state is None:

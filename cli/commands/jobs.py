@@ -12,6 +12,7 @@ from rich.text import Text
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM
 from jobs.catalogue.catalogue import JOBS, job_named
+from jobs.spec.columns import usual_names
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, asked_for, own_select
 
@@ -24,7 +25,10 @@ def _jobs(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="The same on stdout, as JSON.")] = False,
 ) -> None:
-    """List the jobs, or show one with its parameters, its select, its call and an example."""
+    """List the jobs, or show one with its parameters and an example.
+
+    Of one job it shows its parameters, its columns, its select, its call and its way back as well.
+    """
     show(name, Screen(Voice(as_json=as_json)))
 
 
@@ -84,13 +88,18 @@ def in_rows(parameter: Parameter) -> str:
     return ", ".join((parameter.name, *parameter.columns))
 
 
+def further_names(parameter: Parameter) -> tuple[str, ...]:
+    """The usual names, Russian and English, under which the rows' column is found as well."""
+    return () if parameter.columns is None else usual_names(parameter.name, parameter.columns)
+
+
 def _parameter(one: Parameter) -> Mapping[str, object]:
     return {
         "name": one.name,
         "help": one.help,
         "default": one.default,
         "choices": list(one.choices),
-        "columns": None if one.columns is None else [one.name, *one.columns],
+        "columns": None if one.columns is None else [one.name, *one.columns, *further_names(one)],
         "secret": one.secret,
     }
 
@@ -116,6 +125,7 @@ def _show_one(job: JobSpec, screen: Screen) -> None:
         style = "bold not dim" if name == "example" else "not dim"
         screen.result(Text(f"{name:<9}", "dim").append(text, style))
     _show_parameters("--set", job.parameters, screen)
+    _show_columns(job.parameters, screen)
     _show_parameters("undo --set", job.undo_parameters, screen)
     if select := own_select(job):
         screen.result("")
@@ -132,6 +142,18 @@ def _show_parameters(title: str, parameters: Sequence[Parameter], screen: Screen
         table.add_row(Text(one.name, "bold"), Text(value(one)), Text(in_rows(one)), Text(one.help))
     screen.result("")
     screen.result(table)
+
+
+def _show_columns(parameters: Sequence[Parameter], screen: Screen) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
+    table.add_column("column of the rows")
+    table.add_column("found as well when it is called; another name: --map NAME=COLUMN", overflow="fold")
+    for one in parameters:
+        if names := further_names(one):
+            table.add_row(Text(one.name, "bold"), Text(", ".join(names)))
+    if table.row_count:
+        screen.result("")
+        screen.result(table)
 
 
 def _select(text: str) -> RenderableType:

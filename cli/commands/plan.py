@@ -62,7 +62,10 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
     flags: Flags,
     voice: Voice,
 ) -> None:
-    """Say what a run would do, from reading the billing: nothing is sent, and no real run is touched."""
+    """Show what a run would do; nothing is sent.
+
+    It reads the billing, and touches no real run.
+    """
     given = typed(context)
     pacing = Pacing(rate=rate)
 

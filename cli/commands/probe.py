@@ -60,7 +60,10 @@ def _probe(
     flags: Flags,
     voice: Voice,
 ) -> None:
-    """Ask a live billing, on one test subscriber, what nobody documents of it, and keep the answers."""
+    """Ask a live billing what nobody documents of it.
+
+    It asks on one test subscriber, takes back what it enters, and keeps the answers.
+    """
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         return await probe(abonent, storno_of(set_ or []), settle, settings, screen, yes=yes)

@@ -40,7 +40,10 @@ app: Final = typer.Typer(add_completion=False)
 @app.command("reconcile")
 @grouped
 def _reconcile(name: RunName, *, pacing: Pacing, flags: Flags, voice: Voice) -> None:
-    """Look up what is in doubt, also days later and after rows were put right by hand; sends nothing."""
+    """Look up what is in doubt; sends nothing.
+
+    It can be typed days later, and after rows were put right by hand.
+    """
     execute(lambda settings, screen: reconcile_run(name, settings, pacing.given, screen), flags, voice)
 
 

@@ -39,9 +39,10 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
     flags: Flags,
     voice: Voice,
 ) -> None:
-    """Go on with a run that was stopped, interrupted or killed; without a name, with the only one there is.
+    """Go on with a run that was stopped, interrupted or killed.
 
-    The limits that it was begun with, and what was set since, hold on; a flag changes them.
+    Without a name, with the only one there is. The limits that it was begun with, and what was set since, hold on; a
+    flag changes them.
     """
     recorder = record_into(record)
 

@@ -69,7 +69,10 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
     flags: Flags,
     voice: Voice,
 ) -> None:
-    """Show what a job will do, ask, and do it; every row is remembered and can be taken up again."""
+    """Show what a job will do, ask, and do it.
+
+    Every row is remembered, and the run can be taken up again.
+    """
     given = typed(context)
 
     async def work(settings: Settings, screen: Screen) -> Closing:

@@ -107,8 +107,9 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     as_json: Annotated[bool, typer.Option("--json", help="The result on stdout, as JSON.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the folders of all rounds.")] = False,
 ) -> None:
-    """Load a mock billing that fails in every way, kill the load again and again, and prove the result.
+    """Kill loads of a mock billing that fails, and prove the result.
 
+    Each round loads one that fails in every way, and kills the load again and again.
     Everything is real but the billing: processes, sockets, Firebird, signals. Nothing else is touched: address,
     database and journal of the settings are not used.
     """

@@ -43,9 +43,9 @@ def _translate(
         bool, typer.Option("--json", help="One JSON object on stdout: command, faults, notes.")
     ] = False,
 ) -> None:
-    """Read a shell one-liner (sqlexec, a loop, curl) and print the command that does it here, and its faults.
+    """Turn a shell one-liner (sqlexec, a loop, curl) into a command.
 
-    Nothing of the line is run.
+    The command is printed on stdout, the faults of the line on stderr. Nothing of the line is run.
     """
     screen = Screen(Voice(as_json=as_json))
     try:

@@ -45,7 +45,10 @@ def _undo(
     flags: Flags,
     voice: Voice,
 ) -> None:
-    """Take a run back: old values are set again, created entries reversed; what was changed since is left alone."""
+    """Take a run back; what was changed since is left alone.
+
+    Old values are set again, created entries reversed.
+    """
 
     async def work(settings: Settings, screen: Screen) -> Closing:
         return await undo(name, set_ or [], settings, pacing.given, consent, screen)

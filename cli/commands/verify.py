@@ -50,7 +50,10 @@ def _verify(
     flags: Flags,
     voice: Voice,
 ) -> None:
-    """Read back what the billing now says of each row, and hold it against what was sent."""
+    """Read back what the billing now says, and compare it.
+
+    Each accepted row is held against what was sent; those that are as wanted become applied.
+    """
     target = OutputFile(output, force=force) if output else None
 
     async def work(settings: Settings, screen: Screen) -> Exit:

@@ -14,6 +14,7 @@ from cli.settings.toml_places import TomlPlace, parse_toml, places
 from cli.terminal.exits import CommandRefused
 from cli.terminal.remedies import describe_error
 from cli.terminal.texts import printable
+from engine.errors import nearest
 from engine.rows import STDIN
 from engine.sources.raw.charset import AUTO
 from jobs.catalogue.catalogue import JOBS
@@ -23,7 +24,6 @@ from jobs.rows.key_lists import KeyList, key_list
 from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.parameters import nearest
 
 TOML: Final = ".toml"
 """The suffix of job files; no job's name has it."""

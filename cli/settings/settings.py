@@ -27,6 +27,7 @@ from cli.terminal.texts import (
     USER,
     printable,
 )
+from engine.errors import nearest
 
 if TYPE_CHECKING:
     from billing.api.client import ClientSettings
@@ -229,7 +230,8 @@ def _refuse_unknown(path: Path, text: str, content: Mapping[str, object]) -> Non
                 there = ", ".join(known)
                 where = f"[{table}]" if table else "the file"
                 raise SettingsRefused(
-                    f"{path}, {_place(text, name)}there is no setting {printable(name)!r}; {where} has: {there}"
+                    f"{path}, {_place(text, name)}there is no setting {printable(name)!r}{nearest(key, known)}; "
+                    f"{where} has: {there}"
                 )
 
 

@@ -10,6 +10,7 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Final
 
+from engine.errors import nearest
 from engine.pacing.canary import STEPS
 from engine.pacing.gauges import Hours, hours_of
 from engine.pacing.limits import ErrorLimit, error_limit, in_roubles, money_limit
@@ -104,12 +105,18 @@ def policy_with(policy: Policy, changes: Mapping[str, str], known: Mapping[str, 
     settings = SETTINGS if known is None else known
     for name, text in changes.items():
         if name not in settings:
-            raise ValueError(f"there is no setting {name[:40]!r}: {', '.join(settings)}")
+            raise ValueError(_no_setting(name[:40], settings))
         try:
             policy = settings[name].changed(policy, text.strip())
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     return policy
+
+
+def _no_setting(name: str, known: Mapping[str, Setting]) -> str:
+    if name in ALL:
+        return f"{name!r} is said when a run is begun or taken up, and cannot be set while it works"
+    return f"there is no setting {name!r}{nearest(name, known)}; there are: {', '.join(known)}"
 
 
 def setting_text(policy: Policy) -> dict[str, str]:

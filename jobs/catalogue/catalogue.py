@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from checkpoints.records import Run
+from engine.errors import nearest
 from jobs.catalogue.money import MONEY
 from jobs.catalogue.passwords import PASSWORDS
 from jobs.catalogue.readings import READINGS
@@ -14,7 +15,6 @@ from jobs.catalogue.typed_call import CALL, TYPED_CALL, call_kind
 from jobs.spec.chain import Link, Template
 from jobs.spec.chain_kind import CREATE, GET, SET
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.parameters import nearest
 from jobs.spec.spec import JobSpec
 
 JOBS: Final[Mapping[str, JobSpec]] = MappingProxyType(

@@ -119,6 +119,12 @@ def locate(
     return {name: found[name] for name in wanted}
 
 
+def usual_names(name: str, further: Sequence[str]) -> tuple[str, ...]:
+    """The usual names, Russian and English, under which a column of these names is found as well."""
+    own = (name, *further)
+    return tuple(dict.fromkeys(alias for word in own for alias in KNOWN.get(word, ()) if alias not in own))
+
+
 def is_exact(name: str) -> bool:
     """Whether a name is one of the usual names of an id, a number, a sum, a date or the like."""
     return normalise_header(name) in _EXACT
@@ -166,7 +172,7 @@ def _refuse_strangers(wanted: Mapping[str, object], mapping: Mapping[str, str]) 
             )
 
 
-def _candidates(header: Sequence[str], name: str, further: Iterable[str], taken: set[int]) -> list[Column]:
+def _candidates(header: Sequence[str], name: str, further: Sequence[str], taken: set[int]) -> list[Column]:
     """The columns that fit a name; the weak one only if there is no other."""
     names = _names(name, further)
     columns = [
@@ -182,13 +188,11 @@ def _candidates(header: Sequence[str], name: str, further: Iterable[str], taken:
     return strong or columns
 
 
-def _names(name: str, further: Iterable[str]) -> set[str]:
+def _names(name: str, further: Sequence[str]) -> set[str]:
     """All normalised names of a column."""
-    words = [name, *further]
-    known = [alias for word in words for alias in KNOWN.get(word, ())]
-    of_money = {"amount", "op_summa"}.intersection(words)
+    of_money = {"amount", "op_summa"}.intersection((name, *further))
     units = _IN_ROUBLES if of_money else ("",)
-    return {normalise_header(word + unit) for word in (*words, *known) for unit in units}
+    return {normalise_header(word + unit) for word in (name, *further, *usual_names(name, further)) for unit in units}
 
 
 def _only(source_name: str, name: str, columns: Sequence[Column]) -> Column | None:

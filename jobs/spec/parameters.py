@@ -2,16 +2,15 @@
 
 import datetime as dt
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Final
 
 from billing.directory.models import LARGEST_ID, LONGEST_NAME
 from billing.money import parse_amount, wire
 from billing.profile import Profile, describe_fact
-from engine.errors import Said, lines, setting
+from engine.errors import Said, lines, nearest, setting
 from jobs.spec.errors import ParameterRefused
 
 
@@ -175,12 +174,6 @@ def contradictions(parameters: Sequence[Parameter], given: Mapping[str, str], pr
         for one in parameters
         if one.fact and one.name in given and facts[one.fact].known and str(facts[one.fact].value) != given[one.name]
     ]
-
-
-def nearest(word: str, known: Collection[str]) -> str:
-    """A hint at the nearest known word, "" if none is near."""
-    close = get_close_matches(word.casefold(), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _is_missing(parameter: Parameter, text: str | None) -> bool:

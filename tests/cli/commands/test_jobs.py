@@ -6,6 +6,7 @@ import pytest
 
 from cli.commands.jobs import as_object
 from jobs.catalogue.catalogue import JOBS
+from jobs.spec.columns import locate
 from jobs.spec.spec import JobSpec, own_select
 from tests.cli.conftest import Typed
 
@@ -30,6 +31,19 @@ def test_one_job_is_shown_with_all_that_is_known_of_it(typed: Typed, kind: JobSp
         assert one.help in shown
         for column in one.columns or ():
             assert column in shown
+
+
+def test_a_job_names_the_russian_columns_that_it_finds(typed: Typed) -> None:
+    shown = typed("jobs", "balances").out
+    for name, title in {"contract_number": "договор", "amount": "сальдо"}.items():
+        (line,) = [line for line in shown.splitlines() if line.startswith(name) and title in line]
+        assert line
+    told = {one["name"]: one["columns"] for one in json.loads(typed("jobs", "balances", "--json").out)["parameters"]}
+    for name in ("contract_number", "amount"):
+        for title in told[name]:
+            # What is told is what the rows are read by.
+            found = locate("x.csv", [title], {name: tuple(told[name][1:2])}, {})[name]
+            assert found is not None
 
 
 @EACH

@@ -143,13 +143,21 @@ def test_a_bad_value_is_refused_with_a_sentence(name: str, value: str) -> None:
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(ValueError, match="there is no setting 'speed': in-flight, max-in-flight, "):
+    with pytest.raises(ValueError, match="there is no setting 'speed'; there are: in-flight, max-in-flight, "):
         policy_with(Policy(), {"speed": "1"})
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("rte", "rate"), ("in_flight", "in-flight"), ("inflight", "in-flight"), ("HOURS", "hours")]
+)
+def test_a_name_that_is_nearly_right_gets_a_suggestion(typed: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"there is no setting '{typed}'; did you mean '{meant}'"):
+        policy_with(Policy(), {typed: "1"})
 
 
 @pytest.mark.parametrize("name", sorted(ALL.keys() - SETTINGS.keys()))
 def test_what_a_run_is_taken_up_with_cannot_be_set_while_it_goes(name: str) -> None:
-    with pytest.raises(ValueError, match=f"there is no setting '{name}'"):
+    with pytest.raises(ValueError, match=f"'{name}' is said when a run is begun or taken up"):
         policy_with(Policy(), {name: ALL[name].shown(OTHER)})
 
 
