@@ -51,7 +51,7 @@ def setting(name: str, value: str = "") -> Remedy:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint at the known word that a mistyped one is nearest to, "" where none is near; `_` counts as `-`."""
-    by_plain = {_plain(one): one for one in known}
+    by_plain = {_plain(one): str(one) for one in known}
     close = get_close_matches(_plain(word), by_plain, n=1)
     return f"; did you mean {by_plain[close[0]]!r}?" if close else ""
 

@@ -33,7 +33,8 @@ def execute(
 ) -> NoReturn:
     """Run `work` with the settings in force, and exit with its code.
 
-    A command that `only_reads` the journal writes no log. Without `failure`, an error prints nothing with `--json`.
+    A command that `only_reads` the journal writes no log. With `--json` an error prints an object too: that of
+    `failure`, or exit code and text.
     """
     screen = Screen(voice)
     try:
@@ -51,9 +52,13 @@ def execute(
             raise
         except Exception as error:  # noqa: BLE001 - shown here, while the log can still keep its details
             code = exit_code(error, screen, settings.log)
-            if failure is not None and voice.as_json and isinstance(error, OPERATOR_ERRORS):
-                screen.emit(failure(code, describe_error(error)))
+            if voice.as_json and isinstance(error, OPERATOR_ERRORS):
+                screen.emit((failure or _failure)(code, describe_error(error)))
     raise typer.Exit(code)
+
+
+def _failure(code: Exit, text: str) -> object:
+    return {"exit": int(code), "error": text}
 
 
 def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> NoReturn:

@@ -1,15 +1,14 @@
 """`export`: writes rows of a run to files that open in a spreadsheet and can be used as input."""
 
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final
 
 import typer
 
-from checkpoints.records import Stage
-from checkpoints.states import State
+from checkpoints.records import Run, Stage
+from checkpoints.states import State, states_where
 from cli.commands.execution import execute
 from cli.output.answer_files import ANSWERS, reads, write_answers
 from cli.output.item_files import REFUSED, STDOUT, OutputFile, write_items, written_to
@@ -19,13 +18,14 @@ from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import markup_safe, printable, rows
+from cli.terminal.texts import count, markup_safe, printable, rows
+from engine.errors import nearest
 
 CHOICES: Final = ", ".join([*State, REFUSED, ANSWERS])
 FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
     {
         str(file): (
-            *sorted((state for state in State if state.export == file), key=lambda state: state is not file),
+            *(state for state in State if state.export == file),
             # Refused rows are corrected together with rejected ones, so they share a file.
             *([None] if file is State.REJECTED else []),
         )
@@ -34,6 +34,8 @@ FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
     }
 )
 """The files of a whole export: by the state in the file's name, the states in it; None stands for refused rows."""
+ALL: Final = tuple(state for states in FILES.values() for state in states)
+"""The states of a whole export that goes into one file."""
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -43,11 +45,18 @@ app: Final = typer.Typer(add_completion=False)
 def _export(
     name: RunName,
     state: Annotated[
-        str | None, typer.Option("--state", metavar="STATE", help=f"One of: {CHOICES}; else a file each.")
+        str | None,
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help=f"One of: {CHOICES}; {State.ACCEPTED} has the {State.APPLIED} too. Else a file an outcome.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Where to; `-` for stdout. A folder without --state."),
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Where to: a file, - for stdout; without --state also a folder."
+        ),
     ] = None,
     *,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
@@ -60,14 +69,26 @@ def _export(
     """
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        if state is None:
-            return await export_all(name, output or Path(), settings, screen, force=force)
         target = OutputFile(output or STDOUT, force=force)
-        if state.strip().casefold() == ANSWERS:
+        if state is None and (output is None or _is_folder(output)):
+            return await export_all(name, output or Path(), settings, screen, force=force)
+        if target.path == STDOUT:
+            screen = screen.beside_rows()
+        if state is not None and state.strip().casefold() == ANSWERS:
             return await export_answers(name, target, settings, screen)
-        return await export_state(name, state, target, settings, screen)
+        return await export_rows(name, state, target, settings, screen)
 
-    execute(work, flags, voice, only_reads=True)
+    execute(
+        work,
+        flags,
+        voice,
+        only_reads=True,
+        failure=lambda code, text: {"run": name, "files": [], "exit": int(code), "error": text},
+    )
+
+
+def _is_folder(path: Path) -> bool:
+    return path != STDOUT and (path.is_dir() or not path.suffix)
 
 
 async def export_all(name: str, folder: Path, settings: Settings, screen: Screen, *, force: bool) -> Exit:
@@ -78,7 +99,7 @@ async def export_all(name: str, folder: Path, settings: Settings, screen: Screen
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
         totals = await journal.totals(run)
-        written = 0
+        files: list[dict[str, object]] = []
         for word, states in FILES.items():
             number = totals.count(*(state for state in states if state)) + (totals.refused if None in states else 0)
             if not number:
@@ -87,36 +108,64 @@ async def export_all(name: str, folder: Path, settings: Settings, screen: Screen
             async with written_to(OutputFile(path, force=force)) as out:
                 number = await write_items(out, run, states, journal)
             screen.say(f"{rows(number)} {word}: {markup_safe(path)}")
-            written += 1
-        if not written:
+            files.append(_file_object(path, states, number))
+        if not files:
             screen.say(f"Run {run.name} has no rows that are {', '.join(FILES)}: no file is written.")
-    return Exit.DONE
+    return _close(run, files, screen)
 
 
-async def export_state(name: str, state: str, target: OutputFile, settings: Settings, screen: Screen) -> Exit:
-    """Write the rows of a run that are in `state`. Raises `CommandRefused` and `JournalError`."""
-    wanted = _parse_state(state)
+async def export_rows(name: str, state: str | None, target: OutputFile, settings: Settings, screen: Screen) -> Exit:
+    """Write the rows of a run that are in `state`, or without one all that a whole export has, to one file.
+
+    Raises `CommandRefused` and `JournalError`.
+    """
+    wanted = ALL if state is None else _parse_state(state)
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
+        applied = (await journal.totals(run)).count(State.APPLIED)
         async with written_to(target) as out:
-            written = await write_items(out, run, (wanted,), journal)
-    where = "to stdout" if target.path == STDOUT else f"to {markup_safe(target.path)}"
-    screen.say(f"{rows(written)} of run {run.name} that {'is' if written == 1 else 'are'} {state}, written {where}")
-    if not written and run.stage is Stage.DISCARDED and wanted is not None:
+            written = await write_items(out, run, wanted, journal)
+    that_are = f" that {'is' if written == 1 else 'are'} {state}" if state is not None else ""
+    if len(wanted) > 1 and applied:
+        that_are += f", {count(applied)} of them {State.APPLIED}"
+    screen.say(f"{rows(written)} of run {run.name}{that_are}, written {_place(target)}")
+    if not written and run.stage is Stage.DISCARDED and None not in wanted:
         screen.say("The run was given up before anything was sent: only its refused rows are kept.")
-    return Exit.DONE
+    return _close(run, [_file_object(target.path, wanted, written)], screen)
 
 
-def _parse_state(word: str) -> State | None:
-    """The state of that name, None for refused rows. Raises `CommandRefused` with the nearest name."""
+def _parse_state(word: str) -> tuple[State | None, ...]:
+    """The states that are meant by a name; None stands for refused rows.
+
+    An accepted row that was read back is applied, and still accepted. Raises `CommandRefused` with the nearest name.
+    """
     plain_word = word.strip().casefold()
     if plain_word == REFUSED:
-        return None
+        return (None,)
     if plain_word in set(State):
-        return State(plain_word)
-    near = get_close_matches(plain_word, [*State, REFUSED], n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise CommandRefused(f"there is no state {printable(word)!r}{hint} There are: {CHOICES}")
+        state = State(plain_word)
+        return states_where(in_effect=True) if state is State.ACCEPTED else (state,)
+    hint = nearest(plain_word, [*State, REFUSED, ANSWERS])
+    raise CommandRefused(f"there is no state {printable(word)!r}{hint}; there are: {CHOICES}")
+
+
+def _place(target: OutputFile) -> str:
+    return "to stdout" if target.path == STDOUT else f"to {markup_safe(target.path)}"
+
+
+def _file_object(path: Path, states: Sequence[State | None], number: int) -> dict[str, object]:
+    """A file for scripts; its path is null for stdout."""
+    return {
+        "file": None if path == STDOUT else str(path),
+        "states": [REFUSED if state is None else str(state) for state in states],
+        "rows": number,
+    }
+
+
+def _close(run: Run, files: Sequence[Mapping[str, object]], screen: Screen) -> Exit:
+    if screen.voice.as_json:
+        screen.emit({"run": run.name, "files": files, "exit": int(Exit.DONE), "error": None})
+    return Exit.DONE
 
 
 async def export_answers(name: str, target: OutputFile, settings: Settings, screen: Screen) -> Exit:
@@ -128,6 +177,5 @@ async def export_answers(name: str, target: OutputFile, settings: Settings, scre
         if not reads(run.job, run.parameters):
             raise CommandRefused(f"run {run.name} is one of {run.job}: it writes, and has no answers")
         written = await write_answers(run, journal, target)
-    where = "to stdout" if target.path == STDOUT else f"to {markup_safe(target.path)}"
-    screen.say(f"{rows(written)} of answers of run {run.name}, written {where}")
-    return Exit.DONE
+    screen.say(f"{rows(written)} of answers of run {run.name}, written {_place(target)}")
+    return _close(run, [{**_file_object(target.path, (), written), "states": [ANSWERS]}], screen)

@@ -41,6 +41,10 @@ from engine.pipeline.progress import Status
 MAX_STATUS_SHOWN: Final = 10
 """The latest commands and decisions that are shown."""
 
+RUNNING: Final = "running"
+STOPPED: Final = "stopped"
+DONE: Final = "done"
+
 app: Final = typer.Typer(add_completion=False)
 
 
@@ -109,10 +113,17 @@ async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
     return Exit.DONE
 
 
+def describe_stage(run: Run, totals: Totals, *, is_held: bool) -> str:
+    """The stage of a run, and whether it is paused there."""
+    stage = stage_of(run, totals, is_held=is_held)
+    waits = {RUNNING, STOPPED} if not holds_its_file(run) else {RUNNING, STOPPED, DONE}
+    return f"{stage}, paused" if run.paused_at and stage in waits else stage
+
+
 def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
-    """The stage of a run, in a word or two."""
+    """The stage of a run, in a word or two: the same on the screen and for scripts."""
     if is_held:
-        return "running, paused" if run.paused_at else "running"
+        return RUNNING
     match run.stage:
         case Stage.DISCARDED:
             return "given up"
@@ -121,9 +132,9 @@ def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
         case Stage.FROZEN:
             return "not approved"
         case Stage.APPROVED if totals.count_where(open=True) or run.frozen_at is None:
-            return "stopped, paused" if run.paused_at else "stopped"
+            return STOPPED
         case _:
-            return "done, paused" if holds_its_file(run) else "done"
+            return DONE
 
 
 async def _table(runs: list[Run], journal: Journal) -> Table:
@@ -137,7 +148,7 @@ async def _table(runs: list[Run], journal: Journal) -> Table:
             Text(run.name, "bold"),
             run.job,
             Text(printable(run.source, 60)),
-            stage_of(run, totals, is_held=holder is not None),
+            describe_stage(run, totals, is_held=holder is not None),
             _states(totals),
             moment(run.created_at),
             Text(f"process {holder.process} on {printable(holder.host)}" if holder else "–"),
@@ -164,7 +175,7 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
     facts.add_column(overflow="fold")
     parameters = ", ".join(f"{name}={value}" for name, value in run.parameters.items() if value)
     for what, value in (
-        ("run", f"{run.name}, {stage_of(run, totals, is_held=holder is not None)}"),
+        ("run", f"{run.name}, {describe_stage(run, totals, is_held=holder is not None)}"),
         ("job", f"{run.job} {parameters}"),
         ("rows from", run.source),
         ("billing", run.target),
@@ -233,17 +244,18 @@ def _line(when: datetime, what: str, why: str, who: str) -> Text:
 
 async def run_object(seen: RunSeen, journal: Journal) -> dict[str, object]:
     """The details for scripts; `live` is the status that the run's process reports, null without an answer."""
+    totals = await journal.totals(seen.run)
     return {
-        **facts_object(seen),
-        **states_object(await journal.totals(seen.run)),
+        **facts_object(seen, stage_of(seen.run, totals, is_held=seen.holder is not None)),
+        **states_object(totals),
         "live": seen.live,
         "commands": await journal.commands(seen.run, size=MAX_STATUS_SHOWN),
         "decisions": (await journal.decisions(seen.run))[-MAX_STATUS_SHOWN:],
     }
 
 
-def facts_object(seen: RunSeen) -> dict[str, object]:
-    """The facts of a run that need no counting; only settings that differ from the defaults."""
+def facts_object(seen: RunSeen, stage: str) -> dict[str, object]:
+    """The facts of a run that need no counting, and its stage; only settings that differ from the defaults."""
     run, holder = seen.run, seen.holder
     return {
         "run": run.name,
@@ -251,7 +263,7 @@ def facts_object(seen: RunSeen) -> dict[str, object]:
         "parameters": dict(run.parameters),
         "source": run.source,
         "target": run.target,
-        "stage": str(run.stage),
+        "stage": stage,
         "settings": dict(run.policy),
         "created": run.created_at,
         "frozen": run.frozen_at,

@@ -14,7 +14,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
 from cli.commands.execution import execute
-from cli.output.item_files import OutputFile, Sheet, header_of, of_item, written_to
+from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
 from cli.session.journal import locked, open_existing
 from cli.session.session import check_target, open_session
 from cli.settings.flags import Flags, RunName, grouped
@@ -42,7 +42,8 @@ app: Final = typer.Typer(add_completion=False)
 def _verify(
     name: RunName,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write all differences to a CSV file.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write all differences to a CSV file, or - for stdout."),
     ] = None,
     *,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
@@ -57,6 +58,8 @@ def _verify(
     target = OutputFile(output, force=force) if output else None
 
     async def work(settings: Settings, screen: Screen) -> Exit:
+        if target is not None and target.path == STDOUT:
+            screen = screen.beside_rows()
         return await verify_run(name, target, settings, Pacing(rate=rate).given, screen)
 
     execute(work, flags, voice)
@@ -126,7 +129,8 @@ async def verify_run(
         if (line := _balances_line(balances)) is not None:
             screen.result(Group(*differences.accounts, line), good=code is Exit.DONE)
         if target is not None:
-            screen.say(f"{rows(verdict.different)} with differences, written to {markup_safe(target.path)}")
+            where = "stdout" if target.path == STDOUT else markup_safe(target.path)
+            screen.say(f"{rows(verdict.different)} with differences, written to {where}")
         return code
 
 
@@ -212,7 +216,8 @@ def _next_steps(run: Run, verdict: ReadBackSummary, totals: Totals) -> list[tupl
         return steps
     again = f"{PROGRAM} verify {run.name}"
     accepted = f"{PROGRAM} export {run.name} --state {State.ACCEPTED} -o {run.name}-{State.ACCEPTED}.csv"
-    look = (accepted, "look in the billing for these: it has accepted them, and do not send them again on a guess")
+    purpose = f"look in the billing for the {State.ACCEPTED}, not {State.APPLIED}: do not send them again on a guess"
+    look = (accepted, purpose)
     return [*(step for step in steps if step[0] != again), look]
 
 

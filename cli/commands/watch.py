@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from checkpoints.journal import Journal
-from cli.commands.status import RunSeen, detail, facts_object, run_object, see, stage_of
+from cli.commands.status import RUNNING, RunSeen, describe_stage, detail, facts_object, run_object, see
 from cli.session.journal import open_existing
 from cli.settings.settings import Settings
 from cli.show.progress import line, screen_of
@@ -107,14 +107,14 @@ def _without_times(live: Status) -> Status:
 
 def _live_object(seen: RunSeen, live: Status) -> dict[str, object]:
     """The status that the run reports, for scripts; without sums, which would have to be counted."""
-    return {**facts_object(seen), "states": live.counts, "refused": live.refused, "live": live}
+    return {**facts_object(seen, RUNNING), "states": live.counts, "refused": live.refused, "live": live}
 
 
 async def _describe_idle(seen: RunSeen, journal: Journal) -> str:
     """The state, from its journal, of a run that reports no status."""
     totals = await journal.totals(seen.run)
     states = ", ".join(f"{count(number)} {state}" for state, number in totals.counts.items() if number)
-    where = stage_of(seen.run, totals, is_held=seen.holder is not None)
+    where = describe_stage(seen.run, totals, is_held=seen.holder is not None)
     silent = f" ({printable(seen.silent, 600)})" if seen.silent else ""
     return f"{where}, {states or 'no rows yet'}{silent}"
 

@@ -33,23 +33,21 @@ class OutputFile:
 
 
 async def write_items(out: "Sheet", run: Run, states: Sequence[State | None], journal: Journal) -> int:
-    """Write the rows that are in these states, None for refused ones; returns their number."""
+    """Write the rows that are in these states, in their order, then refused ones for None; returns their number."""
     written = 0
     out.row(header_of(run))
-    for state in states:
-        async for page in _pages(run, state, journal):
-            await anyio.to_thread.run_sync(out.all, page)
-            written += len(page)
+    async for page in _pages(run, states, journal):
+        await anyio.to_thread.run_sync(out.all, page)
+        written += len(page)
     return written
 
 
-async def _pages(run: Run, state: State | None, journal: Journal) -> AsyncIterator[list[list[str]]]:
-    if state is not None:
-        async for items in journal.each_page(run, {state}):
+async def _pages(run: Run, states: Sequence[State | None], journal: Journal) -> AsyncIterator[list[list[str]]]:
+    if wanted := {state for state in states if state is not None}:
+        async for items in journal.each_page(run, wanted):
             yield [of_item(item, run) for item in items]
-        return
     after = 0
-    while page := await journal.refusals(run, after=after):
+    while None in states and (page := await journal.refusals(run, after=after)):
         yield [of_refusal(refusal_id, refusal, run) for refusal_id, refusal in page]
         after = page[-1][0]
 

@@ -4,7 +4,7 @@ import sys
 import termios
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final, TextIO, cast
 
@@ -109,8 +109,12 @@ class Screen:
 
     def emit(self, closing: object) -> None:
         """Print the JSON object of `--json` on a line of its own."""
-        sys.stdout.write(f"{msgspec.json.encode(closing).decode()}\n")
-        sys.stdout.flush()
+        self.out.file.write(f"{msgspec.json.encode(closing).decode()}\n")
+        self.out.file.flush()
+
+    def beside_rows(self) -> "Screen":
+        """The same screen for a command whose rows go to stdout: results and the closing object go to stderr too."""
+        return replace(self, out=self.err)
 
     async def agrees(self, question: str, keyboard: TextIO) -> bool:
         """Ask on the terminal and wait for an answer; anything but yes is no. Can be cancelled while waiting."""

@@ -143,4 +143,4 @@ def rejection() -> web.Response:
 
 async def test_an_unknown_state_names_the_nearest(place: Place) -> None:
     ended = await place.cli("export", "xxxxx", "--state", "acepted", "-o", "-", may_end_with=(2,))
-    assert "did you mean accepted?" in ended.words
+    assert "did you mean 'accepted'?" in ended.words

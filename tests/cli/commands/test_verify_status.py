@@ -101,7 +101,7 @@ async def test_status_lists_runs_and_shows_one(place: Place) -> None:
     detail = (await place.cli("status", name)).out
     assert f"carbon-migrate verify {name}" in detail
     (run,) = json.loads((await place.cli("status", "--json")).out)["runs"]
-    assert (run["run"], run["states"], run["stage"], run["holder"]) == (name, {"accepted": 5}, "approved", None)
+    assert (run["run"], run["states"], run["stage"], run["holder"]) == (name, {"accepted": 5}, "done", None)
     one = json.loads((await place.cli("status", name, "--json")).out)
     assert one == run
 

@@ -1,0 +1,99 @@
+"""A finished run in words that a person means: done, and accepted whether or not it was read back since."""
+
+import csv
+import json
+from pathlib import Path
+
+import anyio
+import pytest
+
+from checkpoints.journal import open_journal
+from checkpoints.records import Change
+from checkpoints.states import State
+from tests.checkpoints.samples import frozen_run, ids, new_item
+from tests.cli.conftest import Ended, Typed
+
+OUTCOMES = {"1": State.APPLIED, "2": State.ACCEPTED, "3": State.REJECTED, "4": State.APPLIED}
+
+
+@pytest.fixture
+def name(tmp_path: Path) -> str:
+    """A run of four rows at its end: one accepted, two of them read back since, one rejected."""
+
+    async def make() -> str:
+        async with open_journal(tmp_path / "carbon-migrate.journal") as journal:
+            run = await frozen_run(journal, *(new_item(key, line=int(key) + 1) for key in OUTCOMES))
+            await journal.end_intake(run)
+            await journal.approve(run)
+            by_key = await ids(journal, run)
+            await journal.claim(run, list(by_key.values()))
+            first = {key: State.ACCEPTED if state is State.APPLIED else state for key, state in OUTCOMES.items()}
+            await journal.record(run, [Change(by_key[key], state) for key, state in first.items()])
+            applied = [Change(by_key[key], state) for key, state in OUTCOMES.items() if state is State.APPLIED]
+            await journal.record(run, applied)
+            return run.name
+
+    return anyio.run(make)
+
+
+def rows_of(text: str) -> list[tuple[str, str]]:
+    """The key and the state of each row of an export."""
+    header, *rows = csv.reader(text.removeprefix("\ufeff").splitlines(), delimiter=";")
+    return [(row[0], row[header.index("carbon_state")]) for row in rows]
+
+
+def closing_on_stderr(ended: Ended) -> dict[str, object]:
+    found: dict[str, object] = json.loads(ended.err.splitlines()[-1])
+    return found
+
+
+def test_a_run_at_its_end_is_done_on_the_screen_and_for_scripts(typed: Typed, name: str) -> None:
+    assert f"{name}, done" in typed("status", name).out
+    assert json.loads(typed("status", name, "--json").out)["stage"] == "done"
+    (run,) = json.loads(typed("status", "--json").out)["runs"]
+    assert run["stage"] == "done"
+
+
+def test_accepted_rows_are_those_that_were_read_back_too(typed: Typed, name: str) -> None:
+    ended = typed("export", name, "--state", "accepted", "-o", "-")
+    assert rows_of(ended.out) == [("1", "applied"), ("2", "accepted"), ("4", "applied")]
+    assert f"3 rows of run {name} that are accepted, 2 of them applied, written to stdout" in ended.words
+    assert rows_of(typed("export", name, "--state", "applied").out) == [("1", "applied"), ("4", "applied")]
+
+
+def test_a_whole_export_goes_to_stdout_in_one_piece(typed: Typed, name: str, tmp_path: Path) -> None:
+    ended = typed("export", name, "-o", "-")
+    assert rows_of(ended.out) == [("1", "applied"), ("2", "accepted"), ("3", "rejected"), ("4", "applied")]
+    assert f"4 rows of run {name}, 2 of them applied, written to stdout" in ended.words
+    assert not (tmp_path / "-").exists()
+    typed("export", name, "-o", "all.csv")
+    assert (tmp_path / "all.csv").read_text(encoding="utf-8").splitlines() == ended.out.splitlines()
+
+
+def test_scripts_are_told_what_an_export_has_written(typed: Typed, name: str) -> None:
+    whole = typed("export", name, "--json").closing
+    assert (whole["run"], whole["exit"], whole["error"]) == (name, 0, None)
+    assert [(one["file"], one["states"], one["rows"]) for one in whole["files"]] == [
+        (f"{name}-accepted.csv", ["accepted", "applied"], 3),
+        (f"{name}-rejected.csv", ["rejected", "refused"], 1),
+    ]
+    beside = typed("export", name, "--state", "accepted", "-o", "-", "--json")
+    assert len(rows_of(beside.out)) == 3
+    assert closing_on_stderr(beside) == {
+        "run": name,
+        "files": [{"file": None, "states": ["accepted", "applied"], "rows": 3}],
+        "exit": 0,
+        "error": None,
+    }
+    assert typed("export", "xxxxx", "--json").closing["exit"] == 2
+
+
+def test_a_command_that_is_refused_tells_scripts_so(typed: Typed, name: str) -> None:
+    for command in (
+        ("status", "xxxxx"),
+        ("pause", "xxxxx"),
+        ("verify", "xxxxx"),
+        ("decide", name, "1", "no", "--why", "x"),
+    ):
+        closing = typed(*command, "--json").closing
+        assert (closing["exit"], bool(closing["error"])) == (2, True)
