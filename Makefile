@@ -1,15 +1,16 @@
 # Two commands matter: `make demo` and `make test`. Each does the whole set-up on a fresh Debian machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak format bench docs pin clean
+.PHONY: help demo test check next-aiohttp soak format bench docs pin clean
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 MINUTES ?= 60
+AIOHTTP ?= aiohttp
 BENCH   ?= --write
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 demo: $(VENV)/.run ## load 10,000 opening balances into an embedded billing, kill the load, resume it, verify
 	@$(BIN)/carbon-migrate demo
@@ -21,6 +22,9 @@ check: $(VENV)/.dev ## ruff and mypy over everything
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+next-aiohttp: $(VENV)/.dev ## the tests of the API with the newest aiohttp; AIOHTTP=… for another one
+	@.ci/next-aiohttp $(BIN)/python "$(AIOHTTP)"
 
 soak: $(VENV)/.run ## an hour of the crash lab; MINUTES=… for another time
 	@$(BIN)/carbon-migrate selftest --minutes $(MINUTES)

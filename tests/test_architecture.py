@@ -127,6 +127,15 @@ SPELLS_FOR_A_REASON = {
     "jobs/catalogue/": "examples of the jobs and the help of their parameters, but nothing that is raised",
 }
 
+# A library, or the parts of one that its documentation does not describe, and where alone it is imported.
+LIVES_IN = {
+    "fdb": "billing/database/",
+    "aiohttp.client_proto": "billing/api/aiohttp_parts.py",
+    "aiohttp.client_reqrep": "billing/api/aiohttp_parts.py",
+    "aiohttp.connector": "billing/api/aiohttp_parts.py",
+    "aiohttp.http_exceptions": "billing/api/aiohttp_parts.py",
+}
+
 
 @pytest.fixture(scope="module")
 def house() -> House:
@@ -134,7 +143,7 @@ def house() -> House:
 
 
 def test_the_house_keeps_its_rules(house: House) -> None:
-    rules = (imports, circles_of_folders, floors, lengths, doubles, private_names)
+    rules = (imports, circles_of_folders, floors, lengths, doubles, private_names, libraries)
     assert sorted({offence for rule in rules for offence in rule(house)}) == []
 
 
@@ -153,6 +162,17 @@ def imports(house: House) -> Iterator[str]:
                 yield f"{found.importer} imports the lab"
             elif not found.deferred:
                 yield f"{found.importer} imports the lab before it is called"
+
+
+def libraries(house: House) -> Iterator[str]:
+    """What is imported of a library outside its place, and what of aiohttp would make a request of its own."""
+    for file in house.files:
+        for module in house.modules_imported(file):
+            place = next((place for name, place in LIVES_IN.items() if f"{module}.".startswith(f"{name}.")), "")
+            if not file.startswith(place):
+                yield f"{file} imports {module}"
+        if "aiohttp.ClientRequest" in house.texts[file]:
+            yield f"{file} makes a request of aiohttp's"
 
 
 def circles_of_folders(house: House) -> Iterator[str]:

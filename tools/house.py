@@ -82,6 +82,14 @@ class House:
         for child in ast.iter_child_nodes(node):
             yield from self._imports(file, child, deferred=below)
 
+    def modules_imported(self, file: str) -> Iterator[str]:
+        """The names of all modules that a file imports, also of those outside the house."""
+        for node in ast.walk(self.trees[file]):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                yield node.module
+
     def file_named(self, module: str) -> str | None:
         """The file of a module, `engine.rows` or the package `engine`; None for modules outside the house."""
         path = module.replace(".", "/")

@@ -15,9 +15,9 @@ from typing import Final, Self
 
 import aiohttp
 import structlog
-from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from billing.api.aiohttp_parts import HttpProcessingError
 from billing.api.answers import read_answer
 from billing.api.calls import Call, describe, encode, secrets_of, version
 from billing.api.wire import CallObserver, Flight, Limits, Reply, StaleConnection, UnaskedAnswer, Wire, ending_of
@@ -142,6 +142,8 @@ class BillingClient:
             self._base,
             {
                 "Accept": "application/json",
+                # A packed answer is unpacked piece by piece, up to the same limit.
+                "Accept-Encoding": "gzip, deflate",
                 "User-Agent": "carbon-migrate",
                 **settings.headers,
                 "Content-Type": "application/x-www-form-urlencoded",

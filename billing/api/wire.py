@@ -4,7 +4,8 @@ Name resolution, TCP, TLS, the parser of answers and the time-out of silence are
 place of its `ClientSession`, between the connector and the parser, for two reasons. A session hands the request to a
 task and cannot tell whether a byte of it has left: here the whole request is one write, and `left` is set in the line
 before it. And a session takes three times as long, because it builds again for each call what is common to all. The
-connector's pool is slow too, so idle connections, which all lead to one server, rest here between two calls.
+connector's pool is slow too, so idle connections, which all lead to one server, rest here between two calls. What
+of connector and parser aiohttp does not document stands in `aiohttp_parts.py` alone.
 
 An answer belongs to its request, or it is lost. HTTP/1.1 tells answers apart by their order alone, and a proxy may
 answer one request twice, or answer one late that it has already answered with 504. So a connection is used again only
@@ -32,10 +33,19 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
 from yarl import URL
 
+from billing.api.aiohttp_parts import (
+    Connection,
+    ResponseHandler,
+    ServerTarget,
+    behind,
+    break_off,
+    connect,
+    ends,
+    is_gone,
+    prepare,
+)
 from billing.api.calls import Call
 from engine.evidence import Evidence, Lost, NotSent
 
@@ -205,7 +215,7 @@ class _Post:
     `last_head` is the head of a request after which the connection is closed.
     """
 
-    target: aiohttp.ClientRequest
+    target: ServerTarget
     head: bytes
     last_head: bytes
 
@@ -216,7 +226,7 @@ class _Resting(asyncio.Protocol):
     def __init__(self, connection: Connection, row: int, since: float, unasked: Unasked) -> None:
         self.connection = connection
         self.since = since
-        self._parser, self._transport = _ends(connection)
+        self._parser, self._transport = ends(connection)
         self._row = row
         self._unasked = unasked
         self._transport.set_protocol(self)
@@ -224,7 +234,7 @@ class _Resting(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Abort the connection. Empty lines are ignored: some servers write one too many."""
         if data.strip(b"\r\n"):
-            _break_off(self.connection)
+            break_off(self.connection)
             self._unasked(self._row, data)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -302,13 +312,13 @@ class Wire:
         if clean and flight.row is not None:
             self._resting.append(_Resting(connection, flight.row, self._now(), self._unasked))
         else:
-            _break_off(connection)
+            break_off(connection)
 
     async def _exchange(self, post: _Post, flight: Flight) -> bytes | None:
         shared = flight.row is not None
         connection = await self._connection(post, shared=shared)
         try:
-            protocol, transport = _ends(connection)
+            protocol, transport = ends(connection)
             head = post.head if shared else post.last_head
             # Nothing is awaited between the check of the connection and the write, so it cannot be closed between.
             flight.left = True
@@ -321,12 +331,12 @@ class Wire:
             body = await _whole(content, self._limit, flight)
             _check_alone(protocol)
         except BaseException:
-            _break_off(connection)
+            break_off(connection)
             raise
         unsent = transport.get_write_buffer_size()
         if body is None or unsent or protocol.should_close or not (shared and message.code in _CLEAN):
             # The answer may come before the whole request has left.
-            _break_off(connection)
+            break_off(connection)
         else:
             flight.connection = connection
         return body
@@ -338,15 +348,15 @@ class Wire:
         be taken for the answer to the next request.
         """
         rested = self._rested() if shared else None
-        connection = rested or await self._connector.connect(post.target, [], self._timeout)
-        protocol = connection.protocol
-        if protocol is None or not protocol.is_connected():
+        connection = rested or await connect(self._connector, post.target, self._timeout)
+        if is_gone(connection):
             connection.close()
             raise StaleConnection("the server closed the connection as soon as it was made")
+        protocol, _ = ends(connection)
         if protocol.should_close:
-            _break_off(connection)
+            break_off(connection)
             raise StaleConnection("the server writes to a connection before it is asked, which is not HTTP")
-        protocol.set_response_params(read_until_eof=True, read_timeout=self._read)
+        prepare(protocol, self._read)
         return connection
 
     def _rested(self) -> Connection | None:
@@ -362,27 +372,19 @@ class Wire:
     def _post(self, path: str) -> _Post:
         post = self._posts.get(path)
         if post is None:
-            target = aiohttp.ClientRequest(
-                "POST", URL(self._base + path), headers=self._headers, loop=asyncio.get_running_loop()
-            )
-            lines = [f"POST {target.url.raw_path} HTTP/1.1"]
-            lines += [f"{name}: {value}" for name, value in target.headers.items() if name != "Content-Length"]
+            url = URL(self._base + path)
+            lines = [f"POST {url.raw_path} HTTP/1.1", f"Host: {url.host_port_subcomponent}"]
+            lines += [f"{name}: {value}" for name, value in self._headers.items()]
             head, last_head = (
                 "\r\n".join([*lines, *more, "Content-Length: "]).encode() for more in ((), ("Connection: close",))
             )
-            post = self._posts[path] = _Post(target, head, last_head)
+            post = self._posts[path] = _Post(ServerTarget(url), head, last_head)
         return post
 
 
-def _ends(connection: Connection) -> tuple[ResponseHandler, asyncio.Transport]:
-    protocol, transport = connection.protocol, connection.transport
-    assert protocol is not None and transport is not None  # noqa: S101, PT018 - of a connection that is in use
-    return protocol, transport
-
-
-def _check_alone(protocol: ResponseHandler) -> None:
+def _check_alone(parser: ResponseHandler) -> None:
     """Raise `UnaskedAnswer` if bytes follow the answer."""
-    if protocol._buffer:  # noqa: SLF001 - the only trace of it on a connection that has been closed
+    if behind(parser):
         raise UnaskedAnswer("there was a second answer behind the first, and nobody can tell which is ours")
 
 
@@ -391,13 +393,6 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
     return made
-
-
-def _break_off(connection: Connection) -> None:
-    """Close the connection and drop unsent data, which `close` alone would send first."""
-    if connection.protocol is not None:
-        connection.protocol.abort()
-    connection.close()
 
 
 async def _whole(content: aiohttp.StreamReader, limit: int, flight: Flight) -> bytes | None:

@@ -13,6 +13,11 @@ from billing.database.sql_blocks import Value, blocks
 
 DatabaseRow = tuple[Any, ...]  # only the caller knows the types of the columns
 
+FirebirdError: Final = fdb.Error
+"""Any error of Firebird or of fdb, for whoever holds a `Connection`: this folder alone imports fdb."""
+FirebirdRefusal: Final = fdb.DatabaseError
+"""An error of Firebird's own, about a statement or its values."""
+
 ROWS_A_PAGE: Final = 1_000
 
 

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-import fdb
-
 from billing.database.database import attach
 from billing.database.dsn import Dsn
-from billing.database.reader import Connection, Cursor, DatabaseRow
+from billing.database.reader import Connection, Cursor, DatabaseRow, FirebirdError, FirebirdRefusal
 from billing.database.schema import Schema, fitted
 from billing.database.sql_blocks import SqlStatement, Values, sql_block
 from billing.errors import ColumnsMissing
@@ -39,7 +37,7 @@ class MockConnection:
         """
         try:
             return self._execute(sql, parameters)
-        except (fdb.DatabaseError, ValueError) as error:
+        except (FirebirdRefusal, ValueError) as error:
             raise MockRefusal(" ".join(str(error.args[0]).split())) from error
 
     def _execute(self, sql: str, parameters: Sequence[object]) -> list[DatabaseRow]:
@@ -51,9 +49,9 @@ class MockConnection:
         cursor, prepared = self._prepared[sql]
         try:
             cursor.execute(prepared, parameters)
-        except (fdb.Error, ValueError):
+        except (FirebirdError, ValueError):
             # fdb takes a failed select as open, and would fail again at the commit when closing it.
-            with suppress(fdb.Error):
+            with suppress(FirebirdError):
                 cursor.close()
             del self._prepared[sql]
             raise
@@ -95,5 +93,5 @@ class MockConnection:
     def close(self) -> None:
         """Close the connection; uncommitted changes are lost."""
         self._prepared.clear()
-        with suppress(fdb.Error):
+        with suppress(FirebirdError):
             self._connection.close()
