@@ -11,7 +11,7 @@ import anyio.to_thread
 from checkpoints import sqlite_rows as rows
 from checkpoints.errors import JournalUnreadable
 from checkpoints.queries import Queries
-from checkpoints.records import EarlierEntry, KnownMark
+from checkpoints.records import EarlierEntry, KnownMark, StandingItem
 from checkpoints.sqlite_connection import BUSY_SECONDS, JournalReader
 from checkpoints.sqlite_schema import has_format
 
@@ -36,6 +36,15 @@ class Earlier:
             return []
         return await self._reader.do(
             lambda db: [rows.to_known_mark(row) for row in Queries(db).each("known_marks", marks=marks)]
+        )
+
+    async def standing_in_lanes(self, job: str, target: str, lanes: Collection[str], own: str) -> list[StandingItem]:
+        """The items in these lanes whose effect stands, of the job's runs for a target other than the run `own`."""
+        if self._reader is None:
+            return []
+        values = {"job": job, "target": target, "lanes": lanes, "own": own}
+        return await self._reader.do(
+            lambda db: [rows.to_standing_item(row) for row in Queries(db).each("standing_in_lanes", **values)]
         )
 
 

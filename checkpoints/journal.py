@@ -37,6 +37,7 @@ from checkpoints.records import (
     Refusal,
     Run,
     Shared,
+    StandingItem,
     Totals,
 )
 from checkpoints.sqlite_store import SqliteStore, open_store
@@ -189,6 +190,11 @@ class Journal:
     async def known_marks(self, marks: Collection[tuple[str, int]]) -> list[KnownMark]:
         """Those of the marks (pairs of run and number) whose items are in this journal."""
         return [rows.to_known_mark(row) for row in await self._all("known_marks", marks=marks)]
+
+    async def standing_in_lanes(self, job: str, target: str, lanes: Collection[str], own: str) -> list[StandingItem]:
+        """The items in these lanes whose effect stands, of the job's runs for a target other than the run `own`."""
+        found = await self._all("standing_in_lanes", job=job, target=target, lanes=lanes, own=own)
+        return [rows.to_standing_item(row) for row in found]
 
     async def end_intake(self, run: Run) -> None:
         """Mark the list as complete; all rows that contradict each other become refusals."""

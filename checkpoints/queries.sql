@@ -103,6 +103,17 @@ join effects i on i.key = k.value
 join runs r on r.run_id = i.run_id and r.job = :job
 order by i.item_id
 
+-- name: standing_in_lanes
+-- The items in these lanes (accounts) whose effect stands, of other runs of a job for a target, in their order.
+-- Runs come first, so that each lane is one look into the index of a run.
+select r.name as run, i.lane, i.key, i.payload, i.label, i.line, i.number, e.state
+from runs r
+cross join json_each(:lanes) l
+cross join items i on i.run_id = r.run_id and i.lane = l.value and i.undoes is null
+join effects e on e.item_id = i.item_id
+where r.job = :job and r.target = :target and r.name <> :own
+order by i.item_id
+
 -- name: known_marks
 -- The marks (pairs of run name and number) whose items are in this journal.
 select r.name as run, i.number, r.target, i.state

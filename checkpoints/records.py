@@ -217,6 +217,20 @@ class EarlierEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class StandingItem:
+    """An item of another run in a lane (account), whose effect stands or may stand."""
+
+    run: str
+    lane: str
+    key: str
+    payload: str
+    label: str
+    line: int | None
+    number: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
 class KnownMark:
     """An item of this journal whose mark is in the billing: its run, the run's target, and its state."""
 

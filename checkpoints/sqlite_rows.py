@@ -22,6 +22,7 @@ from checkpoints.records import (
     Reason,
     Refusal,
     Run,
+    StandingItem,
     Totals,
 )
 from checkpoints.states import State
@@ -157,6 +158,20 @@ def to_twin(row: Row) -> EarlierEntry:
         line=row["line"],
         changed_at=row["changed_at"],
         target=row["target"],
+    )
+
+
+def to_standing_item(row: Row) -> StandingItem:
+    """A row of `standing_in_lanes`."""
+    return StandingItem(
+        run=row["run"],
+        lane=row["lane"],
+        key=row["key"],
+        payload=row["payload"],
+        label=row["label"],
+        line=row["line"],
+        number=row["number"],
+        state=State(row["state"]),
     )
 
 

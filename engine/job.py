@@ -80,11 +80,12 @@ class Entries:
     """Entries of the billing that match the entry of a row.
 
     `marked` were entered by runs of any journal; `unmarked` describes equal entries without a mark, made by hand or
-    by another program, "" for none.
+    by another program, "" for none. `replaced` are marked entries of others that the row's call would replace.
     """
 
     marked: tuple[Marked, ...] = ()
     unmarked: str = ""
+    replaced: tuple[Marked, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +218,8 @@ class Job(ABC):
         """
         return await self.effect.find_entries(items)
 
-    def replaces(self, item: NewItem) -> bool:
-        """Whether the item's call replaces the value that an earlier item of its lane has set."""
+    def replaces(self, payload: str) -> bool:
+        """Whether the call of a payload replaces the value that an earlier item of its lane has set."""
         return False
 
     @property

@@ -7,7 +7,7 @@ from functools import cached_property
 from billing.directory.references import REFERENCES
 from billing.errors import NotASelect
 from billing.profile import unconfirmed
-from checkpoints.records import Item, NewItem, Refusal
+from checkpoints.records import Item, Refusal
 from engine.errors import InputRefused, Said, setting
 from engine.job import Job, Prepared
 from engine.rows import Row, Source
@@ -135,9 +135,9 @@ class InputJob(BillingJob):
         """Cautions to read before approval, and the references in the rows read so far that were not checked."""
         return (*self.effect.cautions, *self._references.notes)
 
-    def replaces(self, item: NewItem) -> bool:
-        """Whether the item's call sets a balance, and so replaces an earlier one of its account."""
-        return sets_balance(decode_payload(item.payload), self._gateway.profile)
+    def replaces(self, payload: str) -> bool:
+        """Whether the call sets a balance, and so replaces an earlier one of its account."""
+        return sets_balance(decode_payload(payload), self._gateway.profile)
 
     @property
     def source(self) -> Source:

@@ -45,6 +45,14 @@ def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_B
             yield Operation(op_id, abonent, kind, roubles, str(descr or ""), bool(storno), day)
 
 
+def of_accounts(database: Database, accounts: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Pairs of an account and a subscriber, for all subscribers of these accounts, deleted ones too."""
+    for chunk in chunks(dict.fromkeys(accounts)):
+        for row in database.query(_sql("of_accounts"), {"accounts": chunk}):
+            account, abonent = row
+            yield account, abonent
+
+
 def newest(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, int]]:
     """The id of the last operation, of any type, of each of these subscribers that has one."""
     for chunk in chunks(dict.fromkeys(ids)):

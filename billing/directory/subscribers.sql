@@ -38,6 +38,13 @@ from finance_operations f
 where f.abonent_id in (:ids) and f.op_type = :type
 order by f.op_id
 
+-- name: of_accounts
+-- The subscribers of these accounts.
+select a.account_id, a.id
+from abonents a
+where a.account_id in (:accounts)
+order by a.id
+
 -- name: newest
 select f.abonent_id, max(f.op_id)
 from finance_operations f

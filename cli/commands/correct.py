@@ -156,5 +156,5 @@ async def _rehearse(run: Run, job: Job, plans: Journal, session: Session) -> Run
             f"Begin with {PROGRAM} export {run.name}"
         )
     again = repeat_of(job.effect, how_often(run)) is Repeat.AGAIN
-    foreign = ForeignEntries(job, session.journal.known_marks, run.target, again=again, words=command_line)
+    foreign = ForeignEntries(job, session.journal, run.target, again=again, own=run.name, words=command_line)
     return await rehearse(job, new, plans, session.screen, foreign=foreign)

@@ -146,7 +146,7 @@ class Corrections:
                 f"{where}: row {number} of run {self._run.name} stood for rows {', '.join(map(str, carried))} of its "
                 "account as well (--shared-accounts). Put all of them into a file and run that as a run of its own"
             )
-        if not self._job.replaces(new):
+        if not self._job.replaces(new.payload):
             return
         first = (await self._journal.first_in_lanes(self._run, {item.lane})).get(item.lane)
         if first is not None and first[1] != item.key:

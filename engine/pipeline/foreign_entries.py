@@ -1,15 +1,19 @@
-"""Foreign entries: entries of the billing that match a row and were entered by no run of this journal.
+"""Foreign entries: entries of the billing that match a row, or that it would replace, and that are not of its run.
 
 The journal knows only its own runs. A run of the same file with another journal, or with one that was lost, has left
 its marks in the billing. Such a row is refused until the operator asks to enter it again.
+
+A row that sets the balance of an account replaces the one that another run has set for another subscriber of it. The
+journal knows of it at once, the billing knows of those from other journals as well.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
-from checkpoints.records import KnownMark, NewItem, Refusal
-from engine.errors import Words, setting
+from checkpoints.records import KnownMark, NewItem, Refusal, StandingItem
+from engine.errors import Remedy, Words, setting
 from engine.job import Entries, Job, Marked
 
 LOOKS_ENTERED: Final = "looks as if entered already"
@@ -19,22 +23,32 @@ FOREIGN: Final = "entered from another journal"
 """The kind of a row that was entered by a run unknown to this journal."""
 
 
-KnownMarks = Callable[[Collection[tuple[str, int]]], Awaitable[Sequence[KnownMark]]]
-"""Gives those of the marks (pairs of run and number) whose items the journal has."""
+class EarlierRuns(Protocol):
+    """The items of all runs: the journal, or the journal opened for reading only."""
+
+    async def known_marks(self, marks: Collection[tuple[str, int]]) -> Sequence[KnownMark]:
+        """Those of the marks (pairs of run and number) whose items are in the journal."""
+        ...
+
+    async def standing_in_lanes(
+        self, job: str, target: str, lanes: Collection[str], own: str
+    ) -> Sequence[StandingItem]:
+        """The items in these lanes whose effect stands, of the job's runs for a target other than the run `own`."""
+        ...
 
 
 class ForeignEntries:
     """Checks new items of a run for `target` against the entries of the billing.
 
-    `own` is the name of the run, `known` reads the journal of the real runs; with `again` foreign entries become
+    `own` is the name of the run, `earlier` reads the journal of the real runs; with `again` foreign entries become
     notes, not refusals. `words` renders the remedies in refusals.
     """
 
     def __init__(
-        self, job: Job, known: KnownMarks, target: str, *, again: bool, own: str = "", words: Words = str
+        self, job: Job, earlier: EarlierRuns, target: str, *, again: bool, own: str = "", words: Words = str
     ) -> None:
         self._job = job
-        self._known = known
+        self._earlier = earlier
         self._target = target
         self._again = again
         self._own = own
@@ -44,21 +58,85 @@ class ForeignEntries:
         """Return each item unchanged, with a note, or refused. Raises `LookUpFailed`, `JournalError`."""
         sendable = [item for item in items if item.skip_reason is None]
         entries_by_key = await self._job.find_entries(sendable) if sendable else {}
-        marks = {(one.run, one.number) for entries in entries_by_key.values() for one in entries.marked}
-        known = {(one.run, one.number): one for one in await self._known(marks)} if marks else {}
-        return [self._judged(item, entries_by_key.get(item.key, Entries()), known) for item in items]
+        marks = {
+            (one.run, one.number)
+            for entries in entries_by_key.values()
+            for one in (*entries.marked, *entries.replaced)
+        }
+        known = {(one.run, one.number): one for one in await self._earlier.known_marks(marks)} if marks else {}
+        standing = await self._standing(sendable)
+        return [
+            self._judged(item, entries_by_key.get(item.key, Entries()), known, standing.get(item.lane, ()))
+            for item in items
+        ]
+
+    async def _standing(self, items: Sequence[NewItem]) -> Mapping[str, Sequence[StandingItem]]:
+        """By lane, the items of other runs that these items would replace."""
+        lanes = {item.lane for item in items if self._job.replaces(item.payload)}
+        if not lanes:
+            return {}
+        standing: defaultdict[str, list[StandingItem]] = defaultdict(list)
+        for one in await self._earlier.standing_in_lanes(self._job.name, self._target, lanes, self._own):
+            if self._job.replaces(one.payload):
+                standing[one.lane].append(one)
+        return standing
 
     def _judged(
-        self, item: NewItem, entries: Entries, known: Mapping[tuple[str, int], KnownMark]
+        self,
+        item: NewItem,
+        entries: Entries,
+        known: Mapping[tuple[str, int], KnownMark],
+        standing: Sequence[StandingItem],
     ) -> NewItem | Refusal:
         if item.skip_reason is not None:
             return item
-        reasons = [why for one in entries.marked if (why := self._foreign(one, known.get((one.run, one.number))))]
-        if reasons and not self._again:
-            on_top = f"If it is meant to be entered on top, run with {self._words(setting('again'))}"
-            return Refusal(item.line, None, item.label, f"{reasons[-1]}. {on_top}", item.row)
-        notes = [f"{LOOKS_ENTERED}: {entries.unmarked}"] if entries.unmarked else []
-        return replace(item, note="; ".join([*reasons, *notes])) if reasons or notes else item
+        found = [*self._entered(entries.marked, known), *self._replaced(item, entries.replaced, known, standing)]
+        if found and not self._again:
+            why, advice = found[-1]
+            return Refusal(item.line, None, item.label, f"{why}. {advice}", item.row)
+        notes = [why for why, _ in found]
+        if entries.unmarked:
+            notes.append(f"{LOOKS_ENTERED}: {entries.unmarked}")
+        return replace(item, note="; ".join(notes)) if notes else item
+
+    def _entered(
+        self, entries: Iterable[Marked], known: Mapping[tuple[str, int], KnownMark]
+    ) -> Iterator[tuple[str, str]]:
+        """Why the row is entered already, by each foreign entry of the same kind, and what to do."""
+        advice = f"If it is meant to be entered on top, run with {self._words(setting('again'))}"
+        for one in entries:
+            if why := self._foreign(one, known.get((one.run, one.number))):
+                yield why, advice
+
+    def _replaced(
+        self,
+        item: NewItem,
+        entries: Iterable[Marked],
+        known: Mapping[tuple[str, int], KnownMark],
+        standing: Sequence[StandingItem],
+    ) -> Iterator[tuple[str, str]]:
+        """Which balance of its account the row would replace, and what to do.
+
+        Where an item with the row's own key stands, the row is judged against that one.
+        """
+        again = f"If it is meant to replace it, run with {self._words(setting('again'))}"
+        for one in entries:
+            if one.run != self._own and (why := self._foreign(one, known.get((one.run, one.number)))):
+                yield f"this row would replace the opening balance of its account: {why}", again
+        if not standing or any(one.key == item.key for one in standing):
+            return
+        last = standing[-1]
+        place = f"line {last.line}" if last.line else f"row {last.number}"
+        if last.state.settled:
+            why = f"its account has its opening balance from run {last.run}, {place} ({last.label})"
+            undo = self._words(Remedy("undo", last.run))
+            yield (
+                f"{why}, and this row would replace it",
+                f"To enter all rows of the account by one run, type {undo} first. {again}",
+            )
+        else:
+            why = f"run {last.run} has {place} ({last.label}) for the same account as {last.state}"
+            yield f"{why}, and this row would replace it", "Take that run to its end first"
 
     def _foreign(self, entry: Marked, known: KnownMark | None) -> str | None:
         """Why an entry is foreign; None if the journal knows it as an effect on the same target."""

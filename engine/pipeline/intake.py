@@ -95,7 +95,7 @@ class Intake:
         self._judge = judge_for(run, repeat, words)
         self._words = words
         self.foreign = foreign or ForeignEntries(
-            job, journal.known_marks, run.target, again=repeat is Repeat.AGAIN, own=run.name, words=words
+            job, journal, run.target, again=repeat is Repeat.AGAIN, own=run.name, words=words
         )
 
     async def freeze_all(self, listener: IntakeObserver | None = None) -> None:
@@ -173,7 +173,9 @@ class Intake:
 
     async def _without_replacing(self, prepared: Prepared) -> Prepared:
         """Refuse items that would replace an earlier row of their account, as that row may be sent by now."""
-        replacing = {item.key for item in prepared.items if item.skip_reason is None and self._job.replaces(item)}
+        replacing = {
+            item.key for item in prepared.items if item.skip_reason is None and self._job.replaces(item.payload)
+        }
         lanes = {item.lane for item in prepared.items if item.key in replacing}
         first = await self._journal.first_in_lanes(self._run, lanes) if lanes else {}
         owners = {lane: (key, f"row {number}") for lane, (number, key) in first.items()}
@@ -312,7 +314,7 @@ class Rehearsal(Job):
         self.name, self.effect = job.name, job.effect
         self._words = words
         again = self._repeat is Repeat.AGAIN
-        self._foreign = ForeignEntries(job, earlier.known_marks, target, again=again, words=words)
+        self._foreign = ForeignEntries(job, earlier, target, again=again, words=words)
 
     @property
     def source(self) -> Source:

@@ -40,11 +40,12 @@ _NAMED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A sum in roubles to enter for a subscriber."""
+    """A sum in roubles to enter for a subscriber; `replaces` is the account whose balance it sets anew, or None."""
 
     abonent_id: int
     op_type: int
     amount: Decimal
+    replaces: int | None = None
 
 
 def two_decimals(amount: Decimal) -> str:
@@ -76,14 +77,38 @@ async def of_type(gateway: Gateway, ids: Collection[int], op_type: int) -> Mappi
 async def find_entries(gateway: Gateway, wanted: Mapping[str, Sum]) -> dict[str, Entries]:
     """By key, the operations of the same type that carry a mark, and those of the same sum that carry none.
 
+    Of a sum that replaces the balance of its account, also the marked ones of the account's other subscribers.
     Reversed operations do not count. Raises `LookUpFailed`.
     """
+    sharers = await sharers_of(gateway, {one.replaces for one in wanted.values() if one.replaces is not None})
     by_type: defaultdict[int, set[int]] = defaultdict(set)
     for one in wanted.values():
-        by_type[one.op_type].add(one.abonent_id)
+        by_type[one.op_type].update((one.abonent_id, *sharers.get(one.replaces, ())))
     there = {op_type: await of_type(gateway, ids, op_type) for op_type, ids in by_type.items()}
-    found = {key: _entries(one, there[one.op_type].get(one.abonent_id, ())) for key, one in wanted.items()}
+    found = {
+        key: _entries(one, there[one.op_type], set(sharers.get(one.replaces, ())) - {one.abonent_id})
+        for key, one in wanted.items()
+    }
     return {key: entries for key, entries in found.items() if entries != Entries()}
+
+
+async def sharers_of(gateway: Gateway, accounts: Collection[int]) -> Mapping[int | None, list[int]]:
+    """The subscribers of each of these accounts, deleted ones too. Raises `LookUpFailed`."""
+    if gateway.database is not None:
+        found = await gateway.read(lambda database: list(abonents.of_accounts(database, accounts)))
+    else:
+        each = list(accounts)
+        answers = await gateway.ask([filter_("Abonents", {"account_id": account}, "id") for account in each])
+        with as_engine_errors():
+            found = [
+                (account, _id_of(fields))
+                for account, answer in zip(each, answers, strict=True)
+                for fields in objects(answer)
+            ]
+    sharers: defaultdict[int | None, list[int]] = defaultdict(list)
+    for account, abonent_id in found:
+        sharers[account].append(abonent_id)
+    return sharers
 
 
 def some_of(named: Sequence[str]) -> str:
@@ -112,11 +137,20 @@ async def balances(gateway: Gateway, ids: Collection[int]) -> Mapping[int, Decim
     return await gateway.read(lambda database: dict(abonents.balances(database, ids)))
 
 
-def _entries(wanted: Sum, there: Iterable[Operation]) -> Entries:
+def _entries(wanted: Sum, there: Mapping[int, Sequence[Operation]], others: Collection[int]) -> Entries:
+    own = there.get(wanted.abonent_id, ())
+    alike = [
+        _described(one)
+        for one in own
+        if not one.storno and find_mark(one.descr) is None and one.op_summa == wanted.amount
+    ]
+    replaced = tuple(entry for other in sorted(others) for entry in _marked(there.get(other, ())))
+    return Entries(_marked(own), some_of(alike) if alike else "", replaced)
+
+
+def _marked(there: Iterable[Operation]) -> tuple[Marked, ...]:
     standing = [(one, find_mark(one.descr)) for one in there if not one.storno]
-    marked = tuple(Marked(*mark, _described(one), one.op_summa) for one, mark in standing if mark is not None)
-    alike = [_described(one) for one, mark in standing if mark is None and one.op_summa == wanted.amount]
-    return Entries(marked, some_of(alike) if alike else "")
+    return tuple(Marked(*mark, _described(one), one.op_summa) for one, mark in standing if mark is not None)
 
 
 def _described(one: Operation) -> str:
@@ -145,7 +179,14 @@ def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> O
 
 
 def _key(fields: Mapping[str, object]) -> int:
-    key = fields.get("op_id", fields.get("pk"))
+    return _whole(fields.get("op_id", fields.get("pk")), "finance operations", "op_id")
+
+
+def _id_of(fields: Mapping[str, object]) -> int:
+    return _whole(fields.get("id", fields.get("pk")), "the subscribers of an account", "id")
+
+
+def _whole(key: object, asked: str, name: str) -> int:
     if not isinstance(key, int | str) or created_id(key) is None:
-        raise UnreadableAnswer("The billing was asked for finance operations, and its answer has no op_id.")
+        raise UnreadableAnswer(f"The billing was asked for {asked}, and its answer has no {name}.")
     return int(key)

@@ -44,7 +44,7 @@ from jobs.access.objects import (
     spell_out,
     try_finding,
 )
-from jobs.access.operations import Sum, balances, enters_balance, find_entries, some_of, two_decimals
+from jobs.access.operations import Sum, balances, enters_balance, find_entries, sets_balance, some_of, two_decimals
 from jobs.access.payload import (
     ACCOUNT,
     Payload,
@@ -139,7 +139,7 @@ class CreateEffect(CallEffect):
         """
         payloads = {item.key: decode_payload(item.payload) for item in items}
         if self._template.model == "FinanceOperations":
-            sums = {key: _sum_of(payload) for key, payload in payloads.items()}
+            sums = {item.key: self._sum_of(payloads[item.key], item.lane) for item in items}
             return await find_entries(self._gateway, sums)
         if self._template.model == "UsersUsluga":
             return await self._same_services(payloads)
@@ -161,9 +161,15 @@ class CreateEffect(CallEffect):
             with needed(KEPT):
                 await balances(gateway, [NOBODY])
 
+    def _sum_of(self, payload: Payload, lane: str) -> Sum:
+        sets = sets_balance(payload, self._gateway.profile)
+        account = int(lane.removeprefix(ACCOUNT)) if sets and lane.startswith(ACCOUNT) else None
+        amount = Decimal(payload.wanted["op_summa"] or 0)
+        return Sum(payload.abonent, int(payload.key["op_type_id"]), amount, account)
+
     async def _try_entries(self) -> None:
         if self._template.model == "FinanceOperations":
-            await find_entries(self._gateway, {"": Sum(NOBODY, OPENING_BALANCE, Decimal(0))})
+            await find_entries(self._gateway, {"": Sum(NOBODY, OPENING_BALANCE, Decimal(0), NOBODY)})
         elif self._template.model == "UsersUsluga":
             await try_finding(self._gateway, "UsersUsluga", self._kind.same, self._kind.fields(("usluga_id",)))
 
@@ -355,10 +361,6 @@ def _overwrites(payload: Payload) -> bool:
     return (
         wanted is not None and BALANCE in payload.was and Decimal(wanted) == Decimal(payload.wanted["op_summa"] or 0)
     )
-
-
-def _sum_of(payload: Payload) -> Sum:
-    return Sum(payload.abonent, int(payload.key["op_type_id"]), Decimal(payload.wanted["op_summa"] or 0))
 
 
 def _with_balance(payload: Payload, before: Mapping[int, Decimal]) -> Payload:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 import tempfile
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -30,6 +31,11 @@ async def accepted(journal: Journal, run: Run, *, ends: State = State.ACCEPTED) 
     await journal.claim(run, ids)
     await journal.record(run, [Change(item_id, ends, answer="1") for item_id in ids])
     return await all_items(journal, run)
+
+
+async def accepted_one(journal: Journal, run: Run, item: Item) -> None:
+    await journal.claim(run, [item.item_id])
+    await journal.record(run, [Change(item.item_id, State.ACCEPTED, answer="1")])
 
 
 async def undone(journal: Journal, items: list[Item], *, ends: State = State.ACCEPTED) -> list[Item]:
@@ -335,3 +341,27 @@ async def test_no_row_of_an_approved_run_is_merged_or_refused(journal: Journal) 
     await journal.refuse(run, [first.item_id], "too late")
     assert (await journal.totals(run)).counts == {State.PENDING: 2}
     assert (await journal.totals(run)).refused == 0
+
+
+async def test_what_stands_in_a_lane_is_told_of_other_runs_of_the_job_for_the_target(journal: Journal) -> None:
+    lanes = {"of two", "alone"}
+    first = await frozen_run(journal, new_item("a", lane="of two"), new_item("b", lane="of two"))
+    carried, carrier = await all_items(journal, first)
+    await journal.merge(first, [Merged(carrier.item_id, (carried.item_id,), "part of the sum")])
+    await accepted_one(journal, first, carrier)
+    other_job = await frozen_run(journal, new_item("c", lane="of two"), new=replace(NEW_RUN, job="call"))
+    await accepted(journal, other_job)
+    elsewhere = await frozen_run(journal, new_item("d", lane="of two"), new=replace(NEW_RUN, target="http://other"))
+    await accepted(journal, elsewhere)
+    await accepted(journal, await frozen_run(journal, new_item("e", lane="of two")), ends=State.REJECTED)
+    waits = await frozen_run(journal, new_item("f", lane="alone"), new_item("g", lane="unasked"))
+
+    async def standing(own: str = "") -> list[tuple[str, str, State]]:
+        found = await journal.standing_in_lanes(NEW_RUN.job, NEW_RUN.target, lanes, own)
+        return [(one.run, one.key, one.state) for one in found]
+
+    of_first = [(first.name, key, State.ACCEPTED) for key in ("a", "b")]
+    assert await standing() == [*of_first, (waits.name, "f", State.PENDING)]
+    assert await standing(waits.name) == of_first
+    await undone(journal, [carrier])
+    assert await standing(waits.name) == []

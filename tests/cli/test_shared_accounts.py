@@ -117,6 +117,57 @@ async def test_rows_of_a_select_are_refused_where_they_would_replace_an_earlier_
     assert balance(place, account) == Decimal(10)
 
 
+async def first_of_them(place: Place, *more: str) -> str:
+    """Enter the first balance of the account in a run of its own; its name."""
+    ended = await run(place, "--limit", "1", *more)
+    assert ended.closing["states"] == {"accepted": 1}
+    return str(ended.closing["run"])
+
+
+@pytest.mark.parametrize("meant", [(), ("--shared-accounts", "sum"), ("--shared-accounts", "last")])
+async def test_a_row_does_not_replace_the_balance_that_another_run_gave_its_account(
+    place: Place, meant: tuple[str, ...]
+) -> None:
+    account, _ = shared(place)
+    first = await first_of_them(place, *meant)
+    refused = await run(place, *meant, may_end_with=(2,))
+    assert f": its account has its opening balance from run {first}, line 2" in refused.words
+    assert f"undo {first}" in refused.words
+    planned = await place.cli("plan", "balances", "shared.csv", "--json", *meant, may_end_with=(1,))
+    assert planned.closing["refused"] == 1
+    ended = await run(place, *meant, "--skip-bad", may_end_with=(1,))
+    assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 1, "skipped": 1}, 1)
+    assert balance(place, account) == Decimal("-459.90")
+    # Taken back, it is in nobody's way, and all of them are entered as one.
+    await place.cli("undo", first, "--set", "way=opposite", "--yes")
+    await run(place, "--shared-accounts", "sum")
+    assert balance(place, account) == Decimal("493.34")
+
+
+async def test_a_row_that_is_to_replace_the_balance_of_another_run_says_so(place: Place) -> None:
+    account, ids = shared(place)
+    await first_of_them(place)
+    place.write(f"abonent_id;amount\n{ids[1]};953,24\n", "shared.csv")
+    ended = await run(place, "--again")
+    assert ended.closing["states"] == {"accepted": 1}
+    assert balance(place, account) == Decimal("953.24")
+
+
+@pytest.mark.parametrize("database", [True, False])
+async def test_what_a_lost_journal_entered_for_the_account_is_not_replaced(place: Place, database: bool) -> None:
+    """The sum was entered for one subscriber of the account; the other's row would replace it."""
+    account, _ = shared(place)
+    await run(place, "--shared-accounts", "sum")
+    assert balance(place, account) == Decimal("493.34")
+    place.cli.journal.unlink()
+    if not database:
+        del place.cli.environment["CARBON_MIGRATE_DATABASE"]
+    ended = await run(place, "--shared-accounts", "sum", "--skip-bad", may_end_with=(1, 2))
+    assert "would replace the opening balance of its account" in ended.words
+    assert balance(place, account) == Decimal("493.34")
+    assert (await place.found()).rows == 2
+
+
 @pytest.mark.parametrize("later", [False, True])
 async def test_verify_holds_the_balances_of_accounts_against_the_rows(place: Place, later: bool) -> None:
     """A balance that somebody has set behind the billing's back is a difference; one with later operations is not."""
