@@ -1,13 +1,16 @@
 # Two commands matter: `make demo` and `make test`. Each does the whole set-up on a fresh Debian machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check next-aiohttp soak format bench docs pin clean
+.PHONY: help demo test quick same-tests check next-aiohttp soak format bench docs pin clean
 
 PYTHON ?= python3
-VENV   := .venv
+# A Python that is named has an environment of its own, beside the usual one.
+VENV   := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN    := $(VENV)/bin
 MINUTES ?= 60
 AIOHTTP ?= aiohttp
 BENCH   ?= --write
+SEED    ?=
+LOAD    ?= 0
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -15,8 +18,11 @@ help: ## this list
 demo: $(VENV)/.run ## load 10,000 opening balances into an embedded billing, kill the load, resume it, verify
 	@$(BIN)/carbon-migrate demo
 
-test: $(VENV)/.dev .ci/.packages-test ## all tests
-	@$(BIN)/python -m pytest -n auto --dist worksteal
+test: $(VENV)/.dev .ci/.packages-test ## all tests, in a random order; SEED=… for the same one again, LOAD=2 beside two busy processes
+	@.ci/beside $(LOAD) $(BIN)/python -m pytest -n auto --dist worksteal $(SEED:%=--randomly-seed=%)
+
+same-tests: $(VENV)/.dev
+	@.ci/same-tests $(BIN)/python
 
 check: $(VENV)/.dev ## ruff and mypy over everything
 	@$(BIN)/ruff check .
@@ -42,12 +48,12 @@ docs: $(VENV)/.run ## write docs/jobs.md and the figures of docs/architecture.md
 
 pin: $(VENV)/.dev ## write requirements/*.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --custom-compile-command 'make pin' pyproject.toml -o requirements/run.txt
+	  --custom-compile-command 'make pin' --group build pyproject.toml -o requirements/run.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --custom-compile-command 'make pin' --group test --group check pyproject.toml -o requirements/dev.txt
+	  --custom-compile-command 'make pin' --group build --group test --group check pyproject.toml -o requirements/dev.txt
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .ci/.packages-*
+	rm -rf .venv .venv-* .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .ci/.packages-*
 
 # ---- set-up ---------------------------------------------------------------------------------------------------
 

@@ -15,17 +15,20 @@ from billing.database.dsn import Dsn
 from lab.mock.population import create
 from lab.mock.server import MockBilling, running
 from tests import firebird_server as real_firebird
+from tests.cli.forking import close_command_server
 from tests.firebird_server import FirebirdServer
+from tests.janitor import Janitor
 
 ABONENTS = 1_000
 SEED = 7
+JANITOR = pytest.StashKey[Janitor]()
 
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", print_blob=True)
 
 
-def pytest_configure() -> None:
-    """Set up what processes that tests start inherit: signals, bytecode, a lock table, before the engine is loaded.
+def pytest_configure(config: pytest.Config) -> None:
+    """Set up what processes that tests start inherit: signals, bytecode, folders, before the engine is loaded.
 
     A shell in the background ignores SIGINT, and nohup SIGHUP; so do all programs that they start in turn, to which
     tests send both. Where bytecode is not to be written, each of a thousand processes would compile all modules
@@ -39,11 +42,19 @@ def pytest_configure() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # The same examples in each run: what is found is found at once, and nothing fails by chance.
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
-    os.environ["FIREBIRD_LOCK"] = tempfile.mkdtemp(prefix="carbon-migrate-lock-")
+    # Known by then: where pytest itself keeps the folders of tests that fail.
+    tempfile.gettempdir()
+    janitor = config.stash[JANITOR] = Janitor()
+    for name in ("FIREBIRD_LOCK", "TMPDIR"):
+        folder = janitor.folder / name.lower()
+        folder.mkdir()
+        os.environ[name] = str(folder)
 
 
-def pytest_unconfigure() -> None:
-    shutil.rmtree(os.environ.pop("FIREBIRD_LOCK"), ignore_errors=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    close_command_server()
+    if janitor := config.stash.get(JANITOR, None):
+        janitor.close()
 
 
 @pytest.fixture(scope="session")

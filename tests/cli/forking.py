@@ -7,8 +7,8 @@ and read as any other process. `tests/cli/terminal/test_prompt.py` and the crash
 """
 
 import asyncio
-import atexit
 import contextlib
+import gc
 import json
 import os
 import runpy
@@ -126,10 +126,15 @@ class CommandServer:
 
 @cache
 def command_server() -> CommandServer:
-    """The one of this worker; it ends with the worker."""
-    server = CommandServer()
-    atexit.register(server.close)
-    return server
+    """The one of this worker."""
+    return CommandServer()
+
+
+def close_command_server() -> None:
+    """End it if there is one; when another command is started, there is another one."""
+    if command_server.cache_info().currsize:
+        command_server().close()
+        command_server.cache_clear()
 
 
 async def _reader(descriptor: int) -> asyncio.StreamReader:
@@ -222,5 +227,8 @@ if __name__ == "__main__":
 
     for module in (*(entry.module for entry in COMMANDS.values()), "cli.commands.correct", "cli.session.start"):
         import_module(module)
+    # Otherwise each command looks through all these objects when it ends, which takes longer than most commands do.
+    gc.collect()
+    gc.freeze()
     if found := serve(socket.socket(fileno=int(sys.argv[1]))):
         found.become()
