@@ -13,7 +13,7 @@ import anyio.to_thread
 import structlog
 
 from checkpoints.errors import ForbiddenTransition, JournalError
-from checkpoints.records import Run, Totals
+from checkpoints.records import Run, Stage, Totals
 from checkpoints.states import State
 from cli.session.control_server import serve_control
 from cli.session.journal import describe_pacing, locked, store_policy
@@ -32,11 +32,12 @@ from cli.show.preview import PreviewFacts, bad_rows, plan_of, preview, shared_ac
 from cli.show.progress import show_intake, show_sending
 from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.remedies import command_line, describe_error, render
-from cli.terminal.screen import is_unattended
+from cli.terminal.screen import Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.job import Job
+from engine.pacing.holds import StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge
 from engine.pipeline.intake import Intake
@@ -86,6 +87,8 @@ class RunSession:
         self._live_policy.listen(self._heed_rate)
         self._heed_rate()
         self._gauges: Sequence[Gauge] = ()
+        self._asking = False
+        """Whether the operator was asked; what an interrupt leaves of a run depends on it."""
 
     async def run(self) -> Closing:
         """Work on the run until it ends, is refused, or is stopped; returns the closing, which was shown.
@@ -120,17 +123,23 @@ class RunSession:
 
     async def _may_send(self) -> bool:
         """Whether there is something to send and the operator agrees; also False when interrupted."""
-        with self._interrupts.before_sending():
-            await self._try_out()
-            if self._run.approved_at is not None:
-                return True
-            if await self._may_stream():
-                self._caution(self._screen.say_always)
-                await self._approve()
-                return True
-            if self._run.frozen_at is None:
-                await self._take_in()
-            return await self._agreed()
+        try:
+            with self._interrupts.before_sending():
+                await self._try_out()
+                if self._run.approved_at is not None:
+                    return True
+                if await self._may_stream():
+                    self._caution(self._screen.say_always)
+                    await self._approve()
+                    return True
+                if self._run.frozen_at is None:
+                    await self._take_in()
+                return await self._agreed()
+        except Unanswered as unanswered:
+            self._stop.request(StopKind.INTERRUPTED, str(unanswered))
+        if self._asking and self._fresh:
+            # The same command asks again: a half run that nobody has agreed to is not left behind.
+            await self._give_up()
         return False
 
     async def _try_out(self) -> None:
@@ -233,6 +242,7 @@ class RunSession:
         with self._screen.keyboard(input_of_parameters(self._run.parameters).file) as keyboard:
             if keyboard is None or self._session.consent.yes:
                 raise await self._discarded(render(in_sentences(question, profile)))
+            self._asking = True
             answer = await self._screen.chooses("\n[bold]What is meant: sum, last or refuse?[/]", keyboard)
         if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
             raise await self._discarded(f"the answer was {printable(answer) or 'nothing'}: these rows are refused")
@@ -244,6 +254,7 @@ class RunSession:
         with self._screen.keyboard(file) as keyboard:
             if keyboard is None:
                 raise await self._discarded(is_unattended(plan.question, file))
+            self._asking = True
             if not await self._screen.agrees(f"\n[bold]{markup_safe(plan.question)}[/]", keyboard):
                 raise await self._discarded("the answer was no")
 
@@ -263,9 +274,12 @@ class RunSession:
         as_file = f"\nThe refused rows as a file: {refused_export(self._run)}" if plan.totals.refused else ""
         return await self._discarded(f"{'; '.join(faults)}.\n{good}.{as_file}")
 
-    async def _discarded(self, why: str) -> CommandRefused:
+    async def _give_up(self) -> None:
         await self._journal.discard(self._run)
         await wipe_secrets(self._run, self._journal)
+
+    async def _discarded(self, why: str) -> CommandRefused:
+        await self._give_up()
         return CommandRefused(f"{why}\n{NOTHING_SENT}")
 
     async def _approve(self) -> None:
@@ -326,6 +340,8 @@ class RunSession:
             code = Exit.STOPPED
         error = sent.error or ending.trouble
         stopped = render(self._stop.said) if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
+        if self._run.stage is Stage.DISCARDED:
+            stopped += "; nothing was sent, and the run is given up"
         closing = Closing(
             exit=code,
             run=self._run.name,

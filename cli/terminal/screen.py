@@ -13,7 +13,7 @@ import msgspec
 import typer
 from rich.console import Console, RenderableType
 
-from cli.terminal.exits import CommandRefused
+from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.texts import markup_safe, printable
 from engine.rows import STDIN
 
@@ -22,6 +22,13 @@ WIDTH: Final = 400
 _PANEL: Final = "Screen"
 TERMINAL: Final = Path("/dev/tty")
 """The keyboard while standard input carries rows."""
+
+
+class Unanswered(CommandRefused):
+    """Raised when the input ends at a question, as Ctrl-D does it: that is neither a yes nor a no."""
+
+    def __init__(self) -> None:
+        super().__init__("the question was not answered: the input ended", Exit.INTERRUPTED)
 
 
 class _Lasting:
@@ -117,25 +124,34 @@ class Screen:
         return replace(self, out=self.err)
 
     async def agrees(self, question: str, keyboard: TextIO) -> bool:
-        """Ask on the terminal and wait for an answer; anything but yes is no. Can be cancelled while waiting."""
+        """Ask on the terminal and wait for an answer; anything but yes is no. Can be cancelled while waiting.
+
+        Raises `Unanswered`, as the other questions do.
+        """
         self.err.print(f"{question} [bold]\\[y/N][/] ", end="")
-        await anyio.wait_readable(keyboard)
-        return keyboard.readline().strip().casefold() in {"y", "yes", "д", "да"}
+        return (await self._answer(keyboard)).strip().casefold() in {"y", "yes", "д", "да"}
 
     async def chooses(self, question: str, keyboard: TextIO) -> str:
         """Ask on the terminal for a word. Can be cancelled while waiting."""
         self.err.print(f"{question} ", end="")
-        await anyio.wait_readable(keyboard)
-        return keyboard.readline().strip().casefold()
+        return (await self._answer(keyboard)).strip().casefold()
 
     async def hears(self, question: str, keyboard: TextIO) -> str:
         """Ask on the terminal for a line without echo. Can be cancelled while waiting."""
         with _without_echo(keyboard):
             self.err.print(question, end="", markup=False)
-            await anyio.wait_readable(keyboard)
-            line = keyboard.readline()
+            line = await self._answer(keyboard)
             self.err.print()
         return line.rstrip("\r\n")
+
+    async def _answer(self, keyboard: TextIO) -> str:
+        """The line that is typed. Raises `Unanswered` where the input ends before the line does."""
+        await anyio.wait_readable(keyboard)
+        line = keyboard.readline()
+        if not line.endswith("\n"):
+            self.err.print()
+            raise Unanswered
+        return line
 
     @contextmanager
     def keyboard(self, file: str) -> Iterator[TextIO | None]:

@@ -83,9 +83,10 @@ def open_intents(path: Path) -> Iterator[Intents]:
     try:
         _keep_name(path)
         yield Intents(path, descriptor, _read(path, descriptor))
-        if path.exists() and path.stat().st_size == 0:
-            path.unlink()
     finally:
+        # Also where the probe was interrupted at its question: an empty file is nobody's.
+        if os.fstat(descriptor).st_size == 0 and _is_there(path, descriptor):
+            path.unlink()
         os.close(descriptor)
 
 
@@ -102,9 +103,14 @@ def _locked(path: Path) -> int:
             os.close(descriptor)
             raise ProbeHeld(f"another probe of this billing is under way ({path}): wait for its end") from error
         # A probe that has just ended may have removed the file between the two calls.
-        if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
+        if _is_there(path, descriptor):
             return descriptor
         os.close(descriptor)
+
+
+def _is_there(path: Path, descriptor: int) -> bool:
+    """Whether the open file is still the one at this path."""
+    return path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino
 
 
 def _keep_name(path: Path) -> None:

@@ -88,20 +88,44 @@ async def test_only_a_yes_sends(answer: str, code: int, entered: int, place: Pla
     assert (await place.found()).rows == entered
 
 
-async def test_ctrl_c_at_the_question_leaves_a_run_that_can_be_taken_up_or_given_up(place: Place) -> None:
+CTRL_D = "\x04"
+
+
+@pytest.mark.parametrize("ends_it", ["Ctrl-C", CTRL_D], ids=["Ctrl-C", "Ctrl-D"])
+async def test_a_question_that_is_not_answered_leaves_no_run_and_no_lock(ends_it: str, place: Place) -> None:
     balances = place.balances(5)
     with at_a_terminal(place, "run", "balances", str(balances.path)) as terminal:
         await terminal.shows("[y/N]")
-        terminal.interrupt()
+        if ends_it == CTRL_D:
+            terminal.types(CTRL_D)
+        else:
+            terminal.interrupt()
         assert await terminal.ends() == 130
-    (run,) = await place.runs()
-    assert run.stage is Stage.FROZEN
-    with at_a_terminal(place, "resume", "--settle", "0") as terminal:
-        await terminal.shows("[y/N]")
-        terminal.types("n\n")
-        assert await terminal.ends() == 2
+    assert "nothing was sent, and the run is given up" in " ".join(terminal.seen.split())
     (run,) = await place.runs()
     assert run.stage is Stage.DISCARDED
+    async with place.journal() as journal:
+        assert await journal.holder(run) is None
+    assert (await place.found()).rows == 0
+    assert "nothing to resume" in (await place.cli("resume")).out
+
+
+async def test_a_run_that_was_killed_at_its_question_outlives_ctrl_c_until_a_no(place: Place) -> None:
+    balances = place.balances(5)
+    with at_a_terminal(place, "run", "balances", str(balances.path)) as terminal:
+        await terminal.shows("[y/N]")
+        terminal.dies()
+        await terminal.ends()
+    for answer, stage in (("Ctrl-C", Stage.FROZEN), ("n\n", Stage.DISCARDED)):
+        with at_a_terminal(place, "resume", "--settle", "0") as terminal:
+            await terminal.shows("[y/N]")
+            if answer == "Ctrl-C":
+                terminal.interrupt()
+            else:
+                terminal.types(answer)
+            assert await terminal.ends() == (130 if stage is Stage.FROZEN else 2)
+        (run,) = await place.runs()
+        assert run.stage is stage
     assert (await place.found()).rows == 0
 
 

@@ -31,6 +31,16 @@ def test_a_short_write_goes_on_until_the_line_is_whole(path: Path, monkeypatch: 
         assert intents.earlier == (intended(1), intended(2))
 
 
+def test_a_probe_that_is_interrupted_before_its_first_call_leaves_no_file(path: Path) -> None:
+    def interrupted() -> None:
+        with open_intents(path):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not path.exists()
+
+
 def test_a_disk_that_fills_within_a_line_stops_the_probe_and_leaves_no_half_line(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
