@@ -12,6 +12,8 @@ import structlog
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
 from billing.directory.system import STACKS, count_waiting
+from billing.errors import NotASelect
+from billing.selects.select import prepared, select_of
 from engine.errors import InputRefused, LookUpFailed, setting
 from engine.pacing.gauges import disk_gauge, hours_gauge
 from engine.pacing.policy import Policy
@@ -121,18 +123,29 @@ def _latency_gauge(gateway: Gateway, threshold: Callable[[], float | None]) -> G
 
 
 async def _select_gauge(gateway: Gateway, select: str, threshold: Callable[[], float]) -> Gauge:
-    """The gauge of the operator's select, measured once at the start to report a mistyped one before any call."""
+    """The gauge of the operator's select, which is checked and measured once before any call.
+
+    It is judged as every select of the operator is. Raises `InputRefused`.
+    """
+    refused = (setting("throttle-sql", repr(select)), ": ")
+    try:
+        checked = select_of(select)
+    except NotASelect as error:
+        raise InputRefused(*refused, str(error)) from error
+    if checked.parameters:
+        raise InputRefused(*refused, f"nothing is bound to :{checked.parameters[0]}: write its value there")
 
     async def measure() -> GaugeReading:
         above = threshold()
-        found = await _number(gateway, SqlStatement("of throttle-sql", select))
+        found = await _number(gateway, checked.statement)
         bound = f"> {_written(above)}" if found > above else f"goes on at {_written(_low(above))}"
         return GaugeReading(found, above, _low(above), text=f"throttle-sql {_written(found)} {bound}")
 
     try:
+        await gateway.read(lambda database: prepared(database, checked))
         await measure()
     except LookUpFailed as error:
-        raise InputRefused(setting("throttle-sql", repr(select)), ": ", *error.said) from error
+        raise InputRefused(*refused, *error.said) from error
     return Gauge("throttle-sql", measure, every=5.0)
 
 

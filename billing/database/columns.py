@@ -67,12 +67,17 @@ _OCTETS: Final = 1  # the number of this character set
 _TEXT_BLOB: Final = 1  # the number of this subtype of blobs
 
 
+def is_select(prepared: Any) -> bool:  # noqa: ANN401 - fdb's prepared statement has no types
+    """Whether an fdb prepared statement is a select."""
+    return prepared.statement_type in _SELECTS
+
+
 def describe_columns(prepared: Any, encoding: str) -> SelectColumns:  # noqa: ANN401 - fdb's prepared statement has no types
     """The columns of an fdb prepared statement; `encoding` is that of the connection, in Python's spelling."""
     # fdb's own description does not separate alias and name, and does not name the table.
     output = prepared._out_sqlda  # noqa: SLF001 - there is no other door
     return SelectColumns(
-        reads=prepared.statement_type in _SELECTS,
+        reads=is_select(prepared),
         columns=tuple(_column(variable, encoding) for variable in output.sqlvar[: output.sqld]),
         plan=prepared.plan or "",
     )

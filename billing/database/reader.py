@@ -8,8 +8,9 @@ from typing import Any, Final, Protocol
 
 import fdb
 
-from billing.database.columns import SelectColumns, describe_columns
+from billing.database.columns import SelectColumns, describe_columns, is_select
 from billing.database.sql_blocks import Value, blocks
+from billing.errors import NotASelect
 
 DatabaseRow = tuple[Any, ...]  # only the caller knows the types of the columns
 
@@ -83,7 +84,10 @@ class Connection(Protocol):
 
 
 class DirectReader:
-    """Reads over a connection of this process, which it owns. Raises `fdb.Error` and ValueError."""
+    """Reads over a connection of this process, which it owns.
+
+    Raises `fdb.Error`, ValueError, and `NotASelect` for a statement that is none.
+    """
 
     def __init__(self, connection: Connection, encoding: str) -> None:
         self._connection = connection
@@ -94,8 +98,9 @@ class DirectReader:
         """Execute a select."""
         transaction, cursor = self._begun()
         try:
-            cursor.execute(sql, values)
-            return DirectRows(cursor, transaction)
+            prepared = _select(cursor, sql)
+            cursor.execute(prepared, values)
+            return DirectRows(cursor, transaction, prepared)
         except BaseException:
             _close(cursor, transaction)
             raise
@@ -135,9 +140,11 @@ class DirectReader:
 class DirectRows:
     """The rows of a `DirectReader`. Raises `fdb.Error` and ValueError."""
 
-    def __init__(self, cursor: Cursor, transaction: Transaction) -> None:
+    def __init__(self, cursor: Cursor, transaction: Transaction, prepared: object) -> None:
         self._cursor = cursor
         self._transaction = transaction
+        # fdb's cursor refers to it weakly.
+        self._prepared = prepared
         self._plain = _plain(cursor.description)
 
     def page(self) -> list[DatabaseRow]:
@@ -147,6 +154,14 @@ class DirectRows:
     def close(self) -> None:
         """End cursor and transaction."""
         _close(self._cursor, self._transaction)
+
+
+def _select(cursor: Cursor, sql: str) -> object:
+    """The prepared statement. Raises `NotASelect` for any other, which has no rows to give, as `create user`."""
+    prepared = cursor.prep(sql)
+    if not is_select(prepared):
+        raise NotASelect("this is no select, and only a select is taken")
+    return prepared
 
 
 _CANCEL_RAISE: Final = ctypes.c_ushort(3)

@@ -15,6 +15,7 @@ from billing.database.columns import ColumnType, SelectColumn, SelectColumns
 from billing.database.sql_blocks import SqlStatement, Values
 from billing.database.tokens import Sort, Token, spot, tokens_of
 from billing.errors import NamesNeeded, NotASelect, StatementRefused
+from billing.selects.side_effects import check_reached, check_words
 
 if TYPE_CHECKING:
     from billing.database.database import Database
@@ -72,8 +73,8 @@ def select_of(text: str) -> Select:
     if others:
         place = spot(text, others[0][0].start)
         raise NotASelect(f"{place}: a second statement begins here, {others[0][0].text!r}; only one select is taken")
-    for number, token in enumerate(first):
-        _check_token(token, first[number + 1 :], text)
+    _check_parameters(first, text)
+    check_words(first, text)
     start, end = first[0].start, first[-1].end
     return Select(
         text=re.sub(r"[^\n]", " ", text[:start]) + text[start:end],
@@ -90,13 +91,23 @@ def columns(
     `names` replace the select's own names, in their order. Raises `StatementRefused` with Firebird's sentence and its
     line and column, for columns with equal names or without a text form, and when the number of `names` is wrong.
     """
-    found = describe(database, select.statement, values)
-    if not found.reads:
-        raise NotASelect(f"this is no select: {select.on_one_line}")
+    found = prepared(database, select, values)
     named = _given(found.columns, names) if names else _own_names(found.columns, select)
     _check_apart(named)
     _check_kinds(named)
     return named
+
+
+def prepared(database: "Database", select: Select, values: Values | None = None) -> SelectColumns:
+    """The columns and the plan of an operator's select, once it is known that it changes nothing.
+
+    Raises `StatementRefused`, and its subclass `NotASelect` for a select that may change something.
+    """
+    found = describe(database, select.statement, values)
+    if not found.reads:
+        raise NotASelect(f"this is no select: {select.on_one_line}")
+    check_reached(database, select.text)
+    return found
 
 
 def describe(database: "Database", statement: SqlStatement, values: Values | None) -> SelectColumns:
@@ -140,23 +151,12 @@ def _check_beginning(token: Token, text: str) -> None:
         )
 
 
-def _check_token(token: Token, after: Sequence[Token], text: str) -> None:
-    place = spot(text, token.start)
-    if token.text == "?":
-        raise NotASelect(f"{place}: a parameter needs a name, as :folder, and a value of this name")
-    if token.word == "next" and [one.word for one in after[:2]] == ["value", "for"]:
-        raise NotASelect(f"{place}: 'next value for' changes a generator, and a select here must change nothing")
-    # Generators change outside transactions, even in a read-only one.
-    if token.word == "gen_id" and not _only_looks(after, token.depth):
-        raise NotASelect(
-            f"{place}: gen_id changes its generator unless its step is 0, and a select here must change nothing"
-        )
-
-
-def _only_looks(after: Sequence[Token], depth: int) -> bool:
-    """Whether a call of gen_id with these arguments has the step 0."""
-    end = next((place for place, token in enumerate(after) if token.text == ")" and token.depth == depth), 0)
-    return [token.text for token in after[max(end - 2, 0) : end]] == [",", "0"]
+def _check_parameters(tokens: Sequence[Token], text: str) -> None:
+    for token in tokens:
+        if token.text == "?":
+            raise NotASelect(
+                f"{spot(text, token.start)}: a parameter needs a name, as :folder, and a value of this name"
+            )
 
 
 # ---- its columns ------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from billing.errors import NotASelect
+from billing.selects.select import select_of
 from cli.terminal.exits import CommandRefused
 from engine.pacing.limits import LAST, LEAST
 from engine.pacing.policy import ALL, NO, NONE, YES, Policy, policy_with
@@ -14,6 +16,7 @@ _PACING: Final = "Pacing"
 _DEFAULT: Final = Policy()
 _SWITCH: Final = "no_canary"
 """The only boolean field of the pacing."""
+_SELECT: Final = "throttle_sql"
 
 ReadingRate = Annotated[
     str | None,
@@ -161,7 +164,17 @@ class Pacing:
             raise CommandRefused(f"--{error}") from error
         if (given.get("throttle-sql", NONE) == NONE) != ("throttle-above" not in given):
             raise CommandRefused("--throttle-sql and --throttle-above belong together: give both, or none")
+        _check_select(given.get("throttle-sql", NONE), "--throttle-sql")
         return given
+
+
+def _check_select(text: str, name: str) -> None:
+    """Raise `CommandRefused` for a throttle-sql that is not one select that changes nothing."""
+    try:
+        if text != NONE:
+            select_of(text)
+    except NotASelect as error:
+        raise CommandRefused(f"{name}: {error}") from error
 
 
 def with_file(pacing: Pacing, given: Mapping[str, object]) -> Pacing:
@@ -186,6 +199,8 @@ def _of_file(name: str, value: object) -> Any:  # noqa: ANN401 - its type depend
         policy_with(_DEFAULT, {_setting(name): str(value)}, ALL)
     except ValueError as error:
         raise CommandRefused(str(error)) from error
+    if name == _SELECT:
+        _check_select(str(value), name)
     return str(value)
 
 

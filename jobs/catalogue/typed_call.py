@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from billing.errors import NotASelect
+from billing.selects.select import select_of
 from engine.errors import setting
 from jobs.spec.chain import Template, parse, template_of
 from jobs.spec.chain_kind import CREATE, ChainKind, describe_secret_arguments, kind_of, secret_placeholders
@@ -22,12 +24,27 @@ YES: Final = "yes"
 LONGEST_VALUE: Final = 10_000
 """Characters of a value; a longer cell comes from a file that was read wrongly."""
 
+
+def a_select(text: str) -> str:
+    """A select that changes nothing, unchanged."""
+    try:
+        select_of(text)
+    except NotASelect as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
 OWN: Final = (
     Parameter("model", "the model, as AdminAccounts; typed as --model"),
     Parameter("chain", "the methods with their arguments, a JSON list of texts; typed as --chain, once a method"),
     Parameter("fields", "the fields wanted of the last object, with commas; typed as --fields", ""),
     Parameter("repeatable", "whether the call does no harm twice; typed as --repeatable", "", (YES, "")),
-    Parameter("look_up", "a select that finds the effect of a row, by its :placeholders; typed as --look-up", ""),
+    Parameter(
+        "look_up",
+        "a select that finds the effect of a row, by its :placeholders; typed as --look-up",
+        "",
+        parse=a_select,
+    ),
 )
 
 

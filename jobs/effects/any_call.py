@@ -13,14 +13,12 @@ from billing.api.answers import created_id
 from billing.api.calls import Call
 from billing.api.secrets import SESSIONS
 from billing.database.database import Database
-from billing.database.sql_blocks import SqlStatement
-from billing.selects.select import select_of
+from billing.selects.select import prepared, select_of
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.errors import Said, setting
+from engine.errors import InputRefused, LookUpRefused, Said, setting
 from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import FOUND_AGAIN, needed
 from jobs.access.payload import ACCOUNT, Payload, chain_of_steps, encode_payload, payload_of
 from jobs.access.vault import is_token, mask_secrets, reveal_secrets
 from jobs.effects.effect import CallEffect, Irreversible
@@ -64,7 +62,7 @@ class AnyCallEffect(CallEffect):
         self._creates = template.methods[-1] == CREATE
         self._tells_secret = not SESSIONS.isdisjoint(template.methods)
         self._telling = _telling(template)
-        self._look_up = SqlStatement("look-up", knowledge.look_up) if knowledge.look_up else None
+        self._look_up = select_of(knowledge.look_up) if knowledge.look_up else None
         if not self.repeatable:
             self.looked_for = LookedFor.WHEN_TAKEN_UP if self._look_up else LookedFor.NEVER
             self.cautions = () if self._look_up else (NO_WAY_TO_LOOK,)
@@ -74,13 +72,18 @@ class AnyCallEffect(CallEffect):
         return Prepared.of([self._entry(one) for one in bound])
 
     async def try_out(self) -> None:
-        """Have the database prepare the look-up select. Raises `InputRefused`, `LookUpFailed`."""
+        """Have the database prepare the look-up select, which must change nothing.
+
+        Raises `InputRefused`, `LookUpFailed`.
+        """
         wanted = self._look_up
         if wanted is None:
             return
-        nothing = dict.fromkeys(select_of(wanted.text).parameters)
-        with needed(FOUND_AGAIN):
-            await self._gateway.read(lambda database: database.describe(wanted, nothing))
+        nothing = dict.fromkeys(wanted.parameters)
+        try:
+            await self._gateway.read(lambda database: prepared(database, wanted, nothing))
+        except LookUpRefused as error:
+            raise InputRefused(setting("look-up", repr(wanted.on_one_line)), f": {error}") from error
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the call. An answer that is itself a secret is not kept."""
@@ -124,7 +127,7 @@ class AnyCallEffect(CallEffect):
         def read(database: Database) -> dict[int, str | None]:
             answers: dict[int, str | None] = {}
             for item in items:
-                row = next(iter(database.query(wanted, payload_of(item).key)), None)
+                row = next(iter(database.query(wanted.statement, payload_of(item).key)), None)
                 answers[item.item_id] = None if row is None else str(row[0])
             return answers
 
