@@ -73,7 +73,10 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
         if job.endswith(TOML):
             return await plan_file(job, out, settings, pacing, screen, typed=given)
         order = await typed_order(job, file, order_flags, rows, calling, screen)
-        return await plan(order, out, settings, pacing.given, screen)
+        code, planned = await plan(order, out, settings, pacing.given, screen)
+        if screen.voice.as_json:
+            screen.emit(planned)
+        return code
 
     execute(work, flags, voice, failure=lambda code, text: {"job": job, "exit": int(code), "error": text})
 
@@ -86,14 +89,14 @@ async def plan(
     screen: Screen,
     *,
     step: str = "",
-) -> Exit:
+) -> tuple[Exit, Mapping[str, object]]:
     """Show what `run` would do with this order; with `out`, save the rows in that folder.
 
     It reads at the rate of `pacing`; `step` is the order's step of a job file. The plan is kept under its name until
     the next plan of the same input: `run --plan` sends it.
 
-    The exit code is 1 where `run` would send nothing: rows are refused or duplicates, or several rows set the balance
-    of one account and no rule for them was given.
+    Returns the exit code and the object of `--json`. The exit code is 1 where `run` would send nothing: rows are
+    refused or duplicates, or several rows set the balance of one account and no rule for them was given.
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
     real = settings.journal.value
@@ -114,8 +117,6 @@ async def plan(
         facts = await plan_facts(run, job, billing.gateway, journal)
         bad = facts.plan.totals.refused or facts.plan.duplicates or question.accounts
         code = Exit.REJECTED if bad else Exit.DONE
-        if screen.voice.as_json:
-            screen.emit({**plan_object(facts, code), "shared_accounts_to_be_said": question.accounts})
         screen.result(plan_screen(facts, billing.target, real))
         if question.accounts:
             screen.result(shared_accounts(question, profile), good=False)
@@ -127,7 +128,7 @@ async def plan(
         if not step:
             screen.result(next_step(run, skips_bad=bool(bad)))
         await _discard_previous(facts, journal)
-    return code
+        return code, {**plan_object(facts, code), "shared_accounts_to_be_said": question.accounts}
 
 
 async def plan_file(
@@ -140,16 +141,22 @@ async def plan_file(
     file = await read_file(name, typed)
     given = with_file(pacing, file.pacing).given
     worst = Exit.DONE
+    steps: list[Mapping[str, object]] = []
     makers: dict[Path, JobFileStep] = {}
     for step in file.steps:
         screen.result(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
         if await anyio.to_thread.run_sync(is_to_be_made, step, makers):
             screen.result(f"Its rows are what an earlier step will write: {markup_safe(step.order.rows.file)}")
+            steps.append({"step": step.number, "job": step.order.kind.name, "plan": None, "exit": None})
         else:
             folder = out / f"step-{step.number}" if out else None
             place = f"step {step.number} of {file.path}"
-            worst = max(worst, await plan(step.order, folder, settings, given, screen, step=place))
+            code, planned = await plan(step.order, folder, settings, given, screen, step=place)
+            worst = max(worst, code)
+            steps.append({"step": step.number, **planned})
         makers |= dict.fromkeys(files_made(step), step)
+    if screen.voice.as_json:
+        screen.emit({"job": name, "steps": steps, "exit": int(worst), "error": None})
     return worst
 
 

@@ -20,7 +20,7 @@ from cli.session.start import Ready, check_files, prepare, start_run
 from cli.session.step_mark import StepMark
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
-from cli.show.closing import Closing, steps_list
+from cli.show.closing import Closing, StepOutcome, steps_list, steps_of_file
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
 from cli.terminal.remedies import describe_error, render
 from cli.terminal.screen import Screen
@@ -104,43 +104,72 @@ class FileRunOptions:
 async def run_file(file: JobFile, settings: Settings, options: FileRunOptions, screen: Screen) -> Closing:
     """Run what is left of the file's round, or a new one; the closing is the last step's, with the worst exit code.
 
-    A step without success ends the file, unless `go_on` allows rejected rows; so does a stop between two steps. The
-    closing includes the time waited between the steps.
-    Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while nothing was sent; after that
-    only `CommandRefused`, with another exit code.
+    It has the outcomes of all steps, which are shown as a table at the end. A step without success ends the file,
+    unless `go_on` allows rejected rows; so does a stop between two steps. The closing includes the time waited
+    between the steps.
+    Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError` while nothing was sent; an error after
+    that is shown, and in the closing.
     """
     async with open_session(settings, screen, pacing=options.pacing, record=options.record) as opened:
         journal = opened.journal
         now = await round_of(file, settings.target, journal)
         await _show_round(now, journal, screen)
         piped = await check_all(now.decisions, opened)
-        closing, worst = Closing(Exit.DONE), Exit.DONE
-        done: list[tuple[StepDecision, Closing]] = []
-        waited = WaitResult()
-        for decision in now.decisions:
-            step = decision.step
-            consent = replace(options.consent, skip_bad=options.consent.skip_bad or step.skip_bad)
-            session = replace(opened, consent=consent, stop=Stop())
-            screen.say(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
-            try:
-                mark = StepMark(str(file.path), now.number, step.number, len(file.steps))
-                closing = await _work_on(decision, mark, piped.get(step.number), session, options.pacing_now)
-                done.append((decision, closing))
-                if not passes(step, closing.exit):
-                    _show_end(file, step, closing, screen)
+        done: list[StepOutcome] = []
+        closing = await _work_through(file, now, piped, opened, options, done)
+        left = [_outcome(decision, None) for decision in now.decisions[len(done) :]]
+        closing = replace(closing, steps=(*done, *left))
+        screen.result(Group(Text(""), steps_of_file(closing.steps)), good=closing.exit is Exit.DONE)
+    return closing
+
+
+async def _work_through(
+    file: JobFile,
+    now: Round,
+    piped: Mapping[int, Ready],
+    opened: Session,
+    options: FileRunOptions,
+    done: list[StepOutcome],
+) -> Closing:
+    """Work on the steps in order, and add the outcome of each to `done`; returns the closing without its steps."""
+    screen, journal = opened.screen, opened.journal
+    closing, worst = Closing(Exit.DONE), Exit.DONE
+    waited = WaitResult()
+    for decision in now.decisions:
+        step = decision.step
+        consent = replace(options.consent, skip_bad=options.consent.skip_bad or step.skip_bad)
+        session = replace(opened, consent=consent, stop=Stop())
+        screen.say(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
+        try:
+            mark = StepMark(str(file.path), now.number, step.number, len(file.steps))
+            closing = await _work_on(decision, mark, piped.get(step.number), session, options.pacing_now)
+            done.append(_outcome(decision, closing))
+            if not passes(step, closing.exit):
+                _show_end(file, step, closing, screen)
+                return waited.counted_in(closing)
+            if decision is not now.decisions[-1] and closing.run is not None:
+                run = await journal.run(closing.run)
+                waited = waited.and_then(await wait(run, replace(session, pacing=options.pacing_now)))
+                if waited.stop.requested:
+                    _show_stop(file, step, await journal.run(closing.run), render(waited.stop.said), screen)
                     return waited.counted_in(closing)
-                if decision is not now.decisions[-1] and closing.run is not None:
-                    run = await journal.run(closing.run)
-                    waited = waited.and_then(await wait(run, replace(session, pacing=options.pacing_now)))
-                    if waited.stop.requested:
-                        _show_stop(file, step, await journal.run(closing.run), render(waited.stop.said), screen)
-                        return waited.counted_in(closing)
-            except OPERATOR_ERRORS as error:
-                if all(one.state is StepState.PASSED_OVER for one, _ in done):
-                    raise
-                raise _error_after_sending(file, step, done, error) from error
-            worst = max(worst, closing.exit)
+        except OPERATOR_ERRORS as error:
+            if all(one.done_before for one in done):
+                raise
+            failed = _closing_after_sending(file, step, done, error)
+            screen.complain(failed.error or "")
+            if done[-1].number != step.number:
+                done.append(_outcome(decision, failed))
+            return waited.counted_in(failed)
+        worst = max(worst, closing.exit)
     return replace(waited.counted_in(closing), exit=worst)
+
+
+def _outcome(decision: StepDecision, closing: Closing | None) -> StepOutcome:
+    step = decision.step
+    output = None if step.output is None else str(step.output)
+    before = decision.state is StepState.PASSED_OVER
+    return StepOutcome(step.number, step.order.kind.name, closing, output, done_before=before)
 
 
 async def _show_round(now: Round, journal: Journal, screen: Screen) -> None:
@@ -190,17 +219,18 @@ async def _taken_up(run: Run, session: Session) -> Closing:
     return await RunSession(run, await session.rebuild(run), session, fresh=False).run()
 
 
-def _error_after_sending(
-    file: JobFile, step: JobFileStep, done: Sequence[tuple[StepDecision, Closing]], error: Exception
-) -> CommandRefused:
-    """The error that ends a file after some of it was sent: what is wrong, what is done, what to type."""
-    sent = ", ".join(f"step {decision.step.number} (run {closing.run})" for decision, closing in done)
+def _closing_after_sending(
+    file: JobFile, step: JobFileStep, done: Sequence[StepOutcome], error: Exception
+) -> Closing:
+    """The closing of a file that an error ends in its middle: what is wrong, what is done, what to type."""
+    sent = ", ".join(f"step {one.number} (run {one.closing.run})" for one in done if one.closing)
     code = code_of(error)
-    return CommandRefused(
-        f"{named(step)}: {describe_error(error).removesuffix(NOTHING_SENT).rstrip()}\n"
+    return Closing(
+        Exit.STOPPED if code is Exit.REFUSED else code,
+        job=step.order.kind.name,
+        error=f"{named(step)}: {describe_error(error).removesuffix(NOTHING_SENT).rstrip()}\n"
         f"Stopped in the middle of {printable(file.path)}; done before that: {sent}.\n"
         f"Put right what is wrong, then go on with: {_again(file)} (it passes over what is done)",
-        Exit.STOPPED if code is Exit.REFUSED else code,
     )
 
 

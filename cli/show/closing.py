@@ -45,10 +45,34 @@ class Closing:
     error: str | None = None
     trusted_journal: bool = False
     """Whether the look-up for rows sent from another copy of the journal was switched off."""
+    steps: "tuple[StepOutcome, ...]" = ()
+    """All steps of a job file, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """A step of a job file and its closing, None where it was not begun; `output` is the file that it writes."""
+
+    number: int
+    job: str
+    closing: Closing | None = None
+    output: str | None = None
+    done_before: bool = False
+    """Whether an earlier start of the round has done it."""
 
 
 def closing_object(closing: Closing) -> Mapping[str, object]:
-    """The object of `--json`."""
+    """The object of `--json`; that of a job file has the objects of its steps as well."""
+    steps = {"steps": [_step_object(step) for step in closing.steps]} if closing.steps else {}
+    return {**_own_object(closing), **steps}
+
+
+def _step_object(step: StepOutcome) -> Mapping[str, object]:
+    facts = {"step": step.number, "job": step.job, "output": step.output, "done_before": step.done_before}
+    return facts | (_own_object(step.closing) if step.closing else {"run": None, "exit": None})
+
+
+def _own_object(closing: Closing) -> dict[str, object]:
     return {
         "run": closing.run,
         "job": closing.job,
@@ -126,6 +150,42 @@ def _held(held: Mapping[str, float]) -> str:
     return "held: " + ", ".join(
         f"{printable(who)} {duration(seconds)}" for who, seconds in longest_first if round(seconds)
     )
+
+
+def steps_of_file(steps: Sequence[StepOutcome]) -> Table:
+    """The steps of a job file as a table: each with its run, its rows and its outcome."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("step", "job", "run", "rows", "outcome"):
+        table.add_column(column, overflow="fold", justify="right" if column in {"step", "rows"} else "left")
+    for step in steps:
+        closing = step.closing
+        table.add_row(
+            str(step.number),
+            Text(step.job, "bold"),
+            (closing and closing.run) or "–",
+            count(closing.totals.frozen) if closing and closing.run else "–",
+            _outcome(step),
+        )
+    return table
+
+
+def _outcome(step: StepOutcome) -> Text:
+    """The outcome of a step, in some words."""
+    closing = step.closing
+    if closing is None:
+        return Text("not begun", "dim")
+    match closing.exit:
+        case Exit.DONE:
+            told = Text("done before" if step.done_before else "done", "green")
+        case Exit.REJECTED:
+            told = Text(f"done; {_not_entered(closing.totals)}", "yellow")
+        case Exit.UNDECIDED:
+            told = Text("rows are left to be decided on", "yellow")
+        case Exit.INTERRUPTED | Exit.STOPPED if closing.run is not None:
+            told = Text(f"stopped: {printable(closing.stopped or 'not at its end', 160)}", "yellow")
+        case _:
+            told = Text(f"not begun: {printable(closing.error or 'refused', 160)}", "red")
+    return told.append(f"; {printable(step.output)}", "dim") if step.output and closing.run else told
 
 
 def headline(closing: Closing) -> Text:

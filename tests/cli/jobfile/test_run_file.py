@@ -54,6 +54,12 @@ async def test_a_file_that_is_done_is_a_new_round_the_next_time_and_nothing_is_e
     balances = place.balances(3)
     place.write(THRESHOLDS + BALANCES, "night.toml")
     first = await place.cli("run", "night.toml", *QUICK)
+    threshold, entered = await place.runs()
+    table = [line.split() for line in first.out.splitlines()[-2:]]
+    assert table == [
+        ["1", "warning-threshold", threshold.name, "3", "done"],
+        ["2", "balances", entered.name, "3", "done"],
+    ]
     assert "Step 1 of 2" in first.words
     assert "Step 2 of 2" in first.words
     assert "Round" not in first.words
@@ -105,8 +111,10 @@ async def test_what_can_be_seen_only_after_a_step_was_sent_stops_the_file_there(
     people(place)
     place.write("Договор;Сумма\n00003;1O\n", "balances.csv")
     place.write(THRESHOLDS + BALANCES, "night.toml")
-    ended = await place.cli("run", "night.toml", "--yes", may_end_with=(3,))
+    ended = await place.cli("run", "night.toml", "--yes", "--json", may_end_with=(3,))
     one, given_up = await place.runs()
+    assert "1 row of the input cannot be taken" in ended.closing["error"]
+    assert [(step["run"], step["exit"]) for step in ended.closing["steps"]] == [(one.name, 0), (None, 3)]
     assert "step 2 (balances): 1 row of the input cannot be taken" in ended.words
     assert f"done before that: step 1 (run {one.name})" in ended.words
     assert f"then go on with: carbon-migrate run {place.cli.folder}/night.toml" in ended.words
@@ -143,6 +151,11 @@ async def test_rows_may_be_what_an_earlier_step_writes(place: Place) -> None:
         'chain = [\'objects.filter {"id": {abonent_id}}\']\nfields = ["contract_number"]\n'
     )
     place.write(reading + THRESHOLDS.replace("people", "read"), "night.toml")
+    told = (await place.cli("plan", "night.toml", "--json")).closing
+    assert [(step["step"], step["job"], step["exit"]) for step in told["steps"]] == [
+        (1, "call", 0),
+        (2, "warning-threshold", None),
+    ]
     planned = await place.cli("plan", "night.toml")
     assert f"Its rows are what an earlier step will write: {place.cli.folder}/read.csv" in " ".join(
         planned.out.split()
@@ -178,9 +191,22 @@ async def test_rejected_rows_that_were_let_pass_are_told_by_the_exit_code(place:
     people(place)
     place.write("Договор;Сумма\n00003;1,50\nнет такого;2,50\n", "balances.csv")
     place.write(f"{BALANCES}skip_bad = true\n{THRESHOLDS}", "night.toml")
-    ended = await place.cli("run", "night.toml", "--yes", may_end_with=(1,))
+    ended = await place.cli("run", "night.toml", "--yes", "--json", may_end_with=(1,))
     assert "Step 1 ended with exit code 1: the 1 after it was not begun" in ended.words
     assert await jobs(place) == ["balances"]
+    one, two = ended.closing["steps"]
+    assert (one["step"], one["job"], one["states"], one["refused"], one["exit"]) == (
+        1,
+        "balances",
+        {"accepted": 1},
+        1,
+        1,
+    )
+    assert (two["step"], two["job"], two["run"], two["exit"]) == (2, "warning-threshold", None, None)
+    # The file's own closing is that of the step it ended with.
+    assert {name: one[name] for name in ("run", "states", "exit")} == {
+        name: ended.closing[name] for name in ("run", "states", "exit")
+    }
     place.write(f"{BALANCES}skip_bad = true\ngo_on = true\n{THRESHOLDS}", "night.toml")
     await place.cli("run", "night.toml", "--yes", may_end_with=(1,))
     assert await jobs(place) == ["balances", "warning-threshold"]
