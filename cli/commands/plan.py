@@ -5,6 +5,7 @@ the same input is kept there, so that a new plan can show what has changed.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -138,7 +139,7 @@ async def plan_file(
 
     `typed` is the command line, by parameter; options that would be ignored are refused.
     """
-    file = await read_file(name, typed)
+    file = (await read_file(name, typed)).at(datetime.now().astimezone())
     given = with_file(pacing, file.pacing).given
     worst = Exit.DONE
     steps: list[Mapping[str, object]] = []

@@ -1,8 +1,10 @@
 """Reading a job file: its schema, errors with line and column, and each step as an order."""
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import fields as fields_of
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -78,6 +80,11 @@ KEYS: Final[Mapping[str, str]] = {
 }
 """The keys of a step, each with the type of its value."""
 
+DATES: Final[Mapping[str, str]] = {"date": "%Y-%m-%d", "time": "%H%M%S"}
+"""What the name of a file can have in braces, each with its format: the moment at which the round was begun."""
+
+_BRACED: Final = re.compile(r"\{([a-z_]+)\}")
+
 PACING: Final = frozenset(field.name for field in fields_of(Pacing))
 """The keys of `[run]`: the flags of the command line, with `_` for `-`."""
 
@@ -96,6 +103,21 @@ class JobFileStep:
     skip_bad: bool
     go_on: bool
 
+    def at(self, moment: datetime) -> "JobFileStep":
+        """The step of a round that was begun at this moment: its files are named with that date."""
+        made = {one.name for one in self.order.kind.parameters if one.makes_file}
+        given = {
+            name: dated(value, moment) if name in made else value for name, value in self.order.parameters.items()
+        }
+        rows = replace(self.order.rows, file=dated(self.order.rows.file, moment))
+        output = None if self.output is None else Path(dated(str(self.output), moment))
+        return replace(self, order=replace(self.order, parameters=given, rows=rows), output=output)
+
+
+def dated(name: str, moment: datetime) -> str:
+    """A file's name with the date and the time of this moment in place of `{date}` and `{time}`."""
+    return _BRACED.sub(lambda found: f"{moment:{DATES.get(found[1], found[0])}}", name)
+
 
 @dataclass(frozen=True, slots=True)
 class JobFile:
@@ -107,6 +129,10 @@ class JobFile:
     path: Path
     pacing: Mapping[str, object]
     steps: tuple[JobFileStep, ...]
+
+    def at(self, moment: datetime) -> "JobFile":
+        """The file of a round that was begun at this moment."""
+        return replace(self, steps=tuple(step.at(moment) for step in self.steps))
 
 
 def read(path: Path) -> JobFile:
@@ -212,6 +238,7 @@ class _Reader:
                 self._key_of_error(way, step, str(error)), f"step {index + 1}: {describe_error(error)}"
             ) from error
         output = step.get("output")
+        self._check_dates(way, step, order)
         return JobFileStep(
             number=index + 1,
             order=order,
@@ -219,6 +246,19 @@ class _Reader:
             skip_bad=step.get("skip_bad") is True,
             go_on=step.get("go_on") is True,
         )
+
+    def _check_dates(self, way: Way, step: Mapping[str, object], order: Order) -> None:
+        """Refuse a file to be made whose name has something else in braces than a date."""
+        made = {one.name for one in order.kind.parameters if one.makes_file}
+        named: list[tuple[Way, str]] = [((*way, "output"), str(step.get("output", "")))]
+        named += [((*way, "set", name), value) for name, value in _table(step.get("set")).items() if name in made]
+        for place, name in named:
+            for word in _BRACED.findall(name):
+                if word not in DATES:
+                    there = ", ".join(f"{{{one}}}" for one in DATES)
+                    raise self._refused(
+                        place, f"the name of a file has no {{{word}}}{nearest(word, DATES)}; there are: {there}"
+                    )
 
     def _input(self, step: Mapping[str, object]) -> Input:
         file = str(step.get("file", ""))

@@ -8,6 +8,7 @@ A step is recognised by its content and not only by its number, so the file can 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum, auto
 from pathlib import Path
 
@@ -50,10 +51,12 @@ class StepDecision:
 class Round:
     """What is left to do in a round, or a whole new one; `note` says which, "" for the first round.
 
+    It was begun at `begun`; the files of its steps are named with that date.
     `strays` are unfinished runs of the round that match no step of the file any more.
     """
 
     number: int
+    begun: datetime
     decisions: tuple[StepDecision, ...]
     note: str = ""
     strays: tuple[Run, ...] = ()
@@ -64,25 +67,28 @@ def passes(step: JobFileStep, outcome: Exit) -> bool:
     return outcome is Exit.DONE or (step.go_on and outcome is Exit.REJECTED)
 
 
-async def round_of(file: JobFile, target: str, journal: Journal) -> Round:
-    """The round that a start of the file continues or begins. Raises `InputRefused` for a file of rows."""
+async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) -> Round:
+    """The round that a start of the file at `now` continues or begins. Raises `InputRefused` for a file of rows."""
     marked = [(mark, run) for run in reversed(await journal.runs()) if (mark := _mark_here(run, file, target))]
     number = max((mark.round for mark, _ in marked), default=0)
     latest = [(mark, run) for mark, run in marked if mark.round == number]
-    runs = _runs_of(file.steps, latest)
     if not latest:
-        return Round(1, _all_of(file.steps))
-    if last := await _run_that_ended(latest, runs.get(len(file.steps)), journal):
+        return Round(1, now, _all_of(file.at(now).steps))
+    begun = latest[-1][0].begun
+    steps = file.at(begun).steps
+    runs = _runs_of(steps, latest)
+    if last := await _run_that_ended(latest, runs.get(len(steps)), journal):
         note = (
             f"Round {number} is at its end, with run {last.name} of {moment(last.created_at)}: this is round "
             f"{number + 1}, from step 1. What must not be entered twice is left out where an earlier run has it"
         )
-        return Round(number + 1, _all_of(file.steps), note)
-    decisions = [decision for step in file.steps for decision in await _decide(step, runs.get(step.number), journal)]
+        return Round(number + 1, now, _all_of(file.at(now).steps), note)
+    decisions = [decision for step in steps for decision in await _decide(step, runs.get(step.number), journal)]
     known = {run.run_id for run in runs.values()}
     strays = [run for _, run in latest if run.run_id not in known and run.approved_at]
     return Round(
         number,
+        begun,
         tuple(decisions),
         f"Going on with round {number}, which is not at its end",
         tuple([run for run in strays if await unfinished(run, journal)]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import anyio.to_thread
@@ -112,7 +113,7 @@ async def run_file(file: JobFile, settings: Settings, options: FileRunOptions, s
     """
     async with open_session(settings, screen, pacing=options.pacing, record=options.record) as opened:
         journal = opened.journal
-        now = await round_of(file, settings.target, journal)
+        now = await round_of(file, settings.target, journal, datetime.now().astimezone())
         await _show_round(now, journal, screen)
         piped = await check_all(now.decisions, opened)
         done: list[StepOutcome] = []
@@ -141,7 +142,7 @@ async def _work_through(
         session = replace(opened, consent=consent, stop=Stop())
         screen.say(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
         try:
-            mark = StepMark(str(file.path), now.number, step.number, len(file.steps))
+            mark = StepMark(str(file.path), now.number, step.number, len(file.steps), now.begun)
             closing = await _work_on(decision, mark, piped.get(step.number), session, options.pacing_now)
             done.append(_outcome(decision, closing))
             if not passes(step, closing.exit):

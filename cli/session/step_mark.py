@@ -1,6 +1,7 @@
 """The mark of a job file's step in its run; a run from the command line has none."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from checkpoints.records import Run
@@ -11,16 +12,21 @@ JOB_FILE_PARAMETER: Final = f"{PLACE}file"
 ROUND: Final = f"{PLACE}round"
 NUMBER: Final = f"{PLACE}step"
 STEPS: Final = f"{PLACE}steps"
+BEGUN: Final = f"{PLACE}begun"
 
 
 @dataclass(frozen=True, slots=True)
 class StepMark:
-    """The position of a run in its job file: step `number` of `steps`, in this round."""
+    """The position of a run in its job file: step `number` of `steps`, in this round, which was begun then.
+
+    What the file names with a date keeps the date of `begun`, however long the round takes.
+    """
 
     file: str
     round: int
     number: int
     steps: int
+    begun: datetime
 
     def to_parameters(self) -> dict[str, str]:
         """The mark as parameters of a run."""
@@ -29,6 +35,7 @@ class StepMark:
             ROUND: str(self.round),
             NUMBER: str(self.number),
             STEPS: str(self.steps),
+            BEGUN: self.begun.isoformat(),
         }
 
     @property
@@ -42,7 +49,8 @@ def mark_of(run: Run) -> StepMark | None:
     said = run.parameters
     if not {JOB_FILE_PARAMETER, ROUND, NUMBER, STEPS} <= said.keys():
         return None
-    return StepMark(said[JOB_FILE_PARAMETER], int(said[ROUND]), int(said[NUMBER]), int(said[STEPS]))
+    begun = datetime.fromisoformat(said[BEGUN]) if BEGUN in said else run.created_at.astimezone()
+    return StepMark(said[JOB_FILE_PARAMETER], int(said[ROUND]), int(said[NUMBER]), int(said[STEPS]), begun)
 
 
 def is_followed(run: Run) -> bool:

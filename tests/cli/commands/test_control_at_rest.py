@@ -7,6 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -132,7 +133,7 @@ def step_at_its_end(path: Path, number: int) -> str:
     """A run that is step `number` of a job file of two, and that was paused before it came to its end."""
 
     async def make(journal: Journal) -> str:
-        mark = StepMark("/etc/night.toml", 1, number, 2)
+        mark = StepMark("/etc/night.toml", 1, number, 2, datetime(2026, 11, 25, 1, tzinfo=UTC))
         run = await frozen_run(journal, new_item("1"), new=replace(NEW_RUN, parameters=mark.to_parameters()))
         await journal.end_intake(run)
         await journal.approve(run)

@@ -72,6 +72,14 @@ def data(place: Place, text: str = "Договор;К зачислению\n0000
             '[[step]]\njob = "warning-threshold"\n[step.set]\nfolder = "89"\namount = "12O"\n',
             ["line 5, column 1", "the Latin letter 'O'"],
         ),
+        (
+            '[[step]]\njob = "administrators"\noutput = "a-{dat}.csv"\n',
+            ["line 3, column 1", "no {dat}; did you mean 'date'?; there are: {date}, {time}"],
+        ),
+        (
+            '[[step]]\njob = "random-password"\nset = {to = "a-{day}.csv", user_id = "1"}\n',
+            ["line 3, column 8", "no {day}"],
+        ),
         ('[[step]]\njob = "operator"\nset = {operator = 1.5}\n', ["line 3, column 1", "a table of texts"]),
         (
             '[run]\nrate = "fast"\n[[step]]\njob = "operator"\n',

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,10 @@ set = {folder = 89, amount = "-77"}
 job = "operator"
 set = {from = 3, operator = 5}
 """
+EVENING = datetime(2026, 11, 25, 23, 59, 58, tzinfo=UTC)
+"""When a round is begun."""
+MIDNIGHT = EVENING + timedelta(seconds=2)
+
 THIRD = STEPS.rpartition("[[step]]")[2]
 
 
@@ -42,12 +47,20 @@ class Desk:
         (self.folder / "night.toml").write_text(text, encoding="utf-8")
         return read(self.folder / "night.toml")
 
-    async def ran(self, file: JobFile, number: int, *states: State, round: int = 1, approved: bool = True) -> Run:  # noqa: A002 - its name
+    async def ran(
+        self,
+        file: JobFile,
+        number: int,
+        *states: State,
+        round: int = 1,  # noqa: A002 - its name
+        approved: bool = True,
+        begun: datetime = EVENING,
+    ) -> Run:
         """A run of that step, with items in these states."""
-        step = file.steps[number - 1]
+        step = file.at(begun).steps[number - 1]
         rows = step.order.rows.file
         digest = FileOnDisk(Path(rows)).digest if rows else ""
-        mark = StepMark(str(file.path), round, number, len(file.steps))
+        mark = StepMark(str(file.path), round, number, len(file.steps), begun)
         recorded = {**step.order.to_parameters(), **mark.to_parameters()}
         run = await self.journal.create_run(
             NewRun(step.order.kind.name, recorded, TARGET, rows or "a select", digest)
@@ -76,8 +89,8 @@ class Desk:
         await self.journal.claim(undo, [pending.item_id])
         await self.journal.record(undo, [Change(pending.item_id, State.ACCEPTED)])
 
-    async def round(self, file: JobFile) -> Round:
-        return await round_of(file, TARGET, self.journal)
+    async def round(self, file: JobFile, now: datetime = EVENING) -> Round:
+        return await round_of(file, TARGET, self.journal, now)
 
 
 @pytest.fixture
@@ -248,9 +261,50 @@ async def test_a_step_that_was_edited_in_the_middle_begins_anew_and_its_run_is_n
 async def test_runs_of_other_files_billings_and_those_given_up_are_none_of_it(desk: Desk) -> None:
     file = desk.file()
     one = await desk.ran(file, 1, State.PENDING, approved=False)
-    assert (await round_of(file, "http://another", desk.journal)).note == ""
+    assert (await round_of(file, "http://another", desk.journal, EVENING)).note == ""
     copy = desk.folder / "copy.toml"
     copy.write_text(STEPS, encoding="utf-8")
     assert (await desk.round(read(copy))).note == ""
     await desk.journal.discard(one)
     assert (await desk.round(file)).note == ""
+
+
+DATED = """
+[[step]]
+job = "random-password"
+sql = "select id as user_id from users"
+set = {to = "new-{date}.csv"}
+
+[[step]]
+job = "administrators"
+output = "all-{date}-{time}.csv"
+
+[[step]]
+job = "operator"
+file = "all-{date}-{time}.csv"
+set = {operator = 5}
+"""
+
+
+def files(found: Round) -> list[str]:
+    """The files that the steps of a round are about."""
+    first, second, third = (decision.step for decision in found.decisions)
+    assert second.output is not None
+    return [Path(name).name for name in (first.order.parameters["to"], str(second.output), third.order.rows.file)]
+
+
+async def test_a_round_keeps_the_date_it_was_begun_at_and_the_next_one_has_its_own(desk: Desk) -> None:
+    file = desk.file(DATED)
+    begun = ["new-2026-11-25.csv", "all-2026-11-25-235958.csv", "all-2026-11-25-235958.csv"]
+    assert files(await desk.round(file)) == begun
+    one = await desk.ran(file, 1, State.ACCEPTED)
+    # It was killed, and is started again after midnight.
+    found = await desk.round(file, MIDNIGHT)
+    assert files(found) == begun
+    assert told(found)[0] == (1, StepState.PASSED_OVER, one.name)
+    await desk.ran(file, 2, State.ACCEPTED)
+    (desk.folder / begun[-1]).write_text("abonent_id\n1\n", encoding="utf-8")
+    await desk.ran(file, 3, State.ACCEPTED)
+    found = await desk.round(file, MIDNIGHT)
+    assert (found.number, told(found)) == (2, BEGUN)
+    assert files(found) == ["new-2026-11-26.csv", "all-2026-11-26-000000.csv", "all-2026-11-26-000000.csv"]
