@@ -11,6 +11,7 @@ from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.directory.values import Values
 
 _sql: Final = partial(sql_block, "objects", folder="billing.directory")
+_FROM: Final = "from "
 
 
 Key: TypeAlias = Mapping[str, str]
@@ -38,9 +39,9 @@ class Model:
     """How objects of a model are read from the database: the statement of `objects.sql`, its fields, its keys.
 
     `columns` has the expression of each field, with the aliases of the statement; fields whose columns the billing
-    lacks are left out. `keys` has the fields by which objects are found, each with the end of the statement for it;
-    `owner` is the path from an object to its account in REST, "" without one; `commented` is the end of the statement
-    that searches the comments, "" without comments.
+    lacks are left out. `keys` has the fields by which objects are found, each with the end of the statement for it,
+    which may begin with a `from` of its own; `owner` is the path from an object to its account in REST, "" without
+    one; `commented` is the end of the statement that searches the comments, "" without comments.
     """
 
     statement: str
@@ -65,8 +66,10 @@ class Model:
     def selecting(self, fields: Sequence[str], end: str) -> SqlStatement:
         """The statement for these fields of the objects that one of its ends finds."""
         columns = ", ".join(self.columns[field] for field in fields)
-        head = _sql(self.statement).text.replace("{columns}", columns)
-        return SqlStatement(end, f"{head}\n{_sql(end).text}", ours=True)
+        head, tail = _sql(self.statement).text, _sql(end).text
+        if tail.startswith(_FROM):
+            head = head.partition(f"\n{_FROM}")[0]
+        return SqlStatement(end, f"{head.replace('{columns}', columns)}\n{tail}", ours=True)
 
 
 def _model(name: str, alias: str, fields: str, owner: str = "", commented: str = "", **keys: str) -> Model:

@@ -1,6 +1,7 @@
 -- Objects of a model as they are now. Each statement selects the subscriber, the account and the label of the object,
 -- and in place of {columns} the fields of `billing.directory.models.MODELS` that exist. `…_by_…` and `…_commented`
--- are the ends of the statements. Money is scaled by 10^10 and addresses are integers, as they are stored.
+-- are the ends of the statements; one with a `from` of its own replaces that of the statement. Money is scaled by 10^10
+-- and addresses are integers, as they are stored.
 
 -- name: abonents
 select a.id, a.account_id, [coalesce(a.contract_number, a.name)|a.contract_number|a.name|null], {columns}
@@ -21,7 +22,10 @@ cast(coalesce(aa.ostatok, 0) + coalesce(aa.debit, 0) - coalesce(aa.credit, 0) as
 where aa.id in (:keys)
 
 -- name: accounts_by_abonent
-where a.id in (:keys)
+-- From the subscribers: Firebird up to 4 keeps the order of an outer join, and would read all accounts for each page.
+from abonents a
+left join admin_accounts aa on aa.id = a.account_id
+where a.id in (:keys) and a.deleted = 0 and aa.id is not null
 
 -- name: users
 select u.abonent_id, a.account_id, [u.login|null], {columns}

@@ -75,7 +75,7 @@ class Abonent:
 
 
 def by_ids(database: Database, ids: Iterable[int]) -> Iterator[Abonent]:
-    """The subscribers with these ids, also folders and deleted ones; unknown ids are left out."""
+    """The subscribers with these ids in any order, also folders and deleted ones; unknown ids are left out."""
     for chunk in chunks(dict.fromkeys(ids)):
         yield from map(_abonent, database.query(_sql("by_ids"), {"ids": chunk}))
 

@@ -1,10 +1,10 @@
 -- Subscribers, their accounts and operations. Money is scaled by 10^10, as it is stored.
+-- A look-up of many keys has no order that an index has: for each page of keys Firebird would walk along that index.
 
 -- name: by_ids
 select a.id, [a.contract_number|null], [a.name|null], [a.parent_id|null], a.is_folder, a.deleted, a.account_id
 from abonents a
 where a.id in (:ids)
-order by a.id
 
 -- name: by_contract_numbers
 -- A number can occur twice, once deleted.
@@ -25,18 +25,18 @@ order by a.id
 select first 1 a.name from abonents a where a.name is not null and a.is_folder = 0 order by a.id
 
 -- name: balances
+-- An inner join is a hash join for Firebird 5, which reads all accounts for each page of keys.
 select a.id,
        cast(coalesce(aa.ostatok, 0) + coalesce(aa.debit, 0) - coalesce(aa.credit, 0) as numeric(18, 0))
 from abonents a
-join admin_accounts aa on aa.id = a.account_id
-where a.id in (:ids)
-order by a.id
+left join admin_accounts aa on aa.id = a.account_id
+where a.id in (:ids) and aa.id is not null
 
 -- name: of_abonents
 select f.op_id, f.abonent_id, f.op_type, f.op_summa, [f.descr|null], f.storno, [f.op_date|null]
 from finance_operations f
 where f.abonent_id in (:ids) and f.op_type = :type
-order by f.op_id
+order by f.abonent_id, f.op_id
 
 -- name: of_accounts
 -- The subscribers of these accounts.
@@ -46,7 +46,8 @@ where a.account_id in (:accounts)
 order by a.id
 
 -- name: newest
-select f.abonent_id, max(f.op_id)
+-- The sum keeps Firebird from walking along the whole index of the subscribers.
+select f.abonent_id + 0, max(f.op_id)
 from finance_operations f
 where f.abonent_id in (:ids)
-group by f.abonent_id
+group by f.abonent_id + 0
