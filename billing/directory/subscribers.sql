@@ -43,7 +43,7 @@ order by f.abonent_id, f.op_id
 select a.account_id, a.id
 from abonents a
 where a.account_id in (:accounts)
-order by a.id
+order by a.account_id, a.id
 
 -- name: newest
 -- The sum keeps Firebird from walking along the whole index of the subscribers.

@@ -5,6 +5,7 @@ plan grows with the square of its rows.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -21,9 +22,8 @@ WITHOUT_AN_INDEX: Final[Mapping[str, str]] = {
 }
 """The look-ups that read a whole table, each with the reason why it may."""
 
-# The plan depends on the number of keys, not on the keys.
-_KEYS: Final = tuple(range(KEYS_A_STATEMENT))
-_VALUES: Final[Values] = {"ids": _KEYS, "keys": _KEYS, "numbers": tuple(map(str, _KEYS)), "type": 8, "text": "[cm"}
+# A plan depends on the number of keys, not on the keys; each list of them has a name of its own.
+_VALUES: Final[Values] = defaultdict(lambda: range(KEYS_A_STATEMENT), {"type": 8, "text": "[cm"})
 
 
 def _look_ups(database: Database) -> Iterator[tuple[str, SqlStatement]]:
