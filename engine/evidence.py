@@ -10,9 +10,8 @@
 | `Lost` | unknown: the request left, and no readable answer came back |
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Final, TypeAlias
-from urllib.parse import quote_plus
 
 import msgspec
 
@@ -77,18 +76,13 @@ class Lost(msgspec.Struct, frozen=True):
 Evidence: TypeAlias = Accepted | NotSent | Busy | RowRefused | SystemRefused | Lost
 
 
-def readable(text: str, hidden: Iterable[str] = (), limit: int = SHOWN) -> str:
+def readable(text: str, mask: Callable[[str], str] = str, limit: int = SHOWN) -> str:
     """Make an external text safe to show: one line, at most `limit` characters, no secrets.
 
-    Control and other invisible characters become escapes. Each of `hidden` is masked, also in its form-encoded and
-    its escaped spelling: a crash page often prints the request.
+    Control and other invisible characters become escapes. The `mask` takes secrets out: a crash page often prints the
+    request.
     """
-    text = text[:LOOKED_AT]
-    for secret in hidden:
-        for spelling in (secret, quote_plus(secret), secret.encode("unicode_escape").decode("ascii")):
-            if spelling:
-                text = text.replace(spelling, "•••")
-    text = " ".join(text.split())
+    text = " ".join(mask(text[:LOOKED_AT]).split())
     if len(text) > limit:
         text = text[: limit - 1] + "…"
     if not text.isprintable():

@@ -22,6 +22,7 @@ from itertools import count
 from pathlib import Path
 
 from billing.database.dsn import Dsn
+from billing.secret import Secret
 from lab.mock.population import create
 
 PACKAGE = "sudo apt-get update && sudo apt-get install -y firebird3.0-server"
@@ -45,7 +46,7 @@ class FirebirdServer:
 
     def dsn(self, path: Path | str, password: str | None = None) -> Dsn:
         """The way to a database through this server."""
-        return Dsn(f"127.0.0.1/{self.port}:{path}", password=self.password if password is None else password)
+        return Dsn(f"127.0.0.1/{self.port}:{path}", password=Secret(self.password if password is None else password))
 
     def populated(self, *, abonents: int, seed: int = 1) -> Dsn:
         """A new mock billing, created over TCP."""

@@ -7,7 +7,7 @@ hold an `error` of its own [I]. Crashes are 5xx with an HTML page [?].
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -18,6 +18,7 @@ import msgspec
 
 from billing.api.error_catalogue import ErrorKind, find_error, page_text
 from billing.errors import UnreadableAnswer
+from billing.secret import Mask
 from engine.evidence import LOOKED_AT, Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused, readable
 
 LONGEST_WAIT: Final = 3600.0
@@ -26,6 +27,7 @@ LONGEST_WAIT: Final = 3600.0
 UNDECODABLE: Final = (msgspec.DecodeError, ValueError, ArithmeticError, LookupError, RecursionError)
 """Errors of decoding: bad bytes, unknown charsets, absurd numbers and nesting."""
 
+_NO_SECRETS: Final = Mask()
 _LONGEST_NUMBER: Final = 12
 _TWICE: Final = 2
 _BOM: Final = b"\xef\xbb\xbf"
@@ -93,18 +95,18 @@ def read_answer(
     body: bytes,
     *,
     cabinet: bool = False,
-    hidden: Sequence[str] = (),
+    mask: Mask = _NO_SECRETS,
     now: float | None = None,
 ) -> Evidence:
     """The evidence of one HTTP answer.
 
     `headers` are case-insensitive, or spelled as "Content-Type"; `cabinet` tells that the call was one of
-    `web_cabinet.*`; `hidden` are texts that must not be shown; `now` is the wall clock in seconds since the epoch,
+    `web_cabinet.*`; the `mask` knows what must not be shown; `now` is the wall clock in seconds since the epoch,
     for a Retry-After that is a date.
     """
     if 200 <= status < 300:  # noqa: PLR2004 — the class of successes
-        return _read_success(status, headers, body, cabinet=cabinet, hidden=hidden)
-    return _read_failure(status, headers, body, hidden, now)
+        return _read_success(status, headers, body, cabinet=cabinet, mask=mask)
+    return _read_failure(status, headers, body, mask, now)
 
 
 def judge(evidence: Evidence, expected: Expected | None = None) -> Evidence:
@@ -205,12 +207,12 @@ def _read_success(
     body: bytes,
     *,
     cabinet: bool,
-    hidden: Sequence[str],
+    mask: Mask,
 ) -> Evidence:
     try:
         outer = _decode(headers, body)
     except UNDECODABLE as fault:
-        return _unreadable(status, headers, body, hidden, fault)
+        return _unreadable(status, headers, body, mask, fault)
     if isinstance(outer, _Outer):
         result, error = outer.result, outer.error
     else:
@@ -219,10 +221,10 @@ def _read_success(
     if not error and isinstance(result, dict):
         error = result.get("error")
     if error:
-        return _from_error(_error_text(error), headers, hidden)
+        return _from_error(_error_text(error), headers, mask)
     if result is msgspec.UNSET:
         return Lost(f"HTTP {status} with JSON that has neither result nor error")
-    return _read_cabinet(result, headers, hidden) if cabinet else Accepted(result=result)
+    return _read_cabinet(result, headers, mask) if cabinet else Accepted(result=result)
 
 
 def _decode(headers: Mapping[str, str], body: bytes) -> _Outer | list[object]:
@@ -271,7 +273,7 @@ def charset_of(headers: Mapping[str, str]) -> str:
     return (rest.partition(";")[0].strip(" \"'") if found else "") or "utf-8"
 
 
-def _read_cabinet(result: object, headers: Mapping[str, str], hidden: Sequence[str]) -> Evidence:
+def _read_cabinet(result: object, headers: Mapping[str, str], mask: Mask) -> Evidence:
     if not (isinstance(result, list) and result):
         return Lost("the cabinet's answer is not a list that starts with JSON")
     inner = result[0]
@@ -282,18 +284,18 @@ def _read_cabinet(result: object, headers: Mapping[str, str], hidden: Sequence[s
             _check_repeated(inner.encode())
         except UNDECODABLE:
             if find_error(result[0]) is not ErrorKind.UNRECOGNISED:
-                return _from_error(result[0], headers, hidden)
-            return Lost(f"the cabinet's answer starts with no JSON: {readable(result[0], hidden)}")
+                return _from_error(result[0], headers, mask)
+            return Lost(f"the cabinet's answer starts with no JSON: {readable(result[0], mask)}")
         inner = decoded
     if isinstance(inner, dict) and inner.get("error"):
-        return _from_error(_error_text(inner["error"]), headers, hidden)
+        return _from_error(_error_text(inner["error"]), headers, mask)
     return Accepted(result=[inner, *result[1:]])
 
 
-def _from_error(text: str, headers: Mapping[str, str], hidden: Sequence[str]) -> Evidence:
+def _from_error(text: str, headers: Mapping[str, str], mask: Mask) -> Evidence:
     """The evidence of an error stated by the billing, by the catalogue."""
     kind = find_error(text)
-    shown = readable(page_text(text), hidden) or "an error without a text"
+    shown = readable(page_text(text), mask) or "an error without a text"
     match kind:
         case ErrorKind.BUSY:
             return Busy(shown, retry_after(headers.get("Retry-After"), sent=headers.get("Date")))
@@ -321,31 +323,31 @@ def _unreadable(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
-    hidden: Sequence[str],
+    mask: Mask,
     fault: Exception,
 ) -> Evidence:
     """The evidence of a success status without the documented JSON: a system refusal on a page, or lost."""
     if not body.strip():
         return Lost(f"HTTP {status} with an empty body")
     text = page_text(_text(headers, body))
-    shown = readable(text, hidden, limit=200)
+    shown = readable(text, mask, limit=200)
     # An error text within broken JSON is not trusted: it may be part of a row's data.
     broken = body.lstrip().startswith((b"{", b"["))
     if not broken and find_error(text) is ErrorKind.SYSTEM:
         return SystemRefused(shown)
-    return Lost(f"HTTP {status}, but not the billing's JSON ({readable(str(fault), hidden, limit=80)}): {shown}")
+    return Lost(f"HTTP {status}, but not the billing's JSON ({readable(str(fault), mask, limit=80)}): {shown}")
 
 
 def _read_failure(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
-    hidden: Sequence[str],
+    mask: Mask,
     now: float | None,
 ) -> Evidence:
     error = _stated_error(headers, body)
     text = page_text(_text(headers, body) if error is None else error)
-    shown = _with_status(status, headers, text, hidden)
+    shown = _with_status(status, headers, text, mask)
     kind = find_error(text)
     wait = headers.get("Retry-After")
     if status == HTTPStatus.TOO_MANY_REQUESTS or (
@@ -385,15 +387,15 @@ def _text(headers: Mapping[str, str], body: bytes) -> str:
         return head.decode("utf-8", "replace")
 
 
-def _with_status(status: int, headers: Mapping[str, str], text: str, hidden: Sequence[str]) -> str:
+def _with_status(status: int, headers: Mapping[str, str], text: str, mask: Mask) -> str:
     try:
         named = f"HTTP {status} {HTTPStatus(status).phrase}"
     except ValueError:
         named = f"HTTP {status}"
     if 300 <= status < 400:  # noqa: PLR2004 — redirects
-        target = readable(headers.get("Location", "nowhere"), hidden, limit=120)
+        target = readable(headers.get("Location", "nowhere"), mask, limit=120)
         return f"{named}, a redirect to {target}, not followed"
-    shown = readable(text, hidden, limit=200)
+    shown = readable(text, mask, limit=200)
     return f"{named}: {shown}" if shown else named
 
 

@@ -29,6 +29,7 @@ from billing.errors import (
     SettingsError,
     SystemRefusal,
 )
+from billing.secret import Mask, Secret, credentials
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused, readable
 
 log = structlog.get_logger(__name__)
@@ -51,30 +52,36 @@ class ClientSettings:
     """The settings of the connection to the billing.
 
     `base_url` is like http://HOST:8082; a path prefix is kept. `extra` are form fields sent with each call
-    (`hash_key`, `psw` on older installations), `headers` likewise; neither is ever shown. Times are in seconds:
+    (`hash_key`, `psw` on older installations), `headers` likewise. Times are in seconds:
     `connect` for TCP and TLS, `read` for each silence of the server, `deadline` for the whole call. `answer_limit` is
     in bytes. Raises SettingsError for a value that cannot be used.
     """
 
     base_url: str
-    extra: Mapping[str, str] = field(default_factory=dict, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    extra: Mapping[str, Secret] = field(default_factory=dict)
+    headers: Mapping[str, Secret] = field(default_factory=dict)
     connect: float = 10.0
     read: float = 60.0
     deadline: float = 120.0
     answer_limit: int = 8 * MEBIBYTE
+
+    @property
+    def mask(self) -> Mask:
+        """Takes the secrets of the settings out of a text."""
+        of_headers = (secret for value in self.headers.values() for secret in credentials(value.reveal()))
+        return Mask([*(value.reveal() for value in self.extra.values()), *of_headers])
 
     def __post_init__(self) -> None:
         _check_url(self.base_url)
         for name, value in self.extra.items():
             if not name or _OWN_FIELD.fullmatch(name):
                 raise SettingsError(f"{name!r} cannot be an extra form field: calls use that name themselves.")
-            if _SURROGATE.search(name) or _SURROGATE.search(value):
+            if _SURROGATE.search(name) or _SURROGATE.search(value.reveal()):
                 raise SettingsError(f"The extra form field {readable(name)!r} is not UTF-8: type it anew.")
         for name, value in self.headers.items():
             if not _TOKEN.fullmatch(name) or name.lower() in _OWN_HEADERS:
                 raise SettingsError(f"{readable(name)!r} cannot be an extra header.")
-            if _FORBIDDEN.search(value):
+            if _FORBIDDEN.search(value.reveal()):
                 raise SettingsError(f"The value of the extra header {name} holds a line break or another control.")
         if min(self.connect, self.read, self.deadline, self.answer_limit) <= 0:
             raise SettingsError("Time-outs and the limit of an answer must be above zero.")
@@ -129,7 +136,8 @@ class BillingClient:
         self._sleep = sleep
         self._chance = chance
         self._base = settings.base_url.rstrip("/")
-        self._hidden = [*settings.extra.values(), *settings.headers.values()]
+        self._extra = {name: value.reveal() for name, value in settings.extra.items()}
+        self._mask = settings.mask
         self._wire: Wire | None = None
         self._report: Callable[[int], None] = lambda _: None
 
@@ -145,7 +153,7 @@ class BillingClient:
                 # A packed answer is unpacked piece by piece, up to the same limit.
                 "Accept-Encoding": "gzip, deflate",
                 "User-Agent": "carbon-migrate",
-                **settings.headers,
+                **{name: value.reveal() for name, value in settings.headers.items()},
                 "Content-Type": "application/x-www-form-urlencoded",
             },
             Limits(settings.connect, settings.read, settings.deadline, settings.answer_limit),
@@ -184,7 +192,7 @@ class BillingClient:
 
     async def observe(self, call: Call, *, row: int | None = None) -> tuple[Reply, Evidence]:
         """Send a call once, like `send`; the answer as it came, and its evidence."""
-        flight = Flight(encode(call, self._settings.extra), row)
+        flight = Flight(encode(call, self._extra), row)
         listener = self._listener
         if listener is None:
             seen = await self._post(call, flight)
@@ -272,7 +280,7 @@ class BillingClient:
             answer = await wire.post(call.path, flight)
         except (aiohttp.ClientError, HttpProcessingError, OSError) as fault:
             flight.ending = ending_of(fault)
-            text = readable(self._trouble(fault, left=flight.left), [*self._hidden, *secrets_of(call)])
+            text = readable(self._trouble(fault, left=flight.left), self._mask.knowing(secrets_of(call)))
             return Lost(text) if flight.left else NotSent(text)
         status = flight.status or 0
         if answer is None:
@@ -298,7 +306,7 @@ class BillingClient:
             "something came over a connection that nobody has asked for: the answer before it is in doubt",
             row=row,
             size=len(data),
-            beginning=readable(beginning, self._hidden),
+            beginning=readable(beginning, self._mask),
         )
         self._report(row)
 
@@ -311,7 +319,7 @@ class BillingClient:
             headers,
             body,
             cabinet=call.of_cabinet,
-            hidden=[*self._hidden, *secrets_of(call)],
+            mask=self._mask.knowing(secrets_of(call)),
         )
 
     def _trouble(self, fault: Exception, *, left: bool) -> str:  # noqa: PLR0911 — a list of causes
@@ -361,7 +369,7 @@ class BillingClient:
         else:
             number, clock = result, None
         if not isinstance(number, str | int) or isinstance(number, bool) or number == "":
-            raise self._not_the_billing(f"its answer names no version: {readable(str(result), self._hidden, 80)}")
+            raise self._not_the_billing(f"its answer names no version: {readable(str(result), self._mask, 80)}")
         return Health(
             readable(str(number), limit=80),
             None if clock is None else readable(str(clock), limit=80),

@@ -2,28 +2,19 @@
 
 Some secrets are known beforehand (the configured form fields and headers), others by their name: the arguments
 `psw`, `password`, `hash_key` and `suid`, in a request or in an answer. A secret found in one place of an exchange is
-replaced in all of it, because crash pages often print the request. A secret of fewer than SHORTEST characters is
-replaced only where it is a whole value: as a part of a word it may be a coincidence.
+replaced in all of it, because crash pages often print the request.
 """
 
-import base64
-import binascii
-import html
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Final, TypeAlias
-from urllib.parse import quote, quote_plus
 
 import msgspec
 
 from billing.api.answers import UNDECODABLE, charset_of
 from billing.api.calls import SECRET_ARGUMENTS
-
-PLACEHOLDER: Final = "•••"
-SHORTEST: Final = 4
-"""The shortest secret, in characters, that is searched within other texts."""
+from billing.secret import PLACEHOLDER, SHORTEST, Mask
 
 SESSIONS: Final = frozenset({"get_or_create_dynamic_session"})
 """Methods whose result is a secret: the session of a cabinet [S]."""
@@ -38,7 +29,6 @@ _NAMED: Final = (
 )
 _NAMED_TEXT: Final = re.compile(_NAMED)
 _NAMED_BYTES: Final = re.compile(_NAMED.encode())
-_HEX: Final = re.compile(r"%[0-9A-F]{2}|\\u[0-9a-f]{4}")
 
 Pairs: TypeAlias = list[tuple[str, str]]
 
@@ -48,20 +38,12 @@ class SecretRemover:
 
     def __init__(self, fields: Collection[str] = (), secrets: Iterable[str] = ()) -> None:
         self._fields = {name.casefold() for name in fields} | SECRET_ARGUMENTS
-        self._secrets = frozenset(filter(None, secrets))
-        long = [secret for secret in self._secrets if len(secret) >= SHORTEST]
-        # The longest first: a spelling may contain a shorter one.
-        self._spellings = sorted({each for secret in long for each in _spellings(secret)}, key=len, reverse=True)
+        self._mask = Mask(secrets)
 
     def knowing(self, secrets: Iterable[str]) -> "SecretRemover":
         """A remover that knows these secrets as well."""
-        more = {secret for secret in secrets if secret} - self._secrets
-        if not more:
-            return self
-        another = SecretRemover(self._fields, more)
-        another._secrets |= self._secrets
-        another._spellings = sorted({*another._spellings, *self._spellings}, key=len, reverse=True)
-        return another
+        more = self._mask.knowing(secrets)
+        return self if more is self._mask else SecretRemover(self._fields, more.secrets)
 
     def secrets_in(self, form: Pairs) -> Iterator[str]:
         """The values in this form that have the name of a secret."""
@@ -82,8 +64,8 @@ class SecretRemover:
         """A text without secrets; JSON stays JSON, and a text without secrets is unchanged."""
         parsed = _parsed(text)
         # A secret may look like JSON itself.
-        if parsed is None or text in self._secrets:
-            return self._replaced(text)
+        if parsed is None or text in self._mask.secrets:
+            return self._mask(text)
         concealed = self._value(parsed)
         return text if concealed == parsed else _ENCODER.encode(concealed).decode()
 
@@ -103,7 +85,7 @@ class SecretRemover:
             return self._bytes(body)
         parsed = _parsed(text.removeprefix("\ufeff"))
         if parsed is None:
-            concealed = _NAMED_TEXT.sub(rf"\1{PLACEHOLDER}", self._replaced(text))
+            concealed = _NAMED_TEXT.sub(rf"\1{PLACEHOLDER}", self._mask(text))
             return body if concealed == text else concealed.encode(charset, "replace")
         found = list(_named(parsed))
         if isinstance(parsed, dict) and not SESSIONS.isdisjoint(methods):
@@ -117,66 +99,25 @@ class SecretRemover:
                 return self.text(value)
             case dict():
                 return {
-                    self._replaced(str(name)): PLACEHOLDER if _is_secret(name, item) else self._value(item)
+                    self._mask(str(name)): PLACEHOLDER if _is_secret(name, item) else self._value(item)
                     for name, item in value.items()
                 }
             case list():
                 return [self._value(item) for item in value]
-            case int() | Decimal() if len(str(value)) >= SHORTEST and str(value) in self._secrets:
+            case int() | Decimal() if len(str(value)) >= SHORTEST and str(value) in self._mask.secrets:
                 return PLACEHOLDER
         return value
 
-    def _replaced(self, text: str) -> str:
-        if text in self._secrets:
-            return PLACEHOLDER
-        for spelling in self._spellings:
-            text = text.replace(spelling, PLACEHOLDER)
-        return text
-
     def _bytes(self, body: bytes) -> bytes:
+        numbers = [secret for secret in self._mask.secrets if secret.isdecimal() and len(secret) >= SHORTEST]
         for charset in _CHARSETS:
             mark = PLACEHOLDER.encode(charset, "replace")
-            for spelling in self._spellings:
+            for spelling in (*self._mask.spellings, *numbers):
                 try:
                     body = body.replace(spelling.encode(charset), mark)
                 except UnicodeError:
                     continue
         return _NAMED_BYTES.sub(rb"\1" + PLACEHOLDER.encode(), body)
-
-
-def credentials(header: str) -> list[str]:
-    """The secrets within the value of a header: the value, the token of `Bearer`, and the parts of `Basic`."""
-    found = [header]
-    scheme, _, rest = header.partition(" ")
-    if rest and scheme.isalpha():
-        found.append(rest)
-        if scheme.casefold() == "basic":
-            try:
-                pair = base64.b64decode(rest, validate=True).decode()
-            except (binascii.Error, UnicodeError):
-                return found
-            found += [pair, pair.partition(":")[2]]
-    return found
-
-
-def _spellings(secret: str) -> set[str]:
-    """The spellings of a secret: plain, form-encoded, escaped in JSON (also twice), in HTML."""
-    quoted = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
-    quoted |= {secret.encode("unicode_escape").decode("ascii"), repr(secret)[1:-1]}
-    written = {secret, *quoted, *(each.replace("/", "\\/") for each in quoted)}
-    written |= {json.dumps(each, ensure_ascii=False)[1:-1] for each in written}
-    written |= {html.escape(secret), html.escape(secret, quote=False)}
-    written |= {encode(each) for each in written for encode in (quote, quote_plus, _quoted_wholly)}
-    return written | {_HEX.sub(_other_case, each) for each in written}
-
-
-def _quoted_wholly(text: str) -> str:
-    return quote(text, safe="")
-
-
-def _other_case(found: re.Match[str]) -> str:
-    text = found.group()
-    return text.lower() if text.startswith("%") else "\\u" + text[2:].upper()
 
 
 def _parsed(text: str) -> object:

@@ -20,6 +20,7 @@ from billing.database.reader import Connection, DatabaseRow, DatabaseRows, Direc
 from billing.database.schema import ASKED_FOR, Schema, fitted, names_tables
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, StatementRefused, WrongPassword
+from billing.secret import Mask
 
 T = TypeVar("T")
 
@@ -57,6 +58,7 @@ def attach(dsn: Dsn) -> Connection:
     Raises `RuntimeMissing`, `DatabaseAway`, `WrongPassword`.
     """
     embedded.load(dsn.client_library)
+    _check_letters(dsn)
     if not dsn.on_server:
         _check_file(Path(dsn.database))
     connection: Connection = _attempt(dsn, lambda: fdb.connect(**_arguments(dsn)))
@@ -66,6 +68,7 @@ def attach(dsn: Dsn) -> Connection:
 def create(dsn: Dsn) -> Connection:
     """Create an empty database and connect to it. Raises `DatabaseAway` if the file exists."""
     embedded.load(dsn.client_library)
+    _check_letters(dsn)
     connection: Connection = _attempt(dsn, lambda: fdb.create_database(**_arguments(dsn), page_size=8192))
     return connection
 
@@ -74,7 +77,7 @@ def write_unforced(dsn: Dsn) -> None:
     """Let the system's cache delay writes to a database: for the mock billing, whose data may be lost."""
     # This is set through the services manager, which needs the path as the server sees it.
     host, path = dsn.parts
-    service = _attempt(dsn, lambda: fdb.services.connect(host=host, user=dsn.user, password=dsn.password or "-"))
+    service = _attempt(dsn, lambda: fdb.services.connect(host=host, user=dsn.user, password=_password(dsn)))
     try:
         service.set_write_mode(path, fdb.services.WRITE_BUFFERED)
     finally:
@@ -290,7 +293,28 @@ def chunks(keys: Iterable[T], size: int = KEYS_A_STATEMENT) -> Iterator[tuple[T,
 
 
 def _arguments(dsn: Dsn) -> dict[str, str]:
-    return {"dsn": dsn.database, "user": dsn.user, "password": dsn.password or "-", "charset": dsn.charset}
+    return {"dsn": dsn.database, "user": dsn.user, "password": _password(dsn), "charset": dsn.charset}
+
+
+def _password(dsn: Dsn) -> str:
+    # Without one, fdb would take a password out of the environment.
+    return dsn.password.reveal() or "-"
+
+
+def _check_letters(dsn: Dsn) -> None:
+    """Raise `WrongPassword` for a user or a password that the charset cannot hold; fdb would show them."""
+    for what, text in (("user's name", dsn.user), ("password", dsn.password.reveal())):
+        try:
+            text.encode(dsn.encoding)
+        except UnicodeEncodeError:
+            # Not from the error of the codec, which holds the text.
+            raise WrongPassword(
+                f"{dsn}: the {what} has letters that {dsn.charset}, the charset of the database, does not have: "
+                "name the billing's charset, or let its administrator set another password"
+            ) from None
+        except LookupError:
+            # What is no charset is refused by Firebird.
+            return
 
 
 def _attempt(dsn: Dsn, connect: Callable[[], T]) -> T:
@@ -318,11 +342,12 @@ def as_database_error(dsn: Dsn, error: Exception) -> DatabaseError:
     codes = {code for code in error.args[1:] if isinstance(code, int)}
     # fdb's first line names its own function, the second is Firebird's SQLCODE.
     lines = [line.removeprefix("- ") for line in str(error.args[0] if error.args else error).split("\n")]
-    text = "; ".join(line for line in lines if not line.startswith("SQLCODE")).strip()
+    text = Mask([dsn.password.reveal()])("; ".join(line for line in lines if not line.startswith("SQLCODE")).strip())
     if isinstance(error, UnicodeDecodeError):
         return StatementRefused(f"the texts of {dsn} are not in {dsn.charset}: set its charset, WIN1251 perhaps")
     if isinstance(error, UnicodeEncodeError):
-        return StatementRefused(f"{dsn.charset}, the charset of {dsn}, has no letters for {error.object!r}")
+        letters = error.object[error.start : error.end]
+        return StatementRefused(f"{dsn.charset}, the charset of {dsn}, has no letters for {letters!r}")
     if codes & _WRONG_PASSWORD:
         return WrongPassword(f"{dsn}: the server refuses the user {dsn.user} or the password")
     if codes & _LOST:

@@ -1,9 +1,11 @@
 """The address of the billing's database, from the settings; nothing here opens it."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from billing.secret import NO_SECRET, Secret
 
 _SERVER: Final = re.compile(r"^(inet\d?://|(\[[^]]+\]|\w[^/\\:]*)(/\w+)?:)")
 
@@ -19,7 +21,7 @@ class Dsn:
 
     database: str
     user: str = "sysdba"
-    password: str = field(default="", repr=False)
+    password: Secret = NO_SECRET
     charset: str = "UTF8"
     client_library: Path | None = None
 

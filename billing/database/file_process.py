@@ -32,6 +32,7 @@ from billing.database.file_database import (
 )
 from billing.database.reader import ROWS_A_PAGE, DatabaseRows, Reader
 from billing.errors import BillingError
+from billing.secret import Mask
 
 _IGNORED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that are left to the other process; the keeper ends after it."""
@@ -107,7 +108,8 @@ class Keeper:
         except (fdb.Error, ValueError) as error:
             return as_database_error(self._dsn, error)
         except Exception:  # noqa: BLE001 - a fault of ours, raised in the other process
-            return RuntimeError(f"the keeper failed:\n{traceback.format_exc()}")
+            mask = Mask([self._dsn.password.reveal()])
+            return RuntimeError(mask(f"the keeper failed:\n{traceback.format_exc()}"))
 
     def _done(self, request: FileRequest) -> object:
         if isinstance(request, Open):

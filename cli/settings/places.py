@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
+from billing.secret import PLACEHOLDER
 from cli.terminal.texts import JOURNAL, PROGRAM
 
 SUFFIX: Final = ".journal"
@@ -71,8 +73,23 @@ def state_folder(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("HOME") or Path.home()) / ".local" / "state" / PROGRAM
 
 
+def without_credentials(address: str) -> str:
+    """An address with dots for a user and a password in it, as in `http://•••@HOST:8082`; others are unchanged."""
+    scheme, marks, rest = address.partition("//")
+    credentials, at, host = rest.rpartition("@")
+    return f"{scheme}{marks}{PLACEHOLDER}{at}{host}" if at and credentials else address
+
+
+def credentials_in(address: str) -> tuple[str, ...]:
+    """The secrets in an address: user and password together, and the password, also with its escapes resolved."""
+    together, at, _ = address.partition("//")[2].rpartition("@")
+    password = together.partition(":")[2]
+    return (together, password, unquote(password)) if at else ()
+
+
 def name_of_billing(address: str) -> str:
     """A billing's address as a file name, such as `10.0.0.5-8082`; always a single valid name."""
+    address = without_credentials(address)
     if plain := _PLAIN.fullmatch(address):
         scheme, host, port, path = plain.groups()
         words = f"{host}-{int(port or _USUAL_PORTS[scheme.casefold()])}{path.rstrip('/')}"

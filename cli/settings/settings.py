@@ -1,7 +1,8 @@
 """Settings, from flag, environment or `carbon-migrate.toml`, in this order; each value knows its origin."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -9,9 +10,10 @@ import msgspec
 
 from billing.database.dsn import Dsn
 from billing.errors import SettingsError
+from billing.secret import Secret, credentials
 from checkpoints.journal_file import network_of
 from cli.settings.flags import Flags
-from cli.settings.places import default_journal, state_folder
+from cli.settings.places import credentials_in, default_journal, state_folder
 from cli.settings.toml_places import parse_toml
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import (
@@ -52,15 +54,15 @@ class SettingValue(Generic[Value_co]):
 class Settings:
     """The connection to the billing and the journal. `file` is the configuration file, if one was read.
 
-    An `api_url` of None is not set; a `database` of None means no database. Secrets never appear in a repr.
+    An `api_url` of None is not set; a `database` of None means no database.
     """
 
     api_url: SettingValue[str | None]
-    form: SettingValue[Mapping[str, str]] = field(repr=False)
-    headers: SettingValue[Mapping[str, str]] = field(repr=False)
+    form: SettingValue[Mapping[str, Secret]]
+    headers: SettingValue[Mapping[str, Secret]]
     database: SettingValue[str | None]
     database_user: SettingValue[str]
-    database_password: SettingValue[str] = field(repr=False)
+    database_password: SettingValue[Secret]
     database_charset: SettingValue[str]
     journal: SettingValue[Path]
     timeout: SettingValue[float] = SettingValue(TIMEOUT, BUILT_IN)
@@ -75,9 +77,12 @@ class Settings:
         return journal.with_name(f"{journal.name}.log")
 
     @property
-    def secrets(self) -> tuple[str, ...]:
-        """All values that must never be shown."""
-        return (self.database_password.value, *self.form.value.values(), *self.headers.value.values())
+    def secrets(self) -> frozenset[str]:
+        """All texts that must never be shown."""
+        values = (self.database_password.value, *self.form.value.values())
+        of_headers = (each for value in self.headers.value.values() for each in credentials(value.reveal()))
+        of_addresses = (credentials_in(one.value or "") for one in (self.api_url, self.database))
+        return frozenset({*(value.reveal() for value in values), *of_headers, *chain(*of_addresses)} - {""})
 
     @property
     def target(self) -> str:
@@ -168,19 +173,21 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     api_url = choose("--api-url", flags.api_url, API_URL, "api.url", found.api.url, "")
     return Settings(
         api_url=_none_if_empty(api_url),
-        form=choose.of_file("api.form", found.api.form),
-        headers=choose.of_file("api.headers", found.api.headers),
+        form=choose.secrets_of_file("api.form", found.api.form),
+        headers=choose.secrets_of_file("api.headers", found.api.headers),
         database=_none_if_empty(_beside(database, path)),
         database_user=choose(
             "--database-user", flags.database_user, DATABASE_USER, "database.user", found.database.user, USER
         ),
-        database_password=choose(
-            "--database-password",
-            flags.database_password,
-            DATABASE_PASSWORD,
-            "database.password",
-            found.database.password,
-            "",
+        database_password=_secret(
+            choose(
+                "--database-password",
+                flags.database_password,
+                DATABASE_PASSWORD,
+                "database.password",
+                found.database.password,
+                "",
+            )
         ),
         database_charset=choose(
             "--database-charset",
@@ -277,9 +284,10 @@ class _Chooser:
             return SettingValue(of_file, self.origin(key), of_file=True)
         return SettingValue(default, BUILT_IN)
 
-    def of_file(self, key: str, values: Mapping[str, str]) -> SettingValue[Mapping[str, str]]:
+    def secrets_of_file(self, key: str, values: Mapping[str, str]) -> SettingValue[Mapping[str, Secret]]:
         """A setting that only the file can have."""
-        return SettingValue(values, self.origin(key) if values else BUILT_IN)
+        secrets = {name: Secret(value) for name, value in values.items()}
+        return SettingValue(secrets, self.origin(key) if values else BUILT_IN, of_file=bool(values))
 
     def origin(self, key: str) -> str:
         """The origin of a key of the file."""
@@ -332,6 +340,10 @@ def _beside(database: SettingValue[str], path: Path) -> SettingValue[str]:
     if not database.value or not database.of_file or Dsn(database.value).on_server:
         return database
     return SettingValue(str(path.parent / database.value), database.origin)
+
+
+def _secret(setting: SettingValue[str]) -> SettingValue[Secret]:
+    return SettingValue(Secret(setting.value), setting.origin, setting.of_file)
 
 
 def _none_if_empty(setting: SettingValue[str]) -> SettingValue[str | None]:

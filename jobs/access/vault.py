@@ -22,8 +22,8 @@ import anyio.to_thread
 import msgspec
 
 from billing.api.calls import Call
-from billing.api.secrets import PLACEHOLDER
 from billing.database.sql_blocks import sql_block
+from billing.secret import PLACEHOLDER
 from engine.evidence import NotSent, RowRefused
 from jobs.spec.errors import SecretGone, VaultFailed
 from jobs.spec.parameters import Parameter

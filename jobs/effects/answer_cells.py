@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from billing.api.calls import SECRET_ARGUMENTS
-from billing.api.secrets import PLACEHOLDER
+from billing.secret import PLACEHOLDER
 
 Cell: TypeAlias = str | int | bool | None
 Flat: TypeAlias = dict[str, Cell]

@@ -9,10 +9,10 @@ from typing import Final
 
 import anyio.to_thread
 
-from billing.api.secrets import PLACEHOLDER
 from billing.directory.models import BillingObject
 from billing.directory.subscribers import Abonent
 from billing.money import LARGEST, TOO_LARGE, AmountError
+from billing.secret import PLACEHOLDER
 from checkpoints.records import Refusal
 from engine.errors import InputRefused, Remedy, setting
 from engine.rows import Row

@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from billing.api.calls import SECRET_ARGUMENTS
-from billing.api.secrets import PLACEHOLDER, SHORTEST, SecretRemover
+from billing.api.secrets import SecretRemover
+from billing.secret import PLACEHOLDER, SHORTEST
 from checkpoints.records import Refusal
 from engine.evidence import Accepted, Evidence, Lost
 from engine.rows import DerivedSource, Row, RowPage, Source

@@ -20,9 +20,9 @@ import msgspec
 from billing.api.answers import charset_of
 from billing.api.calls import SECRET_ARGUMENTS, Call, ChainStep
 from billing.api.client import BillingClient
-from billing.api.secrets import PLACEHOLDER
 from billing.api.wire import Reply
 from billing.errors import BillingAway
+from billing.secret import PLACEHOLDER
 from engine.evidence import Lost, NotSent, readable
 from lab.record.matching import named, request_of
 from lab.record.recording import Recorded, Recording

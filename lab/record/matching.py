@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from billing.api.calls import SECRET_ARGUMENTS
-from billing.api.secrets import PLACEHOLDER
+from billing.secret import PLACEHOLDER
 from engine.evidence import readable
 
 RECORDED_MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")

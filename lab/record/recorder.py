@@ -26,7 +26,7 @@ from yarl import URL
 
 from billing.api.calls import secrets_of
 from billing.api.client import ClientSettings
-from billing.api.secrets import SecretRemover, credentials
+from billing.api.secrets import SecretRemover
 from billing.api.wire import CallRecord
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from jobs.access.durable import write_all
@@ -68,8 +68,7 @@ class Recorder:
         self.exchanges = 0
         self._descriptor = descriptor
         self._host = url.host or ""
-        header_secrets = [secret for value in settings.headers.values() for secret in credentials(value)]
-        self._remover = SecretRemover(settings.extra, [*settings.extra.values(), *header_secrets])
+        self._remover = SecretRemover(settings.extra, settings.mask.secrets)
         self._header = RecordingHeader(
             FORMAT,
             _program(),

@@ -22,7 +22,7 @@ async def place_on_server(firebird_server: FirebirdServer, tmp_path: Path) -> As
         environment = clean_environment() | {
             "CARBON_MIGRATE_API_URL": billing.url,
             "CARBON_MIGRATE_DATABASE": dsn.database,
-            "CARBON_MIGRATE_DATABASE_PASSWORD": dsn.password,
+            "CARBON_MIGRATE_DATABASE_PASSWORD": dsn.password.reveal(),
             "COLUMNS": "200",
         }
         yield Place(Cli(tmp_path, environment), billing, traffic, Path(dsn.database))

@@ -13,6 +13,7 @@ import pytest
 from billing.api.calls import create
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.api.wire import CallRecord
+from billing.secret import Secret
 from engine.evidence import Evidence
 
 WRITE = create("FinanceOperations", abonent_id=1, op_summa="50.50", descr="Миграция")
@@ -108,6 +109,8 @@ async def served(script: Callable[[Peer], Awaitable[Any]]) -> AsyncIterator[Serv
 
 def client_of(url: str, **settings: Any) -> BillingClient:
     times: dict[str, Any] = {"connect": AMPLE, "read": AMPLE, "deadline": AMPLE}
+    for name in settings.keys() & {"extra", "headers"}:
+        settings[name] = {key: Secret(value) for key, value in settings[name].items()}
     return BillingClient(ClientSettings(url, **(times | settings)), patience=Patience(attempts=2, base=0.0))
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from billing.api.answers import LONGEST_WAIT, created_id, objects, read_answer, retry_after
 from billing.errors import UnreadableAnswer
+from billing.secret import Mask
 from engine.evidence import SHOWN, Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused, readable
 
 JSON = {"Content-Type": "application/json"}
@@ -227,7 +228,7 @@ def test_secrets_are_taken_out_of_texts_in_any_spelling() -> None:
     secrets = ("тайна+1", "k&y")
     body = "<p>POST тайна+1 %D1%82%D0%B0%D0%B9%D0%BD%D0%B0%2B1 \\u0442\\u0430\\u0439\\u043d\\u0430+1 k&amp;y</p>"
     for status in (200, 400, 500):
-        seen = read_answer(status, HTML, body.encode(), hidden=secrets)
+        seen = read_answer(status, HTML, body.encode(), mask=Mask(secrets))
         assert isinstance(seen, Lost | RowRefused)
         assert seen.text.count("•••") == 4
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from billing.api.calls import ChainStep, create, filter_, get
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.errors import BillingAway, BillingBusy, BillingRefused, NotTheBilling, SystemRefusal
+from billing.secret import Secret
 from engine.evidence import Accepted, RowRefused
 from tests.billing.api.scripted_server import reset, scripted
 
@@ -68,7 +69,9 @@ async def answers() -> AsyncIterator[Answers]:
 
 @pytest.fixture
 async def client(answers: Answers, naps: Naps) -> AsyncIterator[BillingClient]:
-    settings = ClientSettings(f"{answers.url}/", extra={"hash_key": "тайна"}, headers={"X-Key": "also-secret"})
+    settings = ClientSettings(
+        f"{answers.url}/", extra={"hash_key": Secret("тайна")}, headers={"X-Key": Secret("also-secret")}
+    )
     patience = Patience(attempts=4, base=1.0, longest=3.0, limit=10.0)
     async with BillingClient(settings, patience=patience, sleep=naps, chance=lambda: 1.0) as client:
         yield client

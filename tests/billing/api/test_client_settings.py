@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from billing.api.client import ClientSettings, Patience
 from billing.errors import SettingsError
+from billing.secret import Secret
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,8 @@ def test_addresses_that_are_refused(url: str) -> None:
     ],
 )
 def test_settings_that_are_refused(settings: dict[str, Any]) -> None:
+    for name in settings.keys() & {"extra", "headers"}:
+        settings = {name: {key: Secret(value) for key, value in settings[name].items()}}
     with pytest.raises(SettingsError):
         ClientSettings("http://h", **settings)
 

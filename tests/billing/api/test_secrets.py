@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.api.secrets import PLACEHOLDER, SHORTEST, SecretRemover, credentials
+from billing.api.secrets import SecretRemover
+from billing.secret import PLACEHOLDER, SHORTEST, credentials
 
 AWKWARD = 'Тай"на\\ /+&<1>'
 JSON = {"Content-Type": "application/json"}

@@ -13,6 +13,7 @@ from billing.database.database import Database, attach, chunks, create
 from billing.database.dsn import Dsn
 from billing.database.sql_blocks import Values, blocks
 from billing.errors import DatabaseAway, NotTheBilling, StatementRefused, WrongPassword
+from billing.secret import Secret
 from tests.billing.selects.selecting import ENDLESS, wait_until_it_counts
 from tests.firebird_server import FirebirdServer
 
@@ -38,7 +39,7 @@ def test_what_is_a_server_and_what_a_file(database: str, on_server: bool, parts:
 
 
 def test_the_password_is_never_shown() -> None:
-    dsn = Dsn("host:/x", password="hidden")
+    dsn = Dsn("host:/x", password=Secret("hidden"))
     assert "hidden" not in f"{dsn!r} {dsn}"
 
 
@@ -160,7 +161,7 @@ def test_a_database_that_is_no_billings(tmp_path: Path) -> None:
 
 def test_a_server_that_is_down() -> None:
     with pytest.raises(DatabaseAway, match="cannot be reached"):
-        Database(Dsn("127.0.0.1/1:/x.fdb", password="x")).connect()
+        Database(Dsn("127.0.0.1/1:/x.fdb", password=Secret("x"))).connect()
 
 
 def test_what_a_server_refuses(firebird_server: FirebirdServer, billing_on_server: Dsn) -> None:

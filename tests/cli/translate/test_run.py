@@ -70,7 +70,7 @@ class Twin:
             SQLEXEC.format(
                 home=self.server.folder / "home",
                 user=self.dsn.user,
-                password=self.dsn.password,
+                password=self.dsn.password.reveal(),
                 isql=PROGRAM.with_name("isql-fb"),
                 database=self.dsn.database,
             )
@@ -91,7 +91,7 @@ class Twin:
         environment = clean_environment() | {
             "CARBON_MIGRATE_API_URL": self.billing.url,
             "CARBON_MIGRATE_DATABASE": self.dsn.database,
-            "CARBON_MIGRATE_DATABASE_PASSWORD": self.dsn.password,
+            "CARBON_MIGRATE_DATABASE_PASSWORD": self.dsn.password.reveal(),
             "COLUMNS": "200",
         }
         cli = Cli(self.folder, environment)

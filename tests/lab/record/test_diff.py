@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from billing.api.calls import Call, ChainStep, create, filter_, get, version
 from billing.api.client import BillingClient, ClientSettings
 from billing.errors import BillingAway
+from billing.secret import Secret
 from lab.mock.server import MockBilling
 from lab.record.diff import Difference, Tally, diff, differences, read_only
 from lab.record.recorder import open_recorder
@@ -44,7 +45,7 @@ WRITES = (
 
 
 async def record(path: Path, url: str, calls: Sequence[Call]) -> None:
-    settings = ClientSettings(url, extra={"hash_key": "hidden-key", "api_key": "other-key"})
+    settings = ClientSettings(url, extra={"hash_key": Secret("hidden-key"), "api_key": Secret("other-key")})
     async with open_recorder(path, settings) as recorder, BillingClient(settings, listener=recorder) as client:
         for call in calls:
             await client.send(call)

@@ -20,6 +20,7 @@ from aiohttp import web
 from billing.api.calls import Call, ChainStep, create, filter_, get
 from billing.api.client import BillingClient, ClientSettings
 from billing.api.wire import CallObserver, CallRecord
+from billing.secret import Secret
 from engine.evidence import Accepted
 from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
@@ -192,9 +193,12 @@ async def test_secrets_never_reach_the_file(tmp_path: Path) -> None:
     ]
     path = tmp_path / "r.gz"
     async with scripted(script) as server:
-        extra = {"api_key": SECRETS["key"]}
+        extra = {"api_key": Secret(SECRETS["key"])}
         settings = settings_of(
-            server.url, extra=extra, headers={"Authorization": f"Bearer {SECRETS['bearer']}"}, answer_limit=10**6
+            server.url,
+            extra=extra,
+            headers={"Authorization": Secret(f"Bearer {SECRETS['bearer']}")},
+            answer_limit=10**6,
         )
         exchanges = await recorded(path, settings, calls)
     assert len(exchanges) == len(calls)

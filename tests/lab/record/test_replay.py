@@ -15,6 +15,7 @@ from aiohttp import web
 
 from billing.api.calls import Call, ChainStep, create, filter_, get, version
 from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.secret import Secret
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
 from lab.mock.server import MockBilling
 from lab.record.exchanges import Exchanges
@@ -106,7 +107,7 @@ async def test_unknown_and_never_made_are_named(tmp_path: Path) -> None:
     path = written(tmp_path / "r.gz", [exchange_of("asked"), exchange_of("not asked"), exchange_of("not asked")])
     secret = Call("Users", (ChainStep("unknown", {"psw": "qwerty"}),))
     async with replaying(path) as replay:
-        seen = await sent(replay.url, [ask("asked"), secret, secret], extra={"hash_key": "topsecret"})
+        seen = await sent(replay.url, [ask("asked"), secret, secret], extra={"hash_key": Secret("topsecret")})
         async with aiohttp.ClientSession() as http:
             async with http.post(f"{replay.url}/rest_api/v2/Users/", data=b"a=1") as response:
                 assert response.status == 404
@@ -147,11 +148,13 @@ async def test_secrets_and_runs_may_be_others(tmp_path: Path) -> None:
 
     path = tmp_path / "r.gz"
     async with scripted(script) as server:
-        await record(path, f"{server.url}/there", calls("first-secret", "aaaaa"), extra={"api_key": "key-one"})
+        await record(
+            path, f"{server.url}/there", calls("first-secret", "aaaaa"), extra={"api_key": Secret("key-one")}
+        )
     async with replaying(path) as replay:
         other = calls("another", "bb")
         # A prefix of the recorded address may be there or not, and so may the keys.
-        assert await sent(f"{replay.url}/there", other[1:], extra={"api_key": "key-two"}) == [
+        assert await sent(f"{replay.url}/there", other[1:], extra={"api_key": Secret("key-two")}) == [
             Accepted(result={"descr": "Ключ «•••» [cm bb/2]", "key": "•••"})
         ]
         assert isinstance(
