@@ -109,7 +109,7 @@ def effects_of(job: JobSpec) -> Effects:
 
 
 _INTRODUCTION: Final = f"""\
-What there is to do. `{PROGRAM} jobs` shows the same, `{PROGRAM} jobs NAME` one of them; this page is
+What there is to do. `{PROGRAM} jobs` shows the same, `{PROGRAM} jobs JOB` one of them; this page is
 written from the catalogue by `make docs`. The numbers are those of the vendor's recipes, and of what integrators do
 besides: 1 to 30 are all of them. Whatever else the REST API can do, [call](#call) does.
 
@@ -125,7 +125,7 @@ where there is no way back they show that `undo` says so. The third has what is 
 
 _COLUMNS: Final = f"""\
 Case, ё, spaces and points in a name do not matter. A sum may have its unit, as `Сумма, руб.`. A column of any other
-name is given with `--map NAME=COLUMN`. `{PROGRAM} jobs NAME` says which of them a job asks for.
+name is given with `--map NAME=COLUMN`. `{PROGRAM} jobs JOB` says which of them a job asks for.
 """
 
 

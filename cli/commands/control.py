@@ -15,11 +15,11 @@ from cli.commands.execution import execute
 from cli.session.control_client import ask, claim, note_at_rest, ourselves
 from cli.session.journal import open_existing, unfinished
 from cli.session.step_mark import holds_its_file, is_followed, mark_of
-from cli.settings.flags import Flags, RunName, grouped, parse_pairs
+from cli.settings.flags import JournalFlags, RunName, grouped, parse_pairs
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table, steps_list
 from cli.terminal.exits import CommandRefused, Exit, exit_of
-from cli.terminal.screen import Screen, Voice
+from cli.terminal.screen import AsJson, BriefVoice, Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe, moment, printable
 from engine.control.messages import ControlAnswer, ControlRequest
 from engine.pacing.holds import StopKind
@@ -35,19 +35,19 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command("pause")
 @grouped
-def _pause(name: RunName, *, flags: Flags, voice: Voice) -> None:
+def _pause(name: RunName, *, flags: JournalFlags, voice: BriefVoice) -> None:
     """Send nothing more until `continue`, also after a restart.
 
     What is in flight is finished.
     """
-    execute(lambda settings, screen: pause(name, settings, screen), flags, voice)
+    execute(lambda settings, screen: pause(name, settings, screen), flags.whole(), voice.whole())
 
 
 @app.command("continue")
 @grouped
-def _continue(name: RunName, *, flags: Flags, voice: Voice) -> None:
+def _continue(name: RunName, *, flags: JournalFlags, voice: BriefVoice) -> None:
     """Let a paused run go on."""
-    execute(lambda settings, screen: continue_paused(name, settings, screen), flags, voice)
+    execute(lambda settings, screen: continue_paused(name, settings, screen), flags.whole(), voice.whole())
 
 
 @app.command("set")
@@ -58,21 +58,22 @@ def _set(
         list[str], typer.Argument(metavar="NAME=VALUE…", help=f"As `{PROGRAM} get` lists them: rate=20.")
     ],
     *,
-    flags: Flags,
-    voice: Voice,
+    flags: JournalFlags,
+    voice: BriefVoice,
 ) -> None:
     """Change how hard a working run drives the billing.
 
     All that is named is changed, or nothing where one is wrong.
     """
-    execute(lambda settings, screen: change(name, changes, settings, screen), flags, voice)
+    execute(lambda settings, screen: change(name, changes, settings, screen), flags.whole(), voice.whole())
 
 
 @app.command("get")
 @grouped
-def _get(name: RunName, *, flags: Flags, voice: Voice) -> None:
+def _get(name: RunName, *, flags: JournalFlags, as_json: AsJson = False) -> None:
     """Show what can be set on a working run, and what it is now."""
-    execute(lambda settings, screen: show(name, settings, screen), flags, voice, only_reads=True)
+    voice = Voice(as_json=as_json)
+    execute(lambda settings, screen: show(name, settings, screen), flags.whole(), voice, only_reads=True)
 
 
 @app.command("stop")
@@ -81,14 +82,14 @@ def _stop(
     name: RunName,
     *,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until it has ended.")] = False,
-    flags: Flags,
-    voice: Voice,
+    flags: JournalFlags,
+    voice: BriefVoice,
 ) -> None:
     """Stop a run as Ctrl-C would; `resume` goes on.
 
     What is in flight is finished, and the run's process ends with 130.
     """
-    execute(lambda settings, screen: stop(name, settings, screen, wait=not no_wait), flags, voice)
+    execute(lambda settings, screen: stop(name, settings, screen, wait=not no_wait), flags.whole(), voice.whole())
 
 
 # ---- pause and continue -----------------------------------------------------------------------------------------

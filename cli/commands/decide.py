@@ -14,11 +14,11 @@ from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.session.control_client import own_name
 from cli.session.journal import locked, open_existing
-from cli.settings.flags import Flags, RunName, grouped
+from cli.settings.flags import JournalFlags, RunName, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, steps_list
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.screen import Screen, Voice
+from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import PROGRAM, printable
 
 log = structlog.get_logger(__name__)
@@ -43,11 +43,13 @@ def _decide(
     why: Annotated[
         str, typer.Option("--why", metavar="TEXT", help="The reason, kept in the journal with your name.")
     ],
-    flags: Flags,
-    voice: Voice,
+    flags: JournalFlags,
+    voice: BriefVoice,
 ) -> None:
     """Record a person's decision on a row that no look-up can settle."""
-    execute(lambda settings, screen: decide_row(name, key, choice, why, settings, screen), flags, voice)
+    execute(
+        lambda settings, screen: decide_row(name, key, choice, why, settings, screen), flags.whole(), voice.whole()
+    )
 
 
 async def decide_row(name: str, key: str, choice: str, why: str, settings: Settings, screen: Screen) -> Exit:

@@ -7,7 +7,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -19,6 +19,7 @@ import anyio.to_thread
 import typer
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from billing.api.client import BillingClient, Health
 from billing.database import client_library as embedded
@@ -38,7 +39,7 @@ from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import Settings, SettingValue, load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.remedies import describe_error
-from cli.terminal.screen import Screen
+from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.signals import run_command
 from cli.terminal.texts import PROGRAM, SETTINGS_FILE, count, markup_safe, printable
 from engine.errors import EngineError
@@ -54,9 +55,9 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command("doctor")
 @grouped
-def _doctor(*, flags: Flags) -> None:
+def _doctor(*, flags: Flags, as_json: AsJson = False) -> None:
     """Check everything that a run rests on, and say what to mend."""
-    raise typer.Exit(run_command(lambda: examine(flags, Screen())))
+    raise typer.Exit(run_command(lambda: examine(flags, Screen(Voice(as_json=as_json)))))
 
 
 async def missing_columns(database: Database) -> tuple[str, ...]:
@@ -103,27 +104,46 @@ _OTHERS_MAY_READ: Final = 0o044
 
 @dataclass(slots=True)
 class Checklist:
-    """Shows each finding at once and remembers whether one was bad; `version` is the billing's version."""
+    """Shows each finding at once and keeps it for scripts; `version` is the billing's version."""
 
     screen: Screen
     version: str = ""
     bad: int = 0
+    findings: list[Mapping[str, str]] = field(default_factory=list)
+    settings: dict[str, Mapping[str, str | None]] = field(default_factory=dict)
+    facts: list[Mapping[str, str | None]] = field(default_factory=list)
 
     def good(self, what: str, finding: str) -> None:
-        """Show a check that passed."""
-        self.screen.out.print(f"[green]✓[/] {what:<12} {finding}")
+        """Show a check that passed; the finding is markup."""
+        self._keep(what, "good", Text.from_markup(finding).plain)
+        self.screen.result(f"[green]✓[/] {what:<12} {finding}")
 
     def note(self, what: str, finding: str) -> None:
-        """Show information that does not prevent a run."""
-        self.screen.out.print(f"[yellow]![/] {what:<12} {finding}")
+        """Show information that does not prevent a run; the finding is markup."""
+        self._keep(what, "note", Text.from_markup(finding).plain)
+        self.screen.result(f"[yellow]![/] {what:<12} {finding}")
 
     def wrong(self, what: str, finding: str) -> None:
         """Show a problem that prevents a run; `finding` says what to do."""
         self.bad += 1
+        self._keep(what, "wrong", finding)
         head, *rest = finding.splitlines() or [""]
-        self.screen.out.print(f"[bold red]✗[/] {what:<12} {markup_safe(head)}")
+        self.screen.result(f"[bold red]✗[/] {what:<12} {markup_safe(head)}")
         for line in rest:
-            self.screen.out.print(f"{'':<15}{markup_safe(line)}")
+            self.screen.result(f"{'':<15}{markup_safe(line)}")
+
+    def as_object(self) -> Mapping[str, object]:
+        """The object of `--json`."""
+        return {
+            "checks": self.findings,
+            "settings": self.settings,
+            "facts": self.facts,
+            "in_the_way": self.bad,
+            "exit": int(Exit.REFUSED if self.bad else Exit.DONE),
+        }
+
+    def _keep(self, what: str, standing: str, finding: str) -> None:
+        self.findings.append({"check": what, "standing": standing, "finding": finding})
 
     @contextmanager
     def trying(self, what: str) -> Iterator[None]:
@@ -145,10 +165,12 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
         looks: list[Callable[[Settings, Checklist], Awaitable[None]]] = [_journal, _api, _database, _profile]
         for look in looks:
             await look(settings, checklist)
+    if screen.voice.as_json:
+        screen.emit(checklist.as_object())
     if checklist.bad:
-        screen.out.print(f"\n[bold red]{checklist.bad} in the way of a run[/]: see the lines with ✗")
+        screen.result(f"\n[bold red]{checklist.bad} in the way of a run[/]: see the lines with ✗")
         return Exit.REFUSED
-    screen.out.print(f"\n[bold green]nothing is in the way of a run[/]  [dim]next:[/] {PROGRAM} jobs")
+    screen.result(f"\n[bold green]nothing is in the way of a run[/]  [dim]next:[/] {PROGRAM} jobs")
     return Exit.DONE
 
 
@@ -178,12 +200,16 @@ def _settings(settings: Settings, checklist: Checklist) -> None:
         "journal": settings.journal,
     }
     for name, setting in open_settings.items():
+        value = None if setting.value is None else str(setting.value)
+        checklist.settings[name] = {"value": value, "origin": setting.origin}
         table.add_row("", name, markup_safe(setting.value or "not set"), f"[dim]{markup_safe(setting.origin)}[/]")
     for name, hidden in secret.items():
+        # Of a secret it is said that there is one, and no more.
+        checklist.settings[name] = {"value": "set" if hidden.value else None, "origin": hidden.origin}
         table.add_row("", name, "set" if hidden.value else "not set", f"[dim]{markup_safe(hidden.origin)}[/]")
     file = markup_safe(settings.file) if settings.file else f"no {SETTINGS_FILE}: flags and environment alone"
     checklist.good("settings", file)
-    checklist.screen.out.print(table)
+    checklist.screen.result(table)
     if settings.file and any(setting.of_file and setting.value for setting in secret.values()):
         mode = settings.file.stat().st_mode
         if mode & _OTHERS_MAY_READ:
@@ -252,8 +278,11 @@ async def _profile(settings: Settings, checklist: Checklist) -> None:
         table = Table.grid(padding=(0, 2))
         for name, fact in facts.items():
             when = f" {fact.learned}" if fact.learned else ""
-            table.add_row("", f"[dim]{fact.standing}{when}[/]", markup_safe(describe_fact(name, fact.value)))
-        checklist.screen.out.print(table)
+            learned = str(fact.learned) if fact.learned else None
+            said = describe_fact(name, fact.value)
+            checklist.facts.append({"fact": name, "standing": str(fact.standing), "learned": learned, "says": said})
+            table.add_row("", f"[dim]{fact.standing}{when}[/]", markup_safe(said))
+        checklist.screen.result(table)
 
 
 def _clock(health: Health, checklist: Checklist) -> None:

@@ -14,10 +14,10 @@ from cli.output.answer_files import ANSWERS, reads, write_answers
 from cli.output.item_files import REFUSED, STDOUT, OutputFile, write_items, written_to
 from cli.output.tables import suffix_of
 from cli.session.journal import open_existing
-from cli.settings.flags import Flags, RunName, grouped
+from cli.settings.flags import JournalFlags, RunName, grouped
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.screen import Screen, Voice
+from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import count, markup_safe, printable, rows
 from engine.errors import nearest
 
@@ -60,8 +60,8 @@ def _export(
     ] = None,
     *,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
-    flags: Flags,
-    voice: Voice,
+    flags: JournalFlags,
+    voice: BriefVoice,
 ) -> None:
     """Write the rows of a run to files, to be read or corrected.
 
@@ -80,8 +80,8 @@ def _export(
 
     execute(
         work,
-        flags,
-        voice,
+        flags.whole(),
+        voice.whole(),
         only_reads=True,
         failure=lambda code, text: {"run": name, "files": [], "exit": int(code), "error": text},
     )

@@ -9,7 +9,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from cli.terminal.screen import Screen, Voice
+from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.texts import PROGRAM
 from jobs.catalogue.catalogue import JOBS, job_named
 from jobs.spec.columns import usual_names
@@ -21,9 +21,9 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command("jobs")
 def _jobs(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A job, for its parameters.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="JOB", help="A job, for its parameters.")] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="The same on stdout, as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the jobs, or show one with its parameters and an example.
 
@@ -109,7 +109,7 @@ def _show_all(jobs: Sequence[JobSpec], screen: Screen) -> None:
     for job in jobs:
         table.add_row(Text(job.name, "bold"), Text("" if job.writes else "reads", "cyan"), Text(job.summary))
     screen.result(table)
-    screen.result(f"\n[dim]Parameters, select, call, way back and an example:[/] {PROGRAM} jobs NAME")
+    screen.result(f"\n[dim]Parameters, select, call, way back and an example:[/] {PROGRAM} jobs JOB")
 
 
 def _show_one(job: JobSpec, screen: Screen) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from billing.errors import SettingsError
 from cli.commands import replay
+from cli.settings.flags import FaultWords
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, count, markup_safe, printable
@@ -35,7 +36,7 @@ QUIRKS: Final = (
 def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The database to make; it must not be there yet.")],
     abonents: Annotated[int, typer.Option("--abonents", min=1, max=2_000_000, metavar="N", help="Subscribers.")],
-    seed: Annotated[int, typer.Option("--seed", help="The same seed makes the same subscribers.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed makes the same subscribers.")] = 1,
     without: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,13 +91,7 @@ def serve(  # noqa: PLR0913 - each is a flag
     busy: Annotated[
         bool, typer.Option("--busy/--no-busy", help="Refuse writes to whom an entry in a stack concerns.")
     ] = True,
-    faults: Annotated[
-        Path | None, typer.Option("--faults", metavar="PLAN.toml", help="How it fails, and when: a fault plan.")
-    ] = None,
-    fault: Annotated[
-        list[str] | None,
-        typer.Option("--fault", metavar="KIND[:SHARE]", help="A fault for a share of the requests; repeatable."),
-    ] = None,
+    fault: FaultWords = None,
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="The same seed draws the same faults.")
     ] = None,
@@ -124,8 +119,7 @@ def serve(  # noqa: PLR0913 - each is a flag
     With --control-port the second line is `control: URL`.
     """
     from lab.mock.capacity import read_schedule
-    from lab.mock.fault_plan import combined, read_plan_file
-    from lab.mock.faults import FaultPlan
+    from lab.mock.fault_plan import plan_of_flags
     from lab.mock.quirks import read_quirks
     from lab.mock.server import running
     from lab.mock.server import serve as serve_mock
@@ -134,7 +128,7 @@ def serve(  # noqa: PLR0913 - each is a flag
         raise CommandRefused(
             f"there is no {printable(file)}: make it with {PROGRAM} mock init {printable(file)} --abonents 1000"
         )
-    plan = combined(read_plan_file(faults) if faults is not None else FaultPlan(), fault or [], seed)
+    plan = plan_of_flags(fault or [], seed)
     schedule = read_schedule(capacity) if capacity is not None else None
     quirks = read_quirks(quirk or [])
 

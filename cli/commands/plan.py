@@ -5,8 +5,10 @@ the same input is kept there, so that a new plan can show what has changed.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final
 
 import anyio.to_thread
@@ -35,7 +37,7 @@ from cli.show.preview import look_alikes, shared_accounts
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.remedies import command_line, render
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import PROGRAM, markup_safe
+from cli.terminal.texts import PROGRAM, markup_safe, printable
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.intake import Rehearsal
 from jobs.job import build
@@ -55,8 +57,10 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
     *,
     order_flags: OrderFlags,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Save the rows of each kind into this folder.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Save the rows of each kind into this folder."),
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--force", help="Overwrite the files there.")] = False,
     rate: ReadingRate = None,
     rows: RowFlags,
     calling: CallFlags,
@@ -69,12 +73,13 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
     """
     given = typed(context)
     pacing = Pacing(rate=rate)
+    folder = None if out is None else OutputFile(out, force=overwrite)
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         if job.endswith(TOML):
-            return await plan_file(job, out, settings, pacing, screen, typed=given)
+            return await plan_file(job, folder, settings, pacing, screen, typed=given)
         order = await typed_order(job, file, order_flags, rows, calling, screen)
-        code, planned = await plan(order, out, settings, pacing.given, screen)
+        code, planned = await plan(order, folder, settings, pacing.given, screen)
         if screen.voice.as_json:
             screen.emit(planned)
         return code
@@ -84,7 +89,7 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
 
 async def plan(
     order: Order,
-    out: Path | None,
+    out: OutputFile | None,
     settings: Settings,
     pacing: Mapping[str, str],
     screen: Screen,
@@ -101,6 +106,8 @@ async def plan(
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
     real = settings.journal.value
+    if out is not None:
+        _check_free(out)
     async with open_billing(settings) as billing, open_journal(plans_beside(real)) as journal:
         billing.gateway.rate.per_second = policy_with(Policy(), pacing, ALL).rate
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
@@ -125,7 +132,7 @@ async def plan(
             screen.result(f"[yellow]caution:[/] {markup_safe(render(caution))}")
         if out is not None:
             await _save(out, run, journal)
-            screen.say(f"The rows are saved in {markup_safe(out)}")
+            screen.say(f"The rows are saved in {markup_safe(out.path)}")
         if not step:
             screen.result(next_step(run, skips_bad=bool(bad)))
         await _discard_previous(facts, journal)
@@ -133,7 +140,7 @@ async def plan(
 
 
 async def plan_file(
-    name: str, out: Path | None, settings: Settings, pacing: Pacing, screen: Screen, *, typed: Mapping[str, str]
+    name: str, out: OutputFile | None, settings: Settings, pacing: Pacing, screen: Screen, *, typed: Mapping[str, str]
 ) -> Exit:
     """Show what each step of a new round would do; each step is planned as if the earlier ones had done nothing.
 
@@ -150,7 +157,7 @@ async def plan_file(
             screen.result(f"Its rows are what an earlier step will write: {markup_safe(step.order.rows.file)}")
             steps.append({"step": step.number, "job": step.order.kind.name, "plan": None, "exit": None})
         else:
-            folder = out / f"step-{step.number}" if out else None
+            folder = replace(out, path=out.path / f"step-{step.number}") if out else None
             place = f"step {step.number} of {file.path}"
             code, planned = await plan(step.order, folder, settings, given, screen, step=place)
             worst = max(worst, code)
@@ -170,15 +177,35 @@ async def _discard_previous(facts: PlanFacts, journal: Journal) -> None:
 # ---- the rows as files ------------------------------------------------------------------------------------------
 
 
-async def _save(folder: Path, run: Run, journal: Journal) -> None:
+SAVED: Final[Mapping[str, State | None]] = MappingProxyType(
+    {"to-send": State.PENDING, "skipped": State.SKIPPED, "refused": None}
+)
+"""The files of a plan, each with the state of its rows; None stands for refused rows."""
+LOOK_ALIKES: Final = "look-alikes"
+
+
+def _check_free(folder: OutputFile) -> None:
+    """Refuse a folder that has files of a plan, before anything is read."""
+    for name in (*SAVED, LOOK_ALIKES):
+        if not folder.force and (path := _file_in(folder, name).path).exists():
+            raise CommandRefused(
+                f"{printable(path)} is there already: name another folder, or give --force to overwrite it"
+            )
+
+
+def _file_in(folder: OutputFile, name: str) -> OutputFile:
+    return replace(folder, path=folder.path / f"{name}.csv")
+
+
+async def _save(folder: OutputFile, run: Run, journal: Journal) -> None:
     try:
-        await anyio.Path(folder).mkdir(parents=True, exist_ok=True)
+        await anyio.Path(folder.path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CommandRefused(f"{folder} cannot be made: {error.strerror}") from error
-    for name, state in (("to-send", State.PENDING), ("skipped", State.SKIPPED), ("refused", None)):
-        async with written_to(OutputFile(folder / f"{name}.csv", force=True)) as out:
+        raise CommandRefused(f"{folder.path} cannot be made: {error.strerror}") from error
+    for name, state in SAVED.items():
+        async with written_to(_file_in(folder, name)) as out:
             await write_items(out, run, (state,), journal)
-    async with written_to(OutputFile(folder / "look-alikes.csv", force=True)) as out:
+    async with written_to(_file_in(folder, LOOK_ALIKES)) as out:
         out.row(header_of(run))
         async for page in look_alikes(run, journal):
             await anyio.to_thread.run_sync(out.all, [of_item(item, run) for item in page])

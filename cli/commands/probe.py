@@ -19,13 +19,14 @@ from checkpoints.journal import open_journal
 from cli.commands.execution import execute
 from cli.session.session import BillingConnection, open_billing
 from cli.settings.flags import Flags, grouped, parse_pairs
+from cli.settings.pacing_flags import Pacing, SettleDelay
 from cli.settings.profiles import ENDING as PROFILE_ENDING
 from cli.settings.profiles import profile_path, write_profile
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice, is_unattended
 from cli.terminal.texts import PROGRAM, markup_safe, printable
-from engine.pacing.policy import Policy
+from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.access.operations import two_decimals
 from jobs.access.subscribers import name_of
 from jobs.access.vault import new_batch
@@ -53,10 +54,7 @@ def _probe(
     ] = None,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Probe without asking.")] = False,
-    settle: Annotated[
-        float,
-        typer.Option("--settle", min=0, metavar="S", help="Seconds until a lost call counts as absent."),
-    ] = Policy().settle,
+    settle: SettleDelay = None,
     flags: Flags,
     voice: Voice,
 ) -> None:
@@ -66,7 +64,8 @@ def _probe(
     """
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        return await probe(abonent, storno_of(set_ or []), settle, settings, screen, yes=yes)
+        seconds = policy_with(Policy(), Pacing(settle=settle).given, ALL).settle
+        return await probe(abonent, storno_of(set_ or []), seconds, settings, screen, yes=yes)
 
     execute(work, flags, voice, failure=lambda code, text: {"abonent": abonent, "exit": int(code), "error": text})
 

@@ -15,7 +15,7 @@ from cli.commands.execution import execute
 from cli.session.journal import locked, open_existing
 from cli.session.session import check_target, open_session
 from cli.settings.flags import Flags, RunName, grouped
-from cli.settings.pacing_flags import Pacing
+from cli.settings.pacing_flags import Pacing, ReadingRate, SettleDelay
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, place_of, states_object, states_table, steps_list
 from cli.show.progress import show_sending
@@ -39,11 +39,19 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command("reconcile")
 @grouped
-def _reconcile(name: RunName, *, pacing: Pacing, flags: Flags, voice: Voice) -> None:
+def _reconcile(
+    name: RunName,
+    *,
+    rate: ReadingRate = None,
+    settle: SettleDelay = None,
+    flags: Flags,
+    voice: Voice,
+) -> None:
     """Look up what is in doubt; sends nothing.
 
     It can be typed days later, and after rows were put right by hand.
     """
+    pacing = Pacing(rate=rate, settle=settle)
     execute(lambda settings, screen: reconcile_run(name, settings, pacing.given, screen), flags, voice)
 
 

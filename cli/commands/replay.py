@@ -15,7 +15,7 @@ from rich.text import Text
 from billing.api.client import BillingClient, ClientSettings
 from billing.api.wire import CallObserver
 from cli.session.session import OpenRecorder
-from cli.settings.flags import Flags, grouped
+from cli.settings.flags import ApiFlags, grouped
 from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
@@ -102,14 +102,14 @@ def format_replay_report(report: "ReplayReport") -> Text:
 
 @app.command("diff", epilog=f"An example: {PROGRAM} mock diff night.rec --api-url http://test-billing:8082")
 @grouped
-def _diff(file: FileOfRecording, *, flags: Flags) -> None:
+def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
     """Ask a live server the recorded reads again, and show what it answers differently; nothing is written.
 
     Ends with 1 where an answer differs.
     """
     from lab.record.diff import diff
 
-    settings = load(flags, os.environ, Path.cwd())
+    settings = load(flags.whole(), os.environ, Path.cwd())
 
     async def work() -> int:
         screen, different = Screen(), 0

@@ -18,6 +18,7 @@ import anyio.to_thread
 import typer
 from rich.markup import escape
 
+from cli.settings.flags import FaultWords
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
@@ -50,7 +51,7 @@ class Series:
     minutes: float
     job: str | None
     rows: int
-    faults: Path | None
+    faults: Sequence[str]
     config: Path | None
 
     def seed_of(self, number: int) -> int:
@@ -67,8 +68,9 @@ class Series:
     def repeat(self, seed: int) -> str:
         """The command that repeats the experiment with this seed."""
         rows = None if self.rows == ROWS else self.rows
-        given = {"--job": self.job, "--plan": self.faults, "--rows": rows, "--config": self.config}
-        options = (str(word) for flag, value in given.items() if value is not None for word in (flag, value))
+        faults = [("--fault", word) for word in self.faults]
+        given = [("--job", self.job), *faults, ("--rows", rows), ("--config", self.config)]
+        options = (str(word) for flag, value in given if value is not None for word in (flag, value))
         return " ".join([PROGRAM, "selftest", "--seed", str(seed), "--rounds", "1", *map(quote, options)])
 
 
@@ -87,7 +89,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     seed: Annotated[
         int | None,
         typer.Option(
-            "--seed", min=0, metavar="S", help="The first round's; those after it count on. Drawn, by default."
+            "--seed", min=0, metavar="N", help="The first round's; those after it count on. Drawn, by default."
         ),
     ] = None,
     job: Annotated[
@@ -96,9 +98,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
             "--job", metavar="JOB", help=f"One that writes, or {ALL_JOBS}; by default {' or '.join(USUAL_JOBS)}."
         ),
     ] = None,
-    faults: Annotated[
-        Path | None, typer.Option("--plan", metavar="PLAN.toml", help="A fault plan, as `mock serve` takes it.")
-    ] = None,
+    fault: FaultWords = None,
     rows: Annotated[int, typer.Option("--rows", min=20, max=20_000, metavar="N", help="Rows of a round.")] = ROWS,
     config: Annotated[
         Path | None,
@@ -120,7 +120,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         minutes=minutes,
         job=job,
         rows=rows,
-        faults=faults,
+        faults=fault or (),
         config=config,
     )
     screen = Screen(Voice(as_json=as_json))
@@ -155,8 +155,9 @@ async def _run(series: Series, done: "list[Experiment]", screen: Screen, *, keep
     from lab.crash.experiment import Lab
     from lab.crash.program import ProgramUnderTest, without_settings
     from lab.crash.summary import heading
+    from lab.mock.fault_plan import plan_text
 
-    faults = _text_of_plan(series.faults)
+    faults = plan_text(series.faults) if series.faults else None
     given = _settings(series.config)
     folder = Path(tempfile.mkdtemp(prefix=f"{PROGRAM}-selftest-"))
     config = given or folder / "no settings.toml"
@@ -178,16 +179,6 @@ async def _run(series: Series, done: "list[Experiment]", screen: Screen, *, keep
     finally:
         if not keep and all(experiment.holds for experiment in done):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _text_of_plan(faults: Path | None) -> str | None:
-    """The text of a fault plan, checked. Raises `PlanError`."""
-    from lab.mock.fault_plan import read_plan_file
-
-    if faults is None:
-        return None
-    read_plan_file(faults)
-    return faults.read_text(encoding="utf-8")
 
 
 def _settings(config: Path | None) -> Path | None:

@@ -18,7 +18,7 @@ from cli.commands.execution import execute
 from cli.session.control_client import ask, claim
 from cli.session.journal import open_existing, stored_policy
 from cli.session.step_mark import holds_its_file
-from cli.settings.flags import Flags, RunNameOrNone, grouped
+from cli.settings.flags import JournalFlags, RunNameOrNone, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import (
     first_refusals,
@@ -32,7 +32,7 @@ from cli.show.closing import (
 )
 from cli.show.progress import screen_of
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.screen import Screen, Voice
+from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.texts import PROGRAM, count, moment, printable
 from engine.control.messages import ControlRequest
 from engine.pacing.policy import describe_policy
@@ -56,15 +56,17 @@ def _status(
     watch: Annotated[
         bool, typer.Option("--watch", help="Look again every second, until nobody works on the run.")
     ] = False,
-    flags: Flags,
-    voice: Voice,
+    flags: JournalFlags,
+    as_json: AsJson = False,
 ) -> None:
     """Show all runs, or one of them in detail."""
     if watch:
         from cli.commands.watch import watch as show
     else:
         show = status
-    execute(lambda settings, screen: show(name, settings, screen), flags, voice, only_reads=True)
+    execute(
+        lambda settings, screen: show(name, settings, screen), flags.whole(), Voice(as_json=as_json), only_reads=True
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe, printable
 
-BESIDE: Final = frozenset({"job", "record", "out"}) | names_of(Consent, Pacing, Flags, Voice)
+BESIDE: Final = frozenset({"job", "record", "out", "overwrite"}) | names_of(Consent, Pacing, Flags, Voice)
 """Parameters allowed beside a job file: they apply to all steps, or do not concern the file."""
 
 SAVED: Final = frozenset(

@@ -18,9 +18,66 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's short nam
 RunNameOrNone = Annotated[
     str | None, typer.Argument(metavar="RUN", help="The run's short name, as `status` lists it.")
 ]
+FaultWords = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        metavar="KIND[:SHARE]",
+        help="How the mock billing fails: a kind, for a share of requests, or a fault plan, PLAN.toml; repeatable.",
+    ),
+]
 RecordFile = Annotated[
     Path | None,
     typer.Option("--record", metavar="FILE", help="Keep every exchange, without secrets, for `mock replay`."),
+]
+
+
+ApiUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--api-url",
+        metavar="URL",
+        rich_help_panel=_CONNECTION,
+        help=f"The billing's REST API, as http://HOST:8082. Or {names.API_URL}.",
+    ),
+]
+JournalPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal",
+        metavar="FILE",
+        rich_help_panel=_CONNECTION,
+        help="Where all runs are remembered; by default the billing's own file in the state folder. "
+        f"Or {names.JOURNAL_FILE}.",
+    ),
+]
+OnNetwork = Annotated[
+    bool,
+    typer.Option(
+        "--journal-on-network",
+        rich_help_panel=_CONNECTION,
+        help="Take a journal on a network file system: you see to it that one machine at a time opens it.",
+    ),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        min=0.1,
+        max=3600,
+        metavar="SECONDS",
+        rich_help_panel=_CONNECTION,
+        help=f"How long the billing may be silent before an answer counts as lost, {names.TIMEOUT:g} by default.",
+    ),
+]
+ConfigPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        rich_help_panel=_CONNECTION,
+        help=f"The file of settings, {names.SETTINGS_FILE} in the working folder by default.",
+    ),
 ]
 
 
@@ -28,15 +85,7 @@ RecordFile = Annotated[
 class Flags:
     """The connection to billing and journal, as given on the command line; None where not given."""
 
-    api_url: Annotated[
-        str | None,
-        typer.Option(
-            "--api-url",
-            metavar="URL",
-            rich_help_panel=_CONNECTION,
-            help=f"The billing's REST API, as http://HOST:8082. Or {names.API_URL}.",
-        ),
-    ] = None
+    api_url: ApiUrl = None
     database: Annotated[
         str | None,
         typer.Option(
@@ -73,44 +122,42 @@ class Flags:
             help=f"{names.CHARSET} by default; WIN1251 for version 4. Or {names.DATABASE_CHARSET}.",
         ),
     ] = None
-    journal: Annotated[
-        Path | None,
-        typer.Option(
-            "--journal",
-            metavar="FILE",
-            rich_help_panel=_CONNECTION,
-            help="Where all runs are remembered; by default the billing's own file in the state folder. "
-            f"Or {names.JOURNAL_FILE}.",
-        ),
-    ] = None
-    journal_on_network: Annotated[
-        bool,
-        typer.Option(
-            "--journal-on-network",
-            rich_help_panel=_CONNECTION,
-            help="Take a journal on a network file system: you see to it that one machine at a time opens it.",
-        ),
-    ] = False
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            "--timeout",
-            min=0.1,
-            max=3600,
-            metavar="SECONDS",
-            rich_help_panel=_CONNECTION,
-            help=f"How long the billing may be silent before an answer counts as lost, {names.TIMEOUT:g} by default.",
-        ),
-    ] = None
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            rich_help_panel=_CONNECTION,
-            help=f"The file of settings, {names.SETTINGS_FILE} in the working folder by default.",
-        ),
-    ] = None
+    journal: JournalPath = None
+    journal_on_network: OnNetwork = False
+    timeout: Timeout = None
+    config: ConfigPath = None
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFlags:
+    """The flags of a command that works on the journal alone; the address says which billing's journal it is."""
+
+    api_url: ApiUrl = None
+    journal: JournalPath = None
+    journal_on_network: OnNetwork = False
+    config: ConfigPath = None
+
+    def whole(self) -> Flags:
+        """The same with nothing given of the connection to the billing."""
+        return Flags(
+            api_url=self.api_url,
+            journal=self.journal,
+            journal_on_network=self.journal_on_network,
+            config=self.config,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ApiFlags:
+    """The flags of a command that asks the billing's REST API alone."""
+
+    api_url: ApiUrl = None
+    timeout: Timeout = None
+    config: ConfigPath = None
+
+    def whole(self) -> Flags:
+        """The same with nothing given of database and journal."""
+        return Flags(api_url=self.api_url, timeout=self.timeout, config=self.config)
 
 
 @dataclass(frozen=True, slots=True)

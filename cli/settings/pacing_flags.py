@@ -22,6 +22,15 @@ ReadingRate = Annotated[
     str | None,
     typer.Option("--rate", metavar="R", help="Reading calls a second at most, or none."),
 ]
+SettleDelay = Annotated[
+    str | None,
+    typer.Option(
+        "--settle",
+        metavar="SECONDS",
+        help="After a lost answer, how long until a look-up is trusted to see what the call did, "
+        f"{_DEFAULT.settle:g} by default.",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,8 @@ def plan_screen(facts: PlanFacts, target: Target, journal: Path) -> RenderableTy
             *(Text(f"  {printable(line, 400)}") for line in facts.requests),
         ]
     parts += [
-        look_alike_rows(plan, "--out DIR saves all of them"),
-        bad_rows(plan, "--out DIR saves all of them"),
+        look_alike_rows(plan, "-o DIR saves all of them"),
+        bad_rows(plan, "-o DIR saves all of them"),
         _changes(facts),
     ]
     parts.append(Text(f"\nNothing was sent; the journal {printable(journal)} was only read.", "dim"))

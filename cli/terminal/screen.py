@@ -66,18 +66,32 @@ def _result_console() -> Console:
     return _console(sys.stdout)
 
 
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", rich_help_panel=_PANEL, help="One closing JSON object on stdout, all else on stderr."),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", rich_help_panel=_PANEL, help="Say only what went wrong.")]
+
+
 @dataclass(frozen=True, slots=True)
 class Voice:
     """The options of output: verbosity and format."""
 
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", rich_help_panel=_PANEL, help="One closing JSON object on stdout, all else on stderr."),
-    ] = False
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", rich_help_panel=_PANEL, help="Say only what went wrong.")
-    ] = False
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", rich_help_panel=_PANEL, help="Log every step.")] = False
+    as_json: AsJson = False
+    quiet: Quiet = False
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", rich_help_panel=_PANEL, help="Log every step.")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class BriefVoice:
+    """The options of output of a command that has no steps to log."""
+
+    as_json: AsJson = False
+    quiet: Quiet = False
+
+    def whole(self) -> Voice:
+        """The same, not verbose."""
+        return Voice(as_json=self.as_json, quiet=self.quiet)
 
 
 @dataclass(frozen=True, slots=True)

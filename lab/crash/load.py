@@ -159,8 +159,8 @@ class Load:
         dsn = Dsn(str(billing.database))
         # Override URL, database and journal of the settings: the lab never touches the real ones.
         self._connection = ["--config", str(program.config), "--api-url", billing.url]
-        self._connection += ["--database", "" if plan.api_alone else str(billing.database)]
-        self._connection += [
+        self._database = ["--database", "" if plan.api_alone else str(billing.database)]
+        self._database += [
             "--database-user",
             dsn.user,
             "--database-password",
@@ -188,7 +188,7 @@ class Load:
 
     async def command(self, command: str, run: str, *words: str) -> "Ended":
         """Send a command to the run from another process; returns at its end."""
-        return await self._run(command, run, *words)
+        return await self._run(command, run, *words, database=False)
 
     async def verify(self, run: str) -> "Ended":
         """Run `verify` to its end."""
@@ -200,17 +200,18 @@ class Load:
             if running.alive:
                 await running.kill()
 
-    async def _run(self, *arguments: str, journal: Path | None = None) -> "Ended":
-        return await (await self._start(*arguments, journal=journal)).wait()
+    async def _run(self, *arguments: str, journal: Path | None = None, database: bool = True) -> "Ended":
+        return await (await self._start(*arguments, journal=journal, database=database)).wait()
 
-    async def _start(self, *arguments: str, journal: Path | None = None) -> "Running":
+    async def _start(self, *arguments: str, journal: Path | None = None, database: bool = True) -> "Running":
+        connection = [*self._connection, *(self._database if database else [])]
         program = self._program.program
         if self._plan.clock_back is not None:
             program = ["-m", "lab.crash.clock", str(self._plan.clock_back)]
         said = self._folder / f"{len(self._running) + 1:02}-{arguments[0]}.log"
         with said.open("wb") as stream:
             process = await start(
-                [*arguments, *self._connection, "--journal", str(journal or self.journal)],
+                [*arguments, *connection, "--journal", str(journal or self.journal)],
                 self._folder,
                 self._program.environment,
                 program=program,

@@ -49,7 +49,7 @@ class MockProcess:
         self._control = f"http://{_HOST}:{control}"
         traits = plan.traits
         self._arguments = ["mock", "serve", BILLING, "--port", str(port), "--control-port", str(control)]
-        self._arguments += ["--latency-ms", str(traits.latency_ms), "--slots", str(traits.slots), "--faults", PLAN]
+        self._arguments += ["--latency-ms", str(traits.latency_ms), "--slots", str(traits.slots), "--fault", PLAN]
         if traits.stack_rate is not None:
             self._arguments += ["--stack-rate", str(traits.stack_rate)]
         for quirk in plan.quirks:

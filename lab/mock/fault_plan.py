@@ -24,7 +24,7 @@ A plan is checked before it is used: entries that could never have an effect are
 
 import re
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -115,10 +115,33 @@ def read_flag(text: str) -> Fault:
         raise PlanError(f"--fault {text}: {error}") from error
 
 
-def combined(plan: FaultPlan, flags: Collection[str], seed: int | None) -> FaultPlan:
-    """A plan with the faults of flags added, and another seed if one is given; raises `PlanError`."""
-    faults = (*plan.faults, *map(read_flag, flags))
-    return replace(plan, faults=faults, seed=plan.seed if seed is None else seed)
+PLAN_FILE: Final = ".toml"
+"""The suffix by which `--fault` tells a plan's file from a kind."""
+
+
+def plan_text(words: Sequence[str]) -> str:
+    """The plan of all words of `--fault`, as TOML: kinds, or the file of a plan. Raises `PlanError`."""
+    files = [Path(word) for word in words if word.endswith(PLAN_FILE)]
+    if len(files) > 1:
+        raise PlanError(f"--fault {files[1]}: one plan is given already, {files[0]}")
+    text = "".join(_file_text(path) for path in files)
+    for word in words:
+        if not word.endswith(PLAN_FILE):
+            fault = read_flag(word)
+            text += f'\n[[fault]]\nkind = "{fault.kind.value}"\nshare = {fault.share}\n'
+    return text
+
+
+def _file_text(path: Path) -> str:
+    """The text of a plan's file, once it is checked."""
+    read_plan_file(path)
+    return path.read_text(encoding="utf-8")
+
+
+def plan_of_flags(words: Sequence[str], seed: int | None) -> FaultPlan:
+    """The plan of all words of `--fault`, and another seed if one is given; raises `PlanError`."""
+    plan = read_plan(plan_text(words), "--fault")
+    return plan if seed is None else replace(plan, seed=seed)
 
 
 def nearest(word: str, known: Collection[str]) -> str:

@@ -20,15 +20,19 @@ async def test_doctor_finds_nothing_in_the_way(place: Place) -> None:
 
 async def test_doctor_says_what_is_wrong_and_goes_on(place: Place) -> None:
     place.cli.environment["CARBON_MIGRATE_DATABASE_PASSWORD"] = "do-not-show"
-    ended = await place.cli(
-        "doctor", "--api-url", "http://127.0.0.1:9", "--database", "nowhere.fdb", may_end_with=(2,)
-    )
-    said = " ".join(ended.out.split())
+    wrong = ("--api-url", "http://127.0.0.1:9", "--database", "nowhere.fdb")
+    ended = await place.cli("doctor", "--json", *wrong, may_end_with=(2,))
+    told = ended.closing
+    assert [one["check"] for one in told["checks"] if one["standing"] == "wrong"] == ["api", "database"]
+    assert (told["in_the_way"], told["exit"]) == (2, 2)
+    assert told["settings"]["api url"] == {"value": "http://127.0.0.1:9", "origin": "--api-url"}
+    assert told["settings"]["password"] == {"value": "set", "origin": "CARBON_MIGRATE_DATABASE_PASSWORD"}
+    said = ended.words
     assert "✗ api Nobody answers" in said
     assert "✗ database" in said
     assert "✓ journal" in said
     assert "2 in the way of a run" in said
-    assert "do-not-show" not in said
+    assert "do-not-show" not in said + ended.out
 
 
 async def test_a_billing_with_another_scale_of_money_is_left_alone(place: Place) -> None:

@@ -96,7 +96,7 @@ async def test_the_refused_rows_mended_are_the_next_input_as_they_are(place: Pla
 
 async def test_the_rows_of_a_plan_are_an_input_as_they_are(place: Place) -> None:
     place.write("contract_number;amount;descr\n00003;5;-тире\n")
-    await place.cli("plan", "balances", "balances.csv", "--out", "plan")
+    await place.cli("plan", "balances", "balances.csv", "-o", "plan")
     saved = place.cli.folder / "plan" / "to-send.csv"
     assert "'-тире" in saved.read_text(encoding="utf-8-sig")
     await place.cli("run", "balances", saved, "--yes")

@@ -44,7 +44,7 @@ async def test_a_plan_says_what_a_run_would_do_and_writes_nothing(place: Place) 
     await place.cli("run", "balances", "entered.csv", "--yes")
     place.write("\n".join(["contract_number;amount", *lines, lines[-1], "nobody;5"]) + "\n", "all.csv")
     before, journal = await all_of(place), digests(place.cli.journal)
-    ended = await place.cli("plan", "balances", "all.csv", "--json", "--out", "plan", may_end_with=(1,))
+    ended = await place.cli("plan", "balances", "all.csv", "--json", "-o", "plan", may_end_with=(1,))
     assert await all_of(place) == before
     assert digests(place.cli.journal) == journal
     plan = planned(ended)
@@ -56,6 +56,8 @@ async def test_a_plan_says_what_a_run_would_do_and_writes_nothing(place: Place) 
     assert len(plan["requests"]) == 3
     for words in ("would send", "4 new", "entered by an earlier run", "nobody", "a duplicate in the input", "takes"):
         assert words in ended.words
+    again = await place.cli("plan", "balances", "all.csv", "-o", "plan", may_end_with=(2,))
+    assert "plan/to-send.csv is there already: name another folder, or give --force" in again.words
     header, rows = read(place.cli.folder / "plan" / "to-send.csv")
     assert header[:2] == ["contract_number", "amount"]
     assert [";".join(row[:2]) for row in rows] == lines[2:]
@@ -166,7 +168,7 @@ async def test_what_was_entered_by_hand_is_named(place: Place) -> None:
     await anyio.to_thread.run_sync(
         _execute, place.file, "update finance_operations set descr = 'Остаток' where op_type = 8"
     )
-    ended = await place.cli("plan", "balances", balances.path, "--json", "--out", "plan")
+    ended = await place.cli("plan", "balances", balances.path, "--json", "-o", "plan")
     assert planned(ended)["look_alikes"] == 2
     assert "as if entered already" in ended.words
     _, rows = read(place.cli.folder / "plan" / "look-alikes.csv")
@@ -200,7 +202,7 @@ async def test_secrets_are_in_no_plan(place: Place) -> None:
     query = "select first 2 login from users where deleted = 0 order by id"
     logins = [login for (login,) in place.billing.database.query(query)]
     place.write("login;psw\n" + "".join(f"{login};Ge-heim{place}\n" for place, login in enumerate(logins)), "new.csv")
-    ended = await place.cli("plan", "password", "new.csv", "--json", "--out", "plan")
+    ended = await place.cli("plan", "password", "new.csv", "--json", "-o", "plan")
     assert planned(ended)["states"] == {"pending": 2}
     again = await place.cli("plan", "password", "new.csv", "--json")
     assert planned(again)["changes"] == {}

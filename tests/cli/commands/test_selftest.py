@@ -6,7 +6,7 @@ from cli.commands.selftest import ALL_JOBS, ROWS, USUAL_JOBS, Series
 from lab.crash import drawing, experiment_plan
 from tests.cli.conftest import Typed
 
-SERIES = Series(5, count_on=True, rounds=1, minutes=1.0, job=None, rows=ROWS, faults=None, config=None)
+SERIES = Series(5, count_on=True, rounds=1, minutes=1.0, job=None, rows=ROWS, faults=(), config=None)
 
 
 def test_the_help_names_what_the_lab_has() -> None:
@@ -15,9 +15,10 @@ def test_the_help_names_what_the_lab_has() -> None:
 
 def test_an_experiment_is_repeated_with_what_was_given() -> None:
     assert SERIES.repeat(7) == "carbon-migrate selftest --seed 7 --rounds 1"
-    given = Series(5, True, 1, 1.0, "payment", 100, Path("my plan.toml"), Path("r.toml"))
+    given = Series(5, True, 1, 1.0, "payment", 100, ("my plan.toml", "503:0.5"), Path("r.toml"))
     assert given.repeat(5) == (
-        "carbon-migrate selftest --seed 5 --rounds 1 --job payment --plan 'my plan.toml' --rows 100 --config r.toml"
+        "carbon-migrate selftest --seed 5 --rounds 1 --job payment --fault 'my plan.toml' --fault 503:0.5 --rows 100 "
+        "--config r.toml"
     )
 
 
@@ -27,7 +28,7 @@ def test_seeds_count_on_from_the_one_that_was_given() -> None:
 
 def test_a_series_ends_with_its_rounds_or_its_minutes() -> None:
     assert [SERIES.goes_on(done, 1000.0) for done in (0, 1)] == [True, False]
-    timed = Series(5, count_on=True, rounds=None, minutes=1.0, job=None, rows=ROWS, faults=None, config=None)
+    timed = Series(5, count_on=True, rounds=None, minutes=1.0, job=None, rows=ROWS, faults=(), config=None)
     assert [timed.goes_on(done, seconds) for done, seconds in ((0, 0.0), (2, 40.0), (2, 50.0))] == [True, True, False]
 
 
@@ -38,5 +39,5 @@ def test_what_the_command_refuses(typed: Typed, tmp_path: Path) -> None:
     )
     plan = tmp_path / "plan.toml"
     plan.write_text('[[fault]]\nkind = "500"\n', encoding="utf-8")
-    assert typed("selftest", "--plan", str(plan)).exit == 2
+    assert typed("selftest", "--fault", str(plan)).exit == 2
     assert "there is no file nowhere.toml" in typed("selftest", "--config", "nowhere.toml").words

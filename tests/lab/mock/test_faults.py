@@ -6,7 +6,7 @@ import pytest
 
 from billing.api.error_catalogue import ErrorKind as Meaning
 from billing.api.error_catalogue import find_error
-from lab.mock.fault_plan import PlanError, combined, read_flag, read_plan, read_plan_file
+from lab.mock.fault_plan import PlanError, plan_of_flags, plan_text, read_flag, read_plan, read_plan_file
 from lab.mock.faults import Fault, FaultKind, FaultPlan, RequestedFault, within, written
 
 CREATE = RequestedFault("FinanceOperations", ("objects.create",))
@@ -158,12 +158,18 @@ def test_a_plan_that_cannot_be_read(tmp_path: Path) -> None:
         read_plan_file(tmp_path / "plan.toml")
 
 
-def test_flags() -> None:
+def test_flags(tmp_path: Path) -> None:
     assert read_flag("slow") == Fault(FaultKind.SLOW)
     assert read_flag("500-after-effect:0.25") == Fault(FaultKind.CRASH_AFTER, share=0.25)
-    plan = combined(FaultPlan((Fault(FaultKind.SLOW),), seed=3), ["503:0.5"], None)
-    assert plan == FaultPlan((Fault(FaultKind.SLOW), Fault(FaultKind.UNAVAILABLE, share=0.5)), seed=3)
-    assert combined(plan, [], 9).seed == 9
+    file = tmp_path / "plan.toml"
+    file.write_text('seed = 3\n[[fault]]\nkind = "slow"', encoding="utf-8")
+    words = ["503:0.5", str(file)]
+    plan = FaultPlan((Fault(FaultKind.SLOW), Fault(FaultKind.UNAVAILABLE, share=0.5)), seed=3)
+    assert plan_of_flags(words, None) == read_plan(plan_text(words)) == plan
+    assert plan_of_flags(words, 9).seed == 9
+    assert plan_of_flags([], None) == FaultPlan()
+    with pytest.raises(PlanError, match=r"--fault b\.toml: one plan is given already, a\.toml"):
+        plan_text(["a.toml", "b.toml"])
     for flag, said in (("slo:0.1", "did you mean 'slow'"), ("slow:x", "'x' is no number"), ("slow:2", "no share")):
         with pytest.raises(PlanError, match=f"--fault {flag}: .*{said}"):
             read_flag(flag)
