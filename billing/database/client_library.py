@@ -77,16 +77,14 @@ def lock_folder_is_shared() -> bool:
 def private_folder() -> Path:
     """The user's own folder for Firebird's homes and lock table: the same in all processes of the user.
 
-    It is under the home folder in the password file or, if that is not writable, under /tmp. Raises `RuntimeMissing`
-    when the folder in /tmp belongs to another user.
+    It is under the home folder in the password file or, if that is not writable or the user has no entry there, under
+    /tmp. Raises `RuntimeMissing` when the folder in /tmp belongs to another user.
     """
-    home = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "carbon-migrate" / "firebird"
-    try:
+    with suppress(OSError, KeyError):
+        home = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "carbon-migrate" / "firebird"
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if os.access(home, os.W_OK):
             return home
-    except OSError:
-        pass
     folder = Path("/tmp") / f"carbon-migrate-{os.getuid()}"  # noqa: S108 - not $TMPDIR, see above; checked below
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()

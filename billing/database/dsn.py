@@ -1,11 +1,24 @@
 """The address of the billing's database, from the settings; nothing here opens it."""
 
+import codecs
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from billing.errors import SettingsError
 from billing.secret import NO_SECRET, Secret
+
+CHARSETS: Final[Mapping[str, str]] = {
+    "UTF8": "utf-8",
+    "WIN1251": "cp1251",
+    "KOI8R": "koi8-r",
+    "KOI8U": "koi8-u",
+    "DOS866": "cp866",
+    "ISO8859_5": "iso8859-5",
+}
+"""The charsets of Firebird that have Russian letters, and Python's names of them."""
 
 _SERVER: Final = re.compile(r"^(inet\d?://|(\[[^]]+\]|\w[^/\\:]*)(/\w+)?:)")
 
@@ -15,8 +28,8 @@ class Dsn:
     """The address of the billing's database.
 
     `database` is a path, opened by the embedded engine, or `host:path` or `host/port:path`, opened by that server.
-    `charset` is `UTF8`, or `WIN1251` for version 4 of the billing. `client_library` is a `libfbclient` to use instead
-    of the bundled one.
+    `charset` is one of `CHARSETS`: `UTF8`, or `WIN1251` for version 4 of the billing. `client_library` is a
+    `libfbclient` to use instead of the bundled one.
     """
 
     database: str
@@ -41,7 +54,21 @@ class Dsn:
     @property
     def encoding(self) -> str:
         """The charset in Python's spelling."""
-        return {"WIN1251": "cp1251"}.get(self.charset, self.charset)
+        return CHARSETS[self.charset]
 
     def __str__(self) -> str:
         return self.database
+
+
+def charset_named(name: str) -> str:
+    """A charset in Firebird's spelling. Raises `SettingsError`, naming the one that is meant where that is known."""
+    if (plain := name.strip().upper()) in CHARSETS:
+        return plain
+    try:
+        codec = codecs.lookup(name.strip()).name
+    except (LookupError, ValueError):
+        codec = ""
+    meant = next((charset for charset, known in CHARSETS.items() if codecs.lookup(known).name == codec), None)
+    known = ", ".join(CHARSETS)
+    advice = f"Firebird calls it {meant}" if meant else f"there are {known}; UTF8 is usual, WIN1251 in version 4"
+    raise SettingsError(f"{name[:40]!r} is not a charset of the database: {advice}.")

@@ -11,6 +11,7 @@ from typing import Final
 from billing.errors import StatementRefused
 from cli.session.order import Order, parse_order, parse_repeat
 from cli.settings.pacing_flags import Pacing, with_file
+from cli.settings.places import in_full
 from cli.settings.toml_places import Path as Way
 from cli.settings.toml_places import TomlPlace, parse_toml, places
 from cli.terminal.exits import CommandRefused
@@ -298,7 +299,7 @@ class _Reader:
         """The parameters, with the paths of output files relative to the job file."""
         made = {one.name for one in (JOBS[job].parameters if job in JOBS else ()) if one.makes_file}
         return {
-            name: str(self._path.parent.absolute() / Path(value).expanduser()) if name in made and value else value
+            name: str(self._path.parent.absolute() / in_full(value)) if name in made and value else value
             for name, value in given.items()
         }
 

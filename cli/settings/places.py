@@ -13,7 +13,8 @@ from typing import Final
 from urllib.parse import unquote
 
 from billing.secret import PLACEHOLDER
-from cli.terminal.texts import JOURNAL, PROGRAM
+from cli.terminal.exits import SettingsRefused
+from cli.terminal.texts import JOURNAL, PROGRAM, printable
 
 SUFFIX: Final = ".journal"
 IN_FOLDER: Final = "found in the working folder"
@@ -64,13 +65,33 @@ def journals_in(folder: Path) -> list[Path]:
 
 
 def state_folder(environment: Mapping[str, str]) -> Path:
-    """The program's state folder: `$XDG_STATE_HOME/carbon-migrate`, or `/var/lib/carbon-migrate` for root."""
+    """The program's state folder: `$XDG_STATE_HOME/carbon-migrate`, or `/var/lib/carbon-migrate` for root.
+
+    Raises `SettingsRefused` for a user without a home folder: a service or a container may have none.
+    """
     named = Path(environment.get(_STATE, ""))
     if named.is_absolute():
         return named / PROGRAM
     if os.geteuid() == _ROOT:
         return OF_ROOT / PROGRAM
-    return Path(environment.get("HOME") or Path.home()) / ".local" / "state" / PROGRAM
+    try:
+        home = Path(environment.get("HOME") or Path.home())
+    except RuntimeError as error:
+        raise SettingsRefused(
+            f"user {os.geteuid()} has no home folder, and so no place for a journal: set {_STATE} to a folder that "
+            "only this user can write to"
+        ) from error
+    return home / ".local" / "state" / PROGRAM
+
+
+def in_full(path: str) -> Path:
+    """A path with the home folder in place of ~. Raises `SettingsRefused` where there is no such folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise SettingsRefused(
+            f"{printable(path)}: there is no home folder for {printable(path.partition('/')[0])}; give the whole path"
+        ) from error
 
 
 def without_credentials(address: str) -> str:

@@ -1,19 +1,19 @@
 """Settings, from flag, environment or `carbon-migrate.toml`, in this order; each value knows its origin."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import msgspec
 
-from billing.database.dsn import Dsn
+from billing.database.dsn import Dsn, charset_named
 from billing.errors import SettingsError
 from billing.secret import Secret, credentials
 from checkpoints.journal_file import network_of
 from cli.settings.flags import Flags
-from cli.settings.places import credentials_in, default_journal, state_folder
+from cli.settings.places import credentials_in, default_journal, in_full, state_folder
 from cli.settings.toml_places import parse_toml
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import (
@@ -189,13 +189,15 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
                 "",
             )
         ),
-        database_charset=choose(
-            "--database-charset",
-            flags.database_charset,
-            DATABASE_CHARSET,
-            "database.charset",
-            found.database.charset,
-            CHARSET,
+        database_charset=_charset(
+            choose(
+                "--database-charset",
+                flags.database_charset,
+                DATABASE_CHARSET,
+                "database.charset",
+                found.database.charset,
+                CHARSET,
+            )
         ),
         journal=_local(_journal(choose, flags, found, path, folder, api_url.value), flags, found),
         timeout=_timeout(choose, flags, found),
@@ -319,7 +321,14 @@ def _journal(
         return SettingValue(place.path, place.origin)
     # Paths in the file are relative to the file.
     beside = path.parent if chosen.of_file else folder
-    return SettingValue(beside / Path(chosen.value).expanduser(), chosen.origin)
+    return SettingValue(beside / in_full(chosen.value), chosen.origin)
+
+
+def _charset(chosen: SettingValue[str]) -> SettingValue[str]:
+    try:
+        return replace(chosen, value=charset_named(chosen.value))
+    except SettingsError as error:
+        raise SettingsRefused(f"{error} (from {chosen.origin})") from error
 
 
 def _timeout(choose: _Chooser, flags: Flags, found: _File) -> SettingValue[float]:

@@ -12,7 +12,10 @@ _LONGEST: Final = 255
 
 def a_file(text: str) -> str:
     """An absolute path, so that the run can be resumed from any folder."""
-    path = Path(text).expanduser().absolute()
+    try:
+        path = Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"{text!r} names a home folder that is not there") from None
     if not text.strip() or path.name in {"", ".", ".."}:
         raise ValueError(f"{text!r} is no file")
     return str(path)

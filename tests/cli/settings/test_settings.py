@@ -44,18 +44,45 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_file(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("name", "variable"),
+    ("name", "variable", "value"),
     [
-        ("database", "CARBON_MIGRATE_DATABASE"),
-        ("database_user", "CARBON_MIGRATE_DATABASE_USER"),
-        ("database_password", "CARBON_MIGRATE_DATABASE_PASSWORD"),
-        ("database_charset", "CARBON_MIGRATE_DATABASE_CHARSET"),
+        ("database", "CARBON_MIGRATE_DATABASE", "value"),
+        ("database_user", "CARBON_MIGRATE_DATABASE_USER", "value"),
+        ("database_password", "CARBON_MIGRATE_DATABASE_PASSWORD", "value"),
+        ("database_charset", "CARBON_MIGRATE_DATABASE_CHARSET", "KOI8U"),
     ],
 )
-def test_each_variable_sets_what_it_names(name: str, variable: str, tmp_path: Path) -> None:
-    setting = getattr(load(Flags(), {variable: "value"}, tmp_path), name)
-    value = setting.value.reveal() if isinstance(setting.value, Secret) else setting.value
-    assert (value, setting.origin) == ("value", variable)
+def test_each_variable_sets_what_it_names(name: str, variable: str, value: str, tmp_path: Path) -> None:
+    setting = getattr(load(Flags(), {variable: value}, tmp_path), name)
+    found = setting.value.reveal() if isinstance(setting.value, Secret) else setting.value
+    assert (found, setting.origin) == (value, variable)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("CP1251", "'CP1251' is not a charset of the database: Firebird calls it WIN1251"),
+        ("windows-1251", "Firebird calls it WIN1251"),
+        ("utf-8", "Firebird calls it UTF8"),
+        ("KOI8-R", "Firebird calls it KOI8R"),
+        ("koi7", "there are UTF8, WIN1251, .*; UTF8 is usual, WIN1251 in version 4"),
+        ("zip", "there are UTF8"),
+        ("NONE", "there are UTF8"),
+        ("utf8\0", "there are UTF8"),
+        ("\x1b[31m" * 100, r"'\\x1b\[31m.{1,100}' is not a charset"),
+    ],
+)
+def test_a_charset_that_firebird_does_not_know_is_refused_with_the_one_that_is_meant(
+    name: str, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsRefused, match=f"{told}.*from --database-charset") as refused:
+        load(Flags(database_charset=name), {}, tmp_path)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["utf8", " WIN1251 ", "Koi8R"])
+def test_a_charset_may_be_written_in_small_letters(name: str, tmp_path: Path) -> None:
+    assert load(Flags(database_charset=name), {}, tmp_path).database_charset.value == name.strip().upper()
 
 
 def test_without_anything_there_are_defaults_and_no_billing(tmp_path: Path) -> None:
