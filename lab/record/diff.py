@@ -24,7 +24,7 @@ from billing.api.wire import Reply
 from billing.errors import BillingAway
 from billing.secret import PLACEHOLDER
 from engine.evidence import Lost, NotSent, readable
-from lab.record.matching import named, request_of
+from lab.record.matching import meets_veiled, named, request_of
 from lab.record.recording import Recorded, Recording
 
 VOLATILE: Final = ("Version:result.*time*", "Version:result.*date*")
@@ -34,6 +34,8 @@ _READS: Final = frozenset({"objects.get", "objects.filter", "get_user_by_suid", 
 """Methods known to change nothing [S]. The prefix `get` is not enough: `get_or_create_dynamic_session`."""
 _PATH: Final = re.compile(r"/rest_api/v2/([A-Za-z_]\w*)/", re.ASCII)
 _LONGEST: Final = 120
+_DEEPEST: Final = 64
+"""Levels of nested values that are compared one by one; an answer with more is compared as a text."""
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _JSON: Final = msgspec.json.Decoder(float_hook=Decimal)
 
@@ -207,7 +209,7 @@ def _by_key(recorded: list[object], now: list[object]) -> tuple[dict[str, object
 
 def _equal(recorded: object, now: object) -> bool:
     if isinstance(recorded, str) and isinstance(now, str) and PLACEHOLDER in recorded:
-        return re.fullmatch(".*".join(map(re.escape, recorded.split(PLACEHOLDER))), now, re.DOTALL) is not None
+        return meets_veiled(now, recorded)
     if recorded == PLACEHOLDER:
         return now is not msgspec.UNSET
     # True differs from 1, and "50.5" from 50.5; but 50 equals 50.0.
@@ -224,16 +226,21 @@ def _decoded(text: str) -> object:
         raise ValueError(str(fault)) from None
 
 
-def _with_nested_json(value: object) -> object:
-    """The value with JSON inside its strings parsed too, as the cabinet writes it."""
+def _with_nested_json(value: object, room: int = _DEEPEST) -> object:
+    """The value with JSON inside its strings parsed too, as the cabinet writes it.
+
+    Raises ValueError for what is nested deeper than any answer.
+    """
+    if not room:
+        raise ValueError("nested too deeply")
     match value:
         case dict():
-            return {name: _with_nested_json(item) for name, item in value.items()}
+            return {name: _with_nested_json(item, room - 1) for name, item in value.items()}
         case list():
-            return [_with_nested_json(item) for item in value]
+            return [_with_nested_json(item, room - 1) for item in value]
         case str() if value.startswith(("{", "[")):
             with contextlib.suppress(ValueError):
-                return _with_nested_json(_decoded(value))
+                return _with_nested_json(_decoded(value), room - 1)
     return value
 
 

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self
 
 from lab.record.matching import RecordedRequest, request_of
-from lab.record.recording import Recorded, Recording, RecordingHeader
+from lab.record.recording import NotARecording, Recorded, Recording, RecordingError, RecordingHeader
 
 _DUE: Final = 0
 _SERVED: Final = 1
 _SPARE: Final = 2
 """Exchanges that never reached a billing, or that the client cancelled: they need not be replayed."""
 _LONG: Final = 16
+_MOST_VEILS: Final = 1000
+"""Different sets of places with a `•••`: each is looked for at every request. The jobs make a few."""
 
 
 class UsedUp(LookupError):
@@ -43,6 +45,13 @@ class Exchanges:
                 self.header: RecordingHeader = recording.header
                 self._take_in(recording)
                 self.whole: bool = recording.whole
+        except OSError as fault:
+            self._spool.close()
+            folder = tempfile.gettempdir()
+            raise RecordingError(
+                f"The recording {path} cannot be unpacked into {folder}: {fault.strerror}. Make room there, or set "
+                "TMPDIR to another folder."
+            ) from None
         except BaseException:
             self._spool.close()
             raise
@@ -112,6 +121,8 @@ class Exchanges:
             request = request_of(recorded.path, recorded.form, self.header.hidden_fields)
             veiled = request.veiled
             veils.add(veiled)
+            if len(veils) > _MOST_VEILS:
+                raise NotARecording(f"The recording hides secrets in more than {_MOST_VEILS} different places.")
             digests.append(request.digest(veiled))
             offsets.append(offset)
             states.append(_SPARE if _is_spare(recorded) else _DUE)

@@ -6,6 +6,7 @@ replay needs no key. A `•••` within a recorded text matches anything.
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -46,7 +47,7 @@ class RecordedRequest:
         return (
             self.path == recorded.path
             and self.texts.keys() == recorded.texts.keys()
-            and all(_meets(self.texts[place], text) for place, text in recorded.texts.items())
+            and all(meets_veiled(self.texts[place], text) for place, text in recorded.texts.items())
         )
 
 
@@ -54,21 +55,19 @@ def request_of(path: str, form: Iterable[tuple[str, str]], hidden_fields: Collec
     """The request with this path and these decoded fields; `hidden_fields` are names of secret form fields."""
     hidden = {name.casefold() for name in hidden_fields} | SECRET_ARGUMENTS
     texts: dict[str, str] = {}
+    repeated: Counter[str] = Counter()
     for name, value in form:
         if name.casefold() in hidden:
             continue
-        place = name
-        while place in texts:
-            place += "+"
+        repeated[name] += 1
+        place = name if repeated[name] == 1 else f"{name}+{repeated[name]}"
         texts[place] = ""
         try:
             parsed = msgspec.json.decode(value) if value.startswith(("{", "[")) else None
+            leaves = {} if parsed is None else dict(_leaves(place, parsed))
         except (msgspec.DecodeError, RecursionError):
-            parsed = None
-        if parsed is None:
-            texts[place] = _comparable(value)
-        else:
-            texts.update(_leaves(place, parsed))
+            leaves = {}
+        texts.update(leaves or {place: _comparable(value)})
     return RecordedRequest(path, texts)
 
 
@@ -100,7 +99,19 @@ def _comparable(text: str) -> str:
     return RECORDED_MARK.sub(r"[cm /\2]", text)
 
 
-def _meets(text: str, recorded: str) -> bool:
-    if PLACEHOLDER not in recorded:
+def meets_veiled(text: str, recorded: str) -> bool:
+    """Whether a text is the recorded one, in which each `•••` matches anything."""
+    first, *others = recorded.split(PLACEHOLDER)
+    if not others:
         return text == recorded
-    return re.fullmatch(".*".join(map(re.escape, recorded.split(PLACEHOLDER))), text, re.DOTALL) is not None
+    *between, last = others
+    if len(text) < len(first) + len(last) or not (text.startswith(first) and text.endswith(last)):
+        return False
+    # The first place that fits leaves most room for the rest, so nothing has to be tried twice.
+    place, end = len(first), len(text) - len(last)
+    for part in between:
+        found = text.find(part, place, end)
+        if found < 0:
+            return False
+        place = found + len(part)
+    return True

@@ -27,6 +27,15 @@ _CHUNK: Final = 64 * 1024
 _GZIP: Final = 31
 """The zlib parameter for a gzip header and trailer."""
 
+LONGEST_LINE: Final = 64 * 1024**2
+"""Bytes of an exchange: an answer of 8 MiB, each of its characters written as an escape, and its request."""
+LONGEST_REQUEST: Final = 1024**2
+"""Characters of the fields of a request; each field counts as a few more."""
+_FIELD: Final = 16
+_BEST_PACKED: Final = 500
+"""Maximum compression ratio of a large recording: only a bomb exceeds it."""
+_LARGE: Final = 64 * 1024**2
+
 RecordedOutcome: TypeAlias = Literal["answered", "refused", "busy", "system refused", "not sent", "lost", "cancelled"]
 
 
@@ -108,7 +117,7 @@ class Recording:
             self.header = msgspec.json.decode(next(self._lines), type=RecordingHeader)
         except StopIteration:
             raise NotARecording(f"{self._path} is no recording, or one that was stopped at its first line.") from None
-        except msgspec.DecodeError as fault:
+        except (msgspec.DecodeError, RecursionError) as fault:
             raise NotARecording(f"{self._path} is no recording: {fault}.") from None
         if self.header.recording != FORMAT:
             raise NotARecording(
@@ -133,16 +142,27 @@ class Recording:
     def decode(self, line: bytes) -> Recorded:
         """The exchange of one line. Raises NotARecording."""
         try:
-            return msgspec.json.decode(line, type=Recorded)
-        except msgspec.DecodeError as fault:
+            recorded = _EXCHANGE.decode(line)
+        except (msgspec.DecodeError, RecursionError) as fault:
             raise NotARecording(f"A line of {self._path} is no exchange: {fault}.") from None
+        if sum(_FIELD + len(name) + len(value) for name, value in recorded.form) > LONGEST_REQUEST:
+            raise NotARecording(
+                f"A line of {self._path} is no exchange: its request has more than {LONGEST_REQUEST:,} characters."
+            )
+        return recorded
 
     def _read(self) -> Generator[bytes, None, None]:
         begun: list[bytes] = []
+        length = 0
         try:
             for part in self._unpacked():
                 head, *rest = part.split(b"\n")
                 begun.append(head)
+                length = len(rest[-1]) if rest else length + len(head)
+                if length > LONGEST_LINE:
+                    raise NotARecording(
+                        f"{self._path} is no recording: a line of it is longer than {LONGEST_LINE // 1024**2} MiB."
+                    )
                 for each in rest:
                     line = b"".join(begun)
                     if not _is_json(line):
@@ -160,6 +180,7 @@ class Recording:
         """The unpacked content, in pieces of a bounded size at any compression ratio."""
         with self._path.open("rb") as file:
             unpack = zlib.decompressobj(wbits=_GZIP)
+            size = 0
             while not unpack.eof and (chunk := unpack.unconsumed_tail or file.read(_CHUNK)):
                 saved = unpack.copy()
                 try:
@@ -168,14 +189,28 @@ class Recording:
                     # A failing call returns nothing, so the good data before the damage is unpacked bytewise.
                     yield from (saved.decompress(chunk[place : place + 1]) for place in range(len(chunk)))
                     raise
+                size += len(piece)
+                if size > _LARGE and size > _BEST_PACKED * file.tell():
+                    raise NotARecording(
+                        f"{self._path} is no recording: {file.tell():,} bytes of it unpack to more than {size:,}, "
+                        "which no exchanges do."
+                    )
                 yield piece
             yield unpack.flush()
             self.whole = unpack.eof
 
 
+_EXCHANGE: Final = msgspec.json.Decoder(Recorded)
+_ANYTHING: Final = msgspec.json.Decoder(msgspec.Raw)
+
+
 def _is_json(line: bytes) -> bool:
+    """Whether a line is JSON; nothing is built of it, and what is nested too deeply is refused as an exchange."""
     try:
-        msgspec.json.decode(line)
-    except msgspec.DecodeError:
+        _ANYTHING.decode(line)
+        str(line, "utf-8")
+    except (msgspec.DecodeError, UnicodeError):
         return False
+    except RecursionError:
+        return True
     return True
