@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.jobfile.job_file import FORMAT, KEYS, PACING, RUN, STEP, read
+from cli.settings.settings import KNOWN
 from tools.house import ROOMS, ROOT
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -141,3 +142,10 @@ def test_the_example_is_a_job_file(tmp_path: Path) -> None:
         "call",
         "administrators",
     ]
+
+
+def test_every_key_of_the_settings_file_is_told() -> None:
+    text = (ROOT / "docs" / "first-load.md").read_text(encoding="utf-8")
+    assert [f"[{table}]" for table in KNOWN if table and f"[{table}]" not in text] == []
+    keys = [key for table in KNOWN.values() for key in table if key not in KNOWN]
+    assert [key for key in keys if not re.search(rf"\b{key} = ", text)] == []
