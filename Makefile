@@ -19,7 +19,10 @@ demo: $(VENV)/.run ## load 10,000 opening balances into an embedded billing, kil
 	@$(BIN)/carbon-migrate demo
 
 test: $(VENV)/.dev .ci/.packages-test ## all tests, in a random order; SEED=… for the same one again, LOAD=2 beside two busy processes
-	@.ci/beside $(LOAD) $(BIN)/python -m pytest -n auto --dist worksteal $(SEED:%=--randomly-seed=%)
+	@.ci/beside $(LOAD) $(BIN)/python -m pytest -n auto --maxschedchunk 2 $(SEED:%=--randomly-seed=%)
+
+quick: $(VENV)/.dev ## the tests that need no billing and no second process, in less than a minute
+	@$(BIN)/python -m pytest -q -n "$$(nproc)" -m "not slow"
 
 same-tests: $(VENV)/.dev
 	@.ci/same-tests $(BIN)/python

@@ -21,6 +21,8 @@ from tests.janitor import Janitor
 
 ABONENTS = 1_000
 SEED = 7
+SLOW_FIXTURES = {"billing_template", "firebird_server"}
+"""What `make quick` does without: all that has a billing."""
 JANITOR = pytest.StashKey[Janitor]()
 
 settings.register_profile("same", derandomize=True)
@@ -55,6 +57,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     close_command_server()
     if janitor := config.stash.get(JANITOR, None):
         janitor.close()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers a core: half of their time they wait for processes that they have started, or for time to pass."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that may take longest: one that begins last is waited for by all workers but its own."""
+    items.sort(key=_time_limit, reverse=True)
+    for item in items:
+        if _time_limit(item) or not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
+def _time_limit(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
 
 
 @pytest.fixture(scope="session")

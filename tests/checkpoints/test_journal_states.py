@@ -22,6 +22,8 @@ from checkpoints.records import Change, EarlierEntry, NewItem, Refusal, Run, Sta
 from checkpoints.states import State, may_follow
 from tests.checkpoints.samples import NEW_RUN, all_items, new_item, page
 
+pytestmark = pytest.mark.slow
+
 Result = TypeVar("Result")
 
 KEYS = st.sampled_from("abcdefgh")

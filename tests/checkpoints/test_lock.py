@@ -18,6 +18,8 @@ from checkpoints.records import Run
 from tests.checkpoints.processes import PATIENCE, hear, hold, process, race, take_and_let_go
 from tests.checkpoints.samples import NEW_RUN
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def run(journal: Journal) -> Run:

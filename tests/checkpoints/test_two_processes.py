@@ -22,6 +22,8 @@ from checkpoints.states import State
 from tests.checkpoints.processes import PATIENCE, hear, open_many, process, read_for_ever, write_for_ever
 from tests.checkpoints.samples import NEW_RUN, all_items, keep, new_item, page
 
+pytestmark = pytest.mark.slow
+
 MADE = 60
 """Journals that are made by two at once."""
 

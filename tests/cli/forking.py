@@ -34,8 +34,25 @@ LONGEST = 256 * 1024
 class Output:
     """What a command says on one of its outputs, as it comes; ends with `anyio.EndOfStream`."""
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
+    def __init__(self, reader: asyncio.StreamReader, transport: asyncio.BaseTransport) -> None:
         self._reader = reader
+        self._transport = transport
+
+    @classmethod
+    async def of(cls, descriptor: int) -> Self:
+        """What is read from the end of a pipe."""
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0)
+        )
+        return cls(reader, transport)
+
+    async def line(self) -> bytes:
+        return await self._reader.readline()
+
+    def close(self) -> None:
+        """Read no more. Otherwise the collector closes it, in the middle of another test, which fails by that."""
+        self._transport.close()
 
     async def receive(self) -> bytes:
         if part := await self._reader.read(64 * 1024):
@@ -50,7 +67,7 @@ class Output:
 class Command:
     """A command that was started: a process of its own."""
 
-    def __init__(self, pid: int, status: asyncio.StreamReader, stdout: Output, stderr: Output) -> None:
+    def __init__(self, pid: int, status: Output, stdout: Output, stderr: Output) -> None:
         self.pid = pid
         self.stdout = stdout
         self.stderr = stderr
@@ -80,7 +97,7 @@ class Command:
         return await asyncio.shield(self._ended)
 
     async def _wait(self) -> int:
-        return int(await self._status.readline())
+        return int(await self._status.line())
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,6 +106,8 @@ class Command:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.wait()
+        for output in (self.stdout, self.stderr, self._status):
+            output.close()
         if self._handle >= 0:
             os.close(self._handle)
 
@@ -115,8 +134,8 @@ class CommandServer:
         finally:
             for _, written in pipes:
                 os.close(written)
-        stdout, stderr, status = [await _reader(read) for read, _ in pipes]
-        return Command(int(await status.readline()), status, Output(stdout), Output(stderr))
+        stdout, stderr, status = [await Output.of(read) for read, _ in pipes]
+        return Command(int(await status.line()), status, stdout, stderr)
 
     def close(self) -> None:
         """End it; commands that still run go on."""
@@ -135,14 +154,6 @@ def close_command_server() -> None:
     if command_server.cache_info().currsize:
         command_server().close()
         command_server.cache_clear()
-
-
-async def _reader(descriptor: int) -> asyncio.StreamReader:
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", 0)
-    )
-    return reader
 
 
 # ---- the server ---------------------------------------------------------------------------------------------------

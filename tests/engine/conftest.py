@@ -48,6 +48,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
         return 0.0
 
     monkeypatch.setattr("engine.pipeline.aftermath.backoff", at_once)
+    monkeypatch.setattr("engine.pacing.breaker.SHORTEST_GAP", 0.0)
 
 
 @pytest.fixture

@@ -233,6 +233,7 @@ def test_secrets_are_taken_out_of_texts_in_any_spelling() -> None:
         assert seen.text.count("•••") == 4
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=200), st.integers(min_value=100, max_value=599), st.booleans(), st.text())
 def test_any_answer_can_be_read(body: bytes, status: int, cabinet: bool, content_type: str) -> None:
     seen = read_answer(status, {"Content-Type": content_type, "Retry-After": content_type}, body, cabinet=cabinet)

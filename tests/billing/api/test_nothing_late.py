@@ -102,6 +102,7 @@ def test_a_request_that_was_answered_early_does_not_arrive_later(listener: socke
     assert arrived < IN_LOOP
 
 
+@pytest.mark.slow
 def test_the_request_of_a_killed_process_does_not_arrive_later(listener: socket.socket) -> None:
     command = [sys.executable, "-c", CALLING, url_of(listener), str(IN_KERNEL)]
     with (

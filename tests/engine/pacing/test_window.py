@@ -183,6 +183,7 @@ def shares(simulation: Simulation, seconds: float) -> list[float]:
     return [one.rate / sum(each.rate for each in seen) for one in seen]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", SLOTS)
 @pytest.mark.parametrize("seconds", [0.02, 0.1])
 def test_each_of_two_windows_gets_a_third_at_least(slots: int, seconds: float) -> None:
@@ -192,6 +193,7 @@ def test_each_of_two_windows_gets_a_third_at_least(slots: int, seconds: float) -
     assert min(shares(simulation, 60.0 if seconds > 0.05 else 20.0)) >= 1 / 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slots", SLOTS)
 def test_where_answers_scatter_fairness_takes_two_minutes(slots: int) -> None:
     seen = []

@@ -256,6 +256,7 @@ class Endless:
         return page
 
 
+@pytest.mark.slow
 async def test_a_hundred_thousand_items_of_one_lane_are_never_all_in_memory() -> None:
     frozen = Endless(lanes=1)
     backlog = Backlog(frozen.read, plenty(), intake_ended=True)
@@ -271,6 +272,7 @@ async def test_a_hundred_thousand_items_of_one_lane_are_never_all_in_memory() ->
     assert taken == LONG
 
 
+@pytest.mark.slow
 async def test_a_hundred_thousand_items_that_go_again_are_never_all_in_memory() -> None:
     frozen = Endless(lanes=LONG)
     backlog = Backlog(frozen.read, plenty(), intake_ended=True)

@@ -24,7 +24,7 @@ from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, OverwritingJob, rows
 
-pytestmark = pytest.mark.usefixtures("no_waiting")
+pytestmark = [pytest.mark.usefixtures("no_waiting"), pytest.mark.slow]
 
 ROWS = 30
 LANES = 9

@@ -80,6 +80,7 @@ class Setting:
         return (self.server.worked - before) * SECONDS / seconds / self.server.slots.total_tokens
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spell", [2.0, 5.0, 60.0, 200.0])
 @pytest.mark.parametrize(("slots", "in_flight"), [(4, None), (16, None), (4, 6), (16, 64)])
 async def test_a_spell_of_busy_answers_is_met_with_few_calls_and_forgotten_within_ten_seconds(

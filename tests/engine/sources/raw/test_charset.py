@@ -91,6 +91,7 @@ def test_too_few_letters_are_a_question_with_all_readings(tmp_path: Path, data: 
     assert told in refused(tmp_path, data)
 
 
+@pytest.mark.slow
 def test_no_table_is_read_in_a_wrong_encoding(tmp_path: Path) -> None:
     """What the issue measured over its own tables: 98 of 339 were read in a wrong one, and nothing said so."""
     came_out: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}

@@ -404,6 +404,7 @@ def test_a_file_that_is_only_touched_has_not_changed(tmp_path: Path) -> None:
 # ---- memory --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     def write(rows: int) -> Path:
         lines = "".join(f"АБ-{number:06};{number},50\n" for number in range(rows))

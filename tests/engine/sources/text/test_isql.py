@@ -322,6 +322,7 @@ def test_names_for_delimited_rows(tmp_path: Path) -> None:
 # ---- all -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["list", "headings", "bare"])
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, form: str) -> None:
     def write(rows: int) -> Path:

@@ -145,6 +145,7 @@ def test_goes_on_exactly_after_every_page(tmp_path: Path) -> None:
     goes_on_after_every_page(opened(tmp_path, *lines, '{"id": []}', page_rows=5))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     memory_is_flat(
         lambda rows: written(tmp_path, *(f'{{"id": {number}, "договор": "АБ-{number}"}}' for number in range(rows))),

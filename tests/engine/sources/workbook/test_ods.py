@@ -211,6 +211,7 @@ def test_goes_on_exactly_after_every_page(tmp_path: Path) -> None:
     goes_on_after_every_page(open_input(odf(tmp_path / "a.ods", HEAD, *rows, EMPTY_END), Layout(), page_rows=5))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     def write(rows: int) -> Path:
         return odf(tmp_path / "a.ods", *(odf_row(odf_text(f"договор {one}")) for one in range(rows)))

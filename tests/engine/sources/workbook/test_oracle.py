@@ -138,6 +138,7 @@ def inline_by_xlsxwriter(path: Path, rows: Sequence[Sequence[object]]) -> Path:
     return by_xlsxwriter(path, rows, inline_texts=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [by_openpyxl, by_xlsxwriter, inline_by_xlsxwriter])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
 @given(rows=SHEETS)

@@ -210,6 +210,7 @@ def test_goes_on_exactly_after_every_page(tmp_path: Path) -> None:
     goes_on_after_every_page(open_input(path, Layout(), page_rows=5))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_rows_or_texts(tmp_path: Path) -> None:
     def write(rows: int) -> Path:
         content = "".join(f'<row><c t="s"><v>{number}</v></c></row>' for number in range(rows))
