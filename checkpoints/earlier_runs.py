@@ -1,7 +1,7 @@
 """The earlier runs of a journal, opened for reading only."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,9 +10,10 @@ import anyio.to_thread
 
 from checkpoints import sqlite_rows as rows
 from checkpoints.errors import JournalUnreadable
+from checkpoints.intake_pages import twins_of
 from checkpoints.queries import Queries
-from checkpoints.records import EarlierEntry, KnownMark, StandingItem
-from checkpoints.sqlite_connection import BUSY_SECONDS, JournalReader
+from checkpoints.records import EarlierEntry, KnownMark, NewItem, StandingItem
+from checkpoints.sqlite_connection import JournalReader, connect_to_look
 from checkpoints.sqlite_schema import has_format
 
 
@@ -22,13 +23,11 @@ class Earlier:
     def __init__(self, reader: JournalReader | None) -> None:
         self._reader = reader
 
-    async def twins(self, job: str, keys: Collection[str]) -> list[EarlierEntry]:
-        """The items of a job with one of these keys whose effect stands, on any target."""
+    async def twins(self, job: str, items: Sequence[NewItem]) -> list[list[EarlierEntry]]:
+        """For each item of a job, the items with its key whose effect stands, on any target."""
         if self._reader is None:
-            return []
-        return await self._reader.do(
-            lambda db: [rows.to_twin(row) for row in Queries(db).each("earlier", job=job, keys=keys)]
-        )
+            return [[] for _ in items]
+        return await self._reader.do(lambda db: twins_of(Queries(db), job, items))
 
     async def known_marks(self, marks: Collection[tuple[str, int]]) -> list[KnownMark]:
         """Those of the marks (pairs of run and number) whose items are in the journal."""
@@ -72,18 +71,3 @@ def _has_runs(connection: sqlite3.Connection, path: Path) -> bool:
         return has_format(connection, path)
     except sqlite3.Error as error:
         raise JournalUnreadable(f"{path} cannot be read as a journal: {error}") from error
-
-
-def connect_to_look(path: Path) -> sqlite3.Connection:
-    """Open the journal at `path` read-only. Raises `JournalUnreadable`."""
-    try:
-        connection = sqlite3.connect(read_only(path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
-    except sqlite3.Error as error:
-        raise JournalUnreadable(f"{path} cannot be opened as a journal: {error}") from error
-    connection.row_factory = sqlite3.Row
-    return connection
-
-
-def read_only(path: Path) -> str:
-    """The SQLite URI that opens a file read-only; special characters of the path are percent-encoded."""
-    return f"{path.absolute().as_uri()}?mode=ro"

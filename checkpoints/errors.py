@@ -8,6 +8,9 @@ JournalError
 ├── NoSuchRun             no run has the name that the operator typed
 ├── RunHeld               another process is working on the run
 ├── RunTakenOver          another process has taken the run up since: this one writes and sends nothing more
+├── RunPurged             the rows of the run were purged: what they were is no longer known
+├── RunUnfinished         the run cannot be purged, as it is not at its end
+├── JournalNotCleaned     removed texts may still be in the file
 └── ForbiddenTransition   a bug in this program: a transition that is not in the table of states
 """
 
@@ -42,6 +45,24 @@ class RunHeld(JournalError):
 
 class RunTakenOver(JournalError):
     """Raised when another runner has taken the run up; the write is not kept, and the text names the runner."""
+
+
+class RunPurged(JournalError):
+    """Raised when the rows of a purged run are asked for."""
+
+    def __init__(self, name: str, purged_at: str) -> None:
+        super().__init__(
+            f"run {name} was purged on {purged_at[:10]}: names, values and answers of its rows are removed, so "
+            "nothing of it can be undone, verified, exported, corrected or looked up any more; its totals are kept"
+        )
+
+
+class RunUnfinished(JournalError):
+    """Raised when a run that is to be purged has work left, for itself or for a person; nothing was removed."""
+
+
+class JournalNotCleaned(JournalError):
+    """Raised when a purge is written, and the file could not be rewritten without what was removed."""
 
 
 class ForbiddenTransition(JournalError):

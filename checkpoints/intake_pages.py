@@ -5,9 +5,12 @@ Each function runs inside the transaction that the journal has begun.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from checkpoints import sqlite_rows as rows
+from checkpoints.digests import PURGED_VALUE, Digests, stored_keys
+from checkpoints.errors import RunPurged
 from checkpoints.queries import Queries, Value
 from checkpoints.records import Correction, EarlierEntry, Merged, NewItem, Page, Refusal, Run
 from checkpoints.states import State
@@ -41,21 +44,54 @@ def freeze_corrections(db: Queries, run: Run, page: Sequence[Correction], judge:
 
 def judge_items(db: Queries, run: Run, items: Sequence[NewItem], judge: Judge) -> list[NewItem | Refusal]:
     """Judge each item against the journal's items with its key, earlier rows of the page included."""
-    twins: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
-    for row in db.each("earlier", job=run.job, keys={item.key for item in items}):
-        twin = rows.to_twin(row)
-        twins[twin.key].append(twin)
+    new: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
     judged: list[NewItem | Refusal] = []
-    for item in items:
-        verdict = judge(item, twins[item.key])
+    for item, twins in zip(items, twins_of(db, run.job, items), strict=True):
+        verdict = judge(item, [*twins, *new[item.key]])
         judged.append(verdict)
         if isinstance(verdict, NewItem) and verdict.skip_reason is None:
-            twins[item.key].append(
+            new[item.key].append(
                 EarlierEntry(
                     run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, now(), run.target
                 )
             )
     return judged
+
+
+def twins_of(db: Queries, job: str, items: Sequence[NewItem]) -> list[list[EarlierEntry]]:
+    """For each item of a job, the journal's items with its key whose effect stands, on any target."""
+    digests = rows.to_digests(db.first("purging"))
+    twins: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
+    for row in db.each("earlier", job=job, keys=stored_keys(digests, job, {item.key for item in items})):
+        twin = rows.to_twin(row)
+        twins[twin.key].append(twin)
+    return [[_as_asked(twin, item, digests) for twin in twins[item.key]] for item in items]
+
+
+def entered_anew(db: Queries, item_ids: Sequence[int]) -> dict[int, str]:
+    """The undoing items whose own undo would restore an entry that a run has entered again, with that run.
+
+    Raises `RunPurged` if what would be restored is not known any more.
+    """
+    restored, digests = db.all("restored", ids=item_ids), rows.to_digests(db.first("purging"))
+    for row in restored:
+        if row["purged_at"]:
+            raise RunPurged(row["run"], row["purged_at"])
+    forms = [
+        (row["item_id"], key, row["job"], row["target"])
+        for row in restored
+        for _, key in stored_keys(digests, row["job"], [row["key"]])
+    ]
+    return {row["item_id"]: row["run"] for row in reversed(db.all("entered_anew", restored=forms))}
+
+
+def _as_asked(twin: EarlierEntry, item: NewItem, digests: Digests | None) -> EarlierEntry:
+    """The twin with its values in plain if they are the item's; other values of a purged run are not known."""
+    if not twin.is_purged or digests is None:
+        return twin
+    if twin.wanted == digests.of_values(item.amount, item.wanted):
+        return replace(twin, amount=item.amount, wanted=item.wanted)
+    return replace(twin, wanted=PURGED_VALUE)
 
 
 def merge_rows(db: Queries, run: Run, merged: Sequence[Merged]) -> None:

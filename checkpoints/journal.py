@@ -18,8 +18,10 @@ from typing import TypeVar
 
 from checkpoints import intake_pages
 from checkpoints import sqlite_rows as rows
-from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld, RunTakenOver
+from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld
+from checkpoints.guards import check_epoch, check_written, refuse_purged
 from checkpoints.intake_pages import Judge, now
+from checkpoints.purge import Purge, purge_run
 from checkpoints.queries import Queries, Row, Value
 from checkpoints.records import (
     Change,
@@ -33,6 +35,7 @@ from checkpoints.records import (
     NewItem,
     NewRun,
     Page,
+    Purged,
     Reason,
     Refusal,
     Run,
@@ -143,11 +146,12 @@ class Journal:
     async def take_up(self, run: Run) -> Run:
         """Raise the run's epoch, which ends the writes of earlier runners; returns the run as it is now.
 
-        The caller must hold the run's lock, as `taken_up` does.
+        The caller must hold the run's lock, as `taken_up` does. Raises `RunPurged`.
         """
         since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
         def work(db: Queries) -> Run:
+            refuse_purged(db, run.run_id)
             db.write("take_up", run_id=run.run_id, host=socket.gethostname(), process=os.getpid(), now=since)
             return rows.to_run(db.one("run_by_name", name=run.name))
 
@@ -155,13 +159,13 @@ class Journal:
 
     async def confirm(self, run: Run) -> None:
         """Check that no other process has taken the run up since. Raises `RunTakenOver`."""
-        await self._read(lambda db: _check_epoch(db, run))
+        await self._read(lambda db: check_epoch(db, run))
 
     async def again(self, run: Run) -> Run:
         """Read the run again, under the same epoch. Raises `RunTakenOver`."""
 
         def work(db: Queries) -> Run:
-            _check_epoch(db, run)
+            check_epoch(db, run)
             return rows.to_run(db.one("run_by_name", name=run.name))
 
         return await self._read(work)
@@ -258,7 +262,7 @@ class Journal:
         """
 
         def work(db: Queries) -> None:
-            _check_written(len(set(item_ids)), db.write("claim", run_id=run.run_id, ids=item_ids, now=now()))
+            check_written(len(set(item_ids)), db.write("claim", run_id=run.run_id, ids=item_ids, now=now()))
 
         await self._write(run, work)
 
@@ -278,7 +282,7 @@ class Journal:
 
         def work(db: Queries) -> list[Item]:
             written = db.write("record", run_id=run.run_id, changes=rows.of_changes(changes), now=now())
-            _check_written(number, written)
+            check_written(number, written)
             return _doubt(db, "doubt_shared_ids", created) if created else []
 
         return await self._write(run, work)
@@ -330,18 +334,20 @@ class Journal:
 
     async def refusals(self, run: Run, *, after: int = 0, size: int = 1000) -> list[tuple[int, Refusal]]:
         """Up to `size` refused rows whose id is greater than `after`, with their ids."""
-        found = await self._all("refusals", run_id=run.run_id, after=after, size=size)
-        return [(row["refusal_id"], rows.to_refusal(row)) for row in found]
+
+        def work(db: Queries) -> list[tuple[int, Refusal]]:
+            found = db.all("refusals", run_id=run.run_id, after=after, size=size)
+            refuse_purged(db, run.run_id)
+            return [(row["refusal_id"], rows.to_refusal(row)) for row in found]
+
+        return await self._read(work)
 
     async def totals(self, run: Run) -> Totals:
         """Counts and exact sums by state."""
 
         def work(db: Queries) -> Totals:
             with db.snapshot():
-                states = db.all("totals", run_id=run.run_id)
-                refused = db.one("count_refusals", run_id=run.run_id)["refusals"]
-                left_out = intake_pages.left_out(db, run)
-            return rows.to_totals(states, refused, left_out)
+                return _totals(db, run)
 
         return await self._read(work)
 
@@ -374,8 +380,35 @@ class Journal:
 
     async def entered_anew(self, item_ids: Sequence[int]) -> dict[int, str]:
         """The undoing items whose own undo would restore an entry that a run has entered again, with that run."""
-        found = await self._all("entered_anew", ids=item_ids)
-        return {row["item_id"]: row["run"] for row in reversed(found)}
+        return await self._read(lambda db: intake_pages.entered_anew(db, item_ids))
+
+    # ---- purging ----
+
+    async def last_change(self, run: Run) -> datetime:
+        """When something of the run last changed."""
+        return datetime.fromisoformat((await self._one("last_change", run_id=run.run_id))["changed_at"])
+
+    async def purge(self, run: Run, parameters: Mapping[str, str], *, keep_totals: bool) -> Purged:
+        """Remove what a finished run holds of people; with `keep_totals` each row keeps its sums.
+
+        `parameters` are those that the run keeps. Raises `RunHeld`, `RunTakenOver` and `RunUnfinished`, and
+        removes nothing then.
+        """
+        if not self._store.lock(run.run_id):
+            raise RunHeld(f"another process works on this run: {await self._latest_holder(run)}")
+        try:
+            purge = Purge(parameters, keep_totals, now())
+            return await self._write(run, lambda db: purge_run(db, run, purge, _totals(db, run)))
+        finally:
+            self._store.unlock(run.run_id)
+
+    async def is_cleaned(self) -> bool:
+        """Whether nothing that was purged is left in the file."""
+        return all(row["is_cleaned"] for row in await self._all("purging"))
+
+    async def clean(self) -> None:
+        """Rewrite the file without what was purged. Raises `JournalNotCleaned`."""
+        await self._store.clean()
 
     # ---- reads and writes ----
 
@@ -386,7 +419,7 @@ class Journal:
         """
 
         def fenced(db: Queries) -> Result:
-            _check_epoch(db, run)
+            check_epoch(db, run)
             return work(db)
 
         return await self._store.write(fenced)
@@ -397,27 +430,26 @@ class Journal:
     async def _one(self, name: str, /, **values: Value) -> Row:
         return await self._read(lambda db: db.one(name, **values))
 
-    async def _items(self, name: str, /, **values: Value) -> list[Item]:
-        return await self._read(lambda db: rows.to_items(db.items(name, **values)))
+    async def _items(self, name: str, /, *, run_id: int, **values: Value) -> list[Item]:
+        """Items of a run. Raises `RunPurged`, also if the run is purged while they are read."""
+
+        def work(db: Queries) -> list[Item]:
+            found = db.items(name, run_id=run_id, **values)
+            refuse_purged(db, run_id)
+            return rows.to_items(found)
+
+        return await self._read(work)
+
+
+def _totals(db: Queries, run: Run) -> Totals:
+    left_out = intake_pages.left_out(db, run)
+    if kept := db.first("totals_of_purged", run_id=run.run_id):
+        return rows.to_purged_totals(kept["purged_totals"], left_out)
+    refused = db.one("count_refusals", run_id=run.run_id)["refusals"]
+    return rows.to_totals(db.all("totals", run_id=run.run_id), refused, left_out)
 
 
 def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:
     """Run a block that makes items unknown; returns these items."""
     doubted = [row["item_id"] for row in db.all(name, ids=item_ids, now=now(), **more)]
     return rows.to_items(db.items("items_by_id", ids=doubted)) if doubted else []
-
-
-def _check_written(wanted: int, written: int) -> None:
-    """Raise `ForbiddenTransition` if not all items were written, because one belongs to another run."""
-    if written != wanted:
-        raise ForbiddenTransition(f"{wanted} items were to be written and {written} are of this run")
-
-
-def _check_epoch(db: Queries, run: Run) -> None:
-    """Raise `RunTakenOver` if another process has taken the run up since `run` was taken up or read."""
-    found = db.first("taken_over", run_id=run.run_id, epoch=run.epoch)
-    if found is not None:
-        raise RunTakenOver(
-            f"run {run.name} was taken over by {rows.to_holder(found)}. This process sends and records nothing more; "
-            "what it had in flight is looked up there"
-        )

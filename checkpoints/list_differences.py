@@ -17,10 +17,10 @@ from typing import Final
 import anyio.to_thread
 import msgspec
 
-from checkpoints.earlier_runs import connect_to_look, read_only
 from checkpoints.errors import JournalUnreadable
 from checkpoints.queries import Queries
 from checkpoints.records import Run
+from checkpoints.sqlite_connection import connect_to_look, read_only
 
 _WAS: Final = ("was", "planned")
 """The keys of a payload that hold the before-image."""

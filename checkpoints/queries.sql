@@ -96,10 +96,12 @@ select left_out from runs where run_id = :run_id
 update runs set left_out = :left_out where run_id = :run_id
 
 -- name: earlier
--- Items of the same effect, by key, in all runs of a job, on any target: the twins of a new run's rows.
-select r.name as run, i.key, i.amount, i.wanted, i.state, i.line, i.changed_at, r.target
+-- Items of the same effect, by key, in all runs of a job, on any target: the twins of a new run's rows. :keys are
+-- pairs of a key and how an item may have it: as it is, or as the digest of a purged run.
+select r.name as run, json_extract(k.value, '$[0]') as key, i.amount, i.wanted, i.state, i.line, i.changed_at,
+       r.target, r.purged_at is not null as is_purged
 from json_each(:keys) k
-join effects i on i.key = k.value
+join effects i on i.key = json_extract(k.value, '$[1]')
 join runs r on r.run_id = i.run_id and r.job = :job
 order by i.item_id
 
@@ -351,6 +353,10 @@ where run_id = :run_id and mended_at is null and refusal_id > :after
 order by refusal_id
 limit :size
 
+-- name: totals_of_purged
+-- The totals that a purge has kept, where it has removed the rows.
+select purged_totals from runs where run_id = :run_id and purged_totals is not null
+
 -- name: count_refusals
 select count(*) as refusals from refusals where run_id = :run_id and mended_at is null
 
@@ -390,23 +396,106 @@ where run_id = :run_id and state in (select state from states where in_effect) a
 )
 order by lane, number
 
--- name: entered_anew
--- The undoing items whose own undo would restore an entry that another item has entered again since: the undoing item
--- and the run with the new entry. The restored entry is at the start of the chain; an equal entry made with --again
--- before the undo is not a new entry.
+-- name: restored
+-- The entries that an undo of these undoing items would restore, each at the start of its chain of undos.
 with recursive chain (asked, item_id, undoes) as (
     select item_id, item_id, undoes from items where item_id in (select value from json_each(:ids))
     union all
     select c.asked, i.item_id, i.undoes from chain c join items i on i.item_id = c.undoes
 )
-select c.asked as item_id, r.name as run
+select c.asked as item_id, first.key, its.name as run, its.job, its.target, its.purged_at
 from chain c
 join items first on first.item_id = c.item_id
 join runs its on its.run_id = first.run_id
-join effects e on e.key = first.key and e.item_id > c.asked
-join runs r on r.run_id = e.run_id and r.job = its.job and r.target = its.target
 where c.undoes is null and first.taken_back = 1
+
+-- name: entered_anew
+-- The undoing items whose own undo would restore an entry that another item has entered again since: the undoing item
+-- and the run with the new entry. :restored has undoing item, key, job and target; an equal entry made with --again
+-- before the undo is not a new entry.
+select json_extract(c.value, '$[0]') as item_id, r.name as run
+from json_each(:restored) c
+join effects e on e.key = json_extract(c.value, '$[1]') and e.item_id > json_extract(c.value, '$[0]')
+join runs r on r.run_id = e.run_id and r.job = json_extract(c.value, '$[2]')
+    and r.target = json_extract(c.value, '$[3]')
 order by e.item_id
+
+-- ---- Purging ------------------------------------------------------------------------------------------------------
+
+-- name: purged
+-- When the run was purged; no row if it was not.
+select name, purged_at from runs where run_id = :run_id and purged_at is not null
+
+-- name: last_change
+-- When something of a run last changed.
+select coalesce(
+    (select max(changed_at) from items where run_id = :run_id), discarded_at, approved_at, frozen_at, created_at
+) as changed_at
+from runs where run_id = :run_id
+
+-- name: begin_purge
+-- Only a finished run: given up, or sent with nothing left to do for anybody. The epoch keeps out who read it before.
+update runs
+set parameters = :parameters, source = '', header = '[]', cursor = null, epoch = epoch + 1,
+    purged_at = coalesce(purged_at, :now), purged_totals = coalesce(purged_totals, :totals)
+where run_id = :run_id
+  and (discarded_at is not null or (frozen_at is not null and approved_at is not null))
+  and not exists (
+      select 1 from items where run_id = :run_id and state in (select state from states where not settled)
+  )
+
+-- name: purging
+select secret, is_cleaned from purging
+
+-- name: begin_purging
+insert into purging (secret) select :secret where not exists (select 1 from purging)
+
+-- name: mark_cleaned
+update purging set is_cleaned = :is_cleaned
+
+-- name: contents
+-- What of a run's rows has content that a purge removes.
+select count(*) as items, count(answer) as answers, count(message) as messages,
+       coalesce(sum(payload <> '{}'), 0) as calls
+from items where run_id = :run_id
+
+-- name: purge_items
+-- A row keeps its number, its state and its times, and a key and values that can be recognised and not read. With
+-- :keep_totals it keeps its sums, and an answer that is the id of an operation.
+update items
+set key = case when :is_first then purged_key(:secret, :job, key) else key end,
+    wanted = case when :is_first then purged_values(:secret, coalesce(row_amount, amount), wanted) else wanted end,
+    label = '', lane = '', payload = '{}', row = '[]', message = null,
+    line = case when :keep_totals then line end,
+    answer = case when :keep_totals and amount is not null and answer not glob '*[^0-9]*'
+                       and cast(answer as integer) <= 2147483647 then answer end,
+    amount = case when :keep_totals then amount end,
+    row_amount = case when :keep_totals then row_amount end
+where run_id = :run_id
+
+-- name: remove_items
+-- Rows that entered nothing. A row that another one carries or takes back is needed by that one.
+delete from items
+where run_id = :run_id and carried_by is null and state not in (select state from states where in_effect)
+  and not exists (select 1 from items other where other.undoes = items.item_id)
+  and not exists (select 1 from items other where other.carried_by = items.item_id)
+
+-- name: purge_refusals
+update refusals
+set column_name = null, label = '', reason = '', row = '[]', conflict = null
+where run_id = :run_id
+
+-- name: remove_refusals
+delete from refusals where run_id = :run_id
+
+-- name: purge_decisions
+update decisions set why = '' where item_id in (select item_id from items where run_id = :run_id)
+
+-- name: remove_decisions
+delete from decisions where item_id in (select item_id from items where run_id = :run_id)
+
+-- name: remove_commands
+delete from commands where run_id = :run_id
 
 -- ---- Comparing two lists ------------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ class Run:
 
     A run with a `paused_at` sends nothing until a person continues it, in any process. `policy` applies in every
     process that takes the run up. `epoch` counts how often the run was taken up; a write under an older epoch than
-    the journal's is refused.
+    the journal's is refused. The rows of a run with a `purged_at` have no content any more.
     """
 
     run_id: int
@@ -69,6 +69,7 @@ class Run:
     paused_by: str | None = None
     policy: Mapping[str, str] = field(default_factory=dict)
     epoch: int = 0
+    purged_at: datetime | None = None
 
     @property
     def stage(self) -> Stage:
@@ -204,7 +205,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class EarlierEntry:
-    """An item of the journal with the same effect: the same job and key, on the `target` of its run."""
+    """An item of the journal with the same effect: the same job and key, on the `target` of its run.
+
+    If its run was purged, `wanted` is the digest of what it asked for, and `is_purged` is true.
+    """
 
     run: str
     key: str
@@ -214,6 +218,7 @@ class EarlierEntry:
     line: int | None
     changed_at: str
     target: str
+    is_purged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +248,18 @@ class KnownMark:
     def had_effect(self) -> bool:
         """Whether the item has, or may have, had its effect according to the journal."""
         return self.state.in_effect or not self.state.settled
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge has removed from a run: rows emptied, rows removed, and what they held."""
+
+    emptied: int = 0
+    removed: int = 0
+    refusals: int = 0
+    calls: int = 0
+    answers: int = 0
+    messages: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
--- The journal, format 4. Open it with `sqlite3` while nothing runs, or at any time for reading:
+-- The journal, format 5. Open it with `sqlite3` while nothing runs, or at any time for reading:
 --   select state, count(*), decimal_sum(amount) from items where run_id = 1 group by state;
--- Times are UTC, ISO 8601. Amounts are exact decimals as text. Nothing here is secret.
+-- Times are UTC, ISO 8601. Amounts are exact decimals as text. Nothing here is secret but what `purging` holds.
 
 create table runs (
     run_id        integer primary key,
@@ -23,7 +23,16 @@ create table runs (
     epoch         integer not null default 0,   -- how often it was taken up; writes under an older epoch are refused
     held_host     text,                   -- the last runner; only the lock on the file tells whether it still runs
     held_process  integer,
-    held_since    text
+    held_since    text,
+    purged_at     text,                   -- names and values of its rows were removed
+    purged_totals text                    -- JSON object, its totals if sums of rows were removed as well
+) strict;
+
+-- The secret from which the keys of purged rows are made, so that the same row is still recognised; one row, made by
+-- the first purge. It lies in the journal, and in no file of its own: without it the same money could be entered twice.
+create table purging (
+    secret     text not null,
+    is_cleaned integer not null default 1 -- 0 while removed texts may still be in free pages of this file or its log
 ) strict;
 
 -- The states of an item and their properties. This table and the next are filled from checkpoints/states.py whenever

@@ -1,4 +1,4 @@
-"""Connections to a journal's file: their pragmas, the exact decimal sum, and the read connection."""
+"""Connections to a journal's file: their pragmas, their SQL functions, and the read connection."""
 
 import sqlite3
 import threading
@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 import anyio
 import anyio.to_thread
 
+from checkpoints.digests import purged_key, purged_values
 from checkpoints.errors import JournalUnreadable
 
 Result = TypeVar("Result")
@@ -38,6 +39,8 @@ def connect(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.create_aggregate("decimal_sum", 1, _DecimalSum)  # type: ignore[arg-type]  # the stub knows int only
+        connection.create_function("purged_key", 3, purged_key, deterministic=True)
+        connection.create_function("purged_values", 3, purged_values, deterministic=True)
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
         connection.execute("pragma foreign_keys = on")
@@ -45,6 +48,21 @@ def connect(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise JournalUnreadable(f"{path} cannot be opened as a journal: {error}") from error
     return connection
+
+
+def connect_to_look(path: Path) -> sqlite3.Connection:
+    """Open the journal at `path` read-only. Raises `JournalUnreadable`."""
+    try:
+        connection = sqlite3.connect(read_only(path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise JournalUnreadable(f"{path} cannot be opened as a journal: {error}") from error
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def read_only(path: Path) -> str:
+    """The SQLite URI that opens a file read-only; special characters of the path are percent-encoded."""
+    return f"{path.absolute().as_uri()}?mode=ro"
 
 
 class JournalReader:

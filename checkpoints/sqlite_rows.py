@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from checkpoints.digests import Digests
 from checkpoints.queries import Row, Value
 from checkpoints.records import (
     Change,
@@ -27,11 +28,20 @@ from checkpoints.records import (
 )
 from checkpoints.states import State
 
+
+class _KeptTotals(msgspec.Struct, frozen=True):
+    """The totals of a purged run: count and sum by state, and the refused rows."""
+
+    states: dict[State, tuple[int, Decimal]]
+    refused: int
+
+
 _encode = msgspec.json.Encoder().encode
 _items = msgspec.json.Decoder(list[Item]).decode
 _cells = msgspec.json.Decoder(tuple[str, ...]).decode
 _texts = msgspec.json.Decoder(dict[str, str]).decode
 _counts = msgspec.json.Decoder(dict[str, int]).decode
+_totals = msgspec.json.Decoder(_KeptTotals).decode
 
 
 def of_new_run(new: NewRun) -> dict[str, Value]:
@@ -110,6 +120,7 @@ def to_run(row: Row) -> Run:
         paused_by=row["paused_by"],
         policy=_texts(row["policy"]),
         epoch=row["epoch"],
+        purged_at=_moment(row["purged_at"]),
     )
 
 
@@ -142,6 +153,28 @@ def to_totals(states: Sequence[Row], refused: int, left_out: Mapping[str, int]) 
     )
 
 
+def to_digests(row: Row | None) -> Digests | None:
+    """The row of `purging`; None if nothing of the journal was purged."""
+    return None if row is None else Digests(row["secret"])
+
+
+def of_totals(totals: Totals) -> str:
+    """Totals as a purged run keeps them."""
+    states = {str(state): (number, format(totals.amounts[state], "f")) for state, number in totals.counts.items()}
+    return _encode({"states": states, "refused": totals.refused}).decode()
+
+
+def to_purged_totals(text: str, left_out: Mapping[str, int]) -> Totals:
+    """The totals that a purged run keeps."""
+    kept = _totals(text)
+    return Totals(
+        {state: number for state, (number, _) in kept.states.items()},
+        {state: amount for state, (_, amount) in kept.states.items()},
+        kept.refused,
+        left_out,
+    )
+
+
 def to_items(page: str) -> list[Item]:
     """The result of `Queries.items`."""
     return _items(page)
@@ -158,6 +191,7 @@ def to_twin(row: Row) -> EarlierEntry:
         line=row["line"],
         changed_at=row["changed_at"],
         target=row["target"],
+        is_purged=bool(row["is_purged"]),
     )
 
 

@@ -14,8 +14,8 @@ from checkpoints.states import TRANSITIONS, State
 APPLICATION_ID: Final = 0x434D4A31
 """Marks the file as a journal (`CMJ1`), so that another program's database is never written to."""
 
-FORMAT: Final = 4
-"""The format of `schema.sql`. Formats 1 to 3 were never released and are not converted."""
+FORMAT: Final = 5
+"""The format of `schema.sql`. Formats 1 to 4 were never released and are not converted."""
 
 
 def prepare(path: Path) -> None:

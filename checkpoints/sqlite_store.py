@@ -7,6 +7,7 @@ opening under way, and no connection is left open.
 
 import asyncio
 import contextlib
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
+from checkpoints.errors import JournalNotCleaned
 from checkpoints.journal_file import JournalFile
 from checkpoints.queries import Queries
 from checkpoints.sqlite_connection import BUSY_SECONDS, JournalReader, connect
@@ -69,6 +71,28 @@ class SqliteStore:
     async def write(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises."""
         return await self._writer.do(lambda connection: work(Queries(connection)))
+
+    async def clean(self) -> None:
+        """Rewrite the file without what was deleted from it. Raises `JournalNotCleaned`."""
+        await anyio.to_thread.run_sync(self._clean)
+
+    def _clean(self) -> None:
+        with self._one_at_a_time, contextlib.closing(connect(self.path)) as connection:
+            try:
+                connection.execute("vacuum")
+                # The log still has the old pages. It is emptied once no other connection reads them.
+                (is_busy, *_) = connection.execute("pragma wal_checkpoint(truncate)").fetchone()
+                if not is_busy:
+                    Queries(connection).write("mark_cleaned", is_cleaned=1)
+            except sqlite3.Error as error:
+                raise JournalNotCleaned(
+                    f"what is removed may still be read in free pages of {self.path}: it cannot be rewritten: {error}"
+                ) from error
+        if is_busy:
+            raise JournalNotCleaned(
+                f"what is removed may still be read in {self.path}-wal: another process reads the journal, and its "
+                "log cannot be emptied"
+            )
 
     def lock(self, run_id: int) -> bool:
         """Take the lock of a run; False if it is held, in this process or in another."""

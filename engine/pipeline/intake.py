@@ -3,7 +3,7 @@
 Each row is checked against the journal and the billing: it becomes an item, a skipped item, or a refusal.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -328,11 +328,10 @@ class Rehearsal(Job):
         refused = (*prepared.refusals, *known.refusals)
         if self._repeat is Repeat.AGAIN:
             return Prepared(known.items, refused)
-        twins: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
-        for twin in await self._earlier.twins(self._job.name, {item.key for item in known.items}):
-            twins[twin.key].append(twin)
+        earlier = await self._earlier.twins(self._job.name, known.items)
         judged = [
-            against_earlier(item, twins[item.key], self._target, self._repeat, self._words) for item in known.items
+            against_earlier(item, twins, self._target, self._repeat, self._words)
+            for item, twins in zip(known.items, earlier, strict=True)
         ]
         new = Prepared.of(judged)
         return Prepared(new.items, (*refused, *new.refusals))

@@ -37,8 +37,8 @@ WRITES: Final[Mapping[str, Write]] = {
 }
 """All that only the runner of a run writes, on a run whose items are pending, sending, rejected and accepted."""
 
-AT_REST: Final = {"create_run", "pause", "unpause", "note_command", "take_up", "decide"}
-"""Writes that need no epoch, and `decide`, which has a test of its own."""
+AT_REST: Final = {"create_run", "pause", "unpause", "note_command", "take_up", "decide", "purge"}
+"""Writes that need no epoch, and `decide` and `purge`, which have tests of their own."""
 
 
 def dump(path: Path) -> list[str]:

@@ -213,10 +213,13 @@ async def test_whoever_only_looks_sees_what_is_in_effect_and_can_write_nothing(j
     await accepted(journal, run)
     await undone(journal, [(await all_items(journal, run))[1]])
     async with earlier_runs(journal.path) as earlier:
-        found = await earlier.twins("balances", {"a", "b", "c"})
-        assert [(twin.run, twin.key, twin.amount) for twin in found] == [(run.name, "a", Decimal(7))]
-        assert [twin.target for twin in found] == [NEW_RUN.target]
-        assert await earlier.twins("payment", {"a"}) == []
+        found = await earlier.twins("balances", [new_item("a"), new_item("b"), new_item("c")])
+        assert [[(twin.run, twin.key, twin.amount, twin.target) for twin in twins] for twins in found] == [
+            [(run.name, "a", Decimal(7), NEW_RUN.target)],
+            [],
+            [],
+        ]
+        assert await earlier.twins("payment", [new_item("a")]) == [[]]
         assert earlier._reader is not None
         with pytest.raises(JournalUnreadable, match="readonly"):
             await earlier._reader.do(lambda db: db.execute("delete from items"))
@@ -225,11 +228,11 @@ async def test_whoever_only_looks_sees_what_is_in_effect_and_can_write_nothing(j
 async def test_where_there_is_no_journal_there_are_no_earlier_runs(tmp_path: Path) -> None:
     path = tmp_path / "a?b#c.journal"
     async with earlier_runs(path) as earlier:
-        assert await earlier.twins("balances", {"a"}) == []
+        assert await earlier.twins("balances", [new_item("a")]) == [[]]
     assert not path.exists()
     path.touch()
     async with earlier_runs(path) as earlier:
-        assert await earlier.twins("balances", {"a"}) == []
+        assert await earlier.twins("balances", [new_item("a")]) == [[]]
     assert path.read_bytes() == b""
 
 

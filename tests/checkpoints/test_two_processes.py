@@ -129,7 +129,7 @@ async def test_whoever_only_looks_sees_none_or_a_journal_while_it_is_made(tmp_pa
             await asyncio.sleep(draw.random() * APART)
             while not one.poll():
                 async with earlier_runs(tmp_path / f"{number}.journal") as earlier:
-                    assert await earlier.twins("balances", {"1"}) == []
+                    assert await earlier.twins("balances", [new_item("1")]) == [[]]
             assert isinstance(hear(one), str)
         one.send(None)
 

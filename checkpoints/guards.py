@@ -1,0 +1,29 @@
+"""The conditions that reads and writes of a run check in their own transaction, so that nothing comes in between."""
+
+from checkpoints import sqlite_rows as rows
+from checkpoints.errors import ForbiddenTransition, RunPurged, RunTakenOver
+from checkpoints.queries import Queries
+from checkpoints.records import Run
+
+
+def check_written(wanted: int, written: int) -> None:
+    """Raise `ForbiddenTransition` if not all items were written, because one belongs to another run."""
+    if written != wanted:
+        raise ForbiddenTransition(f"{wanted} items were to be written and {written} are of this run")
+
+
+def check_epoch(db: Queries, run: Run) -> None:
+    """Raise `RunTakenOver` if another process has taken the run up since `run` was taken up or read."""
+    found = db.first("taken_over", run_id=run.run_id, epoch=run.epoch)
+    if found is not None:
+        raise RunTakenOver(
+            f"run {run.name} was taken over by {rows.to_holder(found)}. This process sends and records nothing more; "
+            "what it had in flight is looked up there"
+        )
+
+
+def refuse_purged(db: Queries, run_id: int) -> None:
+    """Raise `RunPurged` for a run whose rows have no content any more."""
+    found = db.first("purged", run_id=run_id)
+    if found is not None:
+        raise RunPurged(found["name"], found["purged_at"])

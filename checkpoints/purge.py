@@ -1,0 +1,60 @@
+"""The purge of a finished run: what tells of people is removed from its rows, what proves its totals may stay.
+
+    kept always         the run with its job, billing, times, digest of its input, and totals; of each row in effect
+                        its number, its state, its times, and digests of its key and of its values
+    kept with totals    all rows, each with its number, line, amounts, state, times, and the id of its operation
+    removed             names, cells, calls with their before-images, answers, messages, reasons of refusals and of
+                        decisions
+
+Digests keep the same row from being entered again (`checkpoints/digests.py`). Rows that entered nothing need none.
+Removed texts stay in free pages of the file until it is rewritten (`SqliteStore.clean`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from checkpoints import sqlite_rows as rows
+from checkpoints.digests import new_secret
+from checkpoints.errors import RunUnfinished
+from checkpoints.queries import Queries
+from checkpoints.records import Purged, Run, Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """A purge of one run: the parameters that it keeps, whether its rows prove its totals, and when."""
+
+    parameters: Mapping[str, str]
+    keep_totals: bool
+    now: str
+
+
+def purge_run(db: Queries, run: Run, purge: Purge, totals: Totals) -> Purged:
+    """Remove the content of a run's rows, in the open transaction. Raises `RunUnfinished`, and removes nothing.
+
+    A run that was purged with its totals can be purged once more without them.
+    """
+    is_first = db.first("purged", run_id=run.run_id) is None
+    kept_totals = None if purge.keep_totals else rows.of_totals(totals)
+    if not db.write("begin_purge", run_id=run.run_id, parameters=purge.parameters, totals=kept_totals, now=purge.now):
+        raise RunUnfinished(f"run {run.name} is not at its end: it is not purged")
+    db.write("begin_purging", secret=new_secret())
+    db.write("mark_cleaned", is_cleaned=0)
+    before = db.one("contents", run_id=run.run_id)
+    if purge.keep_totals:
+        refusals, removed = db.write("purge_refusals", run_id=run.run_id), 0
+        db.write("purge_decisions", run_id=run.run_id)
+    else:
+        db.write("remove_decisions", run_id=run.run_id)
+        db.write("remove_commands", run_id=run.run_id)
+        refusals = db.write("remove_refusals", run_id=run.run_id)
+        removed = db.write("remove_items", run_id=run.run_id)
+    emptied = db.write(
+        "purge_items",
+        run_id=run.run_id,
+        job=run.job,
+        secret=db.one("purging")["secret"],
+        is_first=is_first,
+        keep_totals=purge.keep_totals,
+    )
+    return Purged(emptied, removed, refusals, before["calls"], before["answers"], before["messages"])
