@@ -49,7 +49,8 @@ class Run:
 
     A run with a `paused_at` sends nothing until a person continues it, in any process. `policy` applies in every
     process that takes the run up. `epoch` counts how often the run was taken up; a write under an older epoch than
-    the journal's is refused. The rows of a run with a `purged_at` have no content any more.
+    the journal's is refused. The rows of a run with a `purged_at` have no content any more;
+    if it `has_only_totals`, they do not prove its totals either.
     """
 
     run_id: int
@@ -70,6 +71,7 @@ class Run:
     policy: Mapping[str, str] = field(default_factory=dict)
     epoch: int = 0
     purged_at: datetime | None = None
+    has_only_totals: bool = False
 
     @property
     def stage(self) -> Stage:

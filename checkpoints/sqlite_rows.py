@@ -121,6 +121,7 @@ def to_run(row: Row) -> Run:
         policy=_texts(row["policy"]),
         epoch=row["epoch"],
         purged_at=_moment(row["purged_at"]),
+        has_only_totals=row["purged_totals"] is not None,
     )
 
 

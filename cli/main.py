@@ -53,6 +53,7 @@ COMMANDS: Final = {
     "decide": Entry("cli.commands.decide", SETTLE, "Record a person's decision on a row that no look-up can settle."),
     "export": Entry("cli.commands.export", SETTLE, "Write the rows of a run to files, to be read or corrected."),
     "undo": Entry("cli.commands.undo", SETTLE, "Take a run back; what was changed since is left alone."),
+    "purge": Entry("cli.commands.purge", SETTLE, "Remove what finished runs hold of people; totals can be kept."),
     "demo": Entry("cli.commands.demo", TRY, "Load balances, kill the load, resume it, and prove the result."),
     "selftest": Entry("cli.commands.selftest", TRY, "Kill loads of a mock billing that fails, and prove the result."),
     "mock": Entry("cli.commands.mock", TRY, "A billing to try things on, with made-up subscribers."),

@@ -25,10 +25,7 @@ from jobs.effects.factory import effect_of
 from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
 from jobs.spec.spec import parameters_of
-from jobs.spec.undo_words import UNDO
-
-RUN: Final = "run"
-"""The parameter that names the run to take back; all others are parameters of the undo."""
+from jobs.spec.undo_words import RUN, UNDO
 
 HEADER: Final = ("run", "row", "key", "label", "amount", "answer")
 """The columns of an undo's rows; `answer` is the id of the created object."""

@@ -13,7 +13,7 @@ import anyio.to_thread
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run, Stage
 from cli.session.corrections import CorrectionResult, Corrections
-from cli.session.journal import locked, open_existing
+from cli.session.journal import locked, open_existing, require_content
 from cli.session.plans import plans_beside
 from cli.session.run_session import RunSession
 from cli.session.session import OpenRecorder, Session, check_target, how_often, open_session, wipe_secrets
@@ -55,6 +55,7 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part 
         raise CommandRefused("--continue takes a file of corrected rows: name it")
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
+        await require_content(run, journal)
         if run.job != job:
             raise CommandRefused(f"run {run.name} is one of {run.job}, not of {printable(job)}")
         _check(run, settings)

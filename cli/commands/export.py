@@ -13,7 +13,7 @@ from cli.commands.execution import execute
 from cli.output.answer_files import ANSWERS, reads, write_answers
 from cli.output.item_files import REFUSED, STDOUT, OutputFile, write_items, written_to
 from cli.output.tables import suffix_of
-from cli.session.journal import open_existing
+from cli.session.journal import open_existing, refuse_purged
 from cli.settings.flags import JournalFlags, RunName, grouped
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
@@ -98,6 +98,7 @@ async def export_all(name: str, folder: Path, settings: Settings, screen: Screen
     """
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
+        refuse_purged(run)
         totals = await journal.totals(run)
         files: list[dict[str, object]] = []
         for word, states in FILES.items():
@@ -122,6 +123,7 @@ async def export_rows(name: str, state: str | None, target: OutputFile, settings
     wanted = ALL if state is None else _parse_state(state)
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
+        refuse_purged(run)
         applied = (await journal.totals(run)).count(State.APPLIED)
         async with written_to(target) as out:
             written = await write_items(out, run, wanted, journal)
@@ -174,6 +176,7 @@ async def export_answers(name: str, target: OutputFile, settings: Settings, scre
         suffix_of(target.path)
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
+        refuse_purged(run)
         if not reads(run.job, run.parameters):
             raise CommandRefused(f"run {run.name} is one of {run.job}: it writes, and has no answers")
         written = await write_answers(run, journal, target)

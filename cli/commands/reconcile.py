@@ -12,7 +12,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage
 from checkpoints.states import State
 from cli.commands.execution import execute
-from cli.session.journal import locked, open_existing
+from cli.session.journal import locked, open_existing, require_content
 from cli.session.session import check_target, open_session
 from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate, SettleDelay
@@ -64,6 +64,7 @@ async def reconcile_run(name: str, settings: Settings, pacing: Mapping[str, str]
     """
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
+        await require_content(run, journal)
         if run.stage is not Stage.APPROVED:
             raise CommandRefused(f"run {run.name} has sent nothing: there is nothing to look up")
         check_target(run, settings)

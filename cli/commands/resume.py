@@ -11,7 +11,7 @@ from checkpoints.records import Run, Stage
 from cli.commands.execution import execute_run
 from cli.commands.replay import record_into
 from cli.session.control_client import unpause_run
-from cli.session.journal import open_existing, require_unlocked, unfinished
+from cli.session.journal import open_existing, require_content, require_unlocked, unfinished
 from cli.session.run_session import RunSession
 from cli.session.session import OpenRecorder, check_target, close_ended, open_session
 from cli.settings.flags import Consent, Flags, RecordFile, RunNameOrNone, grouped
@@ -100,6 +100,7 @@ async def _run_to_resume(name: str | None, journal: Journal) -> Run | None:
     """The run to resume, None when there is none. Raises `CommandRefused` for an ambiguous or discarded run."""
     if name is not None:
         run = await journal.run(name)
+        await require_content(run, journal)
         if run.stage is Stage.DISCARDED:
             raise CommandRefused(f"run {run.name} was given up before anything was sent: begin a new one")
         return run

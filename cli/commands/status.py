@@ -127,8 +127,8 @@ def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
     if is_held:
         return RUNNING
     match run.stage:
-        case Stage.DISCARDED:
-            return "given up"
+        case _ if run.purged_at or run.stage is Stage.DISCARDED:
+            return "purged" if run.purged_at else "given up"
         case Stage.INTAKE:
             return "reading, stopped"
         case Stage.FROZEN:
@@ -185,6 +185,7 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
         ("list complete", moment(run.frozen_at)),
         ("approved", moment(run.approved_at)),
         ("given up", moment(run.discarded_at)),
+        ("purged", _purged(run)),
         ("pacing", describe_policy(stored_policy(run))),
         ("paused", f"{moment(run.paused_at)}, by {run.paused_by}" if run.paused_at else "–"),
         ("held by", holder or "nobody"),
@@ -194,8 +195,9 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
     parts: list[RenderableType] = [facts, Text(""), states_table(totals)]
     if seen.live:
         parts += [Text(""), screen_of(seen.live)]
-    parts += await reasons_lists(run, totals, journal)
-    if totals.refused:
+    if run.purged_at is None:
+        parts += await reasons_lists(run, totals, journal)
+    if totals.refused and run.purged_at is None:
         parts.append(refused_rows(await first_refusals(run, journal), totals.refused, refused_export(run)))
     parts += _format_history(await journal.commands(run, size=MAX_STATUS_SHOWN + 1), await journal.decisions(run))
     if seen.silent:
@@ -203,6 +205,13 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
     if steps := _steps(seen, totals):
         parts += [Text(""), steps_list(steps)]
     return Group(*parts)
+
+
+def _purged(run: Run) -> str:
+    if run.purged_at is None:
+        return "–"
+    left = "its totals" if run.has_only_totals else "number, sum, state and times of each row"
+    return f"{moment(run.purged_at)}; kept are {left}"
 
 
 def _steps(seen: RunSeen, totals: Totals) -> list[tuple[str, str]]:
@@ -213,7 +222,7 @@ def _steps(seen: RunSeen, totals: Totals) -> list[tuple[str, str]]:
     goes_on = [(f"{PROGRAM} continue {run.name}", "end the pause")] if holds else []
     if seen.holder:
         return [*goes_on, (f"{PROGRAM} status {run.name} --watch", "see it work")]
-    if run.stage is Stage.DISCARDED:
+    if run.stage is Stage.DISCARDED or run.purged_at:
         return []
     return goes_on + next_steps(run, totals)
 
@@ -271,6 +280,7 @@ def facts_object(seen: RunSeen, stage: str) -> dict[str, object]:
         "frozen": run.frozen_at,
         "approved": run.approved_at,
         "discarded": run.discarded_at,
+        "purged": run.purged_at,
         "paused": None if run.paused_at is None else {"since": run.paused_at, "by": run.paused_by},
         "holder": None if holder is None else {"host": holder.host, "process": holder.process, "since": holder.since},
     }

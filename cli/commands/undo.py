@@ -10,7 +10,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
 from cli.commands.execution import execute_run
-from cli.session.journal import open_existing, unfinished
+from cli.session.journal import open_existing, require_content, unfinished
 from cli.session.run_session import RunSession
 from cli.session.session import check_target, open_session
 from cli.session.start import create_run
@@ -26,8 +26,8 @@ from cli.terminal.texts import PROGRAM, markup_safe, rows
 from jobs.catalogue.catalogue import job_of
 from jobs.spec.parameters import check_parameters, contradictions, with_facts
 from jobs.spec.spec import JobSpec
-from jobs.spec.undo_words import UNDO
-from jobs.undo import RUN, build_undo
+from jobs.spec.undo_words import RUN, UNDO
+from jobs.undo import build_undo
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -79,7 +79,8 @@ async def undo(
 
 
 async def _check(run: Run, journal: Journal) -> None:
-    """Refuse a run that is still working."""
+    """Refuse a run that is still working, or whose rows are not known any more."""
+    await require_content(run, journal)
     if run.stage is Stage.DISCARDED:
         raise CommandRefused(f"run {run.name} was given up before anything was sent: there is nothing to take back")
     if holder := await journal.holder(run):

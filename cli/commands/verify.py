@@ -15,7 +15,7 @@ from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
-from cli.session.journal import locked, open_existing
+from cli.session.journal import locked, open_existing, require_content
 from cli.session.session import check_target, open_session
 from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate
@@ -105,6 +105,7 @@ async def verify_run(
     """
     async with open_existing(settings.journal.value) as journal, AsyncExitStack() as stack:
         run = await journal.run(name)
+        await require_content(run, journal)
         if run.stage is Stage.DISCARDED:
             raise CommandRefused(f"run {run.name} was given up before anything was sent: there is nothing to verify")
         check_target(run, settings)

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from checkpoints.errors import RunHeld
+from checkpoints.errors import RunHeld, RunPurged
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
@@ -19,6 +19,7 @@ from cli.settings.places import journals_in
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import PROGRAM, markup_safe, rows
 from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
+from jobs.spec.undo_words import RUN, UNDO
 
 
 @asynccontextmanager
@@ -40,6 +41,20 @@ async def unfinished(run: Run, journal: Journal) -> bool:
     if run.stage is Stage.DISCARDED:
         return False
     return run.frozen_at is None or run.approved_at is None or (await journal.totals(run)).count_where(open=True) > 0
+
+
+async def require_content(run: Run, journal: Journal) -> None:
+    """Raise `RunPurged` for a run whose rows were purged, and for one that takes such a run back."""
+    refuse_purged(run)
+    while run.job == UNDO:
+        run = await journal.run(run.parameters[RUN])
+        refuse_purged(run)
+
+
+def refuse_purged(run: Run) -> None:
+    """Raise `RunPurged` for a run whose rows were purged."""
+    if run.purged_at:
+        raise RunPurged(run.name, run.purged_at.isoformat())
 
 
 # ---- the lock ---------------------------------------------------------------------------------------------------

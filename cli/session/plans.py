@@ -84,6 +84,8 @@ async def kept_plan(name: str, plans: Journal) -> Run:
         plan = await plans.run(name)
     except NoSuchRun as error:
         raise CommandRefused(f"there is no such plan: {error}") from error
+    if plan.purged_at:
+        raise CommandRefused(f"the list of plan {plan.name} was purged on {moment(plan.purged_at)}: plan again")
     if is_kept(plan):
         return plan
     if later := [one for one in await plans.runs() if is_kept(one) and same_input(one, plan)]:

@@ -4,6 +4,8 @@ from typing import Final
 
 UNDO: Final = "undo"
 """The name of the job that takes a run back."""
+RUN: Final = "run"
+"""The parameter of an undo that names the run to take back; all others are parameters of the undo."""
 WAY: Final = "way"
 """The parameter of an undo that names its way."""
 LIST: Final = "list"

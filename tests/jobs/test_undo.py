@@ -24,8 +24,8 @@ from jobs.effects.before_image import FOUND_OWN
 from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.spec import parameters_of
-from jobs.spec.undo_words import UNDO
-from jobs.undo import RUN, build_undo
+from jobs.spec.undo_words import RUN, UNDO
+from jobs.undo import build_undo
 from tests.jobs.conftest import Execute
 from tests.jobs.making import rows_of
 from tests.jobs.whole_database import Tables, changes, whole

@@ -1,0 +1,282 @@
+"""`purge`: removes what finished runs hold of people, and rewrites the journal without it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Final
+
+import structlog
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from checkpoints.errors import JournalNotCleaned, RunHeld, RunTakenOver, RunUnfinished
+from checkpoints.journal import Journal
+from checkpoints.records import Purged
+from cli.commands.execution import execute
+from cli.session.journal import open_existing
+from cli.session.purge import (
+    PurgeSelection,
+    RunLeftAlone,
+    RunToPurge,
+    kept_parameters,
+    purge_plans,
+    select_old,
+    select_run,
+)
+from cli.settings.flags import Flags, RunNameOrNone, grouped
+from cli.settings.settings import Settings
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.screen import Screen, Voice, is_unattended
+from cli.terminal.texts import PROGRAM, count, markup_safe, moment, money, printable, rows
+
+log = structlog.get_logger(__name__)
+
+MAX_RUNS_SHOWN: Final = 20
+"""Runs of each kind that are listed; the rest is counted."""
+
+_AGE: Final = re.compile(r"([0-9]{1,5})d")
+_OLDEST: Final = 36_500
+"""Days; older than any journal."""
+_MEGABYTE: Final = 1_000_000
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("purge")
+@grouped
+def _purge(
+    name: RunNameOrNone = None,
+    *,
+    older_than: Annotated[
+        str | None,
+        typer.Option("--older-than", metavar="DAYS", help="All runs without a change for so long, as 90d."),
+    ] = None,
+    keep_totals: Annotated[
+        bool,
+        typer.Option("--keep-totals", help="Keep number, sum, state and times of each row, which prove the totals."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Purge without asking.")] = False,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Remove what finished runs hold of people: names, phones, cells, calls, answers; sums and totals can stay.
+
+    A purged run cannot be undone, verified, exported or corrected. What it has entered is still known, so that
+    nothing is entered twice.
+    """
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        return await purge(parse_which(name, older_than), settings, screen, keep_totals=keep_totals, yes=yes)
+
+    execute(work, flags, voice)
+
+
+def parse_which(name: str | None, age: str | None) -> str | datetime:
+    """The name of a run, or the time before which runs are old. Raises `CommandRefused`."""
+    if name is not None and age is None:
+        return name
+    if name is not None or age is None:
+        raise CommandRefused(f"name a run, or an age: {PROGRAM} purge RUN, {PROGRAM} purge --older-than 90d")
+    found = _AGE.fullmatch(age.strip())
+    if found is None or int(found[1]) > _OLDEST:
+        raise CommandRefused(f"--older-than {printable(age)}: write a number of days, as 90d")
+    return datetime.now(UTC) - timedelta(days=int(found[1]))
+
+
+@dataclass(slots=True)
+class PurgeResult:
+    """What a purge has done: by run what was removed, of plans, and the bytes of the journal."""
+
+    runs: list[tuple[RunToPurge, Purged]] = field(default_factory=list)
+    left_alone: list[RunLeftAlone] = field(default_factory=list)
+    plans: int = 0
+    of_plans: Purged = field(default_factory=Purged)
+    bytes_before: int = 0
+    bytes_after: int = 0
+
+    @property
+    def total(self) -> Purged:
+        """What was removed from all runs."""
+        return Purged(*map(sum, zip(*(astuple(purged) for _, purged in self.runs), strict=True)))
+
+    @property
+    def files(self) -> list[Path]:
+        """Files that the runs have written for people, which stay."""
+        return [file for one, _ in self.runs for file in one.files]
+
+
+async def purge(which: str | datetime, settings: Settings, screen: Screen, *, keep_totals: bool, yes: bool) -> Exit:
+    """Purge the run of a name, or all runs without a change since a time.
+
+    Raises `CommandRefused`, `NoSuchRun` and `JournalError`; a run is purged as a whole or not at all.
+    """
+    async with open_existing(settings.journal.value) as journal:
+        await _check_idle(journal)
+        if isinstance(which, str):
+            selection = await select_run(journal, which, keep_totals=keep_totals)
+            if selection.left_alone:
+                (left,) = selection.left_alone
+                raise CommandRefused(f"run {left.run.name} is not purged: {left.why}")
+        else:
+            selection = await select_old(journal, which, keep_totals=keep_totals)
+        result = PurgeResult(left_alone=list(selection.left_alone), bytes_before=_bytes(journal.path))
+        if selection.runs or selection.plans:
+            screen.say(_preview(selection, keep_totals=keep_totals))
+            await _ask(selection, screen, yes=yes)
+        code = await _purge_all(selection, journal, result, screen, keep_totals=keep_totals)
+        result.bytes_after = _bytes(journal.path)
+    if screen.voice.as_json:
+        screen.emit(_object(result, journal.path, code))
+    screen.result(_closing(result), good=code is Exit.DONE)
+    return code
+
+
+async def _check_idle(journal: Journal) -> None:
+    """Refuse while a run of the journal is worked on: rewriting the file would keep it from writing."""
+    for run in await journal.runs():
+        if holder := await journal.holder(run):
+            raise CommandRefused(
+                f"{holder} works on run {run.name}: rewriting the journal would hold it up. Purge when it has ended"
+            )
+
+
+async def _ask(selection: PurgeSelection, screen: Screen, *, yes: bool) -> None:
+    if yes:
+        return
+    question = f"Purge {_named(selection)}? This cannot be taken back."
+    with screen.keyboard("") as keyboard:
+        if keyboard is None:
+            raise CommandRefused(f"{is_unattended(question, '')}\nNothing was removed.")
+        if not await screen.agrees(f"\n[bold]{markup_safe(question)}[/]", keyboard):
+            raise CommandRefused("the answer was no\nNothing was removed.")
+
+
+def _named(selection: PurgeSelection) -> str:
+    parts = [
+        f"{count(number)} {word}{'' if number == 1 else 's'}"
+        for number, word in ((len(selection.runs), "run"), (len(selection.plans), "plan"))
+        if number
+    ]
+    return " and ".join(parts)
+
+
+async def _purge_all(
+    selection: PurgeSelection, journal: Journal, result: PurgeResult, screen: Screen, *, keep_totals: bool
+) -> Exit:
+    for one in selection.runs:
+        run = one.run
+        try:
+            purged = await journal.purge(run, kept_parameters(run), keep_totals=keep_totals)
+        except (RunHeld, RunTakenOver, RunUnfinished) as error:
+            # Somebody has begun to work on it since it was looked at.
+            result.left_alone.append(RunLeftAlone(run, str(error)))
+            continue
+        log.info("purged", purged=run.name, keep_totals=keep_totals, rows=one.totals.frozen)
+        result.runs.append((one, purged))
+    try:
+        if not await journal.is_cleaned():
+            await journal.clean()
+        result.of_plans = await purge_plans(journal, selection.plans)
+        result.plans = len(selection.plans)
+    except JournalNotCleaned as error:
+        screen.complain(f"{error}\nThe same command once more tries it again")
+        return Exit.STOPPED
+    return Exit.DONE
+
+
+def _bytes(path: Path) -> int:
+    """The size of a journal with its log."""
+    return sum(one.stat().st_size for one in (path, path.with_name(f"{path.name}-wal")) if one.exists())
+
+
+# ---- the screen -------------------------------------------------------------------------------------------------
+
+
+def _preview(selection: PurgeSelection, *, keep_totals: bool) -> RenderableType:
+    parts: list[RenderableType] = []
+    if selection.runs:
+        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+        for column in ("run", "job", "rows from", "rows", "sum", "last change"):
+            table.add_column(column, overflow="fold", no_wrap=column in {"run", "last change"})
+        for one in selection.runs[:MAX_RUNS_SHOWN]:
+            table.add_row(
+                Text(one.run.name, "bold"),
+                one.run.job,
+                Text(printable(one.run.source, 40) or "–"),
+                count(one.totals.frozen + one.totals.refused),
+                money(one.totals.amount),
+                moment(one.ended),
+            )
+        parts += [table, *_more(len(selection.runs))]
+        left = (
+            "number, line, sum, state, times and the operation's id of each row"
+            if keep_totals
+            else "the totals of each run"
+        )
+        parts += [
+            Text(""),
+            Text("removed: names, phones, keys, cells, calls, answers, messages, refused rows, reasons of decisions"),
+            Text(f"kept:    {left}; digests by which the same rows are not entered again"),
+            Text("after that these runs cannot be undone, verified, exported or corrected", "yellow"),
+        ]
+    if selection.plans:
+        parts.append(Text(f"the lists of {count(len(selection.plans))} plans are removed: none of them was sent"))
+    return Group(*parts, *_left_alone(selection.left_alone))
+
+
+def _more(number: int) -> list[Text]:
+    return [Text(f"… and {count(number - MAX_RUNS_SHOWN)} more", "dim")] if number > MAX_RUNS_SHOWN else []
+
+
+def _left_alone(left_alone: Sequence[RunLeftAlone]) -> list[Text]:
+    lines = [
+        Text("– run ", "dim").append(one.run.name, "bold").append(f" is left alone: {printable(one.why)}")
+        for one in left_alone[:MAX_RUNS_SHOWN]
+    ]
+    return [*lines, *_more(len(left_alone))]
+
+
+def _closing(result: PurgeResult) -> RenderableType:
+    if not result.runs and not result.plans:
+        return Group(Text("There is nothing to purge."), *_left_alone(result.left_alone))
+    parts: list[RenderableType] = []
+    if result.runs:
+        told = result.total
+        parts += [
+            Text(f"✓ purged: {', '.join(one.run.name for one, _ in result.runs)}", "bold green"),
+            Text(
+                f"  {rows(told.emptied)} emptied, {count(told.removed)} removed, {count(told.refusals)} refused; "
+                f"with them {count(told.calls)} calls, {count(told.answers)} answers, {count(told.messages)} messages"
+            ),
+        ]
+    if result.plans:
+        removed = result.of_plans.removed + result.of_plans.refusals
+        parts.append(Text(f"✓ the lists of {count(result.plans)} plans are removed, {rows(removed)}"))
+    before, after = (f"{size / _MEGABYTE:.1f} MB" for size in (result.bytes_before, result.bytes_after))
+    parts.append(Text(f"  the journal is rewritten: {before} before, {after} now", "dim"))
+    if result.files:
+        parts.append(Text("  files of these runs that stay, delete them by hand:"))
+        parts += [Text(f"    {printable(file)}") for file in result.files]
+    parts.append(Text("  recordings, exports, saved plans and logs are files of their own, and stay", "dim"))
+    return Group(*parts, *_left_alone(result.left_alone))
+
+
+def _object(result: PurgeResult, path: Path, code: Exit) -> Mapping[str, object]:
+    """The object of `--json`."""
+    return {
+        "journal": str(path),
+        "purged": [
+            {"run": one.run.name, "job": one.run.job, "last_change": one.ended, "removed": purged}
+            for one, purged in result.runs
+        ],
+        "plans": result.plans,
+        "left_alone": [{"run": one.run.name, "why": one.why} for one in result.left_alone],
+        "files": [str(file) for file in result.files],
+        "bytes_before": result.bytes_before,
+        "bytes_after": result.bytes_after,
+        "exit": int(code),
+    }

@@ -1,0 +1,322 @@
+"""`purge` as an operator has it: what it takes, what it leaves alone, and what is refused afterwards."""
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from checkpoints.journal import Journal, open_journal
+from checkpoints.journal_file import JournalFile
+from checkpoints.records import Change, NewItem, NewRun, Page, Refusal, Run
+from checkpoints.states import State
+from cli.session.step_mark import StepMark
+from tests.cli.conftest import Place, Typed
+
+CANARY = "Канарейкина"
+JOURNAL = Path("carbon-migrate.journal")
+PLANS = Path("carbon-migrate.journal-plans")
+NEW = NewRun(
+    "balances",
+    {"op_type": "8", "descr": CANARY, "contract_number": CANARY, "shared_accounts": "sum"},
+    "http://billing",
+    f"/home/{CANARY}.csv",
+    "d1",
+    ("contract_number", "amount"),
+)
+ITEM = NewItem("2003/8", CANARY, "account:7", "{}", Decimal(5), 2, (CANARY, "5"))
+REFUSED = Refusal(3, None, CANARY, f"there is no {CANARY}", (CANARY, "x"))
+Made = TypeVar("Made")
+OLD = "2020-01-01T00:00:00.000+00:00"
+
+
+def in_journal(work: Callable[[Journal], Awaitable[Made]], path: Path = JOURNAL) -> Made:
+    async def opened() -> Made:
+        async with open_journal(path) as journal:
+            return await work(journal)
+
+    return asyncio.run(opened())
+
+
+async def sent(journal: Journal, *, new: NewRun = NEW, ends: State = State.ACCEPTED) -> Run:
+    """A run of one row that was sent, and ends so."""
+    run = await journal.create_run(new)
+    await journal.freeze(run, Page((ITEM,), (REFUSED,), None), lambda item, _: item)
+    await journal.end_intake(run)
+    await journal.approve(run)
+    (item,) = await journal.items(run, {State.PENDING})
+    if ends is not State.PENDING:
+        await journal.claim(run, [item.item_id])
+        if ends is State.MANUAL:
+            await journal.record(run, [Change(item.item_id, State.UNKNOWN)])
+        await journal.record(run, [Change(item.item_id, ends, answer="4711")])
+    return run
+
+
+def finished(*, new: NewRun = NEW, ends: State = State.ACCEPTED) -> str:
+    return in_journal(lambda journal: sent(journal, new=new, ends=ends)).name
+
+
+def frozen(path: Path = JOURNAL, *, new: NewRun = NEW) -> str:
+    """A run, or in the journal of plans a plan, whose rows are read and nothing more."""
+
+    async def work(journal: Journal) -> Run:
+        run = await journal.create_run(new)
+        await journal.freeze(run, Page((ITEM,), (REFUSED,), None), lambda item, _: item)
+        await journal.end_intake(run)
+        return run
+
+    return in_journal(work, path).name
+
+
+def change(sql: str, path: Path = JOURNAL) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(sql)
+
+
+def aged() -> None:
+    """All that is in the journal so far is years old."""
+    for column in ("runs set created_at", "items set changed_at"):
+        change(f"update {column} = '{OLD}'")
+
+
+def purged() -> dict[str, bool]:
+    return {run.name: run.purged_at is not None for run in in_journal(lambda journal: journal.runs())}
+
+
+def left_alone(typed: Typed, *arguments: str) -> dict[str, str]:
+    """What a purge of all runs says of those that it has left alone."""
+    closing = typed("purge", "--older-than", "0d", "--yes", "--json", *arguments).closing
+    return {one["run"]: one["why"] for one in closing["left_alone"]}
+
+
+# ---- what is typed -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [(), ("abcde", "--older-than", "90d")])
+def test_a_run_or_an_age_has_to_be_named(typed: Typed, arguments: tuple[str, ...]) -> None:
+    finished()
+    ended = typed("purge", *arguments, "--yes")
+    assert ended.exit == 2
+    assert "carbon-migrate purge RUN, carbon-migrate purge --older-than 90d" in ended.words
+
+
+@pytest.mark.parametrize("age", ["90", "d", "-1d", "1.5d", "999999d", "90 days", "²d"])
+def test_an_age_is_a_number_of_days(typed: Typed, age: str) -> None:
+    name = finished()
+    ended = typed("purge", f"--older-than={age}", "--yes")
+    assert ended.exit == 2
+    assert "write a number of days, as 90d" in ended.words
+    assert purged() == {name: False}
+
+
+def test_nothing_is_removed_without_a_yes(typed: Typed) -> None:
+    name = finished()
+    ended = typed("purge", name)
+    assert ended.exit == 2
+    assert "cannot be undone, verified, exported or corrected" in ended.words
+    assert "The question was: Purge 1 run? This cannot be taken back. Nothing was removed." in ended.words
+    assert purged() == {name: False}
+
+
+def test_a_run_that_is_not_there_names_those_that_are(typed: Typed) -> None:
+    name = finished()
+    ended = typed("purge", "xxxxx", "--yes")
+    assert ended.exit == 2
+    assert f"has no run 'xxxxx'; its runs: {name}" in ended.words
+
+
+# ---- what is purged, and what is left alone ----------------------------------------------------------------------
+
+
+def test_runs_of_that_age_are_purged_and_younger_ones_are_not(typed: Typed) -> None:
+    old = finished()
+    aged()
+    young = finished(new=replace(NEW, source="other"))
+    ended = typed("purge", "--older-than", "90d", "--yes")
+    assert (ended.exit, purged()) == (0, {old: True, young: False})
+    assert f"✓ purged: {old}" in ended.out
+    assert "0 rows emptied" not in ended.out
+    assert "1 row emptied, 0 removed, 1 refused; with them" in ended.out
+    again = typed("purge", "--older-than", "90d", "--yes")
+    assert (again.exit, again.out) == (0, "There is nothing to purge.\n")
+
+
+def test_what_was_removed_is_told_to_scripts(typed: Typed) -> None:
+    name = finished()
+    closing = typed("purge", name, "--yes", "--json", "--keep-totals").closing
+    (one,) = closing["purged"]
+    assert (one["run"], one["job"]) == (name, "balances")
+    expected = {"emptied": 1, "removed": 0, "refusals": 1, "calls": 0, "answers": 1, "messages": 0}
+    assert one["removed"] == expected
+    assert (closing["plans"], closing["left_alone"], closing["files"], closing["exit"]) == (0, [], [], 0)
+    assert closing["bytes_before"] > closing["bytes_after"] - 20_000 > 0
+
+
+def test_no_file_of_the_journal_holds_the_name_afterwards(typed: Typed) -> None:
+    finished()
+    frozen(PLANS)
+    assert all(CANARY.encode() in path.read_bytes() for path in (JOURNAL, PLANS))
+    typed("purge", "--older-than", "0d", "--yes")
+    found = {path.name for path in Path().iterdir() if path.is_file() and CANARY.encode() in path.read_bytes()}
+    assert found == set()
+
+
+def test_unfinished_runs_are_left_alone_each_with_its_reason(typed: Typed) -> None:
+    unapproved, stopped = frozen(), finished(new=replace(NEW, source="b"), ends=State.PENDING)
+    doubtful = finished(new=replace(NEW, source="c"), ends=State.UNKNOWN)
+    undecided = finished(new=replace(NEW, source="d"), ends=State.MANUAL)
+    done = finished(new=replace(NEW, source="e"))
+    why = left_alone(typed)
+    assert purged() == {unapproved: False, stopped: False, doubtful: False, undecided: False, done: True}
+    assert "never approved" in why[unapproved]
+    assert f"carbon-migrate resume {stopped}" in why[stopped]
+    assert f"carbon-migrate resume {doubtful}" in why[doubtful]
+    assert f"wait for a decision: carbon-migrate reconcile {undecided}" in why[undecided]
+    ended = typed("purge", stopped, "--yes")
+    assert (ended.exit, purged()[stopped]) == (2, False)
+    assert f"run {stopped} is not purged: it is not at its end" in ended.words
+
+
+def test_a_run_is_left_alone_while_an_undo_of_it_is_under_way(typed: Typed) -> None:
+    name = finished()
+    undo = finished(new=NewRun("undo", {"run": name, "way": "list"}, NEW.target, f"run {name}"))
+    again = frozen(new=NewRun("undo", {"run": undo, "way": "list"}, NEW.target, f"run {undo}"))
+    why = left_alone(typed)
+    assert purged() == {name: False, undo: False, again: False}
+    assert why[name] == why[undo] == f"run {again} takes it back and is not at its end"
+
+
+def step(number: int, file: str = "/night.toml", round_: int = 1) -> NewRun:
+    mark = StepMark(file, round_, number, 2)
+    return replace(NEW, parameters={**NEW.parameters, **mark.to_parameters()}, source=f"{file} {number}")
+
+
+def test_a_step_is_left_alone_until_its_job_file_has_ended_the_round(typed: Typed) -> None:
+    first = finished(new=step(1))
+    why = left_alone(typed)
+    assert "its job file /night.toml has steps left in this round" in why[first]
+    second = finished(new=step(2))
+    assert left_alone(typed) == {}
+    third = finished(new=step(1, round_=2))
+    other = finished(new=step(1, file="/other.toml"))
+    assert set(left_alone(typed)) == {third, other}
+    assert purged() == {first: True, second: True, third: False, other: False}
+
+
+def test_nothing_is_purged_while_a_run_of_the_journal_is_worked_on(typed: Typed) -> None:
+    name, working = finished(), frozen()
+
+    (run,) = [run for run in in_journal(lambda journal: journal.runs()) if run.name == working]
+    with contextlib.closing(JournalFile(JOURNAL)) as file:
+        assert file.lock(run.run_id)
+        ended = typed("purge", name, "--yes")
+    assert ended.exit == 2
+    assert f"works on run {working}: rewriting the journal would hold it up" in ended.words
+    assert purged()[name] is False
+
+
+def test_the_plans_of_a_run_s_input_go_with_it(typed: Typed) -> None:
+    name, plan = finished(), frozen(PLANS)
+    other = frozen(PLANS, new=replace(NEW, source="other"))
+    typed("purge", name, "--yes")
+    plans = in_journal(lambda journal: journal.runs(), PLANS)
+    assert {one.name: one.purged_at is not None for one in plans} == {plan: True, other: False}
+    ended = typed("run", "--plan", plan, "--api-url", NEW.target)
+    assert (ended.exit, "was purged on" in ended.words) == (2, True)
+    typed("purge", other, "--yes")
+    assert CANARY.encode() not in PLANS.read_bytes()
+
+
+def test_files_of_the_run_are_named_for_they_stay(typed: Typed, tmp_path: Path) -> None:
+    answers, gone = tmp_path / "answers.csv", tmp_path / "gone.csv"
+    answers.touch()
+    for file in (answers, gone):
+        finished(new=replace(NEW, parameters={"input_answers": str(file)}, source=str(file)))
+    closing = typed("purge", "--older-than", "0d", "--yes", "--json").closing
+    assert closing["files"] == [str(answers)]
+
+
+# ---- what is left ------------------------------------------------------------------------------------------------
+
+
+def parameters_after(typed: Typed, job: str, parameters: Mapping[str, str]) -> Mapping[str, str]:
+    name = finished(new=replace(NEW, job=job, parameters=parameters))
+    typed("purge", name, "--yes")
+    return in_journal(lambda journal: journal.run(name)).parameters
+
+
+def test_parameters_stay_that_can_hold_nothing_of_a_person(typed: Typed) -> None:
+    assert parameters_after(typed, *(NEW.job, NEW.parameters)) == {"op_type": "8", "shared_accounts": "sum"}
+    typed_call = {"op_type": CANARY, "run": CANARY, "enter": "again"}
+    assert parameters_after(typed, "call", typed_call) == {"enter": "again"}
+    payment = {"recognise": "sum", "amount": "5", "abonent_id": "94", "document": CANARY}
+    assert parameters_after(typed, "payment", payment) == {"recognise": "sum"}
+
+
+def test_status_tells_what_is_left(typed: Typed) -> None:
+    name = finished()
+    typed("purge", name, "--yes", "--keep-totals")
+    assert "kept are number, sum, state and times of each row" in typed("status", name).out
+    typed("purge", name, "--yes")
+    told = typed("status", name)
+    assert f"{name}, purged" in told.out
+    assert "kept are its totals" in told.out
+    assert "1 accepted" in " ".join(typed("status").out.split())
+    found = json.loads(typed("status", name, "--json").out)
+    assert (found["states"], found["amounts"], found["refused"]) == ({"accepted": 1}, {"accepted": "5"}, 1)
+    assert found["purged"] is not None
+
+
+IMPOSSIBLE = (
+    "undo RUN --yes",
+    "verify RUN",
+    "resume RUN",
+    "reconcile RUN",
+    "decide RUN 1 accepted --why seen",
+    "export RUN -o .",
+    "export RUN --state refused -o out.csv",
+    "export RUN --state accepted -o -",
+    "run balances rows.csv --continue RUN --yes",
+)
+
+
+@pytest.mark.parametrize("keep_totals", [True, False])
+def test_what_has_become_impossible_says_so(typed: Typed, *, keep_totals: bool) -> None:
+    name = finished()
+    Path("rows.csv").write_text("contract_number;amount\n00003;5\n", encoding="utf-8")
+    typed("purge", name, "--yes", *(["--keep-totals"] if keep_totals else []))
+    before = {path.name for path in Path().iterdir()}
+    for command in IMPOSSIBLE:
+        ended = typed(*command.replace("RUN", name).split(), "--api-url", NEW.target)
+        assert (ended.exit, ended.out) == (2, ""), command
+        assert f"run {name} was purged on" in ended.words
+        assert "nothing of it can be undone, verified, exported, corrected or looked up any more" in ended.words
+    assert {path.name for path in Path().iterdir()} == before
+
+
+def test_what_takes_a_purged_run_back_cannot_be_undone_either(typed: Typed) -> None:
+    name = finished()
+    undo = finished(new=NewRun("undo", {"run": name, "way": "list"}, NEW.target, f"run {name}"))
+    typed("purge", name, "--yes")
+    ended = typed("undo", undo, "--yes", "--api-url", NEW.target)
+    assert (ended.exit, f"run {name} was purged on" in ended.words) == (2, True)
+
+
+async def test_the_same_file_enters_nothing_twice_after_its_run_was_purged(place: Place) -> None:
+    balances = place.balances(3)
+    name = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
+    await place.cli("purge", name, "--yes")
+    again = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing
+    assert again["states"] == {"skipped": 3}
+    place.write(f"contract_number;amount\n{balances.numbers[0]};99\n", "other.csv")
+    refused = await place.cli("run", "balances", "other.csv", "--yes", may_end_with=(2,))
+    assert f"run {name} has entered a value that is purged for this key" in refused.words
+    found = await place.found()
+    assert (found.rows, found.sum, found.most_for_one) == (3, balances.sum, 1)
