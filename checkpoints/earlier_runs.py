@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from checkpoints import sqlite_rows as rows
 from checkpoints.errors import JournalUnreadable
-from checkpoints.intake_pages import twins_of
+from checkpoints.intake_pages import standing_items, twins_of
 from checkpoints.queries import Queries
 from checkpoints.records import EarlierEntry, KnownMark, NewItem, StandingItem
 from checkpoints.sqlite_connection import JournalReader, connect_to_look
@@ -37,14 +37,13 @@ class Earlier:
             lambda db: [rows.to_known_mark(row) for row in Queries(db).each("known_marks", marks=marks)]
         )
 
-    async def standing_in_lanes(self, job: str, target: str, lanes: Collection[str], own: str) -> list[StandingItem]:
-        """The items in these lanes whose effect stands, of the job's runs for a target other than the run `own`."""
+    async def standing_in_lanes(
+        self, job: str, target: str, items: Sequence[NewItem], own: str
+    ) -> list[StandingItem]:
+        """The items in the lanes of these whose effect stands, of the job's runs for a target but the run `own`."""
         if self._reader is None:
             return []
-        values = {"job": job, "target": target, "lanes": lanes, "own": own}
-        return await self._reader.do(
-            lambda db: [rows.to_standing_item(row) for row in Queries(db).each("standing_in_lanes", **values)]
-        )
+        return await self._reader.do(lambda db: standing_items(Queries(db), job, target, items, own))
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from checkpoints import sqlite_rows as rows
 from checkpoints.digests import PURGED_VALUE, Digests, stored_keys
 from checkpoints.errors import RunPurged
 from checkpoints.queries import Queries, Value
-from checkpoints.records import Correction, EarlierEntry, Merged, NewItem, Page, Refusal, Run
+from checkpoints.records import Correction, EarlierEntry, Merged, NewItem, Page, Refusal, Run, StandingItem, Totals
 from checkpoints.states import State
 
 Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
@@ -68,6 +68,18 @@ def twins_of(db: Queries, job: str, items: Sequence[NewItem]) -> list[list[Earli
     return [[_as_asked(twin, item, digests) for twin in twins[item.key]] for item in items]
 
 
+def standing_items(db: Queries, job: str, target: str, items: Sequence[NewItem], own: str) -> list[StandingItem]:
+    """The items in the lanes of these whose effect stands, of the job's runs for a target other than the run `own`.
+
+    An item of a purged run has its lane and, if it is that of one of `items`, its key in plain.
+    """
+    digests = rows.to_digests(db.first("purging"))
+    lanes = stored_keys(digests, job, {item.lane for item in items})
+    plain = {stored: key for key, stored in stored_keys(digests, job, {item.key for item in items})}
+    standing = db.each("standing_in_lanes", job=job, target=target, lanes=lanes, own=own)
+    return [rows.to_standing_item(row, plain.get(row["key"], row["key"])) for row in standing]
+
+
 def entered_anew(db: Queries, item_ids: Sequence[int]) -> dict[int, str]:
     """The undoing items whose own undo would restore an entry that a run has entered again, with that run.
 
@@ -114,6 +126,15 @@ def left_out(db: Queries, run: Run) -> dict[str, int]:
     """The number of input rows left out, by flag."""
     found = db.first("left_out", run_id=run.run_id)
     return rows.to_counts(found["left_out"]) if found else {}
+
+
+def totals_of(db: Queries, run: Run) -> Totals:
+    """Counts and sums of a run's items by state, with the rows that became no items."""
+    rest = left_out(db, run)
+    if kept := db.first("totals_of_purged", run_id=run.run_id):
+        return rows.to_purged_totals(kept["purged_totals"], rest)
+    refused = db.one("count_refusals", run_id=run.run_id)["refusals"]
+    return rows.to_totals(db.all("totals", run_id=run.run_id), refused, rest)
 
 
 def now() -> str:

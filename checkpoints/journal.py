@@ -195,10 +195,11 @@ class Journal:
         """Those of the marks (pairs of run and number) whose items are in this journal."""
         return [rows.to_known_mark(row) for row in await self._all("known_marks", marks=marks)]
 
-    async def standing_in_lanes(self, job: str, target: str, lanes: Collection[str], own: str) -> list[StandingItem]:
-        """The items in these lanes whose effect stands, of the job's runs for a target other than the run `own`."""
-        found = await self._all("standing_in_lanes", job=job, target=target, lanes=lanes, own=own)
-        return [rows.to_standing_item(row) for row in found]
+    async def standing_in_lanes(
+        self, job: str, target: str, items: Sequence[NewItem], own: str
+    ) -> list[StandingItem]:
+        """The items in the lanes of these whose effect stands, of the job's runs for a target but the run `own`."""
+        return await self._read(lambda db: intake_pages.standing_items(db, job, target, items, own))
 
     async def end_intake(self, run: Run) -> None:
         """Mark the list as complete; all rows that contradict each other become refusals."""
@@ -347,7 +348,7 @@ class Journal:
 
         def work(db: Queries) -> Totals:
             with db.snapshot():
-                return _totals(db, run)
+                return intake_pages.totals_of(db, run)
 
         return await self._read(work)
 
@@ -388,17 +389,17 @@ class Journal:
         """When something of the run last changed."""
         return datetime.fromisoformat((await self._one("last_change", run_id=run.run_id))["changed_at"])
 
-    async def purge(self, run: Run, parameters: Mapping[str, str], *, keep_totals: bool) -> Purged:
-        """Remove what a finished run holds of people; with `keep_totals` each row keeps its sums.
+    async def purge(self, run: Run, purge: Purge) -> Purged:
+        """Remove what a finished run holds of people.
 
-        `parameters` are those that the run keeps. Raises `RunHeld`, `RunTakenOver` and `RunUnfinished`, and
-        removes nothing then.
+        Raises `RunHeld`, `RunTakenOver` and `RunUnfinished`, and removes nothing then.
         """
         if not self._store.lock(run.run_id):
             raise RunHeld(f"another process works on this run: {await self._latest_holder(run)}")
         try:
-            purge = Purge(parameters, keep_totals, now())
-            return await self._write(run, lambda db: purge_run(db, run, purge, _totals(db, run)))
+            return await self._write(
+                run, lambda db: purge_run(db, run, purge, intake_pages.totals_of(db, run), now())
+            )
         finally:
             self._store.unlock(run.run_id)
 
@@ -439,14 +440,6 @@ class Journal:
             return rows.to_items(found)
 
         return await self._read(work)
-
-
-def _totals(db: Queries, run: Run) -> Totals:
-    left_out = intake_pages.left_out(db, run)
-    if kept := db.first("totals_of_purged", run_id=run.run_id):
-        return rows.to_purged_totals(kept["purged_totals"], left_out)
-    refused = db.one("count_refusals", run_id=run.run_id)["refusals"]
-    return rows.to_totals(db.all("totals", run_id=run.run_id), refused, left_out)
 
 
 def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:

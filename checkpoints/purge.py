@@ -1,7 +1,8 @@
 """The purge of a finished run: what tells of people is removed from its rows, what proves its totals may stay.
 
     kept always         the run with its job, billing, times, digest of its input, and totals; of each row in effect
-                        its number, its state, its times, and digests of its key and of its values
+                        its number, its state, its times, the kind of its call, and digests of its key, lane and
+                        values
     kept with totals    all rows, each with its number, line, amounts, state, times, and the id of its operation
     removed             names, cells, calls with their before-images, answers, messages, reasons of refusals and of
                         decisions
@@ -10,7 +11,7 @@ Digests keep the same row from being entered again (`checkpoints/digests.py`). R
 Removed texts stay in free pages of the file until it is rewritten (`SqliteStore.clean`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from checkpoints import sqlite_rows as rows
@@ -22,21 +23,24 @@ from checkpoints.records import Purged, Run, Totals
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """A purge of one run: the parameters that it keeps, whether its rows prove its totals, and when."""
+    """A purge of one run: the parameters that it keeps, and whether its rows keep what proves its totals.
+
+    `empty` takes from a payload all but the kind of its call, by which rows of one lane are told apart.
+    """
 
     parameters: Mapping[str, str]
+    empty: Callable[[str], str]
     keep_totals: bool
-    now: str
 
 
-def purge_run(db: Queries, run: Run, purge: Purge, totals: Totals) -> Purged:
+def purge_run(db: Queries, run: Run, purge: Purge, totals: Totals, now: str) -> Purged:
     """Remove the content of a run's rows, in the open transaction. Raises `RunUnfinished`, and removes nothing.
 
     A run that was purged with its totals can be purged once more without them.
     """
     is_first = db.first("purged", run_id=run.run_id) is None
     kept_totals = None if purge.keep_totals else rows.of_totals(totals)
-    if not db.write("begin_purge", run_id=run.run_id, parameters=purge.parameters, totals=kept_totals, now=purge.now):
+    if not db.write("begin_purge", run_id=run.run_id, parameters=purge.parameters, totals=kept_totals, now=now):
         raise RunUnfinished(f"run {run.name} is not at its end: it is not purged")
     db.write("begin_purging", secret=new_secret())
     db.write("mark_cleaned", is_cleaned=0)
@@ -49,6 +53,7 @@ def purge_run(db: Queries, run: Run, purge: Purge, totals: Totals) -> Purged:
         db.write("remove_commands", run_id=run.run_id)
         refusals = db.write("remove_refusals", run_id=run.run_id)
         removed = db.write("remove_items", run_id=run.run_id)
+    db.define("purged_payload", purge.empty)
     emptied = db.write(
         "purge_items",
         run_id=run.run_id,
@@ -57,4 +62,5 @@ def purge_run(db: Queries, run: Run, purge: Purge, totals: Totals) -> Purged:
         is_first=is_first,
         keep_totals=purge.keep_totals,
     )
-    return Purged(emptied, removed, refusals, before["calls"], before["answers"], before["messages"])
+    calls = before["items"] if is_first else 0
+    return Purged(emptied, removed, refusals, calls, before["answers"], before["messages"])

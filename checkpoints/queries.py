@@ -6,7 +6,7 @@ block reads with `json_each`. Rows are read by the names of their columns.
 
 import re
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -68,6 +68,10 @@ class Queries:
         """The items of a block, as one JSON text for `sqlite_rows.to_items`."""
         text: str = self._run(f"with found as (\n{blocks()[name]}\n)\n{blocks()['as_items']}", values).fetchone()[0]
         return text
+
+    def define(self, name: str, function: Callable[[str], str]) -> None:
+        """Let the blocks of this connection use a function of a text."""
+        self._connection.create_function(name, 1, function)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

@@ -107,11 +107,13 @@ order by i.item_id
 
 -- name: standing_in_lanes
 -- The items in these lanes (accounts) whose effect stands, of other runs of a job for a target, in their order.
--- Runs come first, so that each lane is one look into the index of a run.
-select r.name as run, i.lane, i.key, i.payload, i.label, i.line, i.number, e.state
+-- Runs come first, so that each lane is one look into the index of a run. :lanes are pairs of a lane and how an item may
+-- have it, as in `earlier`.
+select r.name as run, json_extract(l.value, '$[0]') as lane, i.key, i.payload, i.label, i.line, i.number, e.state,
+       r.purged_at is not null as is_purged
 from runs r
 cross join json_each(:lanes) l
-cross join items i on i.run_id = r.run_id and i.lane = l.value and i.undoes is null
+cross join items i on i.run_id = r.run_id and i.lane = json_extract(l.value, '$[1]') and i.undoes is null
 join effects e on e.item_id = i.item_id
 where r.job = :job and r.target = :target and r.name <> :own
 order by i.item_id
@@ -455,17 +457,17 @@ update purging set is_cleaned = :is_cleaned
 
 -- name: contents
 -- What of a run's rows has content that a purge removes.
-select count(*) as items, count(answer) as answers, count(message) as messages,
-       coalesce(sum(payload <> '{}'), 0) as calls
+select count(*) as items, count(answer) as answers, count(message) as messages
 from items where run_id = :run_id
 
 -- name: purge_items
--- A row keeps its number, its state and its times, and a key and values that can be recognised and not read. With
+-- A row keeps its number, its state and its times, what kind of call it is, and key, lane and values as digests. With
 -- :keep_totals it keeps its sums, and an answer that is the id of an operation.
 update items
 set key = case when :is_first then purged_key(:secret, :job, key) else key end,
     wanted = case when :is_first then purged_values(:secret, coalesce(row_amount, amount), wanted) else wanted end,
-    label = '', lane = '', payload = '{}', row = '[]', message = null,
+    lane = case when :is_first then purged_key(:secret, :job, lane) else lane end,
+    label = '', payload = purged_payload(payload), row = '[]', message = null,
     line = case when :keep_totals then line end,
     answer = case when :keep_totals and amount is not null and answer not glob '*[^0-9]*'
                        and cast(answer as integer) <= 2147483647 then answer end,

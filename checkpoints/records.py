@@ -235,6 +235,7 @@ class StandingItem:
     line: int | None
     number: int
     state: State
+    is_purged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,17 +196,18 @@ def to_twin(row: Row) -> EarlierEntry:
     )
 
 
-def to_standing_item(row: Row) -> StandingItem:
-    """A row of `standing_in_lanes`."""
+def to_standing_item(row: Row, key: str) -> StandingItem:
+    """A row of `standing_in_lanes`, with its key."""
     return StandingItem(
         run=row["run"],
         lane=row["lane"],
-        key=row["key"],
+        key=key,
         payload=row["payload"],
         label=row["label"],
         line=row["line"],
         number=row["number"],
         state=State(row["state"]),
+        is_purged=bool(row["is_purged"]),
     )
 
 

@@ -22,8 +22,8 @@ from cli.session.purge import (
     PurgeSelection,
     RunLeftAlone,
     RunToPurge,
-    kept_parameters,
     purge_plans,
+    purge_run,
     select_old,
     select_run,
 )
@@ -63,9 +63,9 @@ def _purge(
     flags: Flags,
     voice: Voice,
 ) -> None:
-    """Remove what finished runs hold of people: names, phones, cells, calls, answers; sums and totals can stay.
+    """Remove what finished runs hold of people; totals can be kept.
 
-    A purged run cannot be undone, verified, exported or corrected. What it has entered is still known, so that
+    Names, phones, cells, calls and answers go. A purged run cannot be undone, verified, exported or corrected. What it has entered is still known, so that
     nothing is entered twice.
     """
 
@@ -170,7 +170,7 @@ async def _purge_all(
     for one in selection.runs:
         run = one.run
         try:
-            purged = await journal.purge(run, kept_parameters(run), keep_totals=keep_totals)
+            purged = await purge_run(run, journal, keep_totals=keep_totals)
         except (RunHeld, RunTakenOver, RunUnfinished) as error:
             # Somebody has begun to work on it since it was looked at.
             result.left_alone.append(RunLeftAlone(run, str(error)))

@@ -12,6 +12,7 @@ from typing import Final
 
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
+from checkpoints.purge import Purge
 from checkpoints.records import Purged, Run, Stage, Totals
 from cli.output.answer_files import ANSWER_FILE_PARAMETER
 from cli.session.journal import unfinished
@@ -20,6 +21,7 @@ from cli.session.plans import plans_beside
 from cli.session.step_mark import PLACE, mark_of
 from cli.show.plan_facts import same_input
 from cli.terminal.texts import PROGRAM, printable, rows
+from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import JOBS
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS
 from jobs.spec.undo_words import RUN, UNDO
@@ -94,6 +96,11 @@ async def select_run(journal: Journal, name: str, *, keep_totals: bool) -> Purge
     return PurgeSelection((chosen,), (), own)
 
 
+async def purge_run(run: Run, journal: Journal, *, keep_totals: bool) -> Purged:
+    """Purge a run. Raises `RunHeld`, `RunTakenOver` and `RunUnfinished`, and removes nothing then."""
+    return await journal.purge(run, Purge(kept_parameters(run), emptied, keep_totals=keep_totals))
+
+
 async def purge_plans(journal: Journal, plans: Sequence[Run]) -> Purged:
     """Remove the lists of these plans, which were never sent, and rewrite their file. Raises `JournalNotCleaned`."""
     path = plans_beside(journal.path)
@@ -104,7 +111,7 @@ async def purge_plans(journal: Journal, plans: Sequence[Run]) -> Purged:
         for plan in plans:
             removed += (await lists.totals(plan)).frozen
             await lists.discard(plan)
-            refusals += (await lists.purge(plan, {}, keep_totals=False)).refusals
+            refusals += (await lists.purge(plan, Purge({}, emptied, keep_totals=False))).refusals
         if not await lists.is_cleaned():
             await lists.clean()
     return Purged(removed=removed, refusals=refusals)

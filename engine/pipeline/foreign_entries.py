@@ -31,9 +31,9 @@ class EarlierRuns(Protocol):
         ...
 
     async def standing_in_lanes(
-        self, job: str, target: str, lanes: Collection[str], own: str
+        self, job: str, target: str, items: Sequence[NewItem], own: str
     ) -> Sequence[StandingItem]:
-        """The items in these lanes whose effect stands, of the job's runs for a target other than the run `own`."""
+        """The items in the lanes of these whose effect stands, of the job's runs for a target but the run `own`."""
         ...
 
 
@@ -72,11 +72,11 @@ class ForeignEntries:
 
     async def _standing(self, items: Sequence[NewItem]) -> Mapping[str, Sequence[StandingItem]]:
         """By lane, the items of other runs that these items would replace."""
-        lanes = {item.lane for item in items if self._job.replaces(item.payload)}
-        if not lanes:
+        replacing = [item for item in items if self._job.replaces(item.payload)]
+        if not replacing:
             return {}
         standing: defaultdict[str, list[StandingItem]] = defaultdict(list)
-        for one in await self._earlier.standing_in_lanes(self._job.name, self._target, lanes, self._own):
+        for one in await self._earlier.standing_in_lanes(self._job.name, self._target, replacing, self._own):
             if self._job.replaces(one.payload):
                 standing[one.lane].append(one)
         return standing
@@ -127,15 +127,22 @@ class ForeignEntries:
             return
         last = standing[-1]
         place = f"line {last.line}" if last.line else f"row {last.number}"
+        if last.is_purged:
+            yield (
+                f"its account has its opening balance from run {last.run}, {place}, and this row would replace it",
+                again,
+            )
+            return
+        place = f"{place} ({last.label})"
         if last.state.settled:
-            why = f"its account has its opening balance from run {last.run}, {place} ({last.label})"
+            why = f"its account has its opening balance from run {last.run}, {place}"
             undo = self._words(Remedy("undo", last.run))
             yield (
                 f"{why}, and this row would replace it",
                 f"To enter all rows of the account by one run, type {undo} first. {again}",
             )
         else:
-            why = f"run {last.run} has {place} ({last.label}) for the same account as {last.state}"
+            why = f"run {last.run} has {place} for the same account as {last.state}"
             yield f"{why}, and this row would replace it", "Take that run to its end first"
 
     def _foreign(self, entry: Marked, known: KnownMark | None) -> str | None:

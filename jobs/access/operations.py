@@ -17,14 +17,14 @@ from billing.money import from_answer, wire
 from billing.profile import Profile, TypeEight
 from engine.job import Entries, Marked
 from jobs.access.gateway import Gateway, as_engine_errors
-from jobs.access.payload import Payload
+from jobs.access.payload import OP_TYPE, Payload
 from jobs.access.subscribers import as_bool
 from jobs.spec.entries import find_mark
 
 
 def enters_balance(payload: Payload) -> bool:
     """Whether a call enters an initial balance."""
-    return payload.model == "FinanceOperations" and payload.key.get("op_type_id") == str(OPENING_BALANCE)
+    return payload.model == "FinanceOperations" and payload.key.get(OP_TYPE) == str(OPENING_BALANCE)
 
 
 def sets_balance(payload: Payload, profile: Profile) -> bool:

@@ -13,6 +13,10 @@ ACCOUNT: Final = "account:"
 """The prefix of the lane of an item that changes an account or something that belongs to it."""
 
 
+OP_TYPE: Final = "op_type_id"
+"""The key of a payload that says which type of operation is entered."""
+
+
 class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     """One call, built at planning, so that a resumed run sends what the operator was shown.
 
@@ -50,6 +54,19 @@ def encode_payload(payload: Payload) -> str:
 def decode_payload(text: str) -> Payload:
     """The payload of a text from the journal."""
     return _decode(text)
+
+
+def emptied(text: str) -> str:
+    """An encoded payload without anything of its row: only the model and the type of an operation are left.
+
+    They tell whether a row sets the balance of its account, and so replaces another one.
+    """
+    try:
+        payload = decode_payload(text)
+    except msgspec.MsgspecError:
+        return encode_payload(Payload("", ()))
+    kind = {OP_TYPE: payload.key[OP_TYPE]} if OP_TYPE in payload.key else {}
+    return encode_payload(Payload(payload.model, (), key=kind))
 
 
 def in_one_spelling(text: str) -> str:

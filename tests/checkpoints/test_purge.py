@@ -12,6 +12,7 @@ import pytest
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalNotCleaned, JournalUnreadable, RunHeld, RunPurged, RunTakenOver, RunUnfinished
 from checkpoints.journal import Journal, open_journal
+from checkpoints.purge import Purge
 from checkpoints.records import Change, EarlierEntry, Merged, NewItem, NewRun, Refusal, Run, Totals
 from checkpoints.states import State
 from tests.checkpoints.samples import NEW_RUN, all_items, keep, new_item, page
@@ -20,6 +21,9 @@ from tests.checkpoints.test_taking_back import undone
 CANARY = "Канарейкина Вера"
 PHONE = "+79161234567"
 KEPT = {"operation": "opening"}
+
+ALL = Purge(KEPT, lambda _: "{}", keep_totals=False)
+WITH_TOTALS = replace(ALL, keep_totals=True)
 
 PERSON = NewItem(
     key=PHONE,
@@ -88,7 +92,7 @@ async def judged(journal: Journal, *items: NewItem) -> list[list[tuple[str, Deci
 async def test_nothing_of_people_is_left_in_the_bytes_of_the_file(journal: Journal, *, keep_totals: bool) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES, new=replace(NEW_RUN, parameters={"sms": PHONE}))
     other = await finished(journal, new_item("stays", "1"), refused=())
-    await journal.purge(run, KEPT, keep_totals=keep_totals)
+    await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
     assert not await journal.is_cleaned()
     await journal.clean()
     assert await journal.is_cleaned()
@@ -104,7 +108,7 @@ async def test_nothing_of_people_is_left_in_the_bytes_of_the_file(journal: Journ
 async def test_the_totals_are_as_before(journal: Journal, *, keep_totals: bool) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES)
     assert await journal.totals(run) == TOTALS
-    await journal.purge(run, KEPT, keep_totals=keep_totals)
+    await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
     again = await journal.run(run.name)
     assert await journal.totals(again) == TOTALS
     assert (again.parameters, again.source, again.header, again.cursor) == (KEPT, "", (), None)
@@ -114,15 +118,15 @@ async def test_the_totals_are_as_before(journal: Journal, *, keep_totals: bool) 
 
 def rows_of(path: Path) -> list[tuple[object, ...]]:
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        query = "select number, line, label, lane, payload, row, message, amount, answer, state from items"
+        query = "select number, line, label, payload, row, message, amount, answer, state from items"
         return connection.execute(query).fetchall()
 
 
 async def test_with_totals_each_row_keeps_what_proves_them(journal: Journal) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES)
-    purged = await journal.purge(run, KEPT, keep_totals=True)
+    purged = await journal.purge(run, WITH_TOTALS)
     assert (purged.emptied, purged.removed, purged.refusals) == (3, 0, 1)
-    nothing = ("", "", "{}", "[]", None)
+    nothing = ("", "{}", "[]", None)
     assert rows_of(journal.path) == [
         (1, 2, *nothing, "5.10", "4711", "accepted"),
         (2, 2, *nothing, "5.10", None, "skipped"),
@@ -132,30 +136,30 @@ async def test_with_totals_each_row_keeps_what_proves_them(journal: Journal) -> 
 
 async def test_without_totals_only_a_trace_of_what_was_entered_stays(journal: Journal) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES)
-    purged = await journal.purge(run, KEPT, keep_totals=False)
+    purged = await journal.purge(run, ALL)
     assert (purged.emptied, purged.removed, purged.refusals) == (1, 2, 1)
     assert (purged.calls, purged.answers, purged.messages) == (3, 1, 3)
-    assert rows_of(journal.path) == [(1, None, "", "", "{}", "[]", None, None, None, "accepted")]
+    assert rows_of(journal.path) == [(1, None, "", "{}", "[]", None, None, None, "accepted")]
 
 
 @pytest.mark.parametrize("answer", ["89161234567", "9161234567", f'{{"name": "{CANARY}"}}', "12a"])
 async def test_an_answer_stays_only_where_it_is_an_id(journal: Journal, answer: str) -> None:
     run = await finished(journal, PERSON, answer=answer)
-    await journal.purge(run, KEPT, keep_totals=True)
-    assert [row[8] for row in rows_of(journal.path)] == [None]
+    await journal.purge(run, WITH_TOTALS)
+    assert [row[7] for row in rows_of(journal.path)] == [None]
 
 
 async def test_a_run_without_sums_keeps_no_answer(journal: Journal) -> None:
     run = await finished(journal, replace(PERSON, amount=None), answer="4711")
-    await journal.purge(run, KEPT, keep_totals=True)
-    assert [row[8] for row in rows_of(journal.path)] == [None]
+    await journal.purge(run, WITH_TOTALS)
+    assert [row[7] for row in rows_of(journal.path)] == [None]
 
 
 @pytest.mark.parametrize("keep_totals", [True, False])
 async def test_the_same_money_is_known_after_a_purge(journal: Journal, *, keep_totals: bool) -> None:
     attribute = replace(PERSON, key="7/attribute", amount=None, wanted="value A")
     run = await finished(journal, PERSON, attribute)
-    await journal.purge(run, KEPT, keep_totals=keep_totals)
+    await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
     same = replace(PERSON, amount=Decimal("5.100"))
     another = replace(PERSON, amount=Decimal(6))
     other = replace(attribute, wanted="value B")
@@ -185,17 +189,33 @@ async def test_a_row_that_another_one_carries_is_known_by_its_own_sum(journal: J
     await journal.approve(run)
     await journal.claim(run, [first.item_id])
     await journal.record(run, [Change(first.item_id, State.ACCEPTED)])
-    await journal.purge(run, KEPT, keep_totals=keep_totals)
+    await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
     assert await judged(journal, PERSON, carried) == [
         [(run.name, PERSON.amount, None)],
         [(run.name, carried.amount, None)],
     ]
 
 
+@pytest.mark.parametrize("keep_totals", [True, False])
+async def test_what_stands_in_an_account_is_known_after_a_purge(journal: Journal, *, keep_totals: bool) -> None:
+    run = await finished(journal, PERSON)
+    await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
+    other = replace(PERSON, key="another subscriber of the account")
+    elsewhere = replace(PERSON, key="x", lane="account 9")
+    asked = (run.job, run.target, [PERSON, other, elsewhere], "")
+    (found,) = await journal.standing_in_lanes(*asked)
+    assert (found.run, found.lane, found.key, found.payload) == (run.name, PERSON.lane, PERSON.key, "{}")
+    async with earlier_runs(journal.path) as earlier:
+        assert await earlier.standing_in_lanes(*asked) == [found]
+    (found,) = await journal.standing_in_lanes(run.job, run.target, [other], "")
+    assert found.key not in {PERSON.key, other.key}
+    assert await journal.standing_in_lanes(run.job, run.target, [elsewhere], "") == []
+
+
 async def test_what_was_taken_back_may_be_entered_again_after_a_purge(journal: Journal) -> None:
     run = await finished(journal, PERSON)
     await undone(journal, await all_items(journal, run))
-    await journal.purge(run, KEPT, keep_totals=True)
+    await journal.purge(run, WITH_TOTALS)
     assert await judged(journal, PERSON) == [[]]
 
 
@@ -204,14 +224,14 @@ async def test_an_undo_of_an_undo_knows_what_a_purged_run_has_entered_anew(journ
     (back,) = await undone(journal, await all_items(journal, run))
     anew = await finished(journal, PERSON)
     assert await journal.entered_anew([back.item_id]) == {back.item_id: anew.name}
-    await journal.purge(anew, KEPT, keep_totals=False)
+    await journal.purge(anew, ALL)
     assert await journal.entered_anew([back.item_id]) == {back.item_id: anew.name}
 
 
 async def test_what_an_undo_would_restore_has_to_be_known(journal: Journal) -> None:
     run = await finished(journal, PERSON)
     (back,) = await undone(journal, await all_items(journal, run))
-    await journal.purge(run, KEPT, keep_totals=False)
+    await journal.purge(run, ALL)
     with pytest.raises(RunPurged, match=rf"run {run.name} was purged on .*nothing of it can be undone"):
         await journal.entered_anew([back.item_id])
 
@@ -229,7 +249,7 @@ async def test_a_run_with_something_left_to_do_is_not_touched(journal: Journal) 
     before = rows_of(journal.path)
     for run in (waiting, sending, decided):
         with pytest.raises(RunUnfinished, match="not at its end"):
-            await journal.purge(run, KEPT, keep_totals=False)
+            await journal.purge(run, ALL)
     assert rows_of(journal.path) == before
 
 
@@ -237,7 +257,7 @@ async def test_a_run_that_was_given_up_loses_its_refused_rows(journal: Journal) 
     run = await journal.create_run(NEW_RUN)
     await journal.freeze(run, page(PERSON, refusals=[REFUSED]), keep)
     await journal.discard(run)
-    await journal.purge(run, KEPT, keep_totals=False)
+    await journal.purge(run, ALL)
     await journal.clean()
     assert CANARY.encode() not in bytes_of(journal.path)
 
@@ -246,7 +266,7 @@ async def test_a_run_that_is_worked_on_is_not_touched(journal: Journal, path: Pa
     run = await finished(journal, PERSON)
     async with open_journal(path) as other, other.taken_up(run):
         with pytest.raises(RunHeld, match="another process works on this run"):
-            await journal.purge(run, KEPT, keep_totals=True)
+            await journal.purge(run, WITH_TOTALS)
     assert [item.label for item in await all_items(journal, run)] == [CANARY]
 
 
@@ -254,14 +274,14 @@ async def test_a_run_that_another_process_has_had_meanwhile_is_not_touched(journ
     run = await finished(journal, PERSON)
     await journal.take_up(run)
     with pytest.raises(RunTakenOver):
-        await journal.purge(run, KEPT, keep_totals=False)
+        await journal.purge(run, ALL)
     assert [item.label for item in await all_items(journal, run)] == [CANARY]
 
 
 @pytest.mark.parametrize("keep_totals", [True, False])
 async def test_the_rows_of_a_purged_run_cannot_be_read_or_written(journal: Journal, *, keep_totals: bool) -> None:
     run = await finished(journal, PERSON)
-    await journal.purge(run, KEPT, keep_totals=keep_totals)
+    await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
     for asked in (
         journal.items(run, set(State)),
         journal.in_effect(run),
@@ -278,9 +298,9 @@ async def test_the_rows_of_a_purged_run_cannot_be_read_or_written(journal: Journ
 
 async def test_a_run_that_keeps_its_totals_can_be_purged_of_them_later(journal: Journal) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES)
-    await journal.purge(run, KEPT, keep_totals=True)
+    await journal.purge(run, WITH_TOTALS)
     first = await journal.run(run.name)
-    await journal.purge(first, KEPT, keep_totals=False)
+    await journal.purge(first, ALL)
     assert await journal.totals(run) == TOTALS
     assert (await journal.run(run.name)).purged_at == first.purged_at
     assert await judged(journal, PERSON) == [[(run.name, PERSON.amount, None)]]
@@ -292,7 +312,7 @@ async def test_digests_of_two_journals_and_of_two_jobs_differ(journal: Journal, 
         keys = set()
         for where, job in ((journal, "balances"), (journal, "payment"), (other, "balances")):
             run = await finished(where, PERSON, new=replace(NEW_RUN, job=job))
-            await where.purge(run, KEPT, keep_totals=True)
+            await where.purge(run, WITH_TOTALS)
             with contextlib.closing(sqlite3.connect(where.path)) as connection:
                 query = "select key from items where run_id = ?"
                 keys |= set(connection.execute(query, [run.run_id]).fetchall())
@@ -307,7 +327,7 @@ async def test_a_log_that_another_one_reads_is_told_and_can_be_emptied_later(
     with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as reader:
         reader.execute("begin")
         reader.execute("select count(*) from items").fetchone()
-        await journal.purge(run, KEPT, keep_totals=True)
+        await journal.purge(run, WITH_TOTALS)
         with pytest.raises(JournalNotCleaned, match="another process reads the journal"):
             await journal.clean()
     assert not await journal.is_cleaned()
@@ -321,6 +341,6 @@ async def test_a_purge_that_is_not_written_removes_nothing(journal: Journal) -> 
     with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as other:
         other.execute("create trigger full before update on refusals begin select raise(abort, 'full'); end")
     with pytest.raises(JournalUnreadable, match="full"):
-        await journal.purge(run, KEPT, keep_totals=True)
+        await journal.purge(run, WITH_TOTALS)
     assert (await journal.run(run.name)).purged_at is None
     assert [item.label for item in await all_items(journal, run)] == [CANARY]

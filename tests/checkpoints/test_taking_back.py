@@ -348,7 +348,7 @@ async def test_no_row_of_an_approved_run_is_merged_or_refused(journal: Journal) 
 
 
 async def test_what_stands_in_a_lane_is_told_of_other_runs_of_the_job_for_the_target(journal: Journal) -> None:
-    lanes = {"of two", "alone"}
+    asked = [new_item("x", lane="of two"), new_item("y", lane="alone")]
     first = await frozen_run(journal, new_item("a", lane="of two"), new_item("b", lane="of two"))
     carried, carrier = await all_items(journal, first)
     await journal.merge(first, [Merged(carrier.item_id, (carried.item_id,), "part of the sum")])
@@ -361,7 +361,7 @@ async def test_what_stands_in_a_lane_is_told_of_other_runs_of_the_job_for_the_ta
     waits = await frozen_run(journal, new_item("f", lane="alone"), new_item("g", lane="unasked"))
 
     async def standing(own: str = "") -> list[tuple[str, str, State]]:
-        found = await journal.standing_in_lanes(NEW_RUN.job, NEW_RUN.target, lanes, own)
+        found = await journal.standing_in_lanes(NEW_RUN.job, NEW_RUN.target, asked, own)
         return [(one.run, one.key, one.state) for one in found]
 
     of_first = [(first.name, key, State.ACCEPTED) for key in ("a", "b")]

@@ -144,6 +144,17 @@ async def test_a_row_does_not_replace_the_balance_that_another_run_gave_its_acco
     assert balance(place, account) == Decimal("493.34")
 
 
+async def test_a_purged_run_still_guards_the_balance_that_it_gave_an_account(place: Place) -> None:
+    shared(place)
+    first = await first_of_them(place)
+    await place.cli("purge", first, "--yes")
+    refused = await run(place, may_end_with=(2,))
+    assert (
+        f": its account has its opening balance from run {first}, row 1, and this row would replace" in refused.words
+    )
+    assert "undo" not in refused.words
+
+
 async def test_a_row_that_is_to_replace_the_balance_of_another_run_says_so(place: Place) -> None:
     account, ids = shared(place)
     await first_of_them(place)

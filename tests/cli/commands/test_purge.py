@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
@@ -153,7 +154,7 @@ def test_what_was_removed_is_told_to_scripts(typed: Typed) -> None:
     closing = typed("purge", name, "--yes", "--json", "--keep-totals").closing
     (one,) = closing["purged"]
     assert (one["run"], one["job"]) == (name, "balances")
-    expected = {"emptied": 1, "removed": 0, "refusals": 1, "calls": 0, "answers": 1, "messages": 0}
+    expected = {"emptied": 1, "removed": 0, "refusals": 1, "calls": 1, "answers": 1, "messages": 0}
     assert one["removed"] == expected
     assert (closing["plans"], closing["left_alone"], closing["files"], closing["exit"]) == (0, [], [], 0)
     assert closing["bytes_before"] > closing["bytes_after"] - 20_000 > 0
@@ -194,7 +195,7 @@ def test_a_run_is_left_alone_while_an_undo_of_it_is_under_way(typed: Typed) -> N
 
 
 def step(number: int, file: str = "/night.toml", round_: int = 1) -> NewRun:
-    mark = StepMark(file, round_, number, 2)
+    mark = StepMark(file, round_, number, 2, datetime(2026, 1, 1, tzinfo=UTC))
     return replace(NEW, parameters={**NEW.parameters, **mark.to_parameters()}, source=f"{file} {number}")
 
 
