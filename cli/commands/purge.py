@@ -27,10 +27,10 @@ from cli.session.purge import (
     select_old,
     select_run,
 )
-from cli.settings.flags import Flags, RunNameOrNone, grouped
+from cli.settings.flags import JournalFlags, RunNameOrNone, grouped
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.screen import Screen, Voice, is_unattended
+from cli.terminal.screen import BriefVoice, Screen, is_unattended
 from cli.terminal.texts import PROGRAM, count, markup_safe, moment, money, printable, rows
 
 log = structlog.get_logger(__name__)
@@ -60,19 +60,19 @@ def _purge(
         typer.Option("--keep-totals", help="Keep number, sum, state and times of each row, which prove the totals."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Purge without asking.")] = False,
-    flags: Flags,
-    voice: Voice,
+    flags: JournalFlags,
+    voice: BriefVoice,
 ) -> None:
     """Remove what finished runs hold of people; totals can be kept.
 
-    Names, phones, cells, calls and answers go. A purged run cannot be undone, verified, exported or corrected. What it has entered is still known, so that
-    nothing is entered twice.
+    Names, phones, cells, calls and answers go. A purged run cannot be undone, verified, exported or corrected. What
+    it has entered is still known, so that nothing is entered twice.
     """
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         return await purge(parse_which(name, older_than), settings, screen, keep_totals=keep_totals, yes=yes)
 
-    execute(work, flags, voice)
+    execute(work, flags.whole(), voice.whole())
 
 
 def parse_which(name: str | None, age: str | None) -> str | datetime:
