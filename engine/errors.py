@@ -4,7 +4,8 @@ EngineError
 ├── InputRefused        the input as a whole is not usable: the operator corrects the file or the query
 ├── LookUpFailed        the billing or its database cannot be read now: try again later
 │   ├── LookUpDelayed   no answer, or overloaded: the engine waits
-│   └── LookUpRefused   the query itself is refused, or its data is missing: the operator acts
+│   ├── LookUpRefused   the query itself is refused, or its data is missing: the operator acts
+│   └── DiskFull        there is no room to write down what is read: the operator makes some
 └── CountsDiffer        the journal does not add up: a bug in this program
 """
 
@@ -92,6 +93,10 @@ class LookUpDelayed(LookUpFailed):
 
 class LookUpRefused(LookUpFailed):
     """Raised when the billing refuses the query itself, or lacks the data it needs: a retry does not help."""
+
+
+class DiskFull(LookUpFailed):
+    """Raised when the journal's disk has too little room for more rows."""
 
 
 class CountsDiffer(EngineError):

@@ -178,7 +178,15 @@ class RunSession:
         """Read and save the whole list. Raises `CommandRefused` when the input cannot be taken."""
         progress = Progress()
         progress.take_up(await self._journal.totals(self._run), intake_ended=False)
-        intake = Intake(self._run, self._job, self._journal, progress, enter=how_often(self._run), words=command_line)
+        intake = Intake(
+            self._run,
+            self._job,
+            self._journal,
+            progress,
+            enter=how_often(self._run),
+            words=command_line,
+            least_free=lambda: self._live_policy.policy.min_disk,
+        )
         try:
             async with show_intake(progress, self._screen, self._run.source):
                 await intake.freeze_all()

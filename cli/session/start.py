@@ -30,6 +30,7 @@ from cli.terminal.remedies import command_line
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, rows
 from engine.job import Job
+from engine.pacing.gauges import LAST_RESERVE
 from engine.pacing.policy import ALL, Policy, policy_with, to_settings
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Intake, Repeat
@@ -40,6 +41,8 @@ from jobs.job import build
 log = structlog.get_logger(__name__)
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_LEAST_FREE: Final = int(LAST_RESERVE * Policy().min_disk)
+"""Bytes that a plan leaves free: it holds nothing that a run would stop for."""
 
 
 async def run(  # noqa: PLR0913 - one parameter for each part of the command line
@@ -206,7 +209,14 @@ async def rehearse(
     try:
         async with show_intake(progress, screen, run.source):
             await Intake(
-                run, job, plans, progress, enter=Repeat.AGAIN, foreign=foreign, words=command_line
+                run,
+                job,
+                plans,
+                progress,
+                enter=Repeat.AGAIN,
+                foreign=foreign,
+                words=command_line,
+                least_free=lambda: _LEAST_FREE,
             ).freeze_all()
         await tell_notes(job.source, screen)
     except BaseException:

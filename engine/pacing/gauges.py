@@ -10,7 +10,7 @@ from typing import Final
 
 import anyio.to_thread
 
-from engine.errors import LookUpFailed
+from engine.errors import DiskFull, LookUpFailed, setting
 from engine.pacing.throttle import Gauge, GaugeReading
 
 DISK: Final = "disk"
@@ -37,6 +37,19 @@ def disk_gauge(place: Path, least: Callable[[], int]) -> Gauge:
         return GaugeReading(-free, -wanted, -MARGIN * wanted, text=text, end=-LAST_RESERVE * wanted)
 
     return Gauge(DISK, measure, every=5.0)
+
+
+def check_free(place: Path, least: int) -> None:
+    """Check that `least` bytes are free at `place`, for what is about to be written there; 0 asks for none.
+
+    Raises `DiskFull`, with what to do, and `LookUpFailed` where the disk cannot be asked.
+    """
+    if least and (free := _free(place)) < least:
+        raise DiskFull(
+            f"disk: {free // _MEGABYTE:,} MB free for the journal, {least // _MEGABYTE:,} MB wanted. "
+            "Make room there, or give another reserve with ",
+            setting("min-disk", "MB"),
+        )
 
 
 def _free(place: Path) -> int:

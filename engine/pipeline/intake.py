@@ -4,7 +4,7 @@ Each row is checked against the journal and the billing: it becomes an item, a s
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Protocol
@@ -20,6 +20,7 @@ from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused, Words, setting
 from engine.job import Effect, Entries, Job, Prepared
+from engine.pacing.gauges import check_free
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
 from engine.rows import STANDARD_INPUT, Row, RowPage, Source
@@ -71,9 +72,11 @@ class Intake:
     With a limit on the source, rows after the last one to be sent are only counted, neither judged nor refused.
     Skipped and refused rows do not count towards the limit.
 
-    `words` renders the remedies in refusals.
+    `words` renders the remedies in refusals. `least_free` gives the bytes that must be free on the journal's disk
+    before each page, so that no input, however little it is packed into, can fill the disk.
 
-    Raises `InputRefused` if the input as a whole is not usable, or is no longer the one that the run began with.
+    Raises `InputRefused` if the input as a whole is not usable, or is no longer the one that the run began with, and
+    `DiskFull`.
     """
 
     def __init__(  # noqa: PLR0913 - a choice for each of its uses
@@ -86,11 +89,13 @@ class Intake:
         enter: Repeat = Repeat.ONCE,
         foreign: ForeignEntries | None = None,
         words: Words = str,
+        least_free: Callable[[], int] = lambda: 0,
     ) -> None:
         self._run = run
         self._job = job
         self._journal = journal
         self._progress = progress
+        self._least_free = least_free
         repeat = repeat_of(job.effect, enter)
         self._judge = judge_for(run, repeat, words)
         self._words = words
@@ -106,7 +111,7 @@ class Intake:
         limit = source.limit
         room = limit - await self._to_send() if limit else None
         pages = source.pages(self._run.cursor)
-        while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
+        while (page := await anyio.to_thread.run_sync(self._next, pages)) is not None:
             sent = await self._freeze(page, room)
             room = None if room is None else room - sent
             if listener:
@@ -116,6 +121,11 @@ class Intake:
         log.info("all rows are read and saved")
         if listener:
             listener.end_intake()
+
+    def _next(self, pages: Iterator[RowPage]) -> RowPage | None:
+        """The next page, read once there is room for it."""
+        check_free(self._journal.path, self._least_free())
+        return next(pages, None)
 
     async def _to_send(self) -> int:
         """The number of the run's rows that are not skipped."""
@@ -214,10 +224,6 @@ def _other(name: str, run: Run) -> str:
 def _before(refusals: Sequence[Refusal], line: int | None) -> tuple[Refusal, ...]:
     """The refusals before a line of the input; none if lines are unknown."""
     return tuple(one for one in refusals if one.line and line and one.line < line)
-
-
-def _next(pages: Iterator[RowPage]) -> RowPage | None:
-    return next(pages, None)
 
 
 def judge_for(run: Run, repeat: Repeat, words: Words = str) -> Judge:

@@ -74,7 +74,15 @@ class Pipeline:
         self._policy = policy = steering.policy
         self._progress = steering.progress
         self._stop = stop = steering.stopping
-        self._intake = Intake(run, job, journal, self._progress, enter=enter, words=words)
+        self._intake = Intake(
+            run,
+            job,
+            journal,
+            self._progress,
+            enter=enter,
+            words=words,
+            least_free=lambda: steering.policy.min_disk,
+        )
         self._before_images = BeforeImages(run, effect, journal)
         self._ownership = Ownership(run, journal)
         self._reconciler = Reconciler(run, job, journal, policy, self._progress, stop)

@@ -101,15 +101,15 @@ def paged(name: str, entries: Iterable[Row | Refusal], after: str | None, page_r
         line = entry.line or 0
         if line <= start:
             continue
+        cells = entry.cells if isinstance(entry, Row) else entry.row
+        length = sum(map(len, cells)) + len(cells)
+        if length > LONGEST_CELL:
+            _refuse_long_cells(name, line, cells)
+        size += length
         if isinstance(entry, Row):
             rows.append(entry)
-            length = sum(map(len, entry.cells))
-            if length > LONGEST_CELL:
-                _refuse_long_cells(name, entry)
-            size += length + len(entry.cells)
         else:
             refusals.append(entry)
-            size += sum(map(len, entry.row)) + len(entry.row)
         if len(rows) + len(refusals) >= page_rows or size >= LARGEST_PAGE:
             yield RowPage(tuple(rows), tuple(refusals), str(line))
             rows, refusals, size = [], [], 0
@@ -119,10 +119,13 @@ def paged(name: str, entries: Iterable[Row | Refusal], after: str | None, page_r
         yield RowPage(tuple(rows), tuple(refusals), str(line))
 
 
-def _refuse_long_cells(name: str, row: Row) -> None:
-    for column, cell in enumerate(row.cells, 1):
+def _refuse_long_cells(name: str, line: int, cells: Sequence[str]) -> None:
+    """Refuse a cell that is too long, and a row whose cells are too long together: a workbook can repeat a text."""
+    for column, cell in enumerate(cells, 1):
         if len(cell) > LONGEST_CELL:
-            raise InputRefused(f"{name}, line {row.line}: column {column} is longer than {LONGEST_CELL} characters")
+            raise InputRefused(f"{name}, line {line}: column {column} is longer than {LONGEST_CELL} characters")
+    if sum(map(len, cells)) > LARGEST_PAGE:
+        raise InputRefused(f"{name}, line {line}: the row is longer than {LARGEST_PAGE} characters")
 
 
 def no_rows(name: str) -> InputRefused:
@@ -130,14 +133,18 @@ def no_rows(name: str) -> InputRefused:
     return InputRefused(f"{name} has a header and no rows: there is nothing to do")
 
 
+SURPLUS_KEPT: Final = 20
+"""Cells beyond the header's that are kept of a refused row: a workbook can say thousands of them in a few bytes."""
+
+
 def wrong_width(line: int, cells: list[str], width: int) -> Refusal:
-    """The refusal of a row with more or fewer cells than the header."""
+    """The refusal of a row with more or fewer cells than the header; the first surplus cells are kept."""
     return Refusal(
         line=line,
         column=None,
         label=label_of(cells),
         reason=f"the header has {width} {'cell' if width == 1 else 'cells'}, this row {len(cells)}",
-        row=tuple(cells),
+        row=tuple(cells[: width + SURPLUS_KEPT]),
     )
 
 

@@ -6,6 +6,7 @@ LibreOffice's own.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from engine.errors import InputRefused
 from engine.rows import Source
@@ -20,6 +21,8 @@ _KIND = "mimetype"
 _MANIFEST = "META-INF/manifest.xml"
 _ENCRYPTED = "encrypted-package"
 _SPREADSHEET = b"opendocument.spreadsheet"
+MOST_REPEATED: Final = 10_000
+"""Rows of a sheet that repeat the one before. A few bytes can say a million of them; no list of subscribers does."""
 
 
 def matches(sample: Sample) -> bool:
@@ -80,10 +83,18 @@ class OpenDocumentBook:
         return self._filled
 
     def rows(self, sheet: str) -> Iterator[SheetRow]:
-        """The non-empty rows of a sheet, in order, with repeated rows."""
+        """The non-empty rows of a sheet, in order, with repeated rows. Raises `InputRefused` for too many of them."""
         reader = SheetReader(self._archive.name, sheet)
+        repeated = 0
         for _ in self._archive.parse(_CONTENT, reader):
             for row, times in reader.taken():
+                repeated += times - 1
+                if repeated > MOST_REPEATED:
+                    raise InputRefused(
+                        f"{self._archive.name}: {repeated:,} rows of the sheet {sheet!r} repeat the row above them, "
+                        f"the last of them the rows {row.number + 1} to {row.number + times - 1}: delete what was "
+                        "filled down by mistake"
+                    )
                 for further in range(times):
                     yield SheetRow(row.number + further, row.cells)
 

@@ -7,7 +7,7 @@ import pytest
 from checkpoints.journal import Journal
 from checkpoints.records import Change, EarlierEntry, NewItem, NewRun, Refusal, Run
 from checkpoints.states import State
-from engine.errors import InputRefused
+from engine.errors import DiskFull, InputRefused
 from engine.pipeline.intake import Intake, Repeat, judge_for, repeat_of
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import A_RUN, FakeJob, MemorySource, row, rows
@@ -400,3 +400,47 @@ async def test_rows_behind_the_last_one_are_neither_judged_nor_refused(journal: 
     await Intake(run, job, journal, Progress()).freeze_all()
     totals = await journal.totals(run)
     assert (totals.frozen, totals.refused, totals.left_out) == (1, 0, {"--limit": 3})
+
+
+# ---- the disk ----------------------------------------------------------------------------------------------------
+
+
+class DiskThatFills:
+    """A disk on which so many megabytes are free, ten less each time that it is asked."""
+
+    f_frsize = 1
+
+    def __init__(self, megabytes: int) -> None:
+        self.megabytes = megabytes
+
+    @property
+    def f_bavail(self) -> int:
+        self.megabytes -= 10
+        return self.megabytes * 1_000_000
+
+
+async def test_reading_stops_before_the_disk_of_the_journal_is_full(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = FakeJob(rows(50), page=2)
+    run = await new_run(journal)
+    disk = DiskThatFills(240)
+    monkeypatch.setattr("engine.pacing.gauges.os.statvfs", lambda _: disk)
+    with pytest.raises(
+        DiskFull, match=r"190 MB free for the journal, 200 MB wanted. Make room there, or .*min-disk MB"
+    ):
+        await Intake(run, job, journal, Progress(), least_free=lambda: 200_000_000).freeze_all()
+    run = await journal.run(run.name)
+    assert (await journal.totals(run)).frozen == 8
+    assert run.frozen_at is None
+    disk.megabytes = 10_000
+    await Intake(run, job, journal, Progress(), least_free=lambda: 200_000_000).freeze_all()
+    assert (await journal.totals(run)).frozen == 50
+
+
+async def test_without_a_reserve_the_disk_is_not_asked(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = FakeJob(rows(5), page=2)
+    run = await new_run(journal)
+    monkeypatch.setattr("engine.pacing.gauges.os.statvfs", lambda _: DiskThatFills(0))
+    await Intake(run, job, journal, Progress(), least_free=lambda: 0).freeze_all()
+    assert (await journal.totals(run)).frozen == 5

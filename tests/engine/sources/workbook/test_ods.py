@@ -188,19 +188,54 @@ def test_more_than_any_sheet_has(tmp_path: Path, row: str) -> None:
     assert "is out of its order, or beyond any sheet" in why_refused(odf(tmp_path / "a.ods", HEAD, row))
 
 
-def test_a_sheet_that_is_a_few_bytes_and_a_million_rows(tmp_path: Path) -> None:
-    wide = odf_text("x", 'table:number-columns-repeated="16384"')
-    path = odf(tmp_path / "a.ods", HEAD, odf_row(wide, attributes='table:number-rows-repeated="1000000"'))
-    source = open_input(path, Layout())
+WIDE = odf_text("x", 'table:number-columns-repeated="16384"')
+
+
+def repeated(times: int, *cells: str) -> str:
+    return odf_row(*cells, attributes=f'table:number-rows-repeated="{times}"')
+
+
+def test_rows_that_are_a_few_bytes_take_little_memory_and_little_of_the_journal(tmp_path: Path) -> None:
+    source = open_input(odf(tmp_path / "a.ods", HEAD, repeated(10_001, WIDE)), Layout())
     assert source.header == ("id", "name")
     tracemalloc.start()
     try:
         pages = source.pages(None)
         for _ in range(3):
-            assert {refusal.reason for refusal in next(pages).refusals} == {"the header has 2 cells, this row 16384"}
-        assert tracemalloc.get_traced_memory()[1] < 64 * 1024**2
+            refusals = next(pages).refusals
+            assert {refusal.reason for refusal in refusals} == {"the header has 2 cells, this row 16384"}
+            assert {len(refusal.row) for refusal in refusals} == {22}
+        assert tracemalloc.get_traced_memory()[1] < 8 * 1024**2
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "cells", [WIDE, odf_text("1"), odf_text(" "), odf_cell('calcext:value-type="error"', "#N/A")]
+)
+def test_a_sheet_that_is_a_few_bytes_and_a_million_rows_is_refused(tmp_path: Path, cells: str) -> None:
+    path = odf(tmp_path / "a.ods", HEAD, odf_row(odf_text("1")), repeated(1_000_000, cells))
+    assert path.stat().st_size < 1000
+    assert "999,999 rows of the sheet 'Лист1' repeat the row above them, the last of them the rows 4 to 1000002" in (
+        why_refused(path)
+    )
+
+
+def test_rows_that_are_repeated_in_many_places_are_counted_together(tmp_path: Path) -> None:
+    path = odf(tmp_path / "a.ods", HEAD, *(repeated(500, odf_text(str(place))) for place in range(21)))
+    assert "10,479 rows of the sheet 'Лист1' repeat the row above them" in why_refused(path)
+
+
+def test_empty_rows_may_be_as_many_as_a_sheet_has(tmp_path: Path) -> None:
+    path = odf(tmp_path / "a.ods", HEAD, repeated(1_000_000, "<table:table-cell/>"), odf_row(odf_text("1")))
+    assert rows_of(open_input(path, Layout())) == [Row(1_000_002, ("1", ""))]
+
+
+@pytest.mark.parametrize("times", [5, 16_000])
+def test_a_row_that_is_too_long_together_is_refused(tmp_path: Path, times: int) -> None:
+    long = odf_text("x" * 900_000, f'table:number-columns-repeated="{times}"')
+    told = why_refused(odf(tmp_path / "a.ods", HEAD, odf_row(long)), Layout(columns=tuple(map(str, range(times)))))
+    assert told.endswith("a.ods, line 2: the row is longer than 4000000 characters")
 
 
 def test_goes_on_exactly_after_every_page(tmp_path: Path) -> None:
