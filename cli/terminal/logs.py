@@ -3,15 +3,16 @@
 import logging
 import os
 from collections.abc import Collection, Iterator, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 import msgspec
 import structlog
 from rich.text import Text
 
 from cli.terminal.exits import SettingsRefused
+from cli.terminal.log_file import LogFile
 from cli.terminal.screen import Screen
 from cli.terminal.texts import printable
 
@@ -32,15 +33,14 @@ def logging_to(path: Path | None, screen: Screen, secrets: Collection[str]) -> I
     try:
         if path is not None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Mode 0600 like the journal, since it contains labels and amounts.
-        file = os.open(path or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = LogFile(path or Path(os.devnull))
     except OSError as error:
         raise SettingsRefused(f"the log {path} cannot be written: {error.strerror}") from error
     lowest = _LEVELS["debug" if screen.voice.verbose else "info"]
     on_screen = _LEVELS["warning"] if screen.voice.quiet else lowest
     bridge = _Bridge(logging.WARNING)
     try:
-        with _closing_quietly(os.fdopen(file, "w", encoding="utf-8", errors="backslashreplace")) as stream:
+        with closing(file):
             structlog.configure(
                 processors=[
                     structlog.contextvars.merge_contextvars,
@@ -48,7 +48,7 @@ def logging_to(path: Path | None, screen: Screen, secrets: Collection[str]) -> I
                     structlog.processors.TimeStamper(fmt="iso", utc=True),
                     structlog.processors.format_exc_info,
                     _mask_secrets(secrets),
-                    _Writer(stream, screen, on_screen),
+                    _Writer(file, screen, on_screen),
                 ],
                 wrapper_class=structlog.make_filtering_bound_logger(lowest),
                 logger_factory=structlog.ReturnLoggerFactory(),
@@ -62,29 +62,16 @@ def logging_to(path: Path | None, screen: Screen, secrets: Collection[str]) -> I
         structlog.reset_defaults()
 
 
-@contextmanager
-def _closing_quietly(stream: TextIO) -> Iterator[TextIO]:
-    """Close a stream in the end; a write that fails on a full disk is lost, and the error is ignored."""
-    try:
-        yield stream
-    finally:
-        with suppress(OSError):
-            stream.close()
-
-
 class _Writer:
     """The last log processor: writes an entry to the file and, from its level on, to the screen."""
 
-    def __init__(self, stream: TextIO, screen: Screen, on_screen: int) -> None:
-        self._stream = stream
+    def __init__(self, file: LogFile, screen: Screen, on_screen: int) -> None:
+        self._file = file
         self._screen = screen
         self._on_screen = on_screen
 
     def __call__(self, _logger: object, _method: str, entry: Entry) -> str:
-        # One line at a time, so that the file is complete even after a kill; a full disk ends only the log.
-        with suppress(OSError):
-            self._stream.write(msgspec.json.encode(entry, enc_hook=str).decode() + "\n")
-            self._stream.flush()
+        self._file.add(msgspec.json.encode(entry, enc_hook=str).decode())
         if _LEVELS.get(entry["level"], 0) >= self._on_screen:
             self._screen.err.print(_line(entry), soft_wrap=True)
         return ""
