@@ -78,7 +78,10 @@ class RowFlags:
     delimiter: Annotated[
         str | None,
         typer.Option(
-            "--delimiter", metavar="CHARACTER", rich_help_panel=_ROWS, help="Of a CSV file; found by itself else."
+            "--delimiter",
+            metavar="CHARACTER",
+            rich_help_panel=_ROWS,
+            help="Of a CSV file; found by itself else. A space, beside --columns, is any white space.",
         ),
     ] = None
     sheet: Annotated[

@@ -9,7 +9,10 @@ from engine.errors import InputRefused, setting
 from engine.rows import Row, RowPage
 
 REST: Final = "..."
-"""Suffix of the last given column name: with values separated by spaces, the column takes the rest of the line."""
+"""Suffix of the last given column name: with values separated by spaces, the column takes the rest of the line.
+
+As a name of its own at the end it stands for values of a line that are in no column: they are passed over.
+"""
 _NUMBER: Final = re.compile(r"[-+]?\d[\d ]*([.,]\d+)?")
 
 
@@ -52,8 +55,13 @@ def example(columns: int) -> str:
 
 
 def bare_names(columns: Sequence[str]) -> tuple[str, ...]:
-    """The given column names, without `REST` at the end of the last one."""
-    return tuple(name.removesuffix(REST) for name in columns)
+    """The given column names, without `REST` at the end of the last one, or behind it."""
+    return tuple(name.removesuffix(REST) for name in (columns[:-1] if has_open_end(columns) else columns))
+
+
+def has_open_end(columns: Sequence[str]) -> bool:
+    """Whether values behind the last given column are passed over."""
+    return len(columns) > 1 and columns[-1] == REST
 
 
 def _both(first: str, second: str) -> str:

@@ -18,7 +18,15 @@ from engine.sources.raw import fault_places as faults
 from engine.sources.raw.charset import LONGEST_LINE, DecodedText
 from engine.sources.raw.original import empty, proven
 from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL, bare_names, check_names, no_rows, wrong_width
+from engine.sources.raw.source import (
+    LARGEST_PAGE,
+    LONGEST_CELL,
+    bare_names,
+    check_names,
+    has_open_end,
+    no_rows,
+    wrong_width,
+)
 
 DELIMITERS: Final = (";", "\t", ",")
 """Delimiters in order of precedence: a comma beside another one is part of a name, as in "Сумма, руб;Договор"."""
@@ -43,6 +51,7 @@ def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
         sample.text,
         delimiter=sample.layout.delimiter,
         columns=bare_names(sample.layout.columns),
+        has_open_end=has_open_end(sample.layout.columns),
         page_rows=sample.page_rows,
     )
     return file, sample.notes()
@@ -61,18 +70,26 @@ class DelimitedFile(Source):
     """A CSV file with `;`, `,` or tab as a `Source`; all of it is checked before anything is sent.
 
     The delimiter is given, or named by a first line `sep=;` (Excel), or detected from the header; `columns` are the
-    column names of a file without a header. Blank lines and rows of empty cells are skipped. A page holds `page_rows`
-    rows at most; its cursor is the number of the last physical line read. Every reading opens the file again.
+    column names of a file without a header. With `has_open_end` cells behind these are passed over. Blank lines and
+    rows of empty cells are skipped. A page holds `page_rows` rows at most; its cursor is the number of the last
+    physical line read. Every reading opens the file again.
     """
 
-    __slots__ = ("_columns", "_delimiter", "_layout", "_page_rows", "_text")
+    __slots__ = ("_columns", "_delimiter", "_has_open_end", "_layout", "_page_rows", "_text")
 
     def __init__(
-        self, text: DecodedText, *, delimiter: str = "", columns: tuple[str, ...] = (), page_rows: int = 1000
+        self,
+        text: DecodedText,
+        *,
+        delimiter: str = "",
+        columns: tuple[str, ...] = (),
+        has_open_end: bool = False,
+        page_rows: int = 1000,
     ) -> None:
         self._text = text
         self._delimiter = delimiter
         self._columns = columns
+        self._has_open_end = has_open_end
         self._page_rows = page_rows
         self._layout: _Layout | None = None
 
@@ -126,7 +143,7 @@ class DelimitedFile(Source):
                     continue
                 if len(cells) == width:
                     rows.append(Row(line, tuple(cells)))
-                elif len(cells) > width and not any(cells[width:]):
+                elif len(cells) > width and (self._has_open_end or not any(cells[width:])):
                     rows.append(Row(line, tuple(cells[:width])))
                 else:
                     refusals.append(wrong_width(line, cells, width))

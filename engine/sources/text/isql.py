@@ -17,13 +17,16 @@ from engine.rows import Row, RowPage, Source
 from engine.sources.raw.charset import DecodedText
 from engine.sources.raw.original import proven
 from engine.sources.raw.sample import Sample
-from engine.sources.raw.source import REST, bare_names, check_names, example, label_of, paged
+from engine.sources.raw.source import REST, bare_names, check_names, example, has_open_end, label_of, paged
 from engine.sources.text.delimited import DELIMITED_SUFFIXES, announced_by
 from engine.sources.text.isql_table import PrintedTable, is_marks, table
 
 NULL: Final = "<null>"
 ID: Final = "id"
 """The name of a single column of bare whole numbers."""
+
+WHITE_SPACE: Final = " "
+"""The delimiter of values with any white space between them, as the shell's `read` takes a line apart."""
 
 _NAME_WIDTH: Final = 31
 _NAME: Final = re.compile(r"[^\W\d][^\t;,]*")
@@ -39,13 +42,14 @@ _ListLine = tuple[int, tuple[str, str] | None]
 
 
 def matches(sample: Sample) -> bool:
-    """Whether a text is isql output. Raises `InputRefused` if its column names are missing or wrong."""
-    return _form_of(sample) is not None
+    """Whether a text is isql output, or words. Raises `InputRefused` if its column names are missing or wrong."""
+    return _are_words(sample) or _form_of(sample) is not None
 
 
 def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
     """The output as a source of rows. Raises `InputRefused`, also for a text that is not isql output."""
-    form = _form_of(sample)
+    words = _Bare(sample.layout.columns, "as words with white space between them", by_words=True)
+    form = words if _are_words(sample) else _form_of(sample)
     if form is None:
         raise InputRefused(f"{sample.name} is not as isql prints rows")
     return PrintedRows(sample.text, form, page_rows=sample.page_rows), sample.notes(form.words)
@@ -102,6 +106,11 @@ class PrintedRows(Source):
 
 
 # ---- detection of the form -----------------------------------------------------------------------------------------
+
+
+def _are_words(sample: Sample) -> bool:
+    """Whether a text was said to be words with white space between them."""
+    return sample.layout.delimiter == WHITE_SPACE and bool(sample.layout.columns)
 
 
 def _form_of(sample: Sample) -> PrintedForm | None:
@@ -296,18 +305,23 @@ class _UnderHeadings:
 
 @dataclass(frozen=True, slots=True)
 class _Bare:
-    """The form of `set heading off`: a row on each line; without names it is one column of ids."""
+    """The form of `set heading off`: a row on each line; without names it is one column of ids.
+
+    With `by_words` it is any text, and a value that has a space in it is a fault, also in a single column.
+    """
 
     names: tuple[str, ...]
     words: str = "as isql prints it with set heading off"
+    by_words: bool = False
 
     @property
     def header(self) -> tuple[str, ...]:
         return bare_names(self.names) or (ID,)
 
     def entries(self, lines: Lines) -> Iterator[Row | Refusal]:
-        open_end = bool(self.names) and self.names[-1].endswith(REST)
-        cut = self._rest_to_the_last if open_end else self._words if len(self.names) > 1 else self._whole
+        open_end = bool(self.names) and self.names[-1].endswith(REST) and not has_open_end(self.names)
+        by_words = self.by_words or len(self.names) > 1
+        cut = self._rest_to_the_last if open_end else self._words if by_words else self._whole
         for number, line in lines:
             cells = cut(line.strip(" \t"))
             if isinstance(cells, str):
@@ -325,17 +339,25 @@ class _Bare:
         return [line]
 
     def _words(self, line: str) -> list[str] | str:
+        names = bare_names(self.names)
         words = _APART.split(line)
-        if len(words) == len(self.names):
-            return words
-        named = ",".join(self.names)
+        if len(words) == len(names) or (len(words) > len(names) and has_open_end(self.names)):
+            return words[: len(names)]
+        named = ",".join(names)
+        where = "Where" if self.by_words else "Print with set list on; or, where"
         return (
-            f"{len(words)} words for {len(self.names)} columns: a value has a space in it, or is empty. Print with "
-            f"set list on; or, where only the last column has spaces, name the columns {named}{REST}"
+            f"{_counted(words, 'word')} for {_counted(names, 'column')}: a value has a space in it, or is empty. "
+            f"{where} only the last column has spaces, name the columns {named}{REST}"
         )
 
     def _rest_to_the_last(self, line: str) -> list[str] | str:
-        words = _APART.split(line, maxsplit=len(self.names) - 1)
+        # A maxsplit of 0 would be none.
+        words = _APART.split(line, maxsplit=len(self.names) - 1) if len(self.names) > 1 else [line]
         if len(words) == len(self.names):
             return words
-        return f"{len(words)} words for {len(self.names)} columns: a value is empty. Print with set list on"
+        remedy = "" if self.by_words else ". Print with set list on"
+        return f"{_counted(words, 'word')} for {_counted(self.names, 'column')}: a value is empty{remedy}"
+
+
+def _counted(things: Sequence[str], noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"

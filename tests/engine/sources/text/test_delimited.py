@@ -418,3 +418,12 @@ def test_memory_does_not_grow_with_the_cells(tmp_path: Path) -> None:
     pages = list(delimited(written(tmp_path, "id;name\n" + row * 9)).pages(None))
     assert [len(page.rows) for page in pages] == [4, 4, 1]
     goes_on_after_every_page(delimited(tmp_path / "input.csv"))
+
+
+def test_cells_behind_the_last_column_are_passed_over_where_that_is_said(tmp_path: Path) -> None:
+    path = written(tmp_path, "1;2;3;4\n5;6\n7\n")
+    source = delimited(path, delimiter=";", columns=("a", "b", "..."))
+    assert source.header == ("a", "b")
+    assert [row.cells for row in rows_of(source)] == [("1", "2"), ("5", "6")]
+    assert [refusal.line for refusal in refusals_of(source)] == [3]
+    assert [refusal.line for refusal in refusals_of(delimited(path, delimiter=";", columns=("a", "b")))] == [1, 3]

@@ -360,3 +360,44 @@ def test_what_is_printed_is_read_back(tmp_path: Path, rows: list[tuple[str, str,
     wide = [f"{a:>12} {b:12} {c:12} " for a, b, c in rows]
     headed = "\n".join(["", f"{'A':>12} {'B':12} {'C':12} ", f"{'=' * 12} {'=' * 12} {'=' * 12} ", *wide, ""])
     assert cells_of(opened(saved(tmp_path, headed), encoding="utf-8")) == rows
+
+
+# ---- words, as the shell's read takes them -------------------------------------------------------------------------
+
+
+def words(path: Path, *columns: str) -> Source:
+    return open_input(path, Layout(columns=columns, delimiter=" "))
+
+
+def test_a_line_is_taken_apart_at_any_white_space(tmp_path: Path) -> None:
+    source = words(saved(tmp_path, "  17 \t 5,00\n\n18 6;7\n"), "id", "sum")
+    assert cells_of(source) == [("17", "5,00"), ("18", "6;7")]
+    assert source.notes == ("as words with white space between them",)
+
+
+def test_the_name_of_the_file_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ids.csv"
+    path.write_text("ID                              17\n18,5 x\n")
+    assert cells_of(words(path, "a", "b")) == [("ID", "17"), ("18,5", "x")]
+
+
+def test_the_last_column_takes_the_rest(tmp_path: Path) -> None:
+    assert cells_of(words(saved(tmp_path, "17 a  b\n18 c\n"), "id", "name...")) == [("17", "a  b"), ("18", "c")]
+    assert cells_of(words(saved(tmp_path, " a  b \n"), "line...")) == [("a  b",)]
+
+
+def test_what_is_behind_the_last_column_is_passed_over(tmp_path: Path) -> None:
+    source = words(saved(tmp_path, "17 5 x y\n18 6\n19\n"), "id", "sum", "...")
+    assert source.header == ("id", "sum")
+    assert cells_of(source) == [("17", "5"), ("18", "6")]
+    assert [(refusal.line, refusal.reason.partition(":")[0]) for refusal in refusals_of(source)] == [
+        (3, "1 word for 2 columns")
+    ]
+
+
+def test_a_value_with_a_space_is_refused_in_a_single_column_too(tmp_path: Path) -> None:
+    (refusal,) = refusals_of(words(saved(tmp_path, "17\n18 19\n"), "id"))
+    assert (refusal.line, refusal.reason.partition(".")[0]) == (
+        2,
+        "2 words for 1 column: a value has a space in it, or is empty",
+    )
