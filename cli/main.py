@@ -35,9 +35,7 @@ TRY: Final = "Try and prove"
 COMMANDS: Final = {
     "doctor": Entry("cli.commands.doctor", BEGIN, "Check everything that a run rests on, and say what to mend."),
     "jobs": Entry("cli.commands.jobs", BEGIN, "List the jobs, or show one with its parameters and an example."),
-    "translate": Entry(
-        "cli.commands.translate", BEGIN, "Turn a shell one-liner (sqlexec, a loop, curl) into a command."
-    ),
+    "translate": Entry("cli.commands.translate", BEGIN, "Turn shell one-liners (curl, loops, xargs) into commands."),
     "probe": Entry("cli.commands.probe", BEGIN, "Ask a live billing what nobody documents of it."),
     "plan": Entry("cli.commands.plan", LOAD, "Show what a run would do; nothing is sent."),
     "run": Entry("cli.commands.run", LOAD, "Show what a job will do, ask, and do it."),

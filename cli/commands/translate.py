@@ -1,4 +1,4 @@
-"""`translate`: reads a shell one-liner, prints the command on stdout and the faults on stderr."""
+"""`translate`: reads shell one-liners, prints the commands on stdout and the faults on stderr."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,17 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, printable
 from cli.translate.findings import Finding
-from cli.translate.translation import Translation, translate
+from cli.translate.one_liners import Translated, translate_all
+from cli.translate.translation import Translation
+from cli.translate.words import NEWLINE
 
-LONGEST: Final = 20_000
-"""Bytes of a line that are read; the vendor's longest line has about 600."""
+LONGEST: Final = 500_000
+"""Bytes of a text that are read; a long page of documentation has a fifth of it."""
 
+_STDIN: Final = "-"
 _HOW: Final = (
-    f"give it in a file ({PROGRAM} translate -f FILE), on standard input, or as one argument in quotes of its own"
+    f"give it in a file ({PROGRAM} translate FILE), on standard input ({PROGRAM} translate -), or as one argument in "
+    "quotes of its own"
 )
 
 
@@ -29,41 +33,62 @@ app: Final = typer.Typer(add_completion=False)
 @app.command("translate")
 def _translate(
     line: Annotated[
-        str | None, typer.Argument(metavar="ONE-LINER", help="The line, as one word; or -f, or standard input.")
+        str | None,
+        typer.Argument(
+            metavar="ONE-LINER|FILE", help="The line, as one word; or a file with one or many; - for standard input."
+        ),
     ] = None,
     *,
     file: Annotated[
-        Path | None, typer.Option("-f", "--file", metavar="FILE", help="The file that holds the line; - for stdin.")
+        Path | None, typer.Option("-f", "--file", metavar="FILE", help="The file that holds them; - for stdin.")
     ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A shell variable that the line leaves open; repeatable."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object on stdout: command, faults, notes.")
+        bool, typer.Option("--json", help="A JSON object on stdout for each one-liner: command, faults, notes.")
     ] = False,
 ) -> None:
-    """Turn a shell one-liner (sqlexec, a loop, curl) into a command.
+    """Turn shell one-liners (curl, loops, xargs) into commands.
 
-    The command is printed on stdout, the faults of the line on stderr. Nothing of the line is run.
+    The commands are printed on stdout, the faults of the lines on stderr. Of a script or a page of text each
+    one-liner is translated on its own, or refused with its line. Nothing of them is run.
     """
     screen = Screen(Voice(as_json=as_json))
     try:
-        found = translate(_line(line, file), _given(set_ or []))
+        found = translate_all(_text_of(line, file), _given(set_ or []))
+        _refuse_single(found)
     except CommandRefused as error:
         if as_json:
-            screen.emit({"command": None, "faults": [], "notes": [], "error": str(error)})
+            screen.emit({**_NOTHING, "error": str(error)})
         raise
-    if as_json:
-        screen.emit(as_object(found))
-        return
-    _show(found, screen)
+    for one in found:
+        if as_json:
+            screen.emit(as_object(one))
+    if not as_json:
+        _show_all(found, screen)
+    if refused := sum(one.translation is None for one in found):
+        raise CommandRefused(
+            f"{refused} of {len(found)} one-liners {'is' if refused == 1 else 'are'} not translated: each with its "
+            "line, the reasons stand above"
+        )
 
 
-def as_object(found: Translation) -> Mapping[str, object]:
-    """A translation as the object of `--json`."""
+_NOTHING: Final[Mapping[str, object]] = {"command": None, "faults": [], "notes": []}
+
+
+def as_object(one: Translated) -> Mapping[str, object]:
+    """A one-liner as an object of `--json`."""
+    found = one.translation
+    if found is None:
+        return {"line": one.place.line, **_NOTHING, "error": one.refusal}
     return {
+        "line": one.place.line,
         "command": list(found.command),
+        "call": None if found.call is None else list(found.call),
+        "stdin": found.text or None,
+        "pipe": found.pipe or None,
         "faults": [
             {
                 "fault": fault.kind.value,
@@ -79,16 +104,52 @@ def as_object(found: Translation) -> Mapping[str, object]:
     }
 
 
-def _show(found: Translation, screen: Screen) -> None:
+def _refuse_single(found: Sequence[Translated]) -> None:
+    """Raise `CommandRefused` where the one line that there is cannot be translated."""
+    (first, *others) = found
+    if first.translation is None and not others:
+        raise CommandRefused(first.refusal)
+
+
+def _show_all(found: Sequence[Translated], screen: Screen) -> None:
+    """The commands on stdout, each below the line that it was found in; what is said of them on stderr.
+
+    What is said of several is said once.
+    """
+    said: set[str] = set()
+    several = len(found) > 1
+    for one in found:
+        if several:
+            screen.say(Text(f"── line {one.place.line} ", "bold"))
+        if one.translation is None:
+            screen.say(Text("✗ ", "red").append(printable(one.refusal, len(one.refusal) * 10), "not dim"))
+            screen.say()
+            continue
+        notes = [note for note in one.translation.notes if note not in said]
+        said.update(notes)
+        _say(one.translation, notes, screen)
+        # Written directly: the console would wrap the lines.
+        sys.stdout.write(f"# line {one.place.line}\n" if several else "")
+        sys.stdout.write(_commands(one.translation))
+        sys.stdout.flush()
+
+
+def _commands(found: Translation) -> str:
+    """The commands as they can be pasted: where there are two, the second is a comment."""
+    first = f"{found.pretty(found.command)}\n"
+    if found.call is None:
+        return first
+    lines = f"{found.pretty(found.call)}".splitlines()
+    return f"{first}\n# or the call as the line makes it:\n" + "".join(f"# {line}\n" for line in lines)
+
+
+def _say(found: Translation, notes: Sequence[str], screen: Screen) -> None:
     for fault in found.faults:
         screen.say(_format_finding(fault))
-    for note in found.notes:
+    for note in notes:
         screen.say(Text("note  ", "dim").append(printable(note), "not dim"))
-    if found.faults or found.notes:
+    if found.faults or notes:
         screen.say()
-    # Written directly: the console would wrap the lines.
-    sys.stdout.write(f"{found.pretty}\n")
-    sys.stdout.flush()
 
 
 def _format_finding(fault: Finding) -> Text:
@@ -97,30 +158,46 @@ def _format_finding(fault: Finding) -> Text:
     return told.append("\n    instead  ", "dim").append(printable(fault.instead))
 
 
-def _line(line: str | None, file: Path | None) -> str:
-    """The line from its argument, file or standard input. Raises `CommandRefused` for none or two of them."""
+def _text_of(line: str | None, file: Path | None) -> str:
+    """The text from its argument, file or standard input. Raises `CommandRefused` for none or two of them."""
     if line is not None and file is not None:
         raise CommandRefused(f"the line is given twice, as an argument and with -f {printable(file)}")
-    if line is not None:
-        return line
-    if file is not None and str(file) != "-":
+    if file is None and line is not None and line != _STDIN:
+        if not _is_file(line):
+            return line
+        file = Path(line)
+    if file is not None and str(file) != _STDIN:
         return _text(_content(file), printable(file))
-    if sys.stdin.isatty():
+    if line is None and file is None and sys.stdin.isatty():
         raise CommandRefused(f"there is no line to translate: {_HOW}")
     return _text(sys.stdin.buffer.read(LONGEST + 1), "standard input")
+
+
+def _is_file(line: str) -> bool:
+    """Whether an argument is the name of a file: a word alone is no one-liner, and any other may be a file's name."""
+    if line and not any(char.isspace() for char in line):
+        return True
+    try:
+        return NEWLINE not in line and Path(line).is_file()
+    except (OSError, ValueError):
+        # Too long for a name, or with characters that none has.
+        return False
 
 
 def _content(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
             return opened.read(LONGEST + 1)
-    except OSError as error:
-        raise CommandRefused(f"{printable(file)} cannot be read: {error.strerror}") from error
+    except FileNotFoundError as error:
+        raise CommandRefused(f"there is no file {printable(file)} here; to translate a one-liner, {_HOW}") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no file has such a name"
+        raise CommandRefused(f"{printable(file)} cannot be read: {why}") from error
 
 
 def _text(content: bytes, name: str) -> str:
     if len(content) > LONGEST:
-        raise CommandRefused(f"{name} is longer than {LONGEST:,} bytes; a one-liner is not")
+        raise CommandRefused(f"{name} is longer than {LONGEST:,} bytes; give the page in parts")
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

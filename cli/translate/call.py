@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.curl import CurlRequest, Data, read_form
 from cli.translate.findings import Finding
-from cli.translate.row_source import LoopTable, Placeholders
-from cli.translate.script import Scope
+from cli.translate.form import read_form
+from cli.translate.request import CallRequest, Data
+from cli.translate.tables import Placeholders
 from cli.translate.template import LineTemplate, fields_of, template
 from jobs.catalogue.catalogue import job_like
 from jobs.spec.chain import parse
@@ -20,7 +20,8 @@ from jobs.spec.errors import ParameterRefused
 class TranslatedCall:
     """A call in the command's form; `job` is the catalogue's job that makes the same call, where there is one.
 
-    `secrets` are the placeholders of secret values in the line, which the command leaves out.
+    `secrets` are the placeholders of secret values in the line, which the command leaves out; `untyped` are those
+    that stand without quotes, and get their type from their value.
     """
 
     model: str
@@ -28,6 +29,7 @@ class TranslatedCall:
     fields: tuple[str, ...]
     job: str | None
     secrets: tuple[str, ...]
+    untyped: tuple[str, ...]
     varies: bool
     faults: tuple[Finding, ...]
     notes: tuple[str, ...]
@@ -39,12 +41,11 @@ class TranslatedCall:
         return ("--model", self.model, *links, *(("--fields", ",".join(self.fields)) if self.fields else ()))
 
 
-def calling(request: CurlRequest, table: LoopTable | None, scope: Scope) -> TranslatedCall:
+def calling(request: CallRequest, names: Placeholders) -> TranslatedCall:
     """The call as the shell makes it, or, where that is invalid, as it reads with the inner quotes kept.
 
     Raises `CommandRefused` for a call that cannot be translated.
     """
-    names = Placeholders(table, scope)
     try:
         return _read(request.model, request.data, names)
     except CommandRefused:
@@ -83,6 +84,7 @@ def _read(model: str, data: Sequence[Data], names: Placeholders) -> TranslatedCa
         fields,
         _job_for(model, chain, templates),
         secrets,
+        tuple(dict.fromkeys(name for one in templates for name in one.untyped)),
         any(one.varying for one in templates),
         (*form.faults, *of_values, *of_variables),
         form.notes,

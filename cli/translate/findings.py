@@ -24,6 +24,10 @@ class LinePlace(NamedTuple):
         return f"line {self.line}, column {self.column}"
 
 
+START: Final = LinePlace(1, 1)
+"""The place of a line as a whole."""
+
+
 class FindingKind(StrEnum):
     """The names of the faults in `--json`."""
 
@@ -43,6 +47,10 @@ class FindingKind(StrEnum):
     BLANK_LINES = "blank-lines"
     SPACES = "spaces"
     NO_SUCH_ALIAS = "no-such-alias"
+    SENT_AS_GET = "sent-as-get"
+    BRACES_REPLACED = "braces-replaced"
+    READ_BY_TWO_SHELLS = "read-by-two-shells"
+    LOOKED_UP = "looked-up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,13 @@ class FindingText:
 def refused(place: LinePlace, sentence: str) -> CommandRefused:
     """The error for a part that cannot be translated."""
     return CommandRefused(f"{place}: {sentence}")
+
+
+class Unfinished(CommandRefused):
+    """Raised where a line ends before something that it has begun."""
+
+    def __init__(self, place: LinePlace, sentence: str) -> None:
+        super().__init__(f"{place}: {sentence}")
 
 
 def named(text: str) -> str:
@@ -149,6 +164,30 @@ DOLLAR_EATEN: Final = FindingText(
     "the name is left as it is",
 )
 """A system table's `$` within double quotes."""
+
+BRACES_REPLACED: Final = FindingText(
+    FindingKind.BRACES_REPLACED,
+    "{program} puts the value into the empty braces of {key} too",
+    "the billing receives {key}=… with the bare value, which is no object",
+    "the braces stay empty",
+)
+"""`arg3={}` behind `xargs -I{}`."""
+
+READ_BY_TWO_SHELLS: Final = FindingText(
+    FindingKind.READ_BY_TWO_SHELLS,
+    "parallel gives these words to a second shell, and -q is missing",
+    "that shell takes the quotes of the JSON away, and each & as an end of the command",
+    "the words are taken as they stand",
+)
+"""`parallel curl -d '…'` without -q."""
+
+LOOKED_UP: Final = FindingText(
+    FindingKind.LOOKED_UP,
+    "the database is asked for each row's {id} by its {key}",
+    "where it finds none, or two, the call is made with nothing, or with both",
+    "the run finds the {id} of each {key} by itself, and refuses a row for which there is not exactly one",
+)
+"""`id=$(sqlexec "select id … where contract_number = '$number'")`."""
 
 
 # ---- the form ----------------------------------------------------------------------------------------------------
@@ -240,6 +279,14 @@ TEXT_WITHOUT_QUOTES: Final = FindingText(
     "it is sent as a text",
 )
 """A text without quotes as a value in the JSON."""
+
+SENT_AS_GET: Final = FindingText(
+    FindingKind.SENT_AS_GET,
+    "{option} puts the call into the address, and sends it as a GET",
+    "the vendor documents no call but a POST; what the billing does with this one is not known",
+    "it is sent as a POST",
+)
+"""`curl -G`."""
 
 BARE_NUMBER: Final = FindingText(
     FindingKind.BARE_NUMBER,

@@ -1,263 +1,43 @@
-"""The grammar of a line: commands with `|` between them, and loops of the form `while read …; do …; done`."""
+"""What a line does: where its rows come from, how they reach the variables, and the one call that is made of each."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import PROGRAM
-from cli.translate import findings
-from cli.translate.findings import Finding, LinePlace, named, refused
-from cli.translate.shell import NEWLINE, Operator, Piece, Quote, ShellText, Stretch, Token, Variable, Word
+from cli.translate.findings import START, Finding, LinePlace, named, refused
+from cli.translate.grammar import Loop, Redirect, ShellCommand, ShellPipeline, Stage, Taking, parse
+from cli.translate.scope import filled
+from cli.translate.spread import CALLERS, Spread, read_parallel, read_xargs
+from cli.translate.words import Quote, ShellText, Stretch, Substitution, Word
 
-_IN_QUOTES: Final = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
-
-
-def filled(text: ShellText, constants: Mapping[str, ShellText]) -> ShellText:
-    """The text with these variables replaced by their values."""
-    pieces: list[Piece] = []
-    for piece in text.pieces:
-        known = constants.get(piece.name) if isinstance(piece, Variable) else None
-        pieces += [piece] if known is None else [_at(piece.place, one) for one in known.pieces]
-    return ShellText(tuple(pieces))
-
-
-def _at(place: LinePlace, piece: Piece) -> Piece:
-    """The piece at the place of a variable."""
-    if isinstance(piece, Stretch):
-        return replace(piece, place=place, stands_for=True)
-    return replace(piece, place=place)
-
-
-def undefined(variable: Variable) -> CommandRefused:
-    """The error for a variable whose value must be known."""
-    name = named(variable.name)
-    return refused(
-        variable.place,
-        f"${name} is not defined in the line; say what it is: {PROGRAM} translate --set {name}=VALUE, with the line",
-    )
-
-
-@dataclass(slots=True)
-class Scope:
-    """The known variables: `of_row` from the loop, `constants` from the line, `given` from the caller.
-
-    `faults` and `notes` collect findings, `asked` the given names that were used.
-    """
-
-    of_row: Collection[str]
-    constants: Mapping[str, ShellText]
-    given: Mapping[str, str]
-    faults: list[Finding] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    asked: set[str] = field(default_factory=set)
-
-    def resolve(self, text: ShellText) -> ShellText:
-        """The text with variables only for values of a row, and for undefined ones."""
-        text = filled(self._expanded(text), self.constants)
-        return ShellText(tuple(self._value(one) if isinstance(one, Variable) else one for one in text.pieces))
-
-    def _value(self, variable: Variable) -> Piece:
-        value = None if variable.name in self.of_row else self.given.get(variable.name)
-        if value is None:
-            return variable
-        if variable.name not in self.asked:
-            self.faults.append(findings.GIVEN_BY_HAND.at(variable.place, name=variable.name))
-        self.asked.add(variable.name)
-        return Stretch(value, variable.place, Quote.GIVEN, stands_for=True)
-
-    def _expanded(self, text: ShellText) -> ShellText:
-        """The text with variables in place of names that single quotes keep from expansion."""
-        pieces: list[Piece] = []
-        done = 0
-        for found in _IN_QUOTES.finditer(text.plain):
-            start, end = found.span()
-            if any(piece.quote is not Quote.SINGLE for piece in text.cut(start, end).pieces):
-                continue
-            name, place = found[1] or found[2], text.place(start, START)
-            if name not in (*self.of_row, *self.constants, *self.given):
-                self.notes.append(f"{place}: a $ stands within single quotes, and is sent as the $ that it is")
-                continue
-            self.faults.append(findings.NEVER_EXPANDS.at(place, name=name))
-            pieces += [*text.cut(done, start).pieces, Variable(name, place, Quote.SINGLE)]
-            done = end
-        return ShellText((*pieces, *text.cut(done).pieces))
-
-
-START: Final = LinePlace(1, 1)
-
-_KEYWORDS: Final = (
-    *("if", "then", "elif", "else", "fi", "case", "esac", "for", "until", "select", "in", "do", "done"),
-    *("function", "coproc", "time", "{", "}", "!", "[[", "["),
+FORMS: Final = (
+    "what is read is a curl, or rows | while read …; do curl …; done, where rows are sqlexec …, a file, or a list; "
+    "xargs and parallel likewise"
 )
-_SEPARATORS: Final = frozenset({";", "&", NEWLINE})
-_ENDS_COMMAND: Final = _SEPARATORS | {"|"}
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-
-@dataclass(frozen=True, slots=True)
-class ShellCommand:
-    """A program with its words; `redirects` are the operators and files of its redirections."""
-
-    words: tuple[Word, ...]
-    redirects: tuple[tuple[Operator, Word], ...] = ()
-
-    @property
-    def program(self) -> str:
-        """Its name without a path."""
-        return self.words[0].plain.rpartition("/")[2]
-
-    @property
-    def place(self) -> LinePlace:
-        """The place where it begins."""
-        return self.words[0].place
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """`while read …; do …; done`."""
-
-    variables: tuple[str, ...]
-    body: "tuple[ShellPipeline, ...]"
-    place: LinePlace
-
-
-Stage: TypeAlias = ShellCommand | Loop
-
-
-@dataclass(frozen=True, slots=True)
-class ShellPipeline:
-    """Stages with `|` between them; `apart` when `&` puts it in the background."""
-
-    stages: tuple[Stage, ...]
-    apart: bool = False
-
-    @property
-    def place(self) -> LinePlace:
-        """The place where it begins."""
-        return self.stages[0].place
-
-
-def parse(tokens: Sequence[Token]) -> list[ShellPipeline]:
-    """The pipelines of a line. Raises `CommandRefused`, naming the part that cannot be translated."""
-    return _Parser(tokens).pipelines()
-
-
-@dataclass(slots=True)
-class _Parser:
-    tokens: Sequence[Token]
-    at: int = field(default=0, init=False)
-    in_loop: bool = field(default=False, init=False)
-
-    def pipelines(self, until: str | None = None) -> list[ShellPipeline]:
-        """All pipelines up to the keyword `until`, or to the end."""
-        found: list[ShellPipeline] = []
-        while True:
-            self._skip()
-            token = self._next()
-            if token is None or (until and isinstance(token, Word) and token.is_bare(until)):
-                return found
-            found.append(self._pipeline())
-
-    def _pipeline(self) -> ShellPipeline:
-        stages = [self._stage()]
-        while self._is_at("|"):
-            self.at += 1
-            self._skip(NEWLINE)
-            stages.append(self._stage())
-        token = self._next()
-        return ShellPipeline(tuple(stages), apart=isinstance(token, Operator) and token.symbol == "&")
-
-    def _stage(self) -> Stage:
-        token = self._next()
-        if isinstance(token, Word) and token.is_bare("while"):
-            return self._loop(token.place)
-        if isinstance(token, Word) and token.is_bare(*_KEYWORDS):
-            raise refused(token.place, f"`{token.plain}` cannot be translated; the one loop that can is while read …")
-        return self._command()
-
-    def _command(self) -> ShellCommand:
-        words: list[Word] = []
-        redirects: list[tuple[Operator, Word]] = []
-        while (token := self._next()) is not None:
-            if isinstance(token, Word):
-                words.append(token)
-            elif token.symbol in _ENDS_COMMAND:
-                break
-            else:
-                redirects.append((token, self._target(token)))
-            self.at += 1
-        if not words:
-            raise refused(self._here(), "a command is missing here")
-        return ShellCommand(tuple(words), tuple(redirects))
-
-    def _target(self, operator: Operator) -> Word:
-        """The file of a redirection; only redirections of output are accepted."""
-        if ">" not in operator.symbol or "<" in operator.symbol:
-            raise refused(operator.place, f"`{operator.symbol}` is not translated")
-        self.at += 1
-        token = self._next()
-        if not isinstance(token, Word):
-            raise refused(operator.place, f"`{operator.symbol}` names no file")
-        return token
-
-    def _loop(self, place: LinePlace) -> Loop:
-        if self.in_loop:
-            raise refused(place, "a loop within a loop cannot be translated")
-        self.in_loop = True
-        self.at += 1
-        variables = self._variables(self._command())
-        self._skip()
-        self._expect("do", place)
-        body = self.pipelines(until="done")
-        self._expect("done", place)
-        if isinstance(token := self._next(), Word):
-            raise refused(token.place, f"{named(token.plain)} behind `done` is not understood")
-        while isinstance(token, Operator) and token.symbol not in _ENDS_COMMAND:
-            self._target(token)
-            self.at += 1
-            token = self._next()
-        self.in_loop = False
-        return Loop(variables, tuple(body), place)
-
-    def _variables(self, command: ShellCommand) -> tuple[str, ...]:
-        words = list(command.words)
-        if words[0].plain == "IFS=":
-            words.pop(0)
-        if not words or words[0].plain != "read" or command.redirects:
-            raise refused(command.place, "a loop is read as `while read NAME …`, and this is another condition")
-        names = [word for word in words[1:] if word.plain != "-r"]
-        for word in names:
-            if not _NAME.fullmatch(word.plain):
-                raise refused(word.place, f"{named(word.plain)} is no name of a variable for `read`")
-        return tuple(word.plain for word in names) or ("REPLY",)
-
-    def _expect(self, keyword: str, loop: LinePlace) -> None:
-        token = self._next()
-        if not (isinstance(token, Word) and token.is_bare(keyword)):
-            raise refused(self._here(), f"the loop of {loop} lacks its `{keyword}`")
-        self.at += 1
-
-    def _skip(self, *symbols: str) -> None:
-        while self._is_at(*(symbols or _SEPARATORS)):
-            self.at += 1
-
-    def _is_at(self, *symbols: str) -> bool:
-        token = self._next()
-        return isinstance(token, Operator) and token.symbol in symbols
-
-    def _next(self) -> Token | None:
-        return self.tokens[self.at] if self.at < len(self.tokens) else None
-
-    def _here(self) -> LinePlace:
-        """The place of the next token, or of the last one at the end."""
-        near = self.tokens[min(self.at, len(self.tokens) - 1) :]
-        return near[0].place if near else START
-
-
-_ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
-_FORMS: Final = "what is read is a curl, or sqlexec … | while read …; do curl …; done"
+TEXT_TOOLS: Final = frozenset(
+    {
+        "cat",
+        "tail",
+        "head",
+        "sed",
+        "grep",
+        "egrep",
+        "fgrep",
+        "awk",
+        "gawk",
+        "mawk",
+        "cut",
+        "tr",
+        "sort",
+        "uniq",
+        "seq",
+    }
+)
+"""Programs that only write text: where they make the rows, the shell may go on using them."""
 
 LEFT_OUT: Final[Mapping[str, str]] = {
     "echo": "{} is left out: the run shows its progress and keeps each row",
@@ -268,55 +48,121 @@ LEFT_OUT: Final[Mapping[str, str]] = {
 }
 """Commands that are allowed beside the call, each with its note."""
 
+_SPREADERS: Final = {"xargs": read_xargs, "parallel": read_parallel}
+_SPACE: Final = ShellText((Stretch(" ", START, Quote.NONE, stands_for=True),))
+_ASSIGNMENT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+
+
+@dataclass(frozen=True, slots=True)
+class SelectRows:
+    """Rows that sqlexec prints, of the select `sql`."""
+
+    sql: Word
+
+
+@dataclass(frozen=True, slots=True)
+class FileRows:
+    """The lines of a file."""
+
+    file: Word
+
+
+@dataclass(frozen=True, slots=True)
+class ListRows:
+    """Rows that stand in the line itself: the lines of a text, or words, of which the shell may make several."""
+
+    lines: tuple[ShellText, ...]
+    are_words: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedLines:
+    """Lines that text tools print."""
+
+    commands: tuple[ShellCommand, ...]
+
+
+Origin: TypeAlias = SelectRows | FileRows | ListRows | PrintedLines
+
 
 @dataclass(frozen=True, slots=True)
 class LoopRows:
-    """The source of a loop's rows, and the variables that it reads them into."""
+    """The rows of a loop, and how each becomes the values of its variables."""
 
-    sql: Word
+    origin: Origin
     filters: tuple[ShellCommand, ...]
-    variables: tuple[str, ...]
+    taking: Taking
     loop: LinePlace
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables of the loop."""
+        return self.taking.variables
 
 
 @dataclass(frozen=True, slots=True)
 class OneLiner:
-    """The parts of a line. `rows` is None for a single call; `constants` are variables set by the line."""
+    """The parts of a line. `rows` is None for a single call.
+
+    `constants` are variables set before it, `within` those that the loop sets for the call, `commands` those that are
+    set to what a command prints.
+    """
 
     call: ShellCommand
     rows: LoopRows | None
     constants: Mapping[str, ShellText]
+    within: Mapping[str, ShellText]
+    commands: Mapping[str, Substitution]
+    faults: tuple[Finding, ...]
     notes: tuple[str, ...]
 
 
-def read(tokens: Sequence[Token]) -> OneLiner:
-    """The parts of a line. Raises `CommandRefused`, naming the part that cannot be translated."""
-    constants: dict[str, ShellText] = {}
-    notes: list[str] = []
-    left: list[ShellPipeline] = []
-    for pipeline in parse(tokens):
-        if _is_assignment(pipeline):
-            constants |= _assigned(pipeline, constants)
-        elif (note := _note_of_ignored(pipeline)) is not None:
-            notes.append(note)
-        else:
-            left.append(pipeline)
-    if not left:
-        raise refused(START, f"there is no curl and no sqlexec here, so there is nothing to translate; {_FORMS}")
-    if len(left) > 1:
-        raise refused(left[1].place, f"another command begins here; {PROGRAM} translate takes one at a time")
-    (whole,) = left
-    *before, last = whole.stages
-    if isinstance(last, ShellCommand):
-        return OneLiner(_call(whole), None, constants, (*notes, *_call_notes(last, apart=whole.apart)))
-    rows = _rows(before, last)
-    call, apart = _call_of_loop(last, notes)
-    return OneLiner(call, rows, constants, (*notes, *_call_notes(call, apart=apart)))
-
-
-def _is_assignment(pipeline: ShellPipeline) -> bool:
+def assigned(pipeline: ShellPipeline, before: Mapping[str, ShellText]) -> dict[str, ShellText] | None:
+    """All variables that are set after a pipeline of assignments alone; None for another pipeline."""
     (first, *others) = pipeline.stages
-    return not others and isinstance(first, ShellCommand) and all(_sets(word) for word in first.words)
+    if others or not isinstance(first, ShellCommand) or not all(map(_sets, first.words)) or first.inputs:
+        return None
+    found = dict(before)
+    for word in first.words:
+        name, _, _ = word.plain.partition("=")
+        found[name] = filled(word.text.cut(len(name) + 1), found)
+    return found
+
+
+def note_of_ignored(pipeline: ShellPipeline) -> str | None:
+    """The note on a command that is left out, None for any other."""
+    (first, *others) = pipeline.stages
+    if others or not isinstance(first, ShellCommand) or first.program not in LEFT_OUT:
+        return None
+    return LEFT_OUT[first.program].format(first.program)
+
+
+def read(pipeline: ShellPipeline, constants: Mapping[str, ShellText]) -> OneLiner:
+    """The parts of a one-liner. Raises `CommandRefused`, naming the part that cannot be translated."""
+    *before, last = pipeline.stages
+    if isinstance(last, Loop):
+        notes: list[str] = []
+        rows = _rows_of_loop(before, last)
+        call, apart, within, commands = _body(last, notes)
+        notes += _call_notes(call, apart=apart)
+        return _with_commands(OneLiner(call, rows, constants, within, commands, (), tuple(notes)))
+    if last.program in _SPREADERS:
+        return _spread(before, last, constants, apart=pipeline.apart)
+    call = _call(pipeline)
+    notes = _call_notes(call, apart=pipeline.apart)
+    return _with_commands(OneLiner(call, None, constants, {}, {}, (), tuple(notes)))
+
+
+def _with_commands(found: OneLiner) -> OneLiner:
+    """The same with the variables of its call that a command has set before the line."""
+    used = {variable.name for word in found.call.words for variable in word.text.variables}
+    set_before = {
+        name: text.substitutions[0]
+        for name, text in found.constants.items()
+        if name in used and name not in found.within and len(text.pieces) == 1 and text.substitutions
+    }
+    constants = {name: text for name, text in found.constants.items() if name not in set_before}
+    return replace(found, constants=constants, commands={**set_before, **found.commands})
 
 
 def _sets(word: Word) -> bool:
@@ -325,76 +171,191 @@ def _sets(word: Word) -> bool:
     return bool(name.pieces) and all(piece.quote is Quote.NONE for piece in name.pieces)
 
 
-def _assigned(pipeline: ShellPipeline, before: Mapping[str, ShellText]) -> dict[str, ShellText]:
-    found = dict(before)
-    for stage in pipeline.stages:
-        for word in stage.words if isinstance(stage, ShellCommand) else ():
-            name, _, _ = word.plain.partition("=")
-            found[name] = filled(word.text.cut(len(name) + 1), found)
+# ---- the rows ----------------------------------------------------------------------------------------------------
+
+
+def _rows_of_loop(before: Sequence[Stage], loop: Loop) -> LoopRows:
+    if not loop.items:
+        return _rows(before, loop.inputs, loop.taking, loop.place)
+    for stage in before:
+        raise refused(stage.place, "what is piped into a for is read by nothing in it")
+    for operator, _ in loop.inputs:
+        raise refused(operator.place, f"`{operator.symbol}` is read by nothing in a for")
+    (first, *others) = loop.items
+    commands = [one for item in loop.items for one in item.text.substitutions]
+    if not commands:
+        return LoopRows(_listed(loop.items), (), loop.taking, loop.place)
+    (piece, *more) = first.text.pieces
+    if others or more or not isinstance(piece, Substitution):
+        raise refused(commands[0].place, "the words of a for are read as a list, or as the one $(…) that prints them")
+    if piece.quote is Quote.DOUBLE:
+        raise refused(piece.place, "all that is printed is one word within double quotes: leave the quotes out")
+    return _rows(_stages(piece), (), loop.taking, loop.place)
+
+
+def _spread(
+    before: Sequence[Stage], command: ShellCommand, constants: Mapping[str, ShellText], *, apart: bool
+) -> OneLiner:
+    """A curl that xargs or parallel calls."""
+    spread: Spread = _SPREADERS[command.program](command)
+    if spread.file is not None or spread.items:
+        for stage in before:
+            raise refused(stage.place, f"{command.program} reads its values elsewhere, and not from this")
+        origin = FileRows(spread.file) if spread.file else _listed(spread.items)
+        rows = LoopRows(origin, (), spread.taking, command.place)
+    else:
+        rows = _rows(before, command.inputs, spread.taking, command.place)
+    if spread.call.program not in CALLERS:
+        raise _not_understood(spread.call)
+    notes = (*spread.notes, *_call_notes(spread.call, apart=apart))
+    return OneLiner(spread.call, rows, constants, {}, {}, spread.faults, notes)
+
+
+def _rows(before: Sequence[Stage], inputs: Sequence[Redirect], taking: Taking, place: LinePlace) -> LoopRows:
+    if len(inputs) > 1 or (inputs and before):
+        raise refused(inputs[-1][0].place, "a second source of rows stands here; which one is read is not told")
+    if inputs:
+        return _redirected(inputs[0], (), taking, place)
+    if not before:
+        raise refused(place, f"nothing is piped into this loop; {FORMS}")
+    first, *filters = _commands(before)
+    if first.program == "sqlexec":
+        if first.redirects or len(first.words) != 2:  # noqa: PLR2004 - its name and the SQL
+            raise refused(first.place, 'sqlexec is read with one text behind it, the SQL: sqlexec "select …"')
+        return LoopRows(SelectRows(first.words[1]), tuple(filters), taking, place)
+    if first.inputs and len(first.words) <= 1 and first.program in ("", "cat"):
+        return _redirected(first.inputs[0], filters, taking, place)
+    if first.program == "cat" and _is_of_one_file(first):
+        return LoopRows(FileRows(first.words[1]), tuple(filters), taking, place)
+    if first.program in ("echo", "printf") and len(first.words) > 1:
+        return LoopRows(_echoed(first), tuple(filters), taking, place)
+    if first.program not in TEXT_TOOLS:
+        raise _not_understood(first)
+    return LoopRows(PrintedLines((first,)), tuple(filters), taking, place)
+
+
+def _listed(items: Sequence[Word]) -> ListRows:
+    return ListRows(tuple(item.text for item in items), are_words=True)
+
+
+def _is_of_one_file(command: ShellCommand) -> bool:
+    return len(command.words) == 2 and not command.words[1].plain.startswith("-") and not command.redirects  # noqa: PLR2004 - its name and the file
+
+
+def _redirected(redirect: Redirect, filters: Sequence[ShellCommand], taking: Taking, place: LinePlace) -> LoopRows:
+    operator, target = redirect
+    if operator.symbol != "<":
+        return LoopRows(ListRows((target.text,)), tuple(filters), taking, place)
+    inner = target.text.substitutions
+    if not inner:
+        return LoopRows(FileRows(target), tuple(filters), taking, place)
+    found = _rows(_stages(inner[0]), (), taking, place)
+    return replace(found, filters=(*found.filters, *filters))
+
+
+def _echoed(command: ShellCommand) -> ListRows:
+    """The words that echo prints, as a line."""
+    words = command.words[1:]
+    if command.program == "printf" or command.redirects or any(word.plain.startswith("-") for word in words):
+        raise refused(
+            command.place, f"what this {command.program} prints is not read: write the lines as <<END … END"
+        )
+    pieces = [piece for word in words for piece in (*word.text.pieces, *_SPACE.pieces)]
+    return ListRows((ShellText(tuple(pieces)).stripped(),))
+
+
+def rows_within(inner: Substitution) -> LoopRows:
+    """The rows that the command within `$(…)` prints. Raises `CommandRefused`."""
+    return _rows(_stages(inner), (), Taking(("REPLY",)), inner.place)
+
+
+def _stages(inner: Substitution) -> tuple[Stage, ...]:
+    """The stages of the one pipeline within `$(…)`."""
+    pipelines = parse(inner.tokens)
+    if len(pipelines) != 1:
+        raise refused(inner.place, "what is read within $(…) is one command, or one pipe")
+    return pipelines[0].stages
+
+
+def _commands(stages: Sequence[Stage]) -> list[ShellCommand]:
+    found: list[ShellCommand] = []
+    for stage in stages:
+        if not isinstance(stage, ShellCommand):
+            raise refused(stage.place, "a loop that feeds another is not translated")
+        found.append(stage)
     return found
 
 
-def _note_of_ignored(pipeline: ShellPipeline) -> str | None:
-    (first, *others) = pipeline.stages
-    if others or not isinstance(first, ShellCommand) or first.program not in LEFT_OUT:
-        return None
-    return LEFT_OUT[first.program].format(first.program)
+# ---- the call ----------------------------------------------------------------------------------------------------
+
+
+def _body(
+    loop: Loop, notes: list[str]
+) -> tuple[ShellCommand, bool, Mapping[str, ShellText], Mapping[str, Substitution]]:
+    """The one call of a loop, whether it is in the background, and the variables that the loop sets for it."""
+    within: dict[str, ShellText] = {}
+    commands: dict[str, Substitution] = {}
+    calls: list[ShellPipeline] = []
+    for pipeline in loop.body:
+        if (note := note_of_ignored(pipeline)) is not None:
+            notes.append(note)
+        elif (values := assigned(pipeline, within)) is None:
+            calls.append(pipeline)
+        elif calls:
+            raise refused(
+                pipeline.place, "a variable is set behind the call, for the next row: this is not translated"
+            )
+        else:
+            _take(values, within, commands)
+    if not calls:
+        raise refused(loop.place, "the loop makes no call: there is no curl in it")
+    if len(calls) > 1:
+        raise refused(calls[1].place, "a second command in the loop: a run makes one call for each row")
+    return _call(calls[0]), calls[0].apart, within, commands
+
+
+def _take(values: Mapping[str, ShellText], within: dict[str, ShellText], commands: dict[str, Substitution]) -> None:
+    """Take over what a loop sets: texts, and what single commands print."""
+    for name, text in values.items():
+        inner = text.substitutions
+        if not inner:
+            within[name] = text
+            commands.pop(name, None)
+        elif len(text.pieces) == 1:
+            commands[name] = inner[0]
+            within.pop(name, None)
+        else:
+            raise refused(inner[0].place, "a command within a command and more around it: this is not translated")
 
 
 def _call(pipeline: ShellPipeline) -> ShellCommand:
     """The curl of a line without a loop."""
     first, *others = pipeline.stages
     if isinstance(first, ShellCommand) and first.program == "sqlexec":
-        raise refused(first.place, f"the rows of this sqlexec go into no loop with a curl; {_FORMS}")
-    if not isinstance(first, ShellCommand) or first.program != "curl":
+        raise refused(first.place, f"the rows of this sqlexec go into no loop with a curl; {FORMS}")
+    if not isinstance(first, ShellCommand) or first.program not in CALLERS:
         raise _not_understood(first)
     for other in others:
         raise refused(
-            other.place, f"{_shown(other)} works on what curl answers, which {PROGRAM} reads and keeps itself"
+            other.place,
+            f"{_shown(other)} works on what {first.program} answers, which {PROGRAM} reads and keeps itself",
+        )
+    for operator, _ in first.inputs:
+        raise refused(
+            operator.place, f"`{operator.symbol}` is not translated: the data of the call stands in the line"
         )
     return first
 
 
-def _rows(before: Sequence[Stage], loop: Loop) -> LoopRows:
-    if not before:
-        raise refused(loop.place, f"nothing is piped into this loop; {_FORMS}")
-    first, *filters = before
-    if not isinstance(first, ShellCommand) or first.program != "sqlexec":
-        raise _not_understood(first)
-    if first.redirects or len(first.words) != 2:  # noqa: PLR2004 - its name and the SQL
-        raise refused(first.place, 'sqlexec is read with one text behind it, the SQL: sqlexec "select …"')
-    found: list[ShellCommand] = []
-    for one in filters:
-        if not isinstance(one, ShellCommand):
-            raise refused(one.place, "a loop that feeds another is not translated")
-        found.append(one)
-    return LoopRows(first.words[1], tuple(found), loop.variables, loop.place)
-
-
-def _call_of_loop(loop: Loop, notes: list[str]) -> tuple[ShellCommand, bool]:
-    calls: list[ShellPipeline] = []
-    for pipeline in loop.body:
-        if (note := _note_of_ignored(pipeline)) is not None:
-            notes.append(note)
-        elif _is_assignment(pipeline):
-            raise refused(pipeline.place, "a variable is set within the loop, which is not translated")
-        else:
-            calls.append(pipeline)
-    if not calls:
-        raise refused(loop.place, "the loop makes no call: there is no curl in it")
-    if len(calls) > 1:
-        raise refused(calls[1].place, "a second command in the loop: a run makes one call for each row")
-    return _call(calls[0]), calls[0].apart
-
-
 def _call_notes(call: ShellCommand, *, apart: bool) -> list[str]:
     """Notes on what surrounds a call."""
-    notes = ["where its output goes is left out: the journal keeps each row's outcome"] if call.redirects else []
+    has_output = len(call.redirects) > len(call.inputs)
+    notes = ["where its output goes is left out: the journal keeps each row's outcome"] if has_output else []
     return [*notes, "the & behind curl is left out: --in-flight says how many calls go at a time"] if apart else notes
 
 
 def _not_understood(stage: Stage) -> CommandRefused:
-    return refused(stage.place, f"{_shown(stage)} cannot be translated; {_FORMS}")
+    return refused(stage.place, f"{_shown(stage)} cannot be translated; {FORMS}")
 
 
 def _shown(stage: Stage) -> str:

@@ -1,151 +1,32 @@
 """The lexer of a shell line: operators and words as bash reads them, each piece with its quoting and place.
 
-Nothing is run or expanded: a variable stays a variable. A line with an unbalanced quote, which bash rejects, is read
-as most likely intended, with a finding.
+Nothing is run or expanded: a variable stays a variable, and a command within `$(…)` its words. A line with an
+unbalanced quote, which bash rejects, is read as most likely intended, with a finding.
 """
 
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum, auto
-from typing import Final, TypeAlias
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import Finding, LinePlace, refused
+from cli.translate.findings import Finding, LinePlace, Unfinished, refused
+from cli.translate.words import (
+    NEWLINE,
+    Operator,
+    Piece,
+    Quote,
+    ShellText,
+    Stretch,
+    Substitution,
+    Token,
+    Variable,
+    Word,
+)
 
-HOLE: Final = "\0"
-"""The character for a variable in a plain string; it never occurs in a line."""
-
-
-class Quote(Enum):
-    """The quoting of a stretch of a word."""
-
-    NONE = auto()
-    SINGLE = auto()
-    DOUBLE = auto()
-    ESCAPED = auto()
-    GIVEN = auto()
-    """Not from the line: the value of a variable that was given."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Adjacent characters of one line with the same quoting, with the quotes removed.
-
-    `place` is that of the first character. A stretch that `stands_for` something else in the line, a variable or a
-    code, has that place for all its characters.
-    """
-
-    text: str
-    place: LinePlace
-    quote: Quote
-    stands_for: bool = False
-
-    def place_of(self, at: int) -> LinePlace:
-        """The place of its character at `at`."""
-        return self.place if self.stands_for else LinePlace(self.place.line, self.place.column + at)
-
-    def cut(self, start: int, end: int) -> "Stretch":
-        """The stretch from `start` to before `end`."""
-        return replace(self, text=self.text[start:end], place=self.place_of(start))
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """`$name`, which the shell would replace by its value."""
-
-    name: str
-    place: LinePlace
-    quote: Quote
-
-
-Piece: TypeAlias = Stretch | Variable
-
-
-def _as_string(piece: Piece) -> str:
-    return piece.text if isinstance(piece, Stretch) else HOLE
-
-
-@dataclass(frozen=True, slots=True)
-class ShellText:
-    """A part of a word. In the plain string (`plain`) each variable is one character, `HOLE`."""
-
-    pieces: tuple[Piece, ...] = ()
-
-    @property
-    def plain(self) -> str:
-        """The text as a string."""
-        return "".join(map(_as_string, self.pieces))
-
-    @property
-    def variables(self) -> list[Variable]:
-        """Its variables in order, with repetitions."""
-        return [piece for piece in self.pieces if isinstance(piece, Variable)]
-
-    def cut(self, start: int, end: int | None = None) -> "ShellText":
-        """The part from the character `start` of the string to before `end`."""
-        found: list[Piece] = []
-        for at, piece in self._from_the_start():
-            size = len(_as_string(piece))
-            first, last = max(start - at, 0), size if end is None else min(end - at, size)
-            if first < last:
-                found.append(piece.cut(first, last) if isinstance(piece, Stretch) else piece)
-        return ShellText(tuple(found))
-
-    def place(self, at: int, otherwise: LinePlace) -> LinePlace:
-        """The place of its character at `at`; `otherwise` where it has none."""
-        for start, piece in self._from_the_start():
-            if at < start + len(_as_string(piece)):
-                return piece.place_of(at - start) if isinstance(piece, Stretch) else piece.place
-        return otherwise
-
-    def _from_the_start(self) -> Iterator[tuple[int, Piece]]:
-        """Each piece with its offset."""
-        at = 0
-        for piece in self.pieces:
-            yield at, piece
-            at += len(_as_string(piece))
-
-    def stripped(self) -> "ShellText":
-        """The text without surrounding white space."""
-        seen = self.plain
-        start = len(seen) - len(seen.lstrip())
-        return self.cut(start, max(start, len(seen.rstrip())))
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word of a command. `kept` is the word with its inner quotes, where that may be intended."""
-
-    text: ShellText
-    place: LinePlace
-    kept: ShellText | None = None
-
-    @property
-    def plain(self) -> str:
-        """Its text as a string."""
-        return self.text.plain
-
-    def is_bare(self, *words: str) -> bool:
-        """Whether it is one of these words, without any quotes: only such a word can be a keyword."""
-        quotes = {piece.quote for piece in self.text.pieces}
-        return self.plain in words and quotes == {Quote.NONE}
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """A token between words: `|`, `;`, `&&`, a redirection with its number, the end of a line."""
-
-    symbol: str
-    place: LinePlace
-
-
-Token: TypeAlias = Word | Operator
-
-NEWLINE: Final = "\n"
 _OPERATOR: Final = re.compile(r"\n|\|\||\|&|\||;;|;|&&|&>>|&>|&|\(|\)|[0-9]*(?:<<<|<<-|<<|<&|<>|<|>>|>&|>\||>)")
 _ENDS_WORD: Final = frozenset(" \t\n|&;()<>")
 _VARIABLE: Final = re.compile(
@@ -153,39 +34,74 @@ _VARIABLE: Final = re.compile(
 )
 _UNQUOTED: Final = re.compile(r"""[^ \t\n|&;()<>'"\\$`]+""")
 _IN_DOUBLE: Final = re.compile(r"[^$`\\]+")
-_DOUBLE: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _CLOSED: Final = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.|[^'"\\]+|\\$""", re.DOTALL)
 _ESCAPED_IN_DOUBLE: Final = frozenset('$`"\\\n')
 _SYSTEM_TABLES: Final = ("rdb", "mon", "sec")
 """The prefixes before the `$` in the names of Firebird's own tables."""
+_HEREDOCS: Final = frozenset({"<<", "<<-"})
+_CODED: Final = re.compile(r"\$'(?P<text>(?:[^'\\]|\\[tnr\\'])*)'")
+_CODES: Final = {"t": "\t", "n": "\n", "r": "\r"}
+_DEEPEST: Final = 3
+"""Commands within commands; a deeper one is refused, as no line of a person has them."""
 
 
 def lex(line: str) -> tuple[list[Token], list[Finding]]:
     """The words and operators of a line, and the findings about its quotes.
 
-    Raises `CommandRefused` for what needs a running shell: `$(…)`, `${x:-…}`, `$'…'`.
+    Raises `CommandRefused` for what only a running shell could tell, as `${x:-…}`, and `Unfinished` for what the
+    line does not end.
     """
     lexer = _Lexer(line)
-    return list(lexer.tokens()), lexer.faults
+    return lexer.tokens(), lexer.faults
+
+
+def lex_again(text: ShellText, place: LinePlace) -> list[Token]:
+    """The tokens that another shell makes of a text without variables, as the one of `sh -c`.
+
+    Each has its place in the line. Raises `CommandRefused`.
+    """
+    if text.variables or text.substitutions:
+        raise refused(place, "a variable stands in words that a second shell reads: write its value into the line")
+    return _SecondLexer(text, place).tokens()
 
 
 class _Lexer:
-    def __init__(self, line: str) -> None:
+    def __init__(self, line: str, depth: int = 0) -> None:
         self.faults: list[Finding] = []
         self._starts = [0, *(found.end() for found in re.finditer("\n", line))]
         self._line = self._cleaned(line)
         self._at = 0
+        self._depth = depth
         self._closed = -1
         """The end of the last quoted stretch of this word."""
 
-    def tokens(self) -> Iterator[Token]:
+    def tokens(self, start: int = 0) -> list[Token]:
+        """The tokens from the character `start` on."""
+        found: list[Token] = []
+        heredocs: list[tuple[int, Operator]] = []
+        self._at = start
+        while (token := self._token()) is not None:
+            found.append(token)
+            if isinstance(token, Operator) and token.symbol in _HEREDOCS:
+                heredocs.append((len(found), token))
+            elif isinstance(token, Operator) and token.symbol == NEWLINE:
+                self._take_heredocs(heredocs, found)
+                heredocs = []
+        self._take_heredocs(heredocs, found)
+        return found
+
+    def _token(self) -> Token | None:
         line = self._line
         while self._at < len(line):
+            if line.startswith("<(", self._at):
+                place = self._place(self._at)
+                return Word(ShellText((self._command(self._at + 2, Quote.NONE, place),)), place)
             operator = _OPERATOR.match(line, self._at)
             if operator:
-                yield Operator(operator[0], self._place(self._at))
+                place = self._place(self._at)
                 self._at = operator.end()
-            elif line[self._at] in " \t":
+                return Operator(operator[0], place)
+            if line[self._at] in " \t":
                 self._at += 1
             elif line.startswith("\\\n", self._at):
                 self._at += 2
@@ -193,7 +109,37 @@ class _Lexer:
                 end = line.find(NEWLINE, self._at)
                 self._at = end if end >= 0 else len(line)
             else:
-                yield self._word()
+                return self._word()
+        return None
+
+    # ---- heredocs ----
+
+    def _take_heredocs(self, heredocs: Sequence[tuple[int, Operator]], found: list[Token]) -> None:
+        """Put the lines of each heredoc in place of the word that ends it."""
+        for at, operator in heredocs:
+            end = found[at] if at < len(found) else None
+            if not isinstance(end, Word):
+                raise refused(operator.place, f"`{operator.symbol}` names no end of its lines")
+            is_literal = any(piece.quote is not Quote.NONE for piece in end.text.pieces)
+            pieces = self._lines_until(end.plain, operator, Quote.SINGLE if is_literal else Quote.DOUBLE)
+            found[at] = Word(ShellText(tuple(pieces)), end.place)
+
+    def _lines_until(self, end: str, operator: Operator, quote: Quote) -> list[Piece]:
+        pieces: list[Piece] = []
+        while self._at < len(self._line):
+            stop = self._line.find(NEWLINE, self._at)
+            stop = len(self._line) if stop < 0 else stop
+            if operator.symbol == "<<-":
+                self._at = stop - len(self._line[self._at : stop].lstrip("\t"))
+            if self._line[self._at : stop] == end:
+                self._at = stop
+                return pieces
+            if quote is Quote.DOUBLE and "\\" in self._line[self._at : stop]:
+                raise refused(self._place(self._at), f"a backslash stands here: quote the end of the lines, '{end}'")
+            pieces += self._inside(min(stop + 1, len(self._line)), quote)
+        raise Unfinished(
+            operator.place, f"the lines behind `{operator.symbol}` have no {findings.named(end)} at their end"
+        )
 
     # ---- words ----
 
@@ -234,11 +180,41 @@ class _Lexer:
         self._closed = self._at
         return pieces
 
-    def _end_of(self, quote: str, start: int) -> int:
+    def _end_of(self, quote: str, start: int, depth: int = 0) -> int:
+        """Where the string that begins at `start` is closed, -1 where it is not."""
         if quote == "'":
             return self._line.find(quote, start + 1)
-        found = _DOUBLE.match(self._line, start)
-        return found.end() - 1 if found else -1
+        at = start + 1
+        while 0 <= at < len(self._line):
+            if self._line[at] == quote:
+                return at
+            at = self._behind(at, depth)
+        return -1
+
+    def _end_of_command(self, start: int, depth: int = 0) -> int:
+        """Where the `)` stands that ends the command from `start` on, -1 without one."""
+        at, opened = start, 0
+        while 0 <= at < len(self._line):
+            match self._line[at]:
+                case ")" if not opened:
+                    return at
+                case "'" | '"' as quote:
+                    end = self._end_of(quote, at, depth + 1) if depth <= _DEEPEST else -1
+                    at = end + 1 if end >= 0 else -1
+                    continue
+                case "(" | ")" as bracket:
+                    opened += 1 if bracket == "(" else -1
+            at = self._behind(at, depth)
+        return -1
+
+    def _behind(self, at: int, depth: int) -> int:
+        """The next character behind the one at `at`, behind an escaped one, or a command; -1 if that has no end."""
+        if self._line[at] == "\\":
+            return at + 2
+        if not self._line.startswith("$(", at):
+            return at + 1
+        end = self._end_of_command(at + 2, depth + 1) if depth <= _DEEPEST else -1
+        return end + 1 if end >= 0 else -1
 
     def _is_stray(self, quote: str, start: int) -> bool:
         """Whether a quote directly after a closing one is a typing error: no string begins so."""
@@ -296,23 +272,51 @@ class _Lexer:
                 self.faults.append(findings.DOLLAR_EATEN.at(place, name=name))
                 return [Stretch(found[0], place, quote)]
             return [Variable(name, place, quote)]
+        if quote is Quote.NONE and (coded := _CODED.match(self._line, start)):
+            self._at = coded.end()
+            text = re.sub(r"\\(.)", lambda code: _CODES.get(code[1], code[1]), coded["text"])
+            return [Stretch(text, place, Quote.SINGLE, stands_for=True)]
+        return self._dollar_alone(quote, place)
+
+    def _dollar_alone(self, quote: Quote, place: LinePlace) -> list[Piece]:
+        """A command, or a `$` that stands for itself."""
+        start = self._at
+        if self._line[start] == "`":
+            return [self._command(start + 1, quote, place, self._line.find("`", start + 1))]
+        if self._line.startswith("$(", start) and not self._line.startswith("$((", start):
+            return [self._command(start + 2, quote, place)]
         self._refuse_expansions(quote, place)
         if quote is Quote.NONE and self._line.startswith('$"', start):
             self._at += 1
             return []
         return self._stretches(start + 1, quote)
 
+    def _command(self, start: int, quote: Quote, place: LinePlace, end: int | None = None) -> Substitution:
+        """The command within `$(…)` or `…`, from its first character on; `end` where it is known, -1 for none."""
+        end = self._end_of_command(start) if end is None else end
+        if end < 0:
+            raise Unfinished(place, "the command within a command that begins here is never closed")
+        if self._depth == _DEEPEST:
+            raise refused(place, "commands within commands are nested too deep here")
+        inner = self._within(end)
+        tokens = inner.tokens(start)
+        self.faults += inner.faults
+        self._at = end + 1
+        return Substitution(tuple(tokens), place, quote)
+
+    def _within(self, end: int) -> "_Lexer":
+        """A lexer of what stands before `end`."""
+        return _Lexer(self._line[:end], self._depth + 1)
+
     def _refuse_expansions(self, quote: Quote, place: LinePlace) -> None:
-        """Raise `CommandRefused` for a `$` or a backtick whose value only a running shell knows."""
+        """Raise `CommandRefused` for a `$` whose value only a running shell knows."""
         rest = self._line[self._at : self._at + 2]
-        if rest[0] == "`" or rest == "$(":
-            raise refused(
-                place, "a command within a command ($(…) or `…`): nothing is run here; write its result instead"
-            )
+        if rest == "$(":
+            raise refused(place, "arithmetic, $((…)), is not read: write its result, or put it into the rows")
         if rest == "${":
             raise refused(place, "a variable is read here as $name or ${name}, and this is neither")
         if rest == "$'" and quote is Quote.NONE:
-            raise refused(place, "$'…' is not read here: write the text in plain quotes")
+            raise refused(place, "$'…' is read with \\t, \\n and \\r alone: write the text in plain quotes")
 
     def _with_quotes(self, start: int, end: int) -> ShellText | None:
         """The word with its inner quotes, if it begins and ends with the same quote and contains more of them."""
@@ -355,3 +359,18 @@ class _Lexer:
 def _in_double(piece: Piece) -> Piece:
     """The piece with double quotes in place of single ones."""
     return replace(piece, text=piece.text.replace("'", '"')) if isinstance(piece, Stretch) else piece
+
+
+class _SecondLexer(_Lexer):
+    """The lexer of a text that another one has read: its characters keep their places in the line."""
+
+    def __init__(self, text: ShellText, place: LinePlace, depth: int = 0) -> None:
+        self._text = text
+        self._otherwise = place
+        super().__init__(text.plain, depth)
+
+    def _place(self, at: int) -> LinePlace:
+        return self._text.place(at, self._otherwise)
+
+    def _within(self, end: int) -> _Lexer:
+        return _SecondLexer(self._text.cut(0, end), self._otherwise, self._depth + 1)

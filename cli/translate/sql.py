@@ -15,7 +15,7 @@ from billing.errors import NotASelect
 from billing.selects.select import select_of
 from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
-from cli.translate.shell import HOLE, Piece, Quote, ShellText, Stretch, Variable
+from cli.translate.words import HOLE, Piece, Quote, ShellText, Stretch, Variable
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _PLAIN_NAME: Final = re.compile(r"[A-Za-zА-Яа-яЁё_]\w*")
@@ -60,6 +60,8 @@ class LineSelect:
     columns: tuple[str | None, ...]
     faults: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    is_cut_apart: bool = False
+    """Whether columns that the select glues together were taken apart."""
 
 
 def with_parameters(sql: ShellText) -> tuple[ShellText, list[Variable]]:
@@ -82,11 +84,11 @@ def with_parameters(sql: ShellText) -> tuple[ShellText, list[Variable]]:
     return ShellText((*pieces, *sql.cut(done).pieces)), bound
 
 
-def read_select(text: ShellText, place: LinePlace, *, apart: bool) -> LineSelect:
+def read_select(text: ShellText, place: LinePlace, *, apart: bool, glue: str = "") -> LineSelect:
     """The select that sqlexec gets.
 
-    With `apart`, columns joined with `||' '||` become columns of their own. Raises `CommandRefused` for anything but
-    a single select with known columns.
+    With `apart`, columns joined with `||' '||`, or with another `glue`, become columns of their own. Raises
+    `CommandRefused` for anything but a single select with known columns.
     """
     whole = text.plain
     try:
@@ -97,12 +99,13 @@ def read_select(text: ShellText, place: LinePlace, *, apart: bool) -> LineSelect
     sql, tokens = select.text, tokens_of(select.text)
     wrong = tuple(_no_such_aliases(_undefined(tokens), text, place))
     items, end = _select_list(tokens, text, place)
-    parts = _parts(items[0]) if apart and len(items) == 1 and not _is_union(tokens[end:]) else None
+    parts = _parts(items[0], glue) if apart and len(items) == 1 and not _is_union(tokens[end:]) else None
     if parts is None:
         return LineSelect(sql.strip(), _form(whole), tuple(map(_column, items)), wrong)
     sql = _cut_apart(sql, items[0], parts)
-    note = "the columns that the select glues together with ' ' are taken apart, so that each keeps its type"
-    return LineSelect(sql.strip(), _form(whole), tuple(map(_column, parts)), wrong, (note,))
+    mark = glue or " "
+    note = f"the columns that the select glues together with '{mark}' are taken apart, so that each keeps its type"
+    return LineSelect(sql.strip(), _form(whole), tuple(map(_column, parts)), wrong, (note,), is_cut_apart=True)
 
 
 def _no_such_aliases(found: Sequence[Token], text: ShellText, place: LinePlace) -> Iterator[Finding]:
@@ -190,8 +193,8 @@ def _column(item: Sequence[Token]) -> str | None:
     return name if is_operand and before.word not in _NO_OPERAND else None
 
 
-def _parts(item: Sequence[Token]) -> list[list[Token]] | None:
-    """The columns that one column joins, as `a || ' ' || b`; None for another form."""
+def _parts(item: Sequence[Token], mark: str) -> list[list[Token]] | None:
+    """The columns that one column joins, as `a || ' ' || b`, or with another `mark`; None for another form."""
     pieces: list[list[Token]] = [[]]
     for token in item:
         if token.text == "|" and not token.depth:
@@ -202,7 +205,8 @@ def _parts(item: Sequence[Token]) -> list[list[Token]] | None:
     parts, glue, empty = pieces[::4], pieces[2::4], pieces[1::2]
     if not glue or len(parts) != len(glue) + 1 or any(empty) or not all(parts):
         return None
-    if not all(len(one) == 1 and one[0].sort is Sort.TEXT and one[0].text[1:-1].isspace() for one in glue):
+    texts = [one[0].text[1:-1] if len(one) == 1 and one[0].sort is Sort.TEXT else "" for one in glue]
+    if not all(text == mark if mark else text.isspace() for text in texts):
         return None
     # || binds tighter than arithmetic, so arithmetic at this level makes it another expression.
     has_arithmetic = any(token.text in _ARITHMETIC and not token.depth for part in parts for token in part)

@@ -9,8 +9,8 @@ from typing import Final, TypeAlias
 from billing.api.calls import is_secret
 from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
-from cli.translate.row_source import Placeholders
-from cli.translate.shell import HOLE, ShellText, Variable
+from cli.translate.tables import Placeholders
+from cli.translate.words import HOLE, ShellText, Variable
 
 MONEY: Final = frozenset(
     {"op_summa", "limit", "limit_warning", "sum_in", "summa", "ostatok", "debit", "credit", "balance", "amount"}
@@ -24,6 +24,8 @@ _PIECE: Final = re.compile(r'"(?:[^"\\]|\\.)*"?|[^\s"{}\[\],:]+|.', re.DOTALL)
 _ALONE: Final = "\x01"
 """The first character of a JSON string that represents a part with a variable and no quotes."""
 _PLAIN_NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
+_OF_IDS: Final = re.compile(r"(?:^|_)(?:id|pk|id_abonents)$")
+"""Names of arguments that are ids."""
 _PLACEHOLDER: Final = re.compile(r"\{[^\W\d][\w ]*\}")
 
 
@@ -31,7 +33,8 @@ _PLACEHOLDER: Final = re.compile(r"\{[^\W\d][\w ]*\}")
 class LineTemplate:
     """The arguments of a step as JSON with placeholders, empty where there are none.
 
-    `varying` are the names of those with a placeholder; the variables `alone` are outside of strings.
+    `varying` are the names of those with a placeholder; the variables `alone` are outside of strings, and the
+    placeholders `untyped` among them are no ids.
     `secrets` are the arguments whose values the template leaves out; each has a placeholder of its own name.
     """
 
@@ -40,6 +43,7 @@ class LineTemplate:
     alone: tuple[Variable, ...] = ()
     secrets: tuple[str, ...] = ()
     faults: tuple[Finding, ...] = ()
+    untyped: tuple[str, ...] = ()
 
 
 class _Number(str):
@@ -77,6 +81,7 @@ def template(method: str, key: str, arguments: ShellText, place: LinePlace, name
         tuple(writer.alone),
         tuple(dict.fromkeys(writer.secrets)),
         tuple(writer.faults),
+        tuple(writer.untyped),
     )
 
 
@@ -158,6 +163,7 @@ class _Writer:
     alone: list[Variable] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
     faults: list[Finding] = field(default_factory=list)
+    untyped: list[str] = field(default_factory=list)
     variables: Iterator[Variable] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -224,7 +230,11 @@ class _Writer:
         variable = next(self.variables)
         self.alone.append(variable)
         placeholder = self._placeholder(variable, key)
-        return f'"{placeholder}"' if self.names.is_text(variable) else placeholder
+        if self.names.is_text(variable):
+            return f'"{placeholder}"'
+        if not _OF_IDS.search(key):
+            self.untyped.append(placeholder.strip("{}"))
+        return placeholder
 
     def _placeholder(self, variable: Variable, key: str) -> str:
         self.varying.add(key)

@@ -6,69 +6,34 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
-from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import API_URL, PROGRAM
 from cli.translate.call import TranslatedCall, calling
-from cli.translate.curl import CurlRequest, read_request
-from cli.translate.findings import Finding, FindingKind
-from cli.translate.row_source import LoopTable, table_of
-from cli.translate.script import OneLiner, Scope, ShellCommand, read
-from cli.translate.shell import Token, Word, lex
-from jobs.catalogue.passwords import PASSWORD
-from jobs.spec.chain import Hole, TemplateText, Tree, parse
-from jobs.spec.parameters import USER
-
-_PSW: Final = "psw"
-_DONTSHOW: Final = "dontshow"
-
-
-def as_job(call: TranslatedCall, table: LoopTable | None) -> tuple[str, ...] | None:
-    """The job and options equal to the call; None where the call does something else, or gives less."""
-    if call.job != PASSWORD.name or call.fields:
-        return None
-    get, assign = parse(call.model, call.chain).links
-    hidden = assign.arguments.get(_DONTSHOW)
-    if get.arguments.keys() != {"id"} or assign.arguments.keys() != {_PSW, _DONTSHOW} or not isinstance(hidden, bool):
-        return None
-    user, psw = get.arguments["id"], assign.arguments[_PSW]
-    of_rows = [name for one in (user, psw) if (name := _placeholder(one)) and name not in call.secrets]
-    if of_rows and table is None:
-        # The call has undefined variables, and shows their names.
-        return None
-    if not (_placeholder(psw) and (_placeholder(user) or _is_id(user))):
-        return None
-    return (
-        PASSWORD.name,
-        *_said(USER.name, user),
-        *(() if _PSW in call.secrets else _said(_PSW, psw)),
-        *("--set", f"{_DONTSHOW}={'yes' if hidden else 'no'}"),
-    )
-
-
-def _said(name: str, value: Tree) -> Iterator[str]:
-    column = _placeholder(value)
-    if not column:
-        yield from ("--set", f"{name}={value}")
-    elif column != name:
-        yield from ("--map", f"{name}={column}")
-
-
-def _placeholder(value: Tree) -> str:
-    """The one placeholder that a value consists of, "" for any other value."""
-    match value:
-        case Hole(name) | TemplateText(("", Hole(name), "")):
-            return name
-    return ""
-
-
-def _is_id(value: Tree) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool) and str(value).isdecimal()
-
+from cli.translate.curl import read_curl
+from cli.translate.findings import Finding
+from cli.translate.grammar import ShellCommand
+from cli.translate.job_form import JobForm, job_form
+from cli.translate.lookups import Lookups, read_lookups
+from cli.translate.request import CallRequest
+from cli.translate.scope import Scope
+from cli.translate.script import OneLiner, SelectRows
+from cli.translate.select_table import select_table
+from cli.translate.tables import LoopTable, Placeholders
+from cli.translate.text_table import TYPED, text_table
+from cli.translate.wget import read_wget
+from cli.translate.words import Word
+from jobs.catalogue.typed_call import CALL
+from jobs.spec.chain import parse
+from jobs.spec.chain_kind import secret_placeholders
 
 _OPENS_IN_DOUBLE: Final = frozenset('"$`\\!')
+_END_OF_ROWS: Final = "ROWS"
 
-NEVER_READ: Final = "curl only prints the answer, and nobody reads an error in it; the run reads each, and keeps it"
-NOT_ENCODED: Final = "curl -d encodes nothing: a value with +, & or % arrives as another; the run encodes every value"
+NEVER_READ: Final = (
+    "{program} only prints the answer, and nobody reads an error in it; the run reads each, and keeps it"
+)
+NOT_ENCODED: Final = (
+    "{program} encodes nothing: a value with +, & or % arrives as another; the run encodes every value"
+)
 NOT_PRINTED: Final = (
     "{name} is a secret and is not printed: --ask {name} asks for it at the terminal; leave that out where a file of "
     "rows has a column {name}"
@@ -78,19 +43,27 @@ SAME_FOR_ALL: Final = "no variable of the loop is used: the same call is made fo
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """The command as a list of arguments, the faults in the order of their places, and notes."""
+    """The command as a list of arguments, the faults in the order of their places, and notes.
+
+    `call` is the same as the generic `run call`, where `command` is a job of the catalogue. `text` are rows that the
+    line has itself, for standard input; `pipe` are shell commands that print the rows.
+    """
 
     command: tuple[str, ...]
+    call: tuple[str, ...] | None
+    text: str
+    pipe: str
     faults: tuple[Finding, ...]
     notes: tuple[str, ...]
 
-    @property
-    def pretty(self) -> str:
-        """The command with one option a line, safe to paste into a shell."""
-        words = [quoted(word) for word in self.command]
-        start = next(at for at, word in enumerate(self.command) if word.startswith("--"))
+    def pretty(self, command: Sequence[str]) -> str:
+        """A command with one option a line and what gives it its rows, safe to paste into a shell."""
+        words = [quoted(word) for word in command]
+        start = next((at for at, word in enumerate(command) if word.startswith("--")), len(words))
         options = [" ".join(pair) for pair in list(pairwise(words))[start::2]]
-        return " \\\n  ".join([" ".join(words[:start]), *options])
+        pipe = f"{self.pipe} | " if self.pipe else ""
+        shown = " \\\n  ".join([f"{pipe}{' '.join(words[:start])}", *options])
+        return f"{shown} <<'{_END_OF_ROWS}'\n{self.text}{_END_OF_ROWS}" if self.text else shown
 
 
 def quoted(word: str) -> str:
@@ -98,38 +71,49 @@ def quoted(word: str) -> str:
     return f'"{word}"' if "'" in word and not _OPENS_IN_DOUBLE & set(word) else shlex.quote(word)
 
 
-def translate(line: str, given: Mapping[str, str]) -> Translation:
-    """The command for a line; `given` are values of variables that it does not define.
+def translate(parts: OneLiner, given: Mapping[str, str]) -> tuple[Translation, set[str]]:
+    """The command for a one-liner, and the names of `given` that it has used.
 
-    Raises `CommandRefused`, naming the part, for a line that cannot be translated.
+    `given` are values of variables that it does not define. Raises `CommandRefused`, naming the part, for a line that
+    cannot be translated.
     """
-    tokens, of_quotes = lex(line)
-    try:
-        return _translated(tokens, of_quotes, given)
-    except CommandRefused as error:
-        open_quotes = [fault for fault in of_quotes if fault.kind is FindingKind.UNBALANCED_QUOTE]
-        if not open_quotes:
-            raise
-        # The refused part is most likely misread because of the quote.
-        why = f"{open_quotes[0].place}: {open_quotes[0].what}"
-        raise CommandRefused(f"{error}; this may come of another place, {why}") from error
-
-
-def _translated(tokens: Sequence[Token], of_quotes: Sequence[Finding], given: Mapping[str, str]) -> Translation:
-    parts = read(tokens)
-    scope = Scope(parts.rows.variables if parts.rows else (), parts.constants, given)
-    table = table_of(parts.rows, scope) if parts.rows else None
-    request = read_request(_resolved(parts.call, scope))
-    call = calling(request, table, scope)
-    _refuse_unused(scope)
-    found = {*of_quotes, *scope.faults, *call.faults, *(table.faults if table else ())}
-    rows = table.options if table else ()
-    job = as_job(call, table)
-    return Translation(
-        (PROGRAM, "run", *(job or ("call", *call.options)), *rows, *_asked(call)),
-        tuple(sorted(found, key=lambda fault: (fault.place, fault.kind))),
-        tuple(dict.fromkeys(_notes(parts, request, table, call, scope, as_itself=job is not None))),
+    of_rows = parts.rows.variables if parts.rows else ()
+    outer = Scope((*of_rows, *parts.commands), parts.constants, given)
+    scope = outer.within(parts.within)
+    lookups = read_lookups(parts, scope)
+    table = _table(parts, outer, lookups)
+    request = _request(_resolved(lookups.call, scope))
+    names = Placeholders(table, scope, lookups.found)
+    call = calling(request, names)
+    if table is not None:
+        table.refuse_secrets(secret_placeholders(parse(call.model, call.chain)), parts.call.place)
+    found = {*parts.faults, *request.faults, *scope.faults, *call.faults, *(table.faults if table else ())}
+    job, generic = _commands(call, table, lookups)
+    return (
+        Translation(
+            job or generic,
+            generic if job else None,
+            table.text if table else "",
+            table.pipe if table else "",
+            tuple(sorted(found, key=lambda fault: (fault.place, fault.kind))),
+            tuple(dict.fromkeys(_notes(parts, request, table, call, scope, as_itself=job is not None))),
+        ),
+        scope.asked,
     )
+
+
+def _table(parts: OneLiner, scope: Scope, lookups: Lookups) -> LoopTable | None:
+    rows = parts.rows
+    if rows is None:
+        return None
+    renamed = {one.variable.name: one.key for one in lookups.found.values() if one.variable is not None}
+    if isinstance(rows.origin, SelectRows):
+        return select_table(rows.origin.sql, rows, scope, renamed)
+    return text_table(rows.origin, rows, scope, renamed)
+
+
+def _request(command: ShellCommand) -> CallRequest:
+    return read_wget(command) if command.program == "wget" else read_curl(command)
 
 
 def _resolved(command: ShellCommand, scope: Scope) -> ShellCommand:
@@ -142,20 +126,48 @@ def _word(word: Word, scope: Scope) -> Word:
     return replace(word, text=scope.resolve(word.text), kept=kept)
 
 
-def _refuse_unused(scope: Scope) -> None:
-    for name in scope.given:
-        if name not in scope.asked:
-            raise CommandRefused(f"--set {name}: there is no ${name} in the line whose value it leaves open")
+def _commands(
+    call: TranslatedCall, table: LoopTable | None, lookups: Lookups
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """The command of the catalogue's own job, where it makes the same call, and that of `call`."""
+    file = (table.file,) if table is not None and table.file else ()
+    used = {*parse(call.model, call.chain).names, *(one.key for one in lookups.found.values())}
+    keys = {one.key: one.text for one in lookups.found.values() if one.variable is None}
+    asked = tuple(word for name in call.secrets for word in ("--ask", name))
+    generic = (
+        *(PROGRAM, "run", CALL, *file, *call.options, *(table.options(used) if table else ())),
+        *_set(keys),
+        *asked,
+    )
+    form = job_form(call)
+    columns = _columns(form, call, table, lookups) if form is not None else None
+    if form is None or columns is None:
+        return None, generic
+    rows = table.options_of_job(columns) if table else ()
+    secret = (word for name, column in form.columns.items() if column in call.secrets for word in ("--ask", name))
+    return (PROGRAM, "run", form.name, *file, *_set({**form.values, **keys}), *rows, *secret), generic
 
 
-def _asked(call: TranslatedCall) -> Iterator[str]:
-    for name in call.secrets:
-        yield from ("--ask", name)
+def _columns(form: JobForm, call: TranslatedCall, table: LoopTable | None, lookups: Lookups) -> dict[str, str] | None:
+    """The columns of the rows by the names of a job's values; None where the job cannot take them so."""
+    found = {one.id for one in lookups.found.values()}
+    if any(name != column for name, column in form.columns.items() if column in found):
+        return None
+    columns = {name: column for name, column in form.columns.items() if column not in (*call.secrets, *found)}
+    columns |= {one.key: one.key for one in lookups.found.values() if one.variable is not None}
+    # A call with undefined variables shows their names, which a job has not.
+    is_known = set(columns.values()) <= set(table.names if table is not None else ())
+    return columns if is_known and len(set(columns.values())) == len(columns) else None
+
+
+def _set(values: Mapping[str, str]) -> Iterator[str]:
+    for name, value in values.items():
+        yield from ("--set", f"{name}={value}")
 
 
 def _notes(
     parts: OneLiner,
-    request: CurlRequest,
+    request: CallRequest,
     table: LoopTable | None,
     call: TranslatedCall,
     scope: Scope,
@@ -168,11 +180,14 @@ def _notes(
         yield NOT_PRINTED.format(name=name)
     if request.address:
         yield f"the address is that of the settings: --api-url {request.address}, or {API_URL}"
-    yield NEVER_READ
+    program = parts.call.program
+    yield NEVER_READ.format(program=program)
     if not all(one.encoded for one in request.data):
-        yield NOT_ENCODED
+        yield NOT_ENCODED.format(program="curl -d" if program == "curl" else program)
     if table is not None:
-        yield from table.select.notes
+        yield from table.notes
+        if table.file:
+            yield from (TYPED.format(name=name) for name in call.untyped)
         if not call.varies:
             yield SAME_FOR_ALL
     yield from (*parts.notes, *request.notes, *scope.notes, *call.notes)

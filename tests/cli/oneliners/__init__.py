@@ -1,11 +1,15 @@
 """One-liners to translate: the vendor's own, each with what is expected of it, and shorter ones made to measure."""
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cli.translate.translation import Translation, translate
+from cli.terminal.exits import CommandRefused
+from cli.translate.one_liners import translate_all
+from cli.translate.translation import Translation
 
 FOLDER = Path(__file__).parent
 URL = "http://h:8082/rest_api/v2"
@@ -14,13 +18,22 @@ DENSE = "sed '/^$/d'"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A one-liner of the vendor's page, letter by letter, and its translation: an argument an entry."""
+    """A one-liner of the vendor's page, letter by letter, and its translation: an argument an entry.
+
+    `command` makes the call as the line does, `as_job` is the job of the catalogue that does the same, where it can.
+    """
 
     name: str
     line: str
     command: list[str]
     faults: list[str]
     job: str
+    as_job: list[str] = field(default_factory=list)
+
+    @property
+    def first(self) -> list[str]:
+        """The command that is shown first."""
+        return self.as_job or self.command
 
 
 def _published(path: Path) -> Published:
@@ -47,15 +60,24 @@ def get(variable: str = "line") -> str:
     return f"""'method1=objects.get&arg1={{"id":'${variable}'}}'"""
 
 
+def generic(found: Translation) -> tuple[str, ...]:
+    """The command that makes the call as the line has it: `run call`, where there is one."""
+    return found.call or found.command
+
+
 def chains(found: Translation) -> list[str]:
     """The links of the chain."""
     return option(found, "--chain")
 
 
 def option(found: Translation, name: str) -> list[str]:
+    """The values of an option of the generic command, as often as it is given."""
+    return values_of(generic(found), name)
+
+
+def values_of(command: Sequence[str], name: str) -> list[str]:
     """The values of an option, as often as it is given."""
-    pairs = zip(found.command, found.command[1:], strict=False)
-    return [value for word, value in pairs if word == name]
+    return [value for word, value in pairwise(command) if word == name]
 
 
 def kinds(found: Translation) -> list[str]:
@@ -63,6 +85,9 @@ def kinds(found: Translation) -> list[str]:
     return [fault.kind.value for fault in found.faults]
 
 
-def translated(line: str, **given: str) -> Translation:
-    """A line with the values of its variables."""
-    return translate(line, given)
+def translated(text: str, /, **given: str) -> Translation:
+    """The one one-liner of a text, with the values of its variables."""
+    (found,) = translate_all(text, given)
+    if found.translation is None:
+        raise CommandRefused(found.refusal)
+    return found.translation

@@ -34,11 +34,11 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_as_an_argument(say: Say) -> None:
     out, err = say(ONE.line)
-    assert out.startswith("carbon-migrate run call \\\n  --model UsersUsluga \\\n")
+    assert out.startswith("carbon-migrate run delete-services \\\n  --sql ")
+    assert "\n# or the call as the line makes it:\n# carbon-migrate run call \\\n#   --model UsersUsluga \\\n" in out
     assert "✗ line 1, column 242: $uusligaid stands within single quotes" in err
     assert "today    the shell never puts a value there" in err
     assert "instead  the value is put there" in err
-    assert "note  the catalogue has a job for this: carbon-migrate run delete-services" in err
 
 
 @pytest.mark.parametrize("before", [b"", "\ufeff".encode()])
@@ -48,6 +48,8 @@ def test_as_a_file_and_on_standard_input(say: Say, tmp_path: Path, before: bytes
     expected, _ = say(ONE.line)
     assert say("-f", str(file))[0] == expected
     assert say("--file", "-", stdin=file.read_bytes())[0] == expected
+    assert say(str(file))[0] == expected
+    assert say("-", stdin=file.read_bytes())[0] == expected
     assert say(stdin=file.read_bytes())[0] == expected
 
 
@@ -56,8 +58,9 @@ def test_as_json(say: Say) -> None:
     (line,) = out.splitlines()
     found: dict[str, Any] = json.loads(line)
     assert err == ""
-    assert found.keys() == {"command", "faults", "notes"}
-    assert found["command"] == ONE.command
+    assert found.keys() == {"line", "command", "call", "stdin", "pipe", "faults", "notes"}
+    assert (found["line"], found["command"], found["call"]) == (1, ONE.as_job, ONE.command)
+    assert (found["stdin"], found["pipe"]) == (None, None)
     assert found["faults"][0] == {
         "fault": "never-expands",
         "line": 1,
@@ -66,15 +69,15 @@ def test_as_json(say: Say) -> None:
         "today": "the shell never puts a value there: each call carries the letters $uusligaid",
         "instead": "the value is put there",
     }
-    assert found["notes"][0].startswith("the catalogue has a job for this")
+    assert found["notes"][0].startswith("the address is that of the settings")
 
 
 def test_a_refusal_as_json(say: Say, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CommandRefused):
-        say("--json", "wget x")
+        say("--json", "ssh x")
     found = json.loads(capsys.readouterr().out)
     assert found["command"] is None
-    assert found["error"].startswith("line 1, column 1: wget cannot be translated")
+    assert found["error"].startswith("line 1, column 1: ssh cannot be translated")
 
 
 def test_values_of_variables(say: Say) -> None:
@@ -94,10 +97,13 @@ def test_words_of_the_line_are_no_markup(say: Say) -> None:
 @pytest.mark.parametrize(
     ("arguments", "stdin", "match"),
     [
-        (["-f", "nowhere.sh"], b"", "nowhere.sh cannot be read: No such file"),
+        (["nofile.sh"], b"", "there is no file nofile.sh here; to translate a one-liner, give it in a file"),
+        (["-f", "nowhere.sh"], b"", "there is no file nowhere.sh here"),
+        (["."], b"", r"\. cannot be read: Is a directory"),
+        (["no\0file"], b"", "cannot be read: no file has such a name"),
         (["-f", "nowhere.sh", "curl"], b"", "the line is given twice"),
-        (["--set", "x", "curl"], b"", "--set x: write it as --set name=value"),
-        (["--set", "x=\x1b", "curl"], b"", "--set x: the value has a character that cannot be seen"),
+        (["--set", "x", "curl x"], b"", "--set x: write it as --set name=value"),
+        (["--set", "x=\x1b", "curl x"], b"", "--set x: the value has a character that cannot be seen"),
         ([], b"\xff", "standard input is not UTF-8 text, at byte 1"),
         ([], b"x" * (LONGEST + 1), "standard input is longer than"),
         ([], b"", "there is no curl and no sqlexec here"),

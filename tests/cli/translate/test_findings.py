@@ -35,6 +35,12 @@ def test_every_kind_of_fault_has_a_line_here() -> None:
         loop("set heading off; select id from abonents", get(), filters=""),
         loop("set heading off; select name from abonents", get(), filters="awk 'NF{print $1}'"),
         loop("set heading off; select a.id from abonents", get()),
+        f"curl -G -d 'method1=save&arg1={{}}' {URL}/Users/",
+        f"xargs -I{{}} -a f curl -d 'method1=objects.get&arg1={{\"id\":{{}}}}&method2=save&arg2={{}}' {URL}/Users/",
+        f"parallel curl -d {get()} {URL}/Users/ :::: f".replace("'$line'", "{}"),
+        "while read n; do id=$(sqlexec \"select id from users where login='$n'\"); CURL; done < f".replace(
+            "CURL", post(get("id"))
+        ),
     ]
     found = {kind for line in lines for kind in kinds(translated(line))}
     assert found == {kind.value for kind in FindingKind}
@@ -371,8 +377,16 @@ def test_names_of_tables_that_the_select_does_not_have(sql: str, aliases: str | 
     ],
 )
 def test_the_job_of_the_catalogue_that_does_the_same(model: str, data: str, job: str | None) -> None:
-    notes = [note for note in translated(post(f"'{data}'", model)).notes if "catalogue" in note]
-    assert [note.partition("run ")[2].partition(";")[0] for note in notes] == ([job] if job else [])
+    found = translated(post(f"'{data}'", model))
+    assert found.command[2] == (job or "call")
+    assert (found.call is None) == (job is None)
+
+
+def test_a_job_that_gives_less_is_named_in_a_note() -> None:
+    data = '\'method1=objects.get&arg1={"id":1}&method2=set&arg2={"tarif_id":2}&method3=save&arg3={}&fields=["id"]\''
+    found = translated(post(data, "Abonents"))
+    assert found.command[2] == "call"
+    assert "the catalogue has a job for this: carbon-migrate run tariff-now" in found.notes[0]
 
 
 def test_an_amount_that_each_row_has_for_itself_is_the_tariffs() -> None:

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.terminal.exits import CommandRefused, Exit
-from cli.translate.translation import translate
+from cli.translate.one_liners import translate_all
+from cli.translate.translation import Translation
 from jobs.spec.chain import parse
-from tests.cli.oneliners import PUBLISHED, URL, chains, get, loop, option, post, translated
+from tests.cli.oneliners import PUBLISHED, URL, chains, generic, get, loop, option, post, translated, values_of
 from tests.cli.translate.test_translation import pasted
 
 LIST = "set list on; select id from abonents"
@@ -16,9 +17,9 @@ GOOD = loop(LIST, get(), filters=AWK)
 SAVE = "'method1=save&arg1={}'"
 
 
-def refusal(line: str, given: dict[str, str] | None = None) -> str:
+def refusal(text: str, given: dict[str, str] | None = None) -> str:
     with pytest.raises(CommandRefused) as error:
-        translate(line, given or {})
+        translated(text, **(given or {}))
     assert error.value.code is Exit.REFUSED
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -37,7 +38,9 @@ def test_the_line_that_the_others_are_made_of_is_good() -> None:
         (GOOD.replace("sed", "xargs -n1"), "column 69: xargs -n1 /\\^\\$/d: what it does to the rows is not known"),
         (GOOD.replace("/^$/d", "s/a/b/"), "sed s/a/b/: what it does"),
         (GOOD.replace("{print $2}", "{s+=$2}END{print s}"), "awk .*: what it does"),
-        (GOOD.replace("sqlexec", "cat"), "column 1: cat cannot be translated"),
+        (GOOD.replace("sqlexec", "mysql"), "column 1: mysql cannot be translated"),
+        (f"cat f | mysql | while read x; do {post(SAVE)}; done", "column 9: mysql: what it does to the rows"),
+        (f"cat f > g | while read x; do {post(SAVE)}; done", "a redirection of a filter is not translated"),
         (GOOD.replace("| while", "| tee x | while"), "tee x: what it does"),
         (GOOD.replace("; done", f"; {post(SAVE)}; done"), "a second command in the loop"),
         (
@@ -48,23 +51,35 @@ def test_the_line_that_the_others_are_made_of_is_good() -> None:
             GOOD.replace("do curl", "do while read x; do curl").replace("; done", "; done; done"),
             "a loop within a loop",
         ),
-        (GOOD.replace("do curl", "do x=1; curl"), "a variable is set within the loop"),
+        (GOOD.replace("; done", "; x=1; done"), "a variable is set behind the call, for the next row"),
+        (GOOD.replace("do curl", "do x=a$(date); curl"), "a command within a command and more around it"),
+        (GOOD.replace("do curl", "do x=$(date +%F); curl"), "date cannot be translated"),
         (GOOD.replace("do curl", "do rm -rf; curl"), "a second command in the loop"),
-        (GOOD.replace("do curl", "do wget"), "wget cannot be translated"),
+        (GOOD.replace("do curl", "do ssh"), "ssh cannot be translated"),
+        (GOOD.replace("do curl", "do wget"), "wget's -X is not translated"),
         (GOOD.replace("-D -", "-D - | jq ."), "jq works on what curl answers"),
         (GOOD.replace("; done", ""), "the loop of line 1, column 83 lacks its `done`"),
         (GOOD.replace("do curl", "curl"), "lacks its `do`"),
-        (GOOD + " < file", "`<` is not translated"),
+        (GOOD + " < file", "column 207: a second source of rows stands here"),
+        (GOOD.replace("; done", " < file; done"), "`<` is not translated: the data of the call stands in the line"),
+        (GOOD.replace("/dev/null", "x").replace("-D -", "<> x"), "`<>` is not translated"),
         (GOOD.replace("while read line", "while true"), "a loop is read as `while read NAME …`"),
-        (GOOD.replace("while read line", "while IFS=';' read a"), "a loop is read as `while read NAME …`"),
+        (
+            GOOD.replace("while read line", "while IFS=';' read line"),
+            "takes its lines apart at ;, and the select puts",
+        ),
+        (GOOD.replace("while read line", "while IFS=';,' read line"), "the IFS of a loop is read as one character"),
+        (GOOD.replace("while read line", "while IFS=$x read line"), "the IFS of a loop is read as one character"),
+        (GOOD.replace("while read line", "while IFS= read a b"), "nothing takes the line apart"),
+        (GOOD.replace("while read line", "while read line || [ -n x ]"), "a loop is read as `while read NAME …`"),
         (GOOD.replace("read line", "read -d x"), "-d is no name of a variable"),
-        (GOOD.replace("while read line", "for line in 1 2"), "`for` cannot be translated"),
+        (GOOD.replace("while read line", "for line in 1 2"), "what is piped into a for is read by nothing"),
+        (GOOD.replace("while read line", "until read line"), "`until` cannot be translated"),
         ("while read x; do " + post(SAVE) + "; done", "nothing is piped into this loop"),
         (f'sqlexec "{LIST}"', "the rows of this sqlexec go into no loop"),
         (f'sqlexec -x "{LIST}" | while read x; do {post(SAVE)}; done', "sqlexec is read with one text behind it"),
         (post(SAVE) + " && echo", "`&&` is not translated"),
         (f"({post(SAVE)})", r"`\(` is not translated"),
-        (post(SAVE) + "; " + post(SAVE), "another command begins here"),
         ("|" + post(SAVE), "a command is missing here"),
         (post(SAVE) + " >", "`>` names no file"),
     ],
@@ -85,7 +100,6 @@ def test_a_shape_that_is_not_known(line: str, match: str) -> None:
         (f"curl -d {SAVE} {URL}/Users/?a=b", "is no address of the REST API"),
         (f"curl -d {SAVE} $URL/Users/", "is no address of the REST API"),
         (f"curl -X GET -d {SAVE} {URL}/Users/", "the request is a GET"),
-        (f"curl -G -d {SAVE} {URL}/Users/", "curl's -G is not translated"),
         (f"curl -F a=b {URL}/Users/", "curl's -F is not translated"),
         (f"curl --json {SAVE} {URL}/Users/", "curl's --json is not translated"),
         (f"curl -d @file {URL}/Users/", "stands in a file"),
@@ -235,18 +249,23 @@ def test_a_line_with_a_slip_is_translated_into_a_good_command_or_refused(data: s
         end = min(len(line), start + data.draw(st.integers(0, 6)))
         line = line[:start] + data.draw(SNIPPETS) + line[end:]
     try:
-        found = translated(line)
+        read = translate_all(line, {})
     except CommandRefused:
         return
+    for one in read:
+        assert one.refusal or one.translation
+        if one.translation is not None:
+            is_good(one.translation)
+
+
+def is_good(found: Translation) -> None:
+    """A command that can be typed, and tells no secret."""
     assert found.command[:2] == ("carbon-migrate", "run")
-    if found.command[2] == "password":
-        # A password is not printed: it is asked for, or said by a column.
-        assert not option(found, "--model")
-        assert not [said for said in option(found, "--set") if said.startswith("psw=")]
-        return
+    # A password is not printed: it is asked for, or said by a column.
+    assert not [said for said in values_of(found.command, "--set") if said.startswith("psw=")]
     (model,) = option(found, "--model")
     assert parse(model, chains(found)).methods
-    assert found.command[2] == "call"
+    assert generic(found)[2] == "call"
 
 
 def test_a_brace_in_the_name_of_an_argument_is_a_brace() -> None:
@@ -274,6 +293,6 @@ def test_any_value_reaches_the_call_as_it_is(value: str) -> None:
     if found is None:
         return
     (model,) = option(found, "--model")
-    assert pasted(found.pretty) == list(found.command)
+    assert pasted(found.pretty(found.command)) == list(found.command)
     (step,) = parse(model, chains(found)).fill({})
     assert step.arguments == {"name": value}

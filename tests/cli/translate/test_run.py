@@ -21,10 +21,9 @@ from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from cli.terminal.exits import Exit
 from cli.translate.findings import FindingKind
-from cli.translate.translation import translate
 from lab.mock.server import MockBilling, running
 from tests.cli.conftest import Cli, Place, Traffic, clean_environment
-from tests.cli.oneliners import PUBLISHED
+from tests.cli.oneliners import PUBLISHED, translated
 from tests.cli.terminal.test_prompt import at_a_terminal
 from tests.firebird_server import PROGRAM, FirebirdServer
 from tests.jobs.catalogue.months import first_of
@@ -95,7 +94,7 @@ class Twin:
             "COLUMNS": "200",
         }
         cli = Cli(self.folder, environment)
-        program, *arguments = translate(line, {}).command
+        program, *arguments = translated(line).command
         assert program == "carbon-migrate"
         # Addresses are issued in the order of the calls, and the shell makes one after the other.
         arguments += ["--yes", "--skip-bad", "--in-flight", "1"]
@@ -298,7 +297,7 @@ async def test_a_line_that_writes_nothing_has_the_fault_that_is_named(
 ) -> None:
     case = BROKEN[name]
     done = await both_ways(fitted(name, case.fitted), template, firebird_server, tmp_path)
-    assert case.fault in {fault.kind for fault in translate(PUBLISHED[name].line, {}).faults}
+    assert case.fault in {fault.kind for fault in translated(PUBLISHED[name].line).faults}
     assert case.said in done.said
     assert done.by_shell == {}
     # What is printed does what was meant, as far as that can be known.

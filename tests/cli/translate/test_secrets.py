@@ -22,11 +22,14 @@ def password(user: str, psw: str, more: str = ',"dontshow":true') -> str:
         ),
         (
             loop(SELECT, password("'$a'", '"geheim"'), variables="a b", model="Users"),
-            ["password", "--map", "user_id=id", "--set", "dontshow=yes"],
+            ["password", "--set", "dontshow=yes", "--sql", "select id, login from users", "--columns"],
         ),
         (
             loop(SELECT, password("'$a'", "\"'$b'\""), variables="a b", model="Users"),
-            ["password", "--map", "user_id=id", "--map", "psw=login", "--set", "dontshow=yes"],
+            [
+                *("password", "--set", "dontshow=yes", "--sql", "select id, login from users"),
+                *("--map", "user_id=id", "--map", "psw=login"),
+            ],
         ),
         # What the job would do otherwise stays a call.
         (post(password("4084", '"geheim"', "")), ["call", "--model", "Users"]),
@@ -67,7 +70,7 @@ def test_a_secret_that_is_cleared_is_none() -> None:
         (loop(SELECT, password("'$a'", "\"geheim'$b'\""), variables="a b"), "psw is put together of a secret and"),
         (
             loop("set heading off; select id, psw from users", password("'$a'", '"geheim"'), variables="a b"),
-            "psw is told in the data, and is a column of the select",
+            "psw is told in the data, and is a column of the rows",
         ),
     ],
 )

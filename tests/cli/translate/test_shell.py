@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from cli.terminal.exits import CommandRefused
 from cli.translate.findings import FindingKind, LinePlace
-from cli.translate.shell import HOLE, Operator, Quote, Variable, Word, lex
+from cli.translate.shell import lex
+from cli.translate.words import HOLE, Operator, Quote, Variable, Word
 
 ANYTHING = st.text(st.sampled_from(" \t\n'\"\\$`{}()|&;<>#ab1=%+я\xa0"), max_size=40)
 READABLE = st.characters(exclude_categories=("C", "Z")) | st.sampled_from(" \n\t'\"\\")
@@ -129,10 +130,14 @@ def test_names_of_firebirds_own_tables_are_no_variables() -> None:
 @pytest.mark.parametrize(
     ("line", "match"),
     [
-        ("a $(b)", "line 1, column 3: a command within a command"),
-        ('"a `b`"', "line 1, column 4: a command within a command"),
+        ("a $((1+1))", "line 1, column 3: arithmetic"),
+        ("a $(b", "line 1, column 3: the command within a command that begins here is never closed"),
+        ('"a `b"', "line 1, column 4: the command within a command that begins here is never closed"),
+        ("a $(b $(c $(d $(e))))", "nested too deep"),
+        ("a <<E\nb\n", "line 1, column 3: the lines behind `<<` have no E at their end"),
+        ("a <<E\nb\\\nE\n", "line 2, column 1: a backslash stands here"),
         ('"${a:-b}"', "column 2: a variable is read here as"),
-        ("$'a'", "column 1: .* plain quotes"),
+        ("$'\\x41'", "column 1: .* plain quotes"),
         ("a \x1b[2J", r"column 3: a character that cannot be seen \(U\+001B\)"),
         ("a\u202eb", r"U\+202E"),
         ("a\0b", r"U\+0000"),

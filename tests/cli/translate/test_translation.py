@@ -14,18 +14,17 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from cli.session.order import given_values, parse_order
 from cli.settings.order_flags import CallFlags
+from cli.translate.one_liners import translate_all
 from cli.translate.translation import quoted
 from engine.errors import InputRefused
 from jobs.rows.input import Input
 from jobs.rows.select_source import select_source
 from jobs.spec.chain import parse
-from tests.cli.oneliners import PUBLISHED, Published, chains, option, translated
+from tests.cli.oneliners import PUBLISHED, Published, chains, generic, option, translated, values_of
 
 ALL = pytest.mark.parametrize("one", PUBLISHED.values(), ids=PUBLISHED)
 LOOPS = [one for one in PUBLISHED.values() if "sqlexec" in one.line]
-FAULTLESS_CALLS = [
-    one for one in PUBLISHED.values() if one not in LOOPS and not one.faults and one.command[2] == "call"
-]
+FAULTLESS_CALLS = [one for one in PUBLISHED.values() if one not in LOOPS and not one.faults]
 SECRET = re.compile(r'"(?:psw|suid)": ?"([^"]+)"')
 SECRETIVE = [one for one in PUBLISHED.values() if SECRET.search(one.line)]
 # Prints each argument with a NUL behind it, in the place of the program.
@@ -47,15 +46,17 @@ def test_there_are_as_many_as_on_the_page() -> None:
 @ALL
 def test_its_command_and_its_faults(one: Published) -> None:
     found = translated(one.line)
-    assert list(found.command) == one.command
+    assert list(found.command) == one.first
+    assert list(generic(found)) == one.command
+    assert (found.call is None) == (one.as_job == [])
     assert [f"{fault.kind.value} at {fault.place}" for fault in found.faults] == one.faults
 
 
 @ALL
 def test_the_catalogue_has_a_job_for_it(one: Published) -> None:
     notes = [note for note in translated(one.line).notes if "catalogue" in note]
-    if one.command[2] != "call":
-        assert (one.command[2], notes) == (one.job, [])
+    if one.as_job:
+        assert (one.as_job[2], notes) == (one.job, [])
         return
     (note,) = notes
     assert note.endswith(f"carbon-migrate run {one.job}; carbon-migrate jobs {one.job} says how")
@@ -64,8 +65,10 @@ def test_the_catalogue_has_a_job_for_it(one: Published) -> None:
 @ALL
 def test_what_is_printed_can_be_pasted(one: Published) -> None:
     found = translated(one.line)
-    assert pasted(found.pretty) == one.command
-    first, *options = found.pretty.split("\n")
+    assert pasted(found.pretty(found.command)) == one.first
+    shown = found.pretty(one.command)
+    assert pasted(shown) == one.command
+    first, *options = shown.split("\n")
     assert first == " ".join([*one.command[:3], "\\"])
     assert all(re.match(r"  --[a-z]+ ", line) for line in options)
 
@@ -81,12 +84,14 @@ def test_single_quotes_stay_readable() -> None:
     assert quoted("comment like 'x%'") == "\"comment like 'x%'\""
 
 
-@ALL
-def test_a_run_takes_it(one: Published) -> None:
+COMMANDS = [words for one in PUBLISHED.values() for words in (one.command, one.as_job) if words]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: "-".join(words[2:5])[:40])
+def test_a_run_takes_it(command: list[str]) -> None:
     """As a command line, checked to the point where rows would be read."""
-    _, _, job, *_ = one.command
-    found = translated(one.line)
-    flags = {name: option(found, name) for name in ("--model", "--chain", "--fields", "--set", "--ask", "--sql")}
+    _, _, job, *_ = command
+    flags = {name: values_of(command, name) for name in ("--model", "--chain", "--fields", "--set", "--ask", "--sql")}
     said = given_values(
         [*flags["--set"], *(f"{name}=x" for name in flags["--ask"])],
         CallFlags(
@@ -99,14 +104,19 @@ def test_a_run_takes_it(one: Published) -> None:
     assert len(order.secrets) == len(flags["--ask"])
     if job == "call":
         names = set(parse(flags["--model"][0], flags["--chain"]).names)
-        assert bool(names - set(flags["--ask"])) == (one in LOOPS)
+        assert bool(names - set(flags["--ask"])) == bool(flags["--sql"])
 
 
 @pytest.mark.parametrize("one", SECRETIVE, ids=lambda one: one.name)
 def test_no_secret_of_a_line_is_printed(one: Published) -> None:
     found = translated(one.line)
     (told,) = SECRET.findall(one.line)
-    said = [*found.command, *found.notes, *(fault.what + fault.today + fault.instead for fault in found.faults)]
+    said = [
+        *found.command,
+        *generic(found),
+        *found.notes,
+        *(fault.what + fault.today + fault.instead for fault in found.faults),
+    ]
     assert told not in " ".join(said)
     assert any("is a secret and is not printed" in note for note in found.notes)
 
@@ -152,6 +162,7 @@ def test_what_is_wrong_with_all_of_them_is_said_once(one: Published) -> None:
 
 def test_two_lines_of_the_page_pasted_together() -> None:
     # They stand so on the page: the quote too many of the first would take in the start of the second.
-    both = PUBLISHED["delete-account"].line + PUBLISHED["service-operator"].line
-    with pytest.raises(Exception, match="line 2, column 1: another command begins here"):
-        translated(both)
+    lines = [PUBLISHED["delete-account"], PUBLISHED["service-operator"]]
+    found = translate_all("".join(one.line for one in lines), {})
+    assert [one.place.line for one in found] == [1, 2]
+    assert [list(one.translation.command) for one in found if one.translation] == [one.as_job for one in lines]

@@ -1,25 +1,22 @@
-"""The path of a line of isql to the loop: the select's column for each variable."""
+"""Rows that sqlexec prints: the path of a line of isql to the loop, and the select's column for each variable."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
-from cli.translate.script import LoopRows, Scope, ShellCommand, undefined
-from cli.translate.shell import Quote, Variable
+from cli.translate.grammar import ShellCommand
+from cli.translate.scope import Scope, undefined
+from cli.translate.script import LoopRows
 from cli.translate.sql import LineSelect, SelectForm, read_select, with_parameters
-
-TEXTS: Final = frozenset(
-    {"name", "contract_number", "sms", "email", "login", "comment", "descr", "attribute_value", "op_descr", "address"}
-)
-"""Columns of the billing that hold texts, which may contain spaces or consist of digits."""
+from cli.translate.tables import TEXTS, LoopTable
+from cli.translate.words import Variable, Word
 
 _LABEL: Final = -1
 """Marks, in place of a column's number, the column's name, which `set list on` prints before each value."""
 
-_NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _AWK: Final = re.compile(
     r"\s*(?P<guard>NF|\$[0-9]{1,3}|/\./|!/\^\$/)?\s*"
     r"\{\s*print\s+(?P<fields>\$[0-9]{1,3}(?:(?:\s*,\s*|\s*\"\s+\"\s*)\$[0-9]{1,3})*)\s*;?\s*\}\s*"
@@ -49,14 +46,14 @@ def splits(rows: LoopRows) -> bool:
     return len(rows.variables) > 1 or any(one.program == "awk" for one in rows.filters)
 
 
-def bind(rows: LoopRows, select: LineSelect) -> VariableColumns:
+def bind(rows: LoopRows, select: LineSelect, place: LinePlace) -> VariableColumns:
     """Follow a line of the select through the filters into the variables of the loop.
 
     Raises `CommandRefused` for an unknown filter, and for an ambiguous column.
     """
     if select.form is SelectForm.LIST and len(select.columns) > 1:
         raise refused(
-            rows.sql.place,
+            place,
             f"with set list on each of the {len(select.columns)} columns is a line of its own, and the loop takes "
             "each for a row; select the one that is meant",
         )
@@ -64,8 +61,10 @@ def bind(rows: LoopRows, select: LineSelect) -> VariableColumns:
     for one in rows.filters:
         line.pass_through(one)
     if select.form is SelectForm.HEADED:
-        line.faults.append(findings.HEADINGS_ARE_ROWS.at(rows.sql.place))
-    if not line.is_dense:
+        line.faults.append(findings.HEADINGS_ARE_ROWS.at(place))
+    if rows.taking.by_words:
+        line.note_spaces(rows.loop, line.fields)
+    elif not line.is_dense:
         line.faults.append(findings.BLANK_LINES.at(rows.loop))
     return _read_into(rows, line)
 
@@ -177,23 +176,36 @@ def _why(name: str, left: Sequence[int], fields: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class LoopTable:
+class SelectTable(LoopTable):
     """A select with a name for each of its columns."""
 
     select: LineSelect
     bound: VariableColumns
     names: tuple[str, ...]
 
-    @property
-    def options(self) -> tuple[str, ...]:
-        """The options of the command; `--columns` only where the select's own names cannot be used."""
-        named = () if self.names == self.select.columns else ("--columns", ",".join(self.names))
-        return ("--sql", self.select.sql, *named)
+    def options(self, _used: Collection[str]) -> tuple[str, ...]:
+        """The select, and the names of its columns where its own cannot be used."""
+        return ("--sql", self.select.sql, *self._columns(self.names))
+
+    def options_of_job(self, columns: Mapping[str, str]) -> tuple[str, ...]:
+        """The select, and what its columns are for the job."""
+        if set(columns.values()) != set(self.names):
+            return ("--sql", self.select.sql, *self._columns(self.named_for(columns)))
+        maps = [word for name, one in columns.items() if name != one for word in ("--map", f"{name}={one}")]
+        return (*self.options(self.names), *maps)
+
+    def _columns(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return () if names == self.select.columns else ("--columns", ",".join(names))
 
     @property
     def faults(self) -> tuple[Finding, ...]:
         """The faults of the select."""
         return (*self.select.faults, *self.bound.faults)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is said of the select."""
+        return self.select.notes
 
     def name_of(self, variable: Variable) -> str:
         """The column of a loop variable. Raises `CommandRefused` where it is not a single one."""
@@ -204,23 +216,32 @@ class LoopTable:
         return self.select.columns[self.bound.column(variable.name, variable.place)]
 
 
-def table_of(rows: LoopRows, scope: Scope) -> LoopTable:
-    """The table that feeds a loop. Raises `CommandRefused` where it cannot be translated."""
-    sql, bound_later = with_parameters(scope.resolve(rows.sql.text))
-    for variable in sql.variables:
+def select_table(sql: Word, rows: LoopRows, scope: Scope, renamed: Mapping[str, str]) -> SelectTable:
+    """The table of a select that feeds a loop; `renamed` are names for the columns of some variables.
+
+    Raises `CommandRefused` where it cannot be translated.
+    """
+    text, bound_later = with_parameters(scope.resolve(sql.text))
+    for variable in text.variables:
         raise undefined(variable)
     scope.faults += [findings.PARAMETER.at(one.place, name=one.name) for one in bound_later]
-    select = read_select(sql, rows.sql.place, apart=splits(rows))
-    bound = bind(rows, select)
-    return LoopTable(select, bound, _names(select, bound))
+    glue = rows.taking.delimiter.replace("\n", "")
+    select = read_select(text, sql.place, apart=splits(rows), glue=glue)
+    if glue and not select.is_cut_apart:
+        raise refused(
+            rows.loop, f"the loop takes its lines apart at {glue}, and the select puts none between columns"
+        )
+    bound = bind(rows, select, sql.place)
+    return SelectTable(select, bound, _names(select, bound, renamed))
 
 
-def _names(select: LineSelect, bound: VariableColumns) -> tuple[str, ...]:
+def _names(select: LineSelect, bound: VariableColumns, renamed: Mapping[str, str]) -> tuple[str, ...]:
     """The select's own names; where one is missing or repeated, the names of the variables where there are any."""
-    own = tuple(name for name in select.columns if name is not None)
-    if len(set(own)) == len(select.columns):
-        return own
-    of_variables = {column: name for name, column in bound.columns.items()}
+    wanted = {column: renamed[name] for name, column in bound.columns.items() if name in renamed}
+    own = tuple(wanted.get(at, name) for at, name in enumerate(select.columns))
+    if None not in own and len(set(own)) == len(own):
+        return tuple(name for name in own if name is not None)
+    of_variables = {column: renamed.get(name, name) for name, column in bound.columns.items()}
     taken = set(of_variables.values())
     names: list[str] = []
     for at, column in enumerate(select.columns):
@@ -230,53 +251,3 @@ def _names(select: LineSelect, bound: VariableColumns) -> tuple[str, ...]:
         taken.add(name)
         names.append(name)
     return tuple(names)
-
-
-@dataclass(frozen=True, slots=True)
-class Placeholders:
-    """The placeholders of a call's variables: a column of the row, or the variable's own name where undefined."""
-
-    table: LoopTable | None
-    scope: Scope
-
-    def name_of(self, variable: Variable) -> str:
-        """The name of a variable's placeholder. Raises `CommandRefused` where its value must be known."""
-        table = self._table_of(variable)
-        if table is not None:
-            return table.name_of(variable)
-        is_column = self.table is not None and variable.name in self.table.names
-        if is_column or not _NAME.fullmatch(variable.name):
-            raise undefined(variable)
-        return variable.name
-
-    def refuse_columns_called(self, secrets: Sequence[str], place: LinePlace) -> None:
-        """Raise `CommandRefused` where a column has the name of a secret that the line contains."""
-        for name in secrets:
-            if self.table is not None and name in self.table.names:
-                raise refused(place, f"{name} is told in the data, and is a column of the select too: rename that")
-
-    def is_text(self, variable: Variable) -> bool:
-        """Whether the values of a variable are texts even when they are digits: 00123 is not a number."""
-        table = self._table_of(variable)
-        return table is not None and table.title_of(variable) in TEXTS
-
-    def faults_of(self, variable: Variable, alone: Collection[Variable]) -> Iterator[Finding]:
-        """The faults of one use of a variable: it is undefined, or a text is split there.
-
-        Variables that stand `alone` have no quotes around them.
-        """
-        table = self._table_of(variable)
-        if table is None:
-            yield findings.NOT_DEFINED.at(variable.place, name=variable.name)
-            return
-        column = table.title_of(variable)
-        if column is None or column not in TEXTS:
-            return
-        if variable in alone:
-            yield findings.TEXT_WITHOUT_QUOTES.at(variable.place, column=named(column))
-        is_cut = any(fault == findings.SPACES.at(fault.place, column=named(column)) for fault in table.faults)
-        if variable.quote is Quote.NONE and not is_cut:
-            yield findings.SPACES.at(variable.place, column=named(column))
-
-    def _table_of(self, variable: Variable) -> LoopTable | None:
-        return self.table if variable.name in self.scope.of_row else None

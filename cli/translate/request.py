@@ -1,0 +1,137 @@
+"""A request as a line makes it: its address, which contains the model, and the data that it sends."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cli.translate.findings import Finding, LinePlace, named, refused
+from cli.translate.grammar import ShellCommand
+from cli.translate.words import HOLE, ShellText, Word
+
+_ADDRESS: Final = re.compile(
+    r"(?P<scheme>https?://)?(?:[^/?#]*@)?(?P<host>[^/?#@]+)/rest_api/v2/(?P<model>[A-Za-z_][A-Za-z0-9_]*)/?"
+)
+"""The user part of an address, which contains a password."""
+_EXAMPLE: Final = "http://HOST:8082/rest_api/v2/Users/"
+_FORM: Final = "application/x-www-form-urlencoded"
+CREDENTIALS: Final = "credentials belong into the settings"
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The value of one `-d`. `kept` is the value with its inner quotes; curl encodes `encoded` data itself."""
+
+    text: ShellText
+    place: LinePlace
+    kept: ShellText | None = None
+    encoded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """A call of the REST API: the model, the data, and the address, None if a variable holds it."""
+
+    model: str
+    address: str | None
+    data: tuple[Data, ...]
+    faults: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OptionTable:
+    """The options of a program: short ones by their long names, those with a value, and those without.
+
+    `left_out` are options that are set elsewhere, each with the reason. With `joins`, a long option and its value may
+    be one word, with = between them.
+    """
+
+    program: str
+    short: Mapping[str, str]
+    valued: frozenset[str]
+    flags: frozenset[str]
+    left_out: Mapping[str, str]
+    joins: bool = False
+
+
+@dataclass(slots=True)
+class RequestParts:
+    """The parts of a request that were read so far."""
+
+    urls: list[Word] = field(default_factory=list)
+    data: list[Data] = field(default_factory=list)
+    faults: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def take_header(self, value: Word) -> None:
+        """Note a header that is left out. Raises `CommandRefused` for data that is no form."""
+        name, _, content = value.plain.partition(":")
+        if name.strip().casefold() != "content-type":
+            self.notes.append(f"the header {named(name)} is left out: headers belong into the settings")
+        elif content.strip().casefold().partition(";")[0] != _FORM:
+            raise refused(value.place, f"the data is sent as {named(content)}, and a call of the billing is a form")
+
+    def request(self, command: ShellCommand, no_data: str) -> CallRequest:
+        """The whole request. Raises `CommandRefused` for anything but one call of the REST API v2."""
+        program = command.program
+        if not self.urls:
+            raise refused(command.place, f"this {program} has no address")
+        if len(self.urls) > 1:
+            raise refused(self.urls[1].place, "a second address stands here, and a row is one call")
+        if not self.data:
+            raise refused(command.place, f"this {program} posts nothing: {no_data}")
+        (url,) = self.urls
+        found = _ADDRESS.fullmatch(url.plain)
+        if found is None:
+            said = named(url.plain.rpartition("@")[2])
+            raise refused(url.place, f"{said} is no address of the REST API, as {_EXAMPLE} is one")
+        address = None if HOLE in found["host"] else f"{found['scheme'] or 'http://'}{found['host']}"
+        return CallRequest(found["model"], address, tuple(self.data), tuple(self.faults), tuple(self.notes))
+
+
+def options_of(words: Sequence[Word], table: OptionTable) -> Iterator[tuple[str, Word, LinePlace]]:
+    """The options by their long names, addresses as `--url`; an option without a value has itself as value."""
+    following = iter(words)
+    for word in following:
+        if word.plain.startswith("--"):
+            yield _long(word.plain, word, following, table)
+        elif word.plain.startswith("-") and word.plain != "-":
+            yield from _short(word, following, table)
+        else:
+            yield "--url", word, word.place
+
+
+def _long(option: str, word: Word, words: Iterator[Word], table: OptionTable) -> tuple[str, Word, LinePlace]:
+    name, equals, _ = option.partition("=")
+    if option in table.flags:
+        return option, word, word.place
+    if name not in table.valued or (equals and not table.joins):
+        raise refused(word.place, f"{table.program}'s {named(name)} is not translated")
+    if equals:
+        return name, rest_of(word, len(name) + 1), word.place
+    value = next(words, None)
+    if value is None:
+        raise refused(word.place, f"{table.program}'s {named(option)} has no value")
+    return option, value, word.place
+
+
+def _short(word: Word, words: Iterator[Word], table: OptionTable) -> Iterator[tuple[str, Word, LinePlace]]:
+    """`-sS`, `-XPOST`, `-d …`: the first option with a value takes the rest of the word, or the next word."""
+    if word.plain in table.short:
+        yield _long(table.short[word.plain], word, words, table)
+        return
+    for at in range(1, len(word.plain)):
+        letter = f"-{word.plain[at]}"
+        option = table.short.get(letter, letter)
+        rest = rest_of(word, at + 1)
+        if option in table.valued and rest.text.pieces:
+            yield option, rest, word.place
+            return
+        yield _long(option, word, words, table)
+
+
+def rest_of(word: Word, start: int) -> Word:
+    """The part of a word from the character `start` on, with its inner quotes where they may be meant."""
+    text = word.text.cut(start)
+    return Word(text, text.place(0, word.place))

@@ -1,0 +1,244 @@
+"""What a shell makes of a line, and what the translated command sends: both as the forms that the billing receives.
+
+The line runs in a real bash, with xargs and parallel as they are; curl, wget and sqlexec are small scripts that keep
+their arguments, or print what a database would. Nothing leaves the machine.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from billing.api.client import BillingClient, ClientSettings, Patience
+from billing.database.database import Database
+from billing.database.dsn import Dsn
+from checkpoints.records import Item, NewItem, Run
+from checkpoints.states import State
+from cli.session.order import given_values, parse_input, parse_order
+from cli.settings.order_flags import CallFlags, RowFlags
+from cli.translate.translation import Translation
+from jobs.access.gateway import Gateway
+from jobs.job import build
+from jobs.spec.entries import without_marks
+from lab.mock.server import MockBilling, running
+
+Sent = list[str]
+"""The calls, each as JSON with its numbers as texts, in order of their texts."""
+
+KEEPS_ARGUMENTS = """\
+#!/bin/sh
+printf '%s\\0' {name} "$@" > "{calls}/$$"
+"""
+
+SQLEXEC = """\
+#!/bin/sh
+case $1 in
+    *"set list"*) print='ID                              %s\\n\\n' ;;
+    *) print='\\n%20s     ' ;;
+esac
+case $1 in
+    *"="*)
+        key=${{1##*=}}; key=${{key#"${{key%%[! ]*}}"}}; key=${{key#\\'}}; key=${{key%%\\'*}}
+        awk -F';' -v key="$key" '$2 == key {{print $1}}' '{rows}' ;;
+    *) cut -d';' -f1 '{rows}' ;;
+esac | while read -r id; do printf "$print" "$id"; done
+echo
+"""
+"""Prints ids as isql does: all of them, or the one whose key the select asks for."""
+
+
+# ---- the shell ---------------------------------------------------------------------------------------------------
+
+
+def by_shell(line: str, folder: Path, rows: Mapping[str, str] | None = None) -> Sent:
+    """Run a line in bash, in a folder with its files; what the billing would receive.
+
+    `rows` are the ids of the database by their keys.
+    """
+    tools, calls = folder / "bin", folder / "calls"
+    shutil.rmtree(calls, ignore_errors=True)
+    for one in (tools, calls):
+        one.mkdir(exist_ok=True)
+    table = folder / "database"
+    table.write_text("".join(f"{number};{key}\n" for key, number in (rows or {}).items()))
+    for name in ("curl", "wget"):
+        _script(tools / name, KEEPS_ARGUMENTS.format(name=name, calls=calls))
+    _script(tools / "sqlexec", SQLEXEC.format(rows=table))
+    subprocess.run(  # noqa: S603 - curl, wget and sqlexec are scripts of ours
+        ["bash", "-c", line],  # noqa: S607 - whichever bash there is
+        cwd=folder,
+        env={"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(folder), "LC_ALL": "C.UTF-8"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    return sorted(_form(call.read_bytes().decode().split("\0")[:-1]) for call in calls.iterdir())
+
+
+def _script(path: Path, text: str) -> None:
+    if not path.exists():
+        path.write_text(text)
+        path.chmod(0o700)
+
+
+def _form(words: Sequence[str]) -> str:
+    """What the billing would receive of a curl or wget."""
+    fields: list[tuple[str, str]] = []
+    for option, value in _data(words):
+        if option == "--data-urlencode":
+            name, _, content = value.partition("=")
+            fields.append((name, content))
+        else:
+            fields += parse_qsl(value, keep_blank_values=True)
+    (path,) = (found[1] for word in words if (found := re.search(r"/rest_api/v2/(\w+)/", word)))
+    return plain(path, dict(fields))
+
+
+def _data(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for word, following in pairwise([*words, ""]):
+        if word in ("-d", "--data", "--data-raw", "--data-urlencode"):
+            yield word, following
+        elif word.startswith(("--post-data=", "--body-data=")):
+            yield "-d", word.partition("=")[2]
+        elif word.startswith("-d"):
+            yield "-d", word[2:]
+
+
+# ---- the billing -------------------------------------------------------------------------------------------------
+
+
+def plain(model: str, fields: Mapping[str, str]) -> str:
+    """A call as it can be compared: numbers as texts, and without marks; which fields an answer has is no matter."""
+    steps = []
+    for number in range(1, 10):
+        if (method := fields.get(f"method{number}")) is not None:
+            arguments = json.loads(fields.get(f"arg{number}") or "{}", parse_float=Decimal, parse_int=Decimal)
+            steps.append([method, _as_texts(arguments)])
+    return json.dumps([model, steps], ensure_ascii=False, sort_keys=True)
+
+
+def _as_texts(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _as_texts(one) for name, one in value.items()}
+        case str():
+            text = without_marks(value)
+            return str(Decimal(text).normalize()) if re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", text) else text
+        case Decimal():
+            return str(value.normalize())
+    return value
+
+
+@dataclass(slots=True)
+class Receiver:
+    """A billing that keeps what it receives."""
+
+    billing: MockBilling
+    gateway: Gateway
+    received: list[str] = field(default_factory=list)
+
+    async def by_us(self, command: Sequence[str], folder: Path, rows: Path | None = None) -> Sent:
+        """Send what a translated command sends, in a folder with its files; `rows` is its standard input."""
+        self.received.clear()
+        program, run, job, *words = command
+        assert (program, run) == ("carbon-migrate", "run")
+        file = words.pop(0) if words and not words[0].startswith("--") else None
+        flags = [(words[at], words[at + 1]) for at in range(0, len(words), 2)]
+        values = {name: [value for one, value in flags if one == name] for name, _ in flags}
+        said = given_values(
+            values.get("--set", []),
+            CallFlags(
+                model=next(iter(values.get("--model", [])), None),
+                chain=values.get("--chain"),
+                fields=next(iter(values.get("--fields", [])), None),
+            ),
+        )
+        source = RowFlags(
+            sql=next(iter(values.get("--sql", [])), None),
+            columns=next(iter(values.get("--columns", [])), None),
+            mapping=values.get("--map"),
+            delimiter=next(iter(values.get("--delimiter", [])), None),
+        )
+        path = None if file is None else rows if file == "-" else folder / file
+        order = parse_order(job, parse_input(None if path is None else str(path), source), said)
+        sending = build(order.kind, self.gateway, order.parameters, order.rows)
+        number = 0
+        for page in sending.source.pages(None):
+            prepared = await sending.prepare(page.rows)
+            for new in prepared.items:
+                number += 1
+                self.received.append("")
+                await sending.effect.send(_RUN, _item(new, number))
+        return sorted(self.received)
+
+    @web.middleware
+    async def keep(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self.received and self.received[-1] == "":
+            fields = dict(parse_qsl((await request.read()).decode(), keep_blank_values=True))
+            self.received[-1] = plain(request.path.split("/")[-2], fields)
+        return await handler(request)
+
+
+_NOW = datetime(2026, 3, 1, tzinfo=UTC)
+_RUN = Run(1, "k7m2q", "call", {}, "billing", "file", "", (), None, _NOW, _NOW, _NOW, None)
+
+
+def _item(new: NewItem, number: int) -> Item:
+    return Item(
+        item_id=100 + number,
+        number=number,
+        key=new.key,
+        label=new.label,
+        lane=new.lane,
+        payload=new.payload,
+        amount=new.amount,
+        line=new.line,
+        row=new.row,
+        state=State.SENDING,
+        attempts=1,
+        answer=None,
+        message=None,
+        changed_at="",
+    )
+
+
+@asynccontextmanager
+async def receiver(billing: Path) -> AsyncIterator[Receiver]:
+    """A billing over a database, which is read by whoever sends to it."""
+    kept: list[Receiver] = []
+
+    @web.middleware
+    async def keep(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await kept[0].keep(request, handler)
+
+    async with (
+        running(Dsn(str(billing)), middlewares=[keep]) as server,
+        BillingClient(ClientSettings(server.url), patience=Patience(attempts=1)) as client,
+    ):
+        with Database(Dsn(str(billing))) as database:
+            kept.append(Receiver(server, Gateway(client, database)))
+            yield kept[0]
+
+
+def standard_input(found: Translation, folder: Path) -> Path | None:
+    """The file with what a translated command is given on standard input; None for nothing."""
+    path = folder / "stdin"
+    if found.pipe:
+        done = subprocess.run(["bash", "-c", found.pipe], cwd=folder, check=True, capture_output=True)  # noqa: S603, S607 - text tools alone
+        path.write_bytes(done.stdout)
+    elif found.text:
+        path.write_text(found.text)
+    return path if path.exists() else None

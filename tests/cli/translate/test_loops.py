@@ -1,0 +1,199 @@
+"""Loops that people have: what a translated command sends is what bash, xargs and parallel make of the line."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio.to_thread
+import pytest
+
+from billing.database.database import attach
+from billing.database.dsn import Dsn
+from tests.cli.oneliners import generic, translated
+from tests.cli.translate.shells import Receiver, by_shell, receiver, standard_input
+
+URL = "http://127.0.0.1:9/rest_api/v2"
+PEOPLE = {"N-1": "9001", "N-2": "9002", "0003": "9003"}
+"""Three subscribers in the billing, by their contract numbers."""
+
+
+def create(who: str, amount: str) -> str:
+    """A curl that enters a balance, its data in double quotes."""
+    data = f'{{"abonent_id":{who},"op_summa":"{amount}","op_type_id":8,"descr":"Миграция балансов"}}'
+    return f"curl -s -XPOST -d {doubly(f'method1=objects.create&arg1={data}')} {URL}/FinanceOperations/"
+
+
+def move(who: str) -> str:
+    """A curl that sets an operator, its data in single quotes."""
+    data = f'method1=objects.get&arg1={{"id":{who}}}&method2=set&arg2={{"operator_id":"1444"}}&method3=save'
+    return f"curl -X POST {URL}/Abonents/ -d '{data}' -D - -o /dev/null"
+
+
+def refresh(who: str) -> str:
+    """The data of a call that nobody knows."""
+    return f'method1=objects.get&arg1={{"id":{who}}}&method2=refresh'
+
+
+def doubly(text: str) -> str:
+    return '"' + text.replace('"', '\\"') + '"'
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A way to write a loop, with CURL for its call; its files, and how many calls it makes."""
+
+    line: str
+    curl: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    calls: int = 3
+
+
+IDS = {"ids.txt": "9001\n9002\n9003\n"}
+SUMS = {"f.csv": "9001;50.5\n9002;-0.10\n9003;12000\n"}
+NUMBERS = {"f.csv": "N-1;50.5\nN-2;-0.10\n0003;12000\n"}
+OF_ID = move("'$id'")
+OF_SUMS = create("$a", "$b")
+FIND = "sqlexec \"set heading off; select id from abonents where contract_number='%s'\" | sed '/^$/d' | tr -d ' '"
+ARG1 = 'arg1={"id":$id}'
+ARG2 = 'arg2={"sms":"+7 & %2B"}'
+SELECT = "select id from abonents"
+
+FORMS = {
+    "while from a file": Form("while read -r id; do CURL; done < ids.txt", OF_ID, IDS),
+    "while over cells": Form("while IFS=';' read -r a b; do CURL; done < f.csv", OF_SUMS, SUMS),
+    "while over cells with more behind them": Form(
+        "while IFS=';' read -r a b rest; do CURL; done < f.csv", OF_SUMS, {"f.csv": "9001;5;x;y\n9002;6\n9003;7;z\n"}
+    ),
+    "while over tabs": Form(
+        "while IFS=$'\\t' read -r a b; do CURL; done < f.tsv", OF_SUMS, {"f.tsv": "9001\t5\n9002\t6\n9003\t7\n"}
+    ),
+    "while over words": Form(
+        "while read a b; do CURL; done < f.txt", OF_SUMS, {"f.txt": "  9001   5\n9002\t-0.10  \n9003 12000\n"}
+    ),
+    "while over words with more behind them": Form(
+        "while read a b _; do CURL; done < f.txt", OF_SUMS, {"f.txt": "9001 5 x y\n9002 6\n9003 7 z\n"}
+    ),
+    "while with the last line": Form(
+        'while IFS=, read -r a b || [ -n "$a" ]; do CURL; done < f.csv', OF_SUMS, {"f.csv": "9001,5\n9002,6\n9003,7"}
+    ),
+    "while over several lines": Form(
+        '# the balances\nwhile read -r id   # each\ndo\n    echo "$id"\n    CURL\n    sleep 0\ndone < ids.txt',
+        OF_ID,
+        IDS,
+    ),
+    "cat": Form("cat ids.txt | while read id; do CURL; done", OF_ID, IDS),
+    "cat and filters": Form(
+        "cat ids.txt | tr -d '\\r' | grep -v '^$' | while read id; do CURL; done",
+        OF_ID,
+        {"ids.txt": "9001\r\n\r\n9002\r\n9003\r\n"},
+    ),
+    "text tools": Form(
+        "tail -n +2 f.csv | grep -v x | cut -d';' -f1,3 | while IFS=';' read a b; do CURL; done",
+        OF_SUMS,
+        {"f.csv": "id;name;sum\n9001;a;5\n9007;x;5\n9002;b;6\n9003;c;7\n"},
+    ),
+    "awk": Form("awk -F';' '$2 > 0 {print $1, $2}' < f.csv | while read a b; do CURL; done", OF_SUMS, SUMS, calls=2),
+    "for over a file": Form("for id in $(cat ids.txt); do CURL; done", OF_ID, IDS),
+    "for over a redirection": Form("for id in $(< ids.txt); do CURL; done", OF_ID, IDS),
+    "for in backticks": Form("for id in `cat ids.txt`\ndo\n  CURL\ndone", OF_ID, IDS),
+    "for over a list": Form("for id in 9001 9002 '9003'; do CURL; done", OF_ID),
+    "for over a range": Form("for id in {9001..9003}; do CURL; done", OF_ID),
+    "for over seq": Form("for id in $(seq 9001 9003); do CURL; done", OF_ID),
+    "for over a variable": Form('IDS="9001 9002  9003"\nfor id in $IDS; do CURL; done', OF_ID),
+    "heredoc": Form("while read -r a b; do CURL; done <<END\n9001 50.5\n9002 6\n9003 7\nEND\n", OF_SUMS),
+    "heredoc with a variable": Form(
+        "X=9003\nwhile read a b; do CURL; done <<-END\n\t9001 5\n\t9002 6\n\t$X 7\n\tEND\n", OF_SUMS
+    ),
+    "cat of a heredoc": Form(
+        "cat <<'END' | while IFS=';' read a b; do CURL; done\n9001;5\n9002;6\n9003;7\nEND\n", OF_SUMS
+    ),
+    "a text": Form('while read a b; do CURL; done <<< "9001 50.5"', OF_SUMS, calls=1),
+    "a command as a file": Form("while IFS=';' read a b; do CURL; done < <(sort -r f.csv)", OF_SUMS, SUMS),
+    "xargs": Form("cat ids.txt | xargs -I{} CURL", move("{}"), IDS),
+    "xargs with a mark of its own": Form("xargs -P 3 -I % CURL < ids.txt", move("%"), IDS),
+    "xargs of a file": Form("xargs -a ids.txt -I{} CURL", move("{}"), IDS),
+    "xargs and a shell": Form(
+        "cat ids.txt | xargs -n1 sh -c 'CURL'", f"curl -d {doubly(refresh('$0'))} {URL}/Users/", IDS
+    ),
+    "xargs and a shell with a name": Form(
+        "xargs -n 1 bash -c 'CURL' _ < ids.txt", f"curl -d {doubly(refresh('$1'))} {URL}/Users/", IDS
+    ),
+    "parallel of a list": Form("parallel -j2 -q CURL ::: 9001 9002 9003", move("{}")),
+    "parallel of a file": Form("parallel --quote CURL :::: ids.txt", move("{}"), IDS),
+    "parallel of cells": Form(
+        "parallel -j 2 --colsep ';' -q CURL :::: f.csv",
+        create("{1}", "{2}"),
+        {"f.csv": "9001;5;x\n9002;6;y\n9003;7;z\n"},
+    ),
+    "parallel of cells from a pipe": Form("cat f.csv | parallel -C';' -k -q CURL", create("{1}", "{2}"), SUMS),
+    "parallel of a text": Form("parallel CURL ::: 9001 9002 9003", doubly(move("{}"))),
+    "a variable in the loop": Form(
+        f'for id in 9001 9002 9003; do\n  data={doubly(refresh("$id"))}\n  curl -d "$data" {URL}/Users/\ndone', ""
+    ),
+    "a part of a value": Form(
+        "while IFS=';' read -r a b; do CURL; done < f.csv", create("$a", "-$b.50"), {"f.csv": "9001;5\n"}, 1
+    ),
+    "data that curl encodes": Form(
+        "while read id; do CURL; done < ids.txt",
+        f"curl {URL}/Abonents/ -G --data-urlencode method1=objects.get --data-urlencode {doubly(ARG1)} "
+        f"--data-urlencode method2=set --data-urlencode {doubly(ARG2)} --data-urlencode method3=save",
+        IDS,
+    ),
+    "wget": Form(
+        "while read id; do CURL; done < ids.txt", f"wget -qO- --post-data={doubly(refresh('$id'))} {URL}/Users/", IDS
+    ),
+    "wget with a method": Form(
+        "for id in $(cat ids.txt); do CURL; done",
+        f"wget -q -O /dev/null --method POST --body-data={doubly(refresh('$id'))} {URL}/Users/",
+        IDS,
+    ),
+    "for over a select": Form(f'for id in $(sqlexec "set heading off; {SELECT}"); do CURL; done', OF_ID),
+    "xargs of a select": Form(
+        f"sqlexec \"set list on; {SELECT}\" | awk '{{print $2}}' | sed '/^$/d' | xargs -I{{}} CURL", move("{}")
+    ),
+    "a look-up in the loop": Form(
+        f"while IFS=';' read -r n b; do\n a=$({FIND % '$n'})\n CURL\ndone < f.csv", OF_SUMS, NUMBERS
+    ),
+    "a look-up in the data": Form(
+        "while IFS=';' read -r n b; do CURL; done < f.csv",
+        "curl -d 'method1=objects.create&arg1={\"abonent_id\":'$("
+        + FIND % "$n"
+        + f')\',"op_summa":"\'$b\'","op_type_id":1,"descr":"x"}}\' {URL}/FinanceOperations/',
+        NUMBERS,
+    ),
+    "a look-up of one": Form(f"a=$({FIND % '0003'}); b=7\nCURL", OF_SUMS, calls=1),
+}
+
+
+@pytest.fixture
+async def billing(billing_file: Path) -> AsyncIterator[Receiver]:
+    """A billing in which the people are the only ones that a select finds."""
+    connection = attach(Dsn(str(billing_file)))
+    connection.cursor().execute("update abonents set deleted = 1, contract_number = null where is_folder = 0")
+    for number, key in PEOPLE.items():
+        connection.cursor().execute("insert into admin_accounts (id) values (?)", (int(key),))
+        connection.cursor().execute(
+            "insert into abonents (id, contract_number, account_id, is_folder, deleted) values (?, ?, ?, 0, 0)",
+            (int(key), number, int(key)),
+        )
+    connection.commit()
+    connection.close()
+    async with receiver(billing_file) as found:
+        yield found
+
+
+async def test_the_same_calls_as_in_the_shell(billing: Receiver, tmp_path: Path) -> None:
+    """Each form, by bash and by both commands that are printed for it."""
+    for name, form in FORMS.items():
+        folder = tmp_path / name.replace(" ", "-")
+        folder.mkdir()
+        for file, text in form.files.items():
+            (folder / file).write_text(text)
+        line = form.line.replace("CURL", form.curl)
+        found = translated(line)
+        there = await anyio.to_thread.run_sync(by_shell, line, folder, PEOPLE)
+        assert len(there) == form.calls, name
+        rows = standard_input(found, folder)
+        assert await billing.by_us(generic(found), folder, rows) == there, name
+        if found.call is not None:
+            assert await billing.by_us(found.command, folder, rows) == there, name
