@@ -25,8 +25,9 @@ SLOW_FIXTURES = {"billing_template", "firebird_server"}
 """What `make quick` does without: all that has a billing."""
 JANITOR = pytest.StashKey[Janitor]()
 
-settings.register_profile("same", derandomize=True)
-settings.register_profile("explore", print_blob=True)
+# No deadline: how long an example takes is up to what else runs on the machine.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, print_blob=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -169,7 +169,7 @@ def _arguments(where: str, text: str, offset: int) -> dict[str, Tree]:
     except ValueError as error:
         raise ParameterRefused(f"{where}: {error}") from error
     except RecursionError as error:
-        raise ParameterRefused(f"{where}: it holds brackets in brackets without end") from error
+        raise ParameterRefused(f"{where}: {_TOO_DEEP}") from error
     if not isinstance(read, dict):
         raise ParameterRefused(f'{where}: the arguments are an object in braces, as {{"id": {{id}}}}')
     return _branches(where, read)
@@ -206,6 +206,9 @@ class _NoPlaceholder(ValueError):
 _SHOWN: Final = 40
 _LONGEST_LINK: Final = 200
 _LONGEST_NUMBER: Final = 19
+_DEEPEST: Final = 30
+"""Levels of brackets; what the JSON module reads depends on the version of Python."""
+_TOO_DEEP: Final = "it holds brackets in brackets without end"
 
 
 def _marked(text: str) -> tuple[str, _Places]:
@@ -267,27 +270,29 @@ def _no_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return dict(pairs)
 
 
-def _branches(where: str, read: Mapping[str, object]) -> dict[str, Tree]:
-    """The arguments of an object. Raises `ParameterRefused` for a placeholder as a name."""
+def _branches(where: str, read: Mapping[str, object], level: int = 1) -> dict[str, Tree]:
+    """The arguments of an object. Raises `ParameterRefused` for a placeholder as a name and for too many levels."""
     tree: dict[str, Tree] = {}
     for name, value in read.items():
         text = _text(name)
         if name.startswith(_BARE) or isinstance(text, TemplateText):
             raise ParameterRefused(f"{where}: a placeholder cannot be the name of an argument")
-        tree[text] = _tree(where, value)
+        tree[text] = _tree(where, value, level + 1)
     return tree
 
 
-def _tree(where: str, value: object) -> Tree:
+def _tree(where: str, value: object, level: int) -> Tree:
+    if level > _DEEPEST:
+        raise ParameterRefused(f"{where}: {_TOO_DEEP}")
     match value:
         case str() if value.startswith(_BARE):
             return Hole(value.removeprefix(_BARE))
         case str():
             return _text(value)
         case list():
-            return [_tree(where, one) for one in value]
+            return [_tree(where, one, level + 1) for one in value]
         case dict():
-            return _branches(where, value)
+            return _branches(where, value, level)
         case None | bool() | int():
             return value
     raise TypeError(f"{value!r} is no JSON value")

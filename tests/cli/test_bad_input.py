@@ -147,7 +147,7 @@ async def test_a_database_that_is_not_there_is_refused(place: Place) -> None:
             ["amount: ", "can hold"],
         ),
         ([*CALL, f'objects.get {{"id": {MANY}}}'], ["link 1", "more than any number of the billing"]),
-        ([*CALL, f'objects.get {{"id": {"[" * 5000}}}'], ["link 1", "brackets in brackets without end"]),
+        ([*CALL, f'objects.get {{"id": {"[" * 5000}{"]" * 5000}}}'], ["link 1", "brackets in brackets without end"]),
         (["status", MANY], ["there is no journal"]),
         (["decide", "k7m2q", MANY, "accepted", "--why", "x"], ["there is no journal"]),
         (["run", "balances", "x.csv", "--rate", "0"], ["--rate: '0'"]),

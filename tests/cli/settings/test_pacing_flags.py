@@ -20,6 +20,9 @@ from tests.cli.conftest import Ended, Place
 
 Typed = Callable[..., Ended]
 
+NEVER, AT_ONCE = 0.001, 0.0
+"""Entries of the billing's stacks that are worked off a second."""
+
 
 def policy_of(pacing: Pacing) -> Policy:
     return policy_with(Policy(), pacing.given, ALL)
@@ -128,13 +131,16 @@ async def test_a_new_error_in_the_first_rows_stops_a_run_with_3_and_says_how_to_
 async def test_a_load_that_would_bury_the_stacks_is_held_and_the_closing_object_says_for_how_long(
     place: Place,
 ) -> None:
-    place.billing.stack_rate = 40.0
+    place.billing.stack_rate = NEVER
     balances = place.balances(120)
     arguments = ("--yes", "--json", "--max-stack", "20", "--in-flight", "8", "--no-canary")
-    ended = await place.cli("run", "balances", balances.path, *arguments)
+    async with place.cli.started("run", "balances", balances.path, *arguments) as run:
+        await run.said("held by=ACCOUNT_STACK")
+        assert place.traffic.arrived < 120
+        place.billing.stack_rate = AT_ONCE
+        ended = await run.ended()
     assert ended.closing["states"] == {"accepted": 120}
     assert 0 < ended.closing["held"]["ACCOUNT_STACK"] <= ended.closing["seconds"]
-    assert "held by=ACCOUNT_STACK" in ended.words
 
 
 def busy(number: int) -> web.Response:

@@ -115,10 +115,18 @@ def test_only_what_is_set_and_is_no_money_and_no_secret_may_be_nothing() -> None
     assert parse("Users", chain).emptying == {"b", "c"}
 
 
+@pytest.mark.parametrize("depth", [40, 900, 3000, 50_000])
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"b": ', "}")], ids=["lists", "objects"])
+def test_brackets_in_brackets_are_refused_by_whatever_they_are_read(opened: str, closed: str, depth: int) -> None:
+    """How deep the JSON module goes depends on the version of Python."""
+    with pytest.raises(ParameterRefused, match=r"link 1 .*it holds brackets in brackets without end"):
+        parse("Users", (f'set {{"a": {opened * depth}1{closed * depth}}}',))
+
+
 @pytest.mark.parametrize(
     ("link", "told"),
     [
-        ('set {"a": {x}, }', "link 1 ('set {\"a\": {x}, }'), column 16: this is not JSON"),
+        ('set {"a": {x} "b"}', 'link 1 (\'set {"a": {x} "b"}\'), column 15: this is not JSON'),
         ("set {a: 1}", "column 6: this is not JSON"),
         ('set {"a": 1.5}', '1.5 is a number with a point: write money as a text, "1.5"'),
         ('set {"a": 1, "a": 2}', "'a' is given twice"),

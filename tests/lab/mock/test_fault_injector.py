@@ -238,8 +238,12 @@ async def test_the_port_is_closed_and_opened_again(billing_file: Path) -> None:
 
 
 async def test_a_span_of_refusal_ends_by_itself(billing_file: Path) -> None:
-    async with _failing(billing_file, _plan("refuse", "to = 0.3")) as (_, client):
-        assert isinstance(await client.send(version()), NotSent)
+    async with _failing(billing_file, "") as (server, client):
+        now = 0.0
+        server.faults._clock = lambda: now
+        server.faults.set(read_plan(_plan("refuse", "to = 0.1")))
+        await until(partial(_refused, client))
+        now = 0.1
         await until(partial(_answered, client))
 
 
