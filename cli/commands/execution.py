@@ -21,6 +21,7 @@ from cli.terminal.remedies import describe_error
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import PROGRAM, markup_safe
+from engine.pacing.open_files import TooFewFiles, provide_files
 
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
 RunWork: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Closing]]
@@ -38,6 +39,8 @@ def execute(
     """
     screen = Screen(voice)
     try:
+        if not only_reads:
+            _provide_files()
         settings = load(flags, os.environ, Path.cwd())
     except CommandRefused as error:
         if voice.as_json:
@@ -55,6 +58,13 @@ def execute(
             if voice.as_json and isinstance(error, OPERATOR_ERRORS):
                 screen.emit((failure or _failure)(code, describe_error(error)))
     raise typer.Exit(code)
+
+
+def _provide_files() -> None:
+    try:
+        provide_files()
+    except TooFewFiles as error:
+        raise CommandRefused(str(error)) from error
 
 
 def _failure(code: Exit, text: str) -> object:

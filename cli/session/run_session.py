@@ -38,6 +38,7 @@ from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.job import Job
 from engine.pacing.holds import StopKind
+from engine.pacing.open_files import TooFewFiles, provide_files, widest
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge
 from engine.pipeline.intake import Intake
@@ -107,6 +108,11 @@ class RunSession:
         """Read the policy of the run; only now, under the lock, can no other process change it."""
         await self._refresh()
         policy = self._session.policy_of(self._run)
+        try:
+            provide_files(widest(policy))
+        except TooFewFiles as error:
+            why = f"{error}; or give a smaller --in-flight or --max-in-flight"
+            raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
         self._live_policy.take(policy)
         self._gauges = await self._watched()
         if not self._fresh:

@@ -10,6 +10,7 @@ from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from engine.control.messages import ControlAnswer, ControlRequest
+from engine.pacing.open_files import provide_files, widest
 from engine.pacing.policy import Policy, describe_settings, policy_with, setting_text, to_settings
 
 log = structlog.get_logger(__name__)
@@ -124,6 +125,7 @@ class ControlHandler:
             raise _Refused("nothing is named that is to be set")
         try:
             policy = policy_with(self._steered.policy, changes)
+            provide_files(widest(policy))
         except ValueError as error:
             nothing = "; nothing was changed" if len(changes) > 1 else ""
             raise _Refused(f"{error}{nothing}") from error

@@ -1,5 +1,6 @@
 """What each command does to the run and leaves in the journal."""
 
+import resource
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,3 +198,12 @@ async def test_a_journal_that_fails_keeps_nobody_from_stopping(
     assert refused
     assert "but the journal did not take it down: the disk is full" in said
     assert steering.fake.told == [f"stop by {OLGA}"]
+
+
+async def test_more_calls_than_the_system_has_files_for_are_refused(
+    steering: Steering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+    refused, said = await steering.obey("set", **{"in-flight": "500"})
+    assert (refused, "500 parallel calls need 1,064 open files" in said) == (True, True)
+    assert steering.fake.policy == Policy()

@@ -1,0 +1,45 @@
+"""The open files of this process: a parallel call is a connection, and the system limits them (`ulimit -n`).
+
+A call that finds no free file is not sent, and looks as if the billing were away: the run is held without end. So
+what a run needs is provided before it begins, and before it is driven wider.
+"""
+
+import resource
+from typing import Final
+
+from engine.pacing.policy import Policy
+
+BASE: Final = 64
+"""Files besides those of calls: journal, log, input, recording, the database's process, standard streams."""
+
+A_CALL: Final = 2
+"""Files of a parallel call: its connection, and one that rests between two calls."""
+
+
+class TooFewFiles(ValueError):
+    """Raised when the system lets this process open fewer files than are needed; the text says what to do."""
+
+
+def widest(policy: Policy) -> int:
+    """The most calls that a run with this policy may have in flight."""
+    return policy.max_in_flight if policy.in_flight is None else policy.in_flight
+
+
+def provide_files(calls: int = 0) -> None:
+    """See to it that so many parallel calls find their files, within what the system allows. Raises `TooFewFiles`."""
+    wanted = BASE + A_CALL * calls
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if _reaches(soft, wanted):
+        return
+    if not _reaches(hard, wanted):
+        what = f"{calls:,} parallel calls need" if calls else "this command needs"
+        fewer = f"; with it, {most:,} are possible" if calls and (most := (hard - BASE) // A_CALL) > 0 else ""
+        raise TooFewFiles(
+            f"{what} {wanted:,} open files, and the system lets this process open {hard:,}{fewer}. Raise the limit: "
+            "ulimit -n 4096 in the shell, LimitNOFILE=4096 in a service"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _reaches(limit: int, wanted: int) -> bool:
+    return limit == resource.RLIM_INFINITY or limit >= wanted
