@@ -45,8 +45,9 @@ format: $(VENV)/.dev ## let ruff format and mend what it can
 bench: $(VENV)/.dev .ci/.packages-bench ## ten minutes of benchmarks, into docs/benchmarks.md; BENCH=--quick for two
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-docs: $(VENV)/.run ## write docs/jobs.md and the figures of docs/architecture.md anew
+docs: $(VENV)/.run ## write docs/jobs.md, the table of options and the figures of docs/architecture.md anew
 	@$(BIN)/python -m tools.jobs_page --write
+	@$(BIN)/python -m tools.option_table --write
 	@$(BIN)/python -m tools.figures --write
 
 pin: $(VENV)/.dev ## write requirements/*.txt anew from pyproject.toml

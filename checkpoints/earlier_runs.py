@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import anyio
@@ -12,7 +12,7 @@ from checkpoints import sqlite_rows as rows
 from checkpoints.errors import JournalUnreadable
 from checkpoints.intake_pages import standing_items, twins_of
 from checkpoints.queries import Queries
-from checkpoints.records import EarlierEntry, KnownMark, NewItem, StandingItem
+from checkpoints.records import EarlierEntry, KnownMark, NewItem, Run, StandingItem
 from checkpoints.sqlite_connection import JournalReader, connect_to_look
 from checkpoints.sqlite_schema import has_format
 
@@ -70,3 +70,19 @@ def _has_runs(connection: sqlite3.Connection, path: Path) -> bool:
         return has_format(connection, path)
     except sqlite3.Error as error:
         raise JournalUnreadable(f"{path} cannot be read as a journal: {error}") from error
+
+
+def runs_of(path: Path) -> list[Run]:
+    """The runs of the journal at `path`, the oldest first, read-only and at once; none if there is no journal.
+
+    Raises `JournalUnreadable` and `JournalOtherFormat`.
+    """
+    if not path.exists():
+        return []
+    with closing(connect_to_look(path)) as connection:
+        if not _has_runs(connection, path):
+            return []
+        try:
+            return [rows.to_run(row) for row in Queries(connection).each("runs")]
+        except sqlite3.Error as error:
+            raise JournalUnreadable(f"{path} cannot be read as a journal: {error}") from error

@@ -37,6 +37,9 @@ COMMANDS: Final = {
     "jobs": Entry("cli.commands.jobs", BEGIN, "List the jobs, or show one with its parameters and an example."),
     "translate": Entry("cli.commands.translate", BEGIN, "Turn shell one-liners (curl, loops, xargs) into commands."),
     "probe": Entry("cli.commands.probe", BEGIN, "Ask a live billing what nobody documents of it."),
+    "completion": Entry(
+        "cli.commands.completion", BEGIN, "Print the script that completes commands in bash, zsh or fish."
+    ),
     "plan": Entry("cli.commands.plan", LOAD, "Show what a run would do; nothing is sent."),
     "run": Entry("cli.commands.run", LOAD, "Show what a job will do, ask, and do it."),
     "resume": Entry("cli.commands.resume", LOAD, "Go on with a run that was stopped, interrupted or killed."),

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from cli.completion.options import TABLE, as_json
 from cli.jobfile.job_file import FORMAT, KEYS, PACING, RUN, STEP, read
 from cli.settings.settings import KNOWN
 from tools.house import ROOMS, ROOT
+from tools.option_table import table
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 WRITTEN_BY_TOOLS = {"jobs.md", "benchmarks.md"}
@@ -149,3 +151,7 @@ def test_every_key_of_the_settings_file_is_told() -> None:
     assert [f"[{table}]" for table in KNOWN if table and f"[{table}]" not in text] == []
     keys = [key for table in KNOWN.values() for key in table if key not in KNOWN]
     assert [key for key in keys if not re.search(rf"\b{key} = ", text)] == []
+
+
+def test_completion_knows_the_options_that_the_commands_have() -> None:
+    assert TABLE.read_bytes() == as_json(table()), "write it anew: make docs"

@@ -24,7 +24,7 @@ def examples() -> Iterator[tuple[str, str]]:
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         text = re.sub(r" \\\n +", " ", page.read_text(encoding="utf-8"))
         for line in _EXAMPLE.findall(text):
-            command = _REMARK.sub("", line).strip()
+            command = _REMARK.sub("", line).partition(" > ")[0].strip()
             if "…" not in command and " JOB " not in command:
                 yield page.name, command
 

@@ -109,7 +109,7 @@ def test_an_option_is_where_it_has_an_effect(option: str) -> None:
 
 def test_json_can_be_had_of_every_command_that_tells_something() -> None:
     without = {name for name in ALL if "--json" not in shown(name)}
-    assert without == {"demo", "mock init", "mock serve", "mock replay", "mock diff"}
+    assert without == {"demo", "mock init", "mock serve", "mock replay", "mock diff", "completion"}
 
 
 def test_a_mistyped_option_or_command_gets_a_suggestion(typed: Typed) -> None:

@@ -53,6 +53,8 @@ def imported(program: str, arguments: Sequence[str], folder: Path) -> set[str]:
         ("jobs",),
         ("jobs", "balances"),
         ("translate", PUBLISHED["session"].line),
+        ("completion", "bash", "--line", "carbon-migrate plan "),
+        ("completion", "bash", "--line", "carbon-migrate plan balances --set "),
     ],
 )
 def test_what_asks_nobody_loads_neither_http_nor_a_database(arguments: Sequence[str], tmp_path: Path) -> None:
@@ -74,6 +76,11 @@ async def run(tmp_path: Path) -> str:
 @pytest.mark.parametrize("flags", [(), ("--json",), ("--watch",)])
 def test_a_look_at_runs_loads_neither_http_nor_a_database(flags: Sequence[str], run: str, tmp_path: Path) -> None:
     assert imported(TYPED, ("status", run, *flags), tmp_path) & HEAVY == set()
+
+
+def test_the_runs_that_complete_a_word_load_neither(run: str, tmp_path: Path) -> None:
+    assert run
+    assert imported(TYPED, ("completion", "bash", "--line", "carbon-migrate status "), tmp_path) & HEAVY == set()
 
 
 def test_a_look_at_all_runs_loads_neither(run: str, tmp_path: Path) -> None:

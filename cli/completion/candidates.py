@@ -1,0 +1,138 @@
+"""The words that can stand at the cursor: commands, options, and the values that are known here."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from checkpoints.errors import JournalError
+from checkpoints.states import State
+from cli.completion.line import Typed, read_line
+from cli.completion.options import commands
+from cli.settings.flags import Flags
+from cli.terminal.exits import CommandRefused
+from cli.terminal.texts import moment, printable
+
+LATEST: Final = 50
+"""Runs that are offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A word that can stand at the cursor, and what it is."""
+
+    word: str
+    help: str = ""
+
+
+def candidates(line: str) -> list[Candidate]:
+    """The words that can stand at the end of this line; none where a file, or anything, is to be named."""
+    typed = read_line(line)
+    found = [Candidate(f"{typed.prefix}{one.word}", one.help) for one in _all_of(typed) if _fits(one, typed)]
+    return list({one.word: one for one in found}.values())
+
+
+def _fits(candidate: Candidate, typed: Typed) -> bool:
+    return candidate.word.startswith(typed.current)
+
+
+def _all_of(typed: Typed) -> Iterator[Candidate]:
+    if typed.expects is not None:
+        choices = typed.expects.choices
+        yield from (map(Candidate, choices) if choices else _values(typed.expects.word, typed))
+    elif typed.command is None or not typed.name:
+        yield from _commands(typed)
+    elif typed.current.startswith("-"):
+        yield from _options(typed)
+    else:
+        yield from _commands(typed)
+        yield from _values(typed.command.argument(typed.place), typed)
+
+
+def _commands(typed: Typed) -> Iterator[Candidate]:
+    """The commands that can follow: all of them, or those of a group."""
+    group = f"{typed.name} " if typed.name else ""
+    for name, command in commands().items():
+        own = name.removeprefix(group)
+        if name and name.startswith(group) and " " not in own:
+            yield Candidate(own, command.help)
+    if not typed.name and typed.command is not None and typed.current.startswith("-"):
+        yield from _options(typed)
+
+
+def _options(typed: Typed) -> Iterator[Candidate]:
+    """The options that are not given yet, by their long names."""
+    for option in typed.command.options if typed.command else ():
+        if option.repeatable or option.name not in typed.given:
+            for name in option.names:
+                if name.startswith("--") or name == typed.current:
+                    yield Candidate(name, option.help)
+
+
+# ---- values -----------------------------------------------------------------------------------------------------
+
+
+def _values(word: str, typed: Typed) -> Iterator[Candidate]:
+    """The known values of an option or argument that takes `word`, as the help shows it."""
+    if values := _KNOWN.get(word):
+        yield from values(typed)
+    elif "|" in word and word.replace("|", "").isalpha() and word.islower():
+        yield from map(Candidate, word.split("|"))
+
+
+def _runs(typed: Typed) -> Iterator[Candidate]:
+    """The latest runs of the journal that the line and the settings name; none where it cannot be read."""
+    from checkpoints.earlier_runs import runs_of  # noqa: PLC0415 - only what is asked for is imported
+    from cli.settings.settings import load  # noqa: PLC0415 - as above
+
+    given = typed.given
+    flags = Flags(api_url=given.get("--api-url"), journal=_path(given, "--journal"), config=_path(given, "--config"))
+    with suppress(CommandRefused, JournalError, OSError):
+        journal = load(flags, os.environ, Path.cwd()).journal.value
+        for run in reversed(runs_of(journal)[-LATEST:]):
+            if not run.discarded_at:
+                yield Candidate(run.name, f"{run.job} {printable(run.source, 60)}, {moment(run.created_at)}")
+
+
+def _path(given: Mapping[str, str], option: str) -> Path | None:
+    return Path(given[option]).expanduser() if given.get(option) else None
+
+
+def _jobs(_: Typed) -> Iterator[Candidate]:
+    from jobs.catalogue.catalogue import JOBS  # noqa: PLC0415 - as above
+
+    return (Candidate(name, job.summary) for name, job in JOBS.items())
+
+
+def _parameters(typed: Typed) -> Iterator[Candidate]:
+    """The parameters of the job that the line names, each to be followed by its value."""
+    from jobs.catalogue.catalogue import JOBS  # noqa: PLC0415 - as above
+
+    job = JOBS.get(typed.arguments[0]) if typed.arguments else None
+    return (Candidate(f"{one.name}=", one.help) for one in (job.parameters if job else ()))
+
+
+def _settings(_: Typed) -> Iterator[Candidate]:
+    """The settings of a working run."""
+    from engine.pacing.policy import SETTINGS, Policy  # noqa: PLC0415 - as above
+
+    return (Candidate(f"{name}=", setting.told(Policy())) for name, setting in SETTINGS.items())
+
+
+def _states(_: Typed) -> Iterator[Candidate]:
+    return map(Candidate, [*State, "refused", "answers"])
+
+
+_KNOWN: Final[Mapping[str, Callable[[Typed], Iterator[Candidate]]]] = MappingProxyType(
+    {
+        "RUN": _runs,
+        "JOB": _jobs,
+        "NAME=VALUE": _parameters,
+        "NAME=VALUE…": _settings,
+        "STATE": _states,
+    }
+)
+"""The values that are known, by the word that the help shows for them."""

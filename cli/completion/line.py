@@ -1,0 +1,87 @@
+"""A command line that is being typed: what is said so far, and what the word at the cursor is to be."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from cli.completion.options import CommandSyntax, Option, commands
+from cli.terminal.texts import PROGRAM
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A command line up to the cursor, read by the options of its command.
+
+    `current` is the unfinished word. It is the value of the option `expects`, where there is one, else an argument at
+    `place`, or an option. `prefix` stands before a value within the word, as in `--state=`.
+    """
+
+    current: str
+    name: str = ""
+    command: CommandSyntax | None = None
+    expects: Option | None = None
+    place: int = 0
+    prefix: str = ""
+    arguments: tuple[str, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_line(line: str) -> Typed:
+    """Read a command line up to the cursor; quotes may be open, as they are while somebody types."""
+    *words, current = _after_program(split(line))
+    name, rest = _command_of(words)
+    command = commands().get(name)
+    if command is None or (name and _is_group(name)):
+        return Typed(current, name, command)
+    return _read_options(current, name, command, rest)
+
+
+def _read_options(current: str, name: str, command: CommandSyntax, rest: Sequence[str]) -> Typed:
+    arguments: list[str] = []
+    given: dict[str, str] = {}
+    expects: Option | None = None
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if expects is not None:
+            given[expects.name], expects = word, None
+        elif not word.startswith("-") or word == "-":
+            arguments.append(word)
+        elif (option := command.option(flag)) is not None:
+            given[option.name] = value
+            expects = option if option.word and not equals else None
+    prefix = ""
+    if expects is None and current.startswith("--") and "=" in current:
+        flag, _, value = current.partition("=")
+        expects, prefix, current = command.option(flag), f"{flag}=", value
+    return Typed(current, name, command, expects, len(arguments), prefix, tuple(arguments), given)
+
+
+def _command_of(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The name of the command, that of a group with that of its command; and the words after it."""
+    if len(words) > 1 and f"{words[0]} {words[1]}" in commands():
+        return f"{words[0]} {words[1]}", words[2:]
+    return (words[0], words[1:]) if words else ("", ())
+
+
+def _is_group(name: str) -> bool:
+    return any(other.startswith(f"{name} ") for other in commands())
+
+
+def _after_program(words: Sequence[str]) -> Sequence[str]:
+    """The words after the program, which `sudo` or a variable may stand before."""
+    for place, word in enumerate(words[:-1]):
+        if PurePath(word).name == PROGRAM:
+            return words[place + 1 :]
+    return words[1:] or [""]
+
+
+def split(line: str) -> list[str]:
+    """The words of an unfinished line; the last one, at the cursor, may be empty."""
+    for end in ("", "'", '"'):
+        try:
+            words = shlex.split(line.removesuffix("\\") + end)
+        except ValueError:
+            continue
+        return [*words, ""] if not end and (not line or line[-1].isspace()) else words
+    return [""]

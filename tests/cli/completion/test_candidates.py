@@ -1,0 +1,115 @@
+"""What can stand at the end of a line that is being typed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from checkpoints.journal import open_journal
+from checkpoints.states import State
+from cli.completion.line import split
+from cli.main import COMMANDS
+from engine.pacing.policy import SETTINGS
+from jobs.catalogue.catalogue import JOBS
+from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
+from tests.cli.conftest import Typed
+
+Words = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def words(typed: Typed) -> Words:
+    """The words that bash is given for a line."""
+
+    def ask(line: str) -> list[str]:
+        ended = typed("completion", "bash", "--line", line)
+        assert (ended.exit, ended.err) == (0, "")
+        return ended.out.splitlines()
+
+    return ask
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[str]:
+    """Three runs of a journal, the newest first; another one was given up."""
+
+    async def make() -> list[str]:
+        async with open_journal(tmp_path / "carbon-migrate.journal") as journal:
+            names = [(await frozen_run(journal, new_item(str(number)))).name for number in range(3)]
+            await journal.discard(await journal.create_run(NEW_RUN))
+            return names[::-1]
+
+    return anyio.run(make)
+
+
+def test_a_line_begins_with_a_command(words: Words) -> None:
+    assert words("carbon-migrate ") == list(COMMANDS)
+    assert words("carbon-migrate e") == ["export"]
+    assert words("sudo /usr/local/bin/carbon-migrate re") == ["resume", "reconcile"]
+    assert words("carbon-migrate mock ") == ["init", "serve", "replay", "diff"]
+    assert words("carbon-migrate --ver") == ["--version"]
+
+
+def test_a_command_has_its_options_each_once(words: Words) -> None:
+    assert words("carbon-migrate status --") == [
+        "--watch",
+        "--api-url",
+        "--journal",
+        "--journal-on-network",
+        "--config",
+        "--json",
+        "--help",
+    ]
+    assert "--watch" not in words("carbon-migrate status --watch --")
+    assert "--set" in words("carbon-migrate run --set a=b --se")
+    assert words("carbon-migrate mock serve --fa") == ["--fault"]
+
+
+def test_jobs_parameters_states_and_settings_are_known_by_name(words: Words) -> None:
+    assert words("carbon-migrate run ") == words("carbon-migrate jobs ") == list(JOBS)
+    assert words("carbon-migrate plan balances b.csv --set am") == ["amount="]
+    assert words("carbon-migrate export x --state ") == [*State, "refused", "answers"]
+    assert words("carbon-migrate set x rate=1 ") == [f"{name}=" for name in SETTINGS]
+    assert words("carbon-migrate run balances --shared-accounts l") == ["last"]
+    assert words("carbon-migrate decide x 1 ") == ["accepted", "pending"]
+    # bash completes what stands behind the equals sign, the others the whole word.
+    assert words("carbon-migrate export x --state=acc") == ["accepted"]
+
+
+def test_runs_are_those_of_the_journal_the_newest_first(words: Words, runs: list[str]) -> None:
+    for command in ("status", "resume", "export", "undo", "run balances x.csv --continue"):
+        assert words(f"carbon-migrate {command} ") == runs
+    assert words(f"carbon-migrate verify {runs[0][:3]}") == [name for name in runs if name.startswith(runs[0][:3])]
+    assert words("carbon-migrate status --journal other.journal ") == []
+
+
+def test_where_a_file_or_anything_is_meant_there_are_no_words(words: Words, tmp_path: Path) -> None:
+    for line in ("run balances ", "run balances b.csv --record ", "nosuch ", "run balances --rate ", "mock serve "):
+        assert words(f"carbon-migrate {line}") == []
+    (tmp_path / "carbon-migrate.toml").write_text("[api\n", encoding="utf-8")
+    assert words("carbon-migrate status ") == []
+
+
+def test_a_word_is_told_with_what_it_is(typed: Typed) -> None:
+    line = "carbon-migrate cont"
+    assert typed("completion", "fish", "--line", line).out == "continue\tLet a paused run go on.\n"
+    assert typed("completion", "zsh", "--line", line).out == "continue:Let a paused run go on.\n"
+    refused = typed("completion", "zhs")
+    assert (refused.exit, "did you mean 'zsh'?" in refused.words) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("", [""]),
+        ("a b", ["a", "b"]),
+        ("a b ", ["a", "b", ""]),
+        ("a 'b c", ["a", "b c"]),
+        ('a "b c', ["a", "b c"]),
+        ("a b\\", ["a", "b"]),
+        ("a 'b c' ", ["a", "b c", ""]),
+    ],
+)
+def test_a_line_is_read_while_its_quotes_are_open(line: str, found: list[str]) -> None:
+    assert split(line) == found
