@@ -33,8 +33,10 @@ from billing.money import SCALE
 from billing.profile import describe_fact
 from checkpoints.errors import JournalError
 from checkpoints.journal import open_journal
+from cli.commands.execution import errors_shown
 from cli.session.journal import unfinished
 from cli.settings.flags import Flags, grouped
+from cli.settings.places import without_credentials
 from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import Settings, SettingValue, load
 from cli.terminal.exits import CommandRefused, Exit
@@ -57,7 +59,10 @@ app: Final = typer.Typer(add_completion=False)
 @grouped
 def _doctor(*, flags: Flags, as_json: AsJson = False) -> None:
     """Check everything that a run rests on, and say what to mend."""
-    raise typer.Exit(run_command(lambda: examine(flags, Screen(Voice(as_json=as_json)))))
+    screen = Screen(Voice(as_json=as_json))
+    with errors_shown(screen):
+        code = run_command(lambda: examine(flags, screen))
+    raise typer.Exit(code)
 
 
 async def missing_columns(database: Database) -> tuple[str, ...]:
@@ -98,8 +103,6 @@ LEAST_FREE: Final = 256 * 1024 * 1024
 
 MOST_SKEW: Final = 60.0
 """Difference of the two clocks in seconds above which it is reported."""
-
-_OTHERS_MAY_READ: Final = 0o044
 
 
 @dataclass(slots=True)
@@ -161,6 +164,7 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
     await _runtime(checklist)
     with checklist.trying("settings"):
         settings = load(flags, os.environ, Path.cwd())
+        screen.mask.hide(settings.secrets)
         _settings(settings, checklist)
         looks: list[Callable[[Settings, Checklist], Awaitable[None]]] = [_journal, _api, _database, _profile]
         for look in looks:
@@ -200,9 +204,9 @@ def _settings(settings: Settings, checklist: Checklist) -> None:
         "journal": settings.journal,
     }
     for name, setting in open_settings.items():
-        value = None if setting.value is None else str(setting.value)
+        value = setting.value if setting.value is None else without_credentials(str(setting.value))
         checklist.settings[name] = {"value": value, "origin": setting.origin}
-        table.add_row("", name, markup_safe(setting.value or "not set"), f"[dim]{markup_safe(setting.origin)}[/]")
+        table.add_row("", name, markup_safe(value or "not set"), f"[dim]{markup_safe(setting.origin)}[/]")
     for name, hidden in secret.items():
         # Of a secret it is said that there is one, and no more.
         checklist.settings[name] = {"value": "set" if hidden.value else None, "origin": hidden.origin}
@@ -210,10 +214,8 @@ def _settings(settings: Settings, checklist: Checklist) -> None:
     file = markup_safe(settings.file) if settings.file else f"no {SETTINGS_FILE}: flags and environment alone"
     checklist.good("settings", file)
     checklist.screen.result(table)
-    if settings.file and any(setting.of_file and setting.value for setting in secret.values()):
-        mode = settings.file.stat().st_mode
-        if mode & _OTHERS_MAY_READ:
-            checklist.note("settings", f"others can read the secrets in it: chmod 600 {markup_safe(settings.file)}")
+    for one in settings.exposed:
+        checklist.note("access", f"{markup_safe(one.reason, 2000)}: {markup_safe(one.command, 2000)}")
 
 
 async def _journal(settings: Settings, checklist: Checklist) -> None:

@@ -2,9 +2,9 @@
 
 import os
 import sys
-import tempfile
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeAlias
 import typer
 
 from cli.settings.flags import Flags
-from cli.settings.places import IN_FOLDER
+from cli.settings.places import IN_FOLDER, state_folder
 from cli.settings.settings import Settings, load
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
@@ -41,20 +41,18 @@ def execute(
     try:
         if not only_reads:
             _provide_files()
-        settings = load(flags, os.environ, Path.cwd())
+        settings = settings_in_force(flags, screen)
     except CommandRefused as error:
         if voice.as_json:
             screen.emit(closing_object(Closing(error.code, error=str(error))))
         raise
-    if settings.journal.origin == IN_FOLDER:
-        screen.say(f"[dim]note:[/] the journal is {markup_safe(settings.journal.value)}, {IN_FOLDER}")
-    with logging_to(None if only_reads else settings.log, screen, settings.secrets):
+    with logging_to(None if only_reads else settings.log, screen):
         try:
             code = run_command(lambda: work(settings, screen), calls=not only_reads)
         except (BrokenPipeError, Interrupted):
             raise
         except Exception as error:  # noqa: BLE001 - shown here, while the log can still keep its details
-            code = exit_code(error, screen, settings.log)
+            code = exit_code(error, screen)
             if voice.as_json and isinstance(error, OPERATOR_ERRORS):
                 screen.emit((failure or _failure)(code, describe_error(error)))
     raise typer.Exit(code)
@@ -65,6 +63,32 @@ def _provide_files() -> None:
         provide_files()
     except TooFewFiles as error:
         raise CommandRefused(str(error)) from error
+
+
+def settings_in_force(flags: Flags, screen: Screen) -> Settings:
+    """The settings of a command, whose secrets its screen hides from now on; says what is to be known of their files.
+
+    Raises `SettingsRefused`.
+    """
+    settings = load(flags, os.environ, Path.cwd())
+    screen.mask.hide(settings.secrets)
+    if settings.journal.origin == IN_FOLDER:
+        screen.say(f"[dim]note:[/] the journal is {markup_safe(settings.journal.value)}, {IN_FOLDER}")
+    for one in settings.exposed:
+        screen.say_always(f"[yellow]![/] {markup_safe(one.reason, 2000)}. Close it:")
+        screen.err.print(f"  {one.command}", markup=False, soft_wrap=True)
+    return settings
+
+
+@contextmanager
+def errors_shown(screen: Screen) -> Iterator[None]:
+    """Show an error on the command's own screen, which knows its secrets, and exit with its code."""
+    try:
+        yield
+    except (BrokenPipeError, Interrupted):
+        raise
+    except Exception as error:
+        raise typer.Exit(exit_code(error, screen)) from error
 
 
 def _failure(code: Exit, text: str) -> object:
@@ -97,8 +121,8 @@ def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> N
         raise typer.Exit(Exit.INTERRUPTED) from interrupt
 
 
-def exit_code(error: BaseException, screen: Screen, log: Path | None = None) -> Exit:
-    """Show an error and return its exit code. Details of an internal error go to the `log`."""
+def exit_code(error: BaseException, screen: Screen) -> Exit:
+    """Show an error and return its exit code. Details of an internal error go to a report in the state folder."""
     match error:
         case KeyboardInterrupt():
             # The signal came before the command's handlers were installed, or after they were removed.
@@ -114,17 +138,14 @@ def exit_code(error: BaseException, screen: Screen, log: Path | None = None) -> 
             screen.complain(describe_error(error))
             return code_of(error)
         case _:
-            return _fault(error, screen, log)
+            return _fault(error, screen)
 
 
-def _fault(error: BaseException, screen: Screen, log: Path | None) -> Exit:
-    """Save the traceback of an internal error in the log, and show where it is."""
-    path = log or Path(tempfile.gettempdir()) / f"{PROGRAM}-{datetime.now(UTC):%Y%m%d-%H%M%S}.log"
-    details = "".join(traceback.format_exception(error))
+def _fault(error: BaseException, screen: Screen) -> Exit:
+    """Save the traceback of an internal error in a report, and show where it is."""
+    details = screen.mask("".join(traceback.format_exception(error)))
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as file:
-            file.write(details)
-        where = f"The details are at the end of {path}"
+        where = f"The details are in {_report(details)}"
     except OSError:
         screen.err.print(details, markup=False)
         where = "The details stand above"
@@ -133,3 +154,14 @@ def _fault(error: BaseException, screen: Screen, log: Path | None) -> Exit:
         f"What was sent is in the journal; {PROGRAM} status shows it, and resume goes on safely"
     )
     return Exit.FAULT
+
+
+def _report(details: str) -> Path:
+    """A new file that only its owner can read. Raises OSError, also for anything that is there by its name."""
+    folder = state_folder(os.environ)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"fault-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}-{os.getpid()}.txt"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(details)
+    return path

@@ -65,8 +65,12 @@ def needs(job: JobSpec) -> str:
     select = own_select(job)
     own = ["the job's own select, below"] if select else []
     asked = [f"--set {name}=…" for name in asked_for(select)]
-    of_rows = [one.name for one in job.parameters if one.columns is not None and one.default is None]
-    one_row = [f"one row of {', '.join(f'--set {name}=…' for name in of_rows)}"] if of_rows else []
+    of_rows = [
+        f"--ask {one.name}" if one.secret else f"--set {one.name}=…"
+        for one in job.parameters
+        if one.columns is not None and one.default is None
+    ]
+    one_row = [f"one row of {', '.join(of_rows)}"] if of_rows else []
     ways = [f"{own[0]}, with {' and '.join(asked)}" if asked else own[0]] if own else []
     return "; or ".join([*ways, "a file", "standard input", "--sql", *one_row])
 

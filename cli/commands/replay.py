@@ -1,6 +1,5 @@
 """Recordings: made by `run --record`, served by `mock replay`, compared with a live server by `mock diff`."""
 
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,9 +13,9 @@ from rich.text import Text
 
 from billing.api.client import BillingClient, ClientSettings
 from billing.api.wire import CallObserver
+from cli.commands.execution import errors_shown, settings_in_force
 from cli.session.session import OpenRecorder
 from cli.settings.flags import ApiFlags, grouped
-from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_command
@@ -109,10 +108,11 @@ def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
     """
     from lab.record.diff import diff
 
-    settings = load(flags.whole(), os.environ, Path.cwd())
+    screen = Screen()
+    settings = settings_in_force(flags.whole(), screen)
 
     async def work() -> int:
-        screen, different = Screen(), 0
+        different = 0
         async with BillingClient(settings.client) as client:
             differences = diff(file, client)
             async for difference in differences:
@@ -126,7 +126,9 @@ def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
         )
         return different
 
-    raise typer.Exit(Exit.REJECTED if run_command(work) else Exit.DONE)
+    with errors_shown(screen):
+        different = run_command(work)
+    raise typer.Exit(Exit.REJECTED if different else Exit.DONE)
 
 
 def announce(url: str) -> None:

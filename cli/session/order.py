@@ -121,9 +121,20 @@ async def typed_order(
 
     Raises `ParameterRefused` and `CommandRefused`.
     """
-    values = await asked_for(order_flags.ask or [], given_values(order_flags.set_ or [], calling), file, screen)
+    given = given_values(order_flags.set_ or [], calling)
+    _refuse_typed_secrets(kind(job, given), given)
+    values = await asked_for(order_flags.ask or [], given, file, screen)
     repeat = parse_repeat(again=order_flags.again, another_billing=order_flags.another_billing)
     return parse_order(job, parse_input(file, rows), values, repeat, order_flags.shared_accounts)
+
+
+def _refuse_typed_secrets(wanted: JobSpec, given: Mapping[str, str]) -> None:
+    """Raise `CommandRefused` for a secret of the command line, as for one in a chain; an empty one is none."""
+    if name := next((one.name for one in wanted.parameters if one.secret and given.get(one.name)), None):
+        raise CommandRefused(
+            f"--set {name}: {name} is a secret, and everybody on this machine can see a command line, and the shell "
+            f"keeps it. --ask {name} asks for it at the terminal; or let a column of the rows say it"
+        )
 
 
 def _keys(typed: str | None) -> KeyList | None:

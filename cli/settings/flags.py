@@ -110,7 +110,8 @@ class Flags:
             "--database-password",
             metavar="WORD",
             rich_help_panel=_CONNECTION,
-            help=f"Its password. Everybody on the machine can see a flag: better {names.DATABASE_PASSWORD}.",
+            hidden=True,
+            help=f"Refused, since everybody on the machine can see a flag: it is {names.DATABASE_PASSWORD}.",
         ),
     ] = field(default=None, repr=False)
     database_charset: Annotated[

@@ -95,17 +95,27 @@ def in_full(path: str) -> Path:
 
 
 def without_credentials(address: str) -> str:
-    """An address with dots for a user and a password in it, as in `http://•••@HOST:8082`; others are unchanged."""
-    scheme, marks, rest = address.partition("//")
-    credentials, at, host = rest.rpartition("@")
-    return f"{scheme}{marks}{PLACEHOLDER}{at}{host}" if at and credentials else address
+    """An address with dots for user and password in it, as in `http://•••@HOST:8082`; others are unchanged."""
+    before, together, behind = _credentials(address)
+    return f"{before}{PLACEHOLDER}@{behind}" if together else address
 
 
 def credentials_in(address: str) -> tuple[str, ...]:
     """The secrets in an address: user and password together, and the password, also with its escapes resolved."""
-    together, at, _ = address.partition("//")[2].rpartition("@")
+    together = _credentials(address)[1]
     password = together.partition(":")[2]
-    return (together, password, unquote(password)) if at else ()
+    return (together, password, unquote(password)) if together else ()
+
+
+def _credentials(address: str) -> tuple[str, str, str]:
+    """What stands before the credentials of an address, they, and what stands behind their @."""
+    scheme, marks, rest = address.partition("//")
+    if marks:
+        together, at, behind = rest.rpartition("@")
+        return (f"{scheme}//", together, behind) if at else (address, "", "")
+    # A path may have an @ in it, so here only `user:password@` is taken for credentials.
+    found = re.match(r"([^/@\s]+:[^/@\s]+)@", address)
+    return ("", found[1], address[found.end() :]) if found else (address, "", "")
 
 
 def name_of_billing(address: str) -> str:

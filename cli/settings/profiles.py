@@ -10,6 +10,7 @@ import msgspec
 import tomli_w
 
 from billing.profile import UNKNOWN, Fact, Profile, describe_fact
+from cli.settings.file_access import FoundFile
 from cli.settings.places import name_of_billing
 from cli.settings.settings import Settings
 from cli.settings.toml_places import Path as Way
@@ -38,6 +39,9 @@ def profile_of(settings: Settings) -> Profile:
     """
     path = profile_path(settings)
     try:
+        # Whoever has made a settings file that was named is trusted with what lies beside it.
+        trusted = {settings.file.stat().st_uid} if settings.file else ()
+        FoundFile(path, "the profile").check(trusted)
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return UNKNOWN

@@ -12,8 +12,9 @@ from billing.database.dsn import Dsn, charset_named
 from billing.errors import SettingsError
 from billing.secret import Secret, credentials
 from checkpoints.journal_file import network_of
+from cli.settings.file_access import Exposed, FoundFile, exposed, read_found
 from cli.settings.flags import Flags
-from cli.settings.places import credentials_in, default_journal, in_full, state_folder
+from cli.settings.places import IN_FOLDER, credentials_in, default_journal, in_full, state_folder
 from cli.settings.toml_places import parse_toml
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import (
@@ -83,6 +84,14 @@ class Settings:
         of_headers = (each for value in self.headers.value.values() for each in credentials(value.reveal()))
         of_addresses = (credentials_in(one.value or "") for one in (self.api_url, self.database))
         return frozenset({*(value.reveal() for value in values), *of_headers, *chain(*of_addresses)} - {""})
+
+    @property
+    def exposed(self) -> tuple[Exposed, ...]:
+        """The files that others on this machine can read, of those that hold secrets or rows."""
+        secret = (self.database_password, self.form, self.headers)
+        held = any(setting.of_file and setting.value for setting in secret)
+        addresses = (credentials_in(one.value or "") for one in (self.api_url, self.database) if one.of_file)
+        return tuple(exposed(self.file, self.journal.value.resolve(), holds_secrets=held or any(addresses)))
 
     @property
     def target(self) -> str:
@@ -166,6 +175,11 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     Raises `SettingsRefused`, naming file and line, for an invalid file; an unknown key is an error, since a mistyped
     key would leave its setting at the default.
     """
+    if flags.database_password:
+        raise SettingsRefused(
+            "--database-password: everybody on this machine can see a command line, and the shell keeps it. Set the "
+            f"variable {DATABASE_PASSWORD}, or password in [database] of {SETTINGS_FILE}"
+        )
     path = flags.config or folder / SETTINGS_FILE
     found, text = _read(path, required=flags.config is not None)
     choose = _Chooser(environment, path, text)
@@ -208,14 +222,14 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
 
 def _read(path: Path, *, required: bool) -> tuple[_File, str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8") if required else read_found(_found(path))
     except FileNotFoundError as error:
-        if required:
-            raise SettingsRefused(f"there is no file {path} (from --config)") from error
-        return _File(), ""
+        raise SettingsRefused(f"there is no file {path} (from --config)") from error
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsRefused(f"{path} cannot be read: {why}") from error
+    if text is None:
+        return _File(), ""
     try:
         content = parse_toml(text)
     except ValueError as error:
@@ -228,6 +242,10 @@ def _read(path: Path, *, required: bool) -> tuple[_File, str]:
         what, _, where = str(error).partition(" - at `$.")
         key = where.rstrip("`").removesuffix("[...]")
         raise SettingsRefused(f"{path}, {_place(text, key)}{key}: {what}") from error
+
+
+def _found(path: Path) -> FoundFile:
+    return FoundFile(path, "the settings file", f"name it with --config {path.name}; or ")
 
 
 def _refuse_unknown(path: Path, text: str, content: Mapping[str, object]) -> None:
@@ -318,6 +336,8 @@ def _journal(
     chosen = choose("--journal", given, JOURNAL_FILE, "journal", found.journal, "")
     if not chosen.value:
         place = default_journal(choose.environment, folder, api_url)
+        if place.origin == IN_FOLDER:
+            FoundFile(place.path, "the journal", f"name it with --journal {place.path.name}; or ").check()
         return SettingValue(place.path, place.origin)
     # Paths in the file are relative to the file.
     beside = path.parent if chosen.of_file else folder
@@ -356,4 +376,4 @@ def _secret(setting: SettingValue[str]) -> SettingValue[Secret]:
 
 
 def _none_if_empty(setting: SettingValue[str]) -> SettingValue[str | None]:
-    return SettingValue(setting.value or None, setting.origin)
+    return SettingValue(setting.value or None, setting.origin, setting.of_file)

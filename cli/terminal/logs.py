@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Collection, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -13,22 +13,23 @@ from rich.text import Text
 
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.log_file import LogFile
-from cli.terminal.screen import Screen
+from cli.terminal.screen import OutputMask, Screen
 from cli.terminal.texts import printable
 
 Entry = MutableMapping[str, Any]
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-_SHORTEST_SECRET: Final = 3
-"""Characters; masking shorter secrets would damage every line and hide only what can be guessed."""
+_OURS: Final = frozenset({"level", "timestamp"})
+"""What of an entry is no word of anybody else."""
 
 
 @contextmanager
-def logging_to(path: Path | None, screen: Screen, secrets: Collection[str]) -> Iterator[None]:
+def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
     """Log to the screen and to the file at `path` (mode 0600) while the context lasts.
 
     The screen shows info and above, with `--verbose` all, with `--quiet` warnings and above; the file gets info and
-    above, with `--verbose` all. Values of `secrets` are masked. Raises `SettingsRefused` when it cannot be written.
+    above, with `--verbose` all. The screen's mask takes secrets out. Raises `SettingsRefused` when the file
+    cannot be written.
     """
     try:
         if path is not None:
@@ -47,7 +48,7 @@ def logging_to(path: Path | None, screen: Screen, secrets: Collection[str]) -> I
                     structlog.processors.add_log_level,
                     structlog.processors.TimeStamper(fmt="iso", utc=True),
                     structlog.processors.format_exc_info,
-                    _mask_secrets(secrets),
+                    _mask_secrets(screen.mask),
                     _Writer(file, screen, on_screen),
                 ],
                 wrapper_class=structlog.make_filtering_bound_logger(lowest),
@@ -91,16 +92,9 @@ def _line(entry: Entry) -> Text:
     return line
 
 
-def _mask_secrets(secrets: Collection[str]) -> structlog.typing.Processor:
-    hidden = sorted((secret for secret in secrets if len(secret) >= _SHORTEST_SECRET), key=len, reverse=True)
-
+def _mask_secrets(mask: OutputMask) -> structlog.typing.Processor:
     def process(_logger: object, _method: str, entry: Entry) -> Entry:
-        for name, value in entry.items():
-            if isinstance(value, str):
-                for secret in hidden:
-                    value = value.replace(secret, "•••")  # noqa: PLW2901 - masks one secret after the other
-                entry[name] = value
-        return entry
+        return {name: value if name in _OURS else mask.value(value) for name, value in entry.items()}
 
     return process
 

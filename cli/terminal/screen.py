@@ -2,17 +2,18 @@
 
 import sys
 import termios
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Final, TextIO, cast
+from typing import IO, Annotated, Final, TextIO, cast
 
 import anyio
 import msgspec
 import typer
 from rich.console import Console, RenderableType
 
+from billing.secret import Mask
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.texts import markup_safe, printable
 from engine.rows import STDIN
@@ -50,6 +51,40 @@ class _Lasting:
         """Flush, unless the terminal is gone."""
         with suppress(OSError):
             self._stream.flush()
+
+
+class OutputMask:
+    """Takes secrets out of all that a command says; they are added as they become known."""
+
+    def __init__(self) -> None:
+        self._mask = Mask()
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Hide these secrets from now on."""
+        self._mask = self._mask.knowing(secrets)
+
+    def __call__(self, text: str) -> str:
+        """The text without secrets."""
+        return self._mask(text)
+
+    def value(self, value: object) -> object:
+        """A value for JSON without secrets."""
+        return self._mask.value(value)
+
+
+class _Masked:
+    """A stream that gets no secrets."""
+
+    def __init__(self, stream: IO[str], mask: OutputMask) -> None:
+        self.stream = stream
+        self._mask = mask
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write the text without secrets."""
+        return self.stream.write(self._mask(text))
 
 
 def _console(stream: TextIO) -> Console:
@@ -98,12 +133,19 @@ class BriefVoice:
 class Screen:
     """Prints messages to the right stream at the chosen verbosity.
 
-    With `--json` stdout carries only the closing object; with `--quiet` only problems are shown.
+    With `--json` stdout carries only the closing object; with `--quiet` only problems are shown. What the `mask`
+    knows reaches neither stream.
     """
 
     voice: Voice = field(default_factory=Voice)
     err: Console = field(default_factory=_message_console)
     out: Console = field(default_factory=_result_console)
+    mask: OutputMask = field(default_factory=OutputMask)
+
+    def __post_init__(self) -> None:
+        for console in (self.err, self.out):
+            if not isinstance(console.file, _Masked):
+                console.file = cast("IO[str]", _Masked(console.file, self.mask))
 
     def say(self, what: RenderableType = "") -> None:
         """Print a progress message; strings are markup."""
@@ -122,7 +164,8 @@ class Screen:
 
     def complain(self, text: str) -> None:
         """Print why the command was refused or failed, in sentences; the text is escaped."""
-        head, *rest = (markup_safe(line, 2000) for line in text.splitlines() or [""])
+        # Before anything is cut off or broken into lines.
+        head, *rest = (markup_safe(line, 2000) for line in self.mask(text).splitlines() or [""])
         # Not wrapped, so that paths and commands can be copied.
         self.err.print(f"[bold red]✗[/] {head}", soft_wrap=True)
         for line in rest:
@@ -130,8 +173,11 @@ class Screen:
 
     def emit(self, closing: object) -> None:
         """Print the JSON object of `--json` on a line of its own."""
-        self.out.file.write(f"{msgspec.json.encode(closing).decode()}\n")
-        self.out.file.flush()
+        line = msgspec.json.encode(self.mask.value(msgspec.to_builtins(closing))).decode()
+        # Past the stream's mask, which does not know that a number in JSON is no text.
+        stream = self.out.file.stream if isinstance(self.out.file, _Masked) else self.out.file
+        stream.write(f"{line}\n")
+        stream.flush()
 
     def beside_rows(self) -> "Screen":
         """The same screen for a command whose rows go to stdout: results and the closing object go to stderr too."""
@@ -236,5 +282,6 @@ async def asked_for(names: Sequence[str], given: dict[str, str], file: str | Non
             # Without echo a typing error is invisible, so the value is asked for twice.
             if value != await screen.hears(f"{printable(name)}{_ONCE_MORE}: ", keyboard):
                 raise CommandRefused(f"{printable(name)} was typed in two ways: nothing was sent")
+            screen.mask.hide([value])
             values[name] = value
     return values

@@ -54,7 +54,7 @@ PASSWORD: Final = JobSpec(
         Parameter(
             "psw",
             "the password, kept out of journal and logs. What is typed with --set others on this machine can see: "
-            "better --ask psw, or a column of the rows",
+            "by --ask psw, or a column of the rows",
             parse=at_most(_LONGEST),
             columns=("password", "пароль", "новый пароль"),
             secret=True,

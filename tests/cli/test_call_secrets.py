@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Place
+from tests.cli.conftest import Place, Typed
 from tests.cli.flows import flow
 from tests.cli.terminal.test_prompt import at_a_terminal
 
@@ -107,9 +107,8 @@ async def test_the_session_that_a_call_begins_is_not_kept(place: Place) -> None:
 
 async def test_no_look_up_is_given_a_secret(place: Place) -> None:
     look_up = "select id from users where psw = :word"
-    ended = await place.cli(
-        "run", "call", *PASSWORD, "--set", "id=5", "--set", "word=x", "--look-up", look_up, may_end_with=(2,)
-    )
+    place.write("id;word\n5;x\n", "rows.csv")
+    ended = await place.cli("run", "call", *PASSWORD, "rows.csv", "--look-up", look_up, may_end_with=(2,))
     assert "look_up: :word is a secret, which no select is given" in ended.words
 
 
@@ -155,6 +154,21 @@ async def test_where_nobody_can_be_asked_a_column_is_named(command: str, place: 
     assert "let a column of the rows say it" in ended.words
 
 
-async def test_what_is_given_is_not_asked_for_as_well(place: Place) -> None:
-    ended = await place.cli(*JOB, "--set", "psw=x", may_end_with=(2,))
-    assert "--ask psw: it is given already" in ended.words
+def test_what_is_given_is_not_asked_for_as_well(typed: Typed) -> None:
+    ended = typed(*JOB[:-1], "user_id")
+    assert (ended.exit, "--ask user_id: it is given already" in ended.words) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize(
+    ("job", "name"), [(("password", "--set", "user_id=4084"), "psw"), (("call", *PASSWORD, "--set", "id=5"), "word")]
+)
+def test_a_secret_on_a_command_line_is_refused(
+    command: str, job: Sequence[str], name: str, typed: Typed, tmp_path: Path
+) -> None:
+    ended = typed(command, *job, "--set", f"{name}={WORDS[0]}")
+    assert ended.exit == 2
+    assert f"--set {name}: {name} is a secret, and everybody on this machine can see a command line" in ended.words
+    assert f"--ask {name} asks for it at the terminal; or let a column of the rows say it" in ended.words
+    assert WORDS[0] not in ended.err + ended.out
+    assert kept(tmp_path) == set()

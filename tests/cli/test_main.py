@@ -1,5 +1,8 @@
 """Errors become sentences and exit codes; a fault of ours keeps its details where they can be sent from."""
 
+import os
+import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -41,9 +44,32 @@ def test_a_fault_of_ours_is_told_without_a_traceback(
     assert ended.exit == 70
     assert "a fault of carbon-migrate itself: RuntimeError: [red]impossible[/]" in ended.words
     assert "Traceback" not in ended.err
-    log = tmp_path / "carbon-migrate.journal.log"
-    assert str(log) in "".join(ended.err.split())
-    assert "Traceback" in log.read_text(encoding="utf-8")
+    (report,) = (tmp_path / "state" / "carbon-migrate").iterdir()
+    assert f"The details are in {report}: please report them" in ended.words
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+    assert "Traceback" in report.read_text(encoding="utf-8")
+
+
+def test_the_report_of_a_fault_follows_no_link_and_overwrites_nothing(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("impossible")
+
+    class Clock:
+        @staticmethod
+        def now(_zone: object) -> datetime:
+            return datetime(2026, 11, 26, tzinfo=UTC)
+
+    monkeypatch.setattr(commands, "run", broken)
+    monkeypatch.setattr("cli.commands.execution.datetime", Clock)
+    folder, elsewhere = tmp_path / "state" / "carbon-migrate", tmp_path / "elsewhere"
+    folder.mkdir(parents=True)
+    (folder / f"fault-20261126-000000-000000-{os.getpid()}.txt").symlink_to(elsewhere)
+    ended = typed("run", "balances", "x.csv", "--api-url", "http://127.0.0.1:9")
+    assert ended.exit == 70
+    assert "The details stand above" in ended.words
+    assert not elsewhere.exists()
 
 
 def test_a_file_of_settings_that_is_wrong_ends_with_2(typed: Typed, tmp_path: Path) -> None:

@@ -47,14 +47,17 @@ async def password(flow: Flow) -> None:
     words = [word(user) for user in users if word(user)] + [FOR_ALL]
 
     def killed() -> None:
-        assert flow.files_with(words) == {"rows.csv", SECRETS}
+        assert flow.files_with(words) == {"rows.csv", "job.toml", SECRETS}
         assert stat.S_IMODE((flow.folder / SECRETS).stat().st_mode) == 0o600
 
     text = "\n".join(["login;новый пароль", *(f"user{user};{word(user)}" for user in users)]) + "\n"
-    arguments = ("password", flow.write(text), "--set", f"psw={FOR_ALL}")
-    closing = await flow.go(*arguments, kill_at=15, killed=killed, verify_ends_with=4)
+    # On a command line it would be refused.
+    for_all = flow.write(
+        f'[[step]]\njob = "password"\nfile = "{flow.write(text)}"\nset.psw = "{FOR_ALL}"\n', "job.toml"
+    )
+    closing = await flow.go(for_all, kill_at=15, killed=killed, verify_ends_with=4)
     assert closing["states"] == {"accepted": ROWS}
-    assert flow.files_with(words) == {"rows.csv"}
+    assert flow.files_with(words) == {"rows.csv", "job.toml"}
     assert passwords(flow, users) == [(user, f"user{user}", word(user) or FOR_ALL) for user in users]
 
 

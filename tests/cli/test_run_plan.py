@@ -194,7 +194,12 @@ async def test_secrets_of_rows_are_read_again_and_those_given_for_all_are_not_ke
     ended = await place.cli("run", "--plan", name, "--yes", "--json")
     assert ended.closing["states"] == {"accepted": 2}
     place.write("login\n" + "\n".join(logins) + "\n", "same.csv")
-    name = name_of(await place.cli("plan", "password", "same.csv", "--set", "psw=Ge-heim", "--json"))
+    with at_a_terminal(place, "plan", "password", "same.csv", "--ask", "psw", "--json") as terminal:
+        for question in ("psw: ", "psw once more: "):
+            await terminal.shows(question)
+            terminal.types("Ge-heim\n")
+        assert await terminal.ends() == 0
+    name = re.findall(r'"plan":"([a-z0-9]{5})"', terminal.seen)[-1]
     ended = await place.cli("run", "--plan", name, "--yes", may_end_with=(2,))
     assert "was made with a psw for all rows" in ended.words
     assert "--ask psw" in ended.words

@@ -113,12 +113,21 @@ def test_a_database_on_a_server_is_no_path(tmp_path: Path) -> None:
     assert dsn.password == Secret("masterkey")
 
 
+def test_a_password_on_a_command_line_is_refused_with_where_to_give_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingsRefused, match=r"CARBON_MIGRATE_DATABASE_PASSWORD, or password in \[database\]"
+    ) as told:
+        load(Flags(database_password="of-the-flag"), {}, tmp_path)
+    assert "of-the-flag" not in str(told.value)
+    assert load(Flags(database_password=""), {}, tmp_path).database_password.origin == "--database-password"
+
+
 def test_secrets_stand_in_no_repr(tmp_path: Path) -> None:
     written(tmp_path, TOML)
-    settings = load(Flags(database_password="of-the-flag"), {}, tmp_path)
-    shown = f"{settings!r} {settings.client!r} {settings.dsn!r} {Flags(database_password='of-the-flag')!r}"
-    assert settings.secrets == {"of-the-flag", "very-secret", "Basic c2VjcmV0", "c2VjcmV0", "secret"}
-    for secret in ("of-the-flag", "very-secret", "c2VjcmV0"):
+    settings = load(Flags(), {"CARBON_MIGRATE_DATABASE_PASSWORD": "of-the-variable"}, tmp_path)
+    shown = f"{settings!r} {settings.client!r} {settings.dsn!r} {Flags(database_password='of-the-variable')!r}"
+    assert settings.secrets == {"of-the-variable", "very-secret", "Basic c2VjcmV0", "c2VjcmV0", "secret"}
+    for secret in ("of-the-variable", "very-secret", "c2VjcmV0"):
         assert secret not in shown
 
 

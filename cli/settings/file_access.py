@@ -1,0 +1,129 @@
+"""Who has made a file that a command takes by itself, and who may read the files that hold secrets.
+
+A settings file, a journal or a profile that lies in the working folder says where rows and passwords go, what a run
+sends, and what money rests on. Somebody who may write into the folder (`/tmp`, a share) could leave one there for
+others. So such a file is taken from this user and from root alone; whoever trusts another one names it.
+"""
+
+import os
+import pwd
+import shlex
+import stat
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cli.terminal.exits import SettingsRefused
+from cli.terminal.log_file import KEPT
+from cli.terminal.texts import printable
+
+_ROOT: Final = 0
+_OTHERS_MAY_READ: Final = 0o044
+_OTHERS_MAY_WRITE: Final = 0o022
+_BESIDE_A_JOURNAL: Final = (
+    *("", "-wal", "-shm", "-plans", "-secrets", ".log"),
+    *(f".log.{number}" for number in range(1, KEPT + 1)),
+)
+"""Endings of a journal's name, for the files that are kept beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file that was not named: what it is, and another way to take it, as "name it with …; or "."""
+
+    path: Path
+    what: str
+    instead: str = ""
+
+    def check(self, trusted: Collection[int] = ()) -> None:
+        """Raise `SettingsRefused` for one that somebody else has made, or that everybody may write.
+
+        Of a symbolic link, both the link and its file count. `trusted` are further users.
+        """
+        allowed = {os.geteuid(), _ROOT, *trusted}
+        for status in (self.path.lstat(), self.path.stat()):
+            if status.st_uid not in allowed:
+                ours = user_name(os.geteuid())
+                raise SettingsRefused(
+                    f"{self.what} {printable(self.path)} belongs to {user_name(status.st_uid)}, and this is "
+                    f"{ours}: it is not taken, for it could have been put there for you. If you trust it, "
+                    f"{self.instead}make it yours:\n{_command('chown', ours, [self.path])}"
+                )
+            if status.st_mode & stat.S_IWOTH and not stat.S_ISLNK(status.st_mode):
+                raise SettingsRefused(
+                    f"everybody may write {self.what} {printable(self.path)}: it is not taken. Look at what it says, "
+                    f"and close it:\n{_command('chmod', 'o-w', [self.path])}"
+                )
+
+
+def read_found(found: FoundFile) -> str | None:
+    """The text of a file that was not named, None where there is none. Raises what `check` and reading raise."""
+    try:
+        found.check()
+        # Not blocked by a pipe that somebody has put there, and checked again for what is open.
+        descriptor = os.open(found.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor, encoding="utf-8") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise SettingsRefused(f"{found.what} {printable(found.path)} is no file: remove it")
+        if status.st_uid not in {os.geteuid(), _ROOT}:
+            raise SettingsRefused(f"{found.what} {printable(found.path)} was exchanged while it was opened")
+        return file.read()
+
+
+def user_name(user: int) -> str:
+    """A user's name, or the number of one that this machine does not know."""
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
+
+
+# ---- readable by others -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """Files that others on this machine can read or write: what they hold, and the command that closes them."""
+
+    reason: str
+    command: str
+
+
+def exposed(settings_file: Path | None, journal: Path, *, holds_secrets: bool) -> Iterator[Exposed]:
+    """Of the settings file, where it `holds_secrets`, and the journal with what is beside it, those that are open."""
+    if settings_file is not None and holds_secrets and (mode := _open_mode([settings_file])):
+        yield Exposed(
+            f"others on this machine can {_how(mode)} {printable(settings_file)}, which holds secrets of the billing",
+            _command("chmod", "600", [settings_file]),
+        )
+    family = [journal.with_name(f"{journal.name}{ending}") for ending in _BESIDE_A_JOURNAL]
+    open_ones = [path for path in family if _open_mode([path])]
+    if mode := _open_mode(open_ones):
+        yield Exposed(
+            f"others on this machine can {_how(mode)} the journal {printable(journal)} or what is beside it: names, "
+            "amounts and what was sent",
+            _command("chmod", "600", open_ones),
+        )
+
+
+def _open_mode(paths: Iterable[Path]) -> int:
+    """The bits by which others may read or write one of the files; 0 for those that are not there."""
+    mode = 0
+    for path in paths:
+        try:
+            mode |= path.stat().st_mode
+        except OSError:
+            continue
+    return mode & (_OTHERS_MAY_READ | _OTHERS_MAY_WRITE)
+
+
+def _how(mode: int) -> str:
+    return "read and write" if mode & _OTHERS_MAY_WRITE else "read"
+
+
+def _command(program: str, what: str, paths: Iterable[Path]) -> str:
+    return shlex.join([program, what, *map(str, paths)])
