@@ -43,6 +43,8 @@ MAX_ANSWERS_SHOWN: Final = 20
 """Rows that are shown where no file was named."""
 
 _PAGE: Final = 200
+_MOST_FIELDS: Final = 10_000
+"""Fields of all answers of a run: each is a column of every row. No model has a hundred."""
 _AGAIN: Final = "answer_"
 
 
@@ -130,6 +132,11 @@ async def _layout(run: Run, journal: Journal) -> _Layout:
             number += len(found)
             for one in found:
                 fields.update(dict.fromkeys(one))
+        if len(fields) > _MOST_FIELDS:
+            raise CommandRefused(
+                f"the answers of run {run.name} have more than {_MOST_FIELDS:,} different fields, which no model "
+                "of the billing has: there is no file of them"
+            )
     return _Layout(len(run.header), tuple(fields), tuple(_named(run.header, fields)), number)
 
 

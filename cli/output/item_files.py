@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,6 +23,12 @@ from engine.sources.exported import COLUMNS, harmless, named
 
 REFUSED: Final = "refused"
 STDOUT: Final = Path("-")
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_SPACE: Final = 0x20
+_DELETE: Final = 0x7F
+_SIGNS: Final = 0x2400
+_SIGN_OF_DELETE: Final = "\u2421"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,19 @@ def _fitted(cells: Sequence[str], width: int) -> tuple[list[str], list[str]]:
 # ---- the file ---------------------------------------------------------------------------------------------------
 
 
+def visible(cell: str) -> str:
+    """A cell whose controls are signs: ␛ for ESC, ␀ for NUL, � for those without one and for what is no character.
+
+    A terminal that shows the file would obey them, and many programs end a text at a NUL. Tabs and line ends stay.
+    """
+    return _CONTROL.sub(_sign, cell)
+
+
+def _sign(control: re.Match[str]) -> str:
+    code = ord(control[0])
+    return chr(_SIGNS + code) if code < _SPACE else _SIGN_OF_DELETE if code == _DELETE else "\ufffd"
+
+
 class Sheet:
     """Rows of a CSV file separated by `;`, as local spreadsheets expect it."""
 
@@ -93,8 +113,8 @@ class Sheet:
         self._writer = csv.writer(stream, delimiter=";", lineterminator="\r\n")
 
     def row(self, cells: Sequence[str]) -> None:
-        """Write a row, with formula cells defused."""
-        self._writer.writerow([harmless(cell) for cell in cells])
+        """Write a row, with formula cells defused, and controls shown as signs."""
+        self._writer.writerow([harmless(visible(cell)) for cell in cells])
 
     def all(self, page: Sequence[Sequence[str]]) -> None:
         """Write a page of rows."""

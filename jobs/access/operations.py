@@ -125,7 +125,7 @@ async def newest(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
     answers = await gateway.ask([filter_("FinanceOperations", {"abonent_id": one}, "op_id") for one in none])
     with as_engine_errors():
         return {
-            abonent_id: max((_key(fields) for fields in objects(answer)), default=0)
+            abonent_id: max((op_id_of(fields) for fields in objects(answer)), default=0)
             for abonent_id, answer in zip(none, answers, strict=True)
         }
 
@@ -166,7 +166,7 @@ def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> O
         )
     try:
         return Operation(
-            op_id=_key(fields),
+            op_id=op_id_of(fields),
             abonent_id=abonent_id,
             op_type=op_type,
             op_summa=from_answer(summa),
@@ -178,7 +178,8 @@ def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> O
         raise UnreadableAnswer(f"A finance operation of the billing's answer cannot be read: {error}") from error
 
 
-def _key(fields: Mapping[str, object]) -> int:
+def op_id_of(fields: Mapping[str, object]) -> int:
+    """The id of an operation from the fields of an answer. Raises `UnreadableAnswer` for one that is no number."""
     return _whole(fields.get("op_id", fields.get("pk")), "finance operations", "op_id")
 
 

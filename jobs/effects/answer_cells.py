@@ -19,6 +19,13 @@ Flat: TypeAlias = dict[str, Cell]
 
 _KEYS: Final = ("id", "op_id")
 _VALUE: Final = "result"
+_MOST_FIELDS: Final = 1000
+_LONGEST_NAME: Final = 300
+"""The most fields of an object, and the longest name of one with those of the objects around it, in characters.
+
+A name is repeated with each field inside its object, and a field is a column of the file: a few megabytes of an
+answer could become gigabytes. No model of the billing comes near.
+"""
 _JOINT: Final = ", "
 _decode: Final = msgspec.json.Decoder(list[Flat]).decode
 
@@ -62,11 +69,22 @@ def decode_answer(answer: str | None) -> list[Flat] | None:
         return None
 
 
+class _NoObject(ValueError):
+    """Raised for an object with more fields, or longer names, than any model of the billing has."""
+
+
 def _object(found: Mapping[object, object]) -> Flat:
+    try:
+        return _of_fields(found)
+    except _NoObject as error:
+        return {_VALUE: f"not read: {error}"}
+
+
+def _of_fields(found: Mapping[object, object]) -> Flat:
     fields = found.get("fields")
     if not isinstance(fields, Mapping):
-        return dict(_flattened(found, ""))
-    flattened = dict(_flattened(fields, ""))
+        return _bounded(_flattened(found, ""))
+    flattened = _bounded(_flattened(fields, ""))
     key = found.get("pk")
     # The key is shown once, by the name that the fields have for it.
     if key is not None and all(flattened.get(name) != key for name in _KEYS):
@@ -74,8 +92,19 @@ def _object(found: Mapping[object, object]) -> Flat:
     return flattened
 
 
+def _bounded(fields: Iterator[tuple[str, Cell]]) -> Flat:
+    bounded: dict[str, Cell] = {}
+    for name, cell in fields:
+        bounded[name] = cell
+        if len(bounded) > _MOST_FIELDS:
+            raise _NoObject(f"an object of more than {_MOST_FIELDS} fields")
+    return bounded
+
+
 def _flattened(fields: Mapping[object, object], before: str) -> Iterator[tuple[str, Cell]]:
     for name, value in fields.items():
+        if len(before) + len(str(name)) > _LONGEST_NAME:
+            raise _NoObject(f"a field whose name is longer than {_LONGEST_NAME} characters")
         path = f"{before}{name}"
         match value:
             case Mapping():

@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from billing.api.answers import judge
+from billing.api.answers import created_id, judge
 from billing.directory.models import RECEIPT, BillingObject
 from billing.directory.subscribers import Abonent
 from billing.directory.values import plain_value
 from checkpoints.records import Item, NewItem, Run
 from engine.errors import Said, setting
-from engine.evidence import Accepted, Evidence, Lost
+from engine.evidence import Accepted, Evidence, Lost, readable
 from engine.job import Absent, CannotLook, Entries, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, FROM_NEW, NOBODY, find, needed, try_finding
@@ -148,8 +148,10 @@ def _payload(template: Template, values: Mapping[str, str], abonent: int, last: 
 def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
     match evidence:
         # The answer is not documented [?]. Only an object shows which request it answers.
-        case Accepted(result={"pk": int() | str() as pk, "model": str() as model}) if model == MODEL:
-            return Accepted(str(pk), created=True)
+        case Accepted(result={"pk": pk, "model": str() as model}) if model == MODEL:
+            if (key := created_id(pk)) is None:
+                return Lost(f"an answer about an operation whose id is no number: {readable(repr(pk), limit=40)}")
+            return Accepted(key, created=True)
         case Accepted(result={"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, payload.key["id"]):
             return Lost(f"an answer about {model} {pk}, and it was asked for a payment of abonent {payload.abonent}")
     return judge(evidence)

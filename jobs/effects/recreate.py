@@ -18,6 +18,7 @@ from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, without_marks
 _OWN: Final = frozenset({"id", "deleted"})
 """Fields that the billing sets itself in a new object."""
 _NUMBERS: Final = frozenset({"abonent_id", "usluga_id", "manager_id", "attribute_id", "enabled"})
+_LONGEST_NUMBER: Final = 18
 _MOMENTS: Final = frozenset({"next_date"})
 _DAY: Final = len("2019-06-01")
 
@@ -68,7 +69,7 @@ def _arguments(one: ItemToUndo, comment: str, room: int | None) -> dict[str, obj
 
 
 def _argument(name: str, value: str) -> object:
-    if name in _NUMBERS:
+    if name in _NUMBERS and value.isascii() and value.isdigit() and len(value) <= _LONGEST_NUMBER:
         return int(value)
     # The plain spelling leaves out the time of a midnight.
     return f"{value} 00:00:00" if name in _MOMENTS and len(value) == _DAY else value

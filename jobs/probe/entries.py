@@ -17,7 +17,7 @@ from billing.money import from_answer, wire
 from engine.errors import EngineError, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, NotSent, RowRefused, SystemRefused
 from jobs.access.gateway import Gateway, as_engine_errors
-from jobs.access.operations import balances, of_type, two_decimals
+from jobs.access.operations import balances, of_type, op_id_of, two_decimals
 from jobs.probe.intent import Intended, Intents
 
 _PROBE_MARK: Final = re.compile(
@@ -110,7 +110,7 @@ class ProbeEntries:
     entered: list[Entered] = field(default_factory=list)
 
     async def balance(self) -> Decimal | None:
-        """The balance in roubles, None if the billing does not return it. Raises `LookUpFailed`."""
+        """The balance in roubles, None if the billing returns no amount. Raises `LookUpFailed`."""
         if self.gateway.database is not None:
             return (await balances(self.gateway, [self.abonent.id])).get(self.abonent.id)
         call = get("AdminAccounts", {"account_id_abonents": self.abonent.id}).asking("balance")
@@ -118,8 +118,8 @@ class ProbeEntries:
         match evidence:
             case Accepted(result=result):
                 with as_engine_errors():
-                    value = objects(result)[0].get("balance")
-                return from_answer(value) if isinstance(value, int | str | Decimal) else None
+                    found = objects(result)
+                return _amount(found[0].get("balance")) if found else None
             case RowRefused():
                 return None
         raise LookUpFailed(f"the balance of abonent {self.abonent.id} cannot be read: {evidence.text}")
@@ -269,7 +269,7 @@ class ProbeEntries:
         if not isinstance(evidence, Accepted):
             return None
         with as_engine_errors():
-            return [int(str(one.get("op_id", one.get("pk")))) for one in objects(evidence.result)]
+            return [op_id_of(one) for one in objects(evidence.result)]
 
     async def _bring_back(self, operation: Operation, before: Decimal | None) -> str | None:
         now = await self.balance()
@@ -367,3 +367,10 @@ def named(entered: Sequence[Entered]) -> str:
 
 def _why(evidence: Evidence) -> str:
     return "" if isinstance(evidence, Accepted) else str(evidence.text)
+
+
+def _amount(value: object) -> Decimal | None:
+    try:
+        return from_answer(value) if isinstance(value, int | str | Decimal) else None
+    except ValueError:
+        return None

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -112,10 +113,11 @@ def call_of_threshold(abonent: int) -> Call:
 
 
 def threshold_of(result: object) -> str | None:
-    """The threshold in that answer, None if none is set."""
+    """The threshold in that answer, None if none is set, or none that is an amount."""
     match result:
         case {"fields": {"limit_warning": int() | str() as value}} if value != "":
-            return plain_value("limit_warning", value)
+            with suppress(ValueError):
+                return plain_value("limit_warning", value)
     return None
 
 

@@ -32,6 +32,25 @@ async def test_a_file_is_there_only_when_it_is_whole(tmp_path: Path) -> None:
     assert names(tmp_path) == ["out.csv"]
 
 
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("\x1b]0;title\x07", "␛]0;title␇"),
+        ("a\x00b", "a␀b"),
+        ("\x1b=1", "␛=1"),
+        ("\x0b=1", "␋=1"),
+        ("a\tb\r\nc\u202f\u00a0", "a\tb\r\nc\u202f\u00a0"),
+        ("a\ud800b\udcff", "a\ufffdb\ufffd"),
+        ("\u009b31m\x7f", "\ufffd31m␡"),
+    ],
+)
+async def test_controls_of_a_cell_are_shown_as_signs(tmp_path: Path, cell: str, shown: str) -> None:
+    async with written_to(OutputFile(tmp_path / "out.csv")) as sheet:
+        sheet.row([cell])
+    with (tmp_path / "out.csv").open(encoding="utf-8-sig", newline="") as stream:
+        assert list(csv.reader(stream, delimiter=";")) == [[shown]]
+
+
 async def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("mine", encoding="utf-8")

@@ -92,6 +92,31 @@ async def test_answers_come_back_as_they_were(tmp_path: Path, suffix: str) -> No
     assert [cells[2:5] for cells in cells_of(source)] == [("=x", "-тире", "'=1"), ("'=y", "@a", "'a")]
 
 
+CONTROLS = "a\x1b[31mb\x00c\x07\x7f\x9bd\x85"
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+async def test_controls_in_an_answer_reach_no_terminal(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    await written(path, ("id", "note"), [(("1", CONTROLS), [{"login": CONTROLS, CONTROLS: "x"}])])
+    if suffix == ".xlsx":
+        assert cells_of(open_input(path, Layout()))[0][0] == "1"
+        return
+    data = path.read_bytes()
+    assert not {0, 7, 27} & set(data)
+    if suffix == ".csv":
+        assert lines(path)[1][1:3] == ["a␛[31mb␀c␇␡\ufffdd\ufffd"] * 2
+        assert set(data.decode()) & {"\x7f", "\x9b", "\x85"} == set()
+
+
+async def test_answers_of_endless_fields_are_no_file(tmp_path: Path) -> None:
+    rows: list[tuple[tuple[str, ...], list[Flat]]] = [
+        ((str(row),), [{f"field{row * 1000 + place}": "" for place in range(1000)}]) for row in range(11)
+    ]
+    with pytest.raises(CommandRefused, match="more than 10,000 different fields"):
+        await written(tmp_path / "out.csv", ("id",), rows)
+
+
 async def test_a_column_of_the_input_that_is_called_as_ours_stays_its_own(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     _, run = await written(path, ("id", "Carbon_Run"), [(("1", "x"), [{"login": "a"}])])

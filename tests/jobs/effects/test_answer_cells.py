@@ -1,5 +1,6 @@
 """Answers as flat objects: nested ones by the way to them, several in one cell, secrets as dots."""
 
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
@@ -66,3 +67,27 @@ def test_a_key_that_nobody_asked_for_is_left_out() -> None:
 @pytest.mark.parametrize("answer", [None, "", "90001", '{"ip": "10.0.0.1"}', "[1, 2]", "[broken"])
 def test_answers_of_other_jobs_are_none_of_these(answer: str | None) -> None:
     assert decode_answer(answer) is None
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ({str(place): 1 for place in range(1001)}, "not read: an object of more than 1000 fields"),
+        ({"a" * 301: 1}, "not read: a field whose name is longer than 300 characters"),
+        ({"a" * 200: {"b" * 200: 1}}, "not read: a field whose name is longer than 300 characters"),
+        ({"a" * 200: [{"b" * 200: 1}]}, "not read: a field whose name is longer than 300 characters"),
+    ],
+)
+def test_an_object_that_no_model_has_is_told_in_one_cell(result: dict[str, Any], told: str) -> None:
+    assert flat(result) == [{"result": told}]
+    assert flat([thing(5, **result), thing(6, id=6)]) == [{"result": told}, {"id": 6}]
+
+
+def test_a_long_name_around_many_fields_takes_no_memory() -> None:
+    answer = {"a" * 1_000_000: {str(place): 1 for place in range(100_000)}}
+    tracemalloc.start()
+    try:
+        assert len(flat(answer)) == 1
+        assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
+    finally:
+        tracemalloc.stop()

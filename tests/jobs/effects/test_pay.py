@@ -204,6 +204,14 @@ async def test_nothing_newer_of_that_sum_is_the_only_absence(
             Accepted(result={"pk": 95, "model": "Abonents"}),
             Lost("an answer about Abonents 95, and it was asked for a payment of abonent 94"),
         ),
+        (
+            Accepted(result={"pk": "5\x1b[31m", "model": "FinanceOperations", "fields": {}}),
+            Lost("an answer about an operation whose id is no number: '5\\x1b[31m'"),
+        ),
+        (
+            Accepted(result={"pk": 10**30, "model": "FinanceOperations"}),
+            Lost(f"an answer about an operation whose id is no number: {10**30}"),
+        ),
         (RowRefused("Объект уже удалён", recognised=True), RowRefused("Объект уже удалён")),
         (Lost("reset"), Lost("reset")),
     ],
