@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from benchmarks import capacity, faulty, growth, intake, looking, machine, side_by_side, startup, throughput
+from benchmarks import capacity, faulty, growth, intake, listing, looking, machine, side_by_side, startup, throughput
 from benchmarks.entering import quietly
 from benchmarks.figures import Part
 
@@ -105,6 +105,15 @@ CHAPTERS: Final = (
         "The embedded engine, a select as an operator types it, read along its key in pages of 1,000 rows, each row "
         "as the texts of its cells.",
         intake.measure,
+    ),
+    Chapter(
+        "listing",
+        "The list of a plan, and of an undo",
+        "The same CSV file of opening balances each time, beside a billing's database. Reading and saving alone asks "
+        "the billing nothing. A plan looks up each row's subscriber, its balance, those who share its account, and "
+        "its operations; an undo looks up each operation of a run, and the balance that it left. Both read the "
+        "database in a process of its own, beside which they work on another page.",
+        listing.measure,
     ),
     Chapter(
         "startup",

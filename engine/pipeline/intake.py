@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from typing import Final, Protocol
 
 import anyio
@@ -18,7 +19,7 @@ from checkpoints.intake_pages import Judge
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
 from checkpoints.states import State
-from engine.errors import InputRefused, Words, setting
+from engine.errors import InputRefused, Words, cause_of, setting
 from engine.job import Effect, Entries, Job, Prepared
 from engine.pacing.gauges import check_free
 from engine.pipeline.foreign_entries import ForeignEntries
@@ -33,6 +34,12 @@ DUPLICATE = "a duplicate in the input"
 
 LIMIT: Final = "--limit"
 """The flag by which rows after the limit are left out."""
+
+PREPARED_AT_ONCE: Final = 2
+"""Pages in memory where one query looks up many rows: the database works on one while this process does on the other.
+
+Through the API alone one page is prepared at a time, as each of its rows is a call.
+"""
 
 
 class Repeat(StrEnum):
@@ -110,12 +117,15 @@ class Intake:
             raise InputRefused(_other(source.name, self._run))
         limit = source.limit
         room = limit - await self._to_send() if limit else None
-        pages = source.pages(self._run.cursor)
-        while (page := await anyio.to_thread.run_sync(self._next, pages)) is not None:
-            sent = await self._freeze(page, room)
-            room = None if room is None else room - sent
-            if listener:
-                listener.more()
+        # What a limit leaves out of a page is known only when the page before it is frozen.
+        tasks = 1 if limit or not self._job.effect.looks_together else PREPARED_AT_ONCE
+        pages = _Pages(partial(self._next, source.pages(self._run.cursor)))
+        try:
+            async with anyio.create_task_group() as group:
+                for _ in range(tasks):
+                    group.start_soon(self._freeze_pages, pages, room, listener)
+        except BaseExceptionGroup as failed:
+            raise cause_of(failed) from failed
         await self._journal.end_intake(self._run)
         self._progress.intake_ended = True
         log.info("all rows are read and saved")
@@ -127,27 +137,48 @@ class Intake:
         check_free(self._journal.path, self._least_free())
         return next(pages, None)
 
+    async def _freeze_pages(self, pages: "_Pages", room: int | None, listener: IntakeObserver | None) -> None:
+        """Take page after page; each is prepared beside those before it, and frozen after them."""
+        while True:
+            turn = _Turn()
+            try:
+                read = await pages.take(turn)
+                page = None if read is None else await self._page(read, room)
+            finally:
+                # An error ends the intake after the pages before its own, as if one page were prepared at a time.
+                await turn.before.wait()
+            if page is not None:
+                sent = await self._freeze(page)
+                room = None if room is None else room - sent
+                if listener:
+                    listener.more()
+            turn.done.set()
+            if page is None:
+                return
+
     async def _to_send(self) -> int:
         """The number of the run's rows that are not skipped."""
         totals = await self._journal.totals(self._run)
         return totals.frozen - totals.count(State.SKIPPED)
 
-    async def _freeze(self, page: RowPage, room: int | None) -> int:
-        """Freeze a page with at most `room` rows to be sent; returns the number of rows to be sent."""
+    async def _page(self, read: RowPage, room: int | None) -> Page:
+        """The page to be frozen, with at most `room` rows to be sent. Raises `LookUpFailed`."""
         if room is None:
-            prepared, unreadable, left_out = await self._prepared(page.rows), page.refusals, page.left_out
+            prepared, unreadable, left_out = await self._prepared(read.rows), read.refusals, read.left_out
         else:
-            prepared, unreadable, left_out = await self._limited(page, room)
+            prepared, unreadable, left_out = await self._limited(read, room)
+        return Page(prepared.items, (*unreadable, *prepared.refusals), read.cursor, left_out)
+
+    async def _freeze(self, page: Page) -> int:
+        """Freeze a page; returns the number of rows to be sent."""
         if self._run.approved_at is not None:
-            prepared = await self._without_replacing(prepared)
-        refusals = (*unreadable, *prepared.refusals)
+            page = await self._without_replacing(page)
         # The journal writes the page even if this task is cancelled: count it in any case.
         with anyio.CancelScope(shield=True):
-            frozen = Page(prepared.items, refusals, page.cursor, left_out)
-            judged = await self._journal.freeze(self._run, frozen, self._judge)
+            judged = await self._journal.freeze(self._run, page, self._judge)
             items = [entry for entry in judged if isinstance(entry, NewItem)]
             skipped = sum(item.skip_reason is not None for item in items)
-            self._progress.frozen(len(items) - skipped, skipped, len(judged) - len(items) + len(refusals))
+            self._progress.frozen(len(items) - skipped, skipped, len(judged) - len(items) + len(page.refusals))
         return len(items) - skipped
 
     async def _prepared(self, rows: Sequence[Row]) -> Prepared:
@@ -181,16 +212,14 @@ class Intake:
         left_out = Counter(page.left_out) + Counter({LIMIT: behind})
         return taken, unreadable, left_out
 
-    async def _without_replacing(self, prepared: Prepared) -> Prepared:
+    async def _without_replacing(self, page: Page) -> Page:
         """Refuse items that would replace an earlier row of their account, as that row may be sent by now."""
-        replacing = {
-            item.key for item in prepared.items if item.skip_reason is None and self._job.replaces(item.payload)
-        }
-        lanes = {item.lane for item in prepared.items if item.key in replacing}
+        replacing = {item.key for item in page.items if item.skip_reason is None and self._job.replaces(item.payload)}
+        lanes = {item.lane for item in page.items if item.key in replacing}
         first = await self._journal.first_in_lanes(self._run, lanes) if lanes else {}
         owners = {lane: (key, f"row {number}") for lane, (number, key) in first.items()}
         entries: list[NewItem | Refusal] = []
-        for item in prepared.items:
+        for item in page.items:
             if item.key not in replacing:
                 entries.append(item)
                 continue
@@ -198,7 +227,8 @@ class Intake:
             key, where = owners.setdefault(item.lane, (item.key, here))
             # The same key again is judged as a duplicate.
             entries.append(item if key == item.key else _refused(item, self._replaces(where)))
-        return Prepared.of([*entries, *prepared.refusals])
+        sifted = Prepared.of(entries)
+        return replace(page, items=sifted.items, refusals=(*page.refusals, *sifted.refusals))
 
     def _replaces(self, where: str) -> str:
         shared = self._words(setting("shared-accounts", "sum or last"))
@@ -224,6 +254,30 @@ def _other(name: str, run: Run) -> str:
 def _before(refusals: Sequence[Refusal], line: int | None) -> tuple[Refusal, ...]:
     """The refusals before a line of the input; none if lines are unknown."""
     return tuple(one for one in refusals if one.line and line and one.line < line)
+
+
+class _Turn:
+    """The place of a page in the order of the input: what is `before` it is frozen, and it is `done`."""
+
+    def __init__(self) -> None:
+        self.before = anyio.Event()
+        self.done = anyio.Event()
+
+
+class _Pages:
+    """The pages that `read` gives, for several tasks: one of them reads at a time, and each page has its turn."""
+
+    def __init__(self, read: Callable[[], RowPage | None]) -> None:
+        self._read = read
+        self._reading = anyio.Lock()
+        self._last = anyio.Event()
+        self._last.set()
+
+    async def take(self, turn: _Turn) -> RowPage | None:
+        """Read the next page, None after the last, and give it its turn. Raises what the source raises."""
+        async with self._reading:
+            turn.before, self._last = self._last, turn.done
+            return await anyio.to_thread.run_sync(self._read)
 
 
 def judge_for(run: Run, repeat: Repeat, words: Words = str) -> Judge:

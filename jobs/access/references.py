@@ -29,13 +29,16 @@ class References:
     async def missing(self, kind: str, ids: Collection[str]) -> set[str]:
         """The ids that are not in the billing or are deleted. Raises `LookUpFailed`."""
         known = self._there[kind]
-        unknown = [key for key in dict.fromkeys(ids) if key.isascii() and key.isdigit() and key not in known]
-        if len(known) + len(unknown) > REMEMBERED:
-            known.clear()
-            unknown = [key for key in dict.fromkeys(ids) if key.isascii() and key.isdigit()]
-        if unknown:
-            known |= await self._asked(kind, unknown)
-        return {key for key in ids if known.get(key) is False}
+        wanted = [key for key in dict.fromkeys(ids) if key.isascii() and key.isdigit()]
+        # Pages are prepared beside each other: what this one needs is taken from no other's memory.
+        there = {key: known[key] for key in wanted if key in known}
+        if unknown := [key for key in wanted if key not in there]:
+            found = await self._asked(kind, unknown)
+            there |= found
+            if len(known) + len(found) > REMEMBERED:
+                known.clear()
+            known |= found
+        return {key for key, exists in there.items() if not exists}
 
     async def _asked(self, kind: str, ids: Collection[str]) -> dict[str, bool]:
         reference = REFERENCES[kind]

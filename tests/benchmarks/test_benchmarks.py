@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import capacity, faulty, intake, rig, startup
+from benchmarks import capacity, faulty, intake, listing, rig, startup
 from benchmarks.__main__ import CHAPTERS, main
 from benchmarks.bare import bare, wired
 from benchmarks.contenders import CONTENDERS, ENGINE
@@ -138,3 +138,10 @@ def test_the_start_of_each_command_is_measured(monkeypatch: pytest.MonkeyPatch) 
         assert float(seconds) > 0
         assert float(processor) > 0
         assert int(peak.removesuffix(" MiB")) > 0
+
+
+def test_the_lists_of_a_plan_and_of_an_undo_are_measured_beside_reading_and_saving() -> None:
+    rows = rows_of(listing.measure("smoke"))
+    assert [row[0] for row in rows] == ["read and saved", "of a plan", "of an undo"]
+    assert [row[1] for row in rows] == ["300"] * 3
+    assert rows[0][3] == "1.00 (1.00 to 1.00)"

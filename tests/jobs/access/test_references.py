@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from billing.api.client import BillingClient
@@ -143,3 +144,21 @@ async def test_an_id_is_asked_for_once_and_what_is_remembered_is_bounded(
     assert await references.missing("Tarif", {"4"}) == set()
     assert await references.missing("Tarif", {"1"}) == set()
     assert asked == [2, 1, 1, 1]
+
+
+async def test_two_pages_beside_each_other_forget_nothing_of_each_other(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory of ids is emptied when it is full, also while another page waits for an answer."""
+    monkeypatch.setattr("jobs.access.references.REMEMBERED", 2)
+    references = References(gateway)
+    assert await references.missing("Tarif", {"77"}) == {"77"}
+    missing: dict[str, set[str]] = {}
+
+    async def ask(*ids: str) -> None:
+        missing[ids[0]] = await references.missing("Tarif", ids)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask, "77", "78")
+        group.start_soon(ask, "79", "80", "81")
+    assert missing == {"77": {"77", "78"}, "79": {"79", "80", "81"}}
