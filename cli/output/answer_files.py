@@ -64,6 +64,11 @@ def checked(job: str, parameters: Mapping[str, str], path: Path) -> dict[str, st
         raise CommandRefused(
             f"-o {path}: {job} writes, and there are no answers to be kept; `{PROGRAM} export` has its rows"
         )
+    if path == STDOUT:
+        raise CommandRefused(
+            "-o -: a run keeps the name of its file, to write it also after a kill. Name one; or leave -o out, and "
+            f"have the answers on stdout afterwards with {PROGRAM} export RUN --state {ANSWERS} -o -"
+        )
     suffix_of(path)
     path = Path.cwd() / path
     if not path.parent.is_dir():

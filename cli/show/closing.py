@@ -174,11 +174,12 @@ def _outcome(step: StepOutcome) -> Text:
     closing = step.closing
     if closing is None:
         return Text("not begun", "dim")
+    done = "done before" if step.done_before else "done"
     match closing.exit:
         case Exit.DONE:
-            told = Text("done before" if step.done_before else "done", "green")
+            told = Text(done, "green")
         case Exit.REJECTED:
-            told = Text(f"done; {_not_entered(closing.totals)}", "yellow")
+            told = Text(f"{done}; {_not_entered(closing.totals)}", "yellow")
         case Exit.UNDECIDED:
             told = Text("rows are left to be decided on", "yellow")
         case Exit.INTERRUPTED | Exit.STOPPED if closing.run is not None:

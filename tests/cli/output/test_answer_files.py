@@ -328,3 +328,9 @@ async def test_every_job_that_reads_is_planned_killed_resumed_and_verified(
             await CASES[name](one)
 
     await all_of([partial(taken, name) for name in CASES])
+
+
+def test_a_run_that_reads_names_a_file_and_not_stdout(typed: Typed) -> None:
+    ended = typed("run", "administrators", "-o", "-", "--yes", "--api-url", "http://127.0.0.1:9")
+    assert ended.exit == 2
+    assert "carbon-migrate export RUN --state answers -o -" in ended.words
