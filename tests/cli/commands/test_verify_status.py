@@ -65,6 +65,11 @@ async def test_verify_names_the_rows_that_differ(place: Place) -> None:
     assert [row[2] for row in rows] == [f"{closing['run']}/3", f"{closing['run']}/4"]
     again = await place.cli("verify", closing["run"], "-o", "differences.csv", may_end_with=(2,))
     assert "--force" in again.words
+    beside = await place.cli("verify", closing["run"], "-o", "-", "--json", may_end_with=(1,))
+    written = (place.cli.folder / "differences.csv").read_text(encoding="utf-8")
+    assert beside.out.splitlines() == written.splitlines()
+    assert "8 rows as sent, 2 different" in beside.words
+    assert '"different":2' in beside.err
 
 
 PAID = ("--chain", 'objects.get {"id": {id}}', "--chain", 'add_payment {"SUM_IN": "777.77"}')
