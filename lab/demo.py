@@ -37,6 +37,8 @@ FOLDER: Final = Path(".demo")
 BALANCES: Final = "balances.csv"
 LATENCY_MS: Final = 20
 
+_MADE_BY_DEMO: Final = "made-by-carbon-migrate-demo"
+"""A file in the folder: only what has it was made by a demonstration, and may be deleted by the next one."""
 _BILLING: Final = "billing.fdb"
 _MODEL: Final = "FinanceOperations"
 _PACING: Final = ("--settle", "1", "--in-flight", "64")
@@ -188,12 +190,21 @@ class DemoStage:
 
 
 def make_folder() -> Path:
-    """Create the demonstration's folder, empty, in the current one. Raises `LabError` when it cannot be created."""
+    """Create the demonstration's folder, empty, in the current one, in place of that of an earlier demonstration.
+
+    Raises `LabError` when it cannot be created, and for a folder that no demonstration has made.
+    """
     folder = Path.cwd() / FOLDER
     try:
-        if folder.exists():
+        if folder.is_symlink() or folder.exists():
+            if folder.is_symlink() or not (folder / _MADE_BY_DEMO).is_file():
+                raise LabError(
+                    f"{folder} is there already, and no demonstration has made it: it is left as it is. Move it "
+                    "away, or start the demonstration in another folder"
+                )
             shutil.rmtree(folder)
         folder.mkdir(mode=0o700)
+        (folder / _MADE_BY_DEMO).write_text("The next demonstration deletes this folder.\n", encoding="utf-8")
     except OSError as error:
         raise LabError(f"{folder} cannot be made anew: {error.strerror}") from error
     return folder

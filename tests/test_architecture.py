@@ -140,6 +140,7 @@ LIVES_IN = {
     "aiohttp.client_proto": "billing/api/aiohttp_parts.py",
     "aiohttp.client_reqrep": "billing/api/aiohttp_parts.py",
     "aiohttp.connector": "billing/api/aiohttp_parts.py",
+    "aiohttp.http": "billing/api/aiohttp_parts.py",
     "aiohttp.http_exceptions": "billing/api/aiohttp_parts.py",
 }
 

@@ -9,6 +9,7 @@ tests/billing/api/test_aiohttp_parts.py; `make next-aiohttp` runs the tests of t
 | what `connect` asks of a request | a `ServerTarget` has it, and no `ClientRequest` is made |
 | `Connection.protocol` | the parser of answers |
 | `set_response_params`, `start_timeout`, `read` | one answer is parsed, with a limit on silence |
+| `RawResponseMessage` | the head of an answer |
 | `should_close`, `is_connected` | whether the next answer could be told from what came before |
 | `_buffer` | an answer that nobody has asked for |
 | `abort` | the connection is given up, and nothing unsent leaves any more |
@@ -22,6 +23,7 @@ from typing import Any, Final, TypeAlias
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
@@ -32,6 +34,7 @@ __all__ = [
     "Connection",
     "Ends",
     "HttpProcessingError",
+    "RawResponseMessage",
     "ResponseHandler",
     "ServerTarget",
     "behind",

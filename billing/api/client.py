@@ -20,7 +20,17 @@ from yarl import URL
 from billing.api.aiohttp_parts import HttpProcessingError
 from billing.api.answers import read_answer
 from billing.api.calls import Call, describe, encode, secrets_of, version
-from billing.api.wire import CallObserver, Flight, Limits, Reply, StaleConnection, UnaskedAnswer, Wire, ending_of
+from billing.api.wire import (
+    CallObserver,
+    Flight,
+    Limits,
+    NoAnswer,
+    Reply,
+    StaleConnection,
+    UnaskedAnswer,
+    Wire,
+    ending_of,
+)
 from billing.errors import (
     BillingAway,
     BillingBusy,
@@ -342,7 +352,7 @@ class BillingClient:
                 return f"the answer broke off: {fault}"
             case HttpProcessingError():
                 return f"what came back is not HTTP: {fault.message}"
-            case StaleConnection() | UnaskedAnswer():
+            case StaleConnection() | UnaskedAnswer() | NoAnswer():
                 return str(fault)
         return f"the connection broke: {str(fault) or type(fault).__name__}"
 

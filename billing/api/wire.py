@@ -37,6 +37,7 @@ from yarl import URL
 
 from billing.api.aiohttp_parts import (
     Connection,
+    RawResponseMessage,
     ResponseHandler,
     ServerTarget,
     behind,
@@ -156,6 +157,8 @@ class Deadlines:
 
 
 _SWITCHING: Final = 101
+_INTERIM: Final = range(100, 200)
+_MOST_INTERIM: Final = 16
 _CLEAN: Final = range(200, 300)
 _AT_ONCE: Final = struct.pack("ii", 1, 0)
 """SO_LINGER: closing the socket resets the connection, also when the process is killed."""
@@ -165,6 +168,10 @@ RESTING: Final = 15.0
 
 class StaleConnection(ConnectionError):
     """Raised when nothing could be sent: bytes that came before the request cannot be its answer."""
+
+
+class NoAnswer(ConnectionError):
+    """Raised when a server says again and again that it is about to answer."""
 
 
 class UnaskedAnswer(ConnectionError):
@@ -324,9 +331,7 @@ class Wire:
             flight.left = True
             transport.write(b"%b%d\r\n\r\n%b" % (head, len(flight.form), flight.form))
             protocol.start_timeout()
-            message, content = await protocol.read()
-            while message.code < 200 and message.code != _SWITCHING:  # noqa: PLR2004 - 100 Continue and its like
-                message, content = await protocol.read()
+            message, content = await _final(protocol)
             flight.status, flight.headers = message.code, message.headers
             body = await _whole(content, self._limit, flight)
             _check_alone(protocol)
@@ -380,6 +385,15 @@ class Wire:
             )
             post = self._posts[path] = _Post(ServerTarget(url), head, last_head)
         return post
+
+
+async def _final(parser: ResponseHandler) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+    """The head of the answer and its body; 100 Continue and its like are passed over."""
+    for _ in range(_MOST_INTERIM):
+        message, content = await parser.read()
+        if message.code not in _INTERIM or message.code == _SWITCHING:
+            return message, content
+    raise NoAnswer(f"the server has said {_MOST_INTERIM} times that it is about to answer, and has not")
 
 
 def _check_alone(parser: ResponseHandler) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
-from tests.cli.conftest import Place
+from lab.demo import make_folder
+from tests.cli.conftest import Place, Typed
 
 
 async def test_doctor_finds_nothing_in_the_way(place: Place) -> None:
@@ -83,3 +84,46 @@ async def test_the_demo_proves_itself(place: Place) -> None:
     assert 500 < int(rows[1]) == int(rows[2]) <= 600
     assert re.search(r"\$ kill -9 \d+", ended.out)
     assert await anyio.Path(place.cli.folder / ".demo" / "carbon-migrate.journal").exists()
+
+
+def demo_of(folder: Path) -> Path:
+    demo = folder / ".demo"
+    demo.mkdir()
+    (demo / "letters.txt").write_text("mine", encoding="utf-8")
+    return demo
+
+
+def test_a_folder_that_no_demo_has_made_is_left_alone(typed: Typed, tmp_path: Path) -> None:
+    demo = demo_of(tmp_path)
+    ended = typed("demo")
+    assert ended.exit == 2
+    assert "no demonstration has made it: it is left as it is. Move it away" in ended.words
+    assert [path.name for path in demo.iterdir()] == ["letters.txt"]
+
+
+@pytest.mark.parametrize("there", ["a folder", "nothing", "a folder of a demo"])
+def test_a_link_is_no_folder_of_a_demo(typed: Typed, tmp_path: Path, there: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    if there != "nothing":
+        elsewhere.mkdir()
+        (elsewhere / "letters.txt").write_text("mine", encoding="utf-8")
+    if there == "a folder of a demo":
+        (elsewhere / "made-by-carbon-migrate-demo").touch()
+    (tmp_path / ".demo").symlink_to(elsewhere)
+    assert typed("demo").exit == 2
+    assert (tmp_path / ".demo").is_symlink()
+    assert (elsewhere / "letters.txt").exists() == (there != "nothing")
+
+
+def test_a_file_in_place_of_the_folder_is_left_alone(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / ".demo").write_text("mine", encoding="utf-8")
+    assert typed("demo").exit == 2
+    assert (tmp_path / ".demo").read_text(encoding="utf-8") == "mine"
+
+
+def test_the_folder_of_an_earlier_demo_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = make_folder()
+    (folder / "billing.fdb").touch()
+    assert make_folder() == folder
+    assert [path.name for path in folder.iterdir()] == ["made-by-carbon-migrate-demo"]
