@@ -6,7 +6,6 @@ Each function runs inside the transaction that the journal has begun.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from checkpoints import sqlite_rows as rows
 from checkpoints.digests import PURGED_VALUE, Digests, stored_keys
@@ -36,8 +35,8 @@ def freeze_corrections(db: Queries, run: Run, page: Sequence[Correction], judge:
     taken = [one for one, verdict in zip(page, judged, strict=True) if isinstance(verdict, NewItem)]
     numbers = [one.number for one in taken if one.number is not None]
     ids = [one.refusal_id for one in taken if one.refusal_id is not None]
-    db.write("replace_items", run_id=run.run_id, numbers=numbers, now=now())
-    db.write("mend_refusals", run_id=run.run_id, ids=ids, now=now())
+    db.write("replace_items", run_id=run.run_id, numbers=numbers, now=rows.now())
+    db.write("mend_refusals", run_id=run.run_id, ids=ids, now=rows.now())
     _freeze_items(db, run, judged)
     return judged
 
@@ -52,7 +51,7 @@ def judge_items(db: Queries, run: Run, items: Sequence[NewItem], judge: Judge) -
         if isinstance(verdict, NewItem) and verdict.skip_reason is None:
             new[item.key].append(
                 EarlierEntry(
-                    run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, now(), run.target
+                    run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, rows.now(), run.target
                 )
             )
     return judged
@@ -109,7 +108,7 @@ def _as_asked(twin: EarlierEntry, item: NewItem, digests: Digests | None) -> Ear
 def merge_rows(db: Queries, run: Run, merged: Sequence[Merged]) -> None:
     """Merge rows of an account into one."""
     for one in merged:
-        who: dict[str, Value] = {"run_id": run.run_id, "carrier": one.carrier, "now": now()}
+        who: dict[str, Value] = {"run_id": run.run_id, "carrier": one.carrier, "now": rows.now()}
         summed = one.payload is not None
         if summed:
             db.write("merge_carrier", payload=one.payload, amount=rows.amount_text(one.amount), **who)
@@ -137,15 +136,10 @@ def totals_of(db: Queries, run: Run) -> Totals:
     return rows.to_totals(db.all("totals", run_id=run.run_id), refused, rest)
 
 
-def now() -> str:
-    """The present time as the journal keeps it: UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
 def _freeze_items(db: Queries, run: Run, judged: Sequence[NewItem | Refusal]) -> None:
     items = [entry for entry in judged if isinstance(entry, NewItem)]
     last = db.one("last_number", run_id=run.run_id)["number"]
-    db.write("freeze_items", run_id=run.run_id, rows=rows.of_new_items(items, last + 1), now=now())
+    db.write("freeze_items", run_id=run.run_id, rows=rows.of_new_items(items, last + 1), now=rows.now())
 
 
 def _leave_out(db: Queries, run: Run, more: Mapping[str, int]) -> None:

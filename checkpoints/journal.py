@@ -14,26 +14,26 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from checkpoints import intake_pages
 from checkpoints import sqlite_rows as rows
 from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld
 from checkpoints.guards import check_epoch, check_written, refuse_purged
-from checkpoints.intake_pages import Judge, now
+from checkpoints.history import History, begin_runner
+from checkpoints.intake_pages import Judge
 from checkpoints.purge import Purge, purge_run
 from checkpoints.queries import Queries, Row, Value
 from checkpoints.records import (
     Change,
-    Command,
     Correction,
-    Decision,
     Holder,
     Item,
     KnownMark,
     Merged,
     NewItem,
     NewRun,
+    NewRunner,
     Page,
     Purged,
     Reason,
@@ -65,6 +65,10 @@ async def open_journal(path: Path) -> "AsyncIterator[Journal]":
         yield Journal(store)
 
 
+UNNAMED: Final = NewRunner()
+"""A runner of which nothing is noted but its process."""
+
+
 class Journal:
     """The runs of a journal and their items. Created by `open_journal`."""
 
@@ -72,13 +76,14 @@ class Journal:
         self.path = store.path
         self._store = store
         self._read = store.read
+        self.history = History(store)
 
     # ---- runs ----
 
     async def create_run(self, new: NewRun) -> Run:
         """Create a run; its name is short and random, so that the marks of two journals do not collide."""
         name = "".join(secrets.choice(NAME_LETTERS) for _ in range(5))
-        await self._store.write(lambda db: db.write("create_run", name=name, now=now(), **rows.of_new_run(new)))
+        await self._store.write(lambda db: db.write("create_run", name=name, now=rows.now(), **rows.of_new_run(new)))
         return await self.run(name)
 
     async def run(self, name: str) -> Run:
@@ -95,20 +100,20 @@ class Journal:
 
     async def approve(self, run: Run) -> None:
         """Approve the run, which may send from now on."""
-        await self._write(run, lambda db: db.write("approve_run", run_id=run.run_id, now=now()))
+        await self._write(run, lambda db: db.write("approve_run", run_id=run.run_id, now=rows.now()))
 
     async def discard(self, run: Run) -> None:
         """Give the run up; does nothing to an approved run, which may have sent."""
 
         def work(db: Queries) -> None:
-            db.write("discard_run", run_id=run.run_id, now=now())
+            db.write("discard_run", run_id=run.run_id, now=rows.now())
             db.write("delete_items", run_id=run.run_id)
 
         await self._write(run, work)
 
     async def pause(self, run: Run, who: str) -> None:
         """Pause the run, in every process that takes it up; a paused run stays unchanged."""
-        await self._store.write(lambda db: db.write("pause_run", run_id=run.run_id, who=who, now=now()))
+        await self._store.write(lambda db: db.write("pause_run", run_id=run.run_id, who=who, now=rows.now()))
 
     async def unpause(self, run: Run) -> None:
         """End the pause of the run."""
@@ -118,19 +123,10 @@ class Journal:
         """Keep the settings of the run for every process that takes it up."""
         await self._write(run, lambda db: db.write("keep_policy", run_id=run.run_id, policy=policy))
 
-    async def note_command(self, run: Run, who: str, command: str, answer: str) -> None:
-        """Note a command to the run, and its answer."""
-        note = {"who": who, "command": command, "answer": answer}
-        await self._store.write(lambda db: db.write("note_command", run_id=run.run_id, now=now(), **note))
-
-    async def commands(self, run: Run, *, size: int = 1000) -> list[Command]:
-        """The last `size` commands to the run, the oldest first."""
-        return [rows.to_command(row) for row in await self._all("commands", run_id=run.run_id, size=size)]
-
     # ---- the runner of a run ----
 
     @asynccontextmanager
-    async def taken_up(self, run: Run) -> AsyncIterator[Run]:
+    async def taken_up(self, run: Run, runner: NewRunner = UNNAMED) -> AsyncIterator[Run]:
         """Be the run's only runner for as long as the context lasts; gives the run under this process's epoch.
 
         Raises `RunHeld` with the holder's name if another process is. The lock keeps a second runner out; the epoch
@@ -139,11 +135,15 @@ class Journal:
         if not self._store.lock(run.run_id):
             raise RunHeld(f"another process works on this run: {await self._latest_holder(run)}")
         try:
-            yield await self.take_up(run)
+            ours = await self.take_up(run, runner)
+            try:
+                yield ours
+            finally:
+                await self.history.end_runner(ours)
         finally:
             self._store.unlock(run.run_id)
 
-    async def take_up(self, run: Run) -> Run:
+    async def take_up(self, run: Run, runner: NewRunner = UNNAMED) -> Run:
         """Raise the run's epoch, which ends the writes of earlier runners; returns the run as it is now.
 
         The caller must hold the run's lock, as `taken_up` does. Raises `RunPurged`.
@@ -153,6 +153,7 @@ class Journal:
         def work(db: Queries) -> Run:
             refuse_purged(db, run.run_id)
             db.write("take_up", run_id=run.run_id, host=socket.gethostname(), process=os.getpid(), now=since)
+            begin_runner(db, run, runner)
             return rows.to_run(db.one("run_by_name", name=run.name))
 
         return await self._store.write(work)
@@ -207,7 +208,7 @@ class Journal:
         def work(db: Queries) -> None:
             db.write("refuse_conflicts", run_id=run.run_id)
             db.write("withdraw_conflicts", run_id=run.run_id)
-            db.write("end_intake", run_id=run.run_id, now=now())
+            db.write("end_intake", run_id=run.run_id, now=rows.now())
 
         await self._write(run, work)
 
@@ -263,14 +264,14 @@ class Journal:
         """
 
         def work(db: Queries) -> None:
-            check_written(len(set(item_ids)), db.write("claim", run_id=run.run_id, ids=item_ids, now=now()))
+            check_written(len(set(item_ids)), db.write("claim", run_id=run.run_id, ids=item_ids, now=rows.now()))
 
         await self._write(run, work)
 
     async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
         """Replace the payloads of items that are not sent yet, by item_id, after their before-images changed."""
         kept = list(payloads.items())
-        await self._write(run, lambda db: db.write("keep", run_id=run.run_id, kept=kept, now=now()))
+        await self._write(run, lambda db: db.write("keep", run_id=run.run_id, kept=kept, now=rows.now()))
 
     async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
         """Record the outcomes of items; returns the items that become unknown because two share a created id.
@@ -282,7 +283,7 @@ class Journal:
         created = [change.item_id for change in changes if change.created]
 
         def work(db: Queries) -> list[Item]:
-            written = db.write("record", run_id=run.run_id, changes=rows.of_changes(changes), now=now())
+            written = db.write("record", run_id=run.run_id, changes=rows.of_changes(changes), now=rows.now())
             check_written(number, written)
             return _doubt(db, "doubt_shared_ids", created) if created else []
 
@@ -290,7 +291,7 @@ class Journal:
 
     async def doubt(self, run: Run) -> int:
         """Turn every `sending` item of an ended process into `unknown`; returns their number."""
-        return await self._write(run, lambda db: db.write("doubt", run_id=run.run_id, now=now()))
+        return await self._write(run, lambda db: db.write("doubt", run_id=run.run_id, now=rows.now()))
 
     async def doubt_answers(self, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
         """Turn those of the items that are accepted into unknown ones; returns them."""
@@ -305,16 +306,12 @@ class Journal:
         decision: dict[str, Value] = {"item_id": item.item_id, "who": who, "state": state, "why": why}
 
         def work(db: Queries) -> None:
-            when = now()
+            when = rows.now()
             if not db.write("decide", run_id=run.run_id, now=when, **decision):
                 raise ForbiddenTransition(f"item {item.number} ({item.label}) is not manual: nobody has to decide")
             db.write("record", run_id=run.run_id, now=when, changes=change)
 
         await self._write(run, work)
-
-    async def decisions(self, run: Run) -> list[Decision]:
-        """The decisions on the run's items, the oldest first."""
-        return [rows.to_decision(row) for row in await self._all("decisions", run_id=run.run_id)]
 
     # ---- reading ----
 
@@ -398,7 +395,7 @@ class Journal:
             raise RunHeld(f"another process works on this run: {await self._latest_holder(run)}")
         try:
             return await self._write(
-                run, lambda db: purge_run(db, run, purge, intake_pages.totals_of(db, run), now())
+                run, lambda db: purge_run(db, run, purge, intake_pages.totals_of(db, run), rows.now())
             )
         finally:
             self._store.unlock(run.run_id)
@@ -444,5 +441,5 @@ class Journal:
 
 def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:
     """Run a block that makes items unknown; returns these items."""
-    doubted = [row["item_id"] for row in db.all(name, ids=item_ids, now=now(), **more)]
+    doubted = [row["item_id"] for row in db.all(name, ids=item_ids, now=rows.now(), **more)]
     return rows.to_items(db.items("items_by_id", ids=doubted)) if doubted else []

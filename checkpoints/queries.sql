@@ -57,6 +57,48 @@ update runs
 set epoch = epoch + 1, held_host = :host, held_process = :process, held_since = :now
 where run_id = :run_id
 
+-- name: begin_runner
+-- Note the process that has just taken a run up, under its epoch.
+insert into runners (run_id, epoch, purpose, who, process, version, billing, began_at)
+select run_id, epoch, :purpose, :who, :process, :version, :billing, :now from runs where run_id = :run_id
+
+-- name: end_runner
+update runners set ended_at = :now where run_id = :run_id and epoch = :epoch
+
+-- name: runners
+-- The processes that took a run up, in their order.
+select purpose, who, process, version, billing, began_at, ended_at from runners where run_id = :run_id order by epoch
+
+-- name: note_verification
+insert into verifications (run_id, verified_at, who, result) values (:run_id, :now, :who, :result)
+
+-- name: last_verification
+select verified_at, who, result from verifications where run_id = :run_id order by verification_id desc limit 1
+
+-- name: run_history
+-- The last moment at which anything of a run changed, and what of it was taken back since.
+select max(coalesce((select max(changed_at) from items where run_id = :run_id), ''),
+           coalesce((select max(coalesce(ended_at, began_at)) from runners where run_id = :run_id), ''),
+           coalesce((select max(verified_at) from verifications where run_id = :run_id), ''),
+           coalesce((select max(decided_at) from decisions d join items i using (item_id) where i.run_id = :run_id), ''),
+           r.created_at) as changed_at,
+       (select count(*) from items where run_id = :run_id and taken_back) as rows_taken_back,
+       (select decimal_sum(amount) from items where run_id = :run_id and taken_back) as sum_taken_back
+from runs r
+where r.run_id = :run_id
+
+-- name: note_report
+-- Keep the root of a report; the same root of a run is kept once.
+insert into reports (run_id, made_at, root) values (:run_id, :now, :root) on conflict do nothing
+
+-- name: report_before
+-- The last report in this journal before the first one with this root of a run.
+select r.name as run, p.made_at, p.root
+from reports p
+join runs r on r.run_id = p.run_id
+where p.report_id < coalesce((select report_id from reports where run_id = :run_id and root = :root), 1 << 62)
+order by p.report_id desc limit 1
+
 -- name: taken_over
 -- The runner that has taken a run up since :epoch; no row for none.
 select held_host, held_process, held_since from runs where run_id = :run_id and epoch <> :epoch

@@ -96,6 +96,59 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
+class NewRunner:
+    """A process that takes a run up: its command, user and host, and the versions of the program and of the billing.
+
+    `billing` is "" where the billing was not asked.
+    """
+
+    purpose: str = ""
+    who: str = ""
+    version: str = ""
+    billing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A process that took a run up. One without an `ended_at` was killed, or works on it now. Times are UTC."""
+
+    purpose: str
+    who: str
+    process: int
+    version: str
+    billing: str
+    began_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was read back of a run: counts of rows and sums by name, sums as decimal texts."""
+
+    verified_at: datetime
+    who: str
+    result: Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class RunHistory:
+    """The last moment at which anything of a run changed, in UTC, and what was taken back of it since."""
+
+    changed_at: datetime
+    rows_taken_back: int
+    sum_taken_back: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRoot:
+    """The Merkle root of a report of a run, in hexadecimal digits."""
+
+    run: str
+    made_at: datetime
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewItem:
     """One row to be frozen.
 

@@ -126,6 +126,40 @@ create table commands (
 
 create index commands_by_run on commands (run_id);
 
+-- The processes that took a run up, each under its epoch. One without an end was killed, or works on it now.
+create table runners (
+    run_id   integer not null references runs,
+    epoch    integer not null,
+    purpose  text not null,               -- the command
+    who      text not null,               -- user and host
+    process  integer not null,
+    version  text not null,               -- of the program
+    billing  text not null,               -- the version that the billing reported, '' if it was not asked
+    began_at text not null,
+    ended_at text,
+    primary key (run_id, epoch)
+) strict, without rowid;
+
+-- What was read back from the billing, and compared with the rows.
+create table verifications (
+    verification_id integer primary key,
+    run_id          integer not null references runs,
+    verified_at     text not null,
+    who             text not null,
+    result          text not null         -- JSON object, counts and sums
+) strict;
+
+create index verifications_by_run on verifications (run_id);
+
+-- The roots of the reports that were made of a run, each once.
+create table reports (
+    report_id integer primary key,
+    run_id    integer not null references runs,
+    made_at   text not null,
+    root      text not null,              -- the Merkle root over the items, hexadecimal
+    unique (run_id, root)
+) strict;
+
 -- ---- The table of states, enforced by triggers -------------------------------------------------------------------
 
 create trigger items_enter before insert on items

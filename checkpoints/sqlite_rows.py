@@ -1,8 +1,9 @@
 """Conversion between records and the rows of `queries.sql`, which are read by the names of their columns."""
 
+import json
 import socket
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -22,9 +23,13 @@ from checkpoints.records import (
     NewRun,
     Reason,
     Refusal,
+    ReportRoot,
     Run,
+    RunHistory,
+    Runner,
     StandingItem,
     Totals,
+    Verification,
 )
 from checkpoints.states import State
 
@@ -216,6 +221,35 @@ def to_known_mark(row: Row) -> KnownMark:
     return KnownMark(row["run"], row["number"], row["target"], State(row["state"]))
 
 
+def to_runner(row: Row) -> Runner:
+    """A row of `runners`."""
+    return Runner(
+        purpose=row["purpose"],
+        who=row["who"],
+        process=row["process"],
+        version=row["version"],
+        billing=row["billing"],
+        began_at=datetime.fromisoformat(row["began_at"]),
+        ended_at=_moment(row["ended_at"]),
+    )
+
+
+def to_verification(row: Row) -> Verification:
+    """A row of `last_verification`."""
+    return Verification(datetime.fromisoformat(row["verified_at"]), row["who"], json.loads(row["result"]))
+
+
+def to_run_history(row: Row) -> RunHistory:
+    """The row of `run_history`."""
+    moment = datetime.fromisoformat(row["changed_at"])
+    return RunHistory(moment, row["rows_taken_back"], Decimal(row["sum_taken_back"] or 0))
+
+
+def to_report_root(row: Row) -> ReportRoot:
+    """A row of `report_before`."""
+    return ReportRoot(row["run"], datetime.fromisoformat(row["made_at"]), row["root"])
+
+
 def to_refusal(row: Row) -> Refusal:
     """A row of `refusals`."""
     return Refusal(row["line"], row["column_name"], row["label"], row["reason"], _cells(row["row"]))
@@ -233,3 +267,8 @@ def _moment(text: str | None) -> datetime | None:
 
 def _amount(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
+
+
+def now() -> str:
+    """The present time as the journal keeps it: UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -68,7 +68,7 @@ async def _correct(run: Run, file: Input, session: Session) -> Closing:
     job = _job_of(run, file, session)
     await job.try_out()
     known = await journal.last_number(run)
-    async with locked(run, journal) as ours:
+    async with locked(run, journal, "run --continue", billing=session.billing.health.version) as ours:
         try:
             async with open_journal(plans_beside(journal.path)) as plans:
                 await _take_in(ours, file.file, job, plans, session)

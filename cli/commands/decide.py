@@ -69,7 +69,7 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
         item = await _matching_row(run, key, journal)
         who = own_name()
         try:
-            async with locked(run, journal) as ours:
+            async with locked(run, journal, "decide") as ours:
                 await journal.decide(ours, item, State(choice), who=who, why=why.strip())
         except ForbiddenTransition:
             raise CommandRefused(

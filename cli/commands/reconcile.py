@@ -74,7 +74,10 @@ async def reconcile_run(name: str, settings: Settings, pacing: Mapping[str, str]
             stop, progress = session.stop, Progress()
             interrupts = Interrupts(stop, screen)
             left: Mapping[int, LookUpResult] = {}
-            async with locked(run, journal) as run, interrupts.listening():
+            async with (
+                locked(run, journal, "reconcile", billing=session.billing.health.version) as run,
+                interrupts.listening(),
+            ):
                 reconciler = Reconciler(run, job, journal, session.policy_of(run), progress, stop)
                 await journal.doubt(run)
                 progress.take_up(await journal.totals(run), intake_ended=run.frozen_at is not None)

@@ -199,7 +199,9 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
         parts += await reasons_lists(run, totals, journal)
     if totals.refused and run.purged_at is None:
         parts.append(refused_rows(await first_refusals(run, journal), totals.refused, refused_export(run)))
-    parts += _format_history(await journal.commands(run, size=MAX_STATUS_SHOWN + 1), await journal.decisions(run))
+    parts += _format_history(
+        await journal.history.commands(run, size=MAX_STATUS_SHOWN + 1), await journal.history.decisions(run)
+    )
     if seen.silent:
         parts.append(Text(printable(seen.silent, 600), "yellow"))
     if steps := _steps(seen, totals):
@@ -260,8 +262,8 @@ async def run_object(seen: RunSeen, journal: Journal) -> dict[str, object]:
         **facts_object(seen, stage_of(seen.run, totals, is_held=seen.holder is not None)),
         **states_object(totals),
         "live": seen.live,
-        "commands": await journal.commands(seen.run, size=MAX_STATUS_SHOWN),
-        "decisions": (await journal.decisions(seen.run))[-MAX_STATUS_SHOWN:],
+        "commands": await journal.history.commands(seen.run, size=MAX_STATUS_SHOWN),
+        "decisions": (await journal.history.decisions(seen.run))[-MAX_STATUS_SHOWN:],
     }
 
 

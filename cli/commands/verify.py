@@ -15,6 +15,7 @@ from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
+from cli.session.control_client import own_name
 from cli.session.journal import locked, open_existing, require_content
 from cli.session.session import check_target, open_session
 from cli.settings.flags import Flags, RunName, grouped
@@ -117,9 +118,10 @@ async def verify_run(
             differences.sheet = await stack.enter_async_context(written_to(target))
             differences.sheet.row(header_of(run))
         # Verifying changes the state of rows, so it needs the run's lock.
-        async with locked(run, journal) as ours:
+        async with locked(run, journal, "verify", billing=session.billing.health.version) as ours:
             verdict = await verify(ours, job, journal, differences.add)
         balances = await _balances(run, session.gateway, journal, differences)
+        await journal.history.note_verification(run, own_name(), _result(verdict, balances))
         totals = await journal.totals(run)
         code = exit_of(verdict, totals)
         if code is Exit.DONE and isinstance(balances, Balances) and balances.different:
@@ -133,6 +135,27 @@ async def verify_run(
             where = "stdout" if target.path == STDOUT else markup_safe(target.path)
             screen.say(f"{rows(verdict.different)} with differences, written to {where}")
         return code
+
+
+def _result(verdict: ReadBackSummary, balances: Balances | str) -> Mapping[str, str | int]:
+    """What the journal keeps of a verification, for the report."""
+    rows_read: dict[str, str | int] = {
+        "as_wanted": verdict.as_wanted,
+        "different": verdict.different,
+        "unreadable": verdict.unreadable.total(),
+        "expected": format(verdict.expected, "f"),
+        "found": format(verdict.found, "f"),
+    }
+    if isinstance(balances, str) or not balances.accounts + balances.moved + balances.untold:
+        return rows_read
+    return rows_read | {
+        "accounts": balances.accounts,
+        "accounts_expected": format(balances.expected, "f"),
+        "accounts_found": format(balances.found, "f"),
+        "accounts_different": balances.different,
+        "accounts_moved": balances.moved,
+        "accounts_untold": balances.untold,
+    }
 
 
 def _balances_line(balances: Balances | str) -> Text | None:

@@ -75,7 +75,7 @@ class _Waiting:
 
     async def wait(self) -> WaitResult:
         progress = self._live_policy.progress
-        async with locked(self._run, self._journal) as self._run, self._interrupts.listening():
+        async with locked(self._run, self._journal, "run") as self._run, self._interrupts.listening():
             progress.take_up(await self._journal.totals(self._run), intake_ended=True)
             with self._interrupts.before_sending():
                 await self._until_open(Barrier(await self._gauge(), self._live_policy))

@@ -12,9 +12,9 @@ import anyio.to_thread
 
 from checkpoints.errors import RunHeld, RunPurged
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Run, Stage
+from checkpoints.records import NewRunner, Run, Stage
 from checkpoints.states import State
-from cli.session.control_client import ourselves
+from cli.session.control_client import ourselves, own_name
 from cli.settings.places import journals_in
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import PROGRAM, markup_safe, rows
@@ -61,10 +61,16 @@ def refuse_purged(run: Run) -> None:
 
 
 @asynccontextmanager
-async def locked(run: Run, journal: Journal) -> AsyncIterator[Run]:
-    """Hold the run's lock for the context; yields the run. Raises `CommandRefused` when another process has it."""
+async def locked(run: Run, journal: Journal, purpose: str, *, billing: str = "") -> AsyncIterator[Run]:
+    """Hold the run's lock for the context; yields the run. Raises `CommandRefused` when another process has it.
+
+    `purpose` is the command, `billing` the version that the billing reported, "" where it was not asked.
+    """
+    from importlib.metadata import version  # noqa: PLC0415 - `status` starts without it
+
+    runner = NewRunner(purpose, own_name(), version(PROGRAM), billing)
     try:
-        async with journal.taken_up(run) as ours:
+        async with journal.taken_up(run, runner) as ours:
             yield ours
     except RunHeld as error:
         raise await _busy(run, journal, error) from error
@@ -109,7 +115,7 @@ async def store_policy(run: Run, policy: Policy, journal: Journal) -> None:
     await journal.keep_policy(run, now)
     other = [name for name in ALL if now.get(name) != before.get(name)]
     flags = " ".join(f"--{name} {ALL[name].shown(policy)}" for name in other)
-    await journal.note_command(run, ourselves(), f"taken up with {flags}", describe_settings(policy, other))
+    await journal.history.note_command(run, ourselves(), f"taken up with {flags}", describe_settings(policy, other))
 
 
 def describe_pacing(run: Run, policy: Policy) -> str:

@@ -6,6 +6,7 @@ not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -97,10 +98,14 @@ class RunSession:
         Raises `CommandRefused` when nothing is sent and the run is discarded, or another process works on it.
         """
         structlog.contextvars.bind_contextvars(run=self._run.name)
-        async with locked(self._run, self._journal) as self._run, self._interrupts.listening():
+        async with self._locked() as self._run, self._interrupts.listening():
             await self._read_policy()
             sent = await self._send() if await self._may_send() else Sent()
             return await self._close(sent)
+
+    def _locked(self) -> AbstractAsyncContextManager[Run]:
+        purpose = "run" if self._fresh else "resume"
+        return locked(self._run, self._journal, purpose, billing=self._session.billing.health.version)
 
     # ---- before anything is sent ----
 

@@ -5,7 +5,7 @@ A command opens a session, locks its run (`cli/session/journal.py`), works on it
     async with open_existing(path) as journal:
         run = await journal.run(name)
         check_target(run, settings)
-        async with open_session(settings, screen, journal) as opened, locked(run, journal) as run:
+        async with open_session(settings, screen, journal) as opened, locked(run, journal, "resume") as run:
             job = await opened.for_run(run).rebuild(run)
             …
             await finish_run(run, journal, anew=True)

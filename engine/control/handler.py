@@ -100,7 +100,7 @@ class ControlHandler:
             return ControlAnswer(f"{error}: it was not carried out, for the journal cannot keep it", refused=True)
         log.info("commanded", command=request.typed[:_LONGEST_NOTE], who=who, answer=answer.said)
         try:
-            await self._journal.note_command(
+            await self._journal.history.note_command(
                 self._run, who, request.typed[:_LONGEST_NOTE], answer.said[:_LONGEST_NOTE]
             )
         except JournalError as error:

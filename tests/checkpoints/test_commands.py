@@ -13,7 +13,7 @@ from tests.checkpoints.samples import NEW_RUN
 async def test_a_new_run_is_not_paused_and_was_told_nothing(journal: Journal) -> None:
     run = await journal.create_run(NEW_RUN)
     assert (run.paused_at, run.paused_by) == (None, None)
-    assert await journal.commands(run) == []
+    assert await journal.history.commands(run) == []
 
 
 async def test_a_pause_outlives_whoever_made_it(path: Path) -> None:
@@ -53,10 +53,10 @@ async def test_commands_are_kept_in_order_with_their_senders_and_answers(journal
     run, other = await journal.create_run(NEW_RUN), await journal.create_run(NEW_RUN)
     told = [(f"olga@ops, process {number}", f"set rate={number}", "«да»; 'rate'") for number in range(5)]
     for who, command, answer in told:
-        await journal.note_command(run, who, command, answer)
-    found = await journal.commands(run)
+        await journal.history.note_command(run, who, command, answer)
+    found = await journal.history.commands(run)
     assert [(one.who, one.command, one.answer) for one in found] == told
     assert found[0] == Command(*told[0], found[0].given_at)
     assert found[0].given_at.tzinfo is not None
-    assert await journal.commands(run, size=2) == found[-2:]
-    assert await journal.commands(other) == []
+    assert await journal.history.commands(run, size=2) == found[-2:]
+    assert await journal.history.commands(other) == []

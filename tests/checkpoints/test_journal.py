@@ -443,7 +443,7 @@ async def test_only_what_is_manual_can_be_decided_by_a_person(journal: Journal) 
                 with pytest.raises(ForbiddenTransition):
                     await journal.decide(run, item, state, who="olga@desk", why="seen in the billing")
     assert await all_items(journal, run) == before
-    assert await journal.decisions(run) == []
+    assert await journal.history.decisions(run) == []
 
 
 @pytest.mark.parametrize("state", [State.ACCEPTED, State.PENDING])
@@ -454,7 +454,7 @@ async def test_a_decision_is_followed_and_remembered_with_its_name(journal: Jour
     await journal.decide(run, item, state, who="olga@desk", why="seen in the billing")
     (item,) = await all_items(journal, run)
     assert (item.state, item.message) == (state, "decided by olga@desk: seen in the billing")
-    (decision,) = await journal.decisions(run)
+    (decision,) = await journal.history.decisions(run)
     assert (decision.number, decision.label, decision.state) == (1, "subscriber 1", state)
     assert (decision.who, decision.why) == ("olga@desk", "seen in the billing")
 
@@ -467,7 +467,7 @@ async def test_a_person_cannot_decide_what_the_table_does_not_have(journal: Jour
     with pytest.raises(ForbiddenTransition):
         await journal.decide(run, item, state, who="olga@desk", why="because")
     assert await states(journal, run) == {"1": State.MANUAL}
-    assert await journal.decisions(run) == []
+    assert await journal.history.decisions(run) == []
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------

@@ -216,7 +216,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_decision_is_kept_and_no_other(self) -> None:
-        kept = self.do(self.journal.decisions(self.run_))
+        kept = self.do(self.journal.history.decisions(self.run_))
         assert [(one.number, one.state) for one in kept] == self.decisions
 
     @invariant()

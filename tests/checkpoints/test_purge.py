@@ -59,7 +59,7 @@ async def finished(
     pending = await journal.items(run, {State.PENDING})
     await journal.claim(run, [item.item_id for item in pending])
     await journal.record(run, [outcome(item.item_id, item.key, answer) for item in pending])
-    await journal.note_command(run, "olga on desk", "set rate=20", "rate 20")
+    await journal.history.note_command(run, "olga on desk", "set rate=20", "rate 20")
     return await journal.run(run.name)
 
 
@@ -98,7 +98,7 @@ async def test_nothing_of_people_is_left_in_the_bytes_of_the_file(journal: Journ
     assert await journal.is_cleaned()
     left = bytes_of(journal.path)
     assert [word for word in (CANARY, CANARY.split()[1], PHONE[2:]) if word.encode() in left] == []
-    commands = await journal.commands(run)
+    commands = await journal.history.commands(run)
     # Who drove the run is no subscriber, and proves what was sent when.
     assert [one.who for one in commands] == (["olga on desk"] if keep_totals else [])
     assert [item.label for item in await all_items(journal, other)] == ["subscriber stays"]

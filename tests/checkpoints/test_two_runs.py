@@ -16,7 +16,8 @@ from typing import Final
 import pytest
 
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, Correction, Item, Merged, NewItem, NewRun, Refusal, Run
+from checkpoints.purge import Purge
+from checkpoints.records import Change, Correction, Item, Merged, NewItem, NewRun, NewRunner, Refusal, Run
 from checkpoints.states import State
 from tests.checkpoints.samples import EVERY_STATE, NEW_RUN, all_items, frozen_run, keep, new_item, page
 
@@ -26,6 +27,9 @@ OF_RUN: Final = {
     "refusals": "select * from refusals where run_id = ?",
     "commands": "select * from commands where run_id = ?",
     "decisions": "select * from decisions where item_id in (select item_id from items where run_id = ?)",
+    "runners": "select * from runners where run_id = ?",
+    "verifications": "select * from verifications where run_id = ?",
+    "reports": "select * from reports where run_id = ?",
 }
 """All that the journal has of one run."""
 
@@ -58,7 +62,10 @@ async def made(journal: Journal, *, approve: bool) -> Run:
     await journal.decide(run, named["decided"], State.ACCEPTED, who="olga", why="seen")
     await journal.keep_policy(run, {"rate": "20"})
     await journal.pause(run, "olga")
-    await journal.note_command(run, "olga", "pause", "paused")
+    await journal.history.note_command(run, "olga", "pause", "paused")
+    run = await journal.take_up(run, NewRunner("run", "olga"))
+    await journal.history.note_verification(run, "olga", {"as_wanted": 1})
+    await journal.history.note_report(run, f"root of {run.name}")
     undo = await journal.create_run(NewRun("undo", {"run": run.name}, NEW_RUN.target, "run"))
     back = NewItem("undone", "undone", "account undone", "{}", undoes=named["undone"].item_id)
     await journal.freeze(undo, page(back), keep)
@@ -136,8 +143,11 @@ WRITES: Final[Mapping[str, Write]] = {
     "pause": lambda journal, run: journal.pause(run, "ivan"),
     "unpause": lambda journal, run: journal.unpause(run),
     "keep_policy": lambda journal, run: journal.keep_policy(run, {"rate": "5"}),
-    "note_command": lambda journal, run: journal.note_command(run, "ivan", "stop", "stops"),
+    "note_command": lambda journal, run: journal.history.note_command(run, "ivan", "stop", "stops"),
     "take_up": lambda journal, run: journal.take_up(run),
+    "end_runner": lambda journal, run: journal.history.end_runner(run),
+    "note_verification": lambda journal, run: journal.history.note_verification(run, "ivan", {"as_wanted": 2}),
+    "note_report": lambda journal, run: journal.history.note_report(run, "another root"),
     "freeze": lambda journal, run: journal.freeze(run, page(new_item("new"), cursor="second"), keep),
     "correct": _correct,
     "claim": _claim,
@@ -196,11 +206,31 @@ async def test_an_approved_run_is_not_given_up_for_another_that_was(path: Path) 
         assert whole(path, one) == before
 
 
+@pytest.mark.parametrize("keep_totals", [False, True])
+async def test_to_purge_one_run_leaves_the_other_whole(path: Path, *, keep_totals: bool) -> None:
+    async with open_journal(path) as journal:
+        runs: list[Run] = []
+        for _ in range(3):
+            run = await frozen_run(journal, new_item("a"), new_item("b", skip_reason="entered"))
+            await journal.end_intake(run)
+            await journal.approve(run)
+            item = await one_of(journal, run, "a")
+            await journal.claim(run, [item.item_id])
+            await journal.record(run, [Change(item.item_id, State.ACCEPTED, answer="5")])
+            await journal.history.note_command(run, "olga", "pause", "paused")
+            runs.append(await journal.run(run.name))
+        others = [whole(path, runs[0]), whole(path, runs[2])]
+        await journal.purge(runs[1], Purge({}, lambda payload: payload, keep_totals=keep_totals))
+        assert [whole(path, runs[0]), whole(path, runs[2])] == others
+        assert whole(path, runs[1])["items"][0] != others[0]["items"][0]
+
+
 def test_each_write_of_the_journal_is_held_against_a_second_run() -> None:
-    source = Path(__file__).parents[2].joinpath("checkpoints", "journal.py").read_text(encoding="utf-8")
+    room = Path(__file__).parents[2] / "checkpoints"
+    source = "".join((room / name).read_text(encoding="utf-8") for name in ("journal.py", "history.py"))
     methods = re.split(r"\n    async def ", source)[1:]
     writing = {method.partition("(")[0] for method in methods if re.search(r"self\._(write|store\.write)\(", method)}
-    assert writing - {"_write", "create_run", "discard"} == {name.partition(" ")[0] for name in WRITES}
+    assert writing - {"_write", "create_run", "discard", "purge"} == {name.partition(" ")[0] for name in WRITES}
 
 
 @pytest.mark.parametrize("approved", [False, True], ids=["not approved", "approved"])
@@ -249,10 +279,13 @@ Read = Callable[[Journal, Run], Awaitable[object]]
 READS: Final[Mapping[str, Read]] = {
     "run": lambda journal, run: journal.run(run.name),
     "again": lambda journal, run: journal.again(run),
-    "commands": lambda journal, run: journal.commands(run),
+    "commands": lambda journal, run: journal.history.commands(run),
     "find": lambda journal, run: journal.find(run, "pending"),
     "find_refusal": lambda journal, run: journal.find_refusal(run, line=9),
-    "decisions": lambda journal, run: journal.decisions(run),
+    "decisions": lambda journal, run: journal.history.decisions(run),
+    "runners": lambda journal, run: journal.history.runners(run),
+    "of_run": lambda journal, run: journal.history.of_run(run),
+    "last_verification": lambda journal, run: journal.history.last_verification(run),
     "items": lambda journal, run: journal.items(run, EVERY_STATE),
     "in_effect": lambda journal, run: journal.in_effect(run),
     "lane_mates": lambda journal, run: journal.lane_mates(run, {"account accepted", "account undone"}),

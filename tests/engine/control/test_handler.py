@@ -35,7 +35,7 @@ class Steering:
         return answer.refused, answer.said
 
     async def noted(self) -> list[tuple[str, str, str]]:
-        return [(one.who, one.command, one.answer) for one in await self.journal.commands(self.run)]
+        return [(one.who, one.command, one.answer) for one in await self.journal.history.commands(self.run)]
 
     async def now(self) -> Run:
         return await self.journal.run(self.run.name)
@@ -193,7 +193,7 @@ async def test_what_the_journal_cannot_keep_is_refused_and_not_done(
 async def test_a_journal_that_fails_keeps_nobody_from_stopping(
     steering: Steering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steering.journal, "note_command", fails)
+    monkeypatch.setattr(steering.journal.history, "note_command", fails)
     refused, said = await steering.obey("stop")
     assert refused
     assert "but the journal did not take it down: the disk is full" in said

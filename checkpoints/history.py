@@ -1,0 +1,81 @@
+"""The history of a run beside its rows: who worked on it, commands, decisions, what was read back, its reports."""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+
+import anyio
+
+from checkpoints import sqlite_rows as rows
+from checkpoints.errors import JournalError
+from checkpoints.queries import Queries
+from checkpoints.records import Command, Decision, NewRunner, ReportRoot, Run, RunHistory, Runner, Verification
+from checkpoints.sqlite_store import SqliteStore
+
+
+class History:
+    """Reads and writes the history of runs in an open journal."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def runners(self, run: Run) -> list[Runner]:
+        """The processes that took the run up, in their order."""
+        return await self._store.read(
+            lambda db: [rows.to_runner(row) for row in db.all("runners", run_id=run.run_id)]
+        )
+
+    async def of_run(self, run: Run) -> RunHistory:
+        """When anything of the run changed last, and what was taken back of it."""
+        return await self._store.read(lambda db: rows.to_run_history(db.one("run_history", run_id=run.run_id)))
+
+    async def end_runner(self, run: Run) -> None:
+        """Note that the process of this epoch works on the run no longer; without the note it counts as killed."""
+        # The lock is given back in any case: a note that fails must not hide why the work ended.
+        with anyio.CancelScope(shield=True), suppress(JournalError):
+            await self._store.write(
+                lambda db: db.write("end_runner", run_id=run.run_id, epoch=run.epoch, now=rows.now())
+            )
+
+    async def note_command(self, run: Run, who: str, command: str, answer: str) -> None:
+        """Note a command to the run, and its answer."""
+        note = {"who": who, "command": command, "answer": answer}
+        await self._store.write(lambda db: db.write("note_command", run_id=run.run_id, now=rows.now(), **note))
+
+    async def commands(self, run: Run, *, size: int = 1000) -> list[Command]:
+        """The last `size` commands to the run, the oldest first."""
+        found = await self._store.read(lambda db: db.all("commands", run_id=run.run_id, size=size))
+        return [rows.to_command(row) for row in found]
+
+    async def decisions(self, run: Run) -> list[Decision]:
+        """The decisions on the run's items, the oldest first."""
+        found = await self._store.read(lambda db: db.all("decisions", run_id=run.run_id))
+        return [rows.to_decision(row) for row in found]
+
+    async def note_verification(self, run: Run, who: str, result: Mapping[str, str | int]) -> None:
+        """Record what was read back of a run."""
+        text = json.dumps(result)
+        await self._store.write(
+            lambda db: db.write("note_verification", run_id=run.run_id, who=who, result=text, now=rows.now())
+        )
+
+    async def last_verification(self, run: Run) -> Verification | None:
+        """The result of the last verification, None if there was none."""
+        found = await self._store.read(lambda db: db.first("last_verification", run_id=run.run_id))
+        return None if found is None else rows.to_verification(found)
+
+    async def note_report(self, run: Run, root: str) -> None:
+        """Record that a report with this Merkle root was made; the same root of a run counts once."""
+        await self._store.write(lambda db: db.write("note_report", run_id=run.run_id, root=root, now=rows.now()))
+
+    async def report_before(self, run: Run, root: str) -> ReportRoot | None:
+        """The last report of this journal before the first one of the run with this root, None for none."""
+        found = await self._store.read(lambda db: db.first("report_before", run_id=run.run_id, root=root))
+        return None if found is None else rows.to_report_root(found)
+
+
+def begin_runner(db: Queries, run: Run, runner: NewRunner) -> None:
+    """Note the process that takes a run up, in the transaction that raises its epoch."""
+    values = {"purpose": runner.purpose, "who": runner.who, "version": runner.version, "billing": runner.billing}
+    db.write("begin_runner", run_id=run.run_id, process=os.getpid(), now=rows.now(), **values)

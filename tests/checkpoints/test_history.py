@@ -1,0 +1,66 @@
+"""What the journal keeps of a run beside its rows: who worked on it, what was read back, the roots of its reports."""
+
+from datetime import timedelta
+
+import pytest
+
+from checkpoints.errors import RunTakenOver
+from checkpoints.journal import Journal
+from checkpoints.records import NewRunner
+from tests.checkpoints.samples import frozen_run, new_item
+
+RESUME = NewRunner("resume", "olga@console", "0.1.0", "5.24.06")
+
+
+async def test_each_process_is_noted_with_its_begin_and_its_orderly_end(journal: Journal) -> None:
+    run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
+    async with journal.taken_up(run, RESUME) as ours:
+        (runner,) = await journal.history.runners(run)
+        assert runner.ended_at is None
+        async with journal.taken_up(other):
+            pass
+    with pytest.raises(LookupError):
+        async with journal.taken_up(run, NewRunner("verify")):
+            raise LookupError
+    first, second = await journal.history.runners(run)
+    assert (first.purpose, first.who, first.version, first.billing) == ("resume", "olga@console", "0.1.0", "5.24.06")
+    assert first.ended_at is not None
+    assert timedelta(0) <= first.ended_at - first.began_at < timedelta(minutes=1)
+    assert (second.purpose, second.ended_at is None) == ("verify", False)
+    assert ours.epoch == 1
+    assert len(await journal.history.runners(other)) == 1
+
+
+async def test_a_process_that_lost_the_run_ends_its_own_line_alone(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"))
+    async with journal.taken_up(run, NewRunner("run")) as ours:
+        await journal.take_up(run, NewRunner("resume"))
+        with pytest.raises(RunTakenOver):
+            await journal.claim(ours, [1])
+    first, second = await journal.history.runners(run)
+    assert (first.purpose, first.ended_at is None) == ("run", False)
+    assert (second.purpose, second.ended_at is None) == ("resume", True)
+
+
+async def test_the_last_verification_of_a_run_counts(journal: Journal) -> None:
+    run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
+    assert await journal.history.last_verification(run) is None
+    await journal.history.note_verification(run, "olga@console", {"as_wanted": 1, "found": "1.10"})
+    await journal.history.note_verification(run, "olga@console", {"as_wanted": 2, "found": "2.20"})
+    await journal.history.note_verification(other, "ivan@console", {"as_wanted": 9})
+    found = await journal.history.last_verification(run)
+    assert found is not None
+    assert (found.who, found.result) == ("olga@console", {"as_wanted": 2, "found": "2.20"})
+
+
+async def test_a_report_names_the_one_before_it_however_often_it_is_made(journal: Journal) -> None:
+    run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
+    assert await journal.history.report_before(run, "aa") is None
+    for one, root in ((run, "aa"), (other, "aa"), (run, "bb"), (run, "aa"), (other, "aa")):
+        await journal.history.note_report(one, root)
+    assert await journal.history.report_before(run, "aa") is None
+    before = [await journal.history.report_before(other, "aa"), await journal.history.report_before(run, "bb")]
+    assert [(one.run, one.root) for one in before if one] == [(run.name, "aa"), (other.name, "aa")]
+    new = await journal.history.report_before(other, "cc")
+    assert new is not None
+    assert (new.run, new.root) == (run.name, "bb")
