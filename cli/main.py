@@ -53,6 +53,7 @@ COMMANDS: Final = {
     "reconcile": Entry("cli.commands.reconcile", SETTLE, "Look up what is in doubt; sends nothing."),
     "decide": Entry("cli.commands.decide", SETTLE, "Record a person's decision on a row that no look-up can settle."),
     "export": Entry("cli.commands.export", SETTLE, "Write the rows of a run to files, to be read or corrected."),
+    "report": Entry("cli.commands.report", SETTLE, "Write the report of a run, to be printed and signed."),
     "undo": Entry("cli.commands.undo", SETTLE, "Take a run back; what was changed since is left alone."),
     "purge": Entry("cli.commands.purge", SETTLE, "Remove what finished runs hold of people; totals can be kept."),
     "demo": Entry("cli.commands.demo", TRY, "Load balances, kill the load, resume it, and prove the result."),

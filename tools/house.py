@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("checkpoints", "engine", "billing", "jobs", "lab", "cli")
+ROOMS = ("texts", "checkpoints", "engine", "billing", "jobs", "lab", "cli")
 _PATH = re.compile(r"<!-- main path -->(.*?)<!-- /main path -->", re.DOTALL)
 _STATION = re.compile(r"^\d+\. `([^`]+)`", re.MULTILINE)
 

@@ -1,7 +1,7 @@
 """Settings, from flag, environment or `carbon-migrate.toml`, in this order; each value knows its origin."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -17,6 +17,7 @@ from cli.settings.flags import Flags
 from cli.settings.places import IN_FOLDER, credentials_in, default_journal, in_full, state_folder
 from cli.settings.toml_places import parse_toml
 from cli.terminal.exits import SettingsRefused
+from cli.terminal.language import ENGLISH, LANGUAGES, system_language
 from cli.terminal.texts import (
     API_URL,
     CHARSET,
@@ -25,6 +26,7 @@ from cli.terminal.texts import (
     DATABASE_PASSWORD,
     DATABASE_USER,
     JOURNAL_FILE,
+    LANGUAGE,
     SETTINGS_FILE,
     TIMEOUT,
     USER,
@@ -51,6 +53,15 @@ class SettingValue(Generic[Value_co]):
     of_file: bool = False
 
 
+class Letterhead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table [report]: the organisation, and who signs; an empty name is filled in by hand."""
+
+    organisation: str = ""
+    handed_over_by: str = ""
+    taken_over_by: str = ""
+    chief_accountant: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The connection to the billing and the journal. `file` is the configuration file, if one was read.
@@ -67,6 +78,8 @@ class Settings:
     database_charset: SettingValue[str]
     journal: SettingValue[Path]
     timeout: SettingValue[float] = SettingValue(TIMEOUT, BUILT_IN)
+    language: SettingValue[str] = SettingValue(ENGLISH, BUILT_IN)
+    letterhead: Letterhead = field(default_factory=Letterhead)
     file: Path | None = None
     state: Path = Path()
     """The folder of the billing's files when there is no settings file."""
@@ -155,6 +168,8 @@ class _Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    language: str | None = None
+    report: Letterhead = Letterhead()
     journal: str | None = None
     journal_on_network: bool = False
     api: _Api = _Api()
@@ -165,6 +180,7 @@ KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "": _File.__struct_fields__,
     "api": _Api.__struct_fields__,
     "database": _Database.__struct_fields__,
+    "report": Letterhead.__struct_fields__,
 }
 """The keys of the file, by their table."""
 
@@ -215,6 +231,8 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         ),
         journal=_local(_journal(choose, flags, found, path, folder, api_url.value), flags, found),
         timeout=_timeout(choose, flags, found),
+        language=_language(choose, found),
+        letterhead=found.report,
         file=path if text else None,
         state=state_folder(environment),
     )
@@ -349,6 +367,19 @@ def _charset(chosen: SettingValue[str]) -> SettingValue[str]:
         return replace(chosen, value=charset_named(chosen.value))
     except SettingsError as error:
         raise SettingsRefused(f"{error} (from {chosen.origin})") from error
+
+
+def _language(choose: _Chooser, found: _File) -> SettingValue[str]:
+    """The language of reports: variable, file, then the system's. Raises `SettingsRefused` for an unknown one."""
+    system = SettingValue(system_language(choose.environment), "the system's locale")
+    chosen = choose("", None, LANGUAGE, "language", found.language, "")
+    if not chosen.value:
+        return system
+    if chosen.value not in LANGUAGES:
+        raise SettingsRefused(
+            f"{printable(chosen.value)!r} ({chosen.origin}) is not a language; there are: {', '.join(LANGUAGES)}"
+        )
+    return chosen
 
 
 def _timeout(choose: _Chooser, flags: Flags, found: _File) -> SettingValue[float]:

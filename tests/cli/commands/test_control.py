@@ -51,7 +51,7 @@ async def told(place: Place, name: str) -> tuple[Run, list[Command]]:
     """The run as the journal has it, and what it was told."""
     async with place.journal() as journal:
         run = await journal.run(name)
-        return run, await journal.commands(run)
+        return run, await journal.history.commands(run)
 
 
 async def is_still(place: Place, name: str) -> int:

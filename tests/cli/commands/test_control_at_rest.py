@@ -77,7 +77,7 @@ async def enter(journal: Journal, run: Run, key: str) -> None:
 def told(path: Path, name: str) -> tuple[Run, list[Command]]:
     async def look(journal: Journal) -> tuple[Run, list[Command]]:
         run = await journal.run(name)
-        return run, await journal.commands(run)
+        return run, await journal.history.commands(run)
 
     return within(path, look)
 
@@ -272,7 +272,7 @@ def test_a_decision_has_the_name_of_who_called_sudo_and_goes_without_an_account(
             await journal.record(run, [Change(number, state)])
 
     async def who_decided(journal: Journal) -> list[str]:
-        return [one.who for one in await journal.decisions(await journal.run(name))]
+        return [one.who for one in await journal.history.decisions(await journal.run(name))]
 
     def without_account(user: int) -> None:
         raise KeyError(user)

@@ -82,7 +82,7 @@ async def test_a_person_decides_that_it_goes_again_and_the_decision_is_kept_with
     execute(place, "update finance_operations set descr = 'not ours' where op_id = 900001")
     await place.cli("decide", name, "2", "pending", "--why", "entered by Olga for another bill")
     async with place.journal() as journal:
-        (decision,) = await journal.decisions(await journal.run(name))
+        (decision,) = await journal.history.decisions(await journal.run(name))
     assert (decision.number, decision.state, decision.why) == (2, State.PENDING, "entered by Olga for another bill")
     assert "@" in decision.who
     resumed = await place.cli("resume", "--settle", "0", name, "--json")

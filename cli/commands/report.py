@@ -1,0 +1,233 @@
+"""`report`: the report of a run to be signed, its check against the journal, and the proof of one row."""
+
+import hashlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Final
+
+import anyio
+import anyio.to_thread
+import typer
+
+from checkpoints.errors import NoSuchRun
+from checkpoints.journal import Journal
+from checkpoints.merkle import leaf_data, leaf_hash, prove
+from checkpoints.records import Item, Run
+from checkpoints.states import State
+from cli.commands.execution import execute
+from cli.output.item_files import STDOUT, OutputFile, replacing, written_to
+from cli.report.document import ExceptionsFile, render_report, verdict_of
+from cli.report.facts import DIGEST, SHOWN, ReportFacts, each_exception, evidence_of, facts_of, leaves_of
+from cli.report.stamp import read_stamp
+from cli.session.journal import open_existing, require_content
+from cli.settings.flags import Flags, grouped
+from cli.settings.settings import Settings
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.language import LANGUAGES, language
+from cli.terminal.screen import Screen, Voice
+from cli.terminal.texts import PROGRAM, count, markup_safe, printable, rows
+from texts.said import Language
+
+CHECK: Final = "check"
+PROVE: Final = "prove"
+MAX_SHOWN: Final = 20
+"""Rows that differ, which a check names; the rest is counted."""
+
+_USAGE: Final = f"type {PROGRAM} report RUN, {PROGRAM} report {CHECK} FILE, or {PROGRAM} report {PROVE} RUN KEY"
+_HEADER: Final = ("line", "contract", "amount", "state", "reason", "decision", "decided_by", "why")
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("report")
+@grouped
+def _report(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN", help=f"The run's short name; or {CHECK} FILE, or {PROVE} RUN KEY."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Where to, report-RUN.html by default; - for stdout."),
+    ] = None,
+    lang: Annotated[
+        str | None,
+        typer.Option(
+            "--lang", metavar="|".join(LANGUAGES), help="The language of the report; else that of the system."
+        ),
+    ] = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Write the report of a run, to be printed and signed.
+
+    `check` compares a report with the journal and names each row that differs; `prove` prints the proof of one row,
+    which holds against the root on the report's first page.
+    """
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        async with open_existing(settings.journal.value) as journal:
+            match words:
+                case ["check", file]:
+                    return await check(Path(file), journal, screen)
+                case ["prove", name, key]:
+                    return await prove_row(await journal.run(name), key, journal, screen)
+                case [name]:
+                    target = OutputFile(output or Path(f"report-{name}.html"), force=force)
+                    return await write_report(name, target, _language(lang, settings), journal, settings, screen)
+                case _:
+                    raise CommandRefused(_USAGE)
+
+    execute(work, flags, voice, only_reads=True)
+
+
+def _language(given: str | None, settings: Settings) -> Language:
+    """The language that was given, or that of the settings. Raises `CommandRefused` for an unknown one."""
+    name = given or settings.language.value
+    if name not in LANGUAGES:
+        raise CommandRefused(f"--lang: {printable(name)!r} is not a language; there are: {', '.join(LANGUAGES)}")
+    return language(name)
+
+
+# ---- the report -------------------------------------------------------------------------------------------------
+
+
+async def write_report(
+    name: str, target: OutputFile, reader: Language, journal: Journal, settings: Settings, screen: Screen
+) -> Exit:
+    """Write the report of a run, and a file with all exceptions beside it if they are many.
+
+    Raises `CommandRefused` and `JournalError`.
+    """
+    run = await journal.run(name)
+    await require_content(run, journal)
+    facts = await facts_of(run, journal)
+    to_stdout = target.path == STDOUT
+    if to_stdout:
+        screen = screen.beside_rows()
+    beside = await _write_exceptions(facts, target, journal) if facts.number_of_exceptions > SHOWN else None
+    parts = render_report(facts, reader, settings.letterhead, beside)
+    if to_stdout:
+        await anyio.to_thread.run_sync(lambda: sys.stdout.writelines(parts))
+    else:
+        await anyio.to_thread.run_sync(_write, parts, target)
+    await journal.history.note_report(run, facts.evidence.root)
+    if screen.voice.as_json:
+        screen.emit(_object(facts, target, beside))
+    else:
+        screen.result(markup_safe(" ".join(map(reader.render, verdict_of(facts)))))
+        if not to_stdout:
+            screen.say(f"The report of run {run.name} is in {markup_safe(target.path)}")
+        if beside is not None:
+            screen.say(f"All {rows(facts.number_of_exceptions)} with exceptions are in {markup_safe(beside.name)}")
+    return Exit.DONE
+
+
+def _write(parts: Iterable[str], target: OutputFile) -> None:
+    with replacing(target) as made, made.open("w", encoding="utf-8") as file:
+        file.writelines(parts)
+
+
+async def _write_exceptions(facts: ReportFacts, target: OutputFile, journal: Journal) -> ExceptionsFile:
+    """All exceptions as CSV beside the report; beside stdout it stands in the working folder."""
+    folder = Path() if target.path == STDOUT else target.path.parent
+    path = folder / f"report-{facts.run.name}-exceptions.csv"
+    async with written_to(OutputFile(path, force=target.force)) as sheet:
+        sheet.row(_HEADER)
+        async for one in each_exception(facts.run, journal):
+            decided = one.decision
+            sheet.row(
+                (
+                    "" if one.line is None else str(one.line),
+                    one.label,
+                    "" if one.amount is None else format(one.amount, "f"),
+                    "refused" if one.state is None else one.state,
+                    one.reason,
+                    *((decided.state, decided.who, decided.why) if decided else ("", "", "")),
+                )
+            )
+    return ExceptionsFile(path.name, hashlib.sha256(await anyio.Path(path).read_bytes()).hexdigest())
+
+
+def _object(facts: ReportFacts, target: OutputFile, beside: ExceptionsFile | None) -> dict[str, object]:
+    return {
+        "run": facts.run.name,
+        "file": None if target.path == STDOUT else str(target.path),
+        "exceptions": facts.number_of_exceptions,
+        "exceptions_file": None if beside is None else beside.name,
+        "preliminary": facts.is_preliminary,
+        "root": facts.evidence.root,
+        "exit": int(Exit.DONE),
+    }
+
+
+# ---- check and proof --------------------------------------------------------------------------------------------
+
+
+async def check(file: Path, journal: Journal, screen: Screen) -> Exit:
+    """Compare a report with the journal. Raises `CommandRefused` for a file that is no report of a run in it."""
+    try:
+        stamp, digests = read_stamp(await anyio.Path(file).read_text(encoding="utf-8"))
+        run = await journal.run(stamp.run)
+    except (OSError, UnicodeDecodeError, ValueError, NoSuchRun) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise CommandRefused(f"{printable(file)} cannot be checked: {why}") from error
+    evidence = await evidence_of(run, journal)
+    agrees = (evidence.root, evidence.size) == (stamp.root, stamp.size)
+    differing = [] if agrees else await _differing(run, digests, journal)
+    if screen.voice.as_json:
+        numbers = [item.number for item in differing]
+        screen.emit(
+            {"run": run.name, "agrees": agrees, "root": evidence.root, "reported": stamp.root, "rows": numbers}
+        )
+    elif agrees:
+        screen.result(f"[green]✓[/] the report agrees with the journal: {rows(stamp.size)}, root {stamp.root}")
+    else:
+        screen.result(f"[bold red]✗[/] the report of run {run.name} does not agree with the journal", good=False)
+        for item in differing[:MAX_SHOWN]:
+            place = f"row {item.number}" + (f", line {item.line}" if item.line else "")
+            now = leaf_data(item).decode()
+            screen.result(f"  {place} ({markup_safe(item.label, 60)}): now {markup_safe(now)}", good=False)
+        if len(differing) > MAX_SHOWN:
+            screen.result(f"  and {count(len(differing) - MAX_SHOWN)} more", good=False)
+        if evidence.size != stamp.size:
+            screen.result(f"  {rows(stamp.size)} in the report, {count(evidence.size)} in the journal", good=False)
+    return Exit.DONE if agrees else Exit.REJECTED
+
+
+async def _differing(run: Run, digests: bytes, journal: Journal) -> list[Item]:
+    """The rows whose hash is not the one in the report, and those that the report does not have."""
+    differing: list[Item] = []
+    start = 0
+    async for page in journal.each_page(run, frozenset(State)):
+        for item in page:
+            if leaf_hash(leaf_data(item))[:DIGEST] != digests[start : start + DIGEST]:
+                differing.append(item)
+            start += DIGEST
+    return differing
+
+
+async def prove_row(run: Run, key: str, journal: Journal, screen: Screen) -> Exit:
+    """Print the proof of one row as JSON. Raises `CommandRefused` if no row or several have the key."""
+    found = await journal.find(run, key)
+    if len(found) != 1:
+        how_many = "no row" if not found else f"{count(len(found))} rows"
+        raise CommandRefused(f"run {run.name} has {how_many} with {printable(key)!r}: name one by its row number")
+    (item,) = found
+    leaves, numbers = await leaves_of(run, journal)
+    proof = await anyio.to_thread.run_sync(prove, leaves, numbers.index(item.number))
+    data = leaf_data(item)
+    screen.emit(
+        {
+            "run": run.name,
+            "row": data.decode(),
+            "index": proof.index,
+            "size": proof.size,
+            "path": [one.hex() for one in proof.path],
+            "root": proof.root(leaf_hash(data)).hex(),
+        }
+    )
+    return Exit.DONE

@@ -1,0 +1,1 @@
+"""The report of a run, to be read and signed."""

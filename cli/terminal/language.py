@@ -1,0 +1,92 @@
+"""The language of screens, pages and reports: Russian or English, and how each writes numbers, money and moments."""
+
+import gettext
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from texts.said import Language, Quantity, two_decimals
+
+ENGLISH: Final = "en"
+RUSSIAN: Final = "ru"
+LANGUAGES: Final = (ENGLISH, RUSSIAN)
+
+_DOMAIN: Final = "carbon-migrate"
+_CATALOGUES: Final = Path(__file__).parents[1] / "locale"
+_SYSTEM: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
+_LETTERS: Final = re.compile("[a-z]*")
+_SPACE: Final = "\u00a0"
+"""Between thousands, and before the sign of the rouble: a line is not broken there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a language writes amounts and days: before the kopecks, behind an amount, and a day."""
+
+    decimal_mark: str
+    currency: str
+    day: str
+
+
+_STYLES: Final = {ENGLISH: Style(".", "", "%Y-%m-%d"), RUSSIAN: Style(",", f"{_SPACE}₽", "%d.%m.%Y")}
+
+
+class CatalogueLanguage(Language):
+    """A language by its catalogue."""
+
+    def __init__(self, name: str, catalogue: gettext.NullTranslations, style: Style) -> None:
+        self.name = name
+        self._catalogue = catalogue
+        self._style = style
+
+    def translate(self, template: str) -> str:
+        """The template in this language, or as it is if the catalogue lacks it."""
+        return self._catalogue.gettext(template)
+
+    def translate_counted(self, one: str, many: str, n: int) -> str:
+        """The template in the form that the number asks for."""
+        return self._catalogue.ngettext(one, many, n)
+
+    def write(self, value: int | Decimal | datetime) -> str:
+        """A number, an amount in roubles or a moment in local time."""
+        match value:
+            case Decimal():
+                return self._amount(value)
+            case datetime():
+                local = value.astimezone()
+                zone = local.isoformat(timespec="minutes")[-6:]
+                return f"{local:{self._style.day} %H:%M:%S} (UTC{zone})"
+            case Quantity():
+                return _grouped(value)
+            case _:
+                return str(value)
+
+    def _amount(self, amount: Decimal) -> str:
+        whole, _, decimals = two_decimals(amount).partition(".")
+        sign = "−" if whole.startswith("-") else ""
+        return f"{sign}{_grouped(int(whole.lstrip('-')))}{self._style.decimal_mark}{decimals}{self._style.currency}"
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", _SPACE)
+
+
+@cache
+def language(name: str) -> CatalogueLanguage:
+    """The language of that name. Raises `KeyError` for another one."""
+    style = _STYLES[name]
+    if name == ENGLISH:
+        return CatalogueLanguage(name, gettext.NullTranslations(), style)
+    return CatalogueLanguage(name, gettext.translation(_DOMAIN, _CATALOGUES, [name]), style)
+
+
+def system_language(environment: Mapping[str, str]) -> str:
+    """The language of the system: Russian where its first locale variable is Russian, otherwise English."""
+    named = next((environment[name] for name in _SYSTEM if environment.get(name)), "")
+    word = _LETTERS.match(named.casefold())
+    return RUSSIAN if word and word[0] in {RUSSIAN, "russian"} else ENGLISH

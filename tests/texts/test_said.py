@@ -1,0 +1,61 @@
+"""Sentences as values: the English text is what they are, and any language can be made of what they carry."""
+
+import copy
+import pickle
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from texts.said import Language, Quantity, Said, counted, said
+
+
+class Shouting(Language):
+    """A language of capital letters, whose values stand in brackets."""
+
+    name = "shouting"
+
+    def translate(self, template: str) -> str:
+        return template.replace("run ", "RUN ")
+
+    def translate_counted(self, one: str, many: str, n: int) -> str:
+        return f"{n}! " + (one if n == 1 else many)
+
+    def write(self, value: int | Decimal | datetime) -> str:
+        return f"[{value}]"
+
+
+def test_a_sentence_is_its_english_text() -> None:
+    sentence = said("run {run} has {sum} for line {line}", run="k7m2q", sum=Decimal("-1234.5"), line=1234)
+    assert sentence == "run k7m2q has -1234.50 for line 1234"
+    assert hash(sentence) == hash(str(sentence))
+    assert counted("{n} row", "{n} rows", 1) == "1 row"
+    assert counted("{n} row", "{n} rows", 12345) == "12345 rows"
+    assert said("at {when}", when=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) == "at 2026-01-02T03:04:05+00:00"
+    assert said("of {all}", all=("a", said("line {n}", n=2))) == "of a, line 2"
+
+
+def test_a_language_renders_it_with_all_that_stands_in_it() -> None:
+    inner = counted("{n} row", "{n} rows", 2)
+    sentence = said("run {run}: {rows}, {sum}, {all}", run="k7", rows=inner, sum=Decimal("1.5"), all=(inner, "x"))
+    assert Shouting().render(sentence) == "RUN k7: 2! [2] rows, [1.5], 2! [2] rows, x"
+    assert Shouting().render("run k7") == "run k7", "a text that is no sentence stays as it is"
+    assert Shouting().render(said("line {line}", line=1234)) == "line [1234]"
+
+
+def test_braces_in_a_value_are_text() -> None:
+    assert said("{name}", name="{run} {0}") == "{run} {0}"
+    assert Shouting().render(said("{name}", name="{run}")) == "{run}"
+
+
+def test_a_name_without_a_value_is_a_fault_of_whoever_wrote_it() -> None:
+    with pytest.raises(KeyError, match="run"):
+        said("run {run}")
+
+
+def test_a_copy_is_the_same_sentence() -> None:
+    sentence = counted("{n} row of {run}", "{n} rows of {run}", 3, run="k7")
+    for other in (copy.deepcopy(sentence), pickle.loads(pickle.dumps(sentence))):  # noqa: S301 - our own bytes
+        assert isinstance(other, Said)
+        assert (other, other.many, other.n) == (sentence, sentence.many, 3)
+        assert other.values == {"n": Quantity(3), "run": "k7"}

@@ -1,0 +1,121 @@
+"""Sentences for people as values: a template with its parameters, beside the English text that they make.
+
+    said("run {run} is done", run="k7m2q")
+    counted("{n} row is rejected", "{n} rows are rejected", 3)
+
+Such a value is the English text, wherever a text is wanted: in a log, in JSON, in the journal. A screen, a page or a
+report renders it in the language of its reader, from template and parameters, also later and from the journal.
+
+Parameters are named. One that is a `Said` itself is rendered in the same language, several as an enumeration; numbers
+of things, money and moments are written as the language writes them. All others are texts of files, of the billing or
+of the operator, and the same in every language.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final, Self, TypeAlias
+
+_KOPECK: Final = Decimal("0.01")
+
+
+class Quantity(int):
+    """A number of things, written with separated thousands; other numbers are names: a line, a port."""
+
+    __slots__ = ()
+
+
+Value: TypeAlias = "str | int | Quantity | Decimal | datetime | tuple[str, ...]"
+"""A parameter: a text or a `Said`, a number, an amount in roubles, a moment, or an enumeration of texts."""
+
+
+class Said(str):
+    """A sentence for people: its English text, and the template and parameters that make it in any language.
+
+    `many` is the template for other numbers than one of the `n` things that the sentence is about; None without them.
+    """
+
+    __slots__ = ("many", "n", "template", "values")
+
+    template: str
+    values: Mapping[str, Value]
+    many: str | None
+    n: int
+
+    def __new__(cls, template: str, values: Mapping[str, Value], many: str | None = None, n: int = 1) -> Self:
+        """Make the English text. Raises `KeyError` if the template names what has no value."""
+        chosen = template if many is None or n == 1 else many
+        self = super().__new__(cls, chosen.format_map({name: plain(value) for name, value in values.items()}))
+        self.template, self.values, self.many, self.n = template, MappingProxyType(dict(values)), many, n
+        return self
+
+    def __reduce__(self) -> tuple[type["Said"], tuple[str, dict[str, Value], str | None, int]]:
+        return Said, (self.template, dict(self.values), self.many, self.n)
+
+
+def said(template: str, /, **values: Value) -> Said:
+    """A sentence; the names in the template are those of `values`."""
+    return Said(template, values)
+
+
+def counted(one: str, many: str, n: int, /, **values: Value) -> Said:
+    """A sentence about `n` things, which both templates may name as `{n}`."""
+    return Said(one, {"n": Quantity(n), **values}, many, n)
+
+
+def plain(value: Value) -> str:
+    """A parameter in the English text: digits without separators, which scripts and searches find."""
+    match value:
+        case tuple():
+            return ", ".join(value)
+        case Decimal():
+            return two_decimals(value)
+        case datetime():
+            return value.isoformat(timespec="seconds")
+        case _:
+            return str(value)
+
+
+def two_decimals(amount: Decimal) -> str:
+    """An amount with two decimals, or more if it has more."""
+    exact = amount.quantize(_KOPECK)
+    return format(exact if exact == amount else amount, "f")
+
+
+class Language(ABC):
+    """A language, and how it writes values on the screen or page of its reader."""
+
+    name: str
+
+    @abstractmethod
+    def translate(self, template: str) -> str:
+        """The template of a sentence."""
+
+    @abstractmethod
+    def translate_counted(self, one: str, many: str, n: int) -> str:
+        """The template of a sentence about `n` things."""
+
+    @abstractmethod
+    def write(self, value: int | Decimal | datetime) -> str:
+        """A number, an amount or a moment, as it stands in a sentence."""
+
+    def render(self, text: str) -> str:
+        """A sentence in this language; a text that is no `Said` is the same in all of them."""
+        if not isinstance(text, Said):
+            return text
+        if text.many is None:
+            template = self.translate(text.template)
+        else:
+            template = self.translate_counted(text.template, text.many, text.n)
+        return template.format_map({name: self._value(value) for name, value in text.values.items()})
+
+    def _value(self, value: Value) -> str:
+        match value:
+            case str():
+                return self.render(value)
+            case tuple():
+                return ", ".join(map(self.render, value))
+            case _:
+                return self.write(value)

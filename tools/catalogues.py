@@ -1,0 +1,66 @@
+"""Collects the sentences of the code into the catalogues of cli/locale; `--write` keeps what is found.
+
+Sentences are the arguments of `said` and `counted`, see texts/said.py. New ones come without a translation, and
+`tests/test_catalogues.py` fails until they have one; those that are gone are taken out.
+"""
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po, write_po
+
+from tools.house import ROOMS, ROOT
+
+KEYWORDS: Final = {"said": None, "counted": (1, 2)}
+METHODS: Final = [("**.py", "python"), ("**.html", "jinja2.ext.babel_extract")]
+_LINE: Final = 118
+
+
+def collected(root: Path = ROOT) -> Catalog:
+    """All sentences of the rooms."""
+    found = Catalog()
+    for room in ROOMS:
+        for _, _, sentence, _, _ in extract_from_dir(root / room, METHODS, keywords=KEYWORDS):
+            found.add(sentence)
+    return found
+
+
+def catalogues(root: Path = ROOT) -> Iterator[Path]:
+    """The files of all languages."""
+    yield from sorted(root.glob("cli/locale/*/LC_MESSAGES/*.po"))
+
+
+def renewed(path: Path, found: Catalog) -> str:
+    """The text of a catalogue with the sentences that were found, and no others."""
+    with path.open("rb") as file:
+        catalogue = read_po(file, abort_invalid=True)
+    made = catalogue.creation_date
+    catalogue.update(found, no_fuzzy_matching=True, update_header_comment=False)
+    catalogue.creation_date = made
+    catalogue.obsolete.clear()
+    text = io.BytesIO()
+    write_po(text, catalogue, width=_LINE, sort_output=True, no_location=True, ignore_obsolete=True)
+    return text.getvalue().decode()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Renew the catalogues, or with anything but `--write` only say which would change."""
+    found, changed = collected(), []
+    for path in catalogues():
+        text = renewed(path, found)
+        if text != path.read_text(encoding="utf-8"):
+            changed.append(path)
+            if "--write" in arguments:
+                path.write_text(text, encoding="utf-8")
+    for path in changed:
+        print(path.relative_to(ROOT))  # noqa: T201 - a tool of the developers
+    return int(bool(changed) and "--write" not in arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
