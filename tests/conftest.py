@@ -79,11 +79,17 @@ def _time_limit(item: pytest.Item) -> float:
 
 
 @pytest.fixture(scope="session")
-def billing_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def thousand_subscribers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A mock billing with 1,000 subscribers that can receive a balance; not to be opened, only copied."""
     path = tmp_path_factory.mktemp("template") / "billing.fdb"
     create(path, subscribers=ABONENTS, seed=SEED)
     return path
+
+
+@pytest.fixture(scope="session")
+def billing_template(thousand_subscribers: Path) -> Path:
+    """What `billing_file` is a copy of."""
+    return thousand_subscribers
 
 
 @pytest.fixture

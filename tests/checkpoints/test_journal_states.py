@@ -22,7 +22,7 @@ from checkpoints.records import Change, EarlierEntry, NewItem, Refusal, Run, Sta
 from checkpoints.states import State, may_follow
 from tests.checkpoints.samples import NEW_RUN, all_items, new_item, page
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 Result = TypeVar("Result")
 

@@ -13,6 +13,7 @@ from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
 from checkpoints.states import State
 from jobs.access.gateway import Gateway
+from lab.mock.population import create
 from lab.mock.server import MockBilling
 
 Frozen = Callable[..., Item]
@@ -33,6 +34,14 @@ ODD_ONES = (
 )
 FOLDER = 9100
 WITH_THRESHOLD = 9001
+
+
+@pytest.fixture(scope="session")
+def billing_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mock billing of as few subscribers as have each kind among them: it is read whole many times over."""
+    path = tmp_path_factory.mktemp("hundred") / "billing.fdb"
+    create(path, subscribers=100, seed=7)
+    return path
 
 
 @pytest.fixture

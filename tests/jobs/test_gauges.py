@@ -37,6 +37,11 @@ SUBSCRIBERS = (
 )
 
 
+@pytest.fixture(scope="session")
+def billing_template(thousand_subscribers: Path) -> Path:
+    return thousand_subscribers
+
+
 @pytest.fixture
 async def with_both(mock_billing: MockBilling, database: Database) -> AsyncIterator[Gateway]:
     async with BillingClient(ClientSettings(mock_billing.url), patience=Patience(attempts=1)) as client:

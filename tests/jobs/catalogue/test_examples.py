@@ -55,6 +55,11 @@ class Noting(BillingClient):
         return await super().send(call, row=row)
 
 
+@pytest.fixture(scope="session")
+def billing_template(thousand_subscribers: Path) -> Path:
+    return thousand_subscribers
+
+
 @pytest.fixture
 async def client(mock_billing: MockBilling) -> AsyncIterator[Noting]:
     async with Noting(mock_billing.url) as client:
