@@ -112,6 +112,12 @@ def test_json_can_be_had_of_every_command_that_tells_something() -> None:
     assert without == {"demo", "mock init", "mock serve", "mock replay", "mock diff", "completion"}
 
 
+@pytest.mark.parametrize("command", [("run",), ("decide",), ("mock", "serve"), ("export",)])
+def test_the_help_shows_words_and_no_types_of_python(typed: Typed, command: tuple[str, ...]) -> None:
+    shown_help = typed(*command, "--help").out
+    assert [word for word in ("<bool>", "<str>", "<path>", "<int>", "<float>") if word in shown_help] == []
+
+
 def test_a_mistyped_option_or_command_gets_a_suggestion(typed: Typed) -> None:
     for command, meant in ((("plan", "balances", "--outptu", "x"), "--output"), (("exprot", "x"), "export")):
         ended = typed(*command)
