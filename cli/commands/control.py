@@ -23,6 +23,7 @@ from cli.terminal.screen import AsJson, BriefVoice, Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe, moment, printable
 from engine.control.messages import ControlAnswer, ControlRequest
 from engine.pacing.holds import StopKind
+from engine.pacing.policy import SETTINGS, check_names
 
 GLANCE: Final = 0.1
 """Seconds between two checks whether a run that was asked to stop has ended."""
@@ -162,6 +163,10 @@ def _ended(run: Run) -> str:
 async def change(name: str, changes: Sequence[str], settings: Settings, screen: Screen) -> Exit:
     """Change settings of a working run, all or none. Raises `CommandRefused` and `JournalError`."""
     wanted = {name: text.strip() for name, text in parse_pairs(changes, "set", example="rate=20").items()}
+    try:
+        check_names(wanted, SETTINGS)
+    except ValueError as error:
+        raise CommandRefused(str(error)) from error
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
         answer = await ask(run, journal, ControlRequest("set", wanted, claim()))

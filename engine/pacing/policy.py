@@ -3,7 +3,7 @@
 The same texts are used for flags of the command line, for `set` on a live run, and in the journal.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import isfinite
@@ -103,9 +103,8 @@ def policy_with(policy: Policy, changes: Mapping[str, str], known: Mapping[str, 
     Raises `ValueError` with a sentence that begins with the name.
     """
     settings = SETTINGS if known is None else known
+    check_names(changes, settings)
     for name, text in changes.items():
-        if name not in settings:
-            raise ValueError(_no_setting(name[:40], settings))
         try:
             policy = settings[name].changed(policy, text.strip())
         except ValueError as error:
@@ -113,10 +112,15 @@ def policy_with(policy: Policy, changes: Mapping[str, str], known: Mapping[str, 
     return policy
 
 
-def _no_setting(name: str, known: Mapping[str, Setting]) -> str:
-    if name in ALL:
-        return f"{name!r} is said when a run is begun or taken up, and cannot be set while it works"
-    return f"there is no setting {name!r}{nearest(name, known)}; there are: {', '.join(known)}"
+def check_names(names: Iterable[str], known: Collection[str]) -> None:
+    """Raise `ValueError` with a sentence for a name that is none of the `known` settings."""
+    for name in names:
+        if name in known:
+            continue
+        shown = name[:40]
+        if name in ALL:
+            raise ValueError(f"{shown!r} is said when a run is begun or taken up, and cannot be set while it works")
+        raise ValueError(f"there is no setting {shown!r}{nearest(shown, known)}; there are: {', '.join(known)}")
 
 
 def setting_text(policy: Policy) -> dict[str, str]:

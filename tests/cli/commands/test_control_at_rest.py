@@ -107,6 +107,15 @@ def test_continue_as_well_and_as_often_as_one_likes(name: str, path: Path, typed
     assert [one.command for one in commands] == ["pause", "continue", "continue"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [("rte=5", "did you mean 'rate'?"), ("in_flight=5", "did you mean 'in-flight'?"), ("settle=5", "cannot be set")],
+)
+def test_a_wrong_name_is_told_whether_or_not_the_run_works(setting: str, said: str, name: str, typed: Typed) -> None:
+    ended = typed("set", name, "rate=1", setting)
+    assert (ended.exit, said in ended.words) == (2, True), ended.err
+
+
 @pytest.mark.parametrize("words", [("get",), ("set", "rate=5"), ("stop",)])
 def test_what_needs_somebody_who_works_says_that_nobody_does(
     words: tuple[str, ...], name: str, path: Path, typed: Typed
