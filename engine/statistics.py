@@ -22,19 +22,27 @@ def error_group(text: str) -> str:
 
 
 class ErrorGroups:
-    """Error counts by group, in at most `MOST` groups and `OTHER`."""
+    """Error counts by group, in at most `MOST` groups and `OTHER`; a group is shown as its first text."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
 
     def add(self, text: str) -> None:
         """Count one error."""
         group = error_group(text)
-        self._counts[group if group in self._counts or len(self._counts) < MOST else OTHER] += 1
+        if group not in self._counts and len(self._counts) >= MOST:
+            group = OTHER
+        self._first.setdefault(group, OTHER if group == OTHER else " ".join(text[: 4 * LONGEST].split())[:LONGEST])
+        self._counts[group] += 1
 
     def counted(self) -> dict[str, int]:
-        """Counts by group, the most frequent first."""
-        return dict(self._counts.most_common())
+        """Counts by the first text of each group, the most frequent first."""
+        shown: Counter[str] = Counter()
+        for group, number in self._counts.items():
+            # Long texts of two groups can begin alike.
+            shown[self._first[group]] += number
+        return dict(shown.most_common())
 
 
 SPAN: Final = 10

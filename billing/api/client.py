@@ -4,6 +4,7 @@ A request arrives once or not at all, never twice: see `billing.api.wire`.
 """
 
 import asyncio
+import os
 import random
 import re
 import time
@@ -345,7 +346,7 @@ class BillingClient:
             case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
                 return f"no TLS with {fault.host}:{fault.port}: {fault.__cause__ or fault}"
             case aiohttp.ClientConnectorError():
-                return f"no connection to {fault.host}:{fault.port}: {fault.strerror or fault.os_error}"
+                return f"no connection to {fault.host}:{fault.port}: {_why_not(fault.os_error)}"
             case aiohttp.ServerDisconnectedError():
                 return "the connection was closed before an answer came"
             case aiohttp.ClientPayloadError():
@@ -418,3 +419,10 @@ def _check_url(base_url: str) -> None:
     if "?" in base_url or "#" in base_url:
         plain = readable(str(url.with_query(None).with_fragment(None)))
         raise SettingsError(f"The billing's address takes neither ? nor #: write {plain}")
+
+
+def _why_not(error: OSError) -> str:
+    """Why a connection was not made; asyncio's own texts repeat each address, in brackets and quotes."""
+    if error.errno:
+        return os.strerror(error.errno)
+    return "none of its addresses takes it" if "Connect call failed" in str(error) else str(error)

@@ -177,7 +177,7 @@ class Breaker:
         """Wait for as long as the billing asked, extended by later requests, and probe at growing gaps."""
         while not self._stop.requested:
             if (wait := self._not_before - anyio.current_time()) > 0:
-                self._holds.put(BILLING, f"{self._why}: asking again in {ceil(wait)} s")
+                self._holds.put(BILLING, f"asking again in {ceil(wait)} s: {self._why}")
                 await self._stop.sleep(min(wait, POLL_SECONDS))
                 continue
             try:

@@ -25,7 +25,18 @@ def test_the_commonest_come_first() -> None:
     kinds = ErrorGroups()
     for text in ("row 1 bad", "row 2 worse", "row 3 bad", "row 4 bad"):
         kinds.add(text)
-    assert list(kinds.counted().items()) == [("row bad", 3), ("row worse", 1)]
+    assert list(kinds.counted().items()) == [("row 1 bad", 3), ("row 2 worse", 1)]
+
+
+def test_a_kind_keeps_the_digits_of_its_first_text() -> None:
+    kinds = ErrorGroups()
+    for text in (
+        "HTTP 503: account 17 is locked",
+        "HTTP 503: account 4 is locked",
+        "no  connection to 10.0.0.1:8082",
+    ):
+        kinds.add(text)
+    assert kinds.counted() == {"HTTP 503: account 17 is locked": 2, "no connection to 10.0.0.1:8082": 1}
 
 
 def test_however_many_kinds_there_are_only_so_many_are_kept() -> None:

@@ -71,7 +71,7 @@ async def test_a_billing_that_asks_for_a_pause_gets_it_from_all_rows_and_then_on
     setting = Setting(items(40), replace(STEADY, in_flight=8), plan)
     async with setting.going():
         await anyio.sleep(30.5)
-        assert setting.status.held == "the billing says: not now (HTTP 503): asking again in 16 s"
+        assert setting.status.held == "asking again in 16 s: the billing says: not now (HTTP 503)"
     # One had come back before it asked, and the next row had left.
     assert setting.sent_at()[:5] == [(0.0, 8), (1.0, 1), (46.0, 1), (47.0, 2), (48.0, 4)]
     assert setting.counts() == {State.ACCEPTED: 40}
