@@ -364,9 +364,9 @@ class Journal:
         """Up to `size` accepted items after number `after` whose effect was not taken back."""
         return await self._items("in_effect", run_id=run.run_id, after=after, size=size)
 
-    async def taken_back(self, run: Run) -> bool:
-        """Whether an effect of the run was taken back and not restored since."""
-        return bool((await self._one("taken_back", run_id=run.run_id))["is_taken_back"])
+    async def taken_back(self, run: Run) -> dict[str, int]:
+        """The runs that have taken back effects of this one, not restored since, each with its number of items."""
+        return {str(row["name"]): int(row["items"]) for row in await self._all("taken_back", run_id=run.run_id)}
 
     async def lane_mates(self, run: Run, lanes: Collection[str], *, standing: bool = False) -> list[Item]:
         """The accepted items of these lanes, in order; with `standing` only those not taken back."""

@@ -415,8 +415,15 @@ order by number
 limit :size
 
 -- name: taken_back
--- Whether the effect of an item of a run was taken back and not restored since.
-select exists (select 1 from items where run_id = :run_id and taken_back = 1) as is_taken_back
+-- The runs that have taken back effects of a run, not restored since, each with the number of items.
+select r.name, count(*) as items
+from items i
+join items u on u.undoes = i.item_id
+join runs r on r.run_id = u.run_id
+where i.run_id = :run_id and i.taken_back = 1
+  and u.taken_back = 0 and u.state in (select state from states where in_effect)
+group by u.run_id
+order by u.run_id
 
 -- name: lane_mates
 -- The accepted items of these lanes, in order; with :standing only those not taken back.

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from cli.terminal.streams import outputs
 from cli.terminal.texts import PROGRAM
 
 
@@ -109,13 +110,14 @@ for _name, _entry in COMMANDS.items():
 
 def main() -> None:
     """The entry point: run the command and exit with its code."""
-    try:
-        _without_pydantic(get_command(app))()
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence
-        from cli.commands.execution import exit_code
-        from cli.terminal.screen import Screen
+    with outputs():
+        try:
+            _without_pydantic(get_command(app))()
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence
+            from cli.commands.execution import exit_code
+            from cli.terminal.screen import Screen
 
-        sys.exit(exit_code(error, Screen()))
+            sys.exit(exit_code(error, Screen()))
 
 
 def _without_pydantic(command: Any) -> Any:  # noqa: ANN401 - as above

@@ -103,7 +103,6 @@ SHORT_FOR_A_REASON = {
     "checkpoints/guards.py": "the conditions that are checked in the transaction of a read or write",
     "checkpoints/digests.py": "one thought, which intake, purge and connections share",
     "checkpoints/purge.py": "the one transaction of a purge",
-    "cli/terminal/texts.py": "numbers, money and times as they are shown",
     "cli/terminal/remedies.py": "the one place that spells what the engine advises",
     "jobs/spec/undo_words.py": "what of an undo is asked where runs are only looked at",
     "jobs/spec/errors.py": "the error tree of a room",

@@ -17,8 +17,9 @@ from cli.session.journal import open_existing, unfinished
 from cli.session.step_mark import holds_its_file, is_followed, mark_of
 from cli.settings.flags import JournalFlags, RunName, grouped, parse_pairs
 from cli.settings.settings import Settings
-from cli.show.closing import next_steps, states_object, states_table, steps_list
+from cli.show.closing import next_steps, states_object, states_table
 from cli.terminal.exits import CommandRefused, Exit, exit_of
+from cli.terminal.layout import steps_list
 from cli.terminal.screen import AsJson, BriefVoice, Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe, moment, printable
 from engine.control.messages import ControlAnswer, ControlRequest

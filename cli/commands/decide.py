@@ -16,8 +16,9 @@ from cli.session.control_client import own_name
 from cli.session.journal import locked, open_existing
 from cli.settings.flags import JournalFlags, RunName, grouped
 from cli.settings.settings import Settings
-from cli.show.closing import next_steps, states_object, steps_list
+from cli.show.closing import next_steps, states_object
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import steps_list
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import PROGRAM, printable
 

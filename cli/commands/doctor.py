@@ -18,7 +18,6 @@ import anyio
 import anyio.to_thread
 import typer
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from billing.api.client import BillingClient, Health
@@ -40,10 +39,12 @@ from cli.settings.places import without_credentials
 from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import Settings, SettingValue, load
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import Facts, Hanging, command, of_markup, steps_list
 from cli.terminal.remedies import describe_error
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.signals import run_command
-from cli.terminal.texts import PROGRAM, SETTINGS_FILE, count, markup_safe, printable
+from cli.terminal.streams import plain
+from cli.terminal.texts import PROGRAM, SETTINGS_FILE, WHOLE, count, markup_safe, number_of, printable, rows
 from engine.errors import EngineError
 from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import JOBS
@@ -118,22 +119,25 @@ class Checklist:
 
     def good(self, what: str, finding: str) -> None:
         """Show a check that passed; the finding is markup."""
-        self._keep(what, "good", Text.from_markup(finding).plain)
-        self.screen.result(f"[green]✓[/] {what:<12} {finding}")
+        self._keep(what, "good", plain(Text.from_markup(finding).plain))
+        self._line("[green]✓[/]", what, finding)
 
-    def note(self, what: str, finding: str) -> None:
-        """Show information that does not prevent a run; the finding is markup."""
-        self._keep(what, "note", Text.from_markup(finding).plain)
-        self.screen.result(f"[yellow]![/] {what:<12} {finding}")
+    def note(self, what: str, finding: str, then: str = "") -> None:
+        """Show information that does not prevent a run; the finding is markup, `then` a command that helps."""
+        told = plain(Text.from_markup(finding).plain)
+        self._keep(what, "note", f"{told} {then}".strip())
+        self._line("[yellow]![/]", what, finding)
+        if then:
+            self.screen.result(command(then))
 
     def wrong(self, what: str, finding: str) -> None:
         """Show a problem that prevents a run; `finding` says what to do."""
         self.bad += 1
         self._keep(what, "wrong", finding)
         head, *rest = finding.splitlines() or [""]
-        self.screen.result(f"[bold red]✗[/] {what:<12} {markup_safe(head)}")
+        self._line("[bold red]✗[/]", what, markup_safe(head, WHOLE))
         for line in rest:
-            self.screen.result(f"{'':<15}{markup_safe(line)}")
+            self._line(" ", "", markup_safe(line, WHOLE))
 
     def as_object(self) -> Mapping[str, object]:
         """The object of `--json`."""
@@ -147,6 +151,9 @@ class Checklist:
 
     def _keep(self, what: str, standing: str, finding: str) -> None:
         self.findings.append({"check": what, "standing": standing, "finding": finding})
+
+    def _line(self, sign: str, what: str, finding: str) -> None:
+        self.screen.result(Hanging(of_markup(f"{sign} {what:<12} "), of_markup(finding)))
 
     @contextmanager
     def trying(self, what: str) -> Iterator[None]:
@@ -174,7 +181,8 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
     if checklist.bad:
         screen.result(f"\n[bold red]{checklist.bad} in the way of a run[/]: see the lines with ✗")
         return Exit.REFUSED
-    screen.result(f"\n[bold green]nothing is in the way of a run[/]  [dim]next:[/] {PROGRAM} jobs")
+    screen.result("\n[bold green]nothing is in the way of a run[/]")
+    screen.result(steps_list([(f"{PROGRAM} jobs", "see what a run can do")]))
     return Exit.DONE
 
 
@@ -183,7 +191,7 @@ def _machine(checklist: Checklist) -> None:
     if find_spec("uvloop"):
         checklist.good("event loop", f"uvloop {version('uvloop')}")
     else:
-        checklist.note("event loop", "without uvloop all works, at about half the speed: pip install uvloop")
+        checklist.note("event loop", "without uvloop all works, at about half the speed", "pip install uvloop")
 
 
 async def _runtime(checklist: Checklist) -> None:
@@ -194,7 +202,7 @@ async def _runtime(checklist: Checklist) -> None:
 
 
 def _settings(settings: Settings, checklist: Checklist) -> None:
-    table = Table.grid(padding=(0, 2))
+    table = Facts(indent=4)
     secret = {"password": settings.database_password, "form": settings.form, "headers": settings.headers}
     open_settings: dict[str, SettingValue[str | None] | SettingValue[str] | SettingValue[Path]] = {
         "api url": settings.api_url,
@@ -204,18 +212,19 @@ def _settings(settings: Settings, checklist: Checklist) -> None:
         "journal": settings.journal,
     }
     for name, setting in open_settings.items():
-        value = setting.value if setting.value is None else without_credentials(str(setting.value))
-        checklist.settings[name] = {"value": value, "origin": setting.origin}
-        table.add_row("", name, markup_safe(value or "not set"), f"[dim]{markup_safe(setting.origin)}[/]")
+        kept = setting.value if setting.value is None else without_credentials(str(setting.value))
+        checklist.settings[name] = {"value": kept, "origin": setting.origin}
+        value = markup_safe(kept or "not set", WHOLE)
+        table.add(name, f"{value}  [dim]{markup_safe(setting.origin, WHOLE)}[/]")
     for name, hidden in secret.items():
         # Of a secret it is said that there is one, and no more.
         checklist.settings[name] = {"value": "set" if hidden.value else None, "origin": hidden.origin}
-        table.add_row("", name, "set" if hidden.value else "not set", f"[dim]{markup_safe(hidden.origin)}[/]")
-    file = markup_safe(settings.file) if settings.file else f"no {SETTINGS_FILE}: flags and environment alone"
+        table.add(name, f"{'set' if hidden.value else 'not set'}  [dim]{markup_safe(hidden.origin, WHOLE)}[/]")
+    file = markup_safe(settings.file, WHOLE) if settings.file else f"no {SETTINGS_FILE}: flags and environment alone"
     checklist.good("settings", file)
     checklist.screen.result(table)
     for one in settings.exposed:
-        checklist.note("access", f"{markup_safe(one.reason, 2000)}: {markup_safe(one.command, 2000)}")
+        checklist.note("access", f"{markup_safe(one.reason, WHOLE)}:", one.command)
 
 
 async def _journal(settings: Settings, checklist: Checklist) -> None:
@@ -226,9 +235,9 @@ async def _journal(settings: Settings, checklist: Checklist) -> None:
                 runs = await journal.runs()
                 left = [run.name for run in runs if await unfinished(run, journal)]
             told = f"; not at their end: {', '.join(left)}" if left else ""
-            checklist.good("journal", f"{markup_safe(path)}: {count(len(runs))} runs{told}")
+            checklist.good("journal", f"{markup_safe(path, WHOLE)}: {number_of(len(runs), 'run')}{told}")
         elif os.access(_nearest_folder(settings.journal.value), os.W_OK):
-            checklist.good("journal", f"{markup_safe(path)} will be made by the first run")
+            checklist.good("journal", f"{markup_safe(path, WHOLE)} will be made by the first run")
         else:
             checklist.wrong(
                 "journal", f"{path} cannot be made: its folder cannot be written. Name another: --journal"
@@ -236,7 +245,7 @@ async def _journal(settings: Settings, checklist: Checklist) -> None:
     free = shutil.disk_usage(_nearest_folder(settings.journal.value)).free
     told = f"{count(free // 1024 // 1024)} MiB free beside the journal"
     if free < LEAST_FREE:
-        checklist.wrong("disk", f"{told}: a run of 100,000 rows wants about {LEAST_FREE // 1024 // 1024}")
+        checklist.wrong("disk", f"{told}: a run of {rows(100_000)} wants about {LEAST_FREE // 1024 // 1024}")
     else:
         checklist.good("disk", told)
 
@@ -264,26 +273,28 @@ async def _profile(settings: Settings, checklist: Checklist) -> None:
         profile = profile_of(settings)
         facts = dict(profile.facts())
         known = sum(fact.known for fact in facts.values())
-        ask = f"{PROGRAM} probe --abonent ID asks the billing, on a test subscriber"
+        profile_version = markup_safe(profile.version)
+        ask = f"{PROGRAM} probe --abonent ID"
         if not known:
-            checklist.note("profile", f"no probe has asked this billing: {ask}")
+            checklist.note("profile", "no probe has asked this billing; ask it, on a test subscriber:", ask)
         elif checklist.version and profile.version != checklist.version:
             checklist.note(
                 "profile",
-                f"learned from version {markup_safe(profile.version)}, and the billing is of version "
-                f"{markup_safe(checklist.version)} now: probe it again ({ask})",
+                f"learned from version {profile_version}, and the billing is of version "
+                f"{markup_safe(checklist.version)} now; ask it again, on a test subscriber:",
+                ask,
             )
         else:
             checklist.good(
-                "profile", f"{markup_safe(path)}, of version {markup_safe(profile.version)}: {known} facts known"
+                "profile", f"{markup_safe(path, WHOLE)}, of version {profile_version}: {known} facts known"
             )
-        table = Table.grid(padding=(0, 2))
+        table = Facts(indent=4)
         for name, fact in facts.items():
             when = f" {fact.learned}" if fact.learned else ""
             learned = str(fact.learned) if fact.learned else None
             said = describe_fact(name, fact.value)
             checklist.facts.append({"fact": name, "standing": str(fact.standing), "learned": learned, "says": said})
-            table.add_row("", f"[dim]{fact.standing}{when}[/]", markup_safe(said))
+            table.add(f"{fact.standing}{when}", markup_safe(said))
         checklist.screen.result(table)
 
 
@@ -353,10 +364,10 @@ def _look_into(database: Database, checklist: Checklist) -> None:
     database.connect()
     with checklist.trying("database"):
         counts = [
-            f"{count(next(database.query(f'select count(*) from {table}'))[0])} {table.lower()}"  # noqa: S608 - names of ours
+            number_of(next(database.query(f"select count(*) from {table}"))[0], table.lower(), table.lower())  # noqa: S608 - names of ours
             for table in sorted(TABLES)
         ]
-        checklist.good("database", f"{markup_safe(database.dsn)}: {', '.join(counts)}")
+        checklist.good("database", f"{markup_safe(database.dsn, WHOLE)}: {', '.join(counts)}")
         if (sample := any_name(database)) is not None:
             # Garbled letters mean a wrong charset; only a person can see that.
             checklist.good(

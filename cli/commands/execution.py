@@ -1,7 +1,6 @@
 """Execution of a command: settings, log, event loop, and the exit code of an error."""
 
 import os
-import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -49,7 +48,7 @@ def execute(
     with logging_to(None if only_reads else settings.log, screen):
         try:
             code = run_command(lambda: work(settings, screen), calls=not only_reads)
-        except (BrokenPipeError, Interrupted):
+        except Interrupted:
             raise
         except Exception as error:  # noqa: BLE001 - shown here, while the log can still keep its details
             code = exit_code(error, screen)
@@ -85,7 +84,7 @@ def errors_shown(screen: Screen) -> Iterator[None]:
     """Show an error on the command's own screen, which knows its secrets, and exit with its code."""
     try:
         yield
-    except (BrokenPipeError, Interrupted):
+    except Interrupted:
         raise
     except Exception as error:
         raise typer.Exit(exit_code(error, screen)) from error
@@ -127,10 +126,6 @@ def exit_code(error: BaseException, screen: Screen) -> Exit:
         case KeyboardInterrupt():
             # The signal came before the command's handlers were installed, or after they were removed.
             return Exit.INTERRUPTED
-        case BrokenPipeError():
-            # The reader of stdout has gone; discard what is still buffered.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return Exit.REJECTED
         case Interrupted():
             screen.complain(f"interrupted ({error})")
             return Exit.INTERRUPTED

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 import typer
-from rich.console import RenderableType
 from rich.syntax import Syntax
-from rich.table import Table
 from rich.text import Text
 
+from cli.terminal.layout import Facts, command, one_line, steps_list
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.texts import PROGRAM
 from jobs.catalogue.catalogue import JOBS, job_named
@@ -109,56 +108,55 @@ def _parameter(one: Parameter) -> Mapping[str, object]:
 
 
 def _show_all(jobs: Sequence[JobSpec], screen: Screen) -> None:
-    table = Table.grid(padding=(0, 2))
+    table = Facts()
     for job in jobs:
-        table.add_row(Text(job.name, "bold"), Text("" if job.writes else "reads", "cyan"), Text(job.summary))
+        table.add(job.name, Text("" if job.writes else "reads  ", "cyan").append(job.summary, "not cyan"))
     screen.result(table)
-    screen.result(f"\n[dim]Parameters, select, call, way back and an example:[/] {PROGRAM} jobs JOB")
+    screen.result("")
+    screen.result(steps_list([(f"{PROGRAM} jobs JOB", "see its parameters, select, call, way back and an example")]))
 
 
 def _show_one(job: JobSpec, screen: Screen) -> None:
-    screen.result(Text(job.name, "bold").append(f"  {job.summary}", "not bold"))
-    facts = {
-        "kind": "writes" if job.writes else "reads; its answers become a file",
-        "rows": needs(job),
-        "call": job.call,
-        "undo": job.undo,
-        "example": job.example,
-    }
-    for name, text in facts.items():
-        style = "bold not dim" if name == "example" else "not dim"
-        screen.result(Text(f"{name:<9}", "dim").append(text, style))
-    _show_parameters("--set", job.parameters, screen)
+    facts = Facts()
+    facts.add("job", Text(job.name, "bold").append(f"  {job.summary}", "not bold"))
+    facts.add("kind", Text("writes" if job.writes else "reads; its answers become a file"))
+    facts.add("rows", Text(needs(job)))
+    facts.add("call", Text(job.call))
+    facts.add("undo", Text(job.undo))
+    screen.result(facts)
+    screen.result(Text("example", "dim"))
+    screen.result(command(job.example))
+    _show_parameters("--set NAME=VALUE", job.parameters, screen)
     _show_columns(job.parameters, screen)
-    _show_parameters("undo --set", job.undo_parameters, screen)
+    _show_parameters("undo --set NAME=VALUE", job.undo_parameters, screen)
     if select := own_select(job):
-        screen.result("")
-        screen.result(_select(select))
+        screen.result(Text("\nits own select", "dim"))
+        for line in (
+            Syntax(select, "sql", theme="ansi_dark", background_color="default").highlight(select).split("\n")
+        ):
+            screen.result(one_line("  ", line))
 
 
 def _show_parameters(title: str, parameters: Sequence[Parameter], screen: Screen) -> None:
     if not parameters:
         return
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
-    for column in (title, "value", "column of the rows", "what for"):
-        table.add_column(column, overflow="fold")
+    screen.result(Text(f"\n{title}", "dim"))
+    table = Facts(indent=2)
     for one in parameters:
-        table.add_row(Text(one.name, "bold"), Text(value(one)), Text(in_rows(one)), Text(one.help))
-    screen.result("")
+        told = Text(value(one), "cyan").append(f"  {one.help}", "not cyan")
+        if columns := in_rows(one):
+            told.append(f"\ncolumns: {columns}", "dim")
+        table.add(one.name, told)
     screen.result(table)
 
 
 def _show_columns(parameters: Sequence[Parameter], screen: Screen) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
-    table.add_column("column of the rows")
-    table.add_column("found as well when it is called; another name: --map NAME=COLUMN", overflow="fold")
-    for one in parameters:
-        if names := further_names(one):
-            table.add_row(Text(one.name, "bold"), Text(", ".join(names)))
-    if table.row_count:
-        screen.result("")
-        screen.result(table)
-
-
-def _select(text: str) -> RenderableType:
-    return Syntax(text, "sql", theme="ansi_dark", background_color="default")
+    """The usual names of columns, for the jobs whose rows have them."""
+    named = [(one.name, names) for one in parameters if (names := further_names(one))]
+    if not named:
+        return
+    screen.result(Text("\ncolumns that are found as well; another name: --map NAME=COLUMN", "dim"))
+    table = Facts(indent=2)
+    for name, names in named:
+        table.add(name, Text(", ".join(names)))
+    screen.result(table)

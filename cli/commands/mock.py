@@ -1,6 +1,7 @@
 """`mock`: a test billing with made-up subscribers."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Final
 
 import anyio
@@ -10,8 +11,9 @@ from billing.errors import SettingsError
 from cli.commands import replay
 from cli.settings.flags import FaultWords
 from cli.terminal.exits import CommandRefused
+from cli.terminal.layout import steps_list
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, count, markup_safe, printable
+from cli.terminal.texts import PROGRAM, WHOLE, count, markup_safe, number_of, printable
 
 app: Final = typer.Typer(
     help="A billing to try things on, with made-up subscribers.", no_args_is_help=True, add_completion=False
@@ -57,10 +59,10 @@ def init(
         raise
     screen = Screen()
     screen.say(
-        f"{markup_safe(file)}: {count(made.subscribers)} subscribers, {count(made.deleted)} deleted ones, "
+        f"{markup_safe(file)}: {number_of(made.subscribers, 'subscriber')}, {count(made.deleted)} deleted, "
         f"folders {', '.join(map(str, made.folders))}"
     )
-    screen.say(f"[dim]next:[/] {PROGRAM} mock serve {markup_safe(file)}")
+    screen.say(steps_list([(f"{PROGRAM} mock serve {quote(printable(file, WHOLE))}", "serve it")]))
 
 
 @app.command()

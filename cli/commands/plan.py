@@ -37,7 +37,7 @@ from cli.show.preview import look_alikes, shared_accounts
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.remedies import command_line, render
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import PROGRAM, markup_safe, printable
+from cli.terminal.texts import PROGRAM, WHOLE, markup_safe, printable
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.intake import Rehearsal
 from jobs.job import build
@@ -132,8 +132,11 @@ async def plan(
             screen.result(f"[yellow]caution:[/] {markup_safe(render(caution))}")
         if out is not None:
             await _save(out, run, journal)
-            screen.say(f"The rows are saved in {markup_safe(out.path)}")
-        if not step:
+            screen.say(f"The rows are saved in {markup_safe(out.path, WHOLE)}")
+        if question.accounts:
+            # Sent as it is, the plan would be refused for the same question.
+            screen.result("Plan again with one of these; as it is, this plan cannot be sent.", good=False)
+        elif not step:
             screen.result(next_step(run, skips_bad=bool(bad)))
         await _discard_previous(facts, journal)
         return code, {**plan_object(facts, code), "shared_accounts_to_be_said": question.accounts}

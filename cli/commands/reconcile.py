@@ -17,13 +17,14 @@ from cli.session.session import check_target, open_session
 from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate, SettleDelay
 from cli.settings.settings import Settings
-from cli.show.closing import next_steps, place_of, states_object, states_table, steps_list
+from cli.show.closing import next_steps, place_of, states_object, states_table
 from cli.show.progress import show_sending
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
+from cli.terminal.layout import Hanging, command, steps_list
 from cli.terminal.remedies import render
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupts
-from cli.terminal.texts import PROGRAM, printable, rows
+from cli.terminal.texts import PROGRAM, WHOLE, printable, rows
 from engine.job import Absent, CannotLook, Different, LookUpResult
 from engine.pacing.holds import Stop
 from engine.pipeline.progress import Progress
@@ -82,7 +83,7 @@ async def reconcile_run(name: str, settings: Settings, pacing: Mapping[str, str]
                 await journal.doubt(run)
                 progress.take_up(await journal.totals(run), intake_ended=run.frozen_at is not None)
                 with interrupts.while_sending():
-                    async with show_sending(progress, screen):
+                    async with show_sending(progress, screen, run.name):
                         await reconciler.settle()
                     left = await reconciler.look_again()
         return await _close(run, journal, left, stop, screen)
@@ -112,15 +113,16 @@ async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], s
 
 def _manual_rows(run: Run, items: Sequence[Item], left: Mapping[int, LookUpResult]) -> RenderableType:
     """The manual rows with both sides, and the command that records a decision."""
-    lines: list[Text] = []
+    lines: list[RenderableType] = []
     for item in items:
-        lines.append(
-            Text("? ", "yellow").append(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
-        )
-        lines.append(Text(f"    sent:  {printable(item.payload, 200)}"))
-        lines.append(Text(f"    found: {printable(_seen(item, left), 300)}"))
-        command = f"{PROGRAM} decide {run.name} {item.number} accepted --why '…'"
-        lines.append(Text("    ", "dim").append(command, "bold").append("  (or pending: send it again)", "dim"))
+        place = Text().append(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
+        lines += [
+            Hanging(Text("? ", "yellow"), place),
+            Hanging(Text("    sent:  "), Text(printable(item.payload, WHOLE))),
+            Hanging(Text("    found: "), Text(printable(_seen(item, left), WHOLE))),
+            Text("    when it is in the billing; `pending` instead of `accepted` sends it again:", "dim"),
+            command(f"{PROGRAM} decide {run.name} {item.number} accepted --why '…'"),
+        ]
     return Group(*lines)
 
 

@@ -19,7 +19,7 @@ from cli.settings.flags import ApiFlags, grouped
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_command
-from cli.terminal.texts import PROGRAM, count, printable
+from cli.terminal.texts import PROGRAM, count, number_of, printable
 
 if TYPE_CHECKING:
     from lab.record.replay import ReplayReport, Speed
@@ -83,7 +83,8 @@ def _replay(
 
 def format_replay_report(report: "ReplayReport") -> Text:
     """The report of a replay, in words."""
-    text = Text(f"{count(report.served)} requests were answered as recorded\n")
+    was = "was" if report.served == 1 else "were"
+    text = Text(f"{number_of(report.served, 'request')} {was} answered as recorded\n")
     for mark, what, named, number in (
         ("✗", "unknown to the recording", report.unknown, report.unknown_count),
         ("–", "never made", report.never_made, report.never_made_count),
@@ -120,8 +121,9 @@ def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
                 screen.result(Text(printable(str(difference), 400)), good=False)
         tally = differences.tally
         screen.say(
-            f"{count(tally.asked)} reads asked again of {printable(settings.target)}, {count(different)} answered "
-            f"differently; not asked: {count(tally.writes)} writes, {count(tally.secret)} with a secret, "
+            f"{number_of(tally.asked, 'read')} asked again of {printable(settings.target)}, {count(different)} "
+            f"answered differently; "
+            f"not asked: {number_of(tally.writes, 'write')}, {count(tally.secret)} with a secret, "
             f"{count(tally.repeated)} asked before, {count(tally.unanswered)} without a recorded answer"
         )
         return different

@@ -17,12 +17,14 @@ import anyio
 import anyio.to_thread
 import typer
 from rich.markup import escape
+from rich.text import Text
 
 from cli.settings.flags import FaultWords
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import command, one_line
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
-from cli.terminal.texts import PROGRAM, SETTINGS_FILE, duration, printable
+from cli.terminal.texts import PROGRAM, SETTINGS_FILE, duration, number_of, printable
 
 if TYPE_CHECKING:
     from lab.crash.experiment import Experiment, Lab
@@ -168,7 +170,7 @@ async def _run(series: Series, done: "list[Experiment]", screen: Screen, *, keep
     lab = Lab(folder, ProgramUnderTest(config, without_settings(os.environ)))
     began = anyio.current_time()
     try:
-        screen.say(f"[dim]{heading()}[/]")
+        screen.say(f"[dim]{heading(screen.err.width)}[/]")
         while series.goes_on(len(done), anyio.current_time() - began):
             plan = draw(series.seed_of(len(done)), job=series.job, rows=series.rows, faults=faults)
             experiment = await lab.run(plan)
@@ -194,21 +196,22 @@ def _show(experiment: "Experiment", lab: "Lab", series: Series, screen: Screen) 
     from lab.crash.summary import line_of
 
     style = "green" if experiment.holds else "bold red"
-    screen.say(f"[{style}]{line_of(experiment).text()}[/]")
+    screen.say(f"[{style}]{line_of(experiment).text(screen.err.width)}[/]")
     if experiment.holds:
         return
     for problem in experiment.problems[:_MAX_PROBLEMS_SHOWN]:
         screen.say_always(f"  [red]✗[/] {escape(printable(problem))}")
     if len(experiment.problems) > _MAX_PROBLEMS_SHOWN:
         screen.say_always(f"    … and {len(experiment.problems) - _MAX_PROBLEMS_SHOWN} more")
-    screen.say_always(f"    all of it: {escape(str(lab.folder_of(experiment.plan)))}")
-    screen.say_always(f"    again: [bold]{escape(series.repeat(experiment.plan.seed))}[/]")
+    screen.say_always(one_line("    all of it: ", str(lab.folder_of(experiment.plan))))
+    screen.say_always(Text("    the same once more:", "dim"))
+    screen.say_always(command(series.repeat(experiment.plan.seed)))
 
 
 def _close(series: Series, done: "Sequence[Experiment]", seconds: float, screen: Screen) -> Exit:
     from lab.crash.summary import as_json, total
 
-    screen.say(f"[bold]{total(done).text()}[/]")
+    screen.say(f"[bold]{total(done).text(screen.err.width)}[/]")
     failed = [experiment for experiment in done if not experiment.holds]
     content = as_json(series.seed, done, series.repeat)
     path = Path(f"selftest-{series.seed}.json")
@@ -221,8 +224,10 @@ def _close(series: Series, done: "Sequence[Experiment]", seconds: float, screen:
         screen.out.file.write(content.decode())
     if failed:
         seeds = ", ".join(str(experiment.plan.seed) for experiment in failed)
-        screen.say_always(f"[bold red]✗ {len(failed)} of {len(done)} rounds failed, of the seeds {seeds}[/]  {where}")
+        screen.say_always(
+            f"[bold red]✗ {len(failed)} of {number_of(len(done), 'round')} failed, of the seeds {seeds}[/]  {where}"
+        )
         return Exit.REJECTED
-    sentence = f"✓ {len(done)} rounds in {duration(seconds)}: each effect once, every sum to the kopeck"
+    sentence = f"✓ {number_of(len(done), 'round')} in {duration(seconds)}: each effect once, every sum to the kopeck"
     screen.say(f"[bold green]{sentence}[/]  {where}")
     return Exit.DONE

@@ -7,7 +7,8 @@ from typing import Annotated, Final
 
 import msgspec
 import typer
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -28,12 +29,12 @@ from cli.show.closing import (
     refused_rows,
     states_object,
     states_table,
-    steps_list,
 )
 from cli.show.progress import screen_of
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import Facts, Hanging, steps_list
 from cli.terminal.screen import AsJson, Screen, Voice
-from cli.terminal.texts import PROGRAM, count, moment, printable
+from cli.terminal.texts import PROGRAM, WHOLE, moment, number_of, printable
 from engine.control.messages import ControlRequest
 from engine.pacing.policy import describe_policy
 from engine.pipeline.progress import Status
@@ -44,6 +45,9 @@ MAX_STATUS_SHOWN: Final = 10
 RUNNING: Final = "running"
 STOPPED: Final = "stopped"
 DONE: Final = "done"
+
+WIDEST: Final = 10_000
+"""Columns in which a table is measured."""
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -102,16 +106,19 @@ async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
             if screen.voice.as_json:
                 screen.emit(await run_object(seen, journal))
             else:
-                screen.out.print(await detail(seen, journal))
+                screen.show(await detail(seen, journal))
             return Exit.DONE
         runs = await journal.runs()
         if screen.voice.as_json:
             objects = [await run_object(await see(run.name, journal), journal) for run in runs]
             screen.emit({"journal": str(journal.path), "runs": objects})
         elif runs:
-            screen.out.print(await _table(runs, journal))
+            table = _Runs()
+            for run in runs:
+                table.add(run, await journal.totals(run), await journal.holder(run))
+            screen.show(table)
         else:
-            screen.out.print(f"{printable(journal.path)} has no runs yet", markup=False)
+            screen.show(Text(f"{printable(journal.path, WHOLE)} has no runs yet"))
     return Exit.DONE
 
 
@@ -139,42 +146,45 @@ def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
             return DONE
 
 
-async def _table(runs: list[Run], journal: Journal) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("run", "job", "rows from", "stage", "rows", "begun", "held by"):
-        table.add_column(column, overflow="fold", no_wrap=column in {"run", "begun"})
-    for run in runs:
-        totals = await journal.totals(run)
-        holder = await journal.holder(run)
-        table.add_row(
-            Text(run.name, "bold"),
-            run.job,
-            Text(printable(run.source, 60)),
-            describe_stage(run, totals, is_held=holder is not None),
-            _states(totals),
-            moment(run.created_at),
-            Text(f"process {holder.process} on {printable(holder.host)}" if holder else "–"),
-        )
-    return table
+class _Runs:
+    """All runs: a line a run where they fit, else a paragraph a run, in which nothing is cut."""
+
+    def __init__(self) -> None:
+        self._table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+        for column in ("run", "job", "rows from", "stage", "rows", "begun", "held by"):
+            self._table.add_column(column, no_wrap=True)
+        self._paragraphs: list[Hanging] = []
+
+    def add(self, run: Run, totals: Totals, holder: Holder | None) -> None:
+        """Add a run."""
+        stage = describe_stage(run, totals, is_held=holder is not None)
+        source, begun = Text(printable(run.source, WHOLE)), moment(run.created_at)
+        held = f"process {holder.process} on {printable(holder.host)}" if holder else ""
+        self._table.add_row(Text(run.name, "bold"), run.job, source, stage, _states(totals), begun, Text(held or "–"))
+        lines = [Text(f"{run.job}, {stage}"), Text("from ").append_text(source), _states(totals)]
+        lines += [Text(f"begun {begun}"), *([Text(f"held by {held}")] if held else [])]
+        self._paragraphs.append(Hanging(Text(f"{run.name}  ", "bold"), Text("\n").join(lines)))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        needed = Measurement.get(console, options.update(max_width=WIDEST), self._table).maximum
+        yield from [self._table] if needed <= options.max_width else self._paragraphs
 
 
 def _states(totals: Totals) -> Text:
-    words = Text()
-    for state in State:
-        if number := totals.counts.get(state):
-            words.append(f"{count(number)} {state}  ", state.style)
-    if totals.refused:
-        words.append(f"{count(totals.refused)} refused", "red")
-    return words
+    words = [
+        Text(number_of(number, str(state), str(state)), state.style)
+        for state in State
+        if (number := totals.counts.get(state))
+    ]
+    words += [Text(number_of(totals.refused, "refused", "refused"), "red")] if totals.refused else []
+    return Text("  ").join(words)
 
 
 async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
     """All details of a run."""
     run, holder = seen.run, seen.holder
     totals = await journal.totals(run)
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim", justify="right")
-    facts.add_column(overflow="fold")
+    facts = Facts()
     parameters = ", ".join(f"{name}={value}" for name, value in run.parameters.items() if value)
     for what, value in (
         ("run", f"{run.name}, {describe_stage(run, totals, is_held=holder is not None)}"),
@@ -191,7 +201,7 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
         ("held by", holder or "nobody"),
     ):
         if str(value) != "–":
-            facts.add_row(what, Text(printable(value)))
+            facts.add(what, Text(printable(value, WHOLE)))
     parts: list[RenderableType] = [facts, Text(""), states_table(totals)]
     if seen.live:
         parts += [Text(""), screen_of(seen.live)]

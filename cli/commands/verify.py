@@ -21,11 +21,12 @@ from cli.session.session import check_target, open_session
 from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
-from cli.show.closing import next_steps, place_of, states_object, states_table, steps_list
+from cli.show.closing import next_steps, place_of, states_object, states_table
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
+from cli.terminal.layout import Hanging, command, steps_list
 from cli.terminal.remedies import describe_error
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import PROGRAM, count, markup_safe, money, printable, rows
+from cli.terminal.texts import PROGRAM, count, markup_safe, money, number_of, printable, rows
 from engine.errors import LookUpFailed
 from engine.job import ReadBack
 from engine.pipeline.verifier import ReadBackSummary, verify
@@ -72,21 +73,21 @@ class Differences:
 
     run: Run
     sheet: Sheet | None = None
-    first: list[Text] = field(default_factory=list)
-    accounts: list[Text] = field(default_factory=list)
+    first: list[RenderableType] = field(default_factory=list)
+    accounts: list[RenderableType] = field(default_factory=list)
 
     def add(self, item: Item, reading: ReadBack) -> None:
         """Add one row that differs."""
         if len(self.first) < MAX_MISMATCHES_SHOWN:
-            line = Text("✗ ", "red").append(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
-            self.first.append(line.append(f": {printable(reading.difference)}"))
+            line = Text().append(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
+            self.first.append(Hanging(Text("✗ ", "red"), line.append(f": {printable(reading.difference)}")))
         if self.sheet is not None:
             self.sheet.row([*of_item(item, self.run)[:-1], reading.difference or ""])
 
     def add_account(self, difference: AccountDifference) -> None:
         """Add one account whose balance differs from what its rows ask for."""
         if len(self.accounts) < MAX_MISMATCHES_SHOWN:
-            self.accounts.append(Text("✗ ", "red").append(printable(str(difference), 400)))
+            self.accounts.append(Hanging(Text("✗ ", "red"), Text(printable(str(difference), 400))))
 
 
 async def _balances(run: Run, gateway: Gateway, journal: Journal, differences: Differences) -> Balances | str:
@@ -126,11 +127,12 @@ async def verify_run(
         code = exit_of(verdict, totals)
         if code is Exit.DONE and isinstance(balances, Balances) and balances.different:
             code = Exit.REJECTED
+        undone = await journal.taken_back(run)
         if screen.voice.as_json:
-            screen.emit({**_object(run, verdict, totals, code), **_balances_object(balances)})
-        screen.result(_screen(run, verdict, totals, differences), good=code is Exit.DONE)
-        if (line := _balances_line(balances)) is not None:
-            screen.result(Group(*differences.accounts, line), good=code is Exit.DONE)
+            found = _object(run, verdict, totals, code)
+            screen.emit({**found, "taken_back": undone, **_balances_object(balances)})
+        headline = _headline(run, verdict, undone, balances, code)
+        screen.result(_screen(run, verdict, totals, differences, balances, headline), good=code is Exit.DONE)
         if target is not None:
             where = "stdout" if target.path == STDOUT else markup_safe(target.path)
             screen.say(f"{rows(verdict.different)} with differences, written to {where}")
@@ -166,7 +168,10 @@ def _balances_line(balances: Balances | str) -> Text | None:
         return None
     gap = balances.found - balances.expected
     sums = f"expected {money(balances.expected)}, found {money(balances.found)}, difference {money(gap)}"
-    told = [f"balances of {count(balances.accounts)} accounts: {sums}", f"{count(balances.different)} different"]
+    told = [
+        f"balances of {number_of(balances.accounts, 'account')}: {sums}",
+        f"{count(balances.different)} different",
+    ]
     if balances.moved:
         told.append(f"{count(balances.moved)} with later operations, whose balances say nothing of this run")
     if balances.untold:
@@ -200,35 +205,52 @@ def exit_of(verdict: ReadBackSummary, totals: Totals) -> Exit:
     return Exit.REJECTED if code is Exit.DONE and verdict.different else code
 
 
-def _screen(run: Run, verdict: ReadBackSummary, totals: Totals, differences: Differences) -> RenderableType:
-    all_well = exit_of(verdict, totals) is Exit.DONE
+def _headline(
+    run: Run, verdict: ReadBackSummary, undone: Mapping[str, int], balances: Balances | str, code: Exit
+) -> Text:
+    """The verdict in one sentence; a sign of success only where nothing speaks against it."""
     unreadable = verdict.unreadable.total()
+    if not verdict.as_wanted + verdict.different + unreadable:
+        return Text(f"run {run.name} has no rows to read back", "bold yellow" if code else "bold")
+    told = [f"{rows(verdict.as_wanted)} as sent"]
+    if verdict.different:
+        told.append(f"{count(verdict.different)} different")
+    if unreadable:
+        told.append(f"{count(unreadable)} that cannot be read back")
+    if isinstance(balances, Balances) and balances.different:
+        told.append(f"{number_of(balances.different, 'account')} with another balance than was sent")
+    if code is Exit.DONE and not undone:
+        return Text(f"✓ run {run.name} is applied: {rows(verdict.as_wanted)} read back as sent", "bold green")
+    told += [f"{rows(number)} taken back since by run {name}" for name, number in undone.items()]
+    return Text(f"! run {run.name}: {', '.join(told)}", "bold yellow")
+
+
+def _screen(
+    run: Run,
+    verdict: ReadBackSummary,
+    totals: Totals,
+    differences: Differences,
+    balances: Balances | str,
+    headline: Text,
+) -> RenderableType:
     parts: list[RenderableType] = [*differences.first]
     if verdict.different > len(differences.first):
         more = count(verdict.different - len(differences.first))
-        parts.append(
-            Text(f"… and {more} more; all of them: ", "dim").append(f"{PROGRAM} verify {run.name} -o FILE", "bold")
-        )
-    if all_well:
-        parts.append(Text(f"✓ run {run.name} is applied: {rows(verdict.as_wanted)} read back as sent", "bold green"))
-    else:
-        told = [f"{rows(verdict.as_wanted)} as sent"]
-        if verdict.different or not unreadable:
-            told.append(f"{count(verdict.different)} different")
-        if unreadable:
-            told.append(f"{count(unreadable)} that cannot be read back")
-        parts.append(Text(f"! run {run.name}: {', '.join(told)}", "bold yellow"))
+        all_of_them = command(f"{PROGRAM} verify {run.name} -o FILE")
+        parts += [Text(f"… and {more} more; all of them with:", "dim"), all_of_them]
+    parts += [*differences.accounts, Hanging(Text(""), headline)]
     parts += [
-        Text("? ", "yellow").append(rows(number), "bold").append(f": {printable(reason)}")
+        Hanging(Text("? ", "yellow"), Text().append(rows(number), "bold").append(f": {printable(reason)}"))
         for reason, number in verdict.unreadable.items()
     ]
     if verdict.expected or verdict.found:
         gap = verdict.found - verdict.expected
-        parts.append(
-            Text(f"sum expected {money(verdict.expected)}, found {money(verdict.found)}, difference {money(gap)}")
-        )
+        sums = f"sum expected {money(verdict.expected)}, found {money(verdict.found)}, difference {money(gap)}"
+        parts.append(Hanging(Text(""), Text(sums)))
+    if (line := _balances_line(balances)) is not None:
+        parts.append(Hanging(Text(""), line))
     parts.append(states_table(totals))
-    if not all_well and (steps := _next_steps(run, verdict, totals)):
+    if exit_of(verdict, totals) is not Exit.DONE and (steps := _next_steps(run, verdict, totals)):
         parts.append(steps_list(steps))
     return Group(*parts)
 

@@ -71,7 +71,7 @@ async def _drawn(name: str, journal: Journal, screen: Screen) -> None:
         async for seen in _looks(name, journal):
             if seen.holder:
                 live.update(await _view(seen, journal), refresh=True)
-    screen.out.print(await detail(seen, journal))
+    screen.show(await detail(seen, journal))
 
 
 async def _view(seen: RunSeen, journal: Journal) -> RenderableType:

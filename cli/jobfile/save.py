@@ -10,7 +10,7 @@ import tomli_w
 from cli.jobfile.job_file import FORMAT, RUN, STEP, TOML
 from cli.session.order import Order
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import printable
+from cli.terminal.texts import from_bytes, printable
 from engine.pipeline.intake import Repeat
 from engine.rows import STDIN
 from engine.sources.raw.charset import AUTO
@@ -42,6 +42,8 @@ def save(request: SaveRequest, path: Path, *, force: bool) -> None:
     if secret is not None:
         raise CommandRefused(f"{secret} is a secret: no job file keeps one. Let a column of the rows say it")
     text = _text(request.pacing, _step(request, path.absolute().parent))
+    if text != from_bytes(text):
+        raise CommandRefused("a job file is UTF-8, and the name of a file in it is not: rename that file")
     try:
         with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
             file.write(text)

@@ -21,8 +21,9 @@ from cli.session.start import Ready, check_files, prepare, start_run
 from cli.session.step_mark import StepMark
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
-from cli.show.closing import Closing, StepOutcome, steps_list, steps_of_file
+from cli.show.closing import Closing, StepOutcome, steps_of_file
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
+from cli.terminal.layout import steps_list
 from cli.terminal.remedies import describe_error, render
 from cli.terminal.screen import Screen
 from cli.terminal.texts import PROGRAM, markup_safe, printable, rows

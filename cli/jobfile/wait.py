@@ -88,7 +88,7 @@ class _Waiting:
         while paused and not self._stop.requested:
             async with (
                 serve_control(self._run, self._journal, self._live_policy, self._session.screen),
-                show_sending(self._live_policy.progress, self._session.screen),
+                show_sending(self._live_policy.progress, self._session.screen, self._run.name),
             ):
                 await barrier.wait()
             # A pause may have been confirmed just as the waiting ended, and must hold.

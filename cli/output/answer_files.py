@@ -24,7 +24,8 @@ from checkpoints.states import states_where
 from cli.output.item_files import STDOUT, OutputFile, written_to
 from cli.output.tables import CsvTable, TableRow, as_text, is_defused, suffix_of, table_at
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import PROGRAM, count, printable, rows
+from cli.terminal.layout import command
+from cli.terminal.texts import PROGRAM, printable, rows
 from engine.sources.exported import RUN, named
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import CALL
@@ -106,9 +107,9 @@ async def first_rows(run: Run, journal: Journal) -> RenderableType:
         if table.row_count >= MAX_ANSWERS_SHOWN:
             break
     more = layout.rows - table.row_count
-    command = Text(f"{PROGRAM} export {run.name} --state {ANSWERS} -o {run.name}.csv", "bold")
-    told = f"… and {rows(more)} more: " if more > 0 else f"{count(layout.rows)} in all; as a file: "
-    return Group(Text(""), table, Text(told, "dim").append_text(command))
+    told = f"… and {rows(more)} more; all of them as a file:" if more > 0 else f"{rows(layout.rows)}; as a file:"
+    as_file = command(f"{PROGRAM} export {run.name} --state {ANSWERS} -o {run.name}.csv")
+    return Group(Text(""), table, Text(told, "dim"), as_file)
 
 
 # ---- from items to rows -----------------------------------------------------------------------------------------

@@ -132,6 +132,8 @@ async def written_to(target: OutputFile) -> AsyncIterator[Sheet]:
         borrowed = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8-sig", newline="", write_through=True)
         try:
             yield Sheet(borrowed)
+        except OSError as error:
+            raise CommandRefused(f"standard output cannot be written: {error.strerror}") from error
         finally:
             # The wrapper must not close stdout.
             borrowed.detach()

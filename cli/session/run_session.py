@@ -272,10 +272,16 @@ class RunSession:
         file = input_of_parameters(self._run.parameters).file
         with self._screen.keyboard(file) as keyboard:
             if keyboard is None:
-                raise await self._discarded(is_unattended(plan.question, file))
+                raise await self._unattended(is_unattended(plan.question, file))
             self._asking = True
             if not await self._screen.agrees(f"\n[bold]{markup_safe(plan.question)}[/]", keyboard):
                 raise await self._discarded("the answer was no")
+
+    async def _unattended(self, why: str) -> CommandRefused:
+        """The error for a question that nobody can answer; a run that was kept for an answer is kept on."""
+        if self._fresh:
+            return await self._discarded(why)
+        return CommandRefused(f"{why}\n{NOTHING_SENT} The run stays as it is, and waits for the answer")
 
     async def _refused(self, plan: PreviewFacts) -> CommandRefused:
         """The error for an input with refused rows, and the ways out."""
@@ -290,7 +296,7 @@ class RunSession:
         faults = [f"{rows(plan.totals.refused)} of the input cannot be taken"] if plan.totals.refused else []
         if plan.duplicates:
             faults.append(f"{rows(plan.duplicates)} {'is a duplicate' if plan.duplicates == 1 else 'are duplicates'}")
-        as_file = f"\nThe refused rows as a file: {refused_export(self._run)}" if plan.totals.refused else ""
+        as_file = f"\nThe refused rows as a file:\n{refused_export(self._run)}" if plan.totals.refused else ""
         return await self._discarded(f"{'; '.join(faults)}.\n{good}.{as_file}")
 
     async def _give_up(self) -> None:
@@ -332,7 +338,7 @@ class RunSession:
             try:
                 async with (
                     serve_control(self._run, self._journal, live_policy, self._screen),
-                    show_sending(progress, self._screen),
+                    show_sending(progress, self._screen, self._run.name),
                 ):
                     await pipeline.migrate()
             except ForbiddenTransition:

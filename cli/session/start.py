@@ -28,7 +28,7 @@ from cli.show.progress import show_intake
 from cli.terminal.exits import CommandRefused
 from cli.terminal.remedies import command_line
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, rows
+from cli.terminal.texts import PROGRAM, from_bytes, printable, rows
 from engine.job import Job
 from engine.pacing.gauges import LAST_RESERVE
 from engine.pacing.policy import ALL, Policy, policy_with, to_settings
@@ -137,7 +137,12 @@ async def create_run(job: Job, recorded: Mapping[str, str], session: Session) ->
 
 
 async def new_run(job: Job, recorded: Mapping[str, str], target: str, pacing: Mapping[str, str] = _NOTHING) -> NewRun:
-    """The new run's record for the journal; opens the source for it. Raises `InputRefused`."""
+    """The new run's record for the journal; opens the source for it. Raises `InputRefused`.
+
+    Raises `CommandRefused` for a text that the journal cannot keep.
+    """
+    if odd := next((value for value in recorded.values() if value != from_bytes(value)), None):
+        raise CommandRefused(f"{printable(odd)} is not UTF-8, and the journal keeps no other text: rename it")
 
     def of_source() -> NewRun:
         source = job.source
@@ -145,7 +150,7 @@ async def new_run(job: Job, recorded: Mapping[str, str], target: str, pacing: Ma
             job=job.name,
             parameters=recorded,
             target=target,
-            source=source.name,
+            source=from_bytes(source.name),
             source_digest=source.digest,
             header=source.header,
             policy=to_settings(policy_with(Policy(), pacing, ALL)),

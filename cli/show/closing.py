@@ -13,7 +13,8 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.terminal.exits import Exit
-from cli.terminal.texts import PROGRAM, count, duration, money, printable, rows
+from cli.terminal.layout import Hanging, command, steps_list
+from cli.terminal.texts import JOINT, PROGRAM, count, duration, money, number_of, printable, rate, rows
 from jobs.spec.undo_words import LIST, UNDO, WAY
 
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
@@ -126,13 +127,13 @@ def states_table(totals: Totals) -> Table:
 
 async def show_closing(closing: Closing, run: Run, journal: Journal) -> RenderableType:
     """The outcome of the run, its reasons, and what to do next."""
-    parts: list[RenderableType] = [headline(closing), states_table(closing.totals)]
+    parts: list[RenderableType] = [Hanging(Text(""), headline(closing)), states_table(closing.totals)]
     if closing.calls:
         parts.append(Text(_pace(closing.calls, closing.seconds), "dim"))
     if any(round(seconds) for seconds in closing.held.values()):
-        parts.append(Text(_held(closing.held), "dim"))
+        parts.append(Hanging(Text(""), Text(_held(closing.held), "dim")))
     if closing.trusted_journal:
-        parts.append(Text(TRUSTED, "yellow"))
+        parts.append(Hanging(Text(""), Text(TRUSTED, "yellow")))
     parts += await reasons_lists(run, closing.totals, journal)
     if steps := next_steps(run, closing.totals):
         parts.append(steps_list(steps))
@@ -140,9 +141,9 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
 
 
 def _pace(calls: int, seconds: float) -> str:
-    told = f"{count(calls)} {'call' if calls == 1 else 'calls'} in {duration(seconds)}"
+    told = f"{number_of(calls, 'call')} in {duration(seconds)}"
     # Below a second a rate has no meaning.
-    return f"{told}, {calls / seconds:.0f} a second" if seconds > 1 else told
+    return f"{told}, {rate(calls / seconds)} a second" if seconds > 1 else told
 
 
 def _held(held: Mapping[str, float]) -> str:
@@ -218,16 +219,17 @@ async def reasons_lists(run: Run, totals: Totals, journal: Journal) -> list[Grou
 
 def _reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
     """Why items are in a state: the kinds of reasons, the most frequent first, each with its first row."""
-    lines: list[Text] = []
+    lines: list[Hanging] = []
     for reason in reasons:
         where = f"line {reason.line}, " if reason.line else ""
-        line = Text(f"{state} ", state.style)
-        line.append(f"{count(reason.items)} × ", "bold").append(printable(reason.kind or "no reason given", 200))
-        if reason.example != reason.kind or reason.items > 1:
-            line.append(f" (first: {where}{printable(reason.label, 60)}: {printable(reason.example, 160)})", "dim")
-        else:
-            line.append(f" ({where}{printable(reason.label, 60)})", "dim")
-        lines.append(line)
+        first = f"first: {where}" if reason.items > 1 else where
+        # A text of one row, or that all rows share, is told once.
+        of_all = reason.items == 1 or reason.example == reason.kind
+        line = Text().append(f"{count(reason.items)} × ".replace(" ", JOINT), "bold")
+        line.append(printable((reason.example if of_all else reason.kind) or "no reason given"))
+        example = "" if of_all else f": {printable(reason.example)}"
+        line.append(f" ({first}{printable(reason.label, 60)}{example})", "dim")
+        lines.append(Hanging(Text(f"{state} ", state.style), line, indent=2))
     return Group(*lines)
 
 
@@ -268,16 +270,6 @@ def accountants_list(run: Run, totals: Totals) -> str | None:
     return f"{PROGRAM} export {run.name} --state {State.SKIPPED} -o {run.name}-for-the-accountant.csv"
 
 
-def steps_list(steps: Sequence[tuple[str, str]]) -> Table:
-    """A table of commands with their purposes."""
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(overflow="fold")
-    table.add_column(style="dim")
-    for number, (command, purpose) in enumerate(steps):
-        table.add_row(Text("next: " if not number else "      ", "dim").append(command, "bold"), purpose)
-    return table
-
-
 def place_of(item: Item) -> str:
     """The place of a row: its line of a file; the rows of a select have no lines, but their numbers in the run."""
     return f"line {item.line}" if item.line else f"row {item.number}"
@@ -295,18 +287,18 @@ async def first_refusals(run: Run, journal: Journal) -> list[Refusal]:
 
 def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> RenderableType:
     """The first refused rows, each with line, column and reason; `all_of_them` is the command that shows all."""
-    lines = [_refusal_line(refusal) for refusal in refusals]
+    lines: list[RenderableType] = [_refusal_line(refusal) for refusal in refusals]
     if total > len(refusals):
-        lines.append(Text(f"… and {count(total - len(refusals))} more: ", "dim").append(all_of_them, "bold"))
+        lines += [Text(f"… and {count(total - len(refusals))} more; all of them with:", "dim"), command(all_of_them)]
     return Group(Text(""), *lines)
 
 
-def _refusal_line(refusal: Refusal) -> Text:
+def _refusal_line(refusal: Refusal) -> Hanging:
     """One refused row in words."""
-    line = Text("✗ ", "red")
+    line = Text()
     place = [f"line {refusal.line}"] if refusal.line else []
     place += [f"column {printable(refusal.column, 60)}"] if refusal.column else []
     line.append(", ".join(place) or "a row", "bold")
     if refusal.label:
         line.append(f" ({printable(refusal.label, 60)})", "dim")
-    return line.append(f": {printable(refusal.reason)}")
+    return Hanging(Text("✗ ", "red"), line.append(f": {printable(refusal.reason)}"))

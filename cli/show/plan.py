@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from checkpoints.list_differences import ListDifference
 from checkpoints.records import Run
-from cli.show.closing import states_object, steps_list
+from cli.show.closing import states_object
 from cli.show.plan_facts import PlanFacts
 from cli.show.preview import (
     Target,
     assumed_line,
+    assumed_question,
     bad_rows,
     columns_line,
     left_out_lines,
@@ -23,7 +23,8 @@ from cli.show.preview import (
     skipped_lines,
 )
 from cli.terminal.exits import Exit
-from cli.terminal.texts import PROGRAM, count, duration, markup_safe, moment, money, printable, rows
+from cli.terminal.layout import Facts, Hanging, one_line, steps_list
+from cli.terminal.texts import PROGRAM, WHOLE, count, duration, markup_safe, moment, money, printable, rows
 
 WORKER = 5.5
 """Records a second that the billing's worker takes from its stacks [D]."""
@@ -32,45 +33,44 @@ WORKER = 5.5
 def plan_screen(facts: PlanFacts, target: Target, journal: Path) -> RenderableType:
     """The screen of a plan."""
     plan, run = facts.plan, facts.plan.run
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", justify="right")
-    table.add_column(overflow="fold")
-    table.add_row("plan", run.name)
-    table.add_row("job", Text(run.job, "bold").append(f"  {printable(parameters_of(run))}", "dim"))
-    table.add_row("rows from", markup_safe(run.source))
+    table = Facts()
+    table.add("plan", run.name)
+    table.add("job", Text(run.job, "bold").append(f"  {printable(parameters_of(run), WHOLE)}", "dim"))
+    table.add("rows from", markup_safe(run.source, WHOLE))
     if columns := columns_line(plan.columns):
-        table.add_row("columns", columns)
-    table.add_row("read", rows(plan.totals.read))
-    table.add_row("would send", Text(_to_send(facts), "bold"))
+        table.add("columns", columns)
+    table.add("read", rows(plan.totals.read))
+    table.add("would send", Text(_to_send(facts), "bold"))
     for kind in facts.kinds:
         total = f", {money(kind.sum)} in total" if plan.has_amounts else ""
-        table.add_row("", f"{count(kind.rows)} {kind.word}{total}")
+        table.add("", f"{count(kind.rows)} {kind.word}{total}")
     for line in skipped_lines(plan):
-        table.add_row("skipped", line)
+        table.add("skipped", line)
     for line in left_out_lines(plan.totals):
-        table.add_row("left out", line)
+        table.add("left out", line)
     if plan.totals.refused:
-        table.add_row("refused", Text(_refused(facts), "bold red"))
+        table.add("refused", Text(_refused(facts), "bold red"))
     if plan.shared.lanes:
-        table.add_row("accounts", _shared(facts))
+        table.add("accounts", _shared(facts))
     if plan.look_alike_rows:
-        table.add_row("caution", Text(look_alike_line(plan), "bold yellow"))
-    table.add_row("takes", _time(facts, with_stacks=target.database is not None))
-    table.add_row("billing", f"{markup_safe(run.target)}, version {markup_safe(target.version)}")
+        table.add("caution", Text(look_alike_line(plan), "bold yellow"))
+    table.add("takes", _time(facts, with_stacks=target.database is not None))
+    table.add("billing", f"{markup_safe(run.target)}, version {markup_safe(target.version)}")
     if plan.assumptions:
-        table.add_row("assumed", assumed_line(plan))
-    parts: list[RenderableType] = [Text(""), table]
+        table.add("assumed", assumed_line(plan))
+    parts: list[RenderableType] = [Text(""), table, assumed_question(plan)]
     if facts.requests:
         parts += [
             Text("\nThe first requests:", "dim"),
-            *(Text(f"  {printable(line, 400)}") for line in facts.requests),
+            *(one_line("  ", printable(line, WHOLE)) for line in facts.requests),
         ]
     parts += [
         look_alike_rows(plan, "-o DIR saves all of them"),
-        bad_rows(plan, "-o DIR saves all of them"),
+        bad_rows(plan, "-o DIR"),
         _changes(facts),
     ]
-    parts.append(Text(f"\nNothing was sent; the journal {printable(journal)} was only read.", "dim"))
+    end = f"Nothing was sent; the journal {printable(journal, WHOLE)} was only read."
+    parts += [Text(""), Hanging(Text(""), Text(end, "dim"))]
     return Group(*parts)
 
 

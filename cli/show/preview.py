@@ -8,7 +8,6 @@ from pathlib import Path
 import anyio.to_thread
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from billing.profile import Profile
@@ -23,9 +22,10 @@ from cli.show.closing import (
     refused_export,
     refused_rows,
 )
+from cli.terminal.layout import Facts, Hanging, command
 from cli.terminal.remedies import render
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, count, markup_safe, money, printable, rows
+from cli.terminal.texts import PROGRAM, WHOLE, count, markup_safe, money, printable, rows
 from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy
 from engine.pipeline.intake import DUPLICATE
@@ -166,43 +166,43 @@ async def _first_duplicates(run: Run, skipped: Sequence[Reason], journal: Journa
 
 def preview(plan: PreviewFacts, target: Target, journal: Path, policy: Policy) -> RenderableType:
     """The screen of the preview."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", justify="right")
-    table.add_column(overflow="fold")
+    table = Facts()
     run, totals = plan.run, plan.totals
-    table.add_row("job", Text(run.job, "bold").append(f"  {printable(parameters_of(run))}", "dim"))
-    table.add_row("rows from", markup_safe(run.source))
+    table.add("job", Text(run.job, "bold").append(f"  {printable(parameters_of(run), WHOLE)}", "dim"))
+    table.add("rows from", markup_safe(run.source, WHOLE))
     if columns := columns_line(plan.columns):
-        table.add_row("columns", columns)
-    table.add_row("read", rows(totals.read))
-    table.add_row(
+        table.add("columns", columns)
+    table.add("read", rows(totals.read))
+    table.add(
         "to send",
         Text("").append(_amount(plan.to_send, plan.sum if plan.has_amounts and plan.to_send else None), "bold"),
     )
     for line in skipped_lines(plan):
-        table.add_row("skipped", line)
+        table.add("skipped", line)
     for line in left_out_lines(totals):
-        table.add_row("left out", line)
-    if list_ := accountants_list(run, totals):
-        table.add_row("list", f"for the accountant, nothing is sent: {list_}")
+        table.add("left out", line)
     if totals.refused:
-        table.add_row("refused", Text(rows(totals.refused), "bold red"))
+        table.add("refused", Text(rows(totals.refused), "bold red"))
     if plan.shared.lanes:
-        table.add_row("note", _shared(plan.shared.lanes))
+        table.add("note", _shared(plan.shared.lanes))
     if plan.look_alike_rows:
-        table.add_row("caution", Text(look_alike_line(plan), "bold yellow"))
-    table.add_row("billing", f"{markup_safe(run.target)}, version {markup_safe(target.version)}")
-    table.add_row(
-        "database",
-        markup_safe(target.database) if target.database else "none: all is asked through the API, a call a row",
-    )
-    table.add_row("journal", f"{markup_safe(journal)}, run {run.name}")
-    table.add_row("pacing", describe_policy(policy))
+        table.add("caution", Text(look_alike_line(plan), "bold yellow"))
+    table.add("billing", f"{markup_safe(run.target)}, version {markup_safe(target.version)}")
+    none = "none: all is asked through the API, a call a row"
+    table.add("database", markup_safe(target.database, WHOLE) if target.database else none)
+    table.add("journal", f"{markup_safe(journal, WHOLE)}, run {run.name}")
+    table.add("pacing", describe_policy(policy))
     if plan.assumptions:
-        table.add_row("assumed", assumed_line(plan))
-    return Group(
-        Text(""), table, look_alike_rows(plan, f"{PROGRAM} plan lists them"), bad_rows(plan, refused_export(run))
-    )
+        table.add("assumed", assumed_line(plan))
+    parts: list[RenderableType] = [Text(""), table]
+    if list_ := accountants_list(run, totals):
+        parts += [Text("The list for the accountant; nothing is sent:", "dim"), command(list_)]
+    parts += [
+        assumed_question(plan),
+        look_alike_rows(plan, f"{PROGRAM} plan lists them"),
+        bad_rows(plan, refused_export(run)),
+    ]
+    return Group(*parts)
 
 
 def look_alike_line(plan: PreviewFacts) -> str:
@@ -214,31 +214,39 @@ def look_alike_line(plan: PreviewFacts) -> str:
 
 def look_alike_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     """The first of these rows, each with the entry it resembles; `all_of_them` is the command that shows all."""
-    lines = [
-        Text("? ", "yellow")
-        .append(place_of(item), "bold")
-        .append(f" ({printable(item.label, 60)})", "dim")
-        .append(f": {printable(item.message)}")
-        for item in plan.first_look_alikes
-    ]
+    lines: list[RenderableType] = [_row("?", item) for item in plan.first_look_alikes]
     if plan.look_alike_rows > len(lines):
         lines.append(Text(f"… and {count(plan.look_alike_rows - len(lines))} more; {all_of_them}", "dim"))
     return Group(*([Text(""), *lines] if lines else []))
 
 
+def _row(sign: str, item: Item) -> Hanging:
+    """A row with its message."""
+    line = Text().append(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
+    return Hanging(Text(f"{sign} ", "yellow"), line.append(f": {printable(item.message)}"))
+
+
 def assumed_line(plan: PreviewFacts) -> Text:
-    """The unconfirmed assumptions about the run's money, and the command that checks them."""
-    ask = f"{PROGRAM} probe --abonent ID"
-    if any("storno" in one for one in plan.assumptions):
-        ask += " --set storno_call=NAME"
-    return Text("; ".join(map(printable, plan.assumptions)), "yellow").append(
-        f" (no probe has confirmed it: {ask})", "dim"
+    """The unconfirmed assumptions about the run's money."""
+    return Text("; ".join(map(printable, plan.assumptions)), "yellow")
+
+
+def assumed_question(plan: PreviewFacts) -> RenderableType:
+    """The command that asks the billing about these assumptions."""
+    if not plan.assumptions:
+        return Group()
+    storno = any("storno" in one for one in plan.assumptions)
+    return Group(
+        Text("No probe has confirmed what is assumed; this asks the billing:", "dim"),
+        command(f"{PROGRAM} probe --abonent ID" + (" --set storno_call=NAME" if storno else "")),
     )
 
 
 def shared_accounts(question: Question, profile: Profile) -> RenderableType:
     """The choice for accounts with several opening balances, and the first of them."""
-    lines = [Text("? ", "yellow").append(printable(str(group), 400)) for group in question.first]
+    lines: list[RenderableType] = [
+        Hanging(Text("? ", "yellow"), Text(printable(str(group), 400))) for group in question.first
+    ]
     if question.accounts > len(lines):
         lines.append(Text(f"… and {count(question.accounts - len(lines))} more accounts", "dim"))
     return Group(Text(""), *lines, Text(render(in_sentences(question, profile)), "bold yellow"))
@@ -300,9 +308,7 @@ def bad_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     parts: list[RenderableType] = []
     if plan.totals.refused:
         parts.append(refused_rows(plan.refusals, plan.totals.refused, all_of_them))
-    for item in plan.repeated:
-        line = Text("= ", "yellow").append(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
-        parts.append(line.append(f": {printable(item.message)}"))
+    parts += [_row("=", item) for item in plan.repeated]
     if plan.duplicates > len(plan.repeated):
         parts.append(Text(f"… and {count(plan.duplicates - len(plan.repeated))} more duplicates", "dim"))
     return Group(*parts)

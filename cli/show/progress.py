@@ -1,20 +1,21 @@
 """The progress of a run: a bar on a terminal, otherwise a line every few seconds."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
 import anyio
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from checkpoints.states import State, states_where
+from cli.terminal.layout import Hanging
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_alongside
-from cli.terminal.texts import count, duration, markup_safe, printable
+from cli.terminal.texts import JOINT, WHOLE, count, duration, markup_safe, money, printable, rate, rows
 from engine.pacing.policy import ALL as SETTINGS
 from engine.pipeline.progress import Progress, Status
 
@@ -23,9 +24,6 @@ LINE_EVERY: Final = 5.0
 
 DRAWN_EVERY: Final = 0.2
 """Seconds between two redraws of the bar."""
-
-SLOW: Final = 10
-"""Rows a second below which a decimal is shown."""
 
 KINDS: Final = 3
 """Kinds of error that are shown during a run."""
@@ -40,7 +38,7 @@ SHORT: Final = 25
 @asynccontextmanager
 async def show_intake(progress: Progress, screen: Screen, source: str) -> AsyncIterator[None]:
     """A counter while rows are read and saved; only on a terminal."""
-    if screen.voice.quiet or not screen.err.is_terminal:
+    if screen.voice.quiet or not screen.can_redraw:
         yield
         return
     with screen.err.status("") as status:
@@ -48,7 +46,7 @@ async def show_intake(progress: Progress, screen: Screen, source: str) -> AsyncI
         async def tick() -> None:
             while True:
                 refused = f", [red]{count(progress.refused)} refused[/]" if progress.refused else ""
-                status.update(f"reading {markup_safe(source)}: {count(progress.total)} rows{refused}")
+                status.update(f"reading {markup_safe(source, WHOLE)}: {rows(progress.total)}{refused}")
                 await anyio.sleep(0.2)
 
         async with run_alongside(tick):
@@ -56,11 +54,11 @@ async def show_intake(progress: Progress, screen: Screen, source: str) -> AsyncI
 
 
 @asynccontextmanager
-async def show_sending(progress: Progress, screen: Screen) -> AsyncIterator[None]:
-    """The bar or the lines while a run sends; nothing with `--quiet`."""
+async def show_sending(progress: Progress, screen: Screen, name: str) -> AsyncIterator[None]:
+    """The bar or the lines while the run of that name sends; nothing with `--quiet`."""
     if screen.voice.quiet:
         yield
-    elif screen.err.is_terminal:
+    elif screen.can_redraw:
         live = Live(
             console=screen.err,
             transient=True,
@@ -73,30 +71,27 @@ async def show_sending(progress: Progress, screen: Screen) -> AsyncIterator[None
 
         async def draw() -> None:
             while True:
-                live.update(screen_of(progress.status()), refresh=True)
+                live.update(screen_of(progress.status(), name), refresh=True)
                 await anyio.sleep(DRAWN_EVERY)
 
         with live:
             async with run_alongside(draw):
                 yield
     else:
-        async with run_alongside(lambda: _lines(progress, screen)):
+        async with run_alongside(lambda: _lines(progress, screen, name)):
             yield
 
 
-async def _lines(progress: Progress, screen: Screen) -> None:
+async def _lines(progress: Progress, screen: Screen, name: str) -> None:
     while True:
         await anyio.sleep(LINE_EVERY)
-        screen.err.print(line(progress.status()), soft_wrap=True)
+        screen.err.print(line(progress.status(), name), soft_wrap=True)
 
 
-def line(status: Status) -> Text:
-    """The state of the run in one line: the most important facts in the first 80 columns, then errors."""
-    said = Text(
-        ", ".join(
-            [_place(status), *_pace(status), *_why(status), *_average(status), *_latency(status), *_troubles(status)]
-        )
-    )
+def line(status: Status, name: str = "") -> Text:
+    """The state of a run in one line: the most important facts in the first 80 columns, then errors."""
+    facts = [_place(status), *_pace(status), *_why(status), *_money(status), *_average(status), *_latency(status)]
+    said = Text(f"{name}: " if name else "").append(", ".join([*facts, *_troubles(status)]))
     if not status.errors:
         return said
     width = max(LINE, said.cell_len + SHORT)
@@ -105,28 +100,29 @@ def line(status: Status) -> Text:
     return said
 
 
-def screen_of(status: Status) -> Group:
-    """The state of the run in a few lines of 80 columns; longer ones wrap."""
+def screen_of(status: Status, name: str = "") -> Group:
+    """The state of a run in a few lines of 80 columns; longer ones wrap."""
     head = Table.grid(padding=(0, 2))
     total = status.to_send if status.intake_ended else None
-    head.add_row(
-        ProgressBar(total=total or None, completed=status.sent, width=36, pulse=total is None),
-        Text(_place(status), "bold"),
+    bar = ProgressBar(
+        total=total or None,
+        completed=status.sent,
+        width=30,
+        pulse=total is None,
+        complete_style="yellow" if status.held else "green",
+        finished_style="green",
+        pulse_style="cyan",
     )
-    parts: list[Table | Text] = [head, Text(", ".join([*_pace(status), *_average(status)]))]
+    head.add_row(*([Text(f"run {name}", "bold")] if name else []), bar, Text(_place(status), "bold"))
+    parts: list[RenderableType] = [head, _wrapped([*_pace(status), *_money(status), *_average(status)], ", ")]
     parts += [Text(text) for text in _latency(status)]
-    states = Text()
-    for state in State:
-        if number := status.counts.get(state):
-            states.append(f"{state} ", "dim").append(f"{count(number)}   ", state.style)
-    if status.retries:
-        states.append("sent again ", "dim").append(count(status.retries))
-    parts.append(states)
+    states = [_labelled(word, number, style) for word, number, style in _counts(status) if number]
+    parts.append(Hanging(Text(""), Text("   ").join(states)))
     if status.held:
-        parts.append(Text("held ", "yellow").append(printable(status.held)))
+        parts.append(Hanging(Text("held ", "yellow"), Text(printable(status.held))))
     elif status.why:
-        parts.append(Text("limited by ", "dim").append(_limit(status.why)))
-    parts += [Text("error ", "dim").append(kind) for kind in _kinds(status)]
+        parts.append(Hanging(Text("limited by ", "dim"), Text(_limit(status.why))))
+    parts += [Hanging(Text("error ", "dim"), Text(kind)) for kind in _kinds(status)]
     if status.last_error:
         parts.append(
             Text("last error ", "dim", no_wrap=True, overflow="ellipsis").append(printable(status.last_error))
@@ -134,21 +130,51 @@ def screen_of(status: Status) -> Group:
     return Group(*parts)
 
 
+def _wrapped(facts: Sequence[str], between: str) -> Hanging:
+    """Facts one after the other, none of which is broken."""
+    return Hanging(Text(""), Text(between.join(fact.replace(" ", JOINT) for fact in facts)))
+
+
+def _labelled(word: str, number: int, style: str) -> Text:
+    return Text().append(f"{word} ".replace(" ", JOINT), "dim").append(count(number), style)
+
+
+def _counts(status: Status) -> Iterator[tuple[str, int, str]]:
+    """The counts by state, each with its style. What is claimed has not left yet, and waits for its turn."""
+    for state in State:
+        number = status.counts.get(state, 0)
+        if state is State.SENDING:
+            waiting = max(number - status.in_flight, 0)
+            yield "claimed", waiting, State.PENDING.style
+            number -= waiting
+        yield state, number, state.style
+    yield "sent again", status.retries, ""
+
+
 def _place(status: Status) -> str:
     sent, total = status.sent, status.to_send
     if not status.intake_ended:
-        return f"{count(sent)} of {count(total)} rows so far"
-    return f"{count(sent)} of {count(total)} rows ({100 * sent // total if total else 100} %)"
+        return f"{count(sent)} of {rows(total)} so far"
+    return f"{count(sent)} of {rows(total)} ({100 * sent // total if total else 100} %)"
+
+
+def _money(status: Status) -> list[str]:
+    return [f"{money(status.entered)} entered"] if status.entered else []
 
 
 def _pace(status: Status) -> list[str]:
     left = [] if status.eta is None or status.sent == status.to_send else [f"{duration(status.eta)} left"]
-    window = [f"{status.in_flight}/{status.window} in flight"] if status.window else []
-    return [f"{_rate(status.rate)} rows/s", *left, *window]
+    return [f"{rate(status.rate)} rows/s", *left, *_in_flight(status)]
 
 
-def _rate(rate: float) -> str:
-    return f"{rate:.1f}" if 0 < rate < SLOW else f"{rate:.0f}"
+def _in_flight(status: Status) -> list[str]:
+    """Calls in flight, and how many may be; nothing where none is, and none may leave."""
+    if not status.window or (status.held and not status.in_flight):
+        return []
+    if status.in_flight > status.window:
+        # The window has shrunk: these are finished, and fewer follow.
+        return [f"{status.in_flight} in flight, {status.window} from now on"]
+    return [f"{status.in_flight}/{status.window} in flight"]
 
 
 def _why(status: Status) -> list[str]:
@@ -163,7 +189,7 @@ def _limit(why: str) -> str:
 
 
 def _average(status: Status) -> list[str]:
-    return [f"{_rate(status.average)}/s on average"] if status.average else []
+    return [f"{rate(status.average)}/s on average"] if status.average else []
 
 
 def _latency(status: Status) -> list[str]:

@@ -7,13 +7,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import structlog
 from rich.text import Text
 
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.log_file import LogFile
 from cli.terminal.screen import OutputMask, Screen
+from cli.terminal.streams import json_line
 from cli.terminal.texts import printable
 
 Entry = MutableMapping[str, Any]
@@ -27,9 +27,9 @@ _OURS: Final = frozenset({"level", "timestamp"})
 def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
     """Log to the screen and to the file at `path` (mode 0600) while the context lasts.
 
-    The screen shows info and above, with `--verbose` all, with `--quiet` warnings and above; the file gets info and
-    above, with `--verbose` all. The screen's mask takes secrets out. Raises `SettingsRefused` when the file
-    cannot be written.
+    The screen shows info and above, with `--verbose` all, with `--quiet` and on a terminal warnings and above; the
+    file gets info and above, with `--verbose` all. The screen's mask takes secrets out. Raises `SettingsRefused` when
+    the file cannot be written.
     """
     try:
         if path is not None:
@@ -38,7 +38,9 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
     except OSError as error:
         raise SettingsRefused(f"the log {path} cannot be written: {error.strerror}") from error
     lowest = _LEVELS["debug" if screen.voice.verbose else "info"]
-    on_screen = _LEVELS["warning"] if screen.voice.quiet else lowest
+    # On a terminal the progress and the closing say what the log would say between them.
+    seen_otherwise = screen.voice.quiet or (screen.err.is_terminal and not screen.voice.verbose)
+    on_screen = _LEVELS["warning"] if seen_otherwise else lowest
     bridge = _Bridge(logging.WARNING)
     try:
         with closing(file):
@@ -72,7 +74,7 @@ class _Writer:
         self._on_screen = on_screen
 
     def __call__(self, _logger: object, _method: str, entry: Entry) -> str:
-        self._file.add(msgspec.json.encode(entry, enc_hook=str).decode())
+        self._file.add(json_line(entry, "utf-8"))
         if _LEVELS.get(entry["level"], 0) >= self._on_screen:
             self._screen.err.print(_line(entry), soft_wrap=True)
         return ""

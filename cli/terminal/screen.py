@@ -1,9 +1,10 @@
 """The screen: messages for people on stderr, results on stdout."""
 
+import os
 import sys
 import termios
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Annotated, Final, TextIO, cast
@@ -11,15 +12,17 @@ from typing import IO, Annotated, Final, TextIO, cast
 import anyio
 import msgspec
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
 
 from billing.secret import Mask
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.streams import json_line, lasting
 from cli.terminal.texts import markup_safe, printable
 from engine.rows import STDIN
 
 WIDTH: Final = 400
-"""Columns where there is no terminal; wide, so that lines stay whole for searching."""
+"""Columns without a terminal, unless COLUMNS says otherwise; wide, so that lines stay whole for searching."""
 _PANEL: Final = "Screen"
 TERMINAL: Final = Path("/dev/tty")
 """The keyboard while standard input carries rows."""
@@ -30,27 +33,6 @@ class Unanswered(CommandRefused):
 
     def __init__(self) -> None:
         super().__init__("the question was not answered: the input ended", Exit.INTERRUPTED)
-
-
-class _Lasting:
-    """A message stream that ignores errors: the work goes on when the terminal is gone."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        """Write, unless the terminal is gone."""
-        with suppress(OSError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush, unless the terminal is gone."""
-        with suppress(OSError):
-            self._stream.flush()
 
 
 class OutputMask:
@@ -88,13 +70,26 @@ class _Masked:
 
 
 def _console(stream: TextIO) -> Console:
-    # Emoji and highlighting would alter texts of files and answers. Without a terminal, lines are not wrapped.
-    width = None if stream.isatty() else WIDTH
-    return Console(file=stream, highlight=False, emoji=False, width=width)
+    # Emoji and highlighting would alter texts of files and answers.
+    return Console(file=lasting(stream), highlight=False, emoji=False, width=_width(stream))
+
+
+def _width(stream: TextIO) -> int | None:
+    """The columns that somebody has set, else those of the terminal, else so many that lines stay whole."""
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    return None if stream.isatty() else WIDTH
+
+
+def _print(console: Console, what: RenderableType) -> None:
+    # Not cropped: what is longer than a line, as a path, is broken by the terminal and can be copied. In a group a
+    # text keeps its own way of wrapping, which rich drops otherwise.
+    console.print(Group(what) if isinstance(what, Text) else what, crop=False)
 
 
 def _message_console() -> Console:
-    return _console(cast("TextIO", _Lasting(sys.stderr)))
+    return _console(sys.stderr)
 
 
 def _result_console() -> Console:
@@ -147,20 +142,29 @@ class Screen:
             if not isinstance(console.file, _Masked):
                 console.file = cast("IO[str]", _Masked(console.file, self.mask))
 
+    @property
+    def can_redraw(self) -> bool:
+        """Whether a bar can be drawn on stderr: a terminal whose cursor moves, and whose encoding has the signs."""
+        return self.err.is_terminal and not self.err.is_dumb_terminal and not self.err.options.ascii_only
+
     def say(self, what: RenderableType = "") -> None:
         """Print a progress message; strings are markup."""
         if not self.voice.quiet:
-            self.err.print(what)
+            _print(self.err, what)
 
     def say_always(self, what: RenderableType) -> None:
         """Print a message that must be seen, even with `--quiet`."""
-        self.err.print(what)
+        _print(self.err, what)
+
+    def show(self, what: RenderableType) -> None:
+        """Print what the command is there to show."""
+        _print(self.out, what)
 
     def result(self, what: RenderableType, *, good: bool = True) -> None:
         """Print the result of the command; with `--quiet` only when it is not `good`."""
         if self.voice.quiet and good:
             return
-        (self.err if self.voice.as_json else self.out).print(what)
+        _print(self.err if self.voice.as_json else self.out, what)
 
     def complain(self, text: str) -> None:
         """Print why the command was refused or failed, in sentences; the text is escaped."""
@@ -173,7 +177,7 @@ class Screen:
 
     def emit(self, closing: object) -> None:
         """Print the JSON object of `--json` on a line of its own."""
-        line = msgspec.json.encode(self.mask.value(msgspec.to_builtins(closing))).decode()
+        line = json_line(self.mask.value(msgspec.to_builtins(closing)), self.out.encoding)
         # Past the stream's mask, which does not know that a number in JSON is no text.
         stream = self.out.file.stream if isinstance(self.out.file, _Masked) else self.out.file
         stream.write(f"{line}\n")
@@ -205,8 +209,15 @@ class Screen:
         return line.rstrip("\r\n")
 
     async def _answer(self, keyboard: TextIO) -> str:
-        """The line that is typed. Raises `Unanswered` where the input ends before the line does."""
-        await anyio.wait_readable(keyboard)
+        """The line that is typed. Raises `Unanswered` where the input ends before the line does.
+
+        What is shown after an interrupted question begins on a line of its own.
+        """
+        try:
+            await anyio.wait_readable(keyboard)
+        except BaseException:
+            self.err.print()
+            raise
         line = keyboard.readline()
         if not line.endswith("\n"):
             self.err.print()

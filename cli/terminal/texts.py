@@ -23,18 +23,49 @@ JOURNAL_FILE: Final = "CARBON_MIGRATE_JOURNAL"
 LANGUAGE: Final = "CARBON_MIGRATE_LANG"
 
 
-THIN = "\u202f"
-"""Between thousands: a narrow no-break space."""
+JOINT: Final = "\u2800"
+"""Joins what belongs on one line: the thousands of a number, a number and its word.
+
+It leaves the program as a plain space (`cli/terminal/streams.py`), since that is what a person types to find
+`12 345`: grep finds no other space by it. rich breaks a line at any space, also at a no-break one. So inside the
+program the joint is a blank that is no space.
+"""
+
+SIGNS: Final = {
+    "✓": "+", "✗": "x", "■": "#", "•": "*", "…": "...", "→": "->", "←": "<-", "–": "-", "—": "-", "−": "-", "×": "x",
+    "«": '"', "»": '"', "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "≥": ">=", "≤": "<=", "≈": "~", "№": "No.",
+    "─": "-", "━": "-", "╸": "-", "╺": "-", "│": "|", "┃": "|", "╭": "+", "╮": "+", "╰": "+", "╯": "+", "┏": "+",
+}  # fmt: skip
+"""Signs of the screens, as an encoding without them shows them."""
 
 LONGEST = 300
 """Characters of a foreign text that are shown."""
 
+_SLOW: Final = 10
+
+WHOLE: Final = 10_000
+"""Characters of a text that a person copies: a path, a select, a request."""
+
 
 def printable(text: object, limit: int = LONGEST) -> str:
     """A foreign text made safe for a terminal: one line, invisible characters as escapes."""
-    words = " ".join(str(text)[: limit * 4].split())
+    words = " ".join(from_bytes(str(text)[: limit * 4]).split())
     shown = "".join(letter if letter.isprintable() else _spelled(letter) for letter in words)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def from_bytes(text: str) -> str:
+    """A text without the surrogates that stand for bytes of a file name: decoded where they are UTF-8, else escaped.
+
+    Python makes them of names that are not in the encoding of the locale.
+    """
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        # Other surrogates stand for nothing; JSON can spell them.
+        return "".join(_spelled(letter) if "\ud800" <= letter <= "\udfff" else letter for letter in text)
 
 
 def markup_safe(text: object, limit: int = LONGEST) -> str:
@@ -47,21 +78,31 @@ def _spelled(letter: str) -> str:
     return " " if letter.isspace() else letter.encode("unicode_escape").decode("ascii")
 
 
+def number_of(number: int, one: str, several: str = "") -> str:
+    """A number with its word, which stay together: 1 row, 12 345 rows."""
+    return f"{count(number)}{JOINT}{one if number == 1 else several or f'{one}s'}"
+
+
 def count(number: int) -> str:
     """An integer with separated thousands."""
-    return f"{number:,}".replace(",", THIN)
+    return f"{number:,}".replace(",", JOINT)
 
 
 def money(amount: Decimal) -> str:
     """An amount with separated thousands, all its decimals, and at least two."""
     whole, _, decimals = format(amount, "f").partition(".")
-    sign, digits = ("−", whole[1:]) if whole.startswith("-") else ("", whole)
-    return f"{sign}{int(digits):,}".replace(",", THIN) + f".{decimals:0<2}"
+    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    return f"{sign}{int(digits):,}".replace(",", JOINT) + f".{decimals:0<2}"
 
 
 def rows(number: int) -> str:
     """A number of rows, in words."""
-    return f"{count(number)} {'row' if number == 1 else 'rows'}"
+    return number_of(number, "row")
+
+
+def rate(per_second: float) -> str:
+    """A number a second, with a decimal where it is small."""
+    return f"{per_second:.1f}" if 0 < per_second < _SLOW else f"{per_second:.0f}"
 
 
 def duration(seconds: float) -> str:

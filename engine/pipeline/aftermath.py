@@ -57,7 +57,7 @@ class Aftermath:
     def follow(self, landed: CallResult) -> None:
         """Follow up one outcome, which is already recorded in the journal."""
         item, outcome = landed.item, landed.outcome
-        self._progress.moved(State.SENDING, outcome.state)
+        self._progress.moved(State.SENDING, outcome.state, amount=item.amount)
         self._spending.came_out(item, outcome.state)
         if outcome.cause is Cause.STOPPED:
             return

@@ -67,7 +67,7 @@ class Doubts:
         for item in doubted:
             self._heard.discard(item.item_id)
             self._recorded = True
-            self._progress.moved(State.ACCEPTED, State.UNKNOWN)
+            self._progress.moved(State.ACCEPTED, State.UNKNOWN, amount=item.amount)
             self._progress.met(item.label, item.message or "")
             self._reconciler.lost()
             self._backlog.shut_lane(item.lane)

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 import anyio
 
@@ -46,6 +47,8 @@ class Status:
     paused: bool
     errors: Mapping[str, int]
     last_error: str | None
+    entered: Decimal = Decimal(0)
+    """The sum of the rows that the billing has accepted."""
 
     @property
     def sent(self) -> int:
@@ -84,6 +87,7 @@ class Progress:
         self.retries = 0
         self.intake_ended = False
         self.last_error: str | None = None
+        self.entered = Decimal(0)
         self.holds = Holds()
         self.started = anyio.current_time()
         self.sending: Callable[[], Sending] = Sending
@@ -95,6 +99,9 @@ class Progress:
         """Begin with the totals of the journal."""
         self.counts = Counter(totals.counts)
         self.refused = totals.refused
+        self.entered = sum(
+            (totals.amounts.get(state, Decimal(0)) for state in states_where(in_effect=True)), Decimal(0)
+        )
         self.intake_ended = intake_ended
         self.started = anyio.current_time()
         self._pace = Pace(time.monotonic())
@@ -105,10 +112,12 @@ class Progress:
         self.counts[State.SKIPPED] += skipped
         self.refused += refused
 
-    def moved(self, source: State, target: State, items: int = 1) -> None:
-        """Count items that went from one state to another."""
+    def moved(self, source: State, target: State, items: int = 1, *, amount: Decimal | None = None) -> None:
+        """Count items that went from one state to another; `amount` is their sum, where they have one."""
         self.counts[source] -= items
         self.counts[target] += items
+        if amount and source.in_effect is not target.in_effect:
+            self.entered += amount if target.in_effect else -amount
         if not target.open:
             self._pace.add(time.monotonic(), items)
 
@@ -176,4 +185,5 @@ class Progress:
             paused=PAUSED in self.holds,
             errors=self._errors.counted(),
             last_error=self.last_error,
+            entered=self.entered,
         )

@@ -71,8 +71,9 @@ class Reconciler:
             if unfinished_work is None:
                 return None
             left = self._progress.counts[State.UNKNOWN]
+            rows = "row is" if left == 1 else "rows are"
             return UnfinishedWork(
-                f"{left} rows are in doubt and cannot be settled: {unfinished_work}",
+                f"{left} {rows} in doubt and cannot be settled: {unfinished_work}",
                 f"{left} in doubt: waiting for the billing to catch up ({unfinished_work})",
             )
 
@@ -92,15 +93,14 @@ class Reconciler:
                 for item_id, sighting in sightings.items()
                 if isinstance(sighting, Found)
             ]
-            await self._record(State.MANUAL, mended)
+            await self._record(State.MANUAL, page, mended)
             left |= {key: sighting for key, sighting in sightings.items() if not isinstance(sighting, Found)}
         return left
 
     async def _send_again(self) -> None:
         async for page in self._journal.each_page(self._run, {State.UNKNOWN}, size=self._policy.page):
-            await self._record(
-                State.UNKNOWN, [Change(item.item_id, State.PENDING, message=item.message) for item in page]
-            )
+            again = [Change(item.item_id, State.PENDING, message=item.message) for item in page]
+            await self._record(State.UNKNOWN, page, again)
 
     async def _wait_for_last_call(self, unknown: int) -> None:
         """Wait for the settle delay, as a call whose answer was lost may still have its effect."""
@@ -127,7 +127,7 @@ class Reconciler:
 
     async def _settle_page(self, page: Sequence[Item], sightings: Mapping[int, LookUpResult]) -> Counter[State]:
         changes = [_settled(item, sightings[item.item_id]) for item in page if item.item_id in sightings]
-        await self._record(State.UNKNOWN, changes)
+        await self._record(State.UNKNOWN, page, changes)
         for item, change in zip((one for one in page if one.item_id in sightings), changes, strict=True):
             if change.state is State.MANUAL:
                 log.warning("a person has to decide", item=item.number, label=item.label, why=change.message)
@@ -135,12 +135,13 @@ class Reconciler:
                 log.warning("not in the billing, sent again", item=item.number, label=item.label, why=item.message)
         return Counter(change.state for change in changes)
 
-    async def _record(self, source: State, changes: Sequence[Change]) -> None:
+    async def _record(self, source: State, items: Sequence[Item], changes: Sequence[Change]) -> None:
         # The journal writes the changes even if this task is cancelled: count them in any case.
         with anyio.CancelScope(shield=True):
             await self._journal.record(self._run, changes)
+            amounts = {item.item_id: item.amount for item in items}
             for change in changes:
-                self._progress.moved(source, change.state)
+                self._progress.moved(source, change.state, amount=amounts[change.item_id])
 
 
 async def count_down(ends: float, progress: Progress, stop: Stop, words: str) -> None:

@@ -110,8 +110,9 @@ class Witness:
             waiting, why = await self._unfinished_work(waiting)
             if not waiting:
                 return None
+            rows = "row is" if len(waiting) == 1 else "rows are"
             return UnfinishedWork(
-                f"whether {len(waiting)} rows are in the billing already cannot be seen: {why}",
+                f"whether {len(waiting)} {rows} in the billing already cannot be seen: {why}",
                 f"looking for rows that are in the billing already: {why}",
             )
 
@@ -140,8 +141,9 @@ class Witness:
         with anyio.CancelScope(shield=True):
             await self._journal.claim(self._run, [change.item_id for change in changes])
             await self._journal.record(self._run, changes)
+            amounts = {item.item_id: item.amount for item in items}
             for change in changes:
-                self._progress.moved(State.PENDING, change.state)
+                self._progress.moved(State.PENDING, change.state, amount=amounts[change.item_id])
         log.warning("another journal, or a newer copy of this one, has sent rows of the run", found=len(changes))
 
     # ---- before each call ----

@@ -1,10 +1,12 @@
 """The input of a job, as typed or from a job file: a file, standard input, or a select."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
@@ -26,6 +28,7 @@ _PREFIX: Final = "input_"
 _MAP: Final = "input_map."
 _VALUE: Final = "input_value."
 _APART: Final = ","
+_ADDRESS: Final = "file://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Input:
     def to_parameters(self) -> dict[str, str]:
         """The parameters that a run keeps, to open the rows again."""
         said = {
-            "input_file": self.file,
+            "input_file": _text_of_path(self.file),
             "input_sql": self.sql,
             "input_columns": _APART.join(self.columns),
             "input_encoding": "" if self.encoding == AUTO else self.encoding,
@@ -100,7 +103,7 @@ def input_of_parameters(parameters: Mapping[str, str]) -> Input:
     """The input of a run, from its parameters."""
     columns = parameters.get("input_columns", "")
     return Input(
-        file=parameters.get("input_file", ""),
+        file=_path_of_text(parameters.get("input_file", "")),
         sql=parameters.get("input_sql", ""),
         columns=tuple(columns.split(_APART)) if columns else (),
         mapping={name.removeprefix(_MAP): value for name, value in parameters.items() if name.startswith(_MAP)},
@@ -119,14 +122,27 @@ def _of_keys(name: str, keys: KeyList | None) -> dict[str, str]:
         return {}
     return {
         f"{_PREFIX}{name}": keys.text,
-        f"{_PREFIX}{name}_file": keys.file,
+        f"{_PREFIX}{name}_file": _text_of_path(keys.file),
         f"{_PREFIX}{name}_digest": keys.digest,
     }
 
 
 def _keys_of(name: str, parameters: Mapping[str, str]) -> KeyList | None:
-    parts = [parameters.get(f"{_PREFIX}{name}{end}", "") for end in ("", "_file", "_digest")]
-    return KeyList(*parts) if any(parts) else None
+    text, file, digest = (parameters.get(f"{_PREFIX}{name}{end}", "") for end in ("", "_file", "_digest"))
+    return KeyList(text, _path_of_text(file), digest) if text or file or digest else None
+
+
+def _text_of_path(path: str) -> str:
+    """A path as a run keeps it: as an address where its bytes are not UTF-8, which no other path begins like."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return Path(path).absolute().as_uri()
+    return path
+
+
+def _path_of_text(text: str) -> str:
+    return os.fsdecode(unquote_to_bytes(text.removeprefix(_ADDRESS))) if text.startswith(_ADDRESS + "/") else text
 
 
 def open_rows(

@@ -34,6 +34,9 @@ COLUMNS = (
 
 _LEFT = 2
 
+_NARROW: Final = ("seed", "job", "rows", "kills", "unknown", "once", "twice", "lost", "seconds")
+"""The columns of a terminal that is too narrow for all; the JSON has the rest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -55,21 +58,23 @@ class Line:
     asked: int = 0
     seconds: float = 0.0
 
-    def text(self) -> str:
-        """The line as it is shown."""
-        values = [getattr(self, name) for name, _ in COLUMNS]
-        return _line([f"{value:.1f}" if isinstance(value, float) else str(value) for value in values])
+    def text(self, width: int) -> str:
+        """The line as it is shown in so many columns."""
+        values = {name: getattr(self, name) for name, _ in COLUMNS}
+        words = {name: f"{one:.1f}" if isinstance(one, float) else str(one) for name, one in values.items()}
+        return _line(words, width)
 
 
-def heading() -> str:
-    """The heading of the table."""
-    return _line([name for name, _ in COLUMNS])
+def heading(width: int) -> str:
+    """The heading of the table in so many columns."""
+    return _line({name: name for name, _ in COLUMNS}, width)
 
 
-def _line(words: Sequence[str]) -> str:
-    cells = zip(words, COLUMNS, range(len(COLUMNS)), strict=True)
+def _line(words: Mapping[str, str], width: int) -> str:
+    fits = sum(room for _, room in COLUMNS) <= width
+    cells = [(words[name], room) for name, room in COLUMNS if fits or name in _NARROW]
     return "".join(
-        f"{word:<{width}}" if place < _LEFT else f"{word:>{width}}" for word, (_, width), place in cells
+        f"{word:<{room}}" if place < _LEFT else f"{word:>{room}}" for place, (word, room) in enumerate(cells)
     ).rstrip()
 
 

@@ -327,7 +327,7 @@ async def test_what_is_read_of_one_run_is_not_the_others(name: str, path: Path) 
 async def test_a_run_of_which_nothing_was_taken_back_is_not_taken_for_another_that_was(journal: Journal) -> None:
     untouched = await journal.create_run(NEW_RUN)
     await made(journal, approve=True)
-    assert await journal.taken_back(untouched) is False
+    assert await journal.taken_back(untouched) == {}
 
 
 async def test_of_two_refusals_of_one_line_the_one_that_was_not_mended_is_found(journal: Journal) -> None:

@@ -232,7 +232,7 @@ async def test_many_refused_rows_are_counted_and_kept_for_an_export(place: Place
     (run,) = await place.runs()
     assert "line 21," in ended.words
     assert "line 22," not in ended.words
-    assert f"… and 10 more: carbon-migrate export {run.name} --state refused" in ended.words
+    assert f"… and 10 more; all of them with: carbon-migrate export {run.name} --state refused" in ended.words
 
 
 async def test_nobody_there_to_ask_is_a_no(place: Place) -> None:

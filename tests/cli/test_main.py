@@ -87,7 +87,7 @@ def test_jobs_are_listed_and_shown(typed: Typed) -> None:
     shown = typed("jobs", "balances").out
     assert "objects.create" in shown
     assert "amount, op_summa" in shown
-    assert "example  carbon-migrate run balances balances.csv" in shown
+    assert "example\n  carbon-migrate run balances balances.csv\n" in shown
     assert "did you mean" in typed("jobs", "balanse").words
 
 

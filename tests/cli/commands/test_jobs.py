@@ -36,7 +36,7 @@ def test_one_job_is_shown_with_all_that_is_known_of_it(typed: Typed, kind: JobSp
 def test_a_job_names_the_russian_columns_that_it_finds(typed: Typed) -> None:
     shown = typed("jobs", "balances").out
     for name, title in {"contract_number": "договор", "amount": "сальдо"}.items():
-        (line,) = [line for line in shown.splitlines() if line.startswith(name) and title in line]
+        (line,) = [line for line in shown.splitlines() if line.startswith(f"  {name} ") and title in line]
         assert line
     told = {one["name"]: one["columns"] for one in json.loads(typed("jobs", "balances", "--json").out)["parameters"]}
     for name in ("contract_number", "amount"):

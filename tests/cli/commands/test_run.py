@@ -153,7 +153,7 @@ async def test_rows_that_contradict_each_other_in_a_stream_are_named_and_none_is
     assert ended.closing["states"] == {"accepted": 900, "skipped": 200}
     assert ended.closing["refused"] == 700
     assert "contradicts an earlier row: the same key with 5.00 there and 6.00 here; that one stays" in ended.words
-    assert "… and 680 more: carbon-migrate export" in ended.words
+    assert "… and 680 more; all of them with: carbon-migrate export" in ended.words
     found = await place.found()
     assert (found.rows, found.most_for_one) == (900, 1)
     assert Decimal(ended.closing["amounts"]["accepted"]) == 4500

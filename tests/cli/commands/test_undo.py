@@ -202,8 +202,11 @@ async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place:
     file = f"{listing}-for-the-accountant.csv"
     command = ("export", listing, "--state", "skipped", "-o", file)
     typed = f"carbon-migrate {' '.join(command)}"
-    assert f"list for the accountant, nothing is sent: {typed}" in ended.words
-    assert f"next: {typed} write the accountant's list" in ended.words
+    assert f"The list for the accountant; nothing is sent: {typed}" in ended.words
+    assert (
+        f"next: write the accountant's list: operation, sum, subscriber, and what is to be done {typed}"
+        in ended.words
+    )
     assert typed in (await place.cli("status", listing)).out
 
     await place.cli(*command)

@@ -36,6 +36,7 @@ async def test_verify_tells_expected_and_found(place: Place) -> None:
         "found": f"{balances.sum:.2f}",
         "applied": 50,
         "exit": 0,
+        "taken_back": {},
         "accounts": {
             "compared": 50,
             "expected": f"{balances.sum:.2f}",
@@ -70,6 +71,41 @@ async def test_verify_names_the_rows_that_differ(place: Place) -> None:
     assert beside.out.splitlines() == written.splitlines()
     assert "8 rows as sent, 2 different" in beside.words
     assert '"different":2' in beside.err
+
+
+async def test_no_sign_of_success_stands_above_what_speaks_against_it(place: Place) -> None:
+    balances = place.balances(3)
+    name = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
+    number = balances.numbers[0]
+    await place.execute(
+        "update admin_accounts set ostatok = ostatok + 70000000000 "
+        "where id in (select account_id from abonents where contract_number = ?)",
+        number,
+    )
+    said = " ".join((await place.cli("verify", name, may_end_with=(1,))).out.split())
+    assert "✓" not in said
+    assert f"! run {name}: 3 rows as sent, 1 account with another balance than was sent" in said
+
+
+async def test_of_a_run_that_was_taken_back_it_is_said(place: Place) -> None:
+    name = (await place.cli("run", "balances", place.balances(3).path, "--yes", "--json")).closing["run"]
+    undo = ("undo", name, "--set", "way=opposite", "--yes", "--json")
+    undone = (await place.cli(*undo)).closing["run"]
+    said = " ".join((await place.cli("verify", name)).out.split())
+    assert f"! run {name}: 3 rows as sent, 3 rows taken back since by run {undone}" in said
+    assert "✓" not in said
+    assert (await place.cli("verify", name, "--json")).closing["taken_back"] == {undone: 3}
+    assert (await place.cli("verify", undone, "--json")).closing["taken_back"] == {}
+
+
+async def test_where_there_is_nothing_to_read_back_nothing_is_applied(place: Place) -> None:
+    file = place.balances(2).path
+    await place.cli("run", "balances", file, "--yes")
+    again = (await place.cli("run", "balances", file, "--yes", "--json")).closing
+    assert again["states"] == {"skipped": 2}
+    said = (await place.cli("verify", again["run"])).out
+    assert f"run {again['run']} has no rows to read back" in said
+    assert "✓" not in said
 
 
 PAID = ("--chain", 'objects.get {"id": {id}}', "--chain", 'add_payment {"SUM_IN": "777.77"}')

@@ -128,9 +128,8 @@ async def test_the_preview_names_what_no_probe_has_confirmed_and_an_undo_takes_w
         place.cli.folder,
     )
     ended = await place.cli("run", "balances", "balances.csv", "--yes")
-    assert (
-        "an operation of type 8 sets the balance to its sum (no probe has confirmed it: carbon-migrate" in ended.words
-    )
+    assert "an operation of type 8 sets the balance to its sum" in ended.words
+    assert "No probe has confirmed what is assumed; this asks the billing: carbon-migrate probe" in ended.words
     write_profile(
         settings,
         msgspec.structs.replace(

@@ -1,13 +1,19 @@
 """The lines and the screen of a run that is under way: what they say, and that they fit."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from io import StringIO
+from typing import Any
 
+import pytest
 from rich.console import Console
 
+from checkpoints.records import Totals
 from checkpoints.states import State
 from cli.show.progress import line, screen_of
+from cli.terminal.streams import lasting, plain
 from engine.pipeline.progress import Progress, Status
 
 COUNTS: Mapping[str, int] = {"pending": 86_420, "skipped": 10, "sending": 12, "accepted": 12_345, "rejected": 3}
@@ -35,53 +41,66 @@ UNDER_WAY = Status(
     paused=False,
     errors={"no account": 3},
     last_error="00123: \x1b[31mbad\nnews",
+    entered=Decimal("1234567.5"),
 )
 HELD = replace(UNDER_WAY, held="EVENTS_STACK 5,120 > 1,000", why="EVENTS_STACK 5,120 > 1,000", eta=None, rate=0.0)
 
 
-def drawn(status: Status, width: int) -> list[str]:
-    console = Console(file=StringIO(), width=width, force_terminal=False, highlight=False)
-    console.print(screen_of(status))
-    file = console.file
-    assert isinstance(file, StringIO)
+def drawn(status: Status, width: int, name: str = "") -> list[str]:
+    file = StringIO()
+    Console(file=lasting(file), width=width, force_terminal=False, highlight=False).print(screen_of(status, name))
     return [text.rstrip() for text in file.getvalue().splitlines()]
 
 
+def said(status: Status, name: str = "") -> str:
+    return plain(line(status, name).plain)
+
+
 def test_the_line_says_where_it_stands_how_fast_it_goes_and_why_not_faster() -> None:
-    assert line(UNDER_WAY).plain == (
-        "12\u202f348 of 98\u202f780 rows (12 %), 85 rows/s, 16:54 left, 12/16 in flight, "
-        "window 16 (the server's limit), 80/s on average, latency p50 45 ms, p95 1.2 s, "
+    assert said(UNDER_WAY) == (
+        "12 348 of 98 780 rows (12 %), 85 rows/s, 16:54 left, 12/16 in flight, "
+        "window 16 (the server's limit), 1 234 567.50 entered, 80/s on average, latency p50 45 ms, p95 1.2 s, "
         "3 rejected, 42 sent again, errors: 3 × no account"
     )
 
 
 def test_what_matters_most_stands_in_its_first_80_columns() -> None:
-    assert line(UNDER_WAY).plain[:80].endswith("16:54 left, 12/16 in flight, window 16 ")
-    assert "held: EVENTS_STACK 5,120 > 1,000" in line(HELD).plain[:100]
+    assert said(UNDER_WAY)[:80].endswith("16:54 left, 12/16 in flight, window 16 ")
+    assert "held: EVENTS_STACK 5,120 > 1,000" in said(HELD)[:100]
 
 
 def test_what_is_nothing_is_left_out_of_the_line() -> None:
     at_first = replace(
-        UNDER_WAY, counts={"pending": 5}, retries=0, average=0.0, p50=None, p95=None, why="", errors={}
+        UNDER_WAY,
+        counts={"pending": 5},
+        retries=0,
+        average=0.0,
+        p50=None,
+        p95=None,
+        why="",
+        errors={},
+        entered=Decimal(0),
     )
-    assert line(at_first).plain.endswith("16:54 left, 12/16 in flight")
+    assert said(replace(at_first, errors={})).endswith("16:54 left, 12/16 in flight")
 
 
 def test_a_line_with_many_errors_is_read_in_200_columns() -> None:
     errors = {f"no account {letter * 90}": 1_234 for letter in "abcdefgh"}
-    text = line(replace(UNDER_WAY, errors=errors)).plain
-    assert ", errors: 1\u202f234 × no acco" in text
+    text = said(replace(UNDER_WAY, errors=errors, entered=Decimal(0)))
+    assert ", errors: 1 234 × no acco" in text
     assert text.endswith("…")
     assert len(text) <= 200
-    short = replace(UNDER_WAY, why="rate 20", errors={"no account": 3, "locked": 2, "fault": 1, "fourth": 1})
-    assert ", --rate 20, " in line(short).plain
-    assert line(short).plain.endswith(", errors: 3 × no account, 2 × locked, 1 × fault")
+    short = replace(
+        UNDER_WAY, entered=Decimal(0), why="rate 20", errors={"no account": 3, "locked": 2, "fault": 1, "fourth": 1}
+    )
+    assert ", --rate 20, " in said(short)
+    assert said(short).endswith(", errors: 3 × no account, 2 × locked, 1 × fault")
     counts = {"pending": 1, "sending": 4, "accepted": 7, "rejected": 12_345, "unknown": 12, "manual": 3}
-    assert ", 12\u202f345 rejected, 12 unknown, 3 manual, " in line(replace(UNDER_WAY, counts=counts)).plain
+    assert ", 12 345 rejected, 12 unknown, 3 manual, " in said(replace(UNDER_WAY, counts=counts))
 
 
 def test_while_it_is_held_it_says_what_holds_and_promises_no_end() -> None:
-    text = line(HELD).plain
+    text = said(HELD)
     assert "held: EVENTS_STACK 5,120 > 1,000" in text
     assert "left" not in text
     assert text.count("EVENTS_STACK") == 1
@@ -89,33 +108,33 @@ def test_while_it_is_held_it_says_what_holds_and_promises_no_end() -> None:
 
 def test_while_rows_are_still_read_there_is_no_share_and_no_end() -> None:
     status = replace(UNDER_WAY, intake_ended=False, eta=None)
-    assert line(status).plain.startswith("12\u202f348 of 98\u202f780 rows so far, 85 rows/s, 12/16 in flight")
+    assert said(status).startswith("12 348 of 98 780 rows so far, 85 rows/s, 12/16 in flight")
 
 
 def test_a_slow_run_shows_tenths_and_one_at_its_end_no_time_left() -> None:
-    assert ", 0.4 rows/s, " in line(replace(UNDER_WAY, rate=0.4)).plain
-    assert ", 0 rows/s, " in line(replace(UNDER_WAY, rate=0.0)).plain
+    assert ", 0.4 rows/s, " in said(replace(UNDER_WAY, rate=0.4))
+    assert ", 0 rows/s, " in said(replace(UNDER_WAY, rate=0.0))
     at_its_end = replace(UNDER_WAY, done=98_790, eta=0.0)
-    assert "left" not in line(at_its_end).plain
-    assert "(100 %)" in line(at_its_end).plain
+    assert "left" not in said(at_its_end)
+    assert "(100 %)" in said(at_its_end)
 
 
 def test_a_run_without_rows_is_whole() -> None:
     empty = replace(
         UNDER_WAY, total=0, done=0, skipped=0, counts={}, in_flight=0, window=0, errors={}, last_error=None
     )
-    assert line(empty).plain.startswith("0 of 0 rows (100 %)")
+    assert said(empty).startswith("0 of 0 rows (100 %)")
 
 
 def test_the_screen_has_a_thought_a_line_and_fits_80_columns() -> None:
     shown = drawn(UNDER_WAY, 80)
     assert max(map(len, shown)) <= 80
-    assert shown[0].endswith("12\u202f348 of 98\u202f780 rows (12 %)")
+    assert shown[0].endswith("12 348 of 98 780 rows (12 %)")
     assert shown[1:] == [
-        "85 rows/s, 16:54 left, 12/16 in flight, 80/s on average",
+        "85 rows/s, 16:54 left, 12/16 in flight, 1 234 567.50 entered, 80/s on average",
         "latency p50 45 ms, p95 1.2 s",
-        "pending 86\u202f420   skipped 10   sending 12   accepted 12\u202f345   rejected 3   sent",
-        "again 42",
+        "pending 86 420   skipped 10   sending 12   accepted 12 345   rejected 3",
+        "sent again 42",
         "limited by window 16 (the server's limit)",
         "error 3 × no account",
         "last error 00123: \\x1b[31mbad news",
@@ -146,8 +165,53 @@ async def test_it_shows_what_the_progress_of_a_run_says() -> None:
     progress.moved(State.PENDING, State.ACCEPTED, 50)
     progress.intake_ended = True
     progress.hold("9 in doubt: looking them up in 30 s")
-    text = line(progress.status()).plain
+    text = said(progress.status())
     assert text.startswith("50 of 100 rows (50 %), ")
     assert "held: 9 in doubt: looking them up in 30 s" in text
     assert "/s on average" in text
     assert not text.endswith(", ")
+
+
+def test_the_name_of_the_run_stands_first() -> None:
+    assert said(UNDER_WAY, "k7m2q").startswith("k7m2q: 12 348 of 98 780 rows (12 %)")
+    shown = drawn(UNDER_WAY, 80, "k7m2q")
+    assert shown[0].startswith("run k7m2q")
+    assert max(map(len, shown)) <= 80
+
+
+def test_what_is_claimed_is_not_said_to_be_sent() -> None:
+    counts = {"pending": 86_000, "sending": 16, "accepted": 7}
+    paused = replace(HELD, counts=counts, in_flight=0, window=10, held="paused by root", paused=True)
+    shown = drawn(paused, 80)
+    assert "pending 86 000   claimed 16   accepted 7" in " ".join(shown)
+    assert "sending" not in " ".join(shown)
+    assert "in flight" not in " ".join(shown)
+
+
+def test_more_calls_in_flight_than_a_smaller_window_holds_are_explained() -> None:
+    text = said(replace(UNDER_WAY, in_flight=43, window=10))
+    assert ", 43 in flight, 10 from now on, " in text
+
+
+@pytest.mark.parametrize("change", [{}, {"intake_ended": False}, {"done": 98_790}])
+def test_no_bar_is_red_while_all_is_well(change: dict[str, Any]) -> None:
+    file = StringIO()
+    console = Console(file=lasting(file), width=80, force_terminal=True, color_system="truecolor", highlight=False)
+    well = replace(UNDER_WAY, counts={"pending": 4, "accepted": 5}, errors={}, last_error=None)
+    console.print(screen_of(replace(well, **change)))
+    colours = re.findall(r"\x1b\[([0-9;]*)m", file.getvalue())
+    # rich's own bar is pink.
+    assert [codes for codes in colours if re.search(r"\b(31|91|249;38;114)\b", codes)] == []
+
+
+async def test_the_money_so_far_is_that_of_rows_in_the_billing() -> None:
+    progress = Progress()
+    totals = Totals(
+        {State.ACCEPTED: 1, State.PENDING: 2}, {State.ACCEPTED: Decimal("10.5"), State.PENDING: Decimal(7)}
+    )
+    progress.take_up(totals, intake_ended=True)
+    progress.moved(State.SENDING, State.ACCEPTED, amount=Decimal("2.25"))
+    progress.moved(State.SENDING, State.REJECTED, amount=Decimal(100))
+    progress.moved(State.ACCEPTED, State.UNKNOWN, amount=Decimal("0.25"))
+    progress.moved(State.ACCEPTED, State.APPLIED, amount=Decimal(1))
+    assert progress.status().entered == Decimal("12.50")

@@ -1,10 +1,13 @@
 """What comes from outside is shown and does nothing; numbers read easily."""
 
+import os
 from decimal import Decimal
+from io import StringIO
 
 import pytest
 from rich.console import Console
 
+from cli.terminal.streams import lasting, plain
 from cli.terminal.texts import count, duration, markup_safe, money, printable, rows
 
 
@@ -35,8 +38,27 @@ def test_foreign_text_is_no_markup(text: str) -> None:
 
 
 def test_numbers_for_people() -> None:
-    assert count(1234567) == "1\u202f234\u202f567"
-    assert money(Decimal("-1234567.5")) == "−1\u202f234\u202f567.50"
+    assert plain(count(1234567)) == "1 234 567"
+    assert plain(money(Decimal("-1234567.5"))) == "-1 234 567.50"
     assert money(Decimal("0.125")) == "0.125"
-    assert rows(1) == "1 row"
+    assert [plain(rows(number)) for number in (0, 1, 2, 1000)] == ["0 rows", "1 row", "2 rows", "1 000 rows"]
     assert (duration(7.4), duration(750), duration(11_100)) == ("0:07", "12:30", "3:05:00")
+
+
+def test_a_number_and_its_word_stay_on_one_line() -> None:
+    file = StringIO()
+    Console(file=lasting(file), width=20).print(f"there are {rows(1234567)}")
+    assert file.getvalue().splitlines()[-1].strip() == "1 234 567 rows"
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        (os.fsdecode("балансы.csv".encode()), "балансы.csv"),
+        ("\udcd0\udcb1.csv", "б.csv"),
+        ("\udcc2\udcc1\udccc.csv", "\\xc2\\xc1\\xcc.csv"),
+        ("a\ud800b", "a\\ud800b"),
+    ],
+)
+def test_a_name_of_a_file_that_is_no_text_is_shown(text: str, seen: str) -> None:
+    assert printable(text) == seen

@@ -42,9 +42,12 @@ def test_a_line_an_experiment_and_a_total() -> None:
     assert line.asked == 2
     whole = total([one(5), one(6)])
     assert (whole.rows, whole.attempts, whole.unknown, whole.found, whole.seconds) == (480, 520, 80, 60, 19.8)
-    lines = [heading(), line.text(), whole.text()]
-    assert len({len(text) for text in lines}) == 1
-    assert heading().split() == [name for name, _ in COLUMNS]
+    for width in (80, 200):
+        lines = [heading(width), line.text(width), whole.text(width)]
+        assert len({len(text) for text in lines}) == 1
+        assert len(lines[0]) <= width
+    assert heading(200).split() == [name for name, _ in COLUMNS]
+    assert {"once", "twice", "lost"} <= set(heading(80).split())
 
 
 def test_an_experiment_without_a_verdict_has_no_counts_and_does_not_hold() -> None:

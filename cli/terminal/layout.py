@@ -1,0 +1,103 @@
+"""How texts stand on a screen: nothing is cut, no word is broken, a command to be copied has a line of its own."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.text import Text
+
+_NARROW: Final = 24
+"""Columns that a value needs beside its label; with fewer it begins on the next line."""
+
+_STEP_IN: Final = 4
+"""Columns by which such a value stands in."""
+
+_WORDS: Final = re.compile(r"\S+\s*")
+
+
+class Hanging:
+    """A text whose further lines stand in as far as its head reaches.
+
+    Lines break between words only. A word that is longer than the line, as a path or an address, stays whole, and the
+    terminal breaks it: what is copied has no line end in it.
+    """
+
+    def __init__(self, head: Text, body: Text, indent: int | None = None) -> None:
+        self._head = head
+        self._body = body
+        self._indent = head.cell_len if indent is None else indent
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        indent, head = self._indent, self._head
+        if head.plain.strip() and options.max_width - indent < _NARROW:
+            yield one_line(head)
+            indent, head = min(_STEP_IN, indent), Text("")
+        room = max(options.max_width - indent, 1)
+        for line in lines_of(self._body, room, beside=max(head.cell_len - indent, 0)):
+            yield one_line(head, " " * (indent - head.cell_len), line)
+            head = Text("")
+
+
+class Facts:
+    """Labels and values, one pair a line, the values under each other; all of it stands in by `indent` columns."""
+
+    def __init__(self, indent: int = 0) -> None:
+        self._indent = indent
+        self._rows: list[tuple[str, Text]] = []
+
+    def add(self, label: str, value: str | Text) -> None:
+        """Add a pair; a string is markup. A pair without a label goes on with the one before."""
+        self._rows.append((label, of_markup(value)))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        longest = max((len(label) for label, _ in self._rows), default=0)
+        for label, value in self._rows:
+            yield Hanging(Text(f"{'':{self._indent}}{label:<{longest}}  ", "dim"), value)
+
+
+def lines_of(text: Text, room: int, *, beside: int = 0) -> list[Text]:
+    """The text in lines of at most `room` columns, the first by `beside` shorter, but for words that are longer."""
+    lines: list[Text] = []
+    for paragraph in text.split("\n", allow_blank=True):
+        breaks: list[int] = []
+        used = 0 if lines else beside
+        for word in _WORDS.finditer(paragraph.plain):
+            if used and used + cell_len(word[0].rstrip()) > room:
+                breaks.append(word.start())
+                used = 0
+            used += cell_len(word[0])
+        lines += paragraph.divide(breaks)
+    for line in lines:
+        line.rstrip()
+    return lines
+
+
+def of_markup(text: str | Text) -> Text:
+    """A text; a string is markup."""
+    return Text.from_markup(text, emoji=False) if isinstance(text, str) else text
+
+
+def one_line(*parts: str | Text) -> Text:
+    """Parts on one line that is never broken and never cut."""
+    line = Text(no_wrap=True, overflow="ignore", end="\n")
+    for part in parts:
+        line.append(part)
+    return line
+
+
+def command(text: str) -> Text:
+    """A command to be copied."""
+    return one_line("  ", Text(text, "bold"))
+
+
+def steps_list(steps: Sequence[tuple[str, str]]) -> Group:
+    """Commands to type next, each on a line of its own under its purpose."""
+    return Group(*_steps(steps))
+
+
+def _steps(steps: Sequence[tuple[str, str]]) -> Iterable[Hanging | Text]:
+    for text, purpose in steps:
+        yield Hanging(Text("next: ", "dim"), Text(purpose, "dim"))
+        yield command(text)

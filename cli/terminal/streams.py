@@ -1,0 +1,215 @@
+"""Standard output and standard error: the one place where text leaves the program.
+
+A terminal may not hold what is shown: its encoding is KOI8-R, CP1251 or ASCII, or it has gone. What an encoding
+cannot hold is replaced by something that reads alike; a reader that has gone is written to no more. Neither changes
+the work or its exit code.
+"""
+
+import errno
+import io
+import json
+import os
+import re
+import select
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TextIO, cast
+
+import msgspec
+
+from cli.terminal.texts import JOINT, SIGNS, from_bytes
+
+_GONE: Final = {errno.EPIPE, errno.EIO, errno.EBADF, errno.ECONNRESET, errno.ENXIO}
+"""Errors of a reader that has gone: `| head` that has read enough, a terminal that was closed."""
+
+_LATIN: Final = {
+    "а": "a", "б": "b", "в": "v", "г": "g", "ґ": "g", "д": "d", "е": "e", "ё": "e", "є": "ye", "ж": "zh", "з": "z",
+    "и": "i", "і": "i", "ї": "yi", "й": "y", "к": "k", "л": "l", "м": "m", "н": "n", "о": "o", "п": "p", "р": "r",
+    "с": "s", "т": "t", "у": "u", "ў": "u", "ф": "f", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch",
+    "ъ": "'", "ы": "y", "ь": "'", "э": "e", "ю": "yu", "я": "ya",
+}  # fmt: skip
+"""Cyrillic letters as a person reads them in Latin ones."""
+
+
+@contextmanager
+def outputs() -> Iterator[None]:
+    """Let stdout and stderr be written to in any locale, and with nobody reading, while the context lasts."""
+    _fill_closed_descriptors()
+    before = sys.stdout, sys.stderr
+    # Python has None for a stream that was closed before its start.
+    out, err = (Output(stream or _nowhere()) for stream in before)
+    sys.stdout, sys.stderr = cast("TextIO", out), cast("TextIO", err)
+    try:
+        yield
+    finally:
+        out.flush()
+        if out.trouble is not None:
+            err.write(f"✗ standard output could not be written, and is not complete: {out.trouble.strerror}\n")
+        err.flush()
+        sys.stdout, sys.stderr = before
+
+
+def lasting(stream: TextIO) -> TextIO:
+    """The stream as an `Output`, which it may be already."""
+    given: object = stream
+    return cast("TextIO", given if isinstance(given, Output) else Output(stream))
+
+
+class Output:
+    """A text stream that holds any text and outlasts its reader; other attributes are those of the stream below.
+
+    `trouble` is an error other than a reader that has gone, as a full disk.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.trouble: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream below has
+        return getattr(self._stream, name)
+
+    @property
+    def buffer(self) -> "OutputBytes":
+        """The bytes of this output, for a file that is written to it."""
+        self.flush()
+        return OutputBytes(self._stream)
+
+    def write(self, text: str) -> int:
+        """Write a text, as far as there is somebody to read it."""
+        held = held_by(self._stream.encoding, plain(text))
+        self._attempt(lambda: self._stream.write(held))
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        """Write several texts."""
+        self.write("".join(lines))
+
+    def flush(self) -> None:
+        """Write out what is buffered, as far as there is somebody to read it."""
+        self._attempt(self._stream.flush)
+
+    def _attempt(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except BlockingIOError:
+            # A pipe that somebody has made non-blocking, and that is full; what was written is in the buffer.
+            select.select([], [self._stream], [])
+            self._attempt(self._stream.flush)
+        except OSError as error:
+            if error.errno not in _GONE and self.trouble is None:
+                self.trouble = error
+            _discard(self._stream)
+        except ValueError:
+            # Closed by somebody in this process.
+            self._stream = _nowhere()
+
+
+class OutputBytes(io.RawIOBase):
+    """The bytes of an output. A reader that has gone is no error; a disk that is full is."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def writable(self) -> bool:
+        """Whether it can be written to."""
+        return True
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer, as its base class has it
+        """Write bytes, as far as there is somebody to read them."""
+        try:
+            self._stream.buffer.write(data)
+            self._stream.buffer.flush()
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+            _discard(self._stream)
+        return len(data)
+
+
+def plain(text: str) -> str:
+    """A text as it leaves: the joints of its numbers are the spaces that a person types to find them."""
+    return text.replace(JOINT, " ")
+
+
+def held_by(encoding: str | None, text: str) -> str:
+    """The text in characters of the encoding; what it lacks is replaced by what reads alike, or by an escape.
+
+    A stream of texts alone has no encoding, and holds all.
+    """
+    if encoding is None:
+        return text
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return "".join(one if _holds(encoding, one) else _stand_in(encoding, one) for one in from_bytes(text))
+    return text
+
+
+def json_line(value: object, encoding: str) -> str:
+    """A value as one line of JSON; escapes where the encoding is not the UTF-8 that JSON is written in."""
+    try:
+        line = msgspec.json.encode(value, enc_hook=str).decode()
+    except UnicodeEncodeError:
+        # Somewhere is a name of a file that is no UTF-8.
+        line = msgspec.json.encode(_well_formed(msgspec.to_builtins(value, enc_hook=str))).decode()
+    line = plain(line)
+    if encoding.lower().replace("-", "").startswith("utf"):
+        return line
+    return re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], line)
+
+
+def _well_formed(value: Any) -> Any:  # noqa: ANN401 - anything that JSON has
+    match value:
+        case str():
+            return from_bytes(value)
+        case dict():
+            return {_well_formed(name): _well_formed(one) for name, one in value.items()}
+        case list() | tuple():
+            return [_well_formed(one) for one in value]
+        case _:
+            return value
+
+
+def _holds(encoding: str, text: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _stand_in(encoding: str, letter: str) -> str:
+    if letter in SIGNS:
+        return SIGNS[letter]
+    if (latin := _LATIN.get(letter.lower())) is not None:
+        return latin if letter.islower() else latin.capitalize()
+    unmarked = "".join(one for one in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(one))
+    if unmarked and _holds(encoding, unmarked):
+        return unmarked
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def _fill_closed_descriptors() -> None:
+    """Put /dev/null where a standard stream was closed: the next file opened, a journal, would take its number."""
+    for number, way in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is taken, which is this one.
+            os.open(os.devnull, way)
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - as long as the process lasts
+
+
+def _discard(stream: TextIO) -> None:
+    """Lead a stream that nobody reads to /dev/null, and what it has buffered: closing it must raise no error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    finally:
+        os.close(nowhere)

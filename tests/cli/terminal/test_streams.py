@@ -1,0 +1,193 @@
+"""Whatever a terminal can show and whoever still reads: a command says its words, and ends with its own code."""
+
+import errno
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from cli.terminal.streams import Output, OutputBytes, held_by, json_line, outputs
+from cli.terminal.texts import JOINT, SIGNS
+from tests.cli.conftest import Place, Typed
+
+ENCODINGS = ["utf-8", "koi8-r", "cp1251", "cp866", "ascii", "latin-1"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "seen"),
+    [
+        ("koi8-r", "✓ Иванов … 12×3", "+ Иванов ... 12x3"),
+        ("ascii", "✓ Щукин Ёж", "+ Shchukin Ezh"),
+        ("cp1251", "■ №5 — «да» → 1", "# №5 — «да» -> 1"),
+        ("latin-1", "née ✗", "née x"),
+        ("ascii", "née ½ 中", "nee \\xbd \\u4e2d"),
+        ("utf-8", "中 ✓", "中 ✓"),
+        ("utf-8", "\udcd0\udcb1 \udcff", "б \\xff"),
+        (None, "✓", "✓"),
+    ],
+)
+def test_what_an_encoding_lacks_is_replaced_by_what_reads_alike(encoding: str | None, text: str, seen: str) -> None:
+    assert held_by(encoding, text) == seen
+
+
+def test_each_sign_has_a_stand_in_that_every_encoding_holds() -> None:
+    assert all(stand_in.isascii() and "?" not in stand_in for stand_in in SIGNS.values())
+
+
+def of(encoding: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+
+
+def written(stream: io.TextIOWrapper, encoding: str) -> str:
+    stream.flush()
+    buffer = stream.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return buffer.getvalue().decode(encoding)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("jobs", "balances"), 0),
+        (("run", "--help"), 0),
+        (("status",), 2),
+        (("doctor",), 2),
+        (("run", "balances", "нет такого…файла.csv", "--api-url", "http://127.0.0.1:9"), 2),
+        (("run", "--нет такого флага ✓"), 2),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_each_command_can_be_read_in_each_encoding(
+    encoding: str, arguments: tuple[str, ...], code: int, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, err = of(encoding), of(encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    assert typed(*arguments).exit == code
+    said = written(out, encoding) + written(err, encoding)
+    assert said
+    assert "fault of" not in said
+    assert JOINT not in said
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_json_is_the_same_in_each_encoding(encoding: str) -> None:
+    value = {"name": "Щукин ✓", "sum": f"1{JOINT}234", "file": "\udcd0\udcb1\udcff"}
+    line = json_line(value, encoding)
+    assert line.isascii() is (encoding != "utf-8")
+    assert json.loads(line) == {"name": "Щукин ✓", "sum": "1 234", "file": "б\\xff"}
+
+
+class Broken(io.StringIO):
+    """A stream whose every write fails."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def write(self, text: str, /) -> int:
+        raise OSError(self._number, os.strerror(self._number))
+
+    def fileno(self) -> int:
+        return self.descriptor
+
+    descriptor = -1
+
+
+@pytest.fixture
+def descriptor() -> Iterator[int]:
+    read, write = os.pipe()
+    os.close(read)
+    yield write
+    os.close(write)
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO])
+def test_a_reader_that_has_gone_is_no_error(number: int, descriptor: int) -> None:
+    stream = Broken(number)
+    stream.descriptor = descriptor
+    output = Output(stream)
+    assert output.write("nobody hears it") == 15
+    output.flush()
+    assert output.trouble is None
+    # What comes later goes nowhere, and not to a pipe that raises.
+    assert os.write(descriptor, b"x") == 1
+
+
+def test_a_disk_that_is_full_is_told_on_the_other_stream(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, err = Broken(errno.ENOSPC), io.StringIO()
+    stream.descriptor = descriptor
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", err)
+    with outputs():
+        sys.stdout.write("lost")
+    assert err.getvalue() == "✗ standard output could not be written, and is not complete: No space left on device\n"
+
+
+def test_a_file_that_is_written_to_a_full_disk_is_an_error() -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        output = OutputBytes(full)
+        with pytest.raises(OSError, match="No space left"):
+            output.write(b"x" * 100_000)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+
+
+def run_with(
+    place: Place, *arguments: str, env: dict[str, str], redirected: str = ""
+) -> subprocess.CompletedProcess[bytes]:
+    """The program itself, by a shell, for its outputs."""
+    return subprocess.run(  # noqa: S603 - our own command
+        ["/bin/bash", "-c", f'"$@" {redirected}', "-", sys.executable, "-m", "cli", *arguments],
+        cwd=place.cli.folder,
+        env={**place.cli.environment, "PYTHONPATH": str(Path.cwd()), **env},
+        capture_output=True,
+        check=False,
+    )
+
+
+async def test_a_run_without_any_output_ends_with_its_own_code(place: Place) -> None:
+    """Both descriptors are closed, so that the next file that is opened could take their numbers."""
+    balances = place.balances(5)
+    ended = await anyio.to_thread.run_sync(
+        lambda: run_with(place, "run", "balances", str(balances.path), "--yes", env={}, redirected=">&- 2>&-")
+    )
+    assert ended.returncode == 0
+    assert (await place.found()).rows == 5
+
+
+async def test_a_run_in_another_locale_takes_its_file_and_says_how_it_ended(place: Place) -> None:
+    balances = place.balances(5, "балансы.csv")
+    env = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "koi8-r"}
+    ended = await anyio.to_thread.run_sync(
+        lambda: run_with(place, "run", "balances", str(balances.path), "--yes", env=env)
+    )
+    assert ended.returncode == 0, ended.stderr.decode("koi8-r")
+    said = (ended.stdout + ended.stderr).decode("koi8-r")
+    assert "+ run" in said
+    assert "балансы.csv" in said
+    assert "Traceback" not in said
+    (run,) = await place.runs()
+    assert run.source == str(balances.path)
+    assert (await place.found()).sum == balances.sum
+
+
+async def test_a_file_whose_name_is_no_text_is_read_and_taken_up(place: Place) -> None:
+    balances = place.balances(5)
+    odd = place.cli.folder / os.fsdecode("балансы".encode("cp1251"))
+    balances.path.rename(odd)
+    closing = (await place.cli("run", "balances", str(odd), "--yes", "--json")).closing
+    assert closing["states"] == {"accepted": 5}
+    listed = await place.cli("status", closing["run"], "--json")
+    assert "\\xe1\\xe0" in listed.closing["source"]
+    again = await place.cli("run", "balances", str(odd), "--yes", "--json")
+    assert again.closing["states"] == {"skipped": 5}
+    saved = await place.cli("run", "balances", str(odd), "--save", "job.toml", may_end_with=(2,))
+    assert "rename that file" in saved.words

@@ -1,0 +1,291 @@
+"""What a person sees at 80, 100 and 160 columns, kept as files: `tests/cli/screens/NAME-WIDTH.txt`.
+
+A change of a screen is a change of its files: `SCREENS=write pytest tests/cli/test_screens.py` writes them anew, and
+the difference is read before it is committed.
+"""
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from io import StringIO
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import pytest
+from rich.console import Console, RenderableType
+
+from billing.api.client import BillingClient, Health
+from checkpoints.journal import Journal, open_journal
+from checkpoints.list_differences import ListDifference, ListDifferences
+from checkpoints.records import Change, Item, NewRun, Reason, Refusal, Run, Shared, Totals
+from checkpoints.states import State
+from cli.commands import doctor
+from cli.commands.jobs import show
+from cli.commands.status import RunSeen, detail
+from cli.settings.flags import Flags
+from cli.show.closing import Closing, show_closing
+from cli.show.plan import next_step, plan_screen
+from cli.show.plan_facts import Known, PlanFacts, PlannedGroup, ReadingPace
+from cli.show.preview import PreviewFacts, Target
+from cli.show.progress import screen_of
+from cli.terminal.exits import Exit
+from cli.terminal.screen import Screen
+from cli.terminal.streams import lasting
+from engine.pipeline.intake import DUPLICATE
+from engine.pipeline.progress import Status
+from jobs.spec.columns import Assigned, Column
+from tests.checkpoints.samples import frozen_run, keep, new_item, page
+from tests.cli.conftest import Place, clean_environment
+
+FOLDER: Final = Path(__file__).parent / "screens"
+WIDTHS: Final = (80, 100, 160)
+NAME: Final = "k7m2q"
+JOURNAL: Final = Path("/var/lib/carbon-migrate/billing.example.org-8082.journal")
+TARGET: Final = "http://billing.example.org:8082"
+MORNING: Final = datetime(2026, 3, 1, 2, 14, 5, tzinfo=UTC)
+
+Shows = Callable[[Screen], Awaitable[None]]
+
+
+class Drawn(NamedTuple):
+    """A screen as it was drawn at a width."""
+
+    width: int
+    text: str
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Times are local; here it is Greenwich everywhere."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+async def drawn(shows: Shows) -> list[Drawn]:
+    """The screen at each width."""
+    found = []
+    for width in WIDTHS:
+        file = StringIO()
+        console = Console(file=lasting(file), width=width, highlight=False, emoji=False, color_system=None)
+        await shows(Screen(err=console, out=console))
+        found.append(Drawn(width, file.getvalue()))
+    return found
+
+
+async def compare(name: str, shows: Shows) -> None:
+    """Hold a screen against its files, and against what holds of all screens."""
+    for one in await drawn(shows):
+        path = FOLDER / f"{name}-{one.width}.txt"
+        if os.environ.get("SCREENS") == "write":
+            path.write_text(one.text, encoding="utf-8")
+        assert one.text == path.read_text(encoding="utf-8"), f"{path.name} is not what is shown"
+        nothing_is_cut(one)
+
+
+def nothing_is_cut(one: Drawn) -> None:
+    for line in one.text.splitlines():
+        assert "…" not in line.replace("=…", "").replace("… and ", ""), line
+        # What is longer than a line is whole: a command, a request, a select, or a path with nothing beside it.
+        is_one_word = len(line.rpartition("  ")[2].split()) == 1
+        assert len(line) <= one.width or line.startswith("  ") or is_one_word, line
+        assert line == line.rstrip(), "no line has spaces at its end"
+        if "carbon-migrate " in line and not line.startswith(("✓", "✗", "!")):
+            assert line.startswith("  carbon-migrate "), f"a command has a line of its own: {line}"
+
+
+def of(what: RenderableType) -> Shows:
+    async def shows(screen: Screen) -> None:
+        screen.show(what)
+
+    return shows
+
+
+# ---- the run that is shown ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with open_journal(tmp_path / "journal") as opened:
+        yield opened
+
+
+def new_run() -> NewRun:
+    file = "/home/admin/migration/2026-03/opening-balances-of-all-branches.csv"
+    own = {"op_type": "8", "descr": "Миграция балансов", "input_file": file}
+    return NewRun("balances", own, TARGET, file, "d1", ("contract_number", "amount"), {"rate": "60"})
+
+
+def known(run: Run) -> Run:
+    """The run as it would be with a name and times that are always the same."""
+    return replace(run, name=NAME, created_at=MORNING, frozen_at=MORNING, approved_at=MORNING)
+
+
+async def stopped_run(journal: Journal) -> Run:
+    """A run of which some rows are in every state that a person has to look at."""
+    amounts = [f"{1234 + 77 * number}.50" for number in range(12)]
+    items = [new_item(f"{number:05}", amount, line=number + 2) for number, amount in enumerate(amounts)]
+    run = await frozen_run(journal, *items, new=new_run())
+    refusals = [
+        Refusal(40 + line, "amount", f"{line:05}", f"'1,{line}E+03' (column 2): an exponent is not allowed")
+        for line in range(22)
+    ]
+    await journal.freeze(run, page(refusals=refusals), keep)
+    await journal.end_intake(run)
+    await journal.approve(run)
+    ids = [item.item_id for item in await journal.items(run, {State.PENDING}, size=100)]
+    await journal.claim(run, ids[:9])
+    none, lost = "нет счета для проведения финансовой операции", "no answer in time (60 s of silence, 300 s in all)"
+    await journal.record(run, [Change(item, State.ACCEPTED, answer="9001") for item in ids[:4]])
+    await journal.record(run, [Change(item, State.REJECTED, message=f"{none}: {item}") for item in ids[4:6]])
+    await journal.record(run, [Change(item, State.UNKNOWN, message=lost) for item in ids[6:9]])
+    await journal.record(run, [Change(ids[8], State.MANUAL, message="found with another sum: 12.50, not 1850.50")])
+    return run
+
+
+UNDER_WAY: Final = Status(
+    counts={"pending": 86_420, "skipped": 10, "sending": 18, "accepted": 12_339, "rejected": 3},
+    total=98_790,
+    done=12_352,
+    skipped=10,
+    refused=0,
+    intake_ended=True,
+    calls=12_400,
+    retries=42,
+    seconds=150.0,
+    rate=85.2,
+    average=79.8,
+    eta=1014.0,
+    in_flight=12,
+    window=16,
+    p50=0.045,
+    p95=1.25,
+    why="rate 60",
+    held=None,
+    held_seconds={},
+    paused=False,
+    errors={"нет счета для проведения финансовой операции: account 4711": 3},
+    last_error="00123: нет счета для проведения финансовой операции: account 4711",
+    entered=Decimal("15484392.35"),
+)
+
+
+# ---- the screens -------------------------------------------------------------------------------------------------
+
+
+async def test_doctor(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def healthy(_client: BillingClient) -> Health:
+        # Without a time of its own: how far two clocks are apart is no fixed number.
+        return Health("5.24.06", None, 0.012)
+
+    for name in os.environ.keys() - clean_environment().keys():
+        monkeypatch.delenv(name)
+    disk_usage = shutil.disk_usage
+    (place.cli.folder / "billing.fdb").symlink_to(place.file)
+    monkeypatch.chdir(place.cli.folder)
+    monkeypatch.setenv("CARBON_MIGRATE_API_URL", TARGET)
+    monkeypatch.setenv("CARBON_MIGRATE_DATABASE", "billing.fdb")
+    monkeypatch.setenv("CARBON_MIGRATE_JOURNAL", "/there-is-no-such-folder/billing.example.org-8082.journal")
+    monkeypatch.setattr(os, "access", lambda _path, _mode: True)
+    monkeypatch.setattr(BillingClient, "health", healthy)
+    monkeypatch.setattr(doctor, "version", lambda _name: "1.2.3")
+    monkeypatch.setattr(platform, "python_version", lambda: "3.11.9")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: disk_usage(path)._replace(free=54_937 << 20))
+
+    async def shows(screen: Screen) -> None:
+        assert await doctor.examine(Flags(), screen) is Exit.DONE
+
+    await compare("doctor", shows)
+
+
+def planned() -> PlanFacts:
+    new = new_run()
+    run = Run(1, NAME, new.job, new.parameters, TARGET, new.source, "d1", (), None, MORNING, MORNING, None, None)
+    refusals = [Refusal(17, "amount", "00012", "'1,5E+03' (column 2): an exponent is not allowed")]
+    same = f"{DUPLICATE}: the same key and amount as line 6"
+    item = Item(7, 6, "k", "00014", "account 14", "{}", Decimal(7), 7, (), State.SKIPPED, 0, None, same, "")
+    alike = "entered by hand: operation 3739 of 8.50, 2026-02-27"
+    sums = {State.PENDING: Decimal("12406392.35"), State.SKIPPED: Decimal(70)}
+    taken = {"contract_number": Column("Лицевой счёт", 0), "amount": Column("Сумма", 1)}
+    plan = PreviewFacts(
+        run=run,
+        totals=Totals({State.PENDING: 98_780, State.SKIPPED: 10}, sums, refused=1),
+        has_amounts=True,
+        skipped=[Reason(DUPLICATE, 10, Decimal(70), 7, "00014", same)],
+        refusals=refusals,
+        repeated=[item],
+        shared=Shared(3, 7, Decimal("100.00")),
+        columns=Assigned(taken, ("Комментарий", "ФИО")),
+        look_alikes=[Reason(alike, 1, Decimal("8.50"), 9, "00016", alike)],
+        first_look_alikes=[msgspec.structs.replace(item, line=9, label="00016", message=alike)],
+        assumptions=["an operation of type 8 sets the balance to its sum", "a comment is kept as it was sent"],
+    )
+    request = (
+        'FinanceOperations: objects.create(abonent_id=2013, op_summa="12.50", op_type_id=8, '
+        'descr="Миграция балансов [cm k7m2q/1]") | op_id, descr'
+    )
+    changed = ListDifference("another amount", 3, "00001", amounts=(Decimal(1), Decimal(2)))
+    return PlanFacts(
+        plan=plan,
+        kinds=[PlannedGroup("new", 98_780, sums[State.PENDING])],
+        refused=Known(1, Decimal(1500)),
+        requests=[request],
+        pace=ReadingPace(248.0, 4),
+        before=run,
+        refused_before=1,
+        changes=ListDifferences({"another amount": 2}, [changed]),
+    )
+
+
+async def test_plan() -> None:
+    facts = planned()
+    target = Target("5.24.06", "billing.example.org/3050:/app/asr_billing/var/db/billing.gdb")
+
+    async def shows(screen: Screen) -> None:
+        screen.result(plan_screen(facts, target, JOURNAL))
+        screen.result(next_step(facts.plan.run, skips_bad=True))
+
+    await compare("plan", shows)
+
+
+async def test_a_load_that_is_under_way() -> None:
+    await compare("load", of(screen_of(UNDER_WAY, NAME)))
+
+
+async def test_a_load_that_is_held() -> None:
+    away = "asking again in 16 s: the billing is away (no connection to billing.example.org:8082: Connection refused)"
+    held = replace(UNDER_WAY, held=away, why=away, eta=None, rate=0.0, in_flight=0)
+    await compare("held", of(screen_of(held, NAME)))
+
+
+async def test_the_closing_of_a_load(journal: Journal) -> None:
+    run = await stopped_run(journal)
+    why = "the billing has taken no call for 300 s: no connection to billing.example.org:8082: Connection refused"
+    closing = Closing(Exit.STOPPED, NAME, "balances", await journal.totals(run), 9, 312.0, {"billing": 301.0}, why)
+    await compare("closing", of(await show_closing(closing, known(run), journal)))
+
+
+async def test_status_of_a_run(journal: Journal) -> None:
+    run = await stopped_run(journal)
+    await compare("status", of(await detail(RunSeen(known(run), None), journal)))
+
+
+@pytest.mark.parametrize("job", ["balances", "tariff-threshold"])
+async def test_a_job(job: str) -> None:
+    async def shows(screen: Screen) -> None:
+        show(job, screen)
+
+    await compare(f"job-{job}", shows)
+
+
+def test_there_is_no_file_of_a_screen_that_is_no_more() -> None:
+    names = ("doctor", "plan", "load", "held", "closing", "status", "job-balances", "job-tariff-threshold")
+    assert {path.name for path in FOLDER.iterdir()} == {f"{name}-{width}.txt" for name in names for width in WIDTHS}
