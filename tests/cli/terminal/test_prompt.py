@@ -12,7 +12,9 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from checkpoints.journal import open_journal
 from checkpoints.records import Stage
+from cli.session.plans import plans_beside
 from tests.cli.conftest import PATIENCE, Place
 
 
@@ -136,3 +138,26 @@ async def test_the_bar_is_drawn_and_the_lines_go_above_it(place: Place) -> None:
         assert await terminal.ends() == 0
     assert "rows/s" in terminal.seen
     assert "is done" in terminal.seen
+
+
+async def test_corrections_and_a_probe_that_are_not_agreed_to_leave_nothing(place: Place) -> None:
+    place.write("contract_number;amount\n00003;5\n00004;1O\n")
+    arguments = ("--skip-bad", "--yes", "--json")
+    closing = (await place.cli("run", "balances", "balances.csv", *arguments, may_end_with=(1,))).closing
+    await place.cli("export", closing["run"], "--state", "refused", "-o", "bad.csv")
+    mended = place.cli.folder / "bad.csv"
+    mended.write_text(mended.read_text(encoding="utf-8-sig").replace("1O", "10"), encoding="utf-8")
+    for command in (
+        ("run", "balances", "bad.csv", "--continue", closing["run"]),
+        ("probe", "--abonent", "2003"),
+    ):
+        with at_a_terminal(place, *command) as terminal:
+            await terminal.shows("[y/N]")
+            terminal.types(CTRL_D)
+            assert await terminal.ends() == 130, terminal.seen
+    async with place.journal() as journal, open_journal(plans_beside(journal.path)) as plans:
+        (run,) = await journal.runs()
+        assert (await journal.totals(run)).frozen == 1
+        assert [plan.stage for plan in await plans.runs()] == [Stage.DISCARDED]
+    assert list(place.cli.folder.rglob("*.probe")) == []
+    assert (await place.found()).rows == 1
