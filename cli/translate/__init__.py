@@ -8,6 +8,7 @@ grammar.py       commands, pipes and loops
 script.py        what a line does: its rows, its one call, and what may be left out
 spread.py        xargs, GNU parallel, and the shell within them
 scope.py         variables: of a row, of the line, given, undefined
+line_fields.py   columns that a loop takes out of its lines by commands
 lookups.py       the subscriber that a line asks the database for
 sql.py           the select, its columns and how its rows are printed
 tables.py        what feeds a loop, and the placeholders in the call

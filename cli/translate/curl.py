@@ -97,9 +97,7 @@ def read_curl(command: ShellCommand) -> CallRequest:
         if option == "--url":
             parts.urls.append(value)
         elif option in _DATA:
-            if option != "--data-raw" and value.plain.startswith("@"):
-                raise refused(value.place, "the data of this curl stands in a file; write it into the line")
-            parts.data.append(Data(value.text, value.place, value.kept))
+            parts.data.append(_posted(option, value, command))
         elif option == "--data-urlencode":
             parts.data.append(_encoded(value))
         elif option == "--get":
@@ -111,6 +109,17 @@ def read_curl(command: ShellCommand) -> CallRequest:
         elif option in _SET_ELSEWHERE:
             parts.notes.append(f"{option} is left out: {_SET_ELSEWHERE[option]}")
     return parts.request(command, "it has no -d")
+
+
+def _posted(option: str, value: Word, command: ShellCommand) -> Data:
+    """The data of an option, or the lines of a heredoc for `@-`."""
+    if option == "--data-raw" or not value.plain.startswith("@"):
+        return Data(value.text, value.place, value.kept)
+    texts = [word.text for operator, word in command.inputs if operator.symbol != "<"]
+    if value.plain != "@-" or not texts:
+        raise refused(value.place, "the data of this curl stands in a file; write it into the line")
+    # curl leaves line ends out, but for --data-binary; JSON has them between its words alone.
+    return Data(texts[-1].without_line_ends(), value.place)
 
 
 def _is_get(command: ShellCommand, value: Word) -> bool:

@@ -40,14 +40,14 @@ _STARTS: Final = re.compile(
       | case[ ]+["'$]\S*[ ]+in\b
       | [A-Za-z_][\w-]*[ ]*\(\)
       | function[ ]+[A-Za-z_]
-      | [A-Za-z_]\w*=(?:"[^"]*"|'[^']*'|\$\(.*\)|[^\s;&|<>"'()]*)[ ]*(?:;|\#|$)
+      | (?:export[ ]+)?[A-Za-z_]\w*=(?:"[^"]*"|'[^']*'|\$\(.*\)|[^\s;&|<>"'()]*)[ ]*(?:;|\#|$)
       | [({][ ]*$
     )""",
     re.VERBOSE,
 )
 _FOR: Final = re.compile(r"for[ ]+\w+[ ]+in[ ]")
 _DO: Final = re.compile(r"[ \t]*do\b")
-_WITHIN: Final = re.compile(r"\|[ ]*(?:while|xargs|parallel)\b|\b(?:curl|wget)[ ]+.*/rest_api/v2/")
+_WITHIN: Final = re.compile(r"\|[ ]*(?:while|xargs|parallel)\b|\b(?:curl|wget)[ ]+.*(?:/rest_api/v2/|\bmethod1=)")
 """What makes a line a command, whatever it begins with."""
 _PIPED: Final = re.compile(r"(?:cat|tail|head|sed|grep|awk|cut|sort|seq|echo|printf|tr|uniq)[ ].*(?:\||\\$)")
 _CALLS: Final = re.compile(r"\b(?:curl|wget|sqlexec)\b")

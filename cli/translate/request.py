@@ -84,7 +84,8 @@ class RequestParts:
         (url,) = self.urls
         found = _ADDRESS.fullmatch(url.plain)
         if found is None:
-            said = named(url.plain.rpartition("@")[2])
+            # Behind the ? there may be a key, before the @ a password.
+            said = named(url.plain.partition("?")[0].rpartition("@")[2])
             raise refused(url.place, f"{said} is no address of the REST API, as {_EXAMPLE} is one")
         address = None if HOLE in found["host"] else f"{found['scheme'] or 'http://'}{found['host']}"
         return CallRequest(found["model"], address, tuple(self.data), tuple(self.faults), tuple(self.notes))

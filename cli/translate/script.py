@@ -120,10 +120,13 @@ class OneLiner:
 def assigned(pipeline: ShellPipeline, before: Mapping[str, ShellText]) -> dict[str, ShellText] | None:
     """All variables that are set after a pipeline of assignments alone; None for another pipeline."""
     (first, *others) = pipeline.stages
-    if others or not isinstance(first, ShellCommand) or not all(map(_sets, first.words)) or first.inputs:
+    if others or not isinstance(first, ShellCommand) or not first.words or first.inputs:
+        return None
+    words = first.words[1:] if first.words[0].is_bare("export") and len(first.words) > 1 else first.words
+    if not all(map(_sets, words)):
         return None
     found = dict(before)
-    for word in first.words:
+    for word in words:
         name, _, _ = word.plain.partition("=")
         found[name] = filled(word.text.cut(len(name) + 1), found)
     return found
@@ -132,9 +135,11 @@ def assigned(pipeline: ShellPipeline, before: Mapping[str, ShellText]) -> dict[s
 def note_of_ignored(pipeline: ShellPipeline) -> str | None:
     """The note on a command that is left out, None for any other."""
     (first, *others) = pipeline.stages
-    if others or not isinstance(first, ShellCommand) or first.program not in LEFT_OUT:
+    if others or not isinstance(first, ShellCommand):
         return None
-    return LEFT_OUT[first.program].format(first.program)
+    if first.program == "set" and all(word.plain.startswith(("-", "+")) for word in first.words[1:2]):
+        return "set is left out: the run stops by itself where it has to, and says why"
+    return LEFT_OUT[first.program].format(first.program) if first.program in LEFT_OUT else None
 
 
 def read(pipeline: ShellPipeline, constants: Mapping[str, ShellText]) -> OneLiner:
@@ -338,12 +343,13 @@ def _call(pipeline: ShellPipeline) -> ShellCommand:
     for other in others:
         raise refused(
             other.place,
-            f"{_shown(other)} works on what {first.program} answers, which {PROGRAM} reads and keeps itself",
+            f"{shown(other)} works on what {first.program} answers, which {PROGRAM} reads and keeps itself",
         )
     for operator, _ in first.inputs:
-        raise refused(
-            operator.place, f"`{operator.symbol}` is not translated: the data of the call stands in the line"
-        )
+        if operator.symbol == "<" or not any("@-" in word.plain for word in first.words):
+            raise refused(
+                operator.place, f"`{operator.symbol}` is not translated: the data of the call stands in the line"
+            )
     return first
 
 
@@ -355,8 +361,15 @@ def _call_notes(call: ShellCommand, *, apart: bool) -> list[str]:
 
 
 def _not_understood(stage: Stage) -> CommandRefused:
-    return refused(stage.place, f"{_shown(stage)} cannot be translated; {FORMS}")
+    return refused(stage.place, f"{shown(stage)} cannot be translated; {FORMS}")
 
 
-def _shown(stage: Stage) -> str:
-    return named(stage.program) if isinstance(stage, ShellCommand) else "a loop"
+def shown(stage: Stage) -> str:
+    """A command as sentences show it: with its words where it is a text tool, whose words are no passwords."""
+    if not isinstance(stage, ShellCommand):
+        return "a loop"
+    if stage.words and _ASSIGNMENT.match(stage.words[0].plain):
+        return "a variable for one command alone"
+    return (
+        named(" ".join(word.plain for word in stage.words)) if stage.program in TEXT_TOOLS else named(stage.program)
+    )

@@ -9,7 +9,7 @@ from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.grammar import ShellCommand
 from cli.translate.scope import Scope, undefined
-from cli.translate.script import LoopRows
+from cli.translate.script import LoopRows, shown
 from cli.translate.sql import LineSelect, SelectForm, read_select, with_parameters
 from cli.translate.tables import TEXTS, LoopTable
 from cli.translate.words import Variable, Word
@@ -98,10 +98,9 @@ class _Line:
             case "tr", ["-s", " " | "[:blank:]"] | ["-d", "\\r"]:
                 pass
             case _:
-                whole = " ".join((command.program, *arguments))
                 raise refused(
                     command.place,
-                    f"{named(whole)}: what it does to the rows is not known here; put it into the select",
+                    f"{shown(command)}: what it does to the rows is not known here; put it into the select",
                 )
 
     def _sed(self, command: ShellCommand, script: str) -> None:

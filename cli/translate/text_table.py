@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from cli.terminal.exits import CommandRefused
-from cli.translate.findings import START, Finding, LinePlace, named, refused
+from cli.translate.findings import START, Finding, LinePlace, refused
 from cli.translate.grammar import ShellCommand
 from cli.translate.scope import Scope, undefined
-from cli.translate.script import TEXT_TOOLS, FileRows, ListRows, LoopRows, PrintedLines
+from cli.translate.script import TEXT_TOOLS, FileRows, ListRows, LoopRows, PrintedLines, shown
 from cli.translate.tables import LoopTable
 from cli.translate.words import NEWLINE, Quote, ShellText, Stretch, Variable, Word
 from jobs.catalogue.typed_call import OWN
@@ -172,9 +172,8 @@ def _shell(filters: Sequence[tuple[str, str]], file: str = "") -> str:
 
 
 def _unknown(command: ShellCommand) -> CommandRefused:
-    words = " ".join(word.plain for word in command.words)
     return refused(
-        command.place, f"{named(words)}: what it does to the rows is not known here; write its output into a file"
+        command.place, f"{shown(command)}: what it does to the rows is not known here; write its output into a file"
     )
 
 

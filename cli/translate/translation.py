@@ -12,6 +12,7 @@ from cli.translate.curl import read_curl
 from cli.translate.findings import Finding
 from cli.translate.grammar import ShellCommand
 from cli.translate.job_form import JobForm, job_form
+from cli.translate.line_fields import with_fields
 from cli.translate.lookups import Lookups, read_lookups
 from cli.translate.request import CallRequest
 from cli.translate.scope import Scope
@@ -77,6 +78,7 @@ def translate(parts: OneLiner, given: Mapping[str, str]) -> tuple[Translation, s
     `given` are values of variables that it does not define. Raises `CommandRefused`, naming the part, for a line that
     cannot be translated.
     """
+    parts = with_fields(parts)
     of_rows = parts.rows.variables if parts.rows else ()
     outer = Scope((*of_rows, *parts.commands), parts.constants, given)
     scope = outer.within(parts.within)

@@ -10,6 +10,9 @@ from cli.translate.findings import LinePlace
 HOLE: Final = "\0"
 """The character for what is not known before it is run, in a plain string; it never occurs in a line."""
 
+NEWLINE: Final = "\n"
+"""The operator at the end of a line."""
+
 
 class Quote(Enum):
     """The quoting of a stretch of a word."""
@@ -114,6 +117,14 @@ class ShellText:
             yield at, piece
             at += len(_as_string(piece))
 
+    def without_line_ends(self) -> "ShellText":
+        """The text without its line ends."""
+        pieces = (
+            replace(piece, text=piece.text.replace(NEWLINE, "")) if isinstance(piece, Stretch) else piece
+            for piece in self.pieces
+        )
+        return ShellText(tuple(piece for piece in pieces if not isinstance(piece, Stretch) or piece.text))
+
     def stripped(self) -> "ShellText":
         """The text without surrounding white space."""
         seen = self.plain
@@ -149,6 +160,3 @@ class Operator:
 
 
 Token: TypeAlias = Word | Operator
-
-NEWLINE: Final = "\n"
-"""The operator at the end of a line."""

@@ -40,6 +40,7 @@ Sent = list[str]
 KEEPS_ARGUMENTS = """\
 #!/bin/sh
 printf '%s\\0' {name} "$@" > "{calls}/$$"
+case "$*" in *@-*) printf '%s\\0' "$(cat)" >> "{calls}/$$" ;; esac
 """
 
 SQLEXEC = """\
@@ -110,7 +111,7 @@ def _form(words: Sequence[str]) -> str:
 def _data(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     for word, following in pairwise([*words, ""]):
         if word in ("-d", "--data", "--data-raw", "--data-urlencode"):
-            yield word, following
+            yield word, following if following != "@-" else words[-1].replace("\n", "")
         elif word.startswith(("--post-data=", "--body-data=")):
             yield "-d", word.partition("=")[2]
         elif word.startswith("-d"):

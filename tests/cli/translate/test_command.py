@@ -2,7 +2,9 @@
 
 import io
 import json
+import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,3 +124,11 @@ def test_at_a_terminal_without_a_line(say: Say, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(io, "TextIOWrapper", lambda _: Terminal())
     with pytest.raises(CommandRefused, match="give it in a file"):
         say()
+
+
+def test_the_example_of_the_page_is_what_is_printed(say: Say) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "calls.md").read_text("utf-8")
+    example, _, rest = page.partition("So from\n\n")[2].partition("\ncomes\n\n")
+    command = rest.partition("\n\n")[0].strip()
+    out, _ = say(textwrap.dedent(example))
+    assert shlex.split(out.partition("\n\n")[0].replace("\\\n", "")) == shlex.split(command)

@@ -4,8 +4,11 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import anyio.from_thread
 import anyio.to_thread
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
@@ -151,6 +154,29 @@ FORMS = {
     "xargs of a select": Form(
         f"sqlexec \"set list on; {SELECT}\" | awk '{{print $2}}' | sed '/^$/d' | xargs -I{{}} CURL", move("{}")
     ),
+    "fields of a line": Form(
+        "while read -r line; do\n a=$(echo \"$line\" | cut -d';' -f1)\n b=$(echo $line | cut -d ';' -f 3)\n CURL\n"
+        "done < f.csv",
+        OF_SUMS,
+        {"f.csv": "9001;x;5\n9002;y z;6;more\n9003;;7\n"},
+    ),
+    "fields of a line by awk": Form(
+        "cat f.txt | while read line; do b=$(awk '{print $2}' <<< \"$line\"); a=$(echo $line | awk '{ print $1; }'); "
+        "CURL; done",
+        OF_SUMS,
+        {"f.txt": "9001  5 x\n9002 6\n9003 7\n"},
+    ),
+    "fields of a word and a look-up": Form(
+        "for l in $(cat f.csv); do n=`echo $l | cut -d';' -f1`; b=$(cut -d';' -f2 <<< $l); "
+        f"a=$({FIND % '$n'}); CURL; done",
+        OF_SUMS,
+        NUMBERS,
+    ),
+    "a heredoc as data": Form(
+        'for id in 9001 9002 9003; do\ncurl -d @- CURL <<END\nmethod1=objects.get&arg1={"id":\n$id}\n'
+        "&method2=refresh\nEND\ndone",
+        f"{URL}/Users/",
+    ),
     "a look-up in the loop": Form(
         f"while IFS=';' read -r n b; do\n a=$({FIND % '$n'})\n CURL\ndone < f.csv", OF_SUMS, NUMBERS
     ),
@@ -197,3 +223,94 @@ async def test_the_same_calls_as_in_the_shell(billing: Receiver, tmp_path: Path)
         assert await billing.by_us(generic(found), folder, rows) == there, name
         if found.call is not None:
             assert await billing.by_us(found.command, folder, rows) == there, name
+
+
+# ---- any rows ----------------------------------------------------------------------------------------------------
+
+LETTERS = st.sampled_from([*"abzАяЁ019.,:!?@#%+=~^_-/()[]{}<>|;'*&"])
+KEY = st.integers(1, 2**31 - 1).map(str)
+WORD = st.text(LETTERS, min_size=1, max_size=8)
+PHRASE = st.lists(WORD, min_size=1, max_size=3).map(" ".join)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A loop over rows of two values, with the rows as they stand in its file."""
+
+    line: str
+    file: str
+
+
+def noting(key: str, text: str) -> str:
+    """A curl that sends two values of a row, each encoded by curl."""
+    encoded = ["method1=objects.get", f'arg1={{"id":{key}}}', "method2=note"]
+    encoded.append(f'arg2={{"text":"{text}","more":["{text}","{key}"]}}')
+    return f"curl -s {URL}/Users/ {' '.join(f'--data-urlencode {doubly(one)}' for one in encoded)}"
+
+
+def rows_with(texts: st.SearchStrategy[str]) -> st.SearchStrategy[list[tuple[str, str]]]:
+    return st.lists(st.tuples(KEY, texts), min_size=1, max_size=3, unique_by=lambda row: row[0])
+
+
+def over_cells(draw: st.DrawFn) -> Written:
+    mark = draw(st.sampled_from([";", ",", "|", "\t", ":"]))
+    rows = draw(rows_with(PHRASE.filter(lambda text: mark not in text)))
+    name = {"\t": "$'\\t'"}.get(mark, f"'{mark}'")
+    loop = f"while IFS={name} read -r a b; do {noting('$a', '$b')}; done < rows"
+    return Written(loop, "".join(f"{key}{mark}{text}\n" for key, text in rows))
+
+
+def over_words(draw: st.DrawFn) -> Written:
+    gap = st.text(" \t", min_size=1, max_size=3)
+    rows = draw(rows_with(PHRASE))
+    lines = [f"{draw(gap)}{key}{draw(gap)}{text}{draw(gap)}\n" for key, text in rows]
+    loop = draw(
+        st.sampled_from(["cat rows | while read -r a b; do %s; done", "while read -r a b; do %s; done < rows"])
+    )
+    return Written(loop % noting("$a", "$b"), "".join(lines))
+
+
+def in_parallel(draw: st.DrawFn) -> Written:
+    mark = draw(st.sampled_from([";", ",", "\\t", ":"]))
+    cut = "\t" if mark == "\\t" else mark
+    rows = draw(rows_with(PHRASE.filter(lambda text: cut not in text)))
+    loop = f"parallel -j1 -q --colsep '{mark}' {noting('{1}', '{2}')} :::: rows"
+    return Written(loop, "".join(f"{key}{cut}{text}\n" for key, text in rows))
+
+
+def by_xargs(draw: st.DrawFn) -> Written:
+    rows = draw(st.lists(KEY, min_size=1, max_size=3, unique=True))
+    return Written(f"xargs -I{{}} {noting('{}', 'x {} y')} < rows", "".join(f"{key}\n" for key in rows))
+
+
+def by_for(draw: st.DrawFn) -> Written:
+    rows = draw(st.lists(KEY, min_size=1, max_size=4, unique=True))
+    loop = draw(st.sampled_from(["for a in $(cat rows); do %s; done", "for a in `cat rows`\ndo\n%s\ndone"]))
+    return Written(loop % noting("$a", "'$a'"), "".join(f"{key}\n" for key in rows))
+
+
+def in_the_line(draw: st.DrawFn) -> Written:
+    rows = draw(rows_with(PHRASE.filter(lambda text: text != "END")))
+    lines = "".join(f"{key} {text}\n" for key, text in rows)
+    return Written(f"while read -r a b; do {noting('$a', '$b')}; done <<'END'\n{lines}END\n", "")
+
+
+WAYS = (over_cells, over_words, in_parallel, by_xargs, by_for, in_the_line)
+
+
+async def test_any_rows_are_sent_as_the_shell_sends_them(billing: Receiver, tmp_path: Path) -> None:
+    folder = tmp_path / "any"
+    folder.mkdir()
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        written = data.draw(st.composite(data.draw(st.sampled_from(WAYS)))())
+        (folder / "rows").write_text(written.file)
+        found = translated(written.line)
+        there = by_shell(written.line, folder)
+        (folder / "stdin").unlink(missing_ok=True)
+        here = anyio.from_thread.run(billing.by_us, found.command, folder, standard_input(found, folder))
+        assert here == there != []
+
+    await anyio.to_thread.run_sync(check)

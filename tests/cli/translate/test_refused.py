@@ -1,5 +1,7 @@
 """What cannot be translated is refused in one sentence that names the part; nothing makes the program stumble."""
 
+import shlex
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,13 +37,13 @@ def test_the_line_that_the_others_are_made_of_is_good() -> None:
         ("", "there is no curl and no sqlexec"),
         ("# curl", "there is no curl and no sqlexec"),
         ("echo hello", "there is no curl and no sqlexec"),
-        (GOOD.replace("sed", "xargs -n1"), "column 69: xargs -n1 /\\^\\$/d: what it does to the rows is not known"),
+        (GOOD.replace("sed", "xargs -n1"), "column 69: xargs: what it does to the rows is not known"),
         (GOOD.replace("/^$/d", "s/a/b/"), "sed s/a/b/: what it does"),
         (GOOD.replace("{print $2}", "{s+=$2}END{print s}"), "awk .*: what it does"),
         (GOOD.replace("sqlexec", "mysql"), "column 1: mysql cannot be translated"),
         (f"cat f | mysql | while read x; do {post(SAVE)}; done", "column 9: mysql: what it does to the rows"),
         (f"cat f > g | while read x; do {post(SAVE)}; done", "a redirection of a filter is not translated"),
-        (GOOD.replace("| while", "| tee x | while"), "tee x: what it does"),
+        (GOOD.replace("| while", "| tee x | while"), "tee: what it does"),
         (GOOD.replace("; done", f"; {post(SAVE)}; done"), "a second command in the loop"),
         (
             GOOD.replace("do curl", "do if true; then curl").replace("; done", "; fi; done"),
@@ -187,6 +189,96 @@ def test_sql_that_no_run_takes(sql: str, match: str) -> None:
 def test_a_variable_that_gets_no_value_of_its_own(line: str, match: str) -> None:
     with pytest.raises(CommandRefused, match=match):
         translated(line)
+
+
+ONE = post("'method1=objects.get&arg1={\"id\":'$a'}'")
+IN_BRACES = post("'method1=objects.get&arg1={\"id\":{}}'")
+OF_FOLDER = "'$n' and parent_id=5"
+QUOTED = "'$n'"
+SECOND = "a=$(sqlexec \"select id from abonents where contract_number='$a'\"); "
+FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        # where the rows come from
+        (f"while read a; do {ONE}; done < f < g", "column 120: a second source of rows stands here"),
+        (f"while read a; do {ONE}; done < $F", r"\$F is not defined in the line"),
+        (f"while read a; do {ONE}; done <<E\n$X\nE\n", r"\$X is not defined in the line"),
+        (f"cat f | while read a; do {ONE}; done < <(cat g)", "a second source of rows"),
+        (f"while read a; do {ONE}; done < <(cat f; cat g)", "one command, or one pipe"),
+        (f"python x | while read a; do {ONE}; done", "column 1: python cannot be translated"),
+        (f"cat f | sort > g | while read a; do {ONE}; done", "a redirection of a filter"),
+        (f"printf '1\\n' | while read a; do {ONE}; done", "what this printf prints is not read"),
+        (f"for a in $(cat f) 5; do {ONE}; done", "read as a list, or as the one"),
+        (f'for a in "$(cat f)"; do {ONE}; done', "one word within double quotes"),
+        (f"for a in *.txt; do {ONE}; done", "column 10: a pattern stands in the list"),
+        (f"for a in {{1..99999}}; do {ONE}; done", "more than 10,000 numbers"),
+        (f"for a in '1 2'; do {ONE}; done", "a word of the list has a space in it"),
+        (f'for a in "$@"; do {ONE}; done', r"\$@ is not defined"),
+        (f"for a; do {ONE}; done", "a for is read as `for NAME in WORDS`"),
+        (f"for ((a=1;a<5;a++)); do {ONE}; done", "a for is read as `for NAME in WORDS`"),
+        (f"for a in 1 2; do {ONE}; done < f", "is read by nothing in a for"),
+        # xargs and parallel
+        (f"cat f | xargs {IN_BRACES}", "xargs is read with -I{}"),
+        (f"cat f | xargs -n2 {IN_BRACES}", "several values go into one call"),
+        (f"cat f | xargs -0 -I{{}} {IN_BRACES}", "xargs's -0 is not translated"),
+        (f"cat f | xargs -d, -I{{}} {IN_BRACES}", "each line is one value"),
+        (f"cat f | xargs -I% {IN_BRACES}", "nothing says where the value of a line stands"),
+        ("cat f | xargs -I{} rm {}", "rm cannot be translated"),
+        ("cat f | xargs -I{} sh x.sh {}", "sh is read as sh -c"),
+        (f"cat f | xargs -I{{}} sh -c {shlex.quote(f'{IN_BRACES}; date')}", "one curl, and this is something else"),
+        (f"cat f | xargs -a g -I{{}} {IN_BRACES}", "xargs reads its values elsewhere"),
+        (f"parallel -q {IN_BRACES} ::: 1 ::: 2", "one list of values, or one file"),
+        (f"parallel -q {IN_BRACES} :::: f g", "one list of values, or one file"),
+        (f"parallel --dry-run -q {IN_BRACES} ::: 1", "parallel's --dry-run is not translated"),
+        (f"parallel -q {IN_BRACES.replace('{}', '{#}')} ::: 1", r"parallel's \{#\} is not translated"),
+        (f"parallel -q {IN_BRACES.replace('{}', '{2}')} ::: 1", "--colsep does not say what parts the values"),
+        (f"parallel -C '[;,]' -q {IN_BRACES.replace('{}', '{1}')} :::: f", "--colsep is read as one character"),
+        ("parallel ::: 1", "parallel calls nothing here"),
+        # what the loop does
+        (
+            f"while read n; do {FOUND % '$n'}{post(SAVE)}; done < f",
+            "a command within a command is read where it finds",
+        ),
+        (
+            f"while read n; do {FOUND % '0'}{post(SAVE)}; done < f",
+            "a command within a command is read where it finds",
+        ),
+        (
+            f"while read n; do {FOUND.replace('id from', 'account_id from') % QUOTED}{post(SAVE)}; done < f",
+            "a command within a command is read where it finds",
+        ),
+        (
+            f"while read n; do {FOUND % OF_FOLDER}{post(SAVE)}; done < f",
+            "a command within a command is read where it finds",
+        ),
+        (f"while read n a; do {FOUND % QUOTED}{SECOND}{ONE}; done < f", "a second one"),
+        (f"while read n; do {FOUND % QUOTED}a=$n; {ONE}; done < f", "names the row, and is a value of the call too"),
+        (f"while read l; do a=$(echo $l | cut -d';' -f1); b=$l; {ONE}; done < f", r"\$l is used as a whole"),
+        (
+            f"while read l; do a=$(echo $l | cut -d';' -f1-3); {ONE}; done < f",
+            "a command within a command is read where",
+        ),
+        (f"while read l m; do a=$(echo $l | cut -d';' -f1); {ONE}; done < f", "is no whole line"),
+        (
+            f"while read l; do a=$(echo $l | cut -d';' -f1); b=$(echo $l | cut -d, -f1); {ONE}; done < f",
+            "one character parts all of them",
+        ),
+        (f"while read a; do [ -n x ] && {ONE}; done < f", r"`\[` cannot be translated"),
+        # what is sent
+        (f"wget --post-file=f {URL}/Users/", "wget's --post-file is not translated"),
+        (f"wget {URL}/Users/", "this wget posts nothing: it has no --post-data"),
+        (f"wget --method=PUT --body-data=x {URL}/Users/", "the request is a PUT"),
+        (f"curl -d @- {URL}/Users/ < f", "the data of the call stands in the line"),
+        (f"curl --data=x {URL}/Users/", "curl's --data is not translated"),
+    ],
+)
+def test_a_loop_that_cannot_be_read(line: str, match: str) -> None:
+    with pytest.raises(CommandRefused, match=match):
+        translated(line)
+    assert refusal(line).startswith("line ")
 
 
 def test_a_value_for_a_variable_that_the_line_does_not_leave_open() -> None:

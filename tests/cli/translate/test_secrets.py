@@ -1,8 +1,11 @@
 """Secrets that a line tells: none of them is printed, and what sets passwords becomes the job that does."""
 
+from pathlib import Path
+
 import pytest
 
 from cli.terminal.exits import CommandRefused
+from tests.cli.conftest import Typed
 from tests.cli.oneliners import chains, loop, option, post, translated
 
 SELECT = "set heading off; select id, login from users"
@@ -78,3 +81,43 @@ def test_what_would_take_another_word_for_the_secret_is_refused(line: str, match
     with pytest.raises(CommandRefused, match=match) as refused:
         translated(line)
     assert "geheim" not in str(refused.value)
+
+
+HIDDEN = "geheim"
+SETS = '\'method1=objects.get&arg1={"id":\'$u\'}&method2=set_password&arg2={"psw":"\'$p\'","dontshow":false}\''
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"curl -u me:{HIDDEN} -b k={HIDDEN} -d 'method1=save&psw={HIDDEN}' http://me:{HIDDEN}@h/rest_api/v2/Users/",
+        f"wget --user me --password={HIDDEN} --post-data='method1=save&hash_key={HIDDEN}' http://h/rest_api/v2/Users/",
+        f"curl -G --data-urlencode method1=x --data-urlencode hash_key={HIDDEN} http://h/rest_api/v2/Users/",
+        f"while read u; do P={HIDDEN}; {post(SETS)}; done < f".replace("'$p'", "'$P'"),
+        f"xargs -I{{}} {post(SETS)} < f".replace("'$u'", "{}").replace("'$p'", HIDDEN),
+        f"curl -d 'method1=save' 'http://h/rest_api/v2/Users/?psw={HIDDEN}'",
+        f"PSW={HIDDEN} curl -d 'method1=save' http://h/rest_api/v2/Users/",
+        f"PSW=/x/{HIDDEN} curl -d 'method1=save' http://h/rest_api/v2/Users/",
+        f"mysql -p{HIDDEN} | while read u p; do {post(SETS)}; done",
+        f"cat f | mysql -p{HIDDEN} | while read u p; do {post(SETS)}; done",
+        f"sqlexec '{SELECT}' | mysql -p{HIDDEN} | while read u; do {post(SETS)}; done",
+        f"while read u p; do {post(SETS)}; done <<E\n1 {HIDDEN}\nE\n",
+        f"while read u p; do {post(SETS)}; done <<< '1 {HIDDEN}'",
+        f"for p in {HIDDEN}; do {post(SETS)}; done".replace("'$u'", "5"),
+        f"parallel -q {post(SETS)} ::: {HIDDEN}".replace("'$u'", "5").replace("'$p'", "{}"),
+        f"curl --key={HIDDEN} -d 'method1=save' http://h/rest_api/v2/Users/",
+    ],
+)
+def test_no_secret_of_a_loop_is_told(line: str, typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "line.sh").write_text(line)
+    for flags in ((), ("--json",)):
+        ended = typed("translate", *flags, "line.sh")
+        assert ended.exit in (0, 2)
+        assert HIDDEN not in ended.out + ended.err
+
+
+def test_a_file_may_have_the_secrets(typed: Typed) -> None:
+    ended = typed("translate", f"while IFS=';' read -r u p; do {post(SETS)}; done < passwords.csv")
+    assert ended.out.startswith(
+        "carbon-migrate run password passwords.csv \\\n  --set dontshow=no \\\n  --columns user_id,psw"
+    )
