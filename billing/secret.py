@@ -151,7 +151,7 @@ def spellings(secret: str) -> frozenset[str]:
     written |= {json.dumps(each, ensure_ascii=False)[1:-1] for each in written}
     written |= {html.escape(secret), html.escape(secret, quote=False)}
     encodable = [each for each in written if _is_encodable(each)]
-    written |= {encode(each) for each in encodable for encode in (quote, quote_plus, _quoted_wholly)}
+    written |= {encode(each) for each in encodable for encode in (quote, quote_plus, _quoted_wholly, _in_a_form)}
     for data in _bytes_of(secret):
         written |= {repr(data)[2:-1], quote_from_bytes(data), quote_from_bytes(data, safe="").replace("%20", "+")}
         written |= {each for each in _in_base64(data) if len(each) >= _LEAST_BASE64}
@@ -178,8 +178,7 @@ def _misread(secret: str) -> Iterator[str]:
             try:
                 yield data.decode(charset)
             except UnicodeDecodeError:
-                yield data.decode(charset, "backslashreplace")
-                yield data.decode(charset, "surrogateescape")
+                yield from (data.decode(charset, how) for how in ("backslashreplace", "surrogateescape", "replace"))
 
 
 def _in_base64(data: bytes) -> Iterator[str]:
@@ -192,6 +191,11 @@ def _in_base64(data: bytes) -> Iterator[str]:
         yield inner
         yield inner.replace("+", "-").replace("/", "_")
         yield quote_plus(inner)
+
+
+def _in_a_form(text: str) -> str:
+    """As yarl encodes the form of a call, which leaves more marks as they are."""
+    return quote(text, safe="/?:@!$'()*,").replace("%20", "+")
 
 
 def _quoted_wholly(text: str) -> str:

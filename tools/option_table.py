@@ -36,7 +36,7 @@ def _of(command: Any) -> CommandSyntax:  # noqa: ANN401 - typer does not export 
 
 def _options(command: Any) -> Iterator[Option]:  # noqa: ANN401 - as above
     for one in command.params:
-        if one.param_type_name == "option":
+        if one.param_type_name == "option" and not one.hidden:
             names = tuple(sorted([*one.opts, *one.secondary_opts], key=lambda name: (-len(name), name)))
             yield Option(
                 names=(max(one.opts, key=len), *(name for name in names if name != max(one.opts, key=len))),

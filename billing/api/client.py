@@ -8,7 +8,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -63,7 +63,8 @@ class ClientSettings:
     """The settings of the connection to the billing.
 
     `base_url` is like http://HOST:8082; a path prefix is kept. `extra` are form fields sent with each call
-    (`hash_key`, `psw` on older installations), `headers` likewise. Times are in seconds:
+    (`hash_key`, `psw` on older installations), `headers` likewise. `others` are secrets that are not sent, and that
+    the billing may show all the same, as the password of its database on a crash page. Times are in seconds:
     `connect` for TCP and TLS, `read` for each silence of the server, `deadline` for the whole call. `answer_limit` is
     in bytes. Raises SettingsError for a value that cannot be used.
     """
@@ -71,6 +72,7 @@ class ClientSettings:
     base_url: str
     extra: Mapping[str, Secret] = field(default_factory=dict)
     headers: Mapping[str, Secret] = field(default_factory=dict)
+    others: Collection[Secret] = ()
     connect: float = 10.0
     read: float = 60.0
     deadline: float = 120.0
@@ -80,7 +82,8 @@ class ClientSettings:
     def mask(self) -> Mask:
         """Takes the secrets of the settings out of a text."""
         of_headers = (secret for value in self.headers.values() for secret in credentials(value.reveal()))
-        return Mask([*(value.reveal() for value in self.extra.values()), *of_headers])
+        values = (*self.extra.values(), *self.others)
+        return Mask([*(value.reveal() for value in values), *of_headers])
 
     def __post_init__(self) -> None:
         _check_url(self.base_url)

@@ -114,7 +114,7 @@ def _credentials(address: str) -> tuple[str, str, str]:
         together, at, behind = rest.rpartition("@")
         return (f"{scheme}//", together, behind) if at else (address, "", "")
     # A path may have an @ in it, so here only `user:password@` is taken for credentials.
-    found = re.match(r"([^/@\s]+:[^/@\s]+)@", address)
+    found = re.match(r"([^/@]+:(?!/)[^@]+)@", address)
     return ("", found[1], address[found.end() :]) if found else (address, "", "")
 
 

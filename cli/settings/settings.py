@@ -130,6 +130,7 @@ class Settings:
                 self.api_url.value,
                 extra=self.form.value,
                 headers=self.headers.value,
+                others=[self.database_password.value],
                 read=self.timeout.value,
                 # The deadline ends an answer that trickles, which the time-out of silence never does.
                 deadline=2 * self.timeout.value,
