@@ -4,7 +4,7 @@ Each function runs inside the transaction that the journal has begun.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from checkpoints import sqlite_rows as rows
@@ -115,10 +115,10 @@ def merge_rows(db: Queries, run: Run, merged: Sequence[Merged]) -> None:
         db.write("merge_rows", items=one.carried, message=one.reason, summed=summed, **who)
 
 
-def refuse_items(db: Queries, run: Run, item_ids: Collection[int], reason: str) -> None:
-    """Turn pending items into refused rows."""
-    db.write("refuse_items", run_id=run.run_id, items=item_ids, reason=reason)
-    db.write("withdraw_items", run_id=run.run_id, items=item_ids)
+def refuse_items(db: Queries, run: Run, reasons: Mapping[int, str]) -> None:
+    """Turn pending items, by item_id, into refused rows."""
+    db.write("refuse_items", run_id=run.run_id, reasons=list(reasons.items()))
+    db.write("withdraw_items", run_id=run.run_id, items=reasons.keys())
 
 
 def left_out(db: Queries, run: Run) -> dict[str, int]:

@@ -227,9 +227,9 @@ class Journal:
         found = await self._all("find_refusals", run_id=run.run_id, refusal_id=refusal_id, line=line)
         return (found[0]["refusal_id"], bool(found[0]["is_mended"])) if found else None
 
-    async def refuse(self, run: Run, item_ids: Collection[int], reason: str) -> None:
-        """Turn pending items into refused rows; does nothing to an approved run."""
-        await self._write(run, lambda db: intake_pages.refuse_items(db, run, item_ids, reason))
+    async def refuse(self, run: Run, reasons: Mapping[int, str]) -> None:
+        """Turn pending items, by item_id, into refused rows; does nothing to an approved run."""
+        await self._write(run, lambda db: intake_pages.refuse_items(db, run, reasons))
 
     # ---- rows that share a lane (account) ----
 
@@ -368,9 +368,13 @@ class Journal:
         """The runs that have taken back effects of this one, not restored since, each with its number of items."""
         return {str(row["name"]): int(row["items"]) for row in await self._all("taken_back", run_id=run.run_id)}
 
-    async def lane_mates(self, run: Run, lanes: Collection[str], *, standing: bool = False) -> list[Item]:
-        """The accepted items of these lanes, in order; with `standing` only those not taken back."""
-        return await self._items("lane_mates", run_id=run.run_id, lanes=lanes, standing=standing)
+    async def lane_mates(self, run: Run, lanes: Collection[str]) -> list[Item]:
+        """The accepted items of these lanes, in order."""
+        return await self._items("lane_mates", run_id=run.run_id, lanes=lanes)
+
+    async def taken_back_in_lanes(self, run: Run, lanes: Collection[str]) -> set[int]:
+        """The ids of those of them that were taken back and not restored since."""
+        return {row["item_id"] for row in await self._all("taken_back_in_lanes", run_id=run.run_id, lanes=lanes)}
 
     async def standing_by_lane(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
         """The accepted items not taken back, of up to `size` lanes after `after`, by lane and number."""

@@ -205,15 +205,17 @@ where run_id = :run_id
 -- name: refuse_items
 -- Ambiguous items become refusals, before the run is approved.
 insert into refusals (run_id, line, column_name, label, reason, row)
-select run_id, line, null, label, :reason, row
-from items
-where run_id = :run_id and item_id in (select value from json_each(:items)) and state = 'pending'
-  and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
-order by number
+select i.run_id, i.line, null, i.label, r.reason, i.row
+from (select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as reason from json_each(:reasons)) r
+-- The plus keeps SQLite from scanning all items of the run for these few.
+join items i on i.item_id = r.item_id and +i.run_id = :run_id
+where i.state = 'pending' and exists (select 1 from runs where run_id = i.run_id and approved_at is null)
+order by i.number
 
 -- name: withdraw_items
 delete from items
-where run_id = :run_id and item_id in (select value from json_each(:items)) and state = 'pending'
+-- The plus keeps SQLite from scanning all items of the run for these few.
+where +run_id = :run_id and item_id in (select value from json_each(:items)) and state = 'pending'
   and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
 
 -- ---- Rows that share a lane (account) -----------------------------------------------------------------------------
@@ -240,7 +242,8 @@ order by lane, number
 -- The row that carries others of its account: its call and its amount cover all of them.
 update items
 set payload = :payload, row_amount = amount, amount = :amount, changed_at = :now
-where run_id = :run_id and item_id = :carrier and state = 'pending'
+-- The plus keeps SQLite from scanning all items of the run for these few.
+where +run_id = :run_id and item_id = :carrier and state = 'pending'
   and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
 
 -- name: merge_rows
@@ -248,7 +251,8 @@ where run_id = :run_id and item_id = :carrier and state = 'pending'
 update items
 set state = 'skipped', message = :message, carried_by = :carrier, row_amount = amount,
     amount = case when :summed then '0' else amount end, changed_at = :now
-where run_id = :run_id and item_id in (select value from json_each(:items)) and state = 'pending'
+-- The plus keeps SQLite from scanning all items of the run for these few.
+where +run_id = :run_id and item_id in (select value from json_each(:items)) and state = 'pending'
   and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
 
 -- name: carries
@@ -426,14 +430,20 @@ group by u.run_id
 order by u.run_id
 
 -- name: lane_mates
--- The accepted items of these lanes, in order; with :standing only those not taken back.
+-- The accepted items of these lanes, in order.
 select *
 from items
 where run_id = :run_id and state in (select state from states where in_effect)
   and lane in (select value from json_each(:lanes))
-  and not (:standing and taken_back)
 -- The plus keeps SQLite from scanning all items of the run in their order.
 order by +number
+
+-- name: taken_back_in_lanes
+-- Those of them whose effect was taken back and not restored since.
+select item_id
+from items
+where run_id = :run_id and state in (select state from states where in_effect)
+  and lane in (select value from json_each(:lanes)) and taken_back = 1
 
 -- name: standing_by_lane
 -- The accepted items of a run that stand, of up to :size lanes (accounts) after :after, by lane and number.

@@ -53,13 +53,20 @@ class Group:
 
 async def groups(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[Group]:
     """The rows that would replace each other, account by account; none for an undo run."""
+    async for page in _pages(run, journal, profile):
+        for group in page:
+            yield group
+
+
+async def _pages(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[list[Group]]:
     after = ""
     while run.job != UNDO and (page := await journal.shared_items(run, after=after)):
         after = page[-1].lane
-        for _, lane in groupby(page, key=lambda item: item.lane):
-            items = tuple(item for item in lane if sets_balance(payload_of(item), profile))
-            if len(items) > 1:
-                yield Group(items)
+        lanes = (
+            tuple(item for item in lane if sets_balance(payload_of(item), profile))
+            for _, lane in groupby(page, key=lambda item: item.lane)
+        )
+        yield [Group(items) for items in lanes if len(items) > 1]
 
 
 async def settle(
@@ -70,12 +77,13 @@ async def settle(
     `words` render the remedies in the reasons that the journal keeps.
     """
     number = 0
-    async for group in groups(run, journal, profile):
-        number += 1
+    async for page in _pages(run, journal, profile):
+        number += len(page)
         if meant is SharedAccountsRule.REFUSE:
-            await journal.refuse(run, [item.item_id for item in group.items], sentence(refusal(group), words))
+            reasons = {item.item_id: sentence(refusal(group), words) for group in page for item in group.items}
+            await journal.refuse(run, reasons)
         else:
-            await journal.merge(run, [_merged(group, meant, words)])
+            await journal.merge(run, [_merged(group, meant, words) for group in page])
     return number
 
 

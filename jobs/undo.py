@@ -19,7 +19,14 @@ from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import job_of
-from jobs.effects.before_image import Mate, left_by_adding, replaced_by, shares_place, value_before_run
+from jobs.effects.before_image import (
+    Mate,
+    at_its_place,
+    left_by_adding,
+    replaced_by,
+    shares_place,
+    value_before_run,
+)
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.factory import effect_of
 from jobs.job import BillingJob
@@ -30,7 +37,7 @@ from jobs.spec.undo_words import RUN, UNDO
 HEADER: Final = ("run", "row", "key", "label", "amount", "answer")
 """The columns of an undo's rows; `answer` is the id of the created object."""
 
-_PAGE: Final = 500
+_PAGE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +116,9 @@ class UndoJob(BillingJob):
         lanes = {one.lane for one in taken if shares_place(one.payload)}
         mates: defaultdict[str, list[Mate]] = defaultdict(list)
         if lanes:
-            standing = {
-                item.item_id for item in await self._journal.lane_mates(self._source.run, lanes, standing=True)
-            }
+            taken_back = await self._journal.taken_back_in_lanes(self._source.run, lanes)
             for item in await self._journal.lane_mates(self._source.run, lanes):
-                mates[item.lane].append(Mate(item.number, payload_of(item), item.item_id in standing))
+                mates[item.lane].append(Mate(item.number, payload_of(item), item.item_id not in taken_back))
         return [_with_values_before(one, mates[one.lane]) if one.lane in lanes else one for one in taken]
 
 
@@ -148,12 +153,13 @@ def _skip_entered_again(item: NewItem, anew: Mapping[int, str]) -> NewItem:
 
 
 def _with_values_before(one: ItemToUndo, mates: Sequence[Mate]) -> ItemToUndo:
-    was = dict(value_before_run(one.number, one.payload, mates))
+    there = at_its_place(one.payload, mates)
+    was = dict(value_before_run(one.number, one.payload, there))
     return replace(
         one,
         payload=msgspec.structs.replace(one.payload, was=was),
-        later=replaced_by(one.number, one.payload, mates),
-        left=left_by_adding(one.payload, mates),
+        later=replaced_by(one.number, there),
+        left=left_by_adding(there),
     )
 
 

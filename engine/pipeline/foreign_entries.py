@@ -23,6 +23,9 @@ FOREIGN: Final = "entered from another journal"
 """The kind of a row that was entered by a run unknown to this journal."""
 
 
+_NONE: Final = Entries()
+
+
 class EarlierRuns(Protocol):
     """The items of all runs: the journal, or the journal opened for reading only."""
 
@@ -66,7 +69,9 @@ class ForeignEntries:
         known = {(one.run, one.number): one for one in await self._earlier.known_marks(marks)} if marks else {}
         standing = await self._standing(sendable)
         return [
-            self._judged(item, entries_by_key.get(item.key, Entries()), known, standing.get(item.lane, ()))
+            self._judged(item, entries_by_key.get(item.key, _NONE), known, standing.get(item.lane, ()))
+            if item.key in entries_by_key or item.lane in standing
+            else item
             for item in items
         ]
 
@@ -103,10 +108,9 @@ class ForeignEntries:
         self, entries: Iterable[Marked], known: Mapping[tuple[str, int], KnownMark]
     ) -> Iterator[tuple[str, str]]:
         """Why the row is entered already, by each foreign entry of the same kind, and what to do."""
-        advice = f"If it is meant to be entered on top, run with {self._words(setting('again'))}"
         for one in entries:
             if why := self._foreign(one, known.get((one.run, one.number))):
-                yield why, advice
+                yield why, f"If it is meant to be entered on top, run with {self._words(setting('again'))}"
 
     def _replaced(
         self,

@@ -32,7 +32,7 @@ def found_own(number: int, payload: Payload, mates: Sequence["Mate"]) -> Payload
 
     `mates` are the accepted items of its lane, in order; the last earlier one at the same place counts.
     """
-    earlier = [one for one in _at_its_place(payload, mates) if one.number < number]
+    earlier = [one for one in at_its_place(payload, mates) if one.number < number]
     if not earlier or not any(same_values(payload.was, left) for left in _left_by(earlier[-1].payload)):
         return payload
     return msgspec.structs.replace(payload, after=earlier[-1].number)
@@ -78,32 +78,31 @@ class Mate:
     stands: bool
 
 
-def value_before_run(number: int, payload: Payload, mates: Sequence[Mate]) -> Values:
-    """The values at the item's place before the first item of the run wrote there.
+def value_before_run(number: int, payload: Payload, there: Sequence[Mate]) -> Values:
+    """The values at the item's place before the first item of the run wrote `there`.
 
-    `mates` are the accepted items of its lane, in order. Two subscribers with one account are two rows for one place:
-    the second overwrites the values of the first.
+    Two subscribers with one account are two rows for one place: the second overwrites the values of the first.
     """
     was: Values = payload.was
-    for one in reversed(_at_its_place(payload, mates)):
+    for one in reversed(there):
         if one.number < number and any(same_values(was, left) for left in _left_by(one.payload)):
             was = one.payload.was
     return was
 
 
-def replaced_by(number: int, payload: Payload, mates: Sequence[Mate]) -> int | None:
+def replaced_by(number: int, there: Sequence[Mate]) -> int | None:
     """The number of the last later item at the same place that still stands, None without one."""
-    later = [one.number for one in _at_its_place(payload, mates) if one.stands and one.number > number]
+    later = [one.number for one in there if one.stands and one.number > number]
     return max(later, default=None)
 
 
-def left_by_adding(payload: Payload, mates: Sequence[Mate]) -> Decimal | None:
+def left_by_adding(there: Sequence[Mate]) -> Decimal | None:
     """The balance after the operations of a lane if each has added its sum, None if no item keeps a balance."""
-    there = [one for one in _at_its_place(payload, mates) if _may_set_balance(one.payload)]
-    if not there:
+    keeping = [one for one in there if _may_set_balance(one.payload)]
+    if not keeping:
         return None
-    last = there[-1].payload
-    taken_back = sum((_sum(one.payload) for one in there if not one.stands), Decimal(0))
+    last = keeping[-1].payload
+    taken_back = sum((_sum(one.payload) for one in keeping if not one.stands), Decimal(0))
     return Decimal(last.was[BALANCE] or 0) + _sum(last) - taken_back
 
 
@@ -112,8 +111,10 @@ def shares_place(payload: Payload) -> bool:
     return _may_set_balance(payload) or "account_id_abonents" in payload.key
 
 
-def _at_its_place(payload: Payload, mates: Sequence[Mate]) -> list[Mate]:
-    return [one for one in mates if _place(one.payload) == _place(payload)]
+def at_its_place(payload: Payload, mates: Sequence[Mate]) -> list[Mate]:
+    """Those of the accepted items of a lane that write to the place of a payload, in their order."""
+    place = _place(payload)
+    return [one for one in mates if _place(one.payload) == place]
 
 
 def _place(payload: Payload) -> tuple[str, ...]:

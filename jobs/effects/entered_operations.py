@@ -172,22 +172,21 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None) -> Standi
         return skip_changed(
             one, f"which operation is its own cannot be told: {list_objects(things)}. Take the right one back by hand"
         )
-    if reason := _changed(one, things[0] if things else None):
+    if reason := _changed(one, amount, things[0] if things else None):
         return skip_changed(one, reason)
     before = one.payload.was.get(BALANCE)
     return EnteredOperation(one, things[0], amount, None if before is None else Decimal(before))
 
 
-def _changed(one: ItemToUndo, thing: BillingObject | None) -> str | None:
+def _changed(one: ItemToUndo, amount: Decimal, thing: BillingObject | None) -> str | None:
     """How an operation has been changed since, None if it is as the run entered it."""
-    amount = two_decimals(amount_of(one))
     if thing is None:
-        named = f"operation {one.answer}" if one.answer else f"an operation of {amount}"
+        named = f"operation {one.answer}" if one.answer else f"an operation of {two_decimals(amount)}"
         return f"changed since: {named} is no longer there"
     if thing.abonent_id != one.payload.abonent:
         return f"{list_objects([thing])} is one of abonent {thing.abonent_id}, and not of {one.label}"
     if as_bool(thing.values["storno"]):
         return f"already taken back: {list_objects([thing])}"
-    if Decimal(thing.values["op_summa"] or 0) != amount_of(one):
-        return f"changed since: the run entered {amount}, and now there is {list_objects([thing])}"
+    if Decimal(thing.values["op_summa"] or 0) != amount:
+        return f"changed since: the run entered {two_decimals(amount)}, and now there is {list_objects([thing])}"
     return None

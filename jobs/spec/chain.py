@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
@@ -379,9 +380,13 @@ def typed(text: str, *names: str) -> int | str | None:
     """
     if not text:
         return None
-    if _WHOLE.fullmatch(text) is None or any(normalise_header(name.rpartition("__")[2]) in _TEXTS for name in names):
-        return text
-    return int(text)
+    return text if _WHOLE.fullmatch(text) is None or _has_a_text(names) else int(text)
+
+
+@lru_cache(maxsize=1024)
+def _has_a_text(names: tuple[str, ...]) -> bool:
+    """Whether one of the names is known for texts."""
+    return any(normalise_header(name.rpartition("__")[2]) in _TEXTS for name in names)
 
 
 def chain_text(links: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ WRITES: Final[Mapping[str, Write]] = {
     "doubt_answers": lambda journal, run, item: journal.doubt_answers(run, [item.item_id + 3], "why"),
     "doubt": lambda journal, run, _: journal.doubt(run),
     "merge": lambda journal, run, item: journal.merge(run, [Merged(item.item_id, (), "sum", "{}", Decimal(5))]),
-    "refuse": lambda journal, run, item: journal.refuse(run, [item.item_id], "nobody can tell"),
+    "refuse": lambda journal, run, item: journal.refuse(run, {item.item_id: "nobody can tell"}),
 }
 """All that only the runner of a run writes, on a run whose items are pending, sending, rejected and accepted."""
 

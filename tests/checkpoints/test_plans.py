@@ -3,12 +3,18 @@
 import re
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from checkpoints.queries import blocks
 from checkpoints.sqlite_connection import connect
 from checkpoints.sqlite_schema import prepare
+
+_BY_ID: Final = (
+    *("claim", "record", "keep", "doubt_answers", "doubt_shared_ids"),
+    *("merge_carrier", "merge_rows", "refuse_items", "withdraw_items"),
+)
 
 
 def plan(path: Path, name: str) -> str:
@@ -21,13 +27,13 @@ def plan(path: Path, name: str) -> str:
     return "\n".join(row[-1] for row in rows)
 
 
-@pytest.mark.parametrize("name", ["claim", "record", "keep", "doubt_answers", "doubt_shared_ids"])
+@pytest.mark.parametrize("name", _BY_ID)
 def test_items_are_found_by_their_ids(path: Path, name: str) -> None:
     found = plan(path, name)
-    assert re.search(r"SEARCH items USING INTEGER PRIMARY KEY", found), found
+    assert re.search(r"SEARCH (items|i) USING INTEGER PRIMARY KEY", found), found
 
 
-@pytest.mark.parametrize("name", ["lane_mates", "first_in_lanes", "standing_by_lane"])
+@pytest.mark.parametrize("name", ["lane_mates", "taken_back_in_lanes", "first_in_lanes", "standing_by_lane"])
 def test_what_shares_a_lane_is_found_by_its_lane(path: Path, name: str) -> None:
     found = plan(path, name)
     assert re.search(r"SEARCH items USING INDEX items_by_lane \(run_id=\? AND lane=\?\)", found), found

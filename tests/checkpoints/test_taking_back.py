@@ -278,7 +278,8 @@ async def test_rows_of_one_lane_that_stand_are_told_from_those_taken_back(journa
     items = await accepted(journal, run)
     await undone(journal, items[:1])
     assert [one.key for one in await journal.lane_mates(run, {"account:1"})] == ["a", "b"]
-    assert [one.key for one in await journal.lane_mates(run, {"account:1"}, standing=True)] == ["b"]
+    assert await journal.taken_back_in_lanes(run, {"account:1"}) == {items[0].item_id}
+    assert await journal.taken_back_in_lanes(run, {"account:2"}) == set()
 
 
 # ---- an undo of an undo that is under way ------------------------------------------------------------------------
@@ -342,7 +343,7 @@ async def test_no_row_of_an_approved_run_is_merged_or_refused(journal: Journal) 
     first, second = await journal.shared_items(run)
     await journal.approve(run)
     await journal.merge(run, [Merged(second.item_id, (first.item_id,), "too late")])
-    await journal.refuse(run, [first.item_id], "too late")
+    await journal.refuse(run, {first.item_id: "too late"})
     assert (await journal.totals(run)).counts == {State.PENDING: 2}
     assert (await journal.totals(run)).refused == 0
 

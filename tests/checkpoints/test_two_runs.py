@@ -134,7 +134,7 @@ async def _merge(journal: Journal, run: Run) -> None:
 
 
 async def _refuse(journal: Journal, run: Run) -> None:
-    await journal.refuse(run, [(await one_of(journal, run, "pending")).item_id], "nobody can tell")
+    await journal.refuse(run, {(await one_of(journal, run, "pending")).item_id: "nobody can tell"})
 
 
 WRITES: Final[Mapping[str, Write]] = {
@@ -289,6 +289,7 @@ READS: Final[Mapping[str, Read]] = {
     "items": lambda journal, run: journal.items(run, EVERY_STATE),
     "in_effect": lambda journal, run: journal.in_effect(run),
     "lane_mates": lambda journal, run: journal.lane_mates(run, {"account accepted", "account undone"}),
+    "taken_back_in_lanes": lambda journal, run: journal.taken_back_in_lanes(run, {"account accepted"}),
     "refusals": lambda journal, run: journal.refusals(run),
     "totals": lambda journal, run: journal.totals(run),
     "absolute_sum": lambda journal, run: journal.absolute_sum(run, EVERY_STATE),
