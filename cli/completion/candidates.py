@@ -108,11 +108,11 @@ def _jobs(_: Typed) -> Iterator[Candidate]:
 
 
 def _parameters(typed: Typed) -> Iterator[Candidate]:
-    """The parameters of the job that the line names, each to be followed by its value."""
+    """The parameters of the job that the line names, each to be followed by its value; none that is a secret."""
     from jobs.catalogue.catalogue import JOBS  # noqa: PLC0415 - as above
 
     job = JOBS.get(typed.arguments[0]) if typed.arguments else None
-    return (Candidate(f"{one.name}=", one.help) for one in (job.parameters if job else ()))
+    return (Candidate(f"{one.name}=", one.help) for one in (job.parameters if job else ()) if not one.secret)
 
 
 def _settings(_: Typed) -> Iterator[Candidate]:

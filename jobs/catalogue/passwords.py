@@ -53,8 +53,8 @@ PASSWORD: Final = JobSpec(
         *ACCOUNT,
         Parameter(
             "psw",
-            "the password, kept out of journal and logs. What is typed with --set others on this machine can see: "
-            "by --ask psw, or a column of the rows",
+            "the password, kept out of journal and logs; by --ask psw or a column of the rows, for others can see a "
+            "command line",
             parse=at_most(_LONGEST),
             columns=("password", "пароль", "новый пароль"),
             secret=True,

@@ -55,6 +55,8 @@ def fragments(secret: str) -> Iterator[bytes]:
     """What is to be found nowhere: the parts of a secret, in the spellings of others."""
     head, tail = secret.partition(" ")[0], "клетка"
     yield head.encode()
+    # In the name of a file.
+    yield head.casefold().replace("/", "_").encode()
     for charset in ("utf-8", "cp1251"):
         raw = tail.encode(charset)
         yield from (

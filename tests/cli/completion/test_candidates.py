@@ -69,6 +69,7 @@ def test_a_command_has_its_options_each_once(words: Words) -> None:
 def test_jobs_parameters_states_and_settings_are_known_by_name(words: Words) -> None:
     assert words("carbon-migrate run ") == words("carbon-migrate jobs ") == list(JOBS)
     assert words("carbon-migrate plan balances b.csv --set am") == ["amount="]
+    assert words("carbon-migrate run password --set ") == ["user_id=", "login=", "dontshow="], "no secret is typed"
     assert words("carbon-migrate export x --state ") == [*State, "refused", "answers"]
     assert words("carbon-migrate set x rate=1 ") == [f"{name}=" for name in SETTINGS]
     assert words("carbon-migrate run balances --shared-accounts l") == ["last"]
