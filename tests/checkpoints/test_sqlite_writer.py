@@ -10,7 +10,7 @@ import pytest
 from checkpoints.errors import ForbiddenTransition, JournalNotClosed, JournalUnreadable
 from checkpoints.sqlite_writer import Writer
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds after which a thread that was to be let go is given up."""
 
 

@@ -18,7 +18,7 @@ from tests.engine.doubles import FakeJob
 
 EVERY_STATE = frozenset(State)
 QUICK = Policy(in_flight=4, settle=0, canary=False, retry_floor=1000.0)
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ def read(body: bytes | str, status: int = 200, **how: Any) -> object:
 
 @pytest.mark.parametrize("number", [HUGE, "-1e300000000", "1e-300000000", "0e999999999", "1" * 60 + ".5"])
 def test_a_number_that_is_none_stays_the_text_that_it_is(number: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     tracemalloc.start()
     try:
         answered = read(f'{{"result": {{"pk": 5, "fields": {{"id": 5, "limit_warning": {number}, "name": "a"}}}}}}')
@@ -44,7 +44,7 @@ def test_a_number_that_is_none_stays_the_text_that_it_is(number: str) -> None:
     assert (thing.values["id"], thing.values["limit_warning"]) == ("5", None)
     assert number[:20] in thing.faults["limit_warning"]
     assert most < MOST_BYTES
-    assert time.perf_counter() - began < MOST_SECONDS
+    assert time.process_time() - began < MOST_SECONDS
 
 
 def test_numbers_of_money_are_as_they_were() -> None:
@@ -61,7 +61,7 @@ def test_numbers_of_money_are_as_they_were() -> None:
 
 @pytest.mark.parametrize("value", [HUGE, "1e-300000000", "1" * 41, 10**41, "n/a", "NaN", True, Decimal(HUGE)])
 def test_money_that_is_no_amount_is_refused_at_once(value: Any) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for work in (lambda: from_answer(value), lambda: plain_value("limit_warning", value)):
         with pytest.raises(ValueError, match="is not"):
             work()
@@ -69,7 +69,7 @@ def test_money_that_is_no_amount_is_refused_at_once(value: Any) -> None:
         for turn in (scaled, wire):
             with pytest.raises(ValueError, match="is not an amount of money"):
                 turn(value)
-    assert time.perf_counter() - began < MOST_SECONDS
+    assert time.process_time() - began < MOST_SECONDS
 
 
 # ---- the row's own ------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from engine.control.address import connect
 from engine.control.messages import LONGEST_ANSWER, ControlAnswer, ControlRequest, line_of, to_answer
 from engine.pacing.policy import Policy, describe_policy
 
-PATIENCE = 10
+PATIENCE = 30
 
 
 class FakeRun:

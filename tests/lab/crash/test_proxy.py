@@ -17,7 +17,7 @@ from lab.crash.proxy import Interference, Proxy, ProxyFault
 from tests.connections import served_connections
 
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 @dataclass

@@ -103,19 +103,19 @@ def test_a_request_that_is_nested_deeply_is_compared_as_a_text(depth: int) -> No
 
 
 def test_a_field_that_comes_ten_thousand_times_takes_no_long_time() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     texts = request_of("/", [("arg1", str(number)) for number in range(10_000)]).texts
     assert len(texts) == 10_000
     assert sum(map(len, texts)) < MEBIBYTE
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_hidden_places_are_found_without_trying_all_ways() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert not meets_veiled("a" * 5_000 + "b", "•••a" * 200 + "c")
     assert meets_veiled("a" * 5_000 + "c", "•••a" * 200 + "•••c")
     assert [*differences({"x": "•••a" * 200 + "c"}, {"x": "a" * 5_000})]
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(

@@ -211,13 +211,13 @@ async def test_what_never_arrived_is_passed_over(tmp_path: Path) -> None:
     assert replay.report() == ReplayReport(3, (), 0, (), 0)
 
 
-@pytest.mark.parametrize(("speed", "least", "most"), [("recorded", 0.3, 5.0), ("at once", 0.0, 0.25)])
-async def test_the_recorded_timing(tmp_path: Path, speed: Any, least: float, most: float) -> None:
-    path = written(tmp_path / "r.gz", [exchange_of("a", seconds=0.3)])
+@pytest.mark.parametrize(("speed", "seconds", "least"), [("recorded", 0.3, 0.3), ("at once", 3600.0, 0.0)])
+async def test_the_recorded_timing(tmp_path: Path, speed: Any, seconds: float, least: float) -> None:
+    path = written(tmp_path / "r.gz", [exchange_of("a", seconds=seconds)])
     async with replaying(path, speed=speed) as replay, client_of(replay.url) as client:
         started = time.perf_counter()
         assert await client.send(ask("a")) == Accepted(result=1)
-        assert least <= time.perf_counter() - started < most
+        assert time.perf_counter() - started >= least
 
 
 async def test_served_until_told_to_stop(tmp_path: Path) -> None:
