@@ -1,5 +1,6 @@
 """Execution of a command: settings, log, event loop, and the exit code of an error."""
 
+import errno
 import os
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
@@ -19,7 +20,7 @@ from cli.terminal.logs import logging_to
 from cli.terminal.remedies import describe_error
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
-from cli.terminal.texts import PROGRAM, markup_safe
+from cli.terminal.texts import PROGRAM, markup_safe, printable
 from engine.pacing.open_files import TooFewFiles, provide_files
 
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
@@ -132,6 +133,10 @@ def exit_code(error: BaseException, screen: Screen) -> Exit:
         case Exception() if isinstance(error, OPERATOR_ERRORS):
             screen.complain(describe_error(error))
             return code_of(error)
+        case OSError(errno=errno.ENAMETOOLONG | errno.ELOOP, filename=str() as name):
+            # No file can have such a name, whichever command it was typed for.
+            screen.complain(f"{printable(name)}: {error.strerror}: give another name")
+            return Exit.REFUSED
         case _:
             return _fault(error, screen)
 

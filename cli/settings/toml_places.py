@@ -24,23 +24,25 @@ def parse_toml(text: str) -> dict[str, object]:
         found = _BEYOND_PYTHON.search(text)
         line = text.count("\n", 0, found.start()) + 1 if found else 1
         raise ValueError(f"a number has too many digits (at line {line})") from None
-    too_large = next((path for path, number in _whole_numbers("", content) if abs(number) > _LARGEST), None)
-    if too_large is not None:
-        raise ValueError(f"{too_large}: the number has too many digits")
+    for path, value in _values("", content):
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise ValueError(f"{path}: the number has too many digits")
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError(f"{path}: it holds a NUL, which no text and no name of a file has")
     return content
 
 
-def _whole_numbers(path: str, value: object) -> Iterator[tuple[str, int]]:
-    """Each integer, and the path of keys to it."""
+def _values(path: str, value: object) -> Iterator[tuple[str, int | str]]:
+    """Each integer and each text, and the path of keys to it."""
     match value:
-        case int():
+        case int() | str():
             yield path, value
         case dict():
             for name, inner in value.items():
-                yield from _whole_numbers(f"{path}.{name}" if path else str(name), inner)
+                yield from _values(f"{path}.{name}" if path else str(name), inner)
         case list():
             for inner in value:
-                yield from _whole_numbers(path, inner)
+                yield from _values(path, inner)
 
 
 Path: TypeAlias = tuple[str | int, ...]

@@ -75,6 +75,8 @@ def read_plan(text: str, name: str = "the plan") -> FaultPlan:
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
         raise PlanError(f"{name}{f':{line[1]}' if line else ''}: this is not TOML: {error}") from error
+    except (RecursionError, ValueError) as error:
+        raise PlanError(f"{name}: this is not TOML: nested too deeply, or a number of too many digits") from error
     lines = _Lines(text)
     for key in whole:
         if key not in _TOP:

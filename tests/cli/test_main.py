@@ -125,3 +125,29 @@ def test_resume_without_a_journal_has_nothing_to_do(typed: Typed) -> None:
     ended = typed("resume")
     assert ended.exit == 0
     assert "nothing to resume" in ended.out
+
+
+LONG = "я" * 200
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", f"{LONG}.toml"),
+        ("status", "--journal", LONG),
+        ("status", "--config", LONG),
+        ("mock", "serve", LONG),
+        ("mock", "init", LONG, "--abonents", "5"),
+        ("mock", "replay", LONG),
+        ("translate", LONG),
+        ("run", "at-ip", "--set", "ip=10.0.0.1", "-o", f"{LONG}.csv"),
+        ("plan", "balances", "x.csv", "-o", LONG),
+        ("run", "balances", "x.csv", "--only", LONG),
+        ("run", "balances", "x.csv", "--exclude", f"@{LONG}"),
+        ("run", "random-password", "x.csv", "--set", f"to={LONG}"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_refused(typed: Typed, arguments: tuple[str, ...]) -> None:
+    ended = typed(*arguments, *(() if arguments[0] in {"mock", "translate"} else ("--api-url", "http://127.0.0.1:9")))
+    assert ended.exit == 2, ended.err
+    assert "a fault of carbon-migrate" not in ended.words

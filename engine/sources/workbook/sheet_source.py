@@ -13,6 +13,8 @@ from engine.sources.workbook.cells import CellFault, address
 from engine.sources.workbook.workbook import Book, SheetRow
 
 _MOST_NAMES = 20
+_MOST_SHEETS = 200
+"""Sheets that are looked into for the one that is not empty; each look opens the workbook again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,11 @@ class SheetRows(Source):
     def _chosen(self) -> str:
         names = self._book.sheets
         if not self._sheet:
+            if len(names) > _MOST_SHEETS:
+                raise InputRefused(
+                    f"{self.name} has {len(names):,} sheets: {_listed(names)}. Name the one to read with ",
+                    setting("sheet", "NAME"),
+                )
             return self._only(self._book.filled())
         plain = self._sheet.strip().casefold()
         for name in names:

@@ -64,6 +64,7 @@ def data(place: Place, text: str = "Договор;К зачислению\n0000
         (f"[run]\nin_flight = {'9' * 5000}\n", ["a number has too many digits (at line 2)"]),
         (f"format = 0x{'f' * 9000}\n", ["format: the number has too many digits"]),
         (f"[run]\nrate = {'[' * 3000}\n", ["brackets in brackets without end"]),
+        ('[[step]]\njob = "balances"\nfile = "a\\u0000b"\n', ["step.file: it holds a NUL"]),
         ('[[step]]\nfile = "x.csv"\n', ["line 1, column 3", "step 1 names no job"]),
         ('[[step]]\n  jobb = "balances"\n', ["line 2, column 3", "no key 'jobb'", "did you mean 'job'?"]),
         ('[[step]]\njob = "balancs"\n', ["line 2, column 1", "step 1", "did you mean 'balances'?"]),

@@ -143,6 +143,7 @@ def test_secrets_stand_in_no_repr(tmp_path: Path) -> None:
         ("[database]\nuser = 5\n", r"line 2: database.user: Expected `str( \| null)?`, got `int`"),
         ("[api]\nform = { hash_key = 5 }\n", "line 2: api.form: Expected `str`, got `int`"),
         ("journal =\n", "is not TOML: .*line 1"),
+        ('journal = "a\\u0000b"\n', "is not TOML: journal: it holds a NUL"),
     ],
 )
 def test_a_file_that_is_wrong_is_refused_with_its_line(text: str, told: str, tmp_path: Path) -> None:

@@ -150,6 +150,12 @@ def test_what_a_plan_is_refused_for(tmp_path: Path, text: str, said: str) -> Non
         read_plan_file(tmp_path / "plan.toml")
 
 
+@pytest.mark.parametrize("text", ["x = " + "[" * 3000, "seed = " + "9" * 5000])
+def test_a_plan_that_attacks_is_refused(text: str) -> None:
+    with pytest.raises(PlanError, match="is not TOML: nested too deeply, or a number of too many digits"):
+        read_plan(text)
+
+
 def test_a_plan_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"none.toml cannot be read: No such file"):
         read_plan_file(tmp_path / "none.toml")
