@@ -21,11 +21,11 @@ from cli.report.document import ExceptionsFile, render_report, verdict_of
 from cli.report.facts import DIGEST, SHOWN, ReportFacts, each_exception, evidence_of, facts_of, leaves_of
 from cli.report.stamp import read_stamp
 from cli.session.journal import open_existing, require_content
-from cli.settings.flags import Flags, grouped
+from cli.settings.flags import JournalFlags, grouped
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import LANGUAGES, language
-from cli.terminal.screen import Screen, Voice
+from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import PROGRAM, count, markup_safe, printable, rows
 from texts.said import Language
 
@@ -59,8 +59,8 @@ def _report(
     ] = None,
     *,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
-    flags: Flags,
-    voice: Voice,
+    flags: JournalFlags,
+    voice: BriefVoice,
 ) -> None:
     """Write the report of a run, to be printed and signed.
 
@@ -81,7 +81,7 @@ def _report(
                 case _:
                     raise CommandRefused(_USAGE)
 
-    execute(work, flags, voice, only_reads=True)
+    execute(work, flags.whole(), voice.whole(), only_reads=True)
 
 
 def _language(given: str | None, settings: Settings) -> Language:
