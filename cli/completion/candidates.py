@@ -11,7 +11,7 @@ from typing import Final
 from checkpoints.errors import JournalError
 from checkpoints.states import State
 from cli.completion.line import Typed, read_line
-from cli.completion.options import commands
+from cli.completion.options import VALUES, commands
 from cli.settings.flags import Flags
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import moment, printable
@@ -77,7 +77,7 @@ def _options(typed: Typed) -> Iterator[Candidate]:
 
 def _values(word: str, typed: Typed) -> Iterator[Candidate]:
     """The known values of an option or argument that takes `word`, as the help shows it."""
-    if values := _KNOWN.get(word):
+    if values := _KNOWN.get(word) or _KNOWN.get(word.removesuffix(VALUES)):
         yield from values(typed)
     elif "|" in word and word.replace("|", "").isalpha() and word.islower():
         yield from map(Candidate, word.split("|"))

@@ -79,7 +79,7 @@ def test_jobs_parameters_states_and_settings_are_known_by_name(words: Words) -> 
 
 
 def test_runs_are_those_of_the_journal_the_newest_first(words: Words, runs: list[str]) -> None:
-    for command in ("status", "resume", "export", "undo", "run balances x.csv --continue"):
+    for command in ("status", "resume", "export", "undo", "report", "run balances x.csv --continue"):
         assert words(f"carbon-migrate {command} ") == runs
     assert words(f"carbon-migrate verify {runs[0][:3]}") == [name for name in runs if name.startswith(runs[0][:3])]
     assert words("carbon-migrate status --journal other.journal ") == []
