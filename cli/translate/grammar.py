@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from cli.terminal.exits import CommandRefused
 from cli.translate.findings import START, LinePlace, named, refused
-from cli.translate.words import NEWLINE, Operator, Token, Word
+from cli.translate.words import NEWLINE, Operator, Token, Variable, Word
 
 _KEYWORDS: Final = (
     *("if", "then", "elif", "else", "fi", "case", "esac", "until", "select", "in", "do", "done"),
@@ -78,7 +79,16 @@ class Loop:
         return inputs_of(self.redirects)
 
 
-Stage: TypeAlias = ShellCommand | Loop
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """`[ -z "$name" ] && continue`: a row is passed over where a variable is empty, once `body` is done."""
+
+    variable: str
+    body: "tuple[ShellPipeline, ...]"
+    place: LinePlace
+
+
+Stage: TypeAlias = ShellCommand | Loop | Guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +170,10 @@ class _Parser:
         token = self._next()
         if isinstance(token, Word) and token.is_bare("while", "for"):
             return self._loop(token)
+        if isinstance(token, Word) and token.is_bare("[", "[[", "test"):
+            return self._guard(token.place)
+        if isinstance(token, Word) and token.is_bare("if"):
+            return self._if(token.place)
         if isinstance(token, Word) and token.is_bare(*_KEYWORDS):
             raise refused(
                 token.place, f"`{token.plain}` cannot be translated; the loops that can are while read … and for … in"
@@ -191,6 +205,45 @@ class _Parser:
         if not isinstance(token, Word):
             raise refused(operator.place, f"`{operator.symbol}` names no file")
         return token
+
+    # ---- conditions ----
+
+    def _guard(self, place: LinePlace) -> Guard:
+        """`[ -z "$name" ] && continue`, also with more before it in braces."""
+        variable, when = _tested(self._command())
+        if not self._is_at(when):
+            raise _no_guard(place)
+        self.at += 1
+        if isinstance(token := self._next(), Word) and token.is_bare("{"):
+            self.at += 1
+            body = self.pipelines(until="}")
+            self._expect("}", place)
+        else:
+            body = [ShellPipeline((self._command(),))]
+        return self._checked(Guard(variable, tuple(body), place))
+
+    def _if(self, place: LinePlace) -> Guard:
+        """`if [ -z "$name" ]; then …; continue; fi`."""
+        self.at += 1
+        variable, when = _tested(self._command())
+        self._skip()
+        if when != "&&" or not (isinstance(token := self._next(), Word) and token.is_bare("then")):
+            raise _no_guard(place)
+        self.at += 1
+        body = self.pipelines(until="fi")
+        self._expect("fi", place)
+        return self._checked(Guard(variable, tuple(body), place))
+
+    def _checked(self, guard: Guard) -> Guard:
+        """The guard, whose last command is a `continue`, which is left out. Raises `CommandRefused` for another."""
+        last = guard.body[-1].stages[0] if guard.body else None
+        if (
+            not self.in_loop
+            or not isinstance(last, ShellCommand)
+            or [one.plain for one in last.words] != ["continue"]
+        ):
+            raise _no_guard(guard.place)
+        return Guard(guard.variable, guard.body[:-1], guard.place)
 
     # ---- loops ----
 
@@ -271,6 +324,22 @@ class _Parser:
         """The place of the next token, or of the last one at the end."""
         near = self.tokens[min(self.at, len(self.tokens) - 1) :]
         return near[0].place if near else START
+
+
+def _tested(command: ShellCommand) -> tuple[str, str]:
+    """The variable that `[ -z "$name" ]` tests, and the operator behind which it is empty."""
+    words = [word for word in command.words if word.plain not in ("[", "]", "[[", "]]", "test")]
+    option = words.pop(0).plain if len(words) > 1 else "-n"
+    pieces = words[0].text.pieces if len(words) == 1 else ()
+    if option not in ("-z", "-n") or len(pieces) != 1 or not isinstance(pieces[0], Variable) or command.redirects:
+        raise _no_guard(command.place)
+    return pieces[0].name, "&&" if option == "-z" else "||"
+
+
+def _no_guard(place: LinePlace) -> CommandRefused:
+    return refused(
+        place, 'a condition is read where it passes over a row with an empty value: [ -z "$name" ] && continue'
+    )
 
 
 def _variable(word: Word) -> str:

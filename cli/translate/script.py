@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import PROGRAM
 from cli.translate.findings import START, Finding, LinePlace, named, refused
-from cli.translate.grammar import Loop, Redirect, ShellCommand, ShellPipeline, Stage, Taking, parse
+from cli.translate.grammar import Guard, Loop, Redirect, ShellCommand, ShellPipeline, Stage, Taking, parse
 from cli.translate.scope import filled
 from cli.translate.spread import CALLERS, Spread, read_parallel, read_xargs
 from cli.translate.words import Quote, ShellText, Stretch, Substitution, Word
@@ -105,7 +105,7 @@ class OneLiner:
     """The parts of a line. `rows` is None for a single call.
 
     `constants` are variables set before it, `within` those that the loop sets for the call, `commands` those that are
-    set to what a command prints.
+    set to what a command prints. `guards` are conditions by which the loop passes rows over.
     """
 
     call: ShellCommand
@@ -115,6 +115,7 @@ class OneLiner:
     commands: Mapping[str, Substitution]
     faults: tuple[Finding, ...]
     notes: tuple[str, ...]
+    guards: tuple[Guard, ...] = ()
 
 
 def assigned(pipeline: ShellPipeline, before: Mapping[str, ShellText]) -> dict[str, ShellText] | None:
@@ -148,9 +149,13 @@ def read(pipeline: ShellPipeline, constants: Mapping[str, ShellText]) -> OneLine
     if isinstance(last, Loop):
         notes: list[str] = []
         rows = _rows_of_loop(before, last)
-        call, apart, within, commands = _body(last, notes)
-        notes += _call_notes(call, apart=apart)
-        return _with_commands(OneLiner(call, rows, constants, within, commands, (), tuple(notes)))
+        body = _body(last, notes)
+        notes += _call_notes(body.call, apart=body.apart)
+        return _with_commands(
+            OneLiner(body.call, rows, constants, body.within, body.commands, (), tuple(notes), body.guards)
+        )
+    if isinstance(last, Guard):
+        raise _not_understood(last)
     if last.program in _SPREADERS:
         return _spread(before, last, constants, apart=pipeline.apart)
     call = _call(pipeline)
@@ -294,15 +299,28 @@ def _commands(stages: Sequence[Stage]) -> list[ShellCommand]:
 # ---- the call ----------------------------------------------------------------------------------------------------
 
 
-def _body(
-    loop: Loop, notes: list[str]
-) -> tuple[ShellCommand, bool, Mapping[str, ShellText], Mapping[str, Substitution]]:
-    """The one call of a loop, whether it is in the background, and the variables that the loop sets for it."""
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The one call of a loop, whether it is in the background, and what the loop sets and tests for it."""
+
+    call: ShellCommand
+    apart: bool
+    within: Mapping[str, ShellText]
+    commands: Mapping[str, Substitution]
+    guards: tuple[Guard, ...]
+
+
+def _body(loop: Loop, notes: list[str]) -> _Body:
+    """The body of a loop. Raises `CommandRefused` for anything but one call and what leads to it."""
     within: dict[str, ShellText] = {}
     commands: dict[str, Substitution] = {}
     calls: list[ShellPipeline] = []
+    guards: list[Guard] = []
     for pipeline in loop.body:
-        if (note := note_of_ignored(pipeline)) is not None:
+        (first, *_) = pipeline.stages
+        if isinstance(first, Guard):
+            guards.append(_guard(first, is_first=not calls))
+        elif (note := note_of_ignored(pipeline)) is not None:
             notes.append(note)
         elif (values := assigned(pipeline, within)) is None:
             calls.append(pipeline)
@@ -316,7 +334,17 @@ def _body(
         raise refused(loop.place, "the loop makes no call: there is no curl in it")
     if len(calls) > 1:
         raise refused(calls[1].place, "a second command in the loop: a run makes one call for each row")
-    return _call(calls[0]), calls[0].apart, within, commands
+    return _Body(_call(calls[0]), calls[0].apart, within, commands, tuple(guards))
+
+
+def _guard(guard: Guard, *, is_first: bool) -> Guard:
+    """A condition before the call that does nothing but pass a row over. Raises `CommandRefused` for any other."""
+    if not is_first:
+        raise refused(guard.place, "a condition behind the call is not translated")
+    for pipeline in guard.body:
+        if note_of_ignored(pipeline) is None:
+            raise refused(pipeline.place, "a command for some rows alone is not translated")
+    return guard
 
 
 def _take(values: Mapping[str, ShellText], within: dict[str, ShellText], commands: dict[str, Substitution]) -> None:
@@ -367,7 +395,7 @@ def _not_understood(stage: Stage) -> CommandRefused:
 def shown(stage: Stage) -> str:
     """A command as sentences show it: with its words where it is a text tool, whose words are no passwords."""
     if not isinstance(stage, ShellCommand):
-        return "a loop"
+        return "a loop" if isinstance(stage, Loop) else "a condition"
     if stage.words and _ASSIGNMENT.match(stage.words[0].plain):
         return "a variable for one command alone"
     return (

@@ -182,6 +182,10 @@ class SelectTable(LoopTable):
     bound: VariableColumns
     names: tuple[str, ...]
 
+    def never_empty(self, _used: Collection[str]) -> Collection[str]:
+        """A single value is missing in blank lines alone."""
+        return self.bound.columns.keys() if len(self.select.columns) == 1 else ()
+
     def options(self, _used: Collection[str]) -> tuple[str, ...]:
         """The select, and the names of its columns where its own cannot be used."""
         return ("--sql", self.select.sql, *self._columns(self.names))

@@ -31,6 +31,10 @@ class LoopTable(ABC):
     names: tuple[str, ...]
 
     @abstractmethod
+    def never_empty(self, used: Collection[str]) -> Collection[str]:
+        """The variables of the loop that have a value in each row that the run takes; `used` as for `options`."""
+
+    @abstractmethod
     def options(self, used: Collection[str]) -> tuple[str, ...]:
         """The options that say what the rows are; `used` are the columns that the call has."""
 

@@ -56,6 +56,12 @@ class TextTable(LoopTable):
     notes: tuple[str, ...] = ()
     faults: tuple[Finding, ...] = ()
 
+    def never_empty(self, used: Collection[str]) -> Collection[str]:
+        """White space leaves no value empty: a line with too few is refused, and a blank one passed over."""
+        if self.delimiter != _SPACE:
+            return ()
+        return self.variables[:-1] if self._passes_rest(used) else self.variables
+
     def options(self, used: Collection[str]) -> tuple[str, ...]:
         """The names of the columns, and what parts the values."""
         return self._options(self.names, used)
@@ -65,13 +71,16 @@ class TextTable(LoopTable):
         return self._options(self.named_for(columns), columns.values())
 
     def _options(self, names: Sequence[str], used: Collection[str]) -> tuple[str, ...]:
-        if self.takes_rest and len(names) > 1 and self.names[-1] not in used:
-            # What the last variable takes is used by nothing, and may be nothing.
+        if self._passes_rest(used):
             names = (*names[:-1], _REST)
         elif self.is_open or (self.takes_rest and self.delimiter == _SPACE):
             names = (*names[:-1], f"{names[-1]}{_REST}") if self.takes_rest else (*names, _REST)
         delimiter = "tab" if self.delimiter == "\t" else self.delimiter
         return ("--columns", ",".join(names), "--delimiter", delimiter)
+
+    def _passes_rest(self, used: Collection[str]) -> bool:
+        """Whether what the last variable takes is used by nothing; then it may be nothing."""
+        return self.takes_rest and len(self.names) > 1 and self.names[-1] not in used
 
     def name_of(self, variable: Variable) -> str:
         """The column of a loop variable."""
@@ -90,7 +99,7 @@ def text_table(
     Raises `CommandRefused` where it cannot be translated.
     """
     delimiter = rows.taking.delimiter
-    is_whole = delimiter == NEWLINE or len(rows.variables) == 1
+    is_whole = delimiter == NEWLINE or not delimiter
     file, text, pipe = _origin(origin, rows, scope)
     return TextTable(
         file=file,
@@ -98,7 +107,7 @@ def text_table(
         pipe=pipe,
         names=_names(rows.variables, renamed),
         variables=rows.variables,
-        delimiter=_SPACE if is_whole or not delimiter else delimiter,
+        delimiter=_SPACE if is_whole else delimiter,
         takes_rest=not rows.taking.by_words and not rows.taking.is_open,
         is_open=rows.taking.is_open,
         notes=tuple(_notes(rows, in_line=bool(text))),

@@ -9,7 +9,7 @@ from typing import Final
 from cli.terminal.texts import API_URL, PROGRAM
 from cli.translate.call import TranslatedCall, calling
 from cli.translate.curl import read_curl
-from cli.translate.findings import Finding
+from cli.translate.findings import Finding, named, refused
 from cli.translate.grammar import ShellCommand
 from cli.translate.job_form import JobForm, job_form
 from cli.translate.line_fields import with_fields
@@ -38,6 +38,9 @@ NOT_ENCODED: Final = (
 NOT_PRINTED: Final = (
     "{name} is a secret and is not printed: --ask {name} asks for it at the terminal; leave that out where a file of "
     "rows has a column {name}"
+)
+GUARDED: Final = (
+    "the condition on ${name} is left out: the run passes over blank lines, and refuses a row without that value"
 )
 SAME_FOR_ALL: Final = "no variable of the loop is used: the same call is made for each row"
 
@@ -87,6 +90,7 @@ def translate(parts: OneLiner, given: Mapping[str, str]) -> tuple[Translation, s
     request = _request(_resolved(lookups.call, scope))
     names = Placeholders(table, scope, lookups.found)
     call = calling(request, names)
+    _check_guards(parts, lookups, table, parse(call.model, call.chain).names)
     if table is not None:
         table.refuse_secrets(secret_placeholders(parse(call.model, call.chain)), parts.call.place)
     found = {*parts.faults, *request.faults, *scope.faults, *call.faults, *(table.faults if table else ())}
@@ -112,6 +116,18 @@ def _table(parts: OneLiner, scope: Scope, lookups: Lookups) -> LoopTable | None:
     if isinstance(rows.origin, SelectRows):
         return select_table(rows.origin.sql, rows, scope, renamed)
     return text_table(rows.origin, rows, scope, renamed)
+
+
+def _check_guards(parts: OneLiner, lookups: Lookups, table: LoopTable | None, used: Sequence[str]) -> None:
+    """Refuse a condition by which the loop passes rows over that the run would send."""
+    never_empty = {*lookups.found, *(table.never_empty(used) if table else ())}
+    for guard in parts.guards:
+        if guard.variable not in never_empty:
+            raise refused(
+                guard.place,
+                f"${named(guard.variable)} can be empty in a row, which the loop passes over and the run would send: "
+                "take such rows out of the file",
+            )
 
 
 def _request(command: ShellCommand) -> CallRequest:
@@ -192,4 +208,5 @@ def _notes(
             yield from (TYPED.format(name=name) for name in call.untyped)
         if not call.varies:
             yield SAME_FOR_ALL
+    yield from (GUARDED.format(name=guard.variable) for guard in parts.guards)
     yield from (*parts.notes, *request.notes, *scope.notes, *call.notes)

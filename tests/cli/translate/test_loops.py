@@ -1,9 +1,12 @@
 """Loops that people have: what a translated command sends is what bash, xargs and parallel make of the line."""
 
+import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
+import anyio
 import anyio.from_thread
 import anyio.to_thread
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
+from tests.cli.conftest import Found, Place
 from tests.cli.oneliners import generic, translated
 from tests.cli.translate.shells import Receiver, by_shell, receiver, standard_input
 
@@ -160,6 +164,15 @@ FORMS = {
         OF_SUMS,
         {"f.csv": "9001;x;5\n9002;y z;6;more\n9003;;7\n"},
     ),
+    "the first field of a line": Form(
+        "while read l; do id=$(echo $l | cut -d, -f1); CURL; done < f.csv",
+        OF_ID,
+        {"f.csv": "9001,x y\n9002,\n9003,z,z\n"},
+    ),
+    "the first cell": Form(
+        "parallel -C ';' -q CURL :::: f.csv", move("{1}"), {"f.csv": "9001;x y\n9002;\n9003;z;z\n"}
+    ),
+    "one cell": Form("while IFS=';' read -r id; do CURL; done < ids.txt", OF_ID, IDS),
     "fields of a line by awk": Form(
         "cat f.txt | while read line; do b=$(awk '{print $2}' <<< \"$line\"); a=$(echo $line | awk '{ print $1; }'); "
         "CURL; done",
@@ -176,6 +189,25 @@ FORMS = {
         'for id in 9001 9002 9003; do\ncurl -d @- CURL <<END\nmethod1=objects.get&arg1={"id":\n$id}\n'
         "&method2=refresh\nEND\ndone",
         f"{URL}/Users/",
+    ),
+    "a row that is not found": Form(
+        f'while IFS=\';\' read -r n b; do\n a=$({FIND % "$n"})\n if [ -z "$a" ]; then\n  echo "no $n"\n  continue\n'
+        " fi\n CURL\ndone < f.csv",
+        OF_SUMS,
+        {"f.csv": "N-1;50.5\nnobody;7\n0003;12000\n"},
+        calls=2,
+    ),
+    "blank lines": Form(
+        'cat ids.txt | while read -r id; do [ -z "$id" ] && continue; CURL; done',
+        OF_ID,
+        {"ids.txt": "9001\n\n9002\n"},
+        2,
+    ),
+    "blank lines, the other way round": Form(
+        "while read -r id; do [[ -n $id ]] || { echo; continue; }; CURL; done < ids.txt",
+        OF_ID,
+        {"ids.txt": "9001\n\n9002\n"},
+        2,
     ),
     "a look-up in the loop": Form(
         f"while IFS=';' read -r n b; do\n a=$({FIND % '$n'})\n CURL\ndone < f.csv", OF_SUMS, NUMBERS
@@ -278,6 +310,31 @@ def in_parallel(draw: st.DrawFn) -> Written:
     return Written(loop, "".join(f"{key}{cut}{text}\n" for key, text in rows))
 
 
+def of_fields(draw: st.DrawFn) -> Written:
+    """Some of the columns of a file, in any order, taken by name or by number."""
+    mark, width = draw(st.sampled_from([";", ",", ":"])), draw(st.integers(1, 4))
+    key, text = draw(st.integers(1, width)), draw(st.integers(1, width))
+    cells = PHRASE.filter(lambda cell: mark not in cell)
+    row = st.lists(cells, min_size=width, max_size=width)
+    keys = draw(st.lists(KEY, min_size=1, max_size=3, unique=True))
+    rows = [[one if at == key else cell for at, cell in enumerate(draw(row), 1)] for one in keys]
+    names = "\n".join(f'{name}=$(echo "$l" | cut -d"{mark}" -f{at})' for name, at in (("a", key), ("b", text)))
+    last = max(key, text)
+    variables = " ".join({key: "a", text: "b" if text != key else "a"}.get(at, f"x{at}") for at in range(1, last + 1))
+    again = "$b" if text != key else "$a"
+    line = draw(
+        st.sampled_from(
+            [
+                f"while read -r l\ndo\n{names}\n{noting('$a', '$b')}\ndone < rows",
+                f"parallel -j1 -q --colsep '{mark}' {noting(f'{{{key}}}', f'{{{text}}}')} :::: rows",
+                f"while IFS='{mark}' read -r {variables} rest; do {noting('$a', again)}; done < rows",
+                f"cut -d'{mark}' -f{key} rows | while read -r a; do {noting('$a', 'x')}; done",
+            ]
+        )
+    )
+    return Written(line, "".join(f"{mark.join(cells)}\n" for cells in rows))
+
+
 def by_xargs(draw: st.DrawFn) -> Written:
     rows = draw(st.lists(KEY, min_size=1, max_size=3, unique=True))
     return Written(f"xargs -I{{}} {noting('{}', 'x {} y')} < rows", "".join(f"{key}\n" for key in rows))
@@ -295,7 +352,7 @@ def in_the_line(draw: st.DrawFn) -> Written:
     return Written(f"while read -r a b; do {noting('$a', '$b')}; done <<'END'\n{lines}END\n", "")
 
 
-WAYS = (over_cells, over_words, in_parallel, by_xargs, by_for, in_the_line)
+WAYS = (over_cells, over_words, in_parallel, of_fields, by_xargs, by_for, in_the_line)
 
 
 async def test_any_rows_are_sent_as_the_shell_sends_them(billing: Receiver, tmp_path: Path) -> None:
@@ -314,3 +371,26 @@ async def test_any_rows_are_sent_as_the_shell_sends_them(billing: Receiver, tmp_
         assert here == there != []
 
     await anyio.to_thread.run_sync(check)
+
+
+# ---- as it is pasted -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["<<END\n%sEND\n", "< <(tail -n +2 with-header.csv)"], ids=["heredoc", "command"])
+async def test_what_is_printed_can_be_pasted_and_enters_the_same_sum(source: str, place: Place) -> None:
+    numbers = place.balances(2).numbers
+    rows = f"{numbers[0]};50.5\n{numbers[1]};-0.10\n"
+    place.write(f"number;sum\n{rows}", "with-header.csv")
+    find = FIND % "$n"
+    line = f"while IFS=';' read -r n b; do a=$({find}); {OF_SUMS}; done {source.replace('%s', rows)}"
+    found = translated(line)
+    assert found.command[2:4] == ("balances", "-")
+    program = f'carbon-migrate() {{ {sys.executable} -m cli "$@" --yes; }}\n'
+    done = await anyio.run_process(
+        ["bash", "-c", program + found.pretty(found.command)],
+        cwd=place.cli.folder,
+        env=place.cli.environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert await place.found() == Found(2, Decimal("50.4"), 1)
