@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from billing.secret import Secret
 from billing.selects.select import select_of
 from cli.output.answer_files import ANSWER_FILE_PARAMETER
 from cli.session.step_mark import PLACE
@@ -39,7 +40,7 @@ class Order:
     rows: Input
     enter: Repeat = Repeat.ONCE
     batch: str = ""
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
     shared_accounts: SharedAccountsRule | None = None
 
     def to_parameters(self) -> dict[str, str]:

@@ -23,7 +23,7 @@ import msgspec
 
 from billing.api.calls import Call
 from billing.database.sql_blocks import sql_block
-from billing.secret import PLACEHOLDER
+from billing.secret import PLACEHOLDER, Secret
 from engine.evidence import NotSent, RowRefused
 from jobs.spec.errors import SecretGone, VaultFailed
 from jobs.spec.parameters import Parameter
@@ -59,10 +59,10 @@ def mask_secrets(text: str) -> str:
 
 def seal_parameters(
     parameters: Iterable[Parameter], values: Mapping[str, str], batch: str
-) -> tuple[dict[str, str], dict[str, str]]:
+) -> tuple[dict[str, str], dict[str, Secret]]:
     """The values of parameters with tokens for the secret ones, and the secrets by their tokens."""
     tokens = {one.name: _minted(batch) for one in parameters if one.secret and values.get(one.name)}
-    return {**values, **tokens}, {token: values[name] for name, token in tokens.items()}
+    return {**values, **tokens}, {token: Secret(values[name]) for name, token in tokens.items()}
 
 
 class Vault:
@@ -84,16 +84,17 @@ class Vault:
     def seal(self, texts: Sequence[str]) -> list[str]:
         """Save these secrets on the disk; their tokens."""
         tokens = [_minted(self._batch) for _ in texts]
-        self.keep(dict(zip(tokens, texts, strict=True)))
+        self.keep(dict(zip(tokens, map(Secret, texts), strict=True)))
         return tokens
 
-    def keep(self, sealed: Mapping[str, str]) -> None:
+    def keep(self, sealed: Mapping[str, Secret]) -> None:
         """Save secrets on the disk under existing tokens."""
         if self._path is None or not sealed:
             return
         now = int(time.time())
         rows = [
-            {"token": token, "batch": self._batch, "secret": secret, "now": now} for token, secret in sealed.items()
+            {"token": token, "batch": self._batch, "secret": secret.reveal(), "now": now}
+            for token, secret in sealed.items()
         ]
         with self._opened(self._path) as database:
             database.execute(_sql("create"))

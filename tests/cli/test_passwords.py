@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from billing.secret import Secret
 from checkpoints.journal import open_journal
 from checkpoints.records import Change, NewItem, NewRun, Page
 from checkpoints.states import State
@@ -123,7 +124,7 @@ def test_what_a_run_remembers_of_a_secret_is_a_token() -> None:
     assert WORD not in str(order.to_parameters())
     token = order.to_parameters()["psw"]
     assert is_token(token)
-    assert order.secrets == {token: WORD}
+    assert order.secrets == {token: Secret(WORD)}
     assert token.startswith(f"•••{order.to_parameters()[BATCH]}.")
     assert BATCH not in parse_order("at-ip", Input(), {"ip": "10.0.0.1"}).to_parameters()
     # With another word it is the same run all the same: nobody can tell.

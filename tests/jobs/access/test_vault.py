@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from billing.api.calls import Call, ChainStep
+from billing.secret import Secret
 from jobs.access.vault import Vault, is_token, mask_secrets, seal_parameters, unseal
 from jobs.spec.errors import SecretGone, VaultFailed
 from jobs.spec.parameters import Parameter
@@ -91,7 +92,7 @@ def test_only_what_is_marked_as_secret_is_veiled() -> None:
     parameters = (Parameter("psw", "", secret=True), Parameter("suid", "", secret=True), Parameter("dontshow", ""))
     values, secrets = seal_parameters(parameters, {"psw": WORD, "suid": "", "dontshow": "no"}, "a" * 16)
     assert values | {"psw": ""} == {"psw": "", "suid": "", "dontshow": "no"}
-    assert secrets == {values["psw"]: WORD}
+    assert secrets == {values["psw"]: Secret(WORD)}
 
 
 async def test_a_call_gets_its_secrets_wherever_their_tokens_stand(path: Path) -> None:
