@@ -53,7 +53,9 @@ class LogFile:
         with suppress(OSError), self._alone():
             ours = self._file.descriptor()
             if os.fstat(ours).st_size >= self._largest:
-                self._put_aside(ours)
+                with suppress(OSError):
+                    # The path may be free for a moment, when another process has just put the log aside.
+                    self._put_aside(ours)
             # One write, which nothing of another process comes between.
             os.write(self._file.descriptor(), f"{line}\n".encode(errors="backslashreplace"))
 

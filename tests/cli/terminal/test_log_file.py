@@ -41,7 +41,7 @@ def test_several_processes_lose_no_line_while_one_of_them_puts_the_log_aside(tmp
         for name in range(WRITERS)
     ]
     assert [writer.wait() for writer in writers] == [0] * WRITERS
-    assert len(list(tmp_path.iterdir())) > WRITERS
+    assert len(list(tmp_path.iterdir())) > 1
     expected = [f"{name} {number}" for name in range(WRITERS) for number in range(LINES)]
     assert sorted(lines_of(tmp_path)) == sorted(expected)
 
@@ -84,6 +84,20 @@ def test_a_log_that_cannot_be_opened_for_a_while_goes_on_when_it_can(path: Path)
     file.add("after")
     file.close()
     assert path.read_text(encoding="utf-8") == "after\n"
+
+
+def test_a_line_is_kept_when_another_process_has_just_put_the_log_aside(path: Path) -> None:
+    file = LogFile(path, largest=10)
+    file.add("a line of more than that")
+
+    def gone(*_: object) -> None:
+        raise FileNotFoundError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "stat", gone)
+        file.add("the next")
+    file.close()
+    assert path.read_text(encoding="utf-8") == "a line of more than that\nthe next\n"
 
 
 def test_an_earlier_log_goes_on(path: Path) -> None:
