@@ -1,5 +1,7 @@
 """Recordings: made by `run --record`, served by `mock replay`, compared with a live server by `mock diff`."""
 
+import csv
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,26 +9,38 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
+import anyio.to_thread
 import structlog
 import typer
 from rich.text import Text
 
 from billing.api.client import BillingClient, ClientSettings
 from billing.api.wire import CallObserver
-from cli.commands.execution import errors_shown, settings_in_force
+from checkpoints.states import State
+from cli.commands.execution import errors_shown, execute, settings_in_force
+from cli.output.item_files import OutputFile, replacing
+from cli.session.journal import open_existing, refuse_purged
 from cli.session.session import OpenRecorder
-from cli.settings.flags import ApiFlags, grouped
+from cli.settings.flags import ApiFlags, JournalFlags, RunName, grouped
+from cli.settings.places import state_folder
+from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.screen import Screen
+from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
-from cli.terminal.texts import PROGRAM, count, number_of, printable
+from cli.terminal.texts import PROGRAM, count, markup_safe, number_of, printable, rows
+from jobs.catalogue.catalogue import job_of
+from jobs.rows.input import input_of_parameters
 
 if TYPE_CHECKING:
+    from lab.record.pseudonyms import Pseudonyms
     from lab.record.replay import ReplayReport, Speed
 
 log = structlog.get_logger(__name__)
 
 FileOfRecording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording made by `run --record FILE`.")]
+
+KEY_FILE: Final = "made-up-names.key"
+"""The key of made-up names, in the state folder."""
 
 MAX_NOTES_SHOWN: Final = 20
 """Requests of each kind that are listed; the rest is counted."""
@@ -34,19 +48,32 @@ MAX_NOTES_SHOWN: Final = 20
 app: Final = typer.Typer(add_completion=False)
 
 
-def record_into(path: Path | None) -> OpenRecorder | None:
-    """The recorder of a run's exchanges into `path`; None without a file."""
-    return None if path is None else partial(_recorder, path)
+def record_into(path: Path | None, *, names: bool) -> OpenRecorder | None:
+    """The recorder of a run's exchanges into `path`, with the `names` of people or made-up ones; None without a file.
+
+    Raises `CommandRefused` for names without a file.
+    """
+    if path is None and names:
+        raise CommandRefused("--record-names says what a recording keeps: name its file, --record FILE")
+    return None if path is None else partial(_recorder, path, names=names)
+
+
+async def _pseudonyms() -> "Pseudonyms":
+    """The made-up names of this user: all recordings have the same ones."""
+    from lab.record.pseudonyms import Pseudonyms, load_secret
+
+    return Pseudonyms(await anyio.to_thread.run_sync(load_secret, state_folder(os.environ) / KEY_FILE))
 
 
 @asynccontextmanager
-async def _recorder(path: Path, client: ClientSettings) -> AsyncIterator[CallObserver]:
+async def _recorder(path: Path, client: ClientSettings, *, names: bool) -> AsyncIterator[CallObserver]:
     """A recorder into `path`. A recording that fails is logged and does not affect the run."""
     from lab.record.recorder import open_recorder
     from lab.record.recording import RecordingBroken
 
     try:
-        async with open_recorder(path, client) as recorder:
+        pseudonyms = None if names else await _pseudonyms()
+        async with open_recorder(path, client, pseudonyms=pseudonyms) as recorder:
             yield recorder
     except RecordingBroken as error:
         log.error("the recording is not complete", why=str(error))  # noqa: TRY400 - the error's sentence is complete
@@ -100,6 +127,59 @@ def format_replay_report(report: "ReplayReport") -> Text:
     return text
 
 
+@app.command("rows", epilog=f"An example: {PROGRAM} mock rows k7m2q -o tests/balances.csv")
+@grouped
+def _rows(
+    name: RunName,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The CSV file to write.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    flags: JournalFlags,
+    voice: BriefVoice,
+) -> None:
+    """Write the rows of a run with made-up people: the input for a replay of its recording.
+
+    They are made up as in the recordings of this user. Columns that the job does not use are emptied.
+    """
+    target = OutputFile(output, force=force)
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        number = await write_made_up(name, target, settings)
+        screen.say(f"{rows(number)} of run {printable(name)} with made-up people, written to {markup_safe(output)}")
+        return Exit.DONE
+
+    execute(work, flags.whole(), voice.whole(), only_reads=True)
+
+
+async def write_made_up(name: str, target: OutputFile, settings: Settings) -> int:
+    """Write the rows of a run with made-up people; their number. Raises `CommandRefused` and `JournalError`."""
+    from lab.record.made_up_rows import MadeUpRows
+
+    async with open_existing(settings.journal.value) as journal:
+        run = await journal.run(name)
+        refuse_purged(run)
+        if not run.header:
+            raise CommandRefused(f"run {run.name} was not read from a file with columns: there are no rows to write")
+        spec = job_of(run)
+        names = [one for parameter in spec.parameters for one in (parameter.name, *(parameter.columns or ()))]
+        mapping = input_of_parameters(run.parameters).mapping
+        made_up = MadeUpRows(await _pseudonyms(), run.header, mapping, names)
+        number = 0
+        with replacing(target) as made, made.open("w", encoding="utf-8", newline="") as stream:
+            # Not defused for a spreadsheet: these rows are read by programs.
+            sheet = csv.writer(stream, delimiter=";", lineterminator="\n")
+            sheet.writerow(run.header)
+            async for page in journal.each_page(run, frozenset(State)):
+                sheet.writerows(made_up.row(item.row) for item in page)
+                number += len(page)
+            after = 0
+            while refused := await journal.refusals(run, after=after):
+                sheet.writerows(made_up.row(refusal.row) for _, refusal in refused)
+                number += len(refused)
+                after, _ = refused[-1]
+    return number
+
+
 @app.command("diff", epilog=f"An example: {PROGRAM} mock diff night.rec --api-url http://test-billing:8082")
 @grouped
 def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
@@ -115,7 +195,7 @@ def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
     async def work() -> int:
         different = 0
         async with BillingClient(settings.client) as client:
-            differences = diff(file, client)
+            differences = diff(file, client, pseudonyms=await _pseudonyms())
             async for difference in differences:
                 different += 1
                 screen.result(Text(printable(str(difference), 400)), good=False)
@@ -124,7 +204,8 @@ def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
             f"{number_of(tally.asked, 'read')} asked again of {printable(settings.target)}, {count(different)} "
             f"answered differently; "
             f"not asked: {number_of(tally.writes, 'write')}, {count(tally.secret)} with a secret, "
-            f"{count(tally.repeated)} asked before, {count(tally.unanswered)} without a recorded answer"
+            f"{count(tally.repeated)} asked before, {count(tally.unanswered)} without a recorded answer, "
+            f"{count(tally.made_up)} that ask by a made-up value"
         )
         return different
 

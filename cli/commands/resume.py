@@ -14,7 +14,7 @@ from cli.session.control_client import unpause_run
 from cli.session.journal import open_existing, require_content, require_unlocked, unfinished
 from cli.session.run_session import RunSession
 from cli.session.session import OpenRecorder, check_target, close_ended, open_session
-from cli.settings.flags import Consent, Flags, RecordFile, RunNameOrNone, grouped
+from cli.settings.flags import Consent, Flags, RecordFile, RecordNames, RunNameOrNone, grouped
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
@@ -34,6 +34,7 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
         bool, typer.Option("--unpause", help="Let a paused run go on at once; else it waits for `continue`.")
     ] = False,
     record: RecordFile = None,
+    record_names: RecordNames = False,
     consent: Consent,
     pacing: Pacing,
     flags: Flags,
@@ -44,7 +45,7 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
     Without a name, with the only one there is. The limits that it was begun with, and what was set since, hold on; a
     flag changes them.
     """
-    recorder = record_into(record)
+    recorder = record_into(record, names=record_names)
 
     async def work(settings: Settings, screen: Screen) -> Closing:
         return await resume(name, settings, pacing.given, consent, screen, record=recorder, unpause=unpause)

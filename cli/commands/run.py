@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from cli.commands.execution import execute_run
-from cli.settings.flags import Consent, Flags, RecordFile, grouped, names_of, typed
+from cli.settings.flags import Consent, Flags, RecordFile, RecordNames, grouped, names_of, typed
 from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
@@ -56,6 +56,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --save.")] = False,
     record: RecordFile = None,
+    record_names: RecordNames = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -85,7 +86,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         from cli.session.order import parse_input, typed_order
         from cli.session.plans import planned_order
 
-        recorder = record_into(record)
+        recorder = record_into(record, names=record_names)
         if plan is not None:
             if ignored := [words for name, words in given.items() if name not in PLANNED]:
                 raise CommandRefused(

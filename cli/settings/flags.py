@@ -28,7 +28,15 @@ FaultWords = Annotated[
 ]
 RecordFile = Annotated[
     Path | None,
-    typer.Option("--record", metavar="FILE", help="Keep every exchange, without secrets, for `mock replay`."),
+    typer.Option(
+        "--record",
+        metavar="FILE",
+        help="Keep every exchange, without secrets and with made-up people, for `mock replay`.",
+    ),
+]
+
+RecordNames = Annotated[
+    bool, typer.Option("--record-names", help="Keep names, phones, logins and the like in the recording as they are.")
 ]
 
 

@@ -121,7 +121,7 @@ FEWEST: Final = 100
 """Smaller billings leave out the vendor's examples, which would be too large a share."""
 
 _BEGINNING: Final = datetime(2016, 1, 1)  # noqa: DTZ001 - the billing's dates have no zone
-_SURNAMES: Final = [
+SURNAMES: Final = [
     "Иванов",
     "Смирнов",
     "Кузнецов",
@@ -135,8 +135,8 @@ _SURNAMES: Final = [
     "Щербаков",
     "Ёлкин",
 ]
-_NAMES: Final = ["Александр", "Дмитрий", "Сергей", "Андрей", "Алексей", "Илья", "Фёдор", "Пётр", "Юрий", "Эдуард"]
-_FATHERS: Final = [
+NAMES: Final = ["Александр", "Дмитрий", "Сергей", "Андрей", "Алексей", "Илья", "Фёдор", "Пётр", "Юрий", "Эдуард"]
+FATHERS: Final = [
     "Александрович",
     "Дмитриевич",
     "Сергеевич",
@@ -202,7 +202,7 @@ class People:
         self.made["abonents"] += 1
         account = self._next("admin_accounts")
         rows.admin_accounts.append((account, example.balance * SCALE, 0, 0, 0, -50 * SCALE))
-        name = f"{_SURNAMES[0]} {_NAMES[0]} {_FATHERS[0]}"
+        name = f"{SURNAMES[0]} {NAMES[0]} {FATHERS[0]}"
         rows.abonents.append((
             example.subscriber, example.folder, 0, name, example.number, account, 2, 3, example.sms,
             f"a{example.subscriber}@example.org", example.created, 0,
@@ -237,7 +237,7 @@ class People:
         if not deleted:
             self._number = number
         created = _BEGINNING + timedelta(minutes=random.randrange(4_000_000))
-        name = f"{random.choice(_SURNAMES)} {random.choice(_NAMES)} {random.choice(_FATHERS)}"
+        name = f"{random.choice(SURNAMES)} {random.choice(NAMES)} {random.choice(FATHERS)}"
         sms = f"+79{random.randrange(10**9):09d}"
         rows.abonents.append((
             subscriber, random.choice(tuple(FOLDERS)), 0, name, number, self._account, tariff,

@@ -25,7 +25,9 @@ from billing.errors import BillingAway
 from billing.secret import PLACEHOLDER
 from engine.evidence import Lost, NotSent, readable
 from lab.record.matching import meets_veiled, named, request_of
-from lab.record.recording import Recorded, Recording
+from lab.record.people_remover import PeopleRemover
+from lab.record.pseudonyms import Pseudonyms
+from lab.record.recording import Recorded, Recording, RecordingError
 
 VOLATILE: Final = ("Version:result.*time*", "Version:result.*date*")
 """Values that differ in every answer: the server's clock."""
@@ -62,7 +64,7 @@ class Tally:
     """Counts of the recorded exchanges: `asked` again, or skipped by reason.
 
     `writes` are all that are not known reads, `secret` those with a secret in the request, `repeated` those asked
-    already, `unanswered` reads without a usable answer.
+    already, `unanswered` reads without a usable answer, `made_up` those that ask by a made-up name or number.
     """
 
     asked: int = 0
@@ -70,13 +72,21 @@ class Tally:
     secret: int = 0
     repeated: int = 0
     unanswered: int = 0
+    made_up: int = 0
 
 
 class Differ:
     """The differences, as a single-use iterator; `tally` is complete at its end."""
 
-    def __init__(self, path: Path | str, client: BillingClient, volatile: Collection[str] = VOLATILE) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        client: BillingClient,
+        volatile: Collection[str] = VOLATILE,
+        pseudonyms: Pseudonyms | None = None,
+    ) -> None:
         self.tally = Tally()
+        self._pseudonyms = pseudonyms
         self._path = path
         self._client = client
         self._volatile = tuple(volatile)
@@ -85,21 +95,27 @@ class Differ:
         asked: set[int] = set()
         recording = await anyio.to_thread.run_sync(Recording, self._path)
         with recording:
+            made_up = _names_of(recording, self._pseudonyms)
             exchanges = iter(recording)
             while (recorded := await anyio.to_thread.run_sync(next, exchanges, None)) is not None:
-                call = self._question(recorded, recording.header.hidden_fields, asked)
+                call = self._question(recorded, recording.header.hidden_fields, asked, made_up)
                 if call is None:
                     continue
                 self.tally.asked += 1
                 seen, _ = await self._client.observe(call)
                 if isinstance(seen, NotSent):
                     raise BillingAway(f"There is no billing to compare with: {seen.text}.")
+                if made_up is not None and not isinstance(seen, Lost):
+                    status, headers, body = seen
+                    seen = status, headers, PeopleRemover(made_up, call.model).body(headers, body)
                 for place, was, now in _compared(recorded, seen):
                     where = f"{call.model}:{place}"
                     if not any(fnmatchcase(where, pattern) for pattern in self._volatile):
                         yield Difference(recorded.number, named(recorded.path, recorded.form), place, was, now)
 
-    def _question(self, recorded: Recorded, hidden_fields: Collection[str], asked: set[int]) -> Call | None:
+    def _question(
+        self, recorded: Recorded, hidden_fields: Collection[str], asked: set[int], made_up: Pseudonyms | None
+    ) -> Call | None:
         """The call to ask again, None where there is none; counts the reason."""
         call = read_only(recorded, hidden_fields)
         if call is None:
@@ -107,6 +123,9 @@ class Differ:
             return None
         if any(PLACEHOLDER in value for name, value in recorded.form if name not in hidden_fields):
             self.tally.secret += 1
+            return None
+        if made_up is not None and _asks_for_people(recorded, call.model, made_up):
+            self.tally.made_up += 1
             return None
         if recorded.outcome not in {"answered", "refused"}:
             self.tally.unanswered += 1
@@ -119,13 +138,38 @@ class Differ:
         return call
 
 
-def diff(path: Path | str, client: BillingClient, *, volatile: Collection[str] = VOLATILE) -> Differ:
+def diff(
+    path: Path | str,
+    client: BillingClient,
+    *,
+    volatile: Collection[str] = VOLATILE,
+    pseudonyms: Pseudonyms | None = None,
+) -> Differ:
     """The differences between the live billing of `client` and the recording, to be iterated over.
 
     `volatile` are patterns of values that are not compared, as `Users:result*.fields.last_seen`. Iterating raises
-    BillingAway when the billing does not answer, NotARecording and RecordingError.
+    BillingAway when the billing does not answer, NotARecording and RecordingError. Of a recording with made-up people
+    the live answers are compared by the same `pseudonyms`.
     """
-    return Differ(path, client, volatile)
+    return Differ(path, client, volatile, pseudonyms)
+
+
+def _names_of(recording: Recording, pseudonyms: Pseudonyms | None) -> Pseudonyms | None:
+    """The made-up values of a recording, None for one with real ones. Raises RecordingError for another key's."""
+    if not recording.header.made_up:
+        return None
+    if pseudonyms is None or pseudonyms.key != recording.header.made_up:
+        raise RecordingError(
+            "The people of this recording are made up with the key of another machine or user: compare there, or "
+            "record with real names."
+        )
+    return pseudonyms
+
+
+def _asks_for_people(recorded: Recorded, model: str, made_up: Pseudonyms) -> bool:
+    """Whether the request holds a value of a person, for which the live billing would find nobody."""
+    form = list(recorded.form)
+    return PeopleRemover(made_up, model).form(form) != form
 
 
 def read_only(recorded: Recorded, hidden_fields: Collection[str] = ()) -> Call | None:

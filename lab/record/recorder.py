@@ -30,6 +30,8 @@ from billing.api.secrets import SecretRemover
 from billing.api.wire import CallRecord
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from jobs.access.durable import write_all
+from lab.record.people_remover import PeopleRemover
+from lab.record.pseudonyms import Pseudonyms
 from lab.record.recording import (
     FORMAT,
     Instead,
@@ -62,12 +64,15 @@ class Recorder:
     It never harms a run: when the file cannot be written any more it stops recording, and `failure` has the reason.
     """
 
-    def __init__(self, descriptor: int, settings: ClientSettings, room: int = ROOM) -> None:
+    def __init__(
+        self, descriptor: int, settings: ClientSettings, room: int = ROOM, pseudonyms: Pseudonyms | None = None
+    ) -> None:
         url = URL(settings.base_url)
         self.failure: str | None = None
         self.exchanges = 0
         self._descriptor = descriptor
         self._host = url.host or ""
+        self._pseudonyms = pseudonyms
         self._remover = SecretRemover(settings.extra, settings.mask.secrets)
         self._header = RecordingHeader(
             FORMAT,
@@ -75,6 +80,7 @@ class Recorder:
             self._remover.text(url.path.rstrip("/")),
             datetime.now(UTC).isoformat(timespec="milliseconds"),
             tuple(settings.extra),
+            pseudonyms.key if pseudonyms else "",
         )
         self._started = time.perf_counter()
         self._limit = room
@@ -165,14 +171,16 @@ class Recorder:
         form = parse_qsl(record.form.decode("ascii"), keep_blank_values=True, errors="replace")
         remover = self._remover
         remover = remover.knowing({*remover.secrets_in(form), *secrets_of(record.call)} - _NO_SECRETS)
+        people = PeopleRemover(self._pseudonyms, record.call.model) if self._pseudonyms else None
+        sent = remover.form(form)
         recorded = Recorded(
             number=number,
             at=round(at, 6),
             path=record.call.path,
-            form=tuple(remover.form(form)),
+            form=tuple(people.form(sent) if people else sent),
             seconds=round(record.seconds, 6),
             outcome=_outcome(record.evidence),
-            answer=_answer(record, remover),
+            answer=_answer(record, remover, people),
             instead=self._instead(record, remover),
         )
         return msgspec.json.encode(recorded)
@@ -192,17 +200,24 @@ class Recorder:
 
 @asynccontextmanager
 async def open_recorder(
-    path: Path | str, settings: ClientSettings, *, force: bool = False, room: int = ROOM
+    path: Path | str,
+    settings: ClientSettings,
+    *,
+    force: bool = False,
+    room: int = ROOM,
+    pseudonyms: Pseudonyms | None = None,
 ) -> AsyncIterator[Recorder]:
     """A recorder for the client of these settings, as its `listener`; open it before the client, close it after.
 
     The file has mode 0600; an existing one is replaced only with `force`. `room` is the number of bytes that may wait
-    to be written. Raises RecordingExists, RecordingError when the file cannot be created, and RecordingBroken at the
+    to be written. With `pseudonyms` the values of people become made-up ones.
+
+    Raises RecordingExists, RecordingError when the file cannot be created, and RecordingBroken at the
     end when exchanges are missing.
     """
     descriptor = await anyio.to_thread.run_sync(_create, Path(path), force)
     try:
-        recorder = Recorder(descriptor, settings, room)
+        recorder = Recorder(descriptor, settings, room, pseudonyms)
         await recorder.start()
         try:
             yield recorder
@@ -252,10 +267,11 @@ def _outcome(evidence: Evidence | None) -> RecordedOutcome:  # noqa: PLR0911 —
             return "lost"
 
 
-def _answer(record: CallRecord, remover: SecretRemover) -> RecordedAnswer | None:
+def _answer(record: CallRecord, remover: SecretRemover, people: PeopleRemover | None) -> RecordedAnswer | None:
     if record.status is None:
         return None
     body = remover.body(record.headers, record.answer, [step.method for step in record.call.steps[-1:]])
+    body = people.body(record.headers, body) if people else body
     headers = {name: remover.text(record.headers[name]) for name in _KEPT if name in record.headers}
     whole = record.ending is None
     try:

@@ -56,13 +56,17 @@ class RecordingBroken(RecordingError):
 
 
 class RecordingHeader(msgspec.Struct, frozen=True):
-    """The first line: `hidden_fields` are the names of form fields whose values were replaced."""
+    """The first line: `hidden_fields` are the names of form fields whose values were replaced.
+
+    `made_up` tells of which key the made-up values of people are, "" where they are as they were.
+    """
 
     recording: int
     program: str
     base_path: str
     started: str
     hidden_fields: tuple[str, ...] = ()
+    made_up: str = ""
 
 
 class RecordedAnswer(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -1,5 +1,6 @@
 """A load is recorded, and replayed on another port with the same result."""
 
+import gzip
 import signal
 from pathlib import Path
 
@@ -35,6 +36,44 @@ async def test_a_recorded_load_has_the_same_result_when_it_is_replayed_twice(pla
         for name in ("states", "amounts", "calls", "exit"):
             assert again.closing[name] == closing[name]
     assert place.traffic.arrived == calls, "nothing reached the billing itself"
+
+
+async def test_without_names_a_load_is_replayed_by_rows_that_are_made_up_too(place: Place) -> None:
+    # Without a database every contract number is asked for, so people are in questions and answers.
+    await place.execute("update abonents set name = 'Канарейкина Вера', contract_number = 'Канарейка-' || id")
+    balances = place.balances(12)
+    text = balances.path.read_text(encoding="utf-8").splitlines()
+    place.write("\n".join(f"{line};{'кто' if not number else 'Канарейкина'}" for number, line in enumerate(text)))
+    place.cli.environment.pop("CARBON_MIGRATE_DATABASE")
+    run = ("run", "balances", "--yes", "--json", "--in-flight", "2", "--settle", "0")
+    closing = (await place.cli(*run, "balances.csv", "--record", "night.rec")).closing
+    recording = gzip.decompress((place.cli.folder / "night.rec").read_bytes())
+    assert closing["states"] == {"accepted": 12}
+    assert "анарейк" not in recording.decode()
+    assert "objects.filter" in recording.decode()
+    made_up = await place.cli("mock", "rows", closing["run"], "-o", "made-up.csv")
+    assert "12 rows" in made_up.words
+    rows = (place.cli.folder / "made-up.csv").read_text(encoding="utf-8")
+    assert rows.startswith("contract_number;amount;кто\n")
+    assert "анарейк" not in rows
+    async with place.cli.started("mock", "replay", "night.rec", "--port", "0") as replay:
+        url = await replay.first_line()
+        again = await place.cli(*run, "made-up.csv", "--api-url", url, "--journal", "replayed.journal")
+        replay.signal(signal.SIGTERM)
+        ended = await replay.ended()
+    assert ended.exit == Exit.DONE, ended
+    assert again.closing["amounts"] == closing["amounts"]
+
+
+async def test_names_are_kept_where_that_is_asked_for(place: Place) -> None:
+    balances = place.balances(1)
+    place.cli.environment.pop("CARBON_MIGRATE_DATABASE")
+    run = ("run", "balances", balances.path, "--yes", "--record-names")
+    refused = await place.cli(*run, may_end_with=[Exit.REFUSED])
+    assert "name its file, --record FILE" in refused.words
+    await place.cli(*run, "--record", "night.rec")
+    recording = gzip.decompress((place.cli.folder / "night.rec").read_bytes())
+    assert balances.numbers[0].encode() in recording
 
 
 async def test_what_was_not_recorded_is_refused_and_named(place: Place) -> None:

@@ -47,7 +47,7 @@ def test_a_line_begins_with_a_command(words: Words) -> None:
     assert words("carbon-migrate ") == list(COMMANDS)
     assert words("carbon-migrate expo") == ["export"]
     assert words("sudo /usr/local/bin/carbon-migrate re") == [name for name in COMMANDS if name.startswith("re")]
-    assert words("carbon-migrate mock ") == ["init", "serve", "replay", "diff"]
+    assert words("carbon-migrate mock ") == ["init", "serve", "replay", "rows", "diff"]
     assert words("carbon-migrate --ver") == ["--version"]
 
 

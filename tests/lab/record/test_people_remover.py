@@ -1,0 +1,174 @@
+"""Recordings without people: made-up values that are stable, keep their shape, and still match when replayed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lab.record.people_remover import PeopleRemover, kind_of
+from lab.record.pseudonyms import PersonalKind, Pseudonyms, load_secret
+from lab.record.recording import RecordingError
+
+KEY = bytes(range(32))
+PEOPLE = Pseudonyms(KEY)
+JSON = {"Content-Type": "application/json; charset=utf-8"}
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+SHAPED = st.text(alphabet="0123456789abzABZабяёАБЯЁ-/ .", min_size=1, max_size=80)
+
+
+def shape(text: str) -> list[str]:
+    """What each letter of a text is."""
+    alphabets = ("0123456789", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    cyrillic = "абвгдеёжзийклмнопрстуфхцчшщъыьэюя"
+    named = dict.fromkeys(cyrillic, "я") | dict.fromkeys(cyrillic.upper(), "Я")
+    named |= {letter: alphabet[0] for alphabet in alphabets for letter in alphabet}
+    return [named.get(letter, letter) for letter in text]
+
+
+@given(SHAPED)
+def test_a_made_up_number_has_the_shape_of_the_real_one(text: str) -> None:
+    assert shape(PEOPLE.of(PersonalKind.SHAPE, text)) == shape(text)
+    assert PEOPLE.of(PersonalKind.SHAPE, text) == Pseudonyms(KEY).of(PersonalKind.SHAPE, text)
+
+
+def test_two_numbers_never_become_one() -> None:
+    numbers = [f"{number:04}" for number in range(10_000)]
+    assert sorted(PEOPLE.of(PersonalKind.SHAPE, number) for number in numbers) == numbers
+    for letter in ("я", "Z", "7"):
+        assert len(PEOPLE.of(PersonalKind.SHAPE, letter)) == 1
+
+
+@settings(max_examples=30)
+@given(st.sets(SHAPED, min_size=2, max_size=50))
+def test_two_texts_never_become_one(texts: set[str]) -> None:
+    assert len({PEOPLE.of(PersonalKind.SHAPE, text) for text in texts}) >= len({*texts} - {" "})
+
+
+def test_another_key_makes_up_others() -> None:
+    other = Pseudonyms(bytes(32))
+    values = ["Д94/2018", "00123", "user4084"]
+    assert all(PEOPLE.of(PersonalKind.SHAPE, one) != other.of(PersonalKind.SHAPE, one) for one in values)
+    assert PEOPLE.key != other.key
+
+
+@pytest.mark.parametrize("text", ["+79161234567", "+7 (916) 123-45-67", "8 916 123 45 67", "9161234567"])
+def test_a_phone_is_the_same_however_it_is_written(text: str) -> None:
+    digits = "".join(filter(str.isdigit, PEOPLE.of(PersonalKind.PHONE, text)))
+    assert digits[-9:] == PEOPLE.of(PersonalKind.PHONE, "+79161234567")[-9:] != "161234567"
+    assert shape(PEOPLE.of(PersonalKind.PHONE, text)) == shape(text)
+
+
+def test_names_mails_and_addresses_are_made_up_ones() -> None:
+    assert PEOPLE.of(PersonalKind.NAME, "Канарейкина  Вера") == PEOPLE.of(PersonalKind.NAME, "Канарейкина Вера")
+    assert len(PEOPLE.of(PersonalKind.NAME, "ООО Ромашка").split()) == 3
+    assert PEOPLE.of(PersonalKind.EMAIL, "Vera@mail.example").endswith("@example.org")
+    assert PEOPLE.of(PersonalKind.IP, "92.1.2.3").startswith("10.")
+    assert PEOPLE.of(PersonalKind.IP, "1543569923").isdigit()
+    assert [PEOPLE.of(kind, "") for kind in PersonalKind] == [""] * len(PersonalKind)
+
+
+@pytest.mark.parametrize(
+    ("field", "model", "kind"),
+    [
+        ("name", "Abonents", PersonalKind.NAME),
+        ("abonent__name__icontains", "Users", PersonalKind.NAME),
+        ("name", "Tarif", None),
+        ("usluga__name", "UsersUsluga", None),
+        ("tarif__name", "Abonents", None),
+        ("contract_number", "Abonents", PersonalKind.SHAPE),
+        ("a_home_number", "Abonents", PersonalKind.SHAPE),
+        ("abonent_id", "FinanceOperations", None),
+        ("op_summa", "FinanceOperations", None),
+        ("op_date__range", "FinanceOperations", None),
+        ("descr", "FinanceOperations", PersonalKind.COMMENT),
+    ],
+)
+def test_a_field_is_known_by_its_name_and_model(field: str, model: str, kind: PersonalKind | None) -> None:
+    assert kind_of(field, model) is kind
+
+
+def exchange(
+    sent: dict[str, Any], answered: Any, model: str = "Abonents", headers: dict[str, str] = JSON
+) -> tuple[Any, Any]:
+    """What is kept of an exchange: the argument of its call, and its answer."""
+    people = PeopleRemover(PEOPLE, model)
+    form = people.form([("method1", "objects.filter"), ("arg1", json.dumps(sent)), ("fields", '["id","name"]')])
+    text = json.dumps(answered, ensure_ascii=False) if headers is JSON else answered
+    body = people.body(headers, text.encode())
+    assert form[0] == ("method1", "objects.filter")
+    assert form[2] == ("fields", '["id","name"]')
+    return json.loads(form[1][1]), json.loads(body) if headers is JSON else body.decode()
+
+
+def test_what_is_asked_for_and_what_is_answered_are_the_same_made_up_one() -> None:
+    fields = {"id": 94, "contract_number": "Д94/2018", "name": "Канарейкина Вера", "sms": "+79161234567"}
+    sent, answered = exchange(
+        {"contract_number": "Д94/2018", "id": 94},
+        {"call": "Abonents", "result": [{"pk": 94, "model": "Abonents", "fields": fields}]},
+    )
+    made_up = answered["result"][0]["fields"]
+    assert sent == {"contract_number": made_up["contract_number"], "id": 94}
+    assert made_up["id"] == answered["result"][0]["pk"] == 94
+    assert not {"Д94/2018", "Канарейкина Вера", "+79161234567"} & set(made_up.values())
+    assert made_up["name"] == PEOPLE.of(PersonalKind.NAME, "Канарейкина Вера")
+
+
+def test_what_is_nobody_s_stays() -> None:
+    answered = {
+        "result": {
+            "pk": 5,
+            "model": "Tarif",
+            "fields": {"name": "Домашний 100", "summa": "700.50", "next_date": "2020-08-13", "enabled": True},
+        }
+    }
+    assert exchange({"op_summa": "50.50", "abonent_id": 7}, answered, "FinanceOperations") == (
+        {"op_summa": "50.50", "abonent_id": 7},
+        answered,
+    )
+
+
+def test_texts_lose_what_the_exchange_knows_and_what_looks_like_a_phone_or_a_mail() -> None:
+    error = "Абонент Канарейкина Вера (+7 916 123-45-67, vera@mail.example) обрабатывается, попробуйте позже"
+    _, answered = exchange({"name": "Канарейкина Вера"}, {"error": error})
+    assert "обрабатывается, попробуйте позже" in answered["error"]
+    assert not any(word in answered["error"] for word in ("Канарейкина", "123-45-67", "vera@"))
+    _, page = exchange({"name": "Канарейкина Вера"}, f"<html>{error}</html>", headers=HTML)
+    assert "Канарейкина" not in page
+    assert page.endswith("попробуйте позже</html>")
+
+
+def test_json_in_a_text_is_read_as_well() -> None:
+    inner = json.dumps({"abonent": {"name": "Канарейкина Вера"}, "balance": "5"}, ensure_ascii=False)
+    _, answered = exchange({"suid": "•••"}, {"result": [inner]}, "Users")
+    found = json.loads(answered["result"][0])
+    assert found["balance"] == "5"
+    assert "Канарейкина" not in answered["result"][0]
+
+
+def test_a_comment_matches_any_text_and_keeps_its_mark() -> None:
+    sent, answered = exchange(
+        {"descr": "За Веру [cm k7m2q/12]"},
+        {"result": {"pk": 1, "model": "FinanceOperations", "fields": {"descr": "За Веру [cm k7m2q/12]"}}},
+        "FinanceOperations",
+    )
+    assert sent == {"descr": "••• [cm k7m2q/12]"}
+    assert answered["result"]["fields"]["descr"].endswith(" [cm k7m2q/12]")
+    assert "Веру" not in answered["result"]["fields"]["descr"]
+
+
+def test_a_body_that_cannot_be_read_is_not_kept() -> None:
+    assert PeopleRemover(PEOPLE, "Users").body(JSON, b"\xff\xfe") == "•••".encode()
+
+
+def test_the_key_is_made_once_and_is_private(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "names.key"
+    first = load_secret(path)
+    assert load_secret(path) == first
+    assert (len(first), path.stat().st_mode & 0o777) == (32, 0o600)
+    assert [one.name for one in path.parent.iterdir()] == ["names.key"]
+    path.write_bytes(b"short")
+    with pytest.raises(RecordingError, match="is not a key"):
+        load_secret(path)
