@@ -92,7 +92,8 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
                 return await RunSession(chosen, job, session, fresh=False).run()
         except (BillingAway, BillingBusy, DatabaseAway) as error:
             raise CommandRefused(
-                f"{error}\nRun {chosen.name} stays as it is: {PROGRAM} resume {chosen.name} goes on when it is back",
+                f"{error}\nRun {chosen.name} stays as it is. When the billing is back:\n"
+                f"{PROGRAM} resume {chosen.name}",
                 Exit.STOPPED,
             ) from error
 

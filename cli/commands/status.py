@@ -256,13 +256,14 @@ def _format_history(commands: Sequence[Command], decisions: Sequence[Decision]) 
     return [Text(""), *earlier, *lines]
 
 
-def _line(when: datetime, what: str, why: str, who: str) -> Text:
-    line = Text(f"{moment(when)} ", "dim")
-    return (
-        line.append(printable(what, 100), "bold")
-        .append(f": {printable(why, 200)}")
-        .append(f" ({printable(who, 200)})", "dim")
+def _line(when: datetime, what: str, why: str, who: str) -> Hanging:
+    told = (
+        Text()
+        .append(printable(what, 100), "bold")
+        .append(f": {printable(why)}")
+        .append(f" ({printable(who)})", "dim")
     )
+    return Hanging(Text(f"{moment(when)} ", "dim"), told, indent=4)
 
 
 async def run_object(seen: RunSeen, journal: Journal) -> dict[str, object]:

@@ -332,7 +332,7 @@ class RunSession:
             trust_journal=self._session.consent.trust_journal,
             words=command_line,
         )
-        self._interrupts.in_flight = lambda: progress.counts[State.SENDING]
+        self._interrupts.in_flight = lambda: progress.sending().in_flight
         error: str | None = None
         with self._interrupts.while_sending():
             try:

@@ -71,8 +71,6 @@ Timeout = Annotated[
     float | None,
     typer.Option(
         "--timeout",
-        min=0.1,
-        max=3600,
         metavar="SECONDS",
         rich_help_panel=_CONNECTION,
         help=f"How long the billing may be silent before an answer counts as lost, {names.TIMEOUT:g} by default.",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 Value_co = TypeVar("Value_co", covariant=True)
 
 BUILT_IN: Final = "built in"
+SHORTEST_TIMEOUT: Final = 0.1
 _LONGEST_TIMEOUT: Final = 3600
 """Seconds, the same limit as that of the flag."""
 
@@ -384,7 +385,12 @@ def _language(choose: _Chooser, found: _File) -> SettingValue[str]:
 
 
 def _timeout(choose: _Chooser, flags: Flags, found: _File) -> SettingValue[float]:
+    # Checked here and not by the flag, whose help would show the range in a column that narrows all others.
     if flags.timeout is not None:
+        if not SHORTEST_TIMEOUT <= flags.timeout <= _LONGEST_TIMEOUT:
+            raise SettingsRefused(
+                f"--timeout {flags.timeout:g}: give seconds, from {SHORTEST_TIMEOUT:g} up to {_LONGEST_TIMEOUT:,}"
+            )
         return SettingValue(flags.timeout, "--timeout")
     if found.api.timeout is not None:
         # NaN compares false with everything.

@@ -57,6 +57,8 @@ async def test_without_a_word_nothing_is_sent_and_the_rows_are_shown(place: Plac
     assert "Nothing was sent." in ended.words
     assert (await place.found()).rows == 0
     planned = await place.cli("plan", "balances", "shared.csv", "--json", may_end_with=(1,))
+    assert "as it is, this plan cannot be sent" in planned.words
+    assert "run --plan" not in planned.words
     assert planned.closing["shared_accounts_to_be_said"] == 1
     assert len(ids) == 3
 

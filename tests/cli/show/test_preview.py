@@ -2,6 +2,7 @@
 
 import pytest
 
+from checkpoints.records import Stage
 from cli.show.preview import columns_line
 from jobs.spec.columns import Assigned, Column
 from tests.cli.commands.test_plan import planned
@@ -54,6 +55,10 @@ async def test_a_run_that_is_frozen_shows_its_columns_without_its_file(place: Pl
     file.unlink()
     resumed = await place.cli("resume", may_end_with=(2,))
     assert "columns contract_number = Договор, amount = Сумма" in resumed.words
+    # Nobody could answer, and the question waits for somebody who can.
+    assert "The run stays as it is" in resumed.words
+    (run,) = await place.runs()
+    assert run.stage is Stage.FROZEN
 
 
 async def test_the_columns_of_a_select_are_shown_too(place: Place) -> None:

@@ -1,5 +1,6 @@
 """On a terminal: the preview, the question, and both answers."""
 
+import json
 import os
 import pty
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from checkpoints.journal import open_journal
 from checkpoints.records import Stage
+from checkpoints.states import State
 from cli.session.plans import plans_beside
 from tests.cli.conftest import PATIENCE, Place
 
@@ -38,6 +40,13 @@ class Terminal:
     def interrupt(self) -> None:
         # What the terminal makes of Ctrl-C, were it the process's controlling one.
         self._process.send_signal(signal.SIGINT)
+
+    def hangs_up(self) -> None:
+        """Close the terminal under the process, as a lost connection does."""
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nowhere, self._master)
+        os.close(nowhere)
+        self._process.send_signal(signal.SIGHUP)
 
     def dies(self) -> None:
         self._process.kill()
@@ -161,3 +170,21 @@ async def test_corrections_and_a_probe_that_are_not_agreed_to_leave_nothing(plac
         assert [plan.stage for plan in await plans.runs()] == [Stage.DISCARDED]
     assert list(place.cli.folder.rglob("*.probe")) == []
     assert (await place.found()).rows == 1
+
+
+async def test_a_terminal_that_goes_ends_a_run_in_an_orderly_way(place: Place) -> None:
+    balances = place.balances(200)
+    with at_a_terminal(place, "run", "balances", str(balances.path), "--yes", "--rate", "20") as terminal:
+        await terminal.shows(" entered")
+        terminal.hangs_up()
+        assert await terminal.ends() == 130
+    log = (place.cli.folder / "carbon-migrate.journal.log").read_text(encoding="utf-8").splitlines()
+    assert "Traceback" not in "".join(log)
+    last = json.loads(log[-1])
+    assert (last["event"], last["exit"]) == ("ended", 130)
+    (run,) = await place.runs()
+    async with place.journal() as journal:
+        counts = (await journal.totals(run)).counts
+    # What was in flight was finished: nothing is left in doubt.
+    assert set(counts) == {State.PENDING, State.ACCEPTED}
+    assert counts[State.ACCEPTED] == (await place.found()).rows
