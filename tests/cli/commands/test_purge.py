@@ -285,6 +285,8 @@ IMPOSSIBLE = (
     "export RUN --state refused -o out.csv",
     "export RUN --state accepted -o -",
     "run balances rows.csv --continue RUN --yes",
+    "mock rows RUN -o out.csv",
+    "report RUN",
 )
 
 

@@ -18,8 +18,9 @@ from billing.errors import BillingAway
 from billing.secret import Secret
 from lab.mock.server import MockBilling
 from lab.record.diff import Difference, Tally, diff, differences, read_only
+from lab.record.pseudonyms import Pseudonyms
 from lab.record.recorder import open_recorder
-from lab.record.recording import Recorded
+from lab.record.recording import Recorded, RecordingError
 from tests.billing.api.scripted_server import Scripted, answer, scripted
 from tests.billing.saving import get_set_save
 
@@ -44,9 +45,10 @@ WRITES = (
 )
 
 
-async def record(path: Path, url: str, calls: Sequence[Call]) -> None:
+async def record(path: Path, url: str, calls: Sequence[Call], pseudonyms: Pseudonyms | None = None) -> None:
     settings = ClientSettings(url, extra={"hash_key": Secret("hidden-key"), "api_key": Secret("other-key")})
-    async with open_recorder(path, settings) as recorder, BillingClient(settings, listener=recorder) as client:
+    recording = open_recorder(path, settings, pseudonyms=pseudonyms)
+    async with recording as recorder, BillingClient(settings, listener=recorder) as client:
         for call in calls:
             await client.send(call)
 
@@ -67,6 +69,26 @@ async def answering(results: dict[str, Any]) -> AsyncIterator[Scripted]:
 
     async with scripted(script) as server:
         yield server
+
+
+def person(name: str, balance: int = 5) -> dict[str, Any]:
+    return {"pk": 1, "model": "Abonents", "fields": {"name": name, "balance": balance}}
+
+
+async def test_made_up_people_are_compared_by_the_same_key(tmp_path: Path) -> None:
+    path, people = tmp_path / "r.gz", Pseudonyms(bytes(32))
+    calls = [get("Abonents", {"id": 1}), filter_("Abonents", {"contract_number": "00123"})]
+    async with answering({"objects.get": person("Канарейкина Вера")}) as server:
+        await record(path, server.url, calls, people)
+        asked = len(server.forms)
+        assert (await found(path, server.url, pseudonyms=people)) == ([], Tally(asked=1, made_up=1))
+        assert len(server.forms) == asked + 1
+    async with answering({"objects.get": person("Канарейкина Вера", 6)}) as server:
+        (difference,), _ = await found(path, server.url, pseudonyms=people)
+        assert (difference.path, difference.recorded, difference.now) == ("result.fields.balance", 5, 6)
+        for other in (None, Pseudonyms(bytes(31) + b"1")):
+            with pytest.raises(RecordingError, match="made up with the key of another machine"):
+                await found(path, server.url, pseudonyms=other)
 
 
 async def test_reads_are_asked_and_no_write_ever_is(tmp_path: Path) -> None:
