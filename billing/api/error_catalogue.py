@@ -59,8 +59,8 @@ CATALOGUE: Final[tuple[tuple[str, ErrorKind], ...]] = (
 
 
 def find_error(text: str) -> ErrorKind:
-    """The kind of an error text; case, ё, typographic and double spaces do not matter."""
-    plain = _plain(text)
+    """The kind of an error text, by its beginning; case, ё, typographic and double spaces do not matter."""
+    plain = _plain(text[:LOOKED_AT])
     for pattern, kind in _PATTERNS:
         if pattern.search(plain):
             return kind
@@ -73,16 +73,40 @@ def page_text(page: str) -> str:
     if not _TAG.search(page):
         return page
     title = " ".join(match.group(1) for match in _TITLE.finditer(page))
-    for pattern in (_COMMENT, _HIDDEN_ELEMENT, _TAG):
-        page = pattern.sub(" ", page)
+    page = _TAG.sub(" ", _without_hidden(page))
     # A page often begins with the words of its title.
     words, heading = (" ".join(html.unescape(part).split()) for part in (page, title))
     return words if words.startswith(heading) else f"{heading}: {words}"
 
 
-_HIDDEN_ELEMENT: Final = re.compile(r"<(script|style|head)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+def _without_hidden(page: str) -> str:
+    """A page without its comments, scripts, styles and head.
+
+    What is opened and never closed is looked for once: an expression for all of it would go to the end of the page
+    from each of its beginnings.
+    """
+    shown: list[str] = []
+    place = 0
+    unclosed: set[str] = set()
+    for opening in _HIDDEN.finditer(page):
+        name = (opening[1] or "").lower()
+        if opening.start() < place or name in unclosed:
+            continue
+        closing = _CLOSING[name].search(page, opening.end())
+        if closing is None:
+            unclosed.add(name)
+            continue
+        shown.append(page[place : opening.start()])
+        place = closing.end()
+    return " ".join([*shown, page[place:]])
+
+
+_HIDDEN: Final = re.compile(r"<!--|<(script|style|head)\b", re.IGNORECASE)
+_CLOSING: Final = {
+    "": re.compile(r"-->"),
+    **{name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in ("script", "style", "head")},
+}
 _TITLE: Final = re.compile(r"<title[^<>]*>([^<]*)</title", re.IGNORECASE)
-_COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
 _TAG: Final = re.compile(r"</?[a-zA-Z!][^<>]*>")
 
 

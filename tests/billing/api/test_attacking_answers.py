@@ -10,6 +10,7 @@ from itertools import count
 
 import pytest
 
+from billing.api.answers import read_answer
 from billing.api.client import BillingClient
 from engine.evidence import Accepted, Lost, RowRefused
 from tests.billing.api.bare_server import AMPLE, WRITE, Peer, client_of, served
@@ -149,3 +150,24 @@ async def test_an_answer_that_is_nested_without_end_is_no_fault(body: str, statu
     seen, most = await attacked(once(whole(body=body.encode(), status=status)))
     assert isinstance(seen, Lost | RowRefused | Accepted)
     assert most < MOST_MEMORY
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<p><style>" * 10_000,
+        "<p><!--" * 10_000,
+        "<script><head>" * 10_000,
+        "<p>" + "Метод " * 150_000,
+        "<title>" * 10_000,
+    ],
+    ids=count(),
+)
+def test_a_page_of_errors_holds_nobody_up(page: str) -> None:
+    """What an answer is read for stands at its beginning, and is found without going to its end again and again."""
+    body = json.dumps({"error": page}).encode()
+    began = time.perf_counter()
+    for _ in range(20):
+        assert isinstance(read_answer(200, {}, body), RowRefused)
+        assert isinstance(read_answer(500, {}, page.encode()), Lost)
+    assert time.perf_counter() - began < MOST_SECONDS / 2
