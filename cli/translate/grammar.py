@@ -93,10 +93,14 @@ Stage: TypeAlias = ShellCommand | Loop | Guard
 
 @dataclass(frozen=True, slots=True)
 class ShellPipeline:
-    """Stages with `|` between them; `apart` when `&` puts it in the background."""
+    """Stages with `|` between them; `apart` when `&` puts it in the background.
+
+    `following` are the commands behind `&&` and `||`, each with that operator: they depend on how it ends.
+    """
 
     stages: tuple[Stage, ...]
     apart: bool = False
+    following: tuple[tuple[Operator, ShellCommand], ...] = ()
 
     @property
     def place(self) -> LinePlace:
@@ -161,10 +165,16 @@ class _Parser:
             self.at += 1
             self._skip(NEWLINE)
             stages.append(self._stage())
-        token = self._next()
-        if isinstance(token, Operator) and token.symbol in _CONDITIONS:
-            raise refused(token.place, f"`{token.symbol}` is not translated")
-        return ShellPipeline(tuple(stages), apart=isinstance(token, Operator) and token.symbol == "&")
+        following: list[tuple[Operator, ShellCommand]] = []
+        while isinstance(token := self._next(), Operator) and token.symbol in _CONDITIONS:
+            self.at += 1
+            self._skip(NEWLINE)
+            stage = self._stage()
+            if not isinstance(stage, ShellCommand):
+                raise refused(token.place, f"`{token.symbol}` is not translated")
+            following.append((token, stage))
+        is_apart = isinstance(token, Operator) and token.symbol == "&"
+        return ShellPipeline(tuple(stages), is_apart, tuple(following))
 
     def _stage(self) -> Stage:
         token = self._next()

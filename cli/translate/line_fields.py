@@ -90,7 +90,7 @@ def _refuse_whole_line(parts: OneLiner, found: Mapping[str, _Field], first: _Fie
 def _field(inner: Substitution) -> _Field | None:
     """The field that `echo "$line" | cut …` prints, or `cut … <<< "$line"`; None for any other command."""
     pipelines = parse(inner.tokens)
-    if len(pipelines) != 1:
+    if len(pipelines) != 1 or pipelines[0].following:
         return None
     commands = [stage for stage in pipelines[0].stages if isinstance(stage, ShellCommand)]
     if len(commands) != len(pipelines[0].stages):

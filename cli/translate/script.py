@@ -121,7 +121,7 @@ class OneLiner:
 def assigned(pipeline: ShellPipeline, before: Mapping[str, ShellText]) -> dict[str, ShellText] | None:
     """All variables that are set after a pipeline of assignments alone; None for another pipeline."""
     (first, *others) = pipeline.stages
-    if others or not isinstance(first, ShellCommand) or not first.words or first.inputs:
+    if others or pipeline.following or not isinstance(first, ShellCommand) or not first.words or first.inputs:
         return None
     words = first.words[1:] if first.words[0].is_bare("export") and len(first.words) > 1 else first.words
     if not all(map(_sets, words)):
@@ -136,7 +136,7 @@ def assigned(pipeline: ShellPipeline, before: Mapping[str, ShellText]) -> dict[s
 def note_of_ignored(pipeline: ShellPipeline) -> str | None:
     """The note on a command that is left out, None for any other."""
     (first, *others) = pipeline.stages
-    if others or not isinstance(first, ShellCommand):
+    if others or pipeline.following or not isinstance(first, ShellCommand):
         return None
     if first.program == "set" and all(word.plain.startswith(("-", "+")) for word in first.words[1:2]):
         return "set is left out: the run stops by itself where it has to, and says why"
@@ -146,6 +146,7 @@ def note_of_ignored(pipeline: ShellPipeline) -> str | None:
 def read(pipeline: ShellPipeline, constants: Mapping[str, ShellText]) -> OneLiner:
     """The parts of a one-liner. Raises `CommandRefused`, naming the part that cannot be translated."""
     *before, last = pipeline.stages
+    _refuse_following(pipeline)
     if isinstance(last, Loop):
         notes: list[str] = []
         rows = _rows_of_loop(before, last)
@@ -282,7 +283,7 @@ def rows_within(inner: Substitution) -> LoopRows:
 def _stages(inner: Substitution) -> tuple[Stage, ...]:
     """The stages of the one pipeline within `$(…)`."""
     pipelines = parse(inner.tokens)
-    if len(pipelines) != 1:
+    if len(pipelines) != 1 or pipelines[0].following:
         raise refused(inner.place, "what is read within $(…) is one command, or one pipe")
     return pipelines[0].stages
 
@@ -334,6 +335,7 @@ def _body(loop: Loop, notes: list[str]) -> _Body:
         raise refused(loop.place, "the loop makes no call: there is no curl in it")
     if len(calls) > 1:
         raise refused(calls[1].place, "a second command in the loop: a run makes one call for each row")
+    _refuse_following(calls[0])
     return _Body(_call(calls[0]), calls[0].apart, within, commands, tuple(guards))
 
 
@@ -345,6 +347,13 @@ def _guard(guard: Guard, *, is_first: bool) -> Guard:
         if note_of_ignored(pipeline) is None:
             raise refused(pipeline.place, "a command for some rows alone is not translated")
     return guard
+
+
+def _refuse_following(pipeline: ShellPipeline) -> None:
+    """Refuse what is done depending on how a call ends, but for words about it, which the run has itself."""
+    for operator, command in pipeline.following:
+        if note_of_ignored(ShellPipeline((command,))) is None:
+            raise refused(operator.place, f"`{operator.symbol}` is not translated")
 
 
 def _take(values: Mapping[str, ShellText], within: dict[str, ShellText], commands: dict[str, Substitution]) -> None:
@@ -373,7 +382,9 @@ def _call(pipeline: ShellPipeline) -> ShellCommand:
             other.place,
             f"{shown(other)} works on what {first.program} answers, which {PROGRAM} reads and keeps itself",
         )
-    for operator, _ in first.inputs:
+    for operator, file in first.inputs:
+        if file.plain == "/dev/null":
+            continue
         if operator.symbol == "<" or not any("@-" in word.plain for word in first.words):
             raise refused(
                 operator.place, f"`{operator.symbol}` is not translated: the data of the call stands in the line"

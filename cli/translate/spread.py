@@ -284,9 +284,9 @@ def _joined(words: Sequence[Word]) -> ShellText:
 def _command_of(text: ShellText, place: LinePlace) -> ShellCommand:
     """The one curl or wget that a second shell reads in a text. Raises `CommandRefused`."""
     pipelines = parse(lex_again(text, place))
-    for pipeline in pipelines:
-        (first, *others) = pipeline.stages
-        if len(pipelines) == 1 and not others and isinstance(first, ShellCommand) and first.program in CALLERS:
+    if len(pipelines) == 1 and not pipelines[0].following:
+        (first, *others) = pipelines[0].stages
+        if not others and isinstance(first, ShellCommand) and first.program in CALLERS:
             return first
     raise refused(place, "what a second shell does is read where it is one curl, and this is something else")
 

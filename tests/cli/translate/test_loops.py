@@ -209,6 +209,11 @@ FORMS = {
         {"ids.txt": "9001\n\n9002\n"},
         2,
     ),
+    "words on how it ends": Form(
+        'while read id; do CURL < /dev/null && echo "$id ok" || echo "$id failed" >> log; done < ids.txt && echo',
+        OF_ID,
+        IDS,
+    ),
     "a look-up in the loop": Form(
         f"while IFS=';' read -r n b; do\n a=$({FIND % '$n'})\n CURL\ndone < f.csv", OF_SUMS, NUMBERS
     ),
