@@ -93,9 +93,8 @@ PATH_LENGTH = 25
 
 # Files of one thought that is smaller than a file should be, and why they stand alone all the same.
 SHORT_FOR_A_REASON = {
+    "cli/report/document.py": "the page and the PDF of one content, and the stamp by which it is checked",
     "engine/pacing/open_files.py": "one thought, which the start of a run and its live control share",
-    "cli/report/names.py": "the words of a report",
-    "cli/report/stamp.py": "what a machine reads of a report",
     "cli/__main__.py": "what `python -m cli` needs, and no more",
     "lab/pytest_plugin.py": "an entry point by its name",
     "billing/database/dsn.py": "where the database is, which settings say without loading what opens it",

@@ -27,7 +27,7 @@ class Quantity(int):
     __slots__ = ()
 
 
-Value: TypeAlias = "str | int | Quantity | Decimal | datetime | tuple[str, ...]"
+Value: TypeAlias = str | int | Decimal | datetime | tuple[str, ...]
 """A parameter: a text or a `Said`, a number, an amount in roubles, a moment, or an enumeration of texts."""
 
 

@@ -17,7 +17,7 @@ from babel.messages.pofile import read_po, write_po
 from tools.house import ROOMS, ROOT
 
 KEYWORDS: Final = {"said": None, "counted": (1, 2)}
-METHODS: Final = [("**.py", "python"), ("**.html", "jinja2.ext.babel_extract")]
+METHODS: Final = [("**.py", "python")]
 _LINE: Final = 118
 
 

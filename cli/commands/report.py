@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -17,12 +18,12 @@ from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.output.item_files import STDOUT, OutputFile, replacing, written_to
-from cli.report.document import ExceptionsFile, render_report, verdict_of
+from cli.report.content import ExceptionsFile, content_of
+from cli.report.document import read_stamp, to_html, to_pdf
 from cli.report.facts import DIGEST, SHOWN, ReportFacts, each_exception, evidence_of, facts_of, leaves_of
-from cli.report.stamp import read_stamp
 from cli.session.journal import open_existing, require_content
 from cli.settings.flags import JournalFlags, grouped
-from cli.settings.settings import Settings
+from cli.settings.settings import Letterhead, Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import LANGUAGES, language
 from cli.terminal.screen import BriefVoice, Screen
@@ -42,7 +43,7 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command("report")
 @grouped
-def _report(
+def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
     words: Annotated[
         list[str],
         typer.Argument(metavar="RUN", help=f"The run's short name; or {CHECK} FILE, or {PROVE} RUN KEY."),
@@ -58,6 +59,7 @@ def _report(
         ),
     ] = None,
     *,
+    pdf: Annotated[bool, typer.Option("--pdf", help="As PDF/A; needs the extra `pdf`.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
     flags: JournalFlags,
     voice: BriefVoice,
@@ -76,8 +78,10 @@ def _report(
                 case ["prove", name, key]:
                     return await prove_row(await journal.run(name), key, journal, screen)
                 case [name]:
-                    target = OutputFile(output or Path(f"report-{name}.html"), force=force)
-                    return await write_report(name, target, _language(lang, settings), journal, settings, screen)
+                    run, reader = await journal.run(name), _language(lang, settings)
+                    target = OutputFile(output or Path(f"report-{name}.{'pdf' if pdf else 'html'}"), force=force)
+                    order = ReportOrder(target, reader, settings.letterhead, pdf)
+                    return await write_report(run, order, journal, screen)
                 case _:
                     raise CommandRefused(_USAGE)
 
@@ -95,30 +99,38 @@ def _language(given: str | None, settings: Settings) -> Language:
 # ---- the report -------------------------------------------------------------------------------------------------
 
 
-async def write_report(
-    name: str, target: OutputFile, reader: Language, journal: Journal, settings: Settings, screen: Screen
-) -> Exit:
-    """Write the report of a run, and a file with all exceptions beside it if they are many.
+@dataclass(frozen=True, slots=True)
+class ReportOrder:
+    """How a report is wanted: where to, in which language, with which names, as a page or as a PDF."""
+
+    target: OutputFile
+    language: Language
+    letterhead: Letterhead
+    pdf: bool = False
+
+
+async def write_report(run: Run, order: ReportOrder, journal: Journal, screen: Screen) -> Exit:
+    """Write the report of a run as a page or a PDF, and a file with all exceptions beside it if they are many.
 
     Raises `CommandRefused` and `JournalError`.
     """
-    run = await journal.run(name)
     await require_content(run, journal)
     facts = await facts_of(run, journal)
+    target = order.target
     to_stdout = target.path == STDOUT
     if to_stdout:
         screen = screen.beside_rows()
     beside = await _write_exceptions(facts, target, journal) if facts.number_of_exceptions > SHOWN else None
-    parts = render_report(facts, reader, settings.letterhead, beside)
-    if to_stdout:
-        await anyio.to_thread.run_sync(lambda: sys.stdout.writelines(parts))
+    content = content_of(facts, order.language, order.letterhead, beside)
+    if order.pdf:
+        await anyio.to_thread.run_sync(lambda: _write([to_pdf(content)], target))
     else:
-        await anyio.to_thread.run_sync(_write, parts, target)
+        await anyio.to_thread.run_sync(lambda: _write(map(str.encode, to_html(content, facts.evidence)), target))
     await journal.history.note_report(run, facts.evidence.root)
     if screen.voice.as_json:
         screen.emit(_object(facts, target, beside))
     else:
-        screen.result(markup_safe(" ".join(map(reader.render, verdict_of(facts)))))
+        screen.result(markup_safe(content.verdict))
         if not to_stdout:
             screen.say(f"The report of run {run.name} is in {markup_safe(target.path)}")
         if beside is not None:
@@ -126,8 +138,12 @@ async def write_report(
     return Exit.DONE
 
 
-def _write(parts: Iterable[str], target: OutputFile) -> None:
-    with replacing(target) as made, made.open("w", encoding="utf-8") as file:
+def _write(parts: Iterable[bytes], target: OutputFile) -> None:
+    if target.path == STDOUT:
+        sys.stdout.buffer.writelines(parts)
+        sys.stdout.flush()
+        return
+    with replacing(target) as made, made.open("wb") as file:
         file.writelines(parts)
 
 

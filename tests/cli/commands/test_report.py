@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import re
 import sqlite3
@@ -10,6 +11,9 @@ from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
+from pypdf import PdfReader
+
+from cli.terminal.language import RUSSIAN, language
 from tests.cli.conftest import Place
 
 ROOT = Path(__file__).parents[3]
@@ -107,6 +111,20 @@ async def test_it_is_the_same_to_the_byte_and_a_change_of_the_journal_is_named(p
     shown = await place.cli("report", "check", REPORT, may_end_with=(1,))
     assert "row 3, line 4" in shown.out
     assert '"7.77"' in shown.out
+
+
+async def test_the_pdf_is_the_same_to_the_byte_and_has_every_letter(place: Place) -> None:
+    run, total = await loaded(place)
+    await place.cli("pause", run, may_end_with=(0, 2))
+    await place.cli("report", run, "--pdf", "-o", "one.pdf", "--lang", "ru")
+    await place.cli("report", run, "--pdf", "-o", "two.pdf", "--lang", "ru")
+    pages = [(place.cli.folder / name).read_bytes() for name in ("one.pdf", "two.pdf")]
+    assert pages[0] == pages[1]
+    text = " ".join("".join(page.extract_text() for page in PdfReader(io.BytesIO(pages[0])).pages).split())
+    assert f"№ {run} от" in text
+    assert "стр. 1 из" in text
+    assert language(RUSSIAN).write(total).replace("\u00a0", " ") in text
+    assert b"pdfaid:part" in pages[0]
 
 
 async def test_a_row_is_proved_with_the_lines_of_the_documentation(place: Place) -> None:
