@@ -120,7 +120,7 @@ class _Narration:
         """A progress bar of accepted rows, drawn from the first number on; yields the function that updates it."""
         bar = Progress(
             TextColumn("  "),
-            BarColumn(40),
+            BarColumn(40, complete_style="green", finished_style="green"),
             TextColumn("{task.completed:.0f} of {task.total:.0f} rows accepted"),
             console=self._out,
             transient=True,

@@ -113,7 +113,7 @@ async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
             objects = [await run_object(await see(run.name, journal), journal) for run in runs]
             screen.emit({"journal": str(journal.path), "runs": objects})
         elif runs:
-            table = _Runs()
+            table = RunsTable()
             for run in runs:
                 table.add(run, await journal.totals(run), await journal.holder(run))
             screen.show(table)
@@ -146,7 +146,7 @@ def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
             return DONE
 
 
-class _Runs:
+class RunsTable:
     """All runs: a line a run where they fit, else a paragraph a run, in which nothing is cut."""
 
     def __init__(self) -> None:

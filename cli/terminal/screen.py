@@ -1,6 +1,7 @@
 """The screen: messages for people on stderr, results on stdout."""
 
 import os
+import re
 import sys
 import termios
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,12 +19,13 @@ from rich.text import Text
 from billing.secret import Mask
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.streams import json_line, lasting
-from cli.terminal.texts import markup_safe, printable
+from cli.terminal.texts import PROGRAM, markup_safe, printable
 from engine.rows import STDIN
 
 WIDTH: Final = 400
 """Columns without a terminal, unless COLUMNS says otherwise; wide, so that lines stay whole for searching."""
 _PANEL: Final = "Screen"
+_ENDS_WITH_COMMAND: Final = re.compile(rf"(.+?)[,:]? `({PROGRAM} [^`]+)`\.?")
 TERMINAL: Final = Path("/dev/tty")
 """The keyboard while standard input carries rows."""
 
@@ -86,6 +88,12 @@ def _print(console: Console, what: RenderableType) -> None:
     # Not cropped: what is longer than a line, as a path, is broken by the terminal and can be copied. In a group a
     # text keeps its own way of wrapping, which rich drops otherwise.
     console.print(Group(what) if isinstance(what, Text) else what, crop=False)
+
+
+def _apart(line: str) -> list[str]:
+    """A sentence that ends with a command, and the command, which is copied, on a line of its own."""
+    found = _ENDS_WITH_COMMAND.fullmatch(line)
+    return [line] if found is None else [f"{found[1]}:", found[2]]
 
 
 def _message_console() -> Console:
@@ -169,7 +177,8 @@ class Screen:
     def complain(self, text: str) -> None:
         """Print why the command was refused or failed, in sentences; the text is escaped."""
         # Before anything is cut off or broken into lines.
-        head, *rest = (markup_safe(line, 2000) for line in self.mask(text).splitlines() or [""])
+        lines = [part for line in self.mask(text).splitlines() for part in _apart(line)] or [""]
+        head, *rest = (markup_safe(line, 2000) for line in lines)
         # Not wrapped, so that paths and commands can be copied.
         self.err.print(f"[bold red]✗[/] {head}", soft_wrap=True)
         for line in rest:

@@ -23,11 +23,11 @@ from rich.console import Console, RenderableType
 from billing.api.client import BillingClient, Health
 from checkpoints.journal import Journal, open_journal
 from checkpoints.list_differences import ListDifference, ListDifferences
-from checkpoints.records import Change, Item, NewRun, Reason, Refusal, Run, Shared, Totals
+from checkpoints.records import Change, Holder, Item, NewRun, Reason, Refusal, Run, Shared, Totals
 from checkpoints.states import State
 from cli.commands import doctor
 from cli.commands.jobs import show
-from cli.commands.status import RunSeen, detail
+from cli.commands.status import RunSeen, RunsTable, detail
 from cli.main import COMMANDS, load
 from cli.settings.flags import Flags
 from cli.show.closing import Closing, show_closing
@@ -279,6 +279,15 @@ async def test_status_of_a_run(journal: Journal) -> None:
     await compare("status", of(await detail(RunSeen(known(run), None), journal)))
 
 
+async def test_status_of_all_runs(journal: Journal) -> None:
+    run = await stopped_run(journal)
+    runs = RunsTable()
+    runs.add(known(run), await journal.totals(run), Holder("billing-gw", 4711, "2026-03-01 02:14:05 UTC"))
+    other = replace(known(run), name="p2v9x", job="warning-threshold", source="the job's own select")
+    runs.add(other, Totals({State.APPLIED: 98_780}), None)
+    await compare("runs", of(runs))
+
+
 @pytest.mark.parametrize("job", ["balances", "tariff-threshold"])
 async def test_a_job(job: str) -> None:
     async def shows(screen: Screen) -> None:
@@ -288,7 +297,7 @@ async def test_a_job(job: str) -> None:
 
 
 def test_there_is_no_file_of_a_screen_that_is_no_more() -> None:
-    names = ("doctor", "plan", "load", "held", "closing", "status", "job-balances", "job-tariff-threshold")
+    names = ("doctor", "plan", "load", "held", "closing", "status", "runs", "job-balances", "job-tariff-threshold")
     assert {path.name for path in FOLDER.iterdir()} == {f"{name}-{width}.txt" for name in names for width in WIDTHS}
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
+from rich.console import Console
 
-from cli.terminal.streams import Output, OutputBytes, held_by, json_line, outputs
+from cli.terminal.screen import Screen
+from cli.terminal.streams import Output, OutputBytes, held_by, json_line, lasting, outputs
 from cli.terminal.texts import JOINT, SIGNS
 from tests.cli.conftest import Place, Typed
 
@@ -84,6 +86,28 @@ def test_json_is_the_same_in_each_encoding(encoding: str) -> None:
     line = json_line(value, encoding)
     assert line.isascii() is (encoding != "utf-8")
     assert json.loads(line) == {"name": "Щукин ✓", "sum": "1 234", "file": "б\\xff"}
+
+
+def test_columns_that_somebody_has_set_hold_without_a_terminal_too(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = {}
+    for columns in ("60", "0", "many"):
+        monkeypatch.setenv("COLUMNS", columns)
+        lines[columns] = typed("jobs").out.splitlines()
+    assert max(map(len, lines["60"])) <= 60
+    # A width that is none is no width: lines stay whole, for grep.
+    assert lines["0"] == lines["many"]
+    assert max(map(len, lines["0"])) > 60
+
+
+def test_a_command_at_the_end_of_a_complaint_stands_alone() -> None:
+    err = io.StringIO()
+    screen = Screen(err=Console(file=lasting(err), width=40))
+    screen.complain("the billing is away; take the run up with `carbon-migrate resume k7m2q`\nNothing is lost")
+    assert err.getvalue() == (
+        "✗ the billing is away; take the run up with:\n  carbon-migrate resume k7m2q\n  Nothing is lost\n"
+    )
 
 
 class Broken(io.StringIO):
