@@ -15,6 +15,8 @@ from benchmarks.figures import Part, Size, Spread, quantile, table
 from benchmarks.machine import timed
 from benchmarks.plots import Bar, Curve, bars, curves
 
+pytestmark = pytest.mark.slow
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 

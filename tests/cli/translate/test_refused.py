@@ -133,6 +133,7 @@ def test_a_shape_that_is_not_known(line: str, match: str) -> None:
         (post('\'method1=a&arg1={"id":"%00"}\''), "a character that cannot be seen"),
         (post('\'method1=a&arg1={"id":"%FF"}\''), "no character in UTF-8"),
         (post('\'method1=a&arg1={"id":' + "[" * 100_000 + "}'"), "a command of more than 20,000 characters"),
+        (post('\'method1=a&arg1={"id":' + "[" * 15_000 + "}'"), "nested too deep"),
         (post("'method1=a&arg1={}&fields={}'"), "fields is no list of names"),
         (post("'method1=a&arg1={}&fields=[1]'"), "fields is no list of names"),
     ],
