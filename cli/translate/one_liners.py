@@ -49,12 +49,12 @@ class _Reading:
     def all_of(self, snippet: Snippet) -> Iterator[Translated]:
         """The one-liners of a part of the text."""
         try:
+            self._check(snippet)
             tokens, of_quotes = lex(snippet.text)
         except CommandRefused as error:
             yield Translated(_first_place(snippet.text), None, str(error))
             return
         try:
-            self._check(snippet)
             pipelines = parse(tokens)
         except CommandRefused as error:
             yield Translated(_first_place(snippet.text), None, _with_quote(error, of_quotes))
@@ -63,7 +63,9 @@ class _Reading:
 
     def _check(self, snippet: Snippet) -> None:
         if len(snippet.text.strip()) > LONGEST:
-            raise refused(START, f"a command of more than {LONGEST:,} characters; a one-liner is not")
+            raise refused(
+                _first_place(snippet.text), f"a command of more than {LONGEST:,} characters; a one-liner is not"
+            )
         if snippet.stray is not None:
             raise refused(
                 snippet.stray,

@@ -18,7 +18,7 @@ from cli.translate.words import NEWLINE
 
 LONGEST: Final = 20_000
 """Characters of a one-liner; the vendor's longest has about 600."""
-_MOST_LINES: Final = 200
+_MOST_LINES: Final = 100
 """Lines after which nothing is expected to end what begins here."""
 
 _MARKUP: Final = re.compile(
@@ -138,6 +138,9 @@ def _starts(lines: Sequence[_Line], at: int) -> bool:
 
 
 def _is_command(line: str) -> bool:
+    """Whether a line is one of a shell; a line that is too long for one is refused as such, and not searched."""
+    if len(line) > LONGEST:
+        return True
     return any(found is not None for found in (_STARTS.match(line), _PIPED.match(line), _WITHIN.search(line)))
 
 
@@ -147,6 +150,8 @@ def _is_command(line: str) -> bool:
 def _end(text: str, lines: Sequence[_Line], at: int) -> int:
     """The line with which the command ends that begins with the line `at`."""
     is_quote = False
+    if lines[at].end - lines[at].start > LONGEST:
+        return at
     for last in range(at, min(len(lines), at + _MOST_LINES)):
         written = text[lines[at].start : lines[last].end]
         if len(written) > LONGEST:

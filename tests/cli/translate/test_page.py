@@ -119,6 +119,16 @@ def test_a_quote_that_is_never_closed_takes_no_other_line_in() -> None:
     assert found[1] == (2, '{"id": 2}')
 
 
+def test_a_line_that_is_too_long_is_refused_before_it_is_read() -> None:
+    slow = "''' " * 100_000 + "curl " * 20_000
+    found = read(f"text\n{slow}\n{curl('1')}\n")
+    assert found == [
+        (2, "line 2, column 1: a command of more than 20,000 characters; a one-liner is not"),
+        (3, '{"id": 1}'),
+    ]
+    assert [told(one) for one in translate_all(slow, {})] == [found[0][1].replace("line 2", "line 1")]
+
+
 def test_a_text_without_any_is_said_to_be_so() -> None:
     for text in ("", "\n\n", "Здесь ничего нет.\nИ здесь.\n", "x=1\n"):
         with pytest.raises(CommandRefused, match=r"cannot be translated|there is no curl and no sqlexec"):
