@@ -1,7 +1,6 @@
 """`report`: the report of a run to be signed, its check against the journal, and the proof of one row."""
 
 import hashlib
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from checkpoints.merkle import leaf_data, leaf_hash, prove
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.commands.execution import execute
-from cli.output.item_files import STDOUT, OutputFile, replacing, written_to
+from cli.output.item_files import STDOUT, OutputFile, replacing, standard_output, written_to
 from cli.report.content import ExceptionsFile, content_of
 from cli.report.document import read_stamp, to_html, to_pdf
 from cli.report.facts import DIGEST, SHOWN, ReportFacts, each_exception, evidence_of, facts_of, leaves_of
@@ -140,8 +139,8 @@ async def write_report(run: Run, order: ReportOrder, journal: Journal, screen: S
 
 def _write(parts: Iterable[bytes], target: OutputFile) -> None:
     if target.path == STDOUT:
-        sys.stdout.buffer.writelines(parts)
-        sys.stdout.flush()
+        with standard_output() as stdout:
+            stdout.writelines(parts)
         return
     with replacing(target) as made, made.open("wb") as file:
         file.writelines(parts)

@@ -11,7 +11,8 @@ from rich.text import Text
 from cli.settings.flags import parse_pairs
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import PROGRAM, printable
+from cli.terminal.streams import held_by
+from cli.terminal.texts import PROGRAM, WHOLE, printable
 from cli.translate.findings import Finding
 from cli.translate.one_liners import Translated, translate_all
 from cli.translate.translation import Translation
@@ -26,6 +27,11 @@ _HOW: Final = (
     "quotes of its own"
 )
 
+
+NOT_HELD: Final = (
+    "The encoding of this output lacks letters of the command, which has others there: do not copy it, and type "
+    "this again with LC_ALL=C.UTF-8."
+)
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -130,8 +136,11 @@ def _show_all(found: Sequence[Translated], screen: Screen) -> None:
         _say(one.translation, notes, screen)
         # Written directly: the console would wrap the lines.
         sys.stdout.write(f"# line {one.place.line}\n" if several else "")
-        sys.stdout.write(_commands(one.translation))
+        commands = _commands(one.translation)
+        sys.stdout.write(commands)
         sys.stdout.flush()
+        if held_by(sys.stdout.encoding, commands) != commands:
+            screen.say_always(Text(NOT_HELD, "yellow"))
 
 
 def _commands(found: Translation) -> str:
@@ -147,15 +156,15 @@ def _say(found: Translation, notes: Sequence[str], screen: Screen) -> None:
     for fault in found.faults:
         screen.say(_format_finding(fault))
     for note in notes:
-        screen.say(Text("note  ", "dim").append(printable(note), "not dim"))
+        screen.say(Text("note  ", "dim").append(printable(note, WHOLE), "not dim"))
     if found.faults or notes:
         screen.say()
 
 
 def _format_finding(fault: Finding) -> Text:
-    told = Text("✗ ", "red").append(str(fault.place), "bold").append(f": {printable(fault.what)}")
-    told.append("\n    today    ", "dim").append(printable(fault.today))
-    return told.append("\n    instead  ", "dim").append(printable(fault.instead))
+    told = Text("✗ ", "red").append(str(fault.place), "bold").append(f": {printable(fault.what, WHOLE)}")
+    told.append("\n    today    ", "dim").append(printable(fault.today, WHOLE))
+    return told.append("\n    instead  ", "dim").append(printable(fault.instead, WHOLE))
 
 
 def _text_of(line: str | None, file: Path | None) -> str:

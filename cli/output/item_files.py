@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TextIO
+from typing import BinaryIO, Final, TextIO
 
 import anyio.to_thread
 
@@ -129,17 +129,26 @@ async def written_to(target: OutputFile) -> AsyncIterator[Sheet]:
     UTF-8 with a BOM. Raises `CommandRefused` when the file exists or cannot be written.
     """
     if target.path == STDOUT:
-        borrowed = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8-sig", newline="", write_through=True)
-        try:
-            yield Sheet(borrowed)
-        except OSError as error:
-            raise CommandRefused(f"standard output cannot be written: {error.strerror}") from error
-        finally:
-            # The wrapper must not close stdout.
-            borrowed.detach()
+        with standard_output() as stdout:
+            borrowed = io.TextIOWrapper(stdout, encoding="utf-8-sig", newline="", write_through=True)
+            try:
+                yield Sheet(borrowed)
+            finally:
+                # The wrapper must not close stdout.
+                borrowed.detach()
         return
     with replacing(target) as made, made.open("w", encoding="utf-8-sig", newline="") as stream:
         yield Sheet(stream)
+
+
+@contextmanager
+def standard_output() -> Iterator[BinaryIO]:
+    """Standard output as the file that is written to it. Raises `CommandRefused` when its disk is full."""
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+    except OSError as error:
+        raise CommandRefused(f"standard output cannot be written: {error.strerror}") from error
 
 
 @contextmanager

@@ -80,6 +80,20 @@ def test_each_command_can_be_read_in_each_encoding(
     assert JOINT not in said
 
 
+@pytest.mark.parametrize(("encoding", "held"), [("koi8-r", True), ("ascii", False)])
+def test_a_command_that_cannot_be_copied_as_it_is_shown_is_told(
+    encoding: str, held: bool, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, err = of(encoding), of(encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    arguments = 'arg1={"id":5}&method2=set&arg2={"name":"Пётр"}&method3=save&arg3={}'
+    line = f"curl http://b:8082/rest_api/v2/Users/ -d 'method1=objects.get&{arguments}'"
+    assert typed("translate", line).exit in {0, 1}
+    assert ("Пётр" if held else "Petr") in written(out, encoding)
+    assert ("do not copy it" in written(err, encoding)) is not held
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_json_is_the_same_in_each_encoding(encoding: str) -> None:
     value = {"name": "Щукин ✓", "sum": f"1{JOINT}234", "file": "\udcd0\udcb1\udcff"}
@@ -154,6 +168,15 @@ def test_a_disk_that_is_full_is_told_on_the_other_stream(descriptor: int, monkey
     with outputs():
         sys.stdout.write("lost")
     assert err.getvalue() == "✗ standard output could not be written, and is not complete: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("terminal", "encoding", "redraws"),
+    [("xterm", "utf-8", True), ("dumb", "utf-8", False), ("xterm", "koi8-r", False)],
+)
+def test_a_bar_is_drawn_only_where_it_can_be(terminal: str, encoding: str, redraws: bool) -> None:
+    console = Console(file=lasting(of(encoding)), force_terminal=True, _environ={"TERM": terminal})
+    assert Screen(err=console).can_redraw is redraws
 
 
 def test_a_file_that_is_written_to_a_full_disk_is_an_error() -> None:
