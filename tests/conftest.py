@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
@@ -26,8 +26,10 @@ SLOW_FIXTURES = {"billing_template", "firebird_server"}
 JANITOR = pytest.StashKey[Janitor]()
 
 # No deadline: how long an example takes is up to what else runs on the machine.
-settings.register_profile("same", deadline=None, derandomize=True)
-settings.register_profile("explore", deadline=None, print_blob=True)
+# How long examples take to draw says how loaded the machine is; a test with checks of its own leaves it out as well.
+NOT_BY_TIME = (HealthCheck.too_slow,)
+settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=NOT_BY_TIME)
+settings.register_profile("explore", deadline=None, print_blob=True, suppress_health_check=NOT_BY_TIME)
 
 
 def pytest_configure(config: pytest.Config) -> None:

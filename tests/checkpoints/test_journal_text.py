@@ -16,7 +16,9 @@ AMOUNT = st.none() | st.decimals(-(10**15), 10**15, places=4)
 FORBIDDEN = "a\ud800b"
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     words=st.lists(st.tuples(TEXT, TEXT, TEXT, TEXT, AMOUNT), min_size=1, max_size=5),
     cells=st.lists(TEXT, max_size=4),

@@ -9,7 +9,9 @@ from billing.errors import StatementRefused
 from billing.selects.cells import LONGEST_CELL, SelectCellFault
 from tests.billing.selects.selecting import cells_of, fault_of, rows_of
 
-FOR_A_MINUTE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FOR_A_MINUTE = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def among_others(expression: str) -> str:

@@ -71,7 +71,9 @@ async def arrived(client: BillingClient, file: Path, run: Run, frozen: Frozen) -
     return [json.loads(form["arg1"])["name"] for form in forms]
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(texts=TEXTS)
 async def test_any_row_of_any_unicode_reaches_the_server_as_it_was(
     texts: list[str], client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path

@@ -108,7 +108,9 @@ async def test_odd_cells_are_bound_or_refused_in_every_column_of_every_job(
     [(JOBS[name], {}) for name in ("balances", "payment", "tariff-next", "attribute")] + [(call_kind(CHAIN), CHAIN)],
     ids=["balances", "payment", "tariff-next", "attribute", "call"],
 )
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(drawn=st.data())
 async def test_any_cell_is_bound_or_refused(
     drawn: st.DataObject,

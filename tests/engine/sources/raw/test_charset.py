@@ -163,13 +163,15 @@ def test_an_encoding_that_is_named_is_never_doubted(tmp_path: Path) -> None:
         open_input(tmp_path / "input.csv", Layout(encoding="cp12510"))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
 def test_any_utf_8_is_read_as_utf_8(tmp_path: Path, text: str) -> None:
     assert verdict(tmp_path, f"id;сумма\n{text}".encode()) == Charset(UTF_8)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=300
+)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_told_or_refused_with_a_sentence(tmp_path: Path, data: bytes) -> None:
     found = verdict_or_question(tmp_path, b"id\n" + data)

@@ -351,7 +351,7 @@ WORDS = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=2, max_size=6))
 def test_what_is_printed_is_read_back(tmp_path: Path, rows: list[tuple[str, str, str]]) -> None:
     # Named, for of a few signs that are no Russian letters nobody can tell it.

@@ -261,7 +261,7 @@ CELLS = st.text(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6))
 def test_what_is_written_is_read_back(tmp_path: Path, rows: list[tuple[str, str]]) -> None:
     told = [(f"k{number}", *row) for number, row in enumerate(rows)]
