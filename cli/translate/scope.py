@@ -74,8 +74,10 @@ class Scope:
         return found.plain
 
     def within(self, constants: Mapping[str, ShellText]) -> "Scope":
-        """The same with further constants, those of the loop's body."""
-        return replace(self, constants={**self.constants, **constants})
+        """The same within the loop: its variables hide what was set before it, and its body sets `constants`."""
+        outer = {name: text for name, text in self.constants.items() if name not in self.of_row}
+        inner = {name: filled(text, outer) for name, text in constants.items()}
+        return replace(self, constants={**outer, **inner})
 
     def _value(self, variable: Variable) -> Piece:
         value = None if variable.name in self.of_row else self.given.get(variable.name)

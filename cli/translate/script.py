@@ -166,14 +166,21 @@ def read(pipeline: ShellPipeline, constants: Mapping[str, ShellText]) -> OneLine
 
 def _with_commands(found: OneLiner) -> OneLiner:
     """The same with the variables of its call that a command has set before the line."""
-    used = {variable.name for word in found.call.words for variable in word.text.variables}
+    hidden = {*found.within, *found.commands, *(found.rows.variables if found.rows else ())}
+    used = {variable.name for word in found.call.words for variable in word.text.variables} - hidden
     set_before = {
         name: text.substitutions[0]
         for name, text in found.constants.items()
-        if name in used and name not in found.within and len(text.pieces) == 1 and text.substitutions
+        if name in used and len(text.pieces) == 1 and text.substitutions and not hidden & _names_in(text)
     }
     constants = {name: text for name, text in found.constants.items() if name not in set_before}
     return replace(found, constants=constants, commands={**set_before, **found.commands})
+
+
+def _names_in(text: ShellText) -> set[str]:
+    """The variables of the commands within a text."""
+    words = [token for inner in text.substitutions for token in inner.tokens if isinstance(token, Word)]
+    return {variable.name for word in words for variable in word.text.variables}
 
 
 def _sets(word: Word) -> bool:

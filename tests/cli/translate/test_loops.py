@@ -214,6 +214,16 @@ FORMS = {
         OF_ID,
         IDS,
     ),
+    "what was set before, within what the loop sets": Form(
+        "OP=1444\nfor id in 9001 9002; do data='{\"id\":'$id'}'; set='{\"operator_id\":\"'$OP'\"}'; CURL; done",
+        f'curl {URL}/Abonents/ -d "method1=objects.get&arg1=$data&method2=set&arg2=$set&method3=save"',
+        calls=2,
+    ),
+    "a name that the line has used before": Form("id=7\nwhile read -r id; do CURL; done < ids.txt", OF_ID, IDS),
+    "a name of a list that the loop takes over": Form('id="9001 9002 9003"; for id in $id; do CURL; done', OF_ID),
+    "a value that the loop changes": Form(
+        "b=1; while IFS=';' read -r a b; do b=2$b; CURL; done < f.csv", OF_SUMS, {"f.csv": "9001;5\n9002;6\n"}, 2
+    ),
     "a look-up in the loop": Form(
         f"while IFS=';' read -r n b; do\n a=$({FIND % '$n'})\n CURL\ndone < f.csv", OF_SUMS, NUMBERS
     ),
