@@ -151,6 +151,10 @@ def read(pipeline: ShellPipeline, constants: Mapping[str, ShellText]) -> OneLine
         notes: list[str] = []
         rows = _rows_of_loop(before, last)
         body = _body(last, notes)
+        if "IFS" in {*constants, *body.within}:
+            raise refused(
+                last.place, "IFS is set for more than the read of a loop: set it there, while IFS=';' read …"
+            )
         notes += _call_notes(body.call, apart=body.apart)
         return _with_commands(
             OneLiner(body.call, rows, constants, body.within, body.commands, (), tuple(notes), body.guards)

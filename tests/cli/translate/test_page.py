@@ -63,6 +63,18 @@ def test_a_script_keeps_its_variables_and_comments_are_none() -> None:
     assert read(script) == [(5, '{"id": 5}'), (6, '{"id": 6}')]
 
 
+@pytest.mark.parametrize("value", ["5", '"5"', "'5'", "$'5'", "\"\"'5'", "5 # five", "5;", "$FIVE"])
+def test_a_variable_is_read_however_it_is_written(value: str) -> None:
+    each = curl("'$id'")
+    assert read(f"FIVE=5\nid={value}\n{each}\n") == [(3, '{"id": 5}')]
+
+
+def test_an_ifs_of_the_script_is_not_passed_over() -> None:
+    each = curl("'$id'")
+    ((line, said),) = read(f"text\nIFS=$'\\n'\nfor id in $(cat f); do {each}; done\n")
+    assert (line, "IFS is set for more than the read of a loop" in said) == (3, True)
+
+
 def test_several_on_a_line() -> None:
     assert read(f"{curl('1')}; {curl('2')}") == [(1, '{"id": 1}'), (1, '{"id": 2}')]
 
