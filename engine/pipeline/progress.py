@@ -61,11 +61,18 @@ class Status:
         return self.total - self.skipped
 
     def as_dict(self) -> dict[str, object]:
-        """The snapshot as plain values, for JSON."""
-        return {
-            name: dict(value) if isinstance(value := getattr(self, name), Mapping) else value
-            for name in self.__slots__
-        }
+        """The snapshot as plain values, for JSON; the sum is a text, which loses no digit."""
+        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Mapping():
+            return dict(value)
+        case Decimal():
+            return format(value, "f")
+        case _:
+            return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ async def test_the_status_is_plain_and_tells_where_the_run_stands() -> None:
         await anyio.sleep(0.5)
         progress.moved(State.PENDING, State.SENDING)
         progress.called(0.25)
-        progress.moved(State.SENDING, State.ACCEPTED)
+        progress.moved(State.SENDING, State.ACCEPTED, amount=Decimal("0.25"))
     progress.moved(State.PENDING, State.SENDING)
     progress.moved(State.SENDING, State.REJECTED)
     progress.met("subscriber 7", "no account 17")
@@ -89,6 +89,7 @@ async def test_the_status_is_plain_and_tells_where_the_run_stands() -> None:
         "paused": False,
         "errors": {"no account": 1},
         "last_error": "subscriber 7: no account 17",
+        "entered": "5.00",
     }
     assert (steering.look().sent, steering.look().to_send) == (21, 90)
 

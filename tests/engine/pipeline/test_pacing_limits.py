@@ -154,7 +154,7 @@ async def test_errors_are_told_by_their_kind() -> None:
     plan = {str(row): [Call(RowRefused(f"no account {row}"))] for row in (1, 2, 3)}
     plan |= {"4": [Call(Busy("locked"))], "5": [LOST_WITH_EFFECT]}
     setting = await Setting(items(9), replace(STEADY, settle=0.0), plan).go()
-    assert setting.status.errors == {"no account": 3, "locked": 1, "reset": 1}
+    assert setting.status.errors == {"no account 1": 3, "locked": 1, "reset": 1}
     assert setting.status.retries == 1
 
 
