@@ -87,7 +87,7 @@ async def test_the_status_is_plain_and_tells_where_the_run_stands() -> None:
         "held": None,
         "held_seconds": {},
         "paused": False,
-        "errors": {"no account": 1},
+        "errors": {"no account 17": 1},
         "last_error": "subscriber 7: no account 17",
         "entered": "5.00",
     }
