@@ -270,8 +270,7 @@ class Journal:
 
     async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
         """Replace the payloads of items that are not sent yet, by item_id, after their before-images changed."""
-        kept = list(payloads.items())
-        await self._write(run, lambda db: db.write("keep", run_id=run.run_id, kept=kept, now=rows.now()))
+        await self._write(run, lambda db: db.write("keep", run_id=run.run_id, kept=payloads.items(), now=rows.now()))
 
     async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
         """Record the outcomes of items; returns the items that become unknown because two share a created id.
@@ -372,9 +371,11 @@ class Journal:
         """The accepted items of these lanes, in order."""
         return await self._items("lane_mates", run_id=run.run_id, lanes=lanes)
 
-    async def taken_back_in_lanes(self, run: Run, lanes: Collection[str]) -> set[int]:
-        """The ids of those of them that were taken back and not restored since."""
-        return {row["item_id"] for row in await self._all("taken_back_in_lanes", run_id=run.run_id, lanes=lanes)}
+    async def mates_in_shared_lanes(self, run: Run, lanes: Collection[str]) -> tuple[list[Item], set[int]]:
+        """Those of these items that are not alone in their lane, in order; and the ids of those taken back since."""
+        items = await self._items("mates_in_shared_lanes", run_id=run.run_id, lanes=lanes)
+        taken_back = await self._all("taken_back_in_lanes", run_id=run.run_id, lanes=lanes)
+        return items, {row["item_id"] for row in taken_back}
 
     async def standing_by_lane(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
         """The accepted items not taken back, of up to `size` lanes after `after`, by lane and number."""

@@ -438,8 +438,21 @@ where run_id = :run_id and state in (select state from states where in_effect)
 -- The plus keeps SQLite from scanning all items of the run in their order.
 order by +number
 
+-- name: mates_in_shared_lanes
+-- Those of them that are not alone in their lane.
+select *
+from items
+where run_id = :run_id and state in (select state from states where in_effect) and lane in (
+    select lane from items
+    where run_id = :run_id and state in (select state from states where in_effect)
+      and lane in (select value from json_each(:lanes))
+    group by lane having count(*) > 1
+)
+-- The plus keeps SQLite from scanning all items of the run in their order.
+order by +number
+
 -- name: taken_back_in_lanes
--- Those of them whose effect was taken back and not restored since.
+-- Those whose effect was taken back and not restored since.
 select item_id
 from items
 where run_id = :run_id and state in (select state from states where in_effect)

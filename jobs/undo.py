@@ -113,12 +113,15 @@ class UndoJob(BillingJob):
 
     async def _with_mates(self, taken: Sequence[ItemToUndo]) -> list[ItemToUndo]:
         """The items, each with the values before the run: its before-image may be the effect of another item."""
+        run = self._source.run
         lanes = {one.lane for one in taken if shares_place(one.payload)}
+        shared, taken_back = await self._journal.mates_in_shared_lanes(run, lanes)
         mates: defaultdict[str, list[Mate]] = defaultdict(list)
-        if lanes:
-            taken_back = await self._journal.taken_back_in_lanes(self._source.run, lanes)
-            for item in await self._journal.lane_mates(self._source.run, lanes):
-                mates[item.lane].append(Mate(item.number, payload_of(item), item.item_id not in taken_back))
+        for item in shared:
+            mates[item.lane].append(Mate(item.number, payload_of(item), item.item_id not in taken_back))
+        for one in taken:
+            if one.lane in lanes and one.lane not in mates:
+                mates[one.lane] = [Mate(one.number, one.payload, stands=True)]
         return [_with_values_before(one, mates[one.lane]) if one.lane in lanes else one for one in taken]
 
 

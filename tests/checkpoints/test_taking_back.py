@@ -272,14 +272,26 @@ async def test_what_stood_beside_a_row_before_its_undo_was_not_entered_anew(jour
     assert await journal.entered_anew([back.item_id]) == {back.item_id: anew.name}
 
 
+async def test_a_row_that_is_alone_in_its_lane_has_no_mates(journal: Journal) -> None:
+    lanes = {"a": "account:1", "b": "account:2", "c": "account:1", "d": "account:3"}
+    run = await frozen_run(journal, *(NewItem(key, key, lane, "{}", Decimal(1)) for key, lane in lanes.items()))
+    await frozen_run(journal, NewItem("e", "e", "account:2", "{}", Decimal(1)))
+    await accepted(journal, run)
+    mates, taken_back = await journal.mates_in_shared_lanes(run, {"account:1", "account:2"})
+    assert [one.key for one in mates] == ["a", "c"]
+    assert taken_back == set()
+
+
 async def test_rows_of_one_lane_that_stand_are_told_from_those_taken_back(journal: Journal) -> None:
     run = await frozen_run(journal, *(NewItem(key, key, "account:1", "{}", Decimal(1)) for key in "ab"))
     await frozen_run(journal, NewItem("c", "c", "account:1", "{}", Decimal(1)))
     items = await accepted(journal, run)
     await undone(journal, items[:1])
     assert [one.key for one in await journal.lane_mates(run, {"account:1"})] == ["a", "b"]
-    assert await journal.taken_back_in_lanes(run, {"account:1"}) == {items[0].item_id}
-    assert await journal.taken_back_in_lanes(run, {"account:2"}) == set()
+    mates, taken_back = await journal.mates_in_shared_lanes(run, {"account:1"})
+    assert [one.key for one in mates] == ["a", "b"]
+    assert taken_back == {items[0].item_id}
+    assert await journal.mates_in_shared_lanes(run, {"account:2"}) == ([], set())
 
 
 # ---- an undo of an undo that is under way ------------------------------------------------------------------------

@@ -289,7 +289,7 @@ READS: Final[Mapping[str, Read]] = {
     "items": lambda journal, run: journal.items(run, EVERY_STATE),
     "in_effect": lambda journal, run: journal.in_effect(run),
     "lane_mates": lambda journal, run: journal.lane_mates(run, {"account accepted", "account undone"}),
-    "taken_back_in_lanes": lambda journal, run: journal.taken_back_in_lanes(run, {"account accepted"}),
+    "mates_in_shared_lanes": lambda journal, run: journal.mates_in_shared_lanes(run, {"account undone"}),
     "refusals": lambda journal, run: journal.refusals(run),
     "totals": lambda journal, run: journal.totals(run),
     "absolute_sum": lambda journal, run: journal.absolute_sum(run, EVERY_STATE),
