@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 
 import anyio
 
@@ -29,6 +30,11 @@ class History:
     async def of_run(self, run: Run) -> RunHistory:
         """When anything of the run changed last, and what was taken back of it."""
         return await self._store.read(lambda db: rows.to_run_history(db.one("run_history", run_id=run.run_id)))
+
+    async def last_change(self, run: Run) -> datetime:
+        """When something of the run last changed."""
+        found = await self._store.read(lambda db: db.one("last_change", run_id=run.run_id))
+        return datetime.fromisoformat(found["changed_at"])
 
     async def end_runner(self, run: Run) -> None:
         """Note that the process of this epoch works on the run no longer; without the note it counts as killed."""

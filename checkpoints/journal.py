@@ -35,6 +35,7 @@ from checkpoints.records import (
     NewRun,
     NewRunner,
     Page,
+    PendingBefore,
     Purged,
     Reason,
     Refusal,
@@ -242,6 +243,11 @@ class Journal:
         """The pending items of up to `size` shared lanes after the lane `after`, by lane and number."""
         return await self._items("shared_items", run_id=run.run_id, after=after, size=size)
 
+    async def pending_before(self, run: Run, lanes: Collection[str], before: int) -> dict[str, PendingBefore]:
+        """What the pending items before item number `before` do in each of these lanes, by lane."""
+        found = await self._all("pending_before", run_id=run.run_id, lanes=lanes, before=before)
+        return {row["lane"]: PendingBefore(row["payload"], Decimal(row["amount"])) for row in found}
+
     async def merge(self, run: Run, merged: Sequence[Merged]) -> None:
         """Merge rows of an account into one; does nothing to an approved run."""
         await self._write(run, lambda db: intake_pages.merge_rows(db, run, merged))
@@ -387,15 +393,8 @@ class Journal:
 
     # ---- purging ----
 
-    async def last_change(self, run: Run) -> datetime:
-        """When something of the run last changed."""
-        return datetime.fromisoformat((await self._one("last_change", run_id=run.run_id))["changed_at"])
-
     async def purge(self, run: Run, purge: Purge) -> Purged:
-        """Remove what a finished run holds of people.
-
-        Raises `RunHeld`, `RunTakenOver` and `RunUnfinished`, and removes nothing then.
-        """
+        """Remove what a finished run holds of people. Raises `RunHeld`, `RunTakenOver` and `RunUnfinished`."""
         if not self._store.lock(run.run_id):
             raise RunHeld(f"another process works on this run: {await self._latest_holder(run)}")
         try:

@@ -319,6 +319,14 @@ class Purged:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingBefore:
+    """The pending items of a lane before another one: the payload of the last, and the sum of all."""
+
+    payload: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
     """The lanes (accounts) with more than one pending item: their number, their items, and the sum of these."""
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Final
 
 import anyio.to_thread
@@ -16,13 +15,12 @@ import typer
 
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Run
-from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.jobfile.job_file import TOML, JobFileStep
 from cli.jobfile.run_file import read_file
 from cli.jobfile.steps import files_made, is_to_be_made
-from cli.output.item_files import OutputFile, header_of, of_item, write_items, written_to
+from cli.output.item_files import OutputFile
+from cli.output.plan_files import check_free, is_table, write_plan
 from cli.session.order import Order, typed_order
 from cli.session.plans import plans_beside, remembered_by_plan
 from cli.session.session import open_billing
@@ -58,7 +56,12 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
     order_flags: OrderFlags,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="DIR", help="Save the rows of each kind into this folder."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR|FILE",
+            help="Save the rows of each kind into this folder; or old and new values alone: .csv, .xlsx or .jsonl.",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--force", help="Overwrite the files there.")] = False,
     rate: ReadingRate = None,
@@ -96,7 +99,7 @@ async def plan(
     *,
     step: str = "",
 ) -> tuple[Exit, Mapping[str, object]]:
-    """Show what `run` would do with this order; with `out`, save the rows in that folder.
+    """Show what `run` would do with this order; with `out`, save the rows there: in a folder, or as a table.
 
     It reads at the rate of `pacing`; `step` is the order's step of a job file. The plan is kept under its name until
     the next plan of the same input: `run --plan` sends it.
@@ -107,7 +110,7 @@ async def plan(
     """
     real = settings.journal.value
     if out is not None:
-        _check_free(out)
+        check_free(out)
     async with open_billing(settings) as billing, open_journal(plans_beside(real)) as journal:
         billing.gateway.rate.per_second = policy_with(Policy(), pacing, ALL).rate
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
@@ -131,7 +134,7 @@ async def plan(
         for caution in job.cautions:
             screen.result(f"[yellow]caution:[/] {markup_safe(render(caution))}")
         if out is not None:
-            await _save(out, run, journal)
+            await write_plan(out, run, facts.values.lines, look_alikes(run, journal), journal, profile)
             screen.say(f"The rows are saved in {markup_safe(out.path, WHOLE)}")
         if question.accounts:
             # Sent as it is, the plan would be refused for the same question.
@@ -149,6 +152,10 @@ async def plan_file(
 
     `typed` is the command line, by parameter; options that would be ignored are refused.
     """
+    if out is not None and is_table(out):
+        raise CommandRefused(
+            f"-o {printable(out.path)}: a job file has a table for each of its steps: name a folder for them"
+        )
     file = (await read_file(name, typed)).at(datetime.now().astimezone())
     given = with_file(pacing, file.pacing).given
     worst = Exit.DONE
@@ -175,40 +182,3 @@ async def _discard_previous(facts: PlanFacts, journal: Journal) -> None:
     """Delete the previous plan of this input: the next one is compared with the new plan."""
     if facts.before is not None:
         await journal.discard(facts.before)
-
-
-# ---- the rows as files ------------------------------------------------------------------------------------------
-
-
-SAVED: Final[Mapping[str, State | None]] = MappingProxyType(
-    {"to-send": State.PENDING, "skipped": State.SKIPPED, "refused": None}
-)
-"""The files of a plan, each with the state of its rows; None stands for refused rows."""
-LOOK_ALIKES: Final = "look-alikes"
-
-
-def _check_free(folder: OutputFile) -> None:
-    """Refuse a folder that has files of a plan, before anything is read."""
-    for name in (*SAVED, LOOK_ALIKES):
-        if not folder.force and (path := _file_in(folder, name).path).exists():
-            raise CommandRefused(
-                f"{printable(path)} is there already: name another folder, or give --force to overwrite it"
-            )
-
-
-def _file_in(folder: OutputFile, name: str) -> OutputFile:
-    return replace(folder, path=folder.path / f"{name}.csv")
-
-
-async def _save(folder: OutputFile, run: Run, journal: Journal) -> None:
-    try:
-        await anyio.Path(folder.path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandRefused(f"{folder.path} cannot be made: {error.strerror}") from error
-    for name, state in SAVED.items():
-        async with written_to(_file_in(folder, name)) as out:
-            await write_items(out, run, (state,), journal)
-    async with written_to(_file_in(folder, LOOK_ALIKES)) as out:
-        out.row(header_of(run))
-        async for page in look_alikes(run, journal):
-            await anyio.to_thread.run_sync(out.all, [of_item(item, run) for item in page])

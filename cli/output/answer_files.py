@@ -7,12 +7,9 @@ are defused, the run's name is in the last column, so that the file is recognise
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-import anyio
-import anyio.from_thread
 import anyio.to_thread
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -22,7 +19,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import states_where
 from cli.output.item_files import STDOUT, OutputFile, written_to
-from cli.output.tables import CsvTable, TableRow, as_text, is_defused, suffix_of, table_at
+from cli.output.tables import CsvTable, TableRow, as_text, is_defused, suffix_of, write_table
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import command
 from cli.terminal.texts import PROGRAM, printable, rows
@@ -91,7 +88,7 @@ async def write_answers(run: Run, journal: Journal, target: OutputFile) -> int:
             async for page in pages:
                 await anyio.to_thread.run_sync(table.write, page)
     else:
-        await anyio.to_thread.run_sync(_write, target, layout, pages)
+        await write_table(target, layout.names, layout.rows, pages)
     return layout.rows
 
 
@@ -172,10 +169,3 @@ def _rows(item: Item, layout: _Layout) -> Iterator[TableRow]:
 def _objects(item: Item) -> list[Flat]:
     """The objects in the answer to a row; an empty one for an empty answer, so that the row is kept."""
     return decode_answer(item.answer) or [{}]
-
-
-def _write(target: OutputFile, layout: _Layout, pages: AsyncIterator[list[TableRow]]) -> None:
-    """Write a file in a worker thread; the journal is read in the event loop, page by page."""
-    with table_at(target, layout.names, layout.rows) as table:
-        while page := anyio.from_thread.run(partial(anext, pages, [])):
-            table.write(page)

@@ -2,12 +2,16 @@
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TextIO, TypeAlias
 
+import anyio.from_thread
+import anyio.to_thread
 import msgspec
 
 from cli.output.item_files import OutputFile, Sheet, replacing
@@ -15,13 +19,23 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from jobs.effects.answer_cells import Cell
 
-TableRow: TypeAlias = Sequence[Cell]
+TableCell: TypeAlias = Cell | Decimal
+"""What a cell holds; a Decimal is an amount of money."""
+TableRow: TypeAlias = Sequence[TableCell]
 
 SHEET_ROWS: Final = 1_048_576
 """Rows in a sheet of a workbook, including the header."""
 
 _LARGEST_NUMBER: Final = 2**53
 """The largest number up to which a spreadsheet's integers are exact."""
+
+_DIGITS: Final = 15
+"""The digits of a number that a spreadsheet keeps."""
+
+_MONEY: Final = "#,##0.00########"
+_NARROWEST: Final = 8
+_WIDEST: Final = 60
+"""The widths of the columns of a workbook, in characters."""
 
 
 class OutputTable(ABC):
@@ -61,7 +75,8 @@ class JsonLinesTable(OutputTable):
 class Workbook(OutputTable):
     """A workbook of one sheet, written row by row; `apart` is a folder for temporary files until it is closed.
 
-    Texts stay texts: no cell is a formula, and 00123 keeps its zeros.
+    Texts stay texts: no cell is a formula, and 00123 keeps its zeros. The names stand in a header that stays in sight
+    and filters; each column is as wide as its longest cell.
     """
 
     def __init__(self, path: Path, apart: Path, names: Sequence[str]) -> None:
@@ -73,8 +88,10 @@ class Workbook(OutputTable):
         self._book = xlsxwriter.Workbook(path, {"constant_memory": True, "tmpdir": str(apart)})
         self._book.use_zip64()
         self._sheet = self._book.add_worksheet()
-        self._next = 0
-        self.write([names])
+        self._money = self._book.add_format({"num_format": _MONEY})
+        self._widths = [_NARROWEST] * len(names)
+        self._head(names)
+        self._next = 1
 
     def write(self, page: Sequence[TableRow]) -> None:
         """Write a page of rows. Raises `CommandRefused` for a text that is too long for a cell."""
@@ -85,21 +102,66 @@ class Workbook(OutputTable):
 
     def close(self) -> None:
         """Complete the file. Raises `CommandRefused` where it cannot be written."""
+        for place, width in enumerate(self._widths):
+            self._sheet.set_column(place, place, width)
+        self._sheet.autofilter(0, 0, self._next - 1, len(self._widths) - 1)
         try:
             self._book.close()
         except self._errors as error:
             raise CommandRefused(f"the workbook cannot be written: {error}") from error
 
-    def _put(self, place: int, cell: Cell) -> None:
+    def _head(self, names: Sequence[str]) -> None:
+        style = self._book.add_format({"bold": True, "bg_color": "#DDE6F0", "bottom": 1})
+        for place, name in enumerate(names):
+            self._write_text(0, place, name, style)
+        self._sheet.freeze_panes(1, 0)
+        # An id or a contract number is a text; a spreadsheet need not mark each as a mistake.
+        self._sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
+
+    def _put(self, place: int, cell: TableCell) -> None:
         if cell is None or cell == "":
             return
-        if isinstance(cell, int) and not isinstance(cell, bool) and abs(cell) < _LARGEST_NUMBER:
+        if isinstance(cell, Decimal) and _is_kept(cell):
+            self._widen(place, as_text(cell))
+            self._sheet.write_number(self._next, place, float(cell), self._money)
+        elif isinstance(cell, int) and not isinstance(cell, bool) and abs(cell) < _LARGEST_NUMBER:
+            self._widen(place, str(cell))
             self._sheet.write_number(self._next, place, cell)
-        elif self._sheet.write_string(self._next, place, as_text(cell)):
+        else:
+            self._write_text(self._next, place, as_text(cell))
+
+    def _write_text(self, row: int, place: int, text: str, style: object = None) -> None:
+        self._widen(place, text)
+        if self._sheet.write_string(row, place, text, style):
             raise CommandRefused(
-                f"row {self._next + 1:,}, column {place + 1}: a cell of a workbook cannot hold so much text; "
+                f"row {row + 1:,}, column {place + 1}: a cell of a workbook cannot hold so much text; "
                 "write a .csv or .jsonl file"
             )
+
+    def _widen(self, place: int, text: str) -> None:
+        # Room for the sign of the filter, and for the blanks between thousands.
+        self._widths[place] = min(max(self._widths[place], len(text) + 3), _WIDEST)
+
+
+def _is_kept(amount: Decimal) -> bool:
+    """Whether a spreadsheet keeps all digits of an amount."""
+    return Decimal(f"{float(amount):.{_DIGITS}g}") == amount
+
+
+async def write_table(
+    target: OutputFile, names: Sequence[str], rows: int, pages: AsyncIterator[Sequence[TableRow]]
+) -> None:
+    """Write so many rows in a worker thread; the pages, none of them empty, come from the event loop.
+
+    Raises `CommandRefused` as `table_at` does, and what the pages raise.
+    """
+
+    def write() -> None:
+        with table_at(target, names, rows) as table:
+            while page := anyio.from_thread.run(partial(anext, pages, [])):
+                table.write(page)
+
+    await anyio.to_thread.run_sync(write)
 
 
 @contextmanager
@@ -125,13 +187,15 @@ def is_defused(path: Path) -> bool:
     return suffix_of(path) == ".csv"
 
 
-def as_text(cell: Cell) -> str:
+def as_text(cell: TableCell) -> str:
     """A cell as text, empty for None."""
     match cell:
         case None:
             return ""
         case bool():
             return "true" if cell else "false"
+        case Decimal():
+            return format(cell, "f")
     return str(cell)
 
 

@@ -67,7 +67,7 @@ async def select_old(journal: Journal, before: datetime, *, keep_totals: bool) -
     left_alone: list[RunLeftAlone] = []
     needed = await _needed(runs, journal)
     for run in runs:
-        if _is_purged(run, keep_totals=keep_totals) or (ended := await journal.last_change(run)) >= before:
+        if _is_purged(run, keep_totals=keep_totals) or (ended := await journal.history.last_change(run)) >= before:
             continue
         if why := await _reason_to_keep(run, needed, journal):
             left_alone.append(RunLeftAlone(run, why))
@@ -91,7 +91,7 @@ async def select_run(journal: Journal, name: str, *, keep_totals: bool) -> Purge
         return PurgeSelection((), (), ())
     if why := await _reason_to_keep(run, await _needed(await journal.runs(), journal), journal):
         return PurgeSelection((), (RunLeftAlone(run, why),), ())
-    chosen = await _to_purge(run, await journal.last_change(run), journal)
+    chosen = await _to_purge(run, await journal.history.last_change(run), journal)
     own = tuple(plan for plan in plans if same_input(plan, run) or plan.name == run.parameters.get(PLAN))
     return PurgeSelection((chosen,), (), own)
 

@@ -22,6 +22,7 @@ from cli.show.preview import (
     parameters_of,
     skipped_lines,
 )
+from cli.show.value_changes import balances_line, changes_list, changes_object
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Facts, Hanging, one_line, steps_list
 from cli.terminal.texts import PROGRAM, WHOLE, count, duration, markup_safe, moment, money, printable, rows
@@ -39,26 +40,13 @@ def plan_screen(facts: PlanFacts, target: Target, journal: Path) -> RenderableTy
     table.add("rows from", markup_safe(run.source, WHOLE))
     if columns := columns_line(plan.columns):
         table.add("columns", columns)
-    table.add("read", rows(plan.totals.read))
-    table.add("would send", Text(_to_send(facts), "bold"))
-    for kind in facts.kinds:
-        total = f", {money(kind.sum)} in total" if plan.has_amounts else ""
-        table.add("", f"{count(kind.rows)} {kind.word}{total}")
-    for line in skipped_lines(plan):
-        table.add("skipped", line)
-    for line in left_out_lines(plan.totals):
-        table.add("left out", line)
-    if plan.totals.refused:
-        table.add("refused", Text(_refused(facts), "bold red"))
-    if plan.shared.lanes:
-        table.add("accounts", _shared(facts))
-    if plan.look_alike_rows:
-        table.add("caution", Text(look_alike_line(plan), "bold yellow"))
+    _add_counts(table, facts)
     table.add("takes", _time(facts, with_stacks=target.database is not None))
     table.add("billing", f"{markup_safe(run.target)}, version {markup_safe(target.version)}")
     if plan.assumptions:
         table.add("assumed", assumed_line(plan))
     parts: list[RenderableType] = [Text(""), table, assumed_question(plan)]
+    parts.append(changes_list(facts.values, "-o FILE.xlsx saves all of them"))
     if facts.requests:
         parts += [
             Text("\nThe first requests:", "dim"),
@@ -72,6 +60,28 @@ def plan_screen(facts: PlanFacts, target: Target, journal: Path) -> RenderableTy
     end = f"Nothing was sent; the journal {printable(journal, WHOLE)} was only read."
     parts += [Text(""), Hanging(Text(""), Text(end, "dim"))]
     return Group(*parts)
+
+
+def _add_counts(table: Facts, facts: PlanFacts) -> None:
+    """What becomes of the rows, with their sums."""
+    plan = facts.plan
+    table.add("read", rows(plan.totals.read))
+    table.add("would send", Text(_to_send(facts), "bold"))
+    for kind in facts.kinds:
+        total = f", {money(kind.sum)} in total" if plan.has_amounts else ""
+        table.add("", f"{count(kind.rows)} {kind.word}{total}")
+    if balances := balances_line(facts.values):
+        table.add("balances", balances)
+    for line in skipped_lines(plan):
+        table.add("skipped", line)
+    for line in left_out_lines(plan.totals):
+        table.add("left out", line)
+    if plan.totals.refused:
+        table.add("refused", Text(_refused(facts), "bold red"))
+    if plan.shared.lanes:
+        table.add("accounts", _shared(facts))
+    if plan.look_alike_rows:
+        table.add("caution", Text(look_alike_line(plan), "bold yellow"))
 
 
 def next_step(run: Run, *, skips_bad: bool) -> RenderableType:
@@ -105,6 +115,7 @@ def plan_object(facts: PlanFacts, code: Exit) -> Mapping[str, object]:
         "seconds": round(facts.pace.seconds_for(plan.to_send), 1),
         "requests": list(facts.requests),
         "assumptions": list(plan.assumptions),
+        "value_changes": changes_object(facts.values),
         "changes": None if facts.changes is None else dict(facts.changes.counts),
         "exit": int(code),
         "error": None,

@@ -15,11 +15,13 @@ from checkpoints.list_differences import ListDifferences, changes_between_plans
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.show.preview import PreviewFacts, plan_of
+from cli.show.value_changes import ValueChanges
 from engine.job import Job
 from jobs.access.gateway import Gateway
 from jobs.access.payload import in_one_spelling, payload_of
 from jobs.access.vault import mask_secrets
 from jobs.spec.chain_kind import CREATE, DELETE, SET
+from jobs.value_changes import row_changes
 
 SHOWN: Final = 3
 """Requests that are shown in full."""
@@ -72,6 +74,7 @@ class PlanFacts:
 
     plan: PreviewFacts
     kinds: Sequence[PlannedGroup]
+    values: ValueChanges
     refused: Known
     requests: Sequence[str]
     pace: ReadingPace
@@ -85,9 +88,11 @@ async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal) -> 
     plan = await plan_of(run, job, journal)
     first = await journal.items(run, {State.PENDING}, size=SHOWN)
     before = await _plan_before(run, journal)
+    kinds, values = await _planned(run, gateway, journal)
     return PlanFacts(
         plan=plan,
-        kinds=await _kinds(run, journal),
+        kinds=kinds,
+        values=values,
         refused=await _refused(plan, journal),
         requests=[job.effect.describe(run.name, item) for item in first],
         pace=await _pace(gateway),
@@ -104,14 +109,17 @@ def _plain(payload: str) -> str:
     return in_one_spelling(mask_secrets(payload))
 
 
-async def _kinds(run: Run, journal: Journal) -> list[PlannedGroup]:
+async def _planned(run: Run, gateway: Gateway, journal: Journal) -> tuple[list[PlannedGroup], ValueChanges]:
+    """What is done to all rows to be sent, by kind and by value; they are read once for both."""
     found: dict[str, PlannedGroup] = {}
-    async for page in journal.each_page(run, {State.PENDING}):
-        for item in page:
-            word = _kind_of(item)
+    values = ValueChanges()
+    async for page in row_changes(run, journal, gateway.profile):
+        for change in page:
+            values.add(change)
+            word = _kind_of(change.item)
             known = found.get(word, PlannedGroup(word, 0, Decimal(0)))
-            found[word] = PlannedGroup(word, known.rows + 1, known.sum + (item.amount or 0))
-    return list(found.values())
+            found[word] = PlannedGroup(word, known.rows + 1, known.sum + (change.item.amount or 0))
+    return list(found.values()), values
 
 
 async def _refused(plan: PreviewFacts, journal: Journal) -> Known:

@@ -35,12 +35,15 @@ from cli.show.plan import next_step, plan_screen
 from cli.show.plan_facts import Known, PlanFacts, PlannedGroup, ReadingPace
 from cli.show.preview import PreviewFacts, Target
 from cli.show.progress import screen_of
+from cli.show.value_changes import ValueChanges
 from cli.terminal.exits import Exit
 from cli.terminal.screen import Screen
 from cli.terminal.streams import lasting
 from engine.pipeline.intake import DUPLICATE
 from engine.pipeline.progress import Status
+from jobs.access.payload import Payload, encode_payload
 from jobs.spec.columns import Assigned, Column
+from jobs.value_changes import ChangeKind, FieldChange, RowChange
 from tests.checkpoints.samples import frozen_run, keep, new_item, page
 from tests.cli.conftest import Place, Typed, clean_environment
 
@@ -207,6 +210,28 @@ async def test_doctor(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     await compare("doctor", shows)
 
 
+def changed_values(item: Item) -> ValueChanges:
+    """Balances, as all rows of this job have them, and what rows of other jobs change."""
+    operation = encode_payload(Payload("FinanceOperations", (), key={"op_type_id": "8"}))
+    values = ValueChanges()
+    for number in range(1, 98_781):
+        balance = FieldChange("balance", "-1204.55" if number % 2 else "0", f"{number}.5")
+        one = msgspec.structs.replace(item, line=number + 1, label=f"{number:05}", payload=operation)
+        values.add(RowChange(one, "AdminAccounts", "", ChangeKind.CHANGED, (balance,)))
+    plain = msgspec.structs.replace(item, payload=encode_payload(Payload("Users", ())))
+    pool = (
+        FieldChange("ip", "10.24.3.17", None, issued=True),
+        FieldChange("pull", None, "Белый пул для физических лиц"),
+    )
+    values.add(RowChange(plain, "Users", "", ChangeKind.CHANGED, pool))
+    comment = FieldChange("comment", None, "Обещанный платёж по заявлению абонента от 1 марта")
+    service = FieldChange("usluga_id", None, "5"), FieldChange("manager_id", None, "12"), comment
+    values.add(RowChange(plain, "UsersUsluga", "", ChangeKind.NEW, service))
+    gone = tuple(FieldChange(one.name, one.new, None) for one in service)
+    values.add(RowChange(plain, "UsersUsluga", "", ChangeKind.REMOVED, gone))
+    return values
+
+
 def planned() -> PlanFacts:
     new = new_run()
     run = Run(1, NAME, new.job, new.parameters, TARGET, new.source, "d1", (), None, MORNING, MORNING, None, None)
@@ -237,6 +262,7 @@ def planned() -> PlanFacts:
     return PlanFacts(
         plan=plan,
         kinds=[PlannedGroup("new", 98_780, sums[State.PENDING])],
+        values=changed_values(item),
         refused=Known(1, Decimal(1500)),
         requests=[request],
         pace=ReadingPace(248.0, 4),

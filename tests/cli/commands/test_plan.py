@@ -2,16 +2,22 @@
 
 import hashlib
 import signal
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import msgspec
+import openpyxl
 
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
+from billing.profile import UNKNOWN, Fact, TypeEight
 from checkpoints.states import State
+from cli.settings.flags import Flags
+from cli.settings.profiles import write_profile
+from cli.settings.settings import load
 from tests.cli.conftest import Ended, Place
 from tests.cli.test_continue import read
 from tests.jobs.whole_database import Tables, whole
@@ -196,6 +202,121 @@ async def test_rows_that_are_as_wanted_already_are_never_sent(place: Place) -> N
     assert plan["states"] == {"pending": 2, "skipped": 1}
     assert plan["kinds"] == {"to be changed": 2}
     assert plan["skipped"] == {"already as wanted": 1}
+
+
+def cells(path: Path) -> list[list[object]]:
+    """The cells of a workbook's one sheet; each column is as wide as its texts need, and the header is styled."""
+    book = openpyxl.load_workbook(path)
+    sheet = book.active
+    assert sheet is not None
+    assert sheet.freeze_panes == "A2"
+    assert sheet["A1"].font.bold
+    found: list[list[object]] = [[cell.value for cell in row] for row in sheet.iter_rows()]
+    for column, letter in zip(zip(*found, strict=True), "ABCDEFGHI", strict=True):
+        assert sheet.column_dimensions[letter].width > max(len(str(cell)) for cell in column if cell is not None)
+    return found
+
+
+async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
+    query = (
+        "select first 25 a.id from abonents a where a.is_folder = 0 and a.deleted = 0 and a.id in "
+        "(select min(b.id) from abonents b where b.account_id is not null group by b.account_id) order by a.id"
+    )
+    ids = [int(number) for (number,) in place.billing.database.query(query)]
+    await anyio.to_thread.run_sync(_execute, place.file, "update admin_accounts set limit_warning = 0")
+    place.write("\n".join(["abonent_id;amount", *(f"{one};-120" for one in ids)]) + "\n", "rows.csv")
+    ended = await place.cli("plan", "warning-threshold", "rows.csv", "--json", "-o", "values.xlsx")
+    values = planned(ended)["value_changes"]
+    assert values["groups"] == [
+        {"kind": "changed", "model": "AdminAccounts", "fields": ["limit_warning"], "rows": 25}
+    ]
+    assert len(values["first"]) == 20
+    assert values["first"][0]["line"] == 2
+    assert values["first"][0]["fields"] == [
+        {"field": "limit_warning", "old": "0.00", "new": "-120.00", "issued": False}
+    ]
+    assert (values["balances"], values["rows_not_known"]) == (None, 0)
+    assert "changed, limit_warning of AdminAccounts: 25 rows" in ended.words
+    assert "0.00 → -120.00" in ended.words
+    assert "… and 5 more; -o FILE.xlsx saves all of them" in ended.words
+    header, *rows = cells(place.cli.folder / "values.xlsx")
+    assert header == ["line", "row", "label", "model", "object", "change", "field", "old", "new"]
+    assert [row[:2] for row in rows] == [[number + 1, number] for number in range(1, 26)]
+    assert [row[3:] for row in rows] == [
+        ["AdminAccounts", f"account_id_abonents {one}", "changed", "limit_warning", 0, -120] for one in ids
+    ]
+    again = await place.cli("plan", "warning-threshold", "rows.csv", "-o", "values.xlsx", may_end_with=(2,))
+    assert "values.xlsx is there already" in again.words
+    (place.cli.folder / "night.toml").write_text('[[step]]\njob = "warning-threshold"\n', encoding="utf-8")
+    refused = await place.cli("plan", "night.toml", "-o", "night.xlsx", may_end_with=(2,))
+    assert "a job file has a table for each of its steps: name a folder for them" in refused.words
+    await place.cli("plan", "warning-threshold", "rows.csv", "-o", "folder")
+    lines = read(place.cli.folder / "folder" / "value-changes.csv")[1]
+    assert [line[-2:] for line in lines] == [["0.00", "-120.00"]] * 25
+
+
+async def test_a_plan_adds_up_the_balances_before_and_after(place: Place) -> None:
+    """Two subscribers have one account: it counts once, and its second row finds what the first has left."""
+    await anyio.to_thread.run_sync(
+        _execute, place.file, "update abonents set account_id = (select account_id from abonents where id = 2001) "
+        "where id = 2003",
+    )  # fmt: skip
+    await anyio.to_thread.run_sync(
+        _execute, place.file, "update admin_accounts set ostatok = 1000000000000, debit = 0, credit = 0"
+    )
+    place.write("abonent_id;amount\n2001;1,10\n2004;40\n2003;-2,20\n", "rows.csv")
+    arguments = ("plan", "balances", "rows.csv", "--json")
+
+    def told(ended: Ended) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+        values = planned(ended)["value_changes"]
+        fields = [one for row in values["first"] for one in row["fields"]]
+        assert {one["field"] for one in fields} == {"balance"}
+        return [(one["old"], one["new"]) for one in fields], values["balances"]
+
+    ended = await place.cli(*arguments, "-o", "values.csv", may_end_with=(1,))
+    _, rows = read(place.cli.folder / "values.csv")
+    ((account,),) = place.billing.database.query("select account_id from abonents where id = 2001")
+    assert rows[0] == ["2", "1", rows[0][2], "AdminAccounts", f"id {account}", "changed", "balance", "100.00", "1.10"]
+    assert told(ended) == (
+        [("100.00", "1.10"), ("100.00", "40.00"), ("1.10", "-2.20")],
+        {"accounts": 2, "before": "200.00", "after": "37.80"},
+    )
+    assert "balances 200.00 before, 37.80 after, on 2 accounts" in ended.words
+    ended = await place.cli(*arguments, "--shared-accounts", "sum")
+    assert told(ended)[1] == {"accounts": 2, "before": "200.00", "after": "38.90"}
+    settings = load(Flags(api_url=place.billing.url), place.cli.environment, place.cli.folder)
+    adds = Fact(TypeEight.ADDS, date(2026, 11, 25))
+    write_profile(
+        settings,
+        msgspec.structs.replace(UNKNOWN, billing=settings.target, version="5.24.06", type_8=adds),
+    )
+    assert told(await place.cli(*arguments)) == (
+        [("100.00", "101.10"), ("100.00", "140.00"), ("101.10", "98.90")],
+        {"accounts": 2, "before": "200.00", "after": "238.90"},
+    )
+    del place.cli.environment["CARBON_MIGRATE_DATABASE"]
+    ended = await place.cli(*arguments)
+    assert planned(ended)["value_changes"]["balances"] is None
+    assert "balances not known what they are now: no database is read" in ended.words
+
+
+async def test_a_plan_shows_what_is_new_and_what_is_removed(place: Place) -> None:
+    ((service,),) = place.billing.database.query("select first 1 id from usluga order by id")
+    place.write(f"abonent_id;usluga_id;manager_id\n2001;{service};33\n", "new.csv")
+    ended = await place.cli("plan", "connect-service", "new.csv", "--json", "-o", "new.jsonl")
+    (row,) = planned(ended)["value_changes"]["first"]
+    assert (row["kind"], row["model"]) == ("new", "UsersUsluga")
+    assert {"field": "usluga_id", "old": None, "new": str(service), "issued": False} in row["fields"]
+    lines = [msgspec.json.decode(line) for line in (place.cli.folder / "new.jsonl").read_bytes().splitlines()]
+    assert [(one["field"], one["old"], one["new"]) for one in lines] == [
+        (one["field"], one["old"], one["new"]) for one in row["fields"]
+    ]
+    ((user,),) = place.billing.database.query("select first 1 id from users where deleted = 0 order by id")
+    ended = await place.cli("plan", "delete-account", "--set", f"user_id={user}", "--json")
+    (row,) = planned(ended)["value_changes"]["first"]
+    assert (row["kind"], row["model"]) == ("removed", "Users")
+    assert {"field": "id", "old": str(user), "new": None, "issued": False} in row["fields"]
+    assert "removed, Users: 1 row" in ended.words
 
 
 async def test_secrets_are_in_no_plan(place: Place) -> None:

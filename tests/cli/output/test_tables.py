@@ -4,6 +4,7 @@ import re
 import stat
 import zipfile
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,9 @@ def sheet_of(path: Path) -> list[list[tuple[str, str]]]:
     with zipfile.ZipFile(path) as book:
         text = book.read("xl/worksheets/sheet1.xml").decode()
     rows = re.findall(r"<row [^>]*>(.*?)</row>", text, re.DOTALL)
-    cell = re.compile(r'<c r="[A-Z]+\d+"(?: t="(\w+)")?>(?:<is><t[^>]*>(.*?)</t></is>|<v>(.*?)</v>)</c>', re.DOTALL)
+    cell = re.compile(
+        r'<c r="[A-Z]+\d+"(?: s="\d+")?(?: t="(\w+)")?>(?:<is><t[^>]*>(.*?)</t></is>|<v>(.*?)</v>)</c>', re.DOTALL
+    )
     return [[(kind or "number", inline or value) for kind, inline, value in cell.findall(row)] for row in rows]
 
 
@@ -60,6 +63,27 @@ def test_the_cells_of_a_workbook_are_texts_and_no_formulas(tmp_path: Path) -> No
     ]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.xlsx"]
+
+
+def test_amounts_of_a_workbook_are_numbers_where_all_digits_are_kept(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "out.xlsx", (("a", Decimal("-120.00"), None), ("b", Decimal("1234567890.1234567"), None))
+    )
+    assert sheet_of(path)[1:] == [
+        [("inlineStr", "a"), ("number", "-120")],
+        [("inlineStr", "b"), ("inlineStr", "1234567890.1234567")],
+    ]
+    with zipfile.ZipFile(path) as book:
+        assert 'formatCode="#,##0.00########"' in book.read("xl/styles.xml").decode()
+
+
+def test_the_columns_of_a_workbook_are_as_wide_as_their_cells(tmp_path: Path) -> None:
+    path = written(tmp_path / "out.xlsx", (("x" * 20, 1, None), ("x" * 500, 2, None)))
+    with zipfile.ZipFile(path) as book:
+        text = book.read("xl/worksheets/sheet1.xml").decode()
+    assert [float(width) // 1 for width in re.findall(r'<col [^>]*width="([\d.]+)"', text)] == [60, 9, 8]
+    assert '<autoFilter ref="A1:C3"/>' in text
+    assert 'state="frozen"' in text
 
 
 def test_json_lines_keep_what_was_answered(tmp_path: Path) -> None:

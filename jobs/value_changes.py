@@ -1,0 +1,166 @@
+"""The values that the rows of a run change: before and after its calls, field by field, as far as they are known.
+
+Several rows may reach one account. Each of them finds what the one before has left, so the value before it is not the
+one that the billing has now.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from billing.directory.values import AMOUNTS, same_value
+from billing.money import wire
+from billing.profile import Profile, TypeEight
+from checkpoints.journal import Journal
+from checkpoints.records import Item, PendingBefore, Run
+from checkpoints.states import State
+from jobs.access.objects import describe_fields
+from jobs.access.operations import enters_balance, two_decimals
+from jobs.access.payload import ACCOUNT, Payload, decode_payload, payload_of
+from jobs.access.vault import mask_secrets
+from jobs.effects.before_image import shares_place
+from jobs.effects.creatable_models import BALANCE
+from jobs.effects.field_rules import rules_of
+from jobs.spec.chain_kind import DELETE, SET
+
+_SUM: Final = "op_summa"
+
+
+class ChangeKind(StrEnum):
+    """What a call does to its object."""
+
+    CHANGED = "changed"
+    NEW = "new"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A field before and after a call; None is an empty field, money has two decimals or more.
+
+    A field that is `issued` gets its new value from the billing.
+    """
+
+    name: str
+    old: str | None
+    new: str | None
+    issued: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """What the call of a row changes; it has no `fields` if its effect is not known.
+
+    `model` and `key` name the object that is changed: of an opening balance its account. `first` is False for a row
+    whose account an earlier row of the run changes.
+    """
+
+    item: Item
+    model: str
+    key: str
+    kind: ChangeKind
+    fields: tuple[FieldChange, ...]
+    first: bool = True
+
+
+@dataclass(slots=True)
+class BalanceSums:
+    """The sums of the balances that a run sets or adds to; `unread` are the rows whose balance is not known."""
+
+    accounts: int = 0
+    before: Decimal = field(default=Decimal(0))
+    after: Decimal = field(default=Decimal(0))
+    unread: int = 0
+
+    def add(self, change: RowChange) -> None:
+        """Take a row into account."""
+        if not enters_balance(payload_of(change.item)):
+            return
+        balance = next((one for one in change.fields if one.name == BALANCE), None)
+        if balance is None:
+            self.unread += 1
+            return
+        old, new = Decimal(balance.old or 0), Decimal(balance.new or 0)
+        if change.first:
+            self.accounts += 1
+            self.before += old
+            self.after += old
+        self.after += new - old
+
+
+async def row_changes(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[list[RowChange]]:
+    """What each row to be sent changes, page by page."""
+    shared = bool((await journal.shared_lanes(run)).lanes)
+    async for page in journal.each_page(run, {State.PENDING}):
+        earlier = await _earlier(page, run, journal) if shared else {}
+        yield [_change_of(item, earlier.get(item.number), profile) for item in page]
+
+
+async def _earlier(items: Sequence[Item], run: Run, journal: Journal) -> dict[int, PendingBefore]:
+    """By number, what the rows before each of these items do to its account."""
+    known = await journal.pending_before(run, {item.lane for item in items}, items[0].number)
+    found: dict[int, PendingBefore] = {}
+    for item in items:
+        if not shares_place(payload_of(item)):
+            continue
+        before = known.get(item.lane)
+        if before is not None:
+            found[item.number] = before
+        total = (before.amount if before else Decimal(0)) + (item.amount or Decimal(0))
+        known[item.lane] = PendingBefore(item.payload, total)
+    return found
+
+
+def _change_of(item: Item, before: PendingBefore | None, profile: Profile) -> RowChange:
+    payload = payload_of(item)
+    kind = _kind_of(payload)
+    fields = tuple(
+        FieldChange(one.name, _spelled(one.name, one.old), _spelled(one.name, one.new), one.issued)
+        for one in _fields(payload, kind, before, profile)
+    )
+    if fields and fields[0].name == BALANCE:
+        return RowChange(item, "AdminAccounts", f"id {item.lane.removeprefix(ACCOUNT)}", kind, fields, before is None)
+    return RowChange(item, payload.model, describe_fields(payload.key), kind, fields, before is None)
+
+
+def _kind_of(payload: Payload) -> ChangeKind:
+    methods = {method for method, _ in payload.steps}
+    if SET in methods or (enters_balance(payload) and BALANCE in payload.was):
+        return ChangeKind.CHANGED
+    return ChangeKind.REMOVED if DELETE in methods else ChangeKind.NEW
+
+
+def _fields(
+    payload: Payload, kind: ChangeKind, earlier: PendingBefore | None, profile: Profile
+) -> Iterator[FieldChange]:
+    if BALANCE in payload.was and _SUM in payload.wanted:
+        yield _balance(payload, earlier, profile)
+    elif kind is ChangeKind.CHANGED:
+        was = payload.was if earlier is None else {**payload.was, **decode_payload(earlier.payload).wanted}
+        issued = rules_of(payload.model, payload.wanted).emptied(payload.wanted)
+        for name, new in payload.wanted.items():
+            if name in issued or not same_value(name, was.get(name), new):
+                yield FieldChange(name, was.get(name), new, issued=name in issued)
+    elif kind is ChangeKind.REMOVED:
+        yield from (FieldChange(name, old, None) for name, old in payload.was.items() if old is not None)
+    else:
+        yield from (FieldChange(name, None, new) for name, new in payload.wanted.items() if new is not None)
+
+
+def _balance(payload: Payload, earlier: PendingBefore | None, profile: Profile) -> FieldChange:
+    """The balance that an operation of type 8 sets or adds to."""
+    now, entered = Decimal(payload.was[BALANCE] or 0), Decimal(payload.wanted[_SUM] or 0)
+    if profile.type_8.value is TypeEight.SETS:
+        last = decode_payload(earlier.payload).wanted[_SUM] if earlier else None
+        return FieldChange(BALANCE, wire(now if earlier is None else Decimal(last or 0)), wire(entered))
+    old = now + (earlier.amount if earlier else Decimal(0))
+    return FieldChange(BALANCE, wire(old), wire(old + entered))
+
+
+def _spelled(name: str, value: str | None) -> str | None:
+    """A value for people: dots for a secret, at least two decimals for money."""
+    if value is None:
+        return None
+    return two_decimals(Decimal(value)) if name in AMOUNTS else mask_secrets(value)
