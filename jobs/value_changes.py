@@ -93,14 +93,22 @@ class BalanceSums:
 async def row_changes(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[list[RowChange]]:
     """What each row to be sent changes, page by page."""
     shared = bool((await journal.shared_lanes(run)).lanes)
+    left: dict[str, PendingBefore] = {}
     async for page in journal.each_page(run, {State.PENDING}):
-        earlier = await _earlier(page, run, journal) if shared else {}
+        if shared:
+            lanes = {item.lane for item in page}
+            # What the page before has left is known: an account of very many rows is not added up for each page.
+            known = {lane: before for lane, before in left.items() if lane in lanes}
+            left = known | await journal.pending_before(run, lanes - known.keys(), page[0].number)
+        earlier = _earlier(page, left) if shared else {}
         yield [_change_of(item, earlier.get(item.number), profile) for item in page]
 
 
-async def _earlier(items: Sequence[Item], run: Run, journal: Journal) -> dict[int, PendingBefore]:
-    """By number, what the rows before each of these items do to its account."""
-    known = await journal.pending_before(run, {item.lane for item in items}, items[0].number)
+def _earlier(items: Sequence[Item], known: dict[str, PendingBefore]) -> dict[int, PendingBefore]:
+    """By number, what the rows before each of these items do to its account.
+
+    `known` is that before the first of them, by lane; it becomes that after the last.
+    """
     found: dict[int, PendingBefore] = {}
     for item in items:
         if not shares_place(payload_of(item)):
