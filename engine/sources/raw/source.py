@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from checkpoints.records import Refusal
@@ -99,7 +100,8 @@ def paged(name: str, entries: Iterable[Row | Refusal], after: str | None, page_r
     """The entries after the cursor, which is the line of the last entry read; lines are ascending.
 
     A page holds `page_rows` entries at most, and about `LARGEST_PAGE` characters. Raises `InputRefused` for an input
-    `name` without entries, and for a cell that is too long.
+    `name` without entries, and for a row with a cell that is too long. A refusal stays one, however long its row is:
+    only so much of it is kept as fits a page.
     """
     start = int(after) if after is not None else 0
     rows: list[Row] = []
@@ -111,13 +113,13 @@ def paged(name: str, entries: Iterable[Row | Refusal], after: str | None, page_r
             continue
         cells = entry.cells if isinstance(entry, Row) else entry.row
         length = sum(map(len, cells)) + len(cells)
-        if length > LONGEST_CELL:
-            _refuse_long_cells(name, line, cells)
-        size += length
+        size += min(length, LARGEST_PAGE)
         if isinstance(entry, Row):
+            if length > LONGEST_CELL:
+                _refuse_long_cells(name, line, cells)
             rows.append(entry)
         else:
-            refusals.append(entry)
+            refusals.append(_shortened(entry) if length > LARGEST_PAGE else entry)
         if len(rows) + len(refusals) >= page_rows or size >= LARGEST_PAGE:
             yield RowPage(tuple(rows), tuple(refusals), str(line))
             rows, refusals, size = [], [], 0
@@ -134,6 +136,22 @@ def _refuse_long_cells(name: str, line: int, cells: Sequence[str]) -> None:
             raise InputRefused(f"{name}, line {line}: column {column} is longer than {LONGEST_CELL} characters")
     if sum(map(len, cells)) > LARGEST_PAGE:
         raise InputRefused(f"{name}, line {line}: the row is longer than {LARGEST_PAGE} characters")
+
+
+def _shortened(refusal: Refusal) -> Refusal:
+    """The refusal with the first `LARGEST_PAGE` characters of its row, as its reason then says."""
+    room = LARGEST_PAGE
+    kept: list[str] = []
+    for cell in refusal.row:
+        kept.append(cell[:room])
+        room -= len(kept[-1]) + 1
+        if room <= 0:
+            break
+    return replace(
+        refusal,
+        reason=f"{refusal.reason}; the row is longer than {LARGEST_PAGE} characters, and only these are kept",
+        row=tuple(kept),
+    )
 
 
 def no_rows(name: str) -> InputRefused:

@@ -11,7 +11,7 @@ from checkpoints.records import Refusal
 from engine.rows import Row, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
-from engine.sources.raw.source import LONGEST_CELL
+from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
 from tests.engine.sources.reading import (
     cells_of,
     goes_on_after_every_page,
@@ -119,6 +119,19 @@ def test_a_key_that_the_first_has_not_refuses_the_row(tmp_path: Path) -> None:
 )
 def test_a_row_that_is_refused(tmp_path: Path, line: str, says: str) -> None:
     assert says in reason(tmp_path, line)
+
+
+def test_of_a_refused_row_that_fits_no_page_the_beginning_is_kept_and_the_other_rows_stay_good(
+    tmp_path: Path,
+) -> None:
+    line = f'{{"id": "{"x" * LARGEST_PAGE}"}}'
+    source = opened(tmp_path, '{"id": 1}', line, '{"id": 3}')
+    assert cells_of(source) == [("1",), ("3",)]
+    (refusal,) = refusals_of(source)
+    assert (refusal.line, refusal.row) == (2, (line[:LARGEST_PAGE],))
+    assert refusal.reason == (
+        "'id' is longer than 1000000 characters; the row is longer than 4000000 characters, and only these are kept"
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engine.rows import Row
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
-from engine.sources.raw.source import LONGEST_CELL
+from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
 from tests.engine.sources.reading import (
     cells_of,
     goes_on_after_every_page,
@@ -236,6 +236,17 @@ def test_a_row_that_is_too_long_together_is_refused(tmp_path: Path, times: int) 
     long = odf_text("x" * 900_000, f'table:number-columns-repeated="{times}"')
     told = why_refused(odf(tmp_path / "a.ods", HEAD, odf_row(long)), Layout(columns=tuple(map(str, range(times)))))
     assert told.endswith("a.ods, line 2: the row is longer than 4000000 characters")
+
+
+def test_a_refused_row_that_is_too_long_leaves_the_other_rows_good(tmp_path: Path) -> None:
+    long = odf_text("x" * 900_000, 'table:number-columns-repeated="16000"')
+    path = odf(tmp_path / "a.ods", HEAD, odf_row(long), odf_row(odf_text("1"), odf_text("a")))
+    source = open_input(path, Layout())
+    assert rows_of(source) == [Row(3, ("1", "a"))]
+    (refusal,) = refusals_of(source)
+    assert refusal.line == 2
+    assert "this row 16000; the row is longer than 4000000 characters, and only these are kept" in refusal.reason
+    assert sum(map(len, refusal.row)) < LARGEST_PAGE
 
 
 def test_goes_on_exactly_after_every_page(tmp_path: Path) -> None:
