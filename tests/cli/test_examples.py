@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,11 +29,20 @@ def examples() -> Iterator[tuple[str, str]]:
                 yield page.name, command
 
 
+def without_redirection(words: Sequence[str]) -> list[str]:
+    """The words that the program is given; a file at its standard input is for a command that says it reads it."""
+    if "<" not in words:
+        return list(words)
+    *given, sign, file = words
+    assert (sign, file[:1].isalnum(), "-" in given) == ("<", True, True), words
+    return given
+
+
 @pytest.mark.parametrize(("page", "command"), list(examples()))
 def test_an_example_is_taken_as_it_stands(page: str, command: str) -> None:
     # What the shell makes of it.
     words = shlex.split(command.replace("$(date +%Y-%m-01)", f"{today():%Y-%m-01}"))
-    name, *arguments = words
+    name, *arguments = without_redirection(words)
     found = load(name)
     if commands := getattr(found, "commands", None):
         found = commands[arguments.pop(0)]
