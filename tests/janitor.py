@@ -22,6 +22,9 @@ MARK = "FOLDER_OF_TESTS"
 GRACE = 2.0
 """Seconds for what ends with pytest, as the helpers of `multiprocessing` do."""
 
+HELPER = "multiprocessing.resource_tracker"
+"""Python's own helper, which outlives pytest by as long as anything holds its pipe: ended, and not spoken of."""
+
 
 class Janitor:
     """A folder for what tests leave, and the process that clears it away when this one has ended."""
@@ -37,7 +40,7 @@ class Janitor:
         os.environ[MARK] = str(self.folder)
 
     def close(self) -> None:
-        """Let it begin. What does not end is named on stderr."""
+        """Let it begin. What tests have started and does not end is named on stderr."""
         del os.environ[MARK]
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -54,6 +57,8 @@ def clear_away(folder: Path) -> None:
     # Again, until there is none: what is killed may just have started another one.
     while found := marked(folder):
         for process in found.keys() - told:
+            if HELPER in found[process]:
+                continue
             sys.stderr.write(f"the tests have left process {process} running, it is killed: {found[process]}\n")
         told |= found.keys()
         for process in found:

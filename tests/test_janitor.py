@@ -24,7 +24,11 @@ started = subprocess.Popen(
     [sys.executable, "-c", another],
     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
 )
-print(janitor.folder, started.pid, started.stdout.readline().strip(), janitor._process.pid, flush=True)
+# Python's own helper, whose pipe somebody else holds.
+helper = "import time; 'from multiprocessing.resource_tracker import main'; time.sleep(600)"
+helps = subprocess.Popen([sys.executable, "-c", helper], start_new_session=True)
+child = started.stdout.readline().strip()
+print(janitor.folder, started.pid, child, helps.pid, janitor._process.pid, flush=True)
 if input() == "close":
     janitor.close()
 """
@@ -43,8 +47,8 @@ def test_processes_and_folder_of_a_run_go_with_it(killed: bool) -> None:
         text=True,
     ) as run:
         assert run.stdout is not None
-        folder, server, child, janitor = run.stdout.readline().split()
-        handles = [os.pidfd_open(int(number)) for number in (server, child, janitor)]
+        folder, server, child, helper, janitor = run.stdout.readline().split()
+        handles = [os.pidfd_open(int(number)) for number in (server, child, helper, janitor)]
         assert Path(folder).is_dir()
         if killed:
             run.send_signal(signal.SIGKILL)
@@ -57,3 +61,4 @@ def test_processes_and_folder_of_a_run_go_with_it(killed: bool) -> None:
             os.close(handle)
     assert not Path(folder).exists()
     assert f"have left process {child} running" in said
+    assert helper not in said.split()

@@ -48,7 +48,7 @@ def matches(sample: Sample) -> bool:
 
 def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
     """The output as a source of rows. Raises `InputRefused`, also for a text that is not isql output."""
-    words = _Bare(sample.layout.columns, "as words with white space between them", by_words=True)
+    words = _Bare(sample.layout.columns, "columns with spaces between them", by_words=True)
     form = words if _are_words(sample) else _form_of(sample)
     if form is None:
         raise InputRefused(f"{sample.name} is not as isql prints rows")

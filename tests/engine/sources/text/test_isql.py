@@ -372,7 +372,7 @@ def words(path: Path, *columns: str) -> Source:
 def test_a_line_is_taken_apart_at_any_white_space(tmp_path: Path) -> None:
     source = words(saved(tmp_path, "  17 \t 5,00\n\n18 6;7\n"), "id", "sum")
     assert cells_of(source) == [("17", "5,00"), ("18", "6;7")]
-    assert source.notes == ("as words with white space between them",)
+    assert source.notes == ("columns with spaces between them",)
 
 
 def test_the_name_of_the_file_changes_nothing(tmp_path: Path) -> None:
