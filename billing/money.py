@@ -313,9 +313,13 @@ def _check_decimals(text: str, start: int, separator: int, end: int, places: int
         )
 
 
+def _roubles(number: str) -> str:
+    return f"{number} rouble" if number == "1" else f"{number} roubles"
+
+
 def _two_ways(written: str, before: str, after: str) -> str:
     """Both readings of a single separator before three digits, and how to write each of them."""
     return (
-        f"{written} can be read in two ways, as {before}{after} roubles and as {before} roubles and a fraction: "
+        f"{written} can be read in two ways, as {_roubles(before + after)} and as {_roubles(before)} and a fraction: "
         f"write {before}{after}.00 for the first, {before}.{after[:_KOPECK_PLACES]} with two decimals for the second"
     )

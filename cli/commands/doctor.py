@@ -294,7 +294,9 @@ async def _profile(settings: Settings, checklist: Checklist) -> None:
             learned = str(fact.learned) if fact.learned else None
             said = describe_fact(name, fact.value)
             checklist.facts.append({"fact": name, "standing": str(fact.standing), "learned": learned, "says": said})
-            table.add(f"{fact.standing}{when}", markup_safe(said))
+            # Of what nobody has asked for there is nothing to show.
+            if fact.known or fact.value not in ((), {}):
+                table.add(f"{fact.standing}{when}", markup_safe(said))
         checklist.screen.result(table)
 
 

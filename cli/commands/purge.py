@@ -224,8 +224,12 @@ def _preview(selection: PurgeSelection, *, keep_totals: bool) -> RenderableType:
             Text("after that these runs cannot be undone, verified, exported or corrected", "yellow"),
         ]
     if selection.plans:
-        parts.append(Text(f"the lists of {count(len(selection.plans))} plans are removed: none of them was sent"))
+        parts.append(Text(f"{_lists(len(selection.plans))} removed: nothing of it was sent"))
     return Group(*parts, *_left_alone(selection.left_alone))
+
+
+def _lists(plans: int) -> str:
+    return f"the list of {count(plans)} plan is" if plans == 1 else f"the lists of {count(plans)} plans are"
 
 
 def _more(number: int) -> list[Text]:
@@ -255,7 +259,7 @@ def _closing(result: PurgeResult) -> RenderableType:
         ]
     if result.plans:
         removed = result.of_plans.removed + result.of_plans.refusals
-        parts.append(Text(f"✓ the lists of {count(result.plans)} plans are removed, {rows(removed)}"))
+        parts.append(Text(f"✓ {_lists(result.plans)} removed, {rows(removed)}"))
     before, after = (f"{size / _MEGABYTE:.1f} MB" for size in (result.bytes_before, result.bytes_after))
     parts.append(Text(f"  the journal is rewritten: {before} before, {after} now", "dim"))
     if result.files:

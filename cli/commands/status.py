@@ -161,7 +161,8 @@ class RunsTable:
         source, begun = Text(printable(run.source, WHOLE)), moment(run.created_at)
         held = f"process {holder.process} on {printable(holder.host)}" if holder else ""
         self._table.add_row(Text(run.name, "bold"), run.job, source, stage, _states(totals), begun, Text(held or "–"))
-        lines = [Text(f"{run.job}, {stage}"), Text("from ").append_text(source), _states(totals)]
+        lines = [Text(f"{run.job}, {stage}"), Text("from ").append_text(source)]
+        lines += [states] if (states := _states(totals)) else []
         lines += [Text(f"begun {begun}"), *([Text(f"held by {held}")] if held else [])]
         self._paragraphs.append(Hanging(Text(f"{run.name}  ", "bold"), Text("\n").join(lines)))
 

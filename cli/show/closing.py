@@ -246,7 +246,8 @@ def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
     if totals.count(State.MANUAL):
         steps.append((f"{PROGRAM} reconcile {run.name}", "see both sides of what a person has to decide"))
     if totals.refused:
-        steps.append((refused_export(run), f"mend the {rows(totals.refused)} that were left out"))
+        left_out = number_of(totals.refused, "row that was", "rows that were")
+        steps.append((refused_export(run), f"mend the {left_out} left out"))
     if intake_ended and run.job != UNDO and (totals.count(State.REJECTED) or totals.refused):
         word = State.REJECTED if totals.count(State.REJECTED) else "refused"
         back = f"{PROGRAM} run {run.job} {run.name}-{word}.csv --continue {run.name}"

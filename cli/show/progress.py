@@ -154,7 +154,7 @@ def _counts(status: Status) -> Iterator[tuple[str, int, str]]:
 def _place(status: Status) -> str:
     sent, total = status.sent, status.to_send
     if not status.intake_ended:
-        return f"{count(sent)} of {rows(total)} so far"
+        return f"{count(sent)} of {rows(total)} so far" if total else "no row to send so far"
     return f"{count(sent)} of {rows(total)} ({100 * sent // total if total else 100} %)"
 
 

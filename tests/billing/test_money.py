@@ -130,6 +130,7 @@ def test_amounts_as_people_type_them(text: str, amount: str) -> None:
         ("12,5О", 5, "Cyrillic letter 'О', which looks like a zero"),
         ("l2", 1, "looks like a one"),
         ("12.345", 3, r"12\.345 can be read in two ways, as 12345 roubles and as 12 roubles and a fraction"),
+        ("1.000", 2, r"as 1000 roubles and as 1 rouble and a fraction"),
         ("1,234", 2, r"write 1234\.00 for the first, 1\.23 with two decimals for the second"),
         ("1.234", 2, "two ways"),
         ("(1,234) руб.", 3, "two ways"),

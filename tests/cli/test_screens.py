@@ -311,6 +311,7 @@ async def test_status_of_all_runs(journal: Journal) -> None:
     runs.add(known(run), await journal.totals(run), Holder("billing-gw", 4711, "2026-03-01 02:14:05 UTC"))
     other = replace(known(run), name="p2v9x", job="warning-threshold", source="the job's own select")
     runs.add(other, Totals({State.APPLIED: 98_780}), None)
+    runs.add(replace(other, name="w3t8h", discarded_at=MORNING), Totals({}), None)
     await compare("runs", of(runs))
 
 

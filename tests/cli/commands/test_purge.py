@@ -226,7 +226,9 @@ def test_nothing_is_purged_while_a_run_of_the_journal_is_worked_on(typed: Typed)
 def test_the_plans_of_a_run_s_input_go_with_it(typed: Typed) -> None:
     name, plan = finished(), frozen(PLANS)
     other = frozen(PLANS, new=replace(NEW, source="other"))
-    typed("purge", name, "--yes")
+    told = typed("purge", name, "--yes")
+    assert "the list of 1 plan is removed: nothing of it was sent" in told.words
+    assert "✓ the list of 1 plan is removed, " in told.out
     plans = in_journal(lambda journal: journal.runs(), PLANS)
     assert {one.name: one.purged_at is not None for one in plans} == {plan: True, other: False}
     ended = typed("run", "--plan", plan, "--api-url", NEW.target)

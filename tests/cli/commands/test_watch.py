@@ -123,7 +123,7 @@ async def test_only_what_has_changed_is_said(
             holder = await journal.holder(run)
         status = Progress().status()
         # Time passes, a row is done, time passes, the process says nothing any more, and goes.
-        heard: list[Status | None] = [status, _later(status), replace(_later(status), done=1), None, None]
+        heard: list[Status | None] = [status, _later(status), replace(_later(status), total=1, done=1), None, None]
 
         async def each_look(*_: object) -> AsyncIterator[RunSeen]:
             for live in heard:
@@ -140,8 +140,8 @@ async def test_only_what_has_changed_is_said(
         assert [one["holder"] is None for one in objects] == [False, False, False, True]
     else:
         assert [line.partition(":")[2].split(",")[0].strip() for line in lines] == [
-            "0 of 0 rows so far",
-            "1 of 0 rows so far",
+            "no row to send so far",
+            "1 of 1 row so far",
             "running",
             "reading",
         ]
