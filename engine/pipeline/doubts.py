@@ -37,9 +37,9 @@ class Doubts:
         self._recorded = False
 
     @property
-    def waiting(self) -> bool:
-        """Whether a doubt is not in the journal yet."""
-        return bool(self._new)
+    def waiting(self) -> list[int]:
+        """The items whose doubt is not in the journal yet; they may be recorded already, or under way."""
+        return list(self._new)
 
     def add(self, item_id: int) -> None:
         """Add an item whose answer is in doubt."""
@@ -53,10 +53,12 @@ class Doubts:
         outcome = decide(Lost(UNASKED), repeatable=repeatable)
         return [self._judged(landed, outcome) for landed in group]
 
-    def take(self) -> list[int]:
-        """Take the item_ids reported since the last call; the items may be recorded already, or under way."""
-        heard, self._new = self._new, []
-        return heard
+    def written(self, number: int) -> None:
+        """Take note that the first `number` of the waiting doubts are in the journal.
+
+        Only now: the run would otherwise end while they are being written, and leave their rows as they are.
+        """
+        del self._new[:number]
 
     def clear(self) -> None:
         """Forget the doubts once nothing is under way: the remaining items were not recorded as accepted."""

@@ -263,8 +263,9 @@ class Pipeline:
             for landed in group:
                 self._aftermath.follow(landed)
             self._doubts.follow(earlier)
-            if doubted := self._doubts.take():
+            if doubted := self._doubts.waiting:
                 self._doubts.follow(await self._journal.doubt_answers(self._run, doubted, UNASKED))
+                self._doubts.written(len(doubted))
             self._under_way -= len(group)
             self._recorded.set()
             self._recorded = anyio.Event()

@@ -1,19 +1,28 @@
 """Answers that come into doubt after they were taken: the rows are looked up, or sent again, before the run ends."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
-from engine.evidence import Accepted
-from engine.job import CannotLook
+from engine.evidence import Accepted, Lost
+from engine.job import CannotLook, LookUpResult
 from tests.engine.doubles import Call, FakeJob, rows
 from tests.engine.migrations import migrated, once_each, prepared
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
+
+
+class LateDoubt(FakeJob):
+    """The answer to the first row comes into doubt in the first look-up."""
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+        if not self.looked_up:
+            self.report(items[0].item_id - 1)
+        return await super().look_up(run, items)
 
 
 def doubting(job: FakeJob, *, at: str, of: str) -> FakeJob:
@@ -38,6 +47,15 @@ async def test_a_row_in_doubt_that_is_in_the_billing_stays_accepted_and_is_not_s
     assert await migration.counts() == {State.ACCEPTED: 20}
     assert once_each(job)
     assert job.calls.count("2") == 1
+
+
+async def test_a_row_that_comes_into_doubt_while_others_are_looked_up_is_looked_up_as_well(journal: Journal) -> None:
+    """By then nothing is left to send, and the run would end."""
+    job = LateDoubt(rows(3), {"1": [Call(Lost("reset"), effect=True)]})
+    migration = await migrated(journal, job)
+    assert job.looked_up == [["1"], ["0"]]
+    assert await migration.counts() == {State.ACCEPTED: 3}
+    assert once_each(job)
 
 
 async def test_a_row_in_doubt_that_is_not_in_the_billing_is_sent_then(journal: Journal) -> None:
