@@ -74,7 +74,6 @@ class _Places:
     def release(self) -> None:
         """Wake all waiting calls, because a stop was requested."""
         while self._waiting:
-            self.taken += 1
             self._waiting.popleft().set()
 
 

@@ -240,7 +240,7 @@ class SetFieldsEffect(CallEffect):
         """
         differs = differences(payload.wanted, thing)
         for name in self._rules.emptied(payload.wanted) & differs.keys():
-            if differs[name] is not None and not same_value(name, differs[name], payload.was.get(name)):
+            if not same_value(name, differs[name], payload.was.get(name)):
                 del differs[name]
         return differs
 

@@ -162,6 +162,7 @@ def test_amounts_as_people_type_them(text: str, amount: str) -> None:
         ("- 5", 2, "space"),
         ("5.", 2, "no decimals"),
         (".5", 1, "not preceded by a digit"),
+        ("1,,234", 3, "not preceded by a digit"),
         ("12 34", 4, "no group of thousands"),
         ("1234 567", 1, "no group of thousands"),
         ("1  234", 3, "space"),

@@ -350,6 +350,16 @@ async def test_a_row_that_another_one_carries_is_entered_where_that_one_is(journ
     assert await seen(journal, new_item("a"), new_item("b")) == {"a": [], "b": []}
 
 
+async def test_a_row_that_is_refused_is_no_longer_on_the_list_and_no_other_leaves_it(journal: Journal) -> None:
+    """Else it would be told as refused, and sent all the same."""
+    run, other = [await frozen_run(journal, new_item("a"), new_item("b")) for _ in range(2)]
+    refused, left = await all_items(journal, run)
+    await journal.refuse(run, {refused.item_id: "nobody can tell"})
+    assert await all_items(journal, run) == [left]
+    assert len(await all_items(journal, other)) == 2
+    assert (await journal.totals(run)).refused == 1
+
+
 async def test_no_row_of_an_approved_run_is_merged_or_refused(journal: Journal) -> None:
     run = await frozen_run(journal, *(NewItem(key, key, "account:1", "{}", Decimal(7)) for key in "ab"))
     first, second = await journal.shared_items(run)

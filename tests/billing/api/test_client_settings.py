@@ -66,6 +66,10 @@ def test_any_text_is_an_address_or_refused(url: str) -> None:
         assert str(refusal).isprintable()  # noqa: PT017 — either way is right
 
 
+def test_a_read_is_asked_again_after_half_a_second_at_most_and_then_after_twice_as_long_up_to_eight() -> None:
+    assert [Patience().wait(attempt, 1.0, None) for attempt in range(6)] == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+
+
 @given(
     attempt=st.integers(min_value=0, max_value=50),
     chance=st.floats(min_value=0, max_value=1),

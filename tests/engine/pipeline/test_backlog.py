@@ -123,6 +123,18 @@ async def test_what_goes_again_waits_for_the_retry_budget_and_says_so() -> None:
     assert anyio.current_time() - began == pytest.approx(10.0)
 
 
+async def test_nothing_is_said_to_wait_once_something_goes_again() -> None:
+    backlog = backlog_of("a", "a", "a")
+    (one,) = await backlog.take(1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(backlog.take, 1)
+        await settle()
+        assert backlog.why == "account locks"
+        backlog.finish(one)
+    # The second is under way, and the third is still behind it.
+    assert backlog.why == ""
+
+
 async def test_the_sooner_goes_first_whoever_waited_first() -> None:
     backlog = backlog_of(*"abc")
     began = anyio.current_time()

@@ -93,6 +93,13 @@ async def test_an_address_that_is_named_is_that_one_and_no_other(
     assert await readings(job, run, items) == [ReadBack(None, "wanted ip 10.0.0.7; there is ip 10.0.3.71")]
 
 
+async def test_the_part_of_a_key_that_is_empty_is_named(gateway: Gateway, tmp_path: Path) -> None:
+    call = Called(gateway, "Users", 'objects.get {"id": {id}, "login": ""}', 'set {"pull": "6"}', "save")
+    assert await refused(call.job(rows_of(tmp_path, "id\n90001\n"))) == [
+        "2 None: login is empty: which object is meant?"
+    ]
+
+
 @pytest.mark.parametrize(
     ("model", "chain", "row", "told"),
     [
