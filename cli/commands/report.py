@@ -1,8 +1,12 @@
 """`report`: the report of a run to be signed, its check against the journal, and the proof of one row."""
 
 import hashlib
+import html
+import re
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -18,7 +22,7 @@ from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.output.item_files import STDOUT, OutputFile, replacing, standard_output, written_to
 from cli.report.content import ExceptionsFile, content_of
-from cli.report.document import read_stamp, to_html, to_pdf
+from cli.report.document import language_of, read_stamp, to_html, to_pdf
 from cli.report.facts import DIGEST, SHOWN, ReportFacts, each_exception, evidence_of, facts_of, leaves_of
 from cli.session.journal import open_existing, require_content
 from cli.settings.flags import JournalFlags, grouped
@@ -31,6 +35,9 @@ from texts.said import Language
 
 CHECK: Final = "check"
 PROVE: Final = "prove"
+MAX_WORDS_SHOWN: Final = 5
+"""Lines of a page that differ, which a check shows."""
+_TAG: Final = re.compile("<[^>]*>")
 MAX_SHOWN: Final = 20
 """Rows that differ, which a check names; the rest is counted."""
 
@@ -73,7 +80,7 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
         async with open_existing(settings.journal.value) as journal:
             match words:
                 case ["check", file]:
-                    return await check(Path(file), journal, screen)
+                    return await check(Path(file), settings.letterhead, journal, screen)
                 case ["prove", name, key]:
                     return await prove_row(await journal.run(name), key, journal, screen)
                 case [name]:
@@ -182,17 +189,25 @@ def _object(facts: ReportFacts, target: OutputFile, beside: ExceptionsFile | Non
 # ---- check and proof --------------------------------------------------------------------------------------------
 
 
-async def check(file: Path, journal: Journal, screen: Screen) -> Exit:
-    """Compare a report with the journal. Raises `CommandRefused` for a file that is no report of a run in it."""
+async def check(file: Path, letterhead: Letterhead, journal: Journal, screen: Screen) -> Exit:
+    """Compare a report with the journal, its rows by their hashes and its words with those of a new one.
+
+    Raises `CommandRefused` for a file that is no report of a run in the journal.
+    """
     try:
-        stamp, digests = read_stamp(await anyio.Path(file).read_text(encoding="utf-8"))
+        page = await anyio.Path(file).read_text(encoding="utf-8")
+        stamp, digests = read_stamp(page)
+        reader = language(language_of(page))
         run = await journal.run(stamp.run)
     except (OSError, UnicodeDecodeError, ValueError, NoSuchRun) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise CommandRefused(f"{printable(file)} cannot be checked: {why}") from error
+    await require_content(run, journal)
     evidence = await evidence_of(run, journal)
-    agrees = (evidence.root, evidence.size) == (stamp.root, stamp.size)
-    differing = [] if agrees else await _differing(run, digests, journal)
+    rows_agree = (evidence.root, evidence.size) == (stamp.root, stamp.size)
+    differing = [] if rows_agree else await _differing(run, digests, journal)
+    words = await _differing_words(page, run, journal, reader, letterhead) if rows_agree else []
+    agrees = rows_agree and not words
     if screen.voice.as_json:
         numbers = [item.number for item in differing]
         screen.emit(
@@ -202,6 +217,11 @@ async def check(file: Path, journal: Journal, screen: Screen) -> Exit:
         screen.result(f"[green]✓[/] the report agrees with the journal: {rows(stamp.size)}, root {stamp.root}")
     else:
         screen.result(f"[bold red]✗[/] the report of run {run.name} does not agree with the journal", good=False)
+        if words:
+            screen.result(f"  its rows agree, {rows(stamp.size)}; its words do not:", good=False)
+        for there, now in words:
+            screen.result(f"  here: {markup_safe(there) or '–'}", good=False)
+            screen.result(f"  now:  {markup_safe(now) or '–'}", good=False)
         for item in differing[:MAX_SHOWN]:
             place = f"row {item.number}" + (f", line {item.line}" if item.line else "")
             now = leaf_data(item).decode()
@@ -211,6 +231,26 @@ async def check(file: Path, journal: Journal, screen: Screen) -> Exit:
         if evidence.size != stamp.size:
             screen.result(f"  {rows(stamp.size)} in the report, {count(evidence.size)} in the journal", good=False)
     return Exit.DONE if agrees else Exit.REJECTED
+
+
+async def _differing_words(
+    page: str, run: Run, journal: Journal, reader: Language, letterhead: Letterhead
+) -> list[tuple[str, str]]:
+    """The first lines in which a page differs from the one that the journal gives now, as pairs of texts."""
+    facts = await facts_of(run, journal)
+    with tempfile.TemporaryDirectory() as folder:
+        target = OutputFile(Path(folder) / "report.html")
+        beside = await _write_exceptions(facts, target, journal) if facts.number_of_exceptions > SHOWN else None
+    content = content_of(facts, reader, letterhead, beside)
+    now = await anyio.to_thread.run_sync(lambda: "".join(to_html(content, facts.evidence)))
+    pairs = zip_longest(page.splitlines(), now.splitlines(), fillvalue="")
+    differing = ((one, other) for one, other in pairs if one != other)
+    return [(_words(one), _words(other)) for one, other in islice(differing, MAX_WORDS_SHOWN)]
+
+
+def _words(line: str) -> str:
+    """The text of a line of HTML."""
+    return " ".join(html.unescape(_TAG.sub(" ", line)).split()) or line.strip()
 
 
 async def _differing(run: Run, digests: bytes, journal: Journal) -> list[Item]:

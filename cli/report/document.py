@@ -14,9 +14,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from cli.report.content import ReportContent
 from cli.report.facts import Evidence
 from cli.terminal.exits import CommandRefused
+from cli.terminal.language import LANGUAGES
 
 _FOLDER: Final = Path(__file__).parent
 _PDF_STANDARD: Final = "a-2b"
+_LANGUAGE: Final = re.compile(r'<html lang="(\w+)">')
 _STAMP: Final = re.compile(r'<meta name="carbon-migrate-report" content="run=(\w+) size=(\d+) root=([0-9a-f]{64})">')
 _DIGESTS: Final = re.compile(r'<template id="digests">([A-Za-z0-9+/=]*)</template>')
 
@@ -67,3 +69,11 @@ def read_stamp(page: str) -> tuple[Stamp, bytes]:
         return Stamp(stamp[1], int(stamp[2]), stamp[3]), base64.b64decode(digests[1], validate=True)
     except binascii.Error as error:
         raise ValueError("the hashes of its rows are damaged") from error
+
+
+def language_of(page: str) -> str:
+    """The language that a page names. Raises `ValueError` if it names none of ours."""
+    found = _LANGUAGE.search(page)
+    if found is None or found[1] not in LANGUAGES:
+        raise ValueError("it is no report of this program, or its language was removed")
+    return found[1]

@@ -113,6 +113,23 @@ async def test_it_is_the_same_to_the_byte_and_a_change_of_the_journal_is_named(p
     assert '"7.77"' in shown.out
 
 
+async def test_a_page_whose_words_were_changed_is_told(place: Place) -> None:
+    run, total = await loaded(place)
+    await place.cli("report", run, "-o", REPORT, "--lang", "ru")
+    text = read(place)
+    sum_of_rows = language(RUSSIAN).write(total)
+    place.write(text.replace(sum_of_rows, language(RUSSIAN).write(total + 1000)), "forged.html")
+    told = await place.cli("report", "check", "forged.html", "--json", may_end_with=(1,))
+    assert (told.closing["agrees"], told.closing["rows"]) == (False, [])
+    shown = await place.cli("report", "check", "forged.html", may_end_with=(1,))
+    assert "its rows agree" in " ".join(shown.out.split())
+    assert sum_of_rows.replace("\u00a0", " ") in " ".join(shown.out.replace("\u00a0", " ").split())
+    assert (await place.cli("report", "check", REPORT)).exit == 0
+    # What has happened since is a difference too, and its own moment says so.
+    await place.cli("verify", run, may_end_with=(0, 1))
+    assert (await place.cli("report", "check", REPORT, may_end_with=(1,))).exit == 1
+
+
 async def test_the_pdf_is_the_same_to_the_byte_and_has_every_letter(place: Place) -> None:
     run, total = await loaded(place)
     await place.cli("pause", run, may_end_with=(0, 2))
