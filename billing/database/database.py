@@ -4,6 +4,8 @@ All of it is synchronous; callers in an event loop use `anyio.to_thread.run_sync
 see `billing.database.sql_blocks`.
 """
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -19,7 +21,7 @@ from billing.database.dsn import Dsn
 from billing.database.reader import Connection, DatabaseRow, DatabaseRows, DirectReader, Reader
 from billing.database.schema import ASKED_FOR, Schema, fitted, names_tables
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
-from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, StatementRefused, WrongPassword
+from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, SettingsError, StatementRefused, WrongPassword
 from billing.secret import Mask
 
 T = TypeVar("T")
@@ -61,14 +63,20 @@ def attach(dsn: Dsn) -> Connection:
     _check_letters(dsn)
     if not dsn.on_server:
         _check_file(Path(dsn.database))
-    connection: Connection = _attempt(dsn, lambda: fdb.connect(**_arguments(dsn)))
+    # As bytes: in an encoding without the letters of the path, fdb would not pass it on.
+    path = os.fsencode(dsn.database)
+    connection: Connection = _attempt(dsn, lambda: fdb.connect(**{**_arguments(dsn), "dsn": path}))
     return connection
 
 
 def create(dsn: Dsn) -> Connection:
-    """Create an empty database and connect to it. Raises `DatabaseAway` if the file exists."""
+    """Create an empty database and connect to it.
+
+    Raises `DatabaseAway` if the file exists, `SettingsError` for a name that fdb cannot pass on.
+    """
     embedded.load(dsn.client_library)
     _check_letters(dsn)
+    _check_new_name(dsn)
     connection: Connection = _attempt(dsn, lambda: fdb.create_database(**_arguments(dsn), page_size=8192))
     return connection
 
@@ -79,7 +87,8 @@ def write_unforced(dsn: Dsn) -> None:
     host, path = dsn.parts
     service = _attempt(dsn, lambda: fdb.services.connect(host=host, user=dsn.user, password=_password(dsn)))
     try:
-        service.set_write_mode(path, fdb.services.WRITE_BUFFERED)
+        # As bytes: fdb refuses a text with letters that are not ASCII, and a folder may have any.
+        service.set_write_mode(os.fsencode(path), fdb.services.WRITE_BUFFERED)
     finally:
         service.close()
 
@@ -315,6 +324,18 @@ def _check_letters(dsn: Dsn) -> None:
         except LookupError:
             # What is no charset is refused by Firebird.
             return
+
+
+def _check_new_name(dsn: Dsn) -> None:
+    """Raise `SettingsError` for a new database whose name the encoding of this process cannot hold."""
+    encoding = sys.getfilesystemencoding()
+    try:
+        dsn.database.encode(encoding)
+    except UnicodeEncodeError:
+        raise SettingsError(
+            f"{dsn}: the encoding here, {encoding}, does not hold this name: give the new database a name and a "
+            "folder in Latin letters, or type this again with LC_ALL=C.UTF-8"
+        ) from None
 
 
 def _attempt(dsn: Dsn, connect: Callable[[], T]) -> T:

@@ -7,7 +7,6 @@ from typing import Annotated, Final
 import anyio
 import typer
 
-from billing.errors import SettingsError
 from cli.commands import replay
 from cli.settings.flags import FaultWords
 from cli.terminal.exits import CommandRefused
@@ -53,8 +52,8 @@ def init(
         raise CommandRefused(f"{printable(file)} is there already: name another file, or remove it")
     try:
         made = create(file, subscribers=abonents, seed=seed, without=without or ())
-    except SettingsError:
-        # A partial database is useless; the command can be repeated.
+    except BaseException:
+        # A partial database is useless, whatever came between; the command can be repeated.
         file.unlink(missing_ok=True)
         raise
     screen = Screen()
