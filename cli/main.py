@@ -5,8 +5,10 @@ fast.
 """
 
 import gc
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import Annotated, Any, Final, NamedTuple
@@ -16,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from cli.terminal.streams import outputs
-from cli.terminal.texts import PROGRAM
+from cli.terminal.texts import PROGRAM, from_bytes, printable
 
 
 class Entry(NamedTuple):
@@ -115,6 +117,7 @@ for _name, _entry in COMMANDS.items():
 
 def main() -> None:
     """The entry point: run the command and exit with its code."""
+    _take_texts_as_utf8()
     with outputs():
         try:
             _without_pydantic(get_command(app))()
@@ -126,6 +129,20 @@ def main() -> None:
         finally:
             # The interpreter would look through everything once more before it ends.
             gc.freeze()
+
+
+def _take_texts_as_utf8() -> None:
+    """Start anew with UTF-8 where the locale has only ASCII: no argument, setting or path could be Cyrillic there.
+
+    The process remains the same, and so does the encoding of what it writes.
+    """
+    utf8 = ["-X", "utf8"]
+    if sys.getfilesystemencoding() != "ascii" or sys.orig_argv[1:3] == utf8:
+        return
+    if not os.environ.get("PYTHONIOENCODING"):
+        os.environ["PYTHONIOENCODING"] = "ascii:surrogateescape"
+    with suppress(OSError):
+        os.execv(sys.executable, [sys.executable, *utf8, *sys.orig_argv[1:]])  # noqa: S606 - this program itself
 
 
 def _without_pydantic(command: Any) -> Any:  # noqa: ANN401 - as above
@@ -161,6 +178,31 @@ def _value(parameter: Any, convert: Callable[..., Any], context: typer.Context, 
     """The value of a parameter: None and texts unchanged, the rest converted by typer."""
     if value is None and not parameter.required:
         return () if parameter.multiple or parameter.nargs == -1 else None
+    _check_letters(parameter, value)
     if parameter.type_descriptor.annotation is str and isinstance(value, str):
         return value
     return convert(context, value)
+
+
+def _check_letters(parameter: Any, value: Any) -> None:  # noqa: ANN401 - as above
+    """Raise `CommandRefused` for a text with bytes that are no letters in the locale; a file may have such a name.
+
+    The text is not shown: it may be a password.
+    """
+    if parameter.metavar == "FILE" or parameter.type_descriptor.annotation not in {str, list[str]}:
+        return
+    texts: list[str] = [value] if isinstance(value, str) else list(value or ())
+    odd = next((text for text in texts if text != from_bytes(text) and not os.path.lexists(text)), None)
+    if odd is None:
+        return
+    from cli.terminal.exits import CommandRefused
+
+    name = parameter.metavar if parameter.param_type_name == "argument" else max(parameter.opts, key=len)
+    if parameter.metavar == "NAME=VALUE" and "=" in odd:
+        name += f" {printable(odd.partition('=')[0])}"
+    encoding = sys.getfilesystemencoding().upper()
+    locale = next((os.environ[one] for one in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(one)), "C")
+    raise CommandRefused(
+        f"{name} is not {encoding}, the encoding of texts in the locale {printable(locale)}: type it anew with "
+        "LC_ALL=C.UTF-8, or set LC_ALL to the locale of your terminal, as ru_RU.KOI8-R"
+    )

@@ -200,6 +200,9 @@ def run_with(
     )
 
 
+ASCII_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+
 async def test_a_run_without_any_output_ends_with_its_own_code(place: Place) -> None:
     """Both descriptors are closed, so that the next file that is opened could take their numbers."""
     balances = place.balances(5)
@@ -212,9 +215,9 @@ async def test_a_run_without_any_output_ends_with_its_own_code(place: Place) -> 
 
 async def test_a_run_in_another_locale_takes_its_file_and_says_how_it_ended(place: Place) -> None:
     balances = place.balances(5, "балансы.csv")
-    env = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "koi8-r"}
+    env = ASCII_LOCALE | {"PYTHONIOENCODING": "koi8-r"}
     ended = await anyio.to_thread.run_sync(
-        lambda: run_with(place, "run", "balances", str(balances.path), "--yes", env=env)
+        lambda: run_with(place, "run", "balances", str(balances.path), "--set", "descr=Касса", "--yes", env=env)
     )
     assert ended.returncode == 0, ended.stderr.decode("koi8-r")
     said = (ended.stdout + ended.stderr).decode("koi8-r")
@@ -223,7 +226,48 @@ async def test_a_run_in_another_locale_takes_its_file_and_says_how_it_ended(plac
     assert "Traceback" not in said
     (run,) = await place.runs()
     assert run.source == str(balances.path)
+    assert "Касса" in str(run.parameters)
     assert (await place.found()).sum == balances.sum
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("jobs", "нет"), "x there is no job 'net'"),
+        (("status", "АБ", "--journal", "АБ.journal"), "AB.journal"),
+        (("translate", "curl Ы"), "x "),
+        (("jobs", os.fsdecode("нет".encode("koi8-r"))), "x JOB is not UTF-8, the encoding of texts in the locale C:"),
+    ],
+)
+async def test_a_locale_without_cyrillic_letters_takes_them_and_shows_others(
+    arguments: tuple[str, ...], said: str, place: Place
+) -> None:
+    ended = await anyio.to_thread.run_sync(lambda: run_with(place, *arguments, env=ASCII_LOCALE))
+    shown = ended.stderr.decode("ascii")
+    assert ended.returncode == 2, shown
+    assert said in shown
+    assert "cannot be seen" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("decide", "run", "1", "accepted", "--why", "{odd}"), "--why is not UTF-8"),
+        (("report", "prove", "run", "{odd}"), " is not UTF-8"),
+        (("purge", "{odd}", "--yes"), "RUN is not UTF-8"),
+        (("run", "balances", "rows.csv", "--set", "descr=secret{odd}"), "--set descr is not UTF-8"),
+        (("doctor", "--database-password", "secret{odd}"), "--database-password is not UTF-8"),
+    ],
+)
+def test_a_text_that_is_no_text_is_refused_with_the_locale_and_not_shown(
+    arguments: tuple[str, ...], named: str, typed: Typed
+) -> None:
+    odd = os.fsdecode("видела".encode("cp1251"))
+    ended = typed(*(argument.format(odd=odd) for argument in arguments))
+    assert ended.exit == 2, ended.err
+    assert named in ended.words
+    assert "LC_ALL" in ended.words
+    assert "secret" not in ended.err
 
 
 async def test_a_file_whose_name_is_no_text_is_read_and_taken_up(place: Place) -> None:
