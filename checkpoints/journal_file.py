@@ -60,7 +60,7 @@ class JournalFile:
             # The journal holds balances of subscribers: only its owner may read it.
             self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise JournalUnreadable(f"the journal {path} cannot be written: {error.strerror}") from error
+            raise JournalUnreadable(_why_closed(path, str(error.strerror))) from error
         self._inode = _opened(self._file)
         self._held: set[int] = set()
         if why := _other_names(path, os.fstat(self._file).st_nlink):
@@ -115,6 +115,25 @@ class JournalFile:
                 return False
             raise JournalUnreadable(f"the journal {self._path} cannot be locked: {error.strerror}") from error
         return True
+
+
+def why_unwritable(path: Path) -> str:
+    """Why this user cannot work with a journal that is there, "" where that is not known before it is opened."""
+    if not os.access(path, os.F_OK) or os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+        return ""
+    return _why_closed(path, os.strerror(errno.EACCES))
+
+
+def _why_closed(path: Path, reason: str) -> str:
+    told = f"the journal {path} cannot be written: {reason}"
+    try:
+        owner = path.owner()
+    except (OSError, KeyError):
+        return told
+    return (
+        f"{told}. It belongs to {owner}: work as that user, or name another journal. What only reads has to be able "
+        "to write it, too: its locks are in it"
+    )
 
 
 def _other_names(path: Path, links: int) -> str:

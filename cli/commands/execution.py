@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import typer
 
+from checkpoints.journal_file import why_unwritable
 from cli.settings.flags import Flags
 from cli.settings.places import IN_FOLDER, state_folder
 from cli.settings.settings import Settings, load
@@ -42,6 +43,8 @@ def execute(
         if not only_reads:
             _provide_files()
         settings = settings_in_force(flags, screen)
+        if not only_reads:
+            _require_place(settings)
     except CommandRefused as error:
         if voice.as_json:
             screen.emit(closing_object(Closing(error.code, error=str(error))))
@@ -63,6 +66,13 @@ def _provide_files() -> None:
         provide_files()
     except TooFewFiles as error:
         raise CommandRefused(str(error)) from error
+
+
+def _require_place(settings: Settings) -> None:
+    """Say it of the journal, and not of its log, where this user can write neither."""
+    log = settings.log if settings.log.exists() else settings.log.parent
+    if not os.access(log, os.W_OK, effective_ids=True) and (why := why_unwritable(settings.journal.value)):
+        raise CommandRefused(why)
 
 
 def settings_in_force(flags: Flags, screen: Screen) -> Settings:

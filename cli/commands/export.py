@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from checkpoints.records import Run, Stage
+from checkpoints.records import Run, Stage, Totals
 from checkpoints.states import State, states_where
 from cli.commands.execution import execute
 from cli.output.answer_files import ANSWERS, reads, write_answers
@@ -16,9 +16,11 @@ from cli.output.tables import suffix_of
 from cli.session.journal import open_existing, refuse_purged
 from cli.settings.flags import JournalFlags, RunName, grouped
 from cli.settings.settings import Settings
+from cli.show.closing import refused_export
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import steps_list
 from cli.terminal.screen import BriefVoice, Screen
-from cli.terminal.texts import count, markup_safe, printable, rows
+from cli.terminal.texts import count, markup_safe, number_of, printable, rows
 from engine.errors import nearest
 
 CHOICES: Final = ", ".join([*State, REFUSED, ANSWERS])
@@ -108,7 +110,7 @@ async def export_all(name: str, folder: Path, settings: Settings, screen: Screen
             path = folder / f"{run.name}-{word}.csv"
             async with written_to(OutputFile(path, force=force)) as out:
                 number = await write_items(out, run, states, journal)
-            screen.say(f"{rows(number)} {word}: {markup_safe(path)}")
+            screen.say(f"{rows(number)} {_outcomes(word, totals, states)}: {markup_safe(path)}")
             files.append(_file_object(path, states, number))
         if not files:
             screen.say(f"Run {run.name} has no rows that are {', '.join(FILES)}: no file is written.")
@@ -124,7 +126,8 @@ async def export_rows(name: str, state: str | None, target: OutputFile, settings
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
         refuse_purged(run)
-        applied = (await journal.totals(run)).count(State.APPLIED)
+        totals = await journal.totals(run)
+        applied = totals.count(State.APPLIED)
         async with written_to(target) as out:
             written = await write_items(out, run, wanted, journal)
     that_are = f" that {'is' if written == 1 else 'are'} {state}" if state is not None else ""
@@ -133,7 +136,18 @@ async def export_rows(name: str, state: str | None, target: OutputFile, settings
     screen.say(f"{rows(written)} of run {run.name}{that_are}, written {_place(target)}")
     if not written and run.stage is Stage.DISCARDED and None not in wanted:
         screen.say("The run was given up before anything was sent: only its refused rows are kept.")
+    if not written and State.REJECTED in wanted and None not in wanted and totals.refused:
+        # Both words say no: this one the program's, before anything is sent.
+        purpose = f"write the {number_of(totals.refused, 'row that was', 'rows that were')} refused before sending"
+        screen.say(steps_list([(refused_export(run), purpose)]))
     return _close(run, [_file_object(target.path, wanted, written)], screen)
+
+
+def _outcomes(word: str, totals: Totals, states: Sequence[State | None]) -> str:
+    """What the rows of a file are: the word of its name, and refused where it has refused rows, too."""
+    if None not in states or not totals.refused:
+        return word
+    return f"{word} and {REFUSED}" if totals.count(*(state for state in states if state)) else REFUSED
 
 
 def _parse_state(word: str) -> tuple[State | None, ...]:

@@ -54,6 +54,7 @@ JournalPath = Annotated[
     typer.Option(
         "--journal",
         metavar="FILE",
+        readable=False,  # Said by who reads it, in the words of all other faults of the file.
         rich_help_panel=_CONNECTION,
         help="Where all runs are remembered; by default the billing's own file in the state folder. "
         f"Or {names.JOURNAL_FILE}.",
@@ -81,6 +82,7 @@ ConfigPath = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
+        readable=False,
         rich_help_panel=_CONNECTION,
         help=f"The file of settings, {names.SETTINGS_FILE} in the working folder by default.",
     ),

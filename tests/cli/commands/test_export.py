@@ -104,7 +104,12 @@ async def test_the_refused_rows_mended_are_the_next_input_as_they_are(place: Pla
     place.write("contract_number;amount;descr\n00001;пять;-тире\n00003;шесть;'=1\n")
     await place.cli("run", "balances", "balances.csv", "--yes", may_end_with=(2,))
     (run,) = await place.runs()
-    await place.cli("export", run.name, "-o", ".")
+    ended = await place.cli("export", run.name, "-o", ".")
+    assert f"2 rows refused: {run.name}-rejected.csv" in ended.words
+    ended = await place.cli("export", run.name, "--state", "rejected")
+    assert f"0 rows of run {run.name} that are rejected" in ended.words
+    assert "write the 2 rows that were refused before sending" in ended.words
+    assert f"carbon-migrate export {run.name} --state refused -o {run.name}-refused.csv" in ended.words
     refused = place.cli.folder / f"{run.name}-rejected.csv"
     text = refused.read_text(encoding="utf-8-sig")
     assert "'-тире" in text
@@ -146,6 +151,7 @@ async def test_a_whole_export_has_a_file_for_each_outcome_that_there_is(place: P
     ended = await place.cli("export", name, "-o", "out")
     assert sorted(names(place.cli.folder / "out")) == [f"{name}-accepted.csv", f"{name}-rejected.csv"]
     assert f"3 rows accepted: out/{name}-accepted.csv" in ended.words
+    assert f"2 rows rejected and refused: out/{name}-rejected.csv" in ended.words
     with (place.cli.folder / "out" / f"{name}-rejected.csv").open(encoding="utf-8-sig", newline="") as stream:
         _, rejected, refused = csv.reader(stream, delimiter=";")
     assert rejected[:1] + rejected[2:5] == [balances.numbers[1], f"{name}/2", "3", "rejected"]
