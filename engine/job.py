@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.errors import Said
+from engine.errors import Remedy, Said
 from engine.evidence import Evidence
 from engine.rows import Row, Source
 
@@ -221,6 +221,10 @@ class Job(ABC):
     def replaces(self, payload: str) -> bool:
         """Whether the call of a payload replaces the value that an earlier item of its lane has set."""
         return False
+
+    def undo_of(self, run: str, payload: str) -> Remedy | None:
+        """The command that takes back, by sending, the call of a payload in a run; None where only a person can."""
+        return Remedy("undo", run)
 
     @property
     def cautions(self) -> tuple[Said, ...]:

@@ -8,7 +8,7 @@ from billing.directory.references import REFERENCES
 from billing.errors import NotASelect
 from billing.profile import unconfirmed
 from checkpoints.records import Item, Refusal
-from engine.errors import InputRefused, Said, setting
+from engine.errors import InputRefused, Remedy, Said, setting
 from engine.job import Job, Prepared
 from engine.rows import Row, Source
 from jobs.access.gateway import Gateway
@@ -17,6 +17,7 @@ from jobs.access.payload import decode_payload, payload_of
 from jobs.access.references import References
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.factory import effect_of
+from jobs.effects.reverse import way_that_sends
 from jobs.rows.binding import Binding, Bound, Header, is_given
 from jobs.rows.input import Input, open_rows
 from jobs.rows.secret_cells import guard_rows
@@ -25,6 +26,7 @@ from jobs.spec.columns import Assigned
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, asked_for, own_select, statement_of
+from jobs.spec.undo_words import WAY
 
 
 class BillingJob(Job):
@@ -138,6 +140,13 @@ class InputJob(BillingJob):
     def replaces(self, payload: str) -> bool:
         """Whether the call sets a balance, and so replaces an earlier one of its account."""
         return sets_balance(decode_payload(payload), self._gateway.profile)
+
+    def undo_of(self, run: str, payload: str) -> Remedy | None:
+        """The undo that takes back the call of a payload, told its way where it would otherwise only write a list."""
+        if all(one.name != WAY for one in self._kind.undo_parameters):
+            return super().undo_of(run, payload)
+        way = way_that_sends(self._gateway, decode_payload(payload))
+        return None if way is None else Remedy("undo", run, (("set", f"{WAY}={way}"),))
 
     @property
     def source(self) -> Source:

@@ -29,7 +29,7 @@ from cli.settings.flags import Flags, grouped, typed
 from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, ReadingRate, with_file
 from cli.settings.settings import Settings
-from cli.show.plan import next_step, plan_object, plan_screen
+from cli.show.plan import next_step, nothing_to_send, plan_object, plan_screen
 from cli.show.plan_facts import PlanFacts, plan_facts
 from cli.show.preview import look_alikes, shared_accounts
 from cli.terminal.exits import CommandRefused, Exit
@@ -140,7 +140,8 @@ async def plan(
             # Sent as it is, the plan would be refused for the same question.
             screen.result("Plan again with one of these; as it is, this plan cannot be sent.", good=False)
         elif not step:
-            screen.result(next_step(run, skips_bad=bool(bad)))
+            sends = facts.plan.to_send
+            screen.result(next_step(run, skips_bad=bool(bad)) if sends else nothing_to_send(bad=bool(bad)))
         await _discard_previous(facts, journal)
         return code, {**plan_object(facts, code), "shared_accounts_to_be_said": question.accounts}
 

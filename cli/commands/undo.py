@@ -19,7 +19,7 @@ from cli.settings.pacing_flags import Pacing
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
-from cli.terminal.exits import CommandRefused
+from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.remedies import render
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import PROGRAM, markup_safe, rows
@@ -74,8 +74,18 @@ async def undo(
         parameters = {RUN: run.name, **way}
         async with open_session(settings, screen, journal, pacing=pacing, consent=consent) as session:
             job = await build_undo(session.gateway, journal, parameters)
+            if not await journal.in_effect(run, size=1):
+                return await _nothing_left(run, journal, screen)
             created = await create_run(job, parameters, session)
             return await RunSession(created, job, session, fresh=True).run()
+
+
+async def _nothing_left(run: Run, journal: Journal, screen: Screen) -> Closing:
+    """Say why there is nothing to take back; no run is made for it."""
+    by = ", ".join(await journal.taken_back(run))
+    why = f"is taken back already, by run {by}" if by else "has nothing to take back: none of its rows had an effect"
+    screen.result(f"[bold]run {run.name} {why}.[/] Nothing was sent.")
+    return Closing(Exit.DONE, job=UNDO)
 
 
 async def _check(run: Run, journal: Journal) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from checkpoints.journal import Journal
 from checkpoints.records import Correction, Item, NewItem, Reason, Refusal, Run, Totals
-from checkpoints.states import State
+from checkpoints.states import State, states_where
 from cli.output.item_files import columns_of
 from cli.show.closing import MAX_REFUSALS_SHOWN
 from cli.show.preview import PreviewFacts
@@ -152,9 +152,17 @@ class Corrections:
         if first is not None and first[1] != item.key:
             raise CommandRefused(
                 f"{where}: its account has its balance from row {first[0]} of run {self._run.name}, and this row "
-                "would replace it. Leave it out, or put both into a file and run that as a run of its own, with "
-                "--shared-accounts sum or last"
+                f"would replace it. Leave it out, or {await self._both_anew(first[0])} sum or last"
             )
+
+    async def _both_anew(self, number: int) -> str:
+        """How a row of the run is entered together with another of its account."""
+        (first,) = await self._journal.items(self._run, states_where(), after=number - 1, size=1)
+        undo = self._job.undo_of(self._run.name, first.payload)
+        both = "put both into a file and run that as a run of its own, with"
+        if undo is None:
+            return f"{both} --again --shared-accounts"
+        return f"take the balance back ({command_line(undo)}), {both} --shared-accounts"
 
     async def _correction(self, item: Item) -> Correction | None:
         """The correction that a row makes; None when the run already has the row."""

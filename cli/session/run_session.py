@@ -28,7 +28,7 @@ from cli.session.session import (
     shared_accounts_of,
     wipe_secrets,
 )
-from cli.show.closing import Closing, first_refusals, refused_export, refused_rows, show_closing
+from cli.show.closing import Closing, accountants_list, first_refusals, refused_export, refused_rows, show_closing
 from cli.show.preview import PreviewFacts, bad_rows, plan_of, preview, shared_accounts, tell_notes
 from cli.show.progress import show_intake, show_sending
 from cli.terminal.exits import CommandRefused, Exit, exit_of
@@ -387,7 +387,7 @@ class RunSession:
             "ended", exit=int(code), calls=sent.calls, why=printable(closing.stopped or "nothing is left to send")
         )
         screen = await show_closing(closing, self._run, self._journal)
-        self._screen.result(screen, good=code is Exit.DONE)
+        self._screen.result(screen, good=code is Exit.DONE and accountants_list(self._run, totals) is None)
         if ending.shown is not None:
             self._screen.result(ending.shown)
         return closing

@@ -15,7 +15,8 @@ from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Hanging, command, steps_list
 from cli.terminal.texts import JOINT, PROGRAM, count, duration, money, number_of, printable, rate, rows
-from jobs.spec.undo_words import LIST, UNDO, WAY
+from jobs.spec.entries import OPPOSITE, STORNO
+from jobs.spec.undo_words import LIST, RUN, UNDO, WAY
 
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
 """States whose reasons are shown, including states of success that a person should know about."""
@@ -127,7 +128,10 @@ def states_table(totals: Totals) -> Table:
 
 async def show_closing(closing: Closing, run: Run, journal: Journal) -> RenderableType:
     """The outcome of the run, its reasons, and what to do next."""
-    parts: list[RenderableType] = [Hanging(Text(""), headline(closing)), states_table(closing.totals)]
+    head = headline(closing)
+    if closing.exit is Exit.DONE and accountants_list(run, closing.totals):
+        head = _only_listed(run)
+    parts: list[RenderableType] = [Hanging(Text(""), head), states_table(closing.totals)]
     if closing.calls:
         parts.append(Text(_pace(closing.calls, closing.seconds), "dim"))
     if any(round(seconds) for seconds in closing.held.values()):
@@ -207,6 +211,15 @@ def headline(closing: Closing) -> Text:
             return Text(f"✗ {name}: {printable(closing.error or 'refused', 600)}", "bold red")
 
 
+def _only_listed(run: Run) -> Text:
+    """The outcome of an undo that sends nothing: what it is to take back stands as before."""
+    return Text(
+        f"! run {run.name} has sent nothing: to take run {run.parameters[RUN]} back, the accountant has to enter "
+        "what is on the list",
+        "bold yellow",
+    )
+
+
 def _not_entered(totals: Totals) -> str:
     number = totals.count(State.REJECTED) + totals.refused
     return f"{rows(number)} {'was' if number == 1 else 'were'} not entered"
@@ -254,6 +267,9 @@ def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
         steps.append((back, "take that file in again, once it is corrected"))
     if list_ := accountants_list(run, totals):
         steps.append((list_, "write the accountant's list: operation, sum, subscriber, and what is to be done"))
+        by_itself = f"{PROGRAM} undo {run.parameters[RUN]} --set {WAY}={OPPOSITE}"
+        storno = f"--set {WAY}={STORNO}"
+        steps.append((by_itself, f"or send it: opposite sums are entered, with {storno} each operation is reversed"))
     if totals.count(State.ACCEPTED) and not totals.count_where(open=True):
         steps.append((f"{PROGRAM} verify {run.name}", "read back what the billing now says"))
     return steps

@@ -90,6 +90,11 @@ def next_step(run: Run, *, skips_bad: bool) -> RenderableType:
     return steps_list([(command, "send this, or nothing if it has changed")])
 
 
+def nothing_to_send(*, bad: bool) -> str:
+    """The sentence in its place where no row of the plan would be sent."""
+    return "There is nothing to send" + (": mend the input, and plan again." if bad else ".")
+
+
 def plan_object(facts: PlanFacts, code: Exit) -> Mapping[str, object]:
     """The object of `--json`."""
     plan = facts.plan

@@ -140,14 +140,17 @@ class ForeignEntries:
         place = f"{place} ({last.label})"
         if last.state.settled:
             why = f"its account has its opening balance from run {last.run}, {place}"
-            undo = self._words(Remedy("undo", last.run))
-            yield (
-                f"{why}, and this row would replace it",
-                f"To enter all rows of the account by one run, type {undo} first. {again}",
-            )
+            yield f"{why}, and this row would replace it", f"{self._how_to_take_back(last)}. {again}"
         else:
             why = f"run {last.run} has {place} for the same account as {last.state}"
             yield f"{why}, and this row would replace it", "Take that run to its end first"
+
+    def _how_to_take_back(self, standing: StandingItem) -> str:
+        undo = self._job.undo_of(standing.run, standing.payload)
+        if undo is None:
+            by_list = self._words(Remedy("undo", standing.run))
+            return f"It can be taken back by hand only: {by_list} sends nothing, and lists it for the accountant"
+        return f"To enter all rows of the account by one run, type {self._words(undo)} first"
 
     def _foreign(self, entry: Marked, known: KnownMark | None) -> str | None:
         """Why an entry is foreign; None if the journal knows it as an effect on the same target."""

@@ -10,12 +10,13 @@ from functools import partial
 from typing import Final
 
 from billing.money import wire
-from billing.profile import TypeEight
+from billing.profile import StornoEffect, TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Evidence, RowRefused
 from engine.job import CannotLook, LookUpResult, Prepared
 from jobs.access.gateway import Gateway
-from jobs.access.operations import balances, two_decimals
+from jobs.access.operations import balances, enters_balance, two_decimals
+from jobs.access.payload import Payload
 from jobs.effects.creatable_models import BALANCE
 from jobs.effects.create import Back, CreateEffect, payload_for
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
@@ -49,6 +50,20 @@ def undo_of_operations(gateway: Gateway, how: Mapping[str, str]) -> CallEffect:
         takes_back = partial(_opposites, gateway, said)
         return CreateEffect(gateway, _ENTRY, back, taking_back=takes_back, type_8=TypeEight(said[TYPE_8]))
     return AccountantsList(gateway)
+
+
+def way_that_sends(gateway: Gateway, payload: Payload) -> str | None:
+    """The way of an undo that takes an operation back; None where this billing is not known to have one.
+
+    Storno is named only where a probe has seen it work. The opposite of an opening balance needs the one before it.
+    """
+    sets, profile = enters_balance(payload), gateway.profile
+    storno_works = profile.storno_call.known and profile.storno_works.known and profile.storno_works.value
+    restores = profile.storno_type_8.known and profile.storno_type_8.value is StornoEffect.RESTORES
+    if storno_works and (restores or not sets):
+        return STORNO
+    known_before = gateway.database is not None and payload.was.get(BALANCE) is not None
+    return OPPOSITE if known_before or not sets else None
 
 
 # ---- the opposite entry -----------------------------------------------------------------------------------------

@@ -50,6 +50,18 @@ async def test_what_was_planned_is_what_is_sent(place: Place) -> None:
     assert f"entered by an earlier run: {run.name}" in why
 
 
+async def test_a_plan_with_nothing_to_send_is_not_offered_to_be_sent(place: Place) -> None:
+    place.write("abonent_id;amount\nnobody;1\n", "bad.csv")
+    bad = await place.cli("plan", "balances", "bad.csv", may_end_with=(1,))
+    assert "There is nothing to send: mend the input, and plan again." in " ".join(bad.out.split())
+    assert "run --plan" not in bad.out
+    balances = place.balances(1)
+    await place.cli("run", "balances", balances.path, "--yes")
+    entered = await place.cli("plan", "balances", balances.path)
+    assert entered.out.rstrip().endswith("There is nothing to send.")
+    assert "run --plan" not in entered.out
+
+
 async def test_an_input_that_has_changed_is_told_row_by_row(place: Place) -> None:
     balances = place.balances(30)
     header, *lines = balances.path.read_text(encoding="utf-8").splitlines()

@@ -1,5 +1,6 @@
 """Several opening balances of one account: nothing is sent before somebody has said what is meant."""
 
+import re
 from decimal import Decimal
 
 import pytest
@@ -113,10 +114,25 @@ async def test_rows_of_a_select_are_refused_where_they_would_replace_an_earlier_
     assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 2}, 1)
     assert "this row would replace it" in ended.words
     assert balance(place, account) == Decimal(5)
-    await place.cli("undo", ended.closing["run"], "--set", "way=opposite", "--yes")
+    continued = await continue_refused(place, ended.closing["run"])
+    assert "would replace it. Leave it out, or take the balance back" in continued.words
+    await place.cli(*advised_undo(continued), "--yes")
     told = await place.cli("run", "balances", "--sql", sql, "--yes", "--json", "--shared-accounts", "sum")
     assert told.closing["states"] == {"accepted": 2, "skipped": 1}
     assert balance(place, account) == Decimal(10)
+
+
+async def continue_refused(place: Place, name: str) -> Ended:
+    """Give the refused rows of a run back to it, as they are: they are refused again."""
+    await place.cli("export", name, "--state", "refused", "-o", "refused.csv", "--force")
+    return await place.cli("run", "balances", "refused.csv", "--continue", name, "--yes", may_end_with=(2,))
+
+
+def advised_undo(ended: Ended) -> list[str]:
+    """The undo that a refusal advises, as it is to be typed."""
+    found: set[str] = set(re.findall(r"`carbon-migrate (undo [^`]+)`", ended.words))
+    (typed,) = found
+    return typed.split()
 
 
 async def first_of_them(place: Place, *more: str) -> str:
@@ -134,16 +150,29 @@ async def test_a_row_does_not_replace_the_balance_that_another_run_gave_its_acco
     first = await first_of_them(place, *meant)
     refused = await run(place, *meant, may_end_with=(2,))
     assert f": its account has its opening balance from run {first}, line 2" in refused.words
-    assert f"undo {first}" in refused.words
+    undo = advised_undo(refused)
+    assert undo == ["undo", first, "--set", "way=opposite"]
     planned = await place.cli("plan", "balances", "shared.csv", "--json", *meant, may_end_with=(1,))
     assert planned.closing["refused"] == 1
     ended = await run(place, *meant, "--skip-bad", may_end_with=(1,))
     assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": 1, "skipped": 1}, 1)
     assert balance(place, account) == Decimal("-459.90")
+    assert advised_undo(await continue_refused(place, ended.closing["run"])) == undo
     # Taken back, it is in nobody's way, and all of them are entered as one.
-    await place.cli("undo", first, "--set", "way=opposite", "--yes")
+    await place.cli(*undo, "--yes")
     await run(place, "--shared-accounts", "sum")
     assert balance(place, account) == Decimal("493.34")
+
+
+async def test_without_the_balance_before_it_no_undo_is_advised_that_would_refuse(place: Place) -> None:
+    """Through the API alone, the balance before an opening balance is not known, and its undo only lists it."""
+    shared(place)
+    database = place.cli.environment.pop("CARBON_MIGRATE_DATABASE")
+    first = await first_of_them(place)
+    place.cli.environment["CARBON_MIGRATE_DATABASE"] = database
+    refused = await run(place, may_end_with=(2,))
+    assert f"by hand only: `carbon-migrate undo {first}` sends nothing, and lists it" in refused.words
+    assert "way=" not in refused.words
 
 
 async def test_a_purged_run_still_guards_the_balance_that_it_gave_an_account(place: Place) -> None:

@@ -91,7 +91,11 @@ async def test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was(place:
     again = (await undo(place, run)).closing
     assert again["states"] == {"accepted": ROWS}
     assert await since(place, first) == {}
-    assert (await undo(place, run)).closing["states"] == {}
+    number = len(await place.runs())
+    nothing = await undo(place, run)
+    assert (nothing.closing["run"], nothing.closing["states"]) == (None, {})
+    assert f"run {run} is taken back already, by run {again['run']}. Nothing was sent." in nothing.words
+    assert len(await place.runs()) == number
 
 
 async def test_what_somebody_changed_since_is_left_alone_and_named(place: Place) -> None:
@@ -203,6 +207,11 @@ async def test_a_list_for_the_accountant_names_the_command_that_writes_it(place:
     command = ("export", listing, "--state", "skipped", "-o", file)
     typed = f"carbon-migrate {' '.join(command)}"
     assert f"The list for the accountant; nothing is sent: {typed}" in ended.words
+    assert "is done" not in ended.words
+    assert f"! run {listing} has sent nothing: to take run {run} back, the accountant has to enter" in ended.words
+    assert f"carbon-migrate undo {run} --set way=opposite" in ended.words
+    quiet = await place.cli("undo", run, "--yes", "--quiet")
+    assert "has sent nothing" in " ".join(quiet.out.split())
     assert (
         f"next: write the accountant's list: operation, sum, subscriber, and what is to be done {typed}"
         in ended.words
