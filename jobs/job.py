@@ -73,8 +73,8 @@ class InputJob(BillingJob):
     @cached_property
     def _opened(self) -> tuple[Source, Binding]:
         names = self.effect.names
-        optional = {parameter.name for parameter in self._kind.parameters if parameter.optional}
-        needed = [name for name in names if name not in optional]
+        said = {parameter.name for parameter in self._kind.parameters if parameter.has_default}
+        needed = [name for name in names if name not in said]
         says_all = bool(needed or not names) and all(is_given(name, self._parameters) for name in needed)
         self._check_used(says_all=says_all)
         source = open_rows(

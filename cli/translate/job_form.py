@@ -89,7 +89,9 @@ class _Match:
     def value(self, name: str, text: str) -> bool:
         """Whether the job sends a text as it stands in the call."""
         parameter = self.parameters[name]
-        if parameter.secret or not (text or parameter.optional):
+        if parameter.secret or not (text or parameter.has_default):
+            return False
+        if parameter.choices and text not in parameter.choices:
             return False
         try:
             read = parameter.parse(text)

@@ -217,7 +217,7 @@ class Binding:
         if name in columns or self._others.get(name, "") in columns:
             return True
         parameter = self._parameters.get(name)
-        return is_given(name, self._given) or (parameter is not None and parameter.optional)
+        return is_given(name, self._given) or (parameter is not None and parameter.has_default)
 
     def _hidden(self, columns: Mapping[str, Column]) -> frozenset[int]:
         called = [word for name in self._secret for word in (name, *self._aliases(name))]
@@ -312,7 +312,8 @@ class Binding:
         parameter = self._parameters.get(name)
         if parameter is None:
             return name not in OTHER_KEY
-        return parameter.optional or parameter.may_be_empty
+        # A value that has a default is empty only where it is given so, as with --set descr=.
+        return parameter.has_default or parameter.may_be_empty
 
     async def _with_abonents(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
         by_number = self._is_by_other(ABONENT)

@@ -124,9 +124,9 @@ class Parameter:
     refers_to: str = ""
 
     @property
-    def optional(self) -> bool:
-        """Whether the value may be left out."""
-        return self.default == ""
+    def has_default(self) -> bool:
+        """Whether there is a value, be it an empty one, where none is given."""
+        return self.default is not None
 
 
 def check_parameters(what: str, parameters: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, str]:

@@ -59,6 +59,7 @@ IDS = {"ids.txt": "9001\n9002\n9003\n"}
 SUMS = {"f.csv": "9001;50.5\n9002;-0.10\n9003;12000\n"}
 NUMBERS = {"f.csv": "N-1;50.5\nN-2;-0.10\n0003;12000\n"}
 OF_ID = move("'$id'")
+COMMENT = doubly(',"descr":"Миграция балансов"')[1:-1]
 OF_SUMS = create("$a", "$b")
 FIND = "sqlexec \"set heading off; select id from abonents where contract_number='%s'\" | sed '/^$/d' | tr -d ' '"
 ARG1 = 'arg1={"id":$id}'
@@ -391,15 +392,25 @@ async def test_any_rows_are_sent_as_the_shell_sends_them(billing: Receiver, tmp_
 # ---- as it is pasted -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", ["<<END\n%sEND\n", "< <(tail -n +2 with-header.csv)"], ids=["heredoc", "command"])
-async def test_what_is_printed_can_be_pasted_and_enters_the_same_sum(source: str, place: Place) -> None:
+@pytest.mark.parametrize(
+    ("source", "comment"),
+    [
+        ("<<END\n%sEND\n", COMMENT),
+        ("<<END\n%sEND\n", ""),
+        ("< <(tail -n +2 with-header.csv)", COMMENT.replace("Миграция балансов", "")),
+    ],
+    ids=["heredoc", "no comment", "command, empty comment"],
+)
+async def test_what_is_printed_can_be_pasted_and_enters_the_same_sum(source: str, comment: str, place: Place) -> None:
     numbers = place.balances(2).numbers
     rows = f"{numbers[0]};50.5\n{numbers[1]};-0.10\n"
     place.write(f"number;sum\n{rows}", "with-header.csv")
     find = FIND % "$n"
-    line = f"while IFS=';' read -r n b; do a=$({find}); {OF_SUMS}; done {source.replace('%s', rows)}"
+    call = OF_SUMS.replace(COMMENT, comment)
+    line = f"while IFS=';' read -r n b; do a=$({find}); {call}; done {source.replace('%s', rows)}"
     found = translated(line)
     assert found.command[2:4] == ("balances", "-")
+    assert ("descr=" in found.command) == (comment != COMMENT)
     program = f'carbon-migrate() {{ {sys.executable} -m cli "$@" --yes; }}\n'
     done = await anyio.run_process(
         ["bash", "-c", program + found.pretty(found.command)],

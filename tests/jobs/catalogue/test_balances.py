@@ -232,6 +232,12 @@ async def test_rows_may_say_type_and_comment(gateway: Gateway, tmp_path: Path) -
     ]
 
 
+@pytest.mark.parametrize("text", ["abonent_id;amount\n9001;5\n", "abonent_id;amount;descr\n9001;5;\n"])
+async def test_a_comment_may_be_given_as_empty(gateway: Gateway, tmp_path: Path, text: str) -> None:
+    (one,) = (await prepared(job_of(gateway, tmp_path, text, descr=""))).items
+    assert decode_payload(one.payload).steps[0][1]["descr"] == ""
+
+
 async def test_columns_as_people_call_them(gateway: Gateway, tmp_path: Path) -> None:
     text = "№ договора;Абонент;Входящий остаток, руб.\n00123;Иванов И. И.;50,50\n"
     done = await prepared(job_of(gateway, tmp_path, text))

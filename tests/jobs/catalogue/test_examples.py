@@ -115,8 +115,8 @@ def example_of(kind: JobSpec, gateway: Gateway) -> InputJob:
     assert order.kind.name == kind.name
     if typed.file:
         needed = effect_of(gateway, order.kind, order.parameters).names
-        optional = {one.name for one in kind.parameters if one.optional}
-        header = [name for name in needed if not order.parameters.get(name) and name not in optional]
+        said = {one.name for one in kind.parameters if one.has_default}
+        header = [name for name in needed if not order.parameters.get(name) and name not in said]
         write(Path(typed.file), [header, [CELLS[name] for name in header]])
     return build(order.kind, gateway, order.parameters, order.rows)
 
