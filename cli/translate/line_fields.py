@@ -1,11 +1,11 @@
 """Loops that take a line apart by commands: `id=$(echo "$line" | cut -d';' -f1)` becomes a column."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cli.translate.findings import LinePlace, refused
+from cli.translate.findings import LinePlace, named, refused
 from cli.translate.grammar import Redirect, ShellCommand, Taking, parse
 from cli.translate.script import LoopRows, OneLiner
 from cli.translate.words import NEWLINE, Quote, ShellText, Substitution, Variable, Word
@@ -13,6 +13,13 @@ from cli.translate.words import NEWLINE, Quote, ShellText, Substitution, Variabl
 _PRINT: Final = re.compile(r"\s*\{\s*print\s+\$([1-9][0-9]?)\s*;?\s*\}\s*")
 _FIELD: Final = re.compile(r"[1-9][0-9]?")
 _WHOLE_LINES: Final = ("", NEWLINE)
+_PRINTERS: Final = ("echo", "printf")
+_CUTTERS: Final = ("cut", "awk", "gawk", "mawk")
+CHANGED: Final = (
+    "{program} changes a value of the row, which no run does: change it in the file before the loop. An amount may "
+    "keep its comma there"
+)
+NO_FIELD: Final = "{program} is read where it takes one field of a line, as cut -d';' -f2 or awk '{{print $2}}'"
 AS_ONE: Final = "a value with a space in it is several words for this loop; the run takes it whole"
 
 
@@ -33,6 +40,8 @@ def with_fields(parts: OneLiner) -> OneLiner:
     """
     found = {name: field for name, inner in parts.commands.items() if (field := _field(inner)) is not None}
     rows = parts.rows
+    if rows is not None:
+        _refuse_changed(parts, found)
     if not found or rows is None:
         return parts
     first = next(iter(found.values()))
@@ -87,23 +96,55 @@ def _refuse_whole_line(parts: OneLiner, found: Mapping[str, _Field], first: _Fie
                 raise refused(variable.place, f"${first.line} is used as a whole, and taken apart as well")
 
 
+def _refuse_changed(parts: OneLiner, found: Mapping[str, _Field]) -> None:
+    """Refuse a command that changes a value of the row, and name it; to take a field of it changes nothing."""
+    of_row = {*(parts.rows.variables if parts.rows else ()), *parts.commands}
+    others = [inner for name, inner in parts.commands.items() if name not in found]
+    within = [inner for word in parts.call.words for inner in word.text.substitutions]
+    for inner in (*others, *within):
+        line, filters = _printed(_stages(inner))
+        if line not in of_row:
+            continue
+        for place, command in enumerate(filters):
+            is_cutter = place == 0 and command.program in _CUTTERS
+            if not is_cutter:
+                raise refused(command.place, CHANGED.format(program=named(command.program)))
+            if _taken(command) is None:
+                raise refused(command.place, NO_FIELD.format(program=named(command.program)))
+
+
 def _field(inner: Substitution) -> _Field | None:
     """The field that `echo "$line" | cut …` prints, or `cut … <<< "$line"`; None for any other command."""
-    pipelines = parse(inner.tokens)
-    if len(pipelines) != 1 or pipelines[0].following:
-        return None
-    commands = [stage for stage in pipelines[0].stages if isinstance(stage, ShellCommand)]
-    if len(commands) != len(pipelines[0].stages):
-        return None
-    match commands:
-        case [ShellCommand(words=(echo, text), redirects=()), cut] if echo.plain in ("echo", "printf"):
-            line, cutter = _one_variable(text), cut if not cut.redirects else None
-        case [ShellCommand(redirects=(redirect,)) as cut]:
-            line, cutter = _one_variable(_fed(redirect)), cut
+    match _stages(inner):
+        case [ShellCommand(words=(echo, text), redirects=()), ShellCommand(redirects=()) as cutter] if (
+            echo.plain in _PRINTERS
+        ):
+            line = _one_variable(text)
+        case [ShellCommand(redirects=(redirect,)) as cutter]:
+            line = _one_variable(_fed(redirect))
         case _:
             return None
-    taken = _taken(cutter) if cutter is not None else None
+    taken = _taken(cutter)
     return None if line is None or taken is None else _Field(line, *taken, inner.place)
+
+
+def _stages(inner: Substitution) -> list[ShellCommand]:
+    """The commands of the one pipe within `$(…)`; none where it is anything else."""
+    pipelines = parse(inner.tokens)
+    if len(pipelines) != 1 or pipelines[0].following:
+        return []
+    commands = [stage for stage in pipelines[0].stages if isinstance(stage, ShellCommand)]
+    return commands if len(commands) == len(pipelines[0].stages) else []
+
+
+def _printed(stages: Sequence[ShellCommand]) -> tuple[str | None, Sequence[ShellCommand]]:
+    """The one variable that goes into a pipe, None for any other text, and the commands that it goes through."""
+    match stages:
+        case [ShellCommand(words=(echo, *_, text), redirects=()), *filters] if echo.plain in _PRINTERS and filters:
+            return _one_variable(text), filters
+        case [ShellCommand(redirects=(redirect,)), *_]:
+            return _one_variable(_fed(redirect)), stages
+    return None, ()
 
 
 def _fed(redirect: Redirect) -> Word | None:

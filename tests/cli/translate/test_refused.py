@@ -200,6 +200,7 @@ def test_a_variable_that_gets_no_value_of_its_own(line: str, match: str) -> None
 
 ONE = post("'method1=objects.get&arg1={\"id\":'$a'}'")
 IN_BRACES = post("'method1=objects.get&arg1={\"id\":{}}'")
+OF_REVERSED = ONE.replace("$a", "$(echo $l | rev)")
 OF_FOLDER = "'$n' and parent_id=5"
 QUOTED = "'$n'"
 SECOND = "a=$(sqlexec \"select id from abonents where contract_number='$a'\"); "
@@ -270,7 +271,25 @@ FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
         (f"while read l; do a=$(echo $l | cut -d';' -f1); b=$l; {ONE}; done < f", r"\$l is used as a whole"),
         (
             f"while read l; do a=$(echo $l | cut -d';' -f1-3); {ONE}; done < f",
-            "a command within a command is read where",
+            "column 32: cut is read where it takes one field of a line",
+        ),
+        (
+            f"while read l; do a=$(echo $l | cut -d';' -f1); b=$(echo $l | cut -c5-); {ONE}; done < f",
+            "column 62: cut is read where it takes one field",
+        ),
+        (
+            f"while read l; do a=$(echo $l | cut -d';' -f1); b=$(echo $l | cut -d';' -f2 | tr , .); {ONE}; done < f",
+            "column 78: tr changes a value of the row",
+        ),
+        (f"while read a b; do c=$(echo -n $b | sed 's/,/./'); {ONE}; done < f", "column 37: sed changes a value"),
+        (f"while read a b; do c=$(tr , . <<< $b); {ONE}; done < f", "column 24: tr changes a value"),
+        (
+            f"while read l; do a=$(echo $l | cut -d';' -f1); c=$(printf %s $a | tr -d -); {ONE}; done < f",
+            "tr changes a value",
+        ),
+        (
+            f"while read l; do a=$(echo $l | cut -d, -f1); {OF_REVERSED}; done < f",
+            "rev changes a value",
         ),
         (f"while read l m; do a=$(echo $l | cut -d';' -f1); {ONE}; done < f", "is no whole line"),
         (
