@@ -17,7 +17,7 @@ import fdb
 
 from billing.database import client_library as embedded
 from billing.database.columns import SelectColumns
-from billing.database.dsn import Dsn
+from billing.database.dsn import CHARSETS, Dsn
 from billing.database.reader import Connection, DatabaseRow, DatabaseRows, DirectReader, Reader
 from billing.database.schema import ASKED_FOR, Schema, fitted, names_tables
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
@@ -51,6 +51,7 @@ _LOST: Final = frozenset({
     335544741,  # connection lost to database
     335544856,  # connection shut down
 })  # fmt: skip
+_BAD_PATH: Final = 335544972
 _WRONG_PASSWORD: Final = frozenset({335544472, 335545106})
 
 
@@ -63,9 +64,11 @@ def attach(dsn: Dsn) -> Connection:
     _check_letters(dsn)
     if not dsn.on_server:
         _check_file(Path(dsn.database))
-    # As bytes: in an encoding without the letters of the path, fdb would not pass it on.
-    path = os.fsencode(dsn.database)
-    connection: Connection = _attempt(dsn, lambda: fdb.connect(**{**_arguments(dsn), "dsn": path}))
+    # As UTF-8: otherwise Firebird takes user, password and path to be in the encoding of the locale.
+    path = dsn.database.encode("utf-8", "surrogateescape")
+    connection: Connection = _attempt(
+        dsn, lambda: fdb.connect(**{**_arguments(dsn), "dsn": path, "utf8params": True})
+    )
     return connection
 
 
@@ -314,16 +317,14 @@ def _check_letters(dsn: Dsn) -> None:
     """Raise `WrongPassword` for a user or a password that the charset cannot hold; fdb would show them."""
     for what, text in (("user's name", dsn.user), ("password", dsn.password.reveal())):
         try:
-            text.encode(dsn.encoding)
+            # What is no charset is refused by Firebird.
+            text.encode(CHARSETS.get(dsn.charset, "utf-8"))
         except UnicodeEncodeError:
             # Not from the error of the codec, which holds the text.
             raise WrongPassword(
                 f"{dsn}: the {what} has letters that {dsn.charset}, the charset of the database, does not have: "
                 "name the billing's charset, or let its administrator set another password"
             ) from None
-        except LookupError:
-            # What is no charset is refused by Firebird.
-            return
 
 
 def _check_new_name(dsn: Dsn) -> None:
@@ -369,6 +370,11 @@ def as_database_error(dsn: Dsn, error: Exception) -> DatabaseError:
     if isinstance(error, UnicodeEncodeError):
         letters = error.object[error.start : error.end]
         return StatementRefused(f"{dsn.charset}, the charset of {dsn}, has no letters for {letters!r}")
+    if _BAD_PATH in codes and not dsn.database.isascii():
+        return DatabaseAway(
+            f"Firebird cannot read the path {dsn} in the locale of this command: type it again with LC_ALL=C.UTF-8, "
+            "or give the database a path in Latin letters"
+        )
     if codes & _WRONG_PASSWORD:
         return WrongPassword(f"{dsn}: the server refuses the user {dsn.user} or the password")
     if codes & _LOST:

@@ -1,9 +1,11 @@
 """The one door to the billing's database, against the embedded Firebird 5 and a Firebird 3 server."""
 
+import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,6 +173,24 @@ def test_what_a_server_refuses(firebird_server: FirebirdServer, billing_on_serve
     assert "wrong-one" not in str(refused.value)
     with pytest.raises(DatabaseAway, match=r"(?i)no such file"):
         Database(firebird_server.dsn("/nowhere/x.fdb")).connect()
+
+
+@pytest.mark.parametrize("charset", ["UTF8", "WIN1251"])
+def test_a_user_and_a_password_may_be_cyrillic_whatever_the_charset(charset: str, billing_on_server: Dsn) -> None:
+    keeper = attach(billing_on_server)
+    keeper.execute_immediate("create or alter user \"ВАСЯ\" password 'пароль'")
+    keeper.commit()
+    keeper.close()
+    dsn = replace(billing_on_server, user='"ВАСЯ"', password=Secret("пароль"), charset=charset)
+    attach(dsn).close()
+    with pytest.raises(WrongPassword, match="the server refuses"):
+        attach(replace(dsn, password=Secret("парол")))
+
+
+def test_a_path_that_firebird_cannot_read_is_told(billing_file: Path) -> None:
+    odd = billing_file.rename(billing_file.with_name(os.fsdecode("биллинг.fdb".encode("cp1251"))))
+    with pytest.raises(DatabaseAway, match=r"cannot read the path .* LC_ALL=C\.UTF-8"):
+        attach(Dsn(str(odd)))
 
 
 def test_a_lost_connection_is_told_and_the_next_use_connects_anew(either_dsn: Dsn) -> None:
