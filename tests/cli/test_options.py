@@ -13,9 +13,9 @@ from cli.main import COMMANDS, load
 from tests.cli.conftest import Typed
 
 UNLIKE = {
-    "--output": {"FILE", "DIR"},
+    "--output": {"FILE", "DIR|FILE"},
 }
-"""Options that take more than one kind of word, for a reason: a plan has several files."""
+"""Options that take more than one kind of word, for a reason: a plan has several files, or is one."""
 
 OPENS_THE_BILLING = {"open_session", "open_billing", "open_file_database", "start"}
 ASKS_THE_API = {"BillingClient", *OPENS_THE_BILLING}
