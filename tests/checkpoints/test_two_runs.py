@@ -211,12 +211,17 @@ async def test_to_purge_one_run_leaves_the_other_whole(path: Path, *, keep_total
     async with open_journal(path) as journal:
         runs: list[Run] = []
         for _ in range(3):
-            run = await frozen_run(journal, new_item("a"), new_item("b", skip_reason="entered"))
+            run = await frozen_run(journal, new_item("a"), new_item("b", skip_reason="entered"), new_item("c"))
+            await journal.freeze(run, page(refusals=[Refusal(10, "сумма", "ten", "no amount", ("10", ""))]), keep)
             await journal.end_intake(run)
             await journal.approve(run)
-            item = await one_of(journal, run, "a")
-            await journal.claim(run, [item.item_id])
+            item, decided = [await one_of(journal, run, key) for key in "ac"]
+            await journal.claim(run, [item.item_id, decided.item_id])
             await journal.record(run, [Change(item.item_id, State.ACCEPTED, answer="5")])
+            for state in (State.UNKNOWN, State.MANUAL):
+                await journal.record(run, [Change(decided.item_id, state)])
+            decided = await one_of(journal, run, "c")
+            await journal.decide(run, decided, State.ACCEPTED, who="olga", why="seen")
             await journal.history.note_command(run, "olga", "pause", "paused")
             runs.append(await journal.run(run.name))
         others = [whole(path, runs[0]), whole(path, runs[2])]
