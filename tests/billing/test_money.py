@@ -137,7 +137,7 @@ def test_amounts_as_people_type_them(text: str, amount: str) -> None:
         ("1 234,567", 9, r"1 234,567 has 3 decimals; the billing's kopecks take 2"),
         ("1,234.567", 9, "3 decimals"),
         ("0.123", 5, "3 decimals"),
-        ("1,234.50,6", 9, "once more"),
+        ("1,234.50,6", 9, "character 9 is ',' once more"),
         ("1 234,567.80", 6, "in another way than before"),
         ("12,34.50", 4, "no group of thousands"),
         ("1.2.3", 3, "no group of thousands"),

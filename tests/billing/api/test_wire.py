@@ -1,9 +1,11 @@
 """What may have left and what cannot have, and that no answer is taken for that of another call."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
+from billing.api import wire
 from engine.evidence import Accepted, Lost, NotSent
 from tests.billing.api.bare_server import WRITE, Ear, Peer, client_of, give_up, overheard, seen_by, served, settle
 
@@ -97,6 +99,49 @@ async def test_a_connection_that_died_while_idle_carries_nothing() -> None:
         server.over.set()
         assert (server.connections, len(server.paths)) == (2, 2)
     assert ear.left == [True, True]
+
+
+async def test_a_connection_that_is_dead_as_soon_as_it_is_made_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = asyncio.Event()
+
+    async def waits(peer: Peer) -> None:
+        with suppress(ConnectionResetError):
+            await peer.reader.read()
+        closed.set()
+
+    monkeypatch.setattr(wire, "is_gone", lambda _: True)
+    async with served(waits) as server, client_of(server.url) as client:
+        assert isinstance(await client.send(WRITE), NotSent)
+        await settle()
+        assert closed.is_set()
+        assert server.paths == []
+
+
+async def test_no_call_leaves_before_who_listens_has_room_for_it() -> None:
+    """What waits to be written of a recording is bounded."""
+    ear = FullEar()
+
+    async def answers(peer: Peer) -> None:
+        await peer.request()
+        peer.answer()
+
+    async with served(answers) as server, overheard(server.url, ear) as client:
+        call = asyncio.ensure_future(client.send(WRITE))
+        await settle()
+        assert server.connections == 0
+        ear.room.set()
+        assert await call == Accepted(result=1)
+
+
+class FullEar(Ear):
+    """A listener that has no room until somebody says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.room = asyncio.Event()
+
+    async def ready(self) -> None:
+        await self.room.wait()
 
 
 async def test_a_connection_that_has_rested_for_long_is_not_used_any_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 import anyio
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from checkpoints.records import Item
 from checkpoints.states import State
@@ -69,7 +70,9 @@ async def test_only_what_is_unknown_is_looked_up_page_by_page() -> None:
     setting = Setting(*map(unknown, range(1, 8)), *others)
     setting.job.effects.update("1357")
     before = {other.key: other.state for other in others}
-    await setting.settle()
+    with capture_logs() as logged:
+        await setting.settle()
+    assert logged[-1] == {"event": "settled what was unknown", "log_level": "info", "accepted": 4, "pending": 3}
     assert setting.job.looked_up == [["1", "2", "3"], ["4", "5", "6"], ["7"]]
     odd_and_even = {str(number): State.ACCEPTED if number % 2 else State.PENDING for number in range(1, 8)}
     assert setting.journal.states() == odd_and_even | before

@@ -93,6 +93,15 @@ async def test_an_address_that_is_named_is_that_one_and_no_other(
     assert await readings(job, run, items) == [ReadBack(None, "wanted ip 10.0.0.7; there is ip 10.0.3.71")]
 
 
+async def test_a_row_whose_money_is_no_amount_is_refused_and_not_lost(gateway: Gateway, tmp_path: Path) -> None:
+    """The chain itself has it: no cell is at fault."""
+    get = 'objects.get {"account_id_abonents": {id}}'
+    call = Called(gateway, "AdminAccounts", get, 'set {"limit_warning": "5,5"}', "save")
+    assert await refused(call.job(rows_of(tmp_path, "id\n9002\n"))) == [
+        "2 None: '5,5' is not a number: money is written as -1234.50 here"
+    ]
+
+
 async def test_the_part_of_a_key_that_is_empty_is_named(gateway: Gateway, tmp_path: Path) -> None:
     call = Called(gateway, "Users", 'objects.get {"id": {id}, "login": ""}', 'set {"pull": "6"}', "save")
     assert await refused(call.job(rows_of(tmp_path, "id\n90001\n"))) == [
