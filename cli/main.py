@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from enum import Enum, auto
 from functools import partial
 from importlib import import_module
 from typing import Annotated, Any, Final, NamedTuple
@@ -21,12 +22,24 @@ from cli.terminal.streams import outputs
 from cli.terminal.texts import PROGRAM, from_bytes, printable
 
 
+class Product(Enum):
+    """What a command is there for, and so what its exit code speaks of."""
+
+    OUTPUT = auto()
+    """What it prints or writes: where that is lost, the command has failed."""
+    CHANGE = auto()
+    """A change, here or in the billing: done, also when what it printed is lost."""
+    RUN = auto()
+    """A run that sends: the same, and it can be resumed."""
+
+
 class Entry(NamedTuple):
     """A command of the program: its module, its group in the help, and the first sentence of its own help."""
 
     module: str
     group: str
     summary: str
+    product: Product = Product.OUTPUT
 
 
 BEGIN: Final = "Begin"
@@ -40,29 +53,42 @@ COMMANDS: Final = {
     "doctor": Entry("cli.commands.doctor", BEGIN, "Check everything that a run rests on, and say what to mend."),
     "jobs": Entry("cli.commands.jobs", BEGIN, "List the jobs, or show one with its parameters and an example."),
     "translate": Entry("cli.commands.translate", BEGIN, "Turn shell one-liners (curl, loops, xargs) into commands."),
-    "probe": Entry("cli.commands.probe", BEGIN, "Ask a live billing what nobody documents of it."),
+    "probe": Entry("cli.commands.probe", BEGIN, "Ask a live billing what nobody documents of it.", Product.CHANGE),
     "completion": Entry(
         "cli.commands.completion", BEGIN, "Print the script that completes commands in bash, zsh or fish."
     ),
     "plan": Entry("cli.commands.plan", LOAD, "Show what a run would do; nothing is sent."),
-    "run": Entry("cli.commands.run", LOAD, "Show what a job will do, ask, and do it."),
-    "resume": Entry("cli.commands.resume", LOAD, "Go on with a run that was stopped, interrupted or killed."),
+    "run": Entry("cli.commands.run", LOAD, "Show what a job will do, ask, and do it.", Product.RUN),
+    "resume": Entry(
+        "cli.commands.resume", LOAD, "Go on with a run that was stopped, interrupted or killed.", Product.RUN
+    ),
     "status": Entry("cli.commands.status", STEER, "Show all runs, or one of them in detail."),
-    "pause": Entry("cli.commands.control", STEER, "Send nothing more until `continue`, also after a restart."),
-    "continue": Entry("cli.commands.control", STEER, "Let a paused run go on."),
+    "pause": Entry(
+        "cli.commands.control", STEER, "Send nothing more until `continue`, also after a restart.", Product.CHANGE
+    ),
+    "continue": Entry("cli.commands.control", STEER, "Let a paused run go on.", Product.CHANGE),
     "get": Entry("cli.commands.control", STEER, "Show what can be set on a working run, and what it is now."),
-    "set": Entry("cli.commands.control", STEER, "Change how hard a working run drives the billing."),
-    "stop": Entry("cli.commands.control", STEER, "Stop a run as Ctrl-C would; `resume` goes on."),
+    "set": Entry("cli.commands.control", STEER, "Change how hard a working run drives the billing.", Product.CHANGE),
+    "stop": Entry("cli.commands.control", STEER, "Stop a run as Ctrl-C would; `resume` goes on.", Product.CHANGE),
     "verify": Entry("cli.commands.verify", SETTLE, "Read back what the billing now says, and compare it."),
-    "reconcile": Entry("cli.commands.reconcile", SETTLE, "Look up what is in doubt; sends nothing."),
-    "decide": Entry("cli.commands.decide", SETTLE, "Record a person's decision on a row that no look-up can settle."),
+    "reconcile": Entry("cli.commands.reconcile", SETTLE, "Look up what is in doubt; sends nothing.", Product.CHANGE),
+    "decide": Entry(
+        "cli.commands.decide",
+        SETTLE,
+        "Record a person's decision on a row that no look-up can settle.",
+        Product.CHANGE,
+    ),
     "export": Entry("cli.commands.export", SETTLE, "Write the rows of a run to files, to be read or corrected."),
     "report": Entry("cli.commands.report", SETTLE, "Write the report of a run, to be printed and signed."),
-    "undo": Entry("cli.commands.undo", SETTLE, "Take a run back; what was changed since is left alone."),
-    "purge": Entry("cli.commands.purge", SETTLE, "Remove what finished runs hold of people; totals can be kept."),
-    "demo": Entry("cli.commands.demo", TRY, "Load balances, kill the load, resume it, and prove the result."),
+    "undo": Entry("cli.commands.undo", SETTLE, "Take a run back; what was changed since is left alone.", Product.RUN),
+    "purge": Entry(
+        "cli.commands.purge", SETTLE, "Remove what finished runs hold of people; totals can be kept.", Product.CHANGE
+    ),
+    "demo": Entry(
+        "cli.commands.demo", TRY, "Load balances, kill the load, resume it, and prove the result.", Product.CHANGE
+    ),
     "selftest": Entry("cli.commands.selftest", TRY, "Kill loads of a mock billing that fails, and prove the result."),
-    "mock": Entry("cli.commands.mock", TRY, "A billing to try things on, with made-up subscribers."),
+    "mock": Entry("cli.commands.mock", TRY, "A billing to try things on, with made-up subscribers.", Product.CHANGE),
 }
 """All commands, in the order of the help."""
 
@@ -116,19 +142,33 @@ for _name, _entry in COMMANDS.items():
 
 
 def main() -> None:
-    """The entry point: run the command and exit with its code."""
+    """The entry point: run the command and exit with its code, or with 2 where what it is there to print was lost."""
     _take_texts_as_utf8()
-    with outputs():
-        try:
-            _without_pydantic(get_command(app))()
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence
-            from cli.commands.execution import exit_code
-            from cli.terminal.screen import Screen
+    product = next((COMMANDS[word].product for word in sys.argv[1:2] if word in COMMANDS), Product.OUTPUT)
+    with outputs() as stdout:
+        code = _run_command(sends=product is Product.RUN)
+    if code == 0 and stdout.trouble is not None and product is Product.OUTPUT:
+        from cli.terminal.exits import Exit
 
-            sys.exit(exit_code(error, Screen()))
-        finally:
-            # The interpreter would look through everything once more before it ends.
-            gc.freeze()
+        code = Exit.REFUSED
+    sys.exit(code)
+
+
+def _run_command(*, sends: bool) -> Any:  # noqa: ANN401 - as the exit of a process has it
+    """Run the command that was typed; the code that it ends with."""
+    try:
+        _without_pydantic(get_command(app))()
+    except SystemExit as ended:
+        return ended.code or 0
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence
+        from cli.commands.execution import exit_code
+        from cli.terminal.screen import Screen
+
+        return exit_code(error, Screen(), sends=sends)
+    finally:
+        # The interpreter would look through everything once more before it ends.
+        gc.freeze()
+    return 0
 
 
 def _take_texts_as_utf8() -> None:

@@ -31,12 +31,18 @@ Failure: TypeAlias = Callable[[Exit, str], object]
 
 
 def execute(
-    work: Work, flags: Flags, voice: Voice, *, only_reads: bool = False, failure: Failure | None = None
+    work: Work,
+    flags: Flags,
+    voice: Voice,
+    *,
+    only_reads: bool = False,
+    sends: bool = False,
+    failure: Failure | None = None,
 ) -> NoReturn:
     """Run `work` with the settings in force, and exit with its code.
 
-    A command that `only_reads` the journal writes no log. With `--json` an error prints an object too: that of
-    `failure`, or exit code and text.
+    A command that `only_reads` the journal writes no log; one that `sends` works on a run. With `--json` an error
+    prints an object too: that of `failure`, or exit code and text.
     """
     screen = Screen(voice)
     try:
@@ -55,7 +61,7 @@ def execute(
         except Interrupted:
             raise
         except Exception as error:  # noqa: BLE001 - shown here, while the log can still keep its details
-            code = exit_code(error, screen)
+            code = exit_code(error, screen, sends=sends)
             if voice.as_json and isinstance(error, OPERATOR_ERRORS):
                 screen.emit((failure or _failure)(code, describe_error(error)))
     raise typer.Exit(code)
@@ -119,6 +125,7 @@ def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> N
             closed,
             flags,
             voice,
+            sends=True,
             failure=lambda code, text: closing_object(Closing(code, job=job, error=text)),
         )
     except Interrupted as interrupt:
@@ -131,8 +138,11 @@ def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> N
         raise typer.Exit(Exit.INTERRUPTED) from interrupt
 
 
-def exit_code(error: BaseException, screen: Screen) -> Exit:
-    """Show an error and return its exit code. Details of an internal error go to a report in the state folder."""
+def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> Exit:
+    """Show an error and return its exit code; a command that `sends` says where to see what it has sent.
+
+    Details of an internal error go to a report in the state folder.
+    """
     match error:
         case KeyboardInterrupt():
             # The signal came before the command's handlers were installed, or after they were removed.
@@ -148,10 +158,10 @@ def exit_code(error: BaseException, screen: Screen) -> Exit:
             screen.complain(f"{printable(name)}: {error.strerror}: give another name")
             return Exit.REFUSED
         case _:
-            return _fault(error, screen)
+            return _fault(error, screen, sends=sends)
 
 
-def _fault(error: BaseException, screen: Screen) -> Exit:
+def _fault(error: BaseException, screen: Screen, *, sends: bool) -> Exit:
     """Save the traceback of an internal error in a report, and show where it is."""
     details = screen.mask("".join(traceback.format_exception(error)))
     try:
@@ -159,10 +169,10 @@ def _fault(error: BaseException, screen: Screen) -> Exit:
     except OSError:
         screen.err.print(details, markup=False)
         where = "The details stand above"
-    screen.complain(
-        f"a fault of {PROGRAM} itself: {type(error).__name__}: {error}\n{where}: please report them.\n"
-        f"What was sent is in the journal; {PROGRAM} status shows it, and resume goes on safely"
-    )
+    told = f"a fault of {PROGRAM} itself: {type(error).__name__}: {error}\n{where}: please report them."
+    if sends:
+        told += f"\nWhat was sent is in the journal; {PROGRAM} status shows it, and resume goes on safely"
+    screen.complain(told)
     return Exit.FAULT
 
 

@@ -177,8 +177,12 @@ def _text_of(line: str | None, file: Path | None) -> str:
         file = Path(line)
     if file is not None and str(file) != _STDIN:
         return _text(_content(file), printable(file))
-    if line is None and file is None and sys.stdin.isatty():
+    # None if the process was started without standard input.
+    nothing = sys.stdin is None or sys.stdin.closed
+    if line is None and file is None and (nothing or sys.stdin.isatty()):
         raise CommandRefused(f"there is no line to translate: {_HOW}")
+    if nothing:
+        raise CommandRefused(f"there is no standard input: {_HOW}")
     return _text(sys.stdin.buffer.read(LONGEST + 1), "standard input")
 
 

@@ -19,7 +19,7 @@ class Exit(IntEnum):
     REJECTED = 1
     """Some rows were not entered: the billing rejected them, or they were refused and left out."""
     REFUSED = 2
-    """Usage, settings or input refused: nothing was sent."""
+    """Usage, settings or input refused: nothing was sent. Or the output that a command is there for was lost."""
     STOPPED = 3
     """Stopped by the system or by the error budget; `resume` goes on."""
     UNDECIDED = 4

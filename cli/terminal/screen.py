@@ -241,7 +241,7 @@ class Screen:
         """
         if not self.err.is_terminal:
             yield None
-        elif sys.stdin.isatty():
+        elif sys.stdin is not None and sys.stdin.isatty():
             yield sys.stdin
         elif file == STDIN and (terminal := _terminal()) is not None:
             with terminal:

@@ -2,7 +2,7 @@
 
 A terminal may not hold what is shown: its encoding is KOI8-R, CP1251 or ASCII, or it has gone. What an encoding
 cannot hold is replaced by something that reads alike; a reader that has gone is written to no more. Neither changes
-the work or its exit code.
+the work or its exit code. Output that was lost, on a full disk or since stdout was closed, is told.
 """
 
 import errno
@@ -21,7 +21,7 @@ import msgspec
 
 from cli.terminal.texts import JOINT, SIGNS, from_bytes
 
-_GONE: Final = {errno.EPIPE, errno.EIO, errno.EBADF, errno.ECONNRESET, errno.ENXIO}
+_GONE: Final = {errno.EPIPE, errno.EIO, errno.ECONNRESET, errno.ENXIO}
 """Errors of a reader that has gone: `| head` that has read enough, a terminal that was closed."""
 
 _LATIN: Final = {
@@ -34,21 +34,27 @@ _LATIN: Final = {
 
 
 @contextmanager
-def outputs() -> Iterator[None]:
-    """Let stdout and stderr be written to in any locale, and with nobody reading, while the context lasts."""
+def outputs() -> Iterator["Output"]:
+    """Let stdout and stderr be written to in any locale, and with nobody reading, while the context lasts.
+
+    Gives stdout, whose `trouble` is known when the context has ended.
+    """
     _fill_closed_descriptors()
     before = sys.stdout, sys.stderr
     # Python has None for a stream that was closed before its start.
-    out, err = (Output(stream or _nowhere()) for stream in before)
+    out, err = (Output(stream or _closed()) for stream in before)
     sys.stdout, sys.stderr = cast("TextIO", out), cast("TextIO", err)
     try:
-        yield
+        yield out
     finally:
         out.flush()
         if out.trouble is not None:
             err.write(f"✗ standard output could not be written, and is not complete: {out.trouble.strerror}\n")
         err.flush()
         sys.stdout, sys.stderr = before
+        for output, stream in ((out, before[0]), (err, before[1])):
+            if stream is None:
+                output.close()
 
 
 def lasting(stream: TextIO) -> TextIO:
@@ -60,7 +66,7 @@ def lasting(stream: TextIO) -> TextIO:
 class Output:
     """A text stream that holds any text and outlasts its reader; other attributes are those of the stream below.
 
-    `trouble` is an error other than a reader that has gone, as a full disk.
+    `trouble` is an error other than a reader that has gone, as a full disk or a stream that was closed at the start.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -107,7 +113,7 @@ class Output:
 
 
 class OutputBytes(io.RawIOBase):
-    """The bytes of an output. A reader that has gone is no error; a disk that is full is."""
+    """The bytes of an output. A reader that has gone is no error; a disk that is full and a closed stream are."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -200,6 +206,11 @@ def _fill_closed_descriptors() -> None:
         except OSError:
             # The lowest free number is taken, which is this one.
             os.open(os.devnull, way)
+
+
+def _closed() -> TextIO:
+    """A stream of which every write fails, as that to a closed descriptor does."""
+    return os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
 
 
 def _nowhere() -> TextIO:

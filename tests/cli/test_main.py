@@ -48,6 +48,22 @@ def test_a_fault_of_ours_is_told_without_a_traceback(
     assert f"The details are in {report}: please report them" in ended.words
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
     assert "Traceback" in report.read_text(encoding="utf-8")
+    assert "What was sent is in the journal" in ended.words
+
+
+@pytest.mark.parametrize("arguments", [("jobs",), ("doctor",), ("status",)])
+def test_a_fault_of_a_command_that_sends_nothing_says_nothing_of_what_was_sent(
+    arguments: tuple[str, ...], typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("impossible")
+
+    for where in ("cli.commands.jobs.show", "cli.commands.doctor.load", "cli.commands.status.open_existing"):
+        monkeypatch.setattr(where, broken)
+    ended = typed(*arguments)
+    assert ended.exit == 70
+    assert "a fault of carbon-migrate itself: RuntimeError: impossible" in ended.words
+    assert "sent" not in ended.words
 
 
 def test_the_report_of_a_fault_follows_no_link_and_overwrites_nothing(

@@ -4,9 +4,11 @@ import errno
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -14,10 +16,13 @@ import anyio.to_thread
 import pytest
 from rich.console import Console
 
+from checkpoints.journal import open_journal
 from cli.terminal.screen import Screen
 from cli.terminal.streams import Output, OutputBytes, held_by, json_line, lasting, outputs
 from cli.terminal.texts import JOINT, SIGNS
+from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.conftest import Place, Typed
+from tests.cli.oneliners import PUBLISHED
 
 ENCODINGS = ["utf-8", "koi8-r", "cp1251", "cp866", "ascii", "latin-1"]
 
@@ -170,6 +175,87 @@ def test_a_disk_that_is_full_is_told_on_the_other_stream(descriptor: int, monkey
     assert err.getvalue() == "✗ standard output could not be written, and is not complete: No space left on device\n"
 
 
+@contextmanager
+def lost(stdout: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Standard output as it is when it was closed, or on a disk that is full, or with a reader that has gone."""
+    if stdout == "closed":
+        monkeypatch.setattr(sys, "stdout", None)
+        yield
+        return
+    number, gone = os.pipe()
+    os.close(number)
+    if stdout == "full":
+        os.close(gone)
+        gone = os.open("/dev/full", os.O_WRONLY)
+    with os.fdopen(gone, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        yield
+
+
+@pytest.mark.parametrize(("stdout", "code"), [("closed", 2), ("full", 2), ("gone", 0)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("jobs",),
+        ("jobs", "balances", "--json"),
+        ("completion", "bash"),
+        ("completion", "bash", "--line", "carbon-migrate pl"),
+        ("translate", PUBLISHED["session"].line),
+        ("--help",),
+        ("--version",),
+    ],
+    ids=" ".join,
+)
+def test_a_command_whose_output_is_lost_has_failed(
+    arguments: tuple[str, ...], stdout: str, code: int, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lost(stdout, monkeypatch):
+        ended = typed(*arguments)
+    assert ended.exit == code
+    assert ("standard output could not be written, and is not complete" in ended.words) is bool(code)
+
+
+@pytest.mark.parametrize("stdout", ["closed", "full"])
+def test_a_command_that_works_on_a_run_keeps_its_code_without_its_output(
+    stdout: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lost(stdout, monkeypatch):
+        ended = typed("resume")
+    assert ended.exit == 0
+    assert "standard output could not be written" in ended.words
+
+
+@pytest.fixture
+async def run(tmp_path: Path) -> str:
+    """The name of a run in the journal of the folder that is typed in."""
+    async with open_journal(tmp_path / "carbon-migrate.journal") as journal:
+        return (await frozen_run(journal, new_item("1"), new_item("2"))).name
+
+
+@pytest.mark.parametrize("stdout", ["closed", "full"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status", "RUN"),
+        ("status", "--json"),
+        ("export", "RUN", "--state", "pending", "-o", "-"),
+        ("report", "RUN", "-o", "-"),
+        ("report", "prove", "RUN", "1"),
+    ],
+    ids=" ".join,
+)
+def test_what_was_asked_for_of_a_run_and_is_lost_ends_with_2(
+    arguments: tuple[str, ...], stdout: str, run: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [run if word == "RUN" else word for word in arguments]
+    assert typed(*words).exit == 0
+    with lost(stdout, monkeypatch):
+        ended = typed(*words)
+    assert ended.exit == 2
+    assert re.search("standard output (could not|cannot) be written", ended.words)
+    assert "written to stdout" not in ended.words
+
+
 @pytest.mark.parametrize(
     ("terminal", "encoding", "redraws"),
     [("xterm", "utf-8", True), ("dumb", "utf-8", False), ("xterm", "koi8-r", False)],
@@ -200,6 +286,16 @@ def run_with(
     )
 
 
+def test_a_standard_input_that_was_closed_is_no_keyboard(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with Screen(err=Console(file=io.StringIO(), force_terminal=True)).keyboard("x.csv") as keyboard:
+        assert keyboard is None
+    refused = typed("translate", "-")
+    assert refused.exit == 2
+    assert "there is no standard input: " in refused.words
+    assert "there is no line to translate" in typed("translate").words
+
+
 ASCII_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
 
@@ -211,6 +307,13 @@ async def test_a_run_without_any_output_ends_with_its_own_code(place: Place) -> 
     )
     assert ended.returncode == 0
     assert (await place.found()).rows == 5
+    (run,) = await place.runs()
+    # All its rows are applied; but the object that says so is lost.
+    verified = await anyio.to_thread.run_sync(
+        lambda: run_with(place, "verify", run.name, "--json", env={}, redirected=">&-")
+    )
+    assert verified.returncode == 2
+    assert b"standard output could not be written" in verified.stderr
 
 
 async def test_a_run_in_another_locale_takes_its_file_and_says_how_it_ended(place: Place) -> None:
