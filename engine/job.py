@@ -90,10 +90,14 @@ class Entries:
 
 @dataclass(frozen=True, slots=True)
 class ReadBack:
-    """The present value of an item in the billing. `difference` is None if it is as wanted."""
+    """The present value of an item in the billing. `difference` is None if it is as wanted.
+
+    With `later_operations` the entry is there as sent, but the balance of its account has moved on since.
+    """
 
     amount: Decimal | None
     difference: str | None = None
+    later_operations: bool = False
 
 
 class LookedFor(Enum):

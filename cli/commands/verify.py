@@ -243,6 +243,9 @@ def _screen(
         Hanging(Text("? ", "yellow"), Text().append(rows(number), "bold").append(f": {printable(reason)}"))
         for reason, number in verdict.unreadable.items()
     ]
+    if verdict.moved:
+        moved = f"{rows(verdict.moved)} with later operations, whose balances say nothing of this run"
+        parts.append(Hanging(Text(""), Text(moved)))
     if verdict.expected or verdict.found:
         gap = verdict.found - verdict.expected
         sums = f"sum expected {money(verdict.expected)}, found {money(verdict.found)}, difference {money(gap)}"
@@ -274,6 +277,7 @@ def _object(run: Run, verdict: ReadBackSummary, totals: Totals, code: Exit) -> M
         **states_object(totals),
         "as_wanted": verdict.as_wanted,
         "different": verdict.different,
+        "with_later_operations": verdict.moved,
         "unreadable": verdict.unreadable.total(),
         "expected": format(verdict.expected, "f"),
         "found": format(verdict.found, "f"),

@@ -15,7 +15,8 @@ from engine.job import CannotLook, Job, ReadBack
 class ReadBackSummary:
     """The result of a verification: counts of items as wanted and different, and the sums of both sides.
 
-    `unreadable` counts items that cannot be read back, by reason; they are in no other figure.
+    `unreadable` counts items that cannot be read back, by reason; they are in no other figure. `moved` counts
+    those as wanted whose accounts had later operations.
     """
 
     as_wanted: int = 0
@@ -23,6 +24,7 @@ class ReadBackSummary:
     unreadable: Counter[str] = field(default_factory=Counter)
     expected: Decimal = field(default=Decimal(0))
     found: Decimal = field(default=Decimal(0))
+    moved: int = 0
 
 
 Report = Callable[[Item, ReadBack], None]
@@ -51,6 +53,7 @@ async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: 
                 report(item, reading)
                 continue
             verdict.as_wanted += 1
+            verdict.moved += reading.later_operations
             if item.state is State.ACCEPTED:
                 applied.append(Change(item.item_id, State.APPLIED, message=item.message))
         await journal.record(run, applied)

@@ -8,6 +8,7 @@ from typing import Final
 
 from billing.api.answers import created_id, objects
 from billing.api.calls import filter_
+from billing.database.database import Database
 from billing.directory import subscribers as abonents
 from billing.directory.models import OPENING_BALANCE
 from billing.directory.subscribers import Operation, of_abonents
@@ -128,6 +129,26 @@ async def newest(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
             abonent_id: max((op_id_of(fields) for fields in objects(answer)), default=0)
             for abonent_id, answer in zip(none, answers, strict=True)
         }
+
+
+async def newest_on_accounts(gateway: Gateway, accounts: Collection[int]) -> Mapping[int, int]:
+    """The id of the last operation of any type on each account that has one; nothing without a database.
+
+    Raises `LookUpFailed`.
+    """
+    if gateway.database is None or not accounts:
+        return {}
+
+    def read(database: Database) -> dict[int, int]:
+        owners = [(abonent, account) for account, abonent in abonents.of_accounts(database, accounts)]
+        last = dict(newest_in_database(database, [abonent for abonent, _ in owners]))
+        found: dict[int, int] = {}
+        for abonent, account in owners:
+            if abonent in last:
+                found[account] = max(found.get(account, 0), last[abonent])
+        return found
+
+    return await gateway.read(read)
 
 
 async def balances(gateway: Gateway, ids: Collection[int]) -> Mapping[int, Decimal]:

@@ -44,7 +44,16 @@ from jobs.access.objects import (
     spell_out,
     try_finding,
 )
-from jobs.access.operations import Sum, balances, enters_balance, find_entries, sets_balance, some_of, two_decimals
+from jobs.access.operations import (
+    Sum,
+    balances,
+    enters_balance,
+    find_entries,
+    newest_on_accounts,
+    sets_balance,
+    some_of,
+    two_decimals,
+)
 from jobs.access.payload import (
     ACCOUNT,
     Payload,
@@ -207,13 +216,22 @@ class CreateEffect(CallEffect):
         """The objects as they are now. Raises `LookUpFailed`.
 
         If an entry is to restore a balance, the balance is read as well, because the effect of a type of operation on
-        it is not certain.
+        it is not certain. After later operations on its account the balance says nothing of the entry.
         """
         found = await created(self._gateway, run.name, items)
         payloads = {item.item_id: payload_of(item) for item in items}
         wanted = [payload.abonent for payload in payloads.values() if BALANCE in payload.wanted]
         now = await balances(self._gateway, wanted)
-        return {key: _reading(payload, found[key], now.get(payload.abonent)) for key, payload in payloads.items()}
+        accounts = {
+            item.item_id: int(item.lane.removeprefix(ACCOUNT))
+            for item in items
+            if item.lane.startswith(ACCOUNT) and _has_another_balance(payloads[item.item_id], now)
+        }
+        last = await newest_on_accounts(self._gateway, set(accounts.values()))
+        return {
+            key: _reading(payload, found[key], now, last.get(accounts.get(key, 0), 0))
+            for key, payload in payloads.items()
+        }
 
     def describe(self, run_name: str, item: Item) -> str:
         """The call with its mark."""
@@ -405,16 +423,23 @@ def _sighting(payload: Payload, found: Sequence[BillingObject]) -> LookUpResult:
     return Found(found[0].values.get(CREATABLE_MODELS[payload.model].key), describe_change(payload))
 
 
-def _reading(payload: Payload, found: Sequence[BillingObject], balance: Decimal | None) -> ReadBack:
+def _has_another_balance(payload: Payload, now: Mapping[int, Decimal]) -> bool:
+    wanted, balance = payload.wanted.get(BALANCE), now.get(payload.abonent)
+    return wanted is not None and balance is not None and balance != Decimal(wanted)
+
+
+def _reading(payload: Payload, found: Sequence[BillingObject], now: Mapping[int, Decimal], last: int) -> ReadBack:
+    """An entry and its balance; `last` is the last operation on an account that has another balance than wanted."""
     kind, differs = CREATABLE_MODELS[payload.model], difference(payload, found)
     there = None
     if kind.amount and len(found) == 1 and kind.counts(found[0]):
         there = Decimal(found[0].values[kind.amount] or 0)
-    wanted = payload.wanted.get(BALANCE)
-    if differs is None and wanted is not None and balance is not None and balance != Decimal(wanted):
+    if differs is None and _has_another_balance(payload, now):
+        if last > int(found[0].values[kind.key] or 0):
+            return ReadBack(there, later_operations=True)
         differs = (
-            f"{kind.described(found[0], ())} is entered, but the balance is {two_decimals(balance)} and not "
-            f"{two_decimals(Decimal(wanted))}: either there were operations after it, or the billing does something "
-            "else with this type"
+            f"{kind.described(found[0], ())} is entered, but the balance is {two_decimals(now[payload.abonent])} and "
+            f"not {two_decimals(Decimal(payload.wanted[BALANCE] or 0))}: no later operation of its account is known, "
+            "so either somebody has set the balance, or the billing does something else with this type"
         )
     return ReadBack(there, differs)

@@ -162,6 +162,9 @@ async def test_a_row_does_not_replace_the_balance_that_another_run_gave_its_acco
     await place.cli(*undo, "--yes")
     await run(place, "--shared-accounts", "sum")
     assert balance(place, account) == Decimal("493.34")
+    # The later operation on the account is another subscriber's.
+    undone = next(one.name for one in await place.runs() if one.job == "undo")
+    assert (await place.cli("verify", undone, "--json")).closing["with_later_operations"] == 1
 
 
 async def test_without_the_balance_before_it_no_undo_is_advised_that_would_refuse(place: Place) -> None:

@@ -174,6 +174,18 @@ async def test_what_was_taken_back_can_be_entered_again_and_only_once(place: Pla
     assert place.billing.ledger.effects(MODEL).keys()
 
 
+async def test_an_undo_whose_accounts_had_later_operations_is_verified_by_its_entries(place: Place) -> None:
+    balances = place.balances(3)
+    enter = ("run", "balances", balances.path, "--yes", "--json")
+    opposite = (await undo(place, (await place.cli(*enter)).closing["run"], "--set", "way=opposite")).closing["run"]
+    await place.cli(*enter)
+    verified = await place.cli("verify", opposite, "--json")
+    told = verified.closing
+    assert (told["as_wanted"], told["different"], told["with_later_operations"]) == (3, 0, 3)
+    assert told["states"] == {"applied": 3}
+    assert "3 rows with later operations, whose balances say nothing of this run" in verified.words
+
+
 async def test_the_undo_of_an_undo_does_not_restore_what_was_entered_anew(place: Place) -> None:
     balances = place.balances(3)
     enter = ("run", "balances", balances.path, "--yes", "--json")
