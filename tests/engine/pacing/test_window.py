@@ -314,6 +314,18 @@ def test_where_nobody_answers_it_goes_to_the_floor_and_comes_back() -> None:
     assert_well_used(simulation, back)
 
 
+def test_a_window_of_one_call_does_not_say_that_it_measures() -> None:
+    """It could not be smaller for that."""
+    simulation = Simulation(1, 0.1)
+    window = Window(cap=1, start=1)
+    simulation.join(window)
+    said: set[str] = set()
+    for _ in range(600):
+        simulation.pass_by(0.1)
+        said.add(window.why)
+    assert said == {"window 1 (finding the server's limit)", "window 1 (at its cap)"}
+
+
 # ---- an application that has less to send ----
 
 

@@ -13,6 +13,7 @@ from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.money import SCALE
+from billing.profile import StornoEffect
 from checkpoints.records import Item, NewItem, Run
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import Absent, CannotLook, Different, Found, ReadBack
@@ -153,6 +154,21 @@ async def test_a_balance_that_a_storno_does_not_bring_back(
     (reading,) = await readings(undo.effect, undo_run, backs)
     assert reading.difference is not None
     assert f"operation {items[0].answer} is reversed, but the balance is 0.00, and was 7.00" in reading.difference
+
+
+@pytest.mark.parametrize(("op_type", "type_8"), [("1", {}), ("8", {"storno_type_8": StornoEffect.RESTORES})])
+async def test_a_storno_rests_on_its_name_and_of_opening_balances_on_what_it_restores(
+    with_database: Gateway,
+    tmp_path: Path,
+    run: Run,
+    frozen: Frozen,
+    op_type: str,
+    type_8: dict[str, object],
+) -> None:
+    items = await entered(with_database, tmp_path, run, frozen, op_type=op_type)
+    undo = await taking_back(with_database, items, way="storno")
+    backs = [payload_of(item) for item in undo.items(frozen)]
+    assert undo.effect.rests_on(backs) == {"storno_call": "storno", "storno_works": True, **type_8}
 
 
 async def test_a_storno_where_type_8_adds(
