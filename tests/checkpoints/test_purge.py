@@ -253,6 +253,17 @@ async def test_a_run_with_something_left_to_do_is_not_touched(journal: Journal) 
     assert rows_of(journal.path) == before
 
 
+async def test_it_is_the_runs_own_rows_that_have_to_be_at_their_end(journal: Journal) -> None:
+    doubted = await finished(journal, replace(PERSON, key="x"))
+    (item,) = await all_items(journal, doubted)
+    await journal.doubt_answers(doubted, [item.item_id], "doubted")
+    # No other run is there that could be unfinished.
+    with pytest.raises(RunUnfinished, match="not at its end"):
+        await journal.purge(doubted, ALL)
+    ended = await finished(journal, PERSON)
+    assert (await journal.purge(ended, ALL)).emptied == 1
+
+
 async def test_a_run_that_was_given_up_loses_its_refused_rows(journal: Journal) -> None:
     run = await journal.create_run(NEW_RUN)
     await journal.freeze(run, page(PERSON, refusals=[REFUSED]), keep)
