@@ -52,6 +52,14 @@ async def test_of_rows_of_one_key_a_plan_is_compared_by_the_first(journal: Journ
     assert (await changes(journal, old, new)).counts == {}
 
 
+async def test_rows_of_one_key_are_compared_in_their_order(journal: Journal) -> None:
+    rows = [new_item("a", "1"), new_item("a", "2")]
+    one, same, turned = [await frozen_run(journal, *new) for new in (rows, rows, rows[::-1])]
+    assert (await differences_from_plan(journal.path, one, journal.path, same, size=9, plain=str)).counts == {}
+    found = await differences_from_plan(journal.path, one, journal.path, turned, size=9, plain=str)
+    assert found.counts == {"another amount": 2}
+
+
 async def test_a_run_is_held_against_its_plan_by_each_row_and_each_refusal(journal: Journal, tmp_path: Path) -> None:
     plan = await frozen_run(journal, new_item("a", "1", line=1), new_item("a", "1", line=2), new_item("b", line=3))
     await journal.freeze(plan, page(refusals=[Refusal(4, None, "four", "no amount")]), keep)

@@ -264,6 +264,13 @@ async def test_it_is_the_runs_own_rows_that_have_to_be_at_their_end(journal: Jou
     assert (await journal.purge(ended, ALL)).emptied == 1
 
 
+async def test_all_purges_of_a_journal_share_one_secret(journal: Journal) -> None:
+    for key in "xy":
+        await journal.purge(await finished(journal, replace(PERSON, key=key)), ALL)
+    with contextlib.closing(sqlite3.connect(journal.path)) as shell:
+        assert shell.execute("select count(*) from purging").fetchone() == (1,)
+
+
 async def test_a_run_that_was_given_up_loses_its_refused_rows(journal: Journal) -> None:
     run = await journal.create_run(NEW_RUN)
     await journal.freeze(run, page(PERSON, refusals=[REFUSED]), keep)
