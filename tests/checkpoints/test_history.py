@@ -1,12 +1,15 @@
 """What the journal keeps of a run beside its rows: who worked on it, what was read back, the roots of its reports."""
 
-from datetime import timedelta
+import sqlite3
+from contextlib import closing
+from datetime import datetime, timedelta
 
 import pytest
 
 from checkpoints.errors import RunTakenOver
 from checkpoints.journal import Journal
-from checkpoints.records import NewRunner
+from checkpoints.records import Change, NewRunner
+from checkpoints.states import State
 from tests.checkpoints.samples import frozen_run, new_item
 
 RESUME = NewRunner("resume", "olga@console", "0.1.0", "5.24.06")
@@ -64,3 +67,32 @@ async def test_a_report_names_the_one_before_it_however_often_it_is_made(journal
     new = await journal.history.report_before(other, "cc")
     assert new is not None
     assert (new.run, new.root) == (run.name, "bb")
+
+
+@pytest.mark.parametrize(
+    "latest",
+    [
+        "update items set changed_at = ? where number = 1",
+        "update items set changed_at = ? where number = 2",
+        "update runners set ended_at = ? where epoch = 1",
+        "update runners set began_at = ?, ended_at = null where epoch = 2",
+        "update verifications set verified_at = ? where verification_id = 1",
+        "update decisions set decided_at = ? where decision_id = 1",
+    ],
+)
+async def test_a_run_has_changed_when_anything_of_it_has_changed_last(journal: Journal, latest: str) -> None:
+    run = await frozen_run(journal, new_item("a"), new_item("b"))
+    for _ in range(2):
+        async with journal.taken_up(run, NewRunner("run")):
+            pass
+    run = await journal.run(run.name)
+    await journal.claim(run, [1, 2])
+    for state in (State.UNKNOWN, State.MANUAL):
+        await journal.record(run, [Change(1, state), Change(2, state)])
+    for item in await journal.items(run, {State.MANUAL}):
+        await journal.decide(run, item, State.ACCEPTED, who="olga", why="seen")
+        await journal.history.note_verification(run, "olga", {})
+    moment = "2999-01-01T00:00:00+00:00"
+    with closing(sqlite3.connect(journal.path, isolation_level=None)) as shell:
+        assert shell.execute(latest, (moment,)).rowcount == 1
+    assert (await journal.history.of_run(run)).changed_at == datetime.fromisoformat(moment)
