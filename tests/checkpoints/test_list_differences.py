@@ -63,8 +63,11 @@ async def test_rows_of_one_key_are_compared_in_their_order(journal: Journal) -> 
 async def test_a_run_is_held_against_its_plan_by_each_row_and_each_refusal(journal: Journal, tmp_path: Path) -> None:
     plan = await frozen_run(journal, new_item("a", "1", line=1), new_item("a", "1", line=2), new_item("b", line=3))
     await journal.freeze(plan, page(refusals=[Refusal(4, None, "four", "no amount")]), keep)
+    another = await frozen_run(journal)
+    await journal.freeze(another, page(refusals=[Refusal(9, None, "nine", "of another run")]), keep)
     async with open_journal(tmp_path / "real.journal") as real:
-        run = await real.create_run(NEW_RUN)
+        run, beside = [await real.create_run(NEW_RUN) for _ in range(2)]
+        await real.freeze(beside, page(refusals=[Refusal(8, None, "eight", "of another run")]), keep)
         moved = new_item("b", line=5)
         await real.freeze(run, page(new_item("a", "1.00", line=1), moved, refusals=()), keep)
         found = await differences_from_plan(journal.path, plan, real.path, run, size=2, plain=str)

@@ -264,6 +264,13 @@ async def test_it_is_the_runs_own_rows_that_have_to_be_at_their_end(journal: Jou
     assert (await journal.purge(ended, ALL)).emptied == 1
 
 
+async def test_rows_that_entered_nothing_go_whatever_was_taken_back_elsewhere(journal: Journal) -> None:
+    other = await finished(journal, replace(PERSON, key="x"))
+    await undone(journal, await all_items(journal, other))
+    run = await finished(journal, PERSON, SKIPPED, REFUSES)
+    assert (await journal.purge(run, ALL)).removed == 2
+
+
 async def test_all_purges_of_a_journal_share_one_secret(journal: Journal) -> None:
     for key in "xy":
         await journal.purge(await finished(journal, replace(PERSON, key=key)), ALL)

@@ -295,6 +295,7 @@ READS: Final[Mapping[str, Read]] = {
     "in_effect": lambda journal, run: journal.in_effect(run),
     "lane_mates": lambda journal, run: journal.lane_mates(run, {"account accepted", "account undone"}),
     "mates_in_shared_lanes": lambda journal, run: journal.mates_in_shared_lanes(run, {"account undone"}),
+    "standing_by_lane": lambda journal, run: journal.standing_by_lane(run),
     "refusals": lambda journal, run: journal.refusals(run),
     "totals": lambda journal, run: journal.totals(run),
     "absolute_sum": lambda journal, run: journal.absolute_sum(run, EVERY_STATE),
