@@ -30,7 +30,17 @@ from checkpoints.journal import open_journal
 from checkpoints.records import Totals
 from checkpoints.states import State
 from lab.crash.errors import LabError, MockNotStarted
-from lab.crash.program import API_URL, DATABASE, JOURNAL, JOURNAL_FILE, PROGRAM, ExitCode, start, without_settings
+from lab.crash.program import (
+    API_URL,
+    DATABASE,
+    JOURNAL,
+    JOURNAL_FILE,
+    PROGRAM,
+    ExitCode,
+    send_signal,
+    start,
+    without_settings,
+)
 from lab.mock.ledger import Ledger
 
 FOLDER: Final = Path(".demo")
@@ -183,7 +193,7 @@ class DemoStage:
                     accepted = totals.count(State.ACCEPTED)
                     on_progress(accepted)
                     if accepted >= _KILL_AT * rows and totals.count(State.SENDING):
-                        process.kill()
+                        send_signal(process, signal.SIGKILL)
                         await process.wait()
                         return KilledLoad(runs[-1].name, process.pid, await journal.totals(runs[-1]))
                 await anyio.sleep(_BETWEEN_LOOKS)
@@ -217,7 +227,7 @@ def _check_alive(process: Process) -> None:
 
 async def _end(process: Process, number: signal.Signals) -> None:
     if process.returncode is None:
-        process.send_signal(number)
+        send_signal(process, number)
         await process.wait()
 
 

@@ -15,7 +15,7 @@ from lab.crash.journals import Alias, Elsewhere, aliased, back_up, forgotten_by,
 from lab.crash.load import Ended, Load, Running
 from lab.crash.mock_process import MockProcess
 from lab.crash.observer import JournalView, Observer
-from lab.crash.program import SAYS_BUSY, SAYS_PAUSED, SAYS_TAKEN_OVER, ExitCode
+from lab.crash.program import SAYS_BUSY, SAYS_PAUSED, SAYS_TAKEN_OVER, ExitCode, send_signal
 
 POLL: Final = 0.005
 """Seconds between two looks at the journal, the only way to see the progress from outside."""
@@ -85,28 +85,28 @@ class Disturbances:
 
     async def kill(self, _: Disturbance, running: Running) -> str:
         """Send SIGKILL to the load."""
-        running.process.kill()
+        send_signal(running.process, signal.SIGKILL)
         return ""
 
     async def freeze(self, disturbance: Disturbance, running: Running) -> str:
         """Send SIGSTOP, and SIGCONT when its time is over."""
-        running.process.send_signal(signal.SIGSTOP)
+        send_signal(running.process, signal.SIGSTOP)
         await anyio.sleep(disturbance.seconds)
-        running.process.send_signal(signal.SIGCONT)
+        send_signal(running.process, signal.SIGCONT)
         return f"for {disturbance.seconds:g} s"
 
     async def terminate(self, _: Disturbance, running: Running) -> str:
         """Send SIGTERM to the load."""
-        running.process.send_signal(signal.SIGTERM)
+        send_signal(running.process, signal.SIGTERM)
         return ""
 
     async def interrupt(self, _: Disturbance, running: Running) -> str:
         """Send SIGINT to the load twice."""
-        running.process.send_signal(signal.SIGINT)
+        send_signal(running.process, signal.SIGINT)
         # Two pending signals of the same kind arrive as one.
         await anyio.sleep(_BETWEEN_SIGNALS)
         if running.alive:
-            running.process.send_signal(signal.SIGINT)
+            send_signal(running.process, signal.SIGINT)
         return ""
 
     async def restart_billing(self, _: Disturbance, __: Running) -> str:
@@ -146,7 +146,7 @@ class Disturbances:
 
     async def set_clock_back(self, disturbance: Disturbance, running: Running) -> str:
         """Set the load's wall clock back."""
-        running.process.send_signal(clock.SIGNAL)
+        send_signal(running.process, clock.SIGNAL)
         return f"by {disturbance.seconds:g} s"
 
     async def pause(self, disturbance: Disturbance, running: Running) -> str:
@@ -163,7 +163,7 @@ class Disturbances:
         # A run that ended before cannot stay paused.
         self.paused = running.alive and ended.exit == ExitCode.DONE
         if running.alive:
-            running.process.kill()
+            send_signal(running.process, signal.SIGKILL)
         return f"for {disturbance.seconds:g} s, ended with {ended.exit}"
 
     async def continue_paused(self, running: Running) -> None:
@@ -193,7 +193,7 @@ class Disturbances:
         while running.alive and self.observer.view().done <= before + disturbance.more * self.rows:  # noqa: ASYNC110
             await anyio.sleep(POLL)
         if running.alive:
-            running.process.kill()
+            send_signal(running.process, signal.SIGKILL)
         await running.process.wait()
         done = self.observer.view().done
         self.observer.forgotten |= await anyio.to_thread.run_sync(forgotten_by, copy, journal)
@@ -211,7 +211,7 @@ class Disturbances:
         with aliased(self.observer.path, alias) as journal:
             ended = await self.load.start_second(run, journal)
         if is_frozen:
-            running.process.send_signal(signal.SIGCONT)
+            send_signal(running.process, signal.SIGCONT)
         self.check_end(ended)
         if ended.exit != ExitCode.REFUSED:
             with anyio.move_on_after(_LONGEST_GIVING_WAY):
@@ -222,11 +222,11 @@ class Disturbances:
 
     async def _freeze_between_writes(self, running: Running) -> None:
         """SIGSTOP between two writes: a process frozen in a write would block the journal for all others."""
-        running.process.send_signal(signal.SIGSTOP)
+        send_signal(running.process, signal.SIGSTOP)
         while running.alive and not self.observer.is_writable():
-            running.process.send_signal(signal.SIGCONT)
+            send_signal(running.process, signal.SIGCONT)
             await anyio.sleep(POLL)
-            running.process.send_signal(signal.SIGSTOP)
+            send_signal(running.process, signal.SIGSTOP)
 
     async def enter_elsewhere(self, disturbance: Disturbance, _: Running) -> str:
         """Enter the same input with another journal."""
@@ -234,7 +234,7 @@ class Disturbances:
 
     async def kill_and_enter_elsewhere(self, disturbance: Disturbance, running: Running) -> str:
         """Send SIGKILL, and enter the same input with another journal."""
-        running.process.kill()
+        send_signal(running.process, signal.SIGKILL)
         await running.process.wait()
         return await self._enter_elsewhere(Elsewhere(disturbance.words[0]))
 

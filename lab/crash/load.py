@@ -24,7 +24,7 @@ from lab.crash.experiment_plan import BALANCES, MOST_IN_FLIGHT, WARNING_THRESHOL
 from lab.crash.fields import wanted_fields
 from lab.crash.mock_process import MockProcess
 from lab.crash.observer import JournalView
-from lab.crash.program import JOURNAL, ProgramUnderTest, start
+from lab.crash.program import JOURNAL, ProgramUnderTest, send_signal, start
 from lab.crash.trials import CALLED, TRIALS, Trial, Wanted, sql
 from lab.mock.people import FOLDERS
 
@@ -264,7 +264,7 @@ class Running:
 
     async def kill(self) -> Ended:
         """Kill it, and wait."""
-        self.process.kill()
+        send_signal(self.process, signal.SIGKILL)
         return await self.wait()
 
 

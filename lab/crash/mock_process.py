@@ -17,7 +17,7 @@ from anyio.streams.text import TextReceiveStream
 
 from lab.crash.errors import MockNotStarted
 from lab.crash.experiment_plan import ExperimentPlan
-from lab.crash.program import start
+from lab.crash.program import send_signal, start
 from lab.crash.proxy import Proxy
 
 BILLING: Final = "billing.fdb"
@@ -95,8 +95,7 @@ class MockProcess:
         try:
             await self._count()
         finally:
-            if self._process.returncode is None:
-                self._process.send_signal(number)
+            send_signal(self._process, number)
             await self._process.wait()
             await self._process.aclose()
             self._process = None

@@ -4,9 +4,12 @@ The lab tests the program from outside, so it imports nothing of the command lin
 and `tests/lab/crash/test_program.py` compares them with the command line.
 """
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -93,3 +96,14 @@ async def start(
         stderr=stderr,
         start_new_session=True,
     )
+
+
+def send_signal(process: Process, number: signal.Signals) -> None:
+    """Send a signal to a process; nothing happens where it has ended.
+
+    `Process.send_signal` asks first whether it has ended, and so takes its exit code away from asyncio, which then
+    reports 255.
+    """
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)

@@ -1,8 +1,15 @@
 """What the lab states of the program is what the command line has."""
 
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
 from cli.terminal import texts
 from cli.terminal.exits import Exit
 from lab.crash import program
+from lab.crash.program import send_signal, start
 
 
 def test_the_exit_codes_are_those_of_the_command_line() -> None:
@@ -21,3 +28,19 @@ def test_no_setting_of_the_command_line_gets_into_the_environment_of_a_load() ->
     }
     assert len(settings) >= 6
     assert program.without_settings({**dict.fromkeys(settings, "x"), "PATH": "/bin"}) == {"PATH": "/bin"}
+
+
+async def test_a_signal_does_not_ask_whether_the_process_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks takes the exit code of one that has just ended."""
+
+    def asked(_: object) -> None:
+        raise AssertionError("its exit code is taken away from asyncio")
+
+    process = await start(["-c", "import time; time.sleep(600)"], tmp_path, {}, program=())
+    monkeypatch.setattr(subprocess.Popen, "poll", asked)
+    send_signal(process, signal.SIGKILL)
+    assert await process.wait() == -signal.SIGKILL
+    send_signal(process, signal.SIGTERM)
+    await process.aclose()
