@@ -35,6 +35,7 @@ ENCODINGS = ["utf-8", "koi8-r", "cp1251", "cp866", "ascii", "latin-1"]
         ("cp1251", "■ №5 — «да» → 1", "# №5 — «да» -> 1"),
         ("latin-1", "née ✗", "née x"),
         ("ascii", "née ½ 中", "nee \\xbd \\u4e2d"),
+        ("koi8-r", "№ 5: 12,50 ₽", "No. 5: 12,50 RUB"),
         ("utf-8", "中 ✓", "中 ✓"),
         ("utf-8", "\udcd0\udcb1 \udcff", "б \\xff"),
         (None, "✓", "✓"),
