@@ -160,10 +160,8 @@ async def write_made_up(name: str, target: OutputFile, settings: Settings) -> in
         refuse_purged(run)
         if not run.header:
             raise CommandRefused(f"run {run.name} was not read from a file with columns: there are no rows to write")
-        spec = job_of(run)
-        names = [one for parameter in spec.parameters for one in (parameter.name, *(parameter.columns or ()))]
         mapping = input_of_parameters(run.parameters).mapping
-        made_up = MadeUpRows(await _pseudonyms(), run.header, mapping, names)
+        made_up = MadeUpRows(await _pseudonyms(), job_of(run), run.header, mapping)
         number = 0
         with replacing(target) as made, made.open("w", encoding="utf-8", newline="") as stream:
             # Not defused for a spreadsheet: these rows are read by programs.

@@ -125,6 +125,13 @@ def usual_names(name: str, further: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(alias for word in own for alias in KNOWN.get(word, ()) if alias not in own))
 
 
+def titles_of(name: str, further: Sequence[str]) -> set[str]:
+    """All normalised titles under which a column of these names is found."""
+    of_money = {"amount", "op_summa"}.intersection((name, *further))
+    units = _IN_ROUBLES if of_money else ("",)
+    return {normalise_header(word + unit) for word in (name, *further, *usual_names(name, further)) for unit in units}
+
+
 def is_exact(name: str) -> bool:
     """Whether a name is one of the usual names of an id, a number, a sum, a date or the like."""
     return normalise_header(name) in _EXACT
@@ -174,7 +181,7 @@ def _refuse_strangers(wanted: Mapping[str, object], mapping: Mapping[str, str]) 
 
 def _candidates(header: Sequence[str], name: str, further: Sequence[str], taken: set[int]) -> list[Column]:
     """The columns that fit a name; the weak one only if there is no other."""
-    names = _names(name, further)
+    names = titles_of(name, further)
     columns = [
         Column(title.strip(), place)
         for place, title in enumerate(header)
@@ -186,13 +193,6 @@ def _candidates(header: Sequence[str], name: str, further: Sequence[str], taken:
         if normalise_header(column.name) == normalise_header(name) or normalise_header(column.name) != _WEAK
     ]
     return strong or columns
-
-
-def _names(name: str, further: Sequence[str]) -> set[str]:
-    """All normalised names of a column."""
-    of_money = {"amount", "op_summa"}.intersection((name, *further))
-    units = _IN_ROUBLES if of_money else ("",)
-    return {normalise_header(word + unit) for word in (name, *further, *usual_names(name, further)) for unit in units}
 
 
 def _only(source_name: str, name: str, columns: Sequence[Column]) -> Column | None:
@@ -231,5 +231,5 @@ def _titles(header: Sequence[str]) -> str:
     return ", ".join(title.strip() for title in header)
 
 
-_EXACT: Final = frozenset().union(*(_names(name, ()) for name in KNOWN if name != _FREE))
+_EXACT: Final = frozenset().union(*(titles_of(name, ()) for name in KNOWN if name != _FREE))
 """The normalised names of the usual columns, except free text."""
