@@ -226,9 +226,8 @@ def _check_alive(process: Process) -> None:
 
 
 async def _end(process: Process, number: signal.Signals) -> None:
-    if process.returncode is None:
-        send_signal(process, number)
-        await process.wait()
+    send_signal(process, number)
+    await process.wait()
 
 
 async def _first_line(stream: TextReceiveStream) -> str:

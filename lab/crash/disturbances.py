@@ -3,6 +3,7 @@
 import resource
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -105,8 +106,7 @@ class Disturbances:
         send_signal(running.process, signal.SIGINT)
         # Two pending signals of the same kind arrive as one.
         await anyio.sleep(_BETWEEN_SIGNALS)
-        if running.alive:
-            send_signal(running.process, signal.SIGINT)
+        send_signal(running.process, signal.SIGINT)
         return ""
 
     async def restart_billing(self, _: Disturbance, __: Running) -> str:
@@ -127,8 +127,9 @@ class Disturbances:
 
     async def fill_disk(self, _: Disturbance, running: Running) -> str:
         """Limit the size of the load's files."""
-        hard = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE)[1]
-        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (_FULL_AT, hard))
+        with suppress(ProcessLookupError):
+            hard = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE)[1]
+            resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (_FULL_AT, hard))
         return ""
 
     async def start_second(self, _: Disturbance, running: Running) -> str:
@@ -162,8 +163,7 @@ class Disturbances:
         await self._check_nothing_leaves(disturbance.seconds, running)
         # A run that ended before cannot stay paused.
         self.paused = running.alive and ended.exit == ExitCode.DONE
-        if running.alive:
-            send_signal(running.process, signal.SIGKILL)
+        send_signal(running.process, signal.SIGKILL)
         return f"for {disturbance.seconds:g} s, ended with {ended.exit}"
 
     async def continue_paused(self, running: Running) -> None:
@@ -192,8 +192,7 @@ class Disturbances:
         before = self.observer.view().done
         while running.alive and self.observer.view().done <= before + disturbance.more * self.rows:  # noqa: ASYNC110
             await anyio.sleep(POLL)
-        if running.alive:
-            send_signal(running.process, signal.SIGKILL)
+        send_signal(running.process, signal.SIGKILL)
         await running.process.wait()
         done = self.observer.view().done
         self.observer.forgotten |= await anyio.to_thread.run_sync(forgotten_by, copy, journal)
