@@ -14,11 +14,11 @@ import msgspec
 
 from billing.api.answers import UNDECODABLE, charset_of
 from billing.api.calls import SECRET_ARGUMENTS
-from billing.secret import PLACEHOLDER, SHORTEST, Mask
+from billing.secret import CHARSETS, PLACEHOLDER, SHORTEST, Mask
 
 SESSIONS: Final = frozenset({"get_or_create_dynamic_session"})
 """Methods whose result is a secret: the session of a cabinet [S]."""
-_CHARSETS: Final = ("utf-8", "cp1251", "koi8-r", "cp866", "utf-16-le", "utf-16-be")
+_CHARSETS: Final = (*CHARSETS, "utf-16-le", "utf-16-be")
 """Encodings in which undecodable bytes are searched."""
 _DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
@@ -50,7 +50,7 @@ class SecretRemover:
         for name, value in form:
             if name.casefold() in self._fields:
                 yield value
-            elif (parsed := _parsed(value)) is not None:
+            elif (parsed := nested_json(value)) is not None:
                 yield from _named(parsed)
 
     def form(self, form: Pairs) -> Pairs:
@@ -62,12 +62,12 @@ class SecretRemover:
 
     def text(self, text: str) -> str:
         """A text without secrets; JSON stays JSON, and a text without secrets is unchanged."""
-        parsed = _parsed(text)
+        parsed = nested_json(text)
         # A secret may look like JSON itself.
         if parsed is None or text in self._mask.secrets:
             return self._mask(text)
         concealed = self._value(parsed)
-        return text if concealed == parsed else _ENCODER.encode(concealed).decode()
+        return text if concealed == parsed else json_text(concealed)
 
     def body(self, headers: Mapping[str, str], body: bytes, methods: Collection[str] = ()) -> bytes:
         """The body of an answer without secrets, in its own encoding.
@@ -83,7 +83,7 @@ class SecretRemover:
         if "\0" in text:
             # Most UTF-16 text is valid UTF-8 as well.
             return self._bytes(body)
-        parsed = _parsed(text.removeprefix("\ufeff"))
+        parsed = nested_json(text.removeprefix("\ufeff"))
         if parsed is None:
             concealed = _NAMED_TEXT.sub(rf"\1{PLACEHOLDER}", self._mask(text))
             return body if concealed == text else concealed.encode(charset, "replace")
@@ -91,7 +91,7 @@ class SecretRemover:
         if isinstance(parsed, dict) and not SESSIONS.isdisjoint(methods):
             found += _strings(parsed.get("result"))
         shown = self.knowing(found)._value(parsed)  # noqa: SLF001 — of the same class
-        return body if shown == parsed else _ENCODER.encode(shown).decode().encode(charset, "replace")
+        return body if shown == parsed else json_text(shown).encode(charset, "replace")
 
     def _value(self, value: object) -> object:
         match value:
@@ -120,14 +120,19 @@ class SecretRemover:
         return _NAMED_BYTES.sub(rb"\1" + PLACEHOLDER.encode(), body)
 
 
-def _parsed(text: str) -> object:
-    """The object or list of a JSON text; None for any other text."""
+def nested_json(text: str) -> object:
+    """The object or list of a JSON text, its numbers exact; None for any other text."""
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
         return _DECODER.decode(text)
     except UNDECODABLE:
         return None
+
+
+def json_text(value: object) -> str:
+    """What `nested_json` has parsed as a JSON text again."""
+    return _ENCODER.encode(value).decode()
 
 
 def _is_secret(name: object, value: object) -> bool:
@@ -148,7 +153,7 @@ def _named(value: object) -> Iterator[str]:
         case list():
             for item in value:
                 yield from _named(item)
-        case str() if (parsed := _parsed(value)) is not None:
+        case str() if (parsed := nested_json(value)) is not None:
             yield from _named(parsed)
 
 

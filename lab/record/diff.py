@@ -20,6 +20,7 @@ import msgspec
 from billing.api.answers import charset_of
 from billing.api.calls import SECRET_ARGUMENTS, Call, ChainStep
 from billing.api.client import BillingClient
+from billing.api.secrets import json_text
 from billing.api.wire import Reply
 from billing.errors import BillingAway
 from billing.secret import PLACEHOLDER
@@ -38,7 +39,6 @@ _PATH: Final = re.compile(r"/rest_api/v2/([A-Za-z_]\w*)/", re.ASCII)
 _LONGEST: Final = 120
 _DEEPEST: Final = 64
 """Levels of nested values that are compared one by one; an answer with more is compared as a text."""
-_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _JSON: Final = msgspec.json.Decoder(float_hook=Decimal)
 
 
@@ -291,4 +291,4 @@ def _with_nested_json(value: object, room: int = _DEEPEST) -> object:
 def _shown(value: object) -> str:
     if value is msgspec.UNSET:
         return "not there"
-    return readable(_ENCODER.encode(value).decode(), limit=_LONGEST)
+    return readable(json_text(value), limit=_LONGEST)

@@ -5,15 +5,12 @@ such as errors and crash pages, and so is what looks like a phone number or an e
 becomes `•••`, which matches any text, with its mark; one that is answered keeps its shape and its mark.
 """
 
-import contextlib
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Final
 
-import msgspec
-
 from billing.api.answers import charset_of
+from billing.api.secrets import json_text, nested_json
 from billing.secret import PLACEHOLDER
 from lab.record.matching import RECORDED_MARK
 from lab.record.pseudonyms import PersonalKind, Pseudonyms
@@ -38,8 +35,6 @@ _LOOKUPS: Final = frozenset(
 )
 """The ends of a filter that are no field [D]."""
 
-_DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
-_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _PHONE: Final = re.compile(r"(?<![\d.])(?:\+?7|8)[\s(-]*9\d{2}[\s)-]*\d{3}[\s-]*\d{2}[\s-]*\d{2}(?![\d.])")
 _EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+\w")
 _LETTER: Final = re.compile(r"[^\W\d_]")
@@ -74,14 +69,14 @@ class PeopleRemover:
             text = body.decode(charset)
         except (LookupError, UnicodeError):
             return PLACEHOLDER.encode()
-        parsed = _parsed(text.removeprefix("\ufeff"))
+        parsed = nested_json(text.removeprefix("\ufeff"))
         if parsed is None:
             made_up = self.text(text)
         else:
             # Twice: a text may hold a value that stands behind it.
             self._value("", parsed, self._model)
             again = self._value("", parsed, self._model)
-            made_up = text if again == parsed else _ENCODER.encode(again).decode()
+            made_up = text if again == parsed else json_text(again)
         return body if made_up == text else made_up.encode(charset, "replace")
 
     def text(self, text: str) -> str:
@@ -115,9 +110,9 @@ class PeopleRemover:
             return self._comment(text, is_sent=is_sent)
         if kind is not None:
             return self._made_up(kind, text)
-        if (parsed := _parsed(text)) is not None:
+        if (parsed := nested_json(text)) is not None:
             made_up = self._value(name, parsed, model, is_sent=is_sent)
-            return text if made_up == parsed else _ENCODER.encode(made_up).decode()
+            return text if made_up == parsed else json_text(made_up)
         # What is sent beside people's fields says what the call is.
         return text if is_sent else self.text(text)
 
@@ -133,11 +128,3 @@ class PeopleRemover:
         if rest:
             rest = PLACEHOLDER if is_sent else self._pseudonyms.of(PersonalKind.COMMENT, rest)
         return " ".join(filter(None, [rest, *marks]))
-
-
-def _parsed(text: str) -> object:
-    """The object or list of a JSON text; None for any other text."""
-    if text.lstrip().startswith(("{", "[")):
-        with contextlib.suppress(msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
-            return _DECODER.decode(text)
-    return None
