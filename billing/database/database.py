@@ -22,7 +22,6 @@ from billing.database.reader import Connection, DatabaseRow, DatabaseRows, Direc
 from billing.database.schema import ASKED_FOR, Schema, fitted, names_tables
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, SettingsError, StatementRefused, WrongPassword
-from billing.secret import Mask
 
 T = TypeVar("T")
 
@@ -364,7 +363,7 @@ def as_database_error(dsn: Dsn, error: Exception) -> DatabaseError:
     codes = {code for code in error.args[1:] if isinstance(code, int)}
     # fdb's first line names its own function, the second is Firebird's SQLCODE.
     lines = [line.removeprefix("- ") for line in str(error.args[0] if error.args else error).split("\n")]
-    text = Mask([dsn.password.reveal()])("; ".join(line for line in lines if not line.startswith("SQLCODE")).strip())
+    text = dsn.mask("; ".join(line for line in lines if not line.startswith("SQLCODE")).strip())
     if isinstance(error, UnicodeDecodeError):
         return StatementRefused(f"the texts of {dsn} are not in {dsn.charset}: set its charset, WIN1251 perhaps")
     if isinstance(error, UnicodeEncodeError):

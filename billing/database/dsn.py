@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from billing.errors import SettingsError
-from billing.secret import NO_SECRET, Secret
+from billing.secret import NO_SECRET, Mask, Secret
 
 CHARSETS: Final[Mapping[str, str]] = {
     "UTF8": "utf-8",
@@ -55,6 +55,11 @@ class Dsn:
     def encoding(self) -> str:
         """The charset in Python's spelling."""
         return CHARSETS[self.charset]
+
+    @property
+    def mask(self) -> Mask:
+        """Takes the password out of a text."""
+        return Mask([self.password.reveal()])
 
     def __str__(self) -> str:
         return self.database

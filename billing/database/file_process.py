@@ -32,7 +32,6 @@ from billing.database.file_database import (
 )
 from billing.database.reader import ROWS_A_PAGE, DatabaseRows, Reader
 from billing.errors import BillingError
-from billing.secret import Mask
 
 _IGNORED_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that are left to the other process; the keeper ends after it."""
@@ -108,8 +107,7 @@ class Keeper:
         except (fdb.Error, ValueError) as error:
             return as_database_error(self._dsn, error)
         except Exception:  # noqa: BLE001 - a fault of ours, raised in the other process
-            mask = Mask([self._dsn.password.reveal()])
-            return RuntimeError(mask(f"the keeper failed:\n{traceback.format_exc()}"))
+            return RuntimeError(self._dsn.mask(f"the keeper failed:\n{traceback.format_exc()}"))
 
     def _done(self, request: FileRequest) -> object:
         if isinstance(request, Open):
