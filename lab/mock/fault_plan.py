@@ -96,15 +96,6 @@ def read_plan(text: str, name: str = "the plan") -> FaultPlan:
     return FaultPlan(tuple(faults), seed)
 
 
-def read_plan_file(path: Path) -> FaultPlan:
-    """The plan of a file; raises `PlanError`, also when the file cannot be read."""
-    try:
-        return read_plan(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise PlanError(f"the plan {path} cannot be read: {reason}") from error
-
-
 def read_flag(text: str) -> Fault:
     """A fault from `KIND` or `KIND:SHARE`; raises `PlanError`."""
     kind, colon, share = text.partition(":")
@@ -135,9 +126,14 @@ def plan_text(words: Sequence[str]) -> str:
 
 
 def _file_text(path: Path) -> str:
-    """The text of a plan's file, once it is checked."""
-    read_plan_file(path)
-    return path.read_text(encoding="utf-8")
+    """The text of a plan's file, once it is checked; raises `PlanError`, also when the file cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise PlanError(f"the plan {path} cannot be read: {reason}") from error
+    read_plan(text, str(path))
+    return text
 
 
 def plan_of_flags(words: Sequence[str], seed: int | None) -> FaultPlan:

@@ -6,7 +6,7 @@ import pytest
 
 from billing.api.error_catalogue import ErrorKind as Meaning
 from billing.api.error_catalogue import find_error
-from lab.mock.fault_plan import PlanError, plan_of_flags, plan_text, read_flag, read_plan, read_plan_file
+from lab.mock.fault_plan import PlanError, plan_of_flags, plan_text, read_flag, read_plan
 from lab.mock.faults import Fault, FaultKind, FaultPlan, RequestedFault, within, written
 
 CREATE = RequestedFault("FinanceOperations", ("objects.create",))
@@ -147,7 +147,7 @@ def test_a_whole_plan() -> None:
 def test_what_a_plan_is_refused_for(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "plan.toml").write_text(text)
     with pytest.raises(PlanError, match=said):
-        read_plan_file(tmp_path / "plan.toml")
+        plan_text([str(tmp_path / "plan.toml")])
 
 
 @pytest.mark.parametrize("text", ["x = " + "[" * 3000, "seed = " + "9" * 5000])
@@ -158,10 +158,10 @@ def test_a_plan_that_attacks_is_refused(text: str) -> None:
 
 def test_a_plan_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"none.toml cannot be read: No such file"):
-        read_plan_file(tmp_path / "none.toml")
+        plan_text([str(tmp_path / "none.toml")])
     (tmp_path / "plan.toml").write_bytes(b"\xff")
     with pytest.raises(PlanError, match="it is not UTF-8"):
-        read_plan_file(tmp_path / "plan.toml")
+        plan_text([str(tmp_path / "plan.toml")])
 
 
 def test_flags(tmp_path: Path) -> None:
