@@ -121,23 +121,28 @@ class Pseudonyms:
 def load_secret(path: Path) -> bytes:
     """The key at `path`, made there (mode 0600) by whoever needs it first. Raises `RecordingError`."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(_SECRET))
-        try:
-            # A link is there whole or not at all, and never in the place of another one.
-            path.hardlink_to(made)
-        except FileExistsError:
-            pass
-        finally:
-            made.unlink()
+        if not path.exists():
+            _make_secret(path)
         found = path.read_bytes()
     except OSError as error:
         raise RecordingError(f"The key of made-up names {path} cannot be kept: {error.strerror}.") from None
     if len(found) != _SECRET:
         raise RecordingError(f"{path} is not a key of made-up names: move it away, and a new one is made.")
     return found
+
+
+def _make_secret(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(secrets.token_bytes(_SECRET))
+    try:
+        # A link is there whole or not at all, and never in the place of another one.
+        path.hardlink_to(made)
+    except FileExistsError:
+        pass
+    finally:
+        made.unlink()
 
 
 def _packed(symbols: Sequence[int], radices: Sequence[int]) -> int:
