@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Each does the whole set-up on a fresh Debian machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick same-tests check next-aiohttp soak format bench docs pin clean
+.PHONY: help demo test quick same-tests check next-aiohttp soak format bench docs texts pin clean
 
 PYTHON ?= python3
 # A Python that is named has an environment of its own, beside the usual one.
@@ -50,6 +50,9 @@ docs: $(VENV)/.run ## write docs/jobs.md, the table of options and the figures o
 	@$(BIN)/python -m tools.option_table --write
 	@$(BIN)/python -m tools.figures --write
 
+texts: $(VENV)/.run ## collect the sentences of the code into the catalogues of cli/locale, to be translated there
+	@$(BIN)/python -m tools.catalogues --write
+
 pin: $(VENV)/.dev ## write requirements/*.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make pin' --group build pyproject.toml -o requirements/run.txt
@@ -61,8 +64,8 @@ clean: ## remove what the other commands made
 
 # ---- set-up ---------------------------------------------------------------------------------------------------
 
-# The virtual environment for running: pinned versions, checked hashes, then this project itself.
-$(VENV)/.run: requirements/run.txt pyproject.toml .ci/.packages-run
+# The virtual environment for running: pinned versions, checked hashes, then this project itself with its catalogues.
+$(VENV)/.run: requirements/run.txt pyproject.toml $(wildcard cli/locale/*/LC_MESSAGES/*.po) .ci/.packages-run
 	@.ci/venv $(PYTHON) $(VENV) requirements/run.txt
 	@touch $@
 
