@@ -37,9 +37,10 @@ def _of(command: Any) -> CommandSyntax:  # noqa: ANN401 - typer does not export 
 def _options(command: Any) -> Iterator[Option]:  # noqa: ANN401 - as above
     for one in command.params:
         if one.param_type_name == "option" and not one.hidden:
-            names = tuple(sorted([*one.opts, *one.secondary_opts], key=lambda name: (-len(name), name)))
+            longest = max(one.opts, key=len)
+            others = sorted({*one.opts, *one.secondary_opts} - {longest}, key=lambda name: (-len(name), name))
             yield Option(
-                names=(max(one.opts, key=len), *(name for name in names if name != max(one.opts, key=len))),
+                names=(longest, *others),
                 help=_first_sentence(one.help or ""),
                 word="" if one.is_flag else _word(one),
                 choices=_choices(one),
