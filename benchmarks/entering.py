@@ -21,7 +21,7 @@ import structlog
 
 from benchmarks.machine import peak_kib
 from billing.api.answers import created_id, judge, objects
-from billing.api.calls import Call, ChainStep, describe, filter_
+from billing.api.calls import NOTHING, Call, ChainStep, describe, filter_
 from billing.api.client import BillingClient, ClientSettings
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Item, NewItem, NewRun, Run, Totals
@@ -30,7 +30,7 @@ from engine.evidence import Evidence
 from engine.job import Absent, CannotLook, Effect, Found, Job, LookUpResult, Prepared
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
-from engine.pipeline.intake import Intake
+from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
@@ -42,6 +42,8 @@ MODEL: Final = "FinanceOperations"
 TEXT: Final = "Миграция балансов"
 AMOUNT: Final = "50.50"
 OPENING: Final = 8
+NOWHERE: Final = "http://127.0.0.1:9"
+"""The address of an API that is never called."""
 IN_FLIGHT: Final = 64
 FASTEST: Final = Policy(in_flight=IN_FLIGHT, canary=False)
 
@@ -150,17 +152,30 @@ async def ready(url: str, source: Source, heard: Heard | None = None) -> AsyncIt
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as folder:
         async with open_journal(Path(folder) / "journal.db") as journal, BillingClient(ClientSettings(url)) as client:
             job = Entering(client, source, heard)
-            run = await journal.create_run(NewRun(job.name, {}, url, job.source.name))
-            began = time.perf_counter()
-            await Intake(run, job, journal, Progress()).freeze_all()
-            freezing = time.perf_counter() - began
+            run, freezing = await save_list(job, journal, url)
             await journal.approve(run)
             yield Ready(await journal.run(run.name), job, journal, freezing)
 
 
+async def save_list(
+    job: Job,
+    journal: Journal,
+    url: str = NOWHERE,
+    recorded: Mapping[str, str] = NOTHING,
+    *,
+    enter: Repeat = Repeat.ONCE,
+) -> tuple[Run, float]:
+    """Save the list of a job; the run, and the seconds for that."""
+    source = job.source
+    run = await journal.create_run(NewRun(job.name, recorded, url, source.name, source.digest, source.header))
+    began = time.perf_counter()
+    await Intake(run, job, journal, Progress(), enter=enter).freeze_all()
+    return run, time.perf_counter() - began
+
+
 async def freeze(source: Source) -> float:
     """Seconds to save all rows of a source."""
-    async with ready("http://127.0.0.1:9", source) as work:
+    async with ready(NOWHERE, source) as work:
         return work.freezing
 
 

@@ -8,8 +8,7 @@ and its operations into the database.
 
 import shutil
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,10 +19,9 @@ from typing import Final
 
 import anyio.to_thread
 
-from benchmarks.entering import AMOUNT, OPENING, Entering, on_uvloop
+from benchmarks.entering import AMOUNT, NOWHERE, OPENING, Entering, on_uvloop, save_list
 from benchmarks.figures import Part, Size, Spread, table
 from benchmarks.rig import populated
-from billing.api.calls import NOTHING
 from billing.api.client import BillingClient, ClientSettings
 from billing.database.database import Database
 from billing.database.dsn import Dsn
@@ -32,11 +30,9 @@ from billing.database.sql_blocks import sql_block
 from billing.money import scaled
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, Item, NewRun, Run
+from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
-from engine.job import Job
-from engine.pipeline.intake import Intake, Rehearsal, Repeat
-from engine.pipeline.progress import Progress
+from engine.pipeline.intake import Rehearsal, Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.payload import ACCOUNT, payload_of
 from jobs.catalogue.catalogue import JOBS
@@ -51,8 +47,6 @@ from lab.mock.connection import MockConnection
 SUBSCRIBERS: Final = Size(60_000, quick=10_000, smoke=300)
 ROUNDS: Final = Size(3, quick=2, smoke=1)
 HEADER: Final = ("list of opening balances", "rows", "rows/s", "to reading and saving")
-NOWHERE: Final = "http://127.0.0.1:9"
-"""The address of an API that is never called."""
 
 _JOB: Final = JOBS["balances"]
 _sql: Final = partial(sql_block, folder="lab.mock.sql")
@@ -108,26 +102,15 @@ async def _round(place: Path, rows: Path) -> Took:
         earlier = await opened.enter_async_context(earlier_runs(journal.path))
         gateway = Gateway(client, database)
         job = build(_JOB, gateway, parameters, Input(file=str(rows)))
-        _, of_bare = await _list(Entering(client, job.source), bare)
-        _, of_plan = await _list(Rehearsal(job, NOWHERE, earlier), plans, enter=Repeat.AGAIN)
-        run, _ = await _list(job, journal, recorded)
+        _, of_bare = await save_list(Entering(client, job.source), bare)
+        _, of_plan = await save_list(Rehearsal(job, NOWHERE, earlier), plans, enter=Repeat.AGAIN)
+        run, _ = await save_list(job, journal, recorded=recorded)
         await _accept(run, journal, database.dsn)
         how = {RUN: run.name, **_OPPOSITE}
-        undo, of_undo = await _list(await build_undo(gateway, journal, how), journal, how)
+        undo, of_undo = await save_list(await build_undo(gateway, journal, how), journal, recorded=how)
         if not (await journal.totals(undo)).count(State.PENDING):
             raise RuntimeError("the undo would take nothing back: its figure would mean nothing")
     return Took(of_bare, of_plan, of_undo)
-
-
-async def _list(
-    job: Job, journal: Journal, recorded: Mapping[str, str] = NOTHING, *, enter: Repeat = Repeat.ONCE
-) -> tuple[Run, float]:
-    """Save the list of a job; the run, and the seconds for that."""
-    source = job.source
-    run = await journal.create_run(NewRun(job.name, recorded, NOWHERE, source.name, source.digest, source.header))
-    began = time.perf_counter()
-    await Intake(run, job, journal, Progress(), enter=enter).freeze_all()
-    return run, time.perf_counter() - began
 
 
 async def _accept(run: Run, journal: Journal, dsn: Dsn) -> None:
