@@ -3,7 +3,7 @@
 A test of the command line starts a real process for each command, and half of what that costs is the import of the
 same modules. `python -m tests.cli.forking SOCKET` imports them once and waits; each command is a fork of it, in a
 folder, an environment and with outputs of its own, and with nothing else of the server's. It is killed, waited for
-and read as any other process. `tests/cli/terminal/test_prompt.py` and the crash lab start the program itself.
+and read as any other process. `tests/cli/terminal/terminals.py` and the crash lab start the program itself.
 """
 
 import asyncio

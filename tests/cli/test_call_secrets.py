@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.conftest import Place, Typed
 from tests.cli.flows import flow
-from tests.cli.terminal.test_prompt import at_a_terminal
+from tests.cli.terminal.terminals import at_a_terminal
 
 WORDS = ("SecretTiger9", "SecretTiger10")
 SETS = ("--model", "Users", "--chain", 'objects.get {"id": {id}}')

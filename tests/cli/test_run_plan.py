@@ -10,7 +10,7 @@ from billing.database.database import attach
 from billing.database.dsn import Dsn
 from billing.money import SCALE
 from tests.cli.conftest import Ended, Place
-from tests.cli.terminal.test_prompt import at_a_terminal
+from tests.cli.terminal.terminals import at_a_terminal
 
 
 def name_of(ended: Ended) -> str:

@@ -17,7 +17,7 @@ from engine.pipeline.progress import Progress, Status
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.commands.test_control import ROWS, a_load, a_stopped_load
 from tests.cli.conftest import PATIENCE, Place, Started
-from tests.cli.terminal.test_prompt import at_a_terminal
+from tests.cli.terminal.terminals import at_a_terminal
 
 
 class Heard:

@@ -1,19 +1,16 @@
 """The scripts in the shells themselves: what Tab makes of a word, typed at a terminal."""
 
-import os
-import pty
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import anyio
 import pytest
 
 from cli.commands.completion import SHELLS, script
-from tests.cli.conftest import PATIENCE, clean_environment
+from tests.cli.conftest import clean_environment
+from tests.cli.terminal.terminals import opened
 
 ROOT = Path(__file__).parents[3]
 
@@ -49,53 +46,14 @@ def there(shell: str) -> str:
     return found
 
 
-class Keyboard:
-    """A shell at a terminal, and what it has shown since the last question."""
-
-    def __init__(self, master: int) -> None:
-        self._master = master
-        self.seen = ""
-
-    async def shows(self, text: str) -> None:
-        with anyio.fail_after(PATIENCE):
-            while text not in self.seen:
-                await anyio.wait_readable(self._master)
-                self.seen += os.read(self._master, 65536).decode(errors="replace")
-
-    def types(self, text: str) -> None:
-        self.seen = ""
-        os.write(self._master, text.encode())
-
-
-@contextmanager
-def at_a_shell(shell: str, folder: Path, environment: Mapping[str, str]) -> Iterator[Keyboard]:
-    master, slave = pty.openpty()
-    process = subprocess.Popen(  # noqa: S603 - a shell of the system
-        [there(shell), *STARTS[shell]],
-        cwd=folder,
-        env=environment,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-    )
-    os.close(slave)
-    try:
-        yield Keyboard(master)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(master)
-
-
 @pytest.mark.parametrize("shell", STARTS)
 async def test_tab_completes_a_command_a_job_a_parameter_and_a_file(
     shell: str, tmp_path: Path, environment: Mapping[str, str]
 ) -> None:
-    with at_a_shell(shell, tmp_path, environment) as keyboard:
+    with opened([there(shell), *STARTS[shell]], tmp_path, environment) as terminal:
         # The prompt is written in two parts, so that the echo of the line is not taken for it.
-        keyboard.types(SETS_UP[shell].replace("{prompt}", "rea''dy> ") + "\n")
-        await keyboard.shows(PROMPT)
+        terminal.types(SETS_UP[shell].replace("{prompt}", "rea''dy> ") + "\n")
+        await terminal.shows(PROMPT)
         # What is shown is what the shell adds to the word.
         for typed, added in (
             ("carbon-migrate pl", "an "),
@@ -103,8 +61,9 @@ async def test_tab_completes_a_command_a_job_a_parameter_and_a_file(
             ("inp", "ut-of-balances.csv "),
             ("--set am", "ount="),
         ):
-            keyboard.types(f"{typed}\t")
-            await keyboard.shows(added)
+            terminal.seen = ""
+            terminal.types(f"{typed}\t")
+            await terminal.shows(added)
 
 
 def test_fish_completes_them_too(tmp_path: Path, environment: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from cli.show.preview import columns_line
 from jobs.spec.columns import Assigned, Column
 from tests.cli.commands.test_plan import planned
 from tests.cli.conftest import Place
-from tests.cli.terminal.test_prompt import at_a_terminal
+from tests.cli.terminal.terminals import at_a_terminal
 
 
 @pytest.mark.parametrize(

@@ -1,90 +1,15 @@
 """On a terminal: the preview, the question, and both answers."""
 
 import json
-import os
-import pty
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import anyio
-import anyio.to_thread
 import pytest
 
 from checkpoints.journal import open_journal
 from checkpoints.records import Stage
 from checkpoints.states import State
 from cli.session.plans import plans_beside
-from tests.cli.conftest import PATIENCE, Place
-
-
-class Terminal:
-    """A process that believes in a person at a keyboard."""
-
-    def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
-        self._master = master
-        self._process = process
-        self.seen = ""
-
-    async def shows(self, text: str) -> None:
-        with anyio.fail_after(PATIENCE):
-            while text not in self.seen:
-                await anyio.wait_readable(self._master)
-                self.seen += os.read(self._master, 65536).decode(errors="replace")
-
-    def types(self, text: str) -> None:
-        os.write(self._master, text.encode())
-
-    def interrupt(self) -> None:
-        # What the terminal makes of Ctrl-C, were it the process's controlling one.
-        self._process.send_signal(signal.SIGINT)
-
-    def hangs_up(self) -> None:
-        """Close the terminal under the process, as a lost connection does."""
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nowhere, self._master)
-        os.close(nowhere)
-        self._process.send_signal(signal.SIGHUP)
-
-    def dies(self) -> None:
-        self._process.kill()
-
-    async def ends(self) -> int:
-        def drain() -> int:
-            try:
-                while part := os.read(self._master, 65536):
-                    self.seen += part.decode(errors="replace")
-            except OSError:
-                # The other end of a terminal that is closed.
-                pass
-            return self._process.wait()
-
-        with anyio.fail_after(PATIENCE):
-            return await anyio.to_thread.run_sync(drain)
-
-
-@contextmanager
-def at_a_terminal(place: Place, *arguments: str) -> Iterator[Terminal]:
-    master, slave = pty.openpty()
-    process = subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-m", "cli", *arguments],
-        cwd=place.cli.folder,
-        env={**place.cli.environment, "TERM": "xterm"},
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-    )
-    os.close(slave)
-    try:
-        yield Terminal(master, process)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        os.close(master)
+from tests.cli.conftest import Place
+from tests.cli.terminal.terminals import at_a_terminal
 
 
 @pytest.mark.parametrize(("answer", "code", "entered"), [("y\n", 0, 5), ("\n", 2, 0), ("nope\n", 2, 0)])

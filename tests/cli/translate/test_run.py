@@ -24,7 +24,7 @@ from cli.translate.findings import FindingKind
 from lab.mock.server import MockBilling, running
 from tests.cli.conftest import Cli, Place, Traffic, clean_environment
 from tests.cli.oneliners import PUBLISHED, translated
-from tests.cli.terminal.test_prompt import at_a_terminal
+from tests.cli.terminal.terminals import at_a_terminal
 from tests.firebird_server import PROGRAM, FirebirdServer
 from tests.jobs.catalogue.months import first_of
 from tests.jobs.whole_database import Changes, changes, whole
