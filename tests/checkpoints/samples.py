@@ -32,6 +32,26 @@ def new_item(
     )
 
 
+def sending_item(new: NewItem, number: int = 1) -> Item:
+    """The item that the journal makes of a new one, when it is sent for the first time."""
+    return Item(
+        item_id=100 + number,
+        number=number,
+        key=new.key,
+        label=new.label,
+        lane=new.lane,
+        payload=new.payload,
+        amount=new.amount,
+        line=new.line,
+        row=new.row,
+        state=State.SENDING,
+        attempts=1,
+        answer=None,
+        message=None,
+        changed_at="",
+    )
+
+
 def page(*items: NewItem, refusals: Sequence[Refusal] = (), cursor: str | None = None) -> Page:
     return Page(items, tuple(refusals), cursor)
 

@@ -10,11 +10,11 @@ from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from billing.money import SCALE
-from checkpoints.records import Item, NewItem, Run
-from checkpoints.states import State
+from checkpoints.records import Item, Run
 from jobs.access.gateway import Gateway
 from lab.mock.population import create
 from lab.mock.server import MockBilling
+from tests.checkpoints.samples import sending_item
 
 Frozen = Callable[..., Item]
 Execute = Callable[..., None]
@@ -94,23 +94,4 @@ def run() -> Run:
 @pytest.fixture
 def frozen() -> Frozen:
     """Makes the journal's item of a job's new one."""
-
-    def freeze(new: NewItem, number: int = 1) -> Item:
-        return Item(
-            item_id=100 + number,
-            number=number,
-            key=new.key,
-            label=new.label,
-            lane=new.lane,
-            payload=new.payload,
-            amount=new.amount,
-            line=new.line,
-            row=new.row,
-            state=State.SENDING,
-            attempts=1,
-            answer=None,
-            message=None,
-            changed_at="",
-        )
-
-    return freeze
+    return sending_item

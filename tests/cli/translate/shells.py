@@ -24,8 +24,7 @@ from aiohttp.typedefs import Handler
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database
 from billing.database.dsn import Dsn
-from checkpoints.records import Item, NewItem, Run
-from checkpoints.states import State
+from checkpoints.records import Run
 from cli.session.order import given_values, parse_input, parse_order
 from cli.settings.order_flags import CallFlags, RowFlags
 from cli.translate.translation import Translation
@@ -33,6 +32,7 @@ from jobs.access.gateway import Gateway
 from jobs.job import build
 from jobs.spec.entries import without_marks
 from lab.mock.server import MockBilling, running
+from tests.checkpoints.samples import sending_item
 
 Sent = list[str]
 """The calls, each as JSON with its numbers as texts, in order of their texts."""
@@ -182,7 +182,7 @@ class Receiver:
             for new in prepared.items:
                 number += 1
                 self.received.append("")
-                await sending.effect.send(_RUN, _item(new, number))
+                await sending.effect.send(_RUN, sending_item(new, number))
         return sorted(self.received)
 
     @web.middleware
@@ -195,25 +195,6 @@ class Receiver:
 
 _NOW = datetime(2026, 3, 1, tzinfo=UTC)
 _RUN = Run(1, "k7m2q", "call", {}, "billing", "file", "", (), None, _NOW, _NOW, _NOW, None)
-
-
-def _item(new: NewItem, number: int) -> Item:
-    return Item(
-        item_id=100 + number,
-        number=number,
-        key=new.key,
-        label=new.label,
-        lane=new.lane,
-        payload=new.payload,
-        amount=new.amount,
-        line=new.line,
-        row=new.row,
-        state=State.SENDING,
-        attempts=1,
-        answer=None,
-        message=None,
-        changed_at="",
-    )
 
 
 @asynccontextmanager
