@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -25,13 +25,14 @@ from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from checkpoints.records import Run
+from cli.main import load
 from cli.session.order import given_values, parse_input, parse_order
 from cli.settings.order_flags import CallFlags, RowFlags
 from cli.translate.translation import Translation
 from jobs.access.gateway import Gateway
 from jobs.job import build
 from jobs.spec.entries import without_marks
-from lab.mock.server import MockBilling, running
+from lab.mock.server import running
 from tests.checkpoints.samples import sending_item
 
 Sent = list[str]
@@ -145,36 +146,25 @@ def _as_texts(value: Any) -> Any:
 
 @dataclass(slots=True)
 class Receiver:
-    """A billing that keeps what it receives."""
+    """A billing, and the calls that it has received."""
 
-    billing: MockBilling
     gateway: Gateway
-    received: list[str] = field(default_factory=list)
+    received: list[str]
 
     async def by_us(self, command: Sequence[str], folder: Path, rows: Path | None = None) -> Sent:
         """Send what a translated command sends, in a folder with its files; `rows` is its standard input."""
         self.received.clear()
-        program, run, job, *words = command
+        program, run, *words = command
         assert (program, run) == ("carbon-migrate", "run")
-        file = words.pop(0) if words and not words[0].startswith("--") else None
-        flags = [(words[at], words[at + 1]) for at in range(0, len(words), 2)]
-        values = {name: [value for one, value in flags if one == name] for name, _ in flags}
-        said = given_values(
-            values.get("--set", []),
-            CallFlags(
-                model=next(iter(values.get("--model", [])), None),
-                chain=values.get("--chain"),
-                fields=next(iter(values.get("--fields", [])), None),
-            ),
+        given = _RUN_COMMAND.make_context(run, words).params
+        calling = CallFlags(
+            given["model"], given["chain"] or None, given["fields"], given["repeatable"], given["look_up"]
         )
-        source = RowFlags(
-            sql=next(iter(values.get("--sql", [])), None),
-            columns=next(iter(values.get("--columns", [])), None),
-            mapping=values.get("--map"),
-            delimiter=next(iter(values.get("--delimiter", [])), None),
-        )
+        said = given_values(given["set_"], calling)
+        source = RowFlags(given["sql"], given["columns"], given["mapping"], delimiter=given["delimiter"])
+        file = given["file"]
         path = None if file is None else rows if file == "-" else folder / file
-        order = parse_order(job, parse_input(None if path is None else str(path), source), said)
+        order = parse_order(given["job"], parse_input(None if path is None else str(path), source), said)
         sending = build(order.kind, self.gateway, order.parameters, order.rows)
         number = 0
         for page in sending.source.pages(None):
@@ -185,14 +175,8 @@ class Receiver:
                 await sending.effect.send(_RUN, sending_item(new, number))
         return sorted(self.received)
 
-    @web.middleware
-    async def keep(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self.received and self.received[-1] == "":
-            fields = dict(parse_qsl((await request.read()).decode(), keep_blank_values=True))
-            self.received[-1] = plain(request.path.split("/")[-2], fields)
-        return await handler(request)
 
-
+_RUN_COMMAND = load("run")
 _NOW = datetime(2026, 3, 1, tzinfo=UTC)
 _RUN = Run(1, "k7m2q", "call", {}, "billing", "file", "", (), None, _NOW, _NOW, _NOW, None)
 
@@ -200,19 +184,21 @@ _RUN = Run(1, "k7m2q", "call", {}, "billing", "file", "", (), None, _NOW, _NOW, 
 @asynccontextmanager
 async def receiver(billing: Path) -> AsyncIterator[Receiver]:
     """A billing over a database, which is read by whoever sends to it."""
-    kept: list[Receiver] = []
+    received: list[str] = []
 
     @web.middleware
     async def keep(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await kept[0].keep(request, handler)
+        if received and received[-1] == "":
+            fields = dict(parse_qsl((await request.read()).decode(), keep_blank_values=True))
+            received[-1] = plain(request.path.split("/")[-2], fields)
+        return await handler(request)
 
     async with (
         running(Dsn(str(billing)), middlewares=[keep]) as server,
         BillingClient(ClientSettings(server.url), patience=Patience(attempts=1)) as client,
     ):
         with Database(Dsn(str(billing))) as database:
-            kept.append(Receiver(server, Gateway(client, database)))
-            yield kept[0]
+            yield Receiver(Gateway(client, database), received)
 
 
 def standard_input(found: Translation, folder: Path) -> Path | None:
