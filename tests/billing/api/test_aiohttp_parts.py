@@ -25,7 +25,8 @@ from billing.api.aiohttp_parts import (
     is_gone,
     prepare,
 )
-from tests.billing.api.bare_server import AMPLE, TINY, Peer, Server, served, settle
+from tests.billing.api.bare_server import AMPLE, TINY, Peer, Server, served
+from tests.lab.mock.waiting import until
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: x/y\r\nContent-Length: 2\r\n\r\nok"
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
@@ -143,8 +144,7 @@ async def test_what_comes_before_the_question_marks_the_connection() -> None:
         await peer.server.over.wait()
 
     async with served(greets) as server, connected(server) as connection:
-        await settle()
-        assert ends(connection)[0].should_close
+        await until(lambda: ends(connection)[0].should_close)
 
 
 async def test_what_is_no_http_is_told_so() -> None:
@@ -158,8 +158,7 @@ async def test_a_connection_that_the_server_closes_at_once_is_gone() -> None:
         peer.writer.close()
 
     async with served(hangs_up) as server, connected(server) as connection:
-        await settle()
-        assert is_gone(connection)
+        await until(lambda: is_gone(connection))
 
 
 async def test_a_connection_that_is_broken_off_sends_nothing_more() -> None:

@@ -166,8 +166,8 @@ async def test_an_answer_that_is_nested_without_end_is_no_fault(body: str, statu
 def test_a_page_of_errors_holds_nobody_up(page: str) -> None:
     """What an answer is read for stands at its beginning, and is found without going to its end again and again."""
     body = json.dumps({"error": page}).encode()
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(20):
         assert isinstance(read_answer(200, {}, body), RowRefused)
         assert isinstance(read_answer(500, {}, page.encode()), Lost)
-    assert time.perf_counter() - began < MOST_SECONDS / 2
+    assert time.process_time() - began < MOST_SECONDS / 2

@@ -112,8 +112,7 @@ async def test_a_connection_that_is_dead_as_soon_as_it_is_made_is_closed(monkeyp
     monkeypatch.setattr(wire, "is_gone", lambda _: True)
     async with served(waits) as server, client_of(server.url) as client:
         assert isinstance(await client.send(WRITE), NotSent)
-        await settle()
-        assert closed.is_set()
+        await closed.wait()
         assert server.paths == []
 
 
