@@ -25,9 +25,11 @@ SLOW_FIXTURES = {"billing_template", "firebird_server"}
 """What `make quick` does without: all that has a billing."""
 JANITOR = pytest.StashKey[Janitor]()
 
-# No deadline: how long an example takes is up to what else runs on the machine.
-# How long examples take to draw says how loaded the machine is; a test with checks of its own leaves it out as well.
+# No deadline: how long an example takes is up to what else runs on the machine, as is how long it takes to draw it.
 NOT_BY_TIME = (HealthCheck.too_slow,)
+SHARED_FIXTURES = (*NOT_BY_TIME, HealthCheck.function_scoped_fixture)
+"""What is not checked of a test whose examples share a folder, or a billing."""
+
 settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=NOT_BY_TIME)
 settings.register_profile("explore", deadline=None, print_blob=True, suppress_health_check=NOT_BY_TIME)
 

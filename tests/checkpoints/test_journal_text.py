@@ -3,22 +3,21 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkpoints.journal import Journal
 from checkpoints.records import Change, NewItem, NewRun, Refusal, Totals
 from checkpoints.states import State
 from tests.checkpoints.samples import NEW_RUN, all_items, keep, new_item, page
+from tests.conftest import SHARED_FIXTURES
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 AMOUNT = st.none() | st.decimals(-(10**15), 10**15, places=4)
 FORBIDDEN = "a\ud800b"
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=40, suppress_health_check=SHARED_FIXTURES)
 @given(
     words=st.lists(st.tuples(TEXT, TEXT, TEXT, TEXT, AMOUNT), min_size=1, max_size=5),
     cells=st.lists(TEXT, max_size=4),

@@ -100,7 +100,7 @@ async def test_what_is_found_later_takes_back_as_well(journal: Journal) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(length=st.integers(0, 40), outcomes=st.lists(st.booleans(), max_size=3))
 def test_a_chain_of_any_length_counts_as_often_as_it_was_turned(length: int, outcomes: list[bool]) -> None:
     async def check(path: Path) -> None:

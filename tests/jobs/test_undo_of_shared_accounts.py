@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from billing.api.client import BillingClient, ClientSettings, Patience
@@ -23,6 +23,7 @@ from jobs.access.gateway import Gateway
 from lab.mock.population import create
 from lab.mock.quirks import Quirks
 from lab.mock.server import running
+from tests.conftest import SHARED_FIXTURES
 from tests.jobs.conftest import Execute
 from tests.jobs.making import rows_of
 from tests.jobs.test_undo import counts, done, reasons, undone
@@ -45,10 +46,9 @@ BALANCES: Final = st.tuples(*[AMOUNTS] * len(ACCOUNTS))
 ROWS: Final = st.dictionaries(st.sampled_from((*ON_ONE, *ALONE)), AMOUNTS, min_size=1, max_size=6)
 
 ANY: Final = settings(
-    deadline=None,
     max_examples=20,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=SHARED_FIXTURES,
 )
 
 

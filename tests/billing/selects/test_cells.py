@@ -1,17 +1,16 @@
 """Values of a select as the texts of its cells, and texts as its parameters, with Firebird 5 and 3."""
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from billing.database.database import Database, attach
 from billing.errors import StatementRefused
 from billing.selects.cells import LONGEST_CELL, SelectCellFault
 from tests.billing.selects.selecting import cells_of, fault_of, rows_of
+from tests.conftest import SHARED_FIXTURES
 
-FOR_A_MINUTE = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+FOR_A_MINUTE = settings(max_examples=60, suppress_health_check=SHARED_FIXTURES)
 
 
 def among_others(expression: str) -> str:

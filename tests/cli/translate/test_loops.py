@@ -375,7 +375,7 @@ async def test_any_rows_are_sent_as_the_shell_sends_them(billing: Receiver, tmp_
     folder = tmp_path / "any"
     folder.mkdir()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         written = data.draw(st.composite(data.draw(st.sampled_from(WAYS)))())

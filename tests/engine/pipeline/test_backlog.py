@@ -382,7 +382,7 @@ class Drive:
         return wanted
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(fates=FATES, seed=st.integers(0, 10**6), most=st.integers(1, 8), size=st.integers(1, 12))
 def test_every_item_is_handed_out_exactly_as_often_as_it_should_be(
     fates: list[Fate], seed: int, most: int, size: int

@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.api.client import BillingClient
@@ -23,6 +23,7 @@ from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from lab.mock import chain, server
 from lab.mock.server import MockBilling
+from tests.conftest import SHARED_FIXTURES
 from tests.jobs.conftest import Frozen
 from tests.jobs.making import job_of, planned, readings, refused, rows_of, sent
 
@@ -71,9 +72,7 @@ async def arrived(client: BillingClient, file: Path, run: Run, frozen: Frozen) -
     return [json.loads(form["arg1"])["name"] for form in forms]
 
 
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=60, suppress_health_check=SHARED_FIXTURES)
 @given(texts=TEXTS)
 async def test_any_row_of_any_unicode_reaches_the_server_as_it_was(
     texts: list[str], client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.api.client import BillingClient
@@ -18,6 +18,7 @@ from jobs.catalogue.typed_call import call_kind
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.spec import JobSpec
+from tests.conftest import SHARED_FIXTURES
 from tests.jobs.making import job_of, prepared
 
 MANY: Final = "9" * 5000
@@ -108,9 +109,7 @@ async def test_odd_cells_are_bound_or_refused_in_every_column_of_every_job(
     [(JOBS[name], {}) for name in ("balances", "payment", "tariff-next", "attribute")] + [(call_kind(CHAIN), CHAIN)],
     ids=["balances", "payment", "tariff-next", "attribute", "call"],
 )
-@settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=25, suppress_health_check=SHARED_FIXTURES)
 @given(drawn=st.data())
 async def test_any_cell_is_bound_or_refused(
     drawn: st.DataObject,

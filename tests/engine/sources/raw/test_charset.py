@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputRefused
@@ -13,6 +13,7 @@ from engine.sources.raw.charset import UTF_8, Charset, detect_charset
 from engine.sources.raw.cyrillic import CP1251, NAMES
 from engine.sources.raw.original import FileOnDisk
 from engine.sources.raw.sample import Layout
+from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.reading import cells_of
 from tests.engine.sources.russian_tables import CHARSETS, SURNAMES, tables
 
@@ -163,15 +164,13 @@ def test_an_encoding_that_is_named_is_never_doubted(tmp_path: Path) -> None:
         open_input(tmp_path / "input.csv", Layout(encoding="cp12510"))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=SHARED_FIXTURES)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
 def test_any_utf_8_is_read_as_utf_8(tmp_path: Path, text: str) -> None:
     assert verdict(tmp_path, f"id;сумма\n{text}".encode()) == Charset(UTF_8)
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=300
-)
+@settings(suppress_health_check=SHARED_FIXTURES, max_examples=300)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_told_or_refused_with_a_sentence(tmp_path: Path, data: bytes) -> None:
     found = verdict_or_question(tmp_path, b"id\n" + data)

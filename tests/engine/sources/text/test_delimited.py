@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkpoints.records import Refusal
@@ -19,6 +19,7 @@ from engine.sources.raw.original import FileOnDisk
 from engine.sources.raw.sample import Layout, Sample
 from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
 from engine.sources.text.delimited import opens
+from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.reading import goes_on_after_every_page, memory_is_flat, refusals_of, rows_of
 
 
@@ -180,7 +181,7 @@ def test_refused_rows_fill_a_page_as_well(tmp_path: Path) -> None:
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=SHARED_FIXTURES)
 @given(
     rows=st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=1, max_size=12),
     delimiter=st.sampled_from([";", ",", "\t"]),

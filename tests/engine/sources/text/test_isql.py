@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.database.database import Database
@@ -16,6 +16,7 @@ from engine.rows import Row, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LONGEST_CELL
+from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.reading import (
     cells_of,
     goes_on_after_every_page,
@@ -351,7 +352,7 @@ WORDS = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=SHARED_FIXTURES)
 @given(st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=2, max_size=6))
 def test_what_is_printed_is_read_back(tmp_path: Path, rows: list[tuple[str, str, str]]) -> None:
     # Named, for of a few signs that are no Russian letters nobody can tell it.

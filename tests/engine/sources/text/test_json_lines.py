@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkpoints.records import Refusal
@@ -12,6 +12,7 @@ from engine.rows import Row, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
+from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.reading import (
     cells_of,
     goes_on_after_every_page,
@@ -173,14 +174,14 @@ def test_json_is_utf_8_however_few_its_letters(tmp_path: Path) -> None:
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=SHARED_FIXTURES)
 @given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=8), in_ascii=st.booleans())
 def test_what_json_has_written_is_read_back(tmp_path: Path, rows: list[tuple[str, str]], in_ascii: bool) -> None:
     lines = [json.dumps(dict(zip("ab", row, strict=True)), ensure_ascii=in_ascii) for row in rows]
     assert cells_of(opened(tmp_path, *lines)) == rows
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=SHARED_FIXTURES)
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=2), st.integers())
 def test_numbers_are_never_rounded(tmp_path: Path, amount: object, number: int) -> None:
     assert cells_of(opened(tmp_path, f'{{"a": {amount:f}, "b": {number}}}')) == [(f"{amount:f}", str(number))]

@@ -4,13 +4,14 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.rows import Row
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
+from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.reading import (
     cells_of,
     goes_on_after_every_page,
@@ -272,7 +273,7 @@ CELLS = st.text(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=SHARED_FIXTURES)
 @given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6))
 def test_what_is_written_is_read_back(tmp_path: Path, rows: list[tuple[str, str]]) -> None:
     told = [(f"k{number}", *row) for number, row in enumerate(rows)]

@@ -11,12 +11,13 @@ import openpyxl
 import pytest
 import python_calamine
 import xlsxwriter  # type: ignore[import-untyped]
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputRefused
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
+from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.workbook.writing import (
     data,
     excel,
@@ -140,9 +141,7 @@ def inline_by_xlsxwriter(path: Path, rows: Sequence[Sequence[object]]) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("write", [by_openpyxl, by_xlsxwriter, inline_by_xlsxwriter])
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=40
-)
+@settings(suppress_health_check=SHARED_FIXTURES, max_examples=40)
 @given(rows=SHEETS)
 def test_workbooks_of_programs_are_read_as_the_oracle_reads_them(
     tmp_path: Path, write: Callable[[Path, Sequence[Sequence[object]]], Path], rows: list[list[object]]
@@ -174,9 +173,7 @@ RAW = st.one_of(
 )  # fmt: skip
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=40
-)
+@settings(suppress_health_check=SHARED_FIXTURES, max_examples=40)
 @given(rows=st.lists(st.lists(RAW, max_size=WIDTH), min_size=1, max_size=6))
 def test_sheets_by_hand_are_read_as_the_oracle_reads_them(tmp_path: Path, rows: list[list[str]]) -> None:
     path = excel(tmp_path / "a.xlsx", data(*map("".join, rows)), texts=TEXTS, styles=number_formats(*CODES))
@@ -213,9 +210,7 @@ OPEN_DOCUMENT = st.one_of(
 )  # fmt: skip
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=40
-)
+@settings(suppress_health_check=SHARED_FIXTURES, max_examples=40)
 @given(rows=st.lists(st.tuples(st.lists(OPEN_DOCUMENT, max_size=2), st.integers(1, 4)), min_size=1, max_size=5))
 def test_open_documents_are_read_as_the_oracle_reads_them(tmp_path: Path, rows: list[tuple[list[str], int]]) -> None:
     repeated = [odf_row(*cells, attributes=f'table:number-rows-repeated="{times}"') for cells, times in rows]

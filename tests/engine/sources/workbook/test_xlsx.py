@@ -6,7 +6,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl.utils.exceptions import IllegalCharacterError
 
@@ -16,6 +16,7 @@ from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LONGEST_CELL
 from engine.sources.workbook.xlsx_parts import unescaped
+from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.reading import (
     cells_of,
     goes_on_after_every_page,
@@ -226,9 +227,7 @@ def test_memory_does_not_grow_with_rows_or_texts(tmp_path: Path) -> None:
 CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=60
-)
+@settings(suppress_health_check=SHARED_FIXTURES, max_examples=60)
 @given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6))
 def test_what_openpyxl_has_written_is_read_back(tmp_path: Path, rows: list[tuple[str, str]]) -> None:
     told = [(f"k{number}", *row) for number, row in enumerate(rows)]
@@ -249,9 +248,7 @@ def test_what_openpyxl_has_written_is_read_back(tmp_path: Path, rows: list[tuple
     assert read == [tuple(cell.replace("\r\n", "\n").replace("\r", "\n") for cell in row) for row in told]
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=60
-)
+@settings(suppress_health_check=SHARED_FIXTURES, max_examples=60)
 @given(st.lists(st.decimals(-(10**12), 10**12, places=2), min_size=1, max_size=20))
 def test_amounts_that_openpyxl_has_written_are_exact(tmp_path: Path, amounts: list[Decimal]) -> None:
     rows: list[list[object]] = [[float(amount)] for amount in amounts]
