@@ -118,6 +118,16 @@ def test_the_help_shows_words_and_no_types_of_python(typed: Typed, command: tupl
     assert [word for word in ("<bool>", "<str>", "<path>", "<int>", "<float>") if word in shown_help] == []
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_no_word_of_the_help_is_cut_at_80_columns(name: str, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown_help = typed(*name.split(), "--help").out
+    assert max(map(len, shown_help.splitlines())) <= 80
+    words = set(shown_help.replace("│", " ").split())
+    for one in (one for one in ALL[name].params if not getattr(one, "hidden", False)):
+        assert set((one.help or "").split()) <= words, one.name
+
+
 def test_a_mistyped_option_or_command_gets_a_suggestion(typed: Typed) -> None:
     for command, meant in ((("plan", "balances", "--outptu", "x"), "--output"), (("exprot", "x"), "export")):
         ended = typed(*command)

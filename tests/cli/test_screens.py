@@ -28,7 +28,6 @@ from checkpoints.states import State
 from cli.commands import doctor
 from cli.commands.jobs import show
 from cli.commands.status import RunSeen, RunsTable, detail
-from cli.main import COMMANDS, load
 from cli.settings.flags import Flags
 from cli.show.closing import Closing, show_closing
 from cli.show.plan import next_step, plan_screen
@@ -45,7 +44,7 @@ from jobs.access.payload import Payload, encode_payload
 from jobs.spec.columns import Assigned, Column
 from jobs.value_changes import ChangeKind, FieldChange, RowChange
 from tests.checkpoints.samples import frozen_run, keep, new_item, page
-from tests.cli.conftest import Place, Typed, clean_environment
+from tests.cli.conftest import Place, clean_environment
 
 FOLDER: Final = Path(__file__).parent / "screens"
 WIDTHS: Final = (80, 100, 160)
@@ -326,20 +325,3 @@ async def test_a_job(job: str) -> None:
 def test_there_is_no_file_of_a_screen_that_is_no_more() -> None:
     names = ("doctor", "plan", "load", "held", "closing", "status", "runs", "job-balances", "job-tariff-threshold")
     assert {path.name for path in FOLDER.iterdir()} == {f"{name}-{width}.txt" for name in names for width in WIDTHS}
-
-
-HELP: Final = {
-    f"{name} {own}".strip(): one
-    for name in COMMANDS
-    for own, one in getattr(load(name), "commands", {"": load(name)}).items()
-}
-
-
-@pytest.mark.parametrize("name", HELP)
-def test_no_word_of_the_help_is_cut_at_80_columns(name: str, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    shown = typed(*name.split(), "--help").out
-    assert max(map(len, shown.splitlines())) <= 80
-    words = set(shown.replace("│", " ").split())
-    for one in (one for one in HELP[name].params if not getattr(one, "hidden", False)):
-        assert set((one.help or "").split()) <= words, one.name
