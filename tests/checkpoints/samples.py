@@ -1,13 +1,18 @@
 """Runs, rows and judges for the tests of the journal."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
 
-from checkpoints.journal import Journal
+import anyio
+
+from checkpoints.journal import Journal, open_journal
 from checkpoints.records import EarlierEntry, Item, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State
 
 EVERY_STATE = frozenset(State)
+Made = TypeVar("Made")
 
 NEW_RUN = NewRun("balances", {"operation": "opening"}, "http://billing/api", "input.csv", "d1", ("id", "сумма"))
 
@@ -76,3 +81,13 @@ async def states(journal: Journal, run: Run) -> dict[str, State]:
 
 async def ids(journal: Journal, run: Run) -> dict[str, int]:
     return {item.key: item.item_id for item in await all_items(journal, run)}
+
+
+def within(path: Path, work: Callable[[Journal], Awaitable[Made]]) -> Made:
+    """What is made in a journal, for a test that waits for nothing else."""
+
+    async def opened() -> Made:
+        async with open_journal(path) as journal:
+            return await work(journal)
+
+    return anyio.run(opened)

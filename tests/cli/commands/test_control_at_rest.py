@@ -4,12 +4,11 @@ import json
 import os
 import pwd
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import anyio
 import pytest
@@ -24,23 +23,13 @@ from cli.settings.flags import parse_pairs
 from cli.terminal.exits import CommandRefused
 from engine.control.address import listening, socket_path
 from engine.control.messages import ControlRequest
-from tests.checkpoints.samples import NEW_RUN, frozen_run, ids, new_item
+from tests.checkpoints.samples import NEW_RUN, frozen_run, ids, new_item, within
 from tests.cli.conftest import Typed
-
-Result = TypeVar("Result")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "carbon-migrate.journal"
-
-
-def within(path: Path, work: Callable[[Journal], Awaitable[Result]]) -> Result:
-    async def opened() -> Result:
-        async with open_journal(path) as journal:
-            return await work(journal)
-
-    return anyio.run(opened)
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ import csv
 import json
 from pathlib import Path
 
-import anyio
 import pytest
 
-from checkpoints.journal import open_journal
+from checkpoints.journal import Journal
 from checkpoints.records import Change
 from checkpoints.states import State
-from tests.checkpoints.samples import frozen_run, ids, new_item
+from tests.checkpoints.samples import frozen_run, ids, new_item, within
 from tests.cli.conftest import Ended, Typed
 
 OUTCOMES = {"1": State.APPLIED, "2": State.ACCEPTED, "3": State.REJECTED, "4": State.APPLIED}
@@ -20,20 +19,19 @@ OUTCOMES = {"1": State.APPLIED, "2": State.ACCEPTED, "3": State.REJECTED, "4": S
 def name(tmp_path: Path) -> str:
     """A run of four rows at its end: one accepted, two of them read back since, one rejected."""
 
-    async def make() -> str:
-        async with open_journal(tmp_path / "carbon-migrate.journal") as journal:
-            run = await frozen_run(journal, *(new_item(key, line=int(key) + 1) for key in OUTCOMES))
-            await journal.end_intake(run)
-            await journal.approve(run)
-            by_key = await ids(journal, run)
-            await journal.claim(run, list(by_key.values()))
-            first = {key: State.ACCEPTED if state is State.APPLIED else state for key, state in OUTCOMES.items()}
-            await journal.record(run, [Change(by_key[key], state) for key, state in first.items()])
-            applied = [Change(by_key[key], state) for key, state in OUTCOMES.items() if state is State.APPLIED]
-            await journal.record(run, applied)
-            return run.name
+    async def make(journal: Journal) -> str:
+        run = await frozen_run(journal, *(new_item(key, line=int(key) + 1) for key in OUTCOMES))
+        await journal.end_intake(run)
+        await journal.approve(run)
+        by_key = await ids(journal, run)
+        await journal.claim(run, list(by_key.values()))
+        first = {key: State.ACCEPTED if state is State.APPLIED else state for key, state in OUTCOMES.items()}
+        await journal.record(run, [Change(by_key[key], state) for key, state in first.items()])
+        applied = [Change(by_key[key], state) for key, state in OUTCOMES.items() if state is State.APPLIED]
+        await journal.record(run, applied)
+        return run.name
 
-    return anyio.run(make)
+    return within(tmp_path / "carbon-migrate.journal", make)
 
 
 def rows_of(text: str) -> list[tuple[str, str]]:

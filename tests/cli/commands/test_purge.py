@@ -1,23 +1,22 @@
 """`purge` as an operator has it: what it takes, what it leaves alone, and what is refused afterwards."""
 
-import asyncio
 import contextlib
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal
 from checkpoints.journal_file import JournalFile
-from checkpoints.records import Change, NewItem, NewRun, Page, Refusal, Run
+from checkpoints.records import Change, NewItem, NewRun, Refusal, Run
 from checkpoints.states import State
 from cli.session.step_mark import StepMark
+from tests.checkpoints.samples import keep, page, within
 from tests.cli.conftest import Place, Typed
 
 CANARY = "Канарейкина"
@@ -33,23 +32,20 @@ NEW = NewRun(
 )
 ITEM = NewItem("2003/8", CANARY, "account:7", "{}", Decimal(5), 2, (CANARY, "5"))
 REFUSED = Refusal(3, None, CANARY, f"there is no {CANARY}", (CANARY, "x"))
-Made = TypeVar("Made")
 OLD = "2020-01-01T00:00:00.000+00:00"
 
 
-def in_journal(work: Callable[[Journal], Awaitable[Made]], path: Path = JOURNAL) -> Made:
-    async def opened() -> Made:
-        async with open_journal(path) as journal:
-            return await work(journal)
-
-    return asyncio.run(opened())
-
-
-async def sent(journal: Journal, *, new: NewRun = NEW, ends: State = State.ACCEPTED) -> Run:
-    """A run of one row that was sent, and ends so."""
+async def listed(journal: Journal, new: NewRun) -> Run:
+    """A run, or in the journal of plans a plan, whose rows are read and nothing more."""
     run = await journal.create_run(new)
-    await journal.freeze(run, Page((ITEM,), (REFUSED,), None), lambda item, _: item)
+    await journal.freeze(run, page(ITEM, refusals=[REFUSED]), keep)
     await journal.end_intake(run)
+    return run
+
+
+async def sent(journal: Journal, new: NewRun, ends: State) -> Run:
+    """A run of one row that was sent, and ends so."""
+    run = await listed(journal, new)
     await journal.approve(run)
     (item,) = await journal.items(run, {State.PENDING})
     if ends is not State.PENDING:
@@ -61,19 +57,11 @@ async def sent(journal: Journal, *, new: NewRun = NEW, ends: State = State.ACCEP
 
 
 def finished(*, new: NewRun = NEW, ends: State = State.ACCEPTED) -> str:
-    return in_journal(lambda journal: sent(journal, new=new, ends=ends)).name
+    return within(JOURNAL, lambda journal: sent(journal, new, ends)).name
 
 
 def frozen(path: Path = JOURNAL, *, new: NewRun = NEW) -> str:
-    """A run, or in the journal of plans a plan, whose rows are read and nothing more."""
-
-    async def work(journal: Journal) -> Run:
-        run = await journal.create_run(new)
-        await journal.freeze(run, Page((ITEM,), (REFUSED,), None), lambda item, _: item)
-        await journal.end_intake(run)
-        return run
-
-    return in_journal(work, path).name
+    return within(path, lambda journal: listed(journal, new)).name
 
 
 def change(sql: str, path: Path = JOURNAL) -> None:
@@ -88,7 +76,7 @@ def aged() -> None:
 
 
 def purged() -> dict[str, bool]:
-    return {run.name: run.purged_at is not None for run in in_journal(lambda journal: journal.runs())}
+    return {run.name: run.purged_at is not None for run in within(JOURNAL, lambda journal: journal.runs())}
 
 
 def left_alone(typed: Typed, *arguments: str) -> dict[str, str]:
@@ -214,7 +202,7 @@ def test_a_step_is_left_alone_until_its_job_file_has_ended_the_round(typed: Type
 def test_nothing_is_purged_while_a_run_of_the_journal_is_worked_on(typed: Typed) -> None:
     name, working = finished(), frozen()
 
-    (run,) = [run for run in in_journal(lambda journal: journal.runs()) if run.name == working]
+    (run,) = [run for run in within(JOURNAL, lambda journal: journal.runs()) if run.name == working]
     with contextlib.closing(JournalFile(JOURNAL)) as file:
         assert file.lock(run.run_id)
         ended = typed("purge", name, "--yes")
@@ -229,7 +217,7 @@ def test_the_plans_of_a_run_s_input_go_with_it(typed: Typed) -> None:
     told = typed("purge", name, "--yes")
     assert "the list of 1 plan is removed: nothing of it was sent" in told.words
     assert "✓ the list of 1 plan is removed, " in told.out
-    plans = in_journal(lambda journal: journal.runs(), PLANS)
+    plans = within(PLANS, lambda journal: journal.runs())
     assert {one.name: one.purged_at is not None for one in plans} == {plan: True, other: False}
     ended = typed("run", "--plan", plan, "--api-url", NEW.target)
     assert (ended.exit, "was purged on" in ended.words) == (2, True)
@@ -252,7 +240,7 @@ def test_files_of_the_run_are_named_for_they_stay(typed: Typed, tmp_path: Path) 
 def parameters_after(typed: Typed, job: str, parameters: Mapping[str, str]) -> Mapping[str, str]:
     name = finished(new=replace(NEW, job=job, parameters=parameters))
     typed("purge", name, "--yes")
-    return in_journal(lambda journal: journal.run(name)).parameters
+    return within(JOURNAL, lambda journal: journal.run(name)).parameters
 
 
 def test_parameters_stay_that_can_hold_nothing_of_a_person(typed: Typed) -> None:

@@ -3,16 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import anyio
 import pytest
 
-from checkpoints.journal import open_journal
+from checkpoints.journal import Journal
 from checkpoints.states import State
 from cli.completion.line import split
 from cli.main import COMMANDS
 from engine.pacing.policy import SETTINGS
 from jobs.catalogue.catalogue import JOBS
-from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
+from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item, within
 from tests.cli.conftest import Typed
 
 Words = Callable[[str], list[str]]
@@ -34,13 +33,12 @@ def words(typed: Typed) -> Words:
 def runs(tmp_path: Path) -> list[str]:
     """Three runs of a journal, the newest first; another one was given up."""
 
-    async def make() -> list[str]:
-        async with open_journal(tmp_path / "carbon-migrate.journal") as journal:
-            names = [(await frozen_run(journal, new_item(str(number)))).name for number in range(3)]
-            await journal.discard(await journal.create_run(NEW_RUN))
-            return names[::-1]
+    async def make(journal: Journal) -> list[str]:
+        names = [(await frozen_run(journal, new_item(str(number)))).name for number in range(3)]
+        await journal.discard(await journal.create_run(NEW_RUN))
+        return names[::-1]
 
-    return anyio.run(make)
+    return within(tmp_path / "carbon-migrate.journal", make)
 
 
 def test_a_line_begins_with_a_command(words: Words) -> None:
