@@ -1,5 +1,7 @@
 """A page of text, a script: each one-liner on its own, each refusal with its line, and nothing cut in two."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,9 +157,10 @@ def test_a_given_value_has_to_be_used_by_one_of_them() -> None:
         translate_all(text, {"x": "5", "y": "5"})
 
 
-def test_the_command_shows_each_with_its_line_and_ends_with_2_where_one_is_refused(typed: Typed) -> None:
-    with open("page.txt", "w") as file:  # noqa: PTH123 - in the folder of `typed`
-        file.write(f"text\n{curl('1')}\n\nssh {curl('2')}\n{curl('3')}\n")
+def test_the_command_shows_each_with_its_line_and_ends_with_2_where_one_is_refused(
+    typed: Typed, tmp_path: Path
+) -> None:
+    (tmp_path / "page.txt").write_text(f"text\n{curl('1')}\n\nssh {curl('2')}\n{curl('3')}\n")
     ended = typed("translate", "page.txt")
     assert ended.exit == 2
     assert [line for line in ended.out.splitlines() if line.startswith("# line")] == ["# line 2", "# line 5"]

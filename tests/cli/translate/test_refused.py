@@ -19,8 +19,8 @@ GOOD = loop(LIST, get(), filters=AWK)
 SAVE = "'method1=save&arg1={}'"
 
 
-def refusal(text: str, given: dict[str, str] | None = None) -> str:
-    with pytest.raises(CommandRefused) as error:
+def refusal(text: str, given: dict[str, str] | None = None, match: str | None = None) -> str:
+    with pytest.raises(CommandRefused, match=match) as error:
         translated(text, **(given or {}))
     assert error.value.code is Exit.REFUSED
     assert "\n" not in str(error.value)
@@ -93,9 +93,7 @@ def test_the_line_that_the_others_are_made_of_is_good() -> None:
     ],
 )
 def test_a_shape_that_is_not_known(line: str, match: str) -> None:
-    with pytest.raises(CommandRefused, match=match):
-        translated(line)
-    refusal(line)
+    refusal(line, match=match)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +137,7 @@ def test_a_shape_that_is_not_known(line: str, match: str) -> None:
     ],
 )
 def test_a_call_that_is_none_of_the_api(line: str, match: str) -> None:
-    with pytest.raises(CommandRefused, match=match):
-        translated(line)
-    refusal(line)
+    refusal(line, match=match)
 
 
 @pytest.mark.parametrize(
@@ -167,9 +163,7 @@ def test_a_call_that_is_none_of_the_api(line: str, match: str) -> None:
     ],
 )
 def test_sql_that_no_run_takes(sql: str, match: str) -> None:
-    with pytest.raises(CommandRefused, match=match):
-        translated(loop(sql, get()))
-    refusal(loop(sql, get()))
+    refusal(loop(sql, get()), match=match)
 
 
 @pytest.mark.parametrize(
@@ -327,9 +321,7 @@ FOUND = 'id=$(sqlexec "select id from abonents where contract_number=%s"); '
     ],
 )
 def test_a_loop_that_cannot_be_read(line: str, match: str) -> None:
-    with pytest.raises(CommandRefused, match=match):
-        translated(line)
-    assert refusal(line).startswith("line ")
+    assert refusal(line, match=match).startswith("line ")
 
 
 def test_a_value_for_a_variable_that_the_line_does_not_leave_open() -> None:
