@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from cli.terminal.screen import Screen
 from cli.terminal.streams import Output, OutputBytes, held_by, json_line, lasting, outputs
 from cli.terminal.texts import JOINT, SIGNS
 from tests.checkpoints.samples import frozen_run, new_item
-from tests.cli.conftest import Place, Typed
+from tests.cli.conftest import Place, Typed, clean_environment
 from tests.cli.oneliners import PUBLISHED
 
 ENCODINGS = ["utf-8", "koi8-r", "cp1251", "cp866", "ascii", "latin-1"]
@@ -274,16 +274,26 @@ def test_a_file_that_is_written_to_a_full_disk_is_an_error() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
 
 
-def run_with(
-    place: Place, *arguments: str, env: dict[str, str], redirected: str = ""
+def run_in(
+    folder: Path, environment: Mapping[str, str], *arguments: str, redirected: str = ""
 ) -> subprocess.CompletedProcess[bytes]:
     """The program itself, by a shell, for its outputs."""
     return subprocess.run(  # noqa: S603 - our own command
         ["/bin/bash", "-c", f'"$@" {redirected}', "-", sys.executable, "-m", "cli", *arguments],
-        cwd=place.cli.folder,
-        env={**place.cli.environment, "PYTHONPATH": str(Path.cwd()), **env},
+        cwd=folder,
+        env=environment,
         capture_output=True,
         check=False,
+    )
+
+
+async def run_at(
+    place: Place, *arguments: str, redirected: str = "", **env: str
+) -> subprocess.CompletedProcess[bytes]:
+    """The same with a billing that is served meanwhile."""
+    environment = place.cli.environment | env
+    return await anyio.to_thread.run_sync(
+        lambda: run_in(place.cli.folder, environment, *arguments, redirected=redirected)
     )
 
 
@@ -303,16 +313,12 @@ ASCII_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 async def test_a_run_without_any_output_ends_with_its_own_code(place: Place) -> None:
     """Both descriptors are closed, so that the next file that is opened could take their numbers."""
     balances = place.balances(5)
-    ended = await anyio.to_thread.run_sync(
-        lambda: run_with(place, "run", "balances", str(balances.path), "--yes", env={}, redirected=">&- 2>&-")
-    )
+    ended = await run_at(place, "run", "balances", str(balances.path), "--yes", redirected=">&- 2>&-")
     assert ended.returncode == 0
     assert (await place.found()).rows == 5
     (run,) = await place.runs()
     # All its rows are applied; but the object that says so is lost.
-    verified = await anyio.to_thread.run_sync(
-        lambda: run_with(place, "verify", run.name, "--json", env={}, redirected=">&-")
-    )
+    verified = await run_at(place, "verify", run.name, "--json", redirected=">&-")
     assert verified.returncode == 2
     assert b"standard output could not be written" in verified.stderr
 
@@ -320,9 +326,7 @@ async def test_a_run_without_any_output_ends_with_its_own_code(place: Place) -> 
 async def test_a_run_in_another_locale_takes_its_file_and_says_how_it_ended(place: Place) -> None:
     balances = place.balances(5, "балансы.csv")
     env = ASCII_LOCALE | {"PYTHONIOENCODING": "koi8-r"}
-    ended = await anyio.to_thread.run_sync(
-        lambda: run_with(place, "run", "balances", str(balances.path), "--set", "descr=Касса", "--yes", env=env)
-    )
+    ended = await run_at(place, "run", "balances", str(balances.path), "--set", "descr=Касса", "--yes", **env)
     assert ended.returncode == 0, ended.stderr.decode("koi8-r")
     said = (ended.stdout + ended.stderr).decode("koi8-r")
     assert "+ run" in said
@@ -343,10 +347,10 @@ async def test_a_run_in_another_locale_takes_its_file_and_says_how_it_ended(plac
         (("jobs", os.fsdecode("нет".encode("koi8-r"))), "x JOB is not UTF-8, the encoding of texts in the locale C:"),
     ],
 )
-async def test_a_locale_without_cyrillic_letters_takes_them_and_shows_others(
-    arguments: tuple[str, ...], said: str, place: Place
+def test_a_locale_without_cyrillic_letters_takes_them_and_shows_others(
+    arguments: tuple[str, ...], said: str, tmp_path: Path
 ) -> None:
-    ended = await anyio.to_thread.run_sync(lambda: run_with(place, *arguments, env=ASCII_LOCALE))
+    ended = run_in(tmp_path, clean_environment() | {"HOME": str(tmp_path)} | ASCII_LOCALE, *arguments)
     shown = ended.stderr.decode("ascii")
     assert ended.returncode == 2, shown
     assert said in shown
