@@ -15,8 +15,7 @@ from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Hanging, command, steps_list
 from cli.terminal.texts import JOINT, PROGRAM, count, duration, money, number_of, printable, rate, rows
-from jobs.spec.entries import OPPOSITE, STORNO
-from jobs.spec.undo_words import LIST, RUN, UNDO, WAY
+from jobs.spec.undo_words import LIST, OPPOSITE, RUN, STORNO, UNDO, WAY
 
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
 """States whose reasons are shown, including states of success that a person should know about."""

@@ -32,8 +32,8 @@ from jobs.effects.entered_operations import (
 )
 from jobs.effects.storno import StornoReversal
 from jobs.spec.chain import parse
-from jobs.spec.entries import OPERATION, OPERATIONS, OPPOSITE, SETS, STORNO, TYPE_8, UNDO_OF_OPERATIONS
-from jobs.spec.undo_words import WAY
+from jobs.spec.entries import OPERATION, OPERATIONS, SETS, TYPE_8, UNDO_OF_OPERATIONS
+from jobs.spec.undo_words import OPPOSITE, STORNO, WAY
 
 _DEFAULTS: Final = {parameter.name: parameter.default or "" for parameter in UNDO_OF_OPERATIONS}
 

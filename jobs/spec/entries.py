@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from jobs.spec.parameters import Parameter, a_text, at_most
-from jobs.spec.undo_words import LIST, WAY
+from jobs.spec.undo_words import LIST, OPPOSITE, STORNO, WAY
 
 OPERATIONS: Final = "FinanceOperations"
 
@@ -109,8 +109,6 @@ RECOGNISE: Final = Parameter(
     (ASK, SUM),
 )
 
-STORNO: Final = "storno"
-OPPOSITE: Final = "opposite"
 STORNO_CALL: Final = "storno_call"
 TYPE_8: Final = "type_8"
 SETS: Final = "sets"
