@@ -42,7 +42,7 @@ def outputs() -> Iterator["Output"]:
     _fill_closed_descriptors()
     before = sys.stdout, sys.stderr
     # Python has None for a stream that was closed before its start.
-    out, err = (Output(stream or _closed()) for stream in before)
+    out, err = (Output(_waiting(stream) if stream else _closed()) for stream in before)
     sys.stdout, sys.stderr = cast("TextIO", out), cast("TextIO", err)
     try:
         yield out
@@ -99,10 +99,6 @@ class Output:
     def _attempt(self, write: Callable[[], object]) -> None:
         try:
             write()
-        except BlockingIOError:
-            # A pipe that somebody has made non-blocking, and that is full; what was written is in the buffer.
-            select.select([], [self._stream], [])
-            self._attempt(self._stream.flush)
         except OSError as error:
             if error.errno not in _GONE and self.trouble is None:
                 self.trouble = error
@@ -133,6 +129,16 @@ class OutputBytes(io.RawIOBase):
                 raise
             _discard(self._stream)
         return len(data)
+
+
+class _WaitingFile(io.FileIO):
+    """A descriptor of which a write waits while a pipe is full, also one that somebody has made non-blocking."""
+
+    def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer, as its base class has it
+        """Write bytes, as many as there is room for."""
+        while (number := cast("int | None", super().write(data))) is None:
+            select.select([], [self], [])
+        return number
 
 
 def plain(text: str) -> str:
@@ -206,6 +212,21 @@ def _fill_closed_descriptors() -> None:
         except OSError:
             # The lowest free number is taken, which is this one.
             os.open(os.devnull, way)
+
+
+def _waiting(stream: TextIO) -> TextIO:
+    """The stream anew on its descriptor, which waits: else its buffer would drop what there is no room for.
+
+    A stream without a descriptor stays as it is.
+    """
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    try:
+        file = _WaitingFile(stream.fileno(), "w", closefd=False)
+    except io.UnsupportedOperation:
+        return stream
+    at_once = stream.line_buffering or stream.write_through
+    return io.TextIOWrapper(io.BufferedWriter(file), stream.encoding, stream.errors, line_buffering=at_once)
 
 
 def _closed() -> TextIO:

@@ -1,6 +1,7 @@
 """Whatever a terminal can show and whoever still reads: a command says its words, and ends with its own code."""
 
 import errno
+import fcntl
 import io
 import json
 import os
@@ -8,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -272,6 +273,45 @@ def test_a_file_that_is_written_to_a_full_disk_is_an_error() -> None:
         with pytest.raises(OSError, match="No space left"):
             output.write(b"x" * 100_000)
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+
+
+@pytest.fixture
+async def long_run(tmp_path: Path) -> str:
+    """The name of a run with many rows, in a journal with many runs."""
+    async with open_journal(tmp_path / "carbon-migrate.journal") as journal:
+        run = await frozen_run(journal, *(new_item(str(number)) for number in range(400)))
+        for _ in range(200):
+            await frozen_run(journal, new_item("1"))
+        return run.name
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("export", "RUN", "--state", "pending", "-o", "-")], ids=" ".join)
+def test_a_full_pipe_that_does_not_wait_gets_all_of_it(
+    arguments: tuple[str, ...], long_run: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [long_run if word == "RUN" else word for word in arguments]
+    whole = typed(*words)
+    reader, writer = os.pipe()
+    room = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, False)
+    os.set_blocking(reader, False)
+    got = bytearray()
+
+    def read(*_: object) -> None:
+        """Read what is there; somebody does so only when the program has nothing left to do but to wait."""
+        with suppress(BlockingIOError):
+            while part := os.read(reader, room):
+                got.extend(part)
+
+    monkeypatch.setattr("select.select", read)
+    os.write(writer, b"x" * room)
+    with os.fdopen(writer, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        ended = typed(*words)
+    read()
+    os.close(reader)
+    assert (ended.exit, ended.words) == (whole.exit, whole.words)
+    assert got.decode().lstrip("x") == whole.out
 
 
 def run_in(
