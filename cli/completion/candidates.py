@@ -86,19 +86,17 @@ def _values(word: str, typed: Typed) -> Iterator[Candidate]:
 def _runs(typed: Typed) -> Iterator[Candidate]:
     """The latest runs of the journal that the line and the settings name; none where it cannot be read."""
     from checkpoints.earlier_runs import runs_of  # noqa: PLC0415 - only what is asked for is imported
+    from cli.settings.places import in_full  # noqa: PLC0415 - as above
     from cli.settings.settings import load  # noqa: PLC0415 - as above
 
     given = typed.given
-    flags = Flags(api_url=given.get("--api-url"), journal=_path(given, "--journal"), config=_path(given, "--config"))
     with suppress(CommandRefused, JournalError, OSError):
+        files = {name: in_full(path) for name in ("--journal", "--config") if (path := given.get(name))}
+        flags = Flags(api_url=given.get("--api-url"), journal=files.get("--journal"), config=files.get("--config"))
         journal = load(flags, os.environ, Path.cwd()).journal.value
         for run in reversed(runs_of(journal)[-LATEST:]):
             if not run.discarded_at:
                 yield Candidate(run.name, f"{run.job} {printable(run.source, 60)}, {moment(run.created_at)}")
-
-
-def _path(given: Mapping[str, str], option: str) -> Path | None:
-    return Path(given[option]).expanduser() if given.get(option) else None
 
 
 def _jobs(_: Typed) -> Iterator[Candidate]:

@@ -83,6 +83,11 @@ def test_runs_are_those_of_the_journal_the_newest_first(words: Words, runs: list
     assert words("carbon-migrate status --journal other.journal ") == []
 
 
+def test_a_journal_in_a_home_folder_that_is_not_there_has_no_runs(words: Words) -> None:
+    assert words("carbon-migrate status --journal ~nobody-of-this-name/runs.journal ") == []
+    assert words("carbon-migrate status --config ~nobody-of-this-name/settings.toml ") == []
+
+
 def test_where_a_file_or_anything_is_meant_there_are_no_words(words: Words, tmp_path: Path) -> None:
     for line in ("run balances ", "run balances b.csv --record ", "nosuch ", "run balances --rate ", "mock serve "):
         assert words(f"carbon-migrate {line}") == []
