@@ -31,7 +31,7 @@ from cli.settings.flags import JournalFlags, RunNameOrNone, grouped
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import BriefVoice, Screen, is_unattended
-from cli.terminal.texts import PROGRAM, count, markup_safe, moment, money, printable, rows
+from cli.terminal.texts import PROGRAM, count, markup_safe, moment, money, number_of, printable, rows
 
 log = structlog.get_logger(__name__)
 
@@ -156,12 +156,8 @@ async def _ask(selection: PurgeSelection, screen: Screen, *, yes: bool) -> None:
 
 
 def _named(selection: PurgeSelection) -> str:
-    parts = [
-        f"{count(number)} {word}{'' if number == 1 else 's'}"
-        for number, word in ((len(selection.runs), "run"), (len(selection.plans), "plan"))
-        if number
-    ]
-    return " and ".join(parts)
+    numbers = ((len(selection.runs), "run"), (len(selection.plans), "plan"))
+    return " and ".join(number_of(number, word) for number, word in numbers if number)
 
 
 async def _purge_all(

@@ -269,7 +269,7 @@ async def prove_row(run: Run, key: str, journal: Journal, screen: Screen) -> Exi
     """Print the proof of one row as JSON. Raises `CommandRefused` if no row or several have the key."""
     found = await journal.find(run, key)
     if len(found) != 1:
-        how_many = "no row" if not found else f"{count(len(found))} rows"
+        how_many = rows(len(found)) if found else "no row"
         raise CommandRefused(f"run {run.name} has {how_many} with {printable(key)!r}: name one by its row number")
     (item,) = found
     leaves, numbers = await leaves_of(run, journal)

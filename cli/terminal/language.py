@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from cli.terminal.texts import count
 from texts.said import Language, Quantity, two_decimals
 
 ENGLISH: Final = "en"
@@ -62,18 +63,15 @@ class CatalogueLanguage(Language):
                 zone = local.isoformat(timespec="minutes")[-6:]
                 return f"{local:{self._style.day} %H:%M:%S} (UTC{zone})"
             case Quantity():
-                return _grouped(value)
+                return count(value, _SPACE)
             case _:
                 return str(value)
 
     def _amount(self, amount: Decimal) -> str:
-        whole, _, decimals = two_decimals(amount).partition(".")
-        sign = "−" if whole.startswith("-") else ""
-        return f"{sign}{_grouped(int(whole.lstrip('-')))}{self._style.decimal_mark}{decimals}{self._style.currency}"
-
-
-def _grouped(number: int) -> str:
-    return f"{number:,}".replace(",", _SPACE)
+        digits, _, decimals = two_decimals(amount).partition(".")
+        sign = "−" if digits.startswith("-") else ""
+        whole = count(int(digits.lstrip("-")), _SPACE)
+        return f"{sign}{whole}{self._style.decimal_mark}{decimals}{self._style.currency}"
 
 
 @cache

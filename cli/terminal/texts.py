@@ -84,16 +84,16 @@ def number_of(number: int, one: str, several: str = "") -> str:
     return f"{count(number)}{JOINT}{one if number == 1 else several or f'{one}s'}"
 
 
-def count(number: int) -> str:
+def count(number: int, joint: str = JOINT) -> str:
     """An integer with separated thousands."""
-    return f"{number:,}".replace(",", JOINT)
+    return f"{number:,}".replace(",", joint)
 
 
 def money(amount: Decimal) -> str:
     """An amount with separated thousands, all its decimals, and at least two."""
     whole, _, decimals = format(amount, "f").partition(".")
     sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
-    return f"{sign}{int(digits):,}".replace(",", JOINT) + f".{decimals:0<2}"
+    return f"{sign}{count(int(digits))}.{decimals:0<2}"
 
 
 def rows(number: int) -> str:
