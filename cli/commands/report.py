@@ -5,7 +5,7 @@ import html
 import re
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Annotated, Final
@@ -23,7 +23,7 @@ from cli.commands.execution import execute
 from cli.output.item_files import STDOUT, OutputFile, replacing, standard_output, written_to
 from cli.report.content import ExceptionsFile, content_of
 from cli.report.document import language_of, read_stamp, to_html, to_pdf
-from cli.report.facts import DIGEST, SHOWN, ReportFacts, each_exception, evidence_of, facts_of, leaves_of
+from cli.report.facts import DIGEST, SHOWN, ReportFacts, each_exception, facts_of, leaves_of
 from cli.session.journal import open_existing, require_content
 from cli.settings.flags import JournalFlags, grouped
 from cli.settings.settings import Letterhead, Settings
@@ -203,16 +203,15 @@ async def check(file: Path, letterhead: Letterhead, journal: Journal, screen: Sc
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise CommandRefused(f"{printable(file)} cannot be checked: {why}") from error
     await require_content(run, journal)
-    evidence = await evidence_of(run, journal)
+    facts = await facts_of(run, journal)
+    evidence = facts.evidence
     rows_agree = (evidence.root, evidence.size) == (stamp.root, stamp.size)
-    differing = [] if rows_agree else await _differing(run, digests, journal)
-    words = await _differing_words(page, run, journal, reader, letterhead) if rows_agree else []
+    differing = Differing() if rows_agree else await _differing(run, digests, journal)
+    words = await _differing_words(page, facts, journal, reader, letterhead) if rows_agree else []
     agrees = rows_agree and not words
     if screen.voice.as_json:
-        numbers = [item.number for item in differing]
-        screen.emit(
-            {"run": run.name, "agrees": agrees, "root": evidence.root, "reported": stamp.root, "rows": numbers}
-        )
+        roots = {"root": evidence.root, "reported": stamp.root}
+        screen.emit({"run": run.name, "agrees": agrees, **roots, "rows": differing.numbers})
     elif agrees:
         screen.result(f"[green]✓[/] the report agrees with the journal: {rows(stamp.size)}, root {stamp.root}")
     else:
@@ -222,22 +221,21 @@ async def check(file: Path, letterhead: Letterhead, journal: Journal, screen: Sc
         for there, now in words:
             screen.result(f"  here: {markup_safe(there) or '–'}", good=False)
             screen.result(f"  now:  {markup_safe(now) or '–'}", good=False)
-        for item in differing[:MAX_SHOWN]:
+        for item in differing.first:
             place = f"row {item.number}" + (f", line {item.line}" if item.line else "")
             now = leaf_data(item).decode()
             screen.result(f"  {place} ({markup_safe(item.label, 60)}): now {markup_safe(now)}", good=False)
-        if len(differing) > MAX_SHOWN:
-            screen.result(f"  and {count(len(differing) - MAX_SHOWN)} more", good=False)
+        if more := len(differing.numbers) - len(differing.first):
+            screen.result(f"  and {count(more)} more", good=False)
         if evidence.size != stamp.size:
             screen.result(f"  {rows(stamp.size)} in the report, {count(evidence.size)} in the journal", good=False)
     return Exit.DONE if agrees else Exit.REJECTED
 
 
 async def _differing_words(
-    page: str, run: Run, journal: Journal, reader: Language, letterhead: Letterhead
+    page: str, facts: ReportFacts, journal: Journal, reader: Language, letterhead: Letterhead
 ) -> list[tuple[str, str]]:
     """The first lines in which a page differs from the one that the journal gives now, as pairs of texts."""
-    facts = await facts_of(run, journal)
     with tempfile.TemporaryDirectory() as folder:
         target = OutputFile(Path(folder) / "report.html")
         beside = await _write_exceptions(facts, target, journal) if facts.number_of_exceptions > SHOWN else None
@@ -253,14 +251,28 @@ def _words(line: str) -> str:
     return " ".join(html.unescape(_TAG.sub(" ", line)).split()) or line.strip()
 
 
-async def _differing(run: Run, digests: bytes, journal: Journal) -> list[Item]:
+@dataclass(slots=True)
+class Differing:
+    """Rows that differ: the numbers of all, which may be all of the run, and the first of them to be shown."""
+
+    numbers: list[int] = field(default_factory=list)
+    first: list[Item] = field(default_factory=list)
+
+    def add(self, item: Item) -> None:
+        """Add a row."""
+        self.numbers.append(item.number)
+        if len(self.first) < MAX_SHOWN:
+            self.first.append(item)
+
+
+async def _differing(run: Run, digests: bytes, journal: Journal) -> Differing:
     """The rows whose hash is not the one in the report, and those that the report does not have."""
-    differing: list[Item] = []
+    differing = Differing()
     start = 0
     async for page in journal.each_page(run, frozenset(State)):
         for item in page:
             if leaf_hash(leaf_data(item))[:DIGEST] != digests[start : start + DIGEST]:
-                differing.append(item)
+                differing.add(item)
             start += DIGEST
     return differing
 

@@ -3,7 +3,7 @@
 The same journal gives the same facts, whenever and wherever the report is made.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash
 from checkpoints.records import (
     Command,
     Decision,
+    Item,
     ReportRoot,
     Run,
     RunHistory,
@@ -116,34 +117,46 @@ class ReportFacts:
         return next((runner.billing for runner in reversed(self.runners) if runner.billing), "")
 
 
+class _Leaves:
+    """Collects the evidence of items, in their order."""
+
+    def __init__(self) -> None:
+        self._tree = MerkleTree()
+        self._digests = bytearray()
+
+    def add(self, item: Item) -> None:
+        """Add an item."""
+        leaf = leaf_hash(leaf_data(item))
+        self._tree.add(leaf)
+        self._digests += leaf[:DIGEST]
+
+    @property
+    def evidence(self) -> Evidence:
+        """The Merkle root over the items so far."""
+        return Evidence(self._tree.root.hex(), self._tree.size, bytes(self._digests))
+
+
 async def facts_of(run: Run, journal: Journal) -> ReportFacts:
-    """The facts of a run. Raises `JournalError`."""
+    """The facts of a run, whose items are read once. Raises `JournalError`."""
     history = journal.history
-    evidence = await evidence_of(run, journal)
-    exceptions, number = await _exceptions(run, journal)
+    leaves, exceptions, number = _Leaves(), list[ExceptionRow](), 0
+    async for one in each_exception(run, journal, seen=leaves.add):
+        number += 1
+        if number <= SHOWN:
+            exceptions.append(one)
+    evidence = leaves.evidence
     return ReportFacts(
         run=run,
         totals=await journal.totals(run),
         history=await history.of_run(run),
         runners=await history.runners(run),
-        commands=await journal.history.commands(run),
+        commands=await history.commands(run),
         verification=await history.last_verification(run),
         exceptions=exceptions,
         number_of_exceptions=number,
         evidence=evidence,
         before=await history.report_before(run, evidence.root),
     )
-
-
-async def evidence_of(run: Run, journal: Journal) -> Evidence:
-    """The Merkle root over the items of a run."""
-    tree, digests = MerkleTree(), bytearray()
-    async for page in journal.each_page(run, frozenset(State)):
-        for item in page:
-            leaf = leaf_hash(leaf_data(item))
-            tree.add(leaf)
-            digests += leaf[:DIGEST]
-    return Evidence(tree.root.hex(), tree.size, bytes(digests))
 
 
 async def leaves_of(run: Run, journal: Journal) -> tuple[list[bytes], list[int]]:
@@ -156,11 +169,17 @@ async def leaves_of(run: Run, journal: Journal) -> tuple[list[bytes], list[int]]
     return leaves, numbers
 
 
-async def each_exception(run: Run, journal: Journal) -> AsyncIterator[ExceptionRow]:
-    """All exceptions of a run: items in their order, then the refused rows of the input."""
+async def each_exception(
+    run: Run, journal: Journal, *, seen: Callable[[Item], None] = lambda _: None
+) -> AsyncIterator[ExceptionRow]:
+    """All exceptions of a run: items in their order, then the refused rows of the input.
+
+    All items are read for them; each is given to `seen` on the way.
+    """
     decisions = {one.number: one for one in await journal.history.decisions(run)}
     async for page in journal.each_page(run, frozenset(State)):
         for item in page:
+            seen(item)
             decision = decisions.get(item.number)
             if decision is not None or not item.state.in_effect:
                 reason = item.message or ""
@@ -170,13 +189,3 @@ async def each_exception(run: Run, journal: Journal) -> AsyncIterator[ExceptionR
         for _, refusal in page_of_refused:
             yield ExceptionRow(refusal.line, refusal.label, None, None, refusal.reason)
         after = page_of_refused[-1][0]
-
-
-async def _exceptions(run: Run, journal: Journal) -> tuple[list[ExceptionRow], int]:
-    first: list[ExceptionRow] = []
-    number = 0
-    async for one in each_exception(run, journal):
-        number += 1
-        if number <= SHOWN:
-            first.append(one)
-    return first, number
