@@ -151,17 +151,22 @@ def standard_output() -> Iterator[BinaryIO]:
         raise CommandRefused(f"standard output cannot be written: {error.strerror}") from error
 
 
+def refuse_present(target: OutputFile, kind: str = "file") -> None:
+    """Raise `CommandRefused` for a path that exists, unless it is to be overwritten; another `kind` may be named."""
+    if target.path.exists() and not target.force:
+        raise CommandRefused(
+            f"{printable(target.path)} is there already: name another {kind}, or give --force to overwrite it"
+        )
+
+
 @contextmanager
 def replacing(target: OutputFile) -> Iterator[Path]:
     """An empty file, mode 0600, that is renamed to its final path when the context ends well.
 
     Raises `CommandRefused` when the path exists or cannot be written.
     """
+    refuse_present(target)
     path = target.path
-    if path.exists() and not target.force:
-        raise CommandRefused(
-            f"{printable(path)} is there already: name another file, or give --force to overwrite it"
-        )
     try:
         # In the same folder, so that the rename is atomic; mode 0600, like the journal.
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

@@ -17,10 +17,9 @@ from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
-from cli.output.item_files import OutputFile, header_of, of_item, write_items, written_to
+from cli.output.item_files import OutputFile, header_of, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableCell, TableRow, write_table
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import printable
 from jobs.value_changes import FieldChange, RowChange, row_changes
 
 COLUMNS_OF_CHANGES: Final = ("line", "row", "label", "model", "object", "change", "field", "old", "new")
@@ -44,15 +43,10 @@ def is_table(out: OutputFile) -> bool:
 def check_free(out: OutputFile) -> None:
     """Refuse a table that is there, or a folder that has files of a plan. Raises `CommandRefused`."""
     if is_table(out):
-        paths, kind = [out.path], "file"
-    else:
-        paths = [_file_in(out, name).path for name in (*SAVED, LOOK_ALIKES, VALUE_CHANGES)]
-        kind = "folder"
-    for path in paths:
-        if not out.force and path.exists():
-            raise CommandRefused(
-                f"{printable(path)} is there already: name another {kind}, or give --force to overwrite it"
-            )
+        refuse_present(out)
+        return
+    for name in (*SAVED, LOOK_ALIKES, VALUE_CHANGES):
+        refuse_present(_file_in(out, name), "folder")
 
 
 async def write_plan(
