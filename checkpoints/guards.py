@@ -14,10 +14,10 @@ def check_written(wanted: int, written: int) -> None:
 
 def check_epoch(db: Queries, run: Run) -> None:
     """Raise `RunTakenOver` if another process has taken the run up since `run` was taken up or read."""
-    found = db.first("taken_over", run_id=run.run_id, epoch=run.epoch)
-    if found is not None:
+    if db.first("taken_over", run_id=run.run_id, epoch=run.epoch) is not None:
+        holder = rows.to_holder(db.first("holder", run_id=run.run_id))
         raise RunTakenOver(
-            f"run {run.name} was taken over by {rows.to_holder(found)}. This process sends and records nothing more; "
+            f"run {run.name} was taken over by {holder}. This process sends and records nothing more; "
             "what it had in flight is looked up there"
         )
 

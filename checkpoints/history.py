@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -84,4 +85,5 @@ class History:
 def begin_runner(db: Queries, run: Run, runner: NewRunner) -> None:
     """Note the process that takes a run up, in the transaction that raises its epoch."""
     values = {"purpose": runner.purpose, "who": runner.who, "version": runner.version, "billing": runner.billing}
-    db.write("begin_runner", run_id=run.run_id, process=os.getpid(), now=rows.now(), **values)
+    host, process = socket.gethostname(), os.getpid()
+    db.write("begin_runner", run_id=run.run_id, host=host, process=process, now=rows.now(), **values)

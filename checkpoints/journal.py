@@ -6,12 +6,9 @@ is refused once another process has raised the epoch. Reads and writes are block
 `sqlite_store.py`.
 """
 
-import os
 import secrets
-import socket
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeVar
@@ -149,11 +146,10 @@ class Journal:
 
         The caller must hold the run's lock, as `taken_up` does. Raises `RunPurged`.
         """
-        since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
         def work(db: Queries) -> Run:
             refuse_purged(db, run.run_id)
-            db.write("take_up", run_id=run.run_id, host=socket.gethostname(), process=os.getpid(), now=since)
+            db.write("take_up", run_id=run.run_id)
             begin_runner(db, run, runner)
             return rows.to_run(db.one("run_by_name", name=run.name))
 
@@ -177,7 +173,7 @@ class Journal:
         return await self._latest_holder(run) if self._store.is_locked(run.run_id) else None
 
     async def _latest_holder(self, run: Run) -> Holder:
-        return rows.to_holder(await self._one("holder", run_id=run.run_id))
+        return await self._read(lambda db: rows.to_holder(db.first("holder", run_id=run.run_id)))
 
     # ---- intake ----
 

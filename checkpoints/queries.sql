@@ -53,14 +53,12 @@ order by command_id
 
 -- name: take_up
 -- A runner raises the run's epoch, so that writes of an earlier runner are recognised by their older epoch.
-update runs
-set epoch = epoch + 1, held_host = :host, held_process = :process, held_since = :now
-where run_id = :run_id
+update runs set epoch = epoch + 1 where run_id = :run_id
 
 -- name: begin_runner
 -- Note the process that has just taken a run up, under its epoch.
-insert into runners (run_id, epoch, purpose, who, process, version, billing, began_at)
-select run_id, epoch, :purpose, :who, :process, :version, :billing, :now from runs where run_id = :run_id
+insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at)
+select run_id, epoch, :purpose, :who, :host, :process, :version, :billing, :now from runs where run_id = :run_id
 
 -- name: end_runner
 update runners set ended_at = :now where run_id = :run_id and epoch = :epoch
@@ -100,12 +98,12 @@ where p.report_id < coalesce((select report_id from reports where run_id = :run_
 order by p.report_id desc limit 1
 
 -- name: taken_over
--- The runner that has taken a run up since :epoch; no row for none.
-select held_host, held_process, held_since from runs where run_id = :run_id and epoch <> :epoch
+-- The epoch of a run, if it is another one than :epoch.
+select epoch from runs where run_id = :run_id and epoch <> :epoch
 
 -- name: holder
 -- The last runner of a run. Only the lock on the journal's file tells whether it still works on it.
-select held_host, held_process, held_since from runs where run_id = :run_id
+select host, process, began_at from runners where run_id = :run_id order by epoch desc limit 1
 
 -- ---- Intake -------------------------------------------------------------------------------------------------------
 

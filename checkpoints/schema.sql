@@ -21,9 +21,6 @@ create table runs (
     paused_at     text,                   -- sends nothing until a person continues it
     paused_by     text,
     epoch         integer not null default 0,   -- how often it was taken up; writes under an older epoch are refused
-    held_host     text,                   -- the last runner; only the lock on the file tells whether it still runs
-    held_process  integer,
-    held_since    text,
     purged_at     text,                   -- names and values of its rows were removed
     purged_totals text                    -- JSON object, its totals if sums of rows were removed as well
 ) strict;
@@ -132,6 +129,7 @@ create table runners (
     epoch    integer not null,
     purpose  text not null,               -- the command
     who      text not null,               -- user and host
+    host     text not null,
     process  integer not null,
     version  text not null,               -- of the program
     billing  text not null,               -- the version that the billing reported, '' if it was not asked

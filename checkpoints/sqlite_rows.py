@@ -130,13 +130,13 @@ def to_run(row: Row) -> Run:
     )
 
 
-def to_holder(row: Row) -> Holder:
-    """A row of `holder`; if its process is gone, the present runner has not written its name yet."""
-    host, process = row["held_host"], row["held_process"]
+def to_holder(row: Row | None) -> Holder:
+    """A row of `holder`; without one, or if its process is gone, the present runner is not noted yet."""
     here = socket.gethostname()
-    if host is None or (host == here and not Path(f"/proc/{process}").exists()):
+    if row is None or (row["host"] == here and not Path(f"/proc/{row['process']}").exists()):
         return Holder(here, 0, "just now")
-    return Holder(host, process, row["held_since"])
+    since = datetime.fromisoformat(row["began_at"])
+    return Holder(row["host"], row["process"], f"{since:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def to_command(row: Row) -> Command:

@@ -31,7 +31,9 @@ select source, target, count(*) from selftest_steps group by source, target
 select i.key, i.attempts from items i join runs r on r.run_id = i.run_id where r.discarded_at is null
 
 -- name: holder
-select run_id, held_process from runs where name = :run
+select run_id, (select process from runners n where n.run_id = r.run_id order by epoch desc limit 1)
+from runs r
+where name = :run
 
 -- ---- the billing ----
 
