@@ -130,14 +130,19 @@ class Journal:
         Raises `RunHeld` with the holder's name if another process is. The lock keeps a second runner out; the epoch
         refuses the writes of a runner that the lock did not stop.
         """
-        if not self._store.lock(run.run_id):
-            raise RunHeld(f"another process works on this run: {await self._latest_holder(run)}")
-        try:
+        async with self._locked(run):
             ours = await self.take_up(run, runner)
             try:
                 yield ours
             finally:
                 await self.history.end_runner(ours)
+
+    @asynccontextmanager
+    async def _locked(self, run: Run) -> AsyncIterator[None]:
+        if not self._store.lock(run.run_id):
+            raise RunHeld(f"another process works on this run: {await self._latest_holder(run)}")
+        try:
+            yield
         finally:
             self._store.unlock(run.run_id)
 
@@ -391,14 +396,10 @@ class Journal:
 
     async def purge(self, run: Run, purge: Purge) -> Purged:
         """Remove what a finished run holds of people. Raises `RunHeld`, `RunTakenOver` and `RunUnfinished`."""
-        if not self._store.lock(run.run_id):
-            raise RunHeld(f"another process works on this run: {await self._latest_holder(run)}")
-        try:
+        async with self._locked(run):
             return await self._write(
                 run, lambda db: purge_run(db, run, purge, intake_pages.totals_of(db, run), rows.now())
             )
-        finally:
-            self._store.unlock(run.run_id)
 
     async def is_cleaned(self) -> bool:
         """Whether nothing that was purged is left in the file."""
