@@ -5,13 +5,13 @@ Counts follow the journal, transition by transition.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 import anyio
 
-from checkpoints.records import Totals
+from checkpoints.records import Change, Item, Totals
 from checkpoints.states import State, states_where
 from engine.pacing.holds import IN_DOUBT, PAUSED, Holds
 from engine.statistics import ErrorGroups, Histogram, Pace
@@ -127,6 +127,12 @@ class Progress:
             self.entered += amount if target.in_effect else -amount
         if not target.open:
             self._pace.add(time.monotonic(), items)
+
+    def recorded(self, source: State, items: Sequence[Item], changes: Sequence[Change]) -> None:
+        """Count changes that the journal has of some of these items, which were all in one state."""
+        amounts = {item.item_id: item.amount for item in items}
+        for change in changes:
+            self.moved(source, change.state, amount=amounts[change.item_id])
 
     def called(self, seconds: float) -> None:
         """Count a finished call."""

@@ -139,9 +139,7 @@ class Reconciler:
         # The journal writes the changes even if this task is cancelled: count them in any case.
         with anyio.CancelScope(shield=True):
             await self._journal.record(self._run, changes)
-            amounts = {item.item_id: item.amount for item in items}
-            for change in changes:
-                self._progress.moved(source, change.state, amount=amounts[change.item_id])
+            self._progress.recorded(source, items, changes)
 
 
 async def count_down(ends: float, progress: Progress, stop: Stop, words: str) -> None:

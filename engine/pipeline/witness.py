@@ -141,9 +141,7 @@ class Witness:
         with anyio.CancelScope(shield=True):
             await self._journal.claim(self._run, [change.item_id for change in changes])
             await self._journal.record(self._run, changes)
-            amounts = {item.item_id: item.amount for item in items}
-            for change in changes:
-                self._progress.moved(State.PENDING, change.state, amount=amounts[change.item_id])
+            self._progress.recorded(State.PENDING, items, changes)
         log.warning("another journal, or a newer copy of this one, has sent rows of the run", found=len(changes))
 
     # ---- before each call ----
