@@ -56,6 +56,11 @@ def decode_payload(text: str) -> Payload:
     return _decode(text)
 
 
+def account_of(lane: str) -> int | None:
+    """The account whose lane this is, None for the lane of something else."""
+    return int(lane.removeprefix(ACCOUNT)) if lane.startswith(ACCOUNT) else None
+
+
 def emptied(text: str) -> str:
     """An encoded payload without anything of its row: only the model and the type of an operation are left.
 

@@ -56,7 +56,9 @@ from jobs.access.operations import (
 )
 from jobs.access.payload import (
     ACCOUNT,
+    OP_TYPE,
     Payload,
+    account_of,
     chain_of,
     decode_payload,
     encode_payload,
@@ -171,10 +173,9 @@ class CreateEffect(CallEffect):
                 await balances(gateway, [NOBODY])
 
     def _sum_of(self, payload: Payload, lane: str) -> Sum:
-        sets = sets_balance(payload, self._gateway.profile)
-        account = int(lane.removeprefix(ACCOUNT)) if sets and lane.startswith(ACCOUNT) else None
+        account = account_of(lane) if sets_balance(payload, self._gateway.profile) else None
         amount = Decimal(payload.wanted["op_summa"] or 0)
-        return Sum(payload.abonent, int(payload.key["op_type_id"]), amount, account)
+        return Sum(payload.abonent, int(payload.key[OP_TYPE]), amount, account)
 
     async def _try_entries(self) -> None:
         if self._template.model == "FinanceOperations":
@@ -223,9 +224,9 @@ class CreateEffect(CallEffect):
         wanted = [payload.abonent for payload in payloads.values() if BALANCE in payload.wanted]
         now = await balances(self._gateway, wanted)
         accounts = {
-            item.item_id: int(item.lane.removeprefix(ACCOUNT))
+            item.item_id: account
             for item in items
-            if item.lane.startswith(ACCOUNT) and _has_another_balance(payloads[item.item_id], now)
+            if (account := account_of(item.lane)) is not None and _has_another_balance(payloads[item.item_id], now)
         }
         last = await newest_on_accounts(self._gateway, set(accounts.values()))
         return {

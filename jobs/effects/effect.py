@@ -17,7 +17,7 @@ from checkpoints.records import Item, Refusal
 from engine.errors import Said
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
-from jobs.access.payload import ACCOUNT, Payload, encode_payload, payload_of
+from jobs.access.payload import Payload, account_of, encode_payload, payload_of
 from jobs.access.vault import mask_secrets
 from jobs.effects.before_image import Mate, found_own
 from jobs.rows.binding import Bound
@@ -94,7 +94,7 @@ class CallEffect(Effect):
 
     async def unfinished_work(self, items: Sequence[Item]) -> str | None:
         """Unfinished work in the billing's stacks that concerns the items. Raises `LookUpFailed`."""
-        accounts = [int(item.lane.removeprefix(ACCOUNT)) for item in items if item.lane.startswith(ACCOUNT)]
+        accounts = [account for item in items if (account := account_of(item.lane)) is not None]
         abonents = [payload.abonent for item in items if (payload := payload_of(item)).abonent]
         return await self._gateway.unfinished_work(accounts, abonents) if accounts or abonents else None
 
