@@ -29,11 +29,16 @@ class Digests:
 
     def of_key(self, job: str, key: str) -> str:
         """The digest of an item's business key."""
-        return purged_key(self.secret, job, key)
+        return self._of("key", job, key)
 
-    def of_values(self, amount: Decimal | None, wanted: str | None) -> str:
+    def of_values(self, amount: Decimal | str | None, wanted: str | None) -> str:
         """The digest of what a row asks for; equal amounts have equal digests, however they are written."""
-        return purged_values(self.secret, None if amount is None else format(amount, "f"), wanted)
+        plain = None if amount is None else format((Decimal(amount) + 0).normalize(), "f")
+        return self._of("values", plain, wanted)
+
+    def _of(self, *parts: str | None) -> str:
+        text = msgspec.json.encode(parts)
+        return blake2b(text, key=bytes.fromhex(self.secret), digest_size=_LENGTH).hexdigest()
 
 
 def new_secret() -> str:
@@ -45,19 +50,3 @@ def stored_keys(digests: Digests | None, job: str, keys: Collection[str]) -> lis
     """Each key with the forms in which an item of the job may have it."""
     pairs = [(key, key) for key in keys]
     return pairs if digests is None else [*pairs, *((key, digests.of_key(job, key)) for key in keys)]
-
-
-def purged_key(secret: str, job: str, key: str) -> str:
-    """The SQL function of the same name: the digest of a key."""
-    return _digest(secret, "key", job, key)
-
-
-def purged_values(secret: str, amount: str | None, wanted: str | None) -> str:
-    """The SQL function of the same name: the digest of an amount and of other values."""
-    plain = None if amount is None else format((Decimal(amount) + 0).normalize(), "f")
-    return _digest(secret, "values", plain, wanted)
-
-
-def _digest(secret: str, *parts: str | None) -> str:
-    text = msgspec.json.encode(parts)
-    return blake2b(text, key=bytes.fromhex(secret), digest_size=_LENGTH).hexdigest()

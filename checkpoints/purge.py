@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from checkpoints import sqlite_rows as rows
-from checkpoints.digests import new_secret
+from checkpoints.digests import Digests, new_secret
 from checkpoints.errors import RunUnfinished
 from checkpoints.queries import Queries
 from checkpoints.records import Purged, Run, Totals
@@ -53,14 +53,12 @@ def purge_run(db: Queries, run: Run, purge: Purge, totals: Totals, now: str) -> 
         db.write("remove_commands", run_id=run.run_id)
         refusals = db.write("remove_refusals", run_id=run.run_id)
         removed = db.write("remove_items", run_id=run.run_id)
-    db.define("purged_payload", purge.empty)
+    digests = Digests(db.one("purging")["secret"])
+    db.define("purged_key", 2, digests.of_key)
+    db.define("purged_values", 2, digests.of_values)
+    db.define("purged_payload", 1, purge.empty)
     emptied = db.write(
-        "purge_items",
-        run_id=run.run_id,
-        job=run.job,
-        secret=db.one("purging")["secret"],
-        is_first=is_first,
-        keep_totals=purge.keep_totals,
+        "purge_items", run_id=run.run_id, job=run.job, is_first=is_first, keep_totals=purge.keep_totals
     )
     calls = before["items"] if is_first else 0
     return Purged(emptied, removed, refusals, calls, before["answers"], before["messages"])

@@ -69,9 +69,9 @@ class Queries:
         text: str = self._run(f"with found as (\n{blocks()[name]}\n)\n{blocks()['as_items']}", values).fetchone()[0]
         return text
 
-    def define(self, name: str, function: Callable[[str], str]) -> None:
-        """Let the blocks of this connection use a function of a text."""
-        self._connection.create_function(name, 1, function)
+    def define(self, name: str, arguments: int, function: Callable[..., str | bool]) -> None:
+        """Let the blocks of this connection use a function of so many arguments."""
+        self._connection.create_function(name, arguments, function)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

@@ -543,9 +543,9 @@ from items where run_id = :run_id
 -- A row keeps its number, its state and its times, what kind of call it is, and key, lane and values as digests. With
 -- :keep_totals it keeps its sums, and an answer that is the id of an operation.
 update items
-set key = case when :is_first then purged_key(:secret, :job, key) else key end,
-    wanted = case when :is_first then purged_values(:secret, coalesce(row_amount, amount), wanted) else wanted end,
-    lane = case when :is_first then purged_key(:secret, :job, lane) else lane end,
+set key = case when :is_first then purged_key(:job, key) else key end,
+    wanted = case when :is_first then purged_values(coalesce(row_amount, amount), wanted) else wanted end,
+    lane = case when :is_first then purged_key(:job, lane) else lane end,
     label = '', payload = purged_payload(payload), row = '[]', message = null,
     line = case when :keep_totals then line end,
     answer = case when :keep_totals and amount is not null and answer not glob '*[^0-9]*'

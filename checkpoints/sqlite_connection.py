@@ -10,7 +10,6 @@ from typing import Final, TypeVar
 import anyio
 import anyio.to_thread
 
-from checkpoints.digests import purged_key, purged_values
 from checkpoints.errors import JournalUnreadable
 
 Result = TypeVar("Result")
@@ -39,8 +38,6 @@ def connect(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         connection.create_aggregate("decimal_sum", 1, _DecimalSum)  # type: ignore[arg-type]  # the stub knows int only
-        connection.create_function("purged_key", 3, purged_key, deterministic=True)
-        connection.create_function("purged_values", 3, purged_values, deterministic=True)
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
         connection.execute("pragma foreign_keys = on")
