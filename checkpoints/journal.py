@@ -244,10 +244,17 @@ class Journal:
         """The pending items of up to `size` shared lanes after the lane `after`, by lane and number."""
         return await self._items("shared_items", run_id=run.run_id, after=after, size=size)
 
-    async def pending_before(self, run: Run, lanes: Collection[str], before: int) -> dict[str, PendingBefore]:
-        """What the pending items before item number `before` do in each of these lanes, by lane."""
-        found = await self._all("pending_before", run_id=run.run_id, lanes=lanes, before=before)
-        return {row["lane"]: PendingBefore(row["payload"], Decimal(row["amount"])) for row in found}
+    async def pending_before(
+        self, run: Run, lanes: Collection[str], before: int, counts: Callable[[str], bool]
+    ) -> dict[str, PendingBefore]:
+        """What the pending items before item number `before` whose payload `counts` do in these lanes, by lane."""
+
+        def work(db: Queries) -> dict[str, PendingBefore]:
+            db.define("counts", 1, counts)
+            found = db.all("pending_before", run_id=run.run_id, lanes=lanes, before=before)
+            return {row["lane"]: PendingBefore(row["payload"], Decimal(row["amount"])) for row in found}
+
+        return await self._read(work)
 
     async def merge(self, run: Run, merged: Sequence[Merged]) -> None:
         """Merge rows of an account into one; does nothing to an approved run."""

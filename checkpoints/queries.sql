@@ -237,12 +237,12 @@ where run_id = :run_id and state = 'pending' and lane in (
 order by lane, number
 
 -- name: pending_before
--- Of each of these lanes, the payload of the last pending item before :before, and the sum of all of them. Operations
--- other than opening balances (type 8) are left out. SQLite takes the payload from the row that has the max.
+-- Of each of these lanes, the payload of the last pending item before :before, and the sum of all of them; items whose
+-- payload does not count are left out. SQLite takes the payload from the row that has the max.
 select lane, max(number) as number, payload, coalesce(decimal_sum(amount), '0') as amount
 from items
 where run_id = :run_id and state = 'pending' and number < :before and lane in (select value from json_each(:lanes))
-  and coalesce(json_extract(payload, '$.key.op_type_id'), '8') = '8'
+  and counts(payload)
 group by lane
 
 -- name: merge_carrier

@@ -99,9 +99,13 @@ async def row_changes(run: Run, journal: Journal, profile: Profile) -> AsyncIter
             lanes = {item.lane for item in page}
             # What the page before has left is known: an account of very many rows is not added up for each page.
             known = {lane: before for lane, before in left.items() if lane in lanes}
-            left = known | await journal.pending_before(run, lanes - known.keys(), page[0].number)
+            left = known | await journal.pending_before(run, lanes - known.keys(), page[0].number, _shares_place)
         earlier = _earlier(page, left) if shared else {}
         yield [_change_of(item, earlier.get(item.number), profile) for item in page]
+
+
+def _shares_place(payload: str) -> bool:
+    return shares_place(decode_payload(payload))
 
 
 def _earlier(items: Sequence[Item], known: dict[str, PendingBefore]) -> dict[int, PendingBefore]:
@@ -111,7 +115,7 @@ def _earlier(items: Sequence[Item], known: dict[str, PendingBefore]) -> dict[int
     """
     found: dict[int, PendingBefore] = {}
     for item in items:
-        if not shares_place(payload_of(item)):
+        if not _shares_place(item.payload):
             continue
         before = known.get(item.lane)
         if before is not None:
