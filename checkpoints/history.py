@@ -29,11 +29,11 @@ class History:
         )
 
     async def of_run(self, run: Run) -> RunHistory:
-        """When anything of the run changed last, and what was taken back of it."""
+        """The last moment of which the run has a note, also of who looked at it, and what was taken back of it."""
         return await self._store.read(lambda db: rows.to_run_history(db.one("run_history", run_id=run.run_id)))
 
     async def last_change(self, run: Run) -> datetime:
-        """When something of the run last changed."""
+        """When the run or a row of it last took a step; who has only looked at it since does not count."""
         found = await self._store.read(lambda db: db.one("last_change", run_id=run.run_id))
         return datetime.fromisoformat(found["changed_at"])
 

@@ -74,7 +74,7 @@ insert into verifications (run_id, verified_at, who, result) values (:run_id, :n
 select verified_at, who, result from verifications where run_id = :run_id order by verification_id desc limit 1
 
 -- name: run_history
--- The last moment at which anything of a run changed, and what of it was taken back since.
+-- The last moment of which a run has a note, also of who looked at it, and what of it was taken back since.
 select max(coalesce((select max(changed_at) from items where run_id = :run_id), ''),
            coalesce((select max(coalesce(ended_at, began_at)) from runners where run_id = :run_id), ''),
            coalesce((select max(verified_at) from verifications where run_id = :run_id), ''),
@@ -508,7 +508,7 @@ order by e.item_id
 select name, purged_at from runs where run_id = :run_id and purged_at is not null
 
 -- name: last_change
--- When something of a run last changed.
+-- When a run or a row of it last took a step: its age for a purge. Who has only looked at it since does not count.
 select coalesce(
     (select max(changed_at) from items where run_id = :run_id), discarded_at, approved_at, frozen_at, created_at
 ) as changed_at

@@ -132,7 +132,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class RunHistory:
-    """The last moment at which anything of a run changed, in UTC, and what was taken back of it since."""
+    """The last moment of which a run has a note, in UTC, and what was taken back of it since."""
 
     changed_at: datetime
     rows_taken_back: int

@@ -96,3 +96,15 @@ async def test_a_run_has_changed_when_anything_of_it_has_changed_last(journal: J
     with closing(sqlite3.connect(journal.path, isolation_level=None)) as shell:
         assert shell.execute(latest, (moment,)).rowcount == 1
     assert (await journal.history.of_run(run)).changed_at == datetime.fromisoformat(moment)
+
+
+async def test_who_only_looks_at_a_run_does_not_make_it_younger(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"))
+    before = await journal.history.last_change(run)
+    with closing(sqlite3.connect(journal.path, isolation_level=None)) as shell:
+        shell.execute("update items set changed_at = '2001-01-01T00:00:00+00:00'")
+        shell.execute("update runs set created_at = '2001-01-01T00:00:00+00:00'")
+    async with journal.taken_up(run, NewRunner("verify")):
+        await journal.history.note_verification(run, "olga", {})
+    assert await journal.history.last_change(run) == datetime.fromisoformat("2001-01-01T00:00:00+00:00") < before
+    assert (await journal.history.of_run(run)).changed_at >= before
