@@ -4,14 +4,26 @@ Each function runs inside the transaction that the journal has begun.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 from checkpoints import sqlite_rows as rows
 from checkpoints.digests import PURGED_VALUE, Digests, stored_keys
 from checkpoints.errors import RunPurged
 from checkpoints.queries import Queries, Value
-from checkpoints.records import Correction, EarlierEntry, Merged, NewItem, Page, Refusal, Run, StandingItem, Totals
+from checkpoints.records import (
+    Correction,
+    EarlierEntry,
+    Merged,
+    NewItem,
+    Page,
+    PendingBefore,
+    Refusal,
+    Run,
+    StandingItem,
+    Totals,
+)
 from checkpoints.states import State
 
 Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
@@ -103,6 +115,15 @@ def _as_asked(twin: EarlierEntry, item: NewItem, digests: Digests | None) -> Ear
     if twin.wanted == digests.of_values(item.amount, item.wanted):
         return replace(twin, amount=item.amount, wanted=item.wanted)
     return replace(twin, wanted=PURGED_VALUE)
+
+
+def pending_before(
+    db: Queries, run: Run, lanes: Collection[str], before: int, counts: Callable[[str], bool]
+) -> dict[str, PendingBefore]:
+    """What the pending items before item number `before` whose payload `counts` do in these lanes, by lane."""
+    db.define("counts", 1, counts)
+    found = db.all("pending_before", run_id=run.run_id, lanes=lanes, before=before)
+    return {row["lane"]: PendingBefore(row["payload"], Decimal(row["amount"])) for row in found}
 
 
 def merge_rows(db: Queries, run: Run, merged: Sequence[Merged]) -> None:

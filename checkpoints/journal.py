@@ -248,13 +248,7 @@ class Journal:
         self, run: Run, lanes: Collection[str], before: int, counts: Callable[[str], bool]
     ) -> dict[str, PendingBefore]:
         """What the pending items before item number `before` whose payload `counts` do in these lanes, by lane."""
-
-        def work(db: Queries) -> dict[str, PendingBefore]:
-            db.define("counts", 1, counts)
-            found = db.all("pending_before", run_id=run.run_id, lanes=lanes, before=before)
-            return {row["lane"]: PendingBefore(row["payload"], Decimal(row["amount"])) for row in found}
-
-        return await self._read(work)
+        return await self._read(lambda db: intake_pages.pending_before(db, run, lanes, before, counts))
 
     async def merge(self, run: Run, merged: Sequence[Merged]) -> None:
         """Merge rows of an account into one; does nothing to an approved run."""
