@@ -11,7 +11,7 @@ from cli.translate.grammar import ShellCommand
 from cli.translate.scope import Scope, undefined
 from cli.translate.script import LoopRows, shown
 from cli.translate.sql import LineSelect, SelectForm, read_select, with_parameters
-from cli.translate.tables import TEXTS, LoopTable
+from cli.translate.tables import TEXTS, LoopTable, column_of
 from cli.translate.words import Variable, Word
 
 _LABEL: Final = -1
@@ -244,7 +244,7 @@ def _names(select: LineSelect, bound: VariableColumns, renamed: Mapping[str, str
     own = tuple(wanted.get(at, name) for at, name in enumerate(select.columns))
     if None not in own and len(set(own)) == len(own):
         return tuple(name for name in own if name is not None)
-    of_variables = {column: renamed.get(name, name) for name, column in bound.columns.items()}
+    of_variables = {column: renamed.get(name, column_of(name)) for name, column in bound.columns.items()}
     taken = set(of_variables.values())
     names: list[str] = []
     for at, column in enumerate(select.columns):

@@ -12,8 +12,10 @@ from cli.translate.grammar import ShellCommand, Taking, parse
 from cli.translate.shell import lex_again
 from cli.translate.words import NEWLINE, Piece, Quote, ShellText, Stretch, Variable, Word
 
-VALUE: Final = "value"
-"""The name of what xargs and parallel put into a command; with several columns value1, value2, …"""
+_VALUE: Final = "{value}"
+"""What xargs and parallel put into a command, in braces, where no variable of a shell has its name."""
+_OF_COLUMN: Final = "{{value{}}}"
+"""The same of one of several columns: {value1}, {value2}, …"""
 CALLERS: Final = frozenset({"curl", "wget"})
 _SHELLS: Final = frozenset({"sh", "bash", "dash"})
 _PACED: Final = "{} is left out: --in-flight says how many calls go at a time"
@@ -96,13 +98,13 @@ def read_xargs(command: ShellCommand) -> Spread:
     _refuse_several(options)
     faults: list[Finding] = []
     if mark is None:
-        words = [*words, Word(ShellText((Variable(VALUE, command.place, Quote.DOUBLE),)), command.place)]
+        words = [*words, Word(ShellText((Variable(_VALUE, command.place, Quote.DOUBLE),)), command.place)]
     call = _unwrapped(_with_words(command, words))
     if mark is not None:
         marks = re.compile(f"({re.escape(mark.plain)})")
         call = _with_words(call, [_replaced(word, marks, "xargs", faults) for word in call.words])
     _refuse_no_value(call)
-    taking = Taking((VALUE,), NEWLINE if mark is not None else "", by_words=mark is None)
+    taking = Taking((_VALUE,), NEWLINE if mark is not None else "", by_words=mark is None)
     return Spread(call, taking, options.get("-a"), (), tuple(faults), tuple(notes))
 
 
@@ -125,7 +127,7 @@ def read_parallel(command: ShellCommand) -> Spread:
     marks = _COLUMN if cut_at == NEWLINE else _NUMBERED
     call = _with_words(call, [_replaced(word, marks, "parallel", faults, alone=columns == 1) for word in call.words])
     _refuse_no_value(call)
-    names = (VALUE,) if columns == 1 else tuple(f"{VALUE}{number}" for number in range(1, columns + 1))
+    names = (_VALUE,) if columns == 1 else tuple(_OF_COLUMN.format(number) for number in range(1, columns + 1))
     file = files[0] if files else None
     taking = Taking(names, cut_at, is_open=cut_at != NEWLINE)
     return Spread(call, taking, file, tuple(items), tuple(faults), tuple(notes))
@@ -136,7 +138,7 @@ def _with_words(command: ShellCommand, words: Sequence[Word]) -> ShellCommand:
 
 
 def _refuse_no_value(call: ShellCommand) -> None:
-    if not any(variable.name.startswith(VALUE) for word in call.words for variable in word.text.variables):
+    if not any(variable.name.startswith("{") for word in call.words for variable in word.text.variables):
         raise refused(call.place, "nothing says where the value of a line stands, as {} does, or {1} and {2}")
 
 
@@ -250,8 +252,8 @@ def _replaced(word: Word, mark: re.Pattern[str], program: str, faults: list[Find
         if found.start() in empty:
             faults.append(findings.BRACES_REPLACED.at(place, program=program, key=empty[found.start()]["key"]))
             continue
-        number = found[1] if not alone else ""
-        pieces += [*word.text.cut(done, found.start()).pieces, Variable(f"{VALUE}{number}", place, Quote.DOUBLE)]
+        name = _VALUE if alone else _OF_COLUMN.format(found[1])
+        pieces += [*word.text.cut(done, found.start()).pieces, Variable(name, place, Quote.DOUBLE)]
         done = found.end()
     return replace(word, text=ShellText((*pieces, *word.text.cut(done).pieces)), kept=None)
 

@@ -19,6 +19,11 @@ TEXTS: Final = frozenset(
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
+def column_of(variable: str) -> str:
+    """The name of a loop variable as that of a column: without the braces of what xargs puts in."""
+    return variable.strip("{}")
+
+
 class LoopTable(ABC):
     """Where the rows of a loop come from, with a name for each column."""
 

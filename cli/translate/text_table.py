@@ -11,7 +11,7 @@ from cli.translate.findings import START, Finding, LinePlace, refused
 from cli.translate.grammar import ShellCommand
 from cli.translate.scope import Scope, undefined
 from cli.translate.script import TEXT_TOOLS, FileRows, ListRows, LoopRows, PrintedLines, shown
-from cli.translate.tables import LoopTable
+from cli.translate.tables import LoopTable, column_of
 from cli.translate.words import NEWLINE, Quote, ShellText, Stretch, Variable, Word
 from jobs.catalogue.typed_call import OWN
 from jobs.spec.columns import normalise_header
@@ -119,14 +119,14 @@ def _notes(rows: LoopRows, *, in_line: bool) -> list[str]:
     found = [] if rows.taking.keeps_backslashes else [BACKSLASHES]
     if rows.taking.by_words or in_line:
         return found
-    return [*found, *([LAST_LINE] if rows.taking.variables[0] != "value" else []), INCOMPLETE]
+    return [*found, *([LAST_LINE] if not rows.taking.variables[0].startswith("{") else []), INCOMPLETE]
 
 
 def _names(variables: Sequence[str], renamed: Mapping[str, str]) -> tuple[str, ...]:
     """A name for each column that a chain can use: its variable's, or a number where that cannot be used."""
     names: list[str] = []
     for at, variable in enumerate(variables, 1):
-        name = renamed.get(variable, variable)
+        name = renamed.get(variable, column_of(variable))
         usable = normalise_header(name) and name not in names and name not in _TAKEN
         names.append(name if usable else f"column_{at}")
     return tuple(names)

@@ -59,6 +59,7 @@ IDS = {"ids.txt": "9001\n9002\n9003\n"}
 SUMS = {"f.csv": "9001;50.5\n9002;-0.10\n9003;12000\n"}
 NUMBERS = {"f.csv": "N-1;50.5\nN-2;-0.10\n0003;12000\n"}
 OF_ID = move("'$id'")
+OF_VALUE = move("{}").replace("1444", "'$value'")
 COMMENT = doubly(',"descr":"Миграция балансов"')[1:-1]
 OF_SUMS = create("$a", "$b")
 FIND = "sqlexec \"set heading off; select id from abonents where contract_number='%s'\" | sed '/^$/d' | tr -d ' '"
@@ -222,6 +223,7 @@ FORMS = {
     ),
     "a name that the line has used before": Form("id=7\nwhile read -r id; do CURL; done < ids.txt", OF_ID, IDS),
     "a name of a list that the loop takes over": Form('id="9001 9002 9003"; for id in $id; do CURL; done', OF_ID),
+    "a variable that is called as what xargs puts in": Form("value=1444; xargs -I{} CURL < ids.txt", OF_VALUE, IDS),
     "a value that the loop changes": Form(
         "b=1; while IFS=';' read -r a b; do b=2$b; CURL; done < f.csv", OF_SUMS, {"f.csv": "9001;5\n9002;6\n"}, 2
     ),
