@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from cli.terminal.exits import CommandRefused
@@ -53,7 +53,7 @@ class Taking:
 
     `delimiter` is one character, "" for white space, or a line end where the first variable takes the whole line.
     `keeps_backslashes` is what `read -r` does. What is behind the last value is passed over where it `is_open`; else
-    the last variable takes it.
+    the last variable takes it. With `loses_last` a last line without a line end is not taken.
     """
 
     variables: tuple[str, ...]
@@ -61,6 +61,7 @@ class Taking:
     by_words: bool = False
     keeps_backslashes: bool = True
     is_open: bool = False
+    loses_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,7 @@ class _Parser:
 
     def _guard(self, place: LinePlace) -> Guard:
         """`[ -z "$name" ] && continue`, also with more before it in braces."""
-        variable, when = _tested(self._command())
+        variable, when = _tested(self._command()) or ("", "")
         if not self._is_at(when):
             raise _no_guard(place)
         self.at += 1
@@ -235,7 +236,7 @@ class _Parser:
     def _if(self, place: LinePlace) -> Guard:
         """`if [ -z "$name" ]; then …; continue; fi`."""
         self.at += 1
-        variable, when = _tested(self._command())
+        variable, when = _tested(self._command()) or ("", "")
         self._skip()
         if when != "&&" or not (isinstance(token := self._next(), Word) and token.is_bare("then")):
             raise _no_guard(place)
@@ -266,8 +267,7 @@ class _Parser:
         if keyword.plain == "for":
             taking, items = self._counted()
         else:
-            taking = self._taking(self._command())
-            self._pass_last_line(taking)
+            taking = self._with_last_line(self._taking(self._command()))
         self._skip()
         self._expect("do", keyword.place)
         body = self.pipelines(until="done")
@@ -295,23 +295,22 @@ class _Parser:
         words = list(command.words)
         delimiter = _delimiter(words.pop(0)) if words and words[0].plain.startswith("IFS=") else ""
         if not words or words[0].plain != "read" or command.redirects:
-            raise refused(command.place, "a loop is read as `while read NAME …`, and this is another condition")
+            raise _other_condition(command.place)
         options = [word for word in words[1:] if word.plain == "-r"]
         names = tuple(_variable(word) for word in words[1:] if word.plain != "-r") or ("REPLY",)
         if delimiter == NEWLINE and len(names) > 1:
             raise refused(words[2].place, "nothing takes the line apart: IFS is empty, or a line end")
-        return Taking(names, delimiter, keeps_backslashes=bool(options))
+        return Taking(names, delimiter, keeps_backslashes=bool(options), loses_last=True)
 
-    def _pass_last_line(self, taking: Taking) -> None:
-        """Pass `|| [ -n "$name" ]`, which reads a last line without a line end as well."""
+    def _with_last_line(self, taking: Taking) -> Taking:
+        """The same behind `|| [ -n "$name" ]`, which takes a last line without a line end as well."""
         if not self._is_at("||"):
-            return
+            return taking
         self.at += 1
-        place = self._here()
-        test = [word for word in self._command().words if word.plain not in ("[", "]", "[[", "]]", "test", "-n")]
-        variables = test[0].text.variables if len(test) == 1 and len(test[0].text.pieces) == 1 else []
-        if [one.name for one in variables if one.name in taking.variables] == []:
-            raise refused(place, "a loop is read as `while read NAME …`, and this is another condition")
+        command = self._command()
+        if _tested(command) not in [(name, "||") for name in taking.variables]:
+            raise _other_condition(command.place)
+        return replace(taking, loses_last=False)
 
     def _expect(self, keyword: str, loop: LinePlace) -> None:
         token = self._next()
@@ -336,13 +335,13 @@ class _Parser:
         return near[0].place if near else START
 
 
-def _tested(command: ShellCommand) -> tuple[str, str]:
-    """The variable that `[ -z "$name" ]` tests, and the operator behind which it is empty."""
+def _tested(command: ShellCommand) -> tuple[str, str] | None:
+    """The variable that `[ -z "$name" ]` tests, and the operator behind which it is empty; None for another test."""
     words = [word for word in command.words if word.plain not in ("[", "]", "[[", "]]", "test")]
     option = words.pop(0).plain if len(words) > 1 else "-n"
     pieces = words[0].text.pieces if len(words) == 1 else ()
     if option not in ("-z", "-n") or len(pieces) != 1 or not isinstance(pieces[0], Variable) or command.redirects:
-        raise _no_guard(command.place)
+        return None
     return pieces[0].name, "&&" if option == "-z" else "||"
 
 
@@ -350,6 +349,10 @@ def _no_guard(place: LinePlace) -> CommandRefused:
     return refused(
         place, 'a condition is read where it passes over a row with an empty value: [ -z "$name" ] && continue'
     )
+
+
+def _other_condition(place: LinePlace) -> CommandRefused:
+    return refused(place, "a loop is read as `while read NAME …`, and this is another condition")
 
 
 def _variable(word: Word) -> str:

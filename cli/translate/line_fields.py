@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from cli.translate.findings import LinePlace, named, refused
-from cli.translate.grammar import Redirect, ShellCommand, Taking, parse
+from cli.translate.grammar import Redirect, ShellCommand, parse
 from cli.translate.script import LoopRows, OneLiner
 from cli.translate.words import NEWLINE, Quote, ShellText, Substitution, Variable, Word
 
@@ -78,8 +78,9 @@ def _alias(name: str, field: _Field) -> ShellText:
 
 def _retaken(rows: LoopRows, names: Mapping[int, str], delimiter: str) -> LoopRows:
     variables = tuple(names.get(number, f"field_{number}") for number in range(1, max(names) + 1))
-    taking = Taking(variables, delimiter, keeps_backslashes=rows.taking.keeps_backslashes, is_open=True)
-    return replace(rows, taking=taking)
+    return replace(
+        rows, taking=replace(rows.taking, variables=variables, delimiter=delimiter, by_words=False, is_open=True)
+    )
 
 
 def _refuse_whole_line(parts: OneLiner, found: Mapping[str, _Field], first: _Field) -> None:

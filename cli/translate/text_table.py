@@ -119,7 +119,7 @@ def _notes(rows: LoopRows, *, in_line: bool) -> list[str]:
     found = [] if rows.taking.keeps_backslashes else [BACKSLASHES]
     if rows.taking.by_words or in_line:
         return found
-    return [*found, *([LAST_LINE] if not rows.taking.variables[0].startswith("{") else []), INCOMPLETE]
+    return [*found, *([LAST_LINE] if rows.taking.loses_last else []), INCOMPLETE]
 
 
 def _names(variables: Sequence[str], renamed: Mapping[str, str]) -> tuple[str, ...]:

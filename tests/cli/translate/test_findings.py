@@ -5,6 +5,7 @@ import json
 import pytest
 
 from cli.translate.findings import FindingKind
+from cli.translate.text_table import LAST_LINE
 from cli.translate.translation import Translation
 from tests.cli.oneliners import URL, chains, get, kinds, loop, option, post, translated
 
@@ -427,3 +428,22 @@ def test_over_several_lines_with_comments() -> None:
     found = translated("\n".join(lines))
     assert found.faults == ()
     assert option(found, "--sql") == ["select id\n from abonents"]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_lost"),
+    [
+        ("while read -r a; do CURL; done < f", True),
+        ("while read -r value; do a=$value; CURL; done < f", True),
+        ("while read -r l; do a=$(echo $l | cut -d, -f1); CURL; done < f", True),
+        ('while read -r a || [ -n "$a" ]; do CURL; done < f', False),
+        ("for a in $(cat f); do CURL; done", False),
+        ("xargs -I% CURL < f", False),
+        ("parallel -q -C, CURL :::: f", False),
+    ],
+)
+def test_a_last_line_without_a_line_end_is_told_of_where_the_loop_loses_it(line: str, *, is_lost: bool) -> None:
+    mark = {"xargs": "%", "parallel": "{1}"}.get(line.partition(" ")[0], "'$a'")
+    data = f'\'method1=objects.get&arg1={{"id":{mark}}}&method2=refresh&arg2={{"x":"{mark.replace("1", "2")}"}}\''
+    found = translated(line.replace("CURL", post(data)))
+    assert (LAST_LINE in found.notes) == is_lost
