@@ -7,14 +7,13 @@ from typing import Final
 
 from cli.translate.findings import LinePlace, named, refused
 from cli.translate.grammar import Redirect, ShellCommand, parse
-from cli.translate.script import LoopRows, OneLiner
+from cli.translate.script import AWKS, PRINTERS, LoopRows, OneLiner
 from cli.translate.words import NEWLINE, Quote, ShellText, Substitution, Variable, Word
 
 _PRINT: Final = re.compile(r"\s*\{\s*print\s+\$([1-9][0-9]?)\s*;?\s*\}\s*")
 _FIELD: Final = re.compile(r"[1-9][0-9]?")
 _WHOLE_LINES: Final = ("", NEWLINE)
-_PRINTERS: Final = ("echo", "printf")
-_CUTTERS: Final = ("cut", "awk", "gawk", "mawk")
+_CUTTERS: Final = AWKS | {"cut"}
 CHANGED: Final = (
     "{program} changes a value of the row, which no run does: change it in the file before the loop. An amount may "
     "keep its comma there"
@@ -118,7 +117,7 @@ def _field(inner: Substitution) -> _Field | None:
     """The field that `echo "$line" | cut …` prints, or `cut … <<< "$line"`; None for any other command."""
     match _stages(inner):
         case [ShellCommand(words=(echo, text), redirects=()), ShellCommand(redirects=()) as cutter] if (
-            echo.plain in _PRINTERS
+            echo.plain in PRINTERS
         ):
             line = _one_variable(text)
         case [ShellCommand(redirects=(redirect,)) as cutter]:
@@ -141,7 +140,7 @@ def _stages(inner: Substitution) -> list[ShellCommand]:
 def _printed(stages: Sequence[ShellCommand]) -> tuple[str | None, Sequence[ShellCommand]]:
     """The one variable that goes into a pipe, None for any other text, and the commands that it goes through."""
     match stages:
-        case [ShellCommand(words=(echo, *_, text), redirects=()), *filters] if echo.plain in _PRINTERS and filters:
+        case [ShellCommand(words=(echo, *_, text), redirects=()), *filters] if echo.plain in PRINTERS and filters:
             return _one_variable(text), filters
         case [ShellCommand(redirects=(redirect,)), *_]:
             return _one_variable(_fed(redirect)), stages
@@ -163,15 +162,16 @@ def _one_variable(word: Word | None) -> str | None:
 def _taken(command: ShellCommand) -> tuple[str, int] | None:
     """What parts the fields, and the number of the one that a cut or an awk prints."""
     arguments = [word.plain for word in command.words[1:]]
-    match command.program:
-        case "cut":
-            return _cut(dict(_options(arguments, ("-d", "-f"))))
-        case "awk" | "gawk" | "mawk":
-            options = dict(_options(arguments[:-1], ("-F",)))
-            found = _PRINT.fullmatch(arguments[-1]) if arguments else None
-            delimiter = options.get("-F", " ")
-            return (_mark(delimiter), int(found[1])) if found and len(delimiter) == 1 and "" not in options else None
-    return None
+    if command.program == "cut":
+        return _cut(dict(_options(arguments, ("-d", "-f"))))
+    return _printed_field(arguments) if command.program in AWKS else None
+
+
+def _printed_field(arguments: list[str]) -> tuple[str, int] | None:
+    options = dict(_options(arguments[:-1], ("-F",)))
+    found = _PRINT.fullmatch(arguments[-1]) if arguments else None
+    delimiter = options.get("-F", " ")
+    return (_mark(delimiter), int(found[1])) if found and len(delimiter) == 1 and "" not in options else None
 
 
 def _cut(options: Mapping[str, str]) -> tuple[str, int] | None:

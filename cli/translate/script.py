@@ -18,24 +18,12 @@ FORMS: Final = (
     "xargs and parallel likewise"
 )
 
-TEXT_TOOLS: Final = frozenset(
-    {
-        "cat",
-        "tail",
-        "head",
-        "sed",
-        "grep",
-        "egrep",
-        "fgrep",
-        "awk",
-        "gawk",
-        "mawk",
-        "cut",
-        "tr",
-        "sort",
-        "uniq",
-        "seq",
-    }
+AWKS: Final = frozenset({"awk", "gawk", "mawk"})
+PRINTERS: Final = frozenset({"echo", "printf"})
+"""Programs that print their words."""
+TEXT_TOOLS: Final = (
+    *AWKS,
+    *("cat", "tail", "head", "sed", "grep", "egrep", "fgrep", "cut", "tr", "sort", "uniq", "seq"),
 )
 """Programs that only write text: where they make the rows, the shell may go on using them."""
 
@@ -249,7 +237,7 @@ def _rows(before: Sequence[Stage], inputs: Sequence[Redirect], taking: Taking, p
         return _redirected(first.inputs[0], filters, taking, place)
     if first.program == "cat" and _is_of_one_file(first):
         return LoopRows(FileRows(first.words[1]), tuple(filters), taking, place)
-    if first.program in ("echo", "printf") and len(first.words) > 1:
+    if first.program in PRINTERS and len(first.words) > 1:
         return LoopRows(_echoed(first), tuple(filters), taking, place)
     if first.program not in TEXT_TOOLS:
         raise _not_understood(first)

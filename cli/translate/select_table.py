@@ -9,7 +9,7 @@ from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.grammar import ShellCommand
 from cli.translate.scope import Scope, undefined
-from cli.translate.script import LoopRows, shown
+from cli.translate.script import AWKS, LoopRows, shown
 from cli.translate.sql import LineSelect, SelectForm, read_select, with_parameters
 from cli.translate.tables import TEXTS, LoopTable, column_of
 from cli.translate.words import Variable, Word
@@ -43,7 +43,7 @@ class VariableColumns:
 
 def splits(rows: LoopRows) -> bool:
     """Whether a line is split into several fields on its way."""
-    return len(rows.variables) > 1 or any(one.program == "awk" for one in rows.filters)
+    return len(rows.variables) > 1 or any(one.program in AWKS for one in rows.filters)
 
 
 def bind(rows: LoopRows, select: LineSelect, place: LinePlace) -> VariableColumns:
@@ -86,7 +86,7 @@ class _Line:
             raise refused(command.redirects[0][0].place, "a redirection of a filter is not translated")
         arguments = [word.plain for word in command.words[1:]]
         match command.program, arguments:
-            case "awk" | "gawk" | "mawk", [program] if found := _AWK.fullmatch(program):
+            case name, [program] if name in AWKS and (found := _AWK.fullmatch(program)):
                 self.is_dense |= found["guard"] is not None
                 self._pick(command, [int(number) for number in re.findall(r"\d+", found["fields"])])
             case "sed", [*options, script] if set(options) <= {"-e", "-r", "-E"}:

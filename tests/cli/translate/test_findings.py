@@ -305,6 +305,14 @@ def test_columns_glued_with_anything_else_are_one_text() -> None:
     assert chains(found) == ['objects.get {"id": {line}}']
 
 
+@pytest.mark.parametrize("awk", ["awk", "gawk", "mawk"])
+def test_an_awk_takes_glued_columns_apart_whatever_it_is_called(awk: str) -> None:
+    filters = f"{awk} 'NF{{print $1}}'"
+    found = translated(loop("set heading off; select id||' '||summa from t", get(), filters=filters))
+    assert option(found, "--sql") == ["select id, summa from t"]
+    assert chains(found) == ['objects.get {"id": {id}}']
+
+
 def test_only_one_of_several_columns_is_picked() -> None:
     found = translated(loop("set heading off; select id, x+1, summa from t", get(), filters="awk 'NF{print $3}'"))
     assert option(found, "--columns") == ["id,column_2,line"]
