@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 from cli.terminal.exits import CommandRefused
 from cli.translate import findings
-from cli.translate.findings import Finding
+from cli.translate.findings import Finding, refused
 from cli.translate.form import read_form
 from cli.translate.request import CallRequest, Data
 from cli.translate.tables import Placeholders
 from cli.translate.template import LineTemplate, fields_of, template
 from jobs.catalogue.catalogue import job_like
-from jobs.spec.chain import parse
+from jobs.spec.chain import Template, parse
 from jobs.spec.chain_kind import GET
 from jobs.spec.errors import ParameterRefused
 
@@ -24,9 +24,7 @@ class TranslatedCall:
     that stand without quotes, and get their type from their value.
     """
 
-    model: str
-    chain: tuple[str, ...]
-    fields: tuple[str, ...]
+    template: Template
     job: str | None
     secrets: tuple[str, ...]
     untyped: tuple[str, ...]
@@ -37,8 +35,9 @@ class TranslatedCall:
     @property
     def options(self) -> tuple[str, ...]:
         """The options of the command."""
-        links = (word for link in self.chain for word in ("--chain", link))
-        return ("--model", self.model, *links, *(("--fields", ",".join(self.fields)) if self.fields else ()))
+        links = (word for link in self.template.text for word in ("--chain", link))
+        fields = ("--fields", ",".join(self.template.fields)) if self.template.fields else ()
+        return ("--model", self.template.model, *links, *fields)
 
 
 def calling(request: CallRequest, names: Placeholders) -> TranslatedCall:
@@ -77,12 +76,14 @@ def _read(model: str, data: Sequence[Data], names: Placeholders) -> TranslatedCa
     of_variables = [fault for one in variables for fault in names.faults_of(one, alone)]
     secrets = tuple(dict.fromkeys(name for one in templates for name in one.secrets))
     names.refuse_columns_called(secrets, data[0].place)
-    chain = tuple(f"{step.method} {one.text}".rstrip() for step, one in zip(form.steps, templates, strict=True))
+    chain = [f"{step.method} {one.text}".rstrip() for step, one in zip(form.steps, templates, strict=True)]
+    try:
+        whole = parse(model, chain, fields)
+    except ParameterRefused as error:
+        raise refused(data[0].place, str(error)) from error
     return TranslatedCall(
-        model,
-        chain,
-        fields,
-        _job_for(model, chain, templates),
+        whole,
+        _job_for(whole, templates),
         secrets,
         tuple(dict.fromkeys(name for one in templates for name in one.untyped)),
         any(one.varying for one in templates),
@@ -91,11 +92,8 @@ def _read(model: str, data: Sequence[Data], names: Placeholders) -> TranslatedCa
     )
 
 
-def _job_for(model: str, chain: Sequence[str], templates: Sequence[LineTemplate]) -> str | None:
+def _job_for(call: Template, templates: Sequence[LineTemplate]) -> str | None:
     """The catalogue's job that makes this call, None where there is none."""
     # The arguments of objects.get are only the key of the object.
-    own = templates[1:] if chain[0].startswith(GET) else templates
-    try:
-        return job_like(parse(model, chain), {name for one in own for name in one.varying})
-    except ParameterRefused:
-        return None
+    own = templates[1:] if call.methods[0] == GET else templates
+    return job_like(call, {name for one in own for name in one.varying})

@@ -9,7 +9,7 @@ from typing import Final
 
 from cli.translate.call import TranslatedCall
 from jobs.catalogue.catalogue import JOBS
-from jobs.spec.chain import Hole, Link, Template, TemplateText, Tree, parse
+from jobs.spec.chain import Hole, Link, Template, TemplateText, Tree
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec
 
@@ -28,11 +28,10 @@ class JobForm:
 def job_form(call: TranslatedCall) -> JobForm | None:
     """The job that makes the same call with the same values; None where it does something else, or gives less."""
     spec = JOBS.get(call.job or "")
-    if spec is None or spec.then is not None or call.fields != spec.fields:
+    if spec is None or spec.then is not None or call.template.fields != spec.fields:
         return None
-    own = parse(call.model, call.chain)
     for choice in _choices(spec):
-        found = _matched(spec, spec.template({**_defaults(spec), **choice}), own)
+        found = _matched(spec, spec.template({**_defaults(spec), **choice}), call.template)
         if found is not None:
             return JobForm(spec.name, {**found.values, **_said(spec, choice)}, found.columns)
     return None

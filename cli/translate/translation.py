@@ -23,7 +23,6 @@ from cli.translate.text_table import TYPED, text_table
 from cli.translate.wget import read_wget
 from cli.translate.words import Word
 from jobs.catalogue.typed_call import CALL
-from jobs.spec.chain import parse
 from jobs.spec.chain_kind import secret_placeholders
 
 _OPENS_IN_DOUBLE: Final = frozenset('"$`\\!')
@@ -90,9 +89,9 @@ def translate(parts: OneLiner, given: Mapping[str, str]) -> tuple[Translation, s
     request = _request(_resolved(lookups.call, scope))
     names = Placeholders(table, scope, lookups.found)
     call = calling(request, names)
-    _check_guards(parts, lookups, table, parse(call.model, call.chain).names)
+    _check_guards(parts, lookups, table, call.template.names)
     if table is not None:
-        table.refuse_secrets(secret_placeholders(parse(call.model, call.chain)), parts.call.place)
+        table.refuse_secrets(secret_placeholders(call.template), parts.call.place)
     found = {*parts.faults, *request.faults, *scope.faults, *call.faults, *(table.faults if table else ())}
     job, generic = _commands(call, table, lookups)
     return (
@@ -149,7 +148,7 @@ def _commands(
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """The command of the catalogue's own job, where it makes the same call, and that of `call`."""
     file = (table.file,) if table is not None and table.file else ()
-    used = {*parse(call.model, call.chain).names, *(one.key for one in lookups.found.values())}
+    used = {*call.template.names, *(one.key for one in lookups.found.values())}
     keys = {one.key: one.text for one in lookups.found.values() if one.variable is None}
     asked = tuple(word for name in call.secrets for word in ("--ask", name))
     generic = (

@@ -121,6 +121,8 @@ def test_a_shape_that_is_not_known(line: str, match: str) -> None:
         (post("'method1=a&arg1={}&arg2={\"x\":1}'"), "arg2 has no method2; whose arguments"),
         (post("'method1=a&arg1={\"id\":5'"), "arg1 is no JSON when the shell is done with it"),
         (post("'method1=a&arg1={\"id\":NaN}'"), "arg1 is no JSON"),
+        (post(f"'method1=a&arg1={{\"id\":{'9' * 500}}}'"), "line 1, column 16: chain, link 1 .* has 500 digits"),
+        (post(f"'method1=a&arg1={{\"id\":{'[' * 100}{']' * 100}}}'"), "line 1, column 16: chain, link 1 "),
         (post('\'method1=a&arg1={"id":1,"id":2}\''), "id stands twice in arg1"),
         (post("'method1=a&arg1=[5]'"), "arg1 is no object in braces"),
         (post("'method1=a&arg1={\"{x}\":5}'"), "cannot be the name of an argument"),
