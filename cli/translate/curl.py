@@ -6,7 +6,7 @@ from typing import Final
 from cli.translate import findings
 from cli.translate.findings import named, refused
 from cli.translate.grammar import ShellCommand
-from cli.translate.request import CREDENTIALS, CallRequest, Data, OptionTable, RequestParts, options_of
+from cli.translate.request import CallRequest, Data, OptionTable, RequestParts, no_post, options_of
 from cli.translate.words import Word
 
 _SHORT: Final[Mapping[str, str]] = {
@@ -34,17 +34,6 @@ _SHORT: Final[Mapping[str, str]] = {
     "-L": "--location",
     "-4": "--ipv4",
     "-6": "--ipv6",
-}
-_SET_ELSEWHERE: Final[Mapping[str, str]] = {
-    "--max-time": "--timeout says how long an answer may take",
-    "--connect-timeout": "--timeout says how long an answer may take",
-    "--retry": "what was provably not done is tried again by itself",
-    "--retry-delay": "what was provably not done is tried again by itself",
-    "--insecure": "the certificate of an https address is checked",
-    "--location": "a call that is sent elsewhere is not followed: it might be done twice",
-    "--user": CREDENTIALS,
-    "--cookie": CREDENTIALS,
-    "--proxy": "the address of the settings is called directly",
 }
 _DATA: Final = frozenset({"--data", "--data-raw", "--data-ascii", "--data-binary"})
 _WITH_VALUE: Final = _DATA | {
@@ -87,27 +76,26 @@ _FLAGS: Final = frozenset(
 )
 
 
-_OPTIONS: Final = OptionTable("curl", _SHORT, _WITH_VALUE, _FLAGS, _SET_ELSEWHERE)
+_OPTIONS: Final = OptionTable("curl", _SHORT, _WITH_VALUE, _FLAGS)
 
 
 def read_curl(command: ShellCommand) -> CallRequest:
     """The call that a curl makes. Raises `CommandRefused` for anything but a call of the REST API v2."""
     parts = RequestParts()
-    for option, value, place in options_of(command.words[1:], _OPTIONS):
-        if option == "--url":
-            parts.urls.append(value)
-        elif option in _DATA:
+    options = list(options_of(command.words[1:], _OPTIONS))
+    # With -G, -X GET says the same again.
+    methods = ("POST", "GET") if any(option == "--get" for option, _, _ in options) else ("POST",)
+    for option, value, place in options:
+        if option in _DATA:
             parts.data.append(_posted(option, value, command))
         elif option == "--data-urlencode":
             parts.data.append(_encoded(value))
         elif option == "--get":
             parts.faults.append(findings.SENT_AS_GET.at(place, option=named(value.plain)))
-        elif option == "--request" and value.plain != "POST" and not _is_get(command, value):
-            raise refused(place, f"the request is a {named(value.plain)}, and a call of the billing is a POST")
-        elif option == "--header":
-            parts.take_header(value)
-        elif option in _SET_ELSEWHERE:
-            parts.notes.append(f"{option} is left out: {_SET_ELSEWHERE[option]}")
+        elif option == "--request" and value.plain not in methods:
+            raise no_post(value, place)
+        else:
+            parts.take(option, value)
     return parts.request(command, "it has no -d")
 
 
@@ -120,12 +108,6 @@ def _posted(option: str, value: Word, command: ShellCommand) -> Data:
         raise refused(value.place, "the data of this curl stands in a file; write it into the line")
     # curl leaves line ends out, but for --data-binary; JSON has them between its words alone.
     return Data(texts[-1].without_line_ends(), value.place)
-
-
-def _is_get(command: ShellCommand, value: Word) -> bool:
-    """Whether `-X GET` says again what `-G` says."""
-    options = [option for option, _, _ in options_of(command.words[1:], _OPTIONS)]
-    return value.plain == "GET" and "--get" in options
 
 
 def _encoded(value: Word) -> Data:

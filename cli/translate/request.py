@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from cli.terminal.exits import CommandRefused
 from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.grammar import ShellCommand
 from cli.translate.words import HOLE, ShellText, Word
@@ -15,7 +16,33 @@ _ADDRESS: Final = re.compile(
 """The user part of an address, which contains a password."""
 _EXAMPLE: Final = "http://HOST:8082/rest_api/v2/Users/"
 _FORM: Final = "application/x-www-form-urlencoded"
-CREDENTIALS: Final = "credentials belong into the settings"
+_CREDENTIALS: Final = "credentials belong into the settings"
+_TIMEOUT: Final = "--timeout says how long an answer may take"
+_TRIED_AGAIN: Final = "what was provably not done is tried again by itself"
+_CERTIFICATE: Final = "the certificate of an https address is checked"
+_DIRECTLY: Final = "the address of the settings is called directly"
+_SET_ELSEWHERE: Final[Mapping[str, str]] = {
+    "--connect-timeout": _TIMEOUT,
+    "--cookie": _CREDENTIALS,
+    "--http-password": _CREDENTIALS,
+    "--http-user": _CREDENTIALS,
+    "--insecure": _CERTIFICATE,
+    "--location": "a call that is sent elsewhere is not followed: it might be done twice",
+    "--max-time": _TIMEOUT,
+    "--no-check-certificate": _CERTIFICATE,
+    "--no-proxy": _DIRECTLY,
+    "--password": _CREDENTIALS,
+    "--proxy": _DIRECTLY,
+    "--read-timeout": _TIMEOUT,
+    "--retry": _TRIED_AGAIN,
+    "--retry-delay": _TRIED_AGAIN,
+    "--timeout": _TIMEOUT,
+    "--tries": _TRIED_AGAIN,
+    "--user": _CREDENTIALS,
+    "--wait": "--rate paces the run",
+    "--waitretry": _TRIED_AGAIN,
+}
+"""Options that are left out, each with the reason. Their values are never shown: one may be a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +70,13 @@ class CallRequest:
 class OptionTable:
     """The options of a program: short ones by their long names, those with a value, and those without.
 
-    `left_out` are options that are set elsewhere, each with the reason. With `joins`, a long option and its value may
-    be one word, with = between them.
+    With `joins`, a long option and its value may be one word, with = between them.
     """
 
     program: str
     short: Mapping[str, str]
     valued: frozenset[str]
     flags: frozenset[str]
-    left_out: Mapping[str, str]
     joins: bool = False
 
 
@@ -64,7 +89,16 @@ class RequestParts:
     faults: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def take_header(self, value: Word) -> None:
+    def take(self, option: str, value: Word) -> None:
+        """Take over an option that means the same in either program, or pass over it. Raises `CommandRefused`."""
+        if option == "--url":
+            self.urls.append(value)
+        elif option == "--header":
+            self._take_header(value)
+        elif option in _SET_ELSEWHERE:
+            self.notes.append(f"{option} is left out: {_SET_ELSEWHERE[option]}")
+
+    def _take_header(self, value: Word) -> None:
         """Note a header that is left out. Raises `CommandRefused` for data that is no form."""
         name, _, content = value.plain.partition(":")
         if name.strip().casefold() != "content-type":
@@ -91,6 +125,11 @@ class RequestParts:
         return CallRequest(found["model"], address, tuple(self.data), tuple(self.faults), tuple(self.notes))
 
 
+def no_post(method: Word, place: LinePlace) -> CommandRefused:
+    """The error for a request with another method."""
+    return refused(place, f"the request is a {named(method.plain)}, and a call of the billing is a POST")
+
+
 def options_of(words: Sequence[Word], table: OptionTable) -> Iterator[tuple[str, Word, LinePlace]]:
     """The options by their long names, addresses as `--url`; an option without a value has itself as value."""
     following = iter(words)
@@ -110,7 +149,7 @@ def _long(option: str, word: Word, words: Iterator[Word], table: OptionTable) ->
     if name not in table.valued or (equals and not table.joins):
         raise refused(word.place, f"{table.program}'s {named(name)} is not translated")
     if equals:
-        return name, rest_of(word, len(name) + 1), word.place
+        return name, word.rest(len(name) + 1), word.place
     value = next(words, None)
     if value is None:
         raise refused(word.place, f"{table.program}'s {named(option)} has no value")
@@ -125,14 +164,8 @@ def _short(word: Word, words: Iterator[Word], table: OptionTable) -> Iterator[tu
     for at in range(1, len(word.plain)):
         letter = f"-{word.plain[at]}"
         option = table.short.get(letter, letter)
-        rest = rest_of(word, at + 1)
+        rest = word.rest(at + 1)
         if option in table.valued and rest.text.pieces:
             yield option, rest, word.place
             return
         yield _long(option, word, words, table)
-
-
-def rest_of(word: Word, start: int) -> Word:
-    """The part of a word from the character `start` on, with its inner quotes where they may be meant."""
-    text = word.text.cut(start)
-    return Word(text, text.place(0, word.place))

@@ -196,22 +196,17 @@ def _option(word: Word, words: Iterator[Word]) -> tuple[str, Word]:
     name, equals, _ = word.plain.partition("=")
     if word.plain.startswith("--"):
         if equals:
-            return name, _rest(word, len(name) + 1)
+            return name, word.rest(len(name) + 1)
         return (name, next(words, word)) if name in _VALUED else (name, _braces(word))
     name = word.plain[:2]
     if len(word.plain) > len(name):
         # -I{}, -n1, -j8; letters of flags written together are refused as one unknown option.
-        return (name, _rest(word, 2)) if name in {*_VALUED, "-i"} else (word.plain, word)
+        return (name, word.rest(2)) if name in {*_VALUED, "-i"} else (word.plain, word)
     return (name, next(words, word)) if name in _VALUED else (name, _braces(word))
 
 
 def _braces(word: Word) -> Word:
     return Word(ShellText((Stretch("{}", word.place, Quote.SINGLE, stands_for=True),)), word.place)
-
-
-def _rest(word: Word, start: int) -> Word:
-    text = word.text.cut(start)
-    return Word(text, text.place(0, word.place))
 
 
 def _refuse_several(options: Mapping[str, Word]) -> None:

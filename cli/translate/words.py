@@ -145,6 +145,11 @@ class Word:
         """Its text as a string."""
         return self.text.plain
 
+    def rest(self, start: int) -> "Word":
+        """Its part from the character `start` on."""
+        text = self.text.cut(start)
+        return Word(text, text.place(0, self.place))
+
     def is_bare(self, *words: str) -> bool:
         """Whether it is one of these words, without any quotes: only such a word can be a keyword."""
         quotes = {piece.quote for piece in self.text.pieces}
