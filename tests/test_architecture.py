@@ -103,6 +103,7 @@ SHORT_FOR_A_REASON = {
     "checkpoints/guards.py": "the conditions that are checked in the transaction of a read or write",
     "checkpoints/digests.py": "one thought, which intake, purge and connections share",
     "checkpoints/purge.py": "the one transaction of a purge",
+    "cli/translate/wget.py": "the table of options of one program, as curl.py is of another",
     "cli/terminal/remedies.py": "the one place that spells what the engine advises",
     "jobs/spec/undo_words.py": "what of an undo is asked where runs are only looked at",
     "jobs/spec/errors.py": "the error tree of a room",
