@@ -63,6 +63,7 @@ COMMANDS: Final = {
         "cli.commands.resume", LOAD, "Go on with a run that was stopped, interrupted or killed.", Product.RUN
     ),
     "status": Entry("cli.commands.status", STEER, "Show all runs, or one of them in detail."),
+    "page": Entry("cli.commands.page", STEER, "Show runs in a browser while they work, until Ctrl-C."),
     "pause": Entry(
         "cli.commands.control", STEER, "Send nothing more until `continue`, also after a restart.", Product.CHANGE
     ),

@@ -67,6 +67,7 @@ FOLDERS_MAY_IMPORT = {
     "cli/output": {"cli/terminal"},
     "cli/report": {"cli/terminal", "cli/settings"},
     "cli/session": {"cli/terminal", "cli/settings", "cli/show", "cli/output"},
+    "cli/page": {"cli/terminal", "cli/session"},
     "cli/jobfile": {"cli/terminal", "cli/settings", "cli/show", "cli/session"},
     "cli/commands": {
         "cli/terminal",
@@ -76,6 +77,7 @@ FOLDERS_MAY_IMPORT = {
         "cli/completion",
         "cli/output",
         "cli/report",
+        "cli/page",
         "cli/session",
         "cli/jobfile",
     },
@@ -95,6 +97,11 @@ PATH_LENGTH = 25
 SHORT_FOR_A_REASON = {
     "cli/report/document.py": "the page and the PDF of one content, and the stamp by which it is checked",
     "engine/pacing/open_files.py": "one thought, which the start of a run and its live control share",
+    "cli/commands/page.py": "the command of the page, which is a room of its own",
+    "cli/page/labels.py": "the words of the page, which its scripts name by keys",
+    "cli/page/server.py": "the one door of the page",
+    "cli/page/runs.py": "the list of runs",
+    "cli/session/stages.py": "the one question where a run stands",
     "cli/__main__.py": "what `python -m cli` needs, and no more",
     "lab/pytest_plugin.py": "an entry point by its name",
     "billing/database/dsn.py": "where the database is, which settings say without loading what opens it",

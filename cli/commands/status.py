@@ -18,6 +18,7 @@ from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.session.control_client import ask, claim
 from cli.session.journal import open_existing, stored_policy
+from cli.session.stages import describe_stage, stage_of
 from cli.session.step_mark import holds_its_file
 from cli.settings.flags import JournalFlags, RunNameOrNone, grouped
 from cli.settings.settings import Settings
@@ -41,10 +42,6 @@ from engine.pipeline.progress import Status
 
 MAX_STATUS_SHOWN: Final = 10
 """The latest commands and decisions that are shown."""
-
-RUNNING: Final = "running"
-STOPPED: Final = "stopped"
-DONE: Final = "done"
 
 WIDEST: Final = 10_000
 """Columns in which a table is measured."""
@@ -120,30 +117,6 @@ async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
         else:
             screen.show(Text(f"{printable(journal.path, WHOLE)} has no runs yet"))
     return Exit.DONE
-
-
-def describe_stage(run: Run, totals: Totals, *, is_held: bool) -> str:
-    """The stage of a run, and whether it is paused there."""
-    stage = stage_of(run, totals, is_held=is_held)
-    waits = {RUNNING, STOPPED} if not holds_its_file(run) else {RUNNING, STOPPED, DONE}
-    return f"{stage}, paused" if run.paused_at and stage in waits else stage
-
-
-def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
-    """The stage of a run, in a word or two: the same on the screen and for scripts."""
-    if is_held:
-        return RUNNING
-    match run.stage:
-        case _ if run.purged_at or run.stage is Stage.DISCARDED:
-            return "purged" if run.purged_at else "given up"
-        case Stage.INTAKE:
-            return "reading, stopped"
-        case Stage.FROZEN:
-            return "not approved"
-        case Stage.APPROVED if totals.count_where(open=True) or run.frozen_at is None:
-            return STOPPED
-        case _:
-            return DONE
 
 
 class RunsTable:

@@ -10,8 +10,9 @@ from rich.live import Live
 from rich.text import Text
 
 from checkpoints.journal import Journal
-from cli.commands.status import RUNNING, RunSeen, describe_stage, detail, facts_object, run_object, see
+from cli.commands.status import RunSeen, detail, facts_object, run_object, see
 from cli.session.journal import open_existing
+from cli.session.stages import RUNNING, describe_stage
 from cli.settings.settings import Settings
 from cli.show.progress import line, screen_of
 from cli.terminal.exits import CommandRefused, Exit

@@ -1,0 +1,105 @@
+"""Who may see the page and give commands: the one-time token, the cookie, and what a browser says of its request."""
+
+import hmac
+import secrets
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from texts.said import Said, said
+
+COOKIE: Final = "carbon_migrate_page"
+OPENING: Final = "/open"
+"""The address that turns the token into the cookie."""
+
+JSON: Final = "application/json"
+HOSTS: Final = frozenset({"127.0.0.1", "localhost"})
+"""Names by which a browser may call the page, at any port: a tunnel can begin at another one."""
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+_SAME: Final = frozenset({"same-origin", "none"})
+
+
+class NotAdmitted(Exception):
+    """Raised when a request is not answered; the sentence says why, `status` is that of HTTP."""
+
+    def __init__(self, status: int, why: Said) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+
+
+class Admission:
+    """The token of a page, which counts once, and the cookie that it becomes."""
+
+    def __init__(self) -> None:
+        self.token = secrets.token_urlsafe()
+        self._cookie = secrets.token_urlsafe()
+        self._is_used = False
+
+    def open(self, request: web.Request) -> web.Response:
+        """Exchange the token for the cookie, and lead to the page. Raises `NotAdmitted`."""
+        if not hmac.compare_digest(request.query.get("token", "").encode(), self.token.encode()):
+            raise NotAdmitted(403, said("This is not the address that the command has shown."))
+        if self._is_used:
+            raise NotAdmitted(403, said("This address was opened before, and it counts once: start the page again."))
+        self._is_used = True
+        led = web.Response(status=303, headers={"Location": "/"})
+        led.set_cookie(COOKIE, self._cookie, httponly=True, samesite="Strict", path="/")
+        return led
+
+    def check(self, request: web.Request) -> None:
+        """Check a request before anything is done for it. Raises `NotAdmitted`."""
+        _check_host(request)
+        if request.headers.get("Sec-Fetch-Site", "none") not in _SAME and request.path != OPENING:
+            raise NotAdmitted(403, said("Another page has made this request: it is not answered."))
+        if request.path == OPENING:
+            return
+        cookie = request.cookies.get(COOKIE, "")
+        if not hmac.compare_digest(cookie.encode(), self._cookie.encode()):
+            raise NotAdmitted(401, said("Open the page by the address that the command has shown."))
+        if request.method == "POST":
+            _check_command(request)
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let a request pass, or raise `NotAdmitted`."""
+        self.check(request)
+        return await handler(request)
+
+
+def _check_host(request: web.Request) -> None:
+    """Check by which name the page is called: a foreign name that leads here is an attack through DNS."""
+    try:
+        name = urlsplit(f"//{request.headers.get('Host', '')}").hostname
+    except ValueError:
+        name = None
+    if name not in HOSTS:
+        raise NotAdmitted(403, said("The page answers on this machine only, by 127.0.0.1."))
+
+
+def _check_command(request: web.Request) -> None:
+    """Check that a command comes from the page itself."""
+    if request.headers.get("Origin") != f"http://{request.headers['Host']}":
+        raise NotAdmitted(403, said("Another page has made this request: it is not answered."))
+    if request.content_type != JSON:
+        raise NotAdmitted(415, said("A command is JSON."))
+
+
+async def put_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """Tell the browser what the page may do, with every answer."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Content-Security-Policy", POLICY)
