@@ -98,7 +98,6 @@ SHORT_FOR_A_REASON = {
     "cli/report/document.py": "the page and the PDF of one content, and the stamp by which it is checked",
     "engine/pacing/open_files.py": "one thought, which the start of a run and its live control share",
     "cli/commands/page.py": "the command of the page, which is a room of its own",
-    "cli/page/labels.py": "the words of the page, which its scripts name by keys",
     "cli/page/server.py": "the one door of the page",
     "cli/page/runs.py": "the list of runs",
     "cli/session/stages.py": "the one question where a run stands",
