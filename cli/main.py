@@ -19,7 +19,8 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from cli.terminal.streams import outputs
-from cli.terminal.texts import PROGRAM, from_bytes, printable
+from cli.terminal.texts import from_bytes, printable
+from texts.remedies import PROGRAM
 
 
 class Product(Enum):

@@ -9,45 +9,15 @@ EngineError
 └── CountsDiffer        the journal does not add up: a bug in this program
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import TypeAlias
 
-import msgspec
-
 from checkpoints.errors import JournalError
+from texts.remedies import Remedy
 
-
-class Remedy(msgspec.Struct, frozen=True):
-    """A remedy for an error, as data; the command line decides how it is spelled.
-
-    `command` is the command to type, for the run `run` if it has one; "" for a remedy of `settings` alone. Settings
-    are pairs of name and value, the value "" for a setting without one. A `lasting` setting may also be given once
-    for all runs.
-    """
-
-    command: str = ""
-    run: str = ""
-    settings: tuple[tuple[str, str], ...] = ()
-    lasting: bool = False
-
-    def __str__(self) -> str:
-        """The remedy as plain text, for a log."""
-        given = (f"{name} {value}" if value else name for name, value in self.settings)
-        words = " ".join(word for word in (self.command, self.run, *given) if word)
-        return f"`{words}`" if self.command else words
-
-
-Said: TypeAlias = Sequence[str | Remedy]
+Parts: TypeAlias = Sequence[str | Remedy]
 """A sentence in parts: texts, and the remedies between them."""
-
-Words: TypeAlias = Callable[[Remedy], str]
-"""Renders a remedy as text."""
-
-
-def setting(name: str, value: str = "") -> Remedy:
-    """A remedy that names one setting, to be given or left out."""
-    return Remedy(settings=((name, value),))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -61,12 +31,14 @@ def _plain(word: str) -> str:
     return word.casefold().replace("_", "-")
 
 
-def sentence(said: Said, words: Words = str) -> str:
+def sentence(said: Parts) -> str:
     """Join the parts of a sentence into one text."""
-    return "".join(part if isinstance(part, str) else words(part) for part in said)
+    if len(said) == 1 and isinstance(said[0], str):
+        return said[0]
+    return "".join(str(part) for part in said)
 
 
-def lines(said: Sequence[Said]) -> Said:
+def lines(said: Sequence[Parts]) -> Parts:
     """Several sentences as one, each on a line of its own."""
     return [part for number, one in enumerate(said) for part in (("\n", *one) if number else one)]
 
@@ -76,7 +48,7 @@ class EngineError(Exception):
 
     def __init__(self, *said: str | Remedy) -> None:
         super().__init__(sentence(said))
-        self.said: Said = said
+        self.said: Parts = said
 
 
 class InputRefused(EngineError):

@@ -13,9 +13,10 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.errors import Remedy, Said
+from engine.errors import Parts
 from engine.evidence import Evidence
 from engine.rows import Row, Source
+from texts.remedies import Remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,7 @@ class Job(ABC):
         return Remedy("undo", run)
 
     @property
-    def cautions(self) -> tuple[Said, ...]:
+    def cautions(self) -> tuple[Parts, ...]:
         """Warnings to show before the run is approved, each a sentence."""
         return ()
 

@@ -14,11 +14,12 @@ from billing.database.sql_blocks import SqlStatement
 from billing.directory.system import STACKS, count_waiting
 from billing.errors import NotASelect
 from billing.selects.select import prepared, select_of
-from engine.errors import InputRefused, LookUpFailed, setting
+from engine.errors import InputRefused, LookUpFailed
 from engine.pacing.gauges import disk_gauge, hours_gauge
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading
 from jobs.access.gateway import Gateway, as_engine_errors
+from texts.remedies import setting
 
 log = structlog.get_logger(__name__)
 

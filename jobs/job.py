@@ -8,7 +8,7 @@ from billing.directory.references import REFERENCES
 from billing.errors import NotASelect
 from billing.profile import unconfirmed
 from checkpoints.records import Item, Refusal
-from engine.errors import InputRefused, Remedy, Said, setting
+from engine.errors import InputRefused, Parts
 from engine.job import Job, Prepared
 from engine.rows import Row, Source
 from jobs.access.gateway import Gateway
@@ -27,6 +27,7 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, asked_for, own_select, statement_of
 from jobs.spec.undo_words import WAY
+from texts.remedies import Remedy, setting
 
 
 class BillingJob(Job):
@@ -133,7 +134,7 @@ class InputJob(BillingJob):
                 )
 
     @property
-    def cautions(self) -> tuple[Said, ...]:
+    def cautions(self) -> tuple[Parts, ...]:
         """Cautions to read before approval, and the references in the rows read so far that were not checked."""
         return (*self.effect.cautions, *self._references.notes)
 

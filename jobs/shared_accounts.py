@@ -20,11 +20,12 @@ from billing.money import wire
 from billing.profile import Profile, describe_fact
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
-from engine.errors import Remedy, Said, Words, sentence, setting
+from engine.errors import Parts, sentence
 from jobs.access.operations import sets_balance, some_of, two_decimals
 from jobs.access.payload import ACCOUNT, decode_payload, encode_payload, payload_of
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.undo_words import UNDO
+from texts.remedies import Remedy, setting
 
 MAX_ACCOUNTS_SHOWN: Final = 5
 """Accounts shown in full; the others are only counted."""
@@ -69,25 +70,20 @@ async def _pages(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[
         yield [Group(items) for items in lanes if len(items) > 1]
 
 
-async def settle(
-    run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule, *, words: Words = str
-) -> int:
-    """Apply the operator's decision to the rows of each account, before approval; the number of accounts.
-
-    `words` render the remedies in the reasons that the journal keeps.
-    """
+async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAccountsRule) -> int:
+    """Apply the operator's decision to the rows of each account, before approval; the number of accounts."""
     number = 0
     async for page in _pages(run, journal, profile):
         number += len(page)
         if meant is SharedAccountsRule.REFUSE:
-            reasons = {item.item_id: sentence(refusal(group), words) for group in page for item in group.items}
+            reasons = {item.item_id: sentence(refusal(group)) for group in page for item in group.items}
             await journal.refuse(run, reasons)
         else:
-            await journal.merge(run, [_merged(group, meant, words) for group in page])
+            await journal.merge(run, [_merged(group, meant) for group in page])
     return number
 
 
-def refusal(group: Group) -> Said:
+def refusal(group: Group) -> Parts:
     """The reason for refusing the rows of an account."""
     return (
         f"{len(group.items)} rows reach one account, and each sets its balance anew: {group}. Leave one of them ",
@@ -117,11 +113,11 @@ async def question_of(run: Run, journal: Journal, profile: Profile) -> Question:
     return found
 
 
-def in_sentences(question: Question, profile: Profile) -> Said:
+def in_sentences(question: Question, profile: Profile) -> Parts:
     """The question to the operator, in sentences."""
     accounts, rows = question.accounts, question.rows
     fact = profile.type_8
-    known: Said = () if fact.known else (f" ({fact.standing}: ", Remedy("probe"), " finds out)")
+    known: Parts = () if fact.known else (f" ({fact.standing}: ", Remedy("probe"), " finds out)")
     one = "account is" if accounts == 1 else "accounts are"
     return (
         f"{accounts} {one} reached by {rows} rows with opening balances, and ",
@@ -141,13 +137,13 @@ def _rule(meant: SharedAccountsRule) -> Remedy:
     return setting("shared-accounts", meant)
 
 
-def _merged(group: Group, meant: SharedAccountsRule, words: Words) -> Merged:
+def _merged(group: Group, meant: SharedAccountsRule) -> Merged:
     *others, last = group.items
     carried = tuple(item.item_id for item in others)
     if meant is SharedAccountsRule.LAST:
-        reason = f"another row of its account counts ({words(_rule(meant))}): {_place(last)}"
+        reason = f"another row of its account counts ({_rule(meant)}): {_place(last)}"
         return Merged(last.item_id, carried, reason)
-    reason = f"part of the sum of its account ({words(_rule(meant))}): {_place(last)}, {two_decimals(group.sum)}"
+    reason = f"part of the sum of its account ({_rule(meant)}): {_place(last)}, {two_decimals(group.sum)}"
     return Merged(last.item_id, carried, reason, _with_sum(last, group.sum), group.sum)
 
 

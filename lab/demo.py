@@ -35,13 +35,13 @@ from lab.crash.program import (
     DATABASE,
     JOURNAL,
     JOURNAL_FILE,
-    PROGRAM,
     ExitCode,
     send_signal,
     start,
     without_settings,
 )
 from lab.mock.ledger import Ledger
+from texts.remedies import PROGRAM
 
 FOLDER: Final = Path(".demo")
 BALANCES: Final = "balances.csv"

@@ -6,17 +6,20 @@
 Such a value is the English text, wherever a text is wanted: in a log, in JSON, in the journal. A screen, a page or a
 report renders it in the language of its reader, from template and parameters, also later and from the journal.
 
-Parameters are named. One that is a `Said` itself is rendered in the same language, several as an enumeration; numbers
-of things, money and moments are written as the language writes them. All others are texts of files, of the billing or
-of the operator, and the same in every language.
+Parameters are named. One that is a `Said` itself is rendered in the same language, several as an enumeration, an
+error as its sentence; numbers of things, money and moments are written as the language writes them. All others are
+texts of files, of the billing or of the operator, and what a person types: the same in every language.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self, TypeAlias
+
+from texts.remedies import Remedy
 
 _KOPECK: Final = Decimal("0.01")
 
@@ -29,6 +32,9 @@ class Quantity(int):
 
 Value: TypeAlias = str | int | Decimal | datetime | tuple[str, ...]
 """A parameter: a text or a `Said`, a number, an amount in roubles, a moment, or an enumeration of texts."""
+
+Given: TypeAlias = Value | Path | Remedy | BaseException
+"""What a parameter is made of: a path and a remedy are texts, an error is its sentence."""
 
 
 class Said(str):
@@ -44,25 +50,41 @@ class Said(str):
     many: str | None
     n: int
 
-    def __new__(cls, template: str, values: Mapping[str, Value], many: str | None = None, n: int = 1) -> Self:
+    def __new__(cls, template: str, given: Mapping[str, Given], many: str | None = None, n: int = 1) -> Self:
         """Make the English text. Raises `KeyError` if the template names what has no value."""
         chosen = template if many is None or n == 1 else many
+        values = {name: _value(value) for name, value in given.items()}
         self = super().__new__(cls, chosen.format_map({name: plain(value) for name, value in values.items()}))
-        self.template, self.values, self.many, self.n = template, MappingProxyType(dict(values)), many, n
+        self.template, self.values, self.many, self.n = template, MappingProxyType(values), many, n
         return self
 
     def __reduce__(self) -> tuple[type["Said"], tuple[str, dict[str, Value], str | None, int]]:
         return Said, (self.template, dict(self.values), self.many, self.n)
 
 
-def said(template: str, /, **values: Value) -> Said:
+def said(template: str, /, **values: Given) -> Said:
     """A sentence; the names in the template are those of `values`."""
     return Said(template, values)
 
 
-def counted(one: str, many: str, n: int, /, **values: Value) -> Said:
+def counted(one: str, many: str, n: int, /, **values: Given) -> Said:
     """A sentence about `n` things, which both templates may name as `{n}`."""
     return Said(one, {"n": Quantity(n), **values}, many, n)
+
+
+def text_of(error: BaseException) -> str:
+    """The sentence of an error, as a `Said` where it was raised with one."""
+    return error.args[0] if len(error.args) == 1 and isinstance(error.args[0], str) else str(error)
+
+
+def _value(given: Given) -> Value:
+    match given:
+        case BaseException():
+            return text_of(given)
+        case Path() | Remedy():
+            return str(given)
+        case _:
+            return given
 
 
 def plain(value: Value) -> str:

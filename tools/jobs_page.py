@@ -12,12 +12,12 @@ from types import MappingProxyType
 from typing import Final
 
 from cli.commands.jobs import in_rows, needs, value
-from cli.terminal.texts import PROGRAM
 from jobs.catalogue.catalogue import JOBS
 from jobs.spec.columns import KNOWN
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, own_select
 from tests.proofs import proofs_of
+from texts.remedies import PROGRAM
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "jobs.md"
 

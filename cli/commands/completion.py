@@ -10,8 +10,9 @@ import typer
 from cli.completion.candidates import Candidate, candidates
 from cli.completion.options import TABLE
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import PROGRAM, printable
+from cli.terminal.texts import printable
 from engine.errors import nearest
+from texts.remedies import PROGRAM
 
 app: Final = typer.Typer(add_completion=False)
 

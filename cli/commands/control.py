@@ -21,10 +21,11 @@ from cli.show.closing import next_steps, states_object, states_table
 from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.layout import steps_list
 from cli.terminal.screen import AsJson, BriefVoice, Screen, Voice
-from cli.terminal.texts import PROGRAM, markup_safe, moment, printable
+from cli.terminal.texts import markup_safe, moment, printable
 from engine.control.messages import ControlAnswer, ControlRequest
 from engine.pacing.holds import StopKind
 from engine.pacing.policy import SETTINGS, check_names
+from texts.remedies import PROGRAM
 
 GLANCE: Final = 0.1
 """Seconds between two checks whether a run that was asked to stop has ended."""

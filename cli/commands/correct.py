@@ -23,9 +23,8 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.show.preview import PreviewFacts, plan_of, preview
 from cli.terminal.exits import CommandRefused
-from cli.terminal.remedies import command_line
 from cli.terminal.screen import Screen, is_unattended
-from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
+from cli.terminal.texts import markup_safe, printable, rows
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Repeat, repeat_of
@@ -33,6 +32,7 @@ from jobs.catalogue.catalogue import JOBS, job_of
 from jobs.job import build
 from jobs.rows.input import Input, input_of_parameters, job_parameters
 from jobs.spec.spec import parameters_of, without_own
+from texts.remedies import PROGRAM
 
 
 async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part of the command line
@@ -157,5 +157,5 @@ async def _rehearse(run: Run, job: Job, plans: Journal, session: Session) -> Run
             f"Begin with {PROGRAM} export {run.name}"
         )
     again = repeat_of(job.effect, how_often(run)) is Repeat.AGAIN
-    foreign = ForeignEntries(job, session.journal, run.target, again=again, own=run.name, words=command_line)
+    foreign = ForeignEntries(job, session.journal, run.target, again=again, own=run.name)
     return await rehearse(job, new, plans, session.screen, foreign=foreign)

@@ -20,7 +20,8 @@ from cli.show.closing import next_steps, states_object
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import steps_list
 from cli.terminal.screen import BriefVoice, Screen
-from cli.terminal.texts import PROGRAM, printable
+from cli.terminal.texts import printable
+from texts.remedies import PROGRAM
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,8 @@ from checkpoints.states import State
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
 from cli.terminal.signals import heeding, run_command
-from cli.terminal.texts import PROGRAM, count, duration, money
+from cli.terminal.texts import count, duration, money
+from texts.remedies import PROGRAM
 
 if TYPE_CHECKING:
     from lab.demo import Proof

@@ -40,11 +40,10 @@ from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import Settings, SettingValue, load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Facts, Hanging, command, of_markup, steps_list
-from cli.terminal.remedies import describe_error
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.signals import run_command
 from cli.terminal.streams import plain
-from cli.terminal.texts import PROGRAM, SETTINGS_FILE, WHOLE, count, markup_safe, number_of, printable, rows
+from cli.terminal.texts import WHOLE, count, markup_safe, number_of, printable, rows
 from engine.errors import EngineError
 from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import JOBS
@@ -52,6 +51,8 @@ from jobs.catalogue.typed_call import CALL
 from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.spec import JobSpec, statement_of
+from texts.remedies import PROGRAM, SETTINGS_FILE
+from texts.said import text_of
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -83,7 +84,7 @@ async def refused_jobs(client: BillingClient, database: Database) -> Mapping[str
         try:
             await build(kind, gateway, parameters, Input()).try_out()
         except EngineError as error:
-            found[describe_error(error)].append(name)
+            found[text_of(error)].append(name)
         if reason := await anyio.to_thread.run_sync(_without_own_select, database, kind):
             found[reason].append(name)
     return found
@@ -161,7 +162,7 @@ class Checklist:
         try:
             yield
         except (BillingError, JournalError, CommandRefused) as error:
-            self.wrong(what, describe_error(error))
+            self.wrong(what, text_of(error))
 
 
 async def examine(flags: Flags, screen: Screen) -> Exit:

@@ -18,11 +18,12 @@ from cli.settings.settings import Settings, load
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
 from cli.terminal.logs import logging_to
-from cli.terminal.remedies import describe_error
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
-from cli.terminal.texts import PROGRAM, markup_safe, printable
+from cli.terminal.texts import markup_safe, printable
 from engine.pacing.open_files import TooFewFiles, provide_files
+from texts.remedies import PROGRAM
+from texts.said import text_of
 
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
 RunWork: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Closing]]
@@ -63,7 +64,7 @@ def execute(
         except Exception as error:  # noqa: BLE001 - shown here, while the log can still keep its details
             code = exit_code(error, screen, sends=sends)
             if voice.as_json and isinstance(error, OPERATOR_ERRORS):
-                screen.emit((failure or _failure)(code, describe_error(error)))
+                screen.emit((failure or _failure)(code, text_of(error)))
     raise typer.Exit(code)
 
 
@@ -151,7 +152,7 @@ def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> E
             screen.complain(f"interrupted ({error})")
             return Exit.INTERRUPTED
         case Exception() if isinstance(error, OPERATOR_ERRORS):
-            screen.complain(describe_error(error))
+            screen.complain(text_of(error))
             return code_of(error)
         case OSError(errno=errno.ENAMETOOLONG | errno.ELOOP, filename=str() as name):
             # No file can have such a name, whichever command it was typed for.

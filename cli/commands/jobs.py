@@ -9,11 +9,11 @@ from rich.text import Text
 
 from cli.terminal.layout import Facts, command, one_line, steps_list
 from cli.terminal.screen import AsJson, Screen, Voice
-from cli.terminal.texts import PROGRAM
 from jobs.catalogue.catalogue import JOBS, job_named
 from jobs.spec.columns import usual_names
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, asked_for, own_select
+from texts.remedies import PROGRAM
 
 app: Final = typer.Typer(add_completion=False)
 

@@ -12,7 +12,8 @@ from cli.settings.flags import FaultWords
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import steps_list
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, WHOLE, count, markup_safe, number_of, printable
+from cli.terminal.texts import WHOLE, count, markup_safe, number_of, printable
+from texts.remedies import PROGRAM
 
 app: Final = typer.Typer(
     help="A billing to try things on, with made-up subscribers.", no_args_is_help=True, add_completion=False

@@ -33,13 +33,14 @@ from cli.show.plan import next_step, nothing_to_send, plan_object, plan_screen
 from cli.show.plan_facts import PlanFacts, plan_facts
 from cli.show.preview import look_alikes, shared_accounts
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.remedies import command_line, render
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import PROGRAM, WHOLE, markup_safe, printable
+from cli.terminal.texts import WHOLE, markup_safe, printable
+from engine.errors import sentence
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.intake import Rehearsal
 from jobs.job import build
 from jobs.shared_accounts import question_of, settle
+from texts.remedies import PROGRAM
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -117,13 +118,13 @@ async def plan(
         await job.check()
         await job.try_out()
         async with earlier_runs(real) as earlier:
-            rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter, words=command_line)
+            rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter)
             recorded = {**order.to_parameters(), **remembered_by_plan(billing, step)}
             new = await new_run(job, recorded, settings.target)
             run = await rehearse(rehearsal, new, journal, screen)
         profile = billing.gateway.profile
         if order.shared_accounts is not None:
-            await settle(run, journal, profile, order.shared_accounts, words=command_line)
+            await settle(run, journal, profile, order.shared_accounts)
         question = await question_of(run, journal, profile)
         facts = await plan_facts(run, job, billing.gateway, journal)
         bad = facts.plan.totals.refused or facts.plan.duplicates or question.accounts
@@ -132,7 +133,7 @@ async def plan(
         if question.accounts:
             screen.result(shared_accounts(question, profile), good=False)
         for caution in job.cautions:
-            screen.result(f"[yellow]caution:[/] {markup_safe(render(caution))}")
+            screen.result(f"[yellow]caution:[/] {markup_safe(sentence(caution))}")
         if out is not None:
             await write_plan(out, run, facts.values.lines, look_alikes(run, journal), journal, profile)
             screen.say(f"The rows are saved in {markup_safe(out.path, WHOLE)}")

@@ -25,7 +25,7 @@ from cli.settings.profiles import profile_path, write_profile
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice, is_unattended
-from cli.terminal.texts import PROGRAM, markup_safe, printable
+from cli.terminal.texts import markup_safe, printable
 from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.access.operations import two_decimals
 from jobs.access.subscribers import name_of
@@ -35,6 +35,7 @@ from jobs.probe.intent import Intents, open_intents
 from jobs.probe.probe import Findings, Probe, steps, test_subscriber
 from jobs.spec.entries import STORNO_CALL, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
+from texts.remedies import PROGRAM
 
 ENDING = ".probe"
 """The suffix of the intent file, which lies beside the profile."""

@@ -31,7 +31,8 @@ from cli.settings.flags import JournalFlags, RunNameOrNone, grouped
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import BriefVoice, Screen, is_unattended
-from cli.terminal.texts import PROGRAM, count, markup_safe, moment, money, number_of, printable, rows
+from cli.terminal.texts import count, markup_safe, moment, money, number_of, printable, rows
+from texts.remedies import PROGRAM
 
 log = structlog.get_logger(__name__)
 

@@ -21,14 +21,15 @@ from cli.show.closing import next_steps, place_of, states_object, states_table
 from cli.show.progress import show_sending
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.layout import Hanging, command, steps_list
-from cli.terminal.remedies import render
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupts
-from cli.terminal.texts import PROGRAM, WHOLE, printable, rows
+from cli.terminal.texts import WHOLE, printable, rows
+from engine.errors import sentence
 from engine.job import Absent, CannotLook, Different, LookUpResult
 from engine.pacing.holds import Stop
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import Reconciler
+from texts.remedies import PROGRAM
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +105,7 @@ async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], s
     elif not totals.count(State.UNKNOWN):
         parts.insert(0, Text(f"✓ run {run.name}: nothing is in doubt", "bold green"))
     if stop.requested:
-        parts.append(Text(printable(render(stop.said), 600), "yellow"))
+        parts.append(Text(printable(sentence(stop.said), 600), "yellow"))
     if steps := next_steps(run, totals):
         parts.append(steps_list(steps))
     screen.result(Group(*parts), good=code is Exit.DONE)

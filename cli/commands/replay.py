@@ -27,9 +27,10 @@ from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
-from cli.terminal.texts import PROGRAM, count, markup_safe, number_of, printable, rows
+from cli.terminal.texts import count, markup_safe, number_of, printable, rows
 from jobs.catalogue.catalogue import job_of
 from jobs.rows.input import input_of_parameters
+from texts.remedies import PROGRAM
 
 if TYPE_CHECKING:
     from lab.record.pseudonyms import Pseudonyms

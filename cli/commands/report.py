@@ -30,7 +30,8 @@ from cli.settings.settings import Letterhead, Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import LANGUAGES, language
 from cli.terminal.screen import BriefVoice, Screen
-from cli.terminal.texts import PROGRAM, count, markup_safe, printable, rows
+from cli.terminal.texts import count, markup_safe, printable, rows
+from texts.remedies import PROGRAM
 from texts.said import Language
 
 CHECK: Final = "check"

@@ -20,7 +20,8 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import PROGRAM, markup_safe, moment, printable, rows
+from cli.terminal.texts import markup_safe, moment, printable, rows
+from texts.remedies import PROGRAM
 
 app: Final = typer.Typer(add_completion=False)
 

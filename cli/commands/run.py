@@ -13,7 +13,8 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import PROGRAM, printable
+from cli.terminal.texts import printable
+from texts.remedies import PROGRAM
 
 CONTINUING: Final = (
     frozenset({"job", "file", "corrects", "record"}) | names_of(RowFlags, Consent, Pacing, Flags, Voice)

@@ -24,7 +24,8 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import command, one_line
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
-from cli.terminal.texts import PROGRAM, SETTINGS_FILE, duration, number_of, printable
+from cli.terminal.texts import duration, number_of, printable
+from texts.remedies import PROGRAM, SETTINGS_FILE
 
 if TYPE_CHECKING:
     from lab.crash.experiment import Experiment, Lab

@@ -35,10 +35,11 @@ from cli.show.progress import screen_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Facts, Hanging, steps_list
 from cli.terminal.screen import AsJson, Screen, Voice
-from cli.terminal.texts import PROGRAM, WHOLE, moment, number_of, printable
+from cli.terminal.texts import WHOLE, moment, number_of, printable
 from engine.control.messages import ControlRequest
 from engine.pacing.policy import describe_policy
 from engine.pipeline.progress import Status
+from texts.remedies import PROGRAM
 
 MAX_STATUS_SHOWN: Final = 10
 """The latest commands and decisions that are shown."""

@@ -12,11 +12,12 @@ from cli.settings.flags import parse_pairs
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.streams import held_by
-from cli.terminal.texts import PROGRAM, WHOLE, printable
+from cli.terminal.texts import WHOLE, printable
 from cli.translate.findings import Finding
 from cli.translate.one_liners import Translated, translate_all
 from cli.translate.translation import Translation
 from cli.translate.words import NEWLINE
+from texts.remedies import PROGRAM
 
 LONGEST: Final = 500_000
 """Bytes of a text that are read; a long page of documentation has a fifth of it."""

@@ -20,14 +20,15 @@ from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.remedies import render
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import PROGRAM, markup_safe, rows
+from cli.terminal.texts import markup_safe, rows
+from engine.errors import sentence
 from jobs.catalogue.catalogue import job_of
 from jobs.spec.parameters import check_parameters, contradictions, with_facts
 from jobs.spec.spec import JobSpec
 from jobs.spec.undo_words import RUN, UNDO
 from jobs.undo import build_undo
+from texts.remedies import PROGRAM
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -135,5 +136,5 @@ def _options(wanted: JobSpec, given: Mapping[str, str], profile: Profile, screen
     """The options of the undo: those given, else those that a probe has found."""
     own = wanted.undo_parameters
     for contradiction in contradictions(own, given, profile):
-        screen.say_always(f"[yellow]note:[/] {markup_safe(render(contradiction))}")
+        screen.say_always(f"[yellow]note:[/] {markup_safe(sentence(contradiction))}")
     return check_parameters(f"the undo of {wanted.name}", own, with_facts(own, given, profile))

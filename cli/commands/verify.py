@@ -24,14 +24,15 @@ from cli.settings.settings import Settings
 from cli.show.closing import next_steps, place_of, states_object, states_table
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.layout import Hanging, command, steps_list
-from cli.terminal.remedies import describe_error
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import PROGRAM, count, markup_safe, money, number_of, printable, rows
+from cli.terminal.texts import count, markup_safe, money, number_of, printable, rows
 from engine.errors import LookUpFailed
 from engine.job import ReadBack
 from engine.pipeline.verifier import ReadBackSummary, verify
 from jobs.access.gateway import Gateway
 from jobs.account_balances import AccountDifference, Balances, compare_balances
+from texts.remedies import PROGRAM
+from texts.said import text_of
 
 MAX_MISMATCHES_SHOWN: Final = 50
 """Differences that are shown; the rest is counted, and the file of `-o` has them all."""
@@ -95,7 +96,7 @@ async def _balances(run: Run, gateway: Gateway, journal: Journal, differences: D
     try:
         return await compare_balances(run, gateway, journal, differences.add_account)
     except LookUpFailed as error:
-        return describe_error(error)
+        return text_of(error)
 
 
 async def verify_run(

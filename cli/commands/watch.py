@@ -17,8 +17,9 @@ from cli.settings.settings import Settings
 from cli.show.progress import line, screen_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, count, moment, printable
+from cli.terminal.texts import count, moment, printable
 from engine.pipeline.progress import Status
+from texts.remedies import PROGRAM
 
 EVERY: Final = 1.0
 """Seconds between two looks."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from cli.completion.options import CommandSyntax, Option, commands
-from cli.terminal.texts import PROGRAM
+from texts.remedies import PROGRAM
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from cli.settings.places import in_full
 from cli.settings.toml_places import Path as Way
 from cli.settings.toml_places import TomlPlace, parse_toml, places
 from cli.terminal.exits import CommandRefused
-from cli.terminal.remedies import describe_error
 from cli.terminal.texts import printable
 from engine.errors import nearest
 from engine.rows import STDIN
@@ -27,6 +26,7 @@ from jobs.rows.key_lists import KeyList, key_list
 from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
+from texts.said import text_of
 
 TOML: Final = ".toml"
 """The suffix of job files; no job's name has it."""
@@ -194,7 +194,7 @@ class _Reader:
         except CommandRefused as error:
             # The engine's error begins with the flag: `--stop-after-errors: …`.
             flag = str(error).partition(":")[0].partition(" ")[0]
-            raise self._refused((RUN, flag.removeprefix("--").replace("-", "_")), describe_error(error)) from error
+            raise self._refused((RUN, flag.removeprefix("--").replace("-", "_")), text_of(error)) from error
 
     def _check_standard_input(self, steps: Sequence[Mapping[str, object]]) -> None:
         piped = [number for number, step in enumerate(steps) if step.get("file") == STDIN]
@@ -236,7 +236,7 @@ class _Reader:
             ) from error
         except (CommandRefused, ParameterRefused) as error:
             raise self._refused(
-                self._key_of_error(way, step, str(error)), f"step {index + 1}: {describe_error(error)}"
+                self._key_of_error(way, step, str(error)), f"step {index + 1}: {text_of(error)}"
             ) from error
         output = step.get("output")
         self._check_dates(way, step, order)

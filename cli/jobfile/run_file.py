@@ -19,7 +19,8 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import PROGRAM, markup_safe, printable
+from cli.terminal.texts import markup_safe, printable
+from texts.remedies import PROGRAM
 
 BESIDE: Final = frozenset({"job", "record", "out", "overwrite"}) | names_of(Consent, Pacing, Flags, Voice)
 """Parameters allowed beside a job file: they apply to all steps, or do not concern the file."""

@@ -24,12 +24,14 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing, StepOutcome, steps_of_file
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
 from cli.terminal.layout import steps_list
-from cli.terminal.remedies import describe_error, render
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
+from cli.terminal.texts import markup_safe, printable, rows
+from engine.errors import sentence
 from engine.job import Job
 from engine.pacing.holds import Stop
 from engine.rows import STDIN
+from texts.remedies import PROGRAM
+from texts.said import text_of
 
 
 async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapping[int, Ready]:
@@ -49,9 +51,7 @@ async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapp
                 if not is_to_be_made(step, makers):
                     await anyio.to_thread.run_sync(_open, one.job)
             except OPERATOR_ERRORS as error:
-                raise CommandRefused(
-                    f"{named(step)}: {describe_error(error)}\n{NOTHING_SENT}", code_of(error)
-                ) from error
+                raise CommandRefused(f"{named(step)}: {text_of(error)}\n{NOTHING_SENT}", code_of(error)) from error
             if step.order.rows.file == STDIN:
                 piped[step.number] = one
         for path in files_made(step):
@@ -153,7 +153,7 @@ async def _work_through(
                 run = await journal.run(closing.run)
                 waited = waited.and_then(await wait(run, replace(session, pacing=options.pacing_now)))
                 if waited.stop.requested:
-                    _show_stop(file, step, await journal.run(closing.run), render(waited.stop.said), screen)
+                    _show_stop(file, step, await journal.run(closing.run), sentence(waited.stop.said), screen)
                     return waited.counted_in(closing)
         except OPERATOR_ERRORS as error:
             if all(one.done_before for one in done):
@@ -230,7 +230,7 @@ def _closing_after_sending(
     return Closing(
         Exit.STOPPED if code is Exit.REFUSED else code,
         job=step.order.kind.name,
-        error=f"{named(step)}: {describe_error(error).removesuffix(NOTHING_SENT).rstrip()}\n"
+        error=f"{named(step)}: {text_of(error).removesuffix(NOTHING_SENT).rstrip()}\n"
         f"Stopped in the middle of {printable(file.path)}; done before that: {sent}.\n"
         f"Put right what is wrong, then go on with: {_again(file)} (it passes over what is done)",
     )

@@ -17,8 +17,8 @@ from cli.session.session import Session
 from cli.show.closing import Closing
 from cli.show.progress import show_sending
 from cli.terminal.exits import Exit
-from cli.terminal.remedies import render
 from cli.terminal.signals import Interrupts
+from engine.errors import sentence
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.throttle import Gauge
 from engine.pipeline.barrier import Barrier, is_worked_off, settled
@@ -49,7 +49,7 @@ class WaitResult:
         if not self.stop.requested:
             return whole
         code = Exit.INTERRUPTED if self.stop.kind is StopKind.INTERRUPTED else Exit.STOPPED
-        return replace(whole, exit=code, stopped=render(self.stop.said))
+        return replace(whole, exit=code, stopped=sentence(self.stop.said))
 
 
 async def wait(run: Run, session: Session) -> WaitResult:

@@ -22,7 +22,7 @@ from cli.output.item_files import STDOUT, OutputFile, written_to
 from cli.output.tables import CsvTable, TableRow, as_text, is_defused, suffix_of, write_table
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import command
-from cli.terminal.texts import PROGRAM, printable, rows
+from cli.terminal.texts import printable, rows
 from engine.sources.exported import RUN, named
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import CALL
@@ -30,6 +30,7 @@ from jobs.effects.answer_cells import Flat, decode_answer
 from jobs.rows.input import job_parameters
 from jobs.spec.chain import template_of
 from jobs.spec.chain_kind import ChainKind, kind_of
+from texts.remedies import PROGRAM
 
 ANSWERS: Final = "answers"
 """The name of the answers in `export --state`."""

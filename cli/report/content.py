@@ -10,7 +10,8 @@ from typing import Final
 from checkpoints.states import State
 from cli.report.facts import ExceptionRow, ReportFacts
 from cli.settings.settings import Letterhead
-from cli.terminal.texts import PROGRAM, printable
+from cli.terminal.texts import printable
+from texts.remedies import PROGRAM
 from texts.said import Language, Quantity, Said, Value, counted, said
 
 STATES: Final[Mapping[State, Said]] = MappingProxyType(

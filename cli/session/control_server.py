@@ -17,10 +17,11 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_alongside
-from cli.terminal.texts import PROGRAM, markup_safe, moment
+from cli.terminal.texts import markup_safe, moment
 from engine.control.address import listening, socket_path
 from engine.control.handler import ControlHandler, Controllable
 from engine.control.listener import ControlListener, ListenerLimits
+from texts.remedies import PROGRAM
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,6 @@ from cli.output.item_files import columns_of
 from cli.show.closing import MAX_REFUSALS_SHOWN
 from cli.show.preview import PreviewFacts
 from cli.terminal.exits import CommandRefused
-from cli.terminal.remedies import command_line
 from cli.terminal.texts import printable
 from engine.job import Job
 from engine.pipeline.intake import DUPLICATE, Repeat, judge_for, repeat_of
@@ -93,7 +92,7 @@ class Corrections:
         self._journal = journal
         self._plans = plans
         self._job = job
-        self._judge = judge_for(run, repeat_of(job.effect, enter), command_line)
+        self._judge = judge_for(run, repeat_of(job.effect, enter))
         self._places = _places(rehearsed.header)
         own = columns_of(run)
         self._row, self._line = self._places.get(own[0]), self._places.get(own[1])
@@ -162,7 +161,7 @@ class Corrections:
         both = "put both into a file and run that as a run of its own, with"
         if undo is None:
             return f"{both} --again --shared-accounts"
-        return f"take the balance back ({command_line(undo)}), {both} --shared-accounts"
+        return f"take the balance back ({undo}), {both} --shared-accounts"
 
     async def _correction(self, item: Item) -> Correction | None:
         """The correction that a row makes; None when the run already has the row."""

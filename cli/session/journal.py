@@ -17,9 +17,10 @@ from checkpoints.states import State
 from cli.session.control_client import ourselves, own_name
 from cli.settings.places import journals_in
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import PROGRAM, markup_safe, rows
+from cli.terminal.texts import markup_safe, rows
 from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
 from jobs.spec.undo_words import RUN, UNDO
+from texts.remedies import PROGRAM
 
 
 @asynccontextmanager

@@ -19,11 +19,12 @@ from cli.settings.settings import Settings
 from cli.show.plan_facts import is_kept, same_input
 from cli.show.preview import given_parameters
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import PROGRAM, count, moment, printable
+from cli.terminal.texts import count, moment, printable
 from jobs.access.vault import mask_secrets, new_batch
 from jobs.catalogue.catalogue import job_of
 from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.spec.spec import parameters_of
+from texts.remedies import PROGRAM
 
 VERSION: Final = f"{PLAN}.version"
 DATABASE: Final = f"{PLAN}.database"

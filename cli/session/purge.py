@@ -20,11 +20,12 @@ from cli.session.order import PLAN
 from cli.session.plans import plans_beside
 from cli.session.step_mark import PLACE, mark_of
 from cli.show.plan_facts import same_input
-from cli.terminal.texts import PROGRAM, printable, rows
+from cli.terminal.texts import printable, rows
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import JOBS
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS
 from jobs.spec.undo_words import RUN, UNDO
+from texts.remedies import PROGRAM
 
 _ALWAYS_KEPT: Final = frozenset({REPEAT, SHARED_ACCOUNTS, PLAN})
 """Parameters without anything of people: how often rows may be entered, what shares an account, the plan's name."""

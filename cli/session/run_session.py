@@ -32,11 +32,10 @@ from cli.show.closing import Closing, accountants_list, first_refusals, refused_
 from cli.show.preview import PreviewFacts, bad_rows, plan_of, preview, shared_accounts, tell_notes
 from cli.show.progress import show_intake, show_sending
 from cli.terminal.exits import CommandRefused, Exit, exit_of
-from cli.terminal.remedies import command_line, describe_error, render
 from cli.terminal.screen import Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
-from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
-from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
+from cli.terminal.texts import markup_safe, printable, rows
+from engine.errors import InputRefused, LookUpDelayed, LookUpFailed, sentence
 from engine.job import Job
 from engine.pacing.holds import StopKind
 from engine.pacing.open_files import TooFewFiles, provide_files, widest
@@ -50,6 +49,8 @@ from jobs.gauges import gauges_of
 from jobs.rows.input import input_of_parameters
 from jobs.shared_accounts import Question, in_sentences, question_of, settle
 from jobs.spec.entries import SharedAccountsRule
+from texts.remedies import PROGRAM
+from texts.said import text_of
 
 log = structlog.get_logger(__name__)
 
@@ -129,7 +130,7 @@ class RunSession:
         try:
             return await gauges_of(self._session.gateway, lambda: self._live_policy.policy, self._journal.path)
         except InputRefused as error:
-            why = describe_error(error)
+            why = text_of(error)
             raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
 
     async def _may_send(self) -> bool:
@@ -163,7 +164,7 @@ class RunSession:
             # Rows in doubt are looked up first, and that waits for the billing.
             log.warning("what the run will ask could not be tried", why=str(error))
         except (InputRefused, LookUpFailed) as error:
-            why = describe_error(error)
+            why = text_of(error)
             raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
 
     async def _may_stream(self) -> bool:
@@ -195,7 +196,6 @@ class RunSession:
             self._journal,
             progress,
             enter=how_often(self._run),
-            words=command_line,
             least_free=lambda: self._live_policy.policy.min_disk,
         )
         try:
@@ -209,11 +209,11 @@ class RunSession:
     async def _unreadable(self, error: InputRefused | LookUpFailed) -> CommandRefused:
         """The error for unreadable rows; a resumed run is kept unless the input itself is wrong."""
         if isinstance(error, InputRefused):
-            return await self._discarded(describe_error(error))
+            return await self._discarded(text_of(error))
         if self._fresh:
-            return await self._discarded(f"the rows could not be read to their end: {describe_error(error)}")
+            return await self._discarded(f"the rows could not be read to their end: {text_of(error)}")
         return CommandRefused(
-            f"the rows could not be read to their end: {describe_error(error)}\nThe run stays as it is: "
+            f"the rows could not be read to their end: {text_of(error)}\nThe run stays as it is: "
             f"{PROGRAM} resume {self._run.name} goes on reading",
             Exit.STOPPED,
         )
@@ -246,13 +246,13 @@ class RunSession:
 
     def _caution(self, show: Callable[[str], None]) -> None:
         for caution in self._job.cautions:
-            show(f"[yellow]caution:[/] {markup_safe(render(caution))}")
+            show(f"[yellow]caution:[/] {markup_safe(sentence(caution))}")
 
     async def _shared_accounts(self) -> Question:
         """Apply the rule for several opening balances of one account; returns what is still undecided."""
         profile = self._session.gateway.profile
         if (meant := shared_accounts_of(self._run)) is not None:
-            await settle(self._run, self._journal, profile, meant, words=command_line)
+            await settle(self._run, self._journal, profile, meant)
         return await question_of(self._run, self._journal, profile)
 
     async def _apply_rule(self, question: Question) -> PreviewFacts:
@@ -260,12 +260,12 @@ class RunSession:
         profile = self._session.gateway.profile
         with self._screen.keyboard(input_of_parameters(self._run.parameters).file) as keyboard:
             if keyboard is None or self._session.consent.yes:
-                raise await self._discarded(render(in_sentences(question, profile)))
+                raise await self._discarded(sentence(in_sentences(question, profile)))
             self._asking = True
             answer = await self._screen.chooses("\n[bold]What is meant: sum, last or refuse?[/]", keyboard)
         if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
             raise await self._discarded(f"the answer was {printable(answer) or 'nothing'}: these rows are refused")
-        await settle(self._run, self._journal, profile, SharedAccountsRule(answer), words=command_line)
+        await settle(self._run, self._journal, profile, SharedAccountsRule(answer))
         return await plan_of(self._run, self._job, self._journal)
 
     async def _ask(self, plan: PreviewFacts) -> None:
@@ -330,7 +330,6 @@ class RunSession:
             enter=how_often(self._run),
             known=known,
             trust_journal=self._session.consent.trust_journal,
-            words=command_line,
         )
         self._interrupts.in_flight = lambda: progress.sending().in_flight
         error: str | None = None
@@ -364,7 +363,7 @@ class RunSession:
         if ending.trouble and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
         error = sent.error or ending.trouble
-        stopped = render(self._stop.said) if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
+        stopped = sentence(self._stop.said) if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
         if self._run.stage is Stage.DISCARDED:
             stopped += "; nothing was sent, and the run is given up"
         closing = Closing(

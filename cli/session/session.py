@@ -41,7 +41,7 @@ from cli.show.closing import Closing
 from cli.show.preview import Target
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, markup_safe, printable, rows
+from cli.terminal.texts import markup_safe, printable, rows
 from engine.errors import EngineError
 from engine.job import Job
 from engine.pacing.holds import Stop
@@ -58,6 +58,7 @@ from jobs.spec.errors import VaultFailed
 from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import UNDO
 from jobs.undo import build_undo
+from texts.remedies import PROGRAM
 
 log = structlog.get_logger(__name__)
 

@@ -26,9 +26,8 @@ from cli.show.closing import Closing
 from cli.show.preview import tell_notes
 from cli.show.progress import show_intake
 from cli.terminal.exits import CommandRefused
-from cli.terminal.remedies import command_line
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, from_bytes, printable, rows
+from cli.terminal.texts import from_bytes, printable, rows
 from engine.job import Job
 from engine.pacing.gauges import LAST_RESERVE
 from engine.pacing.policy import ALL, Policy, policy_with, to_settings
@@ -37,6 +36,7 @@ from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.progress import Progress
 from jobs.access.vault import Vault, vault_path
 from jobs.job import build
+from texts.remedies import PROGRAM
 
 log = structlog.get_logger(__name__)
 
@@ -220,7 +220,6 @@ async def rehearse(
                 progress,
                 enter=Repeat.AGAIN,
                 foreign=foreign,
-                words=command_line,
                 least_free=lambda: _LEAST_FREE,
             ).freeze_all()
         await tell_notes(job.source, screen)

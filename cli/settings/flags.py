@@ -11,6 +11,7 @@ import typer
 from cli.terminal import texts as names
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
+from texts import remedies
 
 _CONNECTION: Final = "Connection"
 
@@ -84,7 +85,7 @@ ConfigPath = Annotated[
         metavar="FILE",
         readable=False,
         rich_help_panel=_CONNECTION,
-        help=f"The file of settings, {names.SETTINGS_FILE} in the working folder by default.",
+        help=f"The file of settings, {remedies.SETTINGS_FILE} in the working folder by default.",
     ),
 ]
 
@@ -100,7 +101,7 @@ class Flags:
             "--database",
             metavar="PATH",
             rich_help_panel=_CONNECTION,
-            help=f"The billing's Firebird database: HOST:PATH, HOST/PORT:PATH, or a file. Or {names.DATABASE}.",
+            help=f"The billing's Firebird database: HOST:PATH, HOST/PORT:PATH, or a file. Or {remedies.DATABASE}.",
         ),
     ] = None
     database_user: Annotated[

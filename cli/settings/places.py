@@ -14,7 +14,8 @@ from urllib.parse import unquote
 
 from billing.secret import PLACEHOLDER
 from cli.terminal.exits import SettingsRefused
-from cli.terminal.texts import JOURNAL, PROGRAM, printable
+from cli.terminal.texts import JOURNAL, printable
+from texts.remedies import PROGRAM
 
 SUFFIX: Final = ".journal"
 IN_FOLDER: Final = "found in the working folder"

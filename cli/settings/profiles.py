@@ -16,7 +16,8 @@ from cli.settings.settings import Settings
 from cli.settings.toml_places import Path as Way
 from cli.settings.toml_places import parse_toml, places
 from cli.terminal.exits import SettingsRefused
-from cli.terminal.texts import PROGRAM, printable
+from cli.terminal.texts import printable
+from texts.remedies import PROGRAM
 
 ENDING: Final = ".profile.toml"
 _HEAD: Final = f"""\

@@ -21,18 +21,17 @@ from cli.terminal.language import ENGLISH, LANGUAGES, system_language
 from cli.terminal.texts import (
     API_URL,
     CHARSET,
-    DATABASE,
     DATABASE_CHARSET,
     DATABASE_PASSWORD,
     DATABASE_USER,
     JOURNAL_FILE,
     LANGUAGE,
-    SETTINGS_FILE,
     TIMEOUT,
     USER,
     printable,
 )
 from engine.errors import nearest
+from texts.remedies import DATABASE, SETTINGS_FILE
 
 if TYPE_CHECKING:
     from billing.api.client import ClientSettings

@@ -14,8 +14,9 @@ from checkpoints.records import Item, Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Hanging, command, steps_list
-from cli.terminal.texts import JOINT, PROGRAM, count, duration, money, number_of, printable, rate, rows
+from cli.terminal.texts import JOINT, count, duration, money, number_of, printable, rate, rows
 from jobs.spec.undo_words import LIST, OPPOSITE, RUN, STORNO, UNDO, WAY
+from texts.remedies import PROGRAM
 
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
 """States whose reasons are shown, including states of success that a person should know about."""

@@ -25,7 +25,8 @@ from cli.show.preview import (
 from cli.show.value_changes import balances_line, changes_list, changes_object
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Facts, Hanging, one_line, steps_list
-from cli.terminal.texts import PROGRAM, WHOLE, count, duration, markup_safe, moment, money, printable, rows
+from cli.terminal.texts import WHOLE, count, duration, markup_safe, moment, money, printable, rows
+from texts.remedies import PROGRAM
 
 WORKER = 5.5
 """Records a second that the billing's worker takes from its stacks [D]."""

@@ -23,9 +23,9 @@ from cli.show.closing import (
     refused_rows,
 )
 from cli.terminal.layout import Facts, Hanging, command
-from cli.terminal.remedies import render
 from cli.terminal.screen import Screen
-from cli.terminal.texts import PROGRAM, WHOLE, count, markup_safe, money, printable, rows
+from cli.terminal.texts import WHOLE, count, markup_safe, money, printable, rows
+from engine.errors import sentence
 from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy
 from engine.pipeline.intake import DUPLICATE
@@ -36,6 +36,7 @@ from jobs.job import assigned_of
 from jobs.rows.input import is_input
 from jobs.shared_accounts import Question, in_sentences
 from jobs.spec.columns import Assigned
+from texts.remedies import PROGRAM
 
 LOOKED_AT = 200
 """Rows to be sent that are checked for assumptions; the rows of a job are alike."""
@@ -249,7 +250,7 @@ def shared_accounts(question: Question, profile: Profile) -> RenderableType:
     ]
     if question.accounts > len(lines):
         lines.append(Text(f"… and {count(question.accounts - len(lines))} more accounts", "dim"))
-    return Group(Text(""), *lines, Text(render(in_sentences(question, profile)), "bold yellow"))
+    return Group(Text(""), *lines, Text(sentence(in_sentences(question, profile)), "bold yellow"))
 
 
 def columns_line(columns: Assigned) -> str:

@@ -1,8 +1,14 @@
-"""The language of screens, pages and reports: Russian or English, and how each writes numbers, money and moments."""
+"""The language of screens, pages and reports: Russian or English, and how each writes numbers, money and moments.
+
+The language of whoever reads what is made now is kept in the context of the task: a command sets it once, a page for
+each of its requests. It need not be handed through all functions that write a line, and two readers of one process do
+not disturb each other.
+"""
 
 import gettext
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,7 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from cli.terminal.texts import count
 from texts.said import Language, Quantity, two_decimals
 
 ENGLISH: Final = "en"
@@ -21,7 +26,7 @@ _DOMAIN: Final = "carbon-migrate"
 _CATALOGUES: Final = Path(__file__).parents[1] / "locale"
 _SYSTEM: Final = ("LC_ALL", "LC_MESSAGES", "LANG")
 _LETTERS: Final = re.compile("[a-z]*")
-_SPACE: Final = "\u00a0"
+SPACE: Final = "\u00a0"
 """Between thousands, and before the sign of the rouble: a line is not broken there."""
 
 
@@ -34,7 +39,7 @@ class Style:
     day: str
 
 
-_STYLES: Final = {ENGLISH: Style(".", "", "%Y-%m-%d"), RUSSIAN: Style(",", f"{_SPACE}₽", "%d.%m.%Y")}
+_STYLES: Final = {ENGLISH: Style(".", "", "%Y-%m-%d"), RUSSIAN: Style(",", f"{SPACE}₽", "%d.%m.%Y")}
 
 
 class CatalogueLanguage(Language):
@@ -63,15 +68,19 @@ class CatalogueLanguage(Language):
                 zone = local.isoformat(timespec="minutes")[-6:]
                 return f"{local:{self._style.day} %H:%M:%S} (UTC{zone})"
             case Quantity():
-                return count(value, _SPACE)
+                return _grouped(value)
             case _:
                 return str(value)
 
     def _amount(self, amount: Decimal) -> str:
         digits, _, decimals = two_decimals(amount).partition(".")
         sign = "−" if digits.startswith("-") else ""
-        whole = count(int(digits.lstrip("-")), _SPACE)
+        whole = _grouped(int(digits.lstrip("-")))
         return f"{sign}{whole}{self._style.decimal_mark}{decimals}{self._style.currency}"
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", SPACE)
 
 
 @cache
@@ -81,6 +90,19 @@ def language(name: str) -> CatalogueLanguage:
     if name == ENGLISH:
         return CatalogueLanguage(name, gettext.NullTranslations(), style)
     return CatalogueLanguage(name, gettext.translation(_DOMAIN, _CATALOGUES, [name]), style)
+
+
+_reader: Final[ContextVar[CatalogueLanguage]] = ContextVar("reader")
+
+
+def reader() -> CatalogueLanguage:
+    """The language of whoever reads what is made now; English until one is set."""
+    return _reader.get(language(ENGLISH))
+
+
+def set_reader(name: str) -> None:
+    """Write for a reader of this language from now on. Raises `KeyError` for a language that there is not."""
+    _reader.set(language(name))
 
 
 def system_language(environment: Mapping[str, str]) -> str:

@@ -19,8 +19,9 @@ from rich.text import Text
 from billing.secret import Mask
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.streams import json_line, lasting
-from cli.terminal.texts import PROGRAM, markup_safe, printable
+from cli.terminal.texts import markup_safe, printable
 from engine.rows import STDIN
+from texts.remedies import PROGRAM
 
 WIDTH: Final = 400
 """Columns without a terminal, unless COLUMNS says otherwise; wide, so that lines stay whole for searching."""

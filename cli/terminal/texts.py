@@ -6,8 +6,9 @@ from typing import Final
 
 from rich.markup import escape
 
-PROGRAM: Final = "carbon-migrate"
-SETTINGS_FILE: Final = "carbon-migrate.toml"
+from cli.terminal.language import SPACE, reader
+from texts.said import Quantity, Said
+
 JOURNAL: Final = "carbon-migrate.journal"
 USER: Final = "sysdba"
 CHARSET: Final = "UTF8"
@@ -15,7 +16,6 @@ TIMEOUT: Final = 60.0
 """Seconds."""
 
 API_URL: Final = "CARBON_MIGRATE_API_URL"
-DATABASE: Final = "CARBON_MIGRATE_DATABASE"
 DATABASE_USER: Final = "CARBON_MIGRATE_DATABASE_USER"
 DATABASE_PASSWORD: Final = "CARBON_MIGRATE_DATABASE_PASSWORD"  # noqa: S105 - the name of the variable
 DATABASE_CHARSET: Final = "CARBON_MIGRATE_DATABASE_CHARSET"
@@ -49,8 +49,12 @@ WHOLE: Final = 10_000
 
 
 def printable(text: object, limit: int = LONGEST) -> str:
-    """A foreign text made safe for a terminal: one line, invisible characters as escapes."""
-    words = " ".join(from_bytes(str(text)[: limit * 4]).split())
+    """A sentence in the reader's language, or a foreign text, made safe for a terminal.
+
+    It is one line, and invisible characters are escapes.
+    """
+    rendered = _joint(reader().render(text)) if isinstance(text, Said) else str(text)
+    words = " ".join(from_bytes(rendered[: limit * 4]).split())
     shown = "".join(letter if letter.isprintable() else _spelled(letter) for letter in words)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
@@ -84,16 +88,18 @@ def number_of(number: int, one: str, several: str = "") -> str:
     return f"{count(number)}{JOINT}{one if number == 1 else several or f'{one}s'}"
 
 
-def count(number: int, joint: str = JOINT) -> str:
-    """An integer with separated thousands."""
-    return f"{number:,}".replace(",", joint)
+def count(number: int) -> str:
+    """An integer with separated thousands, as the reader's language writes it."""
+    return _joint(reader().write(Quantity(number)))
 
 
 def money(amount: Decimal) -> str:
-    """An amount with separated thousands, all its decimals, and at least two."""
-    whole, _, decimals = format(amount, "f").partition(".")
-    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
-    return f"{sign}{count(int(digits))}.{decimals:0<2}"
+    """An amount with separated thousands, all its decimals and at least two, as the reader's language writes it."""
+    return _joint(reader().write(amount))
+
+
+def _joint(text: str) -> str:
+    return text.replace(SPACE, JOINT)
 
 
 def rows(number: int) -> str:

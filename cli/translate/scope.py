@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import PROGRAM
 from cli.translate import findings
 from cli.translate.findings import START, Finding, LinePlace, named, refused
 from cli.translate.words import Piece, Quote, ShellText, Stretch, Variable
+from texts.remedies import PROGRAM
 
 _IN_QUOTES: Final = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import PROGRAM
 from cli.translate.findings import START, Finding, LinePlace, named, refused
 from cli.translate.grammar import Guard, Loop, Redirect, ShellCommand, ShellPipeline, Stage, Taking, parse
 from cli.translate.scope import filled
 from cli.translate.spread import CALLERS, Spread, read_parallel, read_xargs
 from cli.translate.words import Quote, ShellText, Stretch, Substitution, Word
+from texts.remedies import PROGRAM
 
 FORMS: Final = (
     "what is read is a curl, or rows | while read …; do curl …; done, where rows are sqlexec …, a file, or a list; "

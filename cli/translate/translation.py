@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
-from cli.terminal.texts import API_URL, PROGRAM
+from cli.terminal.texts import API_URL
 from cli.translate.call import TranslatedCall, calling
 from cli.translate.curl import read_curl
 from cli.translate.findings import Finding, named, refused
@@ -24,6 +24,7 @@ from cli.translate.wget import read_wget
 from cli.translate.words import Word
 from jobs.catalogue.typed_call import CALL
 from jobs.spec.chain_kind import secret_placeholders
+from texts.remedies import PROGRAM
 
 _OPENS_IN_DOUBLE: Final = frozenset('"$`\\!')
 _END_OF_ROWS: Final = "ROWS"

@@ -20,11 +20,12 @@ from typing import Final
 import anyio
 import structlog
 
-from engine.errors import LookUpFailed, Remedy
+from engine.errors import LookUpFailed
 from engine.outcomes import Cause, Outcome
 from engine.pacing.holds import BILLING, POLL_SECONDS, Holds, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.retries import LONGEST_RETRY_AFTER
+from texts.remedies import Remedy
 
 log = structlog.get_logger(__name__)
 

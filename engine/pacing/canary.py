@@ -9,8 +9,9 @@ from typing import Final
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State, states_where
-from engine.errors import Remedy, Said, setting
+from engine.errors import Parts
 from engine.statistics import error_group
+from texts.remedies import Remedy, setting
 
 STEPS: Final = (1, 10, 100)
 """Rows of each step; after the last step all rows follow."""
@@ -46,7 +47,7 @@ class Canary:
         self._answered += 1
         self._watched -= 1
 
-    def alarm(self, item: Item, error: str, run_name: str, *, tries: int | None = None) -> Said | None:
+    def alarm(self, item: Item, error: str, run_name: str, *, tries: int | None = None) -> Parts | None:
         """The stop message if `item` is one of the first rows and `error` is new, None otherwise.
 
         `tries` is the number of tries of a row that was not refused but left pending.

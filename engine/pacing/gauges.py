@@ -10,8 +10,9 @@ from typing import Final
 
 import anyio.to_thread
 
-from engine.errors import DiskFull, LookUpFailed, setting
+from engine.errors import DiskFull, LookUpFailed
 from engine.pacing.throttle import Gauge, GaugeReading
+from texts.remedies import setting
 
 DISK: Final = "disk"
 

@@ -13,7 +13,8 @@ from typing import Final
 import anyio
 import structlog
 
-from engine.errors import Remedy, Said, sentence
+from engine.errors import Parts, sentence
+from texts.remedies import Remedy
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.kind: StopKind | None = None
-        self.said: Said = ()
+        self.said: Parts = ()
         self._event = anyio.Event()
 
     @property

@@ -13,7 +13,8 @@ from typing import Final, TypeAlias
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State, states_where
-from engine.errors import Remedy, Said, setting
+from engine.errors import Parts
+from texts.remedies import Remedy, setting
 
 # At most two decimals: 10,000 is ambiguous.
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:[.,][0-9]{1,2})?")
@@ -72,7 +73,7 @@ class Spending:
         if not state.counts_money:
             self._sent -= _absolute(item)
 
-    def overdrawn(self, run: Run) -> Said | None:
+    def overdrawn(self, run: Run) -> Parts | None:
         """The stop message if the limit is now below the sum sent, None otherwise."""
         limit = self._limit()
         if limit is None or self.must_look or self._sent <= limit:
@@ -84,7 +85,7 @@ class Spending:
             *_goes_on(run),
         )
 
-    def told(self, item: Item, run: Run) -> Said:
+    def told(self, item: Item, run: Run) -> Parts:
         """The stop message for an `item` that would pass the limit."""
         limit, sent = self._limit() or Decimal(0), self._sent
         return (
@@ -101,7 +102,7 @@ def in_roubles(amount: Decimal) -> str:
     return f"{amount:,.2f}" if amount == round(amount, 2) else f"{amount:,f}"
 
 
-def _goes_on(run: Run) -> Said:
+def _goes_on(run: Run) -> Parts:
     return Remedy("resume", run.name, (("limit-money", "AMOUNT"),)), " goes on with a higher one"
 
 

@@ -13,8 +13,9 @@ from typing import Final
 import anyio
 import structlog
 
-from engine.errors import LookUpFailed, Remedy, Said
+from engine.errors import LookUpFailed, Parts
 from engine.pacing.holds import Holds, Stop, StopKind
+from texts.remedies import Remedy
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +25,7 @@ EVERY: Final = 2.0
 EVERY_WHILE_HELD: Final = 0.5
 """Maximum seconds between two readings while the gauge holds the run."""
 
-RESUME: Final[Said] = ("take the run up with ", Remedy("resume"))
+RESUME: Final[Parts] = ("take the run up with ", Remedy("resume"))
 """The remedy after a stop, once its cause is fixed."""
 
 LAST_ROOM: Final = 0.1
@@ -86,7 +87,7 @@ class Throttle:
         stop: Stop,
         in_flight: Callable[[], int],
         patience: float,
-        then: Said = RESUME,
+        then: Parts = RESUME,
     ) -> None:
         self._watched = [_Watched(gauge) for gauge in gauges]
         self._holds = holds

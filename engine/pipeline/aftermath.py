@@ -7,7 +7,6 @@ import structlog
 
 from checkpoints.records import Item, Run
 from checkpoints.states import State
-from engine.errors import Remedy, setting
 from engine.outcomes import Cause, Outcome
 from engine.pacing.canary import Canary
 from engine.pacing.holds import StopKind
@@ -16,6 +15,7 @@ from engine.pacing.retries import Tries, backoff
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.reconciler import Reconciler
+from texts.remedies import Remedy, setting
 
 log = structlog.get_logger(__name__)
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from checkpoints.records import KnownMark, NewItem, Refusal, StandingItem
-from engine.errors import Remedy, Words, setting
 from engine.job import Entries, Job, Marked
+from texts.remedies import Remedy, setting
 
 LOOKS_ENTERED: Final = "looks as if entered already"
 """The kind of a row beside which the billing has an equal entry without a mark."""
@@ -47,15 +47,12 @@ class ForeignEntries:
     notes, not refusals. `words` renders the remedies in refusals.
     """
 
-    def __init__(
-        self, job: Job, earlier: EarlierRuns, target: str, *, again: bool, own: str = "", words: Words = str
-    ) -> None:
+    def __init__(self, job: Job, earlier: EarlierRuns, target: str, *, again: bool, own: str = "") -> None:
         self._job = job
         self._earlier = earlier
         self._target = target
         self._again = again
         self._own = own
-        self._words = words
 
     async def judge(self, items: Sequence[NewItem]) -> list[NewItem | Refusal]:
         """Return each item unchanged, with a note, or refused. Raises `LookUpFailed`, `JournalError`."""
@@ -110,7 +107,7 @@ class ForeignEntries:
         """Why the row is entered already, by each foreign entry of the same kind, and what to do."""
         for one in entries:
             if why := self._foreign(one, known.get((one.run, one.number))):
-                yield why, f"If it is meant to be entered on top, run with {self._words(setting('again'))}"
+                yield why, f"If it is meant to be entered on top, run with {setting('again')}"
 
     def _replaced(
         self,
@@ -123,7 +120,7 @@ class ForeignEntries:
 
         Where an item with the row's own key stands, the row is judged against that one.
         """
-        again = f"If it is meant to replace it, run with {self._words(setting('again'))}"
+        again = f"If it is meant to replace it, run with {setting('again')}"
         for one in entries:
             if one.run != self._own and (why := self._foreign(one, known.get((one.run, one.number)))):
                 yield f"this row would replace the opening balance of its account: {why}", again
@@ -148,9 +145,9 @@ class ForeignEntries:
     def _how_to_take_back(self, standing: StandingItem) -> str:
         undo = self._job.undo_of(standing.run, standing.payload)
         if undo is None:
-            by_list = self._words(Remedy("undo", standing.run))
+            by_list = Remedy("undo", standing.run)
             return f"It can be taken back by hand only: {by_list} sends nothing, and lists it for the accountant"
-        return f"To enter all rows of the account by one run, type {self._words(undo)} first"
+        return f"To enter all rows of the account by one run, type {undo} first"
 
     def _foreign(self, entry: Marked, known: KnownMark | None) -> str | None:
         """Why an entry is foreign; None if the journal knows it as an effect on the same target."""
@@ -160,7 +157,7 @@ class ForeignEntries:
         if known.target != self._target:
             return (
                 f"run {known.run} has entered it by the address {known.target}, which leads to this same billing: "
-                f"{entry.text}; {self._words(setting('api-url', known.target))} goes on there"
+                f"{entry.text}; {setting('api-url', known.target)} goes on there"
             )
         if not known.had_effect:
             return f"run {known.run} has it as {known.state}, and yet it is in the billing: {entry.text}"

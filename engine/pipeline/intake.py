@@ -19,12 +19,13 @@ from checkpoints.intake_pages import Judge
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
 from checkpoints.states import State
-from engine.errors import InputRefused, Words, cause_of, setting
+from engine.errors import InputRefused, cause_of
 from engine.job import Effect, Entries, Job, Prepared
 from engine.pacing.gauges import check_free
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
 from engine.rows import STANDARD_INPUT, Row, RowPage, Source
+from texts.remedies import setting
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +96,6 @@ class Intake:
         *,
         enter: Repeat = Repeat.ONCE,
         foreign: ForeignEntries | None = None,
-        words: Words = str,
         least_free: Callable[[], int] = lambda: 0,
     ) -> None:
         self._run = run
@@ -104,11 +104,8 @@ class Intake:
         self._progress = progress
         self._least_free = least_free
         repeat = repeat_of(job.effect, enter)
-        self._judge = judge_for(run, repeat, words)
-        self._words = words
-        self.foreign = foreign or ForeignEntries(
-            job, journal, run.target, again=repeat is Repeat.AGAIN, own=run.name, words=words
-        )
+        self._judge = judge_for(run, repeat)
+        self.foreign = foreign or ForeignEntries(job, journal, run.target, again=repeat is Repeat.AGAIN, own=run.name)
 
     async def freeze_all(self, listener: IntakeObserver | None = None) -> None:
         """Read, prepare and freeze page after page, and notify `listener` of each."""
@@ -231,7 +228,7 @@ class Intake:
         return replace(page, items=sifted.items, refusals=(*page.refusals, *sifted.refusals))
 
     def _replaces(self, where: str) -> str:
-        shared = self._words(setting("shared-accounts", "sum or last"))
+        shared = setting("shared-accounts", "sum or last")
         return (
             f"its account has its balance from {where} of this run, and this row would replace it. Rows of a select "
             f"are sent while others are still read: give {shared}, and all of them are read first"
@@ -280,13 +277,13 @@ class _Pages:
             return await anyio.to_thread.run_sync(self._read)
 
 
-def judge_for(run: Run, repeat: Repeat, words: Words = str) -> Judge:
+def judge_for(run: Run, repeat: Repeat) -> Judge:
     """The judge of a run's rows, which checks each row against the journal's items with the same key."""
     against_same = _against_same_input if run.approved_at is None else _against_what_stays
 
     def judge(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem | Refusal:
         own = next((twin for twin in twins if twin.run == run.name), None)
-        return against_earlier(item, twins, run.target, repeat, words) if own is None else against_same(item, own)
+        return against_earlier(item, twins, run.target, repeat) if own is None else against_same(item, own)
 
     return judge
 
@@ -314,9 +311,7 @@ def _against_what_stays(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
     return replace(verdict, reason=f"{verdict.reason}; that one stays in the run, this one is left out")
 
 
-def against_earlier(
-    item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat, words: Words = str
-) -> NewItem | Refusal:
+def against_earlier(item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat) -> NewItem | Refusal:
     """Judge a row for `target` against the items of earlier runs with the same key."""
     if repeat is Repeat.AGAIN:
         return item
@@ -332,15 +327,15 @@ def against_earlier(
         return _refused(
             item,
             f"run {twin.run} has entered {_asked(twin)} for this key on {twin.changed_at[:10]}; the input says "
-            f"{_asked(item)}: if it is meant to be entered on top, run with {words(setting('again'))}",
+            f"{_asked(item)}: if it is meant to be entered on top, run with {setting('again')}",
         )
     if twins and repeat is Repeat.ONCE:
         twin = twins[-1]
         return _refused(
             item,
             f"run {twin.run} has this row at {twin.target}, and this one is for {target}: if that is the same "
-            f"billing, give {words(setting('api-url', twin.target))}; if it is another one, run with "
-            f"{words(setting('another-billing'))}",
+            f"billing, give {setting('api-url', twin.target)}; if it is another one, run with "
+            f"{setting('another-billing')}",
         )
     return item
 
@@ -364,17 +359,14 @@ class Rehearsal(Job):
     `enter` has the same meaning as for a run.
     """
 
-    def __init__(
-        self, job: Job, target: str, earlier: Earlier, *, enter: Repeat = Repeat.ONCE, words: Words = str
-    ) -> None:
+    def __init__(self, job: Job, target: str, earlier: Earlier, *, enter: Repeat = Repeat.ONCE) -> None:
         self._job = job
         self._target = target
         self._earlier = earlier
         self._repeat = repeat_of(job.effect, enter)
         self.name, self.effect = job.name, job.effect
-        self._words = words
         again = self._repeat is Repeat.AGAIN
-        self._foreign = ForeignEntries(job, earlier, target, again=again, words=words)
+        self._foreign = ForeignEntries(job, earlier, target, again=again)
 
     @property
     def source(self) -> Source:
@@ -390,7 +382,7 @@ class Rehearsal(Job):
             return Prepared(known.items, refused)
         earlier = await self._earlier.twins(self._job.name, known.items)
         judged = [
-            against_earlier(item, twins, self._target, self._repeat, self._words)
+            against_earlier(item, twins, self._target, self._repeat)
             for item, twins in zip(known.items, earlier, strict=True)
         ]
         new = Prepared.of(judged)

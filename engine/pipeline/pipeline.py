@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
-from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, Remedy, Words, cause_of
+from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, cause_of
 from engine.evidence import Evidence, NotSent
 from engine.job import Job
 from engine.outcomes import decide
@@ -41,6 +41,7 @@ from engine.pipeline.ownership import Ownership
 from engine.pipeline.progress import Sending
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.witness import Witness
+from texts.remedies import Remedy
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,6 @@ class Pipeline:
         enter: Repeat = Repeat.ONCE,
         known: int = 0,
         trust_journal: bool = False,
-        words: Words = str,
     ) -> None:
         self._run = run
         self._job = job
@@ -80,7 +80,6 @@ class Pipeline:
             journal,
             self._progress,
             enter=enter,
-            words=words,
             least_free=lambda: steering.policy.min_disk,
         )
         self._before_images = BeforeImages(run, effect, journal)

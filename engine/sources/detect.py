@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engine.errors import InputRefused, setting
+from engine.errors import InputRefused
 from engine.rows import RowPage, Source
 from engine.sources.exported import restore_cells
 from engine.sources.raw import charset
@@ -18,6 +18,7 @@ from engine.sources.raw.sample import Layout, Sample
 from engine.sources.raw.source import check_given
 from engine.sources.text import delimited, isql, json_lines
 from engine.sources.workbook import archive, ods, xlsx
+from texts.remedies import setting
 
 _SPELLED: Final = {"\\t": "\t", "tab": "\t", "TAB": "\t"}
 

@@ -11,13 +11,13 @@ from typing import Final
 
 from billing.errors import NotASelect
 from billing.selects.select import select_of
-from engine.errors import setting
 from jobs.spec.chain import Template, parse, template_of
 from jobs.spec.chain_kind import CREATE, ChainKind, describe_secret_arguments, kind_of, secret_placeholders
 from jobs.spec.entries import CREATED, OPERATIONS, UNDO_OF_OPERATIONS
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter
 from jobs.spec.spec import JobSpec
+from texts.remedies import setting
 
 CALL: Final = "call"
 YES: Final = "yes"

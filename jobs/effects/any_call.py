@@ -15,7 +15,7 @@ from billing.api.secrets import SESSIONS
 from billing.database.database import Database
 from billing.selects.select import prepared, select_of
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.errors import InputRefused, LookUpRefused, Said, setting
+from engine.errors import InputRefused, LookUpRefused, Parts
 from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
@@ -27,8 +27,9 @@ from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import CREATE
 from jobs.spec.parameters import row_key
+from texts.remedies import setting
 
-NO_WAY_TO_LOOK: Final[Said] = (
+NO_WAY_TO_LOOK: Final[Parts] = (
     "nobody can find out whether a lost call had its effect: its row is left for a person to decide. Give ",
     setting("look-up", "SELECT"),
     " that finds it, or ",

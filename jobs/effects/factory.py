@@ -12,7 +12,6 @@ from typing import Final, TypeAlias
 
 from billing.selects.select import select_of
 from checkpoints.records import Run
-from engine.errors import setting
 from jobs.access.gateway import Gateway
 from jobs.effects import reverse as reversals
 from jobs.effects.any_call import AnyCallEffect, CallRules
@@ -31,6 +30,7 @@ from jobs.spec.chain_kind import CREATE, DELETE, ChainKind, kind_of, secret_plac
 from jobs.spec.entries import OPERATIONS
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import JobSpec, Special
+from texts.remedies import setting
 
 YES: Final = "yes"
 

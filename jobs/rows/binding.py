@@ -14,7 +14,7 @@ from billing.directory.subscribers import Abonent
 from billing.money import LARGEST, TOO_LARGE, AmountError
 from billing.secret import PLACEHOLDER
 from checkpoints.records import Refusal
-from engine.errors import InputRefused, Remedy, setting
+from engine.errors import InputRefused
 from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find
@@ -26,6 +26,7 @@ from jobs.spec.columns import Assigned, Column, is_exact, is_written_exactly, lo
 from jobs.spec.columns import find as find_column
 from jobs.spec.errors import SecretGone
 from jobs.spec.parameters import Parameter, a_name, as_typed, whole_id
+from texts.remedies import Remedy, setting
 
 ABONENT: str = "abonent_id"
 NUMBER: str = "contract_number"

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement
 from billing.errors import ColumnsMissing
-from engine.errors import InputRefused, Remedy, setting
+from engine.errors import InputRefused
 from engine.rows import STDIN, Row, RowPage, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.charset import AUTO
@@ -19,6 +19,8 @@ from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.rows.key_lists import KeyList
 from jobs.rows.select_source import select_source
+from texts.remedies import DATABASE, SETTINGS_FILE, setting
+from texts.said import said
 
 REPEAT: Final = "enter"
 """The parameter of a run that says how often its rows may be entered."""
@@ -164,9 +166,13 @@ def open_rows(
         )
     if gateway.database is None:
         raise InputRefused(
-            "the rows come from a select, and no database is set. Give it with ",
-            Remedy(settings=(("database", "HOST:PATH"),), lasting=True),
-            "; or name a file of rows",
+            said(
+                "the rows come from a select, and no database is set. Give it with {flag}, with {variable}, or as "
+                "address in [database] of {file}; or name a file of rows",
+                flag=setting("database", "HOST:PATH"),
+                variable=DATABASE,
+                file=SETTINGS_FILE,
+            )
         )
     text = rows.sql or _fitted(gateway.database, own)
     return select_source(gateway.database, text, {**parameters, **rows.values}, rows.columns)

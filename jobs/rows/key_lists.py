@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from engine.errors import InputRefused, Remedy
+from engine.errors import InputRefused
 from engine.rows import Source
 from engine.sources.detect import open_input
 from engine.sources.raw.original import FileOnDisk
 from engine.sources.raw.sample import Layout
 from jobs.spec.columns import Column, locate
+from texts.remedies import Remedy
 
 MOST: Final = 100_000
 """Keys of one list; all of them are in memory while the rows are read."""

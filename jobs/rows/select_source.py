@@ -14,10 +14,11 @@ from billing.selects.cells import SelectCellFault, SelectedRow
 from billing.selects.select import Select, select_of
 from billing.selects.select_reader import SelectReader, reading
 from checkpoints.records import Refusal
-from engine.errors import InputRefused, lines, setting
+from engine.errors import InputRefused, lines
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import as_engine_errors
 from jobs.spec.errors import ParameterRefused
+from texts.remedies import setting
 
 log = structlog.get_logger(__name__)
 

@@ -11,12 +11,13 @@ from typing import Final
 import anyio.from_thread
 
 from checkpoints.records import Refusal
-from engine.errors import InputRefused, Remedy, setting
+from engine.errors import InputRefused
 from engine.rows import DerivedSource, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.subscribers import SubscriberFinder
 from jobs.rows.key_lists import KeyList, Keys, read_keys
 from jobs.spec.parameters import whole_id
+from texts.remedies import Remedy, setting
 
 ONLY: Final = setting("only")
 EXCLUDE: Final = setting("exclude")

@@ -12,8 +12,9 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Final
 
-from engine.errors import InputRefused, Remedy, setting
+from engine.errors import InputRefused
 from engine.rows import Row
+from texts.remedies import Remedy, setting
 
 _PHONE: Final = (
     "phone", "mobile", "телефон", "тел", "номер телефона", "телефон абонента", "мобильный", "мобильный телефон",

@@ -10,8 +10,9 @@ from typing import Final
 from billing.directory.models import LARGEST_ID, LONGEST_NAME
 from billing.money import parse_amount, wire
 from billing.profile import Profile, describe_fact
-from engine.errors import Said, lines, nearest, setting
+from engine.errors import Parts, lines, nearest
 from jobs.spec.errors import ParameterRefused
+from texts.remedies import setting
 
 
 def row_key(values: Iterable[str]) -> str:
@@ -132,7 +133,7 @@ class Parameter:
 def check_parameters(what: str, parameters: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, str]:
     """The checked values of these parameters; `what` names their owner. Raises `ParameterRefused`."""
     known = {parameter.name: parameter for parameter in parameters}
-    faults: list[Said] = [
+    faults: list[Parts] = [
         (f"{what} has no parameter {name!r}{nearest(name, known)}; it has: {', '.join(known) or 'none'}",)
         for name in given
         if name not in known
@@ -162,7 +163,7 @@ def with_facts(parameters: Sequence[Parameter], given: Mapping[str, str], profil
     return {**learned, **given}
 
 
-def contradictions(parameters: Sequence[Parameter], given: Mapping[str, str], profile: Profile) -> list[Said]:
+def contradictions(parameters: Sequence[Parameter], given: Mapping[str, str], profile: Profile) -> list[Parts]:
     """The given values that contradict a probe, each a sentence."""
     facts = dict(profile.facts())
     return [

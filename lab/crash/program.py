@@ -18,7 +18,6 @@ from typing import IO, Final
 import anyio
 from anyio.abc import Process
 
-PROGRAM: Final = "carbon-migrate"
 MODULE: Final = "cli"
 """The module of the program, for `python -m`."""
 

@@ -38,7 +38,7 @@ WRITES: Final[Mapping[str, Write]] = {
 """All that only the runner of a run writes, on a run whose items are pending, sending, rejected and accepted."""
 
 AT_REST: Final = {"create_run", "pause", "unpause", "take_up", "decide", "purge"}
-"""Writes that need no epoch, and `decide` and `purge`, which have tests of their own."""
+"""Writes that need no epoch, and `carbon-migrate decide` and `purge`, which have tests of their own."""
 
 
 def dump(path: Path) -> list[str]:

@@ -348,7 +348,7 @@ async def test_a_select_that_gives_no_number_is_refused_before_anything_is_sent(
     select: str, why: str, with_both: Gateway, tmp_path: Path
 ) -> None:
     policy = replace(OWN, throttle_sql=select)
-    with pytest.raises(InputRefused, match=r"^throttle-sql ") as refused:
+    with pytest.raises(InputRefused, match=r"^--throttle-sql ") as refused:
         await gauges_of(with_both, lambda: policy, tmp_path)
     assert why in str(refused.value)
     database = with_both.database

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Final, TextIO, TypeAlias
 
-from engine.errors import InputRefused, Said, setting
+from engine.errors import InputRefused, Parts
 from engine.sources.raw import cyrillic
 from engine.sources.raw import fault_places as faults
 from engine.sources.raw.cyrillic import NAMES, Doubt
 from engine.sources.raw.original import Original, unreadable
 from engine.sources.raw.source import LONGEST_CELL
+from texts.remedies import setting
 
 AUTO: Final = "auto"
 UTF_8: Final = "utf-8-sig"
@@ -98,7 +99,7 @@ def verdict_on(original: Original) -> Verdict:
     return None if cyrillic.holds_utf_8(words) else cyrillic.judge(words)
 
 
-def advice(verdict: Verdict) -> Said:
+def advice(verdict: Verdict) -> Parts:
     """The remedy for bytes that are not UTF-8, by their verdict."""
     match verdict:
         case str():
@@ -129,7 +130,7 @@ def _question(original: Original, doubt: Doubt) -> InputRefused:
     )
 
 
-def _either(doubt: Doubt) -> Said:
+def _either(doubt: Doubt) -> Parts:
     """The settings for the encodings of a doubt, one of which is to be given."""
     *before, last = (setting("encoding", codec) for codec in doubt.codecs)
     listed = [part for each in before for part in (", ", each)]

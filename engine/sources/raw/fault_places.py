@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final, TextIO
 
-from engine.errors import Said, setting
+from engine.errors import Parts
+from texts.remedies import setting
 
 HEAD: Final = 8 * 1024
 """Bytes from which the format of a file is detected."""
@@ -39,7 +40,7 @@ class Spot:
         return f"line {self.line}, column {self.column}"
 
 
-def no_text(head: bytes, *, wide: bool) -> Said | None:
+def no_text(head: bytes, *, wide: bool) -> Parts | None:
     """Describe a file that is not readable text by its first bytes, with the remedy; None for text.
 
     `wide` means that a codec of two or four bytes a character was given: a UTF-16 BOM is then no fault.

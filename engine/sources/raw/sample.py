@@ -5,11 +5,12 @@ from functools import cached_property
 from itertools import islice
 from typing import Final
 
-from engine.errors import InputRefused, setting
+from engine.errors import InputRefused
 from engine.sources.raw import charset
 from engine.sources.raw import fault_places as faults
 from engine.sources.raw.charset import AUTO, Charset, DecodedText
 from engine.sources.raw.original import Original, empty
+from texts.remedies import setting
 
 _HEAD_LINES: Final = 200
 _HEAD_CHARACTERS: Final = 256 * 1024

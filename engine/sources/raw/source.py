@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Final
 
 from checkpoints.records import Refusal
-from engine.errors import InputRefused, setting
+from engine.errors import InputRefused
 from engine.rows import Row, RowPage
+from texts.remedies import setting
 
 REST: Final = "..."
 """Suffix of the last given column name: with values separated by spaces, the column takes the rest of the line.

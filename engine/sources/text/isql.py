@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import Final, Protocol
 
 from checkpoints.records import Refusal
-from engine.errors import InputRefused, setting
+from engine.errors import InputRefused
 from engine.rows import Row, RowPage, Source
 from engine.sources.raw.charset import DecodedText
 from engine.sources.raw.original import proven
@@ -20,6 +20,7 @@ from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import REST, bare_names, check_names, example, has_open_end, label_of, paged
 from engine.sources.text.delimited import DELIMITED_SUFFIXES, announced_by
 from engine.sources.text.isql_table import PrintedTable, is_marks, table
+from texts.remedies import setting
 
 NULL: Final = "<null>"
 ID: Final = "id"

@@ -10,13 +10,14 @@ from decimal import Decimal, InvalidOperation
 from typing import Final, NoReturn
 
 from checkpoints.records import Refusal
-from engine.errors import InputRefused, setting
+from engine.errors import InputRefused
 from engine.rows import Row, RowPage, Source
 from engine.sources.raw.charset import DecodedText
 from engine.sources.raw.original import empty, proven
 from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import LONGEST_CELL, LONGEST_LABEL, check_names, paged
 from engine.sources.text.delimited import DELIMITED_SUFFIXES
+from texts.remedies import setting
 
 _SHOWN: Final = 80
 _MOST_DIGITS: Final = 400

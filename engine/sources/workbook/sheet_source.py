@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from checkpoints.records import Refusal
-from engine.errors import InputRefused, setting
+from engine.errors import InputRefused
 from engine.rows import Row, RowPage, Source
 from engine.sources.raw.original import Original, empty, proven
 from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import bare_names, check_names, label_of, paged, wrong_width
 from engine.sources.workbook.cells import CellFault, address
 from engine.sources.workbook.workbook import Book, SheetRow
+from texts.remedies import setting
 
 _MOST_NAMES = 20
 _MOST_SHEETS = 200

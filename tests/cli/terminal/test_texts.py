@@ -39,7 +39,7 @@ def test_foreign_text_is_no_markup(text: str) -> None:
 
 def test_numbers_for_people() -> None:
     assert plain(count(1234567)) == "1 234 567"
-    assert plain(money(Decimal("-1234567.5"))) == "-1 234 567.50"
+    assert plain(money(Decimal("-1234567.5"))) == "−1 234 567.50"
     assert money(Decimal("0.125")) == "0.125"
     assert [plain(rows(number)) for number in (0, 1, 2, 1000)] == ["0 rows", "1 row", "2 rows", "1 000 rows"]
     assert (duration(7.4), duration(750), duration(11_100)) == ("0:07", "12:30", "3:05:00")

@@ -405,7 +405,7 @@ async def test_patience_ends_with_a_stop_that_tells_what_to_do() -> None:
         await settle()
         assert setting.stop.kind is StopKind.SYSTEM
         assert setting.stop.reason.startswith("the billing has taken no call for 121 s: connection refused. ")
-        assert "`resume`" in setting.stop.reason
+        assert "`carbon-migrate resume`" in setting.stop.reason
         assert not setting.holds
         assert setting.probed[-1] == 121.0
 

@@ -51,8 +51,8 @@ def test_a_new_error_among_the_first_ten_is_an_alarm_that_says_what_where_and_ho
     assert alarm(canary, "account 17 is locked") is None
     assert alarm(canary, "no such tariff") == (
         "one of the first 10 rows met an error that this run has not met before: row 3, line 4 (subscriber 3): "
-        "no such tariff. If it is only this row, `resume k7m2q` goes on with the others; "
-        "with no-canary it does not begin with a few rows"
+        "no such tariff. If it is only this row, `carbon-migrate resume k7m2q` goes on with the others; "
+        "with --no-canary it does not begin with a few rows"
     )
     assert "row 3 (subscriber 3)" in (
         alarm(canary, "no such tariff", msgspec.structs.replace(item(3), line=None)) or ""

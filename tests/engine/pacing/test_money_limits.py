@@ -90,8 +90,8 @@ async def test_a_limit_below_what_was_sent_is_overdrawn_and_says_so() -> None:
     assert spending.overdrawn(A_RUN) is None
     limits.append(Decimal("999.49"))
     assert sentence(spending.overdrawn(A_RUN) or ()) == (
-        "999.50 has been sent or was about to be, and limit-money is 999.49 now. "
-        "`resume k7m2q limit-money AMOUNT` goes on with a higher one"
+        "999.50 has been sent or was about to be, and --limit-money is 999.49 now. "
+        "`carbon-migrate resume k7m2q --limit-money AMOUNT` goes on with a higher one"
     )
     spending.forget()
     # Whoever does not know how much was sent says nothing of it: the next look does.
@@ -102,6 +102,6 @@ async def test_it_says_how_much_has_been_sent_how_much_is_left_and_what_to_type(
     spending = Spending(lambda: Decimal(1000))
     await spending.look(A_RUN, MemoryJournal(item(1, state=State.ACCEPTED, amount="999.50")))
     assert sentence(spending.told(item(2), A_RUN)) == (
-        "999.50 has been sent, and row 2 (subscriber 2) of 1.10 would pass limit-money 1,000.00: 0.50 is left. "
-        "`resume k7m2q limit-money AMOUNT` goes on with a higher one"
+        "999.50 has been sent, and row 2 (subscriber 2) of 1.10 would pass --limit-money 1,000.00: 0.50 is left. "
+        "`carbon-migrate resume k7m2q --limit-money AMOUNT` goes on with a higher one"
     )

@@ -110,7 +110,7 @@ def test_another_amount_than_an_earlier_run_entered_is_refused_and_no_conflict(s
     assert isinstance(verdict, Refusal)
     assert verdict.reason == (
         "run older has entered 5.00 for this key on 2025-11-20; the input says 6.00: "
-        "if it is meant to be entered on top, run with again"
+        "if it is meant to be entered on top, run with --again"
     )
     assert verdict.conflict is None
 
@@ -155,7 +155,7 @@ def test_what_was_entered_at_another_address_is_asked_about(state: State, amount
     assert isinstance(verdict, Refusal)
     assert verdict.reason == (
         f"run older has this row at {ELSEWHERE}, and this one is for {A_RUN.target}: if that is the same billing, "
-        f"give api-url {ELSEWHERE}; if it is another one, run with another-billing"
+        f"give --api-url {ELSEWHERE}; if it is another one, run with --another-billing"
     )
 
 

@@ -51,7 +51,7 @@ async def test_an_error_among_the_first_rows_stops_at_once(row: str, sent: int) 
     assert setting.stop.kind is StopKind.BUDGET
     assert f"row {row}, line {int(row) + 1} (subscriber {row}): no such tariff 17." in setting.stop.reason
     assert "no-canary" in setting.stop.reason
-    assert "`resume k7m2q`" in setting.stop.reason
+    assert "`carbon-migrate resume k7m2q`" in setting.stop.reason
     assert len(setting.sent) == sent
     assert setting.counts()[State.PENDING] == 300 - sent
 
@@ -102,7 +102,7 @@ async def test_a_first_row_that_runs_out_of_tries_is_an_error_and_what_then_is_s
     assert setting.stop.kind is StopKind.BUDGET
     assert setting.stop.reason == (
         "one of the first 10 rows was tried 3 times in vain and is left for another time: row 1, line 2 "
-        "(subscriber 1): locked. `resume k7m2q` tries it again; with no-canary the others do not "
+        "(subscriber 1): locked. `carbon-migrate resume k7m2q` tries it again; with --no-canary the others do not "
         "wait for it"
     )
     assert len(setting.sent) == 3
@@ -120,7 +120,7 @@ async def test_a_share_of_errors_stops_the_run_within_its_first_thousand_rows() 
     plan = {str(row): [REFUSED] for row in range(50, 2000, 50)}  # two percent
     setting = await Setting(items(2000), policy, plan).go()
     assert setting.stop.kind is StopKind.BUDGET
-    assert setting.stop.reason.startswith("2 of 100 rows went wrong (stop-after-errors 1%).")
+    assert setting.stop.reason.startswith("2 of 100 rows went wrong (--stop-after-errors 1%).")
     assert 100 <= len(setting.sent) <= 108
 
 
@@ -129,7 +129,8 @@ async def test_who_is_stopped_by_errors_is_told_where_they_are(trouble: Call, st
     policy = replace(STEADY, tries=2, stop_after_errors=1)
     setting = await Setting(items(30), policy, {"7": [trouble] * 2}).go()
     assert setting.stop.reason == (
-        f"1 row went wrong (stop-after-errors 1). Look at them with `export k7m2q state {state}`; `resume` goes on"
+        f"1 row went wrong (--stop-after-errors 1). Look at them with `carbon-migrate export k7m2q "
+        f"--state {state}`; `carbon-migrate resume` goes on"
     )
 
 
@@ -227,7 +228,7 @@ async def test_a_limit_that_falls_below_what_was_sent_holds_for_what_is_claimed_
     assert len(setting.sent) == left
     assert setting.counts() == {State.ACCEPTED: left, State.PENDING: 100 - left}
     assert setting.stop.kind is StopKind.BUDGET
-    assert "`resume k7m2q limit-money AMOUNT`" in setting.stop.reason
+    assert "`carbon-migrate resume k7m2q --limit-money AMOUNT`" in setting.stop.reason
 
 
 async def test_a_limit_that_is_lowered_while_rows_are_being_claimed_holds_for_them_too() -> None:

@@ -236,7 +236,7 @@ async def test_too_many_rows_gone_wrong_stop_the_run(journal: Journal) -> None:
     job = FakeJob(rows(60), {str(key): [Call(RowRefused("no"))] for key in range(60)})
     migration = await migrated(journal, job, replace(QUICK, stop_after_errors=10, in_flight=2))
     assert migration.stop.kind is StopKind.BUDGET
-    assert "rows went wrong (stop-after-errors 10)" in migration.stop.reason
+    assert "rows went wrong (--stop-after-errors 10)" in migration.stop.reason
     counts = await migration.counts()
     assert 10 <= counts[State.REJECTED] <= 14
     assert counts[State.REJECTED] + counts[State.PENDING] == 60

@@ -224,7 +224,7 @@ async def test_a_billing_that_stays_away_while_rows_are_in_doubt_stops_the_run_a
     assert 120.0 <= anyio.current_time() - began <= 180.0
     assert setting.stop.kind is StopKind.SYSTEM
     assert "connection refused" in setting.stop.reason
-    assert "`resume`" in setting.stop.reason
+    assert "`carbon-migrate resume`" in setting.stop.reason
     assert setting.journal.states()["1"] is State.UNKNOWN
 
 

@@ -43,11 +43,11 @@ async def test_an_operator_is_named_or_rows_are_given(
     client: BillingClient, database: Database, tmp_path: Path
 ) -> None:
     gateway = Gateway(client, database)
-    with pytest.raises(InputRefused, match="give set from=… for the job's own select, or name a file"):
+    with pytest.raises(InputRefused, match="give --set from=… for the job's own select, or name a file"):
         _ = job_of(gateway, OPERATOR, Input(), operator="3").source
     rows = rows_of(tmp_path, "abonent_id\n2001\n")
     for rows_elsewhere in (rows, Input(sql="select id as abonent_id from abonents")):
-        with pytest.raises(InputRefused, match=r"^set from=… chooses rows for the job's own select"):
+        with pytest.raises(InputRefused, match=r"^--set from=… chooses rows for the job's own select"):
             _ = job_of(gateway, OPERATOR, rows_elsewhere, **{"from": "3", "operator": "3"}).source
     # A select that asks for it makes it count.
     asking = Input(sql="select id as abonent_id from abonents where operator_id = :from and id < 2010")

@@ -92,12 +92,12 @@ async def test_a_folder_without_subscribers_has_no_rows(with_database: Gateway) 
 async def test_what_chooses_the_rows_is_said_once(
     with_database: Gateway, client: BillingClient, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputRefused, match="there is nothing to read rows from: give set folder=…"):
+    with pytest.raises(InputRefused, match="there is nothing to read rows from: give --set folder=…"):
         _ = job_of(with_database, WARNING_THRESHOLD, Input(), amount="1").source
     rows = rows_of(tmp_path, "abonent_id\n9002\n")
-    with pytest.raises(InputRefused, match=r"nothing would look at it\. Leave out set folder=…, or the other rows"):
+    with pytest.raises(InputRefused, match=r"nothing would look at it\. Leave out --set folder=…, or the other rows"):
         _ = job_of(with_database, WARNING_THRESHOLD, rows, folder="89", amount="1").source
-    with pytest.raises(InputRefused, match=r"^set folder=…"):
+    with pytest.raises(InputRefused, match=r"^--set folder=…"):
         _ = job_of(with_database, WARNING_THRESHOLD, Input(), folder="89", amount="1", abonent_id="9002").source
     with pytest.raises(InputRefused, match="no database is set"):
         _ = threshold(Gateway(client), "1").source

@@ -56,7 +56,7 @@ def test_kinds_and_given_names(database: Database) -> None:
     source = select_source(database, text, {}, ("key", "Сумма", "since"))
     assert source.header == ("key", "Сумма", "since")
     assert source.kinds == (ColumnType.INTEGER, ColumnType.DECIMAL, ColumnType.TIMESTAMP)
-    with pytest.raises(InputRefused, match=r"the select is refused: column 2 has no name, .* columns a,b,c"):
+    with pytest.raises(InputRefused, match=r"the select is refused: column 2 has no name, .* --columns a,b,c"):
         _ = select_source(database, text, {}).header
 
 
@@ -92,8 +92,8 @@ def test_a_missing_parameter_is_told_with_the_way_to_give_it(database: Database)
     with pytest.raises(ParameterRefused) as refused:
         select_source(database, f"{IN_FOLDER} and tarif_id = :tarif", {"fodler": "1"})
     assert str(refused.value) == (
-        "the select asks for :folder, which has no value: give set folder=…\n"
-        "the select asks for :tarif, which has no value: give set tarif=…"
+        "the select asks for :folder, which has no value: give --set folder=…\n"
+        "the select asks for :tarif, which has no value: give --set tarif=…"
     )
 
 

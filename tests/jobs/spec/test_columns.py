@@ -85,7 +85,7 @@ def test_two_columns_for_one_thing_are_asked_about() -> None:
     told = refused(["Договор", "Л/с", "сумма"], BALANCES)
     assert told == (
         "a.csv has several columns that can be contract_number: 'Договор' and 'Л/с'. Say which is meant with "
-        "map contract_number=COLUMN"
+        "--map contract_number=COLUMN"
     )
     assert found(["Договор", "Л/с", "сумма"], BALANCES, contract_number="л/с") == {
         "contract_number": "Л/с",
@@ -118,13 +118,14 @@ def test_a_bare_id_gives_way_to_one_that_says_whose_it_is() -> None:
 def test_one_column_that_can_be_two_things_is_asked_about() -> None:
     told = refused(["id"], {"abonent_id": ("id",), "user_id": ("id",)})
     assert (
-        told == "a.csv: the column 'id' can be abonent_id and user_id. Say which is meant with map abonent_id=COLUMN"
+        told
+        == "a.csv: the column 'id' can be abonent_id and user_id. Say which is meant with --map abonent_id=COLUMN"
     )
 
 
 def test_a_mapping_to_nothing_names_the_nearest() -> None:
     told = refused(["Договор", "Сумма"], BALANCES, amount="Сума")
-    assert told == "map amount=Сума: a.csv has no such column; did you mean 'Сумма'?; it has: Договор, Сумма"
+    assert told == "--map amount=Сума: a.csv has no such column; did you mean 'Сумма'?; it has: Договор, Сумма"
     assert "no such column; it has: Договор" in refused(["Договор"], BALANCES, amount="")
 
 
@@ -137,7 +138,7 @@ def test_a_mapping_takes_the_exact_name_before_one_that_is_alike() -> None:
 def test_a_mapping_of_what_nobody_asks_for_is_refused() -> None:
     told = refused(["id", "сумма"], BALANCES, ammount="сумма")
     assert told == (
-        "map ammount=сумма: the rows are not asked for ammount; did you mean 'amount'?; they are asked for: "
+        "--map ammount=сумма: the rows are not asked for ammount; did you mean 'amount'?; they are asked for: "
         "abonent_id, contract_number, amount"
     )
 

@@ -36,7 +36,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         parameters_of(KIND, {"foldr": "1", "from": "tarif", "amount": "12O"})
     assert str(caught.value).splitlines() == [
         "demo has no parameter 'foldr'; did you mean 'folder'?; it has: folder, from, amount",
-        "folder: is required: id of the folder; give set folder=…",
+        "folder: is required: id of the folder; give --set folder=…",
         "from: 'tarif' is none of amount, tariff; did you mean 'tariff'?",
         "amount: character 3 is the Latin letter 'O', which looks like a zero",
     ]

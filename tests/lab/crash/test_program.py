@@ -10,6 +10,7 @@ from cli.terminal import texts
 from cli.terminal.exits import Exit
 from lab.crash import program
 from lab.crash.program import send_signal, start
+from texts import remedies
 
 
 def test_the_exit_codes_are_those_of_the_command_line() -> None:
@@ -17,14 +18,16 @@ def test_the_exit_codes_are_those_of_the_command_line() -> None:
 
 
 def test_the_names_are_those_of_the_command_line() -> None:
-    assert (program.PROGRAM, program.JOURNAL) == (texts.PROGRAM, texts.JOURNAL)
-    names = (texts.API_URL, texts.DATABASE, texts.JOURNAL_FILE)
+    assert program.JOURNAL == texts.JOURNAL
+    names = (texts.API_URL, remedies.DATABASE, texts.JOURNAL_FILE)
     assert names == (program.API_URL, program.DATABASE, program.JOURNAL_FILE)
 
 
 def test_no_setting_of_the_command_line_gets_into_the_environment_of_a_load() -> None:
     settings = {
-        value for name, value in vars(texts).items() if isinstance(value, str) and value.startswith("CARBON_")
+        value
+        for value in (vars(texts) | vars(remedies)).values()
+        if isinstance(value, str) and value.startswith("CARBON_")
     }
     assert len(settings) >= 6
     assert program.without_settings({**dict.fromkeys(settings, "x"), "PATH": "/bin"}) == {"PATH": "/bin"}

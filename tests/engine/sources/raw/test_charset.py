@@ -77,8 +77,8 @@ def test_old_encodings_are_told_apart_and_said(tmp_path: Path, encoding: str) ->
             "contract_number;amount\n00003;1,50\nАБ-00002;5\n".encode("cp1251"),
             (
                 "line 3, column 1: the encoding cannot be told from so few letters: this is 'АБ' in CP1251, 'юа' in "
-                "KOI8-R and 'РС' in ISO 8859-5. Say which is right with encoding cp1251, encoding koi8-r or "
-                "encoding iso8859-5"
+                "KOI8-R and 'РС' in ISO 8859-5. Say which is right with --encoding cp1251, --encoding koi8-r or "
+                "--encoding iso8859-5"
             ),
         ),
         ("contract;amount\r\n15Ж;1\r\n".encode("koi8-r"), "line 2, column 3: the encoding cannot be told"),
@@ -136,7 +136,7 @@ def test_beyond_the_words_that_are_kept_nothing_is_forgotten_but_more_words(tmp_
 )
 def test_what_is_neither_is_refused_with_its_place(tmp_path: Path, data: bytes) -> None:
     told_so = refused(tmp_path, data)
-    assert "is not UTF-8; save the file as CSV UTF-8, or name its encoding with encoding …" in told_so
+    assert "is not UTF-8; save the file as CSV UTF-8, or name its encoding with --encoding …" in told_so
     assert f"{tmp_path / 'input.csv'}, line " in told_so
 
 

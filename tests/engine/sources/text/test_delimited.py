@@ -240,7 +240,7 @@ def test_bytes_of_cp1251_are_named_with_their_place(tmp_path: Path) -> None:
     path = written(tmp_path, "id;name\r\n1;abc\r\n22;д Иванов\r\n".encode("cp1251"))
     assert refused(path) == (
         f"{path}, line 3, column 4: byte 0xE4 (byte 20 of the file) is not UTF-8; it looks like CP1251: "
-        "give encoding cp1251"
+        "give --encoding cp1251"
     )
 
 

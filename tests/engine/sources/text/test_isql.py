@@ -191,9 +191,9 @@ def test_names_longer_than_their_place(tmp_path: Path) -> None:
 def test_the_names_of_a_list_and_of_headings_are_not_given_twice(tmp_path: Path) -> None:
     text = pair("ID", "1") + "\n" + pair("ID", "2")
     told = why_refused(saved(tmp_path, text), Layout(columns=("a", "b")))
-    assert told.endswith("names its columns itself, from line 1 on: leave columns a,b out")
+    assert told.endswith("names its columns itself, from line 1 on: leave --columns a,b out")
     told = why_refused(saved(tmp_path, "\nID \n== \n 1 \n"), Layout(columns=("a",)))
-    assert told.endswith("names its columns itself, from line 2 on: leave columns a out")
+    assert told.endswith("names its columns itself, from line 2 on: leave --columns a out")
 
 
 def test_two_columns_of_one_name_are_no_two_rows(isql: Isql) -> None:
@@ -261,9 +261,9 @@ def test_headings_that_do_not_tell_where_a_wide_column_ends(tmp_path: Path) -> N
 def test_several_bare_values_need_names(tmp_path: Path) -> None:
     told = why_refused(saved(tmp_path, "\n          17      100.00 \n"))
     assert told.endswith(
-        "line 2: 2 values and no names of columns. Name them with columns a,b, or print with set list on"
+        "line 2: 2 values and no names of columns. Name them with --columns a,b, or print with set list on"
     )
-    assert "Name them with columns a,b" in why_refused(saved(tmp_path, "17 100.00\n18 5\n"))
+    assert "Name them with --columns a,b" in why_refused(saved(tmp_path, "17 100.00\n18 5\n"))
 
 
 def test_a_value_with_a_space_refuses_its_row(tmp_path: Path) -> None:

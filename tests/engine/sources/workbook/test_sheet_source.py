@@ -39,7 +39,7 @@ def test_the_only_sheet_that_holds_something(write: Write) -> None:
 
 def test_hundreds_of_sheets_are_not_looked_into(write: Write) -> None:
     path = write({f"Лист {number}": TABLE if number == 150 else [] for number in range(201)})
-    assert why_refused(path).endswith("and 181 more. Name the one to read with sheet NAME")
+    assert why_refused(path).endswith("and 181 more. Name the one to read with --sheet NAME")
     assert "has 201 sheets: 'Лист 0', 'Лист 1'" in why_refused(path)
     assert rows_of(open_input(path, Layout(sheet="Лист 150"))) == [Row(2, ("1", "5"))]
 
@@ -47,7 +47,7 @@ def test_hundreds_of_sheets_are_not_looked_into(write: Write) -> None:
 def test_two_sheets_that_hold_something_are_asked_about(write: Write) -> None:
     path = write({"Январь": TABLE, "Пустой": [], "Февраль": TABLE})
     assert why_refused(path).endswith(
-        "has 2 sheets that hold something: 'Январь', 'Февраль'. Name the one to read with sheet NAME"
+        "has 2 sheets that hold something: 'Январь', 'Февраль'. Name the one to read with --sheet NAME"
     )
 
 

@@ -1,0 +1,51 @@
+"""What a person can type, as sentences tell it."""
+
+import pytest
+
+from engine.errors import InputRefused, lines, sentence
+from engine.pacing.holds import Stop, StopKind
+from texts.remedies import Remedy, setting
+from texts.said import Said, said, text_of
+
+
+@pytest.mark.parametrize(
+    ("remedy", "typed"),
+    [
+        (setting("again"), "--again"),
+        (setting("columns", "a,b"), "--columns a,b"),
+        (Remedy("resume"), "`carbon-migrate resume`"),
+        (
+            Remedy("resume", "k7m2q", (("limit-money", "AMOUNT"), ("no-canary", ""))),
+            "`carbon-migrate resume k7m2q --limit-money AMOUNT --no-canary`",
+        ),
+    ],
+)
+def test_a_remedy_is_told_as_it_is_typed(remedy: Remedy, typed: str) -> None:
+    assert str(remedy) == typed
+    assert said("type {remedy}", remedy=remedy) == f"type {typed}"
+
+
+def test_an_error_is_told_with_its_remedy_in_its_place() -> None:
+    error = InputRefused("a.csv names its columns itself: leave ", setting("columns"), " out")
+    assert text_of(error) == str(error) == "a.csv names its columns itself: leave --columns out"
+    assert text_of(ValueError("not ours")) == "not ours"
+
+
+def test_an_error_is_a_sentence_inside_another() -> None:
+    error = InputRefused(said("leave {flag} out", flag=setting("columns")))
+    assert isinstance(text_of(error), Said)
+    whole = said("{file}: {error}", file="a.csv", error=error)
+    assert whole == "a.csv: leave --columns out"
+    assert isinstance(whole.values["error"], Said)
+
+
+def test_faults_are_told_a_line_each_with_their_remedies() -> None:
+    parts = lines([("no such column",), ("no value: give ", setting("set", "folder=…"))])
+    assert sentence(parts) == "no such column\nno value: give --set folder=…"
+
+
+def test_a_stop_keeps_its_first_reason_and_its_remedy() -> None:
+    stop = Stop()
+    stop.request(StopKind.SYSTEM, "the billing is away; ", Remedy("resume", "k7m2q"), " goes on")
+    stop.request(StopKind.BUDGET, "too late")
+    assert sentence(stop.said) == "the billing is away; `carbon-migrate resume k7m2q` goes on"
