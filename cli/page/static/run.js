@@ -46,7 +46,7 @@ export class RunView {
 
   #head({ run, accepted, asked }, words, kind) {
     const stage = stageText(run, words, kind);
-    write(find("title"), `${run.job} ${run.run}`);
+    write(find("title"), `${run.job} · ${run.run}`);
     document.title = `${words.percent(accepted.rows, asked.rows)} ${run.run} – ${stage}`;
     const shown = find("stage");
     shown.dataset.kind = kind;
@@ -137,16 +137,10 @@ function bar({ counts, state_texts: texts }, words) {
   }
   for (const gone of parts.values()) gone.remove();
   renew(find("states"), [states, texts, words.language], () =>
-    states.map(([state, { rows, sum }]) =>
-      make(
-        "li",
-        "",
-        make("span", `swatch state-${state}`, sign(SIGNS[state] ?? "•")),
-        `${texts[state] ?? state} `,
-        make("b", "figure", words.count(rows)),
-        ...(Number(sum ?? 0) === 0 ? [] : [make("span", "figure sum", words.money(sum))]),
-      ),
-    ),
+    states.map(([state, { rows }]) => {
+      const swatch = make("span", `swatch state-${state}`, sign(SIGNS[state] ?? "•"));
+      return make("li", "", swatch, make("span", "", `${texts[state] ?? state} `), make("b", "figure", words.count(rows)));
+    }),
   );
 }
 

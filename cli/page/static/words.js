@@ -12,7 +12,9 @@ export class Words {
     this.language = language;
     this.#texts = texts;
     const number = (options) => new Intl.NumberFormat(language, options);
-    const moment = (options) => new Intl.DateTimeFormat(language, { hourCycle: "h23", ...options });
+    // In English days are written as in the terminal, 2026-11-26, which is how Swedes write them: no month is mistaken.
+    const days = language === "en" ? "sv" : language;
+    const moment = (options) => new Intl.DateTimeFormat(days, { hourCycle: "h23", ...options });
     const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
     this.#formats = {
       count: number({ maximumFractionDigits: 0 }),
