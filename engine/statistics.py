@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter, deque
+from dataclasses import dataclass
 from typing import Final
 
 LONGEST: Final = 160
@@ -106,6 +107,17 @@ class Histogram:
         self._counts[step if step < BUCKETS else BUCKETS - 1] += 1
         self._total += 1
 
+    def copy(self) -> "Histogram":
+        """The histogram of this moment."""
+        return self.since(Histogram())
+
+    def since(self, earlier: "Histogram") -> "Histogram":
+        """The calls that came after an `earlier` moment of this histogram."""
+        difference = Histogram()
+        difference._counts = [now - before for now, before in zip(self._counts, earlier._counts, strict=True)]  # noqa: SLF001 - its own class
+        difference._total = self._total - earlier._total  # noqa: SLF001 - as above
+        return difference
+
     def quantile(self, share: float) -> float | None:
         """The quantile `share` (0.95 for p95) in seconds; None before the first call."""
         if not self._total:
@@ -118,3 +130,36 @@ class Histogram:
                 break
         # The middle of the bucket, on the logarithmic scale.
         return SHORTEST * GROWTH ** (step - 0.5) if step else SHORTEST
+
+
+@dataclass(frozen=True, slots=True)
+class PaceSample:
+    """The pace of a run at one moment, which is `t`, in seconds since 1970.
+
+    `rate` is calls a second since the sample before. Call times, in seconds, are of the last `SPAN` samples, None
+    where there was no call.
+    """
+
+    t: float
+    rate: float
+    window: int
+    in_flight: int
+    p50: float | None
+    p95: float | None
+
+
+class RecentCalls:
+    """The calls since the last samples, without a clock of its own; times are ascending seconds of one clock."""
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, int, Histogram]] = deque(maxlen=SPAN)
+
+    def mark(self, now: float, calls: int, times: Histogram) -> tuple[float, Histogram]:
+        """Mark the present moment; returns calls a second since the last mark, and the times since the oldest one."""
+        if not self._marks:
+            self._marks.append((now, calls, times.copy()))
+            return 0.0, Histogram()
+        (_, _, oldest), (last, counted, _) = self._marks[0], self._marks[-1]
+        found = _per_second(calls - counted, now - last), times.since(oldest)
+        self._marks.append((now, calls, times.copy()))
+        return found

@@ -1,7 +1,7 @@
 """`pause`, `continue`, `set`, `get`, `stop`: control of a working run from another terminal."""
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import anyio
@@ -12,7 +12,7 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.commands.execution import execute
-from cli.session.control_client import ask, claim, note_at_rest, ourselves
+from cli.session.control_client import ask, ask_facts, claim, note_at_rest, ourselves
 from cli.session.journal import open_existing, unfinished
 from cli.session.step_mark import holds_its_file, is_followed, mark_of
 from cli.settings.flags import JournalFlags, RunName, grouped, parse_pairs
@@ -181,12 +181,13 @@ async def show(name: str, settings: Settings, screen: Screen) -> Exit:
     """Show the settings of a working run that can be changed. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
-        answer = await ask(run, journal, ControlRequest("get", who=claim()))
-        if answer is None:
+        found = await ask_facts(run, journal, "settings")
+        if found is None:
             raise await _unreachable(run, journal, "there is nothing to get", _by_flag(run))
         if screen.voice.as_json:
-            return _show_answer(run, "get", answer, screen)
-        for setting, value in answer.settings.items():
+            screen.emit({"run": run.name, "command": "get", "said": "", "settings": found, "exit": int(Exit.DONE)})
+            return Exit.DONE
+        for setting, value in found.items():
             screen.out.print(Text(f"{printable(setting)}=", "dim").append(printable(value), "bold"))
         return Exit.DONE
 
@@ -257,8 +258,7 @@ def _show_answer(run: Run, command: str, answer: ControlAnswer, screen: Screen) 
     if answer.refused:
         raise CommandRefused(f"run {run.name}: {answer.said}")
     if screen.voice.as_json:
-        found: Mapping[str, object] = {"settings": answer.settings} if answer.settings else {}
-        screen.emit({"run": run.name, "command": command, "said": answer.said, **found, "exit": int(Exit.DONE)})
+        screen.emit({"run": run.name, "command": command, "said": answer.said, "exit": int(Exit.DONE)})
     elif answer.said:
         screen.result(Text(f"run {run.name}: {printable(answer.said, 600)}"))
     return Exit.DONE

@@ -16,7 +16,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Command, Decision, Holder, Run, Stage, Totals
 from checkpoints.states import State
 from cli.commands.execution import execute
-from cli.session.control_client import ask, claim
+from cli.session.control_client import ask_facts
 from cli.session.journal import open_existing, stored_policy
 from cli.session.stages import describe_stage, stage_of
 from cli.session.step_mark import holds_its_file
@@ -36,7 +36,6 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Facts, Hanging, steps_list
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.texts import WHOLE, moment, number_of, printable
-from engine.control.messages import ControlRequest
 from engine.pacing.policy import describe_policy
 from engine.pipeline.progress import Status
 from texts.remedies import PROGRAM
@@ -90,8 +89,8 @@ async def see(name: str, journal: Journal) -> RunSeen:
         # Until its process let go of it, the run may have gone on since it was read.
         return RunSeen(await journal.run(name), None)
     try:
-        answer = await ask(run, journal, ControlRequest("status", who=claim()))
-        return RunSeen(run, holder, msgspec.convert(answer.status, Status) if answer else None)
+        found = await ask_facts(run, journal, "status")
+        return RunSeen(run, holder, msgspec.convert(found, Status) if found else None)
     except (CommandRefused, msgspec.ValidationError) as error:
         return RunSeen(run, holder, silent=str(error))
 

@@ -1,24 +1,37 @@
 """The client of a run's control socket, which also detects that no process works on the run."""
 
 import getpass
+import math
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
-from anyio.abc import UNIXSocketStream
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from checkpoints.journal import Journal
 from checkpoints.records import Holder, Run
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.texts import printable
-from engine.control.address import connect, peer_of, socket_path
-from engine.control.listener import sender, user_name
-from engine.control.messages import LONGEST_ANSWER, ControlAnswer, ControlRequest, NotAMessage, line_of, to_answer
+from engine.control.address import connect, peer_of, sender, socket_path, user_name
+from engine.control.messages import (
+    JSON,
+    LONGEST_ANSWER,
+    ControlAnswer,
+    ControlRequest,
+    NotAMessage,
+    commands_path,
+    facts_path,
+    to_answer,
+    to_facts,
+    to_json,
+)
+
+Answer = TypeVar("Answer")
 
 PATIENCE: Final = 10
 """Seconds to wait for an answer; a working run answers at once."""
@@ -29,11 +42,55 @@ async def ask(run: Run, journal: Journal, request: ControlRequest) -> ControlAns
 
     Raises `CommandRefused` when this user may not control the run, or when it does not answer.
     """
-    path = socket_path(journal, run)
+    return await _asked(run, journal, "POST", commands_path(run.name), to_answer, to_json(request))
+
+
+async def ask_facts(run: Run, journal: Journal, facts: str, *, patience: float = PATIENCE) -> dict[str, Any] | None:
+    """Facts that the process reports that works on the run: its `status`, `settings` or `samples`; None as for `ask`.
+
+    Raises `CommandRefused` as `ask` does, also when there is no answer within `patience` seconds.
+    """
+    return await _asked(run, journal, "GET", facts_path(run.name, facts), to_facts, patience=patience)
+
+
+async def _asked(  # noqa: PLR0913 - what a request consists of
+    run: Run,
+    journal: Journal,
+    method: str,
+    path: str,
+    decode: Callable[[bytes], Answer],
+    body: bytes | None = None,
+    *,
+    patience: float = PATIENCE,
+) -> Answer | None:
     try:
-        connection = await anyio.to_thread.run_sync(connect, path, PATIENCE)
+        connection = await _connected(run, journal, patience)
     except (FileNotFoundError, ConnectionRefusedError):
         return None
+    with connection:
+        try:
+            with anyio.fail_after(patience):
+                exchange = partial(_exchange, connection, method, path, body)
+                return decode(await anyio.to_thread.run_sync(exchange, abandon_on_cancel=True))
+        except (ConnectionError, EOFError):
+            return None
+        except TimeoutError as error:
+            raise _no_answer(run, await journal.holder(run), f"nothing within {patience:g} s") from error
+        except NotAMessage as error:
+            raise _no_answer(run, await journal.holder(run), str(error)) from error
+        finally:
+            # Ends the thread too, where it still waits.
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+async def _connected(run: Run, journal: Journal, patience: float) -> socket.socket:
+    """A connection to the run's socket, if that is the run's own. Raises as `ask`, and what `connect` raises."""
+    path = socket_path(journal, run)
+    try:
+        connection = await anyio.to_thread.run_sync(connect, path, math.ceil(patience))
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise
     except PermissionError as error:
         raise CommandRefused(f"only {_owner_of(path)} may steer run {run.name}, who works on it") from error
     except (OSError, TimeoutError) as error:
@@ -41,21 +98,37 @@ async def ask(run: Run, journal: Journal, request: ControlRequest) -> ControlAns
     if peer_of(connection).user not in {os.geteuid(), journal.path.stat().st_uid}:
         connection.close()
         raise CommandRefused(f"{printable(path)} is not a socket of run {run.name}: somebody else has put it there")
-    async with await UNIXSocketStream.from_socket(connection) as stream:
-        return await _answer_to(request, stream, run, journal)
+    return connection
 
 
-async def _answer_to(
-    request: ControlRequest, stream: UNIXSocketStream, run: Run, journal: Journal
-) -> ControlAnswer | None:
+def _exchange(connection: socket.socket, method: str, path: str, body: bytes | None) -> bytes:
+    """Send a request and return the body of its answer, in a thread; closing the connection ends it.
+
+    Raises `ConnectionError` or `EOFError` when the other side ends before it answers, `NotAMessage` for what is no
+    answer.
+    """
+    import http.client  # noqa: PLC0415 - only who asks needs it
+
+    connection.settimeout(PATIENCE)
+    client = http.client.HTTPConnection("run")
+    client.sock = connection
     try:
-        with anyio.fail_after(PATIENCE):
-            await stream.send(line_of(request))
-            return to_answer(await BufferedByteReceiveStream(stream).receive_until(b"\n", LONGEST_ANSWER))
-    except (anyio.IncompleteRead, anyio.BrokenResourceError):
-        return None
-    except (TimeoutError, NotAMessage, anyio.DelimiterNotFound) as error:
-        raise _no_answer(run, await journal.holder(run), str(error) or f"nothing within {PATIENCE} s") from error
+        with suppress(BrokenPipeError):
+            # Who is not let in is told so at once, before a request.
+            client.request(method, path, body, {"Content-Type": JSON} if body is not None else {})
+        answer = client.getresponse()
+        content = answer.read(LONGEST_ANSWER + 1)
+    except http.client.RemoteDisconnected:
+        raise
+    except http.client.IncompleteRead as error:
+        raise EOFError from error
+    except http.client.HTTPException as error:
+        raise NotAMessage(f"{type(error).__name__} {error}".strip()) from error
+    if len(content) > LONGEST_ANSWER:
+        raise NotAMessage(f"an answer of more than {LONGEST_ANSWER:,} bytes")
+    if answer.length:
+        raise EOFError(f"{answer.length} bytes are missing")
+    return content
 
 
 def _no_answer(run: Run, holder: Holder | None, why: str) -> CommandRefused:

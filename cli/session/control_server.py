@@ -5,9 +5,11 @@ end. The effect of each request on the run is in `engine/control/handler.py`.
 """
 
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from http import HTTPStatus
 from typing import Final
 
 import anyio
@@ -18,9 +20,10 @@ from checkpoints.records import Run
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import markup_safe, moment
-from engine.control.address import listening, socket_path
+from engine.control.address import listening, peer_of, socket_path
+from engine.control.application import ControlApplication
+from engine.control.door import Door, DoorLimits, NotLetIn
 from engine.control.handler import ControlHandler, Controllable
-from engine.control.listener import ControlListener, ListenerLimits
 from texts.remedies import PROGRAM
 
 log = structlog.get_logger(__name__)
@@ -44,18 +47,28 @@ async def serve_control(run: Run, journal: Journal, controlled: Controllable, sc
         path = socket_path(journal, run)
         serve: Callable[[], Awaitable[None]]
         try:
-            socket = await stack.enter_async_context(listening(path))
+            listener = await stack.enter_async_context(listening(path))
         except OSError as error:
             log.warning(
                 "this run hears nothing from other terminals but pause and continue", why=f"{path}: {error.strerror}"
             )
             serve = partial(_follow_journal, handler)
         else:
-            serve = ControlListener(socket, handler.obey, frozenset({os.geteuid(), _ROOT}), ListenerLimits()).serve
+            answers = ControlApplication(run.name, handler)
+            serve = Door(listener, answers.application(), DoorLimits(), _check_user).serve
+            await stack.enter_async_context(run_alongside(partial(_logged, answers.sample)))
         await stack.enter_async_context(run_alongside(partial(_logged, serve)))
         # Read the pause only after the socket listens, so that none is missed.
         _tell_pause(await handler.take_up(), screen)
         yield
+
+
+def _check_user(client: socket.socket) -> None:
+    """Let only the user of this process and root in. Raises `NotLetIn`."""
+    peer = peer_of(client)
+    if peer.user not in {os.geteuid(), _ROOT}:
+        log.warning("somebody else tried to steer this run", user=peer.user, process=peer.process)
+        raise NotLetIn(HTTPStatus.FORBIDDEN, "this run is not yours to steer")
 
 
 async def _logged(serve: Callable[[], Awaitable[None]]) -> None:

@@ -1,6 +1,6 @@
-"""Live control of a running run, over a Unix socket beside its journal.
+"""Live control of a running run, over HTTP on a Unix socket beside its journal.
 
-another terminal ──▶ address ────▶ listener ───▶ handler ─────▶ the run (`Controllable`)
-{"command": "set",   permissions   requests in,   effect of      and the journal, which
- "arguments": {…}}   of socket     answers out    each command   notes each command
+another terminal, curl, ──▶ address ────▶ door ─────────▶ application ──▶ handler ─────▶ the run (`Controllable`)
+the page                    permissions   bounds of a     requests and    effect of      and the journal, which
+                            of socket     client          answers         each command   notes each command
 """

@@ -1,6 +1,7 @@
 """The control socket of a run: accessible to its owner only from its creation on, at a path of any length."""
 
 import os
+import pwd
 import shutil
 import socket
 import struct
@@ -18,6 +19,9 @@ from checkpoints.records import Run
 
 WAITING: Final = 64
 """Maximum number of clients in the queue."""
+
+_LONGEST_CLAIM: Final = 100
+"""Maximum length of the name that a sender claims, in characters."""
 
 _CREDENTIALS: Final = struct.Struct("3i")
 """`struct ucred` of unix(7): process, user, group."""
@@ -44,6 +48,24 @@ def peer_of(connection: socket.socket) -> Peer:
     content = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     process, user, _ = _CREDENTIALS.unpack(content)
     return Peer(process, user)
+
+
+def sender(name: str, process: int, claim: str = "", through: str = "") -> str:
+    """The sender of a command for the journal: user and host, the name that it claims if it differs, the process.
+
+    What came `through` the page says so first.
+    """
+    whole = f"{name}@{socket.gethostname()}"
+    said = "" if claim in {"", whole} else f" (says it is {claim[:_LONGEST_CLAIM]})"
+    return f"{through}{', ' if through else ''}{whole}{said}, process {process}"
+
+
+def user_name(user: int) -> str:
+    """The name of a user id, or the id itself if it has none; may query a directory service."""
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
 
 
 @asynccontextmanager

@@ -12,10 +12,11 @@ from checkpoints.records import Run
 from engine.control.messages import ControlAnswer, ControlRequest
 from engine.pacing.open_files import provide_files, widest
 from engine.pacing.policy import Policy, describe_settings, policy_with, setting_text, to_settings
+from engine.statistics import PaceSample
 
 log = structlog.get_logger(__name__)
 
-COMMANDS: Final = ("status", "get", "set", "pause", "continue", "stop")
+COMMANDS: Final = ("set", "pause", "continue", "stop")
 
 _LONGEST_NOTE: Final = 500
 """Maximum length of a command, and of its answer, in the journal, in characters."""
@@ -49,6 +50,10 @@ class Controllable(Protocol):
         """The status of the run as plain values."""
         ...
 
+    def sample(self) -> PaceSample:
+        """The pace of the run since the last sample."""
+        ...
+
 
 class _Refused(Exception):
     """Raised when a command cannot be carried out; the text says why."""
@@ -76,20 +81,24 @@ class ControlHandler:
                 self._steered.unpause()
             return run
 
+    def status(self) -> Mapping[str, Any]:
+        """The status of the run as plain values."""
+        return self._steered.status()
+
+    def sample(self) -> PaceSample:
+        """The pace of the run since the last sample."""
+        return self._steered.sample()
+
+    def settings(self) -> Mapping[str, str]:
+        """What can be set on the run, and what it is."""
+        return setting_text(self._steered.policy)
+
     async def obey(self, request: ControlRequest, who: str) -> ControlAnswer:
-        """Carry out a request of `who`; commands that only read leave no note."""
-        match request.command:
-            case "status":
-                return ControlAnswer(status=self._steered.status())
-            case "get":
-                return ControlAnswer(settings=setting_text(self._steered.policy))
-            case "set" | "pause" | "continue" | "stop":
-                async with self._one_at_a_time:
-                    return await self._noted(request, who)
-            case _:
-                return ControlAnswer(
-                    f"there is no command {request.command[:40]!r}: {', '.join(COMMANDS)}", refused=True
-                )
+        """Carry out a command of `who`, and note it."""
+        if request.command not in COMMANDS:
+            return ControlAnswer(f"there is no command {request.command[:40]!r}: {', '.join(COMMANDS)}", refused=True)
+        async with self._one_at_a_time:
+            return await self._noted(request, who)
 
     async def _noted(self, request: ControlRequest, who: str) -> ControlAnswer:
         try:

@@ -1,29 +1,37 @@
-"""The messages on a run's control socket: a request and its answer, each one line of JSON.
+"""The messages on a run's control socket, which are the bodies of its HTTP requests and answers, in JSON.
 
-{"command": "set", "arguments": {"rate": "20"}, "who": "olga@ops"}
-{"said": "rate is 20 a second now", "refused": false, "settings": {}, "status": {}}
+POST /api/runs/k7m2q/commands   {"command": "set", "arguments": {"rate": "20"}, "who": "olga@ops"}
+200                             {"said": "rate: at most 20 calls a second", "refused": false}
+
+A refused command is answered with 409. What can be read is in `application.py`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 LONGEST_REQUEST: Final = 16 * 1024
-"""Maximum length of a request line, in bytes."""
+"""Maximum length of a request's body, in bytes."""
 
 LONGEST_ANSWER: Final = 256 * 1024
-"""Maximum length of an answer line, in bytes."""
+"""Maximum length of an answer's body, in bytes."""
+
+JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """A request to a run; `who` is the name that the sender claims, which is not verified."""
+    """A command to a run; `who` is the name that the sender claims, which is not verified.
+
+    One that came `through` the page says so; the others come from the command line.
+    """
 
     command: str
     arguments: Mapping[str, str] = field(default_factory=dict)
     who: str = ""
+    through: Literal["", "page"] = ""
 
     @property
     def typed(self) -> str:
@@ -33,39 +41,58 @@ class ControlRequest:
 
 @dataclass(frozen=True, slots=True)
 class ControlAnswer:
-    """The answer to a request: a sentence, `refused` if it was not carried out, and the requested values."""
+    """The answer to a command: a sentence, `refused` if it was not carried out."""
 
     said: str = ""
     refused: bool = False
-    settings: Mapping[str, str] = field(default_factory=dict)
-    status: Mapping[str, Any] = field(default_factory=dict)
 
 
 class NotAMessage(ValueError):
-    """Raised when a line is not a valid message; the text says why."""
+    """Raised when a body is not a valid message; the text says why."""
 
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _request = msgspec.json.Decoder(ControlRequest).decode
 _answer = msgspec.json.Decoder(ControlAnswer).decode
+_facts = msgspec.json.Decoder(dict[str, Any]).decode
+
+_WRONG: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def line_of(message: ControlRequest | ControlAnswer) -> bytes:
-    """The line of a message on the socket."""
-    return _encode(message) + b"\n"
+def to_json(message: object) -> bytes:
+    """The body of a message."""
+    return _encode(message)
 
 
-def to_request(line: bytes) -> ControlRequest:
-    """Decode a request line. Raises `NotAMessage`."""
+def to_request(body: bytes) -> ControlRequest:
+    """Decode a command. Raises `NotAMessage`."""
     try:
-        return _request(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return _request(body)
+    except _WRONG as error:
         raise NotAMessage(str(error)) from error
 
 
-def to_answer(line: bytes) -> ControlAnswer:
-    """Decode an answer line. Raises `NotAMessage`."""
+def to_answer(body: bytes) -> ControlAnswer:
+    """Decode the answer to a command. Raises `NotAMessage`."""
     try:
-        return _answer(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return _answer(body)
+    except _WRONG as error:
         raise NotAMessage(str(error)) from error
+
+
+def to_facts(body: bytes) -> dict[str, Any]:
+    """Decode facts of a run, an object of names and values. Raises `NotAMessage`."""
+    try:
+        return _facts(body)
+    except _WRONG as error:
+        raise NotAMessage(str(error)) from error
+
+
+def commands_path(run: str) -> str:
+    """The path on which a run takes commands."""
+    return f"/api/runs/{run}/commands"
+
+
+def facts_path(run: str, facts: str) -> str:
+    """The path of facts of a run: `status`, `settings`, `samples`."""
+    return f"/api/runs/{run}/{facts}"

@@ -8,6 +8,7 @@ import structlog
 from engine.pacing.holds import PAUSED, Stop, StopKind
 from engine.pacing.policy import Policy, describe_policy
 from engine.pipeline.progress import Progress, Status
+from engine.statistics import PaceSample
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +54,10 @@ class LivePolicy:
     def status(self) -> dict[str, Any]:
         """A snapshot of the run as plain values, for JSON."""
         return self.look().as_dict()
+
+    def sample(self) -> PaceSample:
+        """The pace of the run since the sample before."""
+        return self.progress.sample()
 
     def listen(self, heard: Callable[[], None]) -> None:
         """Call `heard` whenever the policy changes."""

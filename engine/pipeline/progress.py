@@ -14,7 +14,7 @@ import anyio
 from checkpoints.records import Change, Item, Totals
 from checkpoints.states import State, states_where
 from engine.pacing.holds import IN_DOUBT, PAUSED, Holds
-from engine.statistics import ErrorGroups, Histogram, Pace
+from engine.statistics import ErrorGroups, Histogram, Pace, PaceSample, RecentCalls
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,7 @@ class Progress:
         self.started = anyio.current_time()
         self.sending: Callable[[], Sending] = Sending
         self._times = Histogram()
+        self._recent = RecentCalls()
         self._errors = ErrorGroups()
         self._pace = Pace(time.monotonic())
 
@@ -199,4 +200,17 @@ class Progress:
             errors=self._errors.counted(),
             last_error=self.last_error,
             entered=self.entered,
+        )
+
+    def sample(self) -> PaceSample:
+        """The pace since the sample before; to be taken once a second."""
+        rate, times = self._recent.mark(anyio.current_time(), self.calls, self._times)
+        sending = self.sending()
+        return PaceSample(
+            t=time.time(),
+            rate=rate,
+            window=sending.window,
+            in_flight=sending.in_flight,
+            p50=times.quantile(0.5),
+            p95=times.quantile(0.95),
         )

@@ -218,7 +218,7 @@ async def test_a_paused_run_is_stopped_and_stays_paused(place: Place) -> None:
 def flood(path: Path) -> list[socket.socket]:
     """Clients that mean no good: garbage, a megabyte without an end, one that never reads, one that never speaks."""
     clients = [connect(path, 10) for _ in range(4)]
-    request = b'{"command": "get"}\n'
+    request = b"GET /api/runs/x/settings HTTP/1.1\r\nHost: run\r\n\r\n"
     for client, content in zip(clients, (b"\xff\x00\n" * 1000, b"x" * 1_000_000, request * 5_000, b""), strict=True):
         client.settimeout(0.5)
         with suppress(OSError):

@@ -215,16 +215,13 @@ def test_words_that_set_are_taken_by_their_names() -> None:
     }
 
 
-async def test_one_that_does_not_answer_is_told_from_one_that_is_not_there(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(asking, "PATIENCE", 1)
+async def test_one_that_does_not_answer_is_told_from_one_that_is_not_there(path: Path) -> None:
     async with open_journal(path) as journal:
         run = await frozen_run(journal, new_item("1"))
-        assert await asking.ask(run, journal, ControlRequest("get")) is None
+        assert await asking.ask_facts(run, journal, "settings") is None
         async with journal.taken_up(run), listening(socket_path(journal, run)):
             with pytest.raises(CommandRefused, match=rf"process {os.getpid()} .*does not answer") as refused:
-                await asking.ask(run, journal, ControlRequest("get"))
+                await asking.ask_facts(run, journal, "settings", patience=0.5)
     assert refused.value.code == 3
 
 
@@ -238,7 +235,7 @@ async def test_one_that_ends_before_it_answers_is_nobody(path: Path) -> None:
                 door.accept()[0].close()
 
             tasks.start_soon(let_in_and_close)
-            assert await asking.ask(run, journal, ControlRequest("get")) is None
+            assert await asking.ask(run, journal, ControlRequest("pause")) is None
 
 
 def test_status_tells_what_people_decided_and_why(name: str, path: Path, typed: Typed) -> None:

@@ -1,7 +1,6 @@
 """Every command hears SIGINT, SIGTERM and SIGHUP: it closes what it has open, says so, and ends with 130."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -13,11 +12,13 @@ import pytest
 from checkpoints.journal import open_journal
 from cli.terminal.signals import run_alongside
 from engine.control.address import listening, socket_path
-from engine.control.listener import ControlListener, ListenerLimits
-from engine.control.messages import ControlAnswer, ControlRequest
+from engine.control.application import ControlApplication
+from engine.control.door import Door, DoorLimits
+from engine.control.handler import ControlHandler
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 from tests.cli.conftest import Place
 from tests.connections import served_connections
+from tests.engine.control.steered import FakeRun
 
 SIGNALS = {
     signal.SIGINT: "Ctrl-C",
@@ -83,16 +84,13 @@ async def test_a_command_that_waits_for_a_run_ends_in_an_orderly_way(
 ) -> None:
     """This process has the run, and does not stop it when it is told to."""
 
-    async def obey(_request: ControlRequest, _who: str) -> ControlAnswer:
-        return ControlAnswer("the run stops once what is in flight is finished")
-
     async with open_journal(place.cli.journal) as journal:
         run = await frozen_run(journal, new_item("1"))
         await journal.approve(run)
         async with journal.taken_up(run), listening(socket_path(journal, run)) as door:
-            listener = ControlListener(door, obey, frozenset({os.geteuid()}), ListenerLimits())
+            answers = ControlApplication(run.name, ControlHandler(run, journal, FakeRun())).application()
             async with (
-                run_alongside(listener.serve),
+                run_alongside(Door(door, answers, DoorLimits()).serve),
                 place.cli.started(command[0], run.name, *command[1:]) as started,
             ):
                 await (started.first_line() if "--watch" in command else started.said("Ctrl-C here ends"))
