@@ -29,7 +29,7 @@ LABELS: Final[Mapping[str, Said]] = MappingProxyType(
         "silent.since": said(
             "Nobody works on this run since {since}. To take it up: {command}", since="{since}", command="{command}"
         ),
-        "paused": said("Paused since {since}, by {by}.", since="{since}", by="{by}"),
+        "paused": said("Paused since {since} by {by}.", since="{since}", by="{by}"),
         # Who, what, since when, which billing.
         "fact.who": said("Begun by"),
         "fact.what": said("Rows from"),
@@ -66,7 +66,6 @@ LABELS: Final[Mapping[str, Said]] = MappingProxyType(
         # Steering.
         "control": said("Control"),
         "control.read_only": said("This page only shows: it was opened as read-only."),
-        "control.ended": said("The run has ended: there is nothing to control."),
         "control.silent": said("Only a run that somebody works on can be stopped or set."),
         "pause": said("Pause"),
         "continue": said("Continue"),

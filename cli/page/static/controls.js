@@ -48,8 +48,9 @@ export class Controls {
     this.#snapshot = snapshot;
     this.#words = words;
     const works = snapshot.worked_by !== null;
-    const reason = this.#isReadOnly ? "control.read_only" : snapshot.ended ? "control.ended" : works ? "" : "control.silent";
-    show(find("control"), !this.#isReadOnly && !snapshot.ended);
+    const reason = this.#isReadOnly ? "control.read_only" : works ? "" : "control.silent";
+    show(find("controls"), !snapshot.ended);
+    show(find("control"), !this.#isReadOnly);
     show(find("no-control"), Boolean(reason));
     write(find("no-control"), reason ? words.text(reason) : "");
     setDisabled(find("pause"), snapshot.paused !== null);

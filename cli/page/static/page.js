@@ -131,8 +131,11 @@ class Page {
 
   #lost(reason) {
     document.documentElement.dataset.lost = "";
-    const since = this.#snapshot ? this.#words.moment(this.#snapshot.sample.t) : null;
-    const lost = since ? this.#words.text("lost", { since }) : this.#words.text("lost.list");
+    if (this.#snapshot === null) {
+      notice(find("lost"), "✗", reason || this.#words.text("lost.list"));
+      return;
+    }
+    const lost = this.#words.text("lost", { since: this.#words.moment(this.#snapshot.sample.t) });
     notice(find("lost"), "✗", reason ? `${lost} ${reason}` : lost);
   }
 

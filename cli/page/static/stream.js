@@ -2,7 +2,7 @@
 
 import { answerText } from "./requests.js";
 
-const SILENCE = 3000; // milliseconds without an event after which the connection counts as lost
+const SILENCE = 2500; // milliseconds without an event after which the connection counts as lost
 const LOOK_EVERY = 500;
 const AGAIN_AFTER = 1500;
 
@@ -12,6 +12,7 @@ export class Stream {
   #source = null;
   #heard = performance.now();
   #isLost = false;
+  #failures = 0;
   #watch;
   #again;
 
@@ -42,6 +43,9 @@ export class Stream {
     source.addEventListener("error", () => {
       // After an answer that is no stream the browser gives up: the server may be another one by now, or say why not.
       if (source.readyState === EventSource.CLOSED) this.#ask();
+      // Once is a server that has closed a stream; the browser comes again by itself.
+      this.#failures += 1;
+      if (this.#failures > 1) this.#lost("");
     });
   }
 
@@ -71,6 +75,7 @@ export class Stream {
     this.#heard = performance.now();
     if (this.#isLost) this.#readers.found();
     this.#isLost = false;
+    this.#failures = 0;
   }
 }
 
