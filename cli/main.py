@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -18,9 +18,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from cli.terminal.language import LANGUAGES, OPTION, set_reader, typed_language
 from cli.terminal.streams import outputs
 from cli.terminal.texts import from_bytes, printable
 from texts.remedies import PROGRAM
+from texts.said import said
 
 
 class Product(Enum):
@@ -106,9 +108,31 @@ app: Final = typer.Typer(
 )
 
 
+def _check_language(given: str | None) -> str | None:
+    """The language that was typed. Raises `CommandRefused` for one that there is not."""
+    if given is None or given in LANGUAGES:
+        return given
+    from cli.terminal.exits import CommandRefused
+
+    shown, known = printable(given), ", ".join(LANGUAGES)
+    raise CommandRefused(said("--lang: {given} is not a language; there are: {known}", given=shown, known=known))
+
+
 @app.callback(invoke_without_command=True)
 def _program(
     show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,  # noqa: FBT002 - typer's style of flags
+    lang: Annotated[  # noqa: ARG001 - it was taken before the rest was read
+        str | None,
+        typer.Option(
+            OPTION,
+            metavar="|".join(LANGUAGES),
+            rich_help_panel="Screen",
+            expose_value=False,
+            is_eager=True,
+            callback=_check_language,
+            help="The language of screens and help; by default that of the settings, or of the system.",
+        ),
+    ] = None,
 ) -> None:
     if show_version:
         from importlib.metadata import version
@@ -132,7 +156,26 @@ def load(name: str) -> Any:  # noqa: ANN401 - as above
     # What was imported stays: to look for garbage among it takes a fifth of a command's start.
     gc.freeze()
     gc.enable()
-    return _without_pydantic(found.commands.get(name, found) if isinstance(found, TyperGroup) else found)
+    command = found.commands.get(name, found) if isinstance(found, TyperGroup) else found
+    for one in command.commands.values() if isinstance(command, TyperGroup) else (command,):
+        _add_language(one)
+    return _without_pydantic(command)
+
+
+def _add_language(command: Any) -> None:  # noqa: ANN401 - as above
+    """Let a command take `--lang`; one of its own, which says of what it makes, is checked alike."""
+    option = _language_option()
+    own = next((parameter for parameter in command.params if OPTION in parameter.opts), None)
+    if own is None:
+        command.params.append(option)
+    else:
+        own.is_eager, own.callback = option.is_eager, option.callback
+
+
+@cache
+def _language_option() -> Any:  # noqa: ANN401 - as above
+    """The option of the program itself."""
+    return next(parameter for parameter in get_command(app).params if OPTION in parameter.opts)
 
 
 def _deferred() -> None:
@@ -146,7 +189,8 @@ for _name, _entry in COMMANDS.items():
 def main() -> None:
     """The entry point: run the command and exit with its code, or with 2 where what it is there to print was lost."""
     _take_texts_as_utf8()
-    product = next((COMMANDS[word].product for word in sys.argv[1:2] if word in COMMANDS), Product.OUTPUT)
+    set_reader(typed_language(sys.argv[1:], os.environ))
+    product = next((COMMANDS[word].product for word in sys.argv[1:] if word in COMMANDS), Product.OUTPUT)
     with outputs() as stdout:
         code = _run_command(sends=product is Product.RUN)
     if code == 0 and stdout.trouble is not None and product is Product.OUTPUT:
@@ -222,7 +266,7 @@ def _value(parameter: Any, convert: Callable[..., Any], context: typer.Context, 
         return () if parameter.multiple or parameter.nargs == -1 else None
     _check_letters(parameter, value)
     if parameter.type_descriptor.annotation is str and isinstance(value, str):
-        return value
+        return value if parameter.callback is None else parameter.callback(context, parameter, value)
     return convert(context, value)
 
 

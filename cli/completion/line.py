@@ -58,10 +58,23 @@ def _read_options(current: str, name: str, command: CommandSyntax, rest: Sequenc
 
 
 def _command_of(words: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """The name of the command, that of a group with that of its command; and the words after it."""
-    if len(words) > 1 and f"{words[0]} {words[1]}" in commands():
-        return f"{words[0]} {words[1]}", words[2:]
-    return (words[0], words[1:]) if words else ("", ())
+    """The name of the command, that of a group with that of its command; and the words after it.
+
+    Without a command yet, the words are the options of the program itself.
+    """
+    typed = words[_options_before(words) :]
+    if len(typed) > 1 and f"{typed[0]} {typed[1]}" in commands():
+        return f"{typed[0]} {typed[1]}", typed[2:]
+    return (typed[0], typed[1:]) if typed else ("", words)
+
+
+def _options_before(words: Sequence[str]) -> int:
+    """How many words stand before the command."""
+    place = 0
+    while place < len(words) and words[place].startswith("-"):
+        option = commands()[""].option(words[place])
+        place += 2 if option is not None and option.word else 1
+    return place
 
 
 def _is_group(name: str) -> bool:

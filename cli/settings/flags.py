@@ -197,7 +197,10 @@ def typed(context: typer.Context) -> dict[str, str]:
     return {
         one.name: _display_name(one, context.params.get(one.name))
         for one in context.command.params
-        if one.name and (source := context.get_parameter_source(one.name)) and source.name == "COMMANDLINE"
+        if one.name
+        and one.expose_value
+        and (source := context.get_parameter_source(one.name))
+        and source.name == "COMMANDLINE"
     }
 
 

@@ -17,7 +17,7 @@ from cli.settings.flags import Flags
 from cli.settings.places import IN_FOLDER, credentials_in, default_journal, in_full, state_folder
 from cli.settings.toml_places import parse_toml
 from cli.terminal.exits import SettingsRefused
-from cli.terminal.language import ENGLISH, LANGUAGES, system_language
+from cli.terminal.language import ENGLISH, LANGUAGES, VARIABLE, system_language
 from cli.terminal.texts import (
     API_URL,
     CHARSET,
@@ -25,7 +25,6 @@ from cli.terminal.texts import (
     DATABASE_PASSWORD,
     DATABASE_USER,
     JOURNAL_FILE,
-    LANGUAGE,
     TIMEOUT,
     USER,
     printable,
@@ -373,7 +372,7 @@ def _charset(chosen: SettingValue[str]) -> SettingValue[str]:
 def _language(choose: _Chooser, found: _File) -> SettingValue[str]:
     """The language of reports: variable, file, then the system's. Raises `SettingsRefused` for an unknown one."""
     system = SettingValue(system_language(choose.environment), "the system's locale")
-    chosen = choose("", None, LANGUAGE, "language", found.language, "")
+    chosen = choose("", None, VARIABLE, "language", found.language, "")
     if not chosen.value:
         return system
     if chosen.value not in LANGUAGES:

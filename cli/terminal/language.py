@@ -7,7 +7,8 @@ not disturb each other.
 
 import gettext
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,11 +17,14 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from texts.remedies import SETTINGS_FILE
 from texts.said import Language, Quantity, two_decimals
 
 ENGLISH: Final = "en"
 RUSSIAN: Final = "ru"
 LANGUAGES: Final = (ENGLISH, RUSSIAN)
+VARIABLE: Final = "CARBON_MIGRATE_LANG"
+OPTION: Final = "--lang"
 
 _DOMAIN: Final = "carbon-migrate"
 _CATALOGUES: Final = Path(__file__).parents[1] / "locale"
@@ -110,3 +114,37 @@ def system_language(environment: Mapping[str, str]) -> str:
     named = next((environment[name] for name in _SYSTEM if environment.get(name)), "")
     word = _LETTERS.match(named.casefold())
     return RUSSIAN if word and word[0] in {RUSSIAN, "russian"} else ENGLISH
+
+
+def typed_language(words: Sequence[str], environment: Mapping[str, str]) -> str:
+    """The language of a command by what was typed of it: `--lang`, the variable, the settings file, the system.
+
+    It is chosen before the command is parsed, since help and usage errors are in it too. So what is wrong with an
+    option or a file is said where it is read, and counts here as not given.
+    """
+    for named in (_given(OPTION, words), environment.get(VARIABLE, "")):
+        if named in LANGUAGES:
+            return named
+    of_file = _of_file(_given("--config", words))
+    return of_file if of_file in LANGUAGES else system_language(environment)
+
+
+def _given(option: str, words: Sequence[str]) -> str:
+    """What is typed for an option, "" where it is not typed."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == option:
+            return following
+        if word.startswith(f"{option}="):
+            return word.removeprefix(f"{option}=")
+    return ""
+
+
+def _of_file(config: str) -> str:
+    """The language in the settings file, "" where none is to be had."""
+    path = Path(config or SETTINGS_FILE)
+    with suppress(OSError, ValueError, RecursionError):
+        if path.is_file():
+            import tomllib  # noqa: PLC0415 - most often there is no file here
+
+            return str(tomllib.loads(path.read_text(encoding="utf-8")).get("language", ""))
+    return ""

@@ -19,7 +19,7 @@ from rich.text import Text
 from billing.secret import Mask
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.streams import json_line, lasting
-from cli.terminal.texts import markup_safe, printable
+from cli.terminal.texts import markup_safe, printable, rendered
 from engine.rows import STDIN
 from texts.remedies import PROGRAM
 
@@ -178,7 +178,7 @@ class Screen:
     def complain(self, text: str) -> None:
         """Print why the command was refused or failed, in sentences; the text is escaped."""
         # Before anything is cut off or broken into lines.
-        lines = [part for line in self.mask(text).splitlines() for part in _apart(line)] or [""]
+        lines = [part for line in self.mask(rendered(text)).splitlines() for part in _apart(line)] or [""]
         head, *rest = (markup_safe(line, 2000) for line in lines)
         # Not wrapped, so that paths and commands can be copied.
         self.err.print(f"[bold red]✗[/] {head}", soft_wrap=True)

@@ -20,7 +20,6 @@ DATABASE_USER: Final = "CARBON_MIGRATE_DATABASE_USER"
 DATABASE_PASSWORD: Final = "CARBON_MIGRATE_DATABASE_PASSWORD"  # noqa: S105 - the name of the variable
 DATABASE_CHARSET: Final = "CARBON_MIGRATE_DATABASE_CHARSET"
 JOURNAL_FILE: Final = "CARBON_MIGRATE_JOURNAL"
-LANGUAGE: Final = "CARBON_MIGRATE_LANG"
 
 
 JOINT: Final = "\u2800"
@@ -53,10 +52,15 @@ def printable(text: object, limit: int = LONGEST) -> str:
 
     It is one line, and invisible characters are escapes.
     """
-    rendered = _joint(reader().render(text)) if isinstance(text, Said) else str(text)
-    words = " ".join(from_bytes(rendered[: limit * 4]).split())
+    whole = rendered(text if isinstance(text, str) else str(text))
+    words = " ".join(from_bytes(whole[: limit * 4]).split())
     shown = "".join(letter if letter.isprintable() else _spelled(letter) for letter in words)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def rendered(text: str) -> str:
+    """A sentence in the reader's language, with its lines; a text that is none is unchanged."""
+    return _joint(reader().render(text)) if isinstance(text, Said) else text
 
 
 def from_bytes(text: str) -> str:

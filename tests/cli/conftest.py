@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -232,10 +233,10 @@ class Balances:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without settings of ours or of colours, but for a journal in the working folder."""
-    ours = ("CARBON_MIGRATE_", "FORCE_COLOR", "NO_COLOR", "TTY_")
+    """The environment without settings of ours or of colours, in English, with a journal in the working folder."""
+    ours = ("CARBON_MIGRATE_", "FORCE_COLOR", "NO_COLOR", "TTY_", "LC_", "LANG")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return clean | {"CARBON_MIGRATE_JOURNAL": "carbon-migrate.journal"}
+    return clean | {"CARBON_MIGRATE_JOURNAL": "carbon-migrate.journal", "LANG": "C.UTF-8"}
 
 
 @pytest.fixture
@@ -272,7 +273,8 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     def run(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["carbon-migrate", *arguments])
         with pytest.raises(SystemExit) as ended:
-            main()
+            # In a context of its own, for the language of this command is not that of the next one.
+            copy_context().run(main)
         said = capsys.readouterr()
         return Ended(int(ended.value.code or 0), said.out, said.err)
 

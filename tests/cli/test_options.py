@@ -112,6 +112,17 @@ def test_json_can_be_had_of_every_command_that_tells_something() -> None:
     assert without == {"demo", "mock init", "mock serve", "mock replay", "mock diff", "completion"}
 
 
+def test_every_command_takes_the_language_of_its_reader() -> None:
+    assert [name for name in ALL if "--lang" not in shown(name)] == []
+
+
+@pytest.mark.parametrize("name", ["", *ALL])
+def test_a_language_that_there_is_not_is_refused(name: str, typed: Typed) -> None:
+    before, after = typed(*name.split(), "--lang", "xx", "--help"), typed(*name.split(), "--help", "--lang=xx")
+    assert (before.exit, before.words) == (2, "✗ --lang: xx is not a language; there are: en, ru")
+    assert (after.exit, after.err) == (0, ""), "help was asked for first"
+
+
 @pytest.mark.parametrize("command", [("run",), ("decide",), ("mock", "serve"), ("export",)])
 def test_the_help_shows_words_and_no_types_of_python(typed: Typed, command: tuple[str, ...]) -> None:
     shown_help = typed(*command, "--help").out

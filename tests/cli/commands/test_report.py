@@ -193,7 +193,7 @@ async def test_what_is_no_report_is_told(place: Place) -> None:
     assert "nowhere.html cannot be checked: No such file" in missing.words
     assert "type carbon-migrate report RUN" in (await place.cli("report", "check", "a", "b", may_end_with=(2,))).words
     lang = await place.cli("report", run, "--lang", "de", may_end_with=(2,))
-    assert "'de' is not a language; there are: en, ru" in lang.words
+    assert "de is not a language; there are: en, ru" in lang.words
     await place.cli("purge", run, "--yes")
     purged = await place.cli("report", run, may_end_with=(2,))
     assert "was purged" in purged.words

@@ -47,6 +47,7 @@ def test_a_line_begins_with_a_command(words: Words) -> None:
     assert words("sudo /usr/local/bin/carbon-migrate re") == [name for name in COMMANDS if name.startswith("re")]
     assert words("carbon-migrate mock ") == ["init", "serve", "replay", "rows", "diff"]
     assert words("carbon-migrate --ver") == ["--version"]
+    assert words("carbon-migrate --lang ru stat") == ["status"]
 
 
 def test_a_command_has_its_options_each_once(words: Words) -> None:
@@ -57,11 +58,18 @@ def test_a_command_has_its_options_each_once(words: Words) -> None:
         "--journal-on-network",
         "--config",
         "--json",
+        "--lang",
         "--help",
     ]
     assert "--watch" not in words("carbon-migrate status --watch --")
     assert "--set" in words("carbon-migrate run --set a=b --se")
     assert words("carbon-migrate mock serve --fa") == ["--fault"]
+
+
+def test_the_languages_are_known(words: Words) -> None:
+    for line in ("carbon-migrate --lang ", "carbon-migrate status --lang ", "carbon-migrate --lang ru run --lang "):
+        assert words(line) == ["en", "ru"]
+    assert words("carbon-migrate status --lang=r") == ["ru"]
 
 
 def test_jobs_parameters_states_and_settings_are_known_by_name(words: Words) -> None:

@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from cli.terminal.language import ENGLISH, RUSSIAN, language, system_language
+from cli.terminal.language import ENGLISH, RUSSIAN, language, system_language, typed_language
+from tests.cli.conftest import Typed
 from texts.said import Quantity, counted, said
 
 
@@ -62,3 +64,35 @@ def test_russian_has_three_forms(n: int, text: str) -> None:
 
 def test_what_the_catalogue_lacks_is_english() -> None:
     assert language(RUSSIAN).render(said("a sentence of {nobody}", nobody="x")) == "a sentence of x"
+
+
+@pytest.mark.parametrize(
+    ("line", "variable", "settings", "taken"),
+    [
+        ("run --lang en", "ru", "language = 'ru'", ENGLISH),
+        ("run --lang=en -y", "ru", "", ENGLISH),
+        ("run", "ru", "language = 'en'", RUSSIAN),
+        ("run", "", "language = 'en'", ENGLISH),
+        ("run", "", "", RUSSIAN),
+        ("run --lang", "", "", RUSSIAN),
+        ("run --lang xx", "yy", "language = 'zz'", RUSSIAN),
+        ("run", "", "language = [", RUSSIAN),
+        ("run", "", "language = 7", RUSSIAN),
+        ("run --config other.toml", "", "language = 'ru'", ENGLISH),
+        ("run --config nowhere.toml", "", "language = 'en'", RUSSIAN),
+        ("run --config .", "", "language = 'en'", RUSSIAN),
+    ],
+)
+def test_the_language_of_a_command_is_that_of_the_first_who_names_one(
+    line: str, variable: str, settings: str, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "carbon-migrate.toml").write_text(settings, encoding="utf-8")
+    (tmp_path / "other.toml").write_text("language = 'en'", encoding="utf-8")
+    environment = {"CARBON_MIGRATE_LANG": variable, "LANG": "ru_RU.UTF-8"}
+    assert typed_language(line.split(), environment) == taken
+
+
+def test_a_command_speaks_the_language_that_is_typed_and_forgets_it(typed: Typed) -> None:
+    assert "неизвестный язык" in typed("--lang", "ru", "status", "--lang", "xx").words
+    assert "is not a language" in typed("status", "--lang", "xx").words
