@@ -1,6 +1,5 @@
 """`pause`, `continue`, `set`, `get`, `stop`: control of a working run from another terminal."""
 
-import socket
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -12,9 +11,10 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.commands.execution import execute
-from cli.session.control_client import ask, ask_facts, claim, note_at_rest, ourselves
-from cli.session.journal import open_existing, unfinished
-from cli.session.step_mark import holds_its_file, is_followed, mark_of
+from cli.session.control_client import ask_facts
+from cli.session.control_commands import RunCommands, by_flag, resume_command
+from cli.session.journal import open_existing
+from cli.session.step_mark import holds_its_file, is_followed
 from cli.settings.flags import JournalFlags, RunName, grouped, parse_pairs
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table
@@ -22,10 +22,10 @@ from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.layout import steps_list
 from cli.terminal.screen import AsJson, BriefVoice, Screen, Voice
 from cli.terminal.texts import markup_safe, moment, printable
-from engine.control.messages import ControlAnswer, ControlRequest
+from engine.control.messages import ControlAnswer
 from engine.pacing.holds import StopKind
-from engine.pacing.policy import SETTINGS, check_names
 from texts.remedies import PROGRAM
+from texts.said import said
 
 GLANCE: Final = 0.1
 """Seconds between two checks whether a run that was asked to stop has ended."""
@@ -95,86 +95,29 @@ def _stop(
     execute(lambda settings, screen: stop(name, settings, screen, wait=not no_wait), flags.whole(), voice.whole())
 
 
-# ---- pause and continue -----------------------------------------------------------------------------------------
+# ---- what they do -----------------------------------------------------------------------------------------------
 
 
 async def pause(name: str, settings: Settings, screen: Screen) -> Exit:
     """Pause a run; without a working process, only in its journal. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
-        run = await _controllable_run(name, journal)
-        answer = await ask(run, journal, ControlRequest("pause", who=claim()))
-        if answer is None:
-            await _refuse_elsewhere(run, journal)
-            await journal.pause(run, ourselves())
-            said = await _paused_at_rest(await journal.run(name), journal)
-            answer = await note_at_rest(run, journal, "pause", said)
-        return _show_answer(run, "pause", answer, screen)
-
-
-async def _paused_at_rest(run: Run, journal: Journal) -> str:
-    waits = f"it sends nothing until {PROGRAM} continue {run.name}"
-    if holder := await journal.holder(run):
-        return f"paused; {holder} does not listen at this moment and finds it in the journal: {waits}"
-    return f"paused; nobody works on it, and when {await _resume_command(run, journal)} takes it up, {waits}"
+        run = await journal.run(name)
+        return _show_answer(run, "pause", await RunCommands(journal).pause(run), screen)
 
 
 async def continue_paused(name: str, settings: Settings, screen: Screen) -> Exit:
     """Continue a run; without a working process, only in its journal. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
-        run = await _controllable_run(name, journal)
-        answer = await ask(run, journal, ControlRequest("continue", who=claim()))
-        if answer is None:
-            await _refuse_elsewhere(run, journal)
-            run = await journal.run(name)
-            await journal.unpause(run)
-            answer = await note_at_rest(run, journal, "continue", await _unpaused_at_rest(run, journal))
-        return _show_answer(run, "continue", answer, screen)
-
-
-async def _unpaused_at_rest(run: Run, journal: Journal) -> str:
-    was = "it is not paused any more" if run.paused_at else "it was not paused"
-    if holder := await journal.holder(run):
-        return f"{was}; {holder} does not listen at this moment and finds it in the journal"
-    return f"{was}; nobody works on it: {await _resume_command(run, journal)} goes on with it"
-
-
-async def _resume_command(run: Run, journal: Journal) -> str:
-    """The command that resumes an idle run; for one at its end, the command that continues its job file."""
-    mark = mark_of(run)
-    if mark is None or await unfinished(run, journal):
-        return f"{PROGRAM} resume {run.name}"
-    return f"{PROGRAM} run {printable(mark.file)}"
-
-
-async def _controllable_run(name: str, journal: Journal) -> Run:
-    """The run of that name, if it can be paused or continued. Raises `CommandRefused`."""
-    run = await journal.run(name)
-    if await journal.holder(run) or holds_its_file(run) or await unfinished(run, journal):
-        return run
-    raise CommandRefused(_ended(run))
-
-
-def _ended(run: Run) -> str:
-    how = "was given up before anything was sent" if run.discarded_at else "is at its end: nothing is left to send"
-    return f"run {run.name} {how}. {PROGRAM} status {run.name} shows how it came out"
-
-
-# ---- set and get ------------------------------------------------------------------------------------------------
+        run = await journal.run(name)
+        return _show_answer(run, "continue", await RunCommands(journal).unpause(run), screen)
 
 
 async def change(name: str, changes: Sequence[str], settings: Settings, screen: Screen) -> Exit:
     """Change settings of a working run, all or none. Raises `CommandRefused` and `JournalError`."""
     wanted = {name: text.strip() for name, text in parse_pairs(changes, "set", example="rate=20").items()}
-    try:
-        check_names(wanted, SETTINGS)
-    except ValueError as error:
-        raise CommandRefused(str(error)) from error
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
-        answer = await ask(run, journal, ControlRequest("set", wanted, claim()))
-        if answer is None:
-            raise await _unreachable(run, journal, "there is nothing to set", _by_flag(run))
-        return _show_answer(run, "set", answer, screen)
+        return _show_answer(run, "set", await RunCommands(journal).change(run, wanted), screen)
 
 
 async def show(name: str, settings: Settings, screen: Screen) -> Exit:
@@ -183,7 +126,7 @@ async def show(name: str, settings: Settings, screen: Screen) -> Exit:
         run = await journal.run(name)
         found = await ask_facts(run, journal, "settings")
         if found is None:
-            raise await _unreachable(run, journal, "there is nothing to get", _by_flag(run))
+            raise await RunCommands(journal).unreachable(run, said("there is nothing to get"), by_flag(run))
         if screen.voice.as_json:
             screen.emit({"run": run.name, "command": "get", "said": "", "settings": found, "exit": int(Exit.DONE)})
             return Exit.DONE
@@ -192,21 +135,11 @@ async def show(name: str, settings: Settings, screen: Screen) -> Exit:
         return Exit.DONE
 
 
-def _by_flag(run: Run) -> str:
-    kept = " ".join(f"{name}={text}" for name, text in run.policy.items()) or "nothing but the defaults"
-    return f"it keeps {printable(kept)}, which a flag changes: {PROGRAM} resume {run.name} --rate 20 --in-flight 8"
-
-
-# ---- stop -------------------------------------------------------------------------------------------------------
-
-
 async def stop(name: str, settings: Settings, screen: Screen, *, wait: bool) -> Exit:
     """Stop a run, and wait until it has ended. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
-        answer = await ask(run, journal, ControlRequest("stop", who=claim()))
-        if answer is None:
-            raise await _unreachable(run, journal, "there is nothing to stop", "")
+        answer = await RunCommands(journal).stop(run)
         if answer.refused or not wait:
             return _show_answer(run, "stop", answer, screen)
         screen.say(
@@ -234,7 +167,7 @@ async def _show_stopped(name: str, journal: Journal, screen: Screen) -> Exit:
         )
     goes_on = [(f"{PROGRAM} continue {run.name}", "end the pause")] if stays_paused else []
     if code is not Exit.INTERRUPTED and is_followed(run):
-        goes_on.append((await _resume_command(run, journal), "go on with its next step"))
+        goes_on.append((await resume_command(run, journal), "go on with its next step"))
     if steps := goes_on + next_steps(run, totals):
         parts.append(steps_list(steps))
     screen.result(Group(*parts))
@@ -262,25 +195,3 @@ def _show_answer(run: Run, command: str, answer: ControlAnswer, screen: Screen) 
     elif answer.said:
         screen.result(Text(f"run {run.name}: {printable(answer.said, 600)}"))
     return Exit.DONE
-
-
-async def _refuse_elsewhere(run: Run, journal: Journal) -> None:
-    """Refuse a run on another machine: its control socket cannot be reached from here."""
-    holder = await journal.holder(run)
-    if holder and holder.host != socket.gethostname():
-        raise CommandRefused(f"run {run.name} is worked on by {holder}: type the command on {printable(holder.host)}")
-
-
-async def _unreachable(run: Run, journal: Journal, what: str, instead: str) -> CommandRefused:
-    """The error for a command without a process to carry it out, with the way out."""
-    await _refuse_elsewhere(run, journal)
-    if holder := await journal.holder(run):
-        return CommandRefused(
-            f"run {run.name} does not listen at this moment, and {what}: {holder} reads its rows, waits for an "
-            "answer to a question, looks something up, or could not open its socket, which it said when it began.\n"
-            f"Try again when it sends, or end it with kill -INT {holder.process}"
-        )
-    if not await unfinished(run, journal):
-        return CommandRefused(_ended(run))
-    then = instead or f"{PROGRAM} status {run.name} shows where it stands, {PROGRAM} resume {run.name} takes it up"
-    return CommandRefused(f"nobody works on run {run.name} at this moment, and {what}: {then}")

@@ -166,9 +166,3 @@ async def unpause_run(run: Run, journal: Journal) -> None:
     """End the pause of a run that is about to be resumed (`resume --unpause`)."""
     await journal.unpause(run)
     await journal.history.note_command(run, ourselves(), "resume --unpause", "it goes on")
-
-
-async def note_at_rest(run: Run, journal: Journal, command: str, said: str) -> ControlAnswer:
-    """Record a command in the journal alone; a process that has resumed the run meanwhile is told too."""
-    await journal.history.note_command(run, ourselves(), command, said)
-    return await ask(run, journal, ControlRequest(command, who=claim())) or ControlAnswer(said)

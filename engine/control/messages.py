@@ -8,7 +8,7 @@ A refused command is answered with 409. What can be read is in `application.py`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,9 @@ LONGEST_REQUEST: Final = 16 * 1024
 
 LONGEST_ANSWER: Final = 256 * 1024
 """Maximum length of an answer's body, in bytes."""
+
+Through: TypeAlias = Literal["", "page"]
+"""Where a command comes from: the command line, or the page."""
 
 JSON: Final = "application/json"
 
@@ -31,7 +34,7 @@ class ControlRequest:
     command: str
     arguments: Mapping[str, str] = field(default_factory=dict)
     who: str = ""
-    through: Literal["", "page"] = ""
+    through: Through = ""
 
     @property
     def typed(self) -> str:
