@@ -187,7 +187,7 @@ class Screen:
 
     def emit(self, closing: object) -> None:
         """Print the JSON object of `--json` on a line of its own."""
-        line = json_line(self.mask.value(msgspec.to_builtins(closing)), self.out.encoding)
+        line = json_line(self.mask.value(msgspec.to_builtins(closing, enc_hook=str)), self.out.encoding)
         # Past the stream's mask, which does not know that a number in JSON is no text.
         stream = self.out.file.stream if isinstance(self.out.file, _Masked) else self.out.file
         stream.write(f"{line}\n")
