@@ -12,7 +12,7 @@ texts of files, of the billing or of the operator, and what a person types: the 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -70,6 +70,12 @@ def said(template: str, /, **values: Given) -> Said:
 def counted(one: str, many: str, n: int, /, **values: Given) -> Said:
     """A sentence about `n` things, which both templates may name as `{n}`."""
     return Said(one, {"n": Quantity(n), **values}, many, n)
+
+
+def in_lines(sentences: Sequence[str]) -> Said:
+    """Several sentences as one text, each on a line of its own."""
+    names = [f"line{number}" for number in range(len(sentences))]
+    return Said("\n".join(f"{{{name}}}" for name in names), dict(zip(names, sentences, strict=True)))
 
 
 def text_of(error: BaseException) -> str:

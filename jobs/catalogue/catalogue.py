@@ -16,6 +16,7 @@ from jobs.spec.chain import Link, Template
 from jobs.spec.chain_kind import CREATE, GET, SET
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import JobSpec
+from texts.said import said
 
 JOBS: Final[Mapping[str, JobSpec]] = MappingProxyType(
     {
@@ -57,7 +58,14 @@ def job_of(run: Run) -> JobSpec:
 def job_named(name: str) -> JobSpec:
     """The job of that name in the list. Raises `ParameterRefused`, with the nearest and all names."""
     if name not in JOBS:
-        raise ParameterRefused(f"there is no job {name!r}{nearest(name, JOBS)}; there are: {', '.join(JOBS)}")
+        raise ParameterRefused(
+            said(
+                "there is no job {name!r}{nearest}; there are: {names}",
+                name=name,
+                nearest=nearest(name, JOBS),
+                names=tuple(JOBS),
+            )
+        )
     return JOBS[name]
 
 

@@ -8,9 +8,10 @@ from billing.money import parse_amount, wire
 from jobs.spec.entries import DOCUMENT, LONGEST_TEXT, OPERATION, OPERATIONS, RECOGNISE, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import SUBSCRIBER, Parameter, a_text, an_id
 from jobs.spec.spec import JobSpec, Special
+from texts.said import said
 
 _KOPECK: Final = Decimal("0.01")
-_WAY_BACK: Final = (
+_WAY_BACK: Final = said(
     "a list for the accountant, unless the undo is told how: --set way=storno --set storno_call=…, or "
     "--set way=opposite; what somebody has changed since is left alone"
 )
@@ -25,18 +26,18 @@ def in_kopecks(text: str) -> str:
 def above_zero(text: str) -> str:
     """An amount above zero, as payments need it."""
     if parse_amount(text) <= 0:
-        raise ValueError(f"{text} is no payment: an amount above zero is expected")
+        raise ValueError(said("{text} is no payment: an amount above zero is expected", text=text))
     return in_kopecks(text)
 
 
 _AMOUNT: Final = Parameter(
-    "amount", "the amount in roubles, as 1 234,50 or -50.5", parse=in_kopecks, columns=("op_summa",)
+    "amount", said("the amount in roubles, as 1 234,50 or -50.5"), parse=in_kopecks, columns=("op_summa",)
 )
 
 BALANCES: Final = JobSpec(
     name="balances",
     recipes=(1, 2),
-    summary="enter opening balances, by subscriber's id or by contract number",
+    summary=said("enter opening balances, by subscriber's id or by contract number"),
     model=OPERATIONS,
     chain=(OPERATION,),
     comment="descr",
@@ -45,14 +46,14 @@ BALANCES: Final = JobSpec(
         _AMOUNT,
         Parameter(
             "op_type",
-            "type of the operations: 8 enters opening balances, 1 receipts, 2 acts",
+            said("type of the operations: 8 enters opening balances, 1 receipts, 2 acts"),
             str(OPENING_BALANCE),
             parse=an_id,
             columns=("op_type_id",),
         ),
         Parameter(
             "descr",
-            "comment of the operations, before their marks",
+            said("comment of the operations, before their marks"),
             "Миграция балансов",
             parse=a_text(LONGEST_TEXT),
             columns=(),
@@ -67,7 +68,9 @@ BALANCES: Final = JobSpec(
 PAYMENT: Final = JobSpec(
     name="payment",
     recipes=(27,),
-    summary="enter payments that carry no mark; better is balances with --set op_type=1, whose operations carry one",
+    summary=said(
+        "enter payments that carry no mark; better is balances with --set op_type=1, whose operations carry one"
+    ),
     model="Abonents",
     chain=('objects.get {"id": {abonent_id}}', 'add_payment {"SUM_IN": "{amount}"}'),
     special=Special.PAYMENT,
@@ -75,7 +78,7 @@ PAYMENT: Final = JobSpec(
         *SUBSCRIBER,
         Parameter(
             "amount",
-            "the payment in roubles, as 1 234,50",
+            said("the payment in roubles, as 1 234,50"),
             parse=above_zero,
             columns=("SUM_IN", "op_summa"),
         ),
@@ -83,7 +86,11 @@ PAYMENT: Final = JobSpec(
         RECOGNISE,
     ),
     example="carbon-migrate run payment payments.csv",
-    undo=f"{_WAY_BACK}, and a payment that cannot be told from others as well",
+    undo=said(
+        "a list for the accountant, unless the undo is told how: --set way=storno --set storno_call=…, or "
+        "--set way=opposite; what somebody has changed since is left alone, and a payment that cannot be told from "
+        "others as well"
+    ),
     undo_parameters=UNDO_OF_OPERATIONS,
 )
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from jobs.spec.parameters import ACCOUNT, Parameter, at_most
 from jobs.spec.spec import JobSpec, SecondCall, Special
+from texts.said import said
 
 _LONGEST: Final = 255
 
@@ -15,9 +16,9 @@ def a_file(text: str) -> str:
     try:
         path = Path(text).expanduser().absolute()
     except RuntimeError:
-        raise ValueError(f"{text!r} names a home folder that is not there") from None
+        raise ValueError(said("{text!r} names a home folder that does not exist", text=text)) from None
     if not text.strip() or path.name in {"", ".", ".."}:
-        raise ValueError(f"{text!r} is no file")
+        raise ValueError(said("{text!r} is not a file", text=text))
     return str(path)
 
 
@@ -30,7 +31,7 @@ def an_address_of_pages(text: str) -> str:
     except ValueError:
         url = URL()
     if url.scheme not in {"http", "https"} or not url.host:
-        raise ValueError(f"{text!r} is no address, as http://lk.example.org/ is one")
+        raise ValueError(said("{text!r} is not an address such as http://lk.example.org/", text=text))
     return text.strip()
 
 
@@ -45,7 +46,7 @@ def _set_password(parameters: Mapping[str, str]) -> tuple[str, ...]:
 PASSWORD: Final = JobSpec(
     name="password",
     recipes=(12,),
-    summary="set passwords of accounts",
+    summary=said("set passwords of accounts"),
     model="Users",
     chain=_set_password,
     special=Special.GIVEN_PASSWORD,
@@ -53,24 +54,31 @@ PASSWORD: Final = JobSpec(
         *ACCOUNT,
         Parameter(
             "psw",
-            "the password, kept out of journal and logs; by --ask psw or a column of the rows, for others can see a "
-            "command line",
+            said(
+                "the password, kept out of journal and logs; by --ask psw or a column of the rows, for others can "
+                "see a command line"
+            ),
             parse=at_most(_LONGEST),
             columns=("password", "пароль", "новый пароль"),
             secret=True,
         ),
         Parameter(
-            "dontshow", "yes keeps the password out of the administrators' sight, no shows it", "no", ("yes", "no")
+            "dontshow",
+            said("yes keeps the password out of the administrators' sight, no shows it"),
+            "no",
+            ("yes", "no"),
         ),
     ),
     example="carbon-migrate run password passwords.csv",
-    undo="none: what the passwords were is kept nowhere; set new ones. Nor can they be read back: verify says so",
+    undo=said(
+        "none: what the passwords were is kept nowhere; set new ones. Nor can they be read back: verify says so"
+    ),
 )
 
 RANDOM_PASSWORD: Final = JobSpec(
     name="random-password",
     recipes=(13,),
-    summary="have the billing generate passwords of accounts, and write them to a file",
+    summary=said("have the billing generate passwords of accounts, and write them to a file"),
     model="Users",
     chain=(_GET, 'set {"psw": ""}', "save"),
     fields=("id",),
@@ -80,32 +88,36 @@ RANDOM_PASSWORD: Final = JobSpec(
         *ACCOUNT,
         Parameter(
             "to",
-            "the file that is made for them, user_id;login;password: its owner's alone, and they go nowhere else",
+            said(
+                "the file that is made for them, user_id;login;password: its owner's alone, and they go nowhere else"
+            ),
             parse=a_file,
             makes_file=True,
         ),
     ),
     example="carbon-migrate run random-password accounts.csv --set to=passwords.csv",
-    undo="none: what the passwords were is kept nowhere; the job password sets others",
+    undo=said("none: what the passwords were is kept nowhere; the job password sets others"),
 )
 
 PASSWORD_RECOVERY: Final = JobSpec(
     name="password-recovery",
     recipes=(14,),
-    summary="send letters by which subscribers set their password; a lost one is left to a person, never sent again",
+    summary=said(
+        "send letters by which subscribers set their password; a lost one is left to a person, never sent again"
+    ),
     model="Users",
     chain=('web_cabinet.reset_password {"login": "{login}", "base_url": "{base_url}"}',),
     special=Special.RECOVERY_LETTER,
     parameters=(
-        Parameter("login", "login of the account, or the subscriber's e-mail", columns=("email",)),
+        Parameter("login", said("login of the account, or the subscriber's e-mail"), columns=("email",)),
         Parameter(
             "base_url",
-            "address of the page that the link in the letter leads to, as http://lk.example.org/",
+            said("address of the page that the link in the letter leads to, as http://lk.example.org/"),
             parse=an_address_of_pages,
         ),
     ),
     example="carbon-migrate run password-recovery logins.csv --set base_url=http://lk.example.org/",
-    undo="none: a letter that has left is not called back; a password stays until its link is followed",
+    undo=said("none: a letter that has left is not called back; a password stays until its link is followed"),
 )
 
 PASSWORDS: Final = (PASSWORD, RANDOM_PASSWORD, PASSWORD_RECOVERY)

@@ -6,8 +6,9 @@ from typing import Final
 
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter, at_most
 from jobs.spec.spec import JobSpec, SecondCall, Special
+from texts.said import counted, said
 
-_WAY_BACK: Final = "none is needed: it changes nothing"
+_WAY_BACK: Final = said("none is needed: it changes nothing")
 _LONGEST: Final = 64
 _NATIONAL: Final = 10
 """Digits of a Russian phone number after +7 or 8."""
@@ -18,7 +19,7 @@ def an_address(text: str) -> str:
     try:
         return str(IPv4Address(text.strip()))
     except AddressValueError:
-        raise ValueError(f"{text!r} is no address, as 127.1.2.3 is one") from None
+        raise ValueError(said("{text!r} is not an address such as 127.1.2.3", text=text)) from None
 
 
 def a_phone(text: str) -> str:
@@ -26,14 +27,21 @@ def a_phone(text: str) -> str:
     plain = "".join(letter for letter in text if letter not in " -–()\u00a0\u202f.\t")
     digits = plain.removeprefix("+")
     if not (digits.isascii() and digits.isdigit()):
-        raise ValueError(f"{text!r} is no phone number, as +79123456789 is one")
+        raise ValueError(said("{text!r} is not a phone number such as +79123456789", text=text))
     if len(digits) == _NATIONAL and plain[0] == "9":
         return f"+7{digits}"
     if len(digits) == _NATIONAL + 1 and plain.startswith(("7", "8", "+7")):
         return f"+7{digits[1:]}"
     if plain.startswith("+") and digits[0] != "7":
         return plain
-    raise ValueError(f"{text!r} has {len(digits)} digits: a number is written as +79123456789 or 8 912 345-67-89")
+    raise ValueError(
+        counted(
+            "{text!r} has {n} digit: a number is written as +79123456789 or 8 912 345-67-89",
+            "{text!r} has {n} digits: a number is written as +79123456789 or 8 912 345-67-89",
+            len(digits),
+            text=text,
+        )
+    )
 
 
 def a_session(text: str) -> str:
@@ -46,7 +54,7 @@ _short: Final[Callable[[str], str]] = at_most(_LONGEST)
 ADMINISTRATORS: Final = JobSpec(
     name="administrators",
     recipes=(9,),
-    summary="list the administrators, whose ids are what connect-service takes as its manager",
+    summary=said("list the administrators, whose ids are what connect-service takes as its manager"),
     model="DjangoUsersProfile",
     chain=("objects.filter",),
     example="carbon-migrate run administrators -o administrators.csv",
@@ -57,7 +65,7 @@ ADMINISTRATORS: Final = JobSpec(
 SERVICES_ON_OFFER: Final = JobSpec(
     name="services-on-offer",
     recipes=(10,),
-    summary="list what subscribers can connect in the cabinet, and what is connected; of one account only",
+    summary=said("list what subscribers can connect in the cabinet, and what is connected; of one account only"),
     model="Users",
     chain=('objects.get {"id": {user_id}}', "get_or_create_dynamic_session"),
     then=SecondCall(('web_cabinet.get_usluga_list {"suid": "{suid}", "get_user_uslugas_all": 1}',)),
@@ -65,21 +73,23 @@ SERVICES_ON_OFFER: Final = JobSpec(
     parameters=SUBSCRIBER,
     example="carbon-migrate run services-on-offer --set abonent_id=94 -o services.csv",
     writes=False,
-    undo=f"{_WAY_BACK}; a session of the cabinet is opened where there is none",
+    undo=said("none is needed: it changes nothing; a session of the cabinet is opened where there is none"),
 )
 
 SESSION_ACCOUNT: Final = JobSpec(
     name="session-account",
     recipes=(16,),
-    summary="find the accounts that sessions of the cabinet belong to",
+    summary=said("find the accounts that sessions of the cabinet belong to"),
     model="Users",
     chain=('get_user_by_suid {"suid": "{suid}"}',),
     fields=("id", "login", "ip", "abonent_id", "abonent__name", "abonent__contract_number"),
     parameters=(
         Parameter(
             "suid",
-            "id of the session; it opens a cabinet, so it is kept out of journal and logs. What is typed with --set "
-            "others on this machine can see: better a column of the rows",
+            said(
+                "id of the session; it opens a cabinet, so it is kept out of journal and logs. What is typed with "
+                "--set others on this machine can see: better a column of the rows"
+            ),
             parse=a_session,
             columns=("session", "сессия"),
             secret=True,
@@ -93,7 +103,7 @@ SESSION_ACCOUNT: Final = JobSpec(
 BLOCKED: Final = JobSpec(
     name="blocked",
     recipes=(17,),
-    summary="list subscribers blocked for a negative balance, with login and address",
+    summary=said("list subscribers blocked for a negative balance, with login and address"),
     model="Users",
     chain=('objects.get {"id": {user_id}}',),
     fields=("login", "ip"),
@@ -107,11 +117,11 @@ BLOCKED: Final = JobSpec(
 AT_IP: Final = JobSpec(
     name="at-ip",
     recipes=(18,),
-    summary="find the subscribers that have an account at an address",
+    summary=said("find the subscribers that have an account at an address"),
     model="Users",
     chain=('objects.filter {"ip": "{ip}"}',),
     fields=("id", "login", "abonent__name", "abonent__contract_number"),
-    parameters=(Parameter("ip", "the address, as 127.1.2.3", parse=an_address, columns=()),),
+    parameters=(Parameter("ip", said("the address, as 127.1.2.3"), parse=an_address, columns=()),),
     example="carbon-migrate run at-ip --set ip=127.1.2.3",
     writes=False,
     undo=_WAY_BACK,
@@ -120,14 +130,14 @@ AT_IP: Final = JobSpec(
 BY_SMS: Final = JobSpec(
     name="by-sms",
     recipes=(21,),
-    summary="find subscribers by the phone number that their messages go to",
+    summary=said("find subscribers by the phone number that their messages go to"),
     model="Abonents",
     chain=('objects.filter {"sms": "{sms}"}',),
     fields=("id", "name", "contract_number", "sms"),
     parameters=(
         Parameter(
             "sms",
-            "the number; 8 912 345-67-89 and 912 345-67-89 are read as +79123456789, and the row says so",
+            said("the number; 8 912 345-67-89 and 912 345-67-89 are read as +79123456789, and the row says so"),
             parse=a_phone,
             columns=("phone",),
         ),

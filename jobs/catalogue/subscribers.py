@@ -16,18 +16,19 @@ from jobs.spec.parameters import (
     today,
 )
 from jobs.spec.spec import JobSpec
+from texts.said import said
 
 SNAT_POOL: Final = JobSpec(
     name="snat-pool",
     recipes=(6,),
-    summary="move the accounts of a folder's subscribers to a pool of SNAT addresses",
+    summary=said("move the accounts of a folder's subscribers to a pool of SNAT addresses"),
     model="Users",
     chain=('objects.get {"id": {user_id}}', 'set {"snatip": "", "snat_pull": "{pool}"}', "save"),
     select="users_of_folder",
     parameters=(
         FOLDER,
         *ACCOUNT,
-        Parameter("pool", "id of the pool", parse=an_id, columns=("snat_pull",), refers_to="SnatPool"),
+        Parameter("pool", said("id of the pool"), parse=an_id, columns=("snat_pull",), refers_to="SnatPool"),
     ),
     example="carbon-migrate run snat-pool --set folder=1000 --set pool=1030",
 )
@@ -35,14 +36,14 @@ SNAT_POOL: Final = JobSpec(
 IP_POOL: Final = JobSpec(
     name="ip-pool",
     recipes=(7,),
-    summary="move accounts to a pool of addresses, and let the billing issue a new one to each",
+    summary=said("move accounts to a pool of addresses, and let the billing issue a new one to each"),
     model="Users",
     chain=('objects.get {"id": {user_id}}', 'set {"ip": "", "pull": "{pool}"}', "save"),
     select="users_of_folder",
     parameters=(
         FOLDER,
         *ACCOUNT,
-        Parameter("pool", "id of the pool", parse=an_id, columns=("pull",), refers_to="Pool"),
+        Parameter("pool", said("id of the pool"), parse=an_id, columns=("pull",), refers_to="Pool"),
     ),
     example="carbon-migrate run ip-pool --set user_id=324 --set pool=6",
 )
@@ -60,7 +61,7 @@ def _delete_account(parameters: Mapping[str, str]) -> tuple[str, ...]:
 DELETE_ACCOUNT: Final = JobSpec(
     name="delete-account",
     recipes=(22,),
-    summary="delete accounts; their subscribers stay",
+    summary=said("delete accounts; their subscribers stay"),
     model="Users",
     chain=_delete_account,
     select="users_of_folder",
@@ -69,13 +70,16 @@ DELETE_ACCOUNT: Final = JobSpec(
         *ACCOUNT,
         Parameter(
             "clean_links",
-            "yes deletes first what points to an account, as its sessions; no leaves an account that is pointed to",
+            said(
+                "yes deletes first what points to an account, as its sessions; no leaves an account that is pointed "
+                "to"
+            ),
             _YES,
             (_YES, "no"),
         ),
     ),
     example="carbon-migrate run delete-account accounts.csv",
-    undo="none: what the accounts were is kept, and is in the column carbon_answer of an export",
+    undo=said("none: what the accounts were is kept, and is in the column carbon_answer of an export"),
 )
 
 
@@ -84,14 +88,14 @@ _GET_ACCOUNT: Final = 'objects.get {"account_id_abonents": {abonent_id}}'
 WARNING_THRESHOLD: Final = JobSpec(
     name="warning-threshold",
     recipes=(3,),
-    summary="set the warning threshold of a folder's subscribers",
+    summary=said("set the warning threshold of a folder's subscribers"),
     model="AdminAccounts",
     chain=(_GET_ACCOUNT, 'set {"limit_warning": "{amount}"}', "save"),
     select="of_folder",
     parameters=(
         FOLDER,
         *SUBSCRIBER,
-        Parameter("amount", "the threshold in roubles, as -120", parse=roubles, columns=("limit_warning",)),
+        Parameter("amount", said("the threshold in roubles, as -120"), parse=roubles, columns=("limit_warning",)),
     ),
     example="carbon-migrate run warning-threshold --set folder=1316 --set amount=-120",
 )
@@ -99,14 +103,14 @@ WARNING_THRESHOLD: Final = JobSpec(
 TARIFF_THRESHOLD: Final = JobSpec(
     name="tariff-threshold",
     recipes=(4,),
-    summary="set the warning threshold as in the tariff, where it differs",
+    summary=said("set the warning threshold as in the tariff, where it differs"),
     model="AdminAccounts",
     chain=(_GET_ACCOUNT, 'set {"limit_warning": "{amount}"}', "save"),
     varying="limit_warning",
     select="tariff_thresholds",
     parameters=(
         *SUBSCRIBER,
-        Parameter("amount", "the threshold in roubles", parse=roubles, columns=("limit_warning",)),
+        Parameter("amount", said("the threshold in roubles"), parse=roubles, columns=("limit_warning",)),
     ),
     example="carbon-migrate run tariff-threshold",
 )
@@ -114,14 +118,16 @@ TARIFF_THRESHOLD: Final = JobSpec(
 CUTOFF_LIMIT: Final = JobSpec(
     name="cutoff-limit",
     recipes=(5,),
-    summary="set the cut-off limit of a folder's subscribers to the sum of their tariff's services, plus one rouble",
+    summary=said(
+        "set the cut-off limit of a folder's subscribers to the sum of their tariff's services, plus one rouble"
+    ),
     model="AdminAccounts",
     chain=(_GET_ACCOUNT, 'set {"limit": "{amount}"}', "save"),
     select="tariff_sums",
     parameters=(
         FOLDER,
         *SUBSCRIBER,
-        Parameter("amount", "the limit in roubles", parse=roubles, columns=("limit",)),
+        Parameter("amount", said("the limit in roubles"), parse=roubles, columns=("limit",)),
     ),
     example="carbon-migrate run cutoff-limit --set folder=89",
 )
@@ -134,16 +140,16 @@ _GET: Final = 'objects.get {"id": {abonent_id}}'
 OPERATOR: Final = JobSpec(
     name="operator",
     recipes=(15,),
-    summary="move subscribers to another operator",
+    summary=said("move subscribers to another operator"),
     model="Abonents",
     chain=(_GET, 'set {"operator_id": {operator}}', "save"),
     select="of_operator",
     parameters=(
-        Parameter("from", "id of the operator that they are with", "", parse=an_id, refers_to="Operator"),
+        Parameter("from", said("id of the operator that they are with"), "", parse=an_id, refers_to="Operator"),
         *SUBSCRIBER,
         Parameter(
             "operator",
-            "id of the operator that they are moved to",
+            said("id of the operator that they are moved to"),
             parse=an_id,
             refers_to="Operator",
             columns=("operator_id",),
@@ -155,34 +161,38 @@ OPERATOR: Final = JobSpec(
 RECALCULATE: Final = JobSpec(
     name="recalculate",
     recipes=(20,),
-    summary="recalculate subscribers from the first of a month, six months back at most",
+    summary=said("recalculate subscribers from the first of a month, six months back at most"),
     model="Abonents",
     chain=(_GET, 'set {"need_recalc": "{since}"}', "save"),
     parameters=(
         *SUBSCRIBER,
         Parameter(
             "since",
-            "the first of a month, as 2019-06-01",
+            said("the first of a month, as 2019-06-01"),
             parse=first_of_a_month(today),
             columns=("need_recalc",),
         ),
     ),
     example="carbon-migrate run recalculate subscribers.csv",
-    undo="none: recalculate again, once what was wrong is put right",
+    undo=said("none: recalculate again, once what was wrong is put right"),
 )
 
 TARIFF_NEXT: Final = JobSpec(
     name="tariff-next",
     recipes=(25,),
-    summary="plan a change of tariff for a date",
+    summary=said("plan a change of tariff for a date"),
     model="Abonents",
     chain=(_GET, 'set {"tarif_next_id": {tariff}, "tarif_next_date": "{date}"}', "save"),
     parameters=(
         *SUBSCRIBER,
         Parameter(
-            "tariff", "id of the next tariff", parse=an_id, refers_to="Tarif", columns=("tarif_next_id", "tarif_id")
+            "tariff",
+            said("id of the next tariff"),
+            parse=an_id,
+            refers_to="Tarif",
+            columns=("tarif_next_id", "tarif_id"),
         ),
-        Parameter("date", "from when it counts", parse=a_date, columns=("tarif_next_date",)),
+        Parameter("date", said("from when it counts"), parse=a_date, columns=("tarif_next_date",)),
     ),
     example="carbon-migrate run tariff-next subscribers.csv --set tariff=7 --set date=2020-09-01",
 )
@@ -190,12 +200,12 @@ TARIFF_NEXT: Final = JobSpec(
 TARIFF_NOW: Final = JobSpec(
     name="tariff-now",
     recipes=(26,),
-    summary="change the tariff at once",
+    summary=said("change the tariff at once"),
     model="Abonents",
     chain=(_GET, 'set {"tarif_id": {tariff}}', "save"),
     parameters=(
         *SUBSCRIBER,
-        Parameter("tariff", "id of the tariff", parse=an_id, refers_to="Tarif", columns=("tarif_id",)),
+        Parameter("tariff", said("id of the tariff"), parse=an_id, refers_to="Tarif", columns=("tarif_id",)),
     ),
     example="carbon-migrate run tariff-now subscribers.csv --set tariff=7",
 )
@@ -203,13 +213,13 @@ TARIFF_NOW: Final = JobSpec(
 VOLUNTARY_BLOCK: Final = JobSpec(
     name="voluntary-block",
     recipes=(28,),
-    summary="block subscribers at their own wish, from one day to another",
+    summary=said("block subscribers at their own wish, from one day to another"),
     model="Abonents",
     chain=(_GET, 'set {"own_disabled_start": "{start}", "own_disabled_end": "{end}"}', "save"),
     parameters=(
         *SUBSCRIBER,
-        Parameter("start", "the first day", parse=a_date, columns=("own_disabled_start",)),
-        Parameter("end", "the last day", parse=a_date, columns=("own_disabled_end",)),
+        Parameter("start", said("the first day"), parse=a_date, columns=("own_disabled_start",)),
+        Parameter("end", said("the last day"), parse=a_date, columns=("own_disabled_end",)),
     ),
     example="carbon-migrate run voluntary-block subscribers.csv --set start=2020-07-01 --set end=2020-07-31",
 )
@@ -217,13 +227,13 @@ VOLUNTARY_BLOCK: Final = JobSpec(
 BLOCK_HISTORY: Final = JobSpec(
     name="block-history",
     recipes=(19,),
-    summary="correct entries of the history of blocks",
+    summary=said("correct entries of the history of blocks"),
     model="AbonentsBlockHistory",
     chain=('objects.get {"id": {id}}', 'set {"time_changed": "{time_changed}", "time_del": "{time_del}"}', "save"),
     parameters=(
-        Parameter("id", "id of the entry", parse=an_id, columns=()),
-        Parameter("time_changed", "when the block began", parse=a_moment, columns=()),
-        Parameter("time_del", "when it ended", parse=a_moment, columns=()),
+        Parameter("id", said("id of the entry"), parse=an_id, columns=()),
+        Parameter("time_changed", said("when the block began"), parse=a_moment, columns=()),
+        Parameter("time_del", said("when it ended"), parse=a_moment, columns=()),
     ),
     example="carbon-migrate run block-history --set id=118 --set time_changed=2019-06-01 --set time_del=2019-06-01",
 )

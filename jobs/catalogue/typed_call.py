@@ -18,6 +18,7 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import ACCOUNT, SUBSCRIBER, Parameter
 from jobs.spec.spec import JobSpec
 from texts.remedies import setting
+from texts.said import Quantity, said, text_of
 
 CALL: Final = "call"
 YES: Final = "yes"
@@ -30,18 +31,20 @@ def a_select(text: str) -> str:
     try:
         select_of(text)
     except NotASelect as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(text_of(error)) from error
     return text
 
 
 OWN: Final = (
-    Parameter("model", "the model, as AdminAccounts; typed as --model"),
-    Parameter("chain", "the methods with their arguments, a JSON list of texts; typed as --chain, once a method"),
-    Parameter("fields", "the fields wanted of the last object, with commas; typed as --fields", ""),
-    Parameter("repeatable", "whether the call does no harm twice; typed as --repeatable", "", (YES, "")),
+    Parameter("model", said("the model, as AdminAccounts; typed as --model")),
+    Parameter(
+        "chain", said("the methods with their arguments, a JSON list of texts; typed as --chain, once a method")
+    ),
+    Parameter("fields", said("the fields wanted of the last object, with commas; typed as --fields"), ""),
+    Parameter("repeatable", said("whether the call does no harm twice; typed as --repeatable"), "", (YES, "")),
     Parameter(
         "look_up",
-        "a select that finds the effect of a row, by its :placeholders; typed as --look-up",
+        said("a select that finds the effect of a row, by its :placeholders; typed as --look-up"),
         "",
         parse=a_select,
     ),
@@ -64,7 +67,13 @@ REFERS_TO: Final[Mapping[str, str]] = MappingProxyType(
 def a_value(text: str) -> str:
     """A value for a placeholder, at most `LONGEST_VALUE` characters, which is longer than any field."""
     if len(text) > LONGEST_VALUE:
-        raise ValueError(f"the text has {len(text):,} characters, at most {LONGEST_VALUE:,} are taken")
+        raise ValueError(
+            said(
+                "the text has {length} characters, at most {longest} are taken",
+                length=Quantity(len(text)),
+                longest=Quantity(LONGEST_VALUE),
+            )
+        )
     return text
 
 
@@ -76,10 +85,14 @@ def call_kind(parameters: Mapping[str, str]) -> JobSpec:
     template = template_of(parameters)
     if name := describe_secret_arguments(template):
         raise ParameterRefused(
-            f"chain: {name} is a secret, and what stands in a chain is kept with the run, in journal and job files. ",
-            f'Put a placeholder there, {{"{name}": "{{{name}}}"}}, and have it asked for with ',
-            setting("ask", name),
-            ", or said by a column of the rows; for passwords of accounts there is the job `password`",
+            said(
+                "chain: {name} is a secret, and what stands in a chain is kept with the run, in journal and job "
+                "files. Put a placeholder there, {placeholder}, and have it asked for with {ask}, or said by a "
+                "column of the rows; for passwords of accounts there is the job `password`",
+                name=name,
+                placeholder=f'{{"{name}": "{{{name}}}"}}',
+                ask=setting("ask", name),
+            )
         )
     return _kind(template)
 
@@ -90,14 +103,17 @@ def _kind(template: Template) -> JobSpec:
     own = {one.name for one in OWN}
     if taken := next((name for name in template.names if name in own), None):
         raise ParameterRefused(
-            f"{{{taken}}}: {taken} is said of the call as a whole; give the placeholder another name, as ",
-            f"{{my {taken}}}, and name its column with ",
-            setting("map", f"'my {taken}={taken}'"),
+            said(
+                "{{{name}}}: {name} is said of the call as a whole; give the placeholder another name, as {{my "
+                "{name}}}, and name its column with {setting}",
+                name=taken,
+                setting=setting("map", f"'my {taken}={taken}'"),
+            )
         )
     holes = tuple(
         Parameter(
             name,
-            "a placeholder of the chain",
+            said("a placeholder of the chain"),
             parse=a_value,
             columns=(),
             secret=name in secret,
@@ -116,14 +132,16 @@ def _kind(template: Template) -> JobSpec:
     return JobSpec(
         name=CALL,
         recipes=(),
-        summary="make any call for each row, its values in the placeholders of a chain",
+        summary=said("make any call for each row, its values in the placeholders of a chain"),
         model=template.model,
         chain=template.text,
         fields=template.fields,
         parameters=(*OWN, *holes, *others),
         example=EXAMPLE,
-        undo="as far as its methods tell: fields are set back; operations, services and attributes that were "
-        "created or deleted are taken back as by the jobs for them; all else is left to a person",
+        undo=said(
+            "as far as its methods tell: fields are set back; operations, services and attributes that were "
+            "created or deleted are taken back as by the jobs for them; all else is left to a person"
+        ),
         undo_parameters=UNDO_OF_OPERATIONS if creation and template.model == OPERATIONS else (),
         # A new object is identified by its model, whatever its call looks like.
         identity=template.model if creation else f"{template.model}-{template.digest}",

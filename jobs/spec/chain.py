@@ -21,6 +21,8 @@ from billing.api.calls import NOTHING, SECRET_ARGUMENTS, Call, ChainStep
 from billing.directory.values import AMOUNTS
 from jobs.spec.columns import KNOWN, normalise_header
 from jobs.spec.errors import ParameterRefused
+from texts.remedies import setting
+from texts.said import said
 
 _METHOD: Final = re.compile(r"\s*(?P<method>[A-Za-z_][\w.]*)\s*")
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
@@ -134,9 +136,12 @@ def parse(model: str, chain: Sequence[str], fields: Sequence[str] = ()) -> Templ
     Raises `ParameterRefused`, with the link and the place in it, for a link that is not a method with a JSON object.
     """
     if not (model.isidentifier() and model.isascii()):
-        raise ParameterRefused(f"--model {model}: this is not the name of a model, as AdminAccounts is one")
+        raise ParameterRefused(
+            said("{flag}: this is not the name of a model such as AdminAccounts", flag=setting("model", model))
+        )
     if not chain:
-        raise ParameterRefused(f"a call of {model} needs a method: give --chain 'objects.get {{\"id\": {{id}}}}'")
+        example = setting("chain", "'objects.get {\"id\": {id}}'")
+        raise ParameterRefused(said("a call of {model} needs a method: give {example}", model=model, example=example))
     links = tuple(_link(number, text) for number, text in enumerate(chain, 1))
     return Template(model, links, tuple(fields), tuple(text.strip() for text in chain))
 
@@ -144,10 +149,10 @@ def parse(model: str, chain: Sequence[str], fields: Sequence[str] = ()) -> Templ
 def _link(number: int, text: str) -> Link:
     written = text.strip()
     shown = written if len(written) <= _LONGEST_LINK else f"{written[:_LONGEST_LINK]}…"
-    where = f"chain, link {number} ({shown!r})"
+    where = said("chain, link {number} ({link!r})", number=number, link=shown)
     found = _METHOD.match(text)
     if found is None:
-        raise ParameterRefused(f"{where}: a method is expected first, as objects.get, set, or save")
+        raise ParameterRefused(said("{where}: a method is expected first, as objects.get, set, or save", where=where))
     rest = text[found.end() :]
     if not rest.strip():
         return Link(found["method"], {})
@@ -158,21 +163,31 @@ def _arguments(where: str, text: str, offset: int) -> dict[str, Tree]:
     try:
         marked, places = _marked(text)
     except _NoPlaceholder as error:
-        raise ParameterRefused(f"{where}, column {offset + error.place + 1}: {error}") from error
+        column = offset + error.place + 1
+        raise ParameterRefused(
+            said("{where}, column {column}: {error}", where=where, column=column, error=error)
+        ) from error
     try:
         read = json.loads(marked, parse_int=_whole, parse_float=_no_float, object_pairs_hook=_no_twins)
     except json.JSONDecodeError as error:
         column = offset + places(error.pos) + 1
         raise ParameterRefused(
-            f"{where}, column {column}: this is not JSON: {error.msg}. Names and texts stand in double quotes, a "
-            'placeholder as {name} or within a text as "{name}"'
+            said(
+                "{where}, column {column}: this is not JSON: {error}. Names and texts stand in double quotes, a "
+                'placeholder as {{name}} or within a text as "{{name}}"',
+                where=where,
+                column=column,
+                error=error.msg,
+            )
         ) from error
     except ValueError as error:
-        raise ParameterRefused(f"{where}: {error}") from error
+        raise ParameterRefused(said("{where}: {error}", where=where, error=error)) from error
     except RecursionError as error:
-        raise ParameterRefused(f"{where}: {_TOO_DEEP}") from error
+        raise ParameterRefused(_too_deep(where)) from error
     if not isinstance(read, dict):
-        raise ParameterRefused(f'{where}: the arguments are an object in braces, as {{"id": {{id}}}}')
+        raise ParameterRefused(
+            said('{where}: the arguments are an object in braces, as {{"id": {{id}}}}', where=where)
+        )
     return _branches(where, read)
 
 
@@ -196,10 +211,12 @@ class _NoPlaceholder(ValueError):
 
     def __init__(self, text: str, place: int) -> None:
         end = text.find("}", place) + 1
-        said = text[place:end][:_SHOWN] or text[place]
         super().__init__(
-            f"{said} is no placeholder: one is written with the name of its column, {{name}}. For braces that are "
-            "meant write {{ and }}"
+            said(
+                "{text} is no placeholder: one is written with the name of its column, {{name}}. For braces that are "
+                "meant write {{{{ and }}}}",
+                text=text[place:end][:_SHOWN] or text[place],
+            )
         )
         self.place = place
 
@@ -209,7 +226,10 @@ _LONGEST_LINK: Final = 200
 _LONGEST_NUMBER: Final = 19
 _DEEPEST: Final = 30
 """Levels of brackets; what the JSON module reads depends on the version of Python."""
-_TOO_DEEP: Final = "it holds brackets in brackets without end"
+
+
+def _too_deep(where: str) -> str:
+    return said("{where}: it holds brackets in brackets without end", where=where)
 
 
 def _marked(text: str) -> tuple[str, _Places]:
@@ -254,20 +274,26 @@ def _hole(text: str, place: int) -> re.Match[str] | None:
 def _whole(text: str) -> int:
     if len(text) > _LONGEST_NUMBER:
         raise ValueError(
-            f"{text[:_SHOWN]}… has {len(text)} digits, more than any number of the billing: write a text"
+            said(
+                "{text}… has {length} digits, more than any number of the billing: write a text",
+                text=text[:_SHOWN],
+                length=len(text),
+            )
         )
     return int(text)
 
 
 def _no_float(text: str) -> object:
-    raise ValueError(f'{text[:_SHOWN]} is a number with a point: write money as a text, "{text}"')
+    raise ValueError(
+        said('{shown} is a number with a point: write money as a text, "{text}"', shown=text[:_SHOWN], text=text)
+    )
 
 
 def _no_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
     names = [name for name, _ in pairs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"{twice!r} is given twice")
+        raise ValueError(said("{name!r} is given twice", name=twice))
     return dict(pairs)
 
 
@@ -277,14 +303,14 @@ def _branches(where: str, read: Mapping[str, object], level: int = 1) -> dict[st
     for name, value in read.items():
         text = _text(name)
         if name.startswith(_BARE) or isinstance(text, TemplateText):
-            raise ParameterRefused(f"{where}: a placeholder cannot be the name of an argument")
+            raise ParameterRefused(said("{where}: a placeholder cannot be the name of an argument", where=where))
         tree[text] = _tree(where, value, level + 1)
     return tree
 
 
 def _tree(where: str, value: object, level: int) -> Tree:
     if level > _DEEPEST:
-        raise ParameterRefused(f"{where}: {_TOO_DEEP}")
+        raise ParameterRefused(_too_deep(where))
     match value:
         case str() if value.startswith(_BARE):
             return Hole(value.removeprefix(_BARE))
@@ -301,18 +327,18 @@ def _tree(where: str, value: object, level: int) -> Tree:
 
 def _text(value: str) -> str | TemplateText:
     parts: list[str | Hole] = []
-    said = ""
+    text = ""
     done = 0
     for mark in _MARK.finditer(value):
-        said += value[done : mark.start()]
+        text += value[done : mark.start()]
         done = mark.end()
         if mark["name"]:
-            parts += [said, Hole(mark["name"].strip())]
-            said = ""
+            parts += [text, Hole(mark["name"].strip())]
+            text = ""
         else:
-            said += mark[0][0]
-    said += value[done:]
-    return TemplateText((*parts, said)) if parts else said
+            text += mark[0][0]
+    text += value[done:]
+    return TemplateText((*parts, text)) if parts else text
 
 
 def _places(tree: Tree, field: str) -> Iterator[tuple[str, str]]:
@@ -337,8 +363,8 @@ def _harmless(link: Link) -> set[str]:
 
 def _described(arguments: Mapping[str, Tree], behind: Mapping[str, str]) -> Iterator[str]:
     for name, tree in arguments.items():
-        said = _as_text(tree)
-        yield f'{name}={said[:-1]} {behind[name]}"' if name in behind else f"{name}={said}"
+        value = _as_text(tree)
+        yield f'{name}={value[:-1]} {behind[name]}"' if name in behind else f"{name}={value}"
 
 
 def _as_text(tree: Tree) -> str:
@@ -347,8 +373,8 @@ def _as_text(tree: Tree) -> str:
         case Hole(name):
             return f"{{{name}}}"
         case TemplateText(parts):
-            said = "".join(f"{{{part.name}}}" if isinstance(part, Hole) else part for part in parts)
-            return json.dumps(said, ensure_ascii=False)
+            text = "".join(f"{{{part.name}}}" if isinstance(part, Hole) else part for part in parts)
+            return json.dumps(text, ensure_ascii=False)
         case list():
             return f"[{', '.join(map(_as_text, tree))}]"
         case dict():
@@ -399,6 +425,6 @@ def template_of(parameters: Mapping[str, str]) -> Template:
     try:
         links = msgspec.json.decode(parameters.get("chain") or "[]", type=list[str])
     except msgspec.MsgspecError as error:
-        raise ParameterRefused(f"chain: this is no JSON list of texts: {error}") from error
+        raise ParameterRefused(said("chain: this is no JSON list of texts: {error}", error=error)) from error
     fields = [name.strip() for name in parameters.get("fields", "").split(",") if name.strip()]
     return parse(parameters.get("model", ""), links, fields)

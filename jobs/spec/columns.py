@@ -15,6 +15,7 @@ from typing import Final
 from engine.errors import InputRefused
 from engine.rows import Row
 from texts.remedies import Remedy, setting
+from texts.said import said
 
 _PHONE: Final = (
     "phone", "mobile", "телефон", "тел", "номер телефона", "телефон абонента", "мобильный", "мобильный телефон",
@@ -162,11 +163,22 @@ def _mapped(source_name: str, header: Sequence[str], name: str, title: str) -> C
     if len(places) == 1:
         return Column(header[places[0]].strip(), places[0])
     if places:
-        both = " and ".join(repr(header[place].strip()) for place in places)
-        raise InputRefused(_map(name, title), f": {source_name} has {both}; write the name exactly as it is there")
+        raise InputRefused(
+            said(
+                "{setting}: {source} has {titles}; write the name exactly as it is there",
+                setting=_map(name, title),
+                source=source_name,
+                titles=_quoted(header[place] for place in places),
+            )
+        )
     raise InputRefused(
-        _map(name, title),
-        f": {source_name} has no such column{_nearest(title, header)}; it has: {_titles(header)}",
+        said(
+            "{setting}: {source} has no such column{nearest}; it has: {titles}",
+            setting=_map(name, title),
+            source=source_name,
+            nearest=_nearest(title, header),
+            titles=_titles(header),
+        )
     )
 
 
@@ -174,9 +186,13 @@ def _refuse_strangers(wanted: Mapping[str, object], mapping: Mapping[str, str]) 
     for name, title in mapping.items():
         if name not in wanted:
             raise InputRefused(
-                _map(name, title),
-                f": the rows are not asked for {name}{_nearest(name, wanted)}; they are asked for: ",
-                ", ".join(wanted),
+                said(
+                    "{setting}: the rows are not asked for {name}{nearest}; they are asked for: {names}",
+                    setting=_map(name, title),
+                    name=name,
+                    nearest=_nearest(name, wanted),
+                    names=tuple(wanted),
+                )
             )
 
 
@@ -198,10 +214,14 @@ def _candidates(header: Sequence[str], name: str, further: Sequence[str], taken:
 
 def _only(source_name: str, name: str, columns: Sequence[Column]) -> Column | None:
     if len(columns) > 1:
-        both = " and ".join(repr(column.name) for column in columns)
         raise InputRefused(
-            f"{source_name} has several columns that can be {name}: {both}. Say which is meant with ",
-            _map(name, "COLUMN"),
+            said(
+                "{source} has several columns that can be {name}: {titles}. Say which is meant with {setting}",
+                source=source_name,
+                name=name,
+                titles=_quoted(column.name for column in columns),
+                setting=_map(name, "COLUMN"),
+            )
         )
     return columns[0] if columns else None
 
@@ -211,13 +231,17 @@ def _giving_way(
 ) -> list[str]:
     """The names that lose a column claimed by several; the own name wins, then a further name."""
     own = [name for name in names if normalise_header(name) == normalise_header(title)]
-    said = [name for name in names if normalise_header(title) in {normalise_header(word) for word in wanted[name]}]
-    first = own or said or list(names)
+    further = [name for name in names if normalise_header(title) in {normalise_header(word) for word in wanted[name]}]
+    first = own or further or list(names)
     if len(first) > 1:
-        both = " and ".join(first)
         raise InputRefused(
-            f"{source_name}: the column {title.strip()!r} can be {both}. Say which is meant with ",
-            _map(first[0], "COLUMN"),
+            said(
+                "{source}: the column {title!r} can be any of {names}. Say which is meant with {setting}",
+                source=source_name,
+                title=title.strip(),
+                names=tuple(first),
+                setting=_map(first[0], "COLUMN"),
+            )
         )
     return [name for name in names if name != first[0]]
 
@@ -225,11 +249,15 @@ def _giving_way(
 def _nearest(word: str, known: Iterable[str]) -> str:
     by_plain = {normalise_header(one): one.strip() for one in known}
     close = get_close_matches(normalise_header(word), by_plain, n=1)
-    return f"; did you mean {by_plain[close[0]]!r}?" if close else ""
+    return said("; did you mean {word!r}?", word=by_plain[close[0]]) if close else ""
 
 
 def _titles(header: Sequence[str]) -> str:
     return ", ".join(title.strip() for title in header)
+
+
+def _quoted(titles: Iterable[str]) -> str:
+    return ", ".join(repr(title.strip()) for title in titles)
 
 
 _EXACT: Final = frozenset().union(*(titles_of(name, ()) for name in KNOWN if name != _FREE))

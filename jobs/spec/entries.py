@@ -15,6 +15,7 @@ from typing import Final
 
 from jobs.spec.parameters import Parameter, a_text, at_most
 from jobs.spec.undo_words import LIST, OPPOSITE, STORNO, WAY
+from texts.said import said
 
 OPERATIONS: Final = "FinanceOperations"
 
@@ -95,16 +96,20 @@ _LONGEST_NUMBER: Final = 64
 
 DOCUMENT: Final = Parameter(
     "document",
-    "number of the payment's document: with it several payments of one subscriber are several entries; a "
-    "column of another name is given with --map document=COLUMN",
+    said(
+        "number of the payment's document: with it several payments of one subscriber are several entries; a "
+        "column of another name is given with --map document=COLUMN"
+    ),
     "",
     parse=a_text(_LONGEST_NUMBER),
     columns=(),
 )
 RECOGNISE: Final = Parameter(
     "recognise",
-    "what tells a payment whose answer was lost: ask leaves it to a person, sum takes the one newer "
-    "operation of that sum for it, though it may be somebody else's; with documents it never does",
+    said(
+        "what tells a payment whose answer was lost: ask leaves it to a person, sum takes the one newer "
+        "operation of that sum for it, though it may be somebody else's; with documents it never does"
+    ),
     ASK,
     (ASK, SUM),
 )
@@ -117,36 +122,42 @@ ADDS: Final = "adds"
 
 def _a_method(text: str) -> str:
     if not (text.isascii() and text.isidentifier()):
-        raise ValueError(f"{text!r} is no name of a method")
+        raise ValueError(said("{text!r} is not the name of a method", text=text))
     return text
 
 
 UNDO_OF_OPERATIONS: Final = (
     Parameter(
         WAY,
-        "list: nothing is sent, the rows are listed for the accountant; storno: each operation is reversed; "
-        "opposite: the opposite sum is entered",
+        said(
+            "list: nothing is sent, the rows are listed for the accountant; storno: each operation is reversed; "
+            "opposite: the opposite sum is entered"
+        ),
         LIST,
         (LIST, STORNO, OPPOSITE),
     ),
     Parameter(
         STORNO_CALL,
-        "the method of an operation that reverses it; what the billing calls it is not documented: ask the vendor, "
-        "and try it on one operation first",
+        said(
+            "the method of an operation that reverses it; what the billing calls it is not documented: ask the "
+            "vendor, and try it on one operation first"
+        ),
         STORNO,
         parse=_a_method,
         fact="storno_call",
     ),
     Parameter(
         TYPE_8,
-        "what an entry of type 8 does to the balance, for way=opposite: sets it to its sum, or adds its sum; try it "
-        "on one subscriber first",
+        said(
+            "what an entry of type 8 does to the balance, for way=opposite: sets it to its sum, or adds its sum; "
+            "try it on one subscriber first"
+        ),
         SETS,
         (SETS, ADDS),
         fact="type_8",
     ),
     Parameter(
-        "descr", "comment of opposite entries, before the operation's id", "Отмена операции", parse=at_most(150)
+        "descr", said("comment of opposite entries, before the operation's id"), "Отмена операции", parse=at_most(150)
     ),
 )
 """The parameters of an undo of operations."""

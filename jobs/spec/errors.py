@@ -1,6 +1,7 @@
 """The errors of the jobs, besides those of the engine."""
 
 from engine.errors import EngineError
+from texts.said import said
 
 
 class ParameterRefused(EngineError):
@@ -10,12 +11,13 @@ class ParameterRefused(EngineError):
 class SecretGone(EngineError):
     """Raised when a secret is needed that is no longer kept; the default message says what to do."""
 
-    def __init__(
-        self,
-        message: str = "its secret is kept no longer, for it is wiped when a run is at its end: "
-        "give the row again, in a run of its own",
-    ) -> None:
-        super().__init__(message)
+    def __init__(self) -> None:
+        super().__init__(
+            said(
+                "its secret is kept no longer, for it is wiped when a run is at its end: give the row again, in a "
+                "run of its own"
+            )
+        )
 
 
 class VaultFailed(EngineError):

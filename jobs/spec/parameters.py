@@ -10,9 +10,10 @@ from typing import Final
 from billing.directory.models import LARGEST_ID, LONGEST_NAME
 from billing.money import parse_amount, wire
 from billing.profile import Profile, describe_fact
-from engine.errors import Parts, lines, nearest
+from engine.errors import nearest
 from jobs.spec.errors import ParameterRefused
 from texts.remedies import setting
+from texts.said import Quantity, counted, in_lines, said
 
 
 def row_key(values: Iterable[str]) -> str:
@@ -46,7 +47,7 @@ def a_date(text: str) -> str:
     """A date: 2019-06-01 or 01.06.2019."""
     found = _read(text, _DAY)
     if found is None:
-        raise ValueError(f"{text[:_SHOWN]!r} is no date: write it as 2019-06-01 or 01.06.2019")
+        raise ValueError(said("{text!r} is no date: write it as 2019-06-01 or 01.06.2019", text=text[:_SHOWN]))
     return found.date().isoformat()
 
 
@@ -55,7 +56,10 @@ def a_moment(text: str) -> str:
     found = _read(text, (*_MOMENT, *_DAY))
     if found is None:
         raise ValueError(
-            f"{text[:_SHOWN]!r} is no moment: write it as 2019-06-01 00:00:00, or 01.06.2019 for its midnight"
+            said(
+                "{text!r} is no moment: write it as 2019-06-01 00:00:00, or 01.06.2019 for its midnight",
+                text=text[:_SHOWN],
+            )
         )
     return found.isoformat(" ", "seconds")
 
@@ -68,13 +72,25 @@ def first_of_a_month(today: Callable[[], dt.date]) -> Callable[[str], str]:
         now = today()
         if day.day != 1:
             raise ValueError(
-                f"{text!r} is not the first of a month: a recalculation begins with one, as {day:%Y-%m}-01"
+                said(
+                    "{text!r} is not the first of a month: a recalculation begins with one, as {first}",
+                    text=text,
+                    first=f"{day:%Y-%m}-01",
+                )
             )
         back = (now.year - day.year) * 12 + now.month - day.month
         if back > MONTHS_BACK:
-            raise ValueError(f"{text!r} is {back} months back: the billing recalculates {MONTHS_BACK} at most")
+            raise ValueError(
+                counted(
+                    "{text!r} is {n} month back: the billing recalculates {most} at most",
+                    "{text!r} is {n} months back: the billing recalculates {most} at most",
+                    back,
+                    text=text,
+                    most=MONTHS_BACK,
+                )
+            )
         if back < 0:
-            raise ValueError(f"{text!r} is still to come")
+            raise ValueError(said("{text!r} is still to come", text=text))
         return f"{day:%Y-%m-%d}"
 
     return parse
@@ -133,22 +149,29 @@ class Parameter:
 def check_parameters(what: str, parameters: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, str]:
     """The checked values of these parameters; `what` names their owner. Raises `ParameterRefused`."""
     known = {parameter.name: parameter for parameter in parameters}
-    faults: list[Parts] = [
-        (f"{what} has no parameter {name!r}{nearest(name, known)}; it has: {', '.join(known) or 'none'}",)
+    faults: list[str] = [
+        said(
+            "{what} has no parameter {name!r}{nearest}; it has: {known}",
+            what=what,
+            name=name,
+            nearest=nearest(name, known),
+            known=", ".join(known) or said("none"),
+        )
         for name in given
         if name not in known
     ]
     values: dict[str, str] = {}
     for name, parameter in known.items():
         if _is_missing(parameter, given.get(name)):
-            faults.append((f"{name}: is required: {parameter.help}; give ", setting("set", f"{name}=…")))
+            give = setting("set", f"{name}=…")
+            faults.append(said("{name}: is required: {help}; give {give}", name=name, help=parameter.help, give=give))
             continue
         try:
             values[name] = _value(parameter, given.get(name))
         except ValueError as error:
-            faults.append((f"{name}: {error}",))
+            faults.append(said("{name}: {error}", name=name, error=error))
     if faults:
-        raise ParameterRefused(*lines(faults))
+        raise ParameterRefused(in_lines(faults))
     return values
 
 
@@ -163,14 +186,15 @@ def with_facts(parameters: Sequence[Parameter], given: Mapping[str, str], profil
     return {**learned, **given}
 
 
-def contradictions(parameters: Sequence[Parameter], given: Mapping[str, str], profile: Profile) -> list[Parts]:
+def contradictions(parameters: Sequence[Parameter], given: Mapping[str, str], profile: Profile) -> list[str]:
     """The given values that contradict a probe, each a sentence."""
     facts = dict(profile.facts())
     return [
-        (
-            setting("set", f"{one.name}={given[one.name]}"),
-            f" counts, and the probe of {facts[one.fact].learned} says: ",
-            describe_fact(one.fact, facts[one.fact].value),
+        said(
+            "{given} counts, and the probe of {day} says: {fact}",
+            given=setting("set", f"{one.name}={given[one.name]}"),
+            day=str(facts[one.fact].learned),
+            fact=describe_fact(one.fact, facts[one.fact].value),
         )
         for one in parameters
         if one.fact and one.name in given and facts[one.fact].known and str(facts[one.fact].value) != given[one.name]
@@ -189,7 +213,14 @@ def _value(parameter: Parameter, text: str | None) -> str:
     if text is None or text == parameter.default:
         return parameter.default or ""
     if parameter.choices and text not in parameter.choices:
-        raise ValueError(f"{text!r} is none of {', '.join(parameter.choices)}{nearest(text, parameter.choices)}")
+        raise ValueError(
+            said(
+                "{text!r} is none of {choices}{nearest}",
+                text=text,
+                choices=parameter.choices,
+                nearest=nearest(text, parameter.choices),
+            )
+        )
     return parameter.parse(text)
 
 
@@ -201,9 +232,11 @@ def an_id(text: str) -> str:
     plain = text.strip()
     digits = plain.lstrip("0")
     if not (plain.isascii() and plain.isdigit() and digits):
-        raise ValueError(f"{text[:_SHOWN]!r} is no id: a whole number above zero is expected")
+        raise ValueError(said("{text!r} is no id: a whole number above zero is expected", text=text[:_SHOWN]))
     if len(digits) > len(str(LARGEST_ID)) or int(digits) > LARGEST_ID:
-        raise ValueError(f"{text[:_SHOWN]!r} is no id: the largest that there can be is {LARGEST_ID}")
+        raise ValueError(
+            said("{text!r} is no id: the largest possible one is {largest}", text=text[:_SHOWN], largest=LARGEST_ID)
+        )
     return digits
 
 
@@ -215,7 +248,11 @@ def a_name(text: str) -> str:
     name = text.strip()
     if len(name) > LONGEST_NAME:
         raise ValueError(
-            f"the text has {len(name):,} characters, no number and no login has more than {LONGEST_NAME}"
+            said(
+                "the text has {length} characters, no number and no login has more than {longest}",
+                length=Quantity(len(name)),
+                longest=LONGEST_NAME,
+            )
         )
     return name
 
@@ -243,9 +280,15 @@ def at_most(length: int) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if len(text) > length:
-            raise ValueError(f"the text has {len(text)} characters, at most {length} are taken")
+            raise ValueError(
+                said(
+                    "the text has {length} characters, at most {longest} are taken",
+                    length=Quantity(len(text)),
+                    longest=Quantity(length),
+                )
+            )
         if not text.isprintable():
-            raise ValueError("the text has line ends or other invisible characters")
+            raise ValueError(said("the text has line ends or other invisible characters"))
         return text
 
     return parse
@@ -261,13 +304,13 @@ def a_subscriber(text: str) -> str:
 
 ABONENT: Final = Parameter(
     "abonent_id",
-    "id of the subscriber; rows may have the contract_number instead",
+    said("id of the subscriber; rows may have the contract_number instead"),
     parse=a_subscriber,
     columns=("id",),
 )
 NUMBER: Final = Parameter(
     "contract_number",
-    "contract number of the subscriber, in place of its id: 00123 is not 123",
+    said("contract number of the subscriber, in place of its id: 00123 is not 123"),
     "",
     parse=a_name,
     columns=(),
@@ -275,14 +318,16 @@ NUMBER: Final = Parameter(
 SUBSCRIBER: Final = (ABONENT, NUMBER)
 """The parameters that name a subscriber; one of the two is enough."""
 
-USER: Final = Parameter("user_id", "id of the account; rows may have the login instead", parse=an_id, columns=("id",))
-LOGIN: Final = Parameter("login", "login of the account, in place of its id", "", parse=a_name, columns=())
+USER: Final = Parameter(
+    "user_id", said("id of the account; rows may have the login instead"), parse=an_id, columns=("id",)
+)
+LOGIN: Final = Parameter("login", said("login of the account, in place of its id"), "", parse=a_name, columns=())
 ACCOUNT: Final = (USER, LOGIN)
 """The parameters that name an account of a subscriber; one of the two is enough."""
 
-SERVICE: Final = Parameter("usluga_id", "id of the service", parse=an_id, columns=())
+SERVICE: Final = Parameter("usluga_id", said("id of the service"), parse=an_id, columns=())
 FOLDER: Final = Parameter(
-    "folder", "id of the folder, without the folders in it", "", parse=an_id, refers_to="Folder"
+    "folder", said("id of the folder, without the folders in it"), "", parse=an_id, refers_to="Folder"
 )
 
 
@@ -296,9 +341,9 @@ def whole_id(text: str) -> int | str:
     A leading zero is refused: the value is probably a contract number in the wrong column.
     """
     if not text:
-        return "the id is empty"
+        return said("the id is empty")
     if not (text.isascii() and text.isdigit()):
-        return f"{text[:40]!r} is no id: a whole number is expected"
+        return said("{text!r} is no id: a whole number is expected", text=text[:_SHOWN])
     if text[0] == "0":
-        return f"{text[:40]!r} is no id, for it starts with a zero; is it a contract number?"
+        return said("{text!r} is no id, for it starts with a zero; is it a contract number?", text=text[:_SHOWN])
     return int(text[: LONGEST_ID + 1])

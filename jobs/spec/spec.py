@@ -18,6 +18,7 @@ from jobs.spec.chain import Template, parse
 from jobs.spec.chain_kind import CREATE
 from jobs.spec.entries import CREATED, MARK
 from jobs.spec.parameters import Parameter, check_parameters, row_key
+from texts.said import said
 
 Select: TypeAlias = str | Callable[[Mapping[str, str]], str]
 """The name of a block in `jobs/catalogue/selects.sql`, or a function of the parameters; "" if rows must be given."""
@@ -71,7 +72,7 @@ class JobSpec:
     special: Special | None = None
     writes: bool = True
     undo_parameters: tuple[Parameter, ...] = ()
-    undo: str = "the old values are set again, where nobody has changed them since"
+    undo: str = said("the old values are set again, where nobody has changed them since")
     identity: str = ""
 
     def template(self, parameters: Mapping[str, str] | None = None) -> Template:
@@ -97,7 +98,7 @@ class JobSpec:
         """The text of the call; `{name}` stands for the parameter or column of that name."""
         template, second = self.template(), self.second_template
         first = template.described({CREATED[self.model]: MARK} if template.methods[0] == CREATE else {})
-        return f"{first}; then {second.described()}" if second else first
+        return said("{first}; then {second}", first=first, second=second.described()) if second else first
 
     def key(self, own: str) -> str:
         """The business key of a row in the journal, from the key that the effect gives it."""

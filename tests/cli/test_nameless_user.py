@@ -47,7 +47,7 @@ def test_a_path_of_a_home_that_is_not_there_is_refused(typed: Typed, path: str) 
 def test_a_file_in_a_home_that_is_not_there_is_refused(typed: Typed) -> None:
     ended = typed("run", "random-password", "rows.csv", "--set", "to=~/passwords.csv")
     assert ended.exit == 2
-    assert "names a home folder that is not there" in ended.words
+    assert "names a home folder that does not exist" in ended.words
 
 
 def test_the_journal_names_the_user_by_the_number() -> None:

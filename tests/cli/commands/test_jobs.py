@@ -59,3 +59,8 @@ def test_all_of_them_are_told(typed: Typed) -> None:
     refused = typed("jobs", "operater")
     assert refused.exit == 2
     assert "did you mean 'operator'?" in refused.words
+
+
+def test_a_job_that_there_is_not_is_refused_in_the_language_of_the_reader(typed: Typed) -> None:
+    ended = typed("jobs", "zzz", "--lang", "ru")
+    assert f"задания 'zzz' нет; есть: {', '.join(JOBS)}" in " ".join(ended.err.split())

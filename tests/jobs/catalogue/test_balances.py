@@ -249,7 +249,7 @@ async def test_columns_as_people_call_them(gateway: Gateway, tmp_path: Path) -> 
     [
         ("фамилия;amount", "has no column abonent_id or contract_number; it has: фамилия, amount"),
         ("abonent_id;итого", "has no column amount; it has: abonent_id, итого"),
-        ("abonent_id;amount;op_summa", "several columns that can be amount: 'amount' and 'op_summa'"),
+        ("abonent_id;amount;op_summa", "several columns that can be amount: 'amount', 'op_summa'"),
     ],
 )
 async def test_missing_columns_refuse_the_file(gateway: Gateway, tmp_path: Path, header: str, reason: str) -> None:

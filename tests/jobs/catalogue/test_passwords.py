@@ -36,13 +36,13 @@ def test_the_file_is_required_and_is_found_again_from_anywhere(
     with pytest.raises(ParameterRefused, match="to: is required"):
         parameters_of(RANDOM_PASSWORD, {})
     for text in ("", " ", ".."):
-        with pytest.raises(ParameterRefused, match="is no file"):
+        with pytest.raises(ParameterRefused, match="is not a file"):
             parameters_of(RANDOM_PASSWORD, {"to": text})
 
 
 @pytest.mark.parametrize("text", ["lk.example.org", "ftp://lk/", "http://", "/recover", "http://[x"])
 def test_the_page_of_a_letter_is_an_address(text: str) -> None:
-    with pytest.raises(ParameterRefused, match=r"base_url: .*is no address"):
+    with pytest.raises(ParameterRefused, match=r"base_url: .*is not an address"):
         parameters_of(PASSWORD_RECOVERY, {"login": "a", "base_url": text})
     good = parameters_of(PASSWORD_RECOVERY, {"login": "a", "base_url": " https://lk.example.org/x "})
     assert good["base_url"] == "https://lk.example.org/x"

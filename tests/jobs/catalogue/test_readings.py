@@ -144,7 +144,7 @@ async def test_the_row_says_how_its_number_was_read(gateway: Gateway, frozen: Fr
         "2 телефон: '12' has 2 digits: a number is written as +79123456789 or 8 912 345-67-89"
     ]
     assert await refused(job_of(gateway, AT_IP, rows_of(tmp_path, "ip\n1.2.3\n"))) == [
-        "2 ip: '1.2.3' is no address, as 127.1.2.3 is one"
+        "2 ip: '1.2.3' is not an address such as 127.1.2.3"
     ]
 
 

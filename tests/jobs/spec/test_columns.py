@@ -84,14 +84,14 @@ def test_a_balance_is_no_threshold() -> None:
 def test_two_columns_for_one_thing_are_asked_about() -> None:
     told = refused(["Договор", "Л/с", "сумма"], BALANCES)
     assert told == (
-        "a.csv has several columns that can be contract_number: 'Договор' and 'Л/с'. Say which is meant with "
+        "a.csv has several columns that can be contract_number: 'Договор', 'Л/с'. Say which is meant with "
         "--map contract_number=COLUMN"
     )
     assert found(["Договор", "Л/с", "сумма"], BALANCES, contract_number="л/с") == {
         "contract_number": "Л/с",
         "amount": "сумма",
     }
-    assert "can be amount: 'Сумма' and 'Остаток'" in refused(["id", "Сумма", "Остаток"], BALANCES)
+    assert "can be amount: 'Сумма', 'Остаток'" in refused(["id", "Сумма", "Остаток"], BALANCES)
 
 
 def test_what_is_mapped_to_one_thing_is_no_candidate_for_another() -> None:
@@ -119,7 +119,7 @@ def test_one_column_that_can_be_two_things_is_asked_about() -> None:
     told = refused(["id"], {"abonent_id": ("id",), "user_id": ("id",)})
     assert (
         told
-        == "a.csv: the column 'id' can be abonent_id and user_id. Say which is meant with --map abonent_id=COLUMN"
+        == "a.csv: the column 'id' can be any of abonent_id, user_id. Say which is meant with --map abonent_id=COLUMN"
     )
 
 
