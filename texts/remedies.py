@@ -30,3 +30,8 @@ class Remedy(msgspec.Struct, frozen=True):
 def setting(name: str, value: str = "") -> Remedy:
     """One setting, to be given or left out."""
     return Remedy(settings=((name, value),))
+
+
+def command_line(*words: str) -> str:
+    """A command of the program as it is typed, which stands on a line of its own."""
+    return " ".join((PROGRAM, *words))

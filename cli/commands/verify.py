@@ -21,9 +21,10 @@ from cli.session.session import check_target, open_session
 from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
-from cli.show.closing import next_steps, place_of, states_object, states_table
+from cli.show.closing import next_steps, states_object, states_table
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.layout import Hanging, command, steps_list
+from cli.terminal.names import place_of
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import count, markup_safe, money, number_of, printable, rows
 from engine.errors import LookUpFailed

@@ -4,29 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Final
 
 from checkpoints.states import State
 from cli.report.facts import ExceptionRow, ReportFacts
 from cli.settings.settings import Letterhead
+from cli.terminal.names import OUTCOMES
 from cli.terminal.texts import printable
 from texts.remedies import PROGRAM
 from texts.said import Language, Quantity, Said, Value, counted, said
 
-STATES: Final[Mapping[State, Said]] = MappingProxyType(
-    {
-        State.PENDING: said("to be sent"),
-        State.SKIPPED: said("skipped: nothing to do"),
-        State.SENDING: said("being sent"),
-        State.ACCEPTED: said("accepted, not read back"),
-        State.REJECTED: said("rejected by the billing"),
-        State.UNKNOWN: said("in doubt: to be looked up"),
-        State.MANUAL: said("in doubt: a person decides"),
-        State.APPLIED: said("applied: read back as sent"),
-        State.REPLACED: said("rejected, and replaced by a corrected row"),
-    }
-)
 REFUSED: Final = said("refused before sending")
 LEFT_OUT: Final = said("left out of the run")
 
@@ -195,7 +182,7 @@ class _Writer:
         """One line a state with rows; with refused rows and those left out they add up to all rows of the input."""
         totals = self._facts.totals
         lines: list[tuple[Said, int, Decimal | None]] = [
-            (STATES[state], number, totals.amounts.get(state, Decimal(0)))
+            (OUTCOMES[state], number, totals.amounts.get(state, Decimal(0)))
             for state in reversed(State)
             if (number := totals.count(state))
         ]
@@ -275,13 +262,13 @@ class _Writer:
             reason = said(
                 "{reason} Decided as {state} on {date} by {who}: {why}",
                 reason=reason,
-                state=STATES[row.decision.state],
+                state=OUTCOMES[row.decision.state],
                 date=datetime.fromisoformat(row.decision.decided_at),
                 who=_shown(row.decision.who),
                 why=_shown(row.decision.why),
             )
         amount = (row.amount,) if self._money else ()
-        return (row.line, _shown(row.label), *amount, REFUSED if row.state is None else STATES[row.state], reason)
+        return (row.line, _shown(row.label), *amount, REFUSED if row.state is None else OUTCOMES[row.state], reason)
 
     def _course(self) -> Section:
         facts, run = self._facts, self._facts.run

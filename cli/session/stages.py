@@ -1,39 +1,24 @@
 """The stage of a run: a word for scripts, which is the same in every language, and its sentence for people."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from checkpoints.records import Run, Stage, Totals
 from cli.session.step_mark import holds_its_file
+from cli.terminal.names import STAGE_NAMES
 from texts.said import Said, said
 
 RUNNING: Final = "running"
 STOPPED: Final = "stopped"
 DONE: Final = "done"
 
-STAGES: Final[Mapping[str, Said]] = MappingProxyType(
-    {
-        str(stage): stage
-        for stage in (
-            said("running"),
-            said("stopped"),
-            said("done"),
-            said("purged"),
-            said("given up"),
-            said("reading, stopped"),
-            said("not approved"),
-        )
-    }
-)
-"""All stages, by their words."""
-
 
 def describe_stage(run: Run, totals: Totals, *, is_held: bool) -> Said:
     """The stage of a run, and whether it is paused there."""
     stage = stage_of(run, totals, is_held=is_held)
     waits = {RUNNING, STOPPED} if not holds_its_file(run) else {RUNNING, STOPPED, DONE}
-    return said("{stage}, paused", stage=STAGES[stage]) if run.paused_at and stage in waits else STAGES[stage]
+    return (
+        said("{stage}, paused", stage=STAGE_NAMES[stage]) if run.paused_at and stage in waits else STAGE_NAMES[stage]
+    )
 
 
 def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.journal import Journal
-from checkpoints.records import Item, Reason, Refusal, Run, Totals
+from checkpoints.records import Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Hanging, command, steps_list
@@ -285,11 +285,6 @@ def accountants_list(run: Run, totals: Totals) -> str | None:
     if run.job != UNDO or run.parameters.get(WAY) != LIST or not totals.count(State.SKIPPED):
         return None
     return f"{PROGRAM} export {run.name} --state {State.SKIPPED} -o {run.name}-for-the-accountant.csv"
-
-
-def place_of(item: Item) -> str:
-    """The place of a row: its line of a file; the rows of a select have no lines, but their numbers in the run."""
-    return f"line {item.line}" if item.line else f"row {item.number}"
 
 
 MAX_REFUSALS_SHOWN = 20

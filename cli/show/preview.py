@@ -18,11 +18,11 @@ from cli.show.closing import (
     MAX_REFUSALS_SHOWN,
     accountants_list,
     first_refusals,
-    place_of,
     refused_export,
     refused_rows,
 )
 from cli.terminal.layout import Facts, Hanging, command
+from cli.terminal.names import place_of
 from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, count, markup_safe, money, printable, rows
 from engine.errors import sentence

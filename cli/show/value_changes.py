@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from billing.directory.values import AMOUNTS
-from cli.show.closing import place_of
 from cli.terminal.layout import Hanging
+from cli.terminal.names import place_of
 from cli.terminal.texts import count, money, number_of, printable, rows
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange
 

@@ -9,6 +9,7 @@ from checkpoints.records import Totals
 from checkpoints.states import State
 from engine.errors import CountsDiffer, EngineError, LookUpFailed
 from engine.pacing.holds import StopKind
+from texts.said import said
 
 
 class Exit(IntEnum):
@@ -63,6 +64,14 @@ class CommandRefused(Exception):
     def __init__(self, message: str, code: Exit = Exit.REFUSED) -> None:
         super().__init__(message)
         self.code = code
+
+
+class NothingSent(CommandRefused):
+    """Raised when a command is refused before it has sent anything, as the text says; `why` is the reason alone."""
+
+    def __init__(self, why: str, code: Exit = Exit.REFUSED) -> None:
+        super().__init__(said("{why}\nNothing was sent.", why=why), code)
+        self.why = why
 
 
 class SettingsRefused(CommandRefused):

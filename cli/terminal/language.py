@@ -68,13 +68,20 @@ class CatalogueLanguage(Language):
             case Decimal():
                 return self._amount(value)
             case datetime():
-                local = value.astimezone()
-                zone = local.isoformat(timespec="minutes")[-6:]
-                return f"{local:{self._style.day} %H:%M:%S} (UTC{zone})"
+                zone = value.astimezone().isoformat(timespec="minutes")[-6:]
+                return f"{self.moment(value)} (UTC{zone})"
             case Quantity():
                 return _grouped(value)
             case _:
                 return str(value)
+
+    def moment(self, when: datetime) -> str:
+        """A moment in local time, without its zone."""
+        return f"{when.astimezone():{self._style.day} %H:%M:%S}"
+
+    def decimal(self, number: float) -> str:
+        """A measured number with one decimal."""
+        return f"{number:.1f}".replace(".", self._style.decimal_mark)
 
     def _amount(self, amount: Decimal) -> str:
         digits, _, decimals = two_decimals(amount).partition(".")

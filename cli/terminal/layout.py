@@ -8,6 +8,9 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.text import Text
 
+from cli.terminal.texts import WHOLE, printable
+from texts.said import Said, said
+
 _NARROW: Final = 24
 """Columns that a value needs beside its label; with fewer it begins on the next line."""
 
@@ -48,8 +51,8 @@ class Facts:
         self._rows: list[tuple[str, Text]] = []
 
     def add(self, label: str, value: str | Text) -> None:
-        """Add a pair; a string is markup. A pair without a label goes on with the one before."""
-        self._rows.append((label, of_markup(value)))
+        """Add a pair; a string is a sentence or markup. A pair without a label goes on with the one before."""
+        self._rows.append((printable(label), of_markup(value)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         longest = max((len(label) for label, _ in self._rows), default=0)
@@ -74,8 +77,20 @@ def lines_of(text: Text, room: int, *, beside: int = 0) -> list[Text]:
     return lines
 
 
+def render(text: str, style: str = "", limit: int = WHOLE) -> Text:
+    """A sentence in the reader's language, or a foreign text, as a piece of a screen."""
+    return Text(printable(text, limit), style)
+
+
+def labelled(label: str, text: str | Text, style: str = "dim") -> Text:
+    """A sentence behind the word that says what it is, as `note:`; the style is that of the word."""
+    return Text.assemble(render(label, style), " ", render(text) if isinstance(text, str) else text)
+
+
 def of_markup(text: str | Text) -> Text:
-    """A text; a string is markup."""
+    """A text; a sentence is rendered, any other string is markup."""
+    if isinstance(text, Said):
+        return render(text)
     return Text.from_markup(text, emoji=False) if isinstance(text, str) else text
 
 
@@ -93,11 +108,11 @@ def command(text: str) -> Text:
 
 
 def steps_list(steps: Sequence[tuple[str, str]]) -> Group:
-    """Commands to type next, each on a line of its own under its purpose."""
+    """Commands to type next with their purposes, each command on a line of its own."""
     return Group(*_steps(steps))
 
 
 def _steps(steps: Sequence[tuple[str, str]]) -> Iterable[Hanging | Text]:
     for text, purpose in steps:
-        yield Hanging(Text("next: ", "dim"), Text(purpose, "dim"))
+        yield Hanging(render(said("next:"), "dim").append(" "), render(purpose, "dim"))
         yield command(text)

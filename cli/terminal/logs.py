@@ -14,7 +14,8 @@ from cli.terminal.exits import SettingsRefused
 from cli.terminal.log_file import LogFile
 from cli.terminal.screen import OutputMask, Screen
 from cli.terminal.streams import json_line
-from cli.terminal.texts import printable
+from cli.terminal.texts import printable, reason_of
+from texts.said import said
 
 Entry = MutableMapping[str, Any]
 
@@ -36,7 +37,9 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = LogFile(path or Path(os.devnull))
     except OSError as error:
-        raise SettingsRefused(f"the log {path} cannot be written: {error.strerror}") from error
+        raise SettingsRefused(
+            said("the log {path} cannot be written: {why}", path=str(path), why=reason_of(error))
+        ) from error
     lowest = _LEVELS["debug" if screen.voice.verbose else "info"]
     # On a terminal the progress and the closing say what the log would say between them.
     seen_otherwise = screen.voice.quiet or (screen.err.is_terminal and not screen.voice.verbose)

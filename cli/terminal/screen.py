@@ -18,14 +18,16 @@ from rich.text import Text
 
 from billing.secret import Mask
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import of_markup, render
 from cli.terminal.streams import json_line, lasting
 from cli.terminal.texts import markup_safe, printable, rendered
 from engine.rows import STDIN
-from texts.remedies import PROGRAM
+from texts.remedies import PROGRAM, setting
+from texts.said import Said, said
 
 WIDTH: Final = 400
 """Columns without a terminal, unless COLUMNS says otherwise; wide, so that lines stay whole for searching."""
-_PANEL: Final = "Screen"
+_PANEL: Final = said("Screen")
 _ENDS_WITH_COMMAND: Final = re.compile(rf"(.+?)[,:]? `({PROGRAM} [^`]+)`\.?")
 TERMINAL: Final = Path("/dev/tty")
 """The keyboard while standard input carries rows."""
@@ -35,7 +37,7 @@ class Unanswered(CommandRefused):
     """Raised when the input ends at a question, as Ctrl-D does it: that is neither a yes nor a no."""
 
     def __init__(self) -> None:
-        super().__init__("the question was not answered: the input ended", Exit.INTERRUPTED)
+        super().__init__(said("the question was not answered: the input ended"), Exit.INTERRUPTED)
 
 
 class OutputMask:
@@ -88,6 +90,8 @@ def _width(stream: TextIO) -> int | None:
 def _print(console: Console, what: RenderableType) -> None:
     # Not cropped: what is longer than a line, as a path, is broken by the terminal and can be copied. In a group a
     # text keeps its own way of wrapping, which rich drops otherwise.
+    if isinstance(what, Said):
+        what = render(what)
     console.print(Group(what) if isinstance(what, Text) else what, crop=False)
 
 
@@ -107,9 +111,12 @@ def _result_console() -> Console:
 
 AsJson = Annotated[
     bool,
-    typer.Option("--json", rich_help_panel=_PANEL, help="One closing JSON object on stdout, all else on stderr."),
+    typer.Option(
+        "--json", rich_help_panel=_PANEL, help=said("One closing JSON object on stdout, all else on stderr.")
+    ),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", rich_help_panel=_PANEL, help="Say only what went wrong.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", rich_help_panel=_PANEL, help=said("Say only what went wrong."))]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", rich_help_panel=_PANEL, help=said("Log every step."))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ class Voice:
 
     as_json: AsJson = False
     quiet: Quiet = False
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", rich_help_panel=_PANEL, help="Log every step.")] = False
+    verbose: Verbose = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +164,7 @@ class Screen:
         return self.err.is_terminal and not self.err.is_dumb_terminal and not self.err.options.ascii_only
 
     def say(self, what: RenderableType = "") -> None:
-        """Print a progress message; strings are markup."""
+        """Print a progress message: a sentence, or a string that is markup."""
         if not self.voice.quiet:
             _print(self.err, what)
 
@@ -177,7 +184,7 @@ class Screen:
 
     def complain(self, text: str) -> None:
         """Print why the command was refused or failed, in sentences; the text is escaped."""
-        # Before anything is cut off or broken into lines.
+        # The secrets go before anything is cut off or broken into lines.
         lines = [part for line in self.mask(rendered(text)).splitlines() for part in _apart(line)] or [""]
         head, *rest = (markup_safe(line, 2000) for line in lines)
         # Not wrapped, so that paths and commands can be copied.
@@ -200,20 +207,21 @@ class Screen:
     async def agrees(self, question: str, keyboard: TextIO) -> bool:
         """Ask on the terminal and wait for an answer; anything but yes is no. Can be cancelled while waiting.
 
-        Raises `Unanswered`, as the other questions do.
+        The question is a sentence, or a string that is markup. Raises `Unanswered`, as the other questions do.
         """
-        self.err.print(f"{question} [bold]\\[y/N][/] ", end="")
+        answers = render(said("[y/N]"), "bold")
+        self.err.print(Text.assemble(_question(question), " ", answers, " "), end="")
         return (await self._answer(keyboard)).strip().casefold() in {"y", "yes", "д", "да"}
 
     async def chooses(self, question: str, keyboard: TextIO) -> str:
-        """Ask on the terminal for a word. Can be cancelled while waiting."""
-        self.err.print(f"{question} ", end="")
+        """Ask on the terminal for a word, which is the same in every language. Can be cancelled while waiting."""
+        self.err.print(Text.assemble(_question(question), " "), end="")
         return (await self._answer(keyboard)).strip().casefold()
 
     async def hears(self, question: str, keyboard: TextIO) -> str:
         """Ask on the terminal for a line without echo. Can be cancelled while waiting."""
         with _without_echo(keyboard):
-            self.err.print(question, end="", markup=False)
+            self.err.print(render(question).append(" "), end="")
             line = await self._answer(keyboard)
             self.err.print()
         return line.rstrip("\r\n")
@@ -251,6 +259,11 @@ class Screen:
             yield None
 
 
+def _question(question: str) -> Text:
+    """A question that stands apart from what is shown before it; a string that is markup as it is."""
+    return Text.assemble("\n", render(question, "bold")) if isinstance(question, Said) else of_markup(question)
+
+
 @contextmanager
 def _without_echo(keyboard: TextIO) -> Iterator[None]:
     """A terminal with echo switched off."""
@@ -274,11 +287,18 @@ def _terminal() -> TextIO | None:
 
 def is_unattended(question: str, file: str) -> str:
     """Why a question cannot be asked, and what to do."""
-    why = "add --yes (standard input carries the rows)" if file == STDIN else "add --yes, or look at it on a terminal"
-    return f"no terminal to confirm on: {why}\nThe question was: {question}"
-
-
-_ONCE_MORE = " once more"
+    yes = setting("yes")
+    if file == STDIN:
+        return said(
+            "no terminal to confirm on: add {yes} (standard input carries the rows)\nThe question was: {question}",
+            yes=yes,
+            question=question,
+        )
+    return said(
+        "no terminal to confirm on: add {yes}, or look at it on a terminal\nThe question was: {question}",
+        yes=yes,
+        question=question,
+    )
 
 
 async def asked_for(names: Sequence[str], given: dict[str, str], file: str | None, screen: Screen) -> dict[str, str]:
@@ -290,19 +310,25 @@ async def asked_for(names: Sequence[str], given: dict[str, str], file: str | Non
     with screen.keyboard(file or "") as keyboard:
         for name in names:
             if name in values:
-                raise CommandRefused(f"--ask {printable(name)}: it is given already; leave one of the two out")
+                raise CommandRefused(
+                    said(
+                        "{flag}: it is given already; leave one of the two out", flag=setting("ask", printable(name))
+                    )
+                )
             if keyboard is None:
                 raise CommandRefused(
-                    f"no terminal to ask for {printable(name)} on: type the command at a terminal, or let a "
-                    "column of "
-                    f"the rows say it, as {printable(name)} in the first line of a file"
+                    said(
+                        "no terminal to ask for {name} on: type the command at a terminal, or let a column of the "
+                        "rows say it, as {name} in the first line of a file",
+                        name=printable(name),
+                    )
                 )
-            value = await screen.hears(f"{printable(name)}: ", keyboard)
+            value = await screen.hears(f"{name}:", keyboard)
             if not value:
-                raise CommandRefused(f"nothing was typed for {printable(name)}: nothing was sent")
+                raise CommandRefused(said("nothing was typed for {name}: nothing was sent", name=printable(name)))
             # Without echo a typing error is invisible, so the value is asked for twice.
-            if value != await screen.hears(f"{printable(name)}{_ONCE_MORE}: ", keyboard):
-                raise CommandRefused(f"{printable(name)} was typed in two ways: nothing was sent")
+            if value != await screen.hears(said("{name} once more:", name=printable(name)), keyboard):
+                raise CommandRefused(said("{name} was typed in two ways: nothing was sent", name=printable(name)))
             screen.mask.hide([value])
             values[name] = value
     return values

@@ -14,8 +14,10 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
+from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from engine.pacing.holds import Stop, StopKind
+from texts.said import Quantity, Said, said
 
 Result = TypeVar("Result")
 
@@ -24,7 +26,11 @@ Heed = Callable[[signal.Signals], None]
 _heeding: Final[ContextVar[list[Heed] | None]] = ContextVar("heeding", default=None)
 """The stack of signal handlers of this command, the last one active; None before handling begins."""
 
-_NAMES: Final = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the terminal has gone"}
+_NAMES: Final = {
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGHUP: said("the terminal has gone"),
+}
 
 
 class Interrupted(Exception):
@@ -128,21 +134,29 @@ class Interrupts:
     def _heed(self, number: signal.Signals) -> None:
         why = _NAMES[number]
         if not self._stop.requested:
-            self._stop.request(StopKind.INTERRUPTED, f"interrupted ({why})")
+            self._stop.request(StopKind.INTERRUPTED, said("interrupted ({signal})", signal=why))
             if self._preparing:
                 self._preparing.cancel()
             else:
                 waiting = self.in_flight()
                 # Look-ups need not be finished.
-                told = f"finishing {waiting} in flight" if waiting else "nothing is in flight, stopping"
-                self._screen.say_always(f"[yellow]{why}: {told}; press again to stop at once[/]")
+                self._say(
+                    said(
+                        "{signal}: finishing {calls} in flight; press again to stop at once",
+                        signal=why,
+                        calls=Quantity(waiting),
+                    )
+                    if waiting
+                    else said("{signal}: nothing is in flight, stopping; press again to stop at once", signal=why)
+                )
         elif self._preparing or self._sending:
             scope = self._preparing or self._sending
             if scope:
-                self._screen.say_always(
-                    f"[yellow]{why}: stopping at once; what was in flight is looked up on resume[/]"
-                )
+                self._say(said("{signal}: stopping at once; what was in flight is looked up on resume", signal=why))
                 scope.cancel()
+
+    def _say(self, sentence: Said) -> None:
+        self._screen.say_always(render(sentence, "yellow"))
 
 
 @asynccontextmanager

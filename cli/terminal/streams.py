@@ -19,7 +19,8 @@ from typing import Any, Final, TextIO, cast
 
 import msgspec
 
-from cli.terminal.texts import JOINT, SIGNS, from_bytes
+from cli.terminal.texts import JOINT, SIGNS, from_bytes, printable, reason_of
+from texts.said import said
 
 _GONE: Final = {errno.EPIPE, errno.EIO, errno.ECONNRESET, errno.ENXIO}
 """Errors of a reader that has gone: `| head` that has read enough, a terminal that was closed."""
@@ -49,7 +50,8 @@ def outputs() -> Iterator["Output"]:
     finally:
         out.flush()
         if out.trouble is not None:
-            err.write(f"✗ standard output could not be written, and is not complete: {out.trouble.strerror}\n")
+            why = said("standard output could not be written, and is not complete: {why}", why=reason_of(out.trouble))
+            err.write(f"✗ {printable(why)}\n")
         err.flush()
         sys.stdout, sys.stderr = before
         for output, stream in ((out, before[0]), (err, before[1])):

@@ -1,5 +1,6 @@
-"""Formatting of numbers, times and foreign texts for people."""
+"""Sentences, numbers, times and foreign texts as people read them, in the language of the reader."""
 
+import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -42,6 +43,7 @@ LONGEST = 300
 """Characters of a foreign text that are shown."""
 
 _SLOW: Final = 10
+_NUMBER_AND_WORD: Final = re.compile(r"(?<=\d) (?=[^\W\d])")
 
 WHOLE: Final = 10_000
 """Characters of a text that a person copies: a path, a select, a request."""
@@ -77,6 +79,11 @@ def from_bytes(text: str) -> str:
         return "".join(_spelled(letter) if "\ud800" <= letter <= "\udfff" else letter for letter in text)
 
 
+def reason_of(error: OSError) -> str:
+    """Why the system refused: its own words, without the file's name."""
+    return error.strerror or str(error)
+
+
 def markup_safe(text: object, limit: int = LONGEST) -> str:
     """The same as rich markup, with the text's own brackets escaped."""
     return escape(printable(text, limit))
@@ -103,7 +110,7 @@ def money(amount: Decimal) -> str:
 
 
 def _joint(text: str) -> str:
-    return text.replace(SPACE, JOINT)
+    return _NUMBER_AND_WORD.sub(JOINT, text.replace(SPACE, JOINT))
 
 
 def rows(number: int) -> str:
@@ -113,7 +120,12 @@ def rows(number: int) -> str:
 
 def rate(per_second: float) -> str:
     """A number a second, with a decimal where it is small."""
-    return f"{per_second:.1f}" if 0 < per_second < _SLOW else f"{per_second:.0f}"
+    return decimal(per_second) if 0 < per_second < _SLOW else f"{per_second:.0f}"
+
+
+def decimal(number: float) -> str:
+    """A measured number with one decimal, as the reader's language writes it."""
+    return reader().decimal(number)
 
 
 def duration(seconds: float) -> str:
@@ -125,5 +137,5 @@ def duration(seconds: float) -> str:
 
 
 def moment(when: datetime | None) -> str:
-    """A time of the journal in local time."""
-    return f"{when.astimezone():%Y-%m-%d %H:%M:%S}" if when else "–"
+    """A time of the journal in local time, as the reader's language writes it."""
+    return reader().moment(when) if when else "–"

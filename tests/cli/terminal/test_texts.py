@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from cli.terminal.streams import lasting, plain
-from cli.terminal.texts import count, duration, markup_safe, money, printable, rows
+from cli.terminal.texts import count, duration, markup_safe, money, printable
+from texts.said import counted
 
 
 @pytest.mark.parametrize(
@@ -41,13 +42,13 @@ def test_numbers_for_people() -> None:
     assert plain(count(1234567)) == "1 234 567"
     assert plain(money(Decimal("-1234567.5"))) == "−1 234 567.50"
     assert money(Decimal("0.125")) == "0.125"
-    assert [plain(rows(number)) for number in (0, 1, 2, 1000)] == ["0 rows", "1 row", "2 rows", "1 000 rows"]
     assert (duration(7.4), duration(750), duration(11_100)) == ("0:07", "12:30", "3:05:00")
 
 
 def test_a_number_and_its_word_stay_on_one_line() -> None:
     file = StringIO()
-    Console(file=lasting(file), width=20).print(f"there are {rows(1234567)}")
+    sentence = counted("there is {n} row", "there are {n} rows", 1234567)
+    Console(file=lasting(file), width=20).print(printable(sentence))
     assert file.getvalue().splitlines()[-1].strip() == "1 234 567 rows"
 
 
