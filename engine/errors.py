@@ -1,4 +1,4 @@
-"""Errors of the engine, by who must act, and the remedies that they name.
+"""Errors of the engine, by who must act.
 
 EngineError
 ├── InputRefused        the input as a whole is not usable: the operator corrects the file or the query
@@ -9,46 +9,32 @@ EngineError
 └── CountsDiffer        the journal does not add up: a bug in this program
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import TypeAlias
 
 from checkpoints.errors import JournalError
-from texts.remedies import Remedy
-
-Parts: TypeAlias = Sequence[str | Remedy]
-"""A sentence in parts: texts, and the remedies between them."""
+from texts.said import said
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint at the known word that a mistyped one is nearest to, "" where none is near; `_` counts as `-`."""
+    """A phrase that ends a sentence, with the known word nearest to a mistyped one; "" where none is near.
+
+    `_` counts as `-`.
+    """
     by_plain = {_plain(one): str(one) for one in known}
     close = get_close_matches(_plain(word), by_plain, n=1)
-    return f"; did you mean {by_plain[close[0]]!r}?" if close else ""
+    return said("; did you mean {word!r}?", word=by_plain[close[0]]) if close else ""
 
 
 def _plain(word: str) -> str:
     return word.casefold().replace("_", "-")
 
 
-def sentence(said: Parts) -> str:
-    """Join the parts of a sentence into one text."""
-    if len(said) == 1 and isinstance(said[0], str):
-        return said[0]
-    return "".join(str(part) for part in said)
-
-
-def lines(said: Sequence[Parts]) -> Parts:
-    """Several sentences as one, each on a line of its own."""
-    return [part for number, one in enumerate(said) for part in (("\n", *one) if number else one)]
-
-
 class EngineError(Exception):
-    """Root of the engine's errors; `said` is a sentence for the operator, with what to do next."""
+    """Root of the engine's errors, made of one sentence for the operator that says what to do next."""
 
-    def __init__(self, *said: str | Remedy) -> None:
-        super().__init__(sentence(said))
-        self.said: Parts = said
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
 
 
 class InputRefused(EngineError):

@@ -13,7 +13,6 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.errors import Parts
 from engine.evidence import Evidence
 from engine.rows import Row, Source
 from texts.remedies import Remedy
@@ -232,7 +231,7 @@ class Job(ABC):
         return Remedy("undo", run)
 
     @property
-    def cautions(self) -> tuple[Parts, ...]:
+    def cautions(self) -> tuple[str, ...]:
         """Warnings to show before the run is approved, each a sentence."""
         return ()
 

@@ -20,6 +20,7 @@ from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge, GaugeReading
 from jobs.access.gateway import Gateway, as_engine_errors
 from texts.remedies import setting
+from texts.said import said
 
 log = structlog.get_logger(__name__)
 
@@ -128,13 +129,15 @@ async def _select_gauge(gateway: Gateway, select: str, threshold: Callable[[], f
 
     It is judged as every select of the operator is. Raises `InputRefused`.
     """
-    refused = (setting("throttle-sql", repr(select)), ": ")
+    flag = setting("throttle-sql", repr(select))
     try:
         checked = select_of(select)
     except NotASelect as error:
-        raise InputRefused(*refused, str(error)) from error
+        raise InputRefused(said("{flag}: {error}", flag=flag, error=error)) from error
     if checked.parameters:
-        raise InputRefused(*refused, f"nothing is bound to :{checked.parameters[0]}: write its value there")
+        raise InputRefused(
+            said("{flag}: nothing is bound to :{name}: write its value there", flag=flag, name=checked.parameters[0])
+        )
 
     async def measure() -> GaugeReading:
         above = threshold()
@@ -146,7 +149,7 @@ async def _select_gauge(gateway: Gateway, select: str, threshold: Callable[[], f
         await gateway.read(lambda database: prepared(database, checked))
         await measure()
     except LookUpFailed as error:
-        raise InputRefused(*refused, *error.said) from error
+        raise InputRefused(said("{flag}: {error}", flag=flag, error=error)) from error
     return Gauge("throttle-sql", measure, every=5.0)
 
 

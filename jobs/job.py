@@ -8,7 +8,7 @@ from billing.directory.references import REFERENCES
 from billing.errors import NotASelect
 from billing.profile import unconfirmed
 from checkpoints.records import Item, Refusal
-from engine.errors import InputRefused, Parts
+from engine.errors import InputRefused
 from engine.job import Job, Prepared
 from engine.rows import Row, Source
 from jobs.access.gateway import Gateway
@@ -28,6 +28,7 @@ from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, asked_for, own_select, statement_of
 from jobs.spec.undo_words import WAY
 from texts.remedies import Remedy, setting
+from texts.said import said
 
 
 class BillingJob(Job):
@@ -56,7 +57,9 @@ class BillingJob(Job):
             try:
                 await back.try_out()
             except InputRefused as error:
-                raise InputRefused("what this run does could not be taken back: ", *error.said) from error
+                raise InputRefused(
+                    said("what this run does could not be taken back: {error}", error=error)
+                ) from error
 
 
 class InputJob(BillingJob):
@@ -115,26 +118,27 @@ class InputJob(BillingJob):
         if not (self._rows.file or self._rows.sql or says_all):
             if empty := [name for name in own if not self._parameters.get(name)]:
                 raise InputRefused(
-                    "there is nothing to read rows from: give ",
-                    setting("set", f"{empty[0]}=…"),
-                    " for the job's own select, or name a file, - for standard input, or give ",
-                    setting("sql"),
+                    said(
+                        "there is nothing to read rows from: give {flag} for the job's own select, or name a file, - "
+                        "for standard input, or give {sql}",
+                        flag=setting("set", f"{empty[0]}=…"),
+                        sql=setting("sql"),
+                    )
                 )
             return
         typed = () if self._rows.file else _names_of(self._rows.sql)
         for name in own:
             if self._parameters.get(name) and name not in {*self.effect.names, *typed}:
-                given = setting("set", f"{name}=…")
                 raise InputRefused(
-                    given,
-                    " chooses rows for the job's own select, and the rows come from elsewhere: ",
-                    "nothing would look at it. Leave out ",
-                    given,
-                    ", or the other rows",
+                    said(
+                        "{flag} chooses rows for the job's own select, and the rows come from elsewhere: nothing "
+                        "would look at it. Leave out {flag}, or the other rows",
+                        flag=setting("set", f"{name}=…"),
+                    )
                 )
 
     @property
-    def cautions(self) -> tuple[Parts, ...]:
+    def cautions(self) -> tuple[str, ...]:
         """Cautions to read before approval, and the references in the rows read so far that were not checked."""
         return (*self.effect.cautions, *self._references.notes)
 

@@ -20,12 +20,14 @@ from billing.money import wire
 from billing.profile import Profile, describe_fact
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Merged, Run
-from engine.errors import Parts, sentence
 from jobs.access.operations import sets_balance, some_of, two_decimals
 from jobs.access.payload import ACCOUNT, decode_payload, encode_payload, payload_of
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.undo_words import UNDO
 from texts.remedies import Remedy, setting
+from texts.said import Quantity, counted, said
+
+_PROBE: Final = Remedy("probe")
 
 MAX_ACCOUNTS_SHOWN: Final = 5
 """Accounts shown in full; the others are only counted."""
@@ -76,20 +78,21 @@ async def settle(run: Run, journal: Journal, profile: Profile, meant: SharedAcco
     async for page in _pages(run, journal, profile):
         number += len(page)
         if meant is SharedAccountsRule.REFUSE:
-            reasons = {item.item_id: sentence(refusal(group)) for group in page for item in group.items}
+            reasons = {item.item_id: refusal(group) for group in page for item in group.items}
             await journal.refuse(run, reasons)
         else:
             await journal.merge(run, [_merged(group, meant) for group in page])
     return number
 
 
-def refusal(group: Group) -> Parts:
+def refusal(group: Group) -> str:
     """The reason for refusing the rows of an account."""
-    return (
-        f"{len(group.items)} rows reach one account, and each sets its balance anew: {group}. Leave one of them ",
-        "in, or say what is meant with ",
-        _rule(SharedAccountsRule.SUM),
-        " or last",
+    return said(
+        "{rows} rows reach one account, and each sets its balance anew: {group}. Leave one of them in, or say what "
+        "is meant with {flag} or last",
+        rows=Quantity(len(group.items)),
+        group=str(group),
+        flag=_rule(SharedAccountsRule.SUM),
     )
 
 
@@ -113,23 +116,25 @@ async def question_of(run: Run, journal: Journal, profile: Profile) -> Question:
     return found
 
 
-def in_sentences(question: Question, profile: Profile) -> Parts:
+def in_sentences(question: Question, profile: Profile) -> str:
     """The question to the operator, in sentences."""
-    accounts, rows = question.accounts, question.rows
     fact = profile.type_8
-    known: Parts = () if fact.known else (f" ({fact.standing}: ", Remedy("probe"), " finds out)")
-    one = "account is" if accounts == 1 else "accounts are"
-    return (
-        f"{accounts} {one} reached by {rows} rows with opening balances, and ",
-        describe_fact("type_8", fact.value),
-        *known,
-        ": of each account only the last row would count.\nSay what is meant: ",
-        _rule(SharedAccountsRule.SUM),
-        " (one operation of their sum), ",
-        _rule(SharedAccountsRule.LAST),
-        " (the last row, the others are skipped), or ",
-        _rule(SharedAccountsRule.REFUSE),
-        " (these rows are refused, with their lines)",
+    known = described = describe_fact("type_8", fact.value)
+    if not fact.known:
+        known = said("{fact} ({standing}: {probe} finds out)", fact=described, standing=fact.standing, probe=_PROBE)
+    return counted(
+        "{n} account is reached by {rows} rows with opening balances, and {fact}: of each account only the last row "
+        "would count.\nSay what is meant: {sum} (one operation of their sum), {last} (the last row, the others are "
+        "skipped), or {refuse} (these rows are refused, with their lines)",
+        "{n} accounts are reached by {rows} rows with opening balances, and {fact}: of each account only the last "
+        "row would count.\nSay what is meant: {sum} (one operation of their sum), {last} (the last row, the others "
+        "are skipped), or {refuse} (these rows are refused, with their lines)",
+        question.accounts,
+        rows=Quantity(question.rows),
+        fact=known,
+        sum=_rule(SharedAccountsRule.SUM),
+        last=_rule(SharedAccountsRule.LAST),
+        refuse=_rule(SharedAccountsRule.REFUSE),
     )
 
 

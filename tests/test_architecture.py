@@ -121,6 +121,7 @@ SHORT_FOR_A_REASON = {
     "engine/pipeline/before_images.py": "the last reading of what a call overwrites",
     "engine/pipeline/live_policy.py": "the one object through which a live run is driven",
     "engine/pipeline/ownership.py": "the one question whether the run is still ours",
+    "engine/errors.py": "the errors of the engine",
     "engine/pipeline/verifier.py": "the one pass of `verify`",
     "billing/database/sql_blocks.py": "the reader of .sql files, for billing, jobs and lab",
     "cli/commands/completion.py": "the command that a shell asks for words",
@@ -132,7 +133,7 @@ SHORT_FOR_A_REASON = {
     "jobs/rows/secret_cells.py": "the one place that takes secrets out of rows and evidence",
 }
 
-# How a person types it only the command line knows: the other rooms advise by values, as `engine.errors.Remedy`.
+# How a person types it only the command line knows: the other rooms advise by values, as `texts.remedies.Remedy`.
 SPELLED = re.compile(r"(?<![\w-])--[a-z…]|\bcarbon-migrate(\.toml| [a-z…])|\bCARBON_MIGRATE")
 SPELLERS = {"cli", "lab", "texts"}
 

@@ -78,6 +78,12 @@ def in_lines(sentences: Sequence[str]) -> Said:
     return Said("\n".join(f"{{{name}}}" for name in names), dict(zip(names, sentences, strict=True)))
 
 
+def any_of(words: Sequence[str]) -> str:
+    """Words of which one holds: a, b or c."""
+    *others, last = words
+    return said("{others} or {last}", others=tuple(others), last=last) if others else last
+
+
 def text_of(error: BaseException) -> str:
     """The sentence of an error, as a `Said` where it was raised with one."""
     return error.args[0] if len(error.args) == 1 and isinstance(error.args[0], str) else str(error)

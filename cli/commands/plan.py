@@ -35,7 +35,6 @@ from cli.show.preview import look_alikes, shared_accounts
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import WHOLE, markup_safe, printable
-from engine.errors import sentence
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.intake import Rehearsal
 from jobs.job import build
@@ -133,7 +132,7 @@ async def plan(
         if question.accounts:
             screen.result(shared_accounts(question, profile), good=False)
         for caution in job.cautions:
-            screen.result(f"[yellow]caution:[/] {markup_safe(sentence(caution))}")
+            screen.result(f"[yellow]caution:[/] {markup_safe(caution)}")
         if out is not None:
             await write_plan(out, run, facts.values.lines, look_alikes(run, journal), journal, profile)
             screen.say(f"The rows are saved in {markup_safe(out.path, WHOLE)}")

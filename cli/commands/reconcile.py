@@ -25,7 +25,6 @@ from cli.terminal.names import place_of
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupts
 from cli.terminal.texts import WHOLE, printable, rows
-from engine.errors import sentence
 from engine.job import Absent, CannotLook, Different, LookUpResult
 from engine.pacing.holds import Stop
 from engine.pipeline.progress import Progress
@@ -106,7 +105,7 @@ async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], s
     elif not totals.count(State.UNKNOWN):
         parts.insert(0, Text(f"✓ run {run.name}: nothing is in doubt", "bold green"))
     if stop.requested:
-        parts.append(Text(printable(sentence(stop.said), 600), "yellow"))
+        parts.append(Text(printable(stop.reason, 600), "yellow"))
     if steps := next_steps(run, totals):
         parts.append(steps_list(steps))
     screen.result(Group(*parts), good=code is Exit.DONE)

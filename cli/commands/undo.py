@@ -22,7 +22,6 @@ from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import markup_safe, rows
-from engine.errors import sentence
 from jobs.catalogue.catalogue import job_of
 from jobs.spec.parameters import check_parameters, contradictions, with_facts
 from jobs.spec.spec import JobSpec
@@ -136,5 +135,5 @@ def _options(wanted: JobSpec, given: Mapping[str, str], profile: Profile, screen
     """The options of the undo: those given, else those that a probe has found."""
     own = wanted.undo_parameters
     for contradiction in contradictions(own, given, profile):
-        screen.say_always(f"[yellow]note:[/] {markup_safe(sentence(contradiction))}")
+        screen.say_always(f"[yellow]note:[/] {markup_safe(contradiction)}")
     return check_parameters(f"the undo of {wanted.name}", own, with_facts(own, given, profile))

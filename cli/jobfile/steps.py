@@ -26,7 +26,6 @@ from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
 from cli.terminal.layout import steps_list
 from cli.terminal.screen import Screen
 from cli.terminal.texts import markup_safe, printable, rows
-from engine.errors import sentence
 from engine.job import Job
 from engine.pacing.holds import Stop
 from engine.rows import STDIN
@@ -153,7 +152,7 @@ async def _work_through(
                 run = await journal.run(closing.run)
                 waited = waited.and_then(await wait(run, replace(session, pacing=options.pacing_now)))
                 if waited.stop.requested:
-                    _show_stop(file, step, await journal.run(closing.run), sentence(waited.stop.said), screen)
+                    _show_stop(file, step, await journal.run(closing.run), waited.stop.reason, screen)
                     return waited.counted_in(closing)
         except OPERATOR_ERRORS as error:
             if all(one.done_before for one in done):

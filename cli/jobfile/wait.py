@@ -18,7 +18,6 @@ from cli.show.closing import Closing
 from cli.show.progress import show_sending
 from cli.terminal.exits import Exit
 from cli.terminal.signals import Interrupts
-from engine.errors import sentence
 from engine.pacing.holds import Stop, StopKind
 from engine.pacing.throttle import Gauge
 from engine.pipeline.barrier import Barrier, is_worked_off, settled
@@ -49,7 +48,7 @@ class WaitResult:
         if not self.stop.requested:
             return whole
         code = Exit.INTERRUPTED if self.stop.kind is StopKind.INTERRUPTED else Exit.STOPPED
-        return replace(whole, exit=code, stopped=sentence(self.stop.said))
+        return replace(whole, exit=code, stopped=self.stop.reason)
 
 
 async def wait(run: Run, session: Session) -> WaitResult:

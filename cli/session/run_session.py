@@ -35,7 +35,7 @@ from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.screen import Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
 from cli.terminal.texts import markup_safe, printable, rows
-from engine.errors import InputRefused, LookUpDelayed, LookUpFailed, sentence
+from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.job import Job
 from engine.pacing.holds import StopKind
 from engine.pacing.open_files import TooFewFiles, provide_files, widest
@@ -50,7 +50,7 @@ from jobs.rows.input import input_of_parameters
 from jobs.shared_accounts import Question, in_sentences, question_of, settle
 from jobs.spec.entries import SharedAccountsRule
 from texts.remedies import PROGRAM
-from texts.said import text_of
+from texts.said import said, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -246,7 +246,7 @@ class RunSession:
 
     def _caution(self, show: Callable[[str], None]) -> None:
         for caution in self._job.cautions:
-            show(f"[yellow]caution:[/] {markup_safe(sentence(caution))}")
+            show(f"[yellow]caution:[/] {markup_safe(caution)}")
 
     async def _shared_accounts(self) -> Question:
         """Apply the rule for several opening balances of one account; returns what is still undecided."""
@@ -260,7 +260,7 @@ class RunSession:
         profile = self._session.gateway.profile
         with self._screen.keyboard(input_of_parameters(self._run.parameters).file) as keyboard:
             if keyboard is None or self._session.consent.yes:
-                raise await self._discarded(sentence(in_sentences(question, profile)))
+                raise await self._discarded(in_sentences(question, profile))
             self._asking = True
             answer = await self._screen.chooses("\n[bold]What is meant: sum, last or refuse?[/]", keyboard)
         if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
@@ -363,9 +363,9 @@ class RunSession:
         if ending.trouble and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
         error = sent.error or ending.trouble
-        stopped = sentence(self._stop.said) if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
+        stopped = self._stop.reason if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
         if self._run.stage is Stage.DISCARDED:
-            stopped += "; nothing was sent, and the run is given up"
+            stopped = said("{why}; nothing was sent, and the run is given up", why=stopped)
         closing = Closing(
             exit=code,
             run=self._run.name,

@@ -25,7 +25,6 @@ from cli.terminal.layout import Facts, Hanging, command
 from cli.terminal.names import place_of
 from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, count, markup_safe, money, printable, rows
-from engine.errors import sentence
 from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy
 from engine.pipeline.intake import DUPLICATE
@@ -250,7 +249,7 @@ def shared_accounts(question: Question, profile: Profile) -> RenderableType:
     ]
     if question.accounts > len(lines):
         lines.append(Text(f"… and {count(question.accounts - len(lines))} more accounts", "dim"))
-    return Group(Text(""), *lines, Text(sentence(in_sentences(question, profile)), "bold yellow"))
+    return Group(Text(""), *lines, Text(printable(in_sentences(question, profile), 600), "bold yellow"))
 
 
 def columns_line(columns: Assigned) -> str:

@@ -26,6 +26,7 @@ from engine.pacing.holds import BILLING, POLL_SECONDS, Holds, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pacing.retries import LONGEST_RETRY_AFTER
 from texts.remedies import Remedy
+from texts.said import Quantity, said, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -178,14 +179,16 @@ class Breaker:
         """Wait for as long as the billing asked, extended by later requests, and probe at growing gaps."""
         while not self._stop.requested:
             if (wait := self._not_before - anyio.current_time()) > 0:
-                self._holds.put(BILLING, f"asking again in {ceil(wait)} s: {self._why}")
+                self._holds.put(
+                    BILLING, said("asking again in {seconds} s: {why}", seconds=ceil(wait), why=self._why)
+                )
                 await self._stop.sleep(min(wait, POLL_SECONDS))
                 continue
             try:
                 await self._probe()
             except LookUpFailed as error:
-                self._watch_patience(str(error))
-                self._why = f"the billing is away ({error})"
+                self._watch_patience(text_of(error))
+                self._why = said("the billing is away ({why})", why=error)
                 self._not_before = max(self._not_before, anyio.current_time() + self._next_gap())
             else:
                 if self._not_before <= anyio.current_time():
@@ -204,7 +207,11 @@ class Breaker:
         if unwell > self._policy.away_patience and unwell >= asked:
             self._stop.request(
                 StopKind.SYSTEM,
-                f"the billing has taken no call for {unwell:.0f} s: {why}. "
-                "Nothing is lost; when it is back, take the run up with ",
-                Remedy("resume"),
+                said(
+                    "the billing has taken no call for {seconds} s: {why}. Nothing is lost; when it is back, take "
+                    "the run up with {resume}",
+                    seconds=Quantity(round(unwell)),
+                    why=why,
+                    resume=Remedy("resume"),
+                ),
             )

@@ -9,9 +9,9 @@ from typing import Final
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State, states_where
-from engine.errors import Parts
 from engine.statistics import error_group
 from texts.remedies import Remedy, setting
+from texts.said import said
 
 STEPS: Final = (1, 10, 100)
 """Rows of each step; after the last step all rows follow."""
@@ -40,38 +40,45 @@ class Canary:
     @property
     def why(self) -> str:
         """The present step, in words; "" when the steps are over."""
-        return f"canary: {self._left[0]} first" if self._left else ""
+        return said("canary: {rows} first", rows=self._left[0]) if self._left else ""
 
     def answered(self) -> None:
         """Count a row that the billing accepted or refused."""
         self._answered += 1
         self._watched -= 1
 
-    def alarm(self, item: Item, error: str, run_name: str, *, tries: int | None = None) -> Parts | None:
+    def alarm(self, item: Item, error: str, run_name: str, *, tries: int | None = None) -> str | None:
         """The stop message if `item` is one of the first rows and `error` is new, None otherwise.
 
         `tries` is the number of tries of a row that was not refused but left pending.
         """
         if self._watched < 0 or not self._left or error_group(error) in self._known:
             return None
-        where = f"row {item.number}" + (f", line {item.line}" if item.line else "")
-        resume, no_canary = Remedy("resume", run_name), setting("no-canary")
+        where = said("row {row}", row=item.number)
+        if item.line:
+            where = said("row {row}, line {line}", row=item.number, line=item.line)
         if tries is not None:
-            return (
-                f"one of the first {WATCHED} rows was tried {tries} times in vain and is left for another time: ",
-                f"{where} ({item.label}): {error}. ",
-                resume,
-                " tries it again; with ",
-                no_canary,
-                " the others do not wait for it",
+            return said(
+                "one of the first {watched} rows was tried {tries} times in vain and is left for another time: "
+                "{where} ({label}): {error}. {resume} tries it again; with {no_canary} the others do not wait for it",
+                watched=WATCHED,
+                tries=tries,
+                where=where,
+                label=item.label,
+                error=error,
+                resume=Remedy("resume", run_name),
+                no_canary=setting("no-canary"),
             )
-        return (
-            f"one of the first {WATCHED} rows met an error that this run has not met before: {where} ",
-            f"({item.label}): {error}. If it is only this row, ",
-            resume,
-            " goes on with the others; with ",
-            no_canary,
-            " it does not begin with a few rows",
+        return said(
+            "one of the first {watched} rows met an error that this run has not met before: {where} ({label}): "
+            "{error}. If it is only this row, {resume} goes on with the others; with {no_canary} it does not begin "
+            "with a few rows",
+            watched=WATCHED,
+            where=where,
+            label=item.label,
+            error=error,
+            resume=Remedy("resume", run_name),
+            no_canary=setting("no-canary"),
         )
 
     def passed(self) -> None:

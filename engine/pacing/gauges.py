@@ -13,6 +13,7 @@ import anyio.to_thread
 from engine.errors import DiskFull, LookUpFailed
 from engine.pacing.throttle import Gauge, GaugeReading
 from texts.remedies import setting
+from texts.said import Quantity, said
 
 DISK: Final = "disk"
 
@@ -33,7 +34,11 @@ def disk_gauge(place: Path, least: Callable[[], int]) -> Gauge:
         if not wanted:
             return None
         free = await anyio.to_thread.run_sync(_free, place)
-        text = f"disk: {free // _MEGABYTE:,} MB free for the journal, {wanted // _MEGABYTE:,} MB wanted"
+        text = said(
+            "disk: {free} MB free for the journal, {wanted} MB wanted",
+            free=Quantity(free // _MEGABYTE),
+            wanted=Quantity(wanted // _MEGABYTE),
+        )
         # A gauge holds above its threshold, so free space is negated.
         return GaugeReading(-free, -wanted, -MARGIN * wanted, text=text, end=-LAST_RESERVE * wanted)
 
@@ -47,9 +52,13 @@ def check_free(place: Path, least: int) -> None:
     """
     if least and (free := _free(place)) < least:
         raise DiskFull(
-            f"disk: {free // _MEGABYTE:,} MB free for the journal, {least // _MEGABYTE:,} MB wanted. "
-            "Make room there, or give another reserve with ",
-            setting("min-disk", "MB"),
+            said(
+                "disk: {free} MB free for the journal, {wanted} MB wanted. Make room there, or give another reserve "
+                "with {flag}",
+                free=Quantity(free // _MEGABYTE),
+                wanted=Quantity(least // _MEGABYTE),
+                flag=setting("min-disk", "MB"),
+            )
         )
 
 
@@ -57,7 +66,7 @@ def _free(place: Path) -> int:
     try:
         disk = os.statvfs(place)
     except OSError as error:
-        raise LookUpFailed(f"{place}: {error.strerror}") from error
+        raise LookUpFailed(said("{path}: {error}", path=place, error=error.strerror or error)) from error
     return disk.f_bavail * disk.f_frsize
 
 

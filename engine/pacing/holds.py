@@ -13,9 +13,6 @@ from typing import Final
 import anyio
 import structlog
 
-from engine.errors import Parts, sentence
-from texts.remedies import Remedy
-
 log = structlog.get_logger(__name__)
 
 
@@ -35,7 +32,8 @@ class Stop:
 
     def __init__(self) -> None:
         self.kind: StopKind | None = None
-        self.said: Parts = ()
+        self.reason = ""
+        """What has happened, and what to do next."""
         self._event = anyio.Event()
 
     @property
@@ -43,15 +41,10 @@ class Stop:
         """Whether a stop was requested."""
         return self.kind is not None
 
-    @property
-    def reason(self) -> str:
-        """The reason and the remedy, as plain text."""
-        return sentence(self.said)
-
-    def request(self, kind: StopKind, *said: str | Remedy) -> None:
+    def request(self, kind: StopKind, reason: str) -> None:
         """Request a stop: begin nothing new, finish the calls in flight."""
         if self.kind is None:
-            self.kind, self.said = kind, said
+            self.kind, self.reason = kind, reason
             self._event.set()
 
     async def wait(self) -> None:

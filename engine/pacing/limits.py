@@ -13,8 +13,8 @@ from typing import Final, TypeAlias
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State, states_where
-from engine.errors import Parts
 from texts.remedies import Remedy, setting
+from texts.said import Quantity, counted, said, two_decimals
 
 # At most two decimals: 10,000 is ambiguous.
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:[.,][0-9]{1,2})?")
@@ -26,7 +26,9 @@ def money_limit(text: str) -> Decimal | None:
     if words == "none":
         return None
     if not _AMOUNT.fullmatch(words):
-        raise ValueError(f"{text!r} is no limit of money: write an amount as 10000 or 10000.50, or none")
+        raise ValueError(
+            said("{text!r} is not a limit of money: write an amount as 10000 or 10000.50, or none", text=text)
+        )
     return Decimal(words.replace(",", "."))
 
 
@@ -73,27 +75,32 @@ class Spending:
         if not state.counts_money:
             self._sent -= _absolute(item)
 
-    def overdrawn(self, run: Run) -> Parts | None:
+    def overdrawn(self, run: Run) -> str | None:
         """The stop message if the limit is now below the sum sent, None otherwise."""
         limit = self._limit()
         if limit is None or self.must_look or self._sent <= limit:
             return None
-        return (
-            f"{in_roubles(self._sent)} has been sent or was about to be, and ",
-            setting("limit-money"),
-            f" is {in_roubles(limit)} now. ",
-            *_goes_on(run),
+        return said(
+            "{sent} has been sent or was about to be, and {flag} is {limit} now. {resume} goes on with a higher one",
+            sent=self._sent,
+            flag=setting("limit-money"),
+            limit=limit,
+            resume=_with_higher_limit(run),
         )
 
-    def told(self, item: Item, run: Run) -> Parts:
+    def told(self, item: Item, run: Run) -> str:
         """The stop message for an `item` that would pass the limit."""
         limit, sent = self._limit() or Decimal(0), self._sent
-        return (
-            f"{in_roubles(sent)} has been sent, and row {item.number} ({item.label}) of ",
-            f"{in_roubles(item.amount or Decimal(0))} would pass ",
-            setting("limit-money", in_roubles(limit)),
-            f": {in_roubles(max(limit - sent, Decimal(0)))} is left. ",
-            *_goes_on(run),
+        return said(
+            "{sent} has been sent, and row {row} ({label}) of {amount} would pass {flag}: {left} is left. {resume} "
+            "goes on with a higher one",
+            sent=sent,
+            row=item.number,
+            label=item.label,
+            amount=item.amount or Decimal(0),
+            flag=setting("limit-money", two_decimals(limit)),
+            left=max(limit - sent, Decimal(0)),
+            resume=_with_higher_limit(run),
         )
 
 
@@ -102,8 +109,8 @@ def in_roubles(amount: Decimal) -> str:
     return f"{amount:,.2f}" if amount == round(amount, 2) else f"{amount:,f}"
 
 
-def _goes_on(run: Run) -> Parts:
-    return Remedy("resume", run.name, (("limit-money", "AMOUNT"),)), " goes on with a higher one"
+def _with_higher_limit(run: Run) -> Remedy:
+    return Remedy("resume", run.name, (("limit-money", "AMOUNT"),))
 
 
 def _absolute(item: Item) -> Decimal:
@@ -145,7 +152,9 @@ def error_limit(text: str) -> ErrorLimit | None:
     percent = _PERCENT.fullmatch(words)
     if percent and (value := Decimal(percent[1].replace(",", "."))) < _HUNDRED:
         return Percent(value)
-    raise ValueError(f"{text!r} is no limit of errors: write a number of rows as 50, a share as 1%, or never")
+    raise ValueError(
+        said("{text!r} is not a limit of errors: write a number of rows as 50, a share as 1%, or never", text=text)
+    )
 
 
 class ErrorBudget:
@@ -170,10 +179,16 @@ class ErrorBudget:
         """Describe how the limit is reached: its number of errors, or a larger share; None while it is not."""
         match limit:
             case int() if self._wrong >= limit:
-                return "1 row went wrong" if self._wrong == 1 else f"{self._wrong:,} rows went wrong"
+                return counted("{n} row went wrong", "{n} rows went wrong", self._wrong)
             case Percent(value) if self._rows >= LEAST:
                 if self._wrong * _HUNDRED > value * self._rows:
-                    return f"{self._wrong:,} of {self._rows:,} rows went wrong"
+                    return said(
+                        "{wrong} of {rows} rows went wrong", wrong=Quantity(self._wrong), rows=Quantity(self._rows)
+                    )
                 if self._wrong_of_last * _HUNDRED > value * len(self._last):
-                    return f"{self._wrong_of_last:,} of the last {len(self._last):,} rows went wrong"
+                    return said(
+                        "{wrong} of the last {rows} rows went wrong",
+                        wrong=Quantity(self._wrong_of_last),
+                        rows=Quantity(len(self._last)),
+                    )
         return None

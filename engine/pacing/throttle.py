@@ -13,9 +13,10 @@ from typing import Final
 import anyio
 import structlog
 
-from engine.errors import LookUpFailed, Parts
+from engine.errors import LookUpFailed
 from engine.pacing.holds import Holds, Stop, StopKind
 from texts.remedies import Remedy
+from texts.said import Quantity, said
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +26,7 @@ EVERY: Final = 2.0
 EVERY_WHILE_HELD: Final = 0.5
 """Maximum seconds between two readings while the gauge holds the run."""
 
-RESUME: Final[Parts] = ("take the run up with ", Remedy("resume"))
+RESUME: Final = said("take the run up with {resume}", resume=Remedy("resume"))
 """The remedy after a stop, once its cause is fixed."""
 
 LAST_ROOM: Final = 0.1
@@ -87,7 +88,7 @@ class Throttle:
         stop: Stop,
         in_flight: Callable[[], int],
         patience: float,
-        then: Parts = RESUME,
+        then: str = RESUME,
     ) -> None:
         self._watched = [_Watched(gauge) for gauge in gauges]
         self._holds = holds
@@ -107,8 +108,8 @@ class Throttle:
     @property
     def why(self) -> str:
         """The gauge that waiting calls wait for, in words."""
-        name = next((one.gauge.name for one in self._watched if one.full <= self._calls), "a gauge")
-        return f"{name} is being read"
+        name = next((one.gauge.name for one in self._watched if one.full <= self._calls), None)
+        return said("a gauge is being read") if name is None else said("{gauge} is being read", gauge=name)
 
     @property
     def has_room(self) -> bool:
@@ -180,8 +181,11 @@ class Throttle:
         if measure.value > measure.end:
             self._stop.request(
                 StopKind.SYSTEM,
-                f"{_describe_gauge(name, measure)}. Nothing is lost; once that is mended, ",
-                *self._then,
+                said(
+                    "{gauge}. Nothing is lost; once that is mended, {then}",
+                    gauge=_describe_gauge(name, measure),
+                    then=self._then,
+                ),
             )
 
     def _blind(self, watched: _Watched, error: LookUpFailed) -> None:
@@ -190,21 +194,28 @@ class Throttle:
             watched.failing_since = now
             log.warning("a gauge cannot be read", gauge=watched.gauge.name, why=str(error))
         name = watched.gauge.name
-        self._holds.put(name, f"{name} cannot be read: {error}")
+        self._holds.put(name, said("{gauge} cannot be read: {error}", gauge=name, error=error))
         if now - watched.failing_since > self._patience:
             self._stop.request(
                 StopKind.SYSTEM,
-                f"{name} could not be read for {now - watched.failing_since:.0f} s: {error}. Nothing is lost; "
-                "when it can be read again, ",
-                *self._then,
+                said(
+                    "{gauge} could not be read for {seconds} s: {error}. Nothing is lost; when it can be read again, "
+                    "{then}",
+                    gauge=name,
+                    seconds=Quantity(round(now - watched.failing_since)),
+                    error=error,
+                    then=self._then,
+                ),
             )
 
 
 def _describe_gauge(name: str, measure: GaugeReading) -> str:
     if measure.text:
         return measure.text
-    sign = ">" if measure.value > measure.high else "of"
-    return f"{name} {measure.value:,.0f} {sign} {measure.high:,.0f}"
+    value, high = Quantity(round(measure.value)), Quantity(round(measure.high))
+    if measure.value > measure.high:
+        return said("{gauge} {value} > {threshold}", gauge=name, value=value, threshold=high)
+    return said("{gauge} {value} of {threshold}", gauge=name, value=value, threshold=high)
 
 
 LATENESS: Final = 0.01

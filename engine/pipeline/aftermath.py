@@ -16,6 +16,7 @@ from engine.pipeline.backlog import Backlog
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.reconciler import Reconciler
 from texts.remedies import Remedy, setting
+from texts.said import said
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +68,9 @@ class Aftermath:
             if not outcome.own:
                 log.warning(str(outcome.state), item=item.number, label=item.label, why=outcome.message)
         if outcome.cause is Cause.REFUSES_ALL:
-            self._stop.request(StopKind.SYSTEM, f"the billing refuses all work: {outcome.message}")
+            self._stop.request(
+                StopKind.SYSTEM, said("the billing refuses all work: {why}", why=outcome.message or "")
+            )
         match outcome.state:
             case State.ACCEPTED:
                 self._errors.add(wrong=False)
@@ -121,13 +124,13 @@ class Aftermath:
             where = State.REJECTED if self._progress.counts[State.REJECTED] else State.PENDING
             self._stop.request(
                 StopKind.BUDGET,
-                f"{spent} (",
-                setting("stop-after-errors", str(limit)),
-                "). Look at them with ",
-                Remedy("export", self._run.name, (("state", where),)),
-                "; ",
-                Remedy("resume"),
-                " goes on",
+                said(
+                    "{spent} ({limit}). Look at them with {export}; {resume} goes on",
+                    spent=spent,
+                    limit=setting("stop-after-errors", str(limit)),
+                    export=Remedy("export", self._run.name, (("state", where),)),
+                    resume=Remedy("resume"),
+                ),
             )
         if alarm := self.canary.alarm(item, outcome.message or "", self._run.name, tries=tries):
-            self._stop.request(StopKind.BUDGET, *alarm)
+            self._stop.request(StopKind.BUDGET, alarm)

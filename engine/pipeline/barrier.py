@@ -16,8 +16,9 @@ from engine.job import Job
 from engine.pacing.holds import BARRIER
 from engine.pacing.throttle import Gauge, GaugeReading, Throttle
 from engine.pipeline.live_policy import LivePolicy
+from texts.said import Quantity, said
 
-ONCE_MORE: Final = ("start the same command again",)
+ONCE_MORE: Final = said("start the same command again")
 """The remedy after a stop: the run itself has ended and cannot be resumed."""
 
 
@@ -71,8 +72,12 @@ def is_worked_off(run: Run, job: Job, journal: Journal, patience: float) -> Gaug
 
     def _held(left: str) -> GaugeReading:
         if anyio.current_time() - began <= patience:
-            return GaugeReading(1.0, 0.0, 0.0, text=f"the next step waits: {left}")
-        why = f"after {patience:,.0f} s the billing has not worked off what was sent: {left}"
+            return GaugeReading(1.0, 0.0, 0.0, text=said("the next step waits: {left}", left=left))
+        why = said(
+            "after {seconds} s the billing has not worked off what was sent: {left}",
+            seconds=Quantity(round(patience)),
+            left=left,
+        )
         return GaugeReading(1.0, 0.0, 0.0, text=why, end=0.0)
 
     return Gauge(BARRIER, measure)
@@ -84,6 +89,9 @@ def settled(seconds: float, why: str) -> Gauge:
 
     async def measure() -> GaugeReading | None:
         left = ends - anyio.current_time()
-        return GaugeReading(left, 0.0, 0.0, text=f"the next step waits {ceil(left)} s: {why}") if left > 0 else None
+        if left <= 0:
+            return None
+        text = said("the next step waits {seconds} s: {why}", seconds=ceil(left), why=why)
+        return GaugeReading(left, 0.0, 0.0, text=text)
 
     return Gauge(BARRIER, measure)

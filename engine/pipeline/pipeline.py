@@ -42,6 +42,7 @@ from engine.pipeline.progress import Sending
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.witness import Witness
 from texts.remedies import Remedy
+from texts.said import Quantity, counted, said, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -152,7 +153,9 @@ class Pipeline:
             try:
                 await self._settle()
             except EngineError as error:
-                self._stop.request(StopKind.SYSTEM, "rows in doubt could not be looked up: ", *error.said)
+                self._stop.request(
+                    StopKind.SYSTEM, said("rows in doubt could not be looked up: {error}", error=error)
+                )
                 return
             if self._spending.must_look:
                 await self._spending.look(self._run, self._journal)
@@ -161,15 +164,31 @@ class Pipeline:
                 break
             canary.passed()
         if left := self._backlog.passed_over:
-            rows, each = ("row is", "") if left == 1 else ("rows are", " each")
-            behind = self._backlog.behind
-            also = f", and {behind} more wait, each for an earlier row of its account" if behind else ""
-            self._stop.request(
-                StopKind.SYSTEM,
-                f"{left} {rows} left pending, having failed {self._tries.most} times{each}{also}; ",
-                Remedy("resume", self._run.name),
-                " tries again, in the order of the list",
+            self._stop.request(StopKind.SYSTEM, self._left_pending(left, self._backlog.behind))
+
+    def _left_pending(self, left: int, behind: int) -> str:
+        """The stop message for rows without tries left, and for the rows `behind` them in their lanes."""
+        resume = Remedy("resume", self._run.name)
+        if not behind:
+            return counted(
+                "{n} row is left pending, having failed {tries} times; {resume} tries again, in the order of the "
+                "list",
+                "{n} rows are left pending, having failed {tries} times each; {resume} tries again, in the order of "
+                "the list",
+                left,
+                tries=self._tries.most,
+                resume=resume,
             )
+        return counted(
+            "{n} row is left pending, having failed {tries} times, and {behind} more wait, each for an earlier row "
+            "of its account; {resume} tries again, in the order of the list",
+            "{n} rows are left pending, having failed {tries} times each, and {behind} more wait, each for an "
+            "earlier row of its account; {resume} tries again, in the order of the list",
+            left,
+            tries=self._tries.most,
+            behind=Quantity(behind),
+            resume=resume,
+        )
 
     async def _take_up(self) -> None:
         """Look up items that another copy of the journal may have sent, once the whole list is frozen."""
@@ -180,7 +199,7 @@ class Pipeline:
             await self._once_the_billing_answers(self._witness.take_up)
         except EngineError as error:
             self._stop.request(
-                StopKind.SYSTEM, "whether rows are in the billing already cannot be seen: ", *error.said
+                StopKind.SYSTEM, said("whether rows are in the billing already cannot be seen: {error}", error=error)
             )
 
     async def _send_pending(self, tasks: TaskGroup) -> int:
@@ -212,7 +231,7 @@ class Pipeline:
         try:
             await self._intake.freeze_all(self._backlog)
         except EngineError as error:
-            self._stop.request(StopKind.SYSTEM, "the rows could not be read to their end: ", *error.said)
+            self._stop.request(StopKind.SYSTEM, said("the rows could not be read to their end: {error}", error=error))
         self._taken_in.set()
 
     async def _work(self) -> None:
@@ -238,11 +257,11 @@ class Pipeline:
         try:
             item = await self._before_images.at_call(item)
         except LookUpFailed as error:
-            return item, NotSent(f"what this would overwrite cannot be read: {error}")
+            return item, NotSent(said("what this would overwrite cannot be read: {error}", error=error))
         try:
             seen = await self._witness.at_call(item)
         except LookUpFailed as error:
-            return item, NotSent(f"whether it is in the billing already cannot be seen: {error}")
+            return item, NotSent(said("whether it is in the billing already cannot be seen: {error}", error=error))
         if seen is not None:
             return item, seen
         await self._ownership.confirm()
@@ -287,7 +306,7 @@ class Pipeline:
     def _heed_limit(self) -> None:
         """Stop if a lowered money limit is already passed; claimed items are then returned as not sent."""
         if why := self._spending.overdrawn(self._run):
-            self._stop.request(StopKind.BUDGET, *why)
+            self._stop.request(StopKind.BUDGET, why)
 
     # ---- the steps in between ----
 
@@ -307,7 +326,7 @@ class Pipeline:
                 with anyio.CancelScope() as self._looking:
                     await look()
             except LookUpDelayed as error:
-                self._breaker.look_up_failed(str(error))
+                self._breaker.look_up_failed(text_of(error))
                 await self._breaker.let_through()
                 # A frozen billing may finish the calls that it had begun only now: restart the settle delay.
                 self._reconciler.lost()
@@ -339,7 +358,7 @@ class Pipeline:
             await self._all_recorded()
         fitting = self._spending.fitting(group)
         if not fitting:
-            self._stop.request(StopKind.BUDGET, *self._spending.told(group[0], self._run))
+            self._stop.request(StopKind.BUDGET, self._spending.told(group[0], self._run))
         return fitting
 
     async def _read_page(self, after: int) -> list[Item]:
@@ -376,5 +395,9 @@ class Pipeline:
         kept = {state: count for state, count in self._progress.counts.items() if count}
         if kept != dict(totals.counts):
             raise CountsDiffer(
-                f"the journal has {dict(totals.counts)}, what was done adds up to {kept}: please report"
+                said(
+                    "the journal has {counts}, what was done adds up to {kept}: please report",
+                    counts=str(dict(totals.counts)),
+                    kept=str(kept),
+                )
             )

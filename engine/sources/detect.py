@@ -19,6 +19,7 @@ from engine.sources.raw.source import check_given
 from engine.sources.text import delimited, isql, json_lines
 from engine.sources.workbook import archive, ods, xlsx
 from texts.remedies import setting
+from texts.said import said
 
 _SPELLED: Final = {"\\t": "\t", "tab": "\t", "TAB": "\t"}
 
@@ -56,7 +57,9 @@ def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> S
         charset.named(layout.encoding)
     delimiter = _SPELLED.get(layout.delimiter, layout.delimiter)
     if len(delimiter) > 1 or delimiter in {'"', "\r", "\n", "\0"}:
-        raise InputRefused(setting("delimiter", layout.delimiter), ": one character is expected, as ; or tab")
+        raise InputRefused(
+            said("{flag}: one character is expected, as ; or tab", flag=setting("delimiter", layout.delimiter))
+        )
     columns = check_given(layout.columns)
     original = StandardInput() if path is None else FileOnDisk(path)
     return _DetectedInput(original, Layout(layout.encoding, delimiter, layout.sheet, columns), page_rows)

@@ -15,7 +15,7 @@ from billing.api.secrets import SESSIONS
 from billing.database.database import Database
 from billing.selects.select import prepared, select_of
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.errors import InputRefused, LookUpRefused, Parts
+from engine.errors import InputRefused, LookUpRefused
 from engine.evidence import Accepted, Evidence
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
@@ -28,13 +28,13 @@ from jobs.spec.chain import Template
 from jobs.spec.chain_kind import CREATE
 from jobs.spec.parameters import row_key
 from texts.remedies import setting
+from texts.said import said
 
-NO_WAY_TO_LOOK: Final[Parts] = (
-    "nobody can find out whether a lost call had its effect: its row is left for a person to decide. Give ",
-    setting("look-up", "SELECT"),
-    " that finds it, or ",
-    setting("repeatable"),
-    " if the call does no harm twice",
+NO_WAY_TO_LOOK: Final = said(
+    "nobody can find out whether a lost call had its effect: its row is left for a person to decide. Give {look_up} "
+    "that finds it, or {repeatable} if the call does no harm twice",
+    look_up=setting("look-up", "SELECT"),
+    repeatable=setting("repeatable"),
 )
 
 UNREADABLE = "cannot be read back: no look-up was given for this call"
@@ -84,7 +84,8 @@ class AnyCallEffect(CallEffect):
         try:
             await self._gateway.read(lambda database: prepared(database, wanted, nothing))
         except LookUpRefused as error:
-            raise InputRefused(setting("look-up", repr(wanted.on_one_line)), f": {error}") from error
+            flag = setting("look-up", repr(wanted.on_one_line))
+            raise InputRefused(said("{flag}: {error}", flag=flag, error=error)) from error
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the call. An answer that is itself a secret is not kept."""

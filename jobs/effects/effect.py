@@ -14,7 +14,6 @@ from typing import Final
 
 from billing.api.calls import describe
 from checkpoints.records import Item, Refusal
-from engine.errors import Parts
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, account_of, encode_payload, payload_of
@@ -58,7 +57,7 @@ class CallEffect(Effect):
     operator should read before approval.
     """
 
-    cautions: tuple[Parts, ...] = ()
+    cautions: tuple[str, ...] = ()
 
     def __init__(self, gateway: Gateway, names: Sequence[str] = ()) -> None:
         self._gateway = gateway

@@ -31,6 +31,7 @@ from jobs.spec.entries import OPERATIONS
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import JobSpec, Special
 from texts.remedies import setting
+from texts.said import said
 
 YES: Final = "yes"
 
@@ -114,9 +115,12 @@ def _check_creation(template: Template, parameters: Mapping[str, str]) -> None:
         )
     if told := [name for name in ("look_up", "repeatable") if parameters.get(name)]:
         raise ParameterRefused(
-            setting(told[0].replace("_", "-")),
-            f": nothing would look at it, for a {kind.noun} is never entered twice, and ",
-            "is found again without it; leave it out",
+            said(
+                "{flag}: nothing would look at it, for a {noun} is never entered twice, and is found again without "
+                "it; leave it out",
+                flag=setting(told[0].replace("_", "-")),
+                noun=kind.noun,
+            )
         )
 
 

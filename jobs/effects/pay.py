@@ -19,7 +19,6 @@ from billing.directory.models import RECEIPT, BillingObject
 from billing.directory.subscribers import Abonent
 from billing.directory.values import plain_value
 from checkpoints.records import Item, NewItem, Run
-from engine.errors import Parts
 from engine.evidence import Accepted, Evidence, Lost, readable
 from engine.job import Absent, CannotLook, Entries, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
@@ -43,15 +42,16 @@ from jobs.spec.entries import ASK, SUM
 from jobs.spec.entries import DOCUMENT as _DOCUMENT
 from jobs.spec.parameters import row_key
 from texts.remedies import setting
+from texts.said import said
 
 DOCUMENT: Final = _DOCUMENT.name
 
-TOLD_APART: Final[Parts] = (
-    "several payments of one subscriber in a file are told apart by the numbers of their documents alone: without a ",
-    f"column {DOCUMENT} (",
-    setting("map", f"{DOCUMENT}=COLUMN"),
-    ") equal ones count as one, and different ones are refused. Give it ",
-    "from the first run on: what was entered without one is not known again with one",
+TOLD_APART: Final = said(
+    "several payments of one subscriber in a file are told apart by the numbers of their documents alone: without a "
+    "column {document} ({flag}) equal ones count as one, and different ones are refused. Give it from the first run "
+    "on: what was entered without one is not known again with one",
+    document=DOCUMENT,
+    flag=setting("map", f"{DOCUMENT}=COLUMN"),
 )
 
 

@@ -27,6 +27,7 @@ from jobs.spec.columns import find as find_column
 from jobs.spec.errors import SecretGone
 from jobs.spec.parameters import Parameter, a_name, as_typed, whole_id
 from texts.remedies import Remedy, setting
+from texts.said import any_of, said
 
 ABONENT: str = "abonent_id"
 NUMBER: str = "contract_number"
@@ -175,16 +176,21 @@ class Binding:
                 self._second_number = second
         missing = [name for name in self._names if not self._is_said(name, columns)]
         if missing:
-            there = ", ".join(title.strip() for title in self._header)
-            name = missing[0]
-            besides = f" or {self._others[name]}" if name in self._others else ""
-            raise InputRefused(
-                f"{self._name} has no column {name}{besides}; it has: {there}. Say which column it is with ",
-                setting("map", f"{name}=COLUMN"),
-                ", or give one value for all rows with ",
-                _set(name),
-            )
+            raise self._column_missing(missing[0])
         return columns
+
+    def _column_missing(self, name: str) -> InputRefused:
+        return InputRefused(
+            said(
+                "{file} has no column {wanted}; it has: {there}. Say which column it is with {map}, or give one "
+                "value for all rows with {set}",
+                file=self._name,
+                wanted=any_of([name, self._others[name]] if name in self._others else [name]),
+                there=", ".join(title.strip() for title in self._header),
+                map=setting("map", f"{name}=COLUMN"),
+                set=_set(name),
+            )
+        )
 
     def _check_named_once(self, name: str, other: str, columns: Mapping[str, Column]) -> None:
         """Refuse one subscriber or account for all rows if each row names its own."""
@@ -192,11 +198,13 @@ class Binding:
         column = next((columns[one] for one in (name, other) if one in columns), None)
         if given and column:
             raise InputRefused(
-                _set(given),
-                f" names one for all rows, and each row of {self._name} names its own in the ",
-                f"column {column.name}: leave out ",
-                _set(given),
-                ", or the other rows",
+                said(
+                    "{flag} names one for all rows, and each row of {file} names its own in the column {column}: "
+                    "leave out {flag}, or the other rows",
+                    flag=_set(given),
+                    file=self._name,
+                    column=column.name,
+                )
             )
 
     def _is_by_other(self, name: str) -> bool:
@@ -301,10 +309,12 @@ class Binding:
                     self._vault.open([given])
                 except SecretGone as error:
                     raise InputRefused(
-                        "what ",
-                        _set(name),
-                        " gave for all rows is kept no longer, for it is wiped when a run is at ",
-                        f"its end: give the rows a column {name}, or begin a new run",
+                        said(
+                            "what {flag} gave for all rows is kept no longer, for it is wiped when a run is at its "
+                            "end: give the rows a column {name}, or begin a new run",
+                            flag=_set(name),
+                            name=name,
+                        )
                     ) from error
 
     def _may_be_empty(self, name: str) -> bool:

@@ -162,7 +162,10 @@ def open_rows(
         return OneRow()
     if not rows.sql and own is None:
         raise InputRefused(
-            "there is nothing to read rows from: name a file, - for standard input, or give ", setting("sql")
+            said(
+                "there is nothing to read rows from: name a file, - for standard input, or give {flag}",
+                flag=setting("sql"),
+            )
         )
     if gateway.database is None:
         raise InputRefused(
@@ -187,6 +190,9 @@ def _fitted(database: Database, own: SqlStatement | None) -> str:
             return database.fit(own).text
         except ColumnsMissing as error:
             raise InputRefused(
-                f"{error}, which the job's own select reads its rows from: name a file of rows, or give ",
-                setting("sql"),
+                said(
+                    "{error}, which the job's own select reads its rows from: name a file of rows, or give {flag}",
+                    error=error,
+                    flag=setting("sql"),
+                )
             ) from error

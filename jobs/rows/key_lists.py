@@ -16,10 +16,12 @@ from engine.sources.raw.original import FileOnDisk
 from engine.sources.raw.sample import Layout
 from jobs.spec.columns import Column, locate
 from texts.remedies import Remedy
+from texts.said import Quantity, any_of, said
 
 MOST: Final = 100_000
 """Keys of one list; all of them are in memory while the rows are read."""
 
+_MOST: Final = Quantity(MOST)
 _IDS: Final = ("abonent_id", "user_id")
 _OTHERS: Final = ("contract_number", "login")
 _BARE: Final = "key"
@@ -64,15 +66,21 @@ def read_keys(given: KeyList, flag: Remedy) -> Keys:
         typed = _distinct((part.strip() for part in given.text.split(",")), flag)
         keys = Keys(typed, either=frozenset(typed))
     if not keys.all:
-        raise InputRefused(flag, f": there is no key in {given.file or repr(given.text)}")
+        raise InputRefused(
+            said("{flag}: there is no key in {given}", flag=flag, given=given.file or repr(given.text))
+        )
     return keys
 
 
 def _of_file(path: Path, digest: str, flag: Remedy) -> Keys:
     if FileOnDisk(path).digest != digest:
         raise InputRefused(
-            flag,
-            f": {path} has changed since the run began with it. Put the old file back and resume, or start a new run",
+            said(
+                "{flag}: {file} has changed since the run began with it. Put the old file back and resume, or start "
+                "a new run",
+                flag=flag,
+                file=path,
+            )
         )
     bare = _bare(path, flag)
     if bare is not None:
@@ -82,7 +90,13 @@ def _of_file(path: Path, digest: str, flag: Remedy) -> Keys:
     found = {name: column for name, column in _located(source, names).items() if column is not None}
     if not found:
         raise InputRefused(
-            flag, f": {path} has no column of keys, as {' or '.join(names)}; it has: {', '.join(source.header)}"
+            said(
+                "{flag}: {file} has no column of keys, as {names}; it has: {there}",
+                flag=flag,
+                file=path,
+                names=any_of(list(names)),
+                there=", ".join(source.header),
+            )
         )
     # If both are there, the contract number is the key, because people prefer it to an id.
     name = next(name for name in names if name in found)
@@ -116,7 +130,14 @@ def _located(source: Source, names: dict[str, tuple[str, ...]]) -> dict[str, Col
 def _column(source: Source, column: Column) -> Iterator[str]:
     for page in source.pages(None):
         for refusal in page.refusals:
-            raise InputRefused(f"{source.name}, line {refusal.line}: {refusal.reason}")
+            raise InputRefused(
+                said(
+                    "{file}, line {line}: {reason}",
+                    file=source.name,
+                    line=refusal.line or 0,
+                    reason=refusal.reason,
+                )
+            )
         yield from map(column.of, page.rows)
 
 
@@ -126,5 +147,7 @@ def _distinct(keys: Iterator[str], flag: Remedy) -> tuple[str, ...]:
         if key:
             found[key] = None
         if len(found) > MOST:
-            raise InputRefused(flag, f": there are more than {MOST:,} keys, and so many are not taken")
+            raise InputRefused(
+                said("{flag}: there are more than {most} keys, and so many are not taken", flag=flag, most=_MOST)
+            )
     return tuple(found)

@@ -14,11 +14,12 @@ from billing.selects.cells import SelectCellFault, SelectedRow
 from billing.selects.select import Select, select_of
 from billing.selects.select_reader import SelectReader, reading
 from checkpoints.records import Refusal
-from engine.errors import InputRefused, lines
+from engine.errors import InputRefused
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import as_engine_errors
 from jobs.spec.errors import ParameterRefused
 from texts.remedies import setting
+from texts.said import in_lines, said
 
 log = structlog.get_logger(__name__)
 
@@ -102,10 +103,14 @@ def _values(select: Select, parameters: Mapping[str, str | int]) -> dict[str, st
     missing = [name for name in select.parameters if name not in parameters]
     if missing:
         faults = [
-            (f"the select asks for :{name}, which has no value: give ", setting("set", f"{name}=…"))
+            said(
+                "the select asks for :{name}, which has no value: give {flag}",
+                name=name,
+                flag=setting("set", f"{name}=…"),
+            )
             for name in missing
         ]
-        raise ParameterRefused(*lines(faults))
+        raise ParameterRefused(in_lines(faults))
     return {name: parameters[name] for name in select.parameters}
 
 
@@ -117,8 +122,11 @@ def _as_source_error() -> Iterator[None]:
             yield
         except NamesNeeded as error:
             raise InputRefused(
-                f"the select is refused: {error}; or name all columns in their order with ",
-                setting("columns", ",".join(ascii_lowercase[: error.columns])),
+                said(
+                    "the select is refused: {error}; or name all columns in their order with {flag}",
+                    error=error,
+                    flag=setting("columns", ",".join(ascii_lowercase[: error.columns])),
+                )
             ) from error
         except StatementRefused as error:
             raise InputRefused(f"the select is refused: {error}") from error

@@ -18,6 +18,7 @@ from jobs.access.subscribers import SubscriberFinder
 from jobs.rows.key_lists import KeyList, Keys, read_keys
 from jobs.spec.parameters import whole_id
 from texts.remedies import Remedy, setting
+from texts.said import Quantity, counted, said
 
 ONLY: Final = setting("only")
 EXCLUDE: Final = setting("exclude")
@@ -27,6 +28,8 @@ BY_EXCLUDE: Final = "--exclude"
 
 _NAMED: Final = 20
 """Keys that a sentence names; the others are only counted."""
+_KEY_SHOWN: Final = 60
+"""Characters of a key that a sentence shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,16 @@ class Selected(DerivedSource):
         """Notes on how the rows are read, and on keys of `exclude` that no row has. Raises `InputRefused`."""
         _, exclude = self._ready()
         missing = exclude.missing if exclude else ()
-        told = (f"{BY_EXCLUDE}: {_counted(missing)} in no row: {_listed(missing)}",) if missing else ()
-        return (*self._inner.notes, *told)
+        if not missing:
+            return self._inner.notes
+        told = counted(
+            "{flag}: {n} key is in no row: {keys}",
+            "{flag}: {n} keys are in no row: {keys}",
+            len(missing),
+            flag=EXCLUDE,
+            keys=_listed(missing),
+        )
+        return (*self._inner.notes, told)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`, with the selected rows. Used in a worker thread."""
@@ -147,10 +158,11 @@ class Selected(DerivedSource):
             return None
         if self._columns.id is None and self._columns.other is None:
             raise InputRefused(
-                flag,
-                f": {self._inner.name} has no column that says which row is whose: leave ",
-                flag,
-                " out",
+                said(
+                    "{flag}: {file} has no column that says which row is whose: leave {flag} out",
+                    flag=flag,
+                    file=self._inner.name,
+                )
             )
         keys = read_keys(given, flag)
         direct = Wanted(keys.ids | keys.either, keys.others | keys.either)
@@ -161,12 +173,25 @@ class Selected(DerivedSource):
         also = self._seen(Wanted(frozenset(turned), frozenset(turned))) if turned else _NO_MATCHES
         missing = [key for key in missing if not _is_found(key, turned, also)]
         if missing and (flag is ONLY or not given.file):
-            raise InputRefused(
-                flag,
-                f": {_counted(missing)} in no row of {self._inner.name}: {_listed(missing)}"
-                + (". There is no file of that name either" if given.text and len(keys.all) == 1 else ""),
-            )
+            raise InputRefused(self._not_found(flag, missing, is_one_word=bool(given.text and len(keys.all) == 1)))
         return Wanted(seen.ids | also.ids, seen.others | also.others, tuple(missing))
+
+    def _not_found(self, flag: Remedy, missing: Sequence[str], *, is_one_word: bool) -> str:
+        if is_one_word:
+            return said(
+                "{flag}: 1 key is in no row of {file}: {key!r}. There is no file of that name either",
+                flag=flag,
+                file=self._inner.name,
+                key=missing[0][:_KEY_SHOWN],
+            )
+        return counted(
+            "{flag}: {n} key is in no row of {file}: {keys}",
+            "{flag}: {n} keys are in no row of {file}: {keys}",
+            len(missing),
+            flag=flag,
+            file=self._inner.name,
+            keys=_listed(missing),
+        )
 
     def _seen(self, wanted: Wanted) -> "MatchedKeys":
         """The keys that rows have; the whole input is read."""
@@ -193,17 +218,24 @@ class Selected(DerivedSource):
 
         If the rows have only ids, the billing is asked, because people mostly mean the contract number.
         """
-        ambiguous = dict.fromkeys(keys.either & seen.both, "one row by its id and another by its number or login")
+        ambiguous: dict[str, str] = dict.fromkeys(
+            keys.either & seen.both, said("one row by its id and another by its number or login")
+        )
         if self._columns.of_subscribers and self._columns.other is None:
             for key, abonent in self._by_number(keys.either & seen.ids).items():
                 if abonent != key:
-                    ambiguous[key] = f"a row by its id, and is the contract number of abonent {abonent}"
+                    ambiguous[key] = said(
+                        "a row by its id, and is the contract number of abonent {abonent}", abonent=abonent
+                    )
         for key, why in sorted(ambiguous.items()):
             raise InputRefused(
-                flag,
-                f": {key!r} names {why}. Write it into a CSV file with a column abonent_id or contract_number, ",
-                "and name that file with ",
-                flag,
+                said(
+                    "{flag}: {key!r} names {why}. Write it into a CSV file with a column abonent_id or "
+                    "contract_number, and name that file with {flag}",
+                    flag=flag,
+                    key=key,
+                    why=why,
+                )
             )
 
     def _turned(self, keys: Keys, missing: Iterable[str]) -> dict[str, str]:
@@ -259,10 +291,8 @@ def _is_found(key: str, turned: Mapping[str, str], also: MatchedKeys) -> bool:
     return any(of_key == key and (there in also.ids or there in also.others) for there, of_key in turned.items())
 
 
-def _counted(keys: Sequence[str]) -> str:
-    return f"{len(keys):,} {'key is' if len(keys) == 1 else 'keys are'}"
-
-
 def _listed(keys: Sequence[str]) -> str:
-    more = f" and {len(keys) - _NAMED:,} more" if len(keys) > _NAMED else ""
-    return ", ".join(f"{key[:60]!r}" for key in keys[:_NAMED]) + more
+    named = ", ".join(f"{key[:_KEY_SHOWN]!r}" for key in keys[:_NAMED])
+    if len(keys) <= _NAMED:
+        return named
+    return said("{named} and {more} more", named=named, more=Quantity(len(keys) - _NAMED))

@@ -2,10 +2,10 @@
 
 import pytest
 
-from engine.errors import InputRefused, lines, sentence
+from engine.errors import InputRefused
 from engine.pacing.holds import Stop, StopKind
 from texts.remedies import Remedy, setting
-from texts.said import Said, said, text_of
+from texts.said import Said, in_lines, said, text_of
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_a_remedy_is_told_as_it_is_typed(remedy: Remedy, typed: str) -> None:
 
 
 def test_an_error_is_told_with_its_remedy_in_its_place() -> None:
-    error = InputRefused("a.csv names its columns itself: leave ", setting("columns"), " out")
+    error = InputRefused(said("a.csv names its columns itself: leave {flag} out", flag=setting("columns")))
     assert text_of(error) == str(error) == "a.csv names its columns itself: leave --columns out"
     assert text_of(ValueError("not ours")) == "not ours"
 
@@ -40,12 +40,15 @@ def test_an_error_is_a_sentence_inside_another() -> None:
 
 
 def test_faults_are_told_a_line_each_with_their_remedies() -> None:
-    parts = lines([("no such column",), ("no value: give ", setting("set", "folder=…"))])
-    assert sentence(parts) == "no such column\nno value: give --set folder=…"
+    faults = in_lines([said("no such column"), said("no value: give {flag}", flag=setting("set", "folder=…"))])
+    assert faults == "no such column\nno value: give --set folder=…"
+    assert all(isinstance(fault, Said) for fault in faults.values.values())
 
 
 def test_a_stop_keeps_its_first_reason_and_its_remedy() -> None:
     stop = Stop()
-    stop.request(StopKind.SYSTEM, "the billing is away; ", Remedy("resume", "k7m2q"), " goes on")
+    resume = Remedy("resume", "k7m2q")
+    stop.request(StopKind.SYSTEM, said("the billing is away; {resume} goes on", resume=resume))
     stop.request(StopKind.BUDGET, "too late")
-    assert sentence(stop.said) == "the billing is away; `carbon-migrate resume k7m2q` goes on"
+    assert stop.reason == "the billing is away; `carbon-migrate resume k7m2q` goes on"
+    assert isinstance(stop.reason, Said)

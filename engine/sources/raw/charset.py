@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Final, TextIO, TypeAlias
 
-from engine.errors import InputRefused, Parts
+from engine.errors import InputRefused
 from engine.sources.raw import cyrillic
 from engine.sources.raw import fault_places as faults
 from engine.sources.raw.cyrillic import NAMES, Doubt
 from engine.sources.raw.original import Original, unreadable
 from engine.sources.raw.source import LONGEST_CELL
 from texts.remedies import setting
+from texts.said import Quantity, any_of, said
 
 AUTO: Final = "auto"
 UTF_8: Final = "utf-8-sig"
@@ -42,7 +43,9 @@ def named(encoding: str) -> str:
         # Some codecs, such as rot13, do not decode bytes; otherwise only open() would fail.
         bytes(4).decode(codec.name)
     except (LookupError, ValueError) as error:
-        raise InputRefused(f"there is no encoding {encoding!r}; use auto, utf-8 or cp1251") from error
+        raise InputRefused(
+            said("there is no encoding {encoding!r}; use auto, utf-8 or cp1251", encoding=encoding)
+        ) from error
     # With plain utf-8, a BOM would become part of the first name.
     return UTF_8 if codec.name == "utf-8" else codec.name
 
@@ -70,7 +73,7 @@ def detect_charset(original: Original, encoding: str) -> Charset:
         return Charset(named(encoding))
     with original.open() as file:
         if file.read(2) in _UTF_16:
-            return Charset("utf-16", "read as UTF-16, as its first bytes say")
+            return Charset("utf-16", said("read as UTF-16, as its first bytes say"))
     with original.open() as file:
         is_utf_8 = _is_utf_8(file)
     if is_utf_8:
@@ -80,12 +83,12 @@ def detect_charset(original: Original, encoding: str) -> Charset:
     verdict = verdict_on(original)
     match verdict:
         case str():
-            return Charset(verdict, f"read as {NAMES[verdict]}, for its bytes are not UTF-8")
+            return Charset(verdict, said("read as {encoding}, for its bytes are not UTF-8", encoding=NAMES[verdict]))
         case Doubt():
             raise _question(original, verdict)
     with original.open() as file:
-        words = faults.not_this_encoding(file, UTF_8)
-    raise InputRefused(f"{original.name}, {words}; ", *advice(verdict))
+        fault = faults.not_this_encoding(file, UTF_8)
+    raise _undecodable(original.name, fault, verdict)
 
 
 Verdict: TypeAlias = str | Doubt | None
@@ -99,15 +102,25 @@ def verdict_on(original: Original) -> Verdict:
     return None if cyrillic.holds_utf_8(words) else cyrillic.judge(words)
 
 
-def advice(verdict: Verdict) -> Parts:
-    """The remedy for bytes that are not UTF-8, by their verdict."""
+def _undecodable(name: str, fault: str, verdict: Verdict) -> InputRefused:
+    """The refusal of bytes that are not in the encoding, with the remedy by the verdict on them."""
     match verdict:
         case str():
-            return f"it looks like {NAMES[verdict]}: give ", setting("encoding", verdict)
+            remedy = said(
+                "it looks like {encoding}: give {flag}",
+                encoding=NAMES[verdict],
+                flag=setting("encoding", verdict),
+            )
         case Doubt():
             names = [NAMES.get(codec, "UTF-8") for codec in verdict.codecs]
-            return f"it may be {', '.join(names[:-1])} or {names[-1]}: say which with ", *_either(verdict)
-    return "save the file as CSV UTF-8, or name its encoding with ", setting("encoding", "…")
+            remedy = said(
+                "it may be {encodings}: say which with {flags}", encodings=any_of(names), flags=_flags(verdict)
+            )
+        case _:
+            remedy = said(
+                "save the file as CSV UTF-8, or name its encoding with {flag}", flag=setting("encoding", "…")
+            )
+    return InputRefused(said("{file}, {fault}; {remedy}", file=name, fault=fault, remedy=remedy))
 
 
 def _doubtful_utf_8(original: Original) -> Doubt | None:
@@ -124,17 +137,20 @@ def _question(original: Original, doubt: Doubt) -> InputRefused:
     with original.open() as file:
         spot = faults.spot_of(file, doubt.word.place)
     return InputRefused(
-        f"{original.name}, {spot}: the encoding cannot be told from so few letters: this is {doubt.readings}. Say "
-        "which is right with ",
-        *_either(doubt),
+        said(
+            "{file}, {place}: the encoding cannot be told from so few letters: this is {readings}. Say which is "
+            "right with {flags}",
+            file=original.name,
+            place=str(spot),
+            readings=doubt.readings,
+            flags=_flags(doubt),
+        )
     )
 
 
-def _either(doubt: Doubt) -> Parts:
+def _flags(doubt: Doubt) -> str:
     """The settings for the encodings of a doubt, one of which is to be given."""
-    *before, last = (setting("encoding", codec) for codec in doubt.codecs)
-    listed = [part for each in before for part in (", ", each)]
-    return *listed[1:], " or ", last
+    return any_of([str(setting("encoding", codec)) for codec in doubt.codecs])
 
 
 def _is_utf_8(file: BinaryIO) -> bool:
@@ -190,9 +206,22 @@ class DecodedText:
             number += 1
             if "\0" in line:
                 spot = faults.Spot(number, line.index("\0") + 1)
-                raise InputRefused(f"{self.name}, {spot}: a NUL byte, which no text file has; save it as CSV UTF-8")
+                raise InputRefused(
+                    said(
+                        "{file}, {place}: a NUL byte, which no text file has; save it as CSV UTF-8",
+                        file=self.name,
+                        place=str(spot),
+                    )
+                )
             if len(line) >= LONGEST_LINE:
-                raise InputRefused(f"{self.name}, line {number} is longer than {LONGEST_LINE} characters")
+                raise InputRefused(
+                    said(
+                        "{file}, line {line} is longer than {most} characters",
+                        file=self.name,
+                        line=number,
+                        most=Quantity(LONGEST_LINE),
+                    )
+                )
             yield line
 
     def numbered(self) -> Iterator[tuple[int, str]]:
@@ -204,6 +233,5 @@ class DecodedText:
 
     def _not_this_encoding(self) -> InputRefused:
         with self.original.open() as file:
-            words = faults.not_this_encoding(file, self.codec)
-        verdict = verdict_on(self.original) if self.codec == UTF_8 else None
-        return InputRefused(f"{self.name}, {words}; ", *advice(verdict))
+            fault = faults.not_this_encoding(file, self.codec)
+        return _undecodable(self.name, fault, verdict_on(self.original) if self.codec == UTF_8 else None)

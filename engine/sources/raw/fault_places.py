@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final, TextIO
 
-from engine.errors import Parts
 from texts.remedies import setting
+from texts.said import said
 
 HEAD: Final = 8 * 1024
 """Bytes from which the format of a file is detected."""
@@ -21,10 +21,10 @@ OLE2: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _CHUNK: Final = 64 * 1024
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SIGNATURES: Final = (
-    (OLE2, "is an Excel workbook of the old kind (.xls): save it as .xlsx or CSV UTF-8"),
-    (b"\x1f\x8b", "is compressed with gzip: unpack it first"),
-    (b"%PDF-", "is a PDF document, no table: save the table itself as .xlsx or CSV UTF-8"),
-    (b"{\\rtf", "is a text document (RTF), no table: save the table itself as .xlsx or CSV UTF-8"),
+    (OLE2, said("is an Excel workbook of the old kind (.xls): save it as .xlsx or CSV UTF-8")),
+    (b"\x1f\x8b", said("is compressed with gzip: unpack it first")),
+    (b"%PDF-", said("is a PDF document, not a table: save the table itself as .xlsx or CSV UTF-8")),
+    (b"{\\rtf", said("is a text document (RTF), not a table: save the table itself as .xlsx or CSV UTF-8")),
 )
 _MARKUP: Final = (b"<!doctype", b"<html", b"<table", b"<?xml", b"<meta", b"<head")
 
@@ -40,20 +40,20 @@ class Spot:
         return f"line {self.line}, column {self.column}"
 
 
-def no_text(head: bytes, *, wide: bool) -> Parts | None:
-    """Describe a file that is not readable text by its first bytes, with the remedy; None for text.
+def no_text(head: bytes, *, wide: bool) -> str | None:
+    """What a file is whose first bytes are not text, and the remedy: a predicate to its name. None for text.
 
     `wide` means that a codec of two or four bytes a character was given: a UTF-16 BOM is then no fault.
     """
     if head.startswith(ZIP):
         if b"xl/" in head or b"[Content_Types].xml" in head:
-            return ("is an Excel workbook: save it as CSV UTF-8",)
-        return ("is a ZIP archive: unpack it first",)
+            return said("is an Excel workbook: save it as CSV UTF-8")
+        return said("is a ZIP archive: unpack it first")
     if head.startswith(_UTF_16) and not wide:
-        return "is UTF-16: save it as CSV UTF-8, or give ", setting("encoding", "utf-16")
+        return said("is UTF-16: save it as CSV UTF-8, or give {flag}", flag=setting("encoding", "utf-16"))
     if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(_MARKUP):
-        return ("is a page of HTML or XML, whatever its name says: save the table as .xlsx or CSV UTF-8",)
-    return next(((what,) for signature, what in _SIGNATURES if head.startswith(signature)), None)
+        return said("is a page of HTML or XML, whatever its name says: save the table as .xlsx or CSV UTF-8")
+    return next((what for signature, what in _SIGNATURES if head.startswith(signature)), None)
 
 
 def not_this_encoding(file: BinaryIO, codec: str) -> str:

@@ -11,6 +11,7 @@ from engine.sources.raw import fault_places as faults
 from engine.sources.raw.charset import AUTO, Charset, DecodedText
 from engine.sources.raw.original import Original, empty
 from texts.remedies import setting
+from texts.said import said
 
 _HEAD_LINES: Final = 200
 _HEAD_CHARACTERS: Final = 256 * 1024
@@ -83,8 +84,14 @@ class Sample:
     def _charset(self) -> Charset:
         encoding = self.layout.encoding
         if self.layout.sheet:
-            raise InputRefused(f"{self.name} is no workbook and has no sheets: leave ", setting("sheet"), " out")
+            raise InputRefused(
+                said(
+                    "{file} is not a workbook and has no sheets: leave {flag} out",
+                    file=self.name,
+                    flag=setting("sheet"),
+                )
+            )
         wide = charset.is_auto(encoding) or charset.is_wide(charset.named(encoding))
         if trouble := faults.no_text(self.start, wide=wide):
-            raise InputRefused(f"{self.name} ", *trouble)
+            raise InputRefused(said("{file} {trouble}", file=self.name, trouble=trouble))
         return charset.detect_charset(self.original, encoding)

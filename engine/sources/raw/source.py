@@ -9,6 +9,7 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row, RowPage
 from texts.remedies import setting
+from texts.said import said
 
 REST: Final = "..."
 """Suffix of the last given column name: with values separated by spaces, the column takes the rest of the line.
@@ -44,9 +45,14 @@ def check_names(
         seen[plain] = place
     if all(_NUMBER.fullmatch(name.strip()) for name in header):
         raise InputRefused(
-            f"{where}: {line} holds numbers ({', '.join(header)[:60]}) where the names of the columns are expected. "
-            "If the input has no header, name its columns with ",
-            setting("columns", example(len(header))),
+            said(
+                "{where}: {line} holds numbers ({numbers}) where the names of the columns are expected. If the input "
+                "has no header, name its columns with {flag}",
+                where=where,
+                line=line,
+                numbers=", ".join(header)[:60],
+                flag=setting("columns", example(len(header))),
+            )
         )
 
 
@@ -81,10 +87,10 @@ def check_given(columns: Sequence[str]) -> tuple[str, ...]:
     plain = [name.casefold() for name in names]
     given = setting("columns", ",".join(columns))
     if "" in plain:
-        raise InputRefused(given, f": the name number {plain.index('') + 1} is empty")
+        raise InputRefused(said("{flag}: the name number {number} is empty", flag=given, number=plain.index("") + 1))
     for place, name in enumerate(plain):
         if name in plain[:place]:
-            raise InputRefused(given, f": the name {names[place]!r} is there twice")
+            raise InputRefused(said("{flag}: the name {name!r} is there twice", flag=given, name=names[place]))
     return names
 
 

@@ -21,6 +21,7 @@ from engine.sources.raw.source import REST, bare_names, check_names, example, ha
 from engine.sources.text.delimited import DELIMITED_SUFFIXES, announced_by
 from engine.sources.text.isql_table import PrintedTable, is_marks, table
 from texts.remedies import setting
+from texts.said import said
 
 NULL: Final = "<null>"
 ID: Final = "id"
@@ -138,7 +139,7 @@ def _form_of(sample: Sample) -> PrintedForm | None:
     if sample.original.suffix in DELIMITED_SUFFIXES:
         return None
     number, line = filled[0]
-    where, padded = f"{text.name}, line {number}", _is_padded(head[0], line)
+    where, padded = said("{file}, line {line}", file=text.name, line=number), _is_padded(head[0], line)
     if columns:
         return _Bare(tuple(columns)) if _is_bare(where, line, columns, padded=padded) else None
     return _unnamed(where, line, padded=padded)
@@ -147,9 +148,12 @@ def _form_of(sample: Sample) -> PrintedForm | None:
 def _refuse_names(name: str, columns: Sequence[str], line: int) -> None:
     if columns:
         raise InputRefused(
-            f"{name} names its columns itself, from line {line} on: leave ",
-            setting("columns", ",".join(columns)),
-            " out",
+            said(
+                "{file} names its columns itself, from line {line} on: leave {flag} out",
+                file=name,
+                line=line,
+                flag=setting("columns", ",".join(columns)),
+            )
         )
 
 
@@ -210,9 +214,12 @@ def _is_bare(where: str, line: str, columns: Sequence[str], *, padded: bool) -> 
         return True
     if len(_APART.split(line.strip(" "))) == len(columns):
         raise InputRefused(
-            f"{where}: the line can be taken apart at its commas and at its spaces. For the commas give ",
-            setting("delimiter", ","),
-            " and for the spaces print with set list on",
+            said(
+                "{where}: the line can be taken apart at its commas and at its spaces. For the commas give {flag} "
+                "and for the spaces print with set list on",
+                where=where,
+                flag=setting("delimiter", ","),
+            )
         )
     return False
 
@@ -228,9 +235,12 @@ def _unnamed(where: str, line: str, *, padded: bool) -> PrintedForm | None:
         return None
     if len(words) > 1:
         raise InputRefused(
-            f"{where}: {len(words)} values and no names of columns. Name them with ",
-            setting("columns", example(len(words))),
-            ", or print with set list on",
+            said(
+                "{where}: {values} values and no names of columns. Name them with {flag}, or print with set list on",
+                where=where,
+                values=len(words),
+                flag=setting("columns", example(len(words))),
+            )
         )
     return _Bare(())
 

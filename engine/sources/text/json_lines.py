@@ -18,6 +18,7 @@ from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import LONGEST_CELL, LONGEST_LABEL, check_names, paged
 from engine.sources.text.delimited import DELIMITED_SUFFIXES
 from texts.remedies import setting
+from texts.said import said
 
 _SHOWN: Final = 80
 _MOST_DIGITS: Final = 400
@@ -42,7 +43,9 @@ def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
             f"{sample.name} is a list of JSON, and one object a line is expected: write it anew with jq -c '.[]'"
         )
     if sample.layout.columns:
-        raise InputRefused(f"{sample.name} names its columns itself: leave ", setting("columns"), " out")
+        raise InputRefused(
+            said("{file} names its columns itself: leave {flag} out", file=sample.name, flag=setting("columns"))
+        )
     return JsonLines(sample.text, page_rows=sample.page_rows), sample.notes("JSON lines")
 
 

@@ -12,6 +12,7 @@ from engine.sources.raw.source import bare_names, check_names, label_of, paged, 
 from engine.sources.workbook.cells import CellFault, address
 from engine.sources.workbook.workbook import Book, SheetRow
 from texts.remedies import setting
+from texts.said import Quantity, said
 
 _MOST_NAMES = 20
 _MOST_SHEETS = 200
@@ -108,8 +109,13 @@ class SheetRows(Source):
         if not self._sheet:
             if len(names) > _MOST_SHEETS:
                 raise InputRefused(
-                    f"{self.name} has {len(names):,} sheets: {_listed(names)}. Name the one to read with ",
-                    setting("sheet", "NAME"),
+                    said(
+                        "{file} has {sheets} sheets: {names}. Name the one to read with {flag}",
+                        file=self.name,
+                        sheets=Quantity(len(names)),
+                        names=_listed(names),
+                        flag=setting("sheet", "NAME"),
+                    )
                 )
             return self._only(self._book.filled())
         plain = self._sheet.strip().casefold()
@@ -123,9 +129,13 @@ class SheetRows(Source):
             raise empty(self.name)
         if len(filled) > 1:
             raise InputRefused(
-                f"{self.name} has {len(filled)} sheets that hold something: {_listed(filled)}. Name the one to read "
-                "with ",
-                setting("sheet", "NAME"),
+                said(
+                    "{file} has {sheets} sheets that hold something: {names}. Name the one to read with {flag}",
+                    file=self.name,
+                    sheets=Quantity(len(filled)),
+                    names=_listed(filled),
+                    flag=setting("sheet", "NAME"),
+                )
             )
         return filled[0]
 

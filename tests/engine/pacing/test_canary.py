@@ -4,7 +4,6 @@ import msgspec
 
 from checkpoints.records import Item
 from checkpoints.states import State
-from engine.errors import sentence
 from engine.pacing.canary import Canary, canary_of
 from tests.engine.doubles import A_RUN, MemoryJournal, item
 
@@ -41,8 +40,7 @@ def test_a_step_of_which_no_row_was_answered_is_made_again() -> None:
 
 
 def alarm(canary: Canary, error: str, of: Item | None = None) -> str | None:
-    said = canary.alarm(of or item(3), error, "k7m2q")
-    return None if said is None else sentence(said)
+    return canary.alarm(of or item(3), error, "k7m2q")
 
 
 def test_a_new_error_among_the_first_ten_is_an_alarm_that_says_what_where_and_how_to_go_on() -> None:

@@ -34,7 +34,7 @@ def test_a_limit_is_a_number_or_a_share(text: str, limit: ErrorLimit | None) -> 
 
 @pytest.mark.parametrize("text", ["", "many", "-1", "1.5", "%", "-1%", "100%", "101%", "nan%", "1e3", "5 rows", "٣"])
 def test_what_is_none_is_refused_with_the_text(text: str) -> None:
-    with pytest.raises(ValueError, match="is no limit of errors") as refused:
+    with pytest.raises(ValueError, match="is not a limit of errors") as refused:
         error_limit(text)
     assert repr(text) in str(refused.value)
 
@@ -69,7 +69,7 @@ def test_a_share_is_spent_when_it_is_passed_in_the_first_thousand_too(wrong: int
 def test_a_run_that_goes_wrong_late_is_seen_in_its_last_rows() -> None:
     one = Percent(Decimal(1))
     assert budget_of("." * 100_000 + "x" * 10).spent(one) is None
-    assert budget_of("." * 100_000 + "x" * 11).spent(one) == "11 of the last 1,000 rows went wrong"
+    assert budget_of("." * 100_000 + "x" * 11).spent(one) == "11 of the last 1000 rows went wrong"
 
 
 def test_errors_of_long_ago_count_no_longer_among_the_last() -> None:

@@ -94,10 +94,10 @@ async def test_the_reason_says_what_is_read_and_what_is_the_most() -> None:
     reader.value = 5120
     setting = Setting(reader)
     async with setting.watched():
-        assert setting.holds.why == "EVENTS_STACK 5,120 > 1,000"
+        assert setting.holds.why == "EVENTS_STACK 5120 > 1000"
         reader.value = 900
         await anyio.sleep(1.1 * EVERY_WHILE_HELD)
-        assert setting.holds.why == "EVENTS_STACK 900 of 1,000"
+        assert setting.holds.why == "EVENTS_STACK 900 of 1000"
 
 
 async def test_each_gauge_holds_for_itself() -> None:

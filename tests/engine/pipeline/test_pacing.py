@@ -130,7 +130,7 @@ async def test_a_gauge_holds_the_run_and_its_reason_and_its_time_are_told() -> N
         await anyio.sleep(2.5)
         depth = 5120
         await anyio.sleep(10.0)
-        assert setting.status.why == setting.status.held == "EVENTS_STACK 5,120 > 1,000"
+        assert setting.status.why == setting.status.held == "EVENTS_STACK 5120 > 1000"
         assert setting.status.eta is None
         sent = len(setting.sent)
         await anyio.sleep(100.0)

@@ -69,7 +69,7 @@ def test_what_is_not_there_or_no_file(tmp_path: Path) -> None:
 
 def test_what_is_said_of_it_must_fit(tmp_path: Path) -> None:
     path = written(tmp_path, "a", CSV)
-    assert "is no workbook and has no sheets: leave --sheet out" in why_refused(path, Layout(sheet="Лист1"))
+    assert "is not a workbook and has no sheets: leave --sheet out" in why_refused(path, Layout(sheet="Лист1"))
     told = why_refused(written(tmp_path, "b", JSON), Layout(columns=("id",)))
     assert told.endswith("names its columns itself: leave --columns out")
 

@@ -8,7 +8,6 @@ import pytest
 from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.database.dsn import Dsn
-from engine.errors import sentence
 from engine.job import Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.references import References
@@ -101,7 +100,7 @@ async def test_where_the_table_is_not_known_an_id_that_is_in_use_is_there(
         job = job_of(gateway, kind, Input(), **given)
         await job.check()
         (note,) = job.cautions
-        assert sentence(note).startswith(f"{noun} {next(iter(given.values()))} was not checked: nothing has it yet")
+        assert note.startswith(f"{noun} {next(iter(given.values()))} was not checked: nothing has it yet")
     job = job_of(gateway, IP_POOL, Input(), pool="6")
     await job.check()
     assert job.cautions == ()

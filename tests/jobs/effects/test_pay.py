@@ -12,7 +12,6 @@ from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem, Run
-from engine.errors import sentence
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Entries, Found, ReadBack
 from jobs.access.gateway import Gateway
@@ -150,7 +149,7 @@ async def test_the_column_of_the_documents_is_named_by_the_operator(gateway: Gat
     assert [one.key for one in (await prepared(plain)).items] == ["9001"]
     named = job_of(gateway, PAYMENT, rows_of(tmp_path, text, document="№ документа"))
     assert [one.key for one in (await prepared(named)).items] == ["9001/17"]
-    assert any("map document=COLUMN" in sentence(caution) for caution in plain.cautions)
+    assert any("map document=COLUMN" in caution for caution in plain.cautions)
 
 
 async def test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells(
