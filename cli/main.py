@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from enum import Enum, auto
 from functools import cache, partial
 from importlib import import_module
@@ -16,11 +17,13 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 from typer.main import get_command
 
 from cli.terminal.language import LANGUAGES, OPTION, set_reader, typed_language
 from cli.terminal.streams import outputs
 from cli.terminal.texts import from_bytes, printable
+from cli.terminal.usage import show_usage_error, translate_help, translate_parameter
 from texts.remedies import PROGRAM
 from texts.said import said
 
@@ -120,6 +123,7 @@ def _check_language(given: str | None) -> str | None:
 
 @app.callback(invoke_without_command=True)
 def _program(
+    context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,  # noqa: FBT002 - typer's style of flags
     lang: Annotated[  # noqa: ARG001 - it was taken before the rest was read
         str | None,
@@ -139,6 +143,9 @@ def _program(
 
         sys.stdout.write(f"{PROGRAM} {version(PROGRAM)}\n")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        context.get_help()
+        raise typer.Exit(2)
 
 
 class Deferred(TyperCommand):
@@ -157,7 +164,7 @@ def load(name: str) -> Any:  # noqa: ANN401 - as above
     gc.freeze()
     gc.enable()
     command = found.commands.get(name, found) if isinstance(found, TyperGroup) else found
-    for one in command.commands.values() if isinstance(command, TyperGroup) else (command,):
+    for one in (command, *(command.commands.values() if isinstance(command, TyperGroup) else ())):
         _add_language(one)
     return _without_pydantic(command)
 
@@ -167,7 +174,7 @@ def _add_language(command: Any) -> None:  # noqa: ANN401 - as above
     option = _language_option()
     own = next((parameter for parameter in command.params if OPTION in parameter.opts), None)
     if own is None:
-        command.params.append(option)
+        command.params.append(copy(option))
     else:
         own.is_eager, own.callback = option.is_eager, option.callback
 
@@ -203,9 +210,12 @@ def main() -> None:
 def _run_command(*, sends: bool) -> Any:  # noqa: ANN401 - as the exit of a process has it
     """Run the command that was typed; the code that it ends with."""
     try:
-        _without_pydantic(get_command(app))()
+        return _without_pydantic(get_command(app)).main(prog_name=PROGRAM, standalone_mode=False) or 0
     except SystemExit as ended:
         return ended.code or 0
+    except TyperException as error:
+        show_usage_error(error)
+        return error.exit_code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last line of defence
         from cli.commands.execution import exit_code
         from cli.terminal.screen import Screen
@@ -214,7 +224,6 @@ def _run_command(*, sends: bool) -> Any:  # noqa: ANN401 - as the exit of a proc
     finally:
         # The interpreter would look through everything once more before it ends.
         gc.freeze()
-    return 0
 
 
 def _take_texts_as_utf8() -> None:
@@ -236,11 +245,13 @@ def _without_pydantic(command: Any) -> Any:  # noqa: ANN401 - as above
 
     Typer uses pydantic for every parameter, and its import takes a third of a command's start.
     """
+    translate_help(command)
     of_command = command.get_params
 
     def get_params(context: typer.Context) -> list[Any]:
         parameters: list[Any] = of_command(context)
         for parameter in parameters:
+            translate_parameter(parameter)
             _hide_type(parameter)
             if "process_value" not in vars(parameter):
                 parameter.process_value = partial(_value, parameter, parameter.process_value)

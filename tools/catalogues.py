@@ -1,7 +1,7 @@
 """Collects the sentences of the code into the catalogues of cli/locale; `--write` keeps what is found.
 
-Sentences are the arguments of `said` and `counted`, see texts/said.py. New ones come without a translation, and
-`tests/test_catalogues.py` fails until they have one; those that are gone are taken out.
+Sentences are the arguments of `said` and `counted`, see texts/said.py, and the texts of the help. New ones come
+without a translation, and `tests/test_catalogues.py` fails until they have one; those that are gone are taken out.
 """
 
 import io
@@ -14,6 +14,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from tools.help_texts import help_texts
 from tools.house import ROOMS, ROOT
 
 KEYWORDS: Final = {"said": None, "counted": (1, 2)}
@@ -22,11 +23,13 @@ _LINE: Final = 118
 
 
 def collected(root: Path = ROOT) -> Catalog:
-    """All sentences of the rooms."""
+    """All sentences of the rooms, and the texts of the help of all commands."""
     found = Catalog()
     for room in ROOMS:
         for _, _, sentence, _, _ in extract_from_dir(root / room, METHODS, keywords=KEYWORDS):
             found.add(sentence)
+    for text in filter(None, help_texts()):
+        found.add(text)
     return found
 
 

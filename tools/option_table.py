@@ -12,9 +12,8 @@ from typer.main import get_command
 
 from cli.completion.options import TABLE, VALUES, CommandSyntax, Option, as_json
 from cli.main import COMMANDS, app, load
-
-_LONGEST_HELP = 100
-"""Characters of the first sentence of an option's help."""
+from cli.terminal.usage import paragraphs
+from tools.help_texts import HELP_OF_HELP
 
 
 def table() -> Mapping[str, CommandSyntax]:
@@ -31,7 +30,7 @@ def table() -> Mapping[str, CommandSyntax]:
 def _of(command: Any) -> CommandSyntax:  # noqa: ANN401 - typer does not export this type
     arguments = [one for one in command.params if one.param_type_name == "argument"]
     words = [_word(one) + ("" if one.nargs == 1 or _word(one).endswith(VALUES) else VALUES) for one in arguments]
-    return CommandSyntax(_first_sentence(command.help), tuple(_options(command)), tuple(words))
+    return CommandSyntax(_first_paragraph(command.help), tuple(_options(command)), tuple(words))
 
 
 def _options(command: Any) -> Iterator[Option]:  # noqa: ANN401 - as above
@@ -41,12 +40,12 @@ def _options(command: Any) -> Iterator[Option]:  # noqa: ANN401 - as above
             others = sorted({*one.opts, *one.secondary_opts} - {longest}, key=lambda name: (-len(name), name))
             yield Option(
                 names=(longest, *others),
-                help=_first_sentence(one.help or ""),
+                help=_first_paragraph(one.help or ""),
                 word="" if one.is_flag else _word(one),
                 choices=_choices(one),
                 repeatable=one.multiple,
             )
-    yield Option(("--help", "-h"), "Show this message and exit.")
+    yield Option(("--help", "-h"), HELP_OF_HELP)
 
 
 def _word(parameter: Any) -> str:  # noqa: ANN401 - as above
@@ -60,9 +59,8 @@ def _choices(parameter: Any) -> tuple[str, ...]:  # noqa: ANN401 - as above
     return tuple(str(choice.value) for choice in annotation)
 
 
-def _first_sentence(text: str) -> str:
-    first = " ".join(text.split("\n\n", maxsplit=1)[0].split())
-    return first if len(first) <= _LONGEST_HELP else f"{first[: _LONGEST_HELP - 1]}…"
+def _first_paragraph(text: str) -> str:
+    return next(paragraphs(text))
 
 
 def main() -> None:

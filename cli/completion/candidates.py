@@ -14,6 +14,7 @@ from cli.completion.line import Typed, read_line
 from cli.completion.options import VALUES, commands
 from cli.settings.flags import Flags
 from cli.terminal.exits import CommandRefused
+from cli.terminal.language import reader
 from cli.terminal.texts import moment, printable
 
 LATEST: Final = 50
@@ -58,7 +59,7 @@ def _commands(typed: Typed) -> Iterator[Candidate]:
     for name, command in commands().items():
         own = name.removeprefix(group)
         if name and name.startswith(group) and " " not in own:
-            yield Candidate(own, command.help)
+            yield Candidate(own, reader().translate(command.help))
     if not typed.name and typed.command is not None and typed.current.startswith("-"):
         yield from _options(typed)
 
@@ -69,7 +70,7 @@ def _options(typed: Typed) -> Iterator[Candidate]:
         if option.repeatable or option.name not in typed.given:
             for name in option.names:
                 if name.startswith("--") or name == typed.current:
-                    yield Candidate(name, option.help)
+                    yield Candidate(name, reader().translate(option.help))
 
 
 # ---- values -----------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class Option(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class CommandSyntax(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A command: the first sentence of its help, its options, and the words that its arguments take."""
+    """A command: the first paragraph of its help, its options, and the words that its arguments take."""
 
     help: str
     options: tuple[Option, ...] = ()

@@ -8,7 +8,7 @@ import typer
 from engine.sources.raw.charset import AUTO
 from jobs.spec.entries import SharedAccountsRule
 
-_ROWS: Final = "Rows"
+_ROWS: Final = "Input"
 _CALLING: Final = "The job `call`"
 
 

@@ -9,6 +9,7 @@ from checkpoints.journal import Journal
 from checkpoints.states import State
 from cli.completion.line import split
 from cli.main import COMMANDS
+from cli.terminal.language import LANGUAGES
 from engine.pacing.policy import SETTINGS
 from jobs.catalogue.catalogue import JOBS
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item, within
@@ -70,6 +71,16 @@ def test_the_languages_are_known(words: Words) -> None:
     for line in ("carbon-migrate --lang ", "carbon-migrate status --lang ", "carbon-migrate --lang ru run --lang "):
         assert words(line) == ["en", "ru"]
     assert words("carbon-migrate status --lang=r") == ["ru"]
+
+
+def test_what_is_said_of_a_word_is_in_the_language_of_the_reader(typed: Typed) -> None:
+    for line, told in (("carbon-migrate stat", "status"), ("carbon-migrate status --watc", "--watch")):
+        english, russian = (
+            typed("completion", "fish", "--line", line, "--lang", language).out.split("\t") for language in LANGUAGES
+        )
+        assert (english[0], russian[0]) == (told, told)
+        assert english[1].isascii()
+        assert not russian[1].isascii()
 
 
 def test_jobs_parameters_states_and_settings_are_known_by_name(words: Words) -> None:
