@@ -19,7 +19,7 @@ Value = str | int | None | Collection[object]
 """The value of a parameter; a collection is passed as one JSON text."""
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
-_encode: Final = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def schema() -> str:

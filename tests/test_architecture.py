@@ -128,7 +128,6 @@ SHORT_FOR_A_REASON = {
     "cli/completion/options.py": "the table of options, which a tool writes and completion reads",
     "cli/session/step_mark.py": "what of a job file a run remembers, read by commands that read no job file",
     "jobs/access/durable.py": "one thought, which the probe, the passwords and the recorder share",
-    "jobs/access/references.py": "the one question whether an id is in the billing",
     "jobs/effects/recreate.py": "the way back from a deletion",
     "jobs/rows/secret_cells.py": "the one place that takes secrets out of rows and evidence",
 }

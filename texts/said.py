@@ -12,7 +12,7 @@ texts of files, of the billing or of the operator, and what a person types: the 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -70,6 +70,11 @@ def said(template: str, /, **values: Given) -> Said:
 def counted(one: str, many: str, n: int, /, **values: Given) -> Said:
     """A sentence about `n` things, which both templates may name as `{n}`."""
     return Said(one, {"n": Quantity(n), **values}, many, n)
+
+
+def enumerated(texts: Iterable[str]) -> Said:
+    """Several texts as one, with commas between them."""
+    return Said("{texts}", {"texts": tuple(texts)})
 
 
 def in_lines(sentences: Sequence[str]) -> Said:

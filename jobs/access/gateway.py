@@ -25,6 +25,7 @@ from billing.profile import UNKNOWN, Profile
 from engine.errors import LookUpDelayed, LookUpFailed, LookUpRefused
 from engine.pacing.throttle import Rate
 from jobs.access.vault import Vault
+from texts.said import said, text_of
 
 Result = TypeVar("Result")
 
@@ -49,7 +50,7 @@ class Gateway:
         """Run `work` on the database, in a thread. Raises `LookUpFailed`."""
         database = self.database
         if database is None:
-            raise LookUpFailed("this needs the billing's database, and none is configured; give its address")
+            raise LookUpFailed(said("this needs the billing's database, and none is configured; give its address"))
 
         def guarded() -> Result:
             with as_engine_errors():
@@ -114,8 +115,8 @@ def as_engine_errors() -> Iterator[None]:
     try:
         yield
     except (BillingAway, BillingBusy, DatabaseAway) as error:
-        raise LookUpDelayed(str(error)) from error
+        raise LookUpDelayed(text_of(error)) from error
     except (BillingRefused, StatementRefused) as error:
-        raise LookUpRefused(str(error)) from error
+        raise LookUpRefused(text_of(error)) from error
     except (BillingError, DatabaseError) as error:
-        raise LookUpFailed(str(error)) from error
+        raise LookUpFailed(text_of(error)) from error

@@ -14,6 +14,7 @@ from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.payload import ACCOUNT
 from jobs.access.subscribers import SubscriberFinder
 from jobs.spec.parameters import whole_id
+from texts.said import Quantity, enumerated, said
 
 _KEYS: Final = frozenset({"id", "pk", "op_id", "login", "abonent_id", "account_id_abonents"})
 OF_ABONENT: Final = "account_id_abonents"
@@ -62,8 +63,12 @@ async def find_one(
 
 def _readable(model: str, key: Key, thing: BillingObject, fields: Collection[str]) -> BillingObject | str:
     """The object, or the fields of it that cannot be read and so cannot be compared."""
-    faults = [f"{name} {fault}" for name, fault in thing.faults.items() if name in fields]
-    return f"what {which(model, key)} has cannot be read: {', '.join(faults)}" if faults else thing
+    faults = [
+        said("{name} {fault}", name=name, fault=fault) for name, fault in thing.faults.items() if name in fields
+    ]
+    if not faults:
+        return thing
+    return said("what {object} has cannot be read: {faults}", object=which(model, key), faults=tuple(faults))
 
 
 async def _without_account(gateway: Gateway, subscribers: Sequence[str]) -> dict[str, str]:
@@ -75,20 +80,21 @@ async def _without_account(gateway: Gateway, subscribers: Sequence[str]) -> dict
     reasons: dict[str, str] = {}
     for text, key in ids.items():
         found = resolved.get(key, key)
-        reasons[text] = found if isinstance(found, str) else f"abonent {text} has no account"
+        reasons[text] = found if isinstance(found, str) else said("abonent {id} has no account", id=text)
     return reasons
 
 
 def not_one(model: str, key: Key, number: int, without_account: Mapping[str, str] = NOTHING) -> str:
     """Why none or several objects of a key are not the one meant; `without_account` says it for subscribers."""
     if not number:
-        return without_account.get(key.get(OF_ABONENT, "")) or f"there is no {which(model, key)}"
-    return f"{number} of {model} have {_in_words(key)}: name one by its id"
+        why = without_account.get(key.get(OF_ABONENT, ""))
+        return why or said("there is no {object}", object=which(model, key))
+    return said("{n} of {model} have {key}: name one by its id", n=Quantity(number), model=model, key=_in_words(key))
 
 
 def which(model: str, key: Key) -> str:
     """An object named by its key, in words."""
-    return f"{model} with {_in_words(key)}"
+    return said("{model} with {key}", model=model, key=_in_words(key))
 
 
 def _in_words(key: Key) -> str:
@@ -118,7 +124,9 @@ def differences(wanted: Mapping[str, str | None], thing: BillingObject) -> dict[
 
 def describe_fields(values: Mapping[str, str | None]) -> str:
     """Values for a sentence, as `pull 6, ip nothing`."""
-    return ", ".join(f"{name} {'nothing' if value is None else value}" for name, value in values.items())
+    return enumerated(
+        said("{name} nothing", name=name) if value is None else f"{name} {value}" for name, value in values.items()
+    )
 
 
 def spell_out(arguments: Mapping[str, object]) -> dict[str, str | None]:
@@ -134,10 +142,11 @@ def spell_out(arguments: Mapping[str, object]) -> dict[str, str | None]:
 NOBODY: Final = LARGEST_ID
 """An id that no object of a billing has: the largest that its columns can hold."""
 
-FOUND_AGAIN: Final = "lost calls are found again"
-KEPT: Final = "what a call overwrites is kept, to be set back"
-TAKEN_BACK: Final = "what the run has done is taken back"
-FROM_NEW: Final = "what is there already is told from what is new"
+FOUND_AGAIN: Final = said("lost calls are found again")
+KEPT: Final = said("what a call overwrites is kept, to be set back")
+FOUND_AGAIN_AND_KEPT: Final = said("lost calls are found again, and what a call overwrites is kept, to be set back")
+TAKEN_BACK: Final = said("what the run has done is taken back")
+FROM_NEW: Final = said("what is there already is told from what is new")
 
 
 @contextmanager
@@ -146,14 +155,21 @@ def needed(purpose: str) -> Iterator[None]:
     try:
         yield
     except LookUpRefused as error:
-        lacks = isinstance(error.__cause__, ColumnsMissing)
-        way_out = (
-            "Ask the vendor what it is called in this version; with no database set, the API is asked in its place"
-            if lacks
-            else "Ask the vendor how this version is asked for it"
-        )
-        joint = ", by which" if lacks else "; and by this"
-        raise InputRefused(f"{error}{joint} {purpose}: no call is made without it. {way_out}") from error
+        if isinstance(error.__cause__, ColumnsMissing):
+            refusal = said(
+                "{error}, by which {purpose}: no call is made without it. Ask the vendor what it is called in this "
+                "version; with no database set, the API is asked in its place",
+                error=error,
+                purpose=purpose,
+            )
+        else:
+            refusal = said(
+                "{error}; and by this {purpose}: no call is made without it. Ask the vendor how this version is "
+                "asked for it",
+                error=error,
+                purpose=purpose,
+            )
+        raise InputRefused(refusal) from error
 
 
 async def try_finding(

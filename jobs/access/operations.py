@@ -21,6 +21,7 @@ from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.payload import OP_TYPE, Payload
 from jobs.access.subscribers import as_bool
 from jobs.spec.entries import find_mark
+from texts.said import Quantity, enumerated, said
 
 
 def enters_balance(payload: Payload) -> bool:
@@ -114,8 +115,9 @@ async def sharers_of(gateway: Gateway, accounts: Collection[int]) -> Mapping[int
 
 def some_of(named: Sequence[str]) -> str:
     """The first few names and the number of the others, for a sentence."""
-    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-    return ", ".join(named[:_NAMED]) + more
+    if len(named) <= _NAMED:
+        return enumerated(named)
+    return said("{names} and {more} more", names=tuple(named[:_NAMED]), more=Quantity(len(named) - _NAMED))
 
 
 async def newest(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
@@ -175,7 +177,7 @@ def _marked(there: Iterable[Operation]) -> tuple[Marked, ...]:
 
 
 def _described(one: Operation) -> str:
-    return f"operation {one.op_id} of {two_decimals(one.op_summa)}, {one.day}"
+    return said("operation {id} of {amount}, {day}", id=one.op_id, amount=one.op_summa, day=one.day)
 
 
 def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> Operation:
@@ -183,7 +185,7 @@ def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> O
     summa, storno = fields.get("op_summa"), fields.get("storno")
     if not isinstance(summa, int | str | Decimal) or "storno" not in fields:
         raise UnreadableAnswer(
-            "The billing was asked for finance operations, and its answer has no op_summa or storno."
+            said("The billing was asked for finance operations, and its answer has no op_summa or storno.")
         )
     try:
         return Operation(
@@ -196,19 +198,23 @@ def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> O
             day=str(fields.get("op_date") or "")[:_DAY],
         )
     except ValueError as error:
-        raise UnreadableAnswer(f"A finance operation of the billing's answer cannot be read: {error}") from error
+        raise UnreadableAnswer(
+            said("A finance operation of the billing's answer cannot be read: {error}", error=error)
+        ) from error
 
 
 def op_id_of(fields: Mapping[str, object]) -> int:
     """The id of an operation from the fields of an answer. Raises `UnreadableAnswer` for one that is no number."""
-    return _whole(fields.get("op_id", fields.get("pk")), "finance operations", "op_id")
+    return _whole(fields.get("op_id", fields.get("pk")), said("finance operations"), "op_id")
 
 
 def _id_of(fields: Mapping[str, object]) -> int:
-    return _whole(fields.get("id", fields.get("pk")), "the subscribers of an account", "id")
+    return _whole(fields.get("id", fields.get("pk")), said("the subscribers of an account"), "id")
 
 
 def _whole(key: object, asked: str, name: str) -> int:
     if not isinstance(key, int | str) or created_id(key) is None:
-        raise UnreadableAnswer(f"The billing was asked for {asked}, and its answer has no {name}.")
+        raise UnreadableAnswer(
+            said("The billing was asked for {asked}, and its answer has no {name}.", asked=asked, name=name)
+        )
     return int(key)

@@ -8,6 +8,7 @@ from billing.directory.models import LARGEST_ID
 from billing.directory.references import REFERENCES, Reference, call_for, has_table, is_there, there_of
 from engine.errors import LookUpDelayed, LookUpFailed
 from jobs.access.gateway import Gateway, as_engine_errors
+from texts.said import said
 
 REMEMBERED: Final = 10_000
 """Ids of a kind that are remembered; the rows of a page mostly share a few."""
@@ -47,8 +48,12 @@ class References:
         if not all_known and (doubtful := sorted(possible - there)):
             self._unchecked.setdefault(
                 kind,
-                f"{reference.noun} {doubtful[0]} was not checked: nothing has it yet, and the billing's table of "
-                f"{reference.noun}s is not known",
+                said(
+                    "{noun} {id} was not checked: nothing has it yet, and the billing's table of {noun}s is not "
+                    "known",
+                    noun=reference.noun,
+                    id=doubtful[0],
+                ),
             )
             there |= possible
         return {key: int(key[:19]) in there for key in ids}

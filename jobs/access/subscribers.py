@@ -1,7 +1,7 @@
 """Subscribers by id or contract number, in bulk: from the database, or from the API if there is none."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from billing.api.answers import objects
@@ -13,6 +13,7 @@ from billing.directory.subscribers import Abonent
 from billing.errors import UnreadableAnswer
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.spec.parameters import LONGEST_ID
+from texts.said import said
 
 Resolved: TypeAlias = Abonent | str
 """The subscriber, live and with an account; or the reason why there is none, for a sentence about the row."""
@@ -41,7 +42,7 @@ class SubscriberFinder:
         else:
             rows = await self._asked("id", possible)
         found = {row.id: row for row in rows}
-        return {key: _usable(found[key]) if key in found else f"there is no abonent {key}" for key in ids}
+        return {key: _usable(found[key]) if key in found else said("there is no abonent {id}", id=key) for key in ids}
 
     async def by_contract_numbers(self, numbers: Collection[str]) -> Mapping[int | str, Resolved]:
         """A subscriber or a reason for each number; the reason for an unknown number names similar ones.
@@ -70,16 +71,24 @@ class SubscriberFinder:
         near: dict[str, list[Suggestion]] = {}
         if searched and self._gateway.database is not None:
             near = await self._gateway.read(lambda database: abonents.suggestions(database, searched))
-        return {number: f"there is no contract number {number!r}{self._hint(near.get(number))}" for number in numbers}
+        return {number: self._why_unknown(number, near.get(number)) for number in numbers}
 
-    def _hint(self, near: Sequence[Suggestion] | None) -> str:
+    def _why_unknown(self, number: str, near: Sequence[Suggestion] | None) -> str:
+        if near is None and self._gateway.database is None:
+            return said(
+                "there is no contract number {number!r} (similar ones are searched for in the database only)",
+                number=number,
+            )
         if near is None:
-            if self._gateway.database is None:
-                return " (similar ones are searched for in the database only)"
-            return " (similar ones are no longer searched for: too many numbers are unknown)"
+            return said(
+                "there is no contract number {number!r} (similar ones are no longer searched for: too many numbers "
+                "are unknown)",
+                number=number,
+            )
         if not near:
-            return ", nor one like it"
-        return "; there is " + ", ".join(f"{one.contract_number!r} ({one.reason})" for one in near)
+            return said("there is no contract number {number!r}, nor one like it", number=number)
+        similar = tuple(said("{number!r} ({reason})", number=one.contract_number, reason=one.reason) for one in near)
+        return said("there is no contract number {number!r}; there is {similar}", number=number, similar=similar)
 
     async def _asked(self, attribute: str, values: Sequence[int | str]) -> list[Abonent]:
         """The subscribers with these values from the API, one call a value: it has no `in` [D]."""
@@ -90,31 +99,33 @@ class SubscriberFinder:
 
 def name_of(abonent: Abonent) -> str:
     """The name of a subscriber for people: the contract number, or the id if there is none."""
-    return abonent.contract_number or f"abonent {abonent.id}"
+    return abonent.contract_number or said("abonent {id}", id=abonent.id)
 
 
 def _usable(abonent: Abonent) -> Resolved:
     if abonent.is_folder:
-        return f"abonent {abonent.id} is a folder ({abonent.name}), no subscriber"
+        return said("abonent {id} is a folder ({name}), no subscriber", id=abonent.id, name=abonent.name or "")
     if abonent.deleted:
-        return f"abonent {abonent.id} is deleted"
+        return said("abonent {id} is deleted", id=abonent.id)
     if abonent.account_id is None:
-        return f"abonent {abonent.id} has no account"
+        return said("abonent {id} has no account", id=abonent.id)
     return abonent
 
 
 def _the_one(number: str, bearers: Sequence[Abonent]) -> Resolved:
     live = [one for one in bearers if not one.deleted and not one.is_folder]
     if len(live) > 1:
-        return (
-            f"several subscribers have the contract number {number!r}: {_list(live)}; tell them apart by abonent_id"
+        return said(
+            "several subscribers have the contract number {number!r}: {subscribers}; tell them apart by abonent_id",
+            number=number,
+            subscribers=tuple(map(_described, live)),
         )
     # A deleted subscriber's number may have been given to another.
     return _usable(live[0] if live else bearers[0])
 
 
-def _list(found: Iterable[Abonent]) -> str:
-    return ", ".join(f"abonent {one.id} ({one.name or 'no name'})" for one in found)
+def _described(one: Abonent) -> str:
+    return said("abonent {id} ({name})", id=one.id, name=one.name or said("no name"))
 
 
 def _abonent(fields: dict[str, object]) -> Abonent:
@@ -123,7 +134,10 @@ def _abonent(fields: dict[str, object]) -> Abonent:
     key = _number(fields.get("id", fields.get("pk")))
     if key is None or missing:
         raise UnreadableAnswer(
-            f"The billing was asked for a subscriber, and its answer has no {', '.join(missing) or 'id'}."
+            said(
+                "The billing was asked for a subscriber, and its answer has no {fields}.",
+                fields=", ".join(missing) or "id",
+            )
         )
     number, name = fields.get("contract_number"), fields.get("name")
     return Abonent(

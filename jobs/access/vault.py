@@ -27,6 +27,7 @@ from billing.secret import PLACEHOLDER, Secret
 from engine.evidence import NotSent, RowRefused
 from jobs.spec.errors import SecretGone, VaultFailed
 from jobs.spec.parameters import Parameter
+from texts.said import said, text_of
 
 BATCH: Final = "input_secrets"
 """The parameter in which a run keeps the batch of its secrets."""
@@ -140,9 +141,13 @@ class Vault:
                 with database:
                     yield database
         except OSError as error:
-            raise VaultFailed(f"the secrets cannot be kept in {path}: {error.strerror}") from error
+            raise VaultFailed(
+                said("the secrets cannot be kept in {path}: {reason}", path=path, reason=error.strerror or "")
+            ) from error
         except sqlite3.Error as error:
-            raise VaultFailed(f"the secrets in {path} cannot be used: {error}") from error
+            raise VaultFailed(
+                said("the secrets in {path} cannot be used: {error}", path=path, error=error)
+            ) from error
 
 
 async def unseal(vault: Vault | None, call: Call) -> Call:
@@ -167,9 +172,9 @@ async def reveal_secrets(vault: Vault | None, call: Call) -> Call | RowRefused |
     try:
         return await unseal(vault, call)
     except SecretGone as error:
-        return RowRefused(str(error))
+        return RowRefused(text_of(error))
     except VaultFailed as error:
-        return NotSent(str(error))
+        return NotSent(text_of(error))
 
 
 def _minted(batch: str) -> str:

@@ -15,7 +15,7 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.objects import FOUND_AGAIN, KEPT, find, key_of, lane_of, needed, not_one, try_finding
+from jobs.access.objects import FOUND_AGAIN_AND_KEPT, find, key_of, lane_of, needed, not_one, try_finding
 from jobs.access.payload import Payload, chain_of, encode_payload, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.effects.before_image import describe_change, refresh_before_image, with_note
@@ -65,7 +65,7 @@ class DeleteEffect(CallEffect):
     async def try_out(self) -> None:
         """Try the look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
         model, get = self._template.model, self._template.links[0].arguments
-        with needed(f"{FOUND_AGAIN}, and {KEPT}"):
+        with needed(FOUND_AGAIN_AND_KEPT):
             await try_finding(self._gateway, model, get, _telling(model), _fields(model))
 
     async def send(self, run: Run, item: Item) -> Evidence:

@@ -21,8 +21,7 @@ from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import (
-    FOUND_AGAIN,
-    KEPT,
+    FOUND_AGAIN_AND_KEPT,
     NOBODY,
     OF_ABONENT,
     describe_fields,
@@ -93,7 +92,7 @@ class SetFieldsEffect(CallEffect):
     async def try_out(self) -> None:
         """Try the look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
         get, assigned = (link.arguments for link in self._template.links[:2])
-        with needed(f"{FOUND_AGAIN}, and {KEPT}"):
+        with needed(FOUND_AGAIN_AND_KEPT):
             await try_finding(self._gateway, self._template.model, get, assigned)
             if OF_ABONENT in get:
                 await SubscriberFinder(self._gateway).by_ids([NOBODY])

@@ -17,8 +17,9 @@ from billing.money import from_answer, wire
 from engine.errors import EngineError, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, NotSent, RowRefused, SystemRefused
 from jobs.access.gateway import Gateway, as_engine_errors
-from jobs.access.operations import balances, of_type, op_id_of, two_decimals
+from jobs.access.operations import balances, of_type, op_id_of
 from jobs.probe.intent import Intended, Intents
+from texts.said import said
 
 _PROBE_MARK: Final = re.compile(
     r"\[cm-probe ([a-z0-9]{1,16})/([1-9][0-9]{0,3})"
@@ -82,7 +83,13 @@ class Entered:
 
     def __str__(self) -> str:
         one = self.operation
-        return f"operation {one.op_id} of {two_decimals(one.op_summa)}, type {one.op_type} ({self.mark})"
+        return said(
+            "operation {id} of {amount}, type {type} ({mark})",
+            id=one.op_id,
+            amount=one.op_summa,
+            type=one.op_type,
+            mark=str(self.mark),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,9 @@ class ProbeEntries:
                 return _amount(found[0].get("balance")) if found else None
             case RowRefused():
                 return None
-        raise LookUpFailed(f"the balance of abonent {self.abonent.id} cannot be read: {evidence.text}")
+        raise LookUpFailed(
+            said("the balance of abonent {id} cannot be read: {reason}", id=self.abonent.id, reason=evidence.text)
+        )
 
     async def enter(
         self,
@@ -164,8 +173,13 @@ class ProbeEntries:
                 found = await self._seen(op_type, mark, created_id(result), self.patience.effect)
                 if found is None:
                     raise ProbeStopped(
-                        f"the billing has answered an operation of {two_decimals(amount)} ({mark}), and it is not "
-                        f"there {self.patience.effect:g} s later"
+                        said(
+                            "the billing has answered an operation of {amount} ({mark}), and it is not there "
+                            "{seconds} s later",
+                            amount=amount,
+                            mark=str(mark),
+                            seconds=f"{self.patience.effect:g}",
+                        )
                     )
                 await self._settled(earlier)
                 return self._keep(Entered(found, mark, descr, result, round(anyio.current_time() - begun, 1)))
@@ -176,7 +190,12 @@ class ProbeEntries:
         found = await self._seen(op_type, mark, None, self.patience.settle)
         if found is None:
             raise ProbeStopped(
-                f"the answer to an operation of {two_decimals(amount)} ({mark}) was lost: {_why(evidence)}"
+                said(
+                    "the answer to an operation of {amount} ({mark}) was lost: {reason}",
+                    amount=amount,
+                    mark=str(mark),
+                    reason=_why(evidence),
+                )
             )
         await self._settled(earlier)
         return self._keep(Entered(found, mark, descr))
@@ -195,7 +214,7 @@ class ProbeEntries:
         if await self._until(reversed_, wait):
             await self._settled(earlier)
             return None
-        return _why(evidence) or "it was answered without an error, and the operation is not reversed"
+        return _why(evidence) or said("it was answered without an error, and the operation is not reversed")
 
     async def take_back(self, entered: Entered) -> str | None:
         """Take an operation back by storno, or else by an opposite entry; None on success, otherwise the reason.
@@ -259,7 +278,9 @@ class ProbeEntries:
             return None if await self.gateway.unfinished_work(accounts, [self.abonent.id]) else True
 
         if not await self._until(nothing, self.patience.effect):
-            raise ProbeStopped(f"the billing's stacks hold entries of abonent {self.abonent.id} for too long")
+            raise ProbeStopped(
+                said("the billing's stacks hold entries of abonent {id} for too long", id=self.abonent.id)
+            )
 
     async def filtered(self, criteria: dict[str, object]) -> list[int] | None:
         """The ids of the subscriber's operations that a filter finds, None if it is refused."""
@@ -274,7 +295,7 @@ class ProbeEntries:
     async def _bring_back(self, operation: Operation, before: Decimal | None) -> str | None:
         now = await self.balance()
         if before is None or now is None:
-            return "what the balance was before is not known"
+            return said("what the balance was before is not known")
         if now == before:
             return None
         explained = {operation.op_summa, before + operation.op_summa}
@@ -282,9 +303,10 @@ class ProbeEntries:
             # The balance that it had set, minus its sum.
             explained.add(Decimal(0))
         if now not in explained:
-            return (
-                f"the balance was {two_decimals(before)} before it and is {two_decimals(now)} now: somebody else has "
-                "moved it since"
+            return said(
+                "the balance was {before} before it and is {now} now: somebody else has moved it since",
+                before=before,
+                now=now,
             )
         return await self._move(before - now, operation.op_id)
 
@@ -297,7 +319,7 @@ class ProbeEntries:
             act = await self.enter(ACT, -amount, "Проба, отмена", undoes=undoes)
             if isinstance(act, Entered):
                 return None
-        return f"an opposite entry is refused: {refused}"
+        return said("an opposite entry is refused: {reason}", reason=refused)
 
     async def _seen(self, op_type: int, mark: ProbeMark, op_id: str | None, patience: float) -> Operation | None:
         """The operation once it exists and the stacks are empty; None when the patience is over."""
@@ -346,7 +368,7 @@ class ProbeEntries:
 
         evidence: Evidence | None = await self._until(once, self.patience.effect)
         if evidence is None:
-            raise ProbeStopped("the billing is busy or away for too long: nothing more was entered")
+            raise ProbeStopped(said("the billing is busy or away for too long: nothing more was entered"))
         return evidence
 
     async def _until(self, look: Callable[[], Awaitable[Found | None]], patience: float) -> Found | None:

@@ -17,6 +17,7 @@ import msgspec
 
 from engine.errors import EngineError
 from jobs.access.durable import append_durably, keep_name
+from texts.said import said
 
 
 class ProbeHeld(EngineError):
@@ -63,7 +64,9 @@ class Intents:
         try:
             append_durably(self._descriptor, _encode(intended) + b"\n")
         except OSError as error:
-            raise IntentFailed(f"{self.path} cannot be written: {error.strerror}") from error
+            raise IntentFailed(
+                said("{path} cannot be written: {reason}", path=self.path, reason=error.strerror or "")
+            ) from error
 
     def restart(self) -> None:
         """Empty the file, after the entries of earlier probes are settled."""
@@ -96,12 +99,16 @@ def _locked(path: Path) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
-            raise IntentFailed(f"{path} cannot be opened: {error.strerror}") from error
+            raise IntentFailed(
+                said("{path} cannot be opened: {reason}", path=path, reason=error.strerror or "")
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
-            raise ProbeHeld(f"another probe of this billing is under way ({path}): wait for its end") from error
+            raise ProbeHeld(
+                said("another probe of this billing is under way ({path}): wait for its end", path=path)
+            ) from error
         # A probe that has just ended may have removed the file between the two calls.
         if _is_there(path, descriptor):
             return descriptor
@@ -117,7 +124,9 @@ def _keep_name(path: Path) -> None:
     try:
         keep_name(path.parent)
     except OSError as error:
-        raise IntentFailed(f"{path.parent} cannot be opened: {error.strerror}") from error
+        raise IntentFailed(
+            said("{path} cannot be opened: {reason}", path=path.parent, reason=error.strerror or "")
+        ) from error
 
 
 def _read(path: Path, descriptor: int) -> tuple[Intended, ...]:
@@ -130,6 +139,10 @@ def _read(path: Path, descriptor: int) -> tuple[Intended, ...]:
         return tuple(_decode(line) for line in whole)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise IntentFailed(
-            f"{path} cannot be read: {error}. It names operations of an earlier probe: look in the billing for "
-            "comments with 'cm-probe', take them back, and remove the file"
+            said(
+                "{path} cannot be read: {error}. It names operations of an earlier probe: look in the billing for "
+                "comments with 'cm-probe', take them back, and remove the file",
+                path=path,
+                error=error,
+            )
         ) from error

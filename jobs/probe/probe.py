@@ -18,10 +18,10 @@ from billing.profile import UNKNOWN, Fact, Profile, StornoEffect, TypeEight
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted
 from jobs.access.gateway import Gateway, as_engine_errors
-from jobs.access.operations import two_decimals
 from jobs.access.subscribers import SubscriberFinder, as_bool
 from jobs.probe import readings
 from jobs.probe.entries import Entered, ProbeEntries, ProbeMark, ProbeStopped
+from texts.said import said, text_of
 
 KOPECK: Final = Decimal("0.01")
 LENGTHS: Final = (300, 255, 128, 64)
@@ -62,15 +62,21 @@ async def test_subscriber(gateway: Gateway, abonent_id: int) -> Abonent:
     """The subscriber to probe. Raises `InputRefused` if it does not exist or shares its account."""
     found = (await SubscriberFinder(gateway).by_ids([abonent_id]))[abonent_id]
     if isinstance(found, str):
-        raise InputRefused(f"{found}: a probe needs a live test subscriber with an account of its own")
+        raise InputRefused(
+            said("{reason}: a probe needs a live test subscriber with an account of its own", reason=found)
+        )
     (answer,) = await gateway.ask([filter_("Abonents", {"account_id": found.account_id}, "id", "deleted")])
     with as_engine_errors():
         others = [str(one.get("id", one.get("pk"))) for one in objects(answer) if not as_bool(one.get("deleted"))]
     others = [one for one in others if one != str(abonent_id)]
     if others:
         raise InputRefused(
-            f"abonent {abonent_id} shares its account with abonent {', '.join(others[:5])}: a probe would move their "
-            "balance as well. Name a test subscriber with an account of its own"
+            said(
+                "abonent {id} shares its account with abonent {others}: a probe would move their balance as well. "
+                "Name a test subscriber with an account of its own",
+                id=abonent_id,
+                others=tuple(others[:5]),
+            )
         )
     return found
 
@@ -78,27 +84,38 @@ async def test_subscriber(gateway: Gateway, abonent_id: int) -> Abonent:
 def steps(balance: Decimal | None, storno_call: str | None) -> list[str]:
     """The steps of a probe, a sentence each, with all sums."""
     reads = readings.READS * len(readings.AT_ONCE)
-    lines = [
-        f"{reads} reading calls, 1 to 8 at once; one read of {len(readings.MODELS)} models each; one call that fails",
-        f"enter a receipt of {KOPECK} with a short comment, read it back, filter by its comment",
+    lines: list[str] = [
+        said(
+            "{reads} reading calls, 1 to 8 at once; one read of {models} models each; one call that fails",
+            reads=reads,
+            models=len(readings.MODELS),
+        ),
+        said("enter a receipt of {amount} with a short comment, read it back, filter by its comment", amount=KOPECK),
     ]
     if storno_call:
-        lines.append(f"reverse it by objects.get → {storno_call}, and read it back")
+        lines.append(said("reverse it by objects.get → {method}, and read it back", method=storno_call))
     lines.append(
-        f"enter a receipt of {KOPECK} with a comment of {LENGTHS[0]} characters (shorter where that is refused)"
+        said(
+            "enter a receipt of {amount} with a comment of {length} characters (shorter where that is refused)",
+            amount=KOPECK,
+            length=LENGTHS[0],
+        )
     )
     if balance is None:
-        lines.append("nothing of type 8: without a database this billing does not tell the balance")
+        lines.append(said("nothing of type 8: without a database this billing does not tell the balance"))
     else:
-        sum_ = two_decimals(balance + KOPECK)
         lines.append(
-            f"enter an operation of type 8 of about {sum_}, one kopeck above the balance: it is that then where type "
-            f"8 sets, and {two_decimals(2 * balance + KOPECK)} where it adds"
+            said(
+                "enter an operation of type 8 of about {amount}, one kopeck above the balance: it is that then where "
+                "type 8 sets, and {added} where it adds",
+                amount=balance + KOPECK,
+                added=2 * balance + KOPECK,
+            )
         )
         if storno_call:
-            lines.append(f"reverse that by {storno_call}, and look at the balance")
-    lines.append("set the account's warning threshold to what it is, and save")
-    lines.append("take all of it back by opposite receipts, and hold the balance against that at the beginning")
+            lines.append(said("reverse that by {method}, and look at the balance", method=storno_call))
+    lines.append(said("set the account's warning threshold to what it is, and save"))
+    lines.append(said("take all of it back by opposite receipts, and hold the balance against that at the beginning"))
     return lines
 
 
@@ -124,13 +141,13 @@ class Probe:
     async def run(self) -> Findings:
         """Run all steps and take back; the reason of a stop is in the findings. Raises `IntentFailed`."""
         findings, entries = self._findings, self._entries
-        findings.missing["delete_answers"] = "an operation is reversed, never deleted: a probe deletes nothing"
+        findings.missing["delete_answers"] = said("an operation is reversed, never deleted: a probe deletes nothing")
         try:
             findings.before = await entries.balance()
             for step in (self._read, self._comments, self._opening_balance, self._save):
                 await step()
         except (LookUpFailed, ProbeStopped) as error:
-            findings.stopped = str(error)
+            findings.stopped = text_of(error)
         await self._take_back()
         return findings
 
@@ -144,37 +161,37 @@ class Probe:
             if (why := await self._entries.take_back(one)) is not None:
                 kept[one] = why
             else:
-                self._say(f"taken back: {one}")
+                self._say(said("taken back: {operation}", operation=str(one)))
         return kept
 
     # ---- reading ----
 
     async def _read(self) -> None:
         gateway, learned = self._gateway, self._findings.learned
-        self._say("reading: errors, models, latencies")
-        self._learn("error_status", await readings.error_status(gateway), "no call failed as expected")
+        self._say(said("reading: errors, models, latencies"))
+        self._learn("error_status", await readings.error_status(gateway), said("no call failed as expected"))
         self._learn("models", await readings.models(gateway), "")
         self._learn("read_latency", await readings.latencies(gateway), "")
         database = gateway.database
         if database is None:
             for name in ("columns", "charset", "money_scale"):
-                self._findings.missing[name] = "only the database tells it, and none is set"
+                self._findings.missing[name] = said("only the database tells it, and none is set")
             return
         with as_engine_errors():
             learned["columns"] = await anyio.to_thread.run_sync(readings.columns, database)
             charset = await anyio.to_thread.run_sync(system.charset, database)
             scale = await anyio.to_thread.run_sync(readings.scale, database)
-        self._learn("charset", charset, "the database does not say")
-        self._learn("money_scale", scale, "the database does not say")
+        self._learn("charset", charset, said("the database does not say"))
+        self._learn("money_scale", scale, said("the database does not say"))
 
     # ---- comments, shapes, storno ----
 
     async def _comments(self) -> None:
         entries, findings = self._entries, self._findings
-        self._say(f"entering a receipt of {KOPECK}")
+        self._say(said("entering a receipt of {amount}", amount=KOPECK))
         first = await entries.enter(RECEIPT, KOPECK, TEXT)
         if isinstance(first, str):
-            raise ProbeStopped(f"a receipt of {KOPECK} is refused: {first}")
+            raise ProbeStopped(said("a receipt of {amount} is refused: {reason}", amount=KOPECK, reason=first))
         kept = first.operation.descr
         self._learn("stack_seconds", max(first.seconds, 0.1), "")
         self._learn("descr_kept", kept == first.sent, "")
@@ -185,14 +202,18 @@ class Probe:
             if first.sent.startswith(kept) and kept:
                 findings.learned["descr_length"] = len(kept)
             raise ProbeStopped(
-                f"the comment was sent as {first.sent!r} and is kept as {kept!r}: an operation could not be found "
-                "again by its mark, so nothing more is entered"
+                said(
+                    "the comment was sent as {sent!r} and is kept as {kept!r}: an operation could not be found again "
+                    "by its mark, so nothing more is entered",
+                    sent=first.sent,
+                    kept=kept,
+                )
             )
         await self._filters(first)
         if self._storno_call is not None:
             await self._try_storno(first, self._storno_call)
         else:
-            findings.missing["storno_call"] = "it is tried only where the parameter storno_call names it"
+            findings.missing["storno_call"] = said("it is tried only where the parameter storno_call names it")
         await self._length()
 
     async def _filters(self, entered: Entered) -> None:
@@ -213,24 +234,32 @@ class Probe:
         self._findings.learned["descr_filters"] = tuple(works)
 
     async def _try_storno(self, entered: Entered, method: str) -> None:
-        self._say(f"reversing it by {method}")
+        self._say(said("reversing it by {method}", method=method))
         before = await self._entries.balance()
         refused = await self._entries.storno(entered.operation, method)
         after = await self._entries.balance()
         findings = self._findings
         if refused is not None:
-            findings.missing["storno_call"] = f"{method} does not reverse an operation: {refused}"
+            findings.missing["storno_call"] = said(
+                "{method} does not reverse an operation: {reason}", method=method, reason=refused
+            )
             return
         findings.learned["storno_call"] = method
         findings.learned["storno_works"] = before is None or after == before - KOPECK
         if findings.learned["storno_works"]:
             self._entries.storno_call = method
         else:
-            findings.left[entered] = "its storno has not moved the balance"
+            findings.left[entered] = said("its storno has not moved the balance")
 
     async def _length(self) -> None:
         for length in LENGTHS:
-            self._say(f"entering a receipt of {KOPECK} with a comment of {length} characters")
+            self._say(
+                said(
+                    "entering a receipt of {amount} with a comment of {length} characters",
+                    amount=KOPECK,
+                    length=length,
+                )
+            )
             entries = self._entries
             mark = ProbeMark(entries.probe, entries.numbers + 1)
             entered = await entries.enter(RECEIPT, KOPECK, _filling(length - len(str(mark)) - 1))
@@ -241,9 +270,13 @@ class Probe:
                 elif entered.sent.startswith(kept):
                     self._findings.learned["descr_length"] = len(kept)
                 else:
-                    self._findings.missing["descr_length"] = f"a comment of {length} characters is kept as {kept!r}"
+                    self._findings.missing["descr_length"] = said(
+                        "a comment of {length} characters is kept as {kept!r}", length=length, kept=kept
+                    )
                 return
-        self._findings.missing["descr_length"] = f"a comment of {LENGTHS[-1]} characters is refused"
+        self._findings.missing["descr_length"] = said(
+            "a comment of {length} characters is refused", length=LENGTHS[-1]
+        )
 
     async def _column(self) -> int:
         """Characters of the comment's column, 0 if unknown."""
@@ -256,7 +289,7 @@ class Probe:
     async def _opening_balance(self) -> None:
         findings, entries = self._findings, self._entries
         if findings.before is None:
-            findings.missing["type_8"] = "the balance cannot be read: set the database"
+            findings.missing["type_8"] = said("the balance cannot be read: set the database")
             return
         seen = await self._of_type_8(findings.before)
         if seen is not None and seen.before == 0:
@@ -267,9 +300,12 @@ class Probe:
         amount = seen.entered.operation.op_summa
         effects = {amount: TypeEight.SETS, seen.before + amount: TypeEight.ADDS}
         if seen.after not in effects:
-            findings.missing["type_8"] = (
-                f"the balance was {two_decimals(seen.before)} before an operation of {two_decimals(amount)}, and "
-                f"{two_decimals(seen.after)} after it: somebody else has moved it"
+            findings.missing["type_8"] = said(
+                "the balance was {before} before an operation of {amount}, and {after} after it: somebody else has "
+                "moved it",
+                before=seen.before,
+                amount=amount,
+                after=seen.after,
             )
             return
         findings.learned["type_8"] = effects[seen.after]
@@ -281,18 +317,18 @@ class Probe:
         before = await self._entries.balance()
         before = expected if before is None else before
         amount = before.quantize(KOPECK) + KOPECK
-        self._say(f"entering an operation of type 8 of {two_decimals(amount)}")
+        self._say(said("entering an operation of type 8 of {amount}", amount=amount))
         entered = await self._entries.enter(OPENING_BALANCE, amount, "Проба", before=before)
         if isinstance(entered, str):
-            self._findings.missing["type_8"] = f"it is refused: {entered}"
+            self._findings.missing["type_8"] = said("it is refused: {reason}", reason=entered)
             return None
         after = await self._entries.balance()
         if after is None:
-            raise LookUpFailed("the balance cannot be read any more")
+            raise LookUpFailed(said("the balance cannot be read any more"))
         return _Seen(entered, before, after)
 
     async def _storno_of_type_8(self, seen: _Seen, method: str) -> None:
-        self._say(f"reversing it by {method}")
+        self._say(said("reversing it by {method}", method=method))
         refused = await self._entries.storno(seen.entered.operation, method)
         now = await self._entries.balance()
         effects = {
@@ -303,7 +339,9 @@ class Probe:
         if refused is None and now in effects:
             self._findings.learned["storno_type_8"] = effects[now]
         else:
-            self._findings.missing["storno_type_8"] = refused or f"the balance is {now} after it"
+            self._findings.missing["storno_type_8"] = refused or said(
+                "the balance is {balance} after it", balance=said("not known") if now is None else now
+            )
 
     # ---- save ----
 
@@ -312,9 +350,9 @@ class Probe:
         evidence = await client.send(readings.call_of_threshold(abonent))
         threshold = readings.threshold_of(evidence.result) if isinstance(evidence, Accepted) else None
         if threshold is None:
-            self._findings.missing["save_answers"] = "the account has no warning threshold to save again"
+            self._findings.missing["save_answers"] = said("the account has no warning threshold to save again")
             return
-        self._say("saving the account's warning threshold as it is")
+        self._say(said("saving the account's warning threshold as it is"))
         key = {"account_id_abonents": abonent}
         saved = await client.send(
             get("AdminAccounts", key, ChainStep("set", {"limit_warning": threshold}), ChainStep("save"))
@@ -328,14 +366,14 @@ class Probe:
 
     async def _take_back(self) -> None:
         findings = self._findings
-        self._say("taking back what was entered")
+        self._say(said("taking back what was entered"))
         try:
             for one in await self._entries.left():
                 if (why := await self._entries.take_back(one)) is not None:
                     findings.left[one] = why
             findings.after = await self._entries.balance()
         except (LookUpFailed, ProbeStopped) as error:
-            findings.stopped = findings.stopped or str(error)
+            findings.stopped = findings.stopped or text_of(error)
             return
         if not findings.left:
             self._entries.intents.forget()
