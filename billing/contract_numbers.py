@@ -13,6 +13,8 @@ from difflib import SequenceMatcher
 from heapq import heappush, heapreplace
 from typing import Final
 
+from texts.said import Said, said
+
 # Cyrillic letters and the Latin letters that look the same.
 _LATIN: Final = str.maketrans("АВЕЁКМНОРСТУХІЈЅ", "ABEEKMHOPCTYXIJS")
 # Latin letters that look like a digit.
@@ -113,28 +115,30 @@ class Search:
 def reason(unknown: str, existing: str) -> str:
     """Why `existing` is suggested for `unknown`."""
     if undressed(unknown) != undressed(existing):
-        return "similar"
-    differences = []
+        return said("similar")
+    differences: list[str] = []
     plain, wanted = _SPACES.sub("", unknown), _SPACES.sub("", existing)
     if len(plain) != len(unknown) or len(wanted) != len(existing):
-        differences.append("without spaces" if len(plain) != len(unknown) else "with spaces")
+        differences.append(said("without spaces") if len(plain) != len(unknown) else said("with spaces"))
     zeros, zeros_wanted = (len(_plain(text)) - len(undressed(text)) for text in (unknown, existing))
     if zeros != zeros_wanted:
-        differences.append("with leading zeros" if zeros < zeros_wanted else "without leading zeros")
+        differences.append(said("with leading zeros") if zeros < zeros_wanted else said("without leading zeros"))
     short, short_wanted = _LEADING_ZEROS.sub("", plain), _LEADING_ZEROS.sub("", wanted)
     if short.upper().translate(_LATIN) != short_wanted.upper().translate(_LATIN):
-        differences.append("but for letters that look like digits")
+        differences.append(said("but for letters that look like digits"))
     elif short.upper() != short_wanted.upper():
-        differences.append(f"in {_script(short_wanted)} letters")
+        differences.append(_script(short_wanted))
     elif short != short_wanted:
-        differences.append("in another letter case")
-    return f"the same {', '.join(differences)}" if differences else "the same"
+        differences.append(said("in another letter case"))
+    return said("the same {differences}", differences=tuple(differences)) if differences else said("the same")
 
 
-def _script(number: str) -> str:
+def _script(number: str) -> Said:
     letters = [letter for letter in number if letter.isalpha()]
     latin = sum(letter.isascii() for letter in letters)
-    return "Latin" if latin == len(letters) else "Cyrillic" if not latin else "mixed"
+    if latin == len(letters):
+        return said("in Latin letters")
+    return said("in mixed letters") if latin else said("in Cyrillic letters")
 
 
 def _pairs(core: str) -> set[str]:

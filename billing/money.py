@@ -9,14 +9,13 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from billing.errors import BillingError, UnreadableAnswer
+from texts.said import Said, counted, said
 
 SCALE: Final = 10**10
 """The database's integers per rouble: row 1 of `VPN_CONST` ([S], the recipe for limits by tariff)."""
 
 LARGEST: Final = Decimal(2**63 - 1) / SCALE
 """The largest amount in roubles, positive or negative, that the database's 64-bit integers hold [S]."""
-TOO_LARGE: Final = "more than the billing's database can hold: 922,337,203.68 at most"
-"""The text for a larger amount."""
 
 _SCALE_PLACES: Final = 10
 _KOPECK_PLACES: Final = 2
@@ -35,14 +34,16 @@ _CURRENCY: Final = re.compile(r"(?:р|руб|рубль|рубля|рублей|
 """The rouble at the end of an amount; no other currency is accepted."""
 
 _LOOKALIKES: Final = {
-    "a zero": "OoОо",
-    "a one": "lIіІ",
-    "a three": "Зз",
-    "a five": "Ss",
-    "a six": "б",
-    "an eight": "BВ",
+    said("a zero"): "OoОо",
+    said("a one"): "lIіІ",
+    said("a three"): "Зз",
+    said("a five"): "Ss",
+    said("a six"): "б",
+    said("an eight"): "BВ",
 }
 """Latin and Cyrillic letters that look like digits in typed or scanned files."""
+_LATIN: Final = "Latin"
+_CYRILLIC: Final = "Cyrillic"
 _EXPONENTS: Final = frozenset("eEеЕ")
 """The letters of an exponent, Latin and Cyrillic, as a spreadsheet writes 1,5E+03."""
 
@@ -56,6 +57,11 @@ class AmountError(BillingError, ValueError):
     def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
         self.position = position
+
+
+def too_large(amount: str | Decimal) -> Said:
+    """The text for an amount above `LARGEST`."""
+    return said("{amount} is more than the billing's database can hold: 922,337,203.68 at most", amount=amount)
 
 
 def roubles(scaled: int) -> Decimal:
@@ -77,7 +83,8 @@ def unscaled(value: object) -> Decimal:
     number = from_answer(value if isinstance(value, int | Decimal) else str(value).strip())
     whole = int(number)
     if number != whole:
-        raise ValueError(f"{str(value)[:_LONGEST_TEXT]!r} is not a whole number, as the database holds money")
+        shown = repr(str(value)[:_LONGEST_TEXT])
+        raise ValueError(said("{value} is not a whole number, as the database holds money", value=shown))
     return roubles(whole)
 
 
@@ -91,8 +98,9 @@ def stored_roubles(value: object, column: str) -> Decimal:
     try:
         return unscaled(value)
     except ValueError as error:
+        shown = repr(str(value)[:_LONGEST_TEXT])
         raise UnreadableAnswer(
-            f"{column} holds {str(value)[:_LONGEST_TEXT]!r}, and a whole number was expected"
+            said("{column} holds {value}, and a whole number was expected", column=column, value=shown)
         ) from error
 
 
@@ -105,9 +113,15 @@ def scaled(amount: Decimal) -> int:
     numerator, denominator = amount.as_integer_ratio()
     whole, rest = divmod(numerator * SCALE, denominator)
     if rest:
-        raise ValueError(f"{amount} is finer than the billing's money, which has {_SCALE_PLACES} decimals")
+        raise ValueError(
+            said(
+                "{amount} is finer than the billing's money, which has {places} decimals",
+                amount=str(amount),
+                places=_SCALE_PLACES,
+            )
+        )
     if not -(2**63) <= whole < 2**63:
-        raise ValueError(f"{amount} is {TOO_LARGE}")
+        raise ValueError(too_large(str(amount)))
     return whole
 
 
@@ -127,20 +141,21 @@ def from_answer(value: str | int | float | Decimal) -> Decimal:  # noqa: PYI041 
     """
     text = str(value)
     named = repr(text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…")
+    no_number = said("{value} is not a number", value=named)
     if isinstance(value, bool) or len(text) > _LONGEST_TEXT:
-        raise ValueError(f"{named} is not a number")
+        raise ValueError(no_number)
     try:
         number = Decimal(text)
         _check_amount(number, _LARGEST_POWER)
     except (InvalidOperation, ValueError):
-        raise ValueError(f"{named} is not a number") from None
+        raise ValueError(no_number) from None
     return number
 
 
 def _check_amount(amount: Decimal, largest: int = _LONGEST_TEXT) -> None:
     """Raise ValueError for a number that is not finite, or whose text would take gigabytes."""
     if not amount.is_finite() or abs(amount.adjusted()) > largest:
-        raise ValueError(f"{str(amount)[:_LONGEST_TEXT]} is not an amount of money")
+        raise ValueError(said("{amount} is not an amount of money", amount=str(amount)[:_LONGEST_TEXT]))
 
 
 def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
@@ -161,7 +176,7 @@ def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
         _check_decimals(text, start, separator, end, places)
     number = Decimal(f"{whole}.{decimals}" if decimals else whole)
     if number > LARGEST:
-        raise AmountError(f"{number:,} is {TOO_LARGE}", start + 1)
+        raise AmountError(too_large(number), start + 1)
     return -number if negative else number
 
 
@@ -169,10 +184,14 @@ def _bounds(text: str) -> tuple[int, int]:
     """The start and end of the amount, without spaces around it and the currency after it."""
     start, end = _trimmed(text, 0, len(text))
     if start == end:
-        raise AmountError("the amount is empty", 1)
+        raise AmountError(said("the amount is empty"), 1)
     if end - start > _LONGEST_TEXT:
         raise AmountError(
-            f"the text is {end - start} characters long, no amount is longer than {_LONGEST_TEXT}",
+            said(
+                "the text is {characters} characters long, no amount is longer than {longest}",
+                characters=end - start,
+                longest=_LONGEST_TEXT,
+            ),
             start + _LONGEST_TEXT + 1,
         )
     return _without_currency(text, start, end)
@@ -192,7 +211,8 @@ def _without_currency(text: str, start: int, end: int) -> tuple[int, int]:
         return start, end
     first, last = _trimmed(text, start, match.start())
     if first == last:
-        raise AmountError(f"there is {match[0].strip()!r} and no amount", match.start() + 1)
+        currency = repr(match[0].strip())
+        raise AmountError(said("there is {currency} and no amount", currency=currency), match.start() + 1)
     return first, last
 
 
@@ -201,44 +221,76 @@ def _sign(text: str, start: int, end: int) -> tuple[bool, int, int]:
     if text[start] == "(" and text[end - 1] == ")" and end - start > 1:
         inner = _trimmed(text, start + 1, end - 1)
         if inner[0] == inner[1]:
-            raise AmountError("there are brackets and no amount", start + 1)
+            raise AmountError(said("there are brackets and no amount"), start + 1)
         return True, *_without_currency(text, *inner)
     signed = text[start] in _MINUS or text[start] == "+"
     if signed and start + 1 == end:
-        raise AmountError("there is a sign and no amount", start + 1)
+        raise AmountError(said("there is a sign and no amount"), start + 1)
     return text[start] in _MINUS, start + signed, end
 
 
 def _check_characters(text: str, start: int, end: int) -> None:
     if not any(character in _DIGITS for character in text[start:end]):
-        raise AmountError(f"{text[start:end]!r} is not an amount", start + 1)
+        raise AmountError(said("{text} is not an amount", text=repr(text[start:end])), start + 1)
     for place in range(start, end):
         character = text[place]
         if character in _DIGITS or character in _SEPARATORS or character in _SPACES:
             continue
         if character in _EXPONENTS:
-            raise AmountError("an exponent is not allowed", place + 1)
-        raise AmountError(f"character {place + 1} is {_describe(character)}", place + 1)
+            raise AmountError(said("an exponent is not allowed"), place + 1)
+        raise AmountError(_describe(character, place + 1), place + 1)
 
 
-def _describe(character: str) -> str:  # noqa: PLR0911 — a list of cases
-    """Describe a character that is not allowed in an amount."""
-    name = unicodedata.name(character, f"U+{ord(character):04X}")
+def _describe(character: str, place: int) -> Said:  # noqa: PLR0911 - a list of cases
+    """Describe a character that is not allowed in an amount, and its place."""
+    code = f"U+{ord(character):04X}"
+    name = unicodedata.name(character, code)
     script = name.split(" ", 1)[0].capitalize()
+    shown = repr(character)
     for digit, letters in _LOOKALIKES.items():
         if character in letters:
-            return f"the {script} letter {character!r}, which looks like {digit}"
+            if script == _LATIN:
+                return said(
+                    "character {place} is the Latin letter {letter}, which looks like {digit}",
+                    place=place,
+                    letter=shown,
+                    digit=digit,
+                )
+            return said(
+                "character {place} is the Cyrillic letter {letter}, which looks like {digit}",
+                place=place,
+                letter=shown,
+                digit=digit,
+            )
     if character.isnumeric():
-        return f"{character!r}, a digit of another script ({name}): only 0 to 9 are read"
+        return said(
+            "character {place} is {character}, a digit of another script ({name}): only 0 to 9 are read",
+            place=place,
+            character=shown,
+            name=name,
+        )
     if character in "+-\u2212":
-        return f"a second or misplaced sign, {character!r}"
+        return said("character {place} is a second or misplaced sign, {sign}", place=place, sign=shown)
     if character in "()":
-        return f"{character!r}; brackets that mean a minus stand around the whole amount, and without another sign"
+        return said(
+            "character {place} is {bracket}; brackets that mean a minus stand around the whole amount, and without "
+            "another sign",
+            place=place,
+            bracket=shown,
+        )
     if character.isspace() or not character.isprintable():
-        return f"the invisible character U+{ord(character):04X} ({name})"
+        return said("character {place} is the invisible character {code} ({name})", place=place, code=code, name=name)
     if character.isalpha():
-        return f"the {script} letter {character!r}"
-    return f"{character!r}, which has no place in an amount"
+        return _letter(place, shown, script)
+    return said("character {place} is {character}, which has no place in an amount", place=place, character=shown)
+
+
+def _letter(place: int, letter: str, script: str) -> Said:
+    if script == _LATIN:
+        return said("character {place} is the Latin letter {letter}", place=place, letter=letter)
+    if script == _CYRILLIC:
+        return said("character {place} is the Cyrillic letter {letter}", place=place, letter=letter)
+    return said("character {place} is the {script} letter {letter}", place=place, script=script, letter=letter)
 
 
 def _separator(text: str, start: int, end: int) -> int:
@@ -254,7 +306,12 @@ def _separator(text: str, start: int, end: int) -> int:
         return end
     if text[last] in {text[place] for place in found[:-1]}:
         raise AmountError(
-            f"character {last + 1} is {text[last]!r} once more: what parts the decimals stands there once", last + 1
+            said(
+                "character {place} is {mark} once more: the decimal separator stands in an amount once",
+                place=last + 1,
+                mark=repr(text[last]),
+            ),
+            last + 1,
         )
     return last
 
@@ -270,56 +327,78 @@ def _whole(text: str, start: int, end: int) -> str:
             stop += 1
         group = text[place:stop]
         if not group:
-            raise AmountError(f"character {stop + 1} is {_misplaced(text, stop, end)}", stop + 1)
+            raise AmountError(_misplaced(text, stop, end), stop + 1)
         if (groups and len(group) != _GROUP) or (stop < end and len(group) > _GROUP):
             raise AmountError(
-                f"the digits {group!r} at character {place + 1} are no group of thousands: "
-                "what parts thousands has three digits after it",
+                said(
+                    "the digits {digits} at character {place} are not a group of thousands: a separator of thousands "
+                    "has three digits after it",
+                    digits=repr(group),
+                    place=place + 1,
+                ),
                 place + 1,
             )
         if stop < end:
             parted_by.add(" " if text[stop] in _SPACES else text[stop])
             if len(parted_by) > 1:
-                raise AmountError(f"character {stop + 1} parts the thousands in another way than before", stop + 1)
+                raise AmountError(
+                    said(
+                        "character {place} separates the thousands in another way than the one before", place=stop + 1
+                    ),
+                    stop + 1,
+                )
         groups.append(group)
         place = stop + 1
     digits = "".join(groups)
     if len(digits) > 1 and digits[0] == "0":
-        raise AmountError("the amount starts with a zero, as a contract's number may but no amount", start + 1)
+        raise AmountError(said("the amount starts with a zero: a contract number may, an amount does not"), start + 1)
     if len(digits) > _MOST_DIGITS:
-        raise AmountError(f"the amount has {len(digits)} digits of roubles, absurdly many", start + 1)
+        raise AmountError(
+            said("the amount has {digits} digits of roubles, absurdly many", digits=len(digits)), start + 1
+        )
     return digits
 
 
-def _misplaced(text: str, place: int, end: int) -> str:
+def _misplaced(text: str, place: int, end: int) -> Said:
     if place == end or text[place] in _SEPARATORS:
-        return "not preceded by a digit"
-    return "a space where no thousands part"
+        return said("character {place} is not preceded by a digit", place=place + 1)
+    return said("character {place} is a space that does not separate thousands", place=place + 1)
 
 
 def _check_decimals(text: str, start: int, separator: int, end: int, places: int) -> None:
     for place in range(separator + 1, end):
         if text[place] in _SPACES:
-            raise AmountError(f"character {place + 1} is a space among the decimals", place + 1)
+            raise AmountError(said("character {place} is a space among the decimals", place=place + 1), place + 1)
     count = end - separator - 1
     if count == 0:
-        raise AmountError(f"character {separator + 1} is a separator with no decimals after it", separator + 1)
+        raise AmountError(
+            said("character {place} is a separator with no decimals after it", place=separator + 1), separator + 1
+        )
     before = text[start:separator]
     if count == _GROUP and len(before) <= _GROUP and before != "0":
         raise AmountError(_two_ways(text[start:end], before, text[separator + 1 : end]), separator + 1)
     if count > places:
         raise AmountError(
-            f"{text[start:end]} has {count} decimals; the billing's kopecks take {places}", separator + places + 2
+            said(
+                "{amount} has {count} decimals; the billing's kopecks take {places}",
+                amount=text[start:end],
+                count=count,
+                places=places,
+            ),
+            separator + places + 2,
         )
 
 
-def _roubles(number: str) -> str:
-    return f"{number} rouble" if number == "1" else f"{number} roubles"
-
-
-def _two_ways(written: str, before: str, after: str) -> str:
+def _two_ways(written: str, before: str, after: str) -> Said:
     """Both readings of a single separator before three digits, and how to write each of them."""
-    return (
-        f"{written} can be read in two ways, as {_roubles(before + after)} and as {_roubles(before)} and a fraction: "
-        f"write {before}{after}.00 for the first, {before}.{after[:_KOPECK_PLACES]} with two decimals for the second"
+    return counted(
+        "{amount} can be read in two ways, as {all} roubles and as {before} rouble and a fraction: write {all}.00 "
+        "for the first, {before}.{kopecks} with two decimals for the second",
+        "{amount} can be read in two ways, as {all} roubles and as {before} roubles and a fraction: write {all}.00 "
+        "for the first, {before}.{kopecks} with two decimals for the second",
+        int(before),
+        amount=written,
+        all=before + after,
+        before=before,
+        kopecks=after[:_KOPECK_PLACES],
     )

@@ -4,7 +4,7 @@ A fact is *known* (a probe has asked this billing), *documented* (the vendor say
 value; texts for people show the standing beside it. `docs/profile.md` has each fact with its evidence.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
@@ -12,6 +12,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from billing.money import SCALE
+from texts.said import Said, said
 
 Value = TypeVar("Value")
 
@@ -128,38 +129,44 @@ UNKNOWN: Final = Profile()
 
 # ---- in words ---------------------------------------------------------------------------------------------------
 
-_YES_NO: Final[Mapping[str, tuple[str, str]]] = {
-    "descr_kept": ("a comment is kept as it was sent", "a comment is not kept as it was sent"),
-    "descr_returned": ("objects.create answers the comment", "objects.create does not answer the comment"),
-    "storno_works": ("the method for storno reverses an operation", "the method for storno reverses nothing"),
+_YES_NO: Final[Mapping[str, tuple[Said, Said]]] = {
+    "descr_kept": (said("a comment is kept as it was sent"), said("a comment is not kept as it was sent")),
+    "descr_returned": (
+        said("objects.create answers the comment"),
+        said("objects.create does not answer the comment"),
+    ),
+    "storno_works": (
+        said("the method for storno reverses an operation"),
+        said("the method for storno reverses nothing"),
+    ),
 }
-_SENTENCES: Final[Mapping[str, str]] = {
-    "descr_length": "a comment holds {} characters",
-    "descr_filters": "comments can be filtered by: {}",
-    "create_answers": "objects.create answers: {}",
-    "save_answers": "save answers: {}",
-    "delete_answers": "delete answers: {}",
-    "storno_call": "the method for storno is called {}",
-    "error_status": "errors come with HTTP {}",
-    "stack_seconds": "an answered operation has its effect within {} s",
-    "read_latency": "a reading call takes, by calls at once: {}",
-    "models": "models that answer: {}",
-    "columns": "columns that are there: {}",
-    "charset": "the database's charset is {}",
-    "money_scale": "{} in the database are one rouble",
+_SENTENCES: Final[Mapping[str, Callable[[str | tuple[str, ...]], Said]]] = {
+    "descr_length": lambda value: said("a comment holds {value} characters", value=value),
+    "descr_filters": lambda value: said("comments can be filtered by: {value}", value=value),
+    "create_answers": lambda value: said("objects.create answers: {value}", value=value),
+    "save_answers": lambda value: said("save answers: {value}", value=value),
+    "delete_answers": lambda value: said("delete answers: {value}", value=value),
+    "storno_call": lambda value: said("the method for storno is called {value}", value=value),
+    "error_status": lambda value: said("errors come with HTTP {value}", value=value),
+    "stack_seconds": lambda value: said("an answered operation has its effect within {value} s", value=value),
+    "read_latency": lambda value: said("a reading call takes, by calls at once: {value}", value=value),
+    "models": lambda value: said("models that answer: {value}", value=value),
+    "columns": lambda value: said("columns that are there: {value}", value=value),
+    "charset": lambda value: said("the database's charset is {value}", value=value),
+    "money_scale": lambda value: said("{value} in the database are one rouble", value=value),
 }
 _TYPE_8: Final = {
-    TypeEight.SETS: "an operation of type 8 sets the balance to its sum",
-    TypeEight.ADDS: "an operation of type 8 adds its sum to the balance",
+    TypeEight.SETS: said("an operation of type 8 sets the balance to its sum"),
+    TypeEight.ADDS: said("an operation of type 8 adds its sum to the balance"),
 }
 _STORNO_TYPE_8: Final = {
-    StornoEffect.RESTORES: "a storno of type 8 brings the balance back",
-    StornoEffect.SUBTRACTS: "a storno of type 8 takes its sum from the balance",
-    StornoEffect.KEEPS: "a storno of type 8 leaves the balance as it is",
+    StornoEffect.RESTORES: said("a storno of type 8 brings the balance back"),
+    StornoEffect.SUBTRACTS: said("a storno of type 8 takes its sum from the balance"),
+    StornoEffect.KEEPS: said("a storno of type 8 leaves the balance as it is"),
 }
 
 
-def describe_fact(name: str, value: object) -> str:  # noqa: PLR0911 - a table
+def describe_fact(name: str, value: object) -> Said:
     """A fact as a sentence without its full stop; `name` is its field in the profile."""
     match value:
         case bool() if name in _YES_NO:
@@ -168,27 +175,37 @@ def describe_fact(name: str, value: object) -> str:  # noqa: PLR0911 - a table
             return _TYPE_8[value]
         case StornoEffect():
             return _STORNO_TYPE_8[value]
+    return _SENTENCES[name](_in_words(name, value))
+
+
+def _in_words(name: str, value: object) -> str | tuple[str, ...]:
+    match value:
         case Mapping() if name == "columns":
-            return _SENTENCES[name].format(", ".join(f"{table} {len(there)}" for table, there in value.items()))
+            return ", ".join(f"{table} {len(there)}" for table, there in value.items())
         case Mapping():
-            return _SENTENCES[name].format(", ".join(f"{key}: {one:g} ms" for key, one in value.items()))
+            return tuple(said("{calls}: {latency} ms", calls=key, latency=f"{one:g}") for key, one in value.items())
         case tuple():
-            return _SENTENCES[name].format(", ".join(map(str, value)) or "none")
+            return ", ".join(map(str, value)) or said("none")
         case float():
-            return _SENTENCES[name].format(f"{value:g}")
-    return _SENTENCES[name].format(value)
+            return f"{value:g}"
+    return str(value)
 
 
-def unconfirmed(profile: Profile, rests_on: Mapping[str, object]) -> list[str]:
+def unconfirmed(profile: Profile, rests_on: Mapping[str, object]) -> list[Said]:
     """The values that no probe has confirmed, each a sentence; `rests_on` has the values by fact."""
     facts = dict(profile.facts())
-    told: list[str] = []
+    sentences: list[Said] = []
     for name, value in rests_on.items():
         fact = facts[name]
         if not fact.known:
-            told.append(describe_fact(name, value))
+            sentences.append(describe_fact(name, value))
         elif fact.value != value:
-            told.append(
-                f"{describe_fact(name, value)} (the probe of {fact.learned} says: {describe_fact(name, fact.value)})"
+            sentences.append(
+                said(
+                    "{wanted} (the probe of {day} says: {learned})",
+                    wanted=describe_fact(name, value),
+                    day=str(fact.learned),
+                    learned=describe_fact(name, fact.value),
+                )
             )
-    return told
+    return sentences

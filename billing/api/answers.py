@@ -7,7 +7,7 @@ hold an `error` of its own [I]. Crashes are 5xx with an HTML page [?].
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -20,6 +20,7 @@ from billing.api.error_catalogue import ErrorKind, find_error, page_text
 from billing.errors import UnreadableAnswer
 from billing.secret import Mask
 from engine.evidence import LOOKED_AT, Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused, readable
+from texts.said import Said, said, text_of
 
 LONGEST_WAIT: Final = 3600.0
 """Seconds; a longer Retry-After is taken for a mistake and cut to this."""
@@ -29,6 +30,8 @@ UNDECODABLE: Final = (msgspec.DecodeError, ValueError, ArithmeticError, LookupEr
 
 _NO_SECRETS: Final = Mask()
 _LONGEST_NUMBER: Final = 12
+_SHORT: Final = 80
+"""Characters of an error that are shown beside what the billing has answered."""
 _TWICE: Final = 2
 _BOM: Final = b"\xef\xbb\xbf"
 _STATUSES_OF_ALL_ROWS: Final = frozenset({401, 403, 404, 405, 407})
@@ -72,6 +75,10 @@ _INNER: Final = msgspec.json.Decoder(float_hook=_number)
 
 class _RepeatedName(ValueError):
     """Raised for an object with two `error` or two `result` names, of which neither can be trusted."""
+
+    def __init__(self, errors: Sequence[str]) -> None:
+        super().__init__(errors)
+        self.errors = tuple(errors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,8 @@ def judge(evidence: Evidence, expected: Expected | None = None) -> Evidence:
         return Accepted()
     answer = expected(evidence.result)
     if answer is None:
-        return Lost(f"an answer of an unexpected shape: {readable(repr(evidence.result), limit=120)}")
+        shown = readable(repr(evidence.result), limit=120)
+        return Lost(said("an answer of an unexpected shape: {answer}", answer=shown))
     return Accepted(answer)
 
 
@@ -169,7 +177,9 @@ def objects(result: object) -> list[dict[str, object]]:
                 read.append(dict(each))
             case _:
                 shown = readable(repr(each), limit=80)
-                raise UnreadableAnswer(f"The billing was asked for objects and answered with {shown}.")
+                raise UnreadableAnswer(
+                    said("The billing was asked for objects and answered with {answer}.", answer=shown)
+                )
     return read
 
 
@@ -223,7 +233,7 @@ def _read_success(
     if error:
         return _from_error(_error_text(error), headers, mask)
     if result is msgspec.UNSET:
-        return Lost(f"HTTP {status} with JSON that has neither result nor error")
+        return Lost(said("HTTP {status} with JSON that has neither result nor error", status=status))
     return _read_cabinet(result, headers, mask) if cabinet else Accepted(result=result)
 
 
@@ -245,7 +255,7 @@ def _check_depth(value: object) -> None:
         level = [inner for one in level for inner in _inside(one) if isinstance(inner, dict | list)]
         if not level:
             return
-    raise ValueError("objects within objects, without end")
+    raise ValueError(said("objects are nested too deeply"))
 
 
 def _inside(value: object) -> Iterable[object]:
@@ -260,11 +270,11 @@ def _check_repeated(text: bytes) -> None:
     """
     if text.count(b'"error"') < _TWICE and text.count(b'"result"') < _TWICE and b"\\u00" not in text:
         return
-    said = json.loads(text, object_pairs_hook=_NamedValues.of, parse_float=str, parse_int=str)
-    for one in (said, *(said.results if isinstance(said, _NamedValues) else ())):
-        if isinstance(one, _NamedValues) and (len(one.errors) > 1 or (one is said and len(one.results) > 1)):
+    outer = json.loads(text, object_pairs_hook=_NamedValues.of, parse_float=str, parse_int=str)
+    for one in (outer, *(outer.results if isinstance(outer, _NamedValues) else ())):
+        if isinstance(one, _NamedValues) and (len(one.errors) > 1 or (one is outer and len(one.results) > 1)):
             errors = [_error_text(error) for error in one.errors if error]
-            raise _RepeatedName(f"its error or its result stands there twice: {', '.join(errors) or 'no error'}")
+            raise _RepeatedName(errors)
 
 
 def charset_of(headers: Mapping[str, str]) -> str:
@@ -275,7 +285,7 @@ def charset_of(headers: Mapping[str, str]) -> str:
 
 def _read_cabinet(result: object, headers: Mapping[str, str], mask: Mask) -> Evidence:
     if not (isinstance(result, list) and result):
-        return Lost("the cabinet's answer is not a list that starts with JSON")
+        return Lost(said("the cabinet's answer is not a list that starts with JSON"))
     inner = result[0]
     if isinstance(inner, str):
         try:
@@ -285,7 +295,7 @@ def _read_cabinet(result: object, headers: Mapping[str, str], mask: Mask) -> Evi
         except UNDECODABLE:
             if find_error(result[0]) is not ErrorKind.UNRECOGNISED:
                 return _from_error(result[0], headers, mask)
-            return Lost(f"the cabinet's answer starts with no JSON: {readable(result[0], mask)}")
+            return Lost(said("the cabinet's answer does not start with JSON: {answer}", answer=readable(inner, mask)))
         inner = decoded
     if isinstance(inner, dict) and inner.get("error"):
         return _from_error(_error_text(inner["error"]), headers, mask)
@@ -295,7 +305,7 @@ def _read_cabinet(result: object, headers: Mapping[str, str], mask: Mask) -> Evi
 def _from_error(text: str, headers: Mapping[str, str], mask: Mask) -> Evidence:
     """The evidence of an error stated by the billing, by the catalogue."""
     kind = find_error(text)
-    shown = readable(page_text(text), mask) or "an error without a text"
+    shown = (text if isinstance(text, Said) else readable(page_text(text), mask)) or said("an error without a text")
     match kind:
         case ErrorKind.BUSY:
             return Busy(shown, retry_after(headers.get("Retry-After"), sent=headers.get("Date")))
@@ -315,7 +325,7 @@ def _error_text(error: object) -> str:
             try:
                 return msgspec.json.encode(error).decode()
             except UNDECODABLE:
-                return "an error that is no text"
+                return said("an error that is not a text")
     return str(error)
 
 
@@ -328,14 +338,32 @@ def _unreadable(
 ) -> Evidence:
     """The evidence of a success status without the documented JSON: a system refusal on a page, or lost."""
     if not body.strip():
-        return Lost(f"HTTP {status} with an empty body")
+        return Lost(said("HTTP {status} with an empty body", status=status))
     text = page_text(_text(headers, body))
     shown = readable(text, mask, limit=200)
     # An error text within broken JSON is not trusted: it may be part of a row's data.
     broken = body.lstrip().startswith((b"{", b"["))
     if not broken and find_error(text) is ErrorKind.SYSTEM:
         return SystemRefused(shown)
-    return Lost(f"HTTP {status}, but not the billing's JSON ({readable(str(fault), mask, limit=80)}): {shown}")
+    return Lost(
+        said(
+            "HTTP {status}, but not the billing's JSON ({fault}): {answer}",
+            status=status,
+            fault=_fault(fault, mask),
+            answer=shown,
+        )
+    )
+
+
+def _fault(fault: Exception, mask: Mask) -> str:
+    """Why a body is not the billing's JSON: in our own words, or in those of the decoder."""
+    if isinstance(fault, _RepeatedName):
+        errors = readable(", ".join(fault.errors), mask, limit=_SHORT)
+        if errors:
+            return said("its error or its result stands there twice: {errors}", errors=errors)
+        return said("its error or its result stands there twice")
+    text = text_of(fault)
+    return text if isinstance(text, Said) else readable(text, mask, limit=_SHORT)
 
 
 def _read_failure(
@@ -389,14 +417,16 @@ def _text(headers: Mapping[str, str], body: bytes) -> str:
 
 def _with_status(status: int, headers: Mapping[str, str], text: str, mask: Mask) -> str:
     try:
-        named = f"HTTP {status} {HTTPStatus(status).phrase}"
+        named = f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
-        named = f"HTTP {status}"
+        named = str(status)
     if 300 <= status < 400:  # noqa: PLR2004 — redirects
-        target = readable(headers.get("Location", "nowhere"), mask, limit=120)
-        return f"{named}, a redirect to {target}, not followed"
+        if "Location" not in headers:
+            return said("HTTP {status}, a redirect to nowhere, not followed", status=named)
+        target = readable(headers["Location"], mask, limit=120)
+        return said("HTTP {status}, a redirect to {address}, not followed", status=named, address=target)
     shown = readable(text, mask, limit=200)
-    return f"{named}: {shown}" if shown else named
+    return said("HTTP {status}: {answer}", status=named, answer=shown) if shown else f"HTTP {named}"
 
 
 def _is_key(value: int | str) -> bool:

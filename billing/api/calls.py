@@ -17,6 +17,7 @@ import msgspec
 
 from billing.money import wire
 from engine.evidence import readable
+from texts.said import said
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -56,9 +57,9 @@ class Call(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not (self.model.isidentifier() and self.model.isascii()):
-            raise ValueError(f"{self.model!r} is not the name of a model")
+            raise ValueError(said("{model} is not the name of a model", model=repr(self.model)))
         if not (self.steps or self.form):
-            raise ValueError(f"a call of {self.model} needs a method")
+            raise ValueError(said("a call of {model} needs a method", model=self.model))
 
     @property
     def path(self) -> str:

@@ -42,6 +42,7 @@ from billing.errors import (
 )
 from billing.secret import Mask, Secret, credentials
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused, readable
+from texts.said import counted, said, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -89,16 +90,22 @@ class ClientSettings:
         _check_url(self.base_url)
         for name, value in self.extra.items():
             if not name or _OWN_FIELD.fullmatch(name):
-                raise SettingsError(f"{name!r} cannot be an extra form field: calls use that name themselves.")
+                raise SettingsError(
+                    said("{name} cannot be an extra form field: calls use that name themselves.", name=repr(name))
+                )
             if _SURROGATE.search(name) or _SURROGATE.search(value.reveal()):
-                raise SettingsError(f"The extra form field {readable(name)!r} is not UTF-8: type it anew.")
+                raise SettingsError(
+                    said("The extra form field {name} is not UTF-8: type it anew.", name=repr(readable(name)))
+                )
         for name, value in self.headers.items():
             if not _TOKEN.fullmatch(name) or name.lower() in _OWN_HEADERS:
-                raise SettingsError(f"{readable(name)!r} cannot be an extra header.")
+                raise SettingsError(said("{name} cannot be an extra header.", name=repr(readable(name))))
             if _FORBIDDEN.search(value.reveal()):
-                raise SettingsError(f"The value of the extra header {name} holds a line break or another control.")
+                raise SettingsError(
+                    said("The value of the extra header {name} holds a line break or another control.", name=name)
+                )
         if min(self.connect, self.read, self.deadline, self.answer_limit) <= 0:
-            raise SettingsError("Time-outs and the limit of an answer must be above zero.")
+            raise SettingsError(said("Time-outs and the limit of an answer must be above zero."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +244,9 @@ class BillingClient:
                 case Accepted(result=result):
                     return result
                 case RowRefused(text):
-                    raise BillingRefused(f"The billing refuses {describe(call)}: {text}")
+                    raise BillingRefused(
+                        said("The billing refuses {call}: {answer}", call=describe(call), answer=text)
+                    )
                 case SystemRefused(text):
                     raise _system_refusal(text)
                 case Busy(text, asked):
@@ -264,7 +273,14 @@ class BillingClient:
             case Accepted(result=result):
                 return self._health(result, seconds)
             case Busy(text, wait):
-                raise BillingBusy(f"The billing at {self._base} is busy: {text}. Try again later.", wait)
+                raise BillingBusy(
+                    said(
+                        "The billing at {address} is busy: {answer}. Try again later.",
+                        address=self._base,
+                        answer=text,
+                    ),
+                    wait,
+                )
             case RowRefused(text):
                 raise self._not_the_billing(text)
             case SystemRefused(text):
@@ -273,15 +289,23 @@ class BillingClient:
                 raise _system_refusal(text)
             case NotSent(text):
                 raise BillingAway(
-                    f"Nobody answers at {self._base}: {text}. Check host and port, and that the billing's REST "
-                    "API is up and open to this machine.",
+                    said(
+                        "Nobody answers at {address}: {why}. Check host and port, and that the billing's REST API is "
+                        "up and open to this machine.",
+                        address=self._base,
+                        why=text,
+                    )
                 )
             case Lost(text):
                 if isinstance(seen, tuple) and seen[0] < _SERVER_ERROR:
                     raise self._not_the_billing(text)
                 raise BillingAway(
-                    f"The server at {self._base} gives no answer of use: {text}. Look into the billing's own "
-                    "log, and try again once it answers.",
+                    said(
+                        "The server at {address} gives no answer of use: {why}. Look into the billing's own log, and "
+                        "try again once it answers.",
+                        address=self._base,
+                        why=text,
+                    )
                 )
 
     async def _post(self, call: Call, flight: Flight) -> Reply:
@@ -294,12 +318,18 @@ class BillingClient:
             answer = await wire.post(call.path, flight)
         except (aiohttp.ClientError, HttpProcessingError, OSError) as fault:
             flight.ending = ending_of(fault)
-            text = readable(self._trouble(fault, left=flight.left), self._mask.knowing(secrets_of(call)))
+            text = self._trouble(fault, self._mask.knowing(secrets_of(call)), left=flight.left)
             return Lost(text) if flight.left else NotSent(text)
         status = flight.status or 0
         if answer is None:
             limit = self._settings.answer_limit // 1024
-            return Lost(f"HTTP {status} with an answer of more than {limit} KiB, not read to its end")
+            return Lost(
+                said(
+                    "HTTP {status} with an answer of more than {limit} KiB, not read to its end",
+                    status=status,
+                    limit=limit,
+                )
+            )
         return status, flight.headers, answer
 
     def _judge(self, call: Call, flight: Flight, seen: Reply) -> Evidence:
@@ -336,40 +366,61 @@ class BillingClient:
             mask=self._mask.knowing(secrets_of(call)),
         )
 
-    def _trouble(self, fault: Exception, *, left: bool) -> str:  # noqa: PLR0911 — a list of causes
-        """Describe what happened to a request without an answer."""
+    def _trouble(self, fault: Exception, mask: Mask, *, left: bool) -> str:  # noqa: PLR0911 — a list of causes
+        """Describe what happened to a request without an answer; the texts of others are masked."""
         settings = self._settings
         match fault:
             case TimeoutError() if left:
-                return f"no answer in time ({settings.read:g} s of silence, {settings.deadline:g} s in all)"
+                return said(
+                    "no answer in time ({silence} s of silence, {deadline} s in all)",
+                    silence=f"{settings.read:g}",
+                    deadline=f"{settings.deadline:g}",
+                )
             case TimeoutError():
-                return f"no connection in time ({settings.connect:g} s to connect, {settings.deadline:g} s in all)"
+                return said(
+                    "no connection in time ({connect} s to connect, {deadline} s in all)",
+                    connect=f"{settings.connect:g}",
+                    deadline=f"{settings.deadline:g}",
+                )
             case aiohttp.ClientConnectorDNSError():
-                return f"the name {fault.host} is not known"
+                return said("the name {host} is not known", host=readable(fault.host, mask))
             case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-                return f"no TLS with {fault.host}:{fault.port}: {fault.__cause__ or fault}"
+                why = readable(str(fault.__cause__ or fault), mask)
+                return said("no TLS with {server}: {why}", server=f"{fault.host}:{fault.port}", why=why)
             case aiohttp.ClientConnectorError():
-                return f"no connection to {fault.host}:{fault.port}: {_why_not(fault.os_error)}"
+                server, why = f"{fault.host}:{fault.port}", _why_not(fault.os_error, mask)
+                return said("no connection to {server}: {why}", server=server, why=why)
             case aiohttp.ServerDisconnectedError():
-                return "the connection was closed before an answer came"
+                return said("the connection was closed before an answer came")
             case aiohttp.ClientPayloadError():
-                return f"the answer broke off: {fault}"
+                return said("the answer broke off: {why}", why=readable(str(fault), mask))
             case HttpProcessingError():
-                return f"what came back is not HTTP: {fault.message}"
+                return said("what came back is not HTTP: {why}", why=readable(fault.message, mask))
             case StaleConnection() | UnaskedAnswer() | NoAnswer():
-                return str(fault)
-        return f"the connection broke: {str(fault) or type(fault).__name__}"
+                return text_of(fault)
+        return said("the connection broke: {why}", why=readable(str(fault) or type(fault).__name__, mask))
 
     def _given_up(self, evidence: Evidence, attempts: int) -> BillingBusy | BillingAway:
-        times = "once" if attempts == 1 else f"{attempts} times"
         if isinstance(evidence, Busy):
             return BillingBusy(
-                f"The billing at {self._base} is busy, asked {times}: {evidence.text}. Try again later.",
+                counted(
+                    "The billing at {address} is busy, asked once: {answer}. Try again later.",
+                    "The billing at {address} is busy, asked {n} times: {answer}. Try again later.",
+                    attempts,
+                    address=self._base,
+                    answer=evidence.text,
+                ),
                 evidence.retry_after,
             )
-        text = evidence.text if isinstance(evidence, NotSent | Lost) else ""
         return BillingAway(
-            f"The billing at {self._base} gives no answer, asked {times}: {text}. Check that it is up and reachable.",
+            counted(
+                "The billing at {address} gives no answer, asked once: {why}. Check that it is up and reachable.",
+                "The billing at {address} gives no answer, asked {n} times: {why}. Check that it is up and "
+                "reachable.",
+                attempts,
+                address=self._base,
+                why=evidence.text if isinstance(evidence, NotSent | Lost) else "",
+            )
         )
 
     def _health(self, result: object, seconds: float) -> Health:
@@ -383,7 +434,8 @@ class BillingClient:
         else:
             number, clock = result, None
         if not isinstance(number, str | int) or isinstance(number, bool) or number == "":
-            raise self._not_the_billing(f"its answer names no version: {readable(str(result), self._mask, 80)}")
+            shown = readable(str(result), self._mask, 80)
+            raise self._not_the_billing(said("its answer names no version: {answer}", answer=shown))
         return Health(
             readable(str(number), limit=80),
             None if clock is None else readable(str(clock), limit=80),
@@ -392,15 +444,22 @@ class BillingClient:
 
     def _not_the_billing(self, text: str) -> NotTheBilling:
         return NotTheBilling(
-            f"What answers at {self._base} is not the billing's REST API: {text}. Check address and port "
-            "(the REST API's is usually 8082, not that of the web pages).",
+            said(
+                "What answers at {address} is not the billing's REST API: {why}. Check address and port (the REST "
+                "API's is usually 8082, not that of the web pages).",
+                address=self._base,
+                why=text,
+            )
         )
 
 
 def _system_refusal(text: str) -> SystemRefusal:
     return SystemRefusal(
-        f"The billing refuses everything: {text}. Its administrator has to look into rights, licence and "
-        "read-only mode, and into the key or password configured here.",
+        said(
+            "The billing refuses everything: {answer}. Its administrator has to look into rights, licence and "
+            "read-only mode, and into the key or password configured here.",
+            answer=text,
+        )
     )
 
 
@@ -410,22 +469,30 @@ def _check_url(base_url: str) -> None:
         url = URL(base_url)
         url.port  # noqa: B018 — reading it checks it
     except ValueError:
-        raise SettingsError("The billing's address cannot be read; it looks like http://HOST:8082.") from None
+        raise SettingsError(said("The billing's address cannot be read; it looks like http://HOST:8082.")) from None
     if url.user is not None or url.password is not None or "@" in base_url:
         raise SettingsError(
-            "The billing's address must not hold a user or password: logs and the process list would show it. "
-            "Configure an Authorization header instead.",
+            said(
+                "The billing's address must not hold a user or password: logs and the process list would show it. "
+                "Configure an Authorization header instead."
+            )
         )
     if url.scheme not in {"http", "https"} or not url.host:
-        raise SettingsError(f"{readable(base_url)!r} is no address of a billing; it looks like http://HOST:8082.")
+        raise SettingsError(
+            said(
+                "{address} is not an address of a billing; it looks like http://HOST:8082.",
+                address=repr(readable(base_url)),
+            )
+        )
     # The text is searched, because yarl drops an empty query or fragment.
     if "?" in base_url or "#" in base_url:
         plain = readable(str(url.with_query(None).with_fragment(None)))
-        raise SettingsError(f"The billing's address takes neither ? nor #: write {plain}")
+        raise SettingsError(said("The billing's address takes neither ? nor #: write {address}", address=plain))
 
 
-def _why_not(error: OSError) -> str:
+def _why_not(error: OSError, mask: Mask) -> str:
     """Why a connection was not made; asyncio's own texts repeat each address, in brackets and quotes."""
     if error.errno:
         return os.strerror(error.errno)
-    return "none of its addresses takes it" if "Connect call failed" in str(error) else str(error)
+    text = str(error)
+    return said("none of its addresses takes it") if "Connect call failed" in text else readable(text, mask)

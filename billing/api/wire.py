@@ -49,6 +49,7 @@ from billing.api.aiohttp_parts import (
 )
 from billing.api.calls import Call
 from engine.evidence import Evidence, Lost, NotSent
+from texts.said import counted, said
 
 Reply: TypeAlias = tuple[int, Mapping[str, str], bytes] | NotSent | Lost
 """The status, headers and body of an answer as it came, or why there is none."""
@@ -356,11 +357,11 @@ class Wire:
         connection = rested or await connect(self._connector, post.target, self._timeout)
         if is_gone(connection):
             connection.close()
-            raise StaleConnection("the server closed the connection as soon as it was made")
+            raise StaleConnection(said("the server closed the connection as soon as it was made"))
         protocol, _ = ends(connection)
         if protocol.should_close:
             break_off(connection)
-            raise StaleConnection("the server writes to a connection before it is asked, which is not HTTP")
+            raise StaleConnection(said("the server writes to a connection before it is asked, which is not HTTP"))
         prepare(protocol, self._read)
         return connection
 
@@ -393,13 +394,19 @@ async def _final(parser: ResponseHandler) -> tuple[RawResponseMessage, aiohttp.S
         message, content = await parser.read()
         if message.code not in _INTERIM or message.code == _SWITCHING:
             return message, content
-    raise NoAnswer(f"the server has said {_MOST_INTERIM} times that it is about to answer, and has not")
+    raise NoAnswer(
+        counted(
+            "the server has said {n} time that it is about to answer, and has not",
+            "the server has said {n} times that it is about to answer, and has not",
+            _MOST_INTERIM,
+        )
+    )
 
 
 def _check_alone(parser: ResponseHandler) -> None:
     """Raise `UnaskedAnswer` if bytes follow the answer."""
     if behind(parser):
-        raise UnaskedAnswer("there was a second answer behind the first, and nobody can tell which is ours")
+        raise UnaskedAnswer(said("there was a second answer behind the first, and nobody can tell which is ours"))
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:

@@ -30,6 +30,7 @@ from pathlib import Path
 import fdb
 
 from billing.errors import RuntimeMissing
+from texts.said import said
 
 CONFIGURATION = """\
 # Several processes open one database: the mock billing and a migration.
@@ -60,7 +61,11 @@ def load(client_library: Path | None = None) -> None:
             _load(client_library)
         elif client_library is not None and not _same(loaded.client_library_name, client_library):
             raise RuntimeMissing(
-                f"this process already uses {loaded.client_library_name}; it cannot load {client_library} besides"
+                said(
+                    "this process already uses {loaded}; it cannot load {library} besides",
+                    loaded=str(loaded.client_library_name),
+                    library=client_library,
+                )
             )
 
 
@@ -89,7 +94,7 @@ def private_folder() -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if folder.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise RuntimeMissing(f"{folder} is not a private folder of this user: remove it")
+        raise RuntimeMissing(said("{folder} is not a private folder of this user: remove it", folder=folder))
     return folder
 
 
@@ -150,8 +155,11 @@ def _system_client() -> Path:
     found = ctypes.util.find_library("fbclient")
     if found is None:
         raise RuntimeMissing(
-            f"there is no embedded Firebird for {sys.platform} on this processor, and no client library. "
-            "Type: sudo apt-get install -y libfbclient2"
+            said(
+                "there is no embedded Firebird for {system} on this processor, and no client library. Type: sudo "
+                "apt-get install -y libfbclient2",
+                system=sys.platform,
+            )
         )
     return Path(found)
 
@@ -161,8 +169,12 @@ def _preload(library: str) -> None:
         ctypes.CDLL(library, mode=ctypes.RTLD_GLOBAL)
     except OSError as error:
         raise RuntimeMissing(
-            f"Firebird needs the library {library}, which cannot be loaded ({error}). "
-            "Type: sudo apt-get install -y libtommath1"
+            said(
+                "Firebird needs the library {library}, which cannot be loaded ({error}). Type: sudo apt-get install "
+                "-y libtommath1",
+                library=library,
+                error=error,
+            )
         ) from error
 
 
@@ -171,7 +183,9 @@ def _load_client(library: Path) -> None:
         fdb.load_api(str(library))
     except Exception as error:
         # fdb raises bare Exceptions here, and the loader raises OSErrors.
-        raise RuntimeMissing(f"the Firebird library {library} cannot be loaded: {error}") from error
+        raise RuntimeMissing(
+            said("the Firebird library {library} cannot be loaded: {error}", library=library, error=error)
+        ) from error
     with _signals_kept(), suppress(fdb.Error):
         fdb.connect(dsn="/dev/null/no database", user="sysdba", password="-")  # noqa: S106 - there is nothing to open
 

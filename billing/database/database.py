@@ -22,6 +22,7 @@ from billing.database.reader import Connection, DatabaseRow, DatabaseRows, Direc
 from billing.database.schema import ASKED_FOR, Schema, fitted, names_tables
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, SettingsError, StatementRefused, WrongPassword
+from texts.said import said
 
 T = TypeVar("T")
 
@@ -151,7 +152,11 @@ class Database:
         schema = Schema.of(self.query(sql_block("database", "columns", "billing.database"), {"tables": ASKED_FOR}))
         if missing := sorted(table for table in TABLES if not schema.has(table)):
             raise NotTheBilling(
-                f"{self.dsn} is not a Carbon Billing's database: it has no table {', '.join(missing)}"
+                said(
+                    "{database} is not a Carbon Billing's database: it has no table {tables}",
+                    database=str(self.dsn),
+                    tables=tuple(missing),
+                )
             )
         return schema
 
@@ -314,16 +319,33 @@ def _password(dsn: Dsn) -> str:
 
 def _check_letters(dsn: Dsn) -> None:
     """Raise `WrongPassword` for a user or a password that the charset cannot hold; fdb would show them."""
-    for what, text in (("user's name", dsn.user), ("password", dsn.password.reveal())):
-        try:
-            # What is no charset is refused by Firebird.
-            text.encode(CHARSETS.get(dsn.charset, "utf-8"))
-        except UnicodeEncodeError:
-            # Not from the error of the codec, which holds the text.
-            raise WrongPassword(
-                f"{dsn}: the {what} has letters that {dsn.charset}, the charset of the database, does not have: "
-                "name the billing's charset, or let its administrator set another password"
-            ) from None
+    if not _is_writable(dsn.user, dsn):
+        raise WrongPassword(
+            said(
+                "{database}: the user's name has letters that {charset}, the charset of the database, does not have: "
+                "name the billing's charset, or let its administrator set another password",
+                database=str(dsn),
+                charset=dsn.charset,
+            )
+        )
+    if not _is_writable(dsn.password.reveal(), dsn):
+        raise WrongPassword(
+            said(
+                "{database}: the password has letters that {charset}, the charset of the database, does not have: "
+                "name the billing's charset, or let its administrator set another password",
+                database=str(dsn),
+                charset=dsn.charset,
+            )
+        )
+
+
+def _is_writable(text: str, dsn: Dsn) -> bool:
+    # What is no charset is refused by Firebird. The error of the codec goes no further: it holds the text.
+    try:
+        text.encode(CHARSETS.get(dsn.charset, "utf-8"))
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_new_name(dsn: Dsn) -> None:
@@ -333,8 +355,12 @@ def _check_new_name(dsn: Dsn) -> None:
         dsn.database.encode(encoding)
     except UnicodeEncodeError:
         raise SettingsError(
-            f"{dsn}: the encoding here, {encoding}, does not hold this name: give the new database a name and a "
-            "folder in Latin letters, or type this again with LC_ALL=C.UTF-8"
+            said(
+                "{database}: the encoding here, {encoding}, does not hold this name: give the new database a name "
+                "and a folder in Latin letters, or type this again with LC_ALL=C.UTF-8",
+                database=str(dsn),
+                encoding=encoding,
+            )
         ) from None
 
 
@@ -349,12 +375,17 @@ def _check_file(path: Path) -> None:
     try:
         owner = path.stat().st_uid
     except OSError as error:
-        raise DatabaseAway(f"the database {path} cannot be opened: {error.strerror}") from error
+        raise DatabaseAway(
+            said("the database {path} cannot be opened: {why}", path=path, why=error.strerror or str(error))
+        ) from error
     if owner != embedded.owner() and not embedded.lock_folder_is_shared():
         # The owner's processes use another lock table, and two lock tables on one file would corrupt it.
         raise DatabaseAway(
-            f"the database {path} belongs to another user: run as that user, or set FIREBIRD_LOCK, "
-            "for all processes that open it, to one folder that both can write to"
+            said(
+                "the database {path} belongs to another user: run as that user, or set FIREBIRD_LOCK, for all "
+                "processes that open it, to one folder that both can write to",
+                path=path,
+            )
         )
 
 
@@ -365,17 +396,35 @@ def as_database_error(dsn: Dsn, error: Exception) -> DatabaseError:
     lines = [line.removeprefix("- ") for line in str(error.args[0] if error.args else error).split("\n")]
     text = dsn.mask("; ".join(line for line in lines if not line.startswith("SQLCODE")).strip())
     if isinstance(error, UnicodeDecodeError):
-        return StatementRefused(f"the texts of {dsn} are not in {dsn.charset}: set its charset, WIN1251 perhaps")
+        return StatementRefused(
+            said(
+                "the texts of {database} are not in {charset}: set its charset, WIN1251 perhaps",
+                database=str(dsn),
+                charset=dsn.charset,
+            )
+        )
     if isinstance(error, UnicodeEncodeError):
         letters = error.object[error.start : error.end]
-        return StatementRefused(f"{dsn.charset}, the charset of {dsn}, has no letters for {letters!r}")
+        return StatementRefused(
+            said(
+                "{charset}, the charset of {database}, has no letters for {letters}",
+                charset=dsn.charset,
+                database=str(dsn),
+                letters=repr(letters),
+            )
+        )
     if _BAD_PATH in codes and not dsn.database.isascii():
         return DatabaseAway(
-            f"Firebird cannot read the path {dsn} in the locale of this command: type it again with LC_ALL=C.UTF-8, "
-            "or give the database a path in Latin letters"
+            said(
+                "Firebird cannot read the path {database} in the locale of this command: type it again with "
+                "LC_ALL=C.UTF-8, or give the database a path in Latin letters",
+                database=str(dsn),
+            )
         )
     if codes & _WRONG_PASSWORD:
-        return WrongPassword(f"{dsn}: the server refuses the user {dsn.user} or the password")
+        return WrongPassword(
+            said("{database}: the server refuses the user {user} or the password", database=str(dsn), user=dsn.user)
+        )
     if codes & _LOST:
-        return DatabaseAway(f"{dsn} cannot be reached: {text}")
+        return DatabaseAway(said("{database} cannot be reached: {why}", database=str(dsn), why=text))
     return StatementRefused(text)

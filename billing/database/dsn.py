@@ -9,6 +9,7 @@ from typing import Final
 
 from billing.errors import SettingsError
 from billing.secret import NO_SECRET, Mask, Secret
+from texts.said import said
 
 CHARSETS: Final[Mapping[str, str]] = {
     "UTF8": "utf-8",
@@ -74,6 +75,15 @@ def charset_named(name: str) -> str:
     except (LookupError, ValueError):
         codec = ""
     meant = next((charset for charset, known in CHARSETS.items() if codecs.lookup(known).name == codec), None)
-    known = ", ".join(CHARSETS)
-    advice = f"Firebird calls it {meant}" if meant else f"there are {known}; UTF8 is usual, WIN1251 in version 4"
-    raise SettingsError(f"{name[:40]!r} is not a charset of the database: {advice}.")
+    shown = repr(name[:40])
+    if meant:
+        raise SettingsError(
+            said("{name} is not a charset of the database: Firebird calls it {charset}.", name=shown, charset=meant)
+        )
+    raise SettingsError(
+        said(
+            "{name} is not a charset of the database: there are {known}; UTF8 is usual, WIN1251 in version 4.",
+            name=shown,
+            known=tuple(CHARSETS),
+        )
+    )

@@ -27,6 +27,7 @@ from billing.database.dsn import Dsn
 from billing.database.reader import DatabaseRow, DatabaseRows
 from billing.database.sql_blocks import Value
 from billing.errors import DatabaseAway
+from texts.said import Said, said
 
 T = TypeVar("T")
 
@@ -113,7 +114,11 @@ class FileDatabase:
             except OSError as error:
                 self._hang_up()
                 raise DatabaseAway(
-                    f"{dsn} cannot be reached: no process to read it can be started: {error}"
+                    said(
+                        "{database} cannot be reached: no process to read it can be started: {error}",
+                        database=str(dsn),
+                        error=error,
+                    )
                 ) from error
         try:
             self._ask(Open(dsn), type(None), _OPENING)
@@ -181,7 +186,7 @@ class FileDatabase:
             if self._pipe.poll(patience):
                 return self._pipe.recv()
         except (EOFError, OSError) as error:
-            raise DatabaseAway(f"{self._dsn} cannot be reached: the process that reads it {self._end()}") from error
+            raise DatabaseAway(self._end()) from error
         except BaseException:
             # A late answer would be taken for the answer to the next request.
             self.break_off()
@@ -189,15 +194,35 @@ class FileDatabase:
         finally:
             self._asking = False
         self.break_off()
-        raise DatabaseAway(f"{self._dsn} cannot be reached: it was not opened within {patience:.0f} s")
+        raise DatabaseAway(
+            said(
+                "{database} cannot be reached: it was not opened within {seconds} s",
+                database=str(self._dsn),
+                seconds=f"{patience:.0f}",
+            )
+        )
 
-    def _end(self) -> str:
+    def _end(self) -> Said:
+        """Hang up; how the keeper has ended."""
         self.break_off()
-        with suppress(subprocess.TimeoutExpired):
+        try:
             # The keeper hangs up just before it ends.
             code = self._process.wait(1)
-            return f"ended with {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
-        return "has hung up"
+        except subprocess.TimeoutExpired:
+            return said(
+                "{database} cannot be reached: the process that reads it has hung up", database=str(self._dsn)
+            )
+        if code < 0:
+            return said(
+                "{database} cannot be reached: the process that reads it was ended by {signal}",
+                database=str(self._dsn),
+                signal=signal.Signals(-code).name,
+            )
+        return said(
+            "{database} cannot be reached: the process that reads it ended with {code}",
+            database=str(self._dsn),
+            code=code,
+        )
 
     def _hang_up(self) -> None:
         self.break_off()

@@ -11,6 +11,7 @@ import fdb
 from billing.database.columns import SelectColumns, describe_columns, is_select
 from billing.database.sql_blocks import Value, blocks
 from billing.errors import NotASelect
+from texts.said import said
 
 DatabaseRow = tuple[Any, ...]  # only the caller knows the types of the columns
 
@@ -160,7 +161,7 @@ def _select(cursor: Cursor, sql: str) -> object:
     """The prepared statement. Raises `NotASelect` for any other, which has no rows to give, as `create user`."""
     prepared = cursor.prep(sql)
     if not is_select(prepared):
-        raise NotASelect("this is no select, and only a select is taken")
+        raise NotASelect(said("this is not a select, and only a select is taken"))
     return prepared
 
 

@@ -12,7 +12,7 @@ alias of its table.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
@@ -20,6 +20,7 @@ from typing import Final
 from billing.database.sql_blocks import SqlStatement
 from billing.database.tokens import Sort, Token, tokens_of
 from billing.errors import ColumnsMissing
+from texts.said import Said, counted, said
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -103,18 +104,34 @@ def require(schema: Schema, wanted: Iterable[TableColumn]) -> None:
         raise ColumnsMissing(describe_missing(missing), tuple(map(str, missing)))
 
 
-def describe_missing(missing: Sequence[TableColumn]) -> str:
+def describe_missing(missing: Sequence[TableColumn]) -> Said:
     """The missing tables and columns in words: "the billing's FINANCE_OPERATIONS has no column DESCR"."""
     tables = [one.table for one in missing if not one.name]
     by_table: dict[str, list[str]] = {}
     for one in missing:
         if one.name:
             by_table.setdefault(one.table, []).append(one.name)
-    parts = [f"the billing's database has no table {' and no table '.join(tables)}"] if tables else []
+    parts: list[Said] = []
+    if tables:
+        parts.append(
+            counted(
+                "the billing's database has no table {tables}",
+                "the billing's database has no tables {tables}",
+                len(tables),
+                tables=tuple(tables),
+            )
+        )
     parts += [
-        f"the billing's {table} has no column {' and no column '.join(names)}" for table, names in by_table.items()
+        counted(
+            "the billing's {table} has no column {columns}",
+            "the billing's {table} has no columns {columns}",
+            len(names),
+            table=table,
+            columns=tuple(names),
+        )
+        for table, names in by_table.items()
     ]
-    return ", and ".join(parts)
+    return reduce(lambda first, other: said("{first}, and {other}", first=first, other=other), parts)
 
 
 # ---- statements that are fitted ---------------------------------------------------------------------------------

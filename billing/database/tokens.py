@@ -6,6 +6,7 @@ from enum import Enum, auto
 from typing import Final
 
 from billing.errors import NotASelect
+from texts.said import Said, said
 
 
 class Sort(Enum):
@@ -74,7 +75,8 @@ def tokens_of(text: str) -> tuple[Token, ...]:
     for match in _TOKEN.finditer(text):
         sort = match.lastgroup or ""
         if sort == "unclosed":
-            raise NotASelect(f"{spot(text, match.start())}: {match[0]} is opened here and never closed")
+            place = spot(text, match.start())
+            raise NotASelect(said("{place}: {mark} is opened here and never closed", place=place, mark=match[0]))
         if sort == "nothing":
             continue
         if match[0] == ")":
@@ -85,7 +87,11 @@ def tokens_of(text: str) -> tuple[Token, ...]:
     return tuple(found)
 
 
-def spot(text: str, place: int) -> str:
+def spot(text: str, place: int) -> Said:
     """A place in a text for people, counted from 1: "line 2, column 8"."""
-    line = text.count("\n", 0, place) + 1
-    return f"line {line}, column {place - text.rfind(chr(10), 0, place)}"
+    return position(text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place))
+
+
+def position(line: int, column: int) -> Said:
+    """A place in a statement by its line and column, counted from 1."""
+    return said("line {line}, column {column}", line=line, column=column)

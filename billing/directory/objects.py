@@ -15,6 +15,7 @@ from billing.database.schema import Schema, require
 from billing.directory.models import LARGEST_ID, LONGEST_NAME, MODELS, BillingObject, Key, Model
 from billing.directory.values import plain_value, read_values, same_value, stored_value
 from billing.errors import UnreadableAnswer
+from texts.said import said
 
 _LONGEST_KEY: Final = 18
 _IDS: Final = frozenset({"id", "op_id", "op_type_id", "abonent_id", "usluga_id", "attribute_id"})
@@ -154,7 +155,13 @@ def _answered(
 ) -> BillingObject:
     missing = [name for name in fields if name not in found]
     if missing:
-        raise UnreadableAnswer(f"The billing was asked for {model}, and its answer has no {', '.join(missing)}.")
+        raise UnreadableAnswer(
+            said(
+                "The billing was asked for {model}, and its answer has no {fields}.",
+                model=model,
+                fields=tuple(missing),
+            )
+        )
     values, faults = read_values(((name, found[name]) for name in fields), _of_answer)
     abonent = (
         key.get("account_id_abonents") or found.get("abonent_id") or (key.get("id") if model == "Abonents" else "")
@@ -167,7 +174,7 @@ def _of_answer(name: str, value: object) -> str | None:
     """A value of an answer in its plain spelling. Raises ValueError like `plain_value`, and for a wrong id."""
     text = plain_value(name, value)
     if name in _IDS and text is not None and _whole(text) is None:
-        raise ValueError(f"{text[:20]!r} is not an id")
+        raise ValueError(said("{text} is not an id", text=repr(text[:20])))
     return text
 
 

@@ -14,6 +14,7 @@ from billing.api.calls import Call, filter_
 from billing.database.database import Database, chunks
 from billing.database.sql_blocks import sql_block
 from billing.errors import ColumnsMissing
+from texts.said import Said, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Reference:
     API; "" if unknown. `flags` are fields that must be set or not set in an object of the model.
     """
 
-    noun: str
+    noun: Said
     table: str = ""
     statement: str = ""
     in_use: str = ""
@@ -34,26 +35,26 @@ class Reference:
 
 REFERENCES: Final[Mapping[str, Reference]] = MappingProxyType(
     {
-        "Tarif": Reference("tariff", "TARIF", "tariffs", model="Tarif"),
-        "Usluga": Reference("service", "USLUGA", "services", model="Usluga"),
+        "Tarif": Reference(said("tariff"), "TARIF", "tariffs", model="Tarif"),
+        "Usluga": Reference(said("service"), "USLUGA", "services", model="Usluga"),
         "Folder": Reference(
-            "folder",
+            said("folder"),
             "ABONENTS",
             "folders",
             model="Abonents",
             flags=(("is_folder", True), ("deleted", False)),
         ),
-        "Operator": Reference("operator", "OPERATORS", "operators", "operators_in_use"),
+        "Operator": Reference(said("operator"), "OPERATORS", "operators", "operators_in_use"),
         "Manager": Reference(
-            "administrator",
+            said("administrator"),
             "DJANGO_USERS_PROFILE",
             "administrators",
             "administrators_in_use",
             model="DjangoUsersProfile",
         ),
-        "Attribute": Reference("attribute", in_use="attributes_in_use"),
-        "Pool": Reference("pool", in_use="pools_in_use"),
-        "SnatPool": Reference("SNAT pool", in_use="snat_pools_in_use"),
+        "Attribute": Reference(said("attribute"), in_use="attributes_in_use"),
+        "Pool": Reference(said("pool"), in_use="pools_in_use"),
+        "SnatPool": Reference(said("SNAT pool"), in_use="snat_pools_in_use"),
     }
 )
 """The references by the names that parameters use."""

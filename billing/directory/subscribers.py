@@ -16,6 +16,7 @@ from billing.database.sql_blocks import Values, sql_block
 from billing.directory.models import OPENING_BALANCE
 from billing.errors import ColumnsMissing
 from billing.money import stored_roubles
+from texts.said import said
 
 _sql: Final = partial(sql_block, "subscribers", folder="billing.directory")
 
@@ -96,7 +97,7 @@ def balances(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, Deci
     """The present balance of each of these subscribers that has an account: ostatok + debit − credit."""
     for chunk in chunks(dict.fromkeys(ids)):
         for abonent, scaled in database.query(_sql("balances"), {"ids": chunk}):
-            yield abonent, stored_roubles(scaled, "the balance")
+            yield abonent, stored_roubles(scaled, said("the balance"))
 
 
 def suggestions(database: Database, unknown: Collection[str], n: int = 3) -> dict[str, list[Suggestion]]:

@@ -14,6 +14,7 @@ from billing.database.database import Database, chunks
 from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.errors import OtherScale, StatementRefused
 from billing.money import SCALE
+from texts.said import counted, said
 
 _sql: Final = partial(sql_block, "system", folder="billing.directory")
 
@@ -29,16 +30,21 @@ def check_scale(database: Database) -> bool:
         return False
     if row is None or row[0] is None:
         return False
-    said = str(row[0]).strip()
+    stated = str(row[0]).strip()
     try:
-        same = Decimal(said) == SCALE
+        same = Decimal(stated) == SCALE
     except InvalidOperation:
         same = False
     if not same:
         raise OtherScale(
-            f"{database.dsn}: by row 1 of its VPN_CONST a rouble is {said[:40]!r} in this billing's database, and "
-            f"this program reckons with {SCALE}: every sum of it would be read wrong. Look at the row; if it is "
-            "right, this program must not be used here"
+            said(
+                "{database}: by row 1 of its VPN_CONST a rouble is {stated} in this billing's database, and this "
+                "program reckons with {scale}: every sum of it would be read wrong. Look at the row; if it is right, "
+                "this program must not be used here",
+                database=str(database.dsn),
+                stated=repr(stated[:40]),
+                scale=SCALE,
+            )
         )
     return True
 
@@ -65,11 +71,16 @@ class Stacks:
     accounts: int
     events: int
 
-    def __str__(self) -> str:
+    @property
+    def described(self) -> str:
+        """What the stacks hold, "" for nothing: "ACCOUNT_STACK holds 12 entries"."""
         held = {"ACCOUNT_STACK": self.accounts, "EVENTS_STACK_COMPACT": self.events}
-        return ", ".join(
-            f"{name} holds {count} {'entry' if count == 1 else 'entries'}" for name, count in held.items() if count
-        )
+        texts = [
+            counted("{stack} holds {n} entry", "{stack} holds {n} entries", count, stack=name)
+            for name, count in held.items()
+            if count
+        ]
+        return said("{accounts}, {events}", accounts=texts[0], events=texts[1]) if texts[1:] else "".join(texts)
 
 
 def depth(database: Database) -> Stacks:

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from typing import Final, TypeAlias
 
 from billing.money import from_answer, unscaled, wire
+from texts.said import said, text_of
 
 Values: TypeAlias = Mapping[str, str | None]
 
@@ -72,7 +73,13 @@ def plain_value(field: str, value: object) -> str | None:
         return str(int(value))
     text = str(value)
     if len(text) > _LONGEST_VALUE:
-        raise ValueError(f"{text[:20]!r}… of {len(text)} characters is longer than any field")
+        raise ValueError(
+            said(
+                "{text}… of {characters} characters is longer than any field",
+                text=repr(text[:20]),
+                characters=len(text),
+            )
+        )
     return text.rstrip(" ") or None
 
 
@@ -87,7 +94,7 @@ def read_values(
             values[name] = spell(name, value)
         except ValueError as error:
             values[name] = None
-            faults[name] = str(error)
+            faults[name] = text_of(error)
     return values, faults
 
 

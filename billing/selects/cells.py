@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
 
 from billing.database.columns import ColumnType, SelectColumn
 from billing.database.reader import DatabaseRow
+from texts.said import Said, said
 
 LONGEST_CELL: Final = 100_000
 """Characters; a longer text is a document, not a value of a row."""
@@ -19,11 +21,38 @@ _DOUBLES_DIGITS: Final = 15
 _BROKEN: Final = "\ufffd"  # fdb's mark for undecodable bytes
 
 
+class CellTrouble(StrEnum):
+    """Why the value of a cell has no exact text."""
+
+    FLOAT = "float"
+    CHARSET = "charset"
+    LENGTH = "length"
+
+
 class SelectCellFault(msgspec.Struct, frozen=True, array_like=True):
-    """The fault of a row that cannot be used: the column, and the reason as a sentence."""
+    """The fault of a row that cannot be used: the column, the trouble, and the number that causes it, if one does.
+
+    Rows are kept in a file until they are taken, and so the sentence is made when it is asked for.
+    """
 
     column: str
-    reason: str
+    trouble: CellTrouble
+    number: str = ""
+
+    @property
+    def reason(self) -> Said:
+        """The reason, as a sentence."""
+        match self.trouble:
+            case CellTrouble.FLOAT:
+                return said(
+                    "{number} is a floating-point number, and perhaps not exactly what was entered: cast it in the "
+                    "select, as in: cast(… as numeric(18,2))",
+                    number=self.number,
+                )
+            case CellTrouble.CHARSET:
+                return said("has bytes that are not letters of the database's charset: WIN1251 may be the right one")
+            case CellTrouble.LENGTH:
+                return said("is longer than {longest} characters", longest=LONGEST_CELL)
 
 
 class SelectedRow(msgspec.Struct, frozen=True, array_like=True):
@@ -58,7 +87,7 @@ def as_cells(columns: Sequence[SelectColumn]) -> Callable[[DatabaseRow], Selecte
                 cells.append("" if value is None else write(value))
             except _Unwritten as error:
                 cells.append(str(value)[:LONGEST_CELL])
-                faults.append(SelectCellFault(column.name, str(error)))
+                faults.append(SelectCellFault(column.name, error.trouble, error.number))
         return SelectedRow(tuple(cells), faults[0])
 
     return written
@@ -66,6 +95,11 @@ def as_cells(columns: Sequence[SelectColumn]) -> Callable[[DatabaseRow], Selecte
 
 class _Unwritten(Exception):
     """Raised for a value that has no exact text."""
+
+    def __init__(self, trouble: CellTrouble, number: str = "") -> None:
+        super().__init__(trouble)
+        self.trouble = trouble
+        self.number = number
 
 
 def _writer(column: SelectColumn) -> Callable[[Any], str]:
@@ -87,18 +121,15 @@ def _float(value: float) -> str:
     number = Decimal(repr(value)).normalize()
     digits = len(number.as_tuple().digits)
     if not number.is_finite() or digits > _DOUBLES_DIGITS or abs(number.adjusted()) >= _DOUBLES_DIGITS:
-        raise _Unwritten(
-            f"{value!r} is a floating-point number, and perhaps not exactly what was entered: cast it in the select, "
-            "as in: cast(… as numeric(18,2))"
-        )
+        raise _Unwritten(CellTrouble.FLOAT, repr(value))
     return format(number or abs(number), "f")
 
 
 def _text(value: str) -> str:
     if _BROKEN in value:
-        raise _Unwritten("has bytes that are no letters of the database's charset: WIN1251 may be the right one")
+        raise _Unwritten(CellTrouble.CHARSET)
     if len(value) > LONGEST_CELL:
-        raise _Unwritten(f"is longer than {LONGEST_CELL} characters")
+        raise _Unwritten(CellTrouble.LENGTH)
     return value
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from billing.database.columns import ColumnType, SelectColumn, SelectColumns
 from billing.database.sql_blocks import SqlStatement, Values
-from billing.database.tokens import Sort, Token, spot, tokens_of
+from billing.database.tokens import Sort, Token, position, spot, tokens_of
 from billing.errors import NamesNeeded, NotASelect, StatementRefused
 from billing.selects.side_effects import check_reached, check_words
+from texts.said import Said, said, text_of
 
 if TYPE_CHECKING:
     from billing.database.database import Database
@@ -67,12 +68,19 @@ def select_of(text: str) -> Select:
     while pieces and pieces[0][0].word == "set":
         notes.append(_note(pieces.pop(0), text))
     if not pieces:
-        raise NotASelect(f"there is no select: nothing is there to be read. An example: {EXAMPLE}")
+        raise NotASelect(
+            said("there is no select: nothing is there to be read. An example: {example}", example=EXAMPLE)
+        )
     first, *others = pieces
     _check_beginning(first[0], text)
     if others:
-        place = spot(text, others[0][0].start)
-        raise NotASelect(f"{place}: a second statement begins here, {others[0][0].text!r}; only one select is taken")
+        raise NotASelect(
+            said(
+                "{place}: a second statement begins here, {word}; only one select is taken",
+                place=spot(text, others[0][0].start),
+                word=repr(others[0][0].text),
+            )
+        )
     _check_parameters(first, text)
     check_words(first, text)
     start, end = first[0].start, first[-1].end
@@ -105,7 +113,7 @@ def prepared(database: "Database", select: Select, values: Values | None = None)
     """
     found = describe(database, select.statement, values)
     if not found.reads:
-        raise NotASelect(f"this is no select: {select.on_one_line}")
+        raise NotASelect(said("this is not a select: {statement}", statement=select.on_one_line))
     check_reached(database, select.text)
     return found
 
@@ -115,8 +123,12 @@ def describe(database: "Database", statement: SqlStatement, values: Values | Non
     if not database.writes(statement.text):
         place = next(place for place, letter in enumerate(statement.text) if not database.writes(letter))
         raise StatementRefused(
-            f"{spot(statement.text, place)}: the database's charset {database.dsn.charset} has no letter "
-            f"{statement.text[place]!r}"
+            said(
+                "{place}: the database's charset {charset} has no letter {letter}",
+                place=spot(statement.text, place),
+                charset=database.dsn.charset,
+                letter=repr(statement.text[place]),
+            )
         )
     with told_plainly(database, statement):
         return database.describe(statement, values)
@@ -128,26 +140,34 @@ def told_plainly(database: "Database", statement: SqlStatement) -> Iterator[None
     try:
         yield
     except StatementRefused as error:
-        raise StatementRefused(_plainly(str(error), statement.text, database.dsn.encoding)) from error
+        raise StatementRefused(_plainly(text_of(error), statement.text, database.dsn.encoding)) from error
 
 
 # ---- the text of the select -------------------------------------------------------------------------------------
 
 
-def _note(setting: Sequence[Token], text: str) -> str:
-    whole = text[setting[0].start : setting[-1].end]
+def _note(setting: Sequence[Token], text: str) -> Said:
+    whole = repr(text[setting[0].start : setting[-1].end])
     if len(setting) == 1 or setting[1].word not in _ISQL_SETTINGS:
         raise NotASelect(
-            f"{spot(text, setting[0].start)}: {whole!r} is no select, and no setting of isql that could be left out"
+            said(
+                "{place}: {statement} is not a select, and not a setting of isql that can be left out",
+                place=spot(text, setting[0].start),
+                statement=whole,
+            )
         )
-    return f"{whole!r} is a setting of isql, which has no part in this: it was left out"
+    return said("{setting} is a setting of isql, which is not needed here: it was left out", setting=whole)
 
 
 def _check_beginning(token: Token, text: str) -> None:
     if token.word not in {"select", "with"}:
         raise NotASelect(
-            f"{spot(text, token.start)}: {token.text!r} begins no select, and only a select is taken. "
-            f"An example: {EXAMPLE}"
+            said(
+                "{place}: {word} does not begin a select, and only a select is taken. An example: {example}",
+                place=spot(text, token.start),
+                word=repr(token.text),
+                example=EXAMPLE,
+            )
         )
 
 
@@ -155,7 +175,10 @@ def _check_parameters(tokens: Sequence[Token], text: str) -> None:
     for token in tokens:
         if token.text == "?":
             raise NotASelect(
-                f"{spot(text, token.start)}: a parameter needs a name, as :folder, and a value of this name"
+                said(
+                    "{place}: a parameter needs a name, as :folder, and a value of this name",
+                    place=spot(text, token.start),
+                )
             )
 
 
@@ -164,7 +187,13 @@ def _check_parameters(tokens: Sequence[Token], text: str) -> None:
 
 def _given(found: Sequence[SelectColumn], names: Sequence[str]) -> tuple[SelectColumn, ...]:
     if len(found) != len(names):
-        raise StatementRefused(f"the select gives {len(found)} columns, and {len(names)} names were given for them")
+        raise StatementRefused(
+            said(
+                "the select gives {columns} columns, and {names} names were given for them",
+                columns=len(found),
+                names=len(names),
+            )
+        )
     return tuple(replace(column, name=name.strip()) for column, name in zip(found, names, strict=True))
 
 
@@ -172,29 +201,43 @@ def _own_names(found: Sequence[SelectColumn], select: Select) -> tuple[SelectCol
     written = {token.name for token in tokens_of(select.text)}
     for number, column in enumerate(found, 1):
         if not column.named:
-            raise NamesNeeded(
-                f"column {number} has no name, Firebird only calls it {column.name or 'nothing'}. Name it with as, "
-                "as in: … as amount",
-                len(found),
-            )
+            raise NamesNeeded(_nameless(number, column.name), len(found))
         if column.name != column.field and column.name not in written:
             raise StatementRefused(
-                f"the name of column {number} is too long, Firebird tells only {column.name!r} of it: "
-                "choose a shorter one"
+                said(
+                    "the name of column {number} is too long, Firebird tells only {name} of it: choose a shorter one",
+                    number=number,
+                    name=repr(column.name),
+                )
             )
     return tuple(replace(column, name=column.name.lower()) for column in found)
+
+
+def _nameless(number: int, name: str) -> Said:
+    if name:
+        return said(
+            "column {number} has no name, Firebird only calls it {name}. Name it with as, as in: … as amount",
+            number=number,
+            name=name,
+        )
+    return said("column {number} has no name. Name it with as, as in: … as amount", number=number)
 
 
 def _check_apart(named: Sequence[SelectColumn]) -> None:
     seen: dict[str, int] = {}
     for number, column in enumerate(named, 1):
         if not column.name:
-            raise StatementRefused(f"the name given for column {number} is empty")
+            raise StatementRefused(said("the name given for column {number} is empty", number=number))
         first = seen.setdefault(column.name.casefold(), number)
         if first != number:
             raise NamesNeeded(
-                f"columns {first} and {number} have the same name, {column.name}. Give one another with as, as in: "
-                f"… as other_{column.name}",
+                said(
+                    "columns {first} and {second} have the same name, {name}. Give one another with as, as in: … as "
+                    "other_{name}",
+                    first=first,
+                    second=number,
+                    name=column.name,
+                ),
                 len(named),
             )
 
@@ -202,11 +245,19 @@ def _check_apart(named: Sequence[SelectColumn]) -> None:
 def _check_kinds(named: Sequence[SelectColumn]) -> None:
     for number, column in enumerate(named, 1):
         if column.kind is ColumnType.BINARY:
-            raise StatementRefused(f"column {number}, {column.name}, holds bytes and no text: leave it out")
+            raise StatementRefused(
+                said(
+                    "column {number}, {name}, holds bytes and no text: leave it out", number=number, name=column.name
+                )
+            )
         if column.kind is ColumnType.UNKNOWN:
             raise StatementRefused(
-                f"column {number}, {column.name}, is of a type that is not known here: cast it, as in: "
-                f"cast(… as varchar(100)) as {column.name}"
+                said(
+                    "column {number}, {name}, is of a type that is not known here: cast it, as in: cast(… as "
+                    "varchar(100)) as {name}",
+                    number=number,
+                    name=column.name,
+                )
             )
 
 
@@ -214,22 +265,31 @@ def _check_kinds(named: Sequence[SelectColumn]) -> None:
 
 
 def _plainly(told: str, text: str, encoding: str) -> str:
+    if isinstance(told, Said):
+        return told
     if found := _TOO_LONG.search(told):
         number, room, length = map(int, found.groups())
         name = [token.parameter for token in tokens_of(text) if token.parameter][number]
-        return f"the value of :{name} is too long: it has {length} bytes, and what it is compared with at most {room}"
+        return said(
+            "the value of :{name} is too long: it has {length} bytes, and what it is compared with at most {room}",
+            name=name,
+            length=length,
+            room=room,
+        )
     parts = [_FIREBIRDS_PLACE.sub("", part).strip() for part in told.split("; ")]
-    said = ": ".join(part for part in parts if part and not _NO_SENTENCE.fullmatch(part))
-    if "Data type unknown" in said:
-        said += ", of a parameter: say what it is, as in: cast(:folder as integer)"
+    firebirds = ": ".join(part for part in parts if part and not _NO_SENTENCE.fullmatch(part))
+    if "Data type unknown" in firebirds:
+        firebirds = said("{error}, of a parameter: say what it is, as in: cast(:folder as integer)", error=firebirds)
     place = _FIREBIRDS_PLACE.search(told)
-    return f"{_in_letters(place, text, encoding)}: {said}" if place else said
+    if place is None:
+        return firebirds
+    return said("{place}: {error}", place=_in_letters(place, text, encoding), error=firebirds)
 
 
-def _in_letters(place: re.Match[str], text: str, encoding: str) -> str:
+def _in_letters(place: re.Match[str], text: str, encoding: str) -> Said:
     """The place with its column in letters; Firebird counts bytes."""
     line, column = int(place[1]), int(place[2])
     lines = text.split("\n")
     whole = lines[line - 1] if line <= len(lines) else ""
     before = whole.encode(encoding, errors="replace")[: column - 1].decode(encoding, errors="ignore")
-    return f"line {line}, column {len(before) + 1 if whole else column}"
+    return position(line, len(before) + 1 if whole else column)

@@ -22,6 +22,7 @@ from billing.errors import NoRoom, RowsChanged
 from billing.selects.cells import SelectedRow, as_cells
 from billing.selects.key_pages import AFTER, SIZE, Walk, walk_of
 from billing.selects.select import Select, columns, told_plainly
+from texts.said import counted, said
 
 PAGE_ROWS: Final = 1_000
 _BETWEEN: Final = ":"
@@ -63,7 +64,7 @@ class SelectReader:
         if at_once:
             return self._kept_pages(after, size)
         if self.walk is None:
-            raise RowsChanged("the rows were read along a key, and this select has none: begin a new run")
+            raise RowsChanged(said("the rows were read along a key, and this select has none: begin a new run"))
         return self._key_pages(self.walk, after, size)
 
     def _key_pages(self, walk: Walk, after: str | None, size: int) -> Iterator[SelectedPage]:
@@ -92,8 +93,12 @@ class SelectReader:
                     yield SelectedPage(tuple(map(_row_of, lines)), _cursor(taken, digest))
         except OSError as error:
             raise NoRoom(
-                f"the rows cannot be kept in the temporary folder {tempfile.tempdir or ''}: "
-                f"{error.strerror or error}. Free some room there, or name another folder with TMPDIR"
+                said(
+                    "the rows cannot be kept in the temporary folder {folder}: {why}. Free some room there, or name "
+                    "another folder with TMPDIR",
+                    folder=tempfile.tempdir or "",
+                    why=error.strerror or str(error),
+                )
             ) from error
 
     def _keep(self, file: IO[bytes]) -> None:
@@ -127,8 +132,13 @@ def _skip(file: IO[bytes], after: str | None, digest: "hashlib.blake2b") -> int:
         digest.update(line)
     if _cursor(rows, digest) != after:
         raise RowsChanged(
-            f"the first {rows:,} rows are no longer those that were taken before, or come in another order, and so "
-            "nobody can tell which are still to come: begin a new run"
+            counted(
+                "the first row is no longer the one that was taken before, and so nobody can tell which are still to "
+                "come: begin a new run",
+                "the first {n} rows are no longer those that were taken before, or come in another order, and so "
+                "nobody can tell which are still to come: begin a new run",
+                rows,
+            )
         )
     return rows
 

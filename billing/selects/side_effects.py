@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from billing.database.sql_blocks import sql_block
 from billing.database.tokens import Sort, Token, spot, tokens_of
 from billing.errors import NotASelect
+from texts.said import Quantity, Said, said
 
 if TYPE_CHECKING:
     from billing.database.database import Database
@@ -32,7 +33,6 @@ _LIBRARIES: Final = frozenset({"ib_udf", "fbudf"})
 """Firebird's own libraries, whose functions only calculate."""
 _MOST: Final = 5_000
 """Objects that are followed; a select that reaches more is not read through."""
-_INSTEAD: Final = "read the tables themselves instead"
 
 
 # ---- the words --------------------------------------------------------------------------------------------------
@@ -42,29 +42,33 @@ def check_words(tokens: Sequence[Token], text: str) -> None:
     """Raise `NotASelect`, with line and column, for words that change something in a read-only transaction."""
     for number, token in enumerate(tokens):
         if why := _why_refused(token, tokens[number + 1 :]):
-            raise NotASelect(f"{spot(text, token.start)}: {why}")
+            raise NotASelect(said("{place}: {why}", place=spot(text, token.start), why=why))
 
 
-def _why_refused(token: Token, after: Sequence[Token]) -> str:
+def _why_refused(token: Token, after: Sequence[Token]) -> Said | None:
     following = [one.word for one in after[:2]]
     if token.word == "next" and following == ["value", "for"]:
-        return (
-            "'next value for' changes a generator, and a select here must change nothing: "
-            f"gen_id({after[2].text if len(after) > 2 else 'NAME'}, 0) reads it"  # noqa: PLR2004 - behind `value for`
+        return said(
+            "'next value for' changes a generator, and a select here must change nothing: gen_id({name}, 0) reads it",
+            name=after[2].text if len(after) > 2 else "NAME",  # noqa: PLR2004 - behind `value for`
         )
     if token.word == "gen_id" and not _only_looks(after, token.depth):
-        return (
+        return said(
             "gen_id changes its generator unless its step is 0, and a select here must change nothing: "
-            f"gen_id({after[1].text if len(after) > 1 else 'NAME'}, 0) reads it"
+            "gen_id({name}, 0) reads it",
+            name=after[1].text if len(after) > 1 else "NAME",
         )
     if token.word == "with" and following[:1] == ["lock"] and following != ["lock", "as"]:
-        return "'with lock' locks the rows for others, and a select here must change nothing: leave it out"
+        return said("'with lock' locks the rows for others, and a select here must change nothing: leave it out")
     if token.word == "q" and after and after[0].sort is Sort.TEXT and after[0].start == token.end:
         # Its end is another one than that of a text as all Firebirds know it, so what follows would not be seen.
-        return "a text is written in single quotes here, a quote in it twice: 'it''s'"
+        return said("a text is written in single quotes here, a quote in it twice: 'it''s'")
     if token.name and [one.text for one in after[:1]] == ["."] and [one.text for one in after[2:3]] == ["("]:
-        return f"what {token.text}.{after[1].text} changes cannot be seen, since it is of a package: {_INSTEAD}"
-    return ""
+        return said(
+            "what {function} changes cannot be seen, since it is of a package: read the tables themselves instead",
+            function=f"{token.text}.{after[1].text}",
+        )
+    return None
 
 
 def _only_looks(after: Sequence[Token], depth: int) -> bool:
@@ -91,32 +95,65 @@ def check_reached(database: "Database", text: str) -> None:
                 through.setdefault(part, owner)
             if kind == _GENERATOR:
                 raise NotASelect(
-                    f"{_way(owner, through)} may change the generator {part}, {_NOT_STOPPED}: {_INSTEAD}"
+                    said(
+                        "{object} may change the generator {generator}, which no read-only transaction stops: read "
+                        "the tables themselves instead",
+                        object=_way(owner, through),
+                        generator=part,
+                    )
                 )
             if kind in _PACKAGES:
-                raise NotASelect(f"{_way(owner, through)} uses the package {part}, {_UNSEEN}: {_INSTEAD}")
+                raise NotASelect(
+                    said(
+                        "{object} uses the package {package}, and what that changes cannot be seen: read the tables "
+                        "themselves instead",
+                        object=_way(owner, through),
+                        package=part,
+                    )
+                )
         left = sorted({part for _, part, _ in found} - known)
         known |= set(left)
     if left:
-        raise NotASelect(f"the select reaches more than {_MOST:,} objects, {_UNSEEN}: {_INSTEAD}")
+        raise NotASelect(
+            said(
+                "the select reaches more than {most} objects, and what that changes cannot be seen: read the tables "
+                "themselves instead",
+                most=Quantity(_MOST),
+            )
+        )
     _check_routines(database, sorted(known), through)
-
-
-_NOT_STOPPED: Final = "which no read-only transaction stops"
-_UNSEEN: Final = "and what that changes cannot be seen"
 
 
 def _check_routines(database: "Database", names: Sequence[str], through: Mapping[str, str]) -> None:
     libraries: dict[str, str | None] = dict(_rows(database, "library_functions", names))
     for name, module in libraries.items():
         if module is not None and module.casefold() not in _LIBRARIES:
-            raise NotASelect(f"{_way(name, through)} is a function of the library {module}, {_UNSEEN}: {_INSTEAD}")
+            raise NotASelect(
+                said(
+                    "{object} is a function of the library {library}, and what that changes cannot be seen: read the "
+                    "tables themselves instead",
+                    object=_way(name, through),
+                    library=module,
+                )
+            )
     stored = [name for name, module in libraries.items() if module is None]
     for name, source in [*_rows(database, "procedures", names), *_rows(database, "stored_functions", stored)]:
         if source is None:
-            raise NotASelect(f"{_way(name, through)} has no text in the database, {_UNSEEN}: {_INSTEAD}")
+            raise NotASelect(
+                said(
+                    "{object} has no text in the database, and what that changes cannot be seen: read the tables "
+                    "themselves instead",
+                    object=_way(name, through),
+                )
+            )
         if _executes_text(str(source)):
-            raise NotASelect(f"{_way(name, through)} executes a text as a statement, {_UNSEEN}: {_INSTEAD}")
+            raise NotASelect(
+                said(
+                    "{object} executes a text as a statement, and what that changes cannot be seen: read the tables "
+                    "themselves instead",
+                    object=_way(name, through),
+                )
+            )
 
 
 def _rows(database: "Database", name: str, names: Sequence[str]) -> Iterator["DatabaseRow"]:
@@ -149,4 +186,4 @@ def _way(name: str, through: Mapping[str, str]) -> str:
     way = [name]
     while way[-1] in through and through[way[-1]] not in way:
         way.append(through[way[-1]])
-    return way[0] if len(way) == 1 else f"{way[0]}, which {way[-1]} uses,"
+    return way[0] if len(way) == 1 else said("{object}, which {user} uses,", object=way[0], user=way[-1])

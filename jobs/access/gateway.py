@@ -99,9 +99,8 @@ class Gateway:
         """
         if self.database is None:
             return None
-        return (
-            str(await self.read(lambda database: waiting_for(database, accounts=accounts, abonents=abonents))) or None
-        )
+        waiting = await self.read(lambda database: waiting_for(database, accounts=accounts, abonents=abonents))
+        return waiting.described or None
 
     async def probe(self) -> None:
         """Ask the billing for its version. Raises `LookUpFailed` with the reason when it does not work."""

@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from billing.directory.models import BillingObject
 from billing.directory.subscribers import Abonent
-from billing.money import LARGEST, TOO_LARGE, AmountError
+from billing.money import LARGEST, AmountError, too_large
 from billing.secret import PLACEHOLDER
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
@@ -441,7 +441,7 @@ def amount_fault(name: str, arguments: Arguments) -> str | None:
     if not _AMOUNT.fullmatch(text):
         return f"{text[:40]!r} is no amount: money is written as -1234.50 here"
     if abs(Decimal(text)) > LARGEST:
-        return f"{text} is {TOO_LARGE}"
+        return too_large(text)
     return None
 
 

@@ -191,7 +191,7 @@ async def test_a_cell_that_is_absurdly_long_is_refused_with_its_place(place: Pla
     [
         (("--model", "Users", "--chain", "set {a: 1}", "--set", "x=1"), ["link 1", "column 6: this is not JSON"]),
         ((*CREATE, "--sql", "select id from abonents"), ["has no column sum; it has: id", "--map sum=COLUMN"]),
-        ((*CREATE, "--sql", "delete from abonents"), ["line 1, column 1", "begins no select"]),
+        ((*CREATE, "--sql", "delete from abonents"), ["line 1, column 1", "does not begin a select"]),
         (("--chain", "save"), ["is not the name of a model"]),
         (("--model", "Users"), ["needs a method"]),
         (("--model", "Users", "--chain", 'set {"a": "{}"}'), ["column 12: {} is no placeholder"]),
@@ -203,7 +203,7 @@ async def test_a_cell_that_is_absurdly_long_is_refused_with_its_place(place: Pla
             ("--model", "Users", "--chain", 'x {"a": {fields}}', "--sql", "select id from abonents"),
             ["fields is said of the call as a whole; give the placeholder another name"],
         ),
-        ((*PAY, "--set", "id=1", "--set", "sum=1", "--look-up", "update x"), ["begins no select"]),
+        ((*PAY, "--set", "id=1", "--set", "sum=1", "--look-up", "update x"), ["does not begin a select"]),
         ((*CREATE, "--chain", "save"), ["enters its operation by itself: leave out what stands behind it, save"]),
         ((*CREATE[:3], 'objects.create {"abonent_id": {id}}'), ["has to say op_type_id and op_summa"]),
         ((*CREATE, "--look-up", "select 1 from abonents"), ["--look-up: nothing would look at it"]),

@@ -21,8 +21,8 @@ JOB_FILE = '[run]\nthrottle_sql = "{throttle}"\nthrottle_above = 1\n\n[[step]]\n
 WRITES = [
     ("select gen_id(g, 1) as n from rdb$database", "gen_id changes its generator unless its step is 0"),
     ("select next value for g as n from rdb$database", "gen_id(g, 0) reads it"),
-    ("create user somebody password 'x'", "'create' begins no select, and only a select is taken"),
-    ("execute block as begin end", "'execute' begins no select"),
+    ("create user somebody password 'x'", "'create' does not begin a select, and only a select is taken"),
+    ("execute block as begin end", "'execute' does not begin a select"),
     ("select 1 as n from rdb$database; delete from abonents", "a second statement begins here, 'delete'"),
     ("select id from abonents with lock", "'with lock' locks the rows for others"),
 ]

@@ -96,7 +96,7 @@ def test_no_transaction_is_open_between_pages(billing_file: Path) -> None:
 
 
 def test_nothing_can_be_written(either_database: Database) -> None:
-    with pytest.raises(StatementRefused, match="this is no select"):
+    with pytest.raises(StatementRefused, match="this is not a select"):
         list(either_database.query("update abonents set name = 'x' where id = 2001"))
     with pytest.raises(StatementRefused, match="read-only"):
         list(either_database.query("select id from tarif with lock"))

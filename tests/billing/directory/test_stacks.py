@@ -24,5 +24,5 @@ def test_what_waits_is_counted_whole_and_by_whom_it_concerns(billing_file: Path)
 
 
 def test_it_is_told_in_words() -> None:
-    assert str(Stacks(1, 2)) == "ACCOUNT_STACK holds 1 entry, EVENTS_STACK_COMPACT holds 2 entries"
-    assert not str(Stacks(0, 0))
+    assert Stacks(1, 2).described == "ACCOUNT_STACK holds 1 entry, EVENTS_STACK_COMPACT holds 2 entries"
+    assert not Stacks(0, 0).described

@@ -77,7 +77,7 @@ def test_what_is_a_select(text: str, either_database: Database) -> None:
 @pytest.mark.parametrize("setting", ["set list on", "set list", "SET HEADING OFF", "set width name 10"])
 def test_a_setting_of_isql_is_left_out_with_a_note(setting: str) -> None:
     select = select_of(f"{setting};\n select id\nfrom tarif;")
-    assert select.notes == (f"{setting!r} is a setting of isql, which has no part in this: it was left out",)
+    assert select.notes == (f"{setting!r} is a setting of isql, which is not needed here: it was left out",)
     assert select.text == " " * (len(setting) + 1) + "\n select id\nfrom tarif"
 
 
@@ -87,10 +87,10 @@ def test_a_setting_of_isql_is_left_out_with_a_note(setting: str) -> None:
         ("", "nothing is there to be read"),
         (" ;; -- nothing\n", "nothing is there to be read"),
         ("set list on;", "nothing is there to be read"),
-        ("update abonents set name = 'x'", "line 1, column 1: 'update' begins no select"),
-        ("\n  delete from abonents", "line 2, column 3: 'delete' begins no select"),
-        ("execute block as begin end", "'execute' begins no select"),
-        ("(select id from tarif)", r"'\(' begins no select"),
+        ("update abonents set name = 'x'", "line 1, column 1: 'update' does not begin a select"),
+        ("\n  delete from abonents", "line 2, column 3: 'delete' does not begin a select"),
+        ("execute block as begin end", "'execute' does not begin a select"),
+        ("(select id from tarif)", r"'\(' does not begin a select"),
         (
             "select 1 as a from tarif;\n delete from tarif",
             "line 2, column 2: a second statement begins here, 'delete'",
@@ -98,9 +98,9 @@ def test_a_setting_of_isql_is_left_out_with_a_note(setting: str) -> None:
         ("set list on; select 1 as a from tarif; select 2 as b from tarif", "column 40: a second statement"),
         (
             "set generator gen_abonents_id to 1; select id from tarif",
-            "'set generator gen_abonents_id to 1' is no sel",
+            "'set generator gen_abonents_id to 1' is not a sel",
         ),
-        ("set; select id from tarif", "'set' is no select"),
+        ("set; select id from tarif", "'set' is not a select"),
         ("set heading off select id from tarif", "nothing is there to be read"),
         ("select id from tarif where id = ?", "line 1, column 33: a parameter needs a name"),
         ("select id from tarif where name = 'x", "line 1, column 35: ' is opened here and never closed"),
@@ -123,7 +123,7 @@ def test_a_generator_may_be_looked_at(database: Database) -> None:
 
 
 def test_firebird_itself_says_that_it_is_no_select(either_database: Database) -> None:
-    with pytest.raises(NotASelect, match="this is no select: update tarif"):
+    with pytest.raises(NotASelect, match="this is not a select: update tarif"):
         columns(either_database, Select("update tarif set name = 'x'"))
 
 

@@ -91,8 +91,11 @@ def _state(database: Database) -> list[tuple[object, ...]]:
         ("select id from t\nwith lock", "line 2, column 1: 'with lock' locks the rows for others"),
         ("select q'[a']', gen_id(g,1) as x from rdb$database -- '", "column 8: a text is written in single quotes"),
         ("select p.f() as x from rdb$database", "what p.f changes cannot be seen, since it is of a package"),
-        ("execute block returns (x bigint) as begin x = gen_id(g, 1); suspend; end", "'execute' begins no select"),
-        ("create user somebody password 'x'", "'create' begins no select"),
+        (
+            "execute block returns (x bigint) as begin x = gen_id(g, 1); suspend; end",
+            "'execute' does not begin a select",
+        ),
+        ("create user somebody password 'x'", "'create' does not begin a select"),
         ("select id from t; delete from t", "a second statement begins here"),
         (
             "select x from counts",
@@ -141,7 +144,7 @@ def test_a_change_of_rows_is_stopped_by_the_transaction(database: Database, proc
 
 def test_what_is_no_select_is_refused_by_the_reader_itself(database: Database) -> None:
     for statement in ("create user somebody password 'x'", "delete from t", "execute procedure writes"):
-        with pytest.raises(NotASelect, match="this is no select"):
+        with pytest.raises(NotASelect, match="this is not a select"):
             list(database.query(statement))
 
 

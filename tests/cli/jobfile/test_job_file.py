@@ -108,7 +108,7 @@ def data(place: Place, text: str = "Договор;К зачислению\n0000
         ),
         (
             '[[step]]\njob = "operator"\nsql = """\nupdate a\n  job = "no key"\n"""\nset = {operator = 5}\n',
-            ["line 3, column 1", "begins no select"],
+            ["line 3, column 1", "does not begin a select"],
         ),
     ],
 )

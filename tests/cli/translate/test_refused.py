@@ -146,7 +146,7 @@ def test_a_call_that_is_none_of_the_api(line: str, match: str) -> None:
     ("sql", "match"),
     [
         ("", "there is no select"),
-        ("delete from t", "begins no select"),
+        ("delete from t", "does not begin a select"),
         ("set list on; select id from t; select 1 from t", "a second statement begins here"),
         ("set term ^; select id from t", "no setting of isql"),
         ("select 'x from t", "never closed"),

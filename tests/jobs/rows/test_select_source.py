@@ -75,7 +75,7 @@ def test_settings_of_isql_are_noted(database: Database) -> None:
     with structlog.testing.capture_logs() as logs:
         select_source(database, "set heading off; select id from tarif", {})
     assert [entry["event"] for entry in logs] == [
-        "'set heading off' is a setting of isql, which has no part in this: it was left out"
+        "'set heading off' is a setting of isql, which is not needed here: it was left out"
     ]
 
 
@@ -100,7 +100,7 @@ def test_a_missing_parameter_is_told_with_the_way_to_give_it(database: Database)
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("delete from abonents", "the select, line 1, column 1: 'delete' begins no select"),
+        ("delete from abonents", "the select, line 1, column 1: 'delete' does not begin a select"),
         ("select id from tarif; select id from tarif", "the select, line 1, column 23: a second statement"),
     ],
 )
