@@ -4,7 +4,6 @@ A request arrives once or not at all, never twice: see `billing.api.wire`.
 """
 
 import asyncio
-import os
 import random
 import re
 import time
@@ -21,28 +20,30 @@ from yarl import URL
 from billing.api.aiohttp_parts import HttpProcessingError
 from billing.api.answers import read_answer
 from billing.api.calls import Call, describe, encode, secrets_of, version
+from billing.api.failures import (
+    busy,
+    describe_fault,
+    given_up,
+    no_use,
+    nobody_answers,
+    not_the_billing,
+    system_refusal,
+)
 from billing.api.wire import (
     CallObserver,
     Flight,
     Limits,
-    NoAnswer,
     Reply,
-    StaleConnection,
-    UnaskedAnswer,
     Wire,
     ending_of,
 )
 from billing.errors import (
-    BillingAway,
-    BillingBusy,
     BillingRefused,
-    NotTheBilling,
     SettingsError,
-    SystemRefusal,
 )
 from billing.secret import Mask, Secret, credentials
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused, readable
-from texts.said import counted, said, text_of
+from texts.said import said
 
 log = structlog.get_logger(__name__)
 
@@ -159,6 +160,7 @@ class BillingClient:
         self._base = settings.base_url.rstrip("/")
         self._extra = {name: value.reveal() for name, value in settings.extra.items()}
         self._mask = settings.mask
+        self._limits = Limits(settings.connect, settings.read, settings.deadline, settings.answer_limit)
         self._wire: Wire | None = None
         self._report: Callable[[int], None] = lambda _: None
 
@@ -177,7 +179,7 @@ class BillingClient:
                 **{name: value.reveal() for name, value in settings.headers.items()},
                 "Content-Type": "application/x-www-form-urlencoded",
             },
-            Limits(settings.connect, settings.read, settings.deadline, settings.answer_limit),
+            self._limits,
             self._unasked,
         )
         return self
@@ -248,7 +250,7 @@ class BillingClient:
                         said("The billing refuses {call}: {answer}", call=describe(call), answer=text)
                     )
                 case SystemRefused(text):
-                    raise _system_refusal(text)
+                    raise system_refusal(text)
                 case Busy(text, asked):
                     pass
                 case NotSent(text) | Lost(text):
@@ -256,7 +258,7 @@ class BillingClient:
             wait = patience.wait(attempt, self._chance(), asked)
             attempt += 1
             if attempt >= patience.attempts or wait > patience.limit:
-                raise self._given_up(evidence, attempt)
+                raise given_up(self._base, evidence, attempt)
             await self._sleep(wait)
 
     async def health(self) -> Health:
@@ -273,40 +275,19 @@ class BillingClient:
             case Accepted(result=result):
                 return self._health(result, seconds)
             case Busy(text, wait):
-                raise BillingBusy(
-                    said(
-                        "The billing at {address} is busy: {answer}. Try again later.",
-                        address=self._base,
-                        answer=text,
-                    ),
-                    wait,
-                )
+                raise busy(self._base, text, wait)
             case RowRefused(text):
-                raise self._not_the_billing(text)
+                raise not_the_billing(self._base, text)
             case SystemRefused(text):
                 if isinstance(seen, tuple) and seen[0] not in {401, 403}:
-                    raise self._not_the_billing(text)
-                raise _system_refusal(text)
+                    raise not_the_billing(self._base, text)
+                raise system_refusal(text)
             case NotSent(text):
-                raise BillingAway(
-                    said(
-                        "Nobody answers at {address}: {why}. Check host and port, and that the billing's REST API is "
-                        "up and open to this machine.",
-                        address=self._base,
-                        why=text,
-                    )
-                )
+                raise nobody_answers(self._base, text)
             case Lost(text):
                 if isinstance(seen, tuple) and seen[0] < _SERVER_ERROR:
-                    raise self._not_the_billing(text)
-                raise BillingAway(
-                    said(
-                        "The server at {address} gives no answer of use: {why}. Look into the billing's own log, and "
-                        "try again once it answers.",
-                        address=self._base,
-                        why=text,
-                    )
-                )
+                    raise not_the_billing(self._base, text)
+                raise no_use(self._base, text)
 
     async def _post(self, call: Call, flight: Flight) -> Reply:
         """Make exactly one POST; the answer as it came, or why there is none."""
@@ -318,11 +299,11 @@ class BillingClient:
             answer = await wire.post(call.path, flight)
         except (aiohttp.ClientError, HttpProcessingError, OSError) as fault:
             flight.ending = ending_of(fault)
-            text = self._trouble(fault, self._mask.knowing(secrets_of(call)), left=flight.left)
+            text = describe_fault(fault, self._limits, self._mask.knowing(secrets_of(call)), left=flight.left)
             return Lost(text) if flight.left else NotSent(text)
         status = flight.status or 0
         if answer is None:
-            limit = self._settings.answer_limit // 1024
+            limit = self._limits.size // 1024
             return Lost(
                 said(
                     "HTTP {status} with an answer of more than {limit} KiB, not read to its end",
@@ -366,63 +347,6 @@ class BillingClient:
             mask=self._mask.knowing(secrets_of(call)),
         )
 
-    def _trouble(self, fault: Exception, mask: Mask, *, left: bool) -> str:  # noqa: PLR0911 — a list of causes
-        """Describe what happened to a request without an answer; the texts of others are masked."""
-        settings = self._settings
-        match fault:
-            case TimeoutError() if left:
-                return said(
-                    "no answer in time ({silence} s of silence, {deadline} s in all)",
-                    silence=f"{settings.read:g}",
-                    deadline=f"{settings.deadline:g}",
-                )
-            case TimeoutError():
-                return said(
-                    "no connection in time ({connect} s to connect, {deadline} s in all)",
-                    connect=f"{settings.connect:g}",
-                    deadline=f"{settings.deadline:g}",
-                )
-            case aiohttp.ClientConnectorDNSError():
-                return said("the name {host} is not known", host=readable(fault.host, mask))
-            case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-                why = readable(str(fault.__cause__ or fault), mask)
-                return said("no TLS with {server}: {why}", server=f"{fault.host}:{fault.port}", why=why)
-            case aiohttp.ClientConnectorError():
-                server, why = f"{fault.host}:{fault.port}", _why_not(fault.os_error, mask)
-                return said("no connection to {server}: {why}", server=server, why=why)
-            case aiohttp.ServerDisconnectedError():
-                return said("the connection was closed before an answer came")
-            case aiohttp.ClientPayloadError():
-                return said("the answer broke off: {why}", why=readable(str(fault), mask))
-            case HttpProcessingError():
-                return said("what came back is not HTTP: {why}", why=readable(fault.message, mask))
-            case StaleConnection() | UnaskedAnswer() | NoAnswer():
-                return text_of(fault)
-        return said("the connection broke: {why}", why=readable(str(fault) or type(fault).__name__, mask))
-
-    def _given_up(self, evidence: Evidence, attempts: int) -> BillingBusy | BillingAway:
-        if isinstance(evidence, Busy):
-            return BillingBusy(
-                counted(
-                    "The billing at {address} is busy, asked once: {answer}. Try again later.",
-                    "The billing at {address} is busy, asked {n} times: {answer}. Try again later.",
-                    attempts,
-                    address=self._base,
-                    answer=evidence.text,
-                ),
-                evidence.retry_after,
-            )
-        return BillingAway(
-            counted(
-                "The billing at {address} gives no answer, asked once: {why}. Check that it is up and reachable.",
-                "The billing at {address} gives no answer, asked {n} times: {why}. Check that it is up and "
-                "reachable.",
-                attempts,
-                address=self._base,
-                why=evidence.text if isinstance(evidence, NotSent | Lost) else "",
-            )
-        )
-
     def _health(self, result: object, seconds: float) -> Health:
         """The health of a version's result. It holds version and time; their names are not known [V, ?]."""
         if isinstance(result, list) and len(result) == 1:
@@ -435,32 +359,12 @@ class BillingClient:
             number, clock = result, None
         if not isinstance(number, str | int) or isinstance(number, bool) or number == "":
             shown = readable(str(result), self._mask, 80)
-            raise self._not_the_billing(said("its answer names no version: {answer}", answer=shown))
+            raise not_the_billing(self._base, said("its answer names no version: {answer}", answer=shown))
         return Health(
             readable(str(number), limit=80),
             None if clock is None else readable(str(clock), limit=80),
             seconds,
         )
-
-    def _not_the_billing(self, text: str) -> NotTheBilling:
-        return NotTheBilling(
-            said(
-                "What answers at {address} is not the billing's REST API: {why}. Check address and port (the REST "
-                "API's is usually 8082, not that of the web pages).",
-                address=self._base,
-                why=text,
-            )
-        )
-
-
-def _system_refusal(text: str) -> SystemRefusal:
-    return SystemRefusal(
-        said(
-            "The billing refuses everything: {answer}. Its administrator has to look into rights, licence and "
-            "read-only mode, and into the key or password configured here.",
-            answer=text,
-        )
-    )
 
 
 def _check_url(base_url: str) -> None:
@@ -488,11 +392,3 @@ def _check_url(base_url: str) -> None:
     if "?" in base_url or "#" in base_url:
         plain = readable(str(url.with_query(None).with_fragment(None)))
         raise SettingsError(said("The billing's address takes neither ? nor #: write {address}", address=plain))
-
-
-def _why_not(error: OSError, mask: Mask) -> str:
-    """Why a connection was not made; asyncio's own texts repeat each address, in brackets and quotes."""
-    if error.errno:
-        return os.strerror(error.errno)
-    text = str(error)
-    return said("none of its addresses takes it") if "Connect call failed" in text else readable(text, mask)
