@@ -24,7 +24,9 @@ from checkpoints.records import (
     StandingItem,
     Totals,
 )
+from checkpoints.sentences import REPLACED
 from checkpoints.states import State
+from texts.stored import to_json
 
 Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
 """Judges a row against the journal's items with the same key: it is kept, skipped or refused."""
@@ -47,7 +49,7 @@ def freeze_corrections(db: Queries, run: Run, page: Sequence[Correction], judge:
     taken = [one for one, verdict in zip(page, judged, strict=True) if isinstance(verdict, NewItem)]
     numbers = [one.number for one in taken if one.number is not None]
     ids = [one.refusal_id for one in taken if one.refusal_id is not None]
-    db.write("replace_items", run_id=run.run_id, numbers=numbers, now=rows.now())
+    db.write("replace_items", run_id=run.run_id, numbers=numbers, template=REPLACED.template, now=rows.now())
     db.write("mend_refusals", run_id=run.run_id, ids=ids, now=rows.now())
     _freeze_items(db, run, judged)
     return judged
@@ -138,7 +140,9 @@ def merge_rows(db: Queries, run: Run, merged: Sequence[Merged]) -> None:
 
 def refuse_items(db: Queries, run: Run, reasons: Mapping[int, str]) -> None:
     """Turn pending items, by item_id, into refused rows."""
-    db.write("refuse_items", run_id=run.run_id, reasons=list(reasons.items()))
+    db.write(
+        "refuse_items", run_id=run.run_id, reasons=[(item_id, why, to_json(why)) for item_id, why in reasons.items()]
+    )
     db.write("withdraw_items", run_id=run.run_id, items=reasons.keys())
 
 

@@ -41,6 +41,7 @@ from checkpoints.records import (
     StandingItem,
     Totals,
 )
+from checkpoints.sentences import CONTRADICTS, ENDED, SHARED_ID, decided
 from checkpoints.sqlite_store import SqliteStore, open_store
 from checkpoints.states import State
 
@@ -208,7 +209,7 @@ class Journal:
         """Mark the list as complete; all rows that contradict each other become refusals."""
 
         def work(db: Queries) -> None:
-            db.write("refuse_conflicts", run_id=run.run_id)
+            db.write("refuse_conflicts", run_id=run.run_id, reason=CONTRADICTS)
             db.write("withdraw_conflicts", run_id=run.run_id)
             db.write("end_intake", run_id=run.run_id, now=rows.now())
 
@@ -292,13 +293,13 @@ class Journal:
         def work(db: Queries) -> list[Item]:
             written = db.write("record", run_id=run.run_id, changes=rows.of_changes(changes), now=rows.now())
             check_written(number, written)
-            return _doubt(db, "doubt_shared_ids", created) if created else []
+            return _doubt(db, "doubt_shared_ids", created, template=SHARED_ID.template) if created else []
 
         return await self._write(run, work)
 
     async def doubt(self, run: Run) -> int:
         """Turn every `sending` item of an ended process into `unknown`; returns their number."""
-        return await self._write(run, lambda db: db.write("doubt", run_id=run.run_id, now=rows.now()))
+        return await self._write(run, lambda db: db.write("doubt", run_id=run.run_id, now=rows.now(), why=ENDED))
 
     async def doubt_answers(self, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
         """Turn those of the items that are accepted into unknown ones; returns them."""
@@ -309,7 +310,7 @@ class Journal:
 
         Raises `ForbiddenTransition` if the item is not manual, or the state may not follow.
         """
-        change = rows.of_changes([Change(item.item_id, state, message=f"decided by {who}: {why}")])
+        change = rows.of_changes([Change(item.item_id, state, message=decided(who, why))])
         decision: dict[str, Value] = {"item_id": item.item_id, "who": who, "state": state, "why": why}
 
         def work(db: Queries) -> None:

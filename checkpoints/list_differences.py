@@ -21,6 +21,9 @@ from checkpoints.errors import JournalUnreadable
 from checkpoints.queries import Queries
 from checkpoints.records import Run
 from checkpoints.sqlite_connection import connect_to_look, read_only
+from checkpoints.sqlite_rows import to_sentence
+from texts.said import Said
+from texts.stored import from_json
 
 _WAS: Final = ("was", "planned")
 """The keys of a payload that hold the before-image."""
@@ -40,7 +43,7 @@ class ListRow(msgspec.Struct, frozen=True, array_like=True):
     payload: str | None = None
     wanted: str | None = None
     state: str | None = None
-    message: str | None = None
+    message: Said | None = None
 
 
 _NOWHERE: Final = ListRow()
@@ -129,7 +132,7 @@ def _opened(older: Path, newer: Path) -> Iterator[Queries]:
 def _rows(
     db: Queries, old: Run, new: Run, judge: _Judge, plain: Plain, *, first_only: bool
 ) -> Iterator[ListDifference]:
-    decode = msgspec.json.Decoder(ListRow).decode
+    decode = msgspec.json.Decoder(ListRow, dec_hook=to_sentence).decode
     for row in db.each("list_differences", old=old.run_id, new=new.run_id, first_only=first_only):
         sides = [decode(text) if text else _NOWHERE for text in (row["before"], row["now"])]
         if (found := judge(sides[0], sides[1], plain)) is not None:
@@ -138,10 +141,11 @@ def _rows(
 
 def _refusals(db: Queries, old: Run, new: Run) -> Iterator[ListDifference]:
     for row in db.each("refusal_differences", old=old.run_id, new=new.run_id):
+        reason = from_json(row["reason"], row["reason_said"])
         if row["is_new"]:
-            yield ListDifference("refused now", row["line"], row["label"], now=row["reason"])
+            yield ListDifference("refused now", row["line"], row["label"], now=reason)
         else:
-            yield ListDifference("no longer refused", row["line"], row["label"], then=row["reason"])
+            yield ListDifference("no longer refused", row["line"], row["label"], then=reason)
 
 
 def _from_plan(old: ListRow, new: ListRow, plain: Plain) -> ListDifference | None:

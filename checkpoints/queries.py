@@ -1,7 +1,8 @@
 """The journal's SQL: runs the named blocks of `queries.sql` on one connection, and reads `schema.sql`.
 
 A block begins with a line `-- name: <name>`. Its parameters are named; a list is passed as one JSON text, which the
-block reads with `json_each`. Rows are read by the names of their columns.
+block reads with `json_each`. For a sentence `:why`, what is kept of its template is `:why_said`. Rows are read by the
+names of their columns.
 """
 
 import re
@@ -14,6 +15,8 @@ from typing import Final
 
 import msgspec
 
+from texts.stored import to_json
+
 Row = sqlite3.Row
 Value = str | int | None | Collection[object]
 """The value of a parameter; a collection is passed as one JSON text."""
@@ -25,6 +28,11 @@ _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 def schema() -> str:
     """The tables, triggers and views of a journal."""
     return _text("schema.sql")
+
+
+def upgrade() -> str:
+    """What makes a journal of the format before this one a journal of this format."""
+    return _text("upgrade_5.sql")
 
 
 @cache
@@ -83,11 +91,14 @@ class Queries:
             self._connection.execute("rollback")
 
     def _run(self, sql: str, values: Mapping[str, Value]) -> sqlite3.Cursor:
-        return self._connection.execute(sql, {name: _bound(value) for name, value in values.items()})
+        kept = {f"{name}_said": to_json(value) for name, value in values.items() if isinstance(value, str)}
+        return self._connection.execute(sql, kept | {name: _bound(value) for name, value in values.items()})
 
 
 def _bound(value: Value) -> str | int | None:
-    if value is None or isinstance(value, str | int):
+    if isinstance(value, str):
+        return str(value)
+    if value is None or isinstance(value, int):
         return value
     if isinstance(value, Mapping):
         return _encode(dict(value)).decode()

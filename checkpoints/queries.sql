@@ -40,12 +40,12 @@ update runs set paused_at = null, paused_by = null where run_id = :run_id
 update runs set policy = :policy where run_id = :run_id
 
 -- name: note_command
-insert into commands (run_id, given_at, who, command, answer)
-values (:run_id, :now, :who, :command, :answer)
+insert into commands (run_id, given_at, who, command, answer, answer_said)
+values (:run_id, :now, :who, :command, :answer, :answer_said)
 
 -- name: commands
 -- The last commands, the oldest first.
-select who, command, answer, given_at
+select who, command, answer, answer_said, given_at
 from (select * from commands where run_id = :run_id order by command_id desc limit :size)
 order by command_id
 
@@ -108,19 +108,19 @@ select host, process, began_at from runners where run_id = :run_id order by epoc
 -- ---- Intake -------------------------------------------------------------------------------------------------------
 
 -- name: freeze_items
-insert into items (run_id, number, key, label, lane, payload, amount, line, row, state, message, undoes,
-                   wanted, frozen_at, changed_at)
+insert into items (run_id, number, key, label, lane, payload, amount, line, row, state, message, message_said,
+                   undoes, wanted, frozen_at, changed_at)
 select :run_id, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
        json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
        json_extract(value, '$[6]'), json_extract(value, '$[7]'), json_extract(value, '$[8]'),
        json_extract(value, '$[9]'), json_extract(value, '$[10]'),
-       json_extract(value, '$[11]'), :now, :now
+       json_extract(value, '$[11]'), json_extract(value, '$[12]'), :now, :now
 from json_each(:rows)
 
 -- name: freeze_refusals
-insert into refusals (run_id, line, column_name, label, reason, row, conflict)
+insert into refusals (run_id, line, column_name, label, reason, reason_said, row, conflict)
 select :run_id, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-       json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]')
+       json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'), json_extract(value, '$[6]')
 from json_each(:rows)
 
 -- name: last_number
@@ -168,7 +168,11 @@ join items i on i.run_id = r.run_id and i.number = json_extract(m.value, '$[1]')
 -- name: replace_items
 -- Mark rejected items as replaced, by number, before their corrected rows are frozen.
 update items
-set state = 'replaced', message = 'replaced by a corrected row: ' || coalesce(message, ''), changed_at = :now
+set state = 'replaced', message = replace(:template, '{message}', coalesce(message, '')), changed_at = :now,
+    message_said = json_object(
+        'is', 'said', 'template', :template,
+        'values', json_object('message', json(coalesce(message_said, json_quote(coalesce(message, '')))))
+    )
 where run_id = :run_id and state = 'rejected' and number in (select value from json_each(:numbers))
 
 -- name: mend_refusals
@@ -187,8 +191,8 @@ order by mended_at is not null, refusal_id
 -- name: refuse_conflicts
 -- All rows that contradict each other are refused, as it is unknown which one is meant. Only before the approval:
 -- afterwards the first one may have been sent, and only the later ones are refused.
-insert into refusals (run_id, line, column_name, label, reason, row)
-select i.run_id, i.line, null, i.label, 'contradicts another row of the same key with another amount', i.row
+insert into refusals (run_id, line, column_name, label, reason, reason_said, row)
+select i.run_id, i.line, null, i.label, :reason, :reason_said, i.row
 from items i
 where i.run_id = :run_id
   and i.key in (select conflict from refusals where run_id = :run_id and conflict is not null)
@@ -202,9 +206,13 @@ where run_id = :run_id
 
 -- name: refuse_items
 -- Ambiguous items become refusals, before the run is approved.
-insert into refusals (run_id, line, column_name, label, reason, row)
-select i.run_id, i.line, null, i.label, r.reason, i.row
-from (select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as reason from json_each(:reasons)) r
+insert into refusals (run_id, line, column_name, label, reason, reason_said, row)
+select i.run_id, i.line, null, i.label, r.reason, r.reason_said, i.row
+from (
+    select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as reason,
+           json_extract(value, '$[2]') as reason_said
+    from json_each(:reasons)
+) r
 -- The plus keeps SQLite from scanning all items of the run for these few.
 join items i on i.item_id = r.item_id and +i.run_id = :run_id
 where i.state = 'pending' and exists (select 1 from runs where run_id = i.run_id and approved_at is null)
@@ -256,7 +264,7 @@ where +run_id = :run_id and item_id = :carrier and state = 'pending'
 -- name: merge_rows
 -- Rows that are carried by another row of their account. Amounts that are part of the carrier's sum become 0 here.
 update items
-set state = 'skipped', message = :message, carried_by = :carrier, row_amount = amount,
+set state = 'skipped', message = :message, message_said = :message_said, carried_by = :carrier, row_amount = amount,
     amount = case when :summed then '0' else amount end, changed_at = :now
 -- The plus keeps SQLite from scanning all items of the run for these few.
 where +run_id = :run_id and item_id in (select value from json_each(:items)) and state = 'pending'
@@ -296,10 +304,12 @@ where +items.run_id = :run_id and items.item_id = k.item_id and items.state in (
 
 -- name: record
 update items
-set state = c.state, answer = coalesce(c.answer, items.answer), message = c.message, changed_at = :now
+set state = c.state, answer = coalesce(c.answer, items.answer), message = c.message, message_said = c.message_said,
+    changed_at = :now
 from (
     select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as state,
-           json_extract(value, '$[2]') as answer, json_extract(value, '$[3]') as message
+           json_extract(value, '$[2]') as answer, json_extract(value, '$[3]') as message,
+           json_extract(value, '$[4]') as message_said
     from json_each(:changes)
 ) c
 -- The plus keeps SQLite from scanning all items of the run for these few.
@@ -308,13 +318,13 @@ where +items.run_id = :run_id and items.item_id = c.item_id
 -- name: doubt
 -- At start, the outcome of a call that was under way is unknown.
 update items
-set state = 'unknown', message = 'the process ended while this was being sent', changed_at = :now
+set state = 'unknown', message = :why, message_said = :why_said, changed_at = :now
 where run_id = :run_id and state = 'sending'
 
 -- name: doubt_answers
 -- Accepted rows whose answer may be another row's.
 update items
-set state = 'unknown', message = :why, changed_at = :now
+set state = 'unknown', message = :why, message_said = :why_said, changed_at = :now
 -- The plus keeps SQLite from scanning all items of the run for these few.
 where +run_id = :run_id and state = 'accepted' and item_id in (select value from json_each(:ids))
 returning item_id
@@ -324,7 +334,8 @@ returning item_id
 -- `answer glob` is the condition of the index.
 update items
 set state = 'unknown', changed_at = :now,
-    message = 'another row of this run has the same answer, ' || answer || ': of one of the two it is not its own'
+    message = replace(:template, '{answer}', answer),
+    message_said = json_object('is', 'said', 'template', :template, 'values', json_object('answer', answer))
 where state = 'accepted' and item_id in (
     select one.item_id
     from json_each(:ids) mine
@@ -356,7 +367,8 @@ order by d.decision_id
 -- name: as_items
 -- Follows `with found as (…)`: the items found, as one JSON text, with fields in the order of `records.Item`.
 select json_group_array(json_array(
-    item_id, number, key, label, lane, payload, amount, line, json(row), state, attempts, answer, message, changed_at
+    item_id, number, key, label, lane, payload, amount, line, json(row), state, attempts, answer,
+    json(coalesce(message_said, json_quote(message))), changed_at
 )) as items
 from found
 
@@ -389,10 +401,11 @@ where run_id = :run_id and state in (select value from json_each(:states))
 -- The reasons of the items in one state, the most frequent first. The kind is the text before the first colon. With a
 -- single min(), SQLite takes the other columns from its row: line, label and example are of the first item. Items in
 -- effect without a message are left out.
-select kind, items, amount, line, label, example
+select kind, items, amount, line, label, example, example_said
 from (
     select case when instr(message, ':') > 0 then substr(message, 1, instr(message, ':') - 1) else message end as kind,
-           count(*) as items, decimal_sum(amount) as amount, min(number) as first, line, label, message as example
+           count(*) as items, decimal_sum(amount) as amount, min(number) as first, line, label, message as example,
+           message_said as example_said
     from items
     where run_id = :run_id and state = :state
       and (message is not null or state not in (select state from states where in_effect))
@@ -402,7 +415,7 @@ order by items desc, first
 limit :size
 
 -- name: refusals
-select refusal_id, line, column_name, label, reason, row
+select refusal_id, line, column_name, label, reason, reason_said, row
 from refusals
 where run_id = :run_id and mended_at is null and refusal_id > :after
 order by refusal_id
@@ -546,7 +559,7 @@ update items
 set key = case when :is_first then purged_key(:job, key) else key end,
     wanted = case when :is_first then purged_values(coalesce(row_amount, amount), wanted) else wanted end,
     lane = case when :is_first then purged_key(:job, lane) else lane end,
-    label = '', payload = purged_payload(payload), row = '[]', message = null,
+    label = '', payload = purged_payload(payload), row = '[]', message = null, message_said = null,
     line = case when :keep_totals then line end,
     answer = case when :keep_totals and amount is not null and answer not glob '*[^0-9]*'
                        and cast(answer as integer) <= 2147483647 then answer end,
@@ -563,7 +576,7 @@ where run_id = :run_id and carried_by is null and state not in (select state fro
 
 -- name: purge_refusals
 update refusals
-set column_name = null, label = '', reason = '', row = '[]', conflict = null
+set column_name = null, label = '', reason = '', reason_said = null, row = '[]', conflict = null
 where run_id = :run_id
 
 -- name: remove_refusals
@@ -587,11 +600,13 @@ delete from commands where run_id = :run_id
 with
     rows as (
         select 0 as is_new, key, line, number, row_number() over (partition by key order by number) as place,
-               json_array(key, line, label, lane, amount, payload, wanted, state, message) as row
+               json_array(key, line, label, lane, amount, payload, wanted, state,
+                          json(coalesce(message_said, json_quote(message)))) as row
         from older.items where run_id = :old
         union all
         select 1, key, line, number, row_number() over (partition by key order by number),
-               json_array(key, line, label, lane, amount, payload, wanted, state, message)
+               json_array(key, line, label, lane, amount, payload, wanted, state,
+                          json(coalesce(message_said, json_quote(message))))
         from main.items where run_id = :new
     )
 select max(case is_new when 0 then row end) as before, max(case is_new when 1 then row end) as now
@@ -604,15 +619,15 @@ order by coalesce(max(case is_new when 1 then line end), max(line)), min(number)
 -- name: refusal_differences
 -- The same for refused rows: 1 for a row that only the new run refuses, 0 for a row that only the older one refuses.
 with
-    old as (select line, column_name, label, reason, row,
+    old as (select line, column_name, label, reason, reason_said, row,
                    row_number() over (partition by line, column_name, label, reason, row order by refusal_id) as place
             from older.refusals where run_id = :old and mended_at is null),
-    new as (select line, column_name, label, reason, row,
+    new as (select line, column_name, label, reason, reason_said, row,
                    row_number() over (partition by line, column_name, label, reason, row order by refusal_id) as place
             from main.refusals where run_id = :new and mended_at is null)
-select 1 as is_new, line, label, reason from (select * from new except select * from old)
+select 1 as is_new, line, label, reason, reason_said from (select * from new except select * from old)
 union all
-select 0, line, label, reason from (select * from old except select * from new)
+select 0, line, label, reason, reason_said from (select * from old except select * from new)
 order by line, is_new
 
 -- ---- The table of states, filled at every open ----------------------------------------------------------------------

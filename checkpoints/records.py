@@ -10,6 +10,7 @@ from typing import Unpack
 import msgspec
 
 from checkpoints.states import State, StateProperties, states_where
+from texts.said import Said
 
 
 class Stage(StrEnum):
@@ -219,7 +220,7 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     state: State
     attempts: int
     answer: str | None
-    message: str | None
+    message: Said | None
     changed_at: str
 
 

@@ -1,6 +1,7 @@
--- The journal, format 5. Open it with `sqlite3` while nothing runs, or at any time for reading:
+-- The journal, format 6. Open it with `sqlite3` while nothing runs, or at any time for reading:
 --   select state, count(*), decimal_sum(amount) from items where run_id = 1 group by state;
--- Times are UTC, ISO 8601. Amounts are exact decimals as text. Nothing here is secret but what `purging` holds.
+-- Sentences are kept in English, and beside it as JSON (`…_said`): the template and its parameters, from which they are
+-- written in any language (texts/stored.py); null where there is none. Times are UTC, ISO 8601. Amounts are exact decimals as text. Nothing here is secret but what `purging` holds.
 
 create table runs (
     run_id        integer primary key,
@@ -66,6 +67,7 @@ create table items (
     attempts   integer not null default 0,
     answer     text,                      -- the billing's answer: the new id
     message    text,                      -- the error, or the reason why it was skipped
+    message_said text,
     undoes     integer references items,  -- the item of an earlier run that this one takes back
     taken_back integer not null default 0,      -- 1 if its effect was taken back and not restored since
     carried_by integer references items,  -- the item whose call includes this row; this one is skipped
@@ -92,6 +94,7 @@ create table refusals (
     column_name text,
     label       text not null,
     reason      text not null,
+    reason_said text,
     row         text not null,
     conflict    text,
     mended_at   text                      -- corrected with `--continue`; no longer counts as refused
@@ -118,7 +121,8 @@ create table commands (
     given_at   text not null,
     who        text not null,             -- user, host and process
     command    text not null,             -- as typed: `pause`, `set rate=20`
-    answer     text not null
+    answer     text not null,
+    answer_said text
 ) strict;
 
 create index commands_by_run on commands (run_id);

@@ -32,6 +32,7 @@ from checkpoints.records import (
     Verification,
 )
 from checkpoints.states import State
+from texts.stored import from_builtins, from_json, to_json
 
 
 class _KeptTotals(msgspec.Struct, frozen=True):
@@ -41,8 +42,13 @@ class _KeptTotals(msgspec.Struct, frozen=True):
     refused: int
 
 
-_encode = msgspec.json.Encoder().encode
-_items = msgspec.json.Decoder(list[Item]).decode
+def to_sentence(_: type, value: object) -> object:
+    """The hook of the decoders for messages, which are sentences."""
+    return from_builtins(value)
+
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+_items = msgspec.json.Decoder(list[Item], dec_hook=to_sentence).decode
 _cells = msgspec.json.Decoder(tuple[str, ...]).decode
 _texts = msgspec.json.Decoder(dict[str, str]).decode
 _counts = msgspec.json.Decoder(dict[str, int]).decode
@@ -76,6 +82,7 @@ def of_new_items(items: Sequence[NewItem], first_number: int) -> list[tuple[str 
             _encode(item.row).decode(),
             State.PENDING if item.skip_reason is None else State.SKIPPED,
             item.skip_reason or item.note,
+            to_json(item.skip_reason or item.note),
             item.undoes,
             item.wanted,
         )
@@ -86,13 +93,14 @@ def of_new_items(items: Sequence[NewItem], first_number: int) -> list[tuple[str 
 def of_refusals(refusals: Sequence[Refusal]) -> list[tuple[str | int | None, ...]]:
     """The rows of `freeze_refusals`."""
     return [
-        (one.line, one.column, one.label, one.reason, _encode(one.row).decode(), one.conflict) for one in refusals
+        (one.line, one.column, one.label, one.reason, to_json(one.reason), _encode(one.row).decode(), one.conflict)
+        for one in refusals
     ]
 
 
 def of_changes(changes: Sequence[Change]) -> list[tuple[str | int | None, ...]]:
     """The rows of `record`."""
-    return [(one.item_id, one.state, one.answer, one.message) for one in changes]
+    return [(one.item_id, one.state, one.answer, one.message, to_json(one.message)) for one in changes]
 
 
 def amount_text(amount: Decimal | None) -> str | None:
@@ -141,7 +149,12 @@ def to_holder(row: Row | None) -> Holder:
 
 def to_command(row: Row) -> Command:
     """A row of `commands`."""
-    return Command(row["who"], row["command"], row["answer"], datetime.fromisoformat(row["given_at"]))
+    return Command(
+        row["who"],
+        row["command"],
+        from_json(row["answer"], row["answer_said"]),
+        datetime.fromisoformat(row["given_at"]),
+    )
 
 
 def to_decision(row: Row) -> Decision:
@@ -252,13 +265,15 @@ def to_report_root(row: Row) -> ReportRoot:
 
 def to_refusal(row: Row) -> Refusal:
     """A row of `refusals`."""
-    return Refusal(row["line"], row["column_name"], row["label"], row["reason"], _cells(row["row"]))
+    reason = from_json(row["reason"], row["reason_said"])
+    return Refusal(row["line"], row["column_name"], row["label"], reason, _cells(row["row"]))
 
 
 def to_reason(row: Row) -> Reason:
     """A row of `reasons`."""
     amount = Decimal(row["amount"])
-    return Reason(row["kind"] or "", row["items"], amount, row["line"], row["label"], row["example"] or "")
+    example = from_json(row["example"] or "", row["example_said"])
+    return Reason(row["kind"] or "", row["items"], amount, row["line"], row["label"], example)
 
 
 def _moment(text: str | None) -> datetime | None:

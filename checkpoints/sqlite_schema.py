@@ -7,19 +7,23 @@ from pathlib import Path
 from typing import Final
 
 from checkpoints.errors import JournalOtherFormat, JournalUnreadable
-from checkpoints.queries import Queries, schema
+from checkpoints.queries import Queries, schema, upgrade
 from checkpoints.sqlite_connection import BUSY_SECONDS, connect
 from checkpoints.states import TRANSITIONS, State
+from texts.remedies import Remedy
+from texts.said import said
 
 APPLICATION_ID: Final = 0x434D4A31
 """Marks the file as a journal (`CMJ1`), so that another program's database is never written to."""
 
-FORMAT: Final = 5
-"""The format of `schema.sql`. Formats 1 to 4 were never released and are not converted."""
+FORMAT: Final = 6
+"""The format of `schema.sql`. Format 5 is converted when it is opened; formats 1 to 4 were never released."""
+
+_CONVERTED: Final = 5
 
 
 def prepare(path: Path) -> None:
-    """Create a journal in an empty file at `path`, and bring its table of states up to date.
+    """Create a journal in an empty file at `path`, or bring an older one and its table of states up to date.
 
     Raises `JournalOtherFormat` for a journal of another format or with newer states, and `JournalUnreadable` for a
     file that is not a journal; neither is changed.
@@ -28,8 +32,9 @@ def prepare(path: Path) -> None:
     connection = connect(path)
     try:
         connection.execute("begin immediate")
-        if not has_format(connection, path):
-            _run_script(connection, schema())
+        found = _format_of(connection, path)
+        if found != FORMAT:
+            _run_script(connection, upgrade() if found else schema())
             connection.execute(f"pragma application_id = {APPLICATION_ID}")
             connection.execute(f"pragma user_version = {FORMAT}")
         _fill_states(Queries(connection))
@@ -43,6 +48,27 @@ def prepare(path: Path) -> None:
 def has_format(connection: sqlite3.Connection, path: Path) -> bool:
     """Whether the open file is a journal of the present format; False for an empty file.
 
+    Raises `JournalOtherFormat` and `JournalUnreadable`, as `prepare` does, also for a journal that only `prepare` can
+    convert.
+    """
+    found = _format_of(connection, path)
+    if found == _CONVERTED:
+        raise JournalOtherFormat(
+            said(
+                "{path} was written by an earlier carbon-migrate (format {found}; this one knows {known}): it is "
+                "converted when a run of it is looked at, as with {status}",
+                path=path,
+                found=found,
+                known=FORMAT,
+                status=Remedy("status", settings=(("journal", str(path)),)),
+            )
+        )
+    return bool(found)
+
+
+def _format_of(connection: sqlite3.Connection, path: Path) -> int:
+    """The format of the open file, one that can be used or converted; 0 for an empty file.
+
     Raises `JournalOtherFormat`, also for a state of a newer version, whose items could not be read; and
     `JournalUnreadable` for another program's database. All is read in one transaction, the caller's if one is open:
     otherwise a journal that another process creates meanwhile could show tables without the application id, and look
@@ -52,7 +78,7 @@ def has_format(connection: sqlite3.Connection, path: Path) -> bool:
         (application,) = connection.execute("pragma application_id").fetchone()
         (found,) = connection.execute("pragma user_version").fetchone()
         (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
-        is_journal = tables and application == APPLICATION_ID and found == FORMAT
+        is_journal = tables and application == APPLICATION_ID and found in {_CONVERTED, FORMAT}
         states = Queries(connection).all("states") if is_journal else []
     if tables and application != APPLICATION_ID:
         raise JournalUnreadable(f"{path} is a database of another program, not a journal: name another file")
@@ -61,7 +87,7 @@ def has_format(connection: sqlite3.Connection, path: Path) -> bool:
             f"{path} was written by a newer carbon-migrate (format {found}; this one knows {FORMAT}): "
             "install that version or name another journal"
         )
-    if 0 < found < FORMAT:
+    if 0 < found < _CONVERTED:
         raise JournalOtherFormat(
             f"{path} was written by an earlier carbon-migrate (format {found}; this one knows {FORMAT}), which this "
             "one cannot read: finish its runs with the version that wrote it, then move the file away or name "
@@ -72,7 +98,7 @@ def has_format(connection: sqlite3.Connection, path: Path) -> bool:
             f"{path} was written by a newer carbon-migrate (its state {', '.join(sorted(unknown))} is not known to "
             "this one): install that version or name another journal"
         )
-    return bool(found)
+    return int(found)
 
 
 def _fill_states(queries: Queries) -> None:
@@ -94,7 +120,7 @@ def _refuse_strangers(path: Path) -> None:
     """Check the file before `connect`, which would switch another program's database to WAL mode."""
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-            has_format(connection, path)
+            _format_of(connection, path)
     except sqlite3.Error as error:
         raise JournalUnreadable(f"{path} cannot be opened as a journal: {error}") from error
 

@@ -65,7 +65,9 @@ def test_each_leaf_is_proved_and_no_other(size: int, data: st.DataObject) -> Non
 
 
 def test_what_is_proved_of_an_item_is_written_without_doubt() -> None:
-    item = Item(7, 3, "9001/8", "00467", "account:1", "{}", Decimal("-459.90"), 4, (), State.APPLIED, 1, "81", "", "")
+    item = Item(
+        7, 3, "9001/8", "00467", "account:1", "{}", Decimal("-459.90"), 4, (), State.APPLIED, 1, "81", None, ""
+    )
     assert leaf_data(item) == b'[3,"9001/8","-459.90","applied","81"]'
-    without = Item(7, 3, "ключ", "00467", "account:1", "{}", None, 4, (), State.SKIPPED, 0, None, "", "")
+    without = Item(7, 3, "ключ", "00467", "account:1", "{}", None, 4, (), State.SKIPPED, 0, None, None, "")
     assert leaf_data(without).decode() == '[3,"ключ",null,"skipped",null]'

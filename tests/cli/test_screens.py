@@ -45,6 +45,7 @@ from jobs.spec.columns import Assigned, Column
 from jobs.value_changes import ChangeKind, FieldChange, RowChange
 from tests.checkpoints.samples import frozen_run, keep, new_item, page
 from tests.cli.conftest import Place, clean_environment
+from texts.stored import plain_text
 
 FOLDER: Final = Path(__file__).parent / "screens"
 WIDTHS: Final = (80, 100, 160)
@@ -235,8 +236,10 @@ def planned() -> PlanFacts:
     new = new_run()
     run = Run(1, NAME, new.job, new.parameters, TARGET, new.source, "d1", (), None, MORNING, MORNING, None, None)
     refusals = [Refusal(17, "amount", "00012", "'1,5E+03' (column 2): an exponent is not allowed")]
-    same = f"{DUPLICATE}: the same key and amount as line 6"
-    item = Item(7, 6, "k", "00014", "account 14", "{}", Decimal(7), 7, (), State.SKIPPED, 0, None, same, "")
+    same = plain_text(f"{DUPLICATE}: the same key and amount as line 6")
+    item = Item(
+        7, 6, "k", "00014", "account 14", "{}", Decimal(7), 7, (), State.SKIPPED, 0, None, plain_text(same), ""
+    )
     alike = "entered by hand: operation 3739 of 8.50, 2026-02-27"
     sums = {State.PENDING: Decimal("12406392.35"), State.SKIPPED: Decimal(70)}
     taken = {"contract_number": Column("Лицевой счёт", 0), "amount": Column("Сумма", 1)}

@@ -1,0 +1,135 @@
+"""Sentences in the journal: their English text, and beside it what makes them in another language."""
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from checkpoints.earlier_runs import earlier_runs
+from checkpoints.errors import JournalOtherFormat
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Change, Correction, Refusal, Run
+from checkpoints.sentences import CONTRADICTS, ENDED
+from checkpoints.states import State
+from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, keep, new_item, page
+from texts.said import Quantity, Said, counted, said
+from texts.stored import from_builtins, from_json, to_json
+
+WHEN = datetime(2026, 11, 26, 3, 4, 5, tzinfo=UTC)
+WHY = said(
+    "{rows} of {sum}, {when}: {all}",
+    rows=counted("{n} row", "{n} rows", 5),
+    sum=Decimal("-1.50"),
+    when=WHEN,
+    all=("a", said("line {line}", line=7)),
+)
+
+
+def template_of(text: object) -> str:
+    assert isinstance(text, Said)
+    return text.template
+
+
+async def one_row(journal: Journal, *changes: tuple[State, str | None, str]) -> tuple[Run, Said | None]:
+    run = await frozen_run(journal, new_item("1"))
+    await journal.end_intake(run)
+    await journal.approve(run)
+    (item,) = await all_items(journal, run)
+    await journal.claim(run, [item.item_id])
+    for state, answer, message in changes:
+        await journal.record(run, [Change(item.item_id, state, answer, message)])
+    (item,) = await all_items(journal, run)
+    return run, item.message
+
+
+def test_a_sentence_is_the_same_out_of_its_json() -> None:
+    again = from_json(WHY, to_json(WHY))
+    assert isinstance(again, Said)
+    assert (again, again.template, dict(again.values)) == (WHY, WHY.template, dict(WHY.values))
+    rows = again.values["rows"]
+    assert isinstance(rows, Said)
+    assert (rows.many, rows.n, type(rows.values["n"])) == ("{n} rows", 5, Quantity)
+
+
+def test_a_text_without_a_template_keeps_nothing_beside_it() -> None:
+    assert to_json("the billing's own text: {x}") is None
+    assert to_json(None) is None
+    assert from_json("text", None) == "text"
+    assert from_builtins("50 {percent}") == "50 {percent}"
+    assert to_json(from_builtins("text")) is None
+
+
+@pytest.mark.parametrize(
+    "kept", ["", "[]", "{", '{"is":"said","template":"{x}"}', '{"is":"said","template":"other"}']
+)
+def test_the_english_text_counts_where_what_is_kept_does_not_fit(kept: str) -> None:
+    assert from_json("text", kept) == "text"
+    assert not isinstance(from_json("text", kept), Said)
+
+
+async def test_each_sentence_about_a_row_comes_back_with_its_template(journal: Journal) -> None:
+    _, message = await one_row(journal, (State.REJECTED, None, WHY))
+    assert (message, template_of(message)) == (WHY, WHY.template)
+    _, message = await one_row(journal, (State.REJECTED, None, "ваш тариф: {не найден}"))
+    assert message == "ваш тариф: {не найден}"
+
+    run = await frozen_run(journal, new_item("2", skip_reason=WHY))
+    assert template_of((await all_items(journal, run))[0].message) == WHY.template
+    (reason,) = await journal.reasons(run, State.SKIPPED)
+    assert template_of(reason.example) == WHY.template
+
+    run = await journal.create_run(NEW_RUN)
+    await journal.freeze(run, page(refusals=[Refusal(3, "amount", "x", WHY, ("a",))]), keep)
+    assert template_of((await journal.refusals(run, size=9))[0][1].reason) == WHY.template
+    await journal.history.note_command(run, "olga", "pause", WHY)
+    assert template_of((await journal.history.commands(run))[0].answer) == WHY.template
+
+
+async def test_what_the_journal_itself_writes_has_a_template(journal: Journal) -> None:
+    run, _ = await one_row(journal, (State.REJECTED, None, WHY))
+    await journal.correct(run, [Correction(new_item("1", "2.20"), number=1)], keep)
+    replaced = (await all_items(journal, run))[0].message
+    assert replaced == f"replaced by a corrected row: {WHY}"
+    assert isinstance(replaced, Said)
+    assert template_of(replaced.values["message"]) == WHY.template
+
+    run = await frozen_run(journal, new_item("5"))
+    await journal.end_intake(run)
+    await journal.approve(run)
+    await journal.claim(run, [item.item_id for item in await all_items(journal, run)])
+    await journal.doubt(run)
+    (item,) = await all_items(journal, run)
+    assert (item.message, template_of(item.message)) == (ENDED, ENDED.template)
+
+    run = await journal.create_run(NEW_RUN)
+    both = (new_item("7", "1.00", line=2), new_item("7", "2.00", line=3))
+    await journal.freeze(run, page(both[0], refusals=[Refusal(3, None, "7", WHY, (), "7")]), keep)
+    await journal.end_intake(run)
+    assert template_of((await journal.refusals(run, size=9))[-1][1].reason) == CONTRADICTS.template
+
+
+def older(path: Path) -> None:
+    """Make it what the version before has made: a journal of format 5."""
+    with closing(sqlite3.connect(path)) as connection:
+        for table, column in (("items", "message"), ("refusals", "reason"), ("commands", "answer")):
+            connection.execute(f"alter table {table} drop column {column}_said")
+        connection.execute("pragma user_version = 5")
+
+
+async def test_a_journal_of_the_version_before_is_taken_over(path: Path) -> None:
+    async with open_journal(path) as journal:
+        run, _ = await one_row(journal, (State.REJECTED, None, WHY))
+    older(path)
+    with pytest.raises(JournalOtherFormat, match=r"format 5; .*`carbon-migrate status --journal"):
+        async with earlier_runs(path):
+            pass
+    async with open_journal(path) as journal:
+        (item,) = await all_items(journal, run)
+        assert (item.message, item.state) == (str(WHY), State.REJECTED)
+        _, message = await one_row(journal, (State.REJECTED, None, WHY))
+        assert template_of(message) == WHY.template
+    async with earlier_runs(path) as earlier:
+        assert earlier is not None
