@@ -22,7 +22,7 @@ from checkpoints.queries import Queries
 from checkpoints.records import Run
 from checkpoints.sqlite_connection import connect_to_look, read_only
 from checkpoints.sqlite_rows import to_sentence
-from texts.said import Said
+from texts.said import Said, said
 from texts.stored import from_json
 
 _WAS: Final = ("was", "planned")
@@ -143,26 +143,32 @@ def _refusals(db: Queries, old: Run, new: Run) -> Iterator[ListDifference]:
     for row in db.each("refusal_differences", old=old.run_id, new=new.run_id):
         reason = from_json(row["reason"], row["reason_said"])
         if row["is_new"]:
-            yield ListDifference("refused now", row["line"], row["label"], now=reason)
+            yield ListDifference(said("refused now"), row["line"], row["label"], now=reason)
         else:
-            yield ListDifference("no longer refused", row["line"], row["label"], then=reason)
+            yield ListDifference(said("no longer refused"), row["line"], row["label"], then=reason)
 
 
 def _from_plan(old: ListRow, new: ListRow, plain: Plain) -> ListDifference | None:
     """The first difference between a planned row and the run's row, None if they are equal."""
     if old.key is None:
-        return _difference(old, new, "new", now=_state_and_amount(new))
+        return _difference(old, new, said("new"), now=_state_and_amount(new))
     if new.key is None:
-        return _difference(old, new, "gone", then=_state_and_amount(old))
+        return _difference(old, new, said("gone"), then=_state_and_amount(old))
     (call, was), (now_call, now_was) = _call(old, plain), _call(new, plain)
     compared: tuple[tuple[str, object, object, str, str], ...] = (
-        ("another amount", old.amount, new.amount, _amount(old), _amount(new)),
-        (f"{old.state} then, now {new.state}", old.state, new.state, old.message or "", new.message or ""),
-        ("another reason", old.message, new.message, old.message or "", new.message or ""),
-        ("another subscriber or account", _whose(old), _whose(new), _whose(old), _whose(new)),
-        ("another call", (call, old.wanted), (now_call, new.wanted), old.wanted or "", new.wanted or ""),
-        ("something else would be overwritten", was, now_was, _values(was), _values(now_was)),
-        ("another line", old.line, new.line, str(old.line), str(new.line)),
+        (said("another amount"), old.amount, new.amount, _amount(old), _amount(new)),
+        (
+            said("{then} then, now {now}", then=str(old.state), now=str(new.state)),
+            old.state,
+            new.state,
+            old.message or "",
+            new.message or "",
+        ),
+        (said("another reason"), old.message, new.message, old.message or "", new.message or ""),
+        (said("another subscriber or account"), _whose(old), _whose(new), _whose(old), _whose(new)),
+        (said("another call"), (call, old.wanted), (now_call, new.wanted), old.wanted or "", new.wanted or ""),
+        (said("something else would be overwritten"), was, now_was, _values(was), _values(now_was)),
+        (said("another line"), old.line, new.line, str(old.line), str(new.line)),
     )
     for kind, before, after, then, now in compared:
         if before != after:
@@ -173,15 +179,15 @@ def _from_plan(old: ListRow, new: ListRow, plain: Plain) -> ListDifference | Non
 def _between_plans(old: ListRow, new: ListRow, plain: Plain) -> ListDifference | None:
     """The difference in effect between two plans of a row, None if there is none; messages do not count."""
     if old.key is None:
-        return _difference(old, new, "new")
+        return _difference(old, new, said("new"))
     if new.key is None:
-        return _difference(old, new, "gone")
+        return _difference(old, new, said("gone"))
     if old.amount != new.amount:
-        return _difference(old, new, "another amount")
+        return _difference(old, new, said("another amount"))
     if old.state != new.state:
-        return _difference(old, new, f"{old.state} before, now {new.state}")
+        return _difference(old, new, said("{before} before, now {now}", before=str(old.state), now=str(new.state)))
     if plain(old.payload or "") != plain(new.payload or ""):
-        return _difference(old, new, "another call")
+        return _difference(old, new, said("another call"))
     return None
 
 

@@ -13,18 +13,29 @@ from checkpoints.journal import Journal
 from checkpoints.records import Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.terminal.exits import Exit
-from cli.terminal.layout import Hanging, command, steps_list
-from cli.terminal.texts import JOINT, count, duration, money, number_of, printable, rate, rows
+from cli.terminal.layout import Hanging, command, render, steps_list
+from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, name_of_holder
+from cli.terminal.texts import JOINT, count, duration, money, printable, rate
 from jobs.spec.undo_words import LIST, OPPOSITE, RUN, STORNO, UNDO, WAY
-from texts.remedies import PROGRAM
+from texts.remedies import command_line, setting
+from texts.said import Quantity, Said, counted, said
 
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
 """States whose reasons are shown, including states of success that a person should know about."""
 
 
-TRUSTED: Final = (
-    "the billing was not asked for rows that another copy of this journal may have sent (--trust-journal)"
+TRUSTED: Final = said(
+    "the billing was not asked for rows that another copy of this journal may have sent ({flag})",
+    flag=setting("trust-journal"),
 )
+
+
+_REFUSED: Final = "refused"
+"""The word for refused rows in `export --state`."""
+
+_LONG: Final = 650
+_SHORT: Final = 180
+"""Characters of the reason for a stop, in the headline and in the table of steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +124,16 @@ def states_table(totals: Totals) -> Table:
     for state in State:
         if number := totals.counts.get(state):
             amount = money(totals.amounts.get(state, Decimal(0))) if with_money else ""
-            table.add_row(Text(str(state), state.style), count(number), amount)
+            table.add_row(render(STATE_NAMES[state], state.style), count(number), amount)
     if len(totals.counts) != 1:
         # A replaced row is counted as the row that replaced it.
         frozen = totals.frozen - totals.count(State.REPLACED)
         sums = totals.amount - totals.amounts.get(State.REPLACED, Decimal(0))
-        table.add_row("[dim]all[/]", f"[dim]{count(frozen)}[/]", f"[dim]{money(sums)}[/]" if with_money else "")
+        table.add_row(render(said("all")), count(frozen), money(sums) if with_money else "", style="dim")
     if totals.refused:
-        table.add_row("[red]refused[/]", count(totals.refused), "[dim]not part of the run[/]")
+        table.add_row(render(REFUSED, "red"), count(totals.refused), render(said("not part of the run"), "dim"))
     for flag, number in totals.left_out.items():
-        table.add_row("[dim]left out[/]", count(number), f"[dim]by {flag}[/]")
+        table.add_row(render(LEFT_OUT, "dim"), count(number), render(said("by {flag}", flag=flag), "dim"))
     return table
 
 
@@ -133,35 +144,49 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
         head = _only_listed(run)
     parts: list[RenderableType] = [Hanging(Text(""), head), states_table(closing.totals)]
     if closing.calls:
-        parts.append(Text(_pace(closing.calls, closing.seconds), "dim"))
+        parts.append(render(_pace(closing.calls, closing.seconds), "dim"))
     if any(round(seconds) for seconds in closing.held.values()):
-        parts.append(Hanging(Text(""), Text(_held(closing.held), "dim")))
+        parts.append(Hanging(Text(""), render(_held(closing.held), "dim")))
     if closing.trusted_journal:
-        parts.append(Hanging(Text(""), Text(TRUSTED, "yellow")))
+        parts.append(Hanging(Text(""), render(TRUSTED, "yellow")))
     parts += await reasons_lists(run, closing.totals, journal)
     if steps := next_steps(run, closing.totals):
         parts.append(steps_list(steps))
     return Group(*parts)
 
 
-def _pace(calls: int, seconds: float) -> str:
-    told = f"{number_of(calls, 'call')} in {duration(seconds)}"
-    # Below a second a rate has no meaning.
-    return f"{told}, {rate(calls / seconds)} a second" if seconds > 1 else told
-
-
-def _held(held: Mapping[str, float]) -> str:
-    longest_first = sorted(held.items(), key=lambda one: -one[1])
-    return "held: " + ", ".join(
-        f"{printable(who)} {duration(seconds)}" for who, seconds in longest_first if round(seconds)
+def _pace(calls: int, seconds: float) -> Said:
+    time = duration(seconds)
+    if seconds <= 1:
+        # Below a second a rate has no meaning.
+        return counted("{n} call in {time}", "{n} calls in {time}", calls, time=time)
+    return counted(
+        "{n} call in {time}, {rate} a second",
+        "{n} calls in {time}, {rate} a second",
+        calls,
+        time=time,
+        rate=rate(calls / seconds),
     )
+
+
+def _held(held: Mapping[str, float]) -> Said:
+    longest_first = sorted(held.items(), key=lambda one: -one[1])
+    holds = (
+        said("{who} {time}", who=name_of_holder(who), time=duration(seconds))
+        for who, seconds in longest_first
+        if round(seconds)
+    )
+    return said("held: {holds}", holds=tuple(holds))
 
 
 def steps_of_file(steps: Sequence[StepOutcome]) -> Table:
     """The steps of a job file as a table: each with its run, its rows and its outcome."""
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("step", "job", "run", "rows", "outcome"):
-        table.add_column(column, overflow="fold", justify="right" if column in {"step", "rows"} else "left")
+    table.add_column(render(said("step")), overflow="fold", justify="right")
+    table.add_column(render(said("job")), overflow="fold")
+    table.add_column(render(said("run")), overflow="fold")
+    table.add_column(render(said("rows")), overflow="fold", justify="right")
+    table.add_column(render(said("outcome")), overflow="fold")
     for step in steps:
         closing = step.closing
         table.add_row(
@@ -178,51 +203,74 @@ def _outcome(step: StepOutcome) -> Text:
     """The outcome of a step, in some words."""
     closing = step.closing
     if closing is None:
-        return Text("not begun", "dim")
-    done = "done before" if step.done_before else "done"
+        return render(said("not begun"), "dim")
     match closing.exit:
         case Exit.DONE:
-            told = Text(done, "green")
+            outcome = render(said("done before") if step.done_before else said("done"), "green")
         case Exit.REJECTED:
-            told = Text(f"{done}; {_not_entered(closing.totals)}", "yellow")
+            outcome = render(_done_in_part(step, _not_entered(closing.totals)), "yellow")
         case Exit.UNDECIDED:
-            told = Text("rows are left to be decided on", "yellow")
+            outcome = render(said("rows are left to be decided on"), "yellow")
         case Exit.INTERRUPTED | Exit.STOPPED if closing.run is not None:
-            told = Text(f"stopped: {printable(closing.stopped or 'not at its end', 160)}", "yellow")
+            why = closing.stopped or said("not at its end")
+            outcome = render(said("stopped: {why}", why=why), "yellow", _SHORT)
         case _:
-            told = Text(f"not begun: {printable(closing.error or 'refused', 160)}", "red")
-    return told.append(f"; {printable(step.output)}", "dim") if step.output and closing.run else told
+            refused = said("not begun: {why}", why=closing.error) if closing.error else said("not begun: refused")
+            outcome = render(refused, "red", _SHORT)
+    return outcome.append(f"; {printable(step.output)}", "dim") if step.output and closing.run else outcome
+
+
+def _done_in_part(step: StepOutcome, missing: int) -> Said:
+    if step.done_before:
+        return counted("done before; {n} row was not entered", "done before; {n} rows were not entered", missing)
+    return counted("done; {n} row was not entered", "done; {n} rows were not entered", missing)
 
 
 def headline(closing: Closing) -> Text:
     """The outcome in one sentence."""
-    name = f"run {closing.run}"
+    run = str(closing.run)
     match closing.exit:
         case Exit.DONE:
-            return Text(f"✓ {name} is done", "bold green")
+            return _headline("✓", said("run {run} is done", run=run), "bold green")
         case Exit.REJECTED:
-            return Text(f"! {name} is done; {_not_entered(closing.totals)}", "bold yellow")
+            sentence = counted(
+                "run {run} is done; {n} row was not entered",
+                "run {run} is done; {n} rows were not entered",
+                _not_entered(closing.totals),
+                run=run,
+            )
+            return _headline("!", sentence, "bold yellow")
         case Exit.UNDECIDED:
-            return Text(f"! {name}: rows are left that a look-up or a person has to decide on", "bold yellow")
+            sentence = said("run {run}: rows are left that a look-up or a person has to decide on", run=run)
+            return _headline("!", sentence, "bold yellow")
         case Exit.INTERRUPTED | Exit.STOPPED:
-            why = printable(closing.stopped or closing.error or "it has not come to its end", 600)
-            return Text(f"■ {name} stopped: {why}", "bold yellow")
+            why = closing.stopped or closing.error or said("it has not come to its end")
+            return _headline("■", said("run {run} stopped: {why}", run=run, why=why), "bold yellow")
         case _:
-            return Text(f"✗ {name}: {printable(closing.error or 'refused', 600)}", "bold red")
+            sentence = (
+                said("run {run}: {why}", run=run, why=closing.error)
+                if closing.error
+                else said("run {run} is refused", run=run)
+            )
+            return _headline("✗", sentence, "bold red")
+
+
+def _headline(sign: str, sentence: Said, style: str) -> Text:
+    return Text(f"{sign} {printable(sentence, _LONG)}", style)
 
 
 def _only_listed(run: Run) -> Text:
     """The outcome of an undo that sends nothing: what it is to take back stands as before."""
-    return Text(
-        f"! run {run.name} has sent nothing: to take run {run.parameters[RUN]} back, the accountant has to enter "
-        "what is on the list",
-        "bold yellow",
+    sentence = said(
+        "run {run} has sent nothing: to take run {taken} back, the accountant has to enter what is on the list",
+        run=run.name,
+        taken=run.parameters[RUN],
     )
+    return _headline("!", sentence, "bold yellow")
 
 
-def _not_entered(totals: Totals) -> str:
-    number = totals.count(State.REJECTED) + totals.refused
-    return f"{rows(number)} {'was' if number == 1 else 'were'} not entered"
+def _not_entered(totals: Totals) -> int:
+    return totals.count(State.REJECTED) + totals.refused
 
 
 async def reasons_lists(run: Run, totals: Totals, journal: Journal) -> list[Group]:
@@ -234,57 +282,73 @@ def _reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
     """Why items are in a state: the kinds of reasons, the most frequent first, each with its first row."""
     lines: list[Hanging] = []
     for reason in reasons:
-        where = f"line {reason.line}, " if reason.line else ""
-        first = f"first: {where}" if reason.items > 1 else where
         # A text of one row, or that all rows share, is told once.
         of_all = reason.items == 1 or reason.example == reason.kind
         line = Text().append(f"{count(reason.items)} × ".replace(" ", JOINT), "bold")
-        line.append(printable((reason.example if of_all else reason.kind) or "no reason given"))
+        line.append(printable((reason.example if of_all else reason.kind) or said("no reason given")))
         example = "" if of_all else f": {printable(reason.example)}"
-        line.append(f" ({first}{printable(reason.label, 60)}{example})", "dim")
-        lines.append(Hanging(Text(f"{state} ", state.style), line, indent=2))
+        line.append(f" ({_row_of(reason)}{example})", "dim")
+        lines.append(Hanging(render(STATE_NAMES[state], state.style).append(" "), line, indent=2))
     return Group(*lines)
+
+
+def _row_of(reason: Reason) -> str:
+    """Line and label of the row that a reason is shown with, the first one of several."""
+    label = printable(reason.label, 60)
+    row = (said("line {line}", line=reason.line), label) if reason.line else (label,)
+    return printable(said("first: {row}", row=row)) if reason.items > 1 else ", ".join(map(printable, row))
 
 
 def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
     """The commands to type next, each with its purpose."""
     intake_ended = run.frozen_at is not None
     unfinished = totals.count_where(open=True) or not intake_ended
-    steps = [(f"{PROGRAM} resume {run.name}", "go on where it stopped")] if unfinished else []
-    steps += [
-        (f"{PROGRAM} export {run.name} --state {state} -o {run.name}-{state}.csv", f"{what} the {rows(number)}")
-        for state, what in ((State.REJECTED, "look at"), (State.MANUAL, "decide on"))
-        if (number := totals.count(state))
-    ]
-    if totals.count(State.MANUAL):
-        steps.append((f"{PROGRAM} reconcile {run.name}", "see both sides of what a person has to decide"))
+    steps: list[tuple[str, str]] = []
+    if unfinished:
+        steps.append((command_line("resume", run.name), said("go on where it stopped")))
+    if rejected := totals.count(State.REJECTED):
+        look = counted("look at the {n} row", "look at the {n} rows", rejected)
+        steps.append((_export(run, State.REJECTED), look))
+    if manual := totals.count(State.MANUAL):
+        decide = counted("decide on the {n} row", "decide on the {n} rows", manual)
+        steps.append((_export(run, State.MANUAL), decide))
+        both = said("see both sides of what a person has to decide")
+        steps.append((command_line("reconcile", run.name), both))
     if totals.refused:
-        left_out = number_of(totals.refused, "row that was", "rows that were")
-        steps.append((refused_export(run), f"mend the {left_out} left out"))
-    if intake_ended and run.job != UNDO and (totals.count(State.REJECTED) or totals.refused):
-        word = State.REJECTED if totals.count(State.REJECTED) else "refused"
-        back = f"{PROGRAM} run {run.job} {run.name}-{word}.csv --continue {run.name}"
-        steps.append((back, "take that file in again, once it is corrected"))
+        mend = counted("mend the {n} row that was left out", "mend the {n} rows that were left out", totals.refused)
+        steps.append((refused_export(run), mend))
+    if intake_ended and run.job != UNDO and (rejected or totals.refused):
+        file = f"{run.name}-{State.REJECTED if rejected else _REFUSED}.csv"
+        again = said("take that file in again, once it is corrected")
+        steps.append((command_line("run", run.job, file, "--continue", run.name), again))
     if list_ := accountants_list(run, totals):
-        steps.append((list_, "write the accountant's list: operation, sum, subscriber, and what is to be done"))
-        by_itself = f"{PROGRAM} undo {run.parameters[RUN]} --set {WAY}={OPPOSITE}"
-        storno = f"--set {WAY}={STORNO}"
-        steps.append((by_itself, f"or send it: opposite sums are entered, with {storno} each operation is reversed"))
+        write = said("write the accountant's list: operation, sum, subscriber, and what is to be done")
+        send = said(
+            "or send it: opposite sums are entered, with {storno} each operation is reversed",
+            storno=setting("set", f"{WAY}={STORNO}"),
+        )
+        by_itself = command_line("undo", run.parameters[RUN], "--set", f"{WAY}={OPPOSITE}")
+        steps += [(list_, write), (by_itself, send)]
     if totals.count(State.ACCEPTED) and not totals.count_where(open=True):
-        steps.append((f"{PROGRAM} verify {run.name}", "read back what the billing now says"))
+        steps.append((command_line("verify", run.name), said("read back what the billing now says")))
     return steps
 
 
 def refused_export(run: Run) -> str:
     """The command that writes the refused rows to a file."""
-    return f"{PROGRAM} export {run.name} --state refused -o {run.name}-refused.csv"
+    return _export(run, _REFUSED)
+
+
+def _export(run: Run, state: str, name: str = "") -> str:
+    """The command that writes the rows of a state to a file, which is named by the state unless a `name` is given."""
+    return command_line("export", run.name, "--state", state, "-o", f"{run.name}-{name or state}.csv")
 
 
 def accountants_list(run: Run, totals: Totals) -> str | None:
     """The command that writes the accountant's list of an undo; None where the list is empty."""
     if run.job != UNDO or run.parameters.get(WAY) != LIST or not totals.count(State.SKIPPED):
         return None
-    return f"{PROGRAM} export {run.name} --state {State.SKIPPED} -o {run.name}-for-the-accountant.csv"
+    return _export(run, State.SKIPPED, "for-the-accountant")
 
 
 MAX_REFUSALS_SHOWN = 20
@@ -301,16 +365,17 @@ def refused_rows(refusals: Sequence[Refusal], total: int, all_of_them: str) -> R
     """The first refused rows, each with line, column and reason; `all_of_them` is the command that shows all."""
     lines: list[RenderableType] = [_refusal_line(refusal) for refusal in refusals]
     if total > len(refusals):
-        lines += [Text(f"… and {count(total - len(refusals))} more; all of them with:", "dim"), command(all_of_them)]
+        more = said("… and {n} more; all of them with:", n=Quantity(total - len(refusals)))
+        lines += [render(more, "dim"), command(all_of_them)]
     return Group(Text(""), *lines)
 
 
 def _refusal_line(refusal: Refusal) -> Hanging:
     """One refused row in words."""
     line = Text()
-    place = [f"line {refusal.line}"] if refusal.line else []
-    place += [f"column {printable(refusal.column, 60)}"] if refusal.column else []
-    line.append(", ".join(place) or "a row", "bold")
+    place = [said("line {line}", line=refusal.line)] if refusal.line else []
+    place += [said("column {column}", column=printable(refusal.column, 60))] if refusal.column else []
+    line.append(", ".join(map(printable, place)) or printable(said("a row")), "bold")
     if refusal.label:
         line.append(f" ({printable(refusal.label, 60)})", "dim")
     return Hanging(Text("✗ ", "red"), line.append(f": {printable(refusal.reason)}"))

@@ -22,6 +22,7 @@ from jobs.access.payload import in_one_spelling, payload_of
 from jobs.access.vault import mask_secrets
 from jobs.spec.chain_kind import CREATE, DELETE, SET
 from jobs.value_changes import row_changes
+from texts.said import said
 
 SHOWN: Final = 3
 """Requests that are shown in full."""
@@ -32,7 +33,7 @@ MAX_GROUPS_SHOWN: Final = 20
 AMOUNT: Final = "amount"
 """The name of the amount among the parameters of the jobs."""
 
-_DONE: Final = {CREATE: "new", SET: "to be changed", DELETE: "to be deleted"}
+_DONE: Final = {CREATE: said("new"), SET: said("to be changed"), DELETE: said("to be deleted")}
 """The effect of a call that contains a step of this method."""
 
 _ASKED: Final = 16
@@ -139,7 +140,7 @@ async def _refused(plan: PreviewFacts, journal: Journal) -> Known:
 
 def _kind_of(item: Item) -> str:
     methods = {method for method, _ in payload_of(item).steps}
-    return next((word for method, word in _DONE.items() if method in methods), "to be called")
+    return next((word for method, word in _DONE.items() if method in methods), said("to be called"))
 
 
 async def _plan_before(run: Run, journal: Journal) -> Run | None:

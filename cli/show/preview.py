@@ -7,7 +7,6 @@ from pathlib import Path
 
 import anyio.to_thread
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.text import Text
 
 from billing.profile import Profile
@@ -21,10 +20,10 @@ from cli.show.closing import (
     refused_export,
     refused_rows,
 )
-from cli.terminal.layout import Facts, Hanging, command
-from cli.terminal.names import place_of
+from cli.terminal.layout import Facts, Hanging, command, labelled, render
+from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, place_of
 from cli.terminal.screen import Screen
-from cli.terminal.texts import WHOLE, count, markup_safe, money, printable, rows
+from cli.terminal.texts import WHOLE, count, printable
 from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy
 from engine.pipeline.intake import DUPLICATE
@@ -35,7 +34,8 @@ from jobs.job import assigned_of
 from jobs.rows.input import is_input
 from jobs.shared_accounts import Question, in_sentences
 from jobs.spec.columns import Assigned
-from texts.remedies import PROGRAM
+from texts.remedies import command_line
+from texts.said import Quantity, Said, counted, said
 
 LOOKED_AT = 200
 """Rows to be sent that are checked for assumptions; the rows of a job are alike."""
@@ -104,11 +104,20 @@ class PreviewFacts:
         return sum((reason.amount for reason in self.skipped if reason.kind == DUPLICATE), Decimal(0))
 
     @property
-    def question(self) -> str:
-        """The question to the operator, as plain text."""
-        total = f", {money(self.sum)} in total," if self.has_amounts else ""
-        one = "this" if self.to_send == 1 else "these"
-        return f"Send {one} {rows(self.to_send)}{total} to {printable(self.run.target)}?"
+    def question(self) -> Said:
+        """The question to the operator."""
+        target = printable(self.run.target)
+        if self.has_amounts:
+            return counted(
+                "Send this {n} row, {sum} in total, to {target}?",
+                "Send these {n} rows, {sum} in total, to {target}?",
+                self.to_send,
+                sum=self.sum,
+                target=target,
+            )
+        return counted(
+            "Send this {n} row to {target}?", "Send these {n} rows to {target}?", self.to_send, target=target
+        )
 
 
 async def plan_of(run: Run, job: Job, journal: Journal) -> PreviewFacts:
@@ -151,7 +160,7 @@ async def _first_look_alikes(run: Run, journal: Journal) -> list[Item]:
 async def tell_notes(source: Source, screen: Screen) -> None:
     """Show notes on how the rows are read, where the flags leave it open. Raises `InputRefused`."""
     for note in await anyio.to_thread.run_sync(lambda: source.notes):
-        screen.say(f"[dim]note:[/] {markup_safe(note)}")
+        screen.say(labelled(said("note:"), note))
 
 
 async def _first_duplicates(run: Run, skipped: Sequence[Reason], journal: Journal) -> list[Item]:
@@ -168,61 +177,88 @@ def preview(plan: PreviewFacts, target: Target, journal: Path, policy: Policy) -
     """The screen of the preview."""
     table = Facts()
     run, totals = plan.run, plan.totals
-    table.add("job", Text(run.job, "bold").append(f"  {printable(parameters_of(run), WHOLE)}", "dim"))
-    table.add("rows from", markup_safe(run.source, WHOLE))
+    table.add(said("job"), job_line(run))
+    table.add(said("rows from"), render(run.source))
     if columns := columns_line(plan.columns):
-        table.add("columns", columns)
-    table.add("read", rows(totals.read))
-    table.add(
-        "to send",
-        Text("").append(_amount(plan.to_send, plan.sum if plan.has_amounts and plan.to_send else None), "bold"),
-    )
-    for line in skipped_lines(plan):
-        table.add("skipped", line)
-    for line in left_out_lines(totals):
-        table.add("left out", line)
+        table.add(said("columns"), columns)
+    table.add(said("read"), number_and_sum(totals.read))
+    table.add(said("to send"), render(to_send_line(plan), "bold"))
+    add_what_is_not_sent(table, plan)
     if totals.refused:
-        table.add("refused", Text(rows(totals.refused), "bold red"))
+        table.add(REFUSED, render(number_and_sum(totals.refused), "bold red"))
     if plan.shared.lanes:
-        table.add("note", _shared(plan.shared.lanes))
+        table.add(said("note"), _shared(plan.shared.lanes))
     if plan.look_alike_rows:
-        table.add("caution", Text(look_alike_line(plan), "bold yellow"))
-    table.add("billing", f"{markup_safe(run.target)}, version {markup_safe(target.version)}")
-    none = "none: all is asked through the API, a call a row"
-    table.add("database", markup_safe(target.database, WHOLE) if target.database else none)
-    table.add("journal", f"{markup_safe(journal, WHOLE)}, run {run.name}")
-    table.add("pacing", describe_policy(policy))
+        table.add(said("caution"), render(look_alike_line(plan), "bold yellow"))
+    table.add(said("billing"), billing_line(run, target))
+    none = said("none: all is asked through the API, a call a row")
+    table.add(said("database"), render(target.database or none))
+    table.add(said("journal"), said("{path}, run {run}", path=journal, run=run.name))
+    table.add(said("pacing"), render(describe_policy(policy)))
     if plan.assumptions:
-        table.add("assumed", assumed_line(plan))
+        table.add(said("assumed"), assumed_line(plan))
     parts: list[RenderableType] = [Text(""), table]
     if list_ := accountants_list(run, totals):
-        parts += [Text("The list for the accountant; nothing is sent:", "dim"), command(list_)]
+        parts += [render(said("The list for the accountant; nothing is sent:"), "dim"), command(list_)]
     parts += [
         assumed_question(plan),
-        look_alike_rows(plan, f"{PROGRAM} plan lists them"),
+        look_alike_rows(plan, said("{command} lists them", command=command_line("plan"))),
         bad_rows(plan, refused_export(run)),
     ]
     return Group(*parts)
 
 
-def look_alike_line(plan: PreviewFacts) -> str:
+def job_line(run: Run) -> Text:
+    """The job of a run and what was given to it."""
+    return Text(run.job, "bold").append(f"  {printable(parameters_of(run), WHOLE)}", "dim")
+
+
+def billing_line(run: Run, target: Target) -> Said:
+    """The billing of a run and its version."""
+    version = printable(target.version)
+    return said("{address}, version {version}", address=printable(run.target), version=version)
+
+
+def number_and_sum(number: int, amount: Decimal | None = None) -> Said:
+    """A number of rows, and their sum where they have one."""
+    if amount is None:
+        return counted("{n} row", "{n} rows", number)
+    return counted("{n} row, {sum} in total", "{n} rows, {sum} in total", number, sum=amount)
+
+
+def to_send_line(plan: PreviewFacts) -> Said:
+    """The number and the sum of the rows to be sent."""
+    return number_and_sum(plan.to_send, plan.sum if plan.has_amounts and plan.to_send else None)
+
+
+def look_alike_line(plan: PreviewFacts) -> Said:
     """The number and the sum of rows that resemble existing entries."""
-    total = f", {money(plan.look_alike_sum)} in total," if plan.has_amounts else ""
-    verb = "looks" if plan.look_alike_rows == 1 else "look"
-    return f"{rows(plan.look_alike_rows)}{total} {verb} as if entered already"
+    if plan.has_amounts:
+        return counted(
+            "{n} row, {sum} in total, looks as if entered already",
+            "{n} rows, {sum} in total, look as if entered already",
+            plan.look_alike_rows,
+            sum=plan.look_alike_sum,
+        )
+    return counted("{n} row looks as if entered already", "{n} rows look as if entered already", plan.look_alike_rows)
 
 
 def look_alike_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
-    """The first of these rows, each with the entry it resembles; `all_of_them` is the command that shows all."""
+    """The first of these rows, each with the entry it resembles; `all_of_them` says where all are."""
     lines: list[RenderableType] = [_row("?", item) for item in plan.first_look_alikes]
     if plan.look_alike_rows > len(lines):
-        lines.append(Text(f"… and {count(plan.look_alike_rows - len(lines))} more; {all_of_them}", "dim"))
+        lines.append(and_more(plan.look_alike_rows - len(lines), all_of_them))
     return Group(*([Text(""), *lines] if lines else []))
+
+
+def and_more(number: int, all_of_them: str) -> Text:
+    """The number of rows that are not shown, and where all are."""
+    return render(said("… and {n} more; {all}", n=Quantity(number), all=all_of_them), "dim")
 
 
 def _row(sign: str, item: Item) -> Hanging:
     """A row with its message."""
-    line = Text().append(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
+    line = render(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
     return Hanging(Text(f"{sign} ", "yellow"), line.append(f": {printable(item.message)}"))
 
 
@@ -237,8 +273,8 @@ def assumed_question(plan: PreviewFacts) -> RenderableType:
         return Group()
     storno = any("storno" in one for one in plan.assumptions)
     return Group(
-        Text("No probe has confirmed what is assumed; this asks the billing:", "dim"),
-        command(f"{PROGRAM} probe --abonent ID" + (" --set storno_call=NAME" if storno else "")),
+        render(said("No probe has confirmed what is assumed; this asks the billing:"), "dim"),
+        command(command_line("probe", "--abonent", "ID", *(("--set", "storno_call=NAME") if storno else ()))),
     )
 
 
@@ -248,12 +284,13 @@ def shared_accounts(question: Question, profile: Profile) -> RenderableType:
         Hanging(Text("? ", "yellow"), Text(printable(str(group), 400))) for group in question.first
     ]
     if question.accounts > len(lines):
-        lines.append(Text(f"… and {count(question.accounts - len(lines))} more accounts", "dim"))
-    return Group(Text(""), *lines, Text(printable(in_sentences(question, profile), 600), "bold yellow"))
+        more = said("… and {n} more accounts", n=Quantity(question.accounts - len(lines)))
+        lines.append(render(more, "dim"))
+    return Group(Text(""), *lines, render(in_sentences(question, profile), "bold yellow"))
 
 
-def columns_line(columns: Assigned) -> str:
-    """The use of each column, and the unused columns, as markup; "" where the rows have no columns.
+def columns_line(columns: Assigned) -> Text:
+    """The use of each column, and the unused columns; empty where the rows have no columns.
 
     Columns that an export has added are left out.
     """
@@ -264,15 +301,16 @@ def columns_line(columns: Assigned) -> str:
         for name, column in columns.taken.items()
     ]
     unused = [printable(title, _NAME) for title in columns.unused if not is_of_export(title)]
-    told = [some_of(taken)] if taken else []
-    told += [f"not used: {some_of(unused)}"] if unused else []
-    return escape("; ".join(told))
+    uses = [render(_some_of(taken))] if taken else []
+    uses += [render(said("not used: {columns}", columns=_some_of(unused)))] if unused else []
+    return Text("; ").join(uses)
 
 
-def some_of(names: Sequence[str]) -> str:
+def _some_of(names: Sequence[str]) -> str:
     """The first names, and the number of the others."""
-    more = f" and {count(len(names) - _NAMES)} more" if len(names) > _NAMES else ""
-    return ", ".join(names[:_NAMES]) + more
+    if len(names) <= _NAMES:
+        return ", ".join(names)
+    return said("{names} and {n} more", names=tuple(names[:_NAMES]), n=Quantity(len(names) - _NAMES))
 
 
 def parameters_of(run: Run) -> str:
@@ -285,19 +323,23 @@ def given_parameters(run: Run) -> dict[str, str]:
     return {name: mask_secrets(value) for name, value in run.parameters.items() if value and not is_input(name)}
 
 
-def skipped_lines(plan: PreviewFacts) -> list[str]:
-    """The reasons for skipped rows, one line each, as markup."""
-    return [
-        f"{count(reason.items)} × {markup_safe(reason.kind)}"
-        + (f", {money(reason.amount)} in total" if plan.has_amounts else "")
-        + (f"; first: line {reason.line} ({markup_safe(printable(reason.label, 60))})" if reason.line else "")
-        for reason in plan.skipped
-    ]
+def add_what_is_not_sent(table: Facts, plan: PreviewFacts) -> None:
+    """Add a line for each reason for skipped rows, and one for each flag that leaves rows out."""
+    for reason in plan.skipped:
+        table.add(STATE_NAMES[State.SKIPPED], _skipped(reason, has_amounts=plan.has_amounts))
+    for flag, number in plan.totals.left_out.items():
+        table.add(LEFT_OUT, counted("{n} row by {flag}", "{n} rows by {flag}", number, flag=flag))
 
 
-def left_out_lines(totals: Totals) -> list[str]:
-    """The number of rows that each flag leaves out, one line each."""
-    return [f"{rows(number)} by {flag}" for flag, number in totals.left_out.items()]
+def _skipped(reason: Reason, *, has_amounts: bool) -> Text:
+    line = Text(f"{count(reason.items)} × {printable(reason.kind)}")
+    if has_amounts:
+        line.append(", ").append_text(render(said("{sum} in total", sum=reason.amount)))
+    if reason.line:
+        label = printable(reason.label, 60)
+        first = said("first: line {line} ({label})", line=reason.line, label=label)
+        line.append("; ").append_text(render(first))
+    return line
 
 
 def bad_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
@@ -310,14 +352,14 @@ def bad_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
         parts.append(refused_rows(plan.refusals, plan.totals.refused, all_of_them))
     parts += [_row("=", item) for item in plan.repeated]
     if plan.duplicates > len(plan.repeated):
-        parts.append(Text(f"… and {count(plan.duplicates - len(plan.repeated))} more duplicates", "dim"))
+        more = said("… and {n} more duplicates", n=Quantity(plan.duplicates - len(plan.repeated)))
+        parts.append(render(more, "dim"))
     return Group(*parts)
 
 
-def _amount(number: int, amount: Decimal | None) -> str:
-    return rows(number) if amount is None else f"{rows(number)}, {money(amount)} in total"
-
-
-def _shared(number: int) -> str:
-    one = "account is" if number == 1 else "accounts are"
-    return f"{count(number)} {one} reached by several rows; their calls go one after the other"
+def _shared(number: int) -> Said:
+    return counted(
+        "{n} account is reached by several rows; their calls go one after the other",
+        "{n} accounts are reached by several rows; their calls go one after the other",
+        number,
+    )

@@ -12,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.states import State, states_where
-from cli.terminal.layout import Hanging
+from cli.terminal.layout import Hanging, render
+from cli.terminal.names import STATE_NAMES
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_alongside
-from cli.terminal.texts import JOINT, WHOLE, count, duration, markup_safe, money, printable, rate, rows
+from cli.terminal.texts import JOINT, LONGEST, WHOLE, count, decimal, duration, printable, rate
 from engine.pacing.policy import ALL as SETTINGS
 from engine.pipeline.progress import Progress, Status
+from texts.said import Quantity, Said, counted, said
 
 LINE_EVERY: Final = 5.0
 """Seconds between two lines where there is no terminal."""
@@ -45,12 +47,20 @@ async def show_intake(progress: Progress, screen: Screen, source: str) -> AsyncI
 
         async def tick() -> None:
             while True:
-                refused = f", [red]{count(progress.refused)} refused[/]" if progress.refused else ""
-                status.update(f"reading {markup_safe(source, WHOLE)}: {rows(progress.total)}{refused}")
+                status.update(_read(progress, printable(source, WHOLE)))
                 await anyio.sleep(0.2)
 
         async with run_alongside(tick):
             yield
+
+
+def _read(progress: Progress, source: str) -> Text:
+    """What is read so far."""
+    number = counted("reading {source}: {n} row", "reading {source}: {n} rows", progress.total, source=source)
+    if not progress.refused:
+        return render(number)
+    refused = said("{n} refused", n=Quantity(progress.refused))
+    return render(number).append(", ").append_text(render(refused, "red"))
 
 
 @asynccontextmanager
@@ -91,13 +101,13 @@ async def _lines(progress: Progress, screen: Screen, name: str) -> None:
 def line(status: Status, name: str = "") -> Text:
     """The state of a run in one line: the most important facts in the first 80 columns, then errors."""
     facts = [_place(status), *_pace(status), *_why(status), *_money(status), *_average(status), *_latency(status)]
-    said = Text(f"{name}: " if name else "").append(", ".join([*facts, *_troubles(status)]))
+    text = Text(f"{name}: " if name else "").append(", ".join(map(printable, [*facts, *_troubles(status)])))
     if not status.errors:
-        return said
-    width = max(LINE, said.cell_len + SHORT)
-    said.append(f", errors: {', '.join(_kinds(status))}")
-    said.truncate(width, overflow="ellipsis")
-    return said
+        return text
+    width = max(LINE, text.cell_len + SHORT)
+    text.append(", ").append_text(render(said("errors: {kinds}", kinds=tuple(_kinds(status)))))
+    text.truncate(width, overflow="ellipsis")
+    return text
 
 
 def screen_of(status: Status, name: str = "") -> Group:
@@ -113,101 +123,117 @@ def screen_of(status: Status, name: str = "") -> Group:
         finished_style="green",
         pulse_style="cyan",
     )
-    head.add_row(*([Text(f"run {name}", "bold")] if name else []), bar, Text(_place(status), "bold"))
+    run = [render(said("run {run}", run=name), "bold")] if name else []
+    head.add_row(*run, bar, render(_place(status), "bold"))
     parts: list[RenderableType] = [head, _wrapped([*_pace(status), *_money(status), *_average(status)], ", ")]
-    parts += [Text(text) for text in _latency(status)]
+    parts += map(render, _latency(status))
     states = [_labelled(word, number, style) for word, number, style in _counts(status) if number]
     parts.append(Hanging(Text(""), Text("   ").join(states)))
     if status.held:
-        parts.append(Hanging(Text("held ", "yellow"), Text(printable(status.held))))
+        parts.append(Hanging(_label(said("held"), "yellow"), render(status.held, limit=LONGEST)))
     elif status.why:
-        parts.append(Hanging(Text("limited by ", "dim"), Text(_limit(status.why))))
-    parts += [Hanging(Text("error ", "dim"), Text(kind)) for kind in _kinds(status)]
+        parts.append(Hanging(_label(said("limited by")), render(_limit(status.why), limit=LONGEST)))
+    parts += [Hanging(_label(said("error")), Text(kind)) for kind in _kinds(status)]
     if status.last_error:
-        parts.append(
-            Text("last error ", "dim", no_wrap=True, overflow="ellipsis").append(printable(status.last_error))
-        )
+        last = Text(no_wrap=True, overflow="ellipsis").append_text(_label(said("last error")))
+        parts.append(last.append(printable(status.last_error)))
     return Group(*parts)
 
 
-def _wrapped(facts: Sequence[str], between: str) -> Hanging:
+def _wrapped(facts: Sequence[Said], between: str) -> Hanging:
     """Facts one after the other, none of which is broken."""
-    return Hanging(Text(""), Text(between.join(fact.replace(" ", JOINT) for fact in facts)))
+    return Hanging(Text(""), Text(between.join(printable(fact).replace(" ", JOINT) for fact in facts)))
 
 
-def _labelled(word: str, number: int, style: str) -> Text:
-    return Text().append(f"{word} ".replace(" ", JOINT), "dim").append(count(number), style)
+def _label(word: Said, style: str = "dim") -> Text:
+    return render(word, style).append(" ")
 
 
-def _counts(status: Status) -> Iterator[tuple[str, int, str]]:
+def _labelled(word: Said, number: int, style: str) -> Text:
+    label = printable(word).replace(" ", JOINT)
+    return Text().append(f"{label}{JOINT}", "dim").append(count(number), style)
+
+
+def _counts(status: Status) -> Iterator[tuple[Said, int, str]]:
     """The counts by state, each with its style. What is claimed has not left yet, and waits for its turn."""
     for state in State:
         number = status.counts.get(state, 0)
         if state is State.SENDING:
             waiting = max(number - status.in_flight, 0)
-            yield "claimed", waiting, State.PENDING.style
+            yield said("claimed"), waiting, State.PENDING.style
             number -= waiting
-        yield state, number, state.style
-    yield "sent again", status.retries, ""
+        yield STATE_NAMES[state], number, state.style
+    yield said("sent again"), status.retries, ""
 
 
-def _place(status: Status) -> str:
-    sent, total = status.sent, status.to_send
-    if not status.intake_ended:
-        return f"{count(sent)} of {rows(total)} so far" if total else "no row to send so far"
-    return f"{count(sent)} of {rows(total)} ({100 * sent // total if total else 100} %)"
+def _place(status: Status) -> Said:
+    sent, total = Quantity(status.sent), status.to_send
+    if status.intake_ended:
+        percent = 100 * sent // total if total else 100
+        return counted(
+            "{sent} of {n} row ({percent} %)", "{sent} of {n} rows ({percent} %)", total, sent=sent, percent=percent
+        )
+    if not total:
+        return said("no row to send so far")
+    return counted("{sent} of {n} row so far", "{sent} of {n} rows so far", total, sent=sent)
 
 
-def _money(status: Status) -> list[str]:
-    return [f"{money(status.entered)} entered"] if status.entered else []
+def _money(status: Status) -> list[Said]:
+    return [said("{sum} entered", sum=status.entered)] if status.entered else []
 
 
-def _pace(status: Status) -> list[str]:
-    left = [] if status.eta is None or status.sent == status.to_send else [f"{duration(status.eta)} left"]
-    return [f"{rate(status.rate)} rows/s", *left, *_in_flight(status)]
+def _pace(status: Status) -> list[Said]:
+    pace = [said("{rate} rows/s", rate=rate(status.rate))]
+    if status.eta is not None and status.sent != status.to_send:
+        pace.append(said("{time} left", time=duration(status.eta)))
+    return [*pace, *_in_flight(status)]
 
 
-def _in_flight(status: Status) -> list[str]:
+def _in_flight(status: Status) -> list[Said]:
     """Calls in flight, and how many may be; nothing where none is, and none may leave."""
     if not status.window or (status.held and not status.in_flight):
         return []
-    if status.in_flight > status.window:
-        # The window has shrunk: these are finished, and fewer follow.
-        return [f"{status.in_flight} in flight, {status.window} from now on"]
-    return [f"{status.in_flight}/{status.window} in flight"]
+    # A window that has shrunk: these are finished, and fewer follow.
+    shrunk = said("{calls} in flight, {window} from now on", calls=status.in_flight, window=status.window)
+    within = said("{calls}/{window} in flight", calls=status.in_flight, window=status.window)
+    return [shrunk if status.in_flight > status.window else within]
 
 
 def _why(status: Status) -> list[str]:
     if status.held:
-        return [f"held: {printable(status.held)}"]
+        return [said("held: {why}", why=status.held)]
     return [_limit(status.why)] if status.why else []
 
 
 def _limit(why: str) -> str:
     """The limit on the run's speed; a setting is shown as it is typed."""
-    return f"--{why}" if why.partition(" ")[0] in SETTINGS else printable(why)
+    return f"--{why}" if why.partition(" ")[0] in SETTINGS else why
 
 
-def _average(status: Status) -> list[str]:
-    return [f"{rate(status.average)}/s on average"] if status.average else []
+def _average(status: Status) -> list[Said]:
+    return [said("{rate}/s on average", rate=rate(status.average))] if status.average else []
 
 
-def _latency(status: Status) -> list[str]:
+def _latency(status: Status) -> list[Said]:
     if status.p50 is None or status.p95 is None:
         return []
-    return [f"latency p50 {_seconds(status.p50)}, p95 {_seconds(status.p95)}"]
+    return [said("latency p50 {p50}, p95 {p95}", p50=_seconds(status.p50), p95=_seconds(status.p95))]
 
 
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+def _seconds(seconds: float) -> Said:
+    if seconds >= 1:
+        return said("{seconds} s", seconds=decimal(seconds))
+    return said("{milliseconds} ms", milliseconds=round(1000 * seconds))
 
 
-def _troubles(status: Status) -> list[str]:
+def _troubles(status: Status) -> list[Said]:
     """Problems: rows that were not entered or are in doubt, and repeated calls."""
     states = [
-        f"{count(number)} {state}" for state in states_where(trouble=True) if (number := status.counts.get(state))
+        said("{n} {state}", n=Quantity(number), state=STATE_NAMES[state])
+        for state in states_where(trouble=True)
+        if (number := status.counts.get(state))
     ]
-    again = [f"{count(status.retries)} sent again"] if status.retries else []
+    again = [said("{n} sent again", n=Quantity(status.retries))] if status.retries else []
     return states + again
 
 

@@ -9,16 +9,17 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from billing.directory.values import AMOUNTS
-from cli.terminal.layout import Hanging
+from cli.terminal.layout import Hanging, render
 from cli.terminal.names import place_of
-from cli.terminal.texts import count, money, number_of, printable, rows
+from cli.terminal.texts import money, printable
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange
+from texts.said import Quantity, Said, counted, said
 
 MAX_CHANGES_SHOWN: Final = 20
 """Rows that are shown over all groups; the rest is counted."""
 
-_NOTHING: Final = "nothing"
-_ISSUED: Final = "a new one from the billing"
+_NOTHING: Final = said("nothing")
+_ISSUED: Final = said("a new one from the billing")
 
 
 @dataclass(slots=True)
@@ -32,15 +33,22 @@ class ChangeGroup:
     first: list[RowChange] = field(default_factory=list)
 
     @property
-    def title(self) -> str:
-        """What is changed, in words."""
+    def title(self) -> Said:
+        """What is changed, and in how many rows."""
+        model, number = printable(self.model), self.rows
         match self.kind:
             case ChangeKind.CHANGED:
-                return f"changed, {', '.join(self.fields)} of {self.model}"
+                return counted(
+                    "changed, {fields} of {model}: {n} row",
+                    "changed, {fields} of {model}: {n} rows",
+                    number,
+                    fields=self.fields,
+                    model=model,
+                )
             case ChangeKind.NEW:
-                return f"new, {self.model}"
+                return counted("new, {model}: {n} row", "new, {model}: {n} rows", number, model=model)
             case ChangeKind.REMOVED:
-                return f"removed, {self.model}"
+                return counted("removed, {model}: {n} row", "removed, {model}: {n} rows", number, model=model)
 
 
 @dataclass(slots=True)
@@ -84,23 +92,29 @@ class ValueChanges:
         return [(group, chosen[key]) for key, group in self.groups.items()]
 
 
-def balances_line(changes: ValueChanges) -> str:
-    """The sums of the balances before and after; "" where the rows set or add to none."""
+def balances_line(changes: ValueChanges) -> Said | None:
+    """The sums of the balances before and after; None where the rows set or add to none."""
     sums = changes.balances
     if not sums.accounts:
-        return "not known what they are now: no database is read" if sums.unread else ""
-    accounts = number_of(sums.accounts, "account")
-    return f"{money(sums.before)} before, {money(sums.after)} after, on {accounts}"
+        return said("not known what they are now: no database is read") if sums.unread else None
+    return counted(
+        "{before} before, {after} after, on {n} account",
+        "{before} before, {after} after, on {n} accounts",
+        sums.accounts,
+        before=sums.before,
+        after=sums.after,
+    )
 
 
 def changes_list(changes: ValueChanges, all_of_them: str) -> RenderableType:
     """The first rows of each group, old → new; `all_of_them` says where all are."""
     parts: list[RenderableType] = []
     for group, first in changes.shown:
-        parts.append(Text(f"\n{printable(group.title)}: {rows(group.rows)}", "bold"))
+        parts += [Text(""), render(group.title, "bold")]
         parts += [_row(change) for change in first]
         if group.rows > len(first):
-            parts.append(Text(f"… and {count(group.rows - len(first))} more; {all_of_them}", "dim"))
+            more = Quantity(group.rows - len(first))
+            parts.append(render(said("… and {n} more; {all}", n=more, all=all_of_them), "dim"))
     return Group(*parts)
 
 
@@ -127,13 +141,13 @@ def changes_object(changes: ValueChanges) -> Mapping[str, object]:
 def _row(change: RowChange) -> Hanging:
     item = change.item
     line = Text(f"({printable(item.label, 60)})", "dim").append(f": {', '.join(_told(change))}", "not dim")
-    return Hanging(Text(f"  {place_of(item)} "), line, indent=4)
+    return Hanging(Text(f"  {printable(place_of(item))} "), line, indent=4)
 
 
 def _told(change: RowChange) -> Iterator[str]:
     alone = change.kind is ChangeKind.CHANGED and len(change.fields) == 1
     for one in change.fields:
-        old, new = _value(one, one.old), _ISSUED if one.issued else _value(one, one.new)
+        old, new = _value(one, one.old), printable(_ISSUED) if one.issued else _value(one, one.new)
         name = "" if alone else f"{printable(one.name)} "
         match change.kind:
             case ChangeKind.CHANGED:
@@ -146,7 +160,7 @@ def _told(change: RowChange) -> Iterator[str]:
 
 def _value(one: FieldChange, value: str | None) -> str:
     if value is None:
-        return _NOTHING
+        return printable(_NOTHING)
     return money(Decimal(value)) if one.name in AMOUNTS else printable(value)
 
 

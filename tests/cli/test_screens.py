@@ -1,4 +1,4 @@
-"""What a person sees at 80, 100 and 160 columns, kept as files: `tests/cli/screens/NAME-WIDTH.txt`.
+"""What a person sees at 80, 100 and 160 columns, and in Russian at 80: `tests/cli/screens/NAME-WIDTH[-ru].txt`.
 
 A change of a screen is a change of its files: `SCREENS=write pytest tests/cli/test_screens.py` writes them anew, and
 the difference is read before it is committed.
@@ -36,6 +36,7 @@ from cli.show.preview import PreviewFacts, Target
 from cli.show.progress import screen_of
 from cli.show.value_changes import ValueChanges
 from cli.terminal.exits import Exit
+from cli.terminal.language import ENGLISH, RUSSIAN, set_reader
 from cli.terminal.screen import Screen
 from cli.terminal.streams import lasting
 from engine.pipeline.intake import DUPLICATE
@@ -45,10 +46,13 @@ from jobs.spec.columns import Assigned, Column
 from jobs.value_changes import ChangeKind, FieldChange, RowChange
 from tests.checkpoints.samples import frozen_run, keep, new_item, page
 from tests.cli.conftest import Place, clean_environment
+from texts.said import said
 from texts.stored import plain_text
 
 FOLDER: Final = Path(__file__).parent / "screens"
 WIDTHS: Final = (80, 100, 160)
+RUSSIAN_WIDTH: Final = 80
+IN_RUSSIAN: Final = ("plan", "load", "held", "closing")
 NAME: Final = "k7m2q"
 JOURNAL: Final = Path("/var/lib/carbon-migrate/billing.example.org-8082.journal")
 TARGET: Final = "http://billing.example.org:8082"
@@ -60,6 +64,7 @@ Shows = Callable[[Screen], Awaitable[None]]
 class Drawn(NamedTuple):
     """A screen as it was drawn at a width."""
 
+    file: str
     width: int
     text: str
 
@@ -74,21 +79,29 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-async def drawn(shows: Shows) -> list[Drawn]:
-    """The screen at each width."""
-    found = []
-    for width in WIDTHS:
-        file = StringIO()
-        console = Console(file=lasting(file), width=width, highlight=False, emoji=False, color_system=None)
+async def drawn(name: str, width: int, shows: Shows, language: str = ENGLISH) -> Drawn:
+    """The screen at a width, in a language."""
+    file = StringIO()
+    console = Console(file=lasting(file), width=width, highlight=False, emoji=False, color_system=None)
+    set_reader(language)
+    try:
         await shows(Screen(err=console, out=console))
-        found.append(Drawn(width, file.getvalue()))
-    return found
+    finally:
+        set_reader(ENGLISH)
+    return Drawn(file_of(name, width, language), width, file.getvalue())
+
+
+def file_of(name: str, width: int, language: str = ENGLISH) -> str:
+    return f"{name}-{width}.txt" if language == ENGLISH else f"{name}-{width}-{language}.txt"
 
 
 async def compare(name: str, shows: Shows) -> None:
     """Hold a screen against its files, and against what holds of all screens."""
-    for one in await drawn(shows):
-        path = FOLDER / f"{name}-{one.width}.txt"
+    found = [await drawn(name, width, shows) for width in WIDTHS]
+    if name in IN_RUSSIAN:
+        found.append(await drawn(name, RUSSIAN_WIDTH, shows, RUSSIAN))
+    for one in found:
+        path = FOLDER / one.file
         if os.environ.get("SCREENS") == "write":
             path.write_text(one.text, encoding="utf-8")
         assert one.text == path.read_text(encoding="utf-8"), f"{path.name} is not what is shown"
@@ -97,7 +110,7 @@ async def compare(name: str, shows: Shows) -> None:
 
 def nothing_is_cut(one: Drawn) -> None:
     for line in one.text.splitlines():
-        assert "…" not in line.replace("=…", "").replace("… and ", ""), line
+        assert "…" not in line.replace("=…", "").replace("… and ", "").replace("… и ", ""), line
         # What is longer than a line is whole: a command, a request, a select, or a path with nothing beside it.
         is_one_word = len(line.rpartition("  ")[2].split()) == 1
         assert len(line) <= one.width or line.startswith("  ") or is_one_word, line
@@ -106,9 +119,11 @@ def nothing_is_cut(one: Drawn) -> None:
             assert line.startswith("  carbon-migrate "), f"a command has a line of its own: {line}"
 
 
-def of(what: RenderableType) -> Shows:
+def of(made: Callable[[], RenderableType]) -> Shows:
+    """Shows what is made for the reader of the screen."""
+
     async def shows(screen: Screen) -> None:
-        screen.show(what)
+        screen.show(made())
 
     return shows
 
@@ -260,17 +275,17 @@ def planned() -> PlanFacts:
         'FinanceOperations: objects.create(abonent_id=2013, op_summa="12.50", op_type_id=8, '
         'descr="Миграция балансов [cm k7m2q/1]") | op_id, descr'
     )
-    changed = ListDifference("another amount", 3, "00001", amounts=(Decimal(1), Decimal(2)))
+    changed = ListDifference(said("another amount"), 3, "00001", amounts=(Decimal(1), Decimal(2)))
     return PlanFacts(
         plan=plan,
-        kinds=[PlannedGroup("new", 98_780, sums[State.PENDING])],
+        kinds=[PlannedGroup(said("new"), 98_780, sums[State.PENDING])],
         values=changed_values(item),
         refused=Known(1, Decimal(1500)),
         requests=[request],
         pace=ReadingPace(248.0, 4),
         before=run,
         refused_before=1,
-        changes=ListDifferences({"another amount": 2}, [changed]),
+        changes=ListDifferences({said("another amount"): 2}, [changed]),
     )
 
 
@@ -286,35 +301,48 @@ async def test_plan() -> None:
 
 
 async def test_a_load_that_is_under_way() -> None:
-    await compare("load", of(screen_of(UNDER_WAY, NAME)))
+    await compare("load", of(lambda: screen_of(UNDER_WAY, NAME)))
 
 
 async def test_a_load_that_is_held() -> None:
     away = "asking again in 16 s: the billing is away (no connection to billing.example.org:8082: Connection refused)"
     held = replace(UNDER_WAY, held=away, why=away, eta=None, rate=0.0, in_flight=0)
-    await compare("held", of(screen_of(held, NAME)))
+    await compare("held", of(lambda: screen_of(held, NAME)))
 
 
 async def test_the_closing_of_a_load(journal: Journal) -> None:
     run = await stopped_run(journal)
     why = "the billing has taken no call for 300 s: no connection to billing.example.org:8082: Connection refused"
     closing = Closing(Exit.STOPPED, NAME, "balances", await journal.totals(run), 9, 312.0, {"billing": 301.0}, why)
-    await compare("closing", of(await show_closing(closing, known(run), journal)))
+
+    async def shows(screen: Screen) -> None:
+        screen.show(await show_closing(closing, known(run), journal))
+
+    await compare("closing", shows)
 
 
 async def test_status_of_a_run(journal: Journal) -> None:
     run = await stopped_run(journal)
-    await compare("status", of(await detail(RunSeen(known(run), None), journal)))
+
+    async def shows(screen: Screen) -> None:
+        screen.show(await detail(RunSeen(known(run), None), journal))
+
+    await compare("status", shows)
 
 
 async def test_status_of_all_runs(journal: Journal) -> None:
     run = await stopped_run(journal)
-    runs = RunsTable()
-    runs.add(known(run), await journal.totals(run), Holder("billing-gw", 4711, "2026-03-01 02:14:05 UTC"))
+    totals = await journal.totals(run)
     other = replace(known(run), name="p2v9x", job="warning-threshold", source="the job's own select")
-    runs.add(other, Totals({State.APPLIED: 98_780}), None)
-    runs.add(replace(other, name="w3t8h", discarded_at=MORNING), Totals({}), None)
-    await compare("runs", of(runs))
+
+    def all_runs() -> RunsTable:
+        runs = RunsTable()
+        runs.add(known(run), totals, Holder("billing-gw", 4711, "2026-03-01 02:14:05 UTC"))
+        runs.add(other, Totals({State.APPLIED: 98_780}), None)
+        runs.add(replace(other, name="w3t8h", discarded_at=MORNING), Totals({}), None)
+        return runs
+
+    await compare("runs", of(all_runs))
 
 
 @pytest.mark.parametrize("job", ["balances", "tariff-threshold"])
@@ -327,4 +355,6 @@ async def test_a_job(job: str) -> None:
 
 def test_there_is_no_file_of_a_screen_that_is_no_more() -> None:
     names = ("doctor", "plan", "load", "held", "closing", "status", "runs", "job-balances", "job-tariff-threshold")
-    assert {path.name for path in FOLDER.iterdir()} == {f"{name}-{width}.txt" for name in names for width in WIDTHS}
+    english = {file_of(name, width) for name in names for width in WIDTHS}
+    russian = {file_of(name, RUSSIAN_WIDTH, RUSSIAN) for name in IN_RUSSIAN}
+    assert {path.name for path in FOLDER.iterdir()} == english | russian
