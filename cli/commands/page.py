@@ -9,10 +9,10 @@ from cli.commands.execution import execute
 from cli.session.journal import open_existing
 from cli.settings.flags import JournalFlags, RunNameOrNone, grouped
 from cli.settings.settings import Settings
-from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.language import LANGUAGES
+from cli.terminal.exits import Exit
+from cli.terminal.language import reader
 from cli.terminal.screen import AsJson, Screen, Voice
-from cli.terminal.texts import markup_safe, printable
+from cli.terminal.texts import markup_safe
 from texts.said import said
 
 app: Final = typer.Typer(add_completion=False)
@@ -24,12 +24,6 @@ def _page(
     name: RunNameOrNone = None,
     *,
     read_only: Annotated[bool, typer.Option("--read-only", help="Take no commands from the page.")] = False,
-    lang: Annotated[
-        str | None,
-        typer.Option(
-            "--lang", metavar="|".join(LANGUAGES), help="The language of the page; else that of the system."
-        ),
-    ] = None,
     flags: JournalFlags,
     as_json: AsJson = False,
 ) -> None:
@@ -39,30 +33,24 @@ def _page(
     """
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        return await show_page(name, settings, screen, lang=lang, read_only=read_only)
+        return await show_page(name, settings, screen, read_only=read_only)
 
     execute(work, flags.whole(), Voice(as_json=as_json), only_reads=read_only)
 
 
-async def show_page(
-    name: str | None, settings: Settings, screen: Screen, *, lang: str | None, read_only: bool
-) -> Exit:
+async def show_page(name: str | None, settings: Settings, screen: Screen, *, read_only: bool) -> Exit:
     """Serve the page until a signal ends it. Raises `CommandRefused` and `JournalError`."""
     from cli.page.application import PageOrder
     from cli.page.server import serving
 
-    chosen = lang or settings.language.value
-    if chosen not in LANGUAGES:
-        given, known = printable(chosen), ", ".join(LANGUAGES)
-        raise CommandRefused(said("--lang: {given} is not a language; there are: {known}", given=given, known=known))
-    async with open_existing(settings.journal.value) as journal:
-        if name is not None:
-            await journal.run(name)
-        async with serving(journal, PageOrder(name, chosen, read_only)) as address:
-            if screen.voice.as_json:
-                screen.emit({"address": address.url, "tunnel": address.tunnel})
-            else:
-                screen.out.print(address.url, markup=False, soft_wrap=True)
-                screen.say(markup_safe(said("From another machine: {command}", command=address.tunnel)))
-            await anyio.sleep_forever()
+    async with (
+        open_existing(settings.journal.value) as journal,
+        serving(journal, PageOrder(name, reader().name, read_only)) as address,
+    ):
+        if screen.voice.as_json:
+            screen.emit({"address": address.url, "tunnel": address.tunnel})
+        else:
+            screen.out.print(address.url, markup=False, soft_wrap=True)
+            screen.say(markup_safe(said("From another machine: {command}", command=address.tunnel)))
+        await anyio.sleep_forever()
     return Exit.DONE

@@ -7,20 +7,28 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from checkpoints.errors import JournalError
+from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal import Journal
+from checkpoints.records import Run
 from cli.page.admission import JSON, OPENING, Admission, NotAdmitted, put_headers
+from cli.page.feed import Feeds
 from cli.page.labels import LABELS
 from cli.page.runs import list_runs
+from cli.session.control_commands import RunCommands
+from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES, language
-from texts.said import Language
+from cli.terminal.texts import printable
+from engine.control.events import stream
+from engine.control.messages import LONGEST_REQUEST, ControlAnswer, ControlRequest, NotAMessage, to_request
+from texts.said import Language, said, text_of
+
+log = structlog.get_logger(__name__)
 
 STATIC: Final = Path(__file__).parent / "static"
-LARGEST_BODY: Final = 16 * 1024
-"""Bytes of a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +41,19 @@ class PageOrder:
 
 
 class PageApplication:
-    """Answers the requests of browsers, from a journal."""
+    """Answers the requests of browsers, from a journal; `port` is where it is served, which its tunnel names."""
 
-    def __init__(self, journal: Journal, order: PageOrder, admission: Admission) -> None:
+    def __init__(self, journal: Journal, order: PageOrder, admission: Admission, feeds: Feeds, port: int) -> None:
         self._journal = journal
         self._order = order
         self._admission = admission
-        self.port = 0
-        """Where it is served, which the line of a tunnel names."""
+        self._feeds = feeds
+        self._port = port
 
     def application(self) -> web.Application:
         """The aiohttp application."""
         made = web.Application(
-            middlewares=[self._answer_errors, self._admission.middleware], client_max_size=LARGEST_BODY
+            middlewares=[self._answer_errors, self._admission.middleware], client_max_size=LONGEST_REQUEST
         )
         made.on_response_prepare.append(put_headers)
         made.router.add_get(OPENING, self._open, allow_head=False)
@@ -53,16 +61,20 @@ class PageApplication:
         made.router.add_static("/static", STATIC)
         made.router.add_get("/api/page", self._texts)
         made.router.add_get("/api/runs", self._runs)
+        made.router.add_get("/api/runs/{run}/events", self._events)
+        made.router.add_post("/api/runs/{run}/commands", self._command)
+        made.on_shutdown.append(self._end_streams)
         return made
 
     @web.middleware
     async def _answer_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except NotAdmitted as error:
-            return _refused(error.status, self._language(request).render(error.why))
-        except JournalError as error:
-            return _refused(500, self._language(request).render(str(error)))
+        except (ConnectionError, web.HTTPRedirection, web.HTTPSuccessful):
+            raise
+        except Exception as error:  # noqa: BLE001 - answered and logged: no fault of the page ends a run
+            status, why = _refusal_of(error)
+            return to_json({"said": self._language(request).render(why), "refused": True}, status)
 
     def _language(self, request: web.Request) -> Language:
         """The language that the request asks for, or that of the page."""
@@ -83,13 +95,53 @@ class PageApplication:
                 "languages": LANGUAGES,
                 "read_only": self._order.read_only,
                 "run": self._order.run,
-                "tunnel": tunnel(self.port),
+                "tunnel": tunnel(self._port),
                 "texts": {key: reader.render(text) for key, text in LABELS.items()},
             }
         )
 
     async def _runs(self, request: web.Request) -> web.StreamResponse:
         return to_json(await list_runs(self._journal, self._language(request)))
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        reader = self._language(request)
+        async with self._feeds.watching(request.match_info["run"]) as feed:
+            return await stream(request, feed.timeline, lambda facts: feed.rendered(facts, reader))
+
+    async def _end_streams(self, _: web.Application) -> None:
+        self._feeds.close()
+
+    async def _command(self, request: web.Request) -> web.StreamResponse:
+        if self._order.read_only:
+            raise NotAdmitted(web.HTTPForbidden.status_code, said("This page was started to look only."))
+        try:
+            given = to_request(await request.read())
+        except NotAMessage as error:
+            raise NotAdmitted(
+                web.HTTPBadRequest.status_code, said("This is no command: {why}", why=str(error))
+            ) from error
+        run = await self._journal.run(request.match_info["run"])
+        answer = await self._carry_out(given, run)
+        status = web.HTTPConflict.status_code if answer.refused else web.HTTPOk.status_code
+        return to_json({"said": self._language(request).render(answer.said), "refused": answer.refused}, status)
+
+    async def _carry_out(self, given: ControlRequest, run: Run) -> ControlAnswer:
+        """Give the command as this user, whoever the browser says it is. Raises `CommandRefused`."""
+        commands = RunCommands(self._journal, "page")
+        match given.command:
+            case "pause":
+                return await commands.pause(run)
+            case "continue":
+                return await commands.unpause(run)
+            case "stop":
+                return await commands.stop(run)
+            case "set":
+                return await commands.change(run, given.arguments)
+            case _:
+                raise NotAdmitted(
+                    web.HTTPBadRequest.status_code,
+                    said("There is no command {command}.", command=printable(given.command, 40)),
+                )
 
 
 def tunnel(port: int) -> str:
@@ -102,5 +154,19 @@ def to_json(value: object, status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(value), content_type=JSON, status=status)
 
 
-def _refused(status: int, why: str) -> web.Response:
-    return to_json({"said": why, "refused": True}, status)
+def _refusal_of(error: Exception) -> tuple[int, str]:
+    """The status and the sentence with which a request is refused."""
+    match error:
+        case NotAdmitted():
+            return error.status, error.why
+        case NoSuchRun():
+            return web.HTTPNotFound.status_code, text_of(error)
+        case CommandRefused() | JournalError():
+            return web.HTTPConflict.status_code, text_of(error)
+        case web.HTTPRequestEntityTooLarge():
+            return error.status, said("A command is not that long.")
+        case web.HTTPException():
+            return error.status, said("The page has no such address.")
+        case _:
+            log.error("the page could not answer: a fault of ours, please report it", exc_info=error)
+            return web.HTTPInternalServerError.status_code, said("A fault of this program, which its log describes.")

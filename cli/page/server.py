@@ -1,19 +1,22 @@
 """The server of the page: the application on a free port of this machine, for as long as a command lasts."""
 
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
-
+from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from cli.page.admission import OPENING, Admission
 from cli.page.application import PageApplication, PageOrder, tunnel
+from cli.page.feed import Feeds
+from cli.terminal.signals import run_alongside
+from engine.control.door import Door, DoorLimits
 
 LOOPBACK: Final = "127.0.0.1"
-_PATIENCE: Final = 1.0
-"""Seconds for requests in work when the page ends."""
+LIMITS: Final = DoorLimits(clients=200, idle=60.0, unread=5.0, ending=2.0)
+"""A browser has some six connections; those of dead ones must not keep others out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +28,23 @@ class PageAddress:
 
 
 @asynccontextmanager
-async def serving(journal: Journal, order: PageOrder) -> AsyncIterator[PageAddress]:
-    """Serve the page while the context lasts. Raises OSError where no port can be had."""
-    admission = Admission()
-    page = PageApplication(journal, order, admission)
-    runner = web.AppRunner(page.application(), access_log=None, shutdown_timeout=_PATIENCE)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, LOOPBACK, 0).start()
-        page.port = runner.addresses[0][1]
-        url = f"http://{LOOPBACK}:{page.port}{OPENING}?token={admission.token}"
-        yield PageAddress(url, tunnel(page.port))
-    finally:
-        await runner.cleanup()
+async def serving(journal: Journal, order: PageOrder, limits: DoorLimits = LIMITS) -> AsyncIterator[PageAddress]:
+    """Serve the page while the context lasts; the run of the order is followed from its beginning on.
+
+    At the end all who look get the last moment. Raises OSError where no port can be had, and `NoSuchRun`.
+    """
+    listening = socket.create_server((LOOPBACK, 0))
+    listening.setblocking(False)  # noqa: FBT003 - the socket's own signature
+    port = listening.getsockname()[1]
+    async with AsyncExitStack() as stack:
+        stack.callback(listening.close)
+        group = await stack.enter_async_context(run_alongside())
+        feeds = Feeds(journal, group)
+        admission = Admission()
+        page = PageApplication(journal, order, admission, feeds, port).application()
+        if order.run is not None:
+            await stack.enter_async_context(feeds.watching(order.run))
+        await stack.enter_async_context(run_alongside(Door(listening, page, limits).serve))
+        yield PageAddress(f"http://{LOOPBACK}:{port}{OPENING}?token={admission.token}", tunnel(port))
+        with suppress(JournalError):
+            await feeds.look()

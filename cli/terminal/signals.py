@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any, Final, TypeVar
 
 import anyio
+from anyio.abc import TaskGroup
 
 from cli.terminal.layout import render
 from cli.terminal.screen import Screen
@@ -160,13 +161,16 @@ class Interrupts:
 
 
 @asynccontextmanager
-async def run_alongside(*tasks: Callable[[], Coroutine[object, object, None]]) -> AsyncIterator[None]:
-    """Run tasks while the body runs, and end them with it; their errors are raised without an exception group."""
+async def run_alongside(*tasks: Callable[[], Coroutine[object, object, None]]) -> AsyncIterator[TaskGroup]:
+    """Run tasks while the body runs, which may start more, and end them with it.
+
+    Errors are raised without an exception group.
+    """
     try:
         async with anyio.create_task_group() as group:
             for task in tasks:
                 group.start_soon(task)
-            yield
+            yield group
             group.cancel_scope.cancel()
     except BaseExceptionGroup as failed:
         error: BaseException = failed

@@ -2,7 +2,7 @@
 
 GET  /api/runs/k7m2q/status     the status of this moment
 GET  /api/runs/k7m2q/settings   what can be set, and what it is
-GET  /api/runs/k7m2q/samples    one a second, of the last fifteen minutes
+GET  /api/runs/k7m2q/samples    one a second, of the last fifteen minutes; ?after=ID leaves out what was seen
 GET  /api/runs/k7m2q/events     the same as server-sent events, with a status a second
 POST /api/runs/k7m2q/commands   a command, see `messages.py`
 
@@ -19,7 +19,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from engine.control.address import peer_of, sender, user_name
-from engine.control.events import Timeline, stream
+from engine.control.events import Timeline, stream, to_id
 from engine.control.handler import ControlHandler
 from engine.control.messages import (
     JSON,
@@ -66,7 +66,8 @@ class ControlApplication:
     async def sample(self) -> None:
         """Take samples of the run, until cancelled."""
         while True:
-            self._timeline.add(self._handler.sample(), self._handler.status())
+            sample = self._handler.sample()
+            self._timeline.add([sample], {"sample": sample, "status": self._handler.status()})
             await anyio.sleep(self._every)
 
     async def _status(self, _: web.Request) -> web.StreamResponse:
@@ -75,8 +76,9 @@ class ControlApplication:
     async def _settings(self, _: web.Request) -> web.StreamResponse:
         return answer(self._handler.settings())
 
-    async def _samples(self, _: web.Request) -> web.StreamResponse:
-        return answer({"samples": self._timeline.after(0)})
+    async def _samples(self, request: web.Request) -> web.StreamResponse:
+        after = to_id(request.query.get("after", ""))
+        return answer({"samples": self._timeline.after(after), "last": self._timeline.last})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         return await stream(request, self._timeline, to_json)

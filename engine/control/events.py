@@ -43,21 +43,21 @@ class Timeline(Generic[Facts]):
         self._changed = anyio.Event()
         self._is_closed = False
 
-    def add(self, sample: PaceSample, facts: Facts) -> None:
-        """Add a moment, and wake those who wait for it."""
-        self.facts = facts
-        self._append(sample)
-        self._wake()
-
-    def fill(self, samples: Iterable[PaceSample]) -> None:
-        """Add earlier samples, of those that are newer than what is there."""
+    def add(self, samples: Iterable[PaceSample], facts: Facts) -> None:
+        """Add a moment with the samples that are new, if there are any, and wake those who wait for it."""
         newest = self._samples[-1][1].t if self._samples else 0.0
+        last = self.last
         for sample in samples:
             if sample.t > newest:
-                self._append(sample)
+                # By the clock, so that ids also grow from one process to the next.
+                self.last = max(self.last + 1, int(sample.t))
+                self._samples.append((self.last, sample))
+        self.last = max(self.last, last + 1)
+        self.facts = facts
+        self._wake()
 
     def close(self) -> None:
-        """End all streams."""
+        """End all streams, once they have sent the last moment."""
         self._is_closed = True
         self._wake()
 
@@ -67,16 +67,11 @@ class Timeline(Generic[Facts]):
 
     async def next(self, seen: int) -> bool:
         """Wait for facts that are newer than the id `seen`; False at the end."""
-        while not self._is_closed:
-            if self.facts is not None and self.last > seen:
-                return True
+        while self.facts is None or self.last <= seen:
+            if self._is_closed:
+                return False
             await self._changed.wait()
-        return False
-
-    def _append(self, sample: PaceSample) -> None:
-        # By the clock, so that they also grow from one process to the next.
-        self.last = max(self.last + 1, int(sample.t))
-        self._samples.append((self.last, sample))
+        return True
 
     def _wake(self) -> None:
         self._changed.set()
@@ -112,6 +107,10 @@ def _event(number: int, name: str, data: bytes) -> bytes:
 
 def _last_seen(request: web.Request, last: int) -> int:
     """The id that the client has seen last; 0 for none, and for one that was never given."""
-    text = request.headers.get("Last-Event-ID", "")
-    seen = int(text) if text.isascii() and text.isdecimal() and len(text) <= _LONGEST_ID else 0
+    seen = to_id(request.headers.get("Last-Event-ID", ""))
     return seen if seen <= last else 0
+
+
+def to_id(text: str) -> int:
+    """The id that a client names; 0 for what is none."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _LONGEST_ID else 0

@@ -1,12 +1,14 @@
 """A browser as the page sees it: requests over a real socket, with the headers that browsers send."""
 
-from collections.abc import AsyncIterator, Mapping
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anyio
 from yarl import URL
 
 from checkpoints.journal import Journal, open_journal
@@ -15,6 +17,7 @@ from cli.page.application import PageOrder
 from cli.page.server import serving
 from cli.terminal.language import ENGLISH
 from tests.checkpoints.samples import frozen_run, new_item
+from tests.cli.conftest import PATIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,63 @@ class Browser:
 
     async def open(self) -> Reply:
         return await self.get(self.opening.path_qs)
+
+    @asynccontextmanager
+    async def stream(self, run: str, seen: int | None = None, query: str = "") -> AsyncIterator["Stream"]:
+        """The events of a run, as an EventSource of the page gets them."""
+        url = self.opening.origin().join(URL(f"/api/runs/{run}/events{query}", encoded=True))
+        headers = self.headers | ({} if seen is None else {"Last-Event-ID": str(seen)})
+        unlimited = aiohttp.ClientTimeout(total=None)
+        async with self.http.get(url, headers=headers, timeout=unlimited) as answer:
+            assert answer.content_type == "text/event-stream", await answer.text()
+            yield Stream(answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event."""
+
+    number: int
+    name: str
+    data: Any
+
+
+class Stream:
+    """A stream of server-sent events."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._lines = answer.content
+
+    async def next(self) -> Event:
+        """The next event; fails where the stream ends."""
+        fields: dict[str, str] = {}
+        with anyio.fail_after(PATIENCE):
+            while True:
+                line = (await self._lines.readuntil(b"\n")).decode()
+                assert line, "the stream has ended"
+                if line == "\n" and "event" in fields:
+                    return Event(int(fields["id"]), fields["event"], json.loads(fields["data"]))
+                name, _, value = line.rstrip("\n").partition(": ")
+                fields[name] = value
+
+    async def until(self, found: Callable[[Any], bool]) -> Event:
+        """The first snapshot of which `found` is true."""
+        with anyio.fail_after(PATIENCE):
+            while True:
+                event = await self.next()
+                if event.name == "snapshot" and found(event.data):
+                    return event
+
+    async def ended(self) -> list[Event]:
+        """What comes until the stream ends."""
+        found: list[Event] = []
+        with anyio.fail_after(PATIENCE):
+            while not self._lines.at_eof():
+                try:
+                    found.append(await self.next())
+                except (AssertionError, aiohttp.ClientPayloadError):
+                    break
+        return found
 
 
 @asynccontextmanager

@@ -1,0 +1,147 @@
+"""A moment of a run, as the browser gets it: numbers as numbers, money as decimal texts, sentences for the reader."""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Final
+
+from checkpoints.records import Reason, Run, Totals
+from checkpoints.states import State, states_where
+from cli.page.facts import TROUBLE, RunFacts
+from cli.session.stages import describe_stage, stage_of
+from cli.terminal.names import OUTCOMES, STATE_NAMES
+from cli.terminal.texts import printable
+from jobs.rows.input import job_parameters
+from texts.remedies import PROGRAM
+from texts.said import Language, Said, counted, said
+
+ACCEPTED: Final = states_where(in_effect=True)
+ASKED: Final = tuple(state for state in State if state is not State.REPLACED)
+"""A corrected row is counted once, as the row that replaced it."""
+
+IN_DOUBT: Final = (State.UNKNOWN, State.MANUAL)
+
+_LONGEST: Final = 200
+"""Characters of a foreign text."""
+
+
+def snapshot_of(facts: RunFacts, language: Language) -> dict[str, object]:
+    """The moment in the language of a reader."""
+    live, run = facts.live, facts.run
+    return {
+        "sample": facts.sample,
+        "run": _run(facts, language),
+        "counts": {str(state): _part(facts, state) for state in State if facts.rows.get(state)},
+        "state_texts": {str(state): language.render(text) for state, text in STATE_NAMES.items()},
+        "asked": _part(facts, *ASKED),
+        "accepted": {"rows": facts.rows_in(*ACCEPTED), "sum": format(facts.accepted_sum, "f")},
+        "in_doubt": _part(facts, *IN_DOUBT),
+        "rejected": _part(facts, State.REJECTED),
+        "refused": facts.counted.totals.refused,
+        "why": _text(_why(facts), language),
+        "held": _text(live.held, language) if live and live.held else None,
+        "paused": {"since": run.paused_at, "by": printable(run.paused_by or "")} if run.paused_at else None,
+        "window": live.window if live else 0,
+        "in_flight": live.in_flight if live else 0,
+        "eta": live.eta if live else None,
+        "settings": facts.settings,
+        "worked_by": _worked_by(facts),
+        "silent_for": facts.silent_for,
+        "errors": [_error(state, reason, language) for state, reason in facts.counted.reasons],
+        "commands": [
+            {
+                "at": one.given_at,
+                "what": printable(one.command),
+                "who": printable(one.who),
+                "answer": _text(one.answer, language),
+            }
+            for one in facts.commands
+        ],
+        "ended": facts.has_ended,
+        "closing": [language.render(line) for line in closing_lines(run, facts.counted.totals)]
+        if facts.has_ended
+        else None,
+    }
+
+
+def _text(text: str, language: Language, limit: int = _LONGEST) -> str:
+    """A sentence for the reader, or a foreign text, without what a browser or a terminal would obey."""
+    return printable(language.render(text), limit)
+
+
+def _part(facts: RunFacts, *states: State) -> Mapping[str, object]:
+    return {"rows": facts.rows_in(*states), "sum": format(facts.sum_in(*states), "f")}
+
+
+def _run(facts: RunFacts, language: Language) -> Mapping[str, object]:
+    run, is_held, totals = facts.run, facts.holder is not None, facts.counted.totals
+    version = next((runner.billing for runner in reversed(facts.runners) if runner.billing), "")
+    return {
+        "run": run.name,
+        "job": run.job,
+        "parameters": {name: printable(value, _LONGEST) for name, value in job_parameters(run.parameters).items()},
+        "source": printable(run.source, _LONGEST),
+        "target": printable(run.target, _LONGEST),
+        "version": printable(version),
+        "begun": run.created_at,
+        "approved": run.approved_at,
+        "stage": stage_of(run, totals, is_held=is_held),
+        "stage_text": language.render(describe_stage(run, totals, is_held=is_held)),
+        "who": printable(facts.runners[0].who if facts.runners else ""),
+    }
+
+
+def _worked_by(facts: RunFacts) -> Mapping[str, object] | None:
+    holder = facts.holder
+    if holder is None:
+        return None
+    who = facts.runners[-1].who if facts.runners else ""
+    return {"who": printable(who), "host": printable(holder.host), "process": holder.process, "since": holder.since}
+
+
+def _why(facts: RunFacts) -> str:
+    """Why the run is not faster, "" where nothing limits it."""
+    if facts.live is None:
+        return facts.unanswered or ""
+    return facts.live.why
+
+
+def _error(state: State, reason: Reason, language: Language) -> Mapping[str, object]:
+    """A kind of error with its first row."""
+    label, text = printable(reason.label, 60), _text(reason.example, language)
+    if reason.line:
+        example = said("line {line} ({label}): {text}", line=reason.line, label=label, text=text)
+    else:
+        example = said("{label}: {text}", label=label, text=text)
+    kind = _text(reason.kind or OUTCOMES[state], language)
+    return {"text": kind, "rows": reason.items, "example": language.render(example)}
+
+
+def closing_lines(run: Run, totals: Totals) -> Iterator[Said]:
+    """How the run came out, and what a person does next."""
+    if run.discarded_at:
+        yield said("The run was given up before anything was sent.")
+        return
+    done, amount = (
+        totals.count(*ACCEPTED),
+        sum((totals.amounts.get(state, Decimal(0)) for state in ACCEPTED), Decimal(0)),
+    )
+    if amount:
+        yield counted(
+            "{n} row is in the billing, {sum} in total.",
+            "{n} rows are in the billing, {sum} in total.",
+            done,
+            sum=amount,
+        )
+    else:
+        yield counted("{n} row is in the billing.", "{n} rows are in the billing.", done)
+    for state in TROUBLE:
+        if number := totals.count(state):
+            yield said("{what}: {rows}", what=OUTCOMES[state], rows=counted("{n} row", "{n} rows", number))
+    if totals.refused:
+        yield counted("{n} row was refused before sending.", "{n} rows were refused before sending.", totals.refused)
+    if totals.count(State.MANUAL):
+        yield said(
+            "{command} shows both sides of what a person has to decide.", command=f"{PROGRAM} reconcile {run.name}"
+        )
+    if totals.count(State.ACCEPTED):
+        yield said("{command} reads back what the billing now says.", command=f"{PROGRAM} verify {run.name}")

@@ -1,0 +1,173 @@
+"""A command comes from the page itself and from nowhere else; one that cannot be carried out says why."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checkpoints.records import Change, Command
+from checkpoints.states import State
+from tests.checkpoints.samples import frozen_run, ids, new_item
+from tests.cli.page.browser import Shown, page_shown
+
+SCRIPT = "<script>alert(1)</script>\x1b[31m"
+
+
+async def noted(shown: Shown) -> list[Command]:
+    return await shown.journal.history.commands(shown.run)
+
+
+async def is_paused(shown: Shown) -> bool:
+    return (await shown.journal.run(shown.run.name)).paused_at is not None
+
+
+async def test_a_run_that_nobody_works_on_is_paused_and_let_go_on_in_its_journal(tmp_path: Path) -> None:
+    async with page_shown(tmp_path, language="ru") as shown:
+        reply = await shown.browser.commands(shown.run.name, "pause")
+        assert (reply.status, reply.found["refused"]) == (200, False)
+        assert reply.found["said"].startswith("пауза; с загрузкой никто не работает")
+        (one,) = await noted(shown)
+        assert (one.command, one.who.startswith("page, ")) == ("pause", True)
+        assert await is_paused(shown)
+        assert (await shown.browser.commands(shown.run.name, "continue")).status == 200
+        assert not await is_paused(shown)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://evil.example.org"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Origin": ""}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Host": "evil.example.org", "Origin": "http://evil.example.org"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+    ],
+)
+async def test_what_another_page_makes_the_browser_send_is_not_carried_out(
+    headers: Mapping[str, str], status: int, tmp_path: Path
+) -> None:
+    async with page_shown(tmp_path) as shown:
+        reply = await shown.browser.commands(shown.run.name, "pause", headers)
+        assert (reply.status, reply.found["refused"]) == (status, True)
+        assert (await noted(shown), await is_paused(shown)) == ([], False)
+
+
+async def test_without_the_cookie_no_command_is_carried_out(tmp_path: Path) -> None:
+    async with page_shown(tmp_path, opened=False) as shown:
+        assert (await shown.browser.commands(shown.run.name, "pause")).status == 401
+        assert not await is_paused(shown)
+
+
+async def test_a_command_without_an_origin_is_not_carried_out(tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as shown:
+        path = f"/api/runs/{shown.run.name}/commands"
+        assert (await shown.browser.asks("POST", path, json={"command": "pause"})).status == 403
+        assert not await is_paused(shown)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+async def test_only_a_post_is_a_command(method: str, tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as shown:
+        reply = await shown.browser.asks(method, f"/api/runs/{shown.run.name}/commands?command=pause")
+        assert reply.status == 405
+        assert not await is_paused(shown)
+
+
+async def test_a_page_to_look_only_takes_no_command(tmp_path: Path) -> None:
+    async with page_shown(tmp_path, read_only=True) as shown:
+        assert (await shown.browser.get("/api/page")).found["read_only"]
+        for command in ("pause", "continue", "stop", "set"):
+            assert (await shown.browser.commands(shown.run.name, command)).status == 403
+        assert (await noted(shown), await is_paused(shown)) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"[]", 400),
+        (b'{"command": "set", "arguments": {"rate": 5}}', 400),
+        (b'{"command": "resume"}', 400),
+        (b'{"command": "' + b"x" * 20_000 + b'"}', 413),
+    ],
+)
+async def test_what_is_no_command_is_told_so(body: bytes, status: int, tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as shown:
+        headers = {"Origin": shown.browser.origin, "Content-Type": "application/json"}
+        path = f"/api/runs/{shown.run.name}/commands"
+        reply = await shown.browser.asks("POST", path, headers, data=body)
+        assert (reply.status, reply.found["refused"]) == (status, True)
+        assert await noted(shown) == []
+
+
+async def test_nobody_is_named_by_what_the_browser_says(tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as shown:
+        headers = {"Origin": shown.browser.origin}
+        body = {"command": "pause", "who": "chief@accounting", "through": ""}
+        await shown.browser.asks("POST", f"/api/runs/{shown.run.name}/commands", headers, json=body)
+        (one,) = await noted(shown)
+        assert one.who.startswith("page, ")
+        assert "chief" not in one.who
+
+
+@pytest.mark.parametrize("command", ["stop", "set"])
+async def test_what_needs_a_process_says_that_nobody_works_on_the_run(command: str, tmp_path: Path) -> None:
+    async with page_shown(tmp_path, language="ru") as shown:
+        reply = await shown.browser.commands(shown.run.name, command, rate="5")
+        assert reply.status == 409
+        assert "сейчас никто не работает" in reply.found["said"]
+        assert f"carbon-migrate resume {shown.run.name}" in reply.found["said"]
+
+
+async def test_a_run_that_is_not_there_is_told_so(tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as shown:
+        for reply in (
+            await shown.browser.commands("zzzzz", "pause"),
+            await shown.browser.get("/api/runs/zzzzz/events"),
+            await shown.browser.get("/api/runs/..%2f..%2fetc/events"),
+        ):
+            assert (reply.status, reply.found["refused"]) == (404, True)
+
+
+async def moment(shown: Shown, run: str, query: str = "", *, ended: bool = False) -> Any:
+    async with shown.browser.stream(run, query=query) as stream:
+        return (await stream.until(lambda seen: seen["ended"] >= ended)).data
+
+
+async def test_words_of_rows_and_of_the_billing_are_text_wherever_they_stand(tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as shown:
+        journal = shown.journal
+        run = await frozen_run(journal, new_item(SCRIPT), new_item("2"))
+        item = (await ids(journal, run))[SCRIPT]
+        async with journal.taken_up(run) as ours:
+            await journal.claim(ours, [item])
+            await journal.record(ours, [Change(item, State.REJECTED, message=f"{SCRIPT}: no such account")])
+        seen = await moment(shown, run.name)
+    (error,) = seen["errors"]
+    assert error["rows"] == 1
+    assert "\x1b" not in json.dumps(seen, ensure_ascii=False)
+    assert "<script>" in error["text"], "the browser shows it as text"
+
+
+async def test_it_says_how_a_run_came_out_in_the_language_of_who_looks(tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as shown:
+        items = await ids(shown.journal, shown.run)
+        async with shown.journal.taken_up(shown.run) as ours:
+            await shown.journal.claim(ours, list(items.values()))
+            rejected = Change(items["2"], State.REJECTED, message="no such account")
+            await shown.journal.record(ours, [Change(items["1"], State.ACCEPTED), rejected])
+        english, russian = [
+            await moment(shown, ours.name, f"?lang={language}", ended=True) for language in ("en", "ru")
+        ]
+    assert (english["ended"], english["run"]["stage_text"]) == (True, "done")
+    assert (russian["run"]["stage_text"], russian["run"]["stage"]) == ("завершена", "done")
+    assert english["closing"][0].startswith("1 row is in the billing")
+    assert russian["closing"][0].startswith("В биллинге 1 строка")
+    assert english["accepted"] == russian["accepted"]
+    assert english["rejected"]["rows"] == 1

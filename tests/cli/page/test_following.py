@@ -1,0 +1,169 @@
+"""The page follows a run through everything that happens to it, and commands from it reach the run."""
+
+import json
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from itertools import pairwise
+
+import anyio
+import pytest
+
+from tests.cli.conftest import PATIENCE, Place, Started
+from tests.cli.page.browser import Browser, browser_at
+
+ROWS = 80
+SLOW = 0.3
+"""Seconds of an answer while a run is looked at: it is still there when something has been done."""
+
+SOON = 3.0
+"""Seconds within which the page says that nobody works on a run."""
+
+
+@asynccontextmanager
+async def page_of(place: Place, *words: str) -> AsyncIterator[Browser]:
+    """A page of the command, opened in a browser."""
+    async with place.cli.started("page", *words, "--json") as page:
+        address = json.loads(await page.first_line())["address"]
+        async with browser_at(address) as browser:
+            assert (await browser.open()).status == 303
+            yield browser
+        assert page.process.returncode is None, "it goes on whatever its browsers do"
+        page.signal(signal.SIGINT)
+        assert (await page.ended()).exit == 130
+
+
+@asynccontextmanager
+async def a_load(place: Place) -> AsyncIterator[tuple[Started, str]]:
+    """A load in the middle of its work, two calls at a time, and the name of its run."""
+    balances = place.balances(ROWS)
+    place.billing.latency = 0.05
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--in-flight", "2") as load:
+        await place.traffic.reaches(place.traffic.arrived + 4)
+        place.billing.latency = SLOW
+        yield load, (await place.runs())[-1].name
+
+
+async def test_its_figures_are_those_of_status_to_the_kopeck_and_it_ends_with_the_run(place: Place) -> None:
+    async with a_load(place) as (load, name), page_of(place, name) as browser, browser.stream(name) as stream:
+        working = await stream.until(lambda seen: seen["accepted"]["rows"] > 0)
+        assert working.data["worked_by"]["process"] == load.process.pid
+        assert working.data["settings"]["in-flight"] == "2"
+        assert not working.data["ended"]
+        place.billing.latency = 0.0
+        assert (await load.ended()).exit == 0
+        last = (await stream.until(lambda seen: seen["ended"])).data
+        told = json.loads((await place.cli("status", name, "--json")).out)
+        assert last["worked_by"] is None
+        assert last["counts"] == {"accepted": {"rows": ROWS, "sum": told["amounts"]["accepted"]}}
+        assert last["accepted"] == last["asked"] == last["counts"]["accepted"]
+        assert Decimal(last["accepted"]["sum"]) == (await place.found()).sum
+        assert last["closing"]
+        (listed,) = (await browser.get("/api/runs")).found["runs"]
+        assert (listed["run"], listed["accepted_sum"]) == (name, told["amounts"]["accepted"])
+
+
+async def test_a_pause_stops_the_calls_within_a_second_and_stands_in_the_journal_with_its_sender(
+    place: Place,
+) -> None:
+    async with a_load(place) as (load, name), page_of(place, name) as browser, browser.stream(name) as stream:
+        reply = await browser.commands(name, "pause")
+        assert (reply.status, reply.found["refused"]) == (200, False)
+        place.billing.latency = 0.0
+        # What had left is answered within a slow answer; nothing has left since.
+        with anyio.fail_after(PATIENCE):
+            await stream.until(lambda seen: seen["in_flight"] == 0 and seen["paused"])
+        arrived = place.traffic.arrived
+        await stream.until(lambda _: True)
+        seen = (await stream.until(lambda _: True)).data
+        assert place.traffic.arrived == arrived < ROWS
+        assert seen["paused"]["by"].startswith("page, ")
+        assert seen["run"]["stage_text"] == "running, paused"
+        async with place.journal() as journal:
+            (noted,) = await journal.history.commands(await journal.run(name))
+        told = json.loads((await place.cli("status", name, "--json")).out)
+        assert noted.command == "pause"
+        assert noted.who.startswith(f"page, {told['live'] and seen['worked_by']['who']}")
+        assert [one["what"] for one in seen["commands"]] == ["pause"]
+        assert (await browser.commands(name, "set", None, rate="70")).status == 200
+        assert (await browser.commands(name, "continue")).status == 200
+        assert (await load.ended()).exit == 0
+        seen = (await stream.until(lambda seen: seen["ended"])).data
+        assert [one["what"] for one in seen["commands"]] == ["pause", "set rate=70", "continue"]
+        assert seen["settings"]["rate"] == "70"
+
+
+async def test_one_stream_follows_a_run_through_a_kill_and_a_resume(place: Place) -> None:
+    async with a_load(place) as (load, name), page_of(place, name) as browser, browser.stream(name) as stream:
+        before = await stream.until(lambda seen: seen["accepted"]["rows"] > 0)
+        load.signal(signal.SIGKILL)
+        await load.ended()
+        killed = time.monotonic()
+        silent = await stream.until(lambda seen: seen["worked_by"] is None)
+        assert time.monotonic() - killed < SOON
+        assert silent.data["silent_for"] < SOON
+        assert silent.data["run"]["stage"] == "stopped"
+        refused = await browser.commands(name, "stop")
+        assert (refused.status, refused.found["refused"]) == (409, True)
+        assert f"carbon-migrate resume {name}" in refused.found["said"]
+        place.billing.latency = 0.05
+        async with place.cli.started("resume", name, "--json", "--settle", "0") as resumed:
+            again = await stream.until(lambda seen: seen["worked_by"] is not None)
+            assert again.data["worked_by"]["process"] == resumed.process.pid != load.process.pid
+            assert (await resumed.ended()).closing["states"] == {"accepted": ROWS}
+        last = await stream.until(lambda seen: seen["ended"])
+        assert before.number < silent.number < again.number < last.number
+        assert last.data["accepted"]["rows"] == ROWS
+
+
+async def test_a_process_that_is_stopped_is_told_from_one_that_works(place: Place) -> None:
+    async with a_load(place) as (load, name), page_of(place, name) as browser, browser.stream(name) as stream:
+        await stream.until(lambda seen: seen["in_flight"] > 0)
+        load.signal(signal.SIGSTOP)
+        try:
+            seen = (await stream.until(lambda seen: "does not answer" in seen["why"])).data
+            assert seen["worked_by"]["process"] == load.process.pid
+        finally:
+            load.signal(signal.SIGCONT)
+        await stream.until(lambda seen: "does not answer" not in seen["why"])
+        load.signal(signal.SIGTERM)
+        await load.ended()
+
+
+async def test_who_opens_it_late_has_the_history_of_the_run_and_who_comes_again_only_what_was_missed(
+    place: Place,
+) -> None:
+    async with a_load(place) as (load, name):
+        # The run keeps its history itself: no page was there when it began.
+        with anyio.fail_after(PATIENCE):
+            while True:
+                async with page_of(place, name, "--read-only") as browser, browser.stream(name) as stream:
+                    first = await stream.next()
+                    if first.name == "history" and len(first.data["samples"]) > 3:
+                        break
+        times = [sample["t"] for sample in first.data["samples"]]
+        assert times == sorted(times)
+        assert all(0.5 < later - earlier < 5 for earlier, later in pairwise(times))
+        async with page_of(place) as browser:
+            async with browser.stream(name) as stream:
+                seen = await stream.until(lambda _: True)
+                later = await stream.until(lambda _: True)
+            async with browser.stream(name, seen.number) as again:
+                first = await again.next()
+            samples = first.data["samples"] if first.name == "history" else [first.data["sample"]]
+            assert samples[0]["t"] == later.data["sample"]["t"]
+        load.signal(signal.SIGTERM)
+        await load.ended()
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+async def test_sentences_come_in_the_language_of_who_looks(language: str, place: Place) -> None:
+    await place.cli("run", "balances", place.balances(3).path, "--yes")
+    name = (await place.runs())[-1].name
+    async with page_of(place) as browser, browser.stream(name, query=f"?lang={language}") as stream:
+        seen = (await stream.until(lambda _: True)).data
+    expected = {"en": ("done", "3 rows are in the billing"), "ru": ("завершена", "В биллинге 3 строки")}[language]
+    assert (seen["run"]["stage"], seen["run"]["stage_text"]) == ("done", expected[0])
+    assert expected[1] in seen["closing"][0]
