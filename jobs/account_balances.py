@@ -15,10 +15,14 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, find
-from jobs.access.operations import enters_balance, newest, two_decimals
+from jobs.access.operations import enters_balance, newest
 from jobs.access.payload import ACCOUNT, payload_of
 from jobs.effects.creatable_models import BALANCE
 from jobs.spec.undo_words import UNDO
+from texts.said import Quantity, Value, counted, said
+
+_NAMED: Final = 5
+"""Rows of an account that a sentence names; the others are only counted."""
 
 PAGE: Final = 500
 """Accounts that are read at a time."""
@@ -34,13 +38,23 @@ class AccountDifference:
     found: Decimal
 
     def __str__(self) -> str:
-        numbers = ", ".join(str(item.line or item.number) for item in self.rows[:5])
-        which = ("line" if self.rows[0].line else "row") + ("s" if len(self.rows) > 1 else "")
-        more = f" and {len(self.rows) - 5} more" if len(self.rows) > 5 else ""  # noqa: PLR2004
-        return (
-            f"account {self.account} ({which} {numbers}{more}): {two_decimals(self.expected)} expected, the balance "
-            f"is {two_decimals(self.found)}"
+        return said(
+            "account {account} ({rows}): {expected} expected, the balance is {found}",
+            account=self.account,
+            rows=self._places(),
+            expected=self.expected,
+            found=self.found,
         )
+
+    def _places(self) -> str:
+        """The rows by their lines, or by their numbers where they come from no file."""
+        named: Value = tuple(str(item.line or item.number) for item in self.rows[:_NAMED])
+        more = len(self.rows) - _NAMED
+        if more > 0:
+            named = said("{names} and {more} more", names=named, more=Quantity(more))
+        if self.rows[0].line:
+            return counted("line {names}", "lines {names}", len(self.rows), names=named)
+        return counted("row {names}", "rows {names}", len(self.rows), names=named)
 
 
 @dataclass(slots=True)

@@ -118,8 +118,13 @@ def _latency_gauge(gateway: Gateway, threshold: Callable[[], float | None]) -> G
             return None
         with as_engine_errors():
             seconds = (await gateway.client.health()).seconds
-        bound = f"{most:g} s are the most" if seconds > most else f"goes on at {_low(most):g} s"
-        return GaugeReading(seconds, most, _low(most), text=f"latency: the billing takes {seconds:.2g} s, {bound}")
+        taken = f"{seconds:.2g}"
+        if seconds > most:
+            text = said("latency: the billing takes {taken} s, {most} s are the most", taken=taken, most=f"{most:g}")
+        else:
+            low = f"{_low(most):g}"
+            text = said("latency: the billing takes {taken} s, goes on at {low} s", taken=taken, low=low)
+        return GaugeReading(seconds, most, _low(most), text=text)
 
     return Gauge("latency", measure, every=5.0)
 
@@ -142,8 +147,12 @@ async def _select_gauge(gateway: Gateway, select: str, threshold: Callable[[], f
     async def measure() -> GaugeReading:
         above = threshold()
         found = await _number(gateway, checked.statement)
-        bound = f"> {_written(above)}" if found > above else f"goes on at {_written(_low(above))}"
-        return GaugeReading(found, above, _low(above), text=f"throttle-sql {_written(found)} {bound}")
+        if found > above:
+            text = said("throttle-sql {found} > {above}", found=_written(found), above=_written(above))
+        else:
+            low = _written(_low(above))
+            text = said("throttle-sql {found} goes on at {low}", found=_written(found), low=low)
+        return GaugeReading(found, above, _low(above), text=text)
 
     try:
         await gateway.read(lambda database: prepared(database, checked))
@@ -170,6 +179,6 @@ async def _number(gateway: Gateway, query: SqlStatement) -> float:
             ((number,),) = islice(database.query(query), 2)
             return float(number)
         except (TypeError, ValueError, KeyError) as error:
-            raise LookUpFailed("it does not give one row with one number") from error
+            raise LookUpFailed(said("it does not give one row with one number")) from error
 
     return await gateway.read(read)

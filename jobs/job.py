@@ -28,7 +28,7 @@ from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, asked_for, own_select, statement_of
 from jobs.spec.undo_words import WAY
 from texts.remedies import Remedy, setting
-from texts.said import said
+from texts.said import in_lines, said
 
 
 class BillingJob(Job):
@@ -103,7 +103,7 @@ class InputJob(BillingJob):
 
     def assigned(self, header: tuple[str, ...]) -> Assigned:
         """The columns of a header by the names of the job; rows are not read. Raises `InputRefused`."""
-        return self._binding(Header("the input", header)).assigned
+        return self._binding(Header(said("the input"), header)).assigned
 
     def _binding(self, header: Header) -> Binding:
         kind, mapping = self._kind, self._rows.mapping
@@ -173,13 +173,13 @@ class InputJob(BillingJob):
     async def check(self) -> None:
         """Raise `ParameterRefused` if an id given for all rows is not in the billing; also raises `LookUpFailed`."""
         faults = [
-            f"{one.name}: {_nowhere(one, value)}"
+            said("{name}: {error}", name=one.name, error=_nowhere(one, value))
             for one in self._kind.parameters
             if one.refers_to and (value := self._parameters.get(one.name))
             if await self._references.missing(one.refers_to, {value})
         ]
         if faults:
-            raise ParameterRefused("\n".join(faults))
+            raise ParameterRefused(in_lines(faults))
 
     async def _referring(self, bound: Sequence[Bound], binding: Binding) -> tuple[list[Bound], list[Refusal]]:
         """The rows whose ids are in the billing, and the refusals of the others."""
@@ -209,7 +209,7 @@ def assigned_of(job: Job, header: tuple[str, ...]) -> Assigned:
 
 def _nowhere(parameter: Parameter, value: str) -> str:
     noun = REFERENCES[parameter.refers_to].noun
-    return f"the billing has no {noun} {value}, or it is deleted"
+    return said("the billing has no {noun} {id}, or it is deleted", noun=noun, id=value)
 
 
 def _names_of(sql: str) -> tuple[str, ...]:

@@ -50,8 +50,11 @@ class Group:
         return sum((item.amount or Decimal(0) for item in self.items), Decimal(0))
 
     def __str__(self) -> str:
-        named = [f"{_place(item)} ({item.label}) {two_decimals(item.amount or Decimal(0))}" for item in self.items]
-        return f"account {self.account}: {some_of(named)}"
+        named = [
+            said("{row} ({label}) {amount}", row=_place(item), label=item.label, amount=item.amount or Decimal(0))
+            for item in self.items
+        ]
+        return said("account {account}: {rows}", account=self.account, rows=some_of(named))
 
 
 async def groups(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[Group]:
@@ -146,9 +149,11 @@ def _merged(group: Group, meant: SharedAccountsRule) -> Merged:
     *others, last = group.items
     carried = tuple(item.item_id for item in others)
     if meant is SharedAccountsRule.LAST:
-        reason = f"another row of its account counts ({_rule(meant)}): {_place(last)}"
+        reason = said("another row of its account counts ({rule}): {row}", rule=_rule(meant), row=_place(last))
         return Merged(last.item_id, carried, reason)
-    reason = f"part of the sum of its account ({_rule(meant)}): {_place(last)}, {two_decimals(group.sum)}"
+    reason = said(
+        "part of the sum of its account ({rule}): {row}, {sum}", rule=_rule(meant), row=_place(last), sum=group.sum
+    )
     return Merged(last.item_id, carried, reason, _with_sum(last, group.sum), group.sum)
 
 
@@ -162,4 +167,4 @@ def _with_sum(item: Item, amount: Decimal) -> str:
 
 
 def _place(item: Item) -> str:
-    return f"line {item.line}" if item.line else f"row {item.number}"
+    return said("line {number}", number=item.line) if item.line else said("row {number}", number=item.number)

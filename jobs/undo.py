@@ -33,6 +33,7 @@ from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
 from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import RUN, UNDO
+from texts.said import said
 
 HEADER: Final = ("run", "row", "key", "label", "amount", "answer")
 """The columns of an undo's rows; `answer` is the id of the created object."""
@@ -63,7 +64,7 @@ class EarlierItems(Source):
     @property
     def name(self) -> str:
         """The run, in words."""
-        return f"run {self.run.name}"
+        return said("run {run}", run=self.run.name)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """Pages of items after a number. Used in a worker thread, while the event loop runs."""
@@ -134,7 +135,9 @@ async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str
     how = {name: value for name, value in parameters.items() if name != RUN}
     back = (await effect_of_run(gateway, journal, run)).undo(how)
     if isinstance(back, Irreversible):
-        raise InputRefused(f"run {run.name} ({run.job}) cannot be taken back: {back.text}")
+        raise InputRefused(
+            said("run {run} ({job}) cannot be taken back: {reason}", run=run.name, job=run.job, reason=back.text)
+        )
     return UndoJob(gateway, journal, EarlierItems(run, journal), back)
 
 
@@ -146,13 +149,22 @@ async def effect_of_run(gateway: Gateway, journal: Journal, run: Run) -> CallEff
     other = await journal.run(run.parameters[RUN])
     back = (await effect_of_run(gateway, journal, other)).undo(job_parameters(run.parameters))
     if isinstance(back, Irreversible):
-        raise InputRefused(f"run {run.name} takes back run {other.name}, and nothing can: {back.text}")
+        raise InputRefused(
+            said(
+                "run {run} takes back run {other}, and that cannot be taken back: {reason}",
+                run=run.name,
+                other=other.name,
+                reason=back.text,
+            )
+        )
     return back
 
 
 def _skip_entered_again(item: NewItem, anew: Mapping[int, str]) -> NewItem:
     name = anew.get(item.undoes) if item.undoes is not None and item.skip_reason is None else None
-    return item if name is None else replace(item, skip_reason=f"entered anew since: run {name} has this row again")
+    if name is None:
+        return item
+    return replace(item, skip_reason=said("entered anew since: run {run} has this row again", run=name))
 
 
 def _with_values_before(one: ItemToUndo, mates: Sequence[Mate]) -> ItemToUndo:

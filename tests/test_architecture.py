@@ -130,6 +130,7 @@ SHORT_FOR_A_REASON = {
     "jobs/access/durable.py": "one thought, which the probe, the passwords and the recorder share",
     "jobs/effects/recreate.py": "the way back from a deletion",
     "jobs/rows/secret_cells.py": "the one place that takes secrets out of rows and evidence",
+    "jobs/rows/call_arguments.py": "what the arguments of a call say of its row",
 }
 
 # How a person types it only the command line knows: the other rooms advise by values, as `texts.remedies.Remedy`.

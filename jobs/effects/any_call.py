@@ -22,7 +22,8 @@ from jobs.access.gateway import Gateway
 from jobs.access.payload import ACCOUNT, Payload, chain_of_steps, encode_payload, payload_of
 from jobs.access.vault import is_token, mask_secrets, reveal_secrets
 from jobs.effects.effect import CallEffect, Irreversible
-from jobs.rows.binding import ABONENT, Bound, amount_fault
+from jobs.rows.binding import ABONENT, Bound
+from jobs.rows.call_arguments import amount_fault
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import CREATE

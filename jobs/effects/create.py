@@ -78,7 +78,8 @@ from jobs.effects.creatable_models import (
     try_finding_created,
 )
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.rows.binding import Bound, amount_fault, owner_of_row
+from jobs.rows.binding import Bound
+from jobs.rows.call_arguments import amount_fault, owner_of_row
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import CREATE
 from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, OPERATIONS, find_mark, with_mark

@@ -1,9 +1,7 @@
 """The binding of rows: from cells, or values given for all rows, to the values of a call."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
@@ -11,14 +9,14 @@ import anyio.to_thread
 
 from billing.directory.models import BillingObject
 from billing.directory.subscribers import Abonent
-from billing.money import LARGEST, AmountError, too_large
+from billing.money import AmountError
 from billing.secret import PLACEHOLDER
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find
-from jobs.access.subscribers import Resolved, SubscriberFinder, name_of
+from jobs.access.subscribers import SubscriberFinder, name_of
 from jobs.access.vault import Vault, is_token
 from jobs.rows.secret_cells import secret_places, without_secrets
 from jobs.rows.selection import KeyColumns
@@ -27,7 +25,7 @@ from jobs.spec.columns import find as find_column
 from jobs.spec.errors import SecretGone
 from jobs.spec.parameters import Parameter, a_name, as_typed, whole_id
 from texts.remedies import Remedy, setting
-from texts.said import any_of, said
+from texts.said import any_of, said, text_of
 
 ABONENT: str = "abonent_id"
 NUMBER: str = "contract_number"
@@ -38,7 +36,7 @@ _LONGEST_SHOWN: Final = 40
 OTHER_KEY: Final[Mapping[str, str]] = MappingProxyType({ABONENT: NUMBER, USER: LOGIN})
 """The alternatives to an id: the contract number of a subscriber, the login of an account."""
 
-_DOTS = "these dots stand for a secret that was not kept: write it anew"
+_DOTS: Final = said("these dots stand for a secret that was not kept: write it anew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +242,7 @@ class Binding:
             if not text:
                 values[name] = self._given.get(name, "")
                 if column and not values[name] and not self._may_be_empty(name):
-                    return Refusal(row.line, column.name, label[:64], "the cell is empty", kept.cells)
+                    return Refusal(row.line, column.name, label[:64], said("the cell is empty"), kept.cells)
                 continue
             if name in self._secret and text.startswith(PLACEHOLDER):
                 return Refusal(row.line, name, label[:64], _DOTS, kept.cells)
@@ -351,12 +349,30 @@ class Binding:
     def _contradiction(self, one: Bound, abonent: Abonent) -> Refusal | None:
         """The refusal of a row whose contract number and id name different subscribers, None if they agree."""
         column = self._second_number
-        said = column.of(one.row) if column else one.values.get(NUMBER, "") if NUMBER in self._others.values() else ""
-        if said in {"", abonent.contract_number}:
+        if column:
+            number = column.of(one.row)
+        else:
+            number = one.values.get(NUMBER, "") if NUMBER in self._others.values() else ""
+        if number in {"", abonent.contract_number}:
             return None
-        is_named = f"abonent {abonent.id} has the contract number {abonent.contract_number!r}"
-        who = "this column" if column else f"{NUMBER}=…, given for all rows,"
-        return one.refused(f"{is_named}, {who} says {said!r}", column.name if column else None)
+        own = repr(abonent.contract_number)
+        if column:
+            reason = said(
+                "abonent {id} has the contract number {own}, this column says {number!r}",
+                id=abonent.id,
+                own=own,
+                number=number,
+            )
+            return one.refused(reason, column.name)
+        return one.refused(
+            said(
+                "abonent {id} has the contract number {own}, {name}=…, given for all rows, says {number!r}",
+                id=abonent.id,
+                own=own,
+                name=NUMBER,
+                number=number,
+            )
+        )
 
     async def _with_users(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
         found = await find(self._gateway, "Users", [{LOGIN: one.values[LOGIN]} for one in bound], ("id", LOGIN))
@@ -395,54 +411,24 @@ def _with_flags(row: Row, places: frozenset[int]) -> Row:
 def _fault(error: ValueError, row: Row, column: Column | None) -> str:
     """The fault of a cell; for an amount with the cell itself, because messages may count its characters."""
     if column is None or not isinstance(error, AmountError):
-        return str(error)
-    return f"{row.cells[column.place].strip()[:_LONGEST_SHOWN]!r} (column {column.place + 1}): {error}"
+        return text_of(error)
+    return said(
+        "{cell!r} (column {column}): {error}",
+        cell=row.cells[column.place].strip()[:_LONGEST_SHOWN],
+        column=column.place + 1,
+        error=error,
+    )
 
 
 def _not_one(login: str, things: Sequence[BillingObject]) -> str:
     if not things:
-        return f"there is no account with the login {login!r}"
-    ids = ", ".join(str(thing.values["id"]) for thing in things)
-    return f"several accounts have the login {login!r}: {ids}; name the one that is meant by its user_id"
-
-
-Arguments = Mapping[str, object]
-
-_AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,10})?")
-
-
-async def owner_of_row(
-    gateway: Gateway, rows: Sequence[tuple[Bound, Arguments]]
-) -> tuple[list[tuple[Bound, Arguments, Abonent]], list[Refusal]]:
-    """The rows whose call names a usable subscriber, and the refusals of the others. Raises `LookUpFailed`.
-
-    Usually the binding has found the subscriber. A typed chain may name it literally, or by a column with another
-    name than `abonent_id`.
-    """
-    named = [whole_id(str(arguments.get(ABONENT) or "")) for _, arguments in rows]
-    found: dict[int | str, Resolved] = {one.abonent.id: one.abonent for one, _ in rows if one.abonent is not None}
-    found |= await SubscriberFinder(gateway).by_ids(
-        [key for key in named if isinstance(key, int) and key not in found]
+        return said("there is no account with the login {login!r}", login=login)
+    ids = tuple(str(thing.values["id"]) for thing in things)
+    return said(
+        "several accounts have the login {login!r}: {ids}; name the one that is meant by its user_id",
+        login=login,
+        ids=ids,
     )
-    known: list[tuple[Bound, Arguments, Abonent]] = []
-    refused: list[Refusal] = []
-    for (one, arguments), key in zip(rows, named, strict=True):
-        abonent = found.get(key, str(key))
-        if isinstance(abonent, str):
-            refused.append(one.refused(abonent))
-        else:
-            known.append((replace(one, label=name_of(abonent), abonent=abonent), arguments, abonent))
-    return known, refused
-
-
-def amount_fault(name: str, arguments: Arguments) -> str | None:
-    """Why an argument is not an amount that the billing accepts, None if it is one or is missing."""
-    text = str(arguments.get(name, "0"))
-    if not _AMOUNT.fullmatch(text):
-        return f"{text[:40]!r} is no amount: money is written as -1234.50 here"
-    if abs(Decimal(text)) > LARGEST:
-        return too_large(text)
-    return None
 
 
 def _set(name: str) -> Remedy:

@@ -56,7 +56,7 @@ class Input:
 
     def to_parameters(self) -> dict[str, str]:
         """The parameters that a run keeps, to open the rows again."""
-        said = {
+        parameters = {
             "input_file": _text_of_path(self.file),
             "input_sql": self.sql,
             "input_columns": _APART.join(self.columns),
@@ -69,14 +69,14 @@ class Input:
             **{f"{_MAP}{name}": column for name, column in self.mapping.items()},
             **{f"{_VALUE}{name}": value for name, value in self.values.items()},
         }
-        return {name: value for name, value in said.items() if value}
+        return {name: value for name, value in parameters.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
 class OneRow(Source):
     """One row without cells, for parameters that have all values."""
 
-    name: str = "one row, as given"
+    name: str = said("one row, as given")
     digest: str = ""
     header: tuple[str, ...] = ()
     is_read_whole: bool = True

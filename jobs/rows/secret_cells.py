@@ -13,8 +13,9 @@ from checkpoints.records import Refusal
 from engine.evidence import Accepted, Evidence, Lost
 from engine.rows import DerivedSource, Row, RowPage, Source
 from jobs.spec.columns import normalise_header
+from texts.said import said
 
-_UNREAD: Final = "the row cannot be read; its words are not shown, for one of them may be a secret"
+_UNREAD: Final = said("the row cannot be read; its words are not shown, for one of them may be a secret")
 _SUCCESS: Final = "HTTP 2"
 """The beginning of the text of an unreadable answer."""
 
@@ -61,7 +62,7 @@ def without_words(evidence: Evidence) -> Evidence:
         return evidence
     if isinstance(evidence, Lost) and evidence.text.startswith(_SUCCESS):
         head = evidence.text.partition(" (")[0]
-        return Lost(f"{head}; what it says is not shown, for a secret may be in it")
+        return Lost(said("{status}; what it says is not shown, for a secret may be in it", status=head))
     return msgspec.structs.replace(evidence, text=_concealed(evidence.text))
 
 

@@ -19,7 +19,7 @@ from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import as_engine_errors
 from jobs.spec.errors import ParameterRefused
 from texts.remedies import setting
-from texts.said import in_lines, said
+from texts.said import in_lines, said, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ def select_source(
     try:
         select = select_of(text)
     except NotASelect as error:
-        raise InputRefused(f"the select, {error}") from error
+        raise InputRefused(said("the select, {error}", error=error)) from error
     for note in select.notes:
         log.info(note)
     return SelectSource(database, select, parameters, names)
@@ -129,9 +129,9 @@ def _as_source_error() -> Iterator[None]:
                 )
             ) from error
         except StatementRefused as error:
-            raise InputRefused(f"the select is refused: {error}") from error
+            raise InputRefused(said("the select is refused: {error}", error=error)) from error
         except RowsChanged as error:
-            raise InputRefused(str(error)) from error
+            raise InputRefused(text_of(error)) from error
 
 
 def _refusal(row: SelectedRow, fault: SelectCellFault) -> Refusal:

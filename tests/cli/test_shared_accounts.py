@@ -49,7 +49,7 @@ async def test_without_a_word_nothing_is_sent_and_the_rows_are_shown(place: Plac
     account, ids = shared(place)
     ended = await run(place, may_end_with=(2,))
     assert f"account {account}: line 2" in ended.words
-    assert "-459.90, line 3" in ended.words
+    assert "−459.90, line 3" in ended.words
     assert (
         "an operation of type 8 sets the balance to its sum (assumed: `carbon-migrate probe` finds out)"
         in ended.words
