@@ -15,6 +15,7 @@ from checkpoints.queries import Queries
 from checkpoints.records import EarlierEntry, KnownMark, NewItem, Run, StandingItem
 from checkpoints.sqlite_connection import JournalReader, connect_to_look
 from checkpoints.sqlite_schema import has_format
+from texts.said import said
 
 
 class Earlier:
@@ -69,7 +70,9 @@ def _has_runs(connection: sqlite3.Connection, path: Path) -> bool:
     try:
         return has_format(connection, path)
     except sqlite3.Error as error:
-        raise JournalUnreadable(f"{path} cannot be read as a journal: {error}") from error
+        raise JournalUnreadable(
+            said("{path} cannot be read as a journal: {error}", path=path, error=error)
+        ) from error
 
 
 def runs_of(path: Path) -> list[Run]:
@@ -85,4 +88,6 @@ def runs_of(path: Path) -> list[Run]:
         try:
             return [rows.to_run(row) for row in Queries(connection).each("runs")]
         except sqlite3.Error as error:
-            raise JournalUnreadable(f"{path} cannot be read as a journal: {error}") from error
+            raise JournalUnreadable(
+                said("{path} cannot be read as a journal: {error}", path=path, error=error)
+            ) from error

@@ -14,6 +14,11 @@ JournalError
 └── ForbiddenTransition   a bug in this program: a transition that is not in the table of states
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from texts.said import said
+
 
 class JournalError(Exception):
     """Root of the journal's errors; its text is a sentence for the operator."""
@@ -36,7 +41,15 @@ class JournalNotClosed(JournalError):
 
 
 class NoSuchRun(JournalError):
-    """Raised when the journal has no run of the given name; the text lists its runs."""
+    """Raised when the journal has no run of the given name; the text lists some of its runs."""
+
+    def __init__(self, journal: Path, name: str, known: Sequence[str]) -> None:
+        if known:
+            super().__init__(
+                said("{path} has no run {name!r}; its runs: {known}", path=journal, name=name, known=tuple(known))
+            )
+        else:
+            super().__init__(said("{path} has no run {name!r}; its runs: none yet", path=journal, name=name))
 
 
 class RunHeld(JournalError):
@@ -52,8 +65,12 @@ class RunPurged(JournalError):
 
     def __init__(self, name: str, purged_at: str) -> None:
         super().__init__(
-            f"run {name} was purged on {purged_at[:10]}: names, values and answers of its rows are removed, so "
-            "nothing of it can be undone, verified, exported, corrected or looked up any more; its totals are kept"
+            said(
+                "run {run} was purged on {day}: names, values and answers of its rows are removed, so nothing of it "
+                "can be undone, verified, exported, corrected or looked up any more; its totals are kept",
+                run=name,
+                day=purged_at[:10],
+            )
         )
 
 

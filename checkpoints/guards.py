@@ -4,6 +4,7 @@ from checkpoints import sqlite_rows as rows
 from checkpoints.errors import ForbiddenTransition, RunPurged, RunTakenOver
 from checkpoints.queries import Queries
 from checkpoints.records import Run
+from texts.said import said
 
 
 def check_written(wanted: int, written: int) -> None:
@@ -17,8 +18,12 @@ def check_epoch(db: Queries, run: Run) -> None:
     if db.first("taken_over", run_id=run.run_id, epoch=run.epoch) is not None:
         holder = rows.to_holder(db.first("holder", run_id=run.run_id))
         raise RunTakenOver(
-            f"run {run.name} was taken over by {holder}. This process sends and records nothing more; "
-            "what it had in flight is looked up there"
+            said(
+                "run {run} was taken over by {holder}. This process sends and records nothing more; what it had in "
+                "flight is looked up there",
+                run=run.name,
+                holder=holder.sentence,
+            )
         )
 
 

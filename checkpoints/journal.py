@@ -44,6 +44,7 @@ from checkpoints.records import (
 from checkpoints.sentences import CONTRADICTS, ENDED, SHARED_ID, decided
 from checkpoints.sqlite_store import SqliteStore, open_store
 from checkpoints.states import State
+from texts.said import said
 
 Result = TypeVar("Result")
 
@@ -89,8 +90,7 @@ class Journal:
         """The run of that name. Raises `NoSuchRun`, which lists the journal's runs."""
         found = await self._read(lambda db: db.first("run_by_name", name=name))
         if found is None:
-            known = ", ".join(run.name for run in (await self.runs())[-10:]) or "none yet"
-            raise NoSuchRun(f"{self.path} has no run {name!r}; its runs: {known}")
+            raise NoSuchRun(self.path, name, [run.name for run in (await self.runs())[-10:]])
         return rows.to_run(found)
 
     async def runs(self) -> list[Run]:
@@ -141,7 +141,8 @@ class Journal:
     @asynccontextmanager
     async def _locked(self, run: Run) -> AsyncIterator[None]:
         if not self._store.lock(run.run_id):
-            raise RunHeld(f"another process works on this run: {await self._latest_holder(run)}")
+            holder = (await self._latest_holder(run)).sentence
+            raise RunHeld(said("another process works on this run: {holder}", holder=holder))
         try:
             yield
         finally:

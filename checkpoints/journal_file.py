@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from checkpoints.errors import JournalAliased, JournalUnreadable
+from texts.said import said
 
 FIRST_BYTE: Final = 2**40
 """The byte locked while the journal is created; the byte of a run follows it, at the distance of its id."""
@@ -66,8 +67,12 @@ class JournalFile:
         if why := _other_names(path, os.fstat(self._file).st_nlink):
             self.close()
             raise JournalAliased(
-                f"the journal {path} {why}. Whoever opens it by another name keeps another log beside it, and sees "
-                "nothing of what is written here: leave it one name, in one folder, for all who use it"
+                said(
+                    "the journal {path} {why}. Whoever opens it by another name keeps another log beside it, and "
+                    "sees nothing of what is written here: leave it one name, in one folder, for all who use it",
+                    path=path,
+                    why=why,
+                )
             )
 
     def close(self) -> None:
@@ -83,7 +88,11 @@ class JournalFile:
         while not self._set(fcntl.F_WRLCK, 0):
             if time.monotonic() > deadline:
                 raise JournalUnreadable(
-                    f"another process has been opening {self._path} for {patience:.0f} s: is it stopped?"
+                    said(
+                        "another process has been opening {path} for {seconds} s: is it stopped?",
+                        path=self._path,
+                        seconds=round(patience),
+                    )
                 )
             time.sleep(_WAIT)
         try:
@@ -113,7 +122,9 @@ class JournalFile:
         except OSError as error:
             if error.errno in {errno.EAGAIN, errno.EACCES}:
                 return False
-            raise JournalUnreadable(f"the journal {self._path} cannot be locked: {error.strerror}") from error
+            raise JournalUnreadable(
+                said("the journal {path} cannot be locked: {why}", path=self._path, why=str(error.strerror))
+            ) from error
         return True
 
 
@@ -125,23 +136,25 @@ def why_unwritable(path: Path) -> str:
 
 
 def _why_closed(path: Path, reason: str) -> str:
-    told = f"the journal {path} cannot be written: {reason}"
     try:
         owner = path.owner()
     except (OSError, KeyError):
-        return told
-    return (
-        f"{told}. It belongs to {owner}: work as that user, or name another journal. What only reads has to be able "
-        "to write it, too: its locks are in it"
+        return said("the journal {path} cannot be written: {reason}", path=path, reason=reason)
+    return said(
+        "the journal {path} cannot be written: {reason}. It belongs to {owner}: work as that user, or name another "
+        "journal. What only reads has to be able to write it, too: its locks are in it",
+        path=path,
+        reason=reason,
+        owner=owner,
     )
 
 
 def _other_names(path: Path, links: int) -> str:
     """Describe the other names of a file, "" for none; symbolic links do not count."""
     if links > 1:
-        return f"has {links} names, as hard links (find -samefile shows them)"
+        return said("has {links} names, as hard links (find -samefile shows them)", links=links)
     if is_mounted(path):
-        return "is mounted by itself, and has another name where it comes from; mount its folder"
+        return said("is mounted by itself, and has another name where it comes from; mount its folder")
     return ""
 
 

@@ -19,6 +19,7 @@ from checkpoints.digests import Digests, new_secret
 from checkpoints.errors import RunUnfinished
 from checkpoints.queries import Queries
 from checkpoints.records import Purged, Run, Totals
+from texts.said import said
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def purge_run(db: Queries, run: Run, purge: Purge, totals: Totals, now: str) -> 
     is_first = db.first("purged", run_id=run.run_id) is None
     kept_totals = None if purge.keep_totals else rows.of_totals(totals)
     if not db.write("begin_purge", run_id=run.run_id, parameters=purge.parameters, totals=kept_totals, now=now):
-        raise RunUnfinished(f"run {run.name} is not at its end: it is not purged")
+        raise RunUnfinished(said("run {run} is not at its end: it is not purged", run=run.name))
     db.write("begin_purging", secret=new_secret())
     db.write("mark_cleaned", is_cleaned=0)
     before = db.one("contents", run_id=run.run_id)

@@ -10,7 +10,7 @@ from typing import Unpack
 import msgspec
 
 from checkpoints.states import State, StateProperties, states_where
-from texts.said import Said
+from texts.said import Said, said
 
 
 class Stage(StrEnum):
@@ -92,8 +92,15 @@ class Holder:
     process: int
     since: str
 
+    @property
+    def sentence(self) -> Said:
+        """The process in words."""
+        return said(
+            "process {process} on {host}, since {since}", process=self.process, host=self.host, since=self.since
+        )
+
     def __str__(self) -> str:
-        return f"process {self.process} on {self.host}, since {self.since}"
+        return str(self.sentence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from checkpoints.errors import JournalUnreadable
+from texts.said import said
 
 Result = TypeVar("Result")
 
@@ -43,7 +44,9 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("pragma foreign_keys = on")
         connection.execute("pragma recursive_triggers = on")
     except sqlite3.Error as error:
-        raise JournalUnreadable(f"{path} cannot be opened as a journal: {error}") from error
+        raise JournalUnreadable(
+            said("{path} cannot be opened as a journal: {error}", path=path, error=error)
+        ) from error
     return connection
 
 
@@ -52,7 +55,9 @@ def connect_to_look(path: Path) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(read_only(path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
     except sqlite3.Error as error:
-        raise JournalUnreadable(f"{path} cannot be opened as a journal: {error}") from error
+        raise JournalUnreadable(
+            said("{path} cannot be opened as a journal: {error}", path=path, error=error)
+        ) from error
     connection.row_factory = sqlite3.Row
     return connection
 
@@ -84,11 +89,13 @@ class JournalReader:
     def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         with self._inside:
             if self._closed:
-                raise JournalUnreadable(f"the journal {self._path} is closed")
+                raise JournalUnreadable(said("the journal {path} is closed", path=self._path))
             try:
                 return work(self._connection)
             except sqlite3.Error as error:
-                raise JournalUnreadable(f"the journal {self._path} cannot be read: {error}") from error
+                raise JournalUnreadable(
+                    said("the journal {path} cannot be read: {error}", path=self._path, error=error)
+                ) from error
 
     def close(self) -> None:
         """Interrupt the read under way, and close the connection once no thread is inside; blocks."""

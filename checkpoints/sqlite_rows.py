@@ -32,6 +32,7 @@ from checkpoints.records import (
     Verification,
 )
 from checkpoints.states import State
+from texts.said import said
 from texts.stored import from_builtins, from_json, to_json
 
 
@@ -142,7 +143,7 @@ def to_holder(row: Row | None) -> Holder:
     """A row of `holder`; without one, or if its process is gone, the present runner is not noted yet."""
     here = socket.gethostname()
     if row is None or (row["host"] == here and not Path(f"/proc/{row['process']}").exists()):
-        return Holder(here, 0, "just now")
+        return Holder(here, 0, said("just now"))
     since = datetime.fromisoformat(row["began_at"])
     return Holder(row["host"], row["process"], f"{since:%Y-%m-%d %H:%M:%S} UTC")
 

@@ -40,7 +40,9 @@ def prepare(path: Path) -> None:
         _fill_states(Queries(connection))
         connection.execute("commit")
     except sqlite3.Error as error:
-        raise JournalUnreadable(f"{path} cannot be used as a journal: {error}") from error
+        raise JournalUnreadable(
+            said("{path} cannot be used as a journal: {error}", path=path, error=error)
+        ) from error
     finally:
         connection.close()
 
@@ -81,22 +83,39 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
         is_journal = tables and application == APPLICATION_ID and found in {_CONVERTED, FORMAT}
         states = Queries(connection).all("states") if is_journal else []
     if tables and application != APPLICATION_ID:
-        raise JournalUnreadable(f"{path} is a database of another program, not a journal: name another file")
+        raise JournalUnreadable(
+            said("{path} is a database of another program, not a journal: name another file", path=path)
+        )
     if found > FORMAT:
         raise JournalOtherFormat(
-            f"{path} was written by a newer carbon-migrate (format {found}; this one knows {FORMAT}): "
-            "install that version or name another journal"
+            said(
+                "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
+                "version or name another journal",
+                path=path,
+                found=found,
+                known=FORMAT,
+            )
         )
     if 0 < found < _CONVERTED:
         raise JournalOtherFormat(
-            f"{path} was written by an earlier carbon-migrate (format {found}; this one knows {FORMAT}), which this "
-            "one cannot read: finish its runs with the version that wrote it, then move the file away or name "
-            "another journal. That journal does not know what these runs have entered: take it out of the input"
+            said(
+                "{path} was written by an earlier carbon-migrate (format {found}; this one knows {known}), which "
+                "this one cannot read: finish its runs with the version that wrote it, then move the file away or "
+                "name another journal. That journal does not know what these runs have entered: take it out of the "
+                "input",
+                path=path,
+                found=found,
+                known=FORMAT,
+            )
         )
     if unknown := {row[0] for row in states} - set(State):
         raise JournalOtherFormat(
-            f"{path} was written by a newer carbon-migrate (its state {', '.join(sorted(unknown))} is not known to "
-            "this one): install that version or name another journal"
+            said(
+                "{path} was written by a newer carbon-migrate (its state {states} is not known to this one): install "
+                "that version or name another journal",
+                path=path,
+                states=tuple(sorted(unknown)),
+            )
         )
     return int(found)
 
@@ -122,7 +141,9 @@ def _refuse_strangers(path: Path) -> None:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
             _format_of(connection, path)
     except sqlite3.Error as error:
-        raise JournalUnreadable(f"{path} cannot be opened as a journal: {error}") from error
+        raise JournalUnreadable(
+            said("{path} cannot be opened as a journal: {error}", path=path, error=error)
+        ) from error
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from checkpoints.queries import Queries
 from checkpoints.sqlite_connection import BUSY_SECONDS, JournalReader, connect
 from checkpoints.sqlite_schema import prepare
 from checkpoints.sqlite_writer import Writer
+from texts.said import said
 
 Result = TypeVar("Result")
 
@@ -86,12 +87,19 @@ class SqliteStore:
                     Queries(connection).write("mark_cleaned", is_cleaned=1)
             except sqlite3.Error as error:
                 raise JournalNotCleaned(
-                    f"what is removed may still be read in free pages of {self.path}: it cannot be rewritten: {error}"
+                    said(
+                        "what is removed may still be read in free pages of {path}: it cannot be rewritten: {error}",
+                        path=self.path,
+                        error=error,
+                    )
                 ) from error
         if is_busy:
             raise JournalNotCleaned(
-                f"what is removed may still be read in {self.path}-wal: another process reads the journal, and its "
-                "log cannot be emptied"
+                said(
+                    "what is removed may still be read in {log}: another process reads the journal, and its log "
+                    "cannot be emptied",
+                    log=f"{self.path}-wal",
+                )
             )
 
     def lock(self, run_id: int) -> bool:

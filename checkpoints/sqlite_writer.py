@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from checkpoints.errors import ForbiddenTransition, JournalNotClosed, JournalUnreadable
+from texts.said import said
 
 Result = TypeVar("Result")
 Work = Callable[[sqlite3.Connection], Result]
@@ -55,7 +56,7 @@ class Writer:
         nothing of it is kept then. A cancellation does not undo work that was handed over.
         """
         if self._closed:
-            raise JournalUnreadable("the journal is closed")
+            raise JournalUnreadable(said("the journal is closed"))
         future: asyncio.Future[Result] = self._loop.create_future()
         self._orders.put(_Order(work, future))
         return await future
@@ -76,8 +77,11 @@ class Writer:
             self._thread.join(LAST_PATIENCE)
         if self._thread.is_alive():
             raise JournalNotClosed(
-                f"the journal could not be closed: a write has been under way for {patience + LAST_PATIENCE:.0f} s "
-                "and does not end. What was acknowledged before it is kept. Does the disk answer?"
+                said(
+                    "the journal could not be closed: a write has been under way for {seconds} s and does not end. "
+                    "What was acknowledged before it is kept. Does the disk answer?",
+                    seconds=round(patience + LAST_PATIENCE),
+                )
             )
 
     def _serve(self) -> None:
@@ -127,7 +131,7 @@ def _as_journal_error(error: Exception) -> Exception:
     if isinstance(error, sqlite3.IntegrityError) and str(error).startswith("forbidden transition"):
         return ForbiddenTransition(str(error))
     if isinstance(error, sqlite3.Error):
-        return JournalUnreadable(f"the journal cannot be written: {error}")
+        return JournalUnreadable(said("the journal cannot be written: {error}", error=error))
     return error
 
 

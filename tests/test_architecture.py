@@ -104,7 +104,6 @@ SHORT_FOR_A_REASON = {
     "cli/__main__.py": "what `python -m cli` needs, and no more",
     "lab/pytest_plugin.py": "an entry point by its name",
     "lab/record/made_up_rows.py": "one thought, which needs columns and pseudonyms",
-    "checkpoints/errors.py": "the error tree of a room",
     "checkpoints/sentences.py": "the sentences that SQL writes, which Python extracts for translation",
     "checkpoints/guards.py": "the conditions that are checked in the transaction of a read or write",
     "checkpoints/digests.py": "one thought, which intake, purge and connections share",
