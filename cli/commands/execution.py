@@ -17,13 +17,14 @@ from cli.settings.places import IN_FOLDER, state_folder
 from cli.settings.settings import Settings, load
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
+from cli.terminal.layout import labelled
 from cli.terminal.logs import logging_to
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
-from cli.terminal.texts import markup_safe, printable
+from cli.terminal.texts import printable, reason_of
 from engine.pacing.open_files import TooFewFiles, provide_files
-from texts.remedies import PROGRAM
-from texts.said import text_of
+from texts.remedies import PROGRAM, command_line
+from texts.said import in_lines, said, text_of
 
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
 RunWork: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Closing]]
@@ -54,7 +55,7 @@ def execute(
             _require_place(settings)
     except CommandRefused as error:
         if voice.as_json:
-            screen.emit(closing_object(Closing(error.code, error=str(error))))
+            screen.emit(closing_object(Closing(error.code, error=text_of(error))))
         raise
     with logging_to(None if only_reads else settings.log, screen):
         try:
@@ -72,7 +73,7 @@ def _provide_files() -> None:
     try:
         provide_files()
     except TooFewFiles as error:
-        raise CommandRefused(str(error)) from error
+        raise CommandRefused(text_of(error)) from error
 
 
 def _require_place(settings: Settings) -> None:
@@ -90,9 +91,10 @@ def settings_in_force(flags: Flags, screen: Screen) -> Settings:
     settings = load(flags, os.environ, Path.cwd())
     screen.mask.hide(settings.secrets)
     if settings.journal.origin == IN_FOLDER:
-        screen.say(f"[dim]note:[/] the journal is {markup_safe(settings.journal.value)}, {IN_FOLDER}")
+        found = said("the journal is {journal}, found in the working folder", journal=settings.journal.value)
+        screen.say(labelled(said("note:"), found))
     for one in settings.exposed:
-        screen.say_always(f"[yellow]![/] {markup_safe(one.reason, 2000)}. Close it:")
+        screen.say_always(labelled("!", said("{reason}. Close it:", reason=one.reason), "yellow"))
         screen.err.print(f"  {one.command}", markup=False, soft_wrap=True)
     return settings
 
@@ -132,7 +134,11 @@ def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> N
     except Interrupted as interrupt:
         # A working run handles the signal itself and closes in order.
         screen = Screen(voice)
-        why = f"interrupted ({interrupt}) before a run was worked on; {PROGRAM} status shows what there is"
+        why = said(
+            "interrupted ({signal}) before a run was worked on; {command} shows what there is",
+            signal=str(interrupt),
+            command=command_line("status"),
+        )
         screen.complain(why)
         if voice.as_json:
             screen.emit(closing_object(Closing(Exit.INTERRUPTED, job=job, stopped=why)))
@@ -149,14 +155,16 @@ def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> E
             # The signal came before the command's handlers were installed, or after they were removed.
             return Exit.INTERRUPTED
         case Interrupted():
-            screen.complain(f"interrupted ({error})")
+            screen.complain(said("interrupted ({signal})", signal=str(error)))
             return Exit.INTERRUPTED
         case Exception() if isinstance(error, OPERATOR_ERRORS):
             screen.complain(text_of(error))
             return code_of(error)
         case OSError(errno=errno.ENAMETOOLONG | errno.ELOOP, filename=str() as name):
             # No file can have such a name, whichever command it was typed for.
-            screen.complain(f"{printable(name)}: {error.strerror}: give another name")
+            screen.complain(
+                said("{file}: {reason}: give another name", file=printable(name), reason=reason_of(error))
+            )
             return Exit.REFUSED
         case _:
             return _fault(error, screen, sends=sends)
@@ -166,14 +174,20 @@ def _fault(error: BaseException, screen: Screen, *, sends: bool) -> Exit:
     """Save the traceback of an internal error in a report, and show where it is."""
     details = screen.mask("".join(traceback.format_exception(error)))
     try:
-        where = f"The details are in {_report(details)}"
+        where = said("The details are in {file}: please report them.", file=_report(details))
     except OSError:
         screen.err.print(details, markup=False)
-        where = "The details stand above"
-    told = f"a fault of {PROGRAM} itself: {type(error).__name__}: {error}\n{where}: please report them."
+        where = said("The details stand above: please report them.")
+    kind, text = type(error).__name__, str(error)
+    lines = [said("a fault of {program} itself: {kind}: {text}", program=PROGRAM, kind=kind, text=text), where]
     if sends:
-        told += f"\nWhat was sent is in the journal; {PROGRAM} status shows it, and resume goes on safely"
-    screen.complain(told)
+        lines.append(
+            said(
+                "What was sent is in the journal; {command} shows it, and resume goes on safely",
+                command=command_line("status"),
+            )
+        )
+    screen.complain(in_lines(lines))
     return Exit.FAULT
 
 

@@ -20,8 +20,9 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import markup_safe, moment, printable, rows
-from texts.remedies import PROGRAM
+from cli.terminal.texts import printable
+from texts.remedies import command_line
+from texts.said import counted, in_lines, said
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -71,12 +72,12 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
     """
     journal_path = settings.journal.value
     if name is None and not journal_path.exists():
-        screen.result(f"There is nothing to resume: there is no journal {markup_safe(journal_path)}.")
+        screen.result(said("There is nothing to resume: there is no journal {journal}.", journal=journal_path))
         return Closing(Exit.DONE)
     async with open_existing(journal_path) as journal:
         chosen = await _run_to_resume(name, journal)
         if chosen is None:
-            screen.result("There is nothing to resume: all runs are at their end.")
+            screen.result(said("There is nothing to resume: all runs are at their end."))
             return Closing(Exit.DONE)
         if not await unfinished(chosen, journal):
             return await _show_ended(chosen, journal, screen)
@@ -93,8 +94,12 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
                 return await RunSession(chosen, job, session, fresh=False).run()
         except (BillingAway, BillingBusy, DatabaseAway) as error:
             raise CommandRefused(
-                f"{error}\nRun {chosen.name} stays as it is. When the billing is back:\n"
-                f"{PROGRAM} resume {chosen.name}",
+                said(
+                    "{error}\nRun {run} stays as it is. When the billing is back:\n{command}",
+                    error=error,
+                    run=chosen.name,
+                    command=command_line("resume", chosen.name),
+                ),
                 Exit.STOPPED,
             ) from error
 
@@ -105,19 +110,21 @@ async def _run_to_resume(name: str | None, journal: Journal) -> Run | None:
         run = await journal.run(name)
         await require_content(run, journal)
         if run.stage is Stage.DISCARDED:
-            raise CommandRefused(f"run {run.name} was given up before anything was sent: begin a new one")
+            raise CommandRefused(
+                said("run {run} was given up before anything was sent: begin a new one", run=run.name)
+            )
         return run
     open_runs = [run for run in await journal.runs() if await unfinished(run, journal)]
     if len(open_runs) > 1:
-        lines = [f"  {PROGRAM} resume {run.name}   {await _describe_run(run, journal)}" for run in open_runs]
-        raise CommandRefused("\n".join(["several runs are not at their end; which?", *lines]))
+        lines = [await _describe_run(run, journal) for run in open_runs]
+        raise CommandRefused(in_lines([said("several runs are not at their end; which?"), *lines]))
     return open_runs[0] if open_runs else None
 
 
 async def _show_ended(run: Run, journal: Journal, screen: Screen) -> Closing:
     """The closing of a run that has nothing left to send."""
     closing, shown = await close_ended(run, await journal.totals(run), journal)
-    screen.say("There is nothing to resume: this run is at its end.")
+    screen.say(said("There is nothing to resume: this run is at its end."))
     screen.result(await show_closing(closing, run, journal), good=closing.exit is Exit.DONE)
     if shown is not None:
         screen.result(shown)
@@ -126,4 +133,12 @@ async def _show_ended(run: Run, journal: Journal, screen: Screen) -> Closing:
 
 async def _describe_run(run: Run, journal: Journal) -> str:
     left = (await journal.totals(run)).count_where(open=True)
-    return f"{run.job}, {printable(run.source, 60)}, begun {moment(run.created_at)}, {rows(left)} left"
+    return counted(
+        "  {command}   {job}, {source}, begun {begun}, {n} row left",
+        "  {command}   {job}, {source}, begun {begun}, {n} rows left",
+        left,
+        command=command_line("resume", run.name),
+        job=run.job,
+        source=printable(run.source, 60),
+        begun=run.created_at,
+    )

@@ -14,7 +14,8 @@ from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import printable
-from texts.remedies import PROGRAM
+from texts.remedies import PROGRAM, Remedy, setting
+from texts.said import said
 
 CONTINUING: Final = (
     frozenset({"job", "file", "corrects", "record"}) | names_of(RowFlags, Consent, Pacing, Flags, Voice)
@@ -91,18 +92,34 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         if plan is not None:
             if ignored := [words for name, words in given.items() if name not in PLANNED]:
                 raise CommandRefused(
-                    f"{', '.join(ignored)}: plan {printable(plan)} says itself what is done; leave it out, or run "
-                    "without --plan"
+                    said(
+                        "{flags}: plan {plan} says itself what is done; leave it out, or run without {flag}",
+                        flags=tuple(ignored),
+                        plan=printable(plan),
+                        flag=setting("plan"),
+                    )
                 )
             order = await planned_order(plan, settings)
             return await start.run(
                 order, settings, pacing.given, consent, screen, record=recorder, output=output, plan=plan
             )
         if job is None:
-            raise CommandRefused(f"name what is to be done: a job of `{PROGRAM} jobs`, a job file, or --plan ID")
+            raise CommandRefused(
+                said(
+                    "name what is to be done: a job of {jobs}, a job file, or {plan}",
+                    jobs=Remedy("jobs"),
+                    plan=setting("plan", "ID"),
+                )
+            )
         if corrects is not None:
             if ignored := [words for name, words in given.items() if name not in CONTINUING]:
-                raise CommandRefused(f"{', '.join(ignored)}: run {corrects} remembers what it was told; leave it out")
+                raise CommandRefused(
+                    said(
+                        "{flags}: run {run} remembers what it was told; leave it out",
+                        flags=tuple(ignored),
+                        run=printable(corrects),
+                    )
+                )
             corrected = parse_input(file, rows)
             return await continue_run(
                 corrects, job, corrected, settings, pacing.given, consent, screen, record=recorder
@@ -114,7 +131,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             request = run_file.save_request(order, output, consent, pacing, given)
             return run_file.save_order(request, save, screen, force=force)
         if force:
-            raise CommandRefused("--force overwrites the file of --save, and none is named: leave it out")
+            raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
         return await start.run(order, settings, pacing.given, consent, screen, record=recorder, output=output)
 
     execute_run(work, flags, voice, job)

@@ -17,6 +17,8 @@ from typing import Final
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.log_file import KEPT
 from cli.terminal.texts import printable
+from texts.remedies import Remedy
+from texts.said import Said, said
 
 _ROOT: Final = 0
 _OTHERS_MAY_READ: Final = 0o044
@@ -30,11 +32,11 @@ _BESIDE_A_JOURNAL: Final = (
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that was not named: what it is, and another way to take it, as "name it with …; or "."""
+    """A file that was not named: what it is, and the flag by which it can be named, if there is one."""
 
     path: Path
     what: str
-    instead: str = ""
+    flag: Remedy | None = None
 
     def check(self, trusted: Collection[int] = ()) -> None:
         """Raise `SettingsRefused` for one that somebody else has made, or that everybody may write.
@@ -45,16 +47,35 @@ class FoundFile:
         for status in (self.path.lstat(), self.path.stat()):
             if status.st_uid not in allowed:
                 ours = user_name(os.geteuid())
+                refused = said(
+                    "{what} {file} belongs to {owner}, and this is {user}: it is not taken, for it could have been "
+                    "put there for you.",
+                    what=self.what,
+                    file=printable(self.path),
+                    owner=user_name(status.st_uid),
+                    user=ours,
+                )
                 raise SettingsRefused(
-                    f"{self.what} {printable(self.path)} belongs to {user_name(status.st_uid)}, and this is "
-                    f"{ours}: it is not taken, for it could have been put there for you. If you trust it, "
-                    f"{self.instead}make it yours:\n{_command('chown', ours, [self.path])}"
+                    said("{refused} {remedy}", refused=refused, remedy=self._way_to_take_it(ours)),
                 )
             if status.st_mode & stat.S_IWOTH and not stat.S_ISLNK(status.st_mode):
                 raise SettingsRefused(
-                    f"everybody may write {self.what} {printable(self.path)}: it is not taken. Look at what it says, "
-                    f"and close it:\n{_command('chmod', 'o-w', [self.path])}"
+                    said(
+                        "everybody may write {what} {file}: it is not taken. Look at what it says, and close it:\n"
+                        "{command}",
+                        what=self.what,
+                        file=printable(self.path),
+                        command=_command("chmod", "o-w", [self.path]),
+                    )
                 )
+
+    def _way_to_take_it(self, user: str) -> Said:
+        command = _command("chown", user, [self.path])
+        if self.flag is None:
+            return said("If you trust it, make it yours:\n{command}", command=command)
+        return said(
+            "If you trust it, name it with {flag}; or make it yours:\n{command}", flag=self.flag, command=command
+        )
 
 
 def read_found(found: FoundFile) -> str | None:
@@ -68,9 +89,13 @@ def read_found(found: FoundFile) -> str | None:
     with os.fdopen(descriptor, encoding="utf-8") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise SettingsRefused(f"{found.what} {printable(found.path)} is no file: remove it")
+            raise SettingsRefused(
+                said("{what} {file} is no file: remove it", what=found.what, file=printable(found.path))
+            )
         if status.st_uid not in {os.geteuid(), _ROOT}:
-            raise SettingsRefused(f"{found.what} {printable(found.path)} was exchanged while it was opened")
+            raise SettingsRefused(
+                said("{what} {file} was exchanged while it was opened", what=found.what, file=printable(found.path))
+            )
         return file.read()
 
 
@@ -79,7 +104,7 @@ def user_name(user: int) -> str:
     try:
         return pwd.getpwuid(user).pw_name
     except KeyError:
-        return f"user {user}"
+        return said("user {number}", number=user)
 
 
 # ---- readable by others -----------------------------------------------------------------------------------------
@@ -96,18 +121,35 @@ class Exposed:
 def exposed(settings_file: Path | None, journal: Path, *, holds_secrets: bool) -> Iterator[Exposed]:
     """Of the settings file, where it `holds_secrets`, and the journal with what is beside it, those that are open."""
     if settings_file is not None and holds_secrets and (mode := _open_mode([settings_file])):
-        yield Exposed(
-            f"others on this machine can {_how(mode)} {printable(settings_file)}, which holds secrets of the billing",
-            _command("chmod", "600", [settings_file]),
+        reason = _of_mode(
+            mode,
+            said(
+                "others on this machine can read {file}, which holds secrets of the billing",
+                file=printable(settings_file),
+            ),
+            said(
+                "others on this machine can read and write {file}, which holds secrets of the billing",
+                file=printable(settings_file),
+            ),
         )
+        yield Exposed(reason, _command("chmod", "600", [settings_file]))
     family = [journal.with_name(f"{journal.name}{ending}") for ending in _BESIDE_A_JOURNAL]
     open_ones = [path for path in family if _open_mode([path])]
     if mode := _open_mode(open_ones):
-        yield Exposed(
-            f"others on this machine can {_how(mode)} the journal {printable(journal)} or what is beside it: names, "
-            "amounts and what was sent",
-            _command("chmod", "600", open_ones),
+        reason = _of_mode(
+            mode,
+            said(
+                "others on this machine can read the journal {journal} or what is beside it: names, amounts and what "
+                "was sent",
+                journal=printable(journal),
+            ),
+            said(
+                "others on this machine can read and write the journal {journal} or what is beside it: names, "
+                "amounts and what was sent",
+                journal=printable(journal),
+            ),
         )
+        yield Exposed(reason, _command("chmod", "600", open_ones))
 
 
 def _open_mode(paths: Iterable[Path]) -> int:
@@ -121,8 +163,8 @@ def _open_mode(paths: Iterable[Path]) -> int:
     return mode & (_OTHERS_MAY_READ | _OTHERS_MAY_WRITE)
 
 
-def _how(mode: int) -> str:
-    return "read and write" if mode & _OTHERS_MAY_WRITE else "read"
+def _of_mode(mode: int, can_read: str, can_write: str) -> str:
+    return can_write if mode & _OTHERS_MAY_WRITE else can_read
 
 
 def _command(program: str, what: str, paths: Iterable[Path]) -> str:

@@ -12,6 +12,7 @@ from cli.terminal import texts as names
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from texts import remedies
+from texts.said import said
 
 _CONNECTION: Final = "Connection"
 
@@ -217,9 +218,15 @@ def parse_pairs(words: Sequence[str], flag: str, *, example: str = "name=value")
         name, equals, value = word.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise CommandRefused(f"{flag} {printable(word)}: write it as {flag} {example}")
+            raise CommandRefused(
+                said(
+                    "{flag} {given}: write it as {flag} {example}", flag=flag, given=printable(word), example=example
+                )
+            )
         if name in pairs:
-            raise CommandRefused(f"{flag} {printable(name)}=… is given twice: which is meant?")
+            raise CommandRefused(
+                said("{flag} {name}=… is given twice: which is meant?", flag=flag, name=printable(name))
+            )
         pairs[name] = value
     return pairs
 

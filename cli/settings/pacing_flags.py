@@ -11,6 +11,7 @@ from billing.selects.select import select_of
 from cli.terminal.exits import CommandRefused
 from engine.pacing.limits import LAST, LEAST
 from engine.pacing.policy import ALL, NO, NONE, YES, Policy, policy_with
+from texts.said import said, text_of
 
 _PACING: Final = "Pacing"
 _DEFAULT: Final = Policy()
@@ -170,9 +171,9 @@ class Pacing:
         try:
             policy_with(_DEFAULT, given, ALL)
         except ValueError as error:
-            raise CommandRefused(f"--{error}") from error
+            raise CommandRefused(said("--{error}", error=error)) from error
         if (given.get("throttle-sql", NONE) == NONE) != ("throttle-above" not in given):
-            raise CommandRefused("--throttle-sql and --throttle-above belong together: give both, or none")
+            raise CommandRefused(said("--throttle-sql and --throttle-above belong together: give both, or none"))
         _check_select(given.get("throttle-sql", NONE), "--throttle-sql")
         return given
 
@@ -183,7 +184,7 @@ def _check_select(text: str, name: str) -> None:
         if text != NONE:
             select_of(text)
     except NotASelect as error:
-        raise CommandRefused(f"{name}: {error}") from error
+        raise CommandRefused(said("{name}: {error}", name=name, error=error)) from error
 
 
 def with_file(pacing: Pacing, given: Mapping[str, object]) -> Pacing:
@@ -200,14 +201,16 @@ def _of_file(name: str, value: object) -> Any:  # noqa: ANN401 - its type depend
     """A value of `[run]` as the flag would give it."""
     if name == _SWITCH:
         if not isinstance(value, bool):
-            raise CommandRefused(f"{name}: true or false is expected, not {value!r}")
+            raise CommandRefused(said("{name}: true or false is expected, not {value}", name=name, value=repr(value)))
         return value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise CommandRefused(f"{name}: a number or a text is expected, not {value!r}")
+        raise CommandRefused(
+            said("{name}: a number or a text is expected, not {value}", name=name, value=repr(value))
+        )
     try:
         policy_with(_DEFAULT, {_setting(name): str(value)}, ALL)
     except ValueError as error:
-        raise CommandRefused(str(error)) from error
+        raise CommandRefused(text_of(error)) from error
     if name == _SELECT:
         _check_select(str(value), name)
     return str(value)

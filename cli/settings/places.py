@@ -16,10 +16,11 @@ from billing.secret import PLACEHOLDER
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import JOURNAL, printable
 from texts.remedies import PROGRAM
+from texts.said import said
 
 SUFFIX: Final = ".journal"
-IN_FOLDER: Final = "found in the working folder"
-OF_BILLING: Final = "the billing's own, in the state folder"
+IN_FOLDER: Final = said("found in the working folder")
+OF_BILLING: Final = said("the billing's own, in the state folder")
 OF_ROOT: Final = Path("/var/lib")
 _STATE: Final = "XDG_STATE_HOME"
 _ROOT: Final = 0
@@ -79,8 +80,12 @@ def state_folder(environment: Mapping[str, str]) -> Path:
         home = Path(environment.get("HOME") or Path.home())
     except RuntimeError as error:
         raise SettingsRefused(
-            f"user {os.geteuid()} has no home folder, and so no place for a journal: set {_STATE} to a folder that "
-            "only this user can write to"
+            said(
+                "user {number} has no home folder, and so no place for a journal: set {variable} to a folder that "
+                "only this user can write to",
+                number=os.geteuid(),
+                variable=_STATE,
+            )
         ) from error
     return home / ".local" / "state" / PROGRAM
 
@@ -91,7 +96,11 @@ def in_full(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise SettingsRefused(
-            f"{printable(path)}: there is no home folder for {printable(path.partition('/')[0])}; give the whole path"
+            said(
+                "{path}: there is no home folder for {user}; give the whole path",
+                path=printable(path),
+                user=printable(path.partition("/")[0]),
+            )
         ) from error
 
 

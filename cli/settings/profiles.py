@@ -16,8 +16,9 @@ from cli.settings.settings import Settings
 from cli.settings.toml_places import Path as Way
 from cli.settings.toml_places import parse_toml, places
 from cli.terminal.exits import SettingsRefused
-from cli.terminal.texts import printable
-from texts.remedies import PROGRAM
+from cli.terminal.texts import printable, reason_of
+from texts.remedies import PROGRAM, command_line
+from texts.said import said
 
 ENDING: Final = ".profile.toml"
 _HEAD: Final = f"""\
@@ -42,20 +43,26 @@ def profile_of(settings: Settings) -> Profile:
     try:
         # Whoever has made a settings file that was named is trusted with what lies beside it.
         trusted = {settings.file.stat().st_uid} if settings.file else ()
-        FoundFile(path, "the profile").check(trusted)
+        FoundFile(path, said("the profile")).check(trusted)
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return UNKNOWN
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsRefused(f"the profile {printable(path)} cannot be read: {why}") from error
+        why = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8")
+        raise SettingsRefused(
+            said("the profile {file} cannot be read: {reason}", file=printable(path), reason=why)
+        ) from error
     profile = _parsed(path, text)
     if profile.billing != settings.target:
         raise SettingsRefused(
-            f"the profile {printable(path)} is of the billing "
-            f"{printable(profile.billing) or 'nobody knows which'}, and the "
-            f"settings name {printable(settings.target)}: remove it, and probe this one ({PROGRAM} probe "
-            "--abonent ID)"
+            said(
+                "the profile {file} is of the billing {billing}, and the settings name {target}: remove it, and "
+                "probe this one ({command})",
+                file=printable(path),
+                billing=printable(profile.billing) or said("nobody knows which"),
+                target=printable(settings.target),
+                command=command_line("probe", "--abonent", "ID"),
+            )
         )
     return profile
 
@@ -76,7 +83,9 @@ def write_profile(settings: Settings, profile: Profile) -> Path:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise SettingsRefused(f"the profile {printable(path)} cannot be written: {error.strerror}") from error
+        raise SettingsRefused(
+            said("the profile {file} cannot be written: {reason}", file=printable(path), reason=reason_of(error))
+        ) from error
     return path
 
 
@@ -97,15 +106,20 @@ def _parsed(path: Path, text: str) -> Profile:
     try:
         content = parse_toml(text)
     except ValueError as error:
-        raise SettingsRefused(f"the profile {printable(path)} is not TOML: {error}") from error
+        raise SettingsRefused(
+            said("the profile {file} is not TOML: {error}", file=printable(path), error=error)
+        ) from error
     where = places(text)
     for name in content:
         if name not in Profile.__struct_fields__:
-            there = ", ".join(Profile.__struct_fields__)
             raise SettingsRefused(
-                f"the profile {printable(path)}, {where.get((name,), '')}: there is no fact {printable(name)!r}; "
-                "a profile "
-                f"has: {there}"
+                said(
+                    "the profile {file}, {place}: there is no fact {name!r}; a profile has: {known}",
+                    file=printable(path),
+                    place=str(where.get((name,), "")),
+                    name=printable(name),
+                    known=Profile.__struct_fields__,
+                )
             )
     try:
         return msgspec.convert(content, Profile)
@@ -116,4 +130,12 @@ def _parsed(path: Path, text: str) -> Profile:
         named = ".".join(map(str, way))
         while way and way not in where:
             way = way[:-1]
-        raise SettingsRefused(f"the profile {printable(path)}, {where.get(way, '')}: {named}: {what}") from error
+        raise SettingsRefused(
+            said(
+                "the profile {file}, {place}: {name}: {what}",
+                file=printable(path),
+                place=str(where.get(way, "")),
+                name=named,
+                what=what,
+            )
+        ) from error

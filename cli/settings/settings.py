@@ -28,16 +28,18 @@ from cli.terminal.texts import (
     TIMEOUT,
     USER,
     printable,
+    reason_of,
 )
 from engine.errors import nearest
-from texts.remedies import DATABASE, SETTINGS_FILE
+from texts.remedies import DATABASE, SETTINGS_FILE, setting
+from texts.said import Quantity, said
 
 if TYPE_CHECKING:
     from billing.api.client import ClientSettings
 
 Value_co = TypeVar("Value_co", covariant=True)
 
-BUILT_IN: Final = "built in"
+BUILT_IN: Final = said("built in")
 SHORTEST_TIMEOUT: Final = 0.1
 _LONGEST_TIMEOUT: Final = 3600
 """Seconds, the same limit as that of the flag."""
@@ -117,10 +119,14 @@ class Settings:
         """The settings of the REST client. Raises `SettingsRefused` when they are missing or invalid."""
         if not self.api_url.value:
             raise SettingsRefused(
-                "the address of the billing's REST API is not set. Give it in one of three ways:\n"
-                "  --api-url http://HOST:8082\n"
-                f"  export {API_URL}=http://HOST:8082\n"
-                f'  in {self.file or SETTINGS_FILE}:  [api]  url = "http://HOST:8082"'
+                said(
+                    "the address of the billing's REST API is not set. Give it in one of three ways:\n"
+                    "  --api-url http://HOST:8082\n"
+                    "  export {variable}=http://HOST:8082\n"
+                    '  in {file}:  [api]  url = "http://HOST:8082"',
+                    variable=API_URL,
+                    file=self.file or SETTINGS_FILE,
+                )
             )
         from billing.api.client import ClientSettings  # noqa: PLC0415 - as above
 
@@ -135,7 +141,7 @@ class Settings:
                 deadline=2 * self.timeout.value,
             )
         except SettingsError as error:
-            raise SettingsRefused(f"{error} (from {self.api_url.origin})") from error
+            raise SettingsRefused(said("{error} (from {origin})", error=error, origin=self.api_url.origin)) from error
 
     @property
     def dsn(self) -> Dsn | None:
@@ -193,8 +199,12 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     """
     if flags.database_password:
         raise SettingsRefused(
-            "--database-password: everybody on this machine can see a command line, and the shell keeps it. Set the "
-            f"variable {DATABASE_PASSWORD}, or password in [database] of {SETTINGS_FILE}"
+            said(
+                "--database-password: everybody on this machine can see a command line, and the shell keeps it. Set "
+                "the variable {variable}, or password in [database] of {file}",
+                variable=DATABASE_PASSWORD,
+                file=SETTINGS_FILE,
+            )
         )
     path = flags.config or folder / SETTINGS_FILE
     found, text = _read(path, required=flags.config is not None)
@@ -242,16 +252,16 @@ def _read(path: Path, *, required: bool) -> tuple[_File, str]:
     try:
         text = path.read_text(encoding="utf-8") if required else read_found(_found(path))
     except FileNotFoundError as error:
-        raise SettingsRefused(f"there is no file {path} (from --config)") from error
+        raise SettingsRefused(said("there is no file {file} (from --config)", file=path)) from error
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsRefused(f"{path} cannot be read: {why}") from error
+        why = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8")
+        raise SettingsRefused(said("{file} cannot be read: {reason}", file=path, reason=why)) from error
     if text is None:
         return _File(), ""
     try:
         content = parse_toml(text)
     except ValueError as error:
-        raise SettingsRefused(f"{path} is not TOML: {error}") from error
+        raise SettingsRefused(said("{file} is not TOML: {error}", file=path, error=error)) from error
     _refuse_unknown(path, text, content)
     try:
         return msgspec.convert(content, _File), text
@@ -259,11 +269,12 @@ def _read(path: Path, *, required: bool) -> tuple[_File, str]:
         # msgspec says "… - at `$.api.url`"; the value may be a secret and is not shown.
         what, _, where = str(error).partition(" - at `$.")
         key = where.rstrip("`").removesuffix("[...]")
-        raise SettingsRefused(f"{path}, {_place(text, key)}{key}: {what}") from error
+        place = _place(path, text, key)
+        raise SettingsRefused(said("{place}: {key}: {what}", place=place, key=key, what=what)) from error
 
 
 def _found(path: Path) -> FoundFile:
-    return FoundFile(path, "the settings file", f"name it with --config {path.name}; or ")
+    return FoundFile(path, said("the settings file"), setting("config", path.name))
 
 
 def _refuse_unknown(path: Path, text: str, content: Mapping[str, object]) -> None:
@@ -272,18 +283,22 @@ def _refuse_unknown(path: Path, text: str, content: Mapping[str, object]) -> Non
         for key in inside if isinstance(inside, Mapping) else ():
             if key not in known:
                 name = f"{table}.{key}" if table else key
-                there = ", ".join(known)
-                where = f"[{table}]" if table else "the file"
                 raise SettingsRefused(
-                    f"{path}, {_place(text, name)}there is no setting {printable(name)!r}{nearest(key, known)}; "
-                    f"{where} has: {there}"
+                    said(
+                        "{place}: there is no setting {name!r}{nearest}; {where} has: {known}",
+                        place=_place(path, text, name),
+                        name=printable(name),
+                        nearest=nearest(key, known),
+                        where=f"[{table}]" if table else said("the file"),
+                        known=known,
+                    )
                 )
 
 
-def _place(text: str, key: str) -> str:
-    """The line on which a key is set, as "line 7: "; empty where it is unknown."""
+def _place(path: Path, text: str, key: str) -> str:
+    """The file and the line on which a key is set; the file alone where the line is unknown."""
     number = line_of(text, key)
-    return f"line {number}: " if number else ""
+    return said("{file}, line {line}", file=path, line=number) if number else str(path)
 
 
 def line_of(text: str, key: str) -> int | None:
@@ -329,8 +344,7 @@ class _Chooser:
 
     def origin(self, key: str) -> str:
         """The origin of a key of the file."""
-        number = line_of(self.text, key)
-        return f"{self.path.name}, line {number}" if number else self.path.name
+        return _place(Path(self.path.name), self.text, key)
 
 
 def _local(journal: SettingValue[Path], flags: Flags, found: _File) -> SettingValue[Path]:
@@ -338,11 +352,15 @@ def _local(journal: SettingValue[Path], flags: Flags, found: _File) -> SettingVa
     kind = network_of(journal.value)
     if kind and not (flags.journal_on_network or found.journal_on_network):
         raise SettingsRefused(
-            f"the journal {printable(journal.value)} ({journal.origin}) is on a network file system ({kind}). Two "
-            "machines that open it at a time damage it, its locks may not reach from one to the other, and what it "
-            "has acknowledged may be lost with the server. Name a local file with --journal; or give "
-            "--journal-on-network (journal_on_network = true in the settings file), and see to it that one machine "
-            "at a time uses it"
+            said(
+                "the journal {journal} ({origin}) is on a network file system ({kind}). Two machines that open it at "
+                "a time damage it, its locks may not reach from one to the other, and what it has acknowledged may "
+                "be lost with the server. Name a local file with --journal; or give --journal-on-network "
+                "(journal_on_network = true in the settings file), and see to it that one machine at a time uses it",
+                journal=printable(journal.value),
+                origin=journal.origin,
+                kind=kind,
+            )
         )
     return journal
 
@@ -355,7 +373,7 @@ def _journal(
     if not chosen.value:
         place = default_journal(choose.environment, folder, api_url)
         if place.origin == IN_FOLDER:
-            FoundFile(place.path, "the journal", f"name it with --journal {place.path.name}; or ").check()
+            FoundFile(place.path, said("the journal"), setting("journal", place.path.name)).check()
         return SettingValue(place.path, place.origin)
     # Paths in the file are relative to the file.
     beside = path.parent if chosen.of_file else folder
@@ -366,18 +384,23 @@ def _charset(chosen: SettingValue[str]) -> SettingValue[str]:
     try:
         return replace(chosen, value=charset_named(chosen.value))
     except SettingsError as error:
-        raise SettingsRefused(f"{error} (from {chosen.origin})") from error
+        raise SettingsRefused(said("{error} (from {origin})", error=error, origin=chosen.origin)) from error
 
 
 def _language(choose: _Chooser, found: _File) -> SettingValue[str]:
     """The language of reports: variable, file, then the system's. Raises `SettingsRefused` for an unknown one."""
-    system = SettingValue(system_language(choose.environment), "the system's locale")
+    system = SettingValue(system_language(choose.environment), said("the system's locale"))
     chosen = choose("", None, VARIABLE, "language", found.language, "")
     if not chosen.value:
         return system
     if chosen.value not in LANGUAGES:
         raise SettingsRefused(
-            f"{printable(chosen.value)!r} ({chosen.origin}) is not a language; there are: {', '.join(LANGUAGES)}"
+            said(
+                "{given!r} ({origin}) is not a language; there are: {known}",
+                given=printable(chosen.value),
+                origin=chosen.origin,
+                known=LANGUAGES,
+            )
         )
     return chosen
 
@@ -387,15 +410,24 @@ def _timeout(choose: _Chooser, flags: Flags, found: _File) -> SettingValue[float
     if flags.timeout is not None:
         if not SHORTEST_TIMEOUT <= flags.timeout <= _LONGEST_TIMEOUT:
             raise SettingsRefused(
-                f"--timeout {flags.timeout:g}: give seconds, from {SHORTEST_TIMEOUT:g} up to {_LONGEST_TIMEOUT:,}"
+                said(
+                    "--timeout {given}: give seconds, from {least} up to {most}",
+                    given=f"{flags.timeout:g}",
+                    least=f"{SHORTEST_TIMEOUT:g}",
+                    most=Quantity(_LONGEST_TIMEOUT),
+                )
             )
         return SettingValue(flags.timeout, "--timeout")
     if found.api.timeout is not None:
         # NaN compares false with everything.
         if not 0 < found.api.timeout <= _LONGEST_TIMEOUT:
             raise SettingsRefused(
-                f"{choose.path}, {_place(choose.text, 'api.timeout')}api.timeout: "
-                f"{found.api.timeout:g} are not seconds above 0 and up to {_LONGEST_TIMEOUT:,}"
+                said(
+                    "{place}: api.timeout: {given} are not seconds above 0 and up to {most}",
+                    place=_place(choose.path, choose.text, "api.timeout"),
+                    given=f"{found.api.timeout:g}",
+                    most=Quantity(_LONGEST_TIMEOUT),
+                )
             )
         return SettingValue(found.api.timeout, choose.origin("api.timeout"), of_file=True)
     return SettingValue(TIMEOUT, BUILT_IN)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from texts.said import said
+
 _LARGEST: Final = 2**63 - 1
 _BEYOND_PYTHON: Final = re.compile(r"[0-9_]{4300,}")
 """Python parses no integer with more digits; the value may be a secret and is not shown."""
@@ -17,18 +19,18 @@ def parse_toml(text: str) -> dict[str, object]:
     try:
         content = tomllib.loads(text)
     except RecursionError:
-        raise ValueError("it holds brackets in brackets without end") from None
+        raise ValueError(said("it holds brackets in brackets without end")) from None
     except tomllib.TOMLDecodeError:
         raise
     except ValueError:
         found = _BEYOND_PYTHON.search(text)
         line = text.count("\n", 0, found.start()) + 1 if found else 1
-        raise ValueError(f"a number has too many digits (at line {line})") from None
+        raise ValueError(said("a number has too many digits (at line {line})", line=line)) from None
     for path, value in _values("", content):
         if isinstance(value, int) and abs(value) > _LARGEST:
-            raise ValueError(f"{path}: the number has too many digits")
+            raise ValueError(said("{path}: the number has too many digits", path=path))
         if isinstance(value, str) and "\0" in value:
-            raise ValueError(f"{path}: it holds a NUL, which no text and no name of a file has")
+            raise ValueError(said("{path}: it holds a NUL, which no text and no name of a file has", path=path))
     return content
 
 
@@ -57,7 +59,7 @@ class TomlPlace:
     column: int
 
     def __str__(self) -> str:
-        return f"line {self.line}, column {self.column}"
+        return said("line {line}, column {column}", line=self.line, column=self.column)
 
 
 _HEADER: Final = re.compile(r"\s*(?P<array>\[)?\[(?P<name>[^\]]+)\]")
