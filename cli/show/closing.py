@@ -14,7 +14,7 @@ from checkpoints.records import Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Hanging, command, render, steps_list
-from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, name_of_holder
+from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, name_of_holder
 from cli.terminal.texts import JOINT, count, duration, money, printable, rate
 from jobs.spec.undo_words import LIST, OPPOSITE, RUN, STORNO, UNDO, WAY
 from texts.remedies import command_line, setting
@@ -285,7 +285,8 @@ def _reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
         # A text of one row, or that all rows share, is told once.
         of_all = reason.items == 1 or reason.example == reason.kind
         line = Text().append(f"{count(reason.items)} × ".replace(" ", JOINT), "bold")
-        line.append(printable((reason.example if of_all else reason.kind) or said("no reason given")))
+        why = printable(reason.example) if of_all else kind_of(reason)
+        line.append(why or printable(said("no reason given")))
         example = "" if of_all else f": {printable(reason.example)}"
         line.append(f" ({_row_of(reason)}{example})", "dim")
         lines.append(Hanging(render(STATE_NAMES[state], state.style).append(" "), line, indent=2))

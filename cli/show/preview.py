@@ -21,7 +21,7 @@ from cli.show.closing import (
     refused_rows,
 )
 from cli.terminal.layout import Facts, Hanging, command, labelled, render
-from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, place_of
+from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, place_of
 from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, count, printable
 from engine.job import Job
@@ -332,7 +332,7 @@ def add_what_is_not_sent(table: Facts, plan: PreviewFacts) -> None:
 
 
 def _skipped(reason: Reason, *, has_amounts: bool) -> Text:
-    line = Text(f"{count(reason.items)} × {printable(reason.kind)}")
+    line = Text(f"{count(reason.items)} × {kind_of(reason)}")
     if has_amounts:
         line.append(", ").append_text(render(said("{sum} in total", sum=reason.amount)))
     if reason.line:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from checkpoints.records import Item
+from checkpoints.records import Item, Reason
 from checkpoints.states import State
+from cli.terminal.texts import printable
 from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
 from texts.said import Said, said
 
@@ -76,6 +77,13 @@ _HOLDERS: Final[Mapping[str, Said]] = MappingProxyType(
 def name_of_holder(who: str) -> str:
     """What holds a run, by its word in `Holds`; a gauge has the name that it was given."""
     return _HOLDERS.get(who, who)
+
+
+def kind_of(reason: Reason) -> str:
+    """The kind of a reason in the reader's language: a reason begins with its kind, before the first colon."""
+    if isinstance(reason.example, Said):
+        return printable(reason.example).partition(":")[0]
+    return printable(reason.kind)
 
 
 def place_of(item: Item) -> Said:
