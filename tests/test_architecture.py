@@ -67,7 +67,7 @@ FOLDERS_MAY_IMPORT = {
     "cli/output": {"cli/terminal"},
     "cli/report": {"cli/terminal", "cli/settings"},
     "cli/session": {"cli/terminal", "cli/settings", "cli/show", "cli/output"},
-    "cli/page": {"cli/terminal", "cli/session"},
+    "cli/page": {"cli/terminal", "cli/show", "cli/session"},
     "cli/jobfile": {"cli/terminal", "cli/settings", "cli/show", "cli/session"},
     "cli/commands": {
         "cli/terminal",

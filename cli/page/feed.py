@@ -19,7 +19,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Holder, Run
 from cli.page.facts import MOST_COMMANDS, Counted, RunFacts, count
 from cli.page.snapshot import snapshot_of
-from cli.session.control_client import ask_facts
+from cli.session.control_client import ask_facts, ask_status
 from cli.session.journal import stored_policy
 from cli.terminal.exits import CommandRefused
 from cli.terminal.signals import run_alongside
@@ -111,9 +111,9 @@ class Feed:
     async def _ask(self, run: Run) -> tuple[Status | None, Said | None]:
         """What the process that holds the run says of it, and why it says nothing."""
         try:
-            found = await ask_facts(run, self._journal, "status", patience=PATIENCE)
+            found = await ask_status(run, self._journal, patience=PATIENCE)
             if found is not None:
-                return msgspec.convert(found, Status), None
+                return found, None
         except CommandRefused as error:
             log.info("the run's process does not answer", run=run.name, why=str(error))
             return None, said("its process does not answer at this moment")

@@ -8,6 +8,7 @@ from checkpoints.records import Reason, Run, Totals
 from checkpoints.states import State, states_where
 from cli.page.facts import TROUBLE, RunFacts
 from cli.session.stages import describe_stage, stage_of
+from cli.show.progress import limit_of
 from cli.terminal.names import OUTCOMES, STATE_NAMES
 from cli.terminal.texts import printable
 from jobs.rows.input import job_parameters
@@ -102,7 +103,7 @@ def _why(facts: RunFacts) -> str:
     """Why the run is not faster, "" where nothing limits it."""
     if facts.live is None:
         return facts.unanswered or ""
-    return facts.live.why
+    return limit_of(facts.live.why)
 
 
 def _error(state: State, reason: Reason, language: Language) -> Mapping[str, object]:

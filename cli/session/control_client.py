@@ -6,12 +6,14 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import anyio
 import anyio.to_thread
+import msgspec
 
 from checkpoints.journal import Journal
 from checkpoints.records import Holder, Run
@@ -26,10 +28,12 @@ from engine.control.messages import (
     NotAMessage,
     commands_path,
     facts_path,
+    sentences_of,
     to_answer,
     to_facts,
     to_json,
 )
+from engine.pipeline.progress import Status
 
 Answer = TypeVar("Answer")
 
@@ -43,6 +47,24 @@ async def ask(run: Run, journal: Journal, request: ControlRequest) -> ControlAns
     Raises `CommandRefused` when this user may not control the run, or when it does not answer.
     """
     return await _asked(run, journal, "POST", commands_path(run.name), to_answer, to_json(request))
+
+
+async def ask_status(run: Run, journal: Journal, *, patience: float = PATIENCE) -> Status | None:
+    """The status that the process reports which works on the run; None as for `ask`. Raises as `ask_facts`.
+
+    Raises `msgspec.ValidationError` for that of another version of this program.
+    """
+    found = await ask_facts(run, journal, "status", patience=patience)
+    if found is None:
+        return None
+    # Set afterwards, for a conversion makes plain texts of sentences.
+    status, sentences = msgspec.convert(found, Status), sentences_of(found)
+    return replace(
+        status,
+        why=sentences.get("why", status.why),
+        held=sentences.get("held", status.held),
+        last_error=sentences.get("last_error", status.last_error),
+    )
 
 
 async def ask_facts(run: Run, journal: Journal, facts: str, *, patience: float = PATIENCE) -> dict[str, Any] | None:

@@ -132,7 +132,7 @@ def screen_of(status: Status, name: str = "") -> Group:
     if status.held:
         parts.append(Hanging(_label(said("held"), "yellow"), render(status.held, limit=LONGEST)))
     elif status.why:
-        parts.append(Hanging(_label(said("limited by")), render(_limit(status.why), limit=LONGEST)))
+        parts.append(Hanging(_label(said("limited by")), render(limit_of(status.why), limit=LONGEST)))
     parts += [Hanging(_label(said("error")), Text(kind)) for kind in _kinds(status)]
     if status.last_error:
         last = Text(no_wrap=True, overflow="ellipsis").append_text(_label(said("last error")))
@@ -202,10 +202,10 @@ def _in_flight(status: Status) -> list[Said]:
 def _why(status: Status) -> list[str]:
     if status.held:
         return [said("held: {why}", why=status.held)]
-    return [_limit(status.why)] if status.why else []
+    return [limit_of(status.why)] if status.why else []
 
 
-def _limit(why: str) -> str:
+def limit_of(why: str) -> str:
     """The limit on the run's speed; a setting is shown as it is typed."""
     return f"--{why}" if why.partition(" ")[0] in SETTINGS else why
 

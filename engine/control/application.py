@@ -31,6 +31,7 @@ from engine.control.messages import (
     facts_path,
     to_json,
     to_request,
+    with_sentences,
 )
 
 log = structlog.get_logger(__name__)
@@ -67,11 +68,11 @@ class ControlApplication:
         """Take samples of the run, until cancelled."""
         while True:
             sample = self._handler.sample()
-            self._timeline.add([sample], {"sample": sample, "status": self._handler.status()})
+            self._timeline.add([sample], {"sample": sample, "status": with_sentences(self._handler.status())})
             await anyio.sleep(self._every)
 
     async def _status(self, _: web.Request) -> web.StreamResponse:
-        return answer(self._handler.status())
+        return answer(with_sentences(self._handler.status()))
 
     async def _settings(self, _: web.Request) -> web.StreamResponse:
         return answer(self._handler.settings())

@@ -3,7 +3,8 @@
 POST /api/runs/k7m2q/commands   {"command": "set", "arguments": {"rate": "20"}, "who": "olga@ops"}
 200                             {"said": "rate: at most 20 calls a second", "refused": false}
 
-A refused command is answered with 409. What can be read is in `application.py`.
+A refused command is answered with 409. Beside `said`, which is English, an answer has the sentence's template and
+values, of which a client makes the text of its reader. What can be read is in `application.py`.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
+
+from texts import stored
 
 LONGEST_REQUEST: Final = 16 * 1024
 """Maximum length of a request's body, in bytes."""
@@ -22,6 +25,9 @@ Through: TypeAlias = Literal["", "page"]
 """Where a command comes from: the command line, or the page."""
 
 JSON: Final = "application/json"
+
+SENTENCES: Final = ("why", "held", "last_error")
+"""What of a status people read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +56,19 @@ class ControlAnswer:
     refused: bool = False
 
 
+class _SentAnswer(msgspec.Struct, frozen=True):
+    said: str = ""
+    refused: bool = False
+    sentence: msgspec.Raw = msgspec.Raw(b"null")
+
+
 class NotAMessage(ValueError):
     """Raised when a body is not a valid message; the text says why."""
 
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _request = msgspec.json.Decoder(ControlRequest).decode
-_answer = msgspec.json.Decoder(ControlAnswer).decode
+_answer = msgspec.json.Decoder(_SentAnswer).decode
 _facts = msgspec.json.Decoder(dict[str, Any]).decode
 
 _WRONG: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -64,7 +76,31 @@ _WRONG: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 def to_json(message: object) -> bytes:
     """The body of a message."""
+    if isinstance(message, ControlAnswer):
+        return _encode(_SentAnswer(str(message.said), message.refused, _packed(message.said)))
     return _encode(message)
+
+
+def with_sentences(status: Mapping[str, Any]) -> dict[str, Any]:
+    """A status for a client: its sentences also as template and values, under `sentences`."""
+    found = {name: _packed(text) for name in SENTENCES if isinstance(text := status.get(name), str)}
+    return {**status, "sentences": found}
+
+
+def sentences_of(status: Mapping[str, Any]) -> dict[str, str]:
+    """The sentences of a status that a client has got, by their names."""
+    packed = status.get("sentences")
+    kept: Mapping[str, object] = packed if isinstance(packed, dict) else {}
+    return {name: _unpacked(text, kept.get(name)) for name in SENTENCES if isinstance(text := status.get(name), str)}
+
+
+def _packed(text: str) -> msgspec.Raw:
+    return msgspec.Raw((stored.to_json(text) or "null").encode())
+
+
+def _unpacked(text: str, packed: object) -> str:
+    sentence = stored.from_builtins(packed) if packed else text
+    return sentence if sentence == text else text
 
 
 def to_request(body: bytes) -> ControlRequest:
@@ -78,9 +114,10 @@ def to_request(body: bytes) -> ControlRequest:
 def to_answer(body: bytes) -> ControlAnswer:
     """Decode the answer to a command. Raises `NotAMessage`."""
     try:
-        return _answer(body)
+        sent = _answer(body)
     except _WRONG as error:
         raise NotAMessage(str(error)) from error
+    return ControlAnswer(stored.from_json(sent.said, bytes(sent.sentence).decode()), sent.refused)
 
 
 def to_facts(body: bytes) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from decimal import Decimal
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,20 @@ from engine.control.address import connect, listening, sender, user_name
 from engine.control.application import SECOND, WORK, ControlApplication
 from engine.control.door import Check, Door, DoorLimits, NotLetIn
 from engine.control.handler import ControlHandler
-from engine.control.messages import LONGEST_ANSWER, LONGEST_REQUEST, ControlAnswer, ControlRequest, to_json
+from engine.control.messages import (
+    LONGEST_ANSWER,
+    LONGEST_REQUEST,
+    ControlAnswer,
+    ControlRequest,
+    sentences_of,
+    to_json,
+)
 from engine.pacing.policy import Policy, setting_text
 from tests.checkpoints.samples import NEW_RUN
 from tests.engine.control.steered import PATIENCE, RUN, Client, FakeRun, client_of, posted, request
+from texts.said import Said, counted, said
 
+SUM = Decimal("12.50")
 QUICK = DoorLimits(clients=3, idle=0.2, unread=0.1)
 STATUS = request("GET", f"/api/runs/{RUN}/status")
 
@@ -64,7 +74,8 @@ async def served(
 async def is_well(path: Path) -> None:
     """Another client is answered."""
     async with client_of(path) as client:
-        assert (await client.gets("status")).found == {"done": 3, "total": 10}
+        found = (await client.gets("status")).found
+        assert (found["done"], found["total"]) == (3, 10)
 
 
 # ---- what can be asked -------------------------------------------------------------------------------------------
@@ -88,6 +99,31 @@ async def test_a_refused_command_is_told_from_one_that_was_carried_out_by_its_st
         assert (refused.status, refused.answer.refused) == (409, True)
         taken = await client.sends(posted(b'{"command": "pause"}'))
         assert (taken.status, taken.answer.refused) == (200, False)
+
+
+async def test_a_sentence_comes_with_what_its_readers_language_makes_of_it(path: Path) -> None:
+    sentence = counted("{n} call is in flight, {sum} are sent", "{n} calls are in flight, {sum} are sent", 5, sum=SUM)
+
+    class Telling(ControlHandler):
+        async def obey(self, request: ControlRequest, who: str) -> ControlAnswer:
+            return ControlAnswer(sentence)
+
+    async with served(path, Telling) as fake, client_of(path) as client:
+        answer = await client.commands("pause")
+        assert isinstance(answer.said, Said)
+        assert (answer.said, answer.said.template, answer.said.values) == (
+            sentence,
+            sentence.template,
+            sentence.values,
+        )
+        fake.standing = {"why": said("rate {rate}", rate=5), "held": None, "last_error": "a text of the billing's"}
+        found = (await client.gets("status")).found
+        assert (found["why"], found["held"]) == ("rate 5", None)
+        why = sentences_of(found)["why"]
+        assert isinstance(why, Said)
+        assert why.template == "rate {rate}"
+        forged = found | {"sentences": {"why": {"is": "said", "template": "all is well", "values": {}}, "held": 7}}
+        assert type(sentences_of(forged)["why"]) is str, "the English text counts"
 
 
 async def test_several_requests_in_one_piece_are_answered_in_order(path: Path) -> None:
