@@ -67,6 +67,11 @@ def said(template: str, /, **values: Given) -> Said:
     return Said(template, values)
 
 
+def wording(template: str) -> str:
+    """A template alone, for a table of sentences: `said(TABLE[kind], name=…)` makes a sentence of it."""
+    return template
+
+
 def counted(one: str, many: str, n: int, /, **values: Given) -> Said:
     """A sentence about `n` things, which both templates may name as `{n}`."""
     return Said(one, {"n": Quantity(n), **values}, many, n)

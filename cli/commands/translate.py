@@ -17,19 +17,21 @@ from cli.translate.findings import Finding
 from cli.translate.one_liners import Translated, translate_all
 from cli.translate.translation import Translation
 from cli.translate.words import NEWLINE
-from texts.remedies import PROGRAM
+from texts.remedies import PROGRAM, setting
+from texts.said import Quantity, counted, said, text_of
 
 LONGEST: Final = 500_000
 """Bytes of a text that are read; a long page of documentation has a fifth of it."""
 
 _STDIN: Final = "-"
-_HOW: Final = (
-    f"give it in a file ({PROGRAM} translate FILE), on standard input ({PROGRAM} translate -), or as one argument in "
-    "quotes of its own"
+_HOW: Final = said(
+    "give it in a file ({program} translate FILE), on standard input ({program} translate -), or as one argument in "
+    "quotes of its own",
+    program=PROGRAM,
 )
+_STANDARD_INPUT: Final = said("standard input")
 
-
-NOT_HELD: Final = (
+NOT_HELD: Final = said(
     "The encoding of this output lacks letters of the command, which has others there: do not copy it, and type "
     "this again with LC_ALL=C.UTF-8."
 )
@@ -68,7 +70,7 @@ def _translate(
         _refuse_single(found)
     except CommandRefused as error:
         if as_json:
-            screen.emit({**_NOTHING, "error": str(error)})
+            screen.emit({**_NOTHING, "error": text_of(error)})
         raise
     for one in found:
         if as_json:
@@ -77,8 +79,12 @@ def _translate(
         _show_all(found, screen)
     if refused := sum(one.translation is None for one in found):
         raise CommandRefused(
-            f"{refused} of {len(found)} one-liners {'is' if refused == 1 else 'are'} not translated: each with its "
-            "line, the reasons stand above"
+            counted(
+                "{n} of {all} one-liners is not translated: each with its line, the reasons stand above",
+                "{n} of {all} one-liners are not translated: each with its line, the reasons stand above",
+                refused,
+                all=Quantity(len(found)),
+            )
         )
 
 
@@ -123,17 +129,17 @@ def _show_all(found: Sequence[Translated], screen: Screen) -> None:
 
     What is said of several is said once.
     """
-    said: set[str] = set()
+    shown_before: set[str] = set()
     several = len(found) > 1
     for one in found:
         if several:
-            screen.say(Text(f"── line {one.place.line} ", "bold"))
+            screen.say(Text(printable(said("── line {line}", line=one.place.line)), "bold"))
         if one.translation is None:
             screen.say(Text("✗ ", "red").append(printable(one.refusal, len(one.refusal) * 10), "not dim"))
             screen.say()
             continue
-        notes = [note for note in one.translation.notes if note not in said]
-        said.update(notes)
+        notes = [note for note in one.translation.notes if note not in shown_before]
+        shown_before.update(notes)
         _say(one.translation, notes, screen)
         # Written directly: the console would wrap the lines.
         sys.stdout.write(f"# line {one.place.line}\n" if several else "")
@@ -141,7 +147,7 @@ def _show_all(found: Sequence[Translated], screen: Screen) -> None:
         sys.stdout.write(commands)
         sys.stdout.flush()
         if held_by(sys.stdout.encoding, commands) != commands:
-            screen.say_always(Text(NOT_HELD, "yellow"))
+            screen.say_always(Text(printable(NOT_HELD), "yellow"))
 
 
 def _commands(found: Translation) -> str:
@@ -156,22 +162,27 @@ def _commands(found: Translation) -> str:
 def _say(found: Translation, notes: Sequence[str], screen: Screen) -> None:
     for fault in found.faults:
         screen.say(_format_finding(fault))
+    label = printable(said("note"))
     for note in notes:
-        screen.say(Text("note  ", "dim").append(printable(note, WHOLE), "not dim"))
+        screen.say(Text(f"{label}  ", "dim").append(printable(note, WHOLE), "not dim"))
     if found.faults or notes:
         screen.say()
 
 
 def _format_finding(fault: Finding) -> Text:
-    told = Text("✗ ", "red").append(str(fault.place), "bold").append(f": {printable(fault.what, WHOLE)}")
-    told.append("\n    today    ", "dim").append(printable(fault.today, WHOLE))
-    return told.append("\n    instead  ", "dim").append(printable(fault.instead, WHOLE))
+    told = Text("✗ ", "red").append(printable(fault.place.text), "bold").append(f": {printable(fault.what, WHOLE)}")
+    today, instead = printable(said("today")), printable(said("instead"))
+    width = max(len(today), len(instead)) + 2
+    told.append(f"\n    {today:<{width}}", "dim").append(printable(fault.today, WHOLE))
+    return told.append(f"\n    {instead:<{width}}", "dim").append(printable(fault.instead, WHOLE))
 
 
 def _text_of(line: str | None, file: Path | None) -> str:
     """The text from its argument, file or standard input. Raises `CommandRefused` for none or two of them."""
     if line is not None and file is not None:
-        raise CommandRefused(f"the line is given twice, as an argument and with -f {printable(file)}")
+        raise CommandRefused(
+            said("the line is given twice, as an argument and with {option}", option=f"-f {printable(file)}")
+        )
     if file is None and line is not None and line != _STDIN:
         if not _is_file(line):
             return line
@@ -181,10 +192,10 @@ def _text_of(line: str | None, file: Path | None) -> str:
     # None if the process was started without standard input.
     nothing = sys.stdin is None or sys.stdin.closed
     if line is None and file is None and (nothing or sys.stdin.isatty()):
-        raise CommandRefused(f"there is no line to translate: {_HOW}")
+        raise CommandRefused(said("there is no line to translate: {how}", how=_HOW))
     if nothing:
-        raise CommandRefused(f"there is no standard input: {_HOW}")
-    return _text(sys.stdin.buffer.read(LONGEST + 1), "standard input")
+        raise CommandRefused(said("there is no standard input: {how}", how=_HOW))
+    return _text(sys.stdin.buffer.read(LONGEST + 1), _STANDARD_INPUT)
 
 
 def _is_file(line: str) -> bool:
@@ -203,19 +214,25 @@ def _content(file: Path) -> bytes:
         with file.open("rb") as opened:
             return opened.read(LONGEST + 1)
     except FileNotFoundError as error:
-        raise CommandRefused(f"there is no file {printable(file)} here; to translate a one-liner, {_HOW}") from error
+        raise CommandRefused(
+            said("there is no file {file} here; to translate a one-liner, {how}", file=printable(file), how=_HOW)
+        ) from error
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no file has such a name"
-        raise CommandRefused(f"{printable(file)} cannot be read: {why}") from error
+        why = str(error.strerror) if isinstance(error, OSError) else said("no file has such a name")
+        raise CommandRefused(said("{file} cannot be read: {why}", file=printable(file), why=why)) from error
 
 
 def _text(content: bytes, name: str) -> str:
     if len(content) > LONGEST:
-        raise CommandRefused(f"{name} is longer than {LONGEST:,} bytes; give the page in parts")
+        raise CommandRefused(
+            said("{name} is longer than {bytes} bytes; give the page in parts", name=name, bytes=Quantity(LONGEST))
+        )
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        raise CommandRefused(f"{name} is not UTF-8 text, at byte {error.start + 1}") from error
+        raise CommandRefused(
+            said("{name} is not UTF-8 text, at byte {byte}", name=name, byte=error.start + 1)
+        ) from error
 
 
 def _given(words: Sequence[str]) -> dict[str, str]:
@@ -223,5 +240,9 @@ def _given(words: Sequence[str]) -> dict[str, str]:
     given = parse_pairs(words, "--set")
     for name, value in given.items():
         if not all(char.isprintable() for char in value):
-            raise CommandRefused(f"--set {printable(name)}: the value has a character that cannot be seen")
+            raise CommandRefused(
+                said(
+                    "{option}: the value has a character that cannot be seen", option=setting("set", printable(name))
+                )
+            )
     return {name.removeprefix("$"): value for name, value in given.items()}

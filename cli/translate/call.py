@@ -14,6 +14,7 @@ from jobs.catalogue.catalogue import job_like
 from jobs.spec.chain import Template, parse
 from jobs.spec.chain_kind import GET
 from jobs.spec.errors import ParameterRefused
+from texts.said import text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def _read(model: str, data: Sequence[Data], names: Placeholders) -> TranslatedCa
     try:
         whole = parse(model, chain, fields)
     except ParameterRefused as error:
-        raise refused(data[0].place, str(error)) from error
+        raise refused(data[0].place, text_of(error)) from error
     return TranslatedCall(
         whole,
         _job_for(whole, templates),

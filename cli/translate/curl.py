@@ -8,6 +8,7 @@ from cli.translate.findings import named, refused
 from cli.translate.grammar import ShellCommand
 from cli.translate.request import CallRequest, Data, OptionTable, RequestParts, no_post, options_of
 from cli.translate.words import Word
+from texts.said import said
 
 _SHORT: Final[Mapping[str, str]] = {
     "-X": "--request",
@@ -96,7 +97,7 @@ def read_curl(command: ShellCommand) -> CallRequest:
             raise no_post(value, place)
         else:
             parts.take(option, value)
-    return parts.request(command, "it has no -d")
+    return parts.request(command, "-d")
 
 
 def _posted(option: str, value: Word, command: ShellCommand) -> Data:
@@ -105,7 +106,7 @@ def _posted(option: str, value: Word, command: ShellCommand) -> Data:
         return Data(value.text, value.place, value.kept)
     texts = [word.text for operator, word in command.inputs if operator.symbol != "<"]
     if value.plain != "@-" or not texts:
-        raise refused(value.place, "the data of this curl stands in a file; write it into the line")
+        raise refused(value.place, said("the data of this curl stands in a file; write it into the line"))
     # curl leaves line ends out, but for --data-binary; JSON has them between its words alone.
     return Data(texts[-1].without_line_ends(), value.place)
 
@@ -114,5 +115,5 @@ def _encoded(value: Word) -> Data:
     """`name=content`, of which curl encodes the content; `=content` and `content` have no name."""
     name, equals, _ = value.plain.partition("=")
     if not equals or not name or "@" in name:
-        raise refused(value.place, "--data-urlencode is read as name=content")
+        raise refused(value.place, said("--data-urlencode is read as name=content"))
     return Data(value.text, value.place, encoded=True)

@@ -11,6 +11,7 @@ from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.request import Data
 from cli.translate.words import HOLE, Piece, Quote, ShellText, Stretch
+from texts.said import Said, said
 
 _KEY: Final = re.compile(
     r"(?P<key>method(?P<method>[1-9]\d{0,2})(?==|[A-Za-z_])|arg(?P<arg>[1-9]\d{0,2})(?==|\{)|fields(?==|\[))(?P<equals>=?)"
@@ -62,12 +63,12 @@ def read_form(data: Sequence[Data]) -> CurlForm:
     for one in data:
         for entry in _entries(one, found, notes):
             if entry.key in entries:
-                raise refused(entry.place, f"{entry.key} stands in the data twice")
+                raise refused(entry.place, said("{key} stands in the data twice", key=entry.key))
             entries[entry.key] = entry
     fields = entries.pop("fields", None)
     steps = _steps(list(entries.values()), found)
     if not steps:
-        raise refused(data[0].place, "the data names no method1, so there is nothing to call")
+        raise refused(data[0].place, said("the data names no method1, so there is nothing to call"))
     return CurlForm(tuple(steps), fields.value if fields else ShellText(), tuple(found), tuple(notes))
 
 
@@ -83,10 +84,18 @@ def _entries(data: Data, found: list[Finding], notes: list[str]) -> Iterator[_En
             other = _OTHER.match(stretch.plain)
             if other is None:
                 raise refused(
-                    place, f"{named(stretch.plain.partition('=')[0])} is no field of a call, as method1=… is one"
+                    place,
+                    said(
+                        "{field} is not a field of a call, as method1=… is one",
+                        field=named(stretch.plain.partition("=")[0]),
+                    ),
                 )
             notes.append(
-                f"{place}: the field {named(other['key'])} is left out: fields of each call belong into the settings"
+                said(
+                    "{place}: the field {field} is left out: fields of each call belong into the settings",
+                    place=place.text,
+                    field=named(other["key"]),
+                )
             )
             continue
         if not key["equals"]:
@@ -126,13 +135,13 @@ def _decoded(value: ShellText, key: str, place: LinePlace, found: list[Finding])
     is_whole = _WHOLLY_ENCODED.match(value.plain) is not None
     seen = "".join(map(_own, value.pieces))
     pieces: list[Piece] = []
-    said: set[str] = set()
+    seen_before: set[str] = set()
     done = 0
 
     def say(what: str, fault: Finding) -> None:
-        if what not in said and not is_whole:
+        if what not in seen_before and not is_whole:
             found.append(fault)
-        said.add(what)
+        seen_before.add(what)
 
     for code in _CODES.finditer(seen):
         where = value.place(code.start(), place)
@@ -163,9 +172,9 @@ def _characters(codes: str, place: LinePlace) -> str:
     try:
         text = unquote_to_bytes(codes).decode()
     except UnicodeDecodeError as error:
-        raise refused(place, f"{named(codes)} is no character in UTF-8") from error
+        raise refused(place, said("{codes} is not a character in UTF-8", codes=named(codes))) from error
     if not all(char.isprintable() or char in "\n\t\xa0" for char in text):
-        raise refused(place, f"{named(codes)} is a character that cannot be seen")
+        raise refused(place, said("{codes} is a character that cannot be seen", codes=named(codes)))
     return text
 
 
@@ -178,11 +187,11 @@ def _steps(entries: Sequence[_Entry], found: list[Finding]) -> list[FormStep]:
     arguments = {entry.number: entry for entry in entries if entry.key.startswith("arg")}
     for number, entry in methods.items():
         if not _METHOD.fullmatch(entry.value.plain):
-            raise refused(entry.place, f"method{number} is {named(entry.value.plain) or 'empty'}, which is no method")
+            raise refused(entry.place, _no_method(number, named(entry.value.plain)))
     mended = _pair(methods, arguments, found)
     for before, number in pairwise([0, *sorted(methods)]):
         if number != before + 1 and not mended:
-            last = f"method{before}" if before else "nothing"
+            last = f"method{before}" if before else said("nothing")
             found.append(findings.GAP.at(methods[number].place, number=number, before=last, missing=before + 1))
     steps: list[FormStep] = []
     for number in sorted(methods):
@@ -192,6 +201,12 @@ def _steps(entries: Sequence[_Entry], found: list[Finding]) -> list[FormStep]:
             found.append(findings.NO_ARGUMENTS.at(method.place, number=number))
         steps.append(FormStep(method.value.plain, given.key, given.value, method.place))
     return steps
+
+
+def _no_method(number: int, given: str) -> Said:
+    if not given:
+        return said("method{number} is empty, which is not a method", number=number)
+    return said("method{number} is {given}, which is not a method", number=number, given=given)
 
 
 def _pair(methods: dict[int, _Entry], arguments: dict[int, _Entry], found: list[Finding]) -> bool:
@@ -208,6 +223,9 @@ def _pair(methods: dict[int, _Entry], arguments: dict[int, _Entry], found: list[
     for number in alone:
         entry = arguments.pop(number)
         if entry.value.plain.replace(" ", "") not in ("", "{}"):
-            raise refused(entry.place, f"arg{number} has no method{number}; whose arguments they are cannot be told")
+            raise refused(
+                entry.place,
+                said("arg{number} has no method{number}; whose arguments they are cannot be told", number=number),
+            )
         found.append(findings.ARGUMENTS_ALONE.at(entry.place, arguments=number))
     return False

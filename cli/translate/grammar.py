@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from cli.terminal.exits import CommandRefused
 from cli.translate.findings import START, LinePlace, named, refused
 from cli.translate.words import NEWLINE, Operator, Token, Variable, Word
+from texts.said import said
 
 _KEYWORDS: Final = (
     *("if", "then", "elif", "else", "fi", "case", "esac", "until", "select", "in", "do", "done"),
@@ -172,7 +173,7 @@ class _Parser:
             self._skip(NEWLINE)
             stage = self._stage()
             if not isinstance(stage, ShellCommand):
-                raise refused(token.place, f"`{token.symbol}` is not translated")
+                raise refused(token.place, said("`{symbol}` is not translated", symbol=token.symbol))
             following.append((token, stage))
         is_apart = isinstance(token, Operator) and token.symbol == "&"
         return ShellPipeline(tuple(stages), is_apart, tuple(following))
@@ -187,7 +188,11 @@ class _Parser:
             return self._if(token.place)
         if isinstance(token, Word) and token.is_bare(*_KEYWORDS):
             raise refused(
-                token.place, f"`{token.plain}` cannot be translated; the loops that can are while read … and for … in"
+                token.place,
+                said(
+                    "`{command}` cannot be translated; the loops that can are while read … and for … in",
+                    command=token.plain,
+                ),
             )
         return self._command()
 
@@ -204,17 +209,17 @@ class _Parser:
                 redirects.append((token, self._target(token)))
             self.at += 1
         if not words and not inputs_of(redirects):
-            raise refused(self._here(), "a command is missing here")
+            raise refused(self._here(), said("a command is missing here"))
         return ShellCommand(tuple(words), tuple(redirects), place)
 
     def _target(self, operator: Operator) -> Word:
         """The file of a redirection, or its text."""
         if operator.symbol not in _INPUTS and (">" not in operator.symbol or "<" in operator.symbol):
-            raise refused(operator.place, f"`{operator.symbol}` is not translated")
+            raise refused(operator.place, said("`{symbol}` is not translated", symbol=operator.symbol))
         self.at += 1
         token = self._next()
         if not isinstance(token, Word):
-            raise refused(operator.place, f"`{operator.symbol}` names no file")
+            raise refused(operator.place, said("`{symbol}` names no file", symbol=operator.symbol))
         return token
 
     # ---- conditions ----
@@ -260,7 +265,7 @@ class _Parser:
 
     def _loop(self, keyword: Word) -> Loop:
         if self.in_loop:
-            raise refused(keyword.place, "a loop within a loop cannot be translated")
+            raise refused(keyword.place, said("a loop within a loop cannot be translated"))
         self.in_loop = True
         self.at += 1
         items: tuple[Word, ...] = ()
@@ -273,7 +278,7 @@ class _Parser:
         body = self.pipelines(until="done")
         self._expect("done", keyword.place)
         if isinstance(token := self._next(), Word):
-            raise refused(token.place, f"{named(token.plain)} behind `done` is not understood")
+            raise refused(token.place, said("{word} behind `done` is not understood", word=named(token.plain)))
         redirects: list[Redirect] = []
         while isinstance(token, Operator) and token.symbol not in _ENDS_COMMAND:
             redirects.append((token, self._target(token)))
@@ -286,7 +291,9 @@ class _Parser:
         """The variable and the words of `for … in …`."""
         command = self._command() if isinstance(self._next(), Word) else None
         if command is None or command.redirects or len(command.words) < 3 or not command.words[1].is_bare("in"):  # noqa: PLR2004 - a name, `in`, and a word
-            raise refused(self._here() if command is None else command.place, "a for is read as `for NAME in WORDS`")
+            raise refused(
+                self._here() if command is None else command.place, said("a for is read as `for NAME in WORDS`")
+            )
         name, _, *items = command.words
         return Taking((_variable(name),), by_words=True), tuple(items)
 
@@ -299,7 +306,7 @@ class _Parser:
         options = [word for word in words[1:] if word.plain == "-r"]
         names = tuple(_variable(word) for word in words[1:] if word.plain != "-r") or ("REPLY",)
         if delimiter == NEWLINE and len(names) > 1:
-            raise refused(words[2].place, "nothing takes the line apart: IFS is empty, or a line end")
+            raise refused(words[2].place, said("nothing takes the line apart: IFS is empty, or a line end"))
         return Taking(names, delimiter, keeps_backslashes=bool(options), loses_last=True)
 
     def _with_last_line(self, taking: Taking) -> Taking:
@@ -315,7 +322,9 @@ class _Parser:
     def _expect(self, keyword: str, loop: LinePlace) -> None:
         token = self._next()
         if not (isinstance(token, Word) and token.is_bare(keyword)):
-            raise refused(self._here(), f"the loop of {loop} lacks its `{keyword}`")
+            raise refused(
+                self._here(), said("the loop of {loop} lacks its `{keyword}`", loop=loop.text, keyword=keyword)
+            )
         self.at += 1
 
     def _skip(self, *symbols: str) -> None:
@@ -347,17 +356,17 @@ def _tested(command: ShellCommand) -> tuple[str, str] | None:
 
 def _no_guard(place: LinePlace) -> CommandRefused:
     return refused(
-        place, 'a condition is read where it passes over a row with an empty value: [ -z "$name" ] && continue'
+        place, said('a condition is read where it passes over a row with an empty value: [ -z "$name" ] && continue')
     )
 
 
 def _other_condition(place: LinePlace) -> CommandRefused:
-    return refused(place, "a loop is read as `while read NAME …`, and this is another condition")
+    return refused(place, said("a loop is read as `while read NAME …`, and this is another condition"))
 
 
 def _variable(word: Word) -> str:
     if not _NAME.fullmatch(word.plain):
-        raise refused(word.place, f"{named(word.plain)} is no name of a variable for `read`")
+        raise refused(word.place, said("{word} is not a name of a variable for `read`", word=named(word.plain)))
     return word.plain
 
 
@@ -365,11 +374,11 @@ def _delimiter(word: Word) -> str:
     """The one character of an IFS, "" for white space, a line end for none. Raises `CommandRefused` for more."""
     value = word.plain.removeprefix("IFS=")
     if word.text.variables or word.text.substitutions:
-        raise refused(word.place, "the IFS of a loop is read as one character, as IFS=';'")
+        raise refused(word.place, said("the IFS of a loop is read as one character, as IFS=';'"))
     if value in ("", NEWLINE):
         return NEWLINE
     if " " in value and set(value) <= _BLANKS:
         return ""
     if len(value) != 1 or value in "\"'\\" or value.isalnum():
-        raise refused(word.place, "the IFS of a loop is read as one character, as IFS=';'")
+        raise refused(word.place, said("the IFS of a loop is read as one character, as IFS=';'"))
     return value

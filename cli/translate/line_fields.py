@@ -9,17 +9,20 @@ from cli.translate.findings import LinePlace, named, refused
 from cli.translate.grammar import Redirect, ShellCommand, parse
 from cli.translate.script import AWKS, PRINTERS, LoopRows, OneLiner
 from cli.translate.words import NEWLINE, Quote, ShellText, Substitution, Variable, Word
+from texts.said import said, wording
 
 _PRINT: Final = re.compile(r"\s*\{\s*print\s+\$([1-9][0-9]?)\s*;?\s*\}\s*")
 _FIELD: Final = re.compile(r"[1-9][0-9]?")
 _WHOLE_LINES: Final = ("", NEWLINE)
 _CUTTERS: Final = AWKS | {"cut"}
-CHANGED: Final = (
+CHANGED: Final = wording(
     "{program} changes a value of the row, which no run does: change it in the file before the loop. An amount may "
     "keep its comma there"
 )
-NO_FIELD: Final = "{program} is read where it takes one field of a line, as cut -d';' -f2 or awk '{{print $2}}'"
-AS_ONE: Final = "a value with a space in it is several words for this loop; the run takes it whole"
+NO_FIELD: Final = wording(
+    "{program} is read where it takes one field of a line, as cut -d';' -f2 or awk '{{print $2}}'"
+)
+AS_ONE: Final = said("a value with a space in it is several words for this loop; the run takes it whole")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,9 @@ def with_fields(parts: OneLiner) -> OneLiner:
     first = next(iter(found.values()))
     for field in found.values():
         if (field.line, field.delimiter) != (first.line, first.delimiter):
-            raise refused(field.place, "the fields of a line are read where one character parts all of them")
+            raise refused(field.place, said("the fields of a line are read where one character parts all of them"))
     if rows.variables != (first.line,) or rows.taking.delimiter not in _WHOLE_LINES:
-        raise refused(first.place, f"${first.line} is no whole line, and is taken apart once more")
+        raise refused(first.place, said("${line} is not a whole line, and is taken apart once more", line=first.line))
     _refuse_whole_line(parts, found, first)
     names = _names(found)
     aliases = {
@@ -93,7 +96,9 @@ def _refuse_whole_line(parts: OneLiner, found: Mapping[str, _Field], first: _Fie
     for text in texts:
         for variable in text.variables:
             if variable.name == first.line:
-                raise refused(variable.place, f"${first.line} is used as a whole, and taken apart as well")
+                raise refused(
+                    variable.place, said("${line} is used as a whole, and taken apart as well", line=first.line)
+                )
 
 
 def _refuse_changed(parts: OneLiner, found: Mapping[str, _Field]) -> None:
@@ -108,9 +113,9 @@ def _refuse_changed(parts: OneLiner, found: Mapping[str, _Field]) -> None:
         for place, command in enumerate(filters):
             is_cutter = place == 0 and command.program in _CUTTERS
             if not is_cutter:
-                raise refused(command.place, CHANGED.format(program=named(command.program)))
+                raise refused(command.place, said(CHANGED, program=named(command.program)))
             if _taken(command) is None:
-                raise refused(command.place, NO_FIELD.format(program=named(command.program)))
+                raise refused(command.place, said(NO_FIELD, program=named(command.program)))
 
 
 def _field(inner: Substitution) -> _Field | None:

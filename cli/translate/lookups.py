@@ -17,6 +17,7 @@ from cli.translate.select_table import bind
 from cli.translate.sql import read_select
 from cli.translate.tables import Lookup
 from cli.translate.words import HOLE, Piece, Quote, ShellText, Substitution, Variable, Word
+from texts.said import said
 
 _SELECT: Final = re.compile(
     r"\s*select\s+(?:first\s+1\s+)?(?:\w+\.)?id(?:\s+as\s+\w+)?\s+from\s+(?P<table>abonents|users)(?:\s+(?:as\s+)?(?!where\b)\w+)?"
@@ -79,7 +80,7 @@ def _refuse_two(found: Mapping[str, Lookup]) -> None:
             lookup.text,
             lookup.variable and lookup.variable.name,
         ):
-            raise refused(lookup.place, f"a row is found by one {lookup.key}, and this is a second one")
+            raise refused(lookup.place, said("a row is found by one {key}, and this is a second one", key=lookup.key))
 
 
 def _lookup(inner: Substitution, scope: Scope) -> Lookup:
@@ -105,7 +106,7 @@ def _statement(text: ShellText, place: LinePlace) -> str:
     try:
         return select_of(text.plain).text
     except NotASelect as error:
-        raise refused(place, f"the SQL: {error}") from error
+        raise refused(place, said("the SQL: {error}", error=error)) from error
 
 
 def _check_filters(rows: LoopRows, text: ShellText, place: LinePlace) -> None:
@@ -130,7 +131,10 @@ def _trims(command: ShellCommand) -> bool:
 def _not_read(place: LinePlace) -> CommandRefused:
     return refused(
         place,
-        "a command within a command is read where it finds a subscriber by its contract number or an account by its "
-        "login, as $(sqlexec \"select id from abonents where contract_number='$number'\"); put anything else into "
-        "the rows: into one select, or into a column of the file",
+        said(
+            "a command within a command is read where it finds a subscriber by its contract number or an "
+            'account by its login, as $(sqlexec "select id from abonents where '
+            "contract_number='$number'\"); put anything else into the rows: into one select, or into a "
+            "column of the file"
+        ),
     )

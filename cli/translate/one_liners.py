@@ -11,6 +11,8 @@ from cli.translate.script import FORMS, assigned, note_of_ignored, read
 from cli.translate.shell import lex
 from cli.translate.translation import Translation, translate
 from cli.translate.words import ShellText
+from texts.remedies import setting
+from texts.said import Quantity, said, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,20 @@ def translate_all(text: str, given: Mapping[str, str]) -> list[Translated]:
     reading = _Reading(given, {}, set())
     found = [one for snippet in snippets(text) for one in reading.all_of(snippet)]
     if not found:
-        raise refused(START, f"there is no curl and no sqlexec here, so there is nothing to translate; {FORMS}")
+        raise refused(
+            START,
+            said("there is no curl and no sqlexec here, so there is nothing to translate; {forms}", forms=FORMS),
+        )
     if all(one.translation for one in found):
         for name in given:
             if name not in reading.asked:
-                raise CommandRefused(f"--set {name}: there is no ${name} in the line whose value it leaves open")
+                raise CommandRefused(
+                    said(
+                        "{option}: there is no ${name} in the line whose value it leaves open",
+                        option=setting("set", name),
+                        name=name,
+                    )
+                )
     return found
 
 
@@ -52,7 +63,7 @@ class _Reading:
             self._check(snippet)
             tokens, of_quotes = lex(snippet.text)
         except CommandRefused as error:
-            yield Translated(_first_place(snippet.text), None, str(error))
+            yield Translated(_first_place(snippet.text), None, text_of(error))
             return
         try:
             pipelines = parse(tokens)
@@ -64,12 +75,13 @@ class _Reading:
     def _check(self, snippet: Snippet) -> None:
         if len(snippet.text.strip()) > LONGEST:
             raise refused(
-                _first_place(snippet.text), f"a command of more than {LONGEST:,} characters; a one-liner is not"
+                _first_place(snippet.text),
+                said("a command of more than {longest} characters; a one-liner is not", longest=Quantity(LONGEST)),
             )
         if snippet.stray is not None:
             raise refused(
                 snippet.stray,
-                "a loop or a condition ends here whose beginning is not read: its calls may depend on it",
+                said("a loop or a condition ends here whose beginning is not read: its calls may depend on it"),
             )
 
     def _each(self, pipelines: Sequence[ShellPipeline], of_quotes: Sequence[Finding]) -> Iterator[Translated]:
@@ -100,7 +112,14 @@ class _Reading:
 def _with_quote(error: CommandRefused, of_quotes: Sequence[Finding]) -> str:
     """The refusal; where a quote is open, the refused part is most likely misread because of it."""
     fault = next((one for one in of_quotes if one.kind is FindingKind.UNBALANCED_QUOTE), None)
-    return str(error) if fault is None else f"{error}; this may come of another place, {fault.place}: {fault.what}"
+    if fault is None:
+        return text_of(error)
+    return said(
+        "{error}; this may come of another place, {place}: {fault}",
+        error=error,
+        place=fault.place.text,
+        fault=fault.what,
+    )
 
 
 def _first_place(text: str) -> LinePlace:

@@ -9,6 +9,7 @@ from cli.terminal.exits import CommandRefused
 from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.grammar import ShellCommand
 from cli.translate.words import HOLE, ShellText, Word
+from texts.said import said
 
 _ADDRESS: Final = re.compile(
     r"(?P<scheme>https?://)?(?:[^/?#]*@)?(?P<host>[^/?#@]+)/rest_api/v2/(?P<model>[A-Za-z_][A-Za-z0-9_]*)/?"
@@ -16,18 +17,18 @@ _ADDRESS: Final = re.compile(
 """The user part of an address, which contains a password."""
 _EXAMPLE: Final = "http://HOST:8082/rest_api/v2/Users/"
 _FORM: Final = "application/x-www-form-urlencoded"
-_CREDENTIALS: Final = "credentials belong into the settings"
-_TIMEOUT: Final = "--timeout says how long an answer may take"
-_TRIED_AGAIN: Final = "what was provably not done is tried again by itself"
-_CERTIFICATE: Final = "the certificate of an https address is checked"
-_DIRECTLY: Final = "the address of the settings is called directly"
+_CREDENTIALS: Final = said("credentials belong into the settings")
+_TIMEOUT: Final = said("--timeout says how long an answer may take")
+_TRIED_AGAIN: Final = said("what was provably not done is tried again by itself")
+_CERTIFICATE: Final = said("the certificate of an https address is checked")
+_DIRECTLY: Final = said("the address of the settings is called directly")
 _SET_ELSEWHERE: Final[Mapping[str, str]] = {
     "--connect-timeout": _TIMEOUT,
     "--cookie": _CREDENTIALS,
     "--http-password": _CREDENTIALS,
     "--http-user": _CREDENTIALS,
     "--insecure": _CERTIFICATE,
-    "--location": "a call that is sent elsewhere is not followed: it might be done twice",
+    "--location": said("a call that is sent elsewhere is not followed: it might be done twice"),
     "--max-time": _TIMEOUT,
     "--no-check-certificate": _CERTIFICATE,
     "--no-proxy": _DIRECTLY,
@@ -39,7 +40,7 @@ _SET_ELSEWHERE: Final[Mapping[str, str]] = {
     "--timeout": _TIMEOUT,
     "--tries": _TRIED_AGAIN,
     "--user": _CREDENTIALS,
-    "--wait": "--rate paces the run",
+    "--wait": said("--rate paces the run"),
     "--waitretry": _TRIED_AGAIN,
 }
 """Options that are left out, each with the reason. Their values are never shown: one may be a password."""
@@ -96,38 +97,58 @@ class RequestParts:
         elif option == "--header":
             self._take_header(value)
         elif option in _SET_ELSEWHERE:
-            self.notes.append(f"{option} is left out: {_SET_ELSEWHERE[option]}")
+            self.notes.append(said("{option} is left out: {why}", option=option, why=_SET_ELSEWHERE[option]))
 
     def _take_header(self, value: Word) -> None:
         """Note a header that is left out. Raises `CommandRefused` for data that is no form."""
         name, _, content = value.plain.partition(":")
         if name.strip().casefold() != "content-type":
-            self.notes.append(f"the header {named(name)} is left out: headers belong into the settings")
+            self.notes.append(
+                said("the header {name} is left out: headers belong into the settings", name=named(name))
+            )
         elif content.strip().casefold().partition(";")[0] != _FORM:
-            raise refused(value.place, f"the data is sent as {named(content)}, and a call of the billing is a form")
+            raise refused(
+                value.place,
+                said("the data is sent as {content}, and a call of the billing is a form", content=named(content)),
+            )
 
-    def request(self, command: ShellCommand, no_data: str) -> CallRequest:
-        """The whole request. Raises `CommandRefused` for anything but one call of the REST API v2."""
+    def request(self, command: ShellCommand, data_option: str) -> CallRequest:
+        """The whole request, whose data the program takes by `data_option`.
+
+        Raises `CommandRefused` for anything but one call of the REST API v2.
+        """
         program = command.program
         if not self.urls:
-            raise refused(command.place, f"this {program} has no address")
+            raise refused(command.place, said("this {program} has no address", program=program))
         if len(self.urls) > 1:
-            raise refused(self.urls[1].place, "a second address stands here, and a row is one call")
+            raise refused(self.urls[1].place, said("a second address stands here, and a row is one call"))
         if not self.data:
-            raise refused(command.place, f"this {program} posts nothing: {no_data}")
+            raise refused(
+                command.place,
+                said("this {program} posts nothing: it has no {option}", program=program, option=data_option),
+            )
         (url,) = self.urls
         found = _ADDRESS.fullmatch(url.plain)
         if found is None:
             # Behind the ? there may be a key, before the @ a password.
-            said = named(url.plain.partition("?")[0].rpartition("@")[2])
-            raise refused(url.place, f"{said} is no address of the REST API, as {_EXAMPLE} is one")
+            shown = named(url.plain.partition("?")[0].rpartition("@")[2])
+            raise refused(
+                url.place,
+                said(
+                    "{address} is not an address of the REST API, as {example} is one",
+                    address=shown,
+                    example=_EXAMPLE,
+                ),
+            )
         address = None if HOLE in found["host"] else f"{found['scheme'] or 'http://'}{found['host']}"
         return CallRequest(found["model"], address, tuple(self.data), tuple(self.faults), tuple(self.notes))
 
 
 def no_post(method: Word, place: LinePlace) -> CommandRefused:
     """The error for a request with another method."""
-    return refused(place, f"the request is a {named(method.plain)}, and a call of the billing is a POST")
+    return refused(
+        place, said("the request is a {method}, and a call of the billing is a POST", method=named(method.plain))
+    )
 
 
 def options_of(words: Sequence[Word], table: OptionTable) -> Iterator[tuple[str, Word, LinePlace]]:
@@ -147,12 +168,16 @@ def _long(option: str, word: Word, words: Iterator[Word], table: OptionTable) ->
     if option in table.flags:
         return option, word, word.place
     if name not in table.valued or (equals and not table.joins):
-        raise refused(word.place, f"{table.program}'s {named(name)} is not translated")
+        raise refused(
+            word.place, said("{program}'s {name} is not translated", program=table.program, name=named(name))
+        )
     if equals:
         return name, word.rest(len(name) + 1), word.place
     value = next(words, None)
     if value is None:
-        raise refused(word.place, f"{table.program}'s {named(option)} has no value")
+        raise refused(
+            word.place, said("{program}'s {option} has no value", program=table.program, option=named(option))
+        )
     return option, value, word.place
 
 

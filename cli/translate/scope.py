@@ -10,6 +10,7 @@ from cli.translate import findings
 from cli.translate.findings import START, Finding, LinePlace, named, refused
 from cli.translate.words import Piece, Quote, ShellText, Stretch, Variable
 from texts.remedies import PROGRAM
+from texts.said import said
 
 _IN_QUOTES: Final = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 
@@ -35,7 +36,12 @@ def undefined(variable: Variable) -> CommandRefused:
     name = named(variable.name)
     return refused(
         variable.place,
-        f"${name} is not defined in the line; say what it is: {PROGRAM} translate --set {name}=VALUE, with the line",
+        said(
+            "${name} is not defined in the line; say what it is: {program} translate --set {name}=VALUE, "
+            "with the line",
+            name=name,
+            program=PROGRAM,
+        ),
     )
 
 
@@ -62,7 +68,7 @@ class Scope:
         for command in text.substitutions:
             raise refused(
                 command.place,
-                "a command within a command ($(…) or `…`): nothing is run here; write its result instead",
+                said("a command within a command ($(…) or `…`): nothing is run here; write its result instead"),
             )
         return ShellText(tuple(self._value(one) if isinstance(one, Variable) else one for one in text.pieces))
 
@@ -98,7 +104,11 @@ class Scope:
                 continue
             name, place = found[1] or found[2], text.place(start, START)
             if name not in (*self.of_row, *self.constants, *self.given):
-                self.notes.append(f"{place}: a $ stands within single quotes, and is sent as the $ that it is")
+                self.notes.append(
+                    said(
+                        "{place}: a $ stands within single quotes, and is sent as the $ that it is", place=place.text
+                    )
+                )
                 continue
             self.faults.append(findings.NEVER_EXPANDS.at(place, name=name))
             pieces += [*text.cut(done, start).pieces, Variable(name, place, Quote.SINGLE)]

@@ -12,8 +12,9 @@ from cli.translate.scope import filled
 from cli.translate.spread import CALLERS, Spread, read_parallel, read_xargs
 from cli.translate.words import Quote, ShellText, Stretch, Substitution, Word
 from texts.remedies import PROGRAM
+from texts.said import said, wording
 
-FORMS: Final = (
+FORMS: Final = said(
     "what is read is a curl, or rows | while read …; do curl …; done, where rows are sqlexec …, a file, or a list; "
     "xargs and parallel likewise"
 )
@@ -28,11 +29,11 @@ TEXT_TOOLS: Final = (
 """Programs that only write text: where they make the rows, the shell may go on using them."""
 
 LEFT_OUT: Final[Mapping[str, str]] = {
-    "echo": "{} is left out: the run shows its progress and keeps each row",
-    "printf": "{} is left out: the run shows its progress and keeps each row",
-    "sleep": "{} is left out: --rate and --in-flight pace the run",
-    "wait": "{} is left out: a run ends when all its calls have",
-    ":": "{} is left out: it does nothing",
+    "echo": wording("{what} is left out: the run shows its progress and keeps each row"),
+    "printf": wording("{what} is left out: the run shows its progress and keeps each row"),
+    "sleep": wording("{what} is left out: --rate and --in-flight pace the run"),
+    "wait": wording("{what} is left out: a run ends when all its calls have"),
+    ":": wording("{what} is left out: it does nothing"),
 }
 """Commands that are allowed beside the call, each with its note."""
 
@@ -127,8 +128,8 @@ def note_of_ignored(pipeline: ShellPipeline) -> str | None:
     if others or pipeline.following or not isinstance(first, ShellCommand):
         return None
     if first.program == "set" and all(word.plain.startswith(("-", "+")) for word in first.words[1:2]):
-        return "set is left out: the run stops by itself where it has to, and says why"
-    return LEFT_OUT[first.program].format(first.program) if first.program in LEFT_OUT else None
+        return said("set is left out: the run stops by itself where it has to, and says why")
+    return said(LEFT_OUT[first.program], what=first.program) if first.program in LEFT_OUT else None
 
 
 def read(pipeline: ShellPipeline, constants: Mapping[str, ShellText]) -> OneLiner:
@@ -141,7 +142,7 @@ def read(pipeline: ShellPipeline, constants: Mapping[str, ShellText]) -> OneLine
         body = _body(last, notes)
         if "IFS" in {*constants, *body.within}:
             raise refused(
-                last.place, "IFS is set for more than the read of a loop: set it there, while IFS=';' read …"
+                last.place, said("IFS is set for more than the read of a loop: set it there, while IFS=';' read …")
             )
         notes += _call_notes(body.call, apart=body.apart)
         return _with_commands(
@@ -188,18 +189,20 @@ def _rows_of_loop(before: Sequence[Stage], loop: Loop) -> LoopRows:
     if not loop.items:
         return _rows(before, loop.inputs, loop.taking, loop.place)
     for stage in before:
-        raise refused(stage.place, "what is piped into a for is read by nothing in it")
+        raise refused(stage.place, said("what is piped into a for is read by nothing in it"))
     for operator, _ in loop.inputs:
-        raise refused(operator.place, f"`{operator.symbol}` is read by nothing in a for")
+        raise refused(operator.place, said("`{symbol}` is read by nothing in a for", symbol=operator.symbol))
     (first, *others) = loop.items
     commands = [one for item in loop.items for one in item.text.substitutions]
     if not commands:
         return LoopRows(_listed(loop.items), (), loop.taking, loop.place)
     (piece, *more) = first.text.pieces
     if others or more or not isinstance(piece, Substitution):
-        raise refused(commands[0].place, "the words of a for are read as a list, or as the one $(…) that prints them")
+        raise refused(
+            commands[0].place, said("the words of a for are read as a list, or as the one $(…) that prints them")
+        )
     if piece.quote is Quote.DOUBLE:
-        raise refused(piece.place, "all that is printed is one word within double quotes: leave the quotes out")
+        raise refused(piece.place, said("all that is printed is one word within double quotes: leave the quotes out"))
     return _rows(_stages(piece), (), loop.taking, loop.place)
 
 
@@ -210,7 +213,9 @@ def _spread(
     spread: Spread = _SPREADERS[command.program](command)
     if spread.file is not None or spread.items:
         for stage in before:
-            raise refused(stage.place, f"{command.program} reads its values elsewhere, and not from this")
+            raise refused(
+                stage.place, said("{program} reads its values elsewhere, and not from this", program=command.program)
+            )
         origin = FileRows(spread.file) if spread.file else _listed(spread.items)
         rows = LoopRows(origin, (), spread.taking, command.place)
     else:
@@ -223,15 +228,15 @@ def _spread(
 
 def _rows(before: Sequence[Stage], inputs: Sequence[Redirect], taking: Taking, place: LinePlace) -> LoopRows:
     if len(inputs) > 1 or (inputs and before):
-        raise refused(inputs[-1][0].place, "a second source of rows stands here; which one is read is not told")
+        raise refused(inputs[-1][0].place, said("a second source of rows stands here; which one is read is not told"))
     if inputs:
         return _redirected(inputs[0], (), taking, place)
     if not before:
-        raise refused(place, f"nothing is piped into this loop; {FORMS}")
+        raise refused(place, said("nothing is piped into this loop; {forms}", forms=FORMS))
     first, *filters = _commands(before)
     if first.program == "sqlexec":
         if first.redirects or len(first.words) != 2:  # noqa: PLR2004 - its name and the SQL
-            raise refused(first.place, 'sqlexec is read with one text behind it, the SQL: sqlexec "select …"')
+            raise refused(first.place, said('sqlexec is read with one text behind it, the SQL: sqlexec "select …"'))
         return LoopRows(SelectRows(first.words[1]), tuple(filters), taking, place)
     if first.inputs and len(first.words) <= 1 and first.program in ("", "cat"):
         return _redirected(first.inputs[0], filters, taking, place)
@@ -268,7 +273,8 @@ def _echoed(command: ShellCommand) -> ListRows:
     words = command.words[1:]
     if command.program == "printf" or command.redirects or any(word.plain.startswith("-") for word in words):
         raise refused(
-            command.place, f"what this {command.program} prints is not read: write the lines as <<END … END"
+            command.place,
+            said("what this {program} prints is not read: write the lines as <<END … END", program=command.program),
         )
     pieces = [piece for word in words for piece in (*word.text.pieces, *_SPACE.pieces)]
     return ListRows((ShellText(tuple(pieces)).stripped(),))
@@ -283,7 +289,7 @@ def _stages(inner: Substitution) -> tuple[Stage, ...]:
     """The stages of the one pipeline within `$(…)`."""
     pipelines = parse(inner.tokens)
     if len(pipelines) != 1 or pipelines[0].following:
-        raise refused(inner.place, "what is read within $(…) is one command, or one pipe")
+        raise refused(inner.place, said("what is read within $(…) is one command, or one pipe"))
     return pipelines[0].stages
 
 
@@ -291,7 +297,7 @@ def _commands(stages: Sequence[Stage]) -> list[ShellCommand]:
     found: list[ShellCommand] = []
     for stage in stages:
         if not isinstance(stage, ShellCommand):
-            raise refused(stage.place, "a loop that feeds another is not translated")
+            raise refused(stage.place, said("a loop that feeds another is not translated"))
         found.append(stage)
     return found
 
@@ -326,14 +332,14 @@ def _body(loop: Loop, notes: list[str]) -> _Body:
             calls.append(pipeline)
         elif calls:
             raise refused(
-                pipeline.place, "a variable is set behind the call, for the next row: this is not translated"
+                pipeline.place, said("a variable is set behind the call, for the next row: this is not translated")
             )
         else:
             _take(values, within, commands)
     if not calls:
-        raise refused(loop.place, "the loop makes no call: there is no curl in it")
+        raise refused(loop.place, said("the loop makes no call: there is no curl in it"))
     if len(calls) > 1:
-        raise refused(calls[1].place, "a second command in the loop: a run makes one call for each row")
+        raise refused(calls[1].place, said("a second command in the loop: a run makes one call for each row"))
     _refuse_following(calls[0])
     return _Body(_call(calls[0]), calls[0].apart, within, commands, tuple(guards))
 
@@ -341,10 +347,10 @@ def _body(loop: Loop, notes: list[str]) -> _Body:
 def _guard(guard: Guard, *, is_first: bool) -> Guard:
     """A condition before the call that does nothing but pass a row over. Raises `CommandRefused` for any other."""
     if not is_first:
-        raise refused(guard.place, "a condition behind the call is not translated")
+        raise refused(guard.place, said("a condition behind the call is not translated"))
     for pipeline in guard.body:
         if note_of_ignored(pipeline) is None:
-            raise refused(pipeline.place, "a command for some rows alone is not translated")
+            raise refused(pipeline.place, said("a command for some rows alone is not translated"))
     return guard
 
 
@@ -352,7 +358,7 @@ def _refuse_following(pipeline: ShellPipeline) -> None:
     """Refuse what is done depending on how a call ends, but for words about it, which the run has itself."""
     for operator, command in pipeline.following:
         if note_of_ignored(ShellPipeline((command,))) is None:
-            raise refused(operator.place, f"`{operator.symbol}` is not translated")
+            raise refused(operator.place, said("`{symbol}` is not translated", symbol=operator.symbol))
 
 
 def _take(values: Mapping[str, ShellText], within: dict[str, ShellText], commands: dict[str, Substitution]) -> None:
@@ -366,27 +372,35 @@ def _take(values: Mapping[str, ShellText], within: dict[str, ShellText], command
             commands[name] = inner[0]
             within.pop(name, None)
         else:
-            raise refused(inner[0].place, "a command within a command and more around it: this is not translated")
+            raise refused(
+                inner[0].place, said("a command within a command and more around it: this is not translated")
+            )
 
 
 def _call(pipeline: ShellPipeline) -> ShellCommand:
     """The curl of a line without a loop."""
     first, *others = pipeline.stages
     if isinstance(first, ShellCommand) and first.program == "sqlexec":
-        raise refused(first.place, f"the rows of this sqlexec go into no loop with a curl; {FORMS}")
+        raise refused(first.place, said("the rows of this sqlexec go into no loop with a curl; {forms}", forms=FORMS))
     if not isinstance(first, ShellCommand) or first.program not in CALLERS:
         raise _not_understood(first)
     for other in others:
         raise refused(
             other.place,
-            f"{shown(other)} works on what {first.program} answers, which {PROGRAM} reads and keeps itself",
+            said(
+                "{command} works on what {program} answers, which {this} reads and keeps itself",
+                command=shown(other),
+                program=first.program,
+                this=PROGRAM,
+            ),
         )
     for operator, file in first.inputs:
         if file.plain == "/dev/null":
             continue
         if operator.symbol == "<" or not any("@-" in word.plain for word in first.words):
             raise refused(
-                operator.place, f"`{operator.symbol}` is not translated: the data of the call stands in the line"
+                operator.place,
+                said("`{symbol}` is not translated: the data of the call stands in the line", symbol=operator.symbol),
             )
     return first
 
@@ -394,20 +408,24 @@ def _call(pipeline: ShellPipeline) -> ShellCommand:
 def _call_notes(call: ShellCommand, *, apart: bool) -> list[str]:
     """Notes on what surrounds a call."""
     has_output = len(call.redirects) > len(call.inputs)
-    notes = ["where its output goes is left out: the journal keeps each row's outcome"] if has_output else []
-    return [*notes, "the & behind curl is left out: --in-flight says how many calls go at a time"] if apart else notes
+    notes: list[str] = []
+    if has_output:
+        notes.append(said("where its output goes is left out: the journal keeps each row's outcome"))
+    if apart:
+        notes.append(said("the & behind curl is left out: --in-flight says how many calls go at a time"))
+    return notes
 
 
 def _not_understood(stage: Stage) -> CommandRefused:
-    return refused(stage.place, f"{shown(stage)} cannot be translated; {FORMS}")
+    return refused(stage.place, said("{command} cannot be translated; {forms}", command=shown(stage), forms=FORMS))
 
 
 def shown(stage: Stage) -> str:
     """A command as sentences show it: with its words where it is a text tool, whose words are no passwords."""
     if not isinstance(stage, ShellCommand):
-        return "a loop" if isinstance(stage, Loop) else "a condition"
+        return said("a loop") if isinstance(stage, Loop) else said("a condition")
     if stage.words and _ASSIGNMENT.match(stage.words[0].plain):
-        return "a variable for one command alone"
+        return said("a variable for one command alone")
     return (
         named(" ".join(word.plain for word in stage.words)) if stage.program in TEXT_TOOLS else named(stage.program)
     )

@@ -13,6 +13,7 @@ from cli.translate.script import AWKS, LoopRows, shown
 from cli.translate.sql import LineSelect, SelectForm, read_select, with_parameters
 from cli.translate.tables import TEXTS, LoopTable, column_of
 from cli.translate.words import Variable, Word
+from texts.said import counted, said
 
 _LABEL: Final = -1
 """Marks, in place of a column's number, the column's name, which `set list on` prints before each value."""
@@ -54,8 +55,11 @@ def bind(rows: LoopRows, select: LineSelect, place: LinePlace) -> VariableColumn
     if select.form is SelectForm.LIST and len(select.columns) > 1:
         raise refused(
             place,
-            f"with set list on each of the {len(select.columns)} columns is a line of its own, and the loop takes "
-            "each for a row; select the one that is meant",
+            said(
+                "with set list on each of the {columns} columns is a line of its own, and the loop takes each"
+                " for a row; select the one that is meant",
+                columns=len(select.columns),
+            ),
         )
     line = _Line(select, [_LABEL, 0] if select.form is SelectForm.LIST else list(range(len(select.columns))))
     for one in rows.filters:
@@ -83,7 +87,7 @@ class _Line:
     def pass_through(self, command: ShellCommand) -> None:
         """Apply a filter. Raises `CommandRefused` for an unknown one."""
         if command.redirects:
-            raise refused(command.redirects[0][0].place, "a redirection of a filter is not translated")
+            raise refused(command.redirects[0][0].place, said("a redirection of a filter is not translated"))
         arguments = [word.plain for word in command.words[1:]]
         match command.program, arguments:
             case name, [program] if name in AWKS and (found := _AWK.fullmatch(program)):
@@ -100,7 +104,10 @@ class _Line:
             case _:
                 raise refused(
                     command.place,
-                    f"{shown(command)}: what it does to the rows is not known here; put it into the select",
+                    said(
+                        "{command}: what it does to the rows is not known here; put it into the select",
+                        command=shown(command),
+                    ),
                 )
 
     def _sed(self, command: ShellCommand, script: str) -> None:
@@ -112,7 +119,10 @@ class _Line:
             elif not _NO_PADDING.fullmatch(one.strip()):
                 raise refused(
                     command.place,
-                    f"sed {named(script)}: what it does to the rows is not known here; put it into the select",
+                    said(
+                        "sed {script}: what it does to the rows is not known here; put it into the select",
+                        script=named(script),
+                    ),
                 )
 
     def _pick(self, command: ShellCommand, numbers: Sequence[int]) -> None:
@@ -126,7 +136,10 @@ class _Line:
         if 0 < number <= len(before):
             return before[number - 1]
         if len(before) > 1:
-            raise refused(command.place, f"awk picks ${number}, and the lines have {len(before)} fields")
+            raise refused(
+                command.place,
+                said("awk picks ${number}, and the lines have {fields} fields", number=number, fields=len(before)),
+            )
         self.faults.append(findings.FIELD_NOT_THERE.at(command.place, number=number))
         return before[0]
 
@@ -168,10 +181,19 @@ def _read_into(rows: LoopRows, line: _Line) -> VariableColumns:
 
 def _why(name: str, left: Sequence[int], fields: int) -> str:
     if not left:
-        return f"${name} gets nothing: the loop reads lines of {fields} {'field' if fields == 1 else 'fields'}"
+        return counted(
+            "${name} gets nothing: the loop reads lines of {n} field",
+            "${name} gets nothing: the loop reads lines of {n} fields",
+            fields,
+            name=name,
+        )
     if len(left) == 1:
-        return f"${name} is the name of the column, which set list on prints before the value"
-    return f"${name} gets {len(left)} values at once; give the loop a variable for each column of the select"
+        return said("${name} is the name of the column, which set list on prints before the value", name=name)
+    return said(
+        "${name} gets {values} values at once; give the loop a variable for each column of the select",
+        name=name,
+        values=len(left),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +254,8 @@ def select_table(sql: Word, rows: LoopRows, scope: Scope, renamed: Mapping[str, 
     select = read_select(text, sql.place, apart=splits(rows), glue=glue)
     if glue and not select.is_cut_apart:
         raise refused(
-            rows.loop, f"the loop takes its lines apart at {glue}, and the select puts none between columns"
+            rows.loop,
+            said("the loop takes its lines apart at {glue}, and the select puts none between columns", glue=glue),
         )
     bound = bind(rows, select, sql.place)
     return SelectTable(select, bound, _names(select, bound, renamed))

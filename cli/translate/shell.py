@@ -26,6 +26,7 @@ from cli.translate.words import (
     Variable,
     Word,
 )
+from texts.said import said
 
 _OPERATOR: Final = re.compile(r"\n|\|\||\|&|\||;;|;|&&|&>>|&>|&|\(|\)|[0-9]*(?:<<<|<<-|<<|<&|<>|<|>>|>&|>\||>)")
 _ENDS_WORD: Final = frozenset(" \t\n|&;()<>")
@@ -61,7 +62,9 @@ def lex_again(text: ShellText, place: LinePlace) -> list[Token]:
     Each has its place in the line. Raises `CommandRefused`.
     """
     if text.variables or text.substitutions:
-        raise refused(place, "a variable stands in words that a second shell reads: write its value into the line")
+        raise refused(
+            place, said("a variable stands in words that a second shell reads: write its value into the line")
+        )
     return _SecondLexer(text, place).tokens()
 
 
@@ -119,7 +122,7 @@ class _Lexer:
         for at, operator in heredocs:
             end = found[at] if at < len(found) else None
             if not isinstance(end, Word):
-                raise refused(operator.place, f"`{operator.symbol}` names no end of its lines")
+                raise refused(operator.place, said("`{symbol}` names no end of its lines", symbol=operator.symbol))
             is_literal = any(piece.quote is not Quote.NONE for piece in end.text.pieces)
             pieces = self._lines_until(end.plain, operator, Quote.SINGLE if is_literal else Quote.DOUBLE)
             found[at] = Word(ShellText(tuple(pieces)), end.place)
@@ -135,10 +138,18 @@ class _Lexer:
                 self._at = stop
                 return pieces
             if quote is Quote.DOUBLE and "\\" in self._line[self._at : stop]:
-                raise refused(self._place(self._at), f"a backslash stands here: quote the end of the lines, '{end}'")
+                raise refused(
+                    self._place(self._at),
+                    said("a backslash stands here: quote the end of the lines, '{end}'", end=end),
+                )
             pieces += self._inside(min(stop + 1, len(self._line)), quote)
         raise Unfinished(
-            operator.place, f"the lines behind `{operator.symbol}` have no {findings.named(end)} at their end"
+            operator.place,
+            said(
+                "the lines behind `{symbol}` have no {end} at their end",
+                symbol=operator.symbol,
+                end=findings.named(end),
+            ),
         )
 
     # ---- words ----
@@ -295,9 +306,9 @@ class _Lexer:
         """The command within `$(…)` or `…`, from its first character on; `end` where it is known, -1 for none."""
         end = self._end_of_command(start) if end is None else end
         if end < 0:
-            raise Unfinished(place, "the command within a command that begins here is never closed")
+            raise Unfinished(place, said("the command within a command that begins here is never closed"))
         if self._depth == _DEEPEST:
-            raise refused(place, "commands within commands are nested too deep here")
+            raise refused(place, said("commands within commands are nested too deep here"))
         inner = self._within(end)
         tokens = inner.tokens(start)
         self.faults += inner.faults
@@ -312,11 +323,11 @@ class _Lexer:
         """Raise `CommandRefused` for a `$` whose value only a running shell knows."""
         rest = self._line[self._at : self._at + 2]
         if rest == "$(":
-            raise refused(place, "arithmetic, $((…)), is not read: write its result, or put it into the rows")
+            raise refused(place, said("arithmetic, $((…)), is not read: write its result, or put it into the rows"))
         if rest == "${":
-            raise refused(place, "a variable is read here as $name or ${name}, and this is neither")
+            raise refused(place, said("a variable is read here as $name or ${{name}}, and this is neither"))
         if rest == "$'" and quote is Quote.NONE:
-            raise refused(place, "$'…' is read with \\t, \\n and \\r alone: write the text in plain quotes")
+            raise refused(place, said("$'…' is read with \\t, \\n and \\r alone: write the text in plain quotes"))
 
     def _with_quotes(self, start: int, end: int) -> ShellText | None:
         """The word with its inner quotes, if it begins and ends with the same quote and contains more of them."""
@@ -324,7 +335,7 @@ class _Lexer:
         around = (self._line[start], self._line[end - 1])
         if quote not in "'\"" or around != (quote, quote) or quote not in self._line[start + 1 : end - 1]:
             return None
-        resume, said = self._at, len(self.faults)
+        resume, before = self._at, len(self.faults)
         self._at = start + 1
         try:
             pieces = self._inside(end - 1, Quote.DOUBLE)
@@ -332,7 +343,7 @@ class _Lexer:
             return None
         finally:
             self._at = resume
-            del self.faults[said:]
+            del self.faults[before:]
         return ShellText(tuple(_in_double(piece) if quote == "'" else piece for piece in pieces))
 
     # ---- places and characters ----
@@ -349,7 +360,10 @@ class _Lexer:
                 clean.append(char)
                 continue
             if unicodedata.category(char) != "Zs":
-                raise refused(self._place(at), f"a character that cannot be seen (U+{ord(char):04X}): take it out")
+                raise refused(
+                    self._place(at),
+                    said("a character that cannot be seen ({code}): take it out", code=f"U+{ord(char):04X}"),
+                )
             if not self.faults:
                 self.faults.append(findings.FOREIGN_SPACE.at(self._place(at)))
             clean.append(" ")

@@ -11,6 +11,7 @@ from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.grammar import ShellCommand, Taking, parse
 from cli.translate.shell import lex_again
 from cli.translate.words import NEWLINE, Piece, Quote, ShellText, Stretch, Variable, Word
+from texts.said import said, wording
 
 _VALUE: Final = "{value}"
 """What xargs and parallel put into a command, in braces, where no variable of a shell has its name."""
@@ -18,8 +19,8 @@ _OF_COLUMN: Final = "{{value{}}}"
 """The same of one of several columns: {value1}, {value2}, …"""
 CALLERS: Final = frozenset({"curl", "wget"})
 _SHELLS: Final = frozenset({"sh", "bash", "dash"})
-_PACED: Final = "{} is left out: --in-flight says how many calls go at a time"
-_SHOWN: Final = "{} is left out: the run shows its progress and keeps each row"
+_PACED: Final = wording("{what} is left out: --in-flight says how many calls go at a time")
+_SHOWN: Final = wording("{what} is left out: the run shows its progress and keeps each row")
 _HARMLESS: Final = ""
 
 _XARGS: Final[Mapping[str, str]] = {
@@ -36,10 +37,12 @@ _PARALLEL: Final[Mapping[str, str]] = {
     "-P": _PACED,
     "--jobs": _PACED,
     "--max-procs": _PACED,
-    "--delay": "{} is left out: --rate paces the run",
-    "--retries": "{} is left out: what was provably not done is tried again by itself, and nothing else is",
-    "--timeout": "{} is left out: --timeout says how long an answer may take",
-    "--halt": "{} is left out: --stop-after-errors says when the run stops",
+    "--delay": wording("{what} is left out: --rate paces the run"),
+    "--retries": wording(
+        "{what} is left out: what was provably not done is tried again by itself, and nothing else is"
+    ),
+    "--timeout": wording("{what} is left out: --timeout says how long an answer may take"),
+    "--halt": wording("{what} is left out: --stop-after-errors says when the run stops"),
     "--joblog": _SHOWN,
     "--bar": _SHOWN,
     "--eta": _SHOWN,
@@ -92,9 +95,9 @@ def read_xargs(command: ShellCommand) -> Spread:
     options, words, notes = _options(command, _XARGS, "-I -n -L -a -d")
     mark = options.get("-I")
     if "-d" in options and options["-d"].plain not in ("\\n", NEWLINE):
-        raise refused(options["-d"].place, "xargs is read where each line is one value")
+        raise refused(options["-d"].place, said("xargs is read where each line is one value"))
     if mark is None and "-n" not in options:
-        raise refused(command.place, "xargs is read with -I{}, which says where the value of a line stands")
+        raise refused(command.place, said("xargs is read with -I{{}}, which says where the value of a line stands"))
     _refuse_several(options)
     faults: list[Finding] = []
     if mark is None:
@@ -116,14 +119,17 @@ def read_parallel(command: ShellCommand) -> Spread:
     if "-a" in options:
         files = [*files, options["-a"]]
     if len(files) > 1 or (files and items):
-        raise refused(command.place, "parallel is read with one list of values, or one file")
+        raise refused(command.place, said("parallel is read with one list of values, or one file"))
     faults: list[Finding] = []
     cut_at = _cut_at(options.get("-C"))
     call = _unwrapped(_as_called(_with_words(command, words), quoted="-q" in options, faults=faults))
     _refuse_other_braces(call)
     columns = max((int(one or 1) for word in call.words for one in _COLUMN.findall(word.plain)), default=1)
     if columns > 1 and cut_at == NEWLINE:
-        raise refused(command.place, f"{{{columns}}} is used, and --colsep does not say what parts the values")
+        raise refused(
+            command.place,
+            said("{mark} is used, and --colsep does not say what separates the values", mark=f"{{{columns}}}"),
+        )
     marks = _COLUMN if cut_at == NEWLINE else _NUMBERED
     call = _with_words(call, [_replaced(word, marks, "parallel", faults, alone=columns == 1) for word in call.words])
     _refuse_no_value(call)
@@ -139,13 +145,18 @@ def _with_words(command: ShellCommand, words: Sequence[Word]) -> ShellCommand:
 
 def _refuse_no_value(call: ShellCommand) -> None:
     if not any(variable.name.startswith("{") for word in call.words for variable in word.text.variables):
-        raise refused(call.place, "nothing says where the value of a line stands, as {} does, or {1} and {2}")
+        raise refused(
+            call.place, said("nothing says where the value of a line stands, as {{}} does, or {{1}} and {{2}}")
+        )
 
 
 def _refuse_other_braces(call: ShellCommand) -> None:
     for word in call.words:
         if found := _OTHER_BRACES.search(word.plain):
-            raise refused(word.text.place(found.start(), word.place), f"parallel's {found[0]} is not translated")
+            raise refused(
+                word.text.place(found.start(), word.place),
+                said("parallel's {mark} is not translated", mark=found[0]),
+            )
 
 
 def _options(
@@ -163,11 +174,15 @@ def _options(
         option, value = _option(word, words)
         note = left_out.get(option)
         if note is not None:
-            notes += [note.format(f"{command.program}'s {option}")] if note else []
+            what = said("{program}'s {option}", program=command.program, option=option)
+            notes += [said(note, what=what)] if note else []
         elif _KNOWN.get(option) in known.split():
             found[_KNOWN[option]] = value
         else:
-            raise refused(word.place, f"{command.program}'s {named(option)} is not translated")
+            raise refused(
+                word.place,
+                said("{program}'s {option} is not translated", program=command.program, option=named(option)),
+            )
     return found, rest, notes
 
 
@@ -212,7 +227,9 @@ def _braces(word: Word) -> Word:
 def _refuse_several(options: Mapping[str, Word]) -> None:
     for option in _ONE_AT_A_TIME & options.keys():
         if options[option].plain != "1":
-            raise refused(options[option].place, "several values go into one call, and a run makes one for each row")
+            raise refused(
+                options[option].place, said("several values go into one call, and a run makes one for each row")
+            )
 
 
 def _lists(words: Sequence[Word]) -> tuple[list[Word], list[Word], list[Word]]:
@@ -221,7 +238,7 @@ def _lists(words: Sequence[Word]) -> tuple[list[Word], list[Word], list[Word]]:
     behind = list(words[at + 1 :])
     for word in behind:
         if word.plain.startswith(":::"):
-            raise refused(word.place, "parallel is read with one list of values, or one file")
+            raise refused(word.place, said("parallel is read with one list of values, or one file"))
     is_list = at < len(words) and words[at].plain == ":::"
     return list(words[:at]), ([] if is_list else behind), (behind if is_list else [])
 
@@ -233,7 +250,7 @@ def _cut_at(pattern: Word | None) -> str:
     if pattern.plain in _CUT_AT:
         return _CUT_AT[pattern.plain]
     if len(pattern.plain) != 1 or pattern.plain in _SPECIAL:
-        raise refused(pattern.place, "--colsep is read as one character, as ';' or '\\t'")
+        raise refused(pattern.place, said("--colsep is read as one character, as ';' or '\\t'"))
     return pattern.plain
 
 
@@ -259,7 +276,7 @@ def _replaced(word: Word, mark: re.Pattern[str], program: str, faults: list[Find
 def _as_called(command: ShellCommand, *, quoted: bool, faults: list[Finding]) -> ShellCommand:
     """The command that parallel calls: without -q a second shell reads its words."""
     if not command.words:
-        raise refused(command.place, "parallel calls nothing here: its commands come from its input")
+        raise refused(command.place, said("parallel calls nothing here: its commands come from its input"))
     if quoted:
         return command
     try:
@@ -285,7 +302,7 @@ def _command_of(text: ShellText, place: LinePlace) -> ShellCommand:
         (first, *others) = pipelines[0].stages
         if not others and isinstance(first, ShellCommand) and first.program in CALLERS:
             return first
-    raise refused(place, "what a second shell does is read where it is one curl, and this is something else")
+    raise refused(place, said("what a second shell does is read where it is one curl, and this is something else"))
 
 
 def _unwrapped(command: ShellCommand) -> ShellCommand:
@@ -293,7 +310,7 @@ def _unwrapped(command: ShellCommand) -> ShellCommand:
     if command.program not in _SHELLS:
         return command
     if len(command.words) < 3 or command.words[1].plain != "-c":  # noqa: PLR2004 - the shell, -c, and its script
-        raise refused(command.place, f"{command.program} is read as {command.program} -c '…'")
+        raise refused(command.place, said("{program} is read as {program} -c '…'", program=command.program))
     script, *values = command.words[2:]
     by_number = {str(number): value.text for number, value in enumerate(values)}
     inner = _command_of(script.text, script.place)

@@ -16,6 +16,7 @@ from billing.selects.select import select_of
 from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.words import HOLE, Piece, Quote, ShellText, Stretch, Variable
+from texts.said import said
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _PLAIN_NAME: Final = re.compile(r"[A-Za-zА-Яа-яЁё_]\w*")
@@ -94,7 +95,7 @@ def read_select(text: ShellText, place: LinePlace, *, apart: bool, glue: str = "
     try:
         select = select_of(whole)
     except NotASelect as error:
-        raise refused(place, f"the SQL: {error}") from error
+        raise refused(place, said("the SQL: {error}", error=error)) from error
     # Both texts have their words at the same places.
     sql, tokens = select.text, tokens_of(select.text)
     wrong = tuple(_no_such_aliases(_undefined(tokens), text, place))
@@ -104,14 +105,17 @@ def read_select(text: ShellText, place: LinePlace, *, apart: bool, glue: str = "
         return LineSelect(sql.strip(), _form(whole), tuple(map(_column, items)), wrong)
     sql = _cut_apart(sql, items[0], parts)
     mark = glue or " "
-    note = f"the columns that the select glues together with '{mark}' are taken apart, so that each keeps its type"
+    note = said(
+        "the columns that the select glues together with '{mark}' are taken apart, so that each keeps its type",
+        mark=mark,
+    )
     return LineSelect(sql.strip(), _form(whole), tuple(map(_column, parts)), wrong, (note,), is_cut_apart=True)
 
 
 def _no_such_aliases(found: Sequence[Token], text: ShellText, place: LinePlace) -> Iterator[Finding]:
     """The finding for table aliases that the select does not define."""
     if found:
-        where, names = text.place(found[0].start, place), ", ".join(named(one.text) for one in found)
+        where, names = text.place(found[0].start, place), tuple(named(one.text) for one in found)
         yield (findings.NO_SUCH_ALIAS if len(found) == 1 else findings.NO_SUCH_ALIASES).at(where, names=names)
 
 
@@ -145,7 +149,7 @@ def _select_list(tokens: Sequence[Token], text: ShellText, place: LinePlace) -> 
     """The columns of the select, each as its tokens, and where its list ends."""
     at = next((at for at, token in enumerate(tokens) if token.word == "select" and token.depth == 0), None)
     if at is None:
-        raise refused(place, "the SQL: a with, and no select behind it")
+        raise refused(place, said("the SQL: a with, and no select behind it"))
     at = _skip_options(tokens, at + 1)
     items: list[list[Token]] = [[]]
     while at < len(tokens) and not (tokens[at].word == "from" and tokens[at].depth == 0):
@@ -156,10 +160,10 @@ def _select_list(tokens: Sequence[Token], text: ShellText, place: LinePlace) -> 
         at += 1
     for item in items:
         if not item:
-            raise refused(place, "the SQL: a column of the select is missing")
+            raise refused(place, said("the SQL: a column of the select is missing"))
         if item[-1].text == "*" and (len(item) == 1 or item[-2].text == "."):
             where = text.place(item[-1].start, place)
-            raise refused(where, "select * does not say which columns there are: name them")
+            raise refused(where, said("select * does not say which columns there are: name them"))
     return items, at
 
 

@@ -10,6 +10,7 @@ from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.scope import Scope, undefined
 from cli.translate.words import Quote, Variable
+from texts.said import said
 
 TEXTS: Final = frozenset(
     {"name", "contract_number", "sms", "email", "login", "comment", "descr", "attribute_value", "op_descr", "address"}
@@ -75,7 +76,11 @@ class LoopTable(ABC):
         for name in columns:
             if self.text and name in self.names:
                 raise refused(
-                    place, f"{named(name)} is a secret, and the line itself has its values: put the rows into a file"
+                    place,
+                    said(
+                        "{name} is a secret, and the line itself has its values: put the rows into a file",
+                        name=named(name),
+                    ),
                 )
 
 
@@ -109,8 +114,13 @@ class Placeholders:
             if name == lookup.key:
                 raise refused(
                     variable.place,
-                    f"${named(variable.name)} names the row, and is a value of the call too: a run finds the "
-                    f"{lookup.id} of a row by its {lookup.key}, and sends that alone",
+                    said(
+                        "${name} names the row, and is a value of the call too: a run finds the {id} of a row by its "
+                        "{key}, and sends that alone",
+                        name=named(variable.name),
+                        id=lookup.id,
+                        key=lookup.key,
+                    ),
                 )
         self.used.add(name)
         return name
@@ -130,7 +140,9 @@ class Placeholders:
         """Raise `CommandRefused` where a column has the name of a secret that the line contains."""
         for name in secrets:
             if self.table is not None and name in self.table.names:
-                raise refused(place, f"{name} is told in the data, and is a column of the rows too: rename that")
+                raise refused(
+                    place, said("{name} is told in the data, and is a column of the rows too: rename that", name=name)
+                )
 
     def is_text(self, variable: Variable) -> bool:
         """Whether the values of a variable are texts even when they are digits: 00123 is not a number."""

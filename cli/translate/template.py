@@ -11,6 +11,7 @@ from cli.translate import findings
 from cli.translate.findings import Finding, LinePlace, named, refused
 from cli.translate.tables import Placeholders
 from cli.translate.words import HOLE, ShellText, Variable
+from texts.said import said
 
 MONEY: Final = frozenset(
     {"op_summa", "limit", "limit_warning", "sum_in", "summa", "ostatok", "debit", "credit", "balance", "amount"}
@@ -72,9 +73,9 @@ def template(method: str, key: str, arguments: ShellText, place: LinePlace, name
         read = _parsed(arguments, key, where)
         text = writer.written(read)
     except RecursionError as error:
-        raise refused(where, f"{key} is nested too deep") from error
+        raise refused(where, said("{key} is nested too deep", key=key)) from error
     if not isinstance(read, _Pairs):
-        raise refused(where, f'{key} is no object in braces, as {{"id": 5}} is one')
+        raise refused(where, said('{key} is not an object in braces, as {{"id": 5}} is one', key=key))
     return LineTemplate(
         "" if text == "{}" else text,
         frozenset(writer.varying),
@@ -92,11 +93,11 @@ def fields_of(fields: ShellText, place: LinePlace) -> tuple[str, ...]:
     where = fields.place(0, place)
     read = _parsed(fields, "fields", where)
     if not isinstance(read, list):
-        raise refused(where, 'fields is no list of names, as ["ip", "pull"] is one')
+        raise refused(where, said('fields is not a list of names, as ["ip", "pull"] is one'))
     names: list[str] = []
     for name in read:
         if not isinstance(name, str) or isinstance(name, _Number) or not re.fullmatch(r"\w+", name):
-            raise refused(where, 'fields is no list of names, as ["ip", "pull"] is one')
+            raise refused(where, said('fields is not a list of names, as ["ip", "pull"] is one'))
         names.append(name)
     return tuple(names)
 
@@ -107,7 +108,7 @@ def fields_of(fields: ShellText, place: LinePlace) -> tuple[str, ...]:
 def _parsed(text: ShellText, key: str, place: LinePlace) -> _Json:
     seen = text.plain
     if "\\u0000" in seen or "\\u0001" in seen:
-        raise refused(place, f"{key} has a character that cannot be seen")
+        raise refused(place, said("{key} has a character that cannot be seen", key=key))
     marked = "".join(_marked(found[0]) for found in _PIECE.finditer(seen))
     try:
         read: _Json = json.loads(
@@ -119,10 +120,15 @@ def _parsed(text: ShellText, key: str, place: LinePlace) -> _Json:
             object_pairs_hook=_refuse_duplicates,
         )
     except ValueError as error:
-        why = f": {error.msg.casefold()}" if isinstance(error, json.JSONDecodeError) else ""
-        raise refused(place, f"{key} is no JSON when the shell is done with it{why}") from error
+        if isinstance(error, json.JSONDecodeError):
+            sentence = said(
+                "{key} is not JSON when the shell is done with it: {why}", key=key, why=error.msg.casefold()
+            )
+        else:
+            sentence = said("{key} is not JSON when the shell is done with it", key=key)
+        raise refused(place, sentence) from error
     except _Twins as error:
-        raise refused(place, f"{named(str(error))} stands twice in {key}") from error
+        raise refused(place, said("{name} stands twice in {key}", name=named(str(error)), key=key)) from error
     return read
 
 
@@ -187,7 +193,7 @@ class _Writer:
 
     def _pair(self, name: str, value: _Json) -> str:
         if HOLE in name or _PLACEHOLDER.search(name):
-            raise refused(self.place, "a variable cannot be the name of an argument")
+            raise refused(self.place, said("a variable cannot be the name of an argument"))
         return f"{_literal(name)}: {self.written(value, name)}"
 
     def _string(self, value: str, key: str) -> str:
@@ -204,7 +210,8 @@ class _Writer:
         """A placeholder for a secret, since the printed command is copied, stored and shown."""
         if not alone:
             raise refused(
-                self._of(key), f"{named(key)} is put together of a secret and a variable; let a column say the whole"
+                self._of(key),
+                said("{key} is put together of a secret and a variable; let a column say the whole", key=named(key)),
             )
         self.secrets.append(key)
         return f'"{{{key}}}"'
@@ -215,7 +222,10 @@ class _Writer:
         if not self._is_amount(key) and _PLAIN_NUMBER.fullmatch(value) and "." not in value:
             return value
         if not _PLAIN_NUMBER.fullmatch(value):
-            raise refused(self._of(key), f"{named(key)} is {named(value)}, which is no plain number")
+            raise refused(
+                self._of(key),
+                said("{key} is {value}, which is not a plain number", key=named(key), value=named(value)),
+            )
         self.faults.append(findings.BARE_NUMBER.at(self._of(key), key=named(key)))
         return _quoted(value)
 
@@ -225,7 +235,8 @@ class _Writer:
             return self._string(value, key)
         if value != HOLE:
             raise refused(
-                self._of(key), f"{named(key)} is put together of a variable and more, without quotes; quote the whole"
+                self._of(key),
+                said("{key} is put together of a variable and more, without quotes; quote the whole", key=named(key)),
             )
         variable = next(self.variables)
         self.alone.append(variable)

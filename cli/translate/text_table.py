@@ -15,6 +15,7 @@ from cli.translate.tables import LoopTable, column_of
 from cli.translate.words import NEWLINE, Quote, ShellText, Stretch, Variable, Word
 from jobs.catalogue.typed_call import OWN
 from jobs.spec.columns import normalise_header
+from texts.said import Quantity, said, wording
 
 _STDIN: Final = "-"
 _SPACE: Final = " "
@@ -26,12 +27,12 @@ _PATTERN: Final = frozenset("*?[{")
 _LONGEST_RANGE: Final = 10_000
 _TAKEN: Final = frozenset(parameter.name for parameter in OWN)
 
-BACKSLASHES: Final = "read without -r takes each backslash of a value away; the run keeps it"
-LAST_LINE: Final = "a last line without a line end is left out by the loop; the run takes it"
-INCOMPLETE: Final = (
+BACKSLASHES: Final = said("read without -r takes each backslash of a value away; the run keeps it")
+LAST_LINE: Final = said("a last line without a line end is left out by the loop; the run takes it")
+INCOMPLETE: Final = said(
     "a line with too few values is a call with empty ones in the loop; the run refuses it, with its number"
 )
-TYPED: Final = (
+TYPED: Final = wording(
     "{{{name}}}: a whole number is sent as a number, anything else as a text, true, false and null too, which the "
     "shell leaves as they are"
 )
@@ -116,7 +117,7 @@ def text_table(
 
 def _notes(rows: LoopRows, *, in_line: bool) -> list[str]:
     """What the loop would do to some rows, and the run does not."""
-    found = [] if rows.taking.keeps_backslashes else [BACKSLASHES]
+    found: list[str] = [] if rows.taking.keeps_backslashes else [BACKSLASHES]
     if rows.taking.by_words or in_line:
         return found
     return [*found, *([LAST_LINE] if rows.taking.loses_last else []), INCOMPLETE]
@@ -155,7 +156,7 @@ def _origin(origin: FileRows | ListRows | PrintedLines, rows: LoopRows, scope: S
 def _file(word: Word, scope: Scope) -> str:
     name = scope.known(word.text)
     if not name:
-        raise refused(word.place, "the file of the rows has no name")
+        raise refused(word.place, said("the file of the rows has no name"))
     if name in (_STDIN, "/dev/stdin"):
         return _STDIN
     return f"./{name}" if name.startswith("-") else name
@@ -167,7 +168,7 @@ def _filter(command: ShellCommand, scope: Scope) -> tuple[str, str]:
         raise _unknown(command)
     for operator, _ in command.redirects:
         if operator.symbol != "<":
-            raise refused(operator.place, "a redirection of a filter is not translated")
+            raise refused(operator.place, said("a redirection of a filter is not translated"))
     words = shlex.join([scope.known(word.text) for word in command.words])
     files = [_file(word, scope) for _, word in command.redirects]
     return words, files[0] if files else ""
@@ -182,7 +183,11 @@ def _shell(filters: Sequence[tuple[str, str]], file: str = "") -> str:
 
 def _unknown(command: ShellCommand) -> CommandRefused:
     return refused(
-        command.place, f"{shown(command)}: what it does to the rows is not known here; write its output into a file"
+        command.place,
+        said(
+            "{command}: what it does to the rows is not known here; write its output into a file",
+            command=shown(command),
+        ),
     )
 
 
@@ -216,7 +221,9 @@ def _lines(rows: ListRows, scope: Scope, *, by_words: bool) -> str:
         place = item.place(0, START)
         for word in _words(item, scope, place):
             if NEWLINE in word or (by_words and _BLANKS.search(word)):
-                raise refused(place, "a word of the list has a space in it: write the rows into a file, one a line")
+                raise refused(
+                    place, said("a word of the list has a space in it: write the rows into a file, one a line")
+                )
             lines.append(f"{word}\n")
     return "".join(lines)
 
@@ -237,9 +244,17 @@ def _counted(word: str, place: LinePlace) -> list[str]:
     """The numbers of `{1..5}`. Raises `CommandRefused` for any other pattern."""
     found = _RANGE.fullmatch(word)
     if found is None:
-        raise refused(place, "a pattern stands in the list, and what it matches is not known here: write the words")
+        raise refused(
+            place, said("a pattern stands in the list, and what it matches is not known here: write the words")
+        )
     first, last = int(found[1]), int(found[2])
     if abs(last - first) >= _LONGEST_RANGE:
-        raise refused(place, f"the list has more than {_LONGEST_RANGE:,} numbers: write them into a file")
+        raise refused(
+            place,
+            said(
+                "the list has more than {longest_range} numbers: write them into a file",
+                longest_range=Quantity(_LONGEST_RANGE),
+            ),
+        )
     step = 1 if last >= first else -1
     return [str(number) for number in range(first, last + step, step)]

@@ -24,25 +24,26 @@ from cli.translate.wget import read_wget
 from cli.translate.words import Word
 from jobs.catalogue.typed_call import CALL
 from jobs.spec.chain_kind import secret_placeholders
-from texts.remedies import PROGRAM
+from texts.remedies import PROGRAM, setting
+from texts.said import said, wording
 
 _OPENS_IN_DOUBLE: Final = frozenset('"$`\\!')
 _END_OF_ROWS: Final = "ROWS"
 
-NEVER_READ: Final = (
+NEVER_READ: Final = wording(
     "{program} only prints the answer, and nobody reads an error in it; the run reads each, and keeps it"
 )
-NOT_ENCODED: Final = (
+NOT_ENCODED: Final = wording(
     "{program} encodes nothing: a value with +, & or % arrives as another; the run encodes every value"
 )
-NOT_PRINTED: Final = (
+NOT_PRINTED: Final = wording(
     "{name} is a secret and is not printed: --ask {name} asks for it at the terminal; leave that out where a file of "
     "rows has a column {name}"
 )
-GUARDED: Final = (
+GUARDED: Final = wording(
     "the condition on ${name} is left out: the run passes over blank lines, and refuses a row without that value"
 )
-SAME_FOR_ALL: Final = "no variable of the loop is used: the same call is made for each row"
+SAME_FOR_ALL: Final = said("no variable of the loop is used: the same call is made for each row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +126,11 @@ def _check_guards(parts: OneLiner, lookups: Lookups, table: LoopTable | None, us
         if guard.variable not in never_empty:
             raise refused(
                 guard.place,
-                f"${named(guard.variable)} can be empty in a row, which the loop passes over and the run would send: "
-                "take such rows out of the file",
+                said(
+                    "${variable} can be empty in a row, which the loop passes over and the run would send: take "
+                    "such rows out of the file",
+                    variable=named(guard.variable),
+                ),
             )
 
 
@@ -193,20 +197,28 @@ def _notes(
     as_itself: bool,
 ) -> Iterator[str]:
     if call.job and not as_itself:
-        yield f"the catalogue has a job for this: {PROGRAM} run {call.job}; {PROGRAM} jobs {call.job} says how"
+        yield said(
+            "the catalogue has a job for this: {run}; {jobs} says how",
+            run=f"{PROGRAM} run {call.job}",
+            jobs=f"{PROGRAM} jobs {call.job}",
+        )
     for name in call.secrets:
-        yield NOT_PRINTED.format(name=name)
+        yield said(NOT_PRINTED, name=name)
     if request.address:
-        yield f"the address is that of the settings: --api-url {request.address}, or {API_URL}"
+        yield said(
+            "the address is that of the settings: {option}, or {variable}",
+            option=setting("api-url", request.address),
+            variable=API_URL,
+        )
     program = parts.call.program
-    yield NEVER_READ.format(program=program)
+    yield said(NEVER_READ, program=program)
     if not all(one.encoded for one in request.data):
-        yield NOT_ENCODED.format(program="curl -d" if program == "curl" else program)
+        yield said(NOT_ENCODED, program="curl -d" if program == "curl" else program)
     if table is not None:
         yield from table.notes
         if table.file:
-            yield from (TYPED.format(name=name) for name in call.untyped)
+            yield from (said(TYPED, name=name) for name in call.untyped)
         if not call.varies:
             yield SAME_FOR_ALL
-    yield from (GUARDED.format(name=guard.variable) for guard in parts.guards)
+    yield from (said(GUARDED, name=guard.variable) for guard in parts.guards)
     yield from (*parts.notes, *request.notes, *scope.notes, *call.notes)

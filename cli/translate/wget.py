@@ -70,4 +70,4 @@ def read_wget(command: ShellCommand) -> CallRequest:
             raise no_post(value, place)
         else:
             parts.take(option, value)
-    return parts.request(command, "it has no --post-data")
+    return parts.request(command, "--post-data")

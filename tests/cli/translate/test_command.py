@@ -13,7 +13,8 @@ import pytest
 
 from cli.commands.translate import LONGEST
 from cli.main import app
-from cli.terminal.exits import CommandRefused
+from cli.terminal.exits import CommandRefused, Exit
+from tests.cli.conftest import Typed
 from tests.cli.oneliners import PUBLISHED, post
 
 ONE = PUBLISHED["delete-services"]
@@ -132,3 +133,28 @@ def test_the_example_of_the_page_is_what_is_printed(say: Say) -> None:
     command = rest.partition("\n\n")[0].strip()
     out, _ = say(textwrap.dedent(example))
     assert shlex.split(out.partition("\n\n")[0].replace("\\\n", "")) == shlex.split(command)
+
+
+def test_the_faults_are_told_in_russian_and_the_commands_are_the_same(typed: Typed) -> None:
+    english, russian = typed("translate", ONE.line), typed("translate", ONE.line, "--lang", "ru")
+    assert russian.out == english.out
+    assert "✗ строка 1, позиция 242: $uusligaid стоит в одинарных кавычках" in russian.words
+    assert "сейчас оболочка не подставляет туда значение" in russian.words
+    assert "вместо значение подставляется" in russian.words
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("curl http://h:8082/rest_api/v2/Users/", "строка 1, позиция 1: этот curl ничего не отправляет: нет -d"),
+        ("echo 5", "здесь нет ни curl, ни sqlexec, переводить нечего; читается curl или rows | while read"),
+        ("sqlexec 'update t set a = 1' | while read a; do curl -d x; done", "SQL: строка 1, позиция 1: с 'update'"),
+    ],
+)
+def test_a_refusal_is_told_in_russian(typed: Typed, line: str, why: str) -> None:
+    told = typed("translate", line, "--lang", "ru")
+    assert (why in told.words, told.exit) == (True, Exit.REFUSED)
+
+
+def test_json_is_the_same_in_russian(typed: Typed) -> None:
+    assert typed("translate", "--json", ONE.line).out == typed("translate", "--json", ONE.line, "--lang", "ru").out
