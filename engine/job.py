@@ -16,6 +16,7 @@ from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Evidence
 from engine.rows import Row, Source
 from texts.remedies import Remedy
+from texts.said import said
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ class Effect(ABC):
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
         """The present values of `items`, by item_id, or why they cannot be read. Raises `LookUpFailed`."""
-        return {item.item_id: CannotLook("nobody knows how to read it back") for item in items}
+        return {item.item_id: CannotLook(said("nobody knows how to read it back")) for item in items}
 
     async def unfinished_work(self, items: Sequence[Item]) -> str | None:
         """The billing's unfinished work that could still produce the effect of `items`, as text; None for none.

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from checkpoints.records import Refusal
+from texts.said import said
 
-STANDARD_INPUT: Final = "standard input"
+STANDARD_INPUT: Final = said("standard input")
 """The source name of piped rows."""
 
 STDIN: Final = "-"

@@ -6,13 +6,15 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Final
 
+from texts.said import said
+
 LONGEST: Final = 160
 """Maximum length of a group's text, in characters."""
 
 MOST: Final = 20
 """Maximum number of error groups; the rest is counted as `OTHER`."""
 
-OTHER: Final = "other errors"
+OTHER: Final = said("other errors")
 
 _DIGITS: Final = re.compile(r"\d+")
 
@@ -34,7 +36,7 @@ class ErrorGroups:
         group = error_group(text)
         if group not in self._counts and len(self._counts) >= MOST:
             group = OTHER
-        self._first.setdefault(group, OTHER if group == OTHER else " ".join(text[: 4 * LONGEST].split())[:LONGEST])
+        self._first.setdefault(group, OTHER if group == OTHER else _short(text))
         self._counts[group] += 1
 
     def counted(self) -> dict[str, int]:
@@ -44,6 +46,12 @@ class ErrorGroups:
             # Long texts of two groups can begin alike.
             shown[self._first[group]] += number
         return dict(shown.most_common())
+
+
+def _short(text: str) -> str:
+    """A text on one line that is not too long; one that is short enough stays as it was said."""
+    short = " ".join(text[: 4 * LONGEST].split())[:LONGEST]
+    return text if short == text else short
 
 
 SPAN: Final = 10

@@ -84,8 +84,17 @@ def enumerated(texts: Iterable[str]) -> Said:
 
 def in_lines(sentences: Sequence[str]) -> Said:
     """Several sentences as one text, each on a line of its own."""
-    names = [f"line{number}" for number in range(len(sentences))]
-    return Said("\n".join(f"{{{name}}}" for name in names), dict(zip(names, sentences, strict=True)))
+    return _several(sentences, "\n")
+
+
+def in_clauses(clauses: Sequence[str]) -> Said:
+    """Several clauses as one sentence, with semicolons between them."""
+    return _several(clauses, "; ")
+
+
+def _several(texts: Sequence[str], between: str) -> Said:
+    names = [f"text{number}" for number in range(len(texts))]
+    return Said(between.join(f"{{{name}}}" for name in names), dict(zip(names, texts, strict=True)))
 
 
 def any_of(words: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from engine.control.messages import ControlAnswer, ControlRequest
 from engine.pacing.open_files import provide_files, widest
 from engine.pacing.policy import Policy, describe_settings, policy_with, setting_text, to_settings
 from engine.statistics import PaceSample
+from texts.said import said, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +77,7 @@ class ControlHandler:
         async with self._one_at_a_time:
             run = await self._journal.run(self._run.name)
             if run.paused_at:
-                self._steered.pause(run.paused_by or "somebody")
+                self._steered.pause(run.paused_by or said("somebody"))
             else:
                 self._steered.unpause()
             return run
@@ -96,7 +97,8 @@ class ControlHandler:
     async def obey(self, request: ControlRequest, who: str) -> ControlAnswer:
         """Carry out a command of `who`, and note it."""
         if request.command not in COMMANDS:
-            return ControlAnswer(f"there is no command {request.command[:40]!r}: {', '.join(COMMANDS)}", refused=True)
+            why = said("there is no command {name!r}: {known}", name=request.command[:40], known=COMMANDS)
+            return ControlAnswer(why, refused=True)
         async with self._one_at_a_time:
             return await self._noted(request, who)
 
@@ -104,16 +106,17 @@ class ControlHandler:
         try:
             answer = ControlAnswer(await self._done(request, who))
         except _Refused as error:
-            answer = ControlAnswer(str(error), refused=True)
+            answer = ControlAnswer(text_of(error), refused=True)
         except JournalError as error:
-            return ControlAnswer(f"{error}: it was not carried out, for the journal cannot keep it", refused=True)
+            why = said("{error}: it was not carried out, for the journal cannot keep it", error=error)
+            return ControlAnswer(why, refused=True)
         log.info("commanded", command=request.typed[:_LONGEST_NOTE], who=who, answer=answer.said)
         try:
-            await self._journal.history.note_command(
-                self._run, who, request.typed[:_LONGEST_NOTE], answer.said[:_LONGEST_NOTE]
-            )
+            note = answer.said if len(answer.said) <= _LONGEST_NOTE else answer.said[:_LONGEST_NOTE]
+            await self._journal.history.note_command(self._run, who, request.typed[:_LONGEST_NOTE], note)
         except JournalError as error:
-            return ControlAnswer(f"{answer.said}; but the journal did not take it down: {error}", refused=True)
+            why = said("{answer}; but the journal did not take it down: {error}", answer=answer.said, error=error)
+            return ControlAnswer(why, refused=True)
         return answer
 
     async def _done(self, request: ControlRequest, who: str) -> str:
@@ -126,18 +129,18 @@ class ControlHandler:
                 return await self._go_on()
             case _:
                 self._steered.stop(who)
-                return "the run stops once what is in flight is finished"
+                return said("the run stops once what is in flight is finished")
 
     async def _set(self, changes: Mapping[str, str]) -> str:
         """Apply all changes or none, after the journal has them."""
         if not changes:
-            raise _Refused("nothing is named that is to be set")
+            raise _Refused(said("nothing is named that is to be set"))
         try:
             policy = policy_with(self._steered.policy, changes)
             provide_files(widest(policy))
         except ValueError as error:
-            nothing = "; nothing was changed" if len(changes) > 1 else ""
-            raise _Refused(f"{error}{nothing}") from error
+            one = len(changes) == 1
+            raise _Refused(text_of(error) if one else said("{error}; nothing was changed", error=error)) from error
         await self._journal.keep_policy(self._run, to_settings(policy))
         self._steered.take(policy)
         return describe_settings(policy, changes)
@@ -147,16 +150,18 @@ class ControlHandler:
         run = await self._journal.run(self._run.name)
         self._steered.pause(run.paused_by or who)
         if run.paused_at:
-            return f"it was paused already, by {run.paused_by}, since {run.paused_at:%Y-%m-%d %H:%M:%S} UTC"
+            return said(
+                "it was paused already, by {who}, since {since}", who=run.paused_by or "", since=run.paused_at
+            )
         try:
             await self._journal.pause(self._run, who)
         except JournalError:
             self._steered.unpause()
             raise
-        return "paused; what is in flight is finished, and nothing new is sent"
+        return said("paused; what is in flight is finished, and nothing new is sent")
 
     async def _go_on(self) -> str:
         run = await self._journal.run(self._run.name)
         await self._journal.unpause(self._run)
         self._steered.unpause()
-        return "it goes on" if run.paused_at else "it was not paused"
+        return said("it goes on") if run.paused_at else said("it was not paused")

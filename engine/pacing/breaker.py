@@ -97,7 +97,7 @@ class Breaker:
         elif outcome.cause is Cause.NOT_NOW:
             self._put_off(outcome)
         elif again and not outcome.cause.away:
-            self._watch_patience(f"the billing is busy ({outcome.message})")
+            self._watch_patience(_busy(outcome))
         else:
             self._failures += 1
             if self._failures >= self._policy.away_after or self._state is _State.HALF_OPEN:
@@ -105,7 +105,7 @@ class Breaker:
 
     def look_up_failed(self, why: str) -> None:
         """Open, because a look-up has found the billing away."""
-        self._open(f"the billing is away ({why})")
+        self._open(said("the billing is away ({why})", why=why))
 
     async def let_through(self) -> None:
         """Wait until calls may be tried again, or until a stop is requested."""
@@ -141,17 +141,18 @@ class Breaker:
     def _put_off(self, outcome: Outcome) -> None:
         """Open, because the billing as a whole accepts no calls for now."""
         asked = outcome.retry_after or 0.0
-        self._open(f"the billing says: not now ({outcome.message})", min(asked or self._gap, LONGEST_RETRY_AFTER))
+        why = said("the billing says: not now ({why})", why=outcome.message or "")
+        self._open(why, min(asked or self._gap, LONGEST_RETRY_AFTER))
         # Set after `_open`: a billing that has used up the patience gets no more by asking again.
         self._asked_until = max(self._asked_until, anyio.current_time() + min(asked, LONGEST_ASKED))
 
     def _failed(self, outcome: Outcome) -> None:
         """Open after too many failures: lost calls, or busy answers."""
         if outcome.cause.away:
-            self._open(f"the billing is away ({outcome.message})")
+            self._open(said("the billing is away ({why})", why=outcome.message or ""))
         else:
             self._gap = min(self._gap, LONGEST_GAP_WHILE_BUSY)
-            self._open(f"the billing is busy ({outcome.message})", SHORTEST_GAP)
+            self._open(_busy(outcome), SHORTEST_GAP)
 
     def _open(self, why: str, wait: float = 0.0) -> None:
         """Hold all calls, and probe the billing after at least `wait` seconds."""
@@ -215,3 +216,7 @@ class Breaker:
                     resume=Remedy("resume"),
                 ),
             )
+
+
+def _busy(outcome: Outcome) -> str:
+    return said("the billing is busy ({why})", why=outcome.message or "")

@@ -97,14 +97,20 @@ def hours_of(text: str) -> Hours:
     """Parse a time range such as `01:00-06:00`. Raises `ValueError` with a sentence."""
     matched = _SPAN.fullmatch(text)
     if matched is None:
-        raise ValueError(f"{text!r} is not a time range: write it as 01:00-06:00, or 22:00-05:30 over midnight")
+        raise ValueError(
+            said("{text!r} is not a time range: write it as 01:00-06:00, or 22:00-05:30 over midnight", text=text)
+        )
     begin, end = (int(matched[1]), int(matched[2])), (int(matched[3]), int(matched[4]))
     try:
         hours = Hours(time(*begin), time() if end == _MIDNIGHT else time(*end))
     except ValueError:
-        raise ValueError(f"{text!r} is not a time range: the hours of a day go from 00:00 to 24:00") from None
+        raise ValueError(
+            said("{text!r} is not a time range: the hours of a day go from 00:00 to 24:00", text=text)
+        ) from None
     if hours.begin == hours.end:
-        raise ValueError(f"{text!r} begins and ends at the same time: leave the hours out for the whole day")
+        raise ValueError(
+            said("{text!r} begins and ends at the same time: leave the hours out for the whole day", text=text)
+        )
     return hours
 
 
@@ -117,6 +123,7 @@ def hours_gauge(hours: Callable[[], Hours | None], now: Callable[[], Awaitable[d
             return None
         moment = await now()
         outside = moment not in wanted
-        return GaugeReading(float(outside), 0.0, 0.0, text=f"hours {wanted}: it is {moment:%H:%M} at the billing")
+        text = said("hours {hours}: it is {now} at the billing", hours=str(wanted), now=f"{moment:%H:%M}")
+        return GaugeReading(float(outside), 0.0, 0.0, text=text)
 
     return Gauge(HOURS, measure, every=1.0)

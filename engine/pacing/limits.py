@@ -104,11 +104,6 @@ class Spending:
         )
 
 
-def in_roubles(amount: Decimal) -> str:
-    """Format an amount with at least two decimals, without rounding."""
-    return f"{amount:,.2f}" if amount == round(amount, 2) else f"{amount:,f}"
-
-
 def _with_higher_limit(run: Run) -> Remedy:
     return Remedy("resume", run.name, (("limit-money", "AMOUNT"),))
 

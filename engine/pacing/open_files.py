@@ -8,6 +8,7 @@ import resource
 from typing import Final
 
 from engine.pacing.policy import Policy
+from texts.said import Quantity, said
 
 BASE: Final = 64
 """Files besides those of calls: journal, log, input, recording, the database's process, standard streams."""
@@ -32,13 +33,35 @@ def provide_files(calls: int = 0) -> None:
     if _reaches(soft, wanted):
         return
     if not _reaches(hard, wanted):
-        what = f"{calls:,} parallel calls need" if calls else "this command needs"
-        fewer = f"; with it, {most:,} are possible" if calls and (most := (hard - BASE) // A_CALL) > 0 else ""
-        raise TooFewFiles(
-            f"{what} {wanted:,} open files, and the system lets this process open {hard:,}{fewer}. Raise the limit: "
-            "ulimit -n 4096 in the shell, LimitNOFILE=4096 in a service"
-        )
+        raise TooFewFiles(_too_few(calls, Quantity(wanted), Quantity(hard)))
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _too_few(calls: int, wanted: Quantity, hard: Quantity) -> str:
+    if not calls:
+        return said(
+            "this command needs {wanted} open files, and the system lets this process open {hard}. Raise the limit: "
+            "ulimit -n 4096 in the shell, LimitNOFILE=4096 in a service",
+            wanted=wanted,
+            hard=hard,
+        )
+    most = (hard - BASE) // A_CALL
+    if most <= 0:
+        return said(
+            "{calls} parallel calls need {wanted} open files, and the system lets this process open {hard}. Raise "
+            "the limit: ulimit -n 4096 in the shell, LimitNOFILE=4096 in a service",
+            calls=Quantity(calls),
+            wanted=wanted,
+            hard=hard,
+        )
+    return said(
+        "{calls} parallel calls need {wanted} open files, and the system lets this process open {hard}; with it, "
+        "{most} are possible. Raise the limit: ulimit -n 4096 in the shell, LimitNOFILE=4096 in a service",
+        calls=Quantity(calls),
+        wanted=wanted,
+        hard=hard,
+        most=Quantity(most),
+    )
 
 
 def _reaches(limit: int, wanted: int) -> bool:

@@ -13,7 +13,8 @@ from typing import Final
 from engine.errors import nearest
 from engine.pacing.canary import STEPS
 from engine.pacing.gauges import Hours, hours_of
-from engine.pacing.limits import ErrorLimit, error_limit, in_roubles, money_limit
+from engine.pacing.limits import ErrorLimit, error_limit, money_limit
+from texts.said import Quantity, counted, in_clauses, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ LONGEST_SETTLE: Final = 86_400
 """Seconds."""
 
 _MEGABYTE: Final = 1_000_000
+_SHOWN: Final = 40
+"""Characters of a typed text that an error shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ def policy_with(policy: Policy, changes: Mapping[str, str], known: Mapping[str, 
         try:
             policy = settings[name].changed(policy, text.strip())
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
+            raise ValueError(said("{name}: {error}", name=name, error=error)) from None
     return policy
 
 
@@ -119,8 +122,17 @@ def check_names(names: Iterable[str], known: Collection[str]) -> None:
             continue
         shown = name[:40]
         if name in ALL:
-            raise ValueError(f"{shown!r} is said when a run is begun or taken up, and cannot be set while it works")
-        raise ValueError(f"there is no setting {shown!r}{nearest(shown, known)}; there are: {', '.join(known)}")
+            raise ValueError(
+                said("{name!r} is set when a run is begun or taken up, and cannot be set while it works", name=shown)
+            )
+        raise ValueError(
+            said(
+                "there is no setting {name!r}{nearest}; there are: {known}",
+                name=shown,
+                nearest=nearest(shown, known),
+                known=tuple(known),
+            )
+        )
 
 
 def setting_text(policy: Policy) -> dict[str, str]:
@@ -135,22 +147,31 @@ def to_settings(policy: Policy) -> dict[str, str]:
 
 def describe_settings(policy: Policy, names: Iterable[str]) -> str:
     """Describe these settings in words."""
-    return "; ".join(f"{name}: {ALL[name].told(policy)}" for name in names)
+    return in_clauses([said("{name}: {value}", name=name, value=ALL[name].told(policy)) for name in names])
 
 
 def describe_policy(policy: Policy) -> str:
     """Describe a policy in half a sentence: the settings that are always shown, and those that are set."""
-    return "; ".join(
-        setting.told(policy)
-        for name, setting in ALL.items()
-        if name in _ALWAYS_TOLD or (name not in _TOLD_BY_ANOTHER and _is_set(policy, setting))
+    return in_clauses(
+        [
+            setting.told(policy)
+            for name, setting in ALL.items()
+            if name in _ALWAYS_TOLD or (name not in _TOLD_BY_ANOTHER and _is_set(policy, setting))
+        ]
     )
 
 
 def whole(text: str, least: int, most: int) -> int:
     """Parse a whole number from `least` to `most`. Raises `ValueError` with a sentence."""
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and least <= int(text) <= most):
-        raise ValueError(f"{text[:40]!r} is not a whole number from {least:,} to {most:,}")
+        raise ValueError(
+            said(
+                "{text!r} is not a whole number from {least} to {most}",
+                text=text[:_SHOWN],
+                least=Quantity(least),
+                most=Quantity(most),
+            )
+        )
     return int(text)
 
 
@@ -162,7 +183,12 @@ def rate_of(text: str) -> float | None:
     # NaN compares false with everything, so the check is for the valid range.
     if not 0 < rate <= FASTEST:
         raise ValueError(
-            f"{text[:40]!r} is not a valid rate: calls a second, above 0 and up to {FASTEST:,}, or {NONE}"
+            said(
+                "{text!r} is not a valid rate: calls a second, above 0 and up to {most}, or {none}",
+                text=text[:_SHOWN],
+                most=Quantity(FASTEST),
+                none=NONE,
+            )
         )
     return rate
 
@@ -173,7 +199,14 @@ def latency_of(text: str) -> float | None:
         return None
     seconds = _number(text)
     if not 0 < seconds <= SLOWEST:
-        raise ValueError(f"{text[:40]!r} is not a valid latency: seconds, above 0 and up to {SLOWEST:,}, or {NONE}")
+        raise ValueError(
+            said(
+                "{text!r} is not a valid latency: seconds, above 0 and up to {most}, or {none}",
+                text=text[:_SHOWN],
+                most=Quantity(SLOWEST),
+                none=NONE,
+            )
+        )
     return seconds
 
 
@@ -181,7 +214,13 @@ def settle_of(text: str) -> float:
     """Parse a settle delay in seconds. Raises `ValueError` with a sentence."""
     seconds = _number(text)
     if not 0 <= seconds <= LONGEST_SETTLE:
-        raise ValueError(f"{text[:40]!r} is not a valid settle delay: seconds from 0 to {LONGEST_SETTLE:,}")
+        raise ValueError(
+            said(
+                "{text!r} is not a valid settle delay: seconds from 0 to {most}",
+                text=text[:_SHOWN],
+                most=Quantity(LONGEST_SETTLE),
+            )
+        )
     return seconds
 
 
@@ -189,14 +228,14 @@ def number_of(text: str) -> float:
     """Parse a finite number. Raises `ValueError` with a sentence."""
     number = _number(text)
     if not isfinite(number):
-        raise ValueError(f"{text[:40]!r} is not a number")
+        raise ValueError(said("{text!r} is not a number", text=text[:_SHOWN]))
     return number
 
 
 def is_yes(text: str) -> bool:
     """Parse `yes` or `no`. Raises `ValueError` with a sentence."""
     if text not in {YES, NO}:
-        raise ValueError(f"{text[:40]!r} is neither {YES} nor {NO}")
+        raise ValueError(said("{text!r} is neither {yes} nor {no}", text=text[:_SHOWN], yes=YES, no=NO))
     return text == YES
 
 
@@ -214,61 +253,83 @@ def _written(number: float | None) -> str:
 
 def _in_flight_told(policy: Policy) -> str:
     if policy.in_flight is not None:
-        return f"parallel calls: {policy.in_flight}"
-    return f"parallel calls: automatic, at most {policy.max_in_flight}"
+        return said("parallel calls: {calls}", calls=policy.in_flight)
+    return said("parallel calls: automatic, at most {calls}", calls=policy.max_in_flight)
 
 
 def _max_in_flight_told(policy: Policy) -> str:
-    fixed = f"; now in-flight is fixed at {policy.in_flight}" if policy.in_flight is not None else ""
-    return f"at most {policy.max_in_flight} parallel calls, while in-flight is {AUTO}{fixed}"
+    most = policy.max_in_flight
+    if policy.in_flight is None:
+        return said("at most {most} parallel calls, while in-flight is {auto}", most=most, auto=AUTO)
+    return said(
+        "at most {most} parallel calls, while in-flight is {auto}; now in-flight is fixed at {calls}",
+        most=most,
+        auto=AUTO,
+        calls=policy.in_flight,
+    )
 
 
 def _rate_told(policy: Policy) -> str:
     if policy.rate is None:
-        return "as many calls a second as the window lets through"
-    return f"at most {policy.rate:g} calls a second"
+        return said("as many calls a second as the window lets through")
+    return said("at most {rate} calls a second", rate=_written(policy.rate))
 
 
 def _hours_told(policy: Policy) -> str:
-    return "at all hours" if policy.hours is None else f"from {policy.hours.begin:%H:%M} to {policy.hours.end:%H:%M}"
+    if policy.hours is None:
+        return said("at all hours")
+    return said("from {begin} to {end}", begin=f"{policy.hours.begin:%H:%M}", end=f"{policy.hours.end:%H:%M}")
 
 
 def _max_stack_told(policy: Policy) -> str:
-    return f"held above {policy.max_stack:,} entries in a stack" if policy.max_stack else "never held for the stacks"
+    if not policy.max_stack:
+        return said("never held for the stacks")
+    return said("held above {entries} entries in a stack", entries=Quantity(policy.max_stack))
 
 
 def _max_latency_told(policy: Policy) -> str:
     if policy.max_latency is None:
-        return "never held for the latency"
-    return f"held while the billing takes longer than {policy.max_latency:g} s for its version"
+        return said("never held for the latency")
+    return said(
+        "held while the billing takes longer than {seconds} s for its version", seconds=_written(policy.max_latency)
+    )
 
 
 def _throttle_told(policy: Policy) -> str:
     if policy.throttle_sql is None:
-        return "holds nothing: there is no throttle-sql"
-    return f"held while throttle-sql gives more than {policy.throttle_above:,.12g}"
+        return said("holds nothing: there is no throttle-sql")
+    return said("held while throttle-sql gives more than {number}", number=_written(policy.throttle_above))
 
 
 def _min_disk_told(policy: Policy) -> str:
     if not policy.min_disk:
-        return "never held for the disk"
-    return f"held while less than {policy.min_disk // _MEGABYTE:,} MB are free for the journal"
+        return said("never held for the disk")
+    return said(
+        "held while less than {megabytes} MB are free for the journal",
+        megabytes=Quantity(policy.min_disk // _MEGABYTE),
+    )
 
 
 def _errors_told(policy: Policy) -> str:
-    limit = policy.stop_after_errors
-    if limit is None:
-        return "never stops for errors"
-    return f"stops after {limit:,} errors" if isinstance(limit, int) else f"stops when more than {limit} go wrong"
+    match policy.stop_after_errors:
+        case None:
+            return said("never stops for errors")
+        case int(limit):
+            return counted("stops after {n} error", "stops after {n} errors", limit)
+        case limit:
+            return said("stops when more than {share} go wrong", share=str(limit))
 
 
 def _money_told(policy: Policy) -> str:
-    return "any sum" if policy.limit_money is None else f"at most {in_roubles(policy.limit_money)} in this run"
+    if policy.limit_money is None:
+        return said("any sum")
+    return said("at most {sum} in this run", sum=policy.limit_money)
 
 
 def _canary_told(policy: Policy) -> str:
-    first = ", ".join(map(str, STEPS))
-    return f"begins with {first} rows, then all" if policy.canary else "begins with all rows at once"
+    if not policy.canary:
+        return said("begins with all rows at once")
+    return said("begins with {steps} rows, then all", steps=tuple(map(str, STEPS)))
 
 
 SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
@@ -345,7 +406,7 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
         "settle": Setting(
             lambda policy, text: replace(policy, settle=settle_of(text)),
             lambda policy: _written(policy.settle),
-            lambda policy: f"looks lost answers up after {policy.settle:g} s",
+            lambda policy: said("looks lost answers up after {seconds} s", seconds=_written(policy.settle)),
         ),
     }
 )

@@ -41,6 +41,7 @@ from math import floor, inf, sqrt
 from typing import NamedTuple, Protocol
 
 from engine.pacing.latency import OwnLatency, Times
+from texts.said import said
 
 GROWTH = 1.1
 """More calls than the server works on, so that a growing capacity is noticed."""
@@ -150,7 +151,7 @@ class FixedWindow:
     @property
     def why(self) -> str:
         """The reason: the operator has set it."""
-        return f"in-flight {self.size}"
+        return said("in-flight {calls}", calls=self.size)
 
     def started(self, now: float, in_flight: int) -> Ticket:
         """Give the call a ticket."""
@@ -285,16 +286,16 @@ class Window:
     @property
     def why(self) -> str:
         """The size and the reason for it, for the status line."""
-        return f"window {self.size} ({self._reason()})"
+        return said("window {calls} ({reason})", calls=self.size, reason=self._reason())
 
     def _reason(self) -> str:
         if self._cut:
-            return f"cut: {self._last_cut}"
+            return said("cut: {trouble}", trouble=self._last_cut or "")
         if self._state is Phase.STARTING:
-            return "finding the server's limit"
+            return said("finding the server's limit")
         if self._state is Phase.MEASURING:
-            return "measuring the server's own latency"
-        return "at its cap" if self.size == self._cap else "the server's limit"
+            return said("measuring the server's own latency")
+        return said("at its cap") if self.size == self._cap else said("the server's limit")
 
     # ---- rounds: where the window grows and shrinks ----
 

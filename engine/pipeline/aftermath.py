@@ -20,7 +20,7 @@ from texts.said import said
 
 log = structlog.get_logger(__name__)
 
-NOT_SENT: Final = Outcome(State.PENDING, Cause.STOPPED, message="not sent: the run was stopped")
+NOT_SENT: Final = Outcome(State.PENDING, Cause.STOPPED, message=said("not sent: the run was stopped"))
 """The outcome of items that were claimed but not sent when a stop was requested."""
 
 

@@ -14,6 +14,7 @@ import anyio
 
 from checkpoints.records import Item
 from engine.pacing.retries import RetryBudget
+from texts.said import said
 
 ReadPage = Callable[[int], Awaitable[Sequence[Item]]]
 """Reads the next pending items after the given number, in order; none if there are no more at present."""
@@ -143,10 +144,10 @@ class Backlog:
             return ""
         if self._later:
             due = self._later[0][0] <= anyio.current_time()
-            return "retry budget" if due else "retries"
+            return said("retry budget") if due else said("retries")
         if self._held:
-            return "account locks"
-        return "" if self._intake_ended or not self._left else "source"
+            return said("account locks")
+        return "" if self._intake_ended or not self._left else said("source")
 
     @property
     def _over(self) -> bool:

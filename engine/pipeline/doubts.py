@@ -13,10 +13,11 @@ from engine.pipeline.aftermath import CallResult
 from engine.pipeline.backlog import Backlog
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import Reconciler
+from texts.said import said
 
 log = structlog.get_logger(__name__)
 
-UNASKED: Final = (
+UNASKED: Final = said(
     "something came over the connection of its answer that nobody had asked for: the answer may be another row's"
 )
 

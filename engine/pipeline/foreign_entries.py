@@ -15,13 +15,7 @@ from typing import Final, Protocol
 from checkpoints.records import KnownMark, NewItem, Refusal, StandingItem
 from engine.job import Entries, Job, Marked
 from texts.remedies import Remedy, setting
-
-LOOKS_ENTERED: Final = "looks as if entered already"
-"""The kind of a row beside which the billing has an equal entry without a mark."""
-
-FOREIGN: Final = "entered from another journal"
-"""The kind of a row that was entered by a run unknown to this journal."""
-
+from texts.said import in_clauses, said
 
 _NONE: Final = Entries()
 
@@ -95,11 +89,12 @@ class ForeignEntries:
         found = [*self._entered(entries.marked, known), *self._replaced(item, entries.replaced, known, standing)]
         if found and not self._again:
             why, advice = found[-1]
-            return Refusal(item.line, None, item.label, f"{why}. {advice}", item.row)
+            reason = said("{why}. {advice}", why=why, advice=advice)
+            return Refusal(item.line, None, item.label, reason, item.row)
         notes = [why for why, _ in found]
         if entries.unmarked:
-            notes.append(f"{LOOKS_ENTERED}: {entries.unmarked}")
-        return replace(item, note="; ".join(notes)) if notes else item
+            notes.append(said("looks as if entered already: {entry}", entry=entries.unmarked))
+        return replace(item, note=in_clauses(notes) if len(notes) > 1 else notes[0]) if notes else item
 
     def _entered(
         self, entries: Iterable[Marked], known: Mapping[tuple[str, int], KnownMark]
@@ -107,7 +102,7 @@ class ForeignEntries:
         """Why the row is entered already, by each foreign entry of the same kind, and what to do."""
         for one in entries:
             if why := self._foreign(one, known.get((one.run, one.number))):
-                yield why, f"If it is meant to be entered on top, run with {setting('again')}"
+                yield why, said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
 
     def _replaced(
         self,
@@ -120,45 +115,78 @@ class ForeignEntries:
 
         Where an item with the row's own key stands, the row is judged against that one.
         """
-        again = f"If it is meant to replace it, run with {setting('again')}"
+        again = said("If it is meant to replace it, run with {flag}", flag=setting("again"))
         for one in entries:
             if one.run != self._own and (why := self._foreign(one, known.get((one.run, one.number)))):
-                yield f"this row would replace the opening balance of its account: {why}", again
+                yield said("this row would replace the opening balance of its account: {why}", why=why), again
         if not standing or any(one.key == item.key for one in standing):
             return
         last = standing[-1]
-        place = f"line {last.line}" if last.line else f"row {last.number}"
+        place = said("line {line}", line=last.line) if last.line else said("row {number}", number=last.number)
         if last.is_purged:
             yield (
-                f"its account has its opening balance from run {last.run}, {place}, and this row would replace it",
+                said(
+                    "its account has its opening balance from run {run}, {place}, and this row would replace it",
+                    run=last.run,
+                    place=place,
+                ),
                 again,
             )
-            return
-        place = f"{place} ({last.label})"
-        if last.state.settled:
-            why = f"its account has its opening balance from run {last.run}, {place}"
-            yield f"{why}, and this row would replace it", f"{self._how_to_take_back(last)}. {again}"
+        elif last.state.settled:
+            yield (
+                said(
+                    "its account has its opening balance from run {run}, {place} ({label}), and this row would "
+                    "replace it",
+                    run=last.run,
+                    place=place,
+                    label=last.label,
+                ),
+                said("{take_back}. {again}", take_back=self._how_to_take_back(last), again=again),
+            )
         else:
-            why = f"run {last.run} has {place} for the same account as {last.state}"
-            yield f"{why}, and this row would replace it", "Take that run to its end first"
+            yield (
+                said(
+                    "run {run} has {place} ({label}) for the same account as {state}, and this row would replace it",
+                    run=last.run,
+                    place=place,
+                    label=last.label,
+                    state=last.state,
+                ),
+                said("Take that run to its end first"),
+            )
 
     def _how_to_take_back(self, standing: StandingItem) -> str:
         undo = self._job.undo_of(standing.run, standing.payload)
         if undo is None:
-            by_list = Remedy("undo", standing.run)
-            return f"It can be taken back by hand only: {by_list} sends nothing, and lists it for the accountant"
-        return f"To enter all rows of the account by one run, type {undo} first"
+            return said(
+                "It can be taken back by hand only: {undo} sends nothing, and lists it for the accountant",
+                undo=Remedy("undo", standing.run),
+            )
+        return said("To enter all rows of the account by one run, type {undo} first", undo=undo)
 
     def _foreign(self, entry: Marked, known: KnownMark | None) -> str | None:
         """Why an entry is foreign; None if the journal knows it as an effect on the same target."""
         if known is None:
-            whose = "this run, in a newer copy of this journal" if entry.run == self._own else f"run {entry.run}"
-            return f"{FOREIGN}: {whose}, {entry.text}"
+            if entry.run == self._own:
+                return said(
+                    "entered from another journal: this run, in a newer copy of this journal, {entry}",
+                    entry=entry.text,
+                )
+            return said("entered from another journal: run {run}, {entry}", run=entry.run, entry=entry.text)
         if known.target != self._target:
-            return (
-                f"run {known.run} has entered it by the address {known.target}, which leads to this same billing: "
-                f"{entry.text}; {setting('api-url', known.target)} goes on there"
+            return said(
+                "run {run} has entered it by the address {address}, which leads to this same billing: {entry}; "
+                "{flag} goes on there",
+                run=known.run,
+                address=known.target,
+                entry=entry.text,
+                flag=setting("api-url", known.target),
             )
         if not known.had_effect:
-            return f"run {known.run} has it as {known.state}, and yet it is in the billing: {entry.text}"
+            return said(
+                "run {run} has it as {state}, and yet it is in the billing: {entry}",
+                run=known.run,
+                state=known.state,
+                entry=entry.text,
+            )
         return None

@@ -20,6 +20,7 @@ from engine.pacing.policy import Policy
 from engine.pacing.throttle import Rate, Throttle
 from engine.pacing.window import FixedWindow, InFlight, Ticket, Window
 from engine.pipeline.live_policy import LivePolicy
+from texts.said import said
 
 FIRST: Final = 2
 """Initial size of a window: a vendor's sample of the server runs 2 threads [V]."""
@@ -207,9 +208,10 @@ class Gate:
                 elif not self._throttle.has_room:
                     self._why = self._throttle.why
                 elif self.in_flight >= self._breaker.most:
-                    self._why = "slow start"
+                    self._why = said("slow start")
                 else:
-                    self._why = "" if self._rate.per_second is None else f"rate {self._rate.per_second:g}"
+                    rate = self._rate.per_second
+                    self._why = "" if rate is None else said("rate {rate}", rate=f"{rate:g}")
                     now = anyio.current_time()
                     moment = self._rate.moment(asked, now)
                     wait = moment - now
@@ -222,4 +224,10 @@ class Gate:
 
 def _trouble(outcome: Outcome) -> str:
     """The trouble of a call without an answer, in a word or two."""
-    return {Cause.NOT_REACHED: "not reached", Cause.NO_ANSWER: "no answer"}.get(outcome.cause, "busy")
+    match outcome.cause:
+        case Cause.NOT_REACHED:
+            return said("not reached")
+        case Cause.NO_ANSWER:
+            return said("no answer")
+        case _:
+            return said("busy")

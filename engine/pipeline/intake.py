@@ -6,6 +6,7 @@ Each row is checked against the journal and the billing: it becomes an item, a s
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from typing import Final, Protocol
@@ -26,12 +27,16 @@ from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
 from engine.rows import STANDARD_INPUT, Row, RowPage, Source
 from texts.remedies import setting
+from texts.said import said
 
 log = structlog.get_logger(__name__)
 
 
 DUPLICATE = "a duplicate in the input"
-"""The kind of a skipped row that repeats an earlier row of the same input."""
+"""The kind by which journals count skipped rows that repeat an earlier row of the same input.
+
+It is the English text of their reason up to the colon, see `reasons` of the journal.
+"""
 
 LIMIT: Final = "--limit"
 """The flag by which rows after the limit are left out."""
@@ -214,13 +219,13 @@ class Intake:
         replacing = {item.key for item in page.items if item.skip_reason is None and self._job.replaces(item.payload)}
         lanes = {item.lane for item in page.items if item.key in replacing}
         first = await self._journal.first_in_lanes(self._run, lanes) if lanes else {}
-        owners = {lane: (key, f"row {number}") for lane, (number, key) in first.items()}
+        owners = {lane: (key, said("row {number}", number=number)) for lane, (number, key) in first.items()}
         entries: list[NewItem | Refusal] = []
         for item in page.items:
             if item.key not in replacing:
                 entries.append(item)
                 continue
-            here = "the row before it" if item.line is None else f"line {item.line}"
+            here = said("the row before it") if item.line is None else said("line {line}", line=item.line)
             key, where = owners.setdefault(item.lane, (item.key, here))
             # The same key again is judged as a duplicate.
             entries.append(item if key == item.key else _refused(item, self._replaces(where)))
@@ -228,23 +233,28 @@ class Intake:
         return replace(page, items=sifted.items, refusals=(*page.refusals, *sifted.refusals))
 
     def _replaces(self, where: str) -> str:
-        shared = setting("shared-accounts", "sum or last")
-        return (
-            f"its account has its balance from {where} of this run, and this row would replace it. Rows of a select "
-            f"are sent while others are still read: give {shared}, and all of them are read first"
+        return said(
+            "its account has its balance from {where} of this run, and this row would replace it. Rows of a select "
+            "are sent while others are still read: give {flag} or last, and all of them are read first",
+            where=where,
+            flag=setting("shared-accounts", "sum"),
         )
 
 
 def _other(name: str, run: Run) -> str:
     """The refusal of an input that differs from the one that the run began with."""
     if name == STANDARD_INPUT:
-        return (
-            f"{name} has other rows than those that run {run.name} began with and did not read to their end. "
-            "Pipe the same rows in again and resume, or start a new run with these"
+        return said(
+            "{file} has other rows than those that run {run} began with and did not read to their end. Pipe the same "
+            "rows in again and resume, or start a new run with these",
+            file=name,
+            run=run.name,
         )
-    return (
-        f"{name} is no longer the file that run {run.name} began with, and was not read to its end then. "
-        "Put the old file back and resume, or start a new run with the new one"
+    return said(
+        "{file} is no longer the file that run {run} began with, and was not read to its end then. Put the old file "
+        "back and resume, or start a new run with the new one",
+        file=name,
+        run=run.name,
     )
 
 
@@ -289,18 +299,25 @@ def judge_for(run: Run, repeat: Repeat) -> Judge:
 
 
 def _against_same_input(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
-    where = f"line {twin.line}" if twin.line else "an earlier row"
+    where = said("line {line}", line=twin.line) if twin.line else said("an earlier row")
     if _asks_the_same(item, twin):
-        what = "key and amount" if item.amount is not None else "key and values" if item.wanted else "key"
-        return replace(item, skip_reason=f"{DUPLICATE}: the same {what} as {where}")
-    return Refusal(
-        item.line,
-        None,
-        item.label,
-        f"contradicts {where}: the same key with {_asked(twin)} there and {_asked(item)} here",
-        item.row,
-        conflict=item.key,
+        return replace(item, skip_reason=_repeats(item, where))
+    reason = said(
+        "contradicts {where}: the same key with {there} there and {here} here",
+        where=where,
+        there=_asked(twin),
+        here=_asked(item),
     )
+    return Refusal(item.line, None, item.label, reason, item.row, conflict=item.key)
+
+
+def _repeats(item: NewItem, where: str) -> str:
+    """The reason for skipping a duplicate. Its English begins with `DUPLICATE`."""
+    if item.amount is not None:
+        return said("a duplicate in the input: the same key and amount as {where}", where=where)
+    if item.wanted:
+        return said("a duplicate in the input: the same key and values as {where}", where=where)
+    return said("a duplicate in the input: the same key as {where}", where=where)
 
 
 def _against_what_stays(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
@@ -308,7 +325,8 @@ def _against_what_stays(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
     verdict = _against_same_input(item, twin)
     if isinstance(verdict, NewItem):
         return verdict
-    return replace(verdict, reason=f"{verdict.reason}; that one stays in the run, this one is left out")
+    reason = said("{why}; that one stays in the run, this one is left out", why=verdict.reason)
+    return replace(verdict, reason=reason)
 
 
 def against_earlier(item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat) -> NewItem | Refusal:
@@ -318,25 +336,38 @@ def against_earlier(item: NewItem, twins: Sequence[EarlierEntry], target: str, r
     here = [twin for twin in twins if twin.target == target]
     for twin in here:
         if not twin.state.settled:
-            return _refused(item, f"run {twin.run} has this row as {twin.state}: take that run to its end first")
+            why = said(
+                "run {run} has this row as {state}: take that run to its end first", run=twin.run, state=twin.state
+            )
+            return _refused(item, why)
     for twin in here:
         if _asks_the_same(item, twin):
-            return replace(item, skip_reason=f"entered by an earlier run: {twin.run}, {twin.changed_at[:16]} UTC")
+            why = said("entered by an earlier run: {run}, {when} UTC", run=twin.run, when=twin.changed_at[:16])
+            return replace(item, skip_reason=why)
     if here:
         twin = here[-1]
-        return _refused(
-            item,
-            f"run {twin.run} has entered {_asked(twin)} for this key on {twin.changed_at[:10]}; the input says "
-            f"{_asked(item)}: if it is meant to be entered on top, run with {setting('again')}",
+        why = said(
+            "run {run} has entered {entered} for this key on {day}; the input says {asked}: if it is meant to be "
+            "entered on top, run with {flag}",
+            run=twin.run,
+            entered=_asked(twin),
+            day=twin.changed_at[:10],
+            asked=_asked(item),
+            flag=setting("again"),
         )
+        return _refused(item, why)
     if twins and repeat is Repeat.ONCE:
         twin = twins[-1]
-        return _refused(
-            item,
-            f"run {twin.run} has this row at {twin.target}, and this one is for {target}: if that is the same "
-            f"billing, give {setting('api-url', twin.target)}; if it is another one, run with "
-            f"{setting('another-billing')}",
+        why = said(
+            "run {run} has this row at {there}, and this one is for {here}: if that is the same billing, give "
+            "{same}; if it is another one, run with {another}",
+            run=twin.run,
+            there=twin.target,
+            here=target,
+            same=setting("api-url", twin.target),
+            another=setting("another-billing"),
         )
+        return _refused(item, why)
     return item
 
 
@@ -344,9 +375,9 @@ def _asks_the_same(item: NewItem, twin: EarlierEntry) -> bool:
     return (item.amount, item.wanted) == (twin.amount, twin.wanted)
 
 
-def _asked(one: NewItem | EarlierEntry) -> str:
+def _asked(one: NewItem | EarlierEntry) -> Decimal | str:
     """The amount or values of a row, in words."""
-    return str(one.amount) if one.amount is not None else one.wanted or "nothing further"
+    return one.amount if one.amount is not None else one.wanted or said("nothing further")
 
 
 def _refused(item: NewItem, reason: str) -> Refusal:

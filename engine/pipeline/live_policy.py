@@ -9,6 +9,7 @@ from engine.pacing.holds import PAUSED, Stop, StopKind
 from engine.pacing.policy import Policy, describe_policy
 from engine.pipeline.progress import Progress, Status
 from engine.statistics import PaceSample
+from texts.said import said
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +38,7 @@ class LivePolicy:
     def pause(self, who: str) -> None:
         """Begin no call until `unpause`; calls in flight finish. The first person to pause is shown."""
         if PAUSED not in self.progress.holds:
-            self.progress.holds.put(PAUSED, f"paused by {who}")
+            self.progress.holds.put(PAUSED, said("paused by {who}", who=who))
 
     def unpause(self) -> None:
         """End the pause."""
@@ -45,7 +46,7 @@ class LivePolicy:
 
     def stop(self, who: str) -> None:
         """Begin nothing new and stop the run once the calls in flight are finished; it can be resumed."""
-        self.stopping.request(StopKind.INTERRUPTED, f"stopped by {who}")
+        self.stopping.request(StopKind.INTERRUPTED, said("stopped by {who}", who=who))
 
     def look(self) -> Status:
         """A snapshot of the run."""

@@ -387,7 +387,7 @@ class Pipeline:
         """The reason why the next call waits, "" for none."""
         if self._claims.full:
             return self._gate.why
-        return self._backlog.why or self._gate.why or ("journal" if self._claiming else "")
+        return self._backlog.why or self._gate.why or (said("journal") if self._claiming else "")
 
     async def _check_sums(self) -> None:
         """Check that the counts kept in memory equal those of the journal."""

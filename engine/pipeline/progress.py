@@ -15,6 +15,7 @@ from checkpoints.records import Change, Item, Totals
 from checkpoints.states import State, states_where
 from engine.pacing.holds import IN_DOUBT, PAUSED, Holds
 from engine.statistics import ErrorGroups, Histogram, Pace, PaceSample, RecentCalls
+from texts.said import said
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class Progress:
 
     def met(self, label: str, error: str) -> None:
         """Count an error of a row."""
-        self.last_error = f"{label}: {error}"
+        self.last_error = said("{label}: {error}", label=label, error=error)
         self._errors.add(error)
 
     def hold(self, reason: str | None) -> None:

@@ -15,6 +15,7 @@ from engine.job import Absent, CannotLook, Different, Found, Job, LookUpResult
 from engine.pacing.holds import POLL_SECONDS, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Progress
+from texts.said import Quantity, counted, said
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +65,7 @@ class Reconciler:
 
     async def _look_until_settled(self, met: Counter[State]) -> None:
         """Look up the items until the billing has no unfinished work; `met` counts their new states."""
+        patience = self._policy.drain_patience
 
         async def look() -> UnfinishedWork | None:
             met_now, unfinished_work = await self._settle_all()
@@ -71,13 +73,24 @@ class Reconciler:
             if unfinished_work is None:
                 return None
             left = self._progress.counts[State.UNKNOWN]
-            rows = "row is" if left == 1 else "rows are"
             return UnfinishedWork(
-                f"{left} {rows} in doubt and cannot be settled: {unfinished_work}",
-                f"{left} in doubt: waiting for the billing to catch up ({unfinished_work})",
+                counted(
+                    "{n} row is in doubt and cannot be settled: {why}, after {seconds} s of waiting. Resume the run "
+                    "when the billing has caught up",
+                    "{n} rows are in doubt and cannot be settled: {why}, after {seconds} s of waiting. Resume the "
+                    "run when the billing has caught up",
+                    left,
+                    why=unfinished_work,
+                    seconds=Quantity(round(patience)),
+                ),
+                said(
+                    "{rows} in doubt: waiting for the billing to catch up ({why})",
+                    rows=Quantity(left),
+                    why=unfinished_work,
+                ),
             )
 
-        await wait_for_stacks(look, self._policy.drain_patience, self._progress, self._stop)
+        await wait_for_stacks(look, patience, self._progress, self._stop)
 
     async def look_again(self) -> dict[int, LookUpResult]:
         """Look up manual items once more, as a person may have corrected the billing since.
@@ -105,7 +118,13 @@ class Reconciler:
     async def _wait_for_last_call(self, unknown: int) -> None:
         """Wait for the settle delay, as a call whose answer was lost may still have its effect."""
         settled = self._last_loss + self._policy.settle
-        await count_down(settled, self._progress, self._stop, f"{unknown} in doubt: looking them up")
+
+        def left(seconds: int) -> str:
+            return said(
+                "{rows} in doubt: looking them up in {seconds} s", rows=Quantity(unknown), seconds=Quantity(seconds)
+            )
+
+        await count_down(settled, self._progress, self._stop, left)
 
     async def _settle_all(self) -> tuple[Counter[State], str | None]:
         """Look up all unknown items once; returns the counts by new state, and the unfinished work in the way.
@@ -142,15 +161,15 @@ class Reconciler:
             self._progress.recorded(source, items, changes)
 
 
-async def count_down(ends: float, progress: Progress, stop: Stop, words: str) -> None:
-    """Hold the run until the time `ends` or a stop, showing `words` and the seconds that are left."""
+async def count_down(ends: float, progress: Progress, stop: Stop, left: Callable[[int], str]) -> None:
+    """Hold the run until the time `ends` or a stop; `left` tells the seconds until then."""
     while (wait := ends - anyio.current_time()) > 0 and not stop.requested:
-        progress.hold(f"{words} in {ceil(wait)} s")
+        progress.hold(left(ceil(wait)))
         await stop.sleep(min(wait, POLL_SECONDS))
 
 
 class UnfinishedWork(NamedTuple):
-    """Unfinished work of the billing: the text of a stop after too long a wait, and the text of the hold."""
+    """Unfinished work of the billing: the reason of a stop after too long a wait, and the reason of the hold."""
 
     end: str
     hold: str
@@ -169,11 +188,7 @@ async def wait_for_stacks(
         if unfinished_work is None:
             return True
         if anyio.current_time() > deadline:
-            stop.request(
-                StopKind.SYSTEM,
-                f"{unfinished_work.end}, after {patience:.0f} s of waiting. "
-                "Resume the run when the billing has caught up",
-            )
+            stop.request(StopKind.SYSTEM, unfinished_work.end)
         progress.hold(unfinished_work.hold)
         await stop.sleep(GAP)
     return False
@@ -184,7 +199,8 @@ def _settled(item: Item, sighting: LookUpResult) -> Change:
         case Found(answer, note):
             return Change(item.item_id, State.ACCEPTED, answer=answer, message=note)
         case Absent():
-            return Change(item.item_id, State.PENDING, message=f"looked up and not there: {item.message}")
+            why = said("looked up and not there: {message}", message=item.message or "")
+            return Change(item.item_id, State.PENDING, message=why)
         case Different(text) | CannotLook(text):
             return Change(item.item_id, State.MANUAL, message=text)
         case _:

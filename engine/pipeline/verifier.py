@@ -9,6 +9,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State, states_where
 from engine.job import CannotLook, Job, ReadBack
+from texts.said import said
 
 
 @dataclass(slots=True)
@@ -42,7 +43,7 @@ async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: 
         readings = await job.effect.read_back(run, items)
         applied: list[Change] = []
         for item in items:
-            reading = readings.get(item.item_id, ReadBack(None, "the billing says nothing of it"))
+            reading = readings.get(item.item_id, ReadBack(None, said("the billing says nothing of it")))
             if isinstance(reading, CannotLook):
                 verdict.unreadable[reading.text] += 1
                 continue

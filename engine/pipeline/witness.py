@@ -27,10 +27,11 @@ from engine.pacing.policy import Policy
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import UnfinishedWork, count_down, wait_for_stacks
+from texts.said import Quantity, counted, in_clauses, said
 
 log = structlog.get_logger(__name__)
 
-OLDER: Final = "found in the billing before it was sent: this journal is older than the run"
+OLDER: Final = said("found in the billing before it was sent: this journal is older than the run")
 """The note on a row whose effect was in the billing before its call."""
 
 
@@ -98,25 +99,38 @@ class Witness:
 
     async def _wait_for_earlier_calls(self) -> None:
         """Wait for the settle delay, as a call of an earlier process may still have its effect."""
-        words = "a call of an earlier process may still be under way: going on"
-        await count_down(self._began + self._policy.settle, self._progress, self._stop, words)
+
+        def left(seconds: int) -> str:
+            return said(
+                "a call of an earlier process may still be under way: going on in {seconds} s",
+                seconds=Quantity(seconds),
+            )
+
+        await count_down(self._began + self._policy.settle, self._progress, self._stop, left)
 
     async def _drained(self, items: Sequence[Item]) -> Sequence[Item]:
         """Return `items` once the stacks have been seen empty of each; none if a stop comes first."""
-        waiting = items
+        waiting, patience = items, self._policy.drain_patience
 
         async def look() -> UnfinishedWork | None:
             nonlocal waiting
             waiting, why = await self._unfinished_work(waiting)
             if not waiting:
                 return None
-            rows = "row is" if len(waiting) == 1 else "rows are"
             return UnfinishedWork(
-                f"whether {len(waiting)} {rows} in the billing already cannot be seen: {why}",
-                f"looking for rows that are in the billing already: {why}",
+                counted(
+                    "whether {n} row is in the billing already cannot be seen: {why}, after {seconds} s of waiting. "
+                    "Resume the run when the billing has caught up",
+                    "whether {n} rows are in the billing already cannot be seen: {why}, after {seconds} s of "
+                    "waiting. Resume the run when the billing has caught up",
+                    len(waiting),
+                    why=why,
+                    seconds=Quantity(round(patience)),
+                ),
+                said("looking for rows that are in the billing already: {why}", why=why),
             )
 
-        drained = await wait_for_stacks(look, self._policy.drain_patience, self._progress, self._stop)
+        drained = await wait_for_stacks(look, patience, self._progress, self._stop)
         return items if drained else ()
 
     async def _unfinished_work(self, items: Sequence[Item]) -> tuple[Sequence[Item], str]:
@@ -203,9 +217,9 @@ def _evidence(sighting: LookUpResult) -> Accepted | Lost | None:
     """The evidence of a look-up before the call; a different effect is left to the reconciler, then to a person."""
     match sighting:
         case Found(answer, note):
-            return Accepted(answer, OLDER if note is None else f"{OLDER}; {note}")
+            return Accepted(answer, OLDER if note is None else in_clauses([OLDER, note]))
         case Different(text) | CannotLook(text):
-            return Lost(f"before it was sent: {text}")
+            return Lost(said("before it was sent: {why}", why=text))
         case Absent():
             return None
         case _:
