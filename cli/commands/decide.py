@@ -19,9 +19,11 @@ from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import steps_list
+from cli.terminal.names import STATE_NAMES
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import printable
-from texts.remedies import PROGRAM
+from texts.remedies import command_line
+from texts.said import said
 
 log = structlog.get_logger(__name__)
 
@@ -61,11 +63,13 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
     """
     if choice not in CHOICES:
         raise CommandRefused(
-            f"{printable(choice)} is no decision: accepted (it is in the billing) or pending (it is not, send it "
-            "again)"
+            said(
+                "{given} is no decision: accepted (it is in the billing) or pending (it is not, send it again)",
+                given=printable(choice),
+            )
         )
     if not why.strip():
-        raise CommandRefused("a decision needs its reason: --why 'seen in the billing by Olga, operation 4711'")
+        raise CommandRefused(said("a decision needs its reason: --why 'seen in the billing by Olga, operation 4711'"))
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
         item = await _matching_row(run, key, journal)
@@ -75,16 +79,26 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
                 await journal.decide(ours, item, State(choice), who=who, why=why.strip())
         except ForbiddenTransition:
             raise CommandRefused(
-                f"row {item.number} of run {run.name} is {item.state}: a person decides only on what is manual. "
-                f"{PROGRAM} reconcile {run.name} looks up what is unknown"
+                said(
+                    "row {number} of run {run} is {state}: a person decides only on what is manual. {command} looks "
+                    "up what is unknown",
+                    number=item.number,
+                    run=run.name,
+                    state=STATE_NAMES[item.state],
+                    command=command_line("reconcile", run.name),
+                )
             ) from None
         log.info("decided", run=run.name, item=item.number, state=choice, who=who, why=why.strip())
         totals = await journal.totals(run)
         if screen.voice.as_json:
             screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(Exit.DONE)})
-        parts: list[RenderableType] = [
-            Text(f"✓ row {item.number} ({printable(item.label, 60)}) is {choice}", "green")
-        ]
+        decided = said(
+            "row {number} ({label}) is {state}",
+            number=item.number,
+            label=printable(item.label, 60),
+            state=STATE_NAMES[State(choice)],
+        )
+        parts: list[RenderableType] = [Text(f"✓ {printable(decided)}", "green")]
         if steps := next_steps(run, totals):
             parts.append(steps_list(steps))
         screen.result(Group(*parts), good=True)
@@ -98,9 +112,19 @@ async def _matching_row(run: Run, key: str, journal: Journal) -> Item:
         return manual[0]
     if not found:
         raise CommandRefused(
-            f"run {run.name} has no row {printable(key)}: give its key, its contract number or its number in the run"
+            said(
+                "run {run} has no row {key}: give its key, its contract number or its number in the run",
+                run=run.name,
+                key=printable(key),
+            )
         )
     if len(found) == 1:
         return found[0]
-    numbers = ", ".join(str(item.number) for item in manual or found)
-    raise CommandRefused(f"{printable(key)} may be any of the rows {numbers} of run {run.name}: give its number")
+    raise CommandRefused(
+        said(
+            "{key} may be any of the rows {numbers} of run {run}: give its number",
+            key=printable(key),
+            numbers=tuple(str(item.number) for item in manual or found),
+            run=run.name,
+        )
+    )

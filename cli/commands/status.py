@@ -33,12 +33,28 @@ from cli.show.closing import (
 )
 from cli.show.progress import screen_of
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Facts, Hanging, steps_list
+from cli.terminal.layout import Facts, Hanging, render, steps_list
+from cli.terminal.names import REFUSED, STATE_NAMES
 from cli.terminal.screen import AsJson, Screen, Voice
-from cli.terminal.texts import WHOLE, moment, number_of, printable
+from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
 from engine.pipeline.progress import Status
-from texts.remedies import PROGRAM
+from texts.remedies import command_line
+from texts.said import Quantity, said, text_of
+
+COLUMNS: Final = (
+    said("run"),
+    said("job"),
+    said("rows from"),
+    said("stage"),
+    said("rows"),
+    said("begun"),
+    said("held by"),
+)
+"""Of the table of runs."""
+
+NOTHING: Final = "–"
+"""Stands for a fact that there is not."""
 
 MAX_STATUS_SHOWN: Final = 10
 """The latest commands and decisions that are shown."""
@@ -91,7 +107,7 @@ async def see(name: str, journal: Journal) -> RunSeen:
     try:
         return RunSeen(run, holder, await ask_status(run, journal))
     except (CommandRefused, msgspec.ValidationError) as error:
-        return RunSeen(run, holder, silent=str(error))
+        return RunSeen(run, holder, silent=text_of(error))
 
 
 async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
@@ -114,7 +130,7 @@ async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
                 table.add(run, await journal.totals(run), await journal.holder(run))
             screen.show(table)
         else:
-            screen.show(Text(f"{printable(journal.path, WHOLE)} has no runs yet"))
+            screen.show(said("{journal} has no runs yet", journal=journal.path))
     return Exit.DONE
 
 
@@ -123,19 +139,23 @@ class RunsTable:
 
     def __init__(self) -> None:
         self._table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        for column in ("run", "job", "rows from", "stage", "rows", "begun", "held by"):
-            self._table.add_column(column, no_wrap=True)
+        for column in COLUMNS:
+            self._table.add_column(render(column), no_wrap=True)
         self._paragraphs: list[Hanging] = []
 
     def add(self, run: Run, totals: Totals, holder: Holder | None) -> None:
         """Add a run."""
         stage = describe_stage(run, totals, is_held=holder is not None)
-        source, begun = Text(printable(run.source, WHOLE)), moment(run.created_at)
-        held = f"process {holder.process} on {printable(holder.host)}" if holder else ""
-        self._table.add_row(Text(run.name, "bold"), run.job, source, stage, _states(totals), begun, Text(held or "–"))
-        lines = [Text(f"{run.job}, {stage}"), Text("from ").append_text(source)]
-        lines += [states] if (states := _states(totals)) else []
-        lines += [Text(f"begun {begun}"), *([Text(f"held by {held}")] if held else [])]
+        source, begun, states = render(run.source), moment(run.created_at), _states(totals)
+        held = said("process {process} on {host}", process=holder.process, host=holder.host) if holder else "–"
+        self._table.add_row(Text(run.name, "bold"), run.job, source, render(stage), states, begun, render(held))
+        lines = [
+            render(said("{job}, {stage}", job=run.job, stage=stage)),
+            render(said("from {source}", source=printable(run.source, WHOLE))),
+        ]
+        lines += [states] if states else []
+        lines.append(render(said("begun {begun}", begun=begun)))
+        lines += [render(said("held by {process}", process=held))] if holder else []
         self._paragraphs.append(Hanging(Text(f"{run.name}  ", "bold"), Text("\n").join(lines)))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -145,12 +165,14 @@ class RunsTable:
 
 def _states(totals: Totals) -> Text:
     words = [
-        Text(number_of(number, str(state), str(state)), state.style)
-        for state in State
-        if (number := totals.counts.get(state))
+        _number_of(number, STATE_NAMES[state], state.style) for state in State if (number := totals.counts.get(state))
     ]
-    words += [Text(number_of(totals.refused, "refused", "refused"), "red")] if totals.refused else []
+    words += [_number_of(totals.refused, REFUSED, "red")] if totals.refused else []
     return Text("  ").join(words)
+
+
+def _number_of(number: int, state: str, style: str) -> Text:
+    return render(said("{n} {state}", n=Quantity(number), state=state), style)
 
 
 async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
@@ -159,22 +181,23 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
     totals = await journal.totals(run)
     facts = Facts()
     parameters = ", ".join(f"{name}={value}" for name, value in run.parameters.items() if value)
+    stage = describe_stage(run, totals, is_held=holder is not None)
     for what, value in (
-        ("run", f"{run.name}, {describe_stage(run, totals, is_held=holder is not None)}"),
-        ("job", f"{run.job} {parameters}"),
-        ("rows from", run.source),
-        ("billing", run.target),
-        ("begun", moment(run.created_at)),
-        ("list complete", moment(run.frozen_at)),
-        ("approved", moment(run.approved_at)),
-        ("given up", moment(run.discarded_at)),
-        ("purged", _purged(run)),
-        ("pacing", describe_policy(stored_policy(run))),
-        ("paused", f"{moment(run.paused_at)}, by {run.paused_by}" if run.paused_at else "–"),
-        ("held by", holder or "nobody"),
+        (said("run"), said("{run}, {stage}", run=run.name, stage=stage)),
+        (said("job"), f"{run.job} {parameters}"),
+        (said("rows from"), run.source),
+        (said("billing"), run.target),
+        (said("begun"), moment(run.created_at)),
+        (said("list complete"), moment(run.frozen_at)),
+        (said("approved"), moment(run.approved_at)),
+        (said("given up"), moment(run.discarded_at)),
+        (said("purged"), _purged(run)),
+        (said("pacing"), describe_policy(stored_policy(run))),
+        (said("paused"), _paused(run)),
+        (said("held by"), holder.sentence if holder else said("nobody")),
     ):
-        if str(value) != "–":
-            facts.add(what, Text(printable(value, WHOLE)))
+        if value != NOTHING:
+            facts.add(what, render(value))
     parts: list[RenderableType] = [facts, Text(""), states_table(totals)]
     if seen.live:
         parts += [Text(""), screen_of(seen.live)]
@@ -186,17 +209,25 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
         await journal.history.commands(run, size=MAX_STATUS_SHOWN + 1), await journal.history.decisions(run)
     )
     if seen.silent:
-        parts.append(Text(printable(seen.silent, 600), "yellow"))
+        parts.append(render(seen.silent, "yellow", 600))
     if steps := _steps(seen, totals):
         parts += [Text(""), steps_list(steps)]
     return Group(*parts)
 
 
+def _paused(run: Run) -> str:
+    if run.paused_at is None:
+        return NOTHING
+    return said("{when}, by {who}", when=moment(run.paused_at), who=run.paused_by or "")
+
+
 def _purged(run: Run) -> str:
     if run.purged_at is None:
-        return "–"
-    left = "its totals" if run.has_only_totals else "number, sum, state and times of each row"
-    return f"{moment(run.purged_at)}; kept are {left}"
+        return NOTHING
+    when = moment(run.purged_at)
+    if run.has_only_totals:
+        return said("{when}; kept are its totals", when=when)
+    return said("{when}; kept are number, sum, state and times of each row", when=when)
 
 
 def _steps(seen: RunSeen, totals: Totals) -> list[tuple[str, str]]:
@@ -204,9 +235,11 @@ def _steps(seen: RunSeen, totals: Totals) -> list[tuple[str, str]]:
     run = seen.run
     unfinished = run.frozen_at is None or totals.count_where(open=True) > 0
     holds = run.paused_at and (unfinished or seen.holder or holds_its_file(run))
-    goes_on = [(f"{PROGRAM} continue {run.name}", "end the pause")] if holds else []
+    goes_on: list[tuple[str, str]] = []
+    if holds:
+        goes_on.append((command_line("continue", run.name), said("end the pause")))
     if seen.holder:
-        return [*goes_on, (f"{PROGRAM} status {run.name} --watch", "see it work")]
+        return [*goes_on, (command_line("status", run.name, "--watch"), said("see it work"))]
     if run.stage is Stage.DISCARDED or run.purged_at:
         return []
     return goes_on + next_steps(run, totals)
@@ -216,13 +249,18 @@ def _format_history(commands: Sequence[Command], decisions: Sequence[Decision]) 
     """The latest commands to the run and decisions on its rows."""
     lines = [_line(one.given_at, one.command, one.answer, one.who) for one in commands[-MAX_STATUS_SHOWN:]]
     lines += [
-        _line(datetime.fromisoformat(one.decided_at), f"row {one.number} is {one.state}", one.why, one.who)
+        _line(
+            datetime.fromisoformat(one.decided_at),
+            said("row {number} is {state}", number=one.number, state=STATE_NAMES[State(one.state)]),
+            one.why,
+            one.who,
+        )
         for one in decisions[-MAX_STATUS_SHOWN:]
     ]
     if not lines:
         return []
     earlier = (
-        [Text("earlier ones are in the journal", "dim")]
+        [render(said("earlier ones are in the journal"), "dim")]
         if max(len(commands), len(decisions)) > MAX_STATUS_SHOWN
         else []
     )

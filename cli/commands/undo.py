@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 import typer
+from rich.text import Text
 
 from billing.profile import Profile
 from checkpoints.journal import Journal
@@ -20,14 +21,15 @@ from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import markup_safe, rows
 from jobs.catalogue.catalogue import job_of
 from jobs.spec.parameters import check_parameters, contradictions, with_facts
 from jobs.spec.spec import JobSpec
 from jobs.spec.undo_words import RUN, UNDO
 from jobs.undo import build_undo
-from texts.remedies import PROGRAM
+from texts.remedies import command_line
+from texts.said import counted, said
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -82,9 +84,13 @@ async def undo(
 
 async def _nothing_left(run: Run, journal: Journal, screen: Screen) -> Closing:
     """Say why there is nothing to take back; no run is made for it."""
-    by = ", ".join(await journal.taken_back(run))
-    why = f"is taken back already, by run {by}" if by else "has nothing to take back: none of its rows had an effect"
-    screen.result(f"[bold]run {run.name} {why}.[/] Nothing was sent.")
+    by = tuple(await journal.taken_back(run))
+    why = (
+        said("run {run} is taken back already, by run {others}.", run=run.name, others=by)
+        if by
+        else said("run {run} has nothing to take back: none of its rows had an effect.", run=run.name)
+    )
+    screen.result(Text.assemble(render(why, "bold"), " ", render(said("Nothing was sent."))))
     return Closing(Exit.DONE, job=UNDO)
 
 
@@ -92,18 +98,37 @@ async def _check(run: Run, journal: Journal) -> None:
     """Refuse a run that is still working, or whose rows are not known any more."""
     await require_content(run, journal)
     if run.stage is Stage.DISCARDED:
-        raise CommandRefused(f"run {run.name} was given up before anything was sent: there is nothing to take back")
+        raise CommandRefused(
+            said("run {run} was given up before anything was sent: there is nothing to take back", run=run.name)
+        )
     if holder := await journal.holder(run):
-        raise CommandRefused(f"{holder} works on run {run.name} now: stop it first, {PROGRAM} stop {run.name}")
+        raise CommandRefused(
+            said(
+                "{process} works on run {run} now: stop it first, {command}",
+                process=holder.sentence,
+                run=run.name,
+                command=command_line("stop", run.name),
+            )
+        )
     if other := await _other_undo(run, journal):
         raise CommandRefused(
-            f"run {other.name} takes run {run.name} back and is not at its end: go on with it, "
-            f"{PROGRAM} resume {other.name}"
+            said(
+                "run {undo} takes run {run} back and is not at its end: go on with it, {command}",
+                undo=other.name,
+                run=run.name,
+                command=command_line("resume", other.name),
+            )
         )
     doubtful = (await journal.totals(run)).count_where(open=True, counts_money=True)
     if doubtful:
         raise CommandRefused(
-            f"{rows(doubtful)} of run {run.name} are in doubt: settle them first, {PROGRAM} reconcile {run.name}"
+            counted(
+                "{n} row of run {run} is in doubt: settle it first, {command}",
+                "{n} rows of run {run} are in doubt: settle them first, {command}",
+                doubtful,
+                run=run.name,
+                command=command_line("reconcile", run.name),
+            )
         )
 
 
@@ -118,10 +143,16 @@ async def _other_undo(run: Run, journal: Journal) -> Run | None:
 
 
 def _note_undecided(run: Run, number: int, screen: Screen) -> None:
-    screen.say_always(
-        f"[yellow]note:[/] {rows(number)} of run {run.name} nobody has decided on: they are not taken back. Decide "
-        f"({PROGRAM} reconcile {run.name}), and undo it once more"
+    undecided = counted(
+        "nobody has decided on {n} row of run {run}: it is not taken back. Decide ({command}), and undo the run once "
+        "more",
+        "nobody has decided on {n} rows of run {run}: they are not taken back. Decide ({command}), and undo the run "
+        "once more",
+        number,
+        run=run.name,
+        command=command_line("reconcile", run.name),
     )
+    screen.say_always(labelled(said("note:"), undecided, "yellow"))
 
 
 async def _kind_of(run: Run, journal: Journal) -> JobSpec:
@@ -135,5 +166,5 @@ def _options(wanted: JobSpec, given: Mapping[str, str], profile: Profile, screen
     """The options of the undo: those given, else those that a probe has found."""
     own = wanted.undo_parameters
     for contradiction in contradictions(own, given, profile):
-        screen.say_always(f"[yellow]note:[/] {markup_safe(contradiction)}")
-    return check_parameters(f"the undo of {wanted.name}", own, with_facts(own, given, profile))
+        screen.say_always(labelled(said("note:"), contradiction, "yellow"))
+    return check_parameters(said("the undo of {job}", job=wanted.name), own, with_facts(own, given, profile))

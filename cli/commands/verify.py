@@ -23,17 +23,17 @@ from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
-from cli.terminal.layout import Hanging, command, steps_list
+from cli.terminal.layout import Hanging, command, render, steps_list
 from cli.terminal.names import place_of
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import count, markup_safe, money, number_of, printable, rows
+from cli.terminal.texts import WHOLE, printable
 from engine.errors import LookUpFailed
 from engine.job import ReadBack
 from engine.pipeline.verifier import ReadBackSummary, verify
 from jobs.access.gateway import Gateway
 from jobs.account_balances import AccountDifference, Balances, compare_balances
-from texts.remedies import PROGRAM
-from texts.said import text_of
+from texts.remedies import command_line
+from texts.said import Quantity, Said, counted, said, text_of
 
 MAX_MISMATCHES_SHOWN: Final = 50
 """Differences that are shown; the rest is counted, and the file of `-o` has them all."""
@@ -81,7 +81,7 @@ class Differences:
     def add(self, item: Item, reading: ReadBack) -> None:
         """Add one row that differs."""
         if len(self.first) < MAX_MISMATCHES_SHOWN:
-            line = Text().append(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
+            line = render(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
             self.first.append(Hanging(Text("✗ ", "red"), line.append(f": {printable(reading.difference)}")))
         if self.sheet is not None:
             self.sheet.row([*of_item(item, self.run)[:-1], reading.difference or ""])
@@ -89,7 +89,7 @@ class Differences:
     def add_account(self, difference: AccountDifference) -> None:
         """Add one account whose balance differs from what its rows ask for."""
         if len(self.accounts) < MAX_MISMATCHES_SHOWN:
-            self.accounts.append(Hanging(Text("✗ ", "red"), Text(printable(str(difference), 400))))
+            self.accounts.append(Hanging(Text("✗ ", "red"), render(str(difference), limit=400)))
 
 
 async def _balances(run: Run, gateway: Gateway, journal: Journal, differences: Differences) -> Balances | str:
@@ -111,7 +111,9 @@ async def verify_run(
         run = await journal.run(name)
         await require_content(run, journal)
         if run.stage is Stage.DISCARDED:
-            raise CommandRefused(f"run {run.name} was given up before anything was sent: there is nothing to verify")
+            raise CommandRefused(
+                said("run {run} was given up before anything was sent: there is nothing to verify", run=run.name)
+            )
         check_target(run, settings)
         opened = await stack.enter_async_context(open_session(settings, screen, journal, pacing=pacing))
         session = opened.for_run(run)
@@ -136,8 +138,15 @@ async def verify_run(
         headline = _headline(run, verdict, undone, balances, code)
         screen.result(_screen(run, verdict, totals, differences, balances, headline), good=code is Exit.DONE)
         if target is not None:
-            where = "stdout" if target.path == STDOUT else markup_safe(target.path)
-            screen.say(f"{rows(verdict.different)} with differences, written to {where}")
+            where = "stdout" if target.path == STDOUT else str(target.path)
+            screen.say(
+                counted(
+                    "{n} row with differences, written to {where}",
+                    "{n} rows with differences, written to {where}",
+                    verdict.different,
+                    where=where,
+                )
+            )
         return code
 
 
@@ -165,20 +174,28 @@ def _result(verdict: ReadBackSummary, balances: Balances | str) -> Mapping[str, 
 def _balances_line(balances: Balances | str) -> Text | None:
     """The balances in one line; None where the run has entered no opening balances."""
     if isinstance(balances, str):
-        return Text(f"? the balances of the accounts cannot be read: {printable(balances)}", "yellow")
+        unread = said("the balances of the accounts cannot be read: {reason}", reason=balances)
+        return Text(f"? {printable(unread, WHOLE)}", "yellow")
     if not balances.accounts + balances.moved + balances.untold:
         return None
-    gap = balances.found - balances.expected
-    sums = f"expected {money(balances.expected)}, found {money(balances.found)}, difference {money(gap)}"
-    told = [
-        f"balances of {number_of(balances.accounts, 'account')}: {sums}",
-        f"{count(balances.different)} different",
+    told: list[Said] = [
+        counted(
+            "balances of {n} account: expected {expected}, found {found}, difference {gap}",
+            "balances of {n} accounts: expected {expected}, found {found}, difference {gap}",
+            balances.accounts,
+            expected=balances.expected,
+            found=balances.found,
+            gap=balances.found - balances.expected,
+        ),
+        said("{n} different", n=Quantity(balances.different)),
     ]
     if balances.moved:
-        told.append(f"{count(balances.moved)} with later operations, whose balances say nothing of this run")
+        told.append(
+            said("{n} with later operations, whose balances say nothing of this run", n=Quantity(balances.moved))
+        )
     if balances.untold:
-        told.append(f"{count(balances.untold)} that cannot be compared")
-    return Text("; ".join(told), "bold yellow" if balances.different else "")
+        told.append(said("{n} that cannot be compared", n=Quantity(balances.untold)))
+    return Text("; ", "bold yellow" if balances.different else "").join(map(render, told))
 
 
 def _balances_object(balances: Balances | str) -> Mapping[str, object]:
@@ -213,18 +230,35 @@ def _headline(
     """The verdict in one sentence; a sign of success only where nothing speaks against it."""
     unreadable = verdict.unreadable.total()
     if not verdict.as_wanted + verdict.different + unreadable:
-        return Text(f"run {run.name} has no rows to read back", "bold yellow" if code else "bold")
-    told = [f"{rows(verdict.as_wanted)} as sent"]
-    if verdict.different:
-        told.append(f"{count(verdict.different)} different")
-    if unreadable:
-        told.append(f"{count(unreadable)} that cannot be read back")
-    if isinstance(balances, Balances) and balances.different:
-        told.append(f"{number_of(balances.different, 'account')} with another balance than was sent")
+        nothing = said("run {run} has no rows to read back", run=run.name)
+        return render(nothing, "bold yellow" if code else "bold")
     if code is Exit.DONE and not undone:
-        return Text(f"✓ run {run.name} is applied: {rows(verdict.as_wanted)} read back as sent", "bold green")
-    told += [f"{rows(number)} taken back since by run {name}" for name, number in undone.items()]
-    return Text(f"! run {run.name}: {', '.join(told)}", "bold yellow")
+        applied = counted(
+            "run {run} is applied: {n} row read back as sent",
+            "run {run} is applied: {n} rows read back as sent",
+            verdict.as_wanted,
+            run=run.name,
+        )
+        return Text(f"✓ {printable(applied)}", "bold green")
+    told: list[Said] = [counted("{n} row as sent", "{n} rows as sent", verdict.as_wanted)]
+    if verdict.different:
+        told.append(said("{n} different", n=Quantity(verdict.different)))
+    if unreadable:
+        told.append(said("{n} that cannot be read back", n=Quantity(unreadable)))
+    if isinstance(balances, Balances) and balances.different:
+        told.append(
+            counted(
+                "{n} account with another balance than was sent",
+                "{n} accounts with another balance than was sent",
+                balances.different,
+            )
+        )
+    told += [
+        counted("{n} row taken back since by run {run}", "{n} rows taken back since by run {run}", number, run=name)
+        for name, number in undone.items()
+    ]
+    verdicts = said("run {run}: {verdicts}", run=run.name, verdicts=tuple(told))
+    return Text(f"! {printable(verdicts, WHOLE)}", "bold yellow")
 
 
 def _screen(
@@ -237,21 +271,30 @@ def _screen(
 ) -> RenderableType:
     parts: list[RenderableType] = [*differences.first]
     if verdict.different > len(differences.first):
-        more = count(verdict.different - len(differences.first))
-        all_of_them = command(f"{PROGRAM} verify {run.name} -o FILE")
-        parts += [Text(f"… and {more} more; all of them with:", "dim"), all_of_them]
+        more = said("… and {n} more; all of them with:", n=Quantity(verdict.different - len(differences.first)))
+        parts += [render(more, "dim"), command(command_line("verify", run.name, "-o", "FILE"))]
     parts += [*differences.accounts, Hanging(Text(""), headline)]
     parts += [
-        Hanging(Text("? ", "yellow"), Text().append(rows(number), "bold").append(f": {printable(reason)}"))
+        Hanging(
+            Text("? ", "yellow"), render(counted("{n} row: {reason}", "{n} rows: {reason}", number, reason=reason))
+        )
         for reason, number in verdict.unreadable.items()
     ]
     if verdict.moved:
-        moved = f"{rows(verdict.moved)} with later operations, whose balances say nothing of this run"
-        parts.append(Hanging(Text(""), Text(moved)))
+        moved = counted(
+            "{n} row with later operations, whose balance says nothing of this run",
+            "{n} rows with later operations, whose balances say nothing of this run",
+            verdict.moved,
+        )
+        parts.append(Hanging(Text(""), render(moved)))
     if verdict.expected or verdict.found:
-        gap = verdict.found - verdict.expected
-        sums = f"sum expected {money(verdict.expected)}, found {money(verdict.found)}, difference {money(gap)}"
-        parts.append(Hanging(Text(""), Text(sums)))
+        sums = said(
+            "sum expected {expected}, found {found}, difference {gap}",
+            expected=verdict.expected,
+            found=verdict.found,
+            gap=verdict.found - verdict.expected,
+        )
+        parts.append(Hanging(Text(""), render(sums)))
     if (line := _balances_line(balances)) is not None:
         parts.append(Hanging(Text(""), line))
     parts.append(states_table(totals))
@@ -265,11 +308,11 @@ def _next_steps(run: Run, verdict: ReadBackSummary, totals: Totals) -> list[tupl
     steps = next_steps(run, totals)
     if not verdict.unreadable:
         return steps
-    again = f"{PROGRAM} verify {run.name}"
-    accepted = f"{PROGRAM} export {run.name} --state {State.ACCEPTED} -o {run.name}-{State.ACCEPTED}.csv"
-    purpose = f"look in the billing for the {State.ACCEPTED}, not {State.APPLIED}: do not send them again on a guess"
-    look = (accepted, purpose)
-    return [*(step for step in steps if step[0] != again), look]
+    again = command_line("verify", run.name)
+    file = f"{run.name}-{State.ACCEPTED}.csv"
+    accepted = command_line("export", run.name, "--state", State.ACCEPTED, "-o", file)
+    purpose = said("look in the billing for the accepted, not applied: do not send them again on a guess")
+    return [*(step for step in steps if step[0] != again), (accepted, purpose)]
 
 
 def _object(run: Run, verdict: ReadBackSummary, totals: Totals, code: Exit) -> Mapping[str, object]:

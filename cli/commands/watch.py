@@ -16,10 +16,13 @@ from cli.session.stages import RUNNING, describe_stage
 from cli.settings.settings import Settings
 from cli.show.progress import line, screen_of
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import render
+from cli.terminal.names import STATE_NAMES
 from cli.terminal.screen import Screen
-from cli.terminal.texts import count, moment, printable
+from cli.terminal.texts import WHOLE, moment, printable
 from engine.pipeline.progress import Status
-from texts.remedies import PROGRAM
+from texts.remedies import command_line
+from texts.said import Quantity, in_lines, said
 
 EVERY: Final = 1.0
 """Seconds between two looks."""
@@ -50,9 +53,15 @@ async def _only_working_run(journal: Journal) -> str:
     if len(working) == 1:
         return working[0]
     if not working:
-        raise CommandRefused(f"nobody works on any run of {printable(journal.path)}: {PROGRAM} status shows them")
-    lines = [f"  {PROGRAM} status {run} --watch" for run in working]
-    raise CommandRefused("\n".join(["several runs are being worked on; which?", *lines]))
+        raise CommandRefused(
+            said(
+                "nobody works on any run of {journal}: {command} shows them",
+                journal=printable(journal.path),
+                command=command_line("status"),
+            )
+        )
+    lines = [f"  {command_line('status', run, '--watch')}" for run in working]
+    raise CommandRefused(in_lines([said("several runs are being worked on; which?"), *lines]))
 
 
 async def _looks(name: str, journal: Journal) -> AsyncIterator[RunSeen]:
@@ -84,7 +93,7 @@ async def _view(seen: RunSeen, journal: Journal) -> RenderableType:
 async def _lines(name: str, journal: Journal, screen: Screen) -> None:
     before = "", ""
     async for seen in _looks(name, journal):
-        words = line(seen.live).plain if seen.live else await _describe_idle(seen, journal)
+        words = line(seen.live).plain if seen.live else printable(await _describe_idle(seen, journal), WHOLE)
         now = line(_without_times(seen.live)).plain if seen.live else words
         title = _title(seen).plain
         if (title, now) != before:
@@ -115,15 +124,20 @@ def _live_object(seen: RunSeen, live: Status) -> dict[str, object]:
 async def _describe_idle(seen: RunSeen, journal: Journal) -> str:
     """The state, from its journal, of a run that reports no status."""
     totals = await journal.totals(seen.run)
-    states = ", ".join(f"{count(number)} {state}" for state, number in totals.counts.items() if number)
-    where = describe_stage(seen.run, totals, is_held=seen.holder is not None)
-    silent = f" ({printable(seen.silent, 600)})" if seen.silent else ""
-    return f"{where}, {states or 'no rows yet'}{silent}"
+    states = tuple(
+        said("{n} {state}", n=Quantity(number), state=STATE_NAMES[state])
+        for state, number in totals.counts.items()
+        if number
+    ) or (said("no rows yet"),)
+    stage = describe_stage(seen.run, totals, is_held=seen.holder is not None)
+    where = said("{stage}, {states}", stage=stage, states=states)
+    return said("{where} ({silent})", where=where, silent=seen.silent) if seen.silent else where
 
 
 def _title(seen: RunSeen) -> Text:
     run = seen.run
-    title = Text(f"run {run.name}", "bold")
+    title = render(said("run {run}", run=run.name), "bold")
     if run.paused_at:
-        return title.append(f" paused, by {printable(run.paused_by)}, since {moment(run.paused_at)}", "bold yellow")
+        paused = said("paused, by {who}, since {when}", who=run.paused_by or "", when=moment(run.paused_at))
+        return title.append(" ").append_text(render(paused, "bold yellow"))
     return title

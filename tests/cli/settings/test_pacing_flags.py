@@ -79,8 +79,8 @@ def test_each_flag_means_one_thing(flags: dict[str, Any], policy: dict[str, Any]
         ({"throttle_above": "1"}, "--throttle-sql and --throttle-above belong together"),
         ({"throttle_sql": "none", "throttle_above": "1"}, "--throttle-sql and --throttle-above belong together"),
         ({"throttle_sql": "x", "throttle_above": "nan"}, "--throttle-above: 'nan'"),
-        ({"stop_after_errors": "some"}, "--stop-after-errors: 'some' is no limit"),
-        ({"limit_money": "10,000"}, "--limit-money: '10,000' is no limit"),
+        ({"stop_after_errors": "some"}, "--stop-after-errors: 'some' is not a limit"),
+        ({"limit_money": "10,000"}, "--limit-money: '10,000' is not a limit"),
     ],
 )
 def test_what_means_nothing_is_refused_with_its_flag(flags: dict[str, Any], why: str) -> None:

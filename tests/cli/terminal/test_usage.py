@@ -8,17 +8,17 @@ import pytest
 from cli.main import COMMANDS
 from tests.cli.conftest import Typed
 
-SCREENS = Path(__file__).parents[1] / "screens"
+HELP = Path(__file__).parent / "help"
 
 
-@pytest.mark.parametrize(("screen", "command"), [("help-ru-80", ""), ("help-run-ru-80", "run")])
+@pytest.mark.parametrize(("screen", "command"), [("program", ""), ("run", "run")])
 def test_the_help_in_russian_at_80_columns(
     screen: str, command: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`SCREENS=write` writes the file anew, as for the other screens."""
     monkeypatch.setenv("COLUMNS", "80")
     shown = "\n".join(line.rstrip() for line in typed(*command.split(), "--help", "--lang", "ru").out.splitlines())
-    file = SCREENS / f"{screen}.txt"
+    file = HELP / f"{screen}.txt"
     if os.environ.get("SCREENS") == "write":
         file.write_text(f"{shown}\n", encoding="utf-8")
     assert f"{shown}\n" == file.read_text(encoding="utf-8")
