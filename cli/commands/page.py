@@ -1,10 +1,14 @@
 """`page`: shows runs in a browser while they work, and takes commands from there."""
 
-from typing import Annotated, Final
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Final
 
 import anyio
 import typer
 
+from checkpoints.journal import Journal
+from checkpoints.records import Run
 from cli.commands.execution import execute
 from cli.session.journal import open_existing
 from cli.settings.flags import JournalFlags, RunNameOrNone, grouped
@@ -14,6 +18,9 @@ from cli.terminal.language import reader
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.texts import markup_safe
 from texts.said import said
+
+if TYPE_CHECKING:
+    from cli.session.session import OpenPage
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -36,6 +43,22 @@ def _page(
         return await show_page(name, settings, screen, read_only=read_only)
 
     execute(work, flags.whole(), Voice(as_json=as_json), only_reads=read_only)
+
+
+def page_beside(screen: Screen) -> "OpenPage":
+    """The page of a run, served by the process that works on it; its address is shown when it is there."""
+
+    @asynccontextmanager
+    async def opened(run: Run, journal: Journal) -> AsyncIterator[None]:
+        from cli.page.application import PageOrder
+        from cli.page.server import serving
+
+        async with serving(journal, PageOrder(run.name, reader().name)) as address:
+            screen.say_always(said("The page of run {run}: {address}", run=run.name, address=address.url))
+            screen.say_always(said("From another machine: {command}", command=address.tunnel))
+            yield
+
+    return opened
 
 
 async def show_page(name: str | None, settings: Settings, screen: Screen, *, read_only: bool) -> Exit:

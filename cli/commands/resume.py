@@ -1,6 +1,7 @@
 """`resume`: continues a run that was stopped, interrupted or killed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Final
 
 import typer
@@ -9,12 +10,13 @@ from billing.errors import BillingAway, BillingBusy, DatabaseAway
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from cli.commands.execution import execute_run
+from cli.commands.page import page_beside
 from cli.commands.replay import record_into
 from cli.session.control_client import unpause_run
 from cli.session.journal import open_existing, require_content, require_unlocked, unfinished
 from cli.session.run_session import RunSession
-from cli.session.session import OpenRecorder, check_target, close_ended, open_session
-from cli.settings.flags import Consent, Flags, RecordFile, RecordNames, RunNameOrNone, grouped
+from cli.session.session import OpenPage, OpenRecorder, check_target, close_ended, open_session
+from cli.settings.flags import Consent, Flags, RecordFile, RecordNames, RunNameOrNone, WithPage, grouped
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
@@ -37,6 +39,7 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
     ] = False,
     record: RecordFile = None,
     record_names: RecordNames = False,
+    page: WithPage = False,
     consent: Consent,
     pacing: Pacing,
     flags: Flags,
@@ -50,7 +53,10 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
     recorder = record_into(record, names=record_names)
 
     async def work(settings: Settings, screen: Screen) -> Closing:
-        return await resume(name, settings, pacing.given, consent, screen, record=recorder, unpause=unpause)
+        opens = page_beside(screen) if page else None
+        return await resume(
+            name, settings, pacing.given, consent, screen, record=recorder, page=opens, unpause=unpause
+        )
 
     execute_run(work, flags, voice, job=None)
 
@@ -63,6 +69,7 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
     screen: Screen,
     *,
     record: OpenRecorder | None = None,
+    page: OpenPage | None = None,
     unpause: bool = False,
 ) -> Closing:
     """Resume the run of that name, or the only one that is not at its end.
@@ -87,7 +94,7 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
             async with open_session(
                 settings, screen, journal, pacing=pacing, consent=consent, record=record
             ) as opened:
-                session = opened.for_run(chosen)
+                session = replace(opened.for_run(chosen), page=page)
                 job = await session.rebuild(chosen)
                 if unpause and chosen.paused_at:
                     await unpause_run(chosen, journal)

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from cli.commands.execution import execute_run
-from cli.settings.flags import Consent, Flags, RecordFile, RecordNames, grouped, names_of, typed
+from cli.settings.flags import Consent, Flags, RecordFile, RecordNames, WithPage, grouped, names_of, typed
 from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
@@ -22,7 +22,7 @@ CONTINUING: Final = (
 ) - {"limit", "only", "exclude"}
 """Parameters allowed beside `--continue`; the run keeps all others."""
 
-PLANNED: Final = frozenset({"plan", "record", "output"}) | names_of(Consent, Pacing, Flags, Voice)
+PLANNED: Final = frozenset({"plan", "record", "output", "page"}) | names_of(Consent, Pacing, Flags, Voice)
 """Parameters allowed beside `--plan`; the plan keeps all others."""
 
 app: Final = typer.Typer(add_completion=False)
@@ -59,6 +59,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --save.")] = False,
     record: RecordFile = None,
     record_names: RecordNames = False,
+    page: WithPage = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -81,6 +82,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
     async def work(settings: Settings, screen: Screen) -> Closing:
         # Imported here, so that `run --help` and a mistyped flag stay fast.
         from cli.commands.correct import continue_run
+        from cli.commands.page import page_beside
         from cli.commands.replay import record_into
         from cli.jobfile import run_file
         from cli.jobfile.job_file import TOML
@@ -89,6 +91,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         from cli.session.plans import planned_order
 
         recorder = record_into(record, names=record_names)
+        opens = page_beside(screen) if page else None
         if plan is not None:
             if ignored := [words for name, words in given.items() if name not in PLANNED]:
                 raise CommandRefused(
@@ -101,7 +104,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
                 )
             order = await planned_order(plan, settings)
             return await start.run(
-                order, settings, pacing.given, consent, screen, record=recorder, output=output, plan=plan
+                order, settings, pacing.given, consent, screen, record=recorder, page=opens, output=output, plan=plan
             )
         if job is None:
             raise CommandRefused(
@@ -132,6 +135,8 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             return run_file.save_order(request, save, screen, force=force)
         if force:
             raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
-        return await start.run(order, settings, pacing.given, consent, screen, record=recorder, output=output)
+        return await start.run(
+            order, settings, pacing.given, consent, screen, record=recorder, page=opens, output=output
+        )
 
     execute_run(work, flags, voice, job)

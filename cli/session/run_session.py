@@ -6,7 +6,7 @@ not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -99,10 +99,15 @@ class RunSession:
         Raises `CommandRefused` when nothing is sent and the run is discarded, or another process works on it.
         """
         structlog.contextvars.bind_contextvars(run=self._run.name)
-        async with self._locked() as self._run, self._interrupts.listening():
+        # The page is the last to go: it shows how the run came out.
+        async with self._page(), self._locked() as self._run, self._interrupts.listening():
             await self._read_policy()
             sent = await self._send() if await self._may_send() else Sent()
             return await self._close(sent)
+
+    def _page(self) -> AbstractAsyncContextManager[None]:
+        opens = self._session.page
+        return nullcontext() if opens is None else opens(self._run, self._journal)
 
     def _locked(self) -> AbstractAsyncContextManager[Run]:
         purpose = "run" if self._fresh else "resume"

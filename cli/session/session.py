@@ -65,6 +65,9 @@ log = structlog.get_logger(__name__)
 OpenRecorder: TypeAlias = Callable[[ClientSettings], AbstractAsyncContextManager[CallObserver]]
 """Opens a recorder of every exchange of the client with these settings, for the time of the context."""
 
+OpenPage: TypeAlias = Callable[[Run, Journal], AbstractAsyncContextManager[None]]
+"""Serves the page of a run for the time of the context; a fault of the page does not change the run."""
+
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -97,6 +100,7 @@ class Session:
     pacing: Mapping[str, str] = field(default_factory=dict)
     consent: Consent = field(default_factory=Consent)
     stop: Stop = field(default_factory=Stop)
+    page: OpenPage | None = None
 
     @property
     def gateway(self) -> Gateway:

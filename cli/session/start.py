@@ -4,7 +4,7 @@ Order ──▶ files checked ──▶ session open ──▶ job built ──�
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -19,7 +19,7 @@ from cli.output.answer_files import checked
 from cli.session.journal import unfinished
 from cli.session.order import PLAN, Order, identity
 from cli.session.run_session import RunSession
-from cli.session.session import OpenRecorder, Session, open_session, wipe_secrets
+from cli.session.session import OpenPage, OpenRecorder, Session, open_session, wipe_secrets
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -53,6 +53,7 @@ async def run(  # noqa: PLR0913 - one parameter for each part of the command lin
     screen: Screen,
     *,
     record: OpenRecorder | None = None,
+    page: OpenPage | None = None,
     output: Path | None = None,
     plan: str | None = None,
 ) -> Closing:
@@ -62,7 +63,8 @@ async def run(  # noqa: PLR0913 - one parameter for each part of the command lin
     nothing. Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent then.
     """
     files = check_files(order, output)
-    async with open_session(settings, screen, pacing=pacing, consent=consent, record=record) as session:
+    async with open_session(settings, screen, pacing=pacing, consent=consent, record=record) as opened:
+        session = replace(opened, page=page)
         remembered = {} if plan is None else {PLAN: plan}
         return await start_run(prepare(order, files, session), session, remembered=remembered)
 

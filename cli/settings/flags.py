@@ -37,6 +37,10 @@ RecordFile = Annotated[
     ),
 ]
 
+WithPage = Annotated[
+    bool, typer.Option("--page", help="Show the run in a browser while it works, at the address that is printed.")
+]
+
 RecordNames = Annotated[
     bool, typer.Option("--record-names", help="Keep names, phones, logins and the like in the recording as they are.")
 ]

@@ -167,3 +167,62 @@ async def test_sentences_come_in_the_language_of_who_looks(language: str, place:
     expected = {"en": ("done", "3 rows are in the billing"), "ru": ("завершена", "В биллинге 3 строки")}[language]
     assert (seen["run"]["stage"], seen["run"]["stage_text"]) == ("done", expected[0])
     assert expected[1] in seen["closing"][0]
+
+
+async def test_a_run_serves_its_own_page_to_its_end(place: Place) -> None:
+    balances = place.balances(ROWS)
+    place.billing.latency = 0.1
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--page") as load:
+        heard = await load.said("ssh -L ")
+        (address,) = [word for word in heard.split() if word.startswith("http://127.0.0.1:") and "token=" in word]
+        async with browser_at(address) as browser:
+            await browser.open()
+            run = (await browser.get("/api/page")).found["run"]
+            async with browser.stream(run) as stream:
+                await stream.until(lambda seen: seen["accepted"]["rows"] > 0)
+                assert (await browser.commands(run, "pause")).status == 200
+                await stream.until(lambda seen: seen["paused"])
+                assert (await browser.commands(run, "continue")).status == 200
+                place.billing.latency = 0.0
+                last = (await stream.ended())[-1]
+            assert (last.data["ended"], last.data["accepted"]["rows"]) == (True, ROWS)
+            assert last.data["closing"]
+        assert (await load.ended()).closing["states"] == {"accepted": ROWS}
+
+
+async def test_a_resumed_run_can_serve_its_page_too(place: Place) -> None:
+    async with a_load(place) as (load, name):
+        load.signal(signal.SIGTERM)
+        await load.ended()
+    place.billing.latency = 0.1
+    async with place.cli.started("resume", name, "--page", "--settle", "0") as resumed:
+        heard = await resumed.said("ssh -L ")
+        assert f"The page of run {name}: http://127.0.0.1:" in " ".join(heard.split())
+        place.billing.latency = 0.0
+        assert (await resumed.ended()).exit == 0
+
+
+async def test_fifty_dead_clients_and_two_tabs_do_not_keep_a_run_from_its_end(place: Place) -> None:
+    """Clients that open a stream and never read it, or never say anything."""
+    balances = place.balances(ROWS)
+    place.billing.latency = 0.1
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--page") as load:
+        heard = await load.said("ssh -L ")
+        (address,) = [word for word in heard.split() if word.startswith("http://127.0.0.1:") and "token=" in word]
+        async with browser_at(address) as browser:
+            cookie = (await browser.open()).headers["Set-Cookie"].partition(";")[0]
+            run = (await browser.get("/api/page")).found["run"]
+            port = browser.opening.port
+            request = f"GET /api/runs/{run}/events HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode()
+            dead = [await anyio.connect_tcp("127.0.0.1", port or 0) for _ in range(50)]
+            for client in dead[:40]:
+                await client.send(request)
+            async with browser.stream(run) as one, browser.stream(run) as other:
+                for stream in (one, other):
+                    await stream.until(lambda seen: seen["accepted"]["rows"] > 0)
+                place.billing.latency = 0.0
+                ends = [(await stream.ended())[-1].data["accepted"]["rows"] for stream in (one, other)]
+            for client in dead:
+                await client.aclose()
+        ended = await load.ended()
+    assert (ends, ended.closing["states"]) == ([ROWS, ROWS], {"accepted": ROWS})
