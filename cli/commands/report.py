@@ -1,49 +1,42 @@
 """`report`: the report of a run to be signed, its check against the journal, and the proof of one row."""
 
-import hashlib
-import html
-import re
-import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from itertools import islice, zip_longest
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
-import anyio
 import anyio.to_thread
 import typer
 
-from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal
 from checkpoints.merkle import leaf_data, leaf_hash, prove
-from checkpoints.records import Item, Run
-from checkpoints.states import State
+from checkpoints.records import Run
 from cli.commands.execution import execute
-from cli.output.item_files import STDOUT, OutputFile, replacing, standard_output, written_to
-from cli.report.content import ExceptionsFile, content_of
-from cli.report.document import language_of, read_stamp, to_html, to_pdf
-from cli.report.facts import DIGEST, SHOWN, ReportFacts, each_exception, facts_of, leaves_of
-from cli.session.journal import open_existing, require_content
+from cli.jobfile.job_file import TOML
+from cli.output.item_files import STDOUT, OutputFile, refuse_present, replacing, standard_output
+from cli.report.check import Checked, check
+from cli.report.content import content_of
+from cli.report.document import to_html, to_pdf
+from cli.report.exceptions_file import write_exceptions
+from cli.report.facts import leaves_of
+from cli.report.subject import ReportFacts, Subject, SubjectKind, facts_of, subject_of
+from cli.report.tables import ExceptionsFile
+from cli.session.journal import open_existing
+from cli.session.step_mark import mark_of
 from cli.settings.flags import JournalFlags, grouped
 from cli.settings.settings import Letterhead, Settings
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.language import LANGUAGES, language
+from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import count, markup_safe, printable, rows
 from texts.remedies import PROGRAM
-from texts.said import Language
 
 CHECK: Final = "check"
 PROVE: Final = "prove"
-MAX_WORDS_SHOWN: Final = 5
-"""Lines of a page that differ, which a check shows."""
-_TAG: Final = re.compile("<[^>]*>")
-MAX_SHOWN: Final = 20
-"""Rows that differ, which a check names; the rest is counted."""
 
-_USAGE: Final = f"type {PROGRAM} report RUN, {PROGRAM} report {CHECK} FILE, or {PROGRAM} report {PROVE} RUN KEY"
-_HEADER: Final = ("line", "contract", "amount", "state", "reason", "decision", "decided_by", "why")
+_USAGE: Final = (
+    f"type {PROGRAM} report RUN or FILE.toml, {PROGRAM} report {CHECK} FILE, or {PROGRAM} report {PROVE} RUN KEY"
+)
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -53,7 +46,7 @@ app: Final = typer.Typer(add_completion=False)
 def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
     words: Annotated[
         list[str],
-        typer.Argument(metavar="RUN", help=f"The run's short name; or {CHECK} FILE, or {PROVE} RUN KEY."),
+        typer.Argument(metavar="RUN|FILE.toml", help=f"A run or a job file; or {CHECK} FILE, or {PROVE} RUN KEY."),
     ],
     output: Annotated[
         Path | None,
@@ -71,31 +64,32 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
-    """Write the report of a run, to be printed and signed.
+    """Write the report of a run or of a job file, to be printed and signed.
 
-    `check` compares a report with the journal and names each row that differs; `prove` prints the proof of one row,
-    which holds against the root on the report's first page.
+    The report of an undo has the run that it takes back, that of a job file all steps of its last round. `check`
+    compares a report with the journal and names each row that differs; `prove` prints the proof of one row, which
+    holds against the root on the report's first page.
     """
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         async with open_existing(settings.journal.value) as journal:
             match words:
                 case ["check", file]:
-                    return await check(Path(file), settings.letterhead, journal, screen)
+                    return _show_check(await check(Path(file), settings.letterhead, journal), screen)
                 case ["prove", name, key]:
                     return await prove_row(await journal.run(name), key, journal, screen)
                 case [name]:
-                    run, reader = await journal.run(name), _language(lang, settings)
-                    target = OutputFile(output or Path(f"report-{name}.{'pdf' if pdf else 'html'}"), force=force)
-                    order = ReportOrder(target, reader, settings.letterhead, pdf)
-                    return await write_report(run, order, journal, screen)
+                    subject = await subject_of(name, journal, is_file=name.endswith(TOML))
+                    target = OutputFile(output or _path_of(subject, "pdf" if pdf else "html"), force=force)
+                    order = ReportOrder(target, _language(lang, settings), settings.letterhead, pdf)
+                    return await write_report(subject, order, journal, screen)
                 case _:
                     raise CommandRefused(_USAGE)
 
     execute(work, flags.whole(), voice.whole(), only_reads=True)
 
 
-def _language(given: str | None, settings: Settings) -> Language:
+def _language(given: str | None, settings: Settings) -> CatalogueLanguage:
     """The language that was given, or that of the settings. Raises `CommandRefused` for an unknown one."""
     name = given or settings.language.value
     if name not in LANGUAGES:
@@ -111,37 +105,46 @@ class ReportOrder:
     """How a report is wanted: where to, in which language, with which names, as a page or as a PDF."""
 
     target: OutputFile
-    language: Language
+    language: CatalogueLanguage
     letterhead: Letterhead
     pdf: bool = False
 
 
-async def write_report(run: Run, order: ReportOrder, journal: Journal, screen: Screen) -> Exit:
-    """Write the report of a run as a page or a PDF, and a file with all exceptions beside it if they are many.
+def _path_of(subject: Subject, suffix: str) -> Path:
+    mark = mark_of(subject.main) if subject.kind is SubjectKind.FILE else None
+    name = subject.main.name if mark is None else f"{Path(mark.file).stem}-{mark.round}"
+    return Path(f"report-{name}.{suffix}")
+
+
+async def write_report(subject: Subject, order: ReportOrder, journal: Journal, screen: Screen) -> Exit:
+    """Write a report as a page or a PDF, and beside it a file with all exceptions of each run that has many.
 
     Raises `CommandRefused` and `JournalError`.
     """
-    await require_content(run, journal)
-    facts = await facts_of(run, journal)
+    facts = await facts_of(subject, journal)
     target = order.target
     to_stdout = target.path == STDOUT
     if to_stdout:
         screen = screen.beside_rows()
-    beside = await _write_exceptions(facts, target, journal) if facts.number_of_exceptions > SHOWN else None
+    else:
+        refuse_present(target)
+    # Beside stdout it stands in the working folder.
+    folder = Path() if to_stdout else target.path.parent
+    beside = await write_exceptions(facts, order.language, folder, journal)
     content = content_of(facts, order.language, order.letterhead, beside)
     if order.pdf:
         await anyio.to_thread.run_sync(lambda: _write([to_pdf(content)], target))
     else:
-        await anyio.to_thread.run_sync(lambda: _write(map(str.encode, to_html(content, facts.evidence)), target))
-    await journal.history.note_report(run, facts.evidence.root)
+        await anyio.to_thread.run_sync(lambda: _write(map(str.encode, to_html(content, facts)), target))
+    await journal.history.note_report(subject.main, facts.root)
     if screen.voice.as_json:
         screen.emit(_object(facts, target, beside))
-    else:
-        screen.result(markup_safe(content.verdict))
-        if not to_stdout:
-            screen.say(f"The report of run {run.name} is in {markup_safe(target.path)}")
-        if beside is not None:
-            screen.say(f"All {rows(facts.number_of_exceptions)} with exceptions are in {markup_safe(beside.name)}")
+        return Exit.DONE
+    screen.result(markup_safe(content.verdict))
+    if not to_stdout:
+        screen.say(f"The report is in {markup_safe(target.path)}")
+    for name, file in beside.items():
+        screen.say(f"All exceptions of run {name} are in {markup_safe(file.name)}")
     return Exit.DONE
 
 
@@ -154,35 +157,16 @@ def _write(parts: Iterable[bytes], target: OutputFile) -> None:
         file.writelines(parts)
 
 
-async def _write_exceptions(facts: ReportFacts, target: OutputFile, journal: Journal) -> ExceptionsFile:
-    """All exceptions as CSV beside the report; beside stdout it stands in the working folder."""
-    folder = Path() if target.path == STDOUT else target.path.parent
-    path = folder / f"report-{facts.run.name}-exceptions.csv"
-    async with written_to(OutputFile(path, force=target.force)) as sheet:
-        sheet.row(_HEADER)
-        async for one in each_exception(facts.run, journal):
-            decided = one.decision
-            sheet.row(
-                (
-                    "" if one.line is None else str(one.line),
-                    one.label,
-                    "" if one.amount is None else format(one.amount, "f"),
-                    "refused" if one.state is None else one.state,
-                    one.reason,
-                    *((decided.state, decided.who, decided.why) if decided else ("", "", "")),
-                )
-            )
-    return ExceptionsFile(path.name, hashlib.sha256(await anyio.Path(path).read_bytes()).hexdigest())
-
-
-def _object(facts: ReportFacts, target: OutputFile, beside: ExceptionsFile | None) -> dict[str, object]:
+def _object(facts: ReportFacts, target: OutputFile, beside: Mapping[str, ExceptionsFile]) -> dict[str, object]:
     return {
-        "run": facts.run.name,
+        "run": facts.main.run.name,
+        "kind": facts.kind,
+        "runs": [one.run.name for one in facts.runs],
         "file": None if target.path == STDOUT else str(target.path),
-        "exceptions": facts.number_of_exceptions,
-        "exceptions_file": None if beside is None else beside.name,
+        "exceptions": facts.exceptions,
+        "exceptions_files": [file.name for file in beside.values()],
         "preliminary": facts.is_preliminary,
-        "root": facts.evidence.root,
+        "root": facts.root,
         "exit": int(Exit.DONE),
     }
 
@@ -190,92 +174,46 @@ def _object(facts: ReportFacts, target: OutputFile, beside: ExceptionsFile | Non
 # ---- check and proof --------------------------------------------------------------------------------------------
 
 
-async def check(file: Path, letterhead: Letterhead, journal: Journal, screen: Screen) -> Exit:
-    """Compare a report with the journal, its rows by their hashes and its words with those of a new one.
-
-    Raises `CommandRefused` for a file that is no report of a run in the journal.
-    """
-    try:
-        page = await anyio.Path(file).read_text(encoding="utf-8")
-        stamp, digests = read_stamp(page)
-        reader = language(language_of(page))
-        run = await journal.run(stamp.run)
-    except (OSError, UnicodeDecodeError, ValueError, NoSuchRun) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise CommandRefused(f"{printable(file)} cannot be checked: {why}") from error
-    await require_content(run, journal)
-    facts = await facts_of(run, journal)
-    evidence = facts.evidence
-    rows_agree = (evidence.root, evidence.size) == (stamp.root, stamp.size)
-    differing = Differing() if rows_agree else await _differing(run, digests, journal)
-    words = await _differing_words(page, facts, journal, reader, letterhead) if rows_agree else []
-    agrees = rows_agree and not words
+def _show_check(checked: Checked, screen: Screen) -> Exit:
+    """Show how a report differs from the journal."""
+    stamp, facts, found = checked.stamp, checked.facts, checked.differences
+    number = sum(one.evidence.size for one in facts.runs)
     if screen.voice.as_json:
-        roots = {"root": evidence.root, "reported": stamp.root}
-        screen.emit({"run": run.name, "agrees": agrees, **roots, "rows": differing.numbers})
-    elif agrees:
-        screen.result(f"[green]✓[/] the report agrees with the journal: {rows(stamp.size)}, root {stamp.root}")
-    else:
-        screen.result(f"[bold red]✗[/] the report of run {run.name} does not agree with the journal", good=False)
-        if words:
-            screen.result(f"  its rows agree, {rows(stamp.size)}; its words do not:", good=False)
-        for there, now in words:
-            screen.result(f"  here: {markup_safe(there) or '–'}", good=False)
-            screen.result(f"  now:  {markup_safe(now) or '–'}", good=False)
-        for item in differing.first:
-            place = f"row {item.number}" + (f", line {item.line}" if item.line else "")
-            now = leaf_data(item).decode()
-            screen.result(f"  {place} ({markup_safe(item.label, 60)}): now {markup_safe(now)}", good=False)
-        if more := len(differing.numbers) - len(differing.first):
-            screen.result(f"  and {count(more)} more", good=False)
-        if evidence.size != stamp.size:
-            screen.result(f"  {rows(stamp.size)} in the report, {count(evidence.size)} in the journal", good=False)
-    return Exit.DONE if agrees else Exit.REJECTED
-
-
-async def _differing_words(
-    page: str, facts: ReportFacts, journal: Journal, reader: Language, letterhead: Letterhead
-) -> list[tuple[str, str]]:
-    """The first lines in which a page differs from the one that the journal gives now, as pairs of texts."""
-    with tempfile.TemporaryDirectory() as folder:
-        target = OutputFile(Path(folder) / "report.html")
-        beside = await _write_exceptions(facts, target, journal) if facts.number_of_exceptions > SHOWN else None
-    content = content_of(facts, reader, letterhead, beside)
-    now = await anyio.to_thread.run_sync(lambda: "".join(to_html(content, facts.evidence)))
-    pairs = zip_longest(page.splitlines(), now.splitlines(), fillvalue="")
-    differing = ((one, other) for one, other in pairs if one != other)
-    return [(_words(one), _words(other)) for one, other in islice(differing, MAX_WORDS_SHOWN)]
-
-
-def _words(line: str) -> str:
-    """The text of a line of HTML."""
-    return " ".join(html.unescape(_TAG.sub(" ", line)).split()) or line.strip()
-
-
-@dataclass(slots=True)
-class Differing:
-    """Rows that differ: the numbers of all, which may be all of the run, and the first of them to be shown."""
-
-    numbers: list[int] = field(default_factory=list)
-    first: list[Item] = field(default_factory=list)
-
-    def add(self, item: Item) -> None:
-        """Add a row."""
-        self.numbers.append(item.number)
-        if len(self.first) < MAX_SHOWN:
-            self.first.append(item)
-
-
-async def _differing(run: Run, digests: bytes, journal: Journal) -> Differing:
-    """The rows whose hash is not the one in the report, and those that the report does not have."""
-    differing = Differing()
-    start = 0
-    async for page in journal.each_page(run, frozenset(State)):
-        for item in page:
-            if leaf_hash(leaf_data(item))[:DIGEST] != digests[start : start + DIGEST]:
-                differing.add(item)
-            start += DIGEST
-    return differing
+        screen.emit(
+            {
+                "runs": list(stamp.runs),
+                "agrees": not found,
+                "root": facts.root,
+                "reported": stamp.root,
+                "rows": [{"run": run, "row": row} for run, row in found.rows],
+                "words": len(found.words),
+                "files": found.files,
+            }
+        )
+    if not found:
+        screen.result(f"[green]✓[/] the report agrees with the journal: {rows(number)}, root {stamp.root}")
+        return Exit.DONE
+    screen.result(
+        f"[bold red]✗[/] the report of run {', '.join(stamp.runs)} does not agree with the journal", good=False
+    )
+    if found.words:
+        screen.result(f"  its rows agree, {rows(number)}; its words do not:", good=False)
+    for there, now in found.words:
+        screen.result(f"  here: {markup_safe(there) or '–'}", good=False)
+        screen.result(f"  now:  {markup_safe(now) or '–'}", good=False)
+    for one in found.first:
+        item = one.item
+        place = f"row {item.number}" + (f", line {item.line}" if item.line else "")
+        place += f" of run {one.run.name}" if len(stamp.runs) > 1 else ""
+        now = leaf_data(item).decode()
+        screen.result(f"  {place} ({markup_safe(item.label, 60)}): now {markup_safe(now)}", good=False)
+    if more := len(found.rows) - len(found.first):
+        screen.result(f"  and {count(more)} more", good=False)
+    for run, (there_are, now_are) in found.sizes.items():
+        screen.result(f"  run {run}: {rows(there_are)} in the report, {count(now_are)} in the journal", good=False)
+    for path in found.files:
+        screen.result(f"  {markup_safe(path)} is not there, or not as the report says", good=False)
+    return Exit.REJECTED
 
 
 async def prove_row(run: Run, key: str, journal: Journal, screen: Screen) -> Exit:

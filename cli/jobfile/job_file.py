@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import fields as fields_of
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -124,12 +125,13 @@ def dated(name: str, moment: datetime) -> str:
 class JobFile:
     """A checked job file; `pacing` is the content of its `[run]`.
 
-    `path` identifies the file in its runs.
+    `path` identifies the file in its runs; `digest` is the SHA-256 of what was read.
     """
 
     path: Path
     pacing: Mapping[str, object]
     steps: tuple[JobFileStep, ...]
+    digest: str = ""
 
     def at(self, moment: datetime) -> "JobFile":
         """The file of a round that was begun at this moment."""
@@ -142,15 +144,16 @@ def read(path: Path) -> JobFile:
     Raises `JobFileRefused` with file, line and column.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else f"it is not UTF-8: {error.reason}"
         raise JobFileRefused(f"{printable(path)} cannot be read: {why}") from error
     try:
-        content = parse_toml(text)
+        parsed = parse_toml(text)
     except ValueError as error:
         raise JobFileRefused(f"{printable(path)} is not TOML: {error}") from error
-    return _Reader(path, places(text)).file(content)
+    return replace(_Reader(path, places(text)).file(parsed), digest=sha256(content).hexdigest())
 
 
 class _Reader:

@@ -142,7 +142,7 @@ async def _work_through(
         session = replace(opened, consent=consent, stop=Stop())
         screen.say(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
         try:
-            mark = StepMark(str(file.path), now.number, step.number, len(file.steps), now.begun)
+            mark = StepMark(str(file.path), now.number, step.number, len(file.steps), now.begun, file.digest)
             closing = await _work_on(decision, mark, piped.get(step.number), session, options.pacing_now)
             done.append(_outcome(decision, closing))
             if not passes(step, closing.exit):

@@ -1,64 +1,35 @@
-"""The content of a report, in the language of its reader: titles, sentences and tables, for a page and for a PDF."""
+"""The content of a report in the language of its reader, its parts put together, for a page and for a PDF."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from pathlib import PurePath
+from types import MappingProxyType
 from typing import Final
 
-from checkpoints.states import State
-from cli.report.facts import ExceptionRow, ReportFacts
+from cli.report.course import course_of, exceptions_of
+from cli.report.facts import ReportedRun
+from cli.report.subject import ReportFacts, SubjectKind
+from cli.report.sums import control_sums, outcomes, sum_over
+from cli.report.tables import ExceptionsFile, ReportTable, Section, TableWriter, shown
+from cli.report.verdict import job_name, verdict_of
 from cli.settings.settings import Letterhead
-from cli.terminal.names import OUTCOMES
-from cli.terminal.texts import printable
+from cli.terminal.language import CatalogueLanguage
 from texts.remedies import PROGRAM
-from texts.said import Language, Quantity, Said, Value, counted, said
+from texts.said import Quantity, Said, Value, said
 
-REFUSED: Final = said("refused before sending")
-LEFT_OUT: Final = said("left out of the run")
-
-_LONGEST: Final = 500
-"""Characters of a text of file or billing that are shown."""
-_NONE: Final = "–"
-
-
-@dataclass(frozen=True, slots=True)
-class ExceptionsFile:
-    """The file beside the report with all exceptions: its name and its SHA-256."""
-
-    name: str
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReportTable:
-    """A table of texts. Columns in `numbers` stand at the right; `head` is empty for a table of names and values.
-
-    The last row is a sum if the table `has_sum`.
-    """
-
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numbers: frozenset[int] = frozenset()
-    has_sum: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A part of a report: its title, "" for none, tables, and the sentences above and below them."""
-
-    title: str
-    tables: tuple[ReportTable, ...] = ()
-    before: str = ""
-    after: str = ""
+NO_FILES: Final[Mapping[str, ExceptionsFile]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class ReportContent:
-    """All that a report says; a `watermark` of "" is none, and `refusal` says why a run cannot be handed over."""
+    """All that a report says; a `watermark` of "" is none.
+
+    A report by which nothing can be handed over has a `refusal` in place of its `signatures`: role and name of each.
+    """
 
     language: str
-    run: str
+    name: str
     date: datetime
     title: str
     subtitle: str
@@ -68,289 +39,221 @@ class ReportContent:
     verdict: str
     sections: tuple[Section, ...]
     signatures: tuple[tuple[str, str], ...]
+    signature: str
+    day: str
     refusal: str
 
 
 def content_of(
-    facts: ReportFacts, language: Language, letterhead: Letterhead, file: ExceptionsFile | None = None
+    facts: ReportFacts,
+    language: CatalogueLanguage,
+    letterhead: Letterhead,
+    files: Mapping[str, ExceptionsFile] = NO_FILES,
 ) -> ReportContent:
-    """The content of the report of these facts."""
-    return _Writer(facts, language).content(letterhead, file)
-
-
-def verdict_of(facts: ReportFacts) -> Iterator[Said]:
-    """What became of the run, in a sentence or two."""
-    if facts.is_discarded:
-        yield said("The run was given up before anything was sent.")
-        return
-    asked, in_effect = facts.totals.read, facts.in_effect
-    of_sum = said(", {sum} in total", sum=facts.sum_in_effect) if facts.has_money else ""
-    if in_effect == asked:
-        yield counted(
-            "{n} row was asked for, and it is in the billing{sum}.",
-            "{n} rows were asked for, and all of them are in the billing{sum}.",
-            asked,
-            sum=of_sum,
-        )
-    else:
-        yield counted(
-            "{n} row was asked for; in the billing: {done}{sum}.",
-            "{n} rows were asked for; in the billing: {done}{sum}.",
-            asked,
-            done=Quantity(in_effect),
-            sum=of_sum,
-        )
-    if facts.is_unfinished:
-        yield said("The run is not at its end.")
-    if facts.in_doubt:
-        yield counted(
-            "Of {n} row it is not known whether it is in the billing.",
-            "Of {n} rows it is not known whether they are in the billing.",
-            facts.in_doubt,
-        )
-    elif in_effect and not facts.totals.count(State.ACCEPTED):
-        yield said("All of that was read back from the billing as it was sent.")
-    elif in_effect:
-        yield counted(
-            "{n} row was accepted and not read back.",
-            "{n} rows were accepted and not read back.",
-            facts.totals.count(State.ACCEPTED),
-        )
+    """The content of the report of these facts; `files` have the exceptions of runs that have many, by run."""
+    return _Writer(facts, language, files).content(letterhead)
 
 
 class _Writer:
-    def __init__(self, facts: ReportFacts, language: Language) -> None:
+    def __init__(self, facts: ReportFacts, language: CatalogueLanguage, files: Mapping[str, ExceptionsFile]) -> None:
         self._facts = facts
+        self._write = TableWriter(language)
         self._language = language
-        self._money = facts.has_money
+        self._files = files
 
-    def content(self, letterhead: Letterhead, file: ExceptionsFile | None) -> ReportContent:
-        facts, render = self._facts, self._language.render
-        number = said("No. {run} of {date}", run=facts.run.name, date=facts.date)
-        in_doubt = said("Rows are in doubt: the run is not handed over with this report.") if facts.in_doubt else ""
+    def content(self, letterhead: Letterhead) -> ReportContent:
+        facts, text = self._facts, self._write.text
+        number = said("No. {run} of {date}", run=facts.main.run.name, date=facts.date)
+        signatures = (
+            (text(said("Handed over by")), letterhead.handed_over_by),
+            (text(said("Taken over by")), letterhead.taken_over_by),
+            (text(said("Chief accountant")), letterhead.chief_accountant),
+        )
         return ReportContent(
             language=self._language.name,
-            run=facts.run.name,
+            name=self._name(),
             date=facts.date,
-            title=render(said("Report of a load into the billing system Carbon Billing")),
-            subtitle=" · ".join(filter(None, (render(number), letterhead.organisation))),
-            page=render(said("page")),
-            of_pages=render(said("of")),
-            watermark=render(said("PRELIMINARY")) if facts.is_preliminary else "",
-            verdict=" ".join(map(render, verdict_of(facts))),
-            sections=(
-                self._evidence(),
-                self._outcomes(),
-                self._control_sums(),
-                self._exceptions(file),
-                self._course(),
-                self._limits_of_the_report(),
-            ),
-            signatures=(
-                (render(said("Handed over by")), letterhead.handed_over_by),
-                (render(said("Taken over by")), letterhead.taken_over_by),
-                (render(said("Chief accountant")), letterhead.chief_accountant),
-            ),
-            refusal=render(in_doubt),
+            title=text(self._title()),
+            subtitle=" · ".join(filter(None, (self._language.render(number), letterhead.organisation))),
+            page=text(said("page")),
+            of_pages=text(said("of")),
+            watermark=text(said("PRELIMINARY")) if facts.is_preliminary else "",
+            verdict=self._verdict(),
+            sections=tuple(self._sections()),
+            signatures=() if facts.is_preliminary else signatures,
+            signature=text(said("signature")),
+            day=text(said("date")),
+            refusal=text(self._refusal()) if facts.is_preliminary else "",
         )
 
-    # ---- the sections ----
+    def _title(self) -> Said:
+        if self._facts.kind is SubjectKind.UNDO:
+            return said("Report of an undo of a load into the billing system Carbon Billing")
+        return said("Report of a load into the billing system Carbon Billing")
 
-    def _evidence(self) -> Section:
-        evidence, before = self._facts.evidence, self._facts.before
+    def _name(self) -> str:
+        """The name of the report at the foot of each page."""
+        file, main = self._facts.file, self._facts.main.run.name
+        return main if file is None else f"{PurePath(file.file).name} · {main}"
+
+    def _verdict(self) -> str:
+        clauses = "; ".join(map(self._write.text, verdict_of(self._facts)))
+        return f"{clauses[:1].upper()}{clauses[1:]}."
+
+    def _refusal(self) -> Said:
+        facts = self._facts
+        if facts.in_doubt:
+            doubtful = next(one.run.name for one in facts.runs if one.in_doubt)
+            return said(
+                "It is not known of all rows whether they are in the billing: nothing is handed over with this "
+                "report. They are settled with {command}.",
+                command=f"{PROGRAM} reconcile {doubtful}",
+            )
+        return said("The load is not at its end: nothing is handed over with this report.")
+
+    def _sections(self) -> Iterator[Section]:
+        runs = self._facts.runs
+        yield self._head()
+        if len(runs) == 1:
+            yield from self._of_run(runs[0])
+        else:
+            yield from self._overall()
+            for number, one in enumerate(runs):
+                yield Section(self._write.text(self._name_of_part(number, one)), level=1)
+                yield from self._of_run(one)
+        yield self._limits()
+
+    def _of_run(self, one: ReportedRun) -> Iterator[Section]:
+        yield outcomes(said("What was asked, and what came of it"), [one], self._write)
+        yield control_sums([one], self._write)
+        yield exceptions_of(one, self._files.get(one.run.name), self._write)
+        yield course_of(one, self._write)
+
+    # ---- the first page ----
+
+    def _head(self) -> Section:
+        facts = self._facts
+        zone = f"UTC{facts.date.astimezone().isoformat()[-6:]}"
+        check = said(
+            "{command} compares this file with the journal and names each row that differs. Times are those of "
+            "{zone}.",
+            command=f"{PROGRAM} report check",
+            zone=zone,
+        )
+        tables = [self._subject(), self._evidence()] if len(facts.runs) == 1 else [self._subject(), self._roots()]
+        return Section("", tuple(tables), after=self._write.text(check))
+
+    def _subject(self) -> ReportTable:
+        facts, main = self._facts, self._facts.main
+        pairs: list[tuple[Said, Value]] = []
+        if facts.file is not None:
+            file = said("{file}, round {round}", file=shown(facts.file.file), round=facts.file.round)
+            pairs.append((said("Job file"), file))
+            pairs += [(said("SHA-256 of the job file"), digest) for digest in self._digests()]
+        else:
+            pairs.append((said("Job"), job_name(main.run)))
+            pairs.append((said("Input"), shown(main.run.source)))
+        if facts.kind is SubjectKind.RUN and (step := main.step) is not None:
+            part = said(
+                "step {number} of {steps} of {file}; the report of the whole file: {command}",
+                number=step.number,
+                steps=step.steps,
+                file=shown(step.file),
+                command=f"{PROGRAM} report {PurePath(step.file).name}",
+            )
+            pairs.append((said("Job file"), part))
+        pairs.append((said("Billing"), self._billing(main)))
+        return self._write.pairs(*pairs)
+
+    def _digests(self) -> list[str]:
+        """The digests of the job file with which its steps were begun: several if it was edited between them."""
+        return list(dict.fromkeys(one.step.digest for one in self._facts.runs if one.step and one.step.digest))
+
+    def _billing(self, one: ReportedRun) -> Value:
+        if not one.billing:
+            return shown(one.run.target)
+        return said("{address}, version {version}", address=shown(one.run.target), version=shown(one.billing))
+
+    def _evidence(self) -> ReportTable:
+        evidence = self._facts.main.evidence
+        return self._write.pairs(
+            (said("Root over all rows (RFC 6962, SHA-256)"), evidence.root),
+            (said("Rows in the root"), Quantity(evidence.size)),
+            self._before(),
+        )
+
+    def _roots(self) -> ReportTable:
+        """The root of each run, and that of the report over them."""
+        facts = self._facts
+        each = (
+            (
+                said("Root of run {run}, {rows} rows", run=one.run.name, rows=Quantity(one.evidence.size)),
+                one.evidence.root,
+            )
+            for one in facts.runs
+        )
+        return self._write.pairs(
+            (said("Root over the roots of the runs (RFC 6962, SHA-256)"), facts.root), *each, self._before()
+        )
+
+    def _before(self) -> tuple[Said, Value]:
+        before = self._facts.before
         last: Value = said("none in this journal")
         if before is not None:
             last = said("run {run}, {date}: {root}", run=before.run, date=before.made_at, root=before.root)
-        command = f"{PROGRAM} report check"
-        return Section(
-            "",
-            (
-                self._pairs(
-                    (said("Root over all rows (RFC 6962, SHA-256)"), evidence.root),
-                    (said("Rows under it"), Quantity(evidence.size)),
-                    (said("Report before this one"), last),
-                ),
-            ),
-            after=self._text(
-                said(
-                    "{command} compares this file with the journal and names each row that differs.", command=command
-                )
-            ),
-        )
+        return said("Report before this one"), last
 
-    def _outcomes(self) -> Section:
-        """One line a state with rows; with refused rows and those left out they add up to all rows of the input."""
-        totals = self._facts.totals
-        lines: list[tuple[Said, int, Decimal | None]] = [
-            (OUTCOMES[state], number, totals.amounts.get(state, Decimal(0)))
-            for state in reversed(State)
-            if (number := totals.count(state))
+    # ---- several runs ----
+
+    def _overall(self) -> Iterator[Section]:
+        facts, write = self._facts, self._write
+        if facts.kind is SubjectKind.UNDO:
+            yield self._taken_back()
+            return
+        yield self._steps()
+        yield outcomes(said("All steps together"), facts.runs, write)
+        yield control_sums(facts.runs, write)
+
+    def _taken_back(self) -> Section:
+        first = self._facts.runs[0]
+        history, entered = first.history, first.in_effect
+        back, amount = history.rows_taken_back, history.sum_taken_back
+        lines = [
+            (said("entered by run {run}", run=first.run.name), entered.rows, entered.amount),
+            (said("taken back since"), back, amount),
+            (said("still in the billing"), entered.rows - back, (entered.amount or 0) - amount),
         ]
-        lines += [(REFUSED, totals.refused, None)] if totals.refused else []
-        left_out = sum(totals.left_out.values())
-        lines += [(LEFT_OUT, left_out, None)] if left_out else []
-        lines.append((said("all rows of the input"), totals.read, totals.amount))
-        notes: list[Said] = []
-        if self._money and totals.refused:
-            notes.append(
-                said(
-                    "Rows that were refused before sending are counted without their amounts, as these may be the "
-                    "reason."
-                )
-            )
-        history = self._facts.history
-        if history.rows_taken_back:
-            notes.append(
-                counted(
-                    "{n} row was taken back since by an undo, {sum} in total.",
-                    "{n} rows were taken back since by an undo, {sum} in total.",
-                    history.rows_taken_back,
-                    sum=history.sum_taken_back,
-                )
-            )
-        return Section(
-            self._text(said("What was asked, and what came of it")),
-            (self._sums(said("Outcome"), lines, has_sum=True),),
-            after=" ".join(map(self._text, notes)),
-        )
+        table = self._write.sums(said("Rows"), lines, money=first.has_money, has_sum=True)
+        return Section(self._write.text(said("What was taken back")), (table,))
 
-    def _control_sums(self) -> Section:
-        """What the file asks for, what was accepted, what was read back, and the balances of accounts."""
-        facts = self._facts
-        lines: list[tuple[Said, int, Decimal | None]] = [
-            (said("asked for by the input"), facts.totals.frozen, facts.totals.amount),
-            (said("accepted by the billing"), facts.in_effect, facts.sum_in_effect),
-        ]
-        if facts.verification is None:
-            command = f"{PROGRAM} verify {facts.run.name}"
-            note = said("Nothing was read back from the billing yet: the command is {command}.", command=command)
-        else:
-            lines += _read_back(facts.verification.result)
-            when, who = facts.verification.verified_at, facts.verification.who
-            note = said("Read back on {date} by {who}.", date=when, who=_shown(who))
-        return Section(self._text(said("Control sums")), (self._sums(said("Sum"), lines),), after=self._text(note))
+    def _steps(self) -> Section:
+        facts, write = self._facts, self._write
+        head = (said("Step"), said("Run"), said("Job"), said("Rows"), said("In the billing"), said("Amount"))
+        rows = [self._step(one) for one in facts.runs]
+        rows += [(Quantity(number), "–", said("not begun"), None, None, None) for number in facts.steps_not_begun]
+        asked, entered = sum_over(facts.runs, lambda one: one.asked), sum_over(facts.runs, lambda one: one.in_effect)
+        amount = entered.amount if facts.has_money else None
+        rows.append((said("all"), "", "", Quantity(asked.rows), Quantity(entered.rows), amount))
+        table = write.table(head, rows, numbers={3, 4, 5}, widths=(7, 10, 40, 11, 13, 19), has_sum=True)
+        return Section(write.text(said("Steps of the job file")), (table,))
 
-    def _exceptions(self, file: ExceptionsFile | None) -> Section:
-        facts = self._facts
-        title = self._text(said("Exceptions"))
-        if not facts.number_of_exceptions:
-            return Section(title, before=self._text(said("None: every row of the input is in the billing.")))
-        before = [
-            counted(
-                "{n} row is not in the billing as the input asks, or was decided on by a person.",
-                "{n} rows are not in the billing as the input asks, or were decided on by a person.",
-                facts.number_of_exceptions,
-            )
-        ]
-        if file is not None:
-            before.append(
-                said(
-                    "The first {shown} stand here; all of them are in the file {file}, SHA-256 {digest}.",
-                    shown=Quantity(len(facts.exceptions)),
-                    file=file.name,
-                    digest=file.digest,
-                )
-            )
-        amount = (said("Amount"),) if self._money else ()
-        head = (said("Line"), said("Contract"), *amount, said("Outcome"), said("Reason, decision"))
-        table = self._table(head, map(self._exception, facts.exceptions), {0, 2} if self._money else {0})
-        return Section(title, (table,), before=" ".join(map(self._text, before)))
+    def _step(self, one: ReportedRun) -> tuple[Value | None, ...]:
+        number = one.step.number if one.step else 0
+        asked, entered = one.asked, one.in_effect
+        amount = entered.amount if one.has_money else None
+        return (number, one.run.name, job_name(one.run), Quantity(asked.rows), Quantity(entered.rows), amount)
 
-    def _exception(self, row: ExceptionRow) -> Sequence[Value | None]:
-        reason: Value = _shown(row.reason)
-        if row.decision is not None:
-            reason = said(
-                "{reason} Decided as {state} on {date} by {who}: {why}",
-                reason=reason,
-                state=OUTCOMES[row.decision.state],
-                date=datetime.fromisoformat(row.decision.decided_at),
-                who=_shown(row.decision.who),
-                why=_shown(row.decision.why),
-            )
-        amount = (row.amount,) if self._money else ()
-        return (row.line, _shown(row.label), *amount, REFUSED if row.state is None else OUTCOMES[row.state], reason)
+    def _name_of_part(self, number: int, one: ReportedRun) -> Said:
+        if self._facts.kind is SubjectKind.FILE and one.step is not None:
+            return said("Step {number}: run {run}", number=one.step.number, run=one.run.name)
+        if number:
+            return said("Undo {run}", run=one.run.name)
+        return said("Run {run}", run=one.run.name)
 
-    def _course(self) -> Section:
-        facts, run = self._facts, self._facts.run
-        given = "; ".join(f"{name}={value}" for name, value in sorted(run.parameters.items()) if value)
-        limits = "; ".join(f"{name}={value}" for name, value in sorted(run.policy.items()))
-        version = said(", version {version}", version=_shown(facts.billing)) if facts.billing else ""
-        pairs = self._pairs(
-            (said("Job"), f"{run.job}; {_shown(given)}" if given else run.job),
-            (said("Limits"), _shown(limits) or said("none given")),
-            (said("Billing"), f"{run.target}{self._text(version)}"),
-            (said("Input"), _shown(run.source)),
-            (said("SHA-256 of the input"), run.source_digest or said("none: the rows come from a query")),
-        )
-        ended = said("without an end: killed, or at work when this was made")
-        runners = self._table(
-            (said("Process"), said("Began"), said("Ended"), said("User and host"), said("Version")),
-            (
-                (one.purpose, one.began_at, one.ended_at or ended, _shown(one.who), one.version)
-                for one in facts.runners
-            ),
-        )
-        commands = self._table(
-            (said("Command given"), said("When"), said("By"), said("Answer")),
-            ((_shown(one.command), one.given_at, _shown(one.who), _shown(one.answer)) for one in facts.commands),
-        )
-        tables = [table for table in (pairs, runners, commands) if table.rows]
-        return Section(self._text(said("How it was done")), tuple(tables))
-
-    def _limits_of_the_report(self) -> Section:
+    def _limits(self) -> Section:
         text = said(
             "This report shows what the journal of the load knows. What others have changed in the billing since it "
             "was read back is not in it. Rows whose effect cannot be read back, such as passwords, are counted as "
             "accepted only."
         )
-        return Section(self._text(said("What is not promised")), before=self._text(text))
-
-    # ---- tables ----
-
-    def _sums(
-        self, what: Said, lines: Sequence[tuple[Said, int, Decimal | None]], *, has_sum: bool = False
-    ) -> ReportTable:
-        head = (what, said("Rows"), said("Amount")) if self._money else (what, said("Rows"))
-        rows = ((name, Quantity(number), amount)[: len(head)] for name, number, amount in lines)
-        return self._table(head, rows, {1, 2}, has_sum=has_sum)
-
-    def _pairs(self, *pairs: tuple[Said, Value]) -> ReportTable:
-        return ReportTable((), tuple((self._text(name), self._text(value)) for name, value in pairs))
-
-    def _table(
-        self,
-        head: Sequence[Said],
-        rows: Iterator[Sequence[Value | None]] | Sequence[Sequence[Value | None]],
-        numbers: set[int] | None = None,
-        *,
-        has_sum: bool = False,
-    ) -> ReportTable:
-        texts = tuple(tuple(map(self._text, cells)) for cells in rows)
-        return ReportTable(tuple(map(self._text, head)), texts, frozenset(numbers or ()), has_sum)
-
-    def _text(self, value: Value | None) -> str:
-        match value:
-            case None | "":
-                return _NONE if value is None else ""
-            case str():
-                return self._language.render(value)
-            case Quantity() | Decimal() | datetime():
-                return self._language.write(value)
-            case _:
-                return str(value)
-
-
-def _read_back(result: Mapping[str, str | int]) -> Iterator[tuple[Said, int, Decimal | None]]:
-    found = Decimal(result["found"])
-    yield said("read back from the billing as sent"), int(result["as_wanted"]), found
-    yield said("difference"), int(result["different"]), found - Decimal(result["expected"])
-    if "accounts" in result:
-        accounts, expected = int(result["accounts"]), Decimal(result["accounts_expected"])
-        there = Decimal(result["accounts_found"])
-        yield said("balances of these accounts, expected"), accounts, expected
-        yield said("balances of these accounts, in the billing"), accounts, there
-        yield said("difference"), int(result["accounts_different"]), there - expected
-
-
-def _shown(text: str) -> str:
-    return printable(text, _LONGEST)
+        return Section(self._write.text(said("What is not promised")), before=self._write.text(text))

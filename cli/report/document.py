@@ -3,44 +3,57 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from unicodedata import normalize
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cli.report.content import ReportContent
-from cli.report.facts import Evidence
+from cli.report.subject import ReportFacts
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES
 
 _FOLDER: Final = Path(__file__).parent
 _PDF_STANDARD: Final = "a-2b"
 _LANGUAGE: Final = re.compile(r'<html lang="(\w+)">')
-_STAMP: Final = re.compile(r'<meta name="carbon-migrate-report" content="run=(\w+) size=(\d+) root=([0-9a-f]{64})">')
-_DIGESTS: Final = re.compile(r'<template id="digests">([A-Za-z0-9+/=]*)</template>')
+_STAMP: Final = re.compile(
+    r'<meta name="carbon-migrate-report" content="kind=([a-z]+) runs=(\w+(?:,\w+)*) root=([0-9a-f]{64})">'
+)
+_DIGESTS: Final = re.compile(r'<template id="digests-(\w+)">([A-Za-z0-9+/=]*)</template>')
+
+
+_UNPRINTABLE: Final = re.compile("[^\n\x20-\x7e\xa0-\xac\xae-\u017fΑ-ΡΣ-Ωα-ωЀ-џҐґ–—‘’‚“”„†•…‰‹›€₽№™←↑→↓−≈≠≤≥]")
+"""What the fonts of the PDF may lack. PDF/A forbids a letter without a glyph."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The run that a report is of, the number of its items, and the Merkle root over them in hexadecimal."""
+    """What a report is of: its kind, its root in hexadecimal, and by run the first bytes of the hash of each item."""
 
-    run: str
-    size: int
+    kind: str
     root: str
+    digests: Mapping[str, bytes]
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The runs of the report, in their order."""
+        return tuple(self.digests)
 
 
-def to_html(content: ReportContent, evidence: Evidence) -> Iterator[str]:
+def to_html(content: ReportContent, facts: ReportFacts) -> Iterator[str]:
     """The parts of the page, in their order. The same content gives the same page."""
     environment = Environment(
         loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    names = ",".join(one.run.name for one in facts.runs)
     return environment.get_template("report.html").generate(
         content=content,
-        digests=base64.b64encode(evidence.digests).decode(),
-        stamp=f"run={content.run} size={evidence.size} root={evidence.root}",
+        evidence=[(one.run.name, base64.b64encode(one.evidence.digests).decode()) for one in facts.runs],
+        stamp=f"kind={facts.kind} runs={names} root={facts.root}",
     )
 
 
@@ -53,22 +66,23 @@ def to_pdf(content: ReportContent) -> bytes:
             "--pdf needs the extra `pdf`, which is not installed: pip install 'carbon-migrate[pdf]'. Without it, a "
             "browser prints the page"
         ) from error
-    data = msgspec.json.encode(content).decode()
+    data = _UNPRINTABLE.sub(_spelled, normalize("NFC", msgspec.json.encode(content).decode()))
     # Only the fonts of the library itself: those of the machine would make other bytes.
     return typst.compile(
         _FOLDER / "report.typ", sys_inputs={"report": data}, pdf_standards=_PDF_STANDARD, ignore_system_fonts=True
     )
 
 
-def read_stamp(page: str) -> tuple[Stamp, bytes]:
-    """The stamp of a page, and the first bytes of the hash of each item. Raises `ValueError` for another page."""
-    stamp, digests = _STAMP.search(page), _DIGESTS.search(page)
-    if stamp is None or digests is None:
-        raise ValueError("it is no report of this program, or its stamp was removed")
+def read_stamp(page: str) -> Stamp:
+    """The stamp of a page. Raises `ValueError` for another page."""
+    stamp = _STAMP.search(page)
     try:
-        return Stamp(stamp[1], int(stamp[2]), stamp[3]), base64.b64decode(digests[1], validate=True)
+        digests = {run: base64.b64decode(text, validate=True) for run, text in _DIGESTS.findall(page)}
     except binascii.Error as error:
         raise ValueError("the hashes of its rows are damaged") from error
+    if stamp is None or stamp[2].split(",") != list(digests):
+        raise ValueError("it is no report of this program, or its stamp was removed")
+    return Stamp(stamp[1], stamp[3], digests)
 
 
 def language_of(page: str) -> str:
@@ -77,3 +91,8 @@ def language_of(page: str) -> str:
     if found is None or found[1] not in LANGUAGES:
         raise ValueError("it is no report of this program, or its language was removed")
     return found[1]
+
+
+def _spelled(letter: re.Match[str]) -> str:
+    """A letter as its code, in JSON."""
+    return "\\\\" + letter[0].encode("unicode_escape").decode().removeprefix("\\")

@@ -1,47 +1,52 @@
-"""The facts of a report: all that the journal has of a run, and nothing from elsewhere.
+"""The facts of one run for its report: all that the journal has of it, and nothing from elsewhere.
 
 The same journal gives the same facts, whenever and wherever the report is made.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
 from checkpoints.journal import Journal
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash
-from checkpoints.records import (
-    Command,
-    Decision,
-    Item,
-    ReportRoot,
-    Run,
-    RunHistory,
-    Runner,
-    Stage,
-    Totals,
-    Verification,
-)
+from checkpoints.records import Command, Decision, Item, Run, RunHistory, Runner, Stage, Totals, Verification
 from checkpoints.states import State, states_where
+from cli.session.step_mark import StepMark, mark_of
+from jobs.catalogue.catalogue import job_of
+from jobs.refused_amounts import amount_column, amount_of_refused
+from jobs.spec.undo_words import UNDO
+from texts.said import said
 
 SHOWN: Final = 200
-"""Exceptions that stand in the report itself; if there are more, all of them stand in a file beside it."""
+"""Exceptions of a run that stand in the report itself; if there are more, all of them stand in a file beside it."""
 
 DIGEST: Final = 6
 """Bytes of the hash of each item that a report keeps, so that a check can name the item that differs."""
 
 
+NOT_AS_SENT: Final = said("accepted, but the billing did not show it as it was sent when it was read back")
+
+
 @dataclass(frozen=True, slots=True)
 class ExceptionRow:
-    """A row that is not in the billing as the input asks, or that a person decided on; `state` is None if refused."""
+    """A row that is not in the billing as the input asks, or that a person decided on; `state` is None if refused.
+
+    Rows that are still to be sent are none. `number` is that of its item, None for a refused row.
+    """
 
     line: int | None
+    number: int | None
     label: str
     amount: Decimal | None
     state: State | None
     reason: str
     decision: Decision | None = None
+
+    @property
+    def place(self) -> int | None:
+        """Its line in the input; of an item without one, which a query has given, its number."""
+        return self.number if self.line is None else self.line
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,35 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportFacts:
-    """What a report says of a run. `exceptions` are the first ones of `number_of_exceptions`."""
+class Subtotal:
+    """A number of rows, and their amount in roubles; an amount of None is not known."""
+
+    rows: int
+    amount: Decimal | None
+
+
+@dataclass(slots=True)
+class Exceptions:
+    """The exceptions of a run: their number, the first of them, and the sum of the refused rows that have one."""
+
+    number: int = 0
+    first: list[ExceptionRow] = field(default_factory=list)
+    refused_with_amount: int = 0
+    refused_amount: Decimal = Decimal(0)
+
+    def add(self, one: ExceptionRow) -> None:
+        """Add an exception."""
+        self.number += 1
+        if self.number <= SHOWN:
+            self.first.append(one)
+        if one.state is None and one.amount is not None:
+            self.refused_with_amount += 1
+            self.refused_amount += one.amount
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedRun:
+    """What a report says of a run. `undone_by` are the runs that have taken rows of it back, with their number."""
 
     run: Run
     totals: Totals
@@ -63,10 +95,9 @@ class ReportFacts:
     runners: Sequence[Runner]
     commands: Sequence[Command]
     verification: Verification | None
-    exceptions: Sequence[ExceptionRow]
-    number_of_exceptions: int
+    exceptions: Exceptions
     evidence: Evidence
-    before: ReportRoot | None
+    undone_by: Mapping[str, int]
 
     @property
     def is_discarded(self) -> bool:
@@ -87,19 +118,19 @@ class ReportFacts:
         return self.totals.count(*(state for state in states_where(settled=False) if not state.to_send))
 
     @property
-    def is_preliminary(self) -> bool:
-        """Whether the run cannot be handed over yet."""
-        return self.is_unfinished or self.in_doubt > 0
+    def is_undo(self) -> bool:
+        """Whether the run takes another one back."""
+        return self.run.job == UNDO
 
     @property
-    def in_effect(self) -> int:
-        """The number of rows that the billing has accepted."""
-        return self.totals.count_where(in_effect=True)
+    def writes(self) -> bool:
+        """Whether the job changes anything in the billing."""
+        return self.is_undo or job_of(self.run).writes
 
     @property
-    def sum_in_effect(self) -> Decimal:
-        """The sum of the rows that the billing has accepted."""
-        return sum((self.totals.amounts.get(state, Decimal(0)) for state in states_where(in_effect=True)), Decimal(0))
+    def step(self) -> StepMark | None:
+        """The step of a job file that the run is, None for one from the command line."""
+        return mark_of(self.run)
 
     @property
     def has_money(self) -> bool:
@@ -107,9 +138,32 @@ class ReportFacts:
         return any(self.totals.amounts.values())
 
     @property
-    def date(self) -> datetime:
-        """The moment whose state the report shows."""
-        return self.history.changed_at
+    def asked(self) -> Subtotal:
+        """All rows of the input; a row that was corrected counts once, a refused one with what can be read of it."""
+        totals, again = self.totals, self.totals.count(State.REPLACED)
+        amount = totals.amount - totals.amounts.get(State.REPLACED, Decimal(0))
+        return Subtotal(totals.read - again, amount + self.exceptions.refused_amount)
+
+    @property
+    def in_effect(self) -> Subtotal:
+        """The rows that the billing has accepted."""
+        return self.of_states(*states_where(in_effect=True))
+
+    @property
+    def left_out(self) -> int:
+        """The number of rows that flags have left out."""
+        return sum(self.totals.left_out.values())
+
+    @property
+    def refused(self) -> Subtotal:
+        """The rows that were refused before sending; of no amount if none of them can be read."""
+        known = self.exceptions.refused_with_amount
+        return Subtotal(self.totals.refused, self.exceptions.refused_amount if known else None)
+
+    def of_states(self, *states: State) -> Subtotal:
+        """The rows in any of these states."""
+        amounts = (self.totals.amounts.get(state, Decimal(0)) for state in states)
+        return Subtotal(self.totals.count(*states), sum(amounts, Decimal(0)))
 
     @property
     def billing(self) -> str:
@@ -136,16 +190,13 @@ class _Leaves:
         return Evidence(self._tree.root.hex(), self._tree.size, bytes(self._digests))
 
 
-async def facts_of(run: Run, journal: Journal) -> ReportFacts:
+async def facts_of_run(run: Run, journal: Journal) -> ReportedRun:
     """The facts of a run, whose items are read once. Raises `JournalError`."""
     history = journal.history
-    leaves, exceptions, number = _Leaves(), list[ExceptionRow](), 0
+    leaves, exceptions = _Leaves(), Exceptions()
     async for one in each_exception(run, journal, seen=leaves.add):
-        number += 1
-        if number <= SHOWN:
-            exceptions.append(one)
-    evidence = leaves.evidence
-    return ReportFacts(
+        exceptions.add(one)
+    return ReportedRun(
         run=run,
         totals=await journal.totals(run),
         history=await history.of_run(run),
@@ -153,9 +204,8 @@ async def facts_of(run: Run, journal: Journal) -> ReportFacts:
         commands=await history.commands(run),
         verification=await history.last_verification(run),
         exceptions=exceptions,
-        number_of_exceptions=number,
-        evidence=evidence,
-        before=await history.report_before(run, evidence.root),
+        evidence=leaves.evidence,
+        undone_by=await journal.taken_back(run),
     )
 
 
@@ -177,15 +227,23 @@ async def each_exception(
     All items are read for them; each is given to `seen` on the way.
     """
     decisions = {one.number: one for one in await journal.history.decisions(run)}
+    verification = await journal.history.last_verification(run)
+    differs = verification is not None and int(verification.result["different"]) > 0
+    has_amounts = False
     async for page in journal.each_page(run, frozenset(State)):
         for item in page:
             seen(item)
+            has_amounts = has_amounts or item.amount is not None
             decision = decisions.get(item.number)
-            if decision is not None or not item.state.in_effect:
-                reason = item.message or ""
-                yield ExceptionRow(item.line, item.label, item.amount, item.state, reason, decision)
+            # A row that was read back as sent is applied.
+            not_as_sent = differs and item.state is State.ACCEPTED
+            if decision is not None or not_as_sent or not (item.state.in_effect or item.state.to_send):
+                reason = NOT_AS_SENT if not_as_sent else item.message or ""
+                yield ExceptionRow(item.line, item.number, item.label, item.amount, item.state, reason, decision)
+    column = amount_column(run) if has_amounts and run.job != UNDO else None
     after = 0
     while page_of_refused := await journal.refusals(run, after=after):
         for _, refusal in page_of_refused:
-            yield ExceptionRow(refusal.line, refusal.label, None, None, refusal.reason)
+            amount = amount_of_refused(refusal, run, column)
+            yield ExceptionRow(refusal.line, None, refusal.label, amount, None, refusal.reason)
         after = page_of_refused[-1][0]

@@ -13,13 +13,15 @@ ROUND: Final = f"{PLACE}round"
 NUMBER: Final = f"{PLACE}step"
 STEPS: Final = f"{PLACE}steps"
 BEGUN: Final = f"{PLACE}begun"
+DIGEST: Final = f"{PLACE}digest"
 
 
 @dataclass(frozen=True, slots=True)
 class StepMark:
     """The position of a run in its job file: step `number` of `steps`, in this round, which was begun then.
 
-    What the file names with a date keeps the date of `begun`, however long the round takes.
+    What the file names with a date keeps the date of `begun`, however long the round takes. `digest` is the SHA-256
+    of the file when the step began.
     """
 
     file: str
@@ -27,6 +29,7 @@ class StepMark:
     number: int
     steps: int
     begun: datetime
+    digest: str = ""
 
     def to_parameters(self) -> dict[str, str]:
         """The mark as parameters of a run."""
@@ -36,6 +39,7 @@ class StepMark:
             NUMBER: str(self.number),
             STEPS: str(self.steps),
             BEGUN: self.begun.isoformat(),
+            DIGEST: self.digest,
         }
 
     @property
@@ -50,7 +54,9 @@ def mark_of(run: Run) -> StepMark | None:
     if not {JOB_FILE_PARAMETER, ROUND, NUMBER, STEPS} <= said.keys():
         return None
     begun = datetime.fromisoformat(said[BEGUN]) if BEGUN in said else run.created_at.astimezone()
-    return StepMark(said[JOB_FILE_PARAMETER], int(said[ROUND]), int(said[NUMBER]), int(said[STEPS]), begun)
+    return StepMark(
+        said[JOB_FILE_PARAMETER], int(said[ROUND]), int(said[NUMBER]), int(said[STEPS]), begun, said.get(DIGEST, "")
+    )
 
 
 def is_followed(run: Run) -> bool:

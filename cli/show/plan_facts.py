@@ -3,13 +3,11 @@
 import statistics
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from billing.api.calls import version
-from billing.money import AmountError, parse_amount
 from checkpoints.journal import Journal
 from checkpoints.list_differences import ListDifferences, changes_between_plans
 from checkpoints.records import Item, Run
@@ -20,6 +18,7 @@ from engine.job import Job
 from jobs.access.gateway import Gateway
 from jobs.access.payload import in_one_spelling, payload_of
 from jobs.access.vault import mask_secrets
+from jobs.refused_amounts import AMOUNT, amount_of_refused
 from jobs.spec.chain_kind import CREATE, DELETE, SET
 from jobs.value_changes import row_changes
 from texts.said import said
@@ -29,9 +28,6 @@ SHOWN: Final = 3
 
 MAX_GROUPS_SHOWN: Final = 20
 """Rows of each kind that are shown; the rest is counted."""
-
-AMOUNT: Final = "amount"
-"""The name of the amount among the parameters of the jobs."""
 
 _DONE: Final = {CREATE: said("new"), SET: said("to be changed"), DELETE: said("to be deleted")}
 """The effect of a call that contains a step of this method."""
@@ -129,10 +125,9 @@ async def _refused(plan: PreviewFacts, journal: Journal) -> Known:
     number, total, after = 0, Decimal(0), 0
     while column and (page := await journal.refusals(plan.run, after=after)):
         for _, refusal in page:
-            # With too few or too many cells the columns are unknown.
-            cells = refusal.row if len(refusal.row) == len(plan.run.header) else ()
-            with suppress(AmountError):
-                total += parse_amount(cells[column.place] if cells else "")
+            amount = amount_of_refused(refusal, plan.run, column)
+            if amount is not None:
+                total += amount
                 number += 1
         after = page[-1][0]
     return Known(number, total)

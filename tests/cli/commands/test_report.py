@@ -11,10 +11,16 @@ from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
+from aiohttp import web
 from pypdf import PdfReader
 
+from billing.database.dsn import Dsn
+from checkpoints.states import State
+from cli.report.sums import STATES
 from cli.terminal.language import RUSSIAN, language
-from tests.cli.conftest import Place
+from cli.terminal.names import OUTCOMES
+from lab.mock.connection import MockConnection
+from tests.cli.conftest import Balances, Place
 
 ROOT = Path(__file__).parents[3]
 REPORT = Path("report.html")
@@ -48,9 +54,15 @@ class Page(HTMLParser):
             self.rows[-1].append(" ".join("".join(self._cell).split()))
             self._cell = None
 
+    def lines(self, name: str) -> list[list[str]]:
+        return [cells[1:] for cells in self.rows if cells and cells[0] == name]
+
     def line(self, name: str) -> list[str]:
-        (found,) = [cells[1:] for cells in self.rows if cells and cells[0] == name]
+        (found,) = self.lines(name)
         return found
+
+    def sums(self, name: str) -> list[Decimal]:
+        return [number(cell) for cell in self.line(name)]
 
 
 def number(text: str) -> Decimal:
@@ -81,11 +93,13 @@ async def test_its_figures_are_those_of_journal_and_billing(place: Place) -> Non
         for name in ("применены: сверены с биллингом", "не приняты к отправке", "всего строк во входных данных")
     )
     assert [number(cell) for cell in applied] == [5, total]
-    assert refused[0] == "1"
-    assert [number(cell) for cell in all_rows] == [6, total]
+    # The refused row asked for a rouble, which the sum of the file has, too.
+    assert [number(cell) for cell in refused] == [1, 1]
+    assert [number(cell) for cell in all_rows] == [6, total + 1]
+    assert page.sums("требуется, но не принято") == [1, 1]
     found = await place.found()
     assert [number(cell) for cell in page.line("прочитано из биллинга, совпадает")] == [found.rows, found.sum]
-    assert [number(cell) for cell in page.line("балансы этих счетов: в биллинге")] == [5, total]
+    assert [number(cell) for cell in page.line("балансы счетов: в биллинге")] == [5, total]
     assert "ПРЕДВАРИТЕЛЬНЫЙ" not in read(place)
     assert [cells[0] for cells in page.rows if cells and cells[0] in {"run", "verify"}] == ["run", "verify"]
     # What comes from the file is text, and the page asks nothing of anybody.
@@ -106,7 +120,7 @@ async def test_it_is_the_same_to_the_byte_and_a_change_of_the_journal_is_named(p
     with closing(sqlite3.connect(place.cli.journal, isolation_level=None)) as journal:
         journal.execute("update items set amount = '7.77' where number = 3")
     differs = await place.cli("report", "check", REPORT, "--json", may_end_with=(1,))
-    assert (differs.closing["agrees"], differs.closing["rows"]) == (False, [3])
+    assert (differs.closing["agrees"], differs.closing["rows"]) == (False, [{"run": run, "row": 3}])
     assert differs.closing["reported"] == first.closing["root"]
     shown = await place.cli("report", "check", REPORT, may_end_with=(1,))
     assert "row 3, line 4" in shown.out
@@ -169,19 +183,30 @@ async def test_a_run_that_is_not_at_its_end_is_preliminary(place: Place) -> None
     )
     told = await place.cli("report", begun.closing["run"], "-o", "-", "--lang", "en")
     assert "PRELIMINARY" in told.out
-    assert "The run is not at its end." in told.out
+    assert "the load is not at its end." in told.out
+    assert "nothing is handed over with this report" in told.out
+    assert "Handed over by" not in told.out
+    await place.cli("report", begun.closing["run"], "--pdf", "-o", "begun.pdf", "--lang", "ru")
+    pages = PdfReader(place.cli.folder / "begun.pdf").pages
+    assert len(pages) > 1
+    assert all("ПРЕДВАРИТЕЛЬНЫЙ" in page.extract_text() for page in pages)
 
 
 async def test_many_exceptions_stand_in_a_file_beside_it_by_their_hash(place: Place) -> None:
     run, _ = await loaded(place, 2, bad=201)
     told = await place.cli("report", run, "-o", REPORT, "--lang", "en", "--json")
-    beside = place.cli.folder / told.closing["exceptions_file"]
+    (name,) = told.closing["exceptions_files"]
+    beside = place.cli.folder / name
     assert told.closing["exceptions"] == 201
     assert hashlib.sha256(beside.read_bytes()).hexdigest() in read(place)
     with beside.open(encoding="utf-8-sig", newline="") as file:
         lines = list(csv.reader(file, delimiter=";"))
     assert len(lines) == 202
-    assert lines[1][:4] == ["4", "<script>0</script>", "", "refused"]
+    assert lines[1][:4] == ["4", "<script>0</script>", "1.00", "refused"]
+    assert (await place.cli("report", "check", REPORT)).exit == 0
+    beside.write_text("edited", encoding="utf-8")
+    edited = await place.cli("report", "check", REPORT, "--json", may_end_with=(1,))
+    assert (edited.closing["rows"], edited.closing["files"]) == ([], [name])
 
 
 async def test_what_is_no_report_is_told(place: Place) -> None:
@@ -197,3 +222,116 @@ async def test_what_is_no_report_is_told(place: Place) -> None:
     await place.cli("purge", run, "--yes")
     purged = await place.cli("report", run, may_end_with=(2,))
     assert "was purged" in purged.words
+
+
+# ---- what is more than a run ------------------------------------------------------------------------------------
+
+
+def differing(place: Place, balances: Balances) -> None:
+    """The billing rejects each 37th call. The second one crashes, and something else stands under its mark."""
+
+    def answer(number: int) -> web.Response | None:
+        if number == 2:
+            with closing(sqlite3.connect(place.cli.journal)) as journal:
+                ((name,),) = journal.execute("select name from runs")
+            session = MockConnection(Dsn(str(place.file)))
+            session.execute(
+                "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) "
+                "select 900001, id, 8, 9990000000000, current_timestamp, cast(? as varchar(60)), 0 from abonents "
+                "where contract_number = ?",
+                (f"x [cm {name}/2]", balances.numbers[1]),
+            )
+            session.commit()
+            session.close()
+            return web.Response(status=500, text="<html>crashed</html>", content_type="text/html")
+        return web.json_response({"error": "Объект уже удалён"}) if number % 37 == 0 else None
+
+    place.traffic.answer = answer
+
+
+async def test_ten_thousand_rows_add_up_as_in_journal_and_ledger(place: Place) -> None:
+    """Rejected, skipped, refused, decided, taken back: what is read from the page, journal and billing have."""
+    balances = place.balances(150)
+    header, *good = balances.path.read_text(encoding="utf-8").splitlines()
+    bad = [f"nobody {row};2,00" for row in range(50)]
+    place.write("\n".join([header, *good, *(good[row % 150] for row in range(9800)), *bad]) + "\n")
+    differing(place, balances)
+    arguments = ("--yes", "--skip-bad", "--settle", "0", "--in-flight", "1", "--json")
+    ended = await place.cli("run", "balances", balances.path, *arguments, may_end_with=(4,))
+    run = str(ended.closing["run"])
+    place.traffic.answer = lambda _: None
+    await place.cli("report", run, "-o", REPORT, "--lang", "ru")
+    assert "О 1 строке неизвестно".casefold() in read(place).casefold()
+    assert (f"carbon-migrate reconcile {run}" in read(place), "Сдал" in read(place)) == (True, False)
+    await place.cli("decide", run, "2", "accepted", "--why", "Ольга: 999 верно")
+    await place.cli("verify", run, may_end_with=(1,))
+    await place.cli("report", run, "-o", REPORT, "--lang", "ru", "--force")
+    page = Page(read(place))
+    async with place.journal() as journal:
+        totals = await journal.totals(await journal.run(run))
+    for state, name in OUTCOMES.items():
+        if state in STATES and (totals.count(state) or page.lines(language(RUSSIAN).render(name))):
+            expected = [totals.count(state), totals.amounts.get(state, Decimal(0))]
+            assert page.sums(language(RUSSIAN).render(name)) == expected
+    assert totals.counts == {State.REJECTED: 4, State.SKIPPED: 9800, State.APPLIED: 145, State.ACCEPTED: 1}
+    assert page.sums("не приняты к отправке") == [50, 100]
+    assert page.sums("всего строк во входных данных") == [10_000, totals.amount + 100]
+    found = await place.found()
+    # What the ledger has of our own calls, and beside it what somebody has entered for 0.08.
+    applied, by_hand = totals.amounts[State.APPLIED], totals.amounts[State.ACCEPTED]
+    assert (found.rows, found.sum) == (145, applied + 999)
+    assert page.sums("принято биллингом") == [found.rows + 1, applied + by_hand]
+    assert page.sums("прочитано из биллинга, совпадает") == [found.rows, found.sum]
+    assert page.sums("расхождение с принятым") == [1, 999 - by_hand]
+    (decided,) = [cells for cells in page.rows if cells[:2] == ["3", balances.numbers[1]]]
+    assert "внесено в биллинг. Ольга: 999 верно" in decided[-1]
+    assert "9 855 строк не внесено" in read(place).replace("\u00a0", " ")
+    await _undone(place, run, found.rows)
+
+
+async def _undone(place: Place, run: str, rows: int) -> None:
+    """The undo is one report with what it takes back, also in what it adds up."""
+    ended = await place.cli("undo", run, "--yes", "--skip-bad", "--set", "way=storno", "--json", may_end_with=(1,))
+    undo = str(ended.closing["run"])
+    told = await place.cli("report", undo, "-o", "undo.html", "--lang", "ru", "--json")
+    assert (told.closing["kind"], told.closing["runs"]) == ("undo", [run, undo])
+    page = Page(read(place, Path("undo.html")))
+    assert page.sums("отменено")[0] == rows
+    assert (await place.cli("report", "check", "undo.html")).exit == 0
+
+
+async def test_a_job_file_is_one_report_of_all_its_steps(place: Place) -> None:
+    balances = place.balances(3)
+    step = '[[step]]\njob = "{job}"\nfile = "{file}"\n{more}\n'
+    place.write("contract_number\n" + "\n".join(balances.numbers) + "\n", "people.csv")
+    first = step.format(job="balances", file="balances.csv", more="")
+    second = step.format(job="warning-threshold", file="people.csv", more='set = {amount = "-77"}')
+    file = place.write(first + second, "night.toml")
+    # The money limit stops the first step.
+    await place.cli("run", "night.toml", "--yes", "--limit-money", "0.01", "--settle", "0", may_end_with=(3,))
+    await place.cli("report", "night.toml", "-o", REPORT, "--lang", "ru")
+    assert "ПРЕДВАРИТЕЛЬНЫЙ. " in read(place)
+    assert "не начаты шаги: 2" in read(place)
+    await place.cli("run", "night.toml", "--yes", "--limit-money", "none", "--settle", "0")
+    load, thresholds = [run.name for run in await place.runs()]
+    told = await place.cli("report", "night.toml", "--lang", "ru", "--json")
+    assert (told.closing["runs"], told.closing["file"]) == ([load, thresholds], "report-night-1.html")
+    assert told.closing["preliminary"] is False
+    name = Path("report-night-1.html")
+    page = Page(read(place, name))
+    assert [number(cell) for cell in page.lines("всего строк во входных данных")[0]] == [6, balances.sum]
+    assert [cells[:2] for cells in page.rows if cells[:1] in (["1"], ["2"])] == [["1", load], ["2", thresholds]]
+    assert page.line("SHA-256 файла заданий") == [hashlib.sha256(file.read_bytes()).hexdigest()]
+    for run in (load, thresholds):
+        proof = json.loads((await place.cli("report", "prove", run, "2")).out)
+        assert f">{proof['root']}<" in read(place, name)
+    assert (await place.cli("report", "check", name)).exit == 0
+    with closing(sqlite3.connect(place.cli.journal, isolation_level=None)) as journal:
+        journal.execute("update items set state = 'applied' where item_id = (select max(item_id) from items)")
+    differs = await place.cli("report", "check", name, "--json", may_end_with=(1,))
+    assert differs.closing["rows"] == [{"run": thresholds, "row": 3}]
+    alone = await place.cli("report", load, "-o", "-", "--lang", "ru")
+    assert "шаг 1 из 2 файла" in alone.out
+    assert "протокол всего файла: carbon-migrate report night.toml" in alone.out
+    unknown = await place.cli("report", "other.toml", may_end_with=(2,))
+    assert "has no run of the job file" in unknown.words

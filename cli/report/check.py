@@ -1,0 +1,158 @@
+"""The check of a report against the journal: its rows by their hashes, its words by those of a new report."""
+
+import html
+import re
+import tempfile
+from dataclasses import dataclass, field
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from checkpoints.errors import NoSuchRun
+from checkpoints.journal import Journal
+from checkpoints.merkle import leaf_data, leaf_hash
+from checkpoints.records import Item, Run
+from checkpoints.states import State
+from cli.report.content import content_of
+from cli.report.document import Stamp, language_of, read_stamp, to_html
+from cli.report.exceptions_file import digest_of, write_exceptions
+from cli.report.facts import DIGEST
+from cli.report.subject import ReportFacts, again, facts_of
+from cli.report.tables import ExceptionsFile
+from cli.settings.settings import Letterhead
+from cli.terminal.exits import CommandRefused
+from cli.terminal.language import language
+from cli.terminal.texts import printable
+
+MAX_SHOWN: Final = 20
+"""Rows that differ, which a check names; the rest is counted."""
+MAX_WORDS_SHOWN: Final = 5
+"""Lines of a page that differ, which a check shows."""
+
+_TAG: Final = re.compile("<[^>]*>")
+
+
+@dataclass(frozen=True, slots=True)
+class DifferingRow:
+    """A row whose hash is not the one in the report, as the journal has it now."""
+
+    run: Run
+    item: Item
+
+
+@dataclass(slots=True)
+class ReportDifferences:
+    """How a report differs from the journal.
+
+    `rows` are the runs and numbers of all rows that differ, `first` the first of them; `sizes` has, by run, how many
+    rows there are in the report and in the journal, where that differs. `words` are pairs of a line of the page and
+    that of a new one; they are compared if the rows agree. `files` are those beside the report that are not as it
+    says.
+    """
+
+    rows: list[tuple[str, int]] = field(default_factory=list)
+    first: list[DifferingRow] = field(default_factory=list)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    words: list[tuple[str, str]] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+
+    @property
+    def of_rows(self) -> bool:
+        """Whether rows differ."""
+        return bool(self.rows or self.sizes)
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return self.of_rows or bool(self.words or self.files)
+
+    def add(self, run: Run, item: Item) -> None:
+        """Add a row."""
+        self.rows.append((run.name, item.number))
+        if len(self.first) < MAX_SHOWN:
+            self.first.append(DifferingRow(run, item))
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A report that was checked: its stamp, what the journal has now, and the differences."""
+
+    stamp: Stamp
+    facts: ReportFacts
+    differences: ReportDifferences
+
+
+async def check(file: Path, letterhead: Letterhead, journal: Journal) -> Checked:
+    """Compare a report with the journal.
+
+    Raises `CommandRefused` for a file that is no report of runs in the journal, and `JournalError`.
+    """
+    try:
+        page = await anyio.Path(file).read_text(encoding="utf-8")
+        stamp, name = read_stamp(page), language_of(page)
+        subject = await again(stamp.kind, stamp.runs, journal)
+        runs = [await journal.run(one) for one in stamp.runs]
+    except (OSError, UnicodeDecodeError, ValueError, NoSuchRun) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise CommandRefused(f"{printable(file)} cannot be checked: {why}") from error
+    facts = await facts_of(subject, journal)
+    differences = ReportDifferences()
+    for run in runs:
+        await _compare_rows(run, stamp.digests[run.name], journal, differences)
+    if not differences.of_rows:
+        await _compare_words(_Page(file, page, name), facts, letterhead, journal, differences)
+    return Checked(stamp, facts, differences)
+
+
+async def _compare_rows(run: Run, digests: bytes, journal: Journal, differences: ReportDifferences) -> None:
+    start = 0
+    async for page in journal.each_page(run, frozenset(State)):
+        for item in page:
+            if leaf_hash(leaf_data(item))[:DIGEST] != digests[start : start + DIGEST]:
+                differences.add(run, item)
+            start += DIGEST
+    if start != len(digests):
+        differences.sizes[run.name] = (len(digests) // DIGEST, start // DIGEST)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    file: Path
+    text: str
+    language: str
+
+
+async def _compare_words(
+    page: _Page, facts: ReportFacts, letterhead: Letterhead, journal: Journal, differences: ReportDifferences
+) -> None:
+    """Compare the page with the one that the journal gives now, and the files beside it with what they should be."""
+    reader = language(page.language)
+    with tempfile.TemporaryDirectory() as folder:
+        files = await write_exceptions(facts, reader, Path(folder), journal)
+    now = await anyio.to_thread.run_sync(
+        lambda: "".join(to_html(content_of(facts, reader, letterhead, files), facts))
+    )
+    differing = (
+        (one, other)
+        for one, other in zip_longest(page.text.splitlines(), now.splitlines(), fillvalue="")
+        if one != other
+    )
+    differences.words += [(_words(one), _words(other)) for one, other in islice(differing, MAX_WORDS_SHOWN)]
+    for file in files.values():
+        path = page.file.parent / file.name
+        if not await anyio.to_thread.run_sync(_is_as_said, path, file):
+            differences.files.append(str(path))
+
+
+def _is_as_said(path: Path, file: ExceptionsFile) -> bool:
+    try:
+        return digest_of(path) == file.digest
+    except OSError:
+        return False
+
+
+def _words(line: str) -> str:
+    """The text of a line of HTML."""
+    return " ".join(html.unescape(_TAG.sub(" ", line)).split()) or line.strip()
