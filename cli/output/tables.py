@@ -64,7 +64,8 @@ class JsonLinesTable(OutputTable):
     def __init__(self, stream: TextIO, names: Sequence[str]) -> None:
         self._stream = stream
         self._names = tuple(names)
-        self._encode = msgspec.json.Encoder().encode
+        # A sentence is its English text, in files that scripts read.
+        self._encode = msgspec.json.Encoder(enc_hook=str).encode
 
     def write(self, page: Sequence[TableRow]) -> None:
         """Write a page of rows."""

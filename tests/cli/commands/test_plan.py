@@ -237,7 +237,7 @@ async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
     ]
     assert (values["balances"], values["rows_not_known"]) == (None, 0)
     assert "changed, limit_warning of AdminAccounts: 25 rows" in ended.words
-    assert "0.00 → -120.00" in ended.words
+    assert "0.00 → −120.00" in ended.words
     assert "… and 5 more; -o FILE.xlsx saves all of them" in ended.words
     header, *rows = cells(place.cli.folder / "values.xlsx")
     assert header == ["line", "row", "label", "model", "object", "change", "field", "old", "new"]
