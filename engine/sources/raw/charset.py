@@ -141,7 +141,7 @@ def _question(original: Original, doubt: Doubt) -> InputRefused:
             "{file}, {place}: the encoding cannot be told from so few letters: this is {readings}. Say which is "
             "right with {flags}",
             file=original.name,
-            place=str(spot),
+            place=spot.words,
             readings=doubt.readings,
             flags=_flags(doubt),
         )
@@ -210,7 +210,7 @@ class DecodedText:
                     said(
                         "{file}, {place}: a NUL byte, which no text file has; save it as CSV UTF-8",
                         file=self.name,
-                        place=str(spot),
+                        place=spot.words,
                     )
                 )
             if len(line) >= LONGEST_LINE:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from math import log
 from typing import BinaryIO, Final
 
+from texts.said import said
+
 CP1251: Final = "cp1251"
 NAMES: Final[Mapping[str, str]] = {
     CP1251: "CP1251",
@@ -91,8 +93,11 @@ class Doubt:
     @property
     def readings(self) -> str:
         """The word in each encoding, in a sentence."""
-        each = [f"{self.word.data.decode(codec)!r} in {NAMES.get(codec, 'UTF-8')}" for codec in self.codecs]
-        return f"{', '.join(each[:-1])} and {each[-1]}"
+        *others, last = (
+            said("{word!r} in {encoding}", word=self.word.data.decode(codec), encoding=NAMES.get(codec, "UTF-8"))
+            for codec in self.codecs
+        )
+        return said("{others} and {last}", others=tuple(others), last=last)
 
 
 def distinct_words(file: BinaryIO) -> Iterator[CyrillicWord]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final, TextIO
 
 from texts.remedies import setting
-from texts.said import said
+from texts.said import Quantity, said
 
 HEAD: Final = 8 * 1024
 """Bytes from which the format of a file is detected."""
@@ -36,8 +36,10 @@ class Spot:
     line: int
     column: int
 
-    def __str__(self) -> str:
-        return f"line {self.line}, column {self.column}"
+    @property
+    def words(self) -> str:
+        """The place in words."""
+        return said("line {line}, column {column}", line=self.line, column=self.column)
 
 
 def no_text(head: bytes, *, wide: bool) -> str | None:
@@ -73,9 +75,15 @@ def not_this_encoding(file: BinaryIO, codec: str) -> str:
             before = good.decode(codec.removesuffix("-sig"), "ignore")
             line, column, _ = _advance(before, line, column, ended_in_cr=ended_in_cr)
             place = read - len(bad) + 1
-            return f"{Spot(line, column + 1)}: byte 0x{bad[0]:02X} (byte {place} of the file) is not {name}"
+            return said(
+                "{place}: byte {byte} (byte {number} of the file) is not {encoding}",
+                place=Spot(line, column + 1).words,
+                byte=f"0x{bad[0]:02X}",
+                number=place,
+                encoding=name,
+            )
         if not chunk:
-            return f"cannot be read as {name}"
+            return said("cannot be read as {encoding}", encoding=name)
         line, column, ended_in_cr = _advance(text, line, column, ended_in_cr=ended_in_cr)
 
 
@@ -99,9 +107,12 @@ def quoting(file: TextIO, first_line: int, delimiter: str, longest: int) -> str:
     for spot, character in _characters(file, first_line):
         if closed and character != '"':
             if character not in {delimiter, "\r", "\n"}:
-                return (
-                    f"{spot}: {character!r} after the closing quote of a cell; a quote inside a cell is written "
-                    'twice: "" (the cell begins at ' + f"{begun})"
+                return said(
+                    "{place}: {character!r} after the closing quote of a cell; a quote inside a cell is written "
+                    'twice: "" (the cell begins at {begins})',
+                    place=spot.words,
+                    character=character,
+                    begins=begun.words,
                 )
             opened, closed = None, False
         if opened is None and (character == delimiter or character in "\r\n"):
@@ -115,11 +126,19 @@ def quoting(file: TextIO, first_line: int, delimiter: str, longest: int) -> str:
         length += 1
         if length > longest:
             if opened is None:
-                return f"{begun}: a cell begins that is longer than {longest} characters"
-            return f"{opened}: a quote opens that is not closed within {longest} characters; close it or remove it"
+                return said(
+                    "{place}: a cell begins that is longer than {most} characters",
+                    place=begun.words,
+                    most=Quantity(longest),
+                )
+            return said(
+                "{place}: a quote opens that is not closed within {most} characters; close it or remove it",
+                place=opened.words,
+                most=Quantity(longest),
+            )
     if opened is not None and not closed:
-        return f"{opened}: a quote opens that is never closed; close it or remove it"
-    return f"line {first_line}: the row cannot be taken apart"
+        return said("{place}: a quote opens that is never closed; close it or remove it", place=opened.words)
+    return said("line {line}: the row cannot be taken apart", line=first_line)
 
 
 def _characters(file: TextIO, line: int) -> Iterator[tuple[Spot, str]]:

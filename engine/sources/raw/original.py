@@ -16,6 +16,7 @@ from typing import IO, BinaryIO, Final, Protocol, cast
 
 from engine.errors import InputRefused
 from engine.rows import STANDARD_INPUT, RowPage
+from texts.said import said
 
 _BLOCK: Final = 1024 * 1024
 
@@ -86,8 +87,11 @@ class FileOnDisk:
         """Read the file once more. Raises `InputRefused` if it has changed."""
         if self._digest is not None and self._digest_now() != self._digest:
             raise InputRefused(
-                f"{self.name}: the file changed while it was read, so nothing of it was sent. Let the program that "
-                "writes it finish, then start again"
+                said(
+                    "{file}: the file changed while it was read, so nothing of it was sent. Let the program that "
+                    "writes it finish, then start again",
+                    file=self.name,
+                )
             )
 
     def _digest_now(self) -> str:
@@ -100,11 +104,14 @@ class FileOnDisk:
     def _refuse_what_is_no_file(self) -> None:
         try:
             if self._path.is_dir():
-                raise InputRefused(f"{self.name} is a folder: name a file in it")
+                raise InputRefused(said("{file} is a folder: name a file in it", file=self.name))
             if self._path.exists() and not self._path.is_file():
                 raise InputRefused(
-                    f"{self.name} is not a regular file; it is read more than once, so save it as one, or pipe it "
-                    f"into {STANDARD_INPUT}"
+                    said(
+                        "{file} is not a regular file; it is read more than once, so save it as one, or pipe it into "
+                        "standard input",
+                        file=self.name,
+                    )
                 )
             size = self._path.stat().st_size
         except OSError as error:
@@ -145,8 +152,12 @@ class StandardInput:
                 self._spool = self._keep(self._stream or _standard_stream())
             except OSError as error:
                 raise InputRefused(
-                    f"{self.name} cannot be kept in a temporary file: {error.strerror or error}. Free some room "
-                    "there, or name another folder with TMPDIR"
+                    said(
+                        "{file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
+                        "folder with TMPDIR",
+                        file=self.name,
+                        error=error.strerror or error,
+                    )
                 ) from error
         return self._spool
 
@@ -214,13 +225,13 @@ def proven(original: Original, pages: Iterator[RowPage]) -> Iterator[RowPage]:
 def unreadable(name: str, error: OSError) -> InputRefused:
     """The refusal of an input that the system cannot read."""
     if isinstance(error, FileNotFoundError):
-        return InputRefused(f"there is no file {name}; check the path")
-    return InputRefused(f"{name} cannot be read: {error.strerror or error}")
+        return InputRefused(said("there is no file {file}; check the path", file=name))
+    return InputRefused(said("{file} cannot be read: {error}", file=name, error=error.strerror or error))
 
 
 def empty(name: str) -> InputRefused:
     """The refusal of an input without a single row."""
-    return InputRefused(f"{name} is empty: a header and rows are expected")
+    return InputRefused(said("{file} is empty: a header and rows are expected", file=name))
 
 
 def _write(file: IO[bytes], block: bytes) -> None:
@@ -232,7 +243,7 @@ def _write(file: IO[bytes], block: bytes) -> None:
 def _standard_stream() -> BinaryIO:
     # None if the process was started without standard input.
     if sys.stdin is None or sys.stdin.closed:
-        raise InputRefused(f"there is no {STANDARD_INPUT}: name a file of rows, or pipe the rows in")
+        raise InputRefused(said("there is no standard input: name a file of rows, or pipe the rows in"))
     if sys.stdin.isatty():
-        raise InputRefused(f"{STANDARD_INPUT} is the keyboard: pipe the rows in, or name a file of rows")
+        raise InputRefused(said("standard input is the keyboard: pipe the rows in, or name a file of rows"))
     return sys.stdin.buffer

@@ -9,7 +9,7 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row, RowPage
 from texts.remedies import setting
-from texts.said import said
+from texts.said import Quantity, counted, said
 
 REST: Final = "..."
 """Suffix of the last given column name: with values separated by spaces, the column takes the rest of the line.
@@ -19,29 +19,28 @@ As a name of its own at the end it stands for values of a line that are in no co
 _NUMBER: Final = re.compile(r"[-+]?\d[\d ]*([.,]\d+)?")
 
 
-def by_number(place: int) -> str:
-    """The name of a column in messages, by its number from 1."""
-    return f"column {place}"
+THE_FIRST_LINE: Final = said("the first line")
 
 
 def check_names(
-    where: str, header: Sequence[str], called: Callable[[int], str] = by_number, *, line: str = "the first line"
+    where: str,
+    header: Sequence[str],
+    *,
+    line: str = THE_FIRST_LINE,
+    cell: Callable[[int], str] | None = None,
 ) -> None:
     """Check that every column has a name, that no two are the same, and that they are not the numbers of a row.
 
-    `where` names the input and the place of its header; `called` gives the name of a column by its number from 1,
-    `line` that of the header line, in messages. Raises `InputRefused`.
+    `where` names the input and the place of its header, `line` the line of the header, in messages; in a sheet `cell`
+    gives the address of a name by the number of its column, from 1. Raises `InputRefused`.
     """
     seen: dict[str, int] = {}
     for place, name in enumerate(header, 1):
         plain = name.strip().casefold()
         if not plain:
-            raise InputRefused(f"{where}: {called(place)} of the header has no name; {line} must name every column")
+            raise InputRefused(_nameless(where, place, line, cell))
         if plain in seen:
-            raise InputRefused(
-                f"{where}: {_both(called(seen[plain]), called(place))} of the header have the same name, "
-                f"{name.strip()!r}; rename one of them"
-            )
+            raise InputRefused(_of_one_name(where, (seen[plain], place), name.strip(), cell))
         seen[plain] = place
     if all(_NUMBER.fullmatch(name.strip()) for name in header):
         raise InputRefused(
@@ -54,6 +53,41 @@ def check_names(
                 flag=setting("columns", example(len(header))),
             )
         )
+
+
+def _nameless(where: str, place: int, line: str, cell: Callable[[int], str] | None) -> str:
+    if cell is None:
+        return said(
+            "{where}: column {column} of the header has no name; {line} must name every column",
+            where=where,
+            column=place,
+            line=line,
+        )
+    return said(
+        "{where}: cell {cell} of the header has no name; {line} must name every column",
+        where=where,
+        cell=cell(place),
+        line=line,
+    )
+
+
+def _of_one_name(where: str, places: tuple[int, int], name: str, cell: Callable[[int], str] | None) -> str:
+    one, other = places
+    if cell is None:
+        return said(
+            "{where}: columns {one} and {other} of the header have the same name, {name!r}; rename one of them",
+            where=where,
+            one=one,
+            other=other,
+            name=name,
+        )
+    return said(
+        "{where}: cells {one} and {other} of the header have the same name, {name!r}; rename one of them",
+        where=where,
+        one=cell(one),
+        other=cell(other),
+        name=name,
+    )
 
 
 def example(columns: int) -> str:
@@ -70,12 +104,6 @@ def bare_names(columns: Sequence[str]) -> tuple[str, ...]:
 def has_open_end(columns: Sequence[str]) -> bool:
     """Whether values behind the last given column are passed over."""
     return len(columns) > 1 and columns[-1] == REST
-
-
-def _both(first: str, second: str) -> str:
-    """Two places in one phrase: columns 1 and 3, cells A1 and C1."""
-    noun, _, one = first.partition(" ")
-    return f"{noun}s {one} and {second.rpartition(' ')[2]}"
 
 
 def check_given(columns: Sequence[str]) -> tuple[str, ...]:
@@ -140,9 +168,24 @@ def _refuse_long_cells(name: str, line: int, cells: Sequence[str]) -> None:
     """Refuse a cell that is too long, and a row whose cells are too long together: a workbook can repeat a text."""
     for column, cell in enumerate(cells, 1):
         if len(cell) > LONGEST_CELL:
-            raise InputRefused(f"{name}, line {line}: column {column} is longer than {LONGEST_CELL} characters")
+            raise InputRefused(
+                said(
+                    "{file}, line {line}: column {column} is longer than {most} characters",
+                    file=name,
+                    line=line,
+                    column=column,
+                    most=Quantity(LONGEST_CELL),
+                )
+            )
     if sum(map(len, cells)) > LARGEST_PAGE:
-        raise InputRefused(f"{name}, line {line}: the row is longer than {LARGEST_PAGE} characters")
+        raise InputRefused(
+            said(
+                "{file}, line {line}: the row is longer than {most} characters",
+                file=name,
+                line=line,
+                most=Quantity(LARGEST_PAGE),
+            )
+        )
 
 
 def _shortened(refusal: Refusal) -> Refusal:
@@ -154,16 +197,17 @@ def _shortened(refusal: Refusal) -> Refusal:
         room -= len(kept[-1]) + 1
         if room <= 0:
             break
-    return replace(
-        refusal,
-        reason=f"{refusal.reason}; the row is longer than {LARGEST_PAGE} characters, and only these are kept",
-        row=tuple(kept),
+    reason = said(
+        "{reason}; the row is longer than {most} characters, and only these are kept",
+        reason=refusal.reason,
+        most=Quantity(LARGEST_PAGE),
     )
+    return replace(refusal, reason=reason, row=tuple(kept))
 
 
 def no_rows(name: str) -> InputRefused:
     """The refusal of an input with only a header."""
-    return InputRefused(f"{name} has a header and no rows: there is nothing to do")
+    return InputRefused(said("{file} has a header and no rows: there is nothing to do", file=name))
 
 
 SURPLUS_KEPT: Final = 20
@@ -176,7 +220,12 @@ def wrong_width(line: int, cells: list[str], width: int) -> Refusal:
         line=line,
         column=None,
         label=label_of(cells),
-        reason=f"the header has {width} {'cell' if width == 1 else 'cells'}, this row {len(cells)}",
+        reason=counted(
+            "the header has {n} cell, this row {cells}",
+            "the header has {n} cells, this row {cells}",
+            width,
+            cells=Quantity(len(cells)),
+        ),
         row=tuple(cells[: width + SURPLUS_KEPT]),
     )
 

@@ -27,6 +27,7 @@ from engine.sources.raw.source import (
     no_rows,
     wrong_width,
 )
+from texts.said import said
 
 DELIMITERS: Final = (";", "\t", ",")
 """Delimiters in order of precedence: a comma beside another one is part of a name, as in "Сумма, руб;Договор"."""
@@ -188,14 +189,15 @@ class DelimitedFile(Source):
             header = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
         except csv.Error as error:
             raise self._quoting(first_line, delimiter) from error
-        check_names(f"{self.name}, line {first_line}", header)
+        check_names(said("{file}, line {line}", file=self.name, line=first_line), header)
         return _Layout(tuple(header), delimiter, last_line)
 
     def _quoting(self, line: int, delimiter: str) -> InputRefused:
         with self._text.open() as file:
             for _ in range(line - 1):
                 file.readline(LONGEST_LINE)
-            return InputRefused(f"{self.name}, {faults.quoting(file, line, delimiter, LONGEST_CELL)}")
+            fault = faults.quoting(file, line, delimiter, LONGEST_CELL)
+        return InputRefused(said("{file}, {fault}", file=self.name, fault=fault))
 
 
 def announced_by(line: str) -> str:

@@ -21,7 +21,7 @@ from engine.sources.raw.source import REST, bare_names, check_names, example, ha
 from engine.sources.text.delimited import DELIMITED_SUFFIXES, announced_by
 from engine.sources.text.isql_table import PrintedTable, is_marks, table
 from texts.remedies import setting
-from texts.said import said
+from texts.said import counted, said
 
 NULL: Final = "<null>"
 ID: Final = "id"
@@ -50,10 +50,10 @@ def matches(sample: Sample) -> bool:
 
 def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
     """The output as a source of rows. Raises `InputRefused`, also for a text that is not isql output."""
-    words = _Bare(sample.layout.columns, "columns with spaces between them", by_words=True)
+    words = _Bare(sample.layout.columns, said("columns with spaces between them"), by_words=True)
     form = words if _are_words(sample) else _form_of(sample)
     if form is None:
-        raise InputRefused(f"{sample.name} is not as isql prints rows")
+        raise InputRefused(said("{file} is not as isql prints rows", file=sample.name))
     return PrintedRows(sample.text, form, page_rows=sample.page_rows), sample.notes(form.words)
 
 
@@ -127,9 +127,9 @@ def _form_of(sample: Sample) -> PrintedForm | None:
     filled = [(number, line) for number, line in enumerate(head, 1) if line.strip()]
     if len(filled) > 1 and is_marks(filled[1][1]):
         _refuse_names(text.name, columns, filled[0][0])
-        where = f"{text.name}, line {filled[0][0]}"
+        where = said("{file}, line {line}", file=text.name, line=filled[0][0])
         layout = table(where, filled[0][1], filled[1][1], text.codec)
-        check_names(where, layout.names, line="the line of headings")
+        check_names(where, layout.names, line=said("the line of headings"))
         return _UnderHeadings(layout)
     names = _listed(filled, known=bool(columns))
     if names:
@@ -165,8 +165,13 @@ def _refuse_twins(name: str, head: Sequence[str], begins: int, column: str) -> N
         return
     if sum(cut is not None and cut[0] == column for cut in map(_name_and_value, block)) > 1:
         raise InputRefused(
-            f"{name}, line {begins}: two columns have the same name, {column!r}; give one of them another in the "
-            "select, with as"
+            said(
+                "{file}, line {line}: two columns have the same name, {name!r}; give one of them another in the "
+                "select, with as",
+                file=name,
+                line=begins,
+                name=column,
+            )
         )
 
 
@@ -258,7 +263,7 @@ class _List:
     """The form of `set list on`: a line for each column, with name and value."""
 
     header: tuple[str, ...]
-    words: str = "as isql prints it with set list on"
+    words: str = said("as isql prints it with set list on")
 
     def entries(self, lines: Lines) -> Iterator[Row | Refusal]:
         """The rows: each begins at its first column and ends before the next row."""
@@ -277,18 +282,19 @@ class _List:
         cells: list[str] = []
         for (number, cut), name in zip(block, (*self.header, None), strict=False):
             if cut is None or cut[0] != name:
-                wanted = f"the column {name}" if name else "the beginning of a row"
-                return _broken(block, cells, name, f"line {number} is not {wanted}")
+                reason = said("line {line} is not the beginning of a row", line=number)
+                if name:
+                    reason = said("line {line} is not the column {column}", line=number, column=name)
+                return _broken(block, cells, name, reason)
             cells.append("" if cut[1] == NULL else cut[1])
         if len(cells) < len(self.header):
-            return _broken(
-                block, cells, self.header[len(cells)], f"it ends before the column {self.header[len(cells)]}"
-            )
+            missing = self.header[len(cells)]
+            return _broken(block, cells, missing, said("it ends before the column {column}", column=missing))
         return Row(block[0][0], tuple(cells))
 
 
 def _broken(block: Sequence[_ListLine], cells: Sequence[str], column: str | None, reason: str) -> Refusal:
-    words = f"{reason}; a value that has a line end in it cannot be read from what isql prints"
+    words = said("{reason}; a value that has a line end in it cannot be read from what isql prints", reason=reason)
     return Refusal(block[0][0], column, label_of(cells), words, tuple(cells))
 
 
@@ -297,7 +303,7 @@ class _UnderHeadings:
     """The form of a table with repeated headings."""
 
     table: PrintedTable
-    words: str = "as isql prints it, under headings"
+    words: str = said("as isql prints it, under headings")
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -322,7 +328,7 @@ class _Bare:
     """
 
     names: tuple[str, ...]
-    words: str = "as isql prints it with set heading off"
+    words: str = said("as isql prints it with set heading off")
     by_words: bool = False
 
     @property
@@ -343,10 +349,12 @@ class _Bare:
     def _whole(self, line: str) -> list[str] | str:
         if self.names:
             if len(_APART.split(line)) > 1 and ("  " in line or "\t" in line):
-                return f"several values in the one column {self.names[0]}: all columns have to be named"
+                return said(
+                    "several values in the one column {column}: all columns have to be named", column=self.names[0]
+                )
             return [line]
         if not line.isdecimal() or not line.isascii() or (line[0] == "0" and len(line) > 1):
-            return f"{line[:60]!r} is no id: the column has to be named by what it holds"
+            return said("{text!r} is no id: the column has to be named by what it holds", text=line[:60])
         return [line]
 
     def _words(self, line: str) -> list[str] | str:
@@ -354,11 +362,21 @@ class _Bare:
         words = _APART.split(line)
         if len(words) == len(names) or (len(words) > len(names) and has_open_end(self.names)):
             return words[: len(names)]
-        named = ",".join(names)
-        where = "Where" if self.by_words else "Print with set list on; or, where"
-        return (
-            f"{_counted(words, 'word')} for {_counted(names, 'column')}: a value has a space in it, or is empty. "
-            f"{where} only the last column has spaces, name the columns {named}{REST}"
+        named = f"{','.join(names)}{REST}"
+        if self.by_words:
+            return said(
+                "{words} for {columns}: a value has a space in it, or is empty. Where only the last column has "
+                "spaces, name the columns {named}",
+                words=_words(words),
+                columns=_columns(names),
+                named=named,
+            )
+        return said(
+            "{words} for {columns}: a value has a space in it, or is empty. Print with set list on; or, where only "
+            "the last column has spaces, name the columns {named}",
+            words=_words(words),
+            columns=_columns(names),
+            named=named,
         )
 
     def _rest_to_the_last(self, line: str) -> list[str] | str:
@@ -366,9 +384,18 @@ class _Bare:
         words = _APART.split(line, maxsplit=len(self.names) - 1) if len(self.names) > 1 else [line]
         if len(words) == len(self.names):
             return words
-        remedy = "" if self.by_words else ". Print with set list on"
-        return f"{_counted(words, 'word')} for {_counted(self.names, 'column')}: a value is empty{remedy}"
+        if self.by_words:
+            return said("{words} for {columns}: a value is empty", words=_words(words), columns=_columns(self.names))
+        return said(
+            "{words} for {columns}: a value is empty. Print with set list on",
+            words=_words(words),
+            columns=_columns(self.names),
+        )
 
 
-def _counted(things: Sequence[str], noun: str) -> str:
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+def _words(words: Sequence[str]) -> str:
+    return counted("{n} word", "{n} words", len(words))
+
+
+def _columns(names: Sequence[str]) -> str:
+    return counted("{n} column", "{n} columns", len(names))

@@ -12,6 +12,7 @@ from typing import Final
 
 from engine.errors import InputRefused
 from engine.sources.raw import charset
+from texts.said import Quantity, said
 
 _CAP: Final = 79
 _MARKS: Final = re.compile(r"=+( =+)* ?")
@@ -47,10 +48,12 @@ class PrintedTable:
         if len(splits) == 1:
             return list(splits.pop())
         if splits:
-            return "where its cells begin can be told in two ways; print with set list on"
-        return (
-            f"its {len(line)} characters do not stand under the headings, of {self.length}: a value may have a line "
-            "end in it; print with set list on"
+            return said("where its cells begin can be told in two ways; print with set list on")
+        return said(
+            "its {characters} characters do not stand under the headings, of {wanted}: a value may have a line end "
+            "in it; print with set list on",
+            characters=Quantity(len(line)),
+            wanted=Quantity(self.length),
         )
 
     def _ways(self, line: str) -> Iterator[list[str]]:
@@ -87,7 +90,10 @@ def table(where: str, heading: str, marks: str, codec: str) -> PrintedTable:
         if fitting:
             break
     raise InputRefused(
-        f"{where}: it cannot be told from the headings where the columns begin; print with set list on"
+        said(
+            "{where}: it cannot be told from the headings where the columns begin; print with set list on",
+            where=where,
+        )
     )
 
 

@@ -13,12 +13,13 @@ from checkpoints.records import Refusal
 from engine.errors import InputRefused
 from engine.rows import Row, RowPage, Source
 from engine.sources.raw.charset import DecodedText
+from engine.sources.raw.fault_places import Spot
 from engine.sources.raw.original import empty, proven
 from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import LONGEST_CELL, LONGEST_LABEL, check_names, paged
 from engine.sources.text.delimited import DELIMITED_SUFFIXES
 from texts.remedies import setting
-from texts.said import said
+from texts.said import Quantity, said, text_of
 
 _SHOWN: Final = 80
 _MOST_DIGITS: Final = 400
@@ -40,13 +41,16 @@ def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
     """The objects as a source of rows. Raises `InputRefused` for a JSON list, and for given column names."""
     if _is_list(sample):
         raise InputRefused(
-            f"{sample.name} is a list of JSON, and one object a line is expected: write it anew with jq -c '.[]'"
+            said(
+                "{file} is a list of JSON, and one object a line is expected: write it anew with jq -c '.[]'",
+                file=sample.name,
+            )
         )
     if sample.layout.columns:
         raise InputRefused(
             said("{file} names its columns itself: leave {flag} out", file=sample.name, flag=setting("columns"))
         )
-    return JsonLines(sample.text, page_rows=sample.page_rows), sample.notes("JSON lines")
+    return JsonLines(sample.text, page_rows=sample.page_rows), sample.notes(said("JSON lines"))
 
 
 def _is_list(sample: Sample) -> bool:
@@ -95,11 +99,20 @@ class JsonLines(Source):
             try:
                 first = _cells(_object(text))
             except _LineFault as fault:
-                place = f"line {line}, column {fault.column}" if fault.column else f"line {line}"
-                raise InputRefused(f"{self.name}, {place}: {fault}") from fault
+                place = Spot(line, fault.column).words if fault.column else said("line {line}", line=line)
+                raise InputRefused(
+                    said("{file}, {place}: {fault}", file=self.name, place=place, fault=fault)
+                ) from fault
             if not first:
-                raise InputRefused(f"{self.name}, line {line}: the first object is empty; its keys name the columns")
-            check_names(f"{self.name}, line {line}", list(first), line="the first object")
+                raise InputRefused(
+                    said(
+                        "{file}, line {line}: the first object is empty; its keys name the columns",
+                        file=self.name,
+                        line=line,
+                    )
+                )
+            where = said("{file}, line {line}", file=self.name, line=line)
+            check_names(where, list(first), line=said("the first object"))
             self._header = tuple(first)
         return self._header
 
@@ -115,7 +128,9 @@ class JsonLines(Source):
                 values = _object(text)
                 cells = _row(_cells(values), known)
             except _LineFault as fault:
-                reason = f"column {fault.column}: {fault}" if fault.column else str(fault)
+                reason = text_of(fault)
+                if fault.column:
+                    reason = said("column {column}: {fault}", column=fault.column, fault=fault)
                 yield Refusal(line, None, text.strip()[:LONGEST_LABEL], reason, (text.strip(),))
             else:
                 yield Row(line, cells, _truths(values, header))
@@ -126,11 +141,13 @@ def _object(text: str) -> dict[str, object]:
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise _LineFault(f"this is not JSON: {error.msg}", error.pos + 1) from error
+        raise _LineFault(said("this is not JSON: {error}", error=error.msg), error.pos + 1) from error
     except RecursionError as error:
-        raise _LineFault("the line holds brackets in brackets without end; a row is one flat object") from error
+        raise _LineFault(said("the line holds brackets in brackets without end; a row is one flat object")) from error
     if not isinstance(value, dict):
-        raise _LineFault(f'an object is expected, as {{"id": 1}}, and there is {_what(value)}')
+        raise _LineFault(
+            said("an object is expected, as {example}, and there is {what}", example='{"id": 1}', what=_what(value))
+        )
     return value
 
 
@@ -149,34 +166,38 @@ def _cell(key: str, value: object) -> str:
             return "true"
         case False:
             return "false"
-    raise _LineFault(f"{key!r} holds {_what(value)}; a cell is text, a number, true, false or null")
+    raise _LineFault(
+        said("{key!r} holds {what}; a cell is text, a number, true, false or null", key=key, what=_what(value))
+    )
 
 
 def _checked(key: str, value: str) -> str:
     if len(value) > LONGEST_CELL:
-        raise _LineFault(f"{key!r} is longer than {LONGEST_CELL} characters")
+        raise _LineFault(said("{key!r} is longer than {most} characters", key=key, most=Quantity(LONGEST_CELL)))
     if "\0" in value:
-        raise _LineFault(f"{key!r} holds a NUL character, which no text has")
+        raise _LineFault(said("{key!r} holds a NUL character, which no text has", key=key))
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError as error:
             half = f"U+{ord(value[error.start]):04X}"
-            raise _LineFault(f"{key!r} holds half of a character ({half}): it was cut in the middle") from error
+            raise _LineFault(
+                said("{key!r} holds half of a character ({half}): it was cut in the middle", key=key, half=half)
+            ) from error
     return value
 
 
 def _what(value: object) -> str:
     match value:
         case dict():
-            return "an object"
+            return said("an object")
         case list():
-            return "a list"
+            return said("a list")
         case str():
-            return f"the text {value[:_SHOWN]!r}"
+            return said("the text {text!r}", text=value[:_SHOWN])
         case None | True | False:
             return json.dumps(value)
-    return "a value"
+    return said("a value")
 
 
 def _truths(values: dict[str, object], header: Sequence[str]) -> frozenset[int]:
@@ -191,7 +212,9 @@ def _row(cells: dict[str, str], known: dict[str, str]) -> tuple[str, ...]:
     row = known | cells
     if len(row) > len(known):
         names = ", ".join(repr(name) for name in cells if name not in known)
-        raise _LineFault(f"the first object has no {names}; its keys are: {', '.join(known)}")
+        raise _LineFault(
+            said("the first object has no {names}; its keys are: {known}", names=names, known=", ".join(known))
+        )
     return tuple(row.values())
 
 
@@ -202,14 +225,18 @@ def _number(text: str) -> str:
     try:
         number = Decimal(text)
     except InvalidOperation as error:
-        raise _LineFault(f"{text[:_SHOWN]} is no number that can be written out") from error
+        raise _too_long(text) from error
     if abs(number.adjusted()) > _MOST_DIGITS:
-        raise _LineFault(f"{text[:_SHOWN]} is no number that can be written out")
+        raise _too_long(text)
     return format(number, "f")
 
 
+def _too_long(number: str) -> _LineFault:
+    return _LineFault(said("{number} is no number that can be written out", number=number[:_SHOWN]))
+
+
 def _no_number(text: str) -> NoReturn:
-    raise _LineFault(f"{text} is no number of JSON")
+    raise _LineFault(said("{number} is no number of JSON", number=text))
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -217,7 +244,7 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _LineFault(f"the key {twice!r} is there twice; which is meant?")
+        raise _LineFault(said("the key {key!r} is there twice; which is meant?", key=twice))
     return found
 
 

@@ -15,6 +15,7 @@ from engine.errors import InputRefused
 from engine.sources.raw.fault_places import OLE2, ZIP
 from engine.sources.raw.original import Original
 from engine.sources.raw.sample import Sample
+from texts.said import Quantity, said
 
 _CHUNK: Final = 64 * 1024
 _LARGEST_PART: Final = 4 * 1024**3
@@ -98,11 +99,13 @@ class Archive:
     def open(self, part: str) -> Iterator[IO[bytes]]:
         """The bytes of a part, unpacked as they are read. Raises `InputRefused`."""
         if part not in self.parts:
-            raise InputRefused(f"{self.name} is no whole workbook: {part} is missing in it")
+            raise InputRefused(
+                said("{file} is no whole workbook: {part} is missing in it", file=self.name, part=part)
+            )
         with self._opened() as archive:
             info = archive.getinfo(part)
             if info.flag_bits & _ENCRYPTED:
-                raise InputRefused(f"{self.name} is behind a password: save it without one")
+                raise locked(self.name)
             self._check_size(info)
             with archive.open(info) as stream:
                 yield stream
@@ -118,17 +121,31 @@ class Archive:
                 while chunk := stream.read(_CHUNK):
                     parser.Parse(chunk)
                     if stream.tell() - parser.CurrentByteIndex > _LARGEST_TAG:
-                        raise InputRefused(f"{self.name} is broken: {part} has a tag without an end")
+                        raise InputRefused(
+                            said("{file} is broken: {part} has a tag without an end", file=self.name, part=part)
+                        )
                     yield
                     if elements.done:
                         return
                 parser.Parse(b"", True)  # noqa: FBT003 - expat has no keyword arguments
             except expat.ExpatError as error:
-                place = f"line {error.lineno}, column {error.offset + 1} of {part}"
-                raise InputRefused(f"{self.name} is broken: {place}: {expat.ErrorString(error.code)}") from error
+                raise InputRefused(
+                    said(
+                        "{file} is broken: line {line}, column {column} of {part}: {error}",
+                        file=self.name,
+                        line=error.lineno,
+                        column=error.offset + 1,
+                        part=part,
+                        error=expat.ErrorString(error.code),
+                    )
+                ) from error
             except _DoctypeFound as error:
                 raise InputRefused(
-                    f"{self.name}: {part} declares a document type, which no spreadsheet program does"
+                    said(
+                        "{file}: {part} declares a document type, which no spreadsheet program does",
+                        file=self.name,
+                        part=part,
+                    )
                 ) from error
             yield
 
@@ -144,16 +161,25 @@ class Archive:
                 yield archive
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise InputRefused(
-                f"{self.name} is broken, as a file that was not copied whole: {str(error) or 'it ends too early'}. "
-                "Copy or save it anew"
+                said(
+                    "{file} is broken, as a file that was not copied whole: {error}. Copy or save it anew",
+                    file=self.name,
+                    error=str(error) or said("it ends too early"),
+                )
             ) from error
 
     def _check_size(self, info: zipfile.ZipInfo) -> None:
         packed_well = info.file_size > _BEST_PACKED * max(info.compress_size, 1)
         if info.file_size > _LARGEST_PART or (info.file_size > _LARGE_PART and packed_well):
             raise InputRefused(
-                f"{self.name}: {info.filename} in it unpacks from {info.compress_size} to {info.file_size} bytes, "
-                "which no table of rows does; save the rows as CSV UTF-8"
+                said(
+                    "{file}: {part} in it unpacks from {packed} to {size} bytes, which no table of rows does; save "
+                    "the rows as CSV UTF-8",
+                    file=self.name,
+                    part=info.filename,
+                    packed=Quantity(info.compress_size),
+                    size=Quantity(info.file_size),
+                )
             )
 
 
@@ -185,7 +211,7 @@ def is_archive(sample: Sample) -> bool:
 
 def refuse_archive(sample: Sample) -> NoReturn:
     """Refuse an archive that is not a workbook. Raises `InputRefused`."""
-    raise InputRefused(f"{sample.name} is a ZIP archive and no workbook: unpack it first")
+    raise InputRefused(said("{file} is a ZIP archive and no workbook: unpack it first", file=sample.name))
 
 
 def is_locked(sample: Sample) -> bool:
@@ -203,4 +229,9 @@ def is_locked(sample: Sample) -> bool:
 
 def refuse_locked(sample: Sample) -> NoReturn:
     """Refuse an encrypted workbook. Raises `InputRefused`."""
-    raise InputRefused(f"{sample.name} is behind a password: save it without one")
+    raise locked(sample.name)
+
+
+def locked(name: str) -> InputRefused:
+    """The refusal of an encrypted workbook."""
+    return InputRefused(said("{file} is behind a password: save it without one", file=name))

@@ -7,6 +7,8 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
+from texts.said import said
+
 _MOST_DIGITS: Final = 400
 _KEPT_DIGITS: Final = 15
 _PRECISION: Final = Context(prec=_KEPT_DIGITS, rounding=ROUND_HALF_EVEN)
@@ -92,10 +94,10 @@ def plain_number(text: str) -> str:
         return text
     plain = text.strip()
     if not _NUMBER.fullmatch(plain):
-        raise ValueError(f"{text[:_SHOWN]!r} is no number")
+        raise ValueError(said("{text!r} is no number", text=text[:_SHOWN]))
     number = Decimal(plain)
     if abs(number.adjusted()) > _MOST_DIGITS:
-        raise ValueError(f"{text[:_SHOWN]!r} is no number that can be written out")
+        raise ValueError(said("{text!r} is no number that can be written out", text=text[:_SHOWN]))
     if number != number.to_integral_value():
         number = _PRECISION.plus(number)
     written = format(number, "f")
@@ -118,9 +120,9 @@ def cell_text(text: str, form: Format, *, since_1904: bool = False) -> str:
     if since_1904:
         day = date(1904, 1, 1)
     elif days == 0:
-        raise ValueError(f"{text[:_SHOWN]!r} is no date")
+        raise _no_date(text)
     elif days == _FEIGNED:
-        raise ValueError("29 February 1900 was no day")
+        raise ValueError(said("29 February 1900 was no day"))
     else:
         day = date(1899, 12, 30) if days > _FEIGNED else date(1899, 12, 31)
     day += timedelta(days=days)
@@ -137,7 +139,7 @@ def iso_date(text: str) -> str:
     except ValueError:
         match = None
     if match is None:
-        raise ValueError(f"{text[:_SHOWN]!r} is no date")
+        raise _no_date(text)
     return f"{match[1]} {match[2]}" if match[2] else match[1]
 
 
@@ -145,7 +147,7 @@ def iso_time(text: str) -> str:
     """Convert an ISO 8601 time of day or time span, such as PT12H30M00S. Raises ValueError for an invalid one."""
     match = _ISO_SPAN.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text[:_SHOWN]!r} is no time")
+        raise ValueError(said("{text!r} is no time", text=text[:_SHOWN]))
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return _clock(hours * 3600 + minutes * 60 + seconds)
 
@@ -160,8 +162,12 @@ def _with_zeros(number: str, zeros: int) -> str:
 def _seconds(text: str) -> int:
     days = Decimal(plain_number(text))
     if not 0 <= days <= _LAST_DAY:
-        raise ValueError(f"{text[:_SHOWN]!r} is no date")
+        raise _no_date(text)
     return int((days * _SECONDS_A_DAY).to_integral_value())
+
+
+def _no_date(text: str) -> ValueError:
+    return ValueError(said("{text!r} is no date", text=text[:_SHOWN]))
 
 
 def _clock(seconds: int) -> str:

@@ -11,10 +11,11 @@ from typing import Final
 from engine.errors import InputRefused
 from engine.rows import Source
 from engine.sources.raw.sample import Sample
-from engine.sources.workbook.archive import Archive, Attributes, is_archive, tags
+from engine.sources.workbook.archive import Archive, Attributes, is_archive, locked, tags
 from engine.sources.workbook.ods_rows import SheetReader, Survey
 from engine.sources.workbook.sheet_source import open_sheet
 from engine.sources.workbook.workbook import SheetRow
+from texts.said import Quantity, said
 
 _CONTENT = "content.xml"
 _KIND = "mimetype"
@@ -46,12 +47,15 @@ def _is_ods(archive: Archive) -> bool:
         manifest = _Manifest()
         archive.parse_whole(_MANIFEST, manifest)
         if manifest.encrypted:
-            raise InputRefused(f"{archive.name} is behind a password: save it without one")
+            raise locked(archive.name)
     if _KIND in archive.parts:
         with archive.open(_KIND) as stream:
             if _SPREADSHEET not in stream.read(200):
                 raise InputRefused(
-                    f"{archive.name} is a document, but no spreadsheet: save the table as .ods or CSV UTF-8"
+                    said(
+                        "{file} is a document, but no spreadsheet: save the table as .ods or CSV UTF-8",
+                        file=archive.name,
+                    )
                 )
     return _CONTENT in archive.parts
 
@@ -61,7 +65,7 @@ class OpenDocumentBook:
 
     __slots__ = ("_archive", "_filled", "_sheets")
 
-    words = "an OpenDocument spreadsheet"
+    words = said("an OpenDocument spreadsheet")
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
@@ -91,9 +95,15 @@ class OpenDocumentBook:
                 repeated += times - 1
                 if repeated > MOST_REPEATED:
                     raise InputRefused(
-                        f"{self._archive.name}: {repeated:,} rows of the sheet {sheet!r} repeat the row above them, "
-                        f"the last of them the rows {row.number + 1} to {row.number + times - 1}: delete what was "
-                        "filled down by mistake"
+                        said(
+                            "{file}: {rows} rows of the sheet {sheet!r} repeat the row above them, the last of them "
+                            "the rows {first} to {last}: delete what was filled down by mistake",
+                            file=self._archive.name,
+                            rows=Quantity(repeated),
+                            sheet=sheet,
+                            first=row.number + 1,
+                            last=row.number + times - 1,
+                        )
                     )
                 for further in range(times):
                     yield SheetRow(row.number + further, row.cells)

@@ -100,7 +100,7 @@ class SheetRows(Source):
             else:
                 first = next((row for row in self._book.rows(sheet) if _says_something(row)), None)
                 if first is None:
-                    raise empty(f"{self.name}, sheet {sheet!r}")
+                    raise empty(said("{file}, sheet {sheet!r}", file=self.name, sheet=sheet))
                 self._layout = _Layout(sheet, self._names(sheet, first), first.number)
         return self._layout
 
@@ -122,7 +122,14 @@ class SheetRows(Source):
         for name in names:
             if name.strip().casefold() == plain:
                 return name
-        raise InputRefused(f"{self.name} has no sheet {self._sheet!r}; it has: {_listed(names)}")
+        raise InputRefused(
+            said(
+                "{file} has no sheet {sheet!r}; it has: {names}",
+                file=self.name,
+                sheet=self._sheet,
+                names=_listed(names),
+            )
+        )
 
     def _only(self, filled: Sequence[str]) -> str:
         if not filled:
@@ -142,20 +149,32 @@ class SheetRows(Source):
     def _names(self, sheet: str, row: SheetRow) -> tuple[str, ...]:
         if merged := self._book.merged(sheet, row.number):
             raise InputRefused(
-                f"{self.name}: the cells {merged} are merged, and row {row.number} is the header: which column has "
-                "which name cannot be told. Unmerge them and name every column"
+                said(
+                    "{file}: the cells {cells} are merged, and row {row} is the header: which column has which name "
+                    "cannot be told. Unmerge them and name every column",
+                    file=self.name,
+                    cells=merged,
+                    row=row.number,
+                )
             )
         for place, cell in enumerate(row.cells):
             if isinstance(cell, CellFault):
-                raise InputRefused(f"{self.name}: the cell {address(place, row.number)} of the header {cell.reason}")
+                raise InputRefused(
+                    said(
+                        "{file}: the cell {cell} of the header {reason}",
+                        file=self.name,
+                        cell=address(place, row.number),
+                        reason=cell.reason,
+                    )
+                )
         names = _written(row)
         while not names[-1].strip():
             names.pop()
         check_names(
-            f"{self.name}, sheet {sheet!r}",
+            said("{file}, sheet {sheet!r}", file=self.name, sheet=sheet),
             names,
-            lambda place: f"cell {address(place - 1, row.number)}",
-            line=f"row {row.number}, the first that is not empty,",
+            line=said("row {row}, the first that is not empty,", row=row.number),
+            cell=lambda place: address(place - 1, row.number),
         )
         return tuple(names)
 
@@ -164,7 +183,7 @@ def open_sheet(sample: Sample, book: Book) -> tuple[Source, tuple[str, ...]]:
     """The sheet that the layout names, and a note on how it is read. Raises `InputRefused`."""
     columns = bare_names(sample.layout.columns)
     rows = SheetRows(sample.original, book, sheet=sample.layout.sheet, columns=columns, page_rows=sample.page_rows)
-    return rows, (f"{book.words}, sheet {rows.sheet!r}",)
+    return rows, (said("{format}, sheet {sheet!r}", format=book.words, sheet=rows.sheet),)
 
 
 def _says_something(row: SheetRow) -> bool:
@@ -182,10 +201,12 @@ def _faulty(row: SheetRow, header: Sequence[str]) -> Refusal:
     place, fault = next((place, cell) for place, cell in enumerate(row.cells) if isinstance(cell, CellFault))
     cells = _written(row)
     column = header[place] if place < len(header) else None
-    reason = f"the cell {address(place, row.number)} {fault.reason}"
+    reason = said("the cell {cell} {reason}", cell=address(place, row.number), reason=fault.reason)
     return Refusal(row.number, column, label_of(cells), reason, tuple(cells))
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(repr(name) for name in names[:_MOST_NAMES]) + more
+    named = ", ".join(repr(name) for name in names[:_MOST_NAMES])
+    if len(names) <= _MOST_NAMES:
+        return named
+    return said("{named} and {more} more", named=named, more=Quantity(len(names) - _MOST_NAMES))

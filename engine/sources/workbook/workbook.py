@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from engine.errors import InputRefused
 from engine.sources.raw.source import LONGEST_CELL
 from engine.sources.workbook.cells import Cell, CellFault, address
+from texts.said import Quantity, said
 
 LAST_ROW: Final = 1_048_576
 LAST_COLUMN: Final = 16_384
@@ -51,46 +52,67 @@ class Book(Protocol):
 
 
 NO_VALUE: Final = CellFault(
-    "holds a formula without its value: open the workbook in Excel or LibreOffice, save it, and take that file"
+    said("holds a formula without its value: open the workbook in Excel or LibreOffice, save it, and take that file")
 )
 """A formula without a calculated value."""
 
 
 CONTRADICTS_ITSELF: Final = CellFault(
-    "has a value that is not of the kind that it names: open the workbook in Excel or LibreOffice, save it, and take "
-    "that file"
+    said(
+        "has a value that is not of the kind that it names: open the workbook in Excel or LibreOffice, save it, and "
+        "take that file"
+    )
 )
 """A cell with an ambiguous value: two values, or one that does not match its type."""
 
 
 def an_error(error: str) -> CellFault:
     """The fault of a cell with an error value."""
-    return CellFault(f"holds the error {error[:40]}")
+    return CellFault(said("holds the error {error}", error=error[:40]))
 
 
-def bad_value(reason: object) -> CellFault:
+def bad_value(error: ValueError) -> CellFault:
     """The fault of a cell whose value does not match its type."""
-    return CellFault(f"holds what its kind does not allow: {reason}")
+    return CellFault(said("holds what its kind does not allow: {error}", error=error))
 
 
 def too_long(name: str, column: int, row: int) -> InputRefused:
     """The refusal of a workbook with a cell that is too long."""
-    return InputRefused(f"{name}, cell {address(column, row)} is longer than {LONGEST_CELL} characters")
+    return InputRefused(
+        said(
+            "{file}, cell {cell} is longer than {most} characters",
+            file=name,
+            cell=address(column, row),
+            most=Quantity(LONGEST_CELL),
+        )
+    )
 
 
 def out_of_order(name: str, column: int, row: int) -> InputRefused:
     """The refusal of a workbook with a cell out of order, or outside the largest sheet."""
-    return InputRefused(f"{name} is broken: the cell {address(column, row)} is out of its order, or beyond any sheet")
+    return InputRefused(
+        said(
+            "{file} is broken: the cell {cell} is out of its order, or beyond any sheet",
+            file=name,
+            cell=address(column, row),
+        )
+    )
 
 
 def misplaced(name: str, where: str, row: int) -> InputRefused:
     """The refusal of a workbook with a cell whose address is in another row."""
-    return InputRefused(f"{name} is broken: a cell in row {row} says that it is {where[:20]!r}")
+    return InputRefused(
+        said("{file} is broken: a cell in row {row} says that it is {cell!r}", file=name, row=row, cell=where[:20])
+    )
 
 
 def unreadable_texts(name: str, error: OSError) -> InputRefused:
     """The refusal of a workbook whose texts cannot be kept in a temporary file."""
     return InputRefused(
-        f"the texts of {name} cannot be kept in a temporary file: {error.strerror or error}. Free some room there, "
-        "or name another folder with TMPDIR"
+        said(
+            "the texts of {file} cannot be kept in a temporary file: {error}. Free some room there, or name another "
+            "folder with TMPDIR",
+            file=name,
+            error=error.strerror or error,
+        )
     )

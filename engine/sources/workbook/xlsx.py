@@ -16,6 +16,7 @@ from engine.sources.workbook.sheet_source import open_sheet
 from engine.sources.workbook.workbook import SheetRow, unreadable_texts
 from engine.sources.workbook.xlsx_parts import Contents, Relationships, SharedTexts, Styles
 from engine.sources.workbook.xlsx_rows import Merges, RowReader
+from texts.said import said
 
 _ROOT: Final = "_rels/.rels"
 _BINARY: Final = "xl/workbook.bin"
@@ -35,7 +36,9 @@ def opens(sample: Sample) -> tuple[Source, tuple[str, ...]]:
 def _is_xlsx(archive: Archive) -> bool:
     """Whether an archive is an Excel workbook. Raises `InputRefused` for the binary format (.xlsb)."""
     if _BINARY in archive.parts:
-        raise InputRefused(f"{archive.name} is a binary Excel workbook (.xlsb): save it as .xlsx or CSV UTF-8")
+        raise InputRefused(
+            said("{file} is a binary Excel workbook (.xlsb): save it as .xlsx or CSV UTF-8", file=archive.name)
+        )
     return _ROOT in archive.parts and any(part.startswith("xl/") for part in archive.parts)
 
 
@@ -44,7 +47,7 @@ class ExcelBook:
 
     __slots__ = ("_archive", "_contents", "_parts", "_strings", "_styles", "_texts")
 
-    words = "an Excel workbook"
+    words = said("an Excel workbook")
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive

@@ -22,6 +22,7 @@ from engine.sources.workbook.workbook import (
     too_long,
 )
 from engine.sources.workbook.xlsx_parts import Styles, unescaped
+from texts.said import said
 
 _MOST_TEXTS: Final = 10**12
 _TRUTHS: Final[Mapping[str, bool]] = {"1": True, "true": True, "0": False, "false": False}
@@ -190,7 +191,12 @@ class RowReader:
             return self._strings[-1 if number is None else number]
         except IndexError:
             raise InputRefused(
-                f"{self._name} is broken: it has no text number {text[:20]}, which row {self._row} refers to"
+                said(
+                    "{file} is broken: it has no text number {number}, which row {row} refers to",
+                    file=self._name,
+                    number=text[:20],
+                    row=self._row,
+                )
             ) from None
 
     def _number(self, text: str) -> str | CellFault:

@@ -217,14 +217,14 @@ def test_rows_that_are_a_few_bytes_take_little_memory_and_little_of_the_journal(
 def test_a_sheet_that_is_a_few_bytes_and_a_million_rows_is_refused(tmp_path: Path, cells: str) -> None:
     path = odf(tmp_path / "a.ods", HEAD, odf_row(odf_text("1")), repeated(1_000_000, cells))
     assert path.stat().st_size < 1000
-    assert "999,999 rows of the sheet 'Лист1' repeat the row above them, the last of them the rows 4 to 1000002" in (
+    assert "999999 rows of the sheet 'Лист1' repeat the row above them, the last of them the rows 4 to 1000002" in (
         why_refused(path)
     )
 
 
 def test_rows_that_are_repeated_in_many_places_are_counted_together(tmp_path: Path) -> None:
     path = odf(tmp_path / "a.ods", HEAD, *(repeated(500, odf_text(str(place))) for place in range(21)))
-    assert "10,479 rows of the sheet 'Лист1' repeat the row above them" in why_refused(path)
+    assert "10479 rows of the sheet 'Лист1' repeat the row above them" in why_refused(path)
 
 
 def test_empty_rows_may_be_as_many_as_a_sheet_has(tmp_path: Path) -> None:
