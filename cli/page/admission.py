@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from texts.remedies import PROGRAM
 from texts.said import Said, said
 
 COOKIE: Final = "carbon_migrate_page"
@@ -102,4 +103,5 @@ async def put_headers(_: web.Request, response: web.StreamResponse) -> None:
     """Tell the browser what the page may do, with every answer."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    response.headers["Server"] = PROGRAM
     response.headers.setdefault("Content-Security-Policy", POLICY)

@@ -151,7 +151,8 @@ def tunnel(port: int) -> str:
 
 def to_json(value: object, status: int = 200) -> web.Response:
     """An answer in JSON."""
-    return web.Response(body=msgspec.json.encode(value), content_type=JSON, status=status)
+    headers = {"Cache-Control": "no-store"}
+    return web.Response(body=msgspec.json.encode(value), content_type=JSON, status=status, headers=headers)
 
 
 def _refusal_of(error: Exception) -> tuple[int, str]:

@@ -42,6 +42,10 @@ PAUSE: Final = 50
 """The pause after counting is at least this many times its duration: it takes at most 2 % of a processor."""
 
 
+RECOVERY: Final = 10.0
+"""Seconds after a fault of the page itself."""
+
+
 class Feed:
     """Follows one run, and tells what it sees on a timeline."""
 
@@ -55,6 +59,8 @@ class Feed:
         """When somebody worked on it last, in seconds since 1970, as far as this feed knows."""
         self._seen_of_process = 0
         """The id of the last sample that the run's process has given."""
+        self._trouble = ""
+        """Why the last look failed."""
         self._rendered_facts: RunFacts | None = None
         self._rendered: dict[str, bytes] = {}
 
@@ -67,14 +73,21 @@ class Feed:
         return self._rendered[language.name]
 
     async def follow(self) -> None:
-        """Look at the run each second until cancelled; a look that fails is tried again with the next."""
+        """Look at the run each second until cancelled; a look that fails is tried again with the next.
+
+        Who looks meanwhile is cut off, comes again, and is told why.
+        """
         async with run_alongside(self._count_again):
             while True:
                 began = anyio.current_time()
                 try:
                     await self.look()
+                    self._trouble = ""
                 except (JournalError, CommandRefused) as error:
-                    log.warning("the page could not look at the run", run=self._name, why=str(error))
+                    self.timeline.cut_off()
+                    if str(error) != self._trouble:
+                        log.warning("the page cannot look at the run", run=self._name, why=str(error))
+                    self._trouble = str(error)
                 await anyio.sleep(max(0.0, EVERY - (anyio.current_time() - began)))
 
     async def look(self) -> None:
@@ -152,7 +165,8 @@ class Feed:
             try:
                 self._counted = await count(await self._journal.run(self._name), self._journal)
             except JournalError as error:
-                log.warning("the page could not count the run's rows", run=self._name, why=str(error))
+                # The next look says it.
+                log.debug("the page cannot count the rows of the run", run=self._name, why=str(error))
             await anyio.sleep(max(EVERY, PAUSE * (anyio.current_time() - began)))
 
 
@@ -202,8 +216,9 @@ class _Shared:
 
     async def follow(self) -> None:
         with self.scope:
-            try:
-                await self.feed.follow()
-            except Exception:  # a fault of the page is no reason to end anything else
-                log.exception("the page follows a run no longer: a fault of ours, please report it")
-                self.feed.timeline.close()
+            while True:
+                try:
+                    await self.feed.follow()
+                except Exception:  # a fault of the page is no reason to end anything else
+                    log.exception("the page has lost a run: a fault of ours, please report it")
+                    await anyio.sleep(RECOVERY)

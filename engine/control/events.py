@@ -42,6 +42,7 @@ class Timeline(Generic[Facts]):
         self._samples: deque[tuple[int, PaceSample]] = deque(maxlen=KEPT)
         self._changed = anyio.Event()
         self._is_closed = False
+        self._cuts = 0
 
     def add(self, samples: Iterable[PaceSample], facts: Facts) -> None:
         """Add a moment with the samples that are new, if there are any, and wake those who wait for it."""
@@ -61,14 +62,20 @@ class Timeline(Generic[Facts]):
         self._is_closed = True
         self._wake()
 
+    def cut_off(self) -> None:
+        """End the streams of this moment; who comes again is streamed to as before."""
+        self._cuts += 1
+        self._wake()
+
     def after(self, seen: int) -> list[PaceSample]:
         """The samples that are newer than the id `seen`."""
         return [sample for _, sample in dropwhile(lambda one: one[0] <= seen, self._samples)]
 
     async def next(self, seen: int) -> bool:
         """Wait for facts that are newer than the id `seen`; False at the end."""
+        cuts = self._cuts
         while self.facts is None or self.last <= seen:
-            if self._is_closed:
+            if self._is_closed or self._cuts > cuts:
                 return False
             await self._changed.wait()
         return True

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from checkpoints.records import Change, Command
+from checkpoints.errors import JournalUnreadable
+from checkpoints.records import Change, Command, Run
 from checkpoints.states import State
 from tests.checkpoints.samples import frozen_run, ids, new_item
 from tests.cli.page.browser import Shown, page_shown
@@ -133,6 +134,24 @@ async def test_a_run_that_is_not_there_is_told_so(tmp_path: Path) -> None:
             await shown.browser.get("/api/runs/..%2f..%2fetc/events"),
         ):
             assert (reply.status, reply.found["refused"]) == (404, True)
+
+
+async def test_a_journal_that_cannot_be_read_any_more_is_told_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_: str) -> Run:
+        raise JournalUnreadable("the disk has gone")
+
+    async with page_shown(tmp_path) as shown:
+        async with shown.browser.stream(shown.run.name) as stream:
+            await stream.until(lambda _: True)
+            monkeypatch.setattr(shown.journal, "run", fails)
+            # It is cut off, and is told why when it comes again.
+            await stream.ended()
+        reply = await shown.browser.get(f"/api/runs/{shown.run.name}/events")
+        assert (reply.status, "the disk has gone" in reply.found["said"]) == (409, True)
+        monkeypatch.undo()
+        assert (await moment(shown, shown.run.name))["run"]["run"] == shown.run.name
 
 
 async def moment(shown: Shown, run: str, query: str = "", *, ended: bool = False) -> Any:
