@@ -19,12 +19,12 @@ from cli.settings.flags import JournalFlags, RunName, grouped, parse_pairs
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table
 from cli.terminal.exits import CommandRefused, Exit, exit_of
-from cli.terminal.layout import steps_list
+from cli.terminal.layout import render, steps_list
 from cli.terminal.screen import AsJson, BriefVoice, Screen, Voice
-from cli.terminal.texts import markup_safe, moment, printable
+from cli.terminal.texts import moment, printable
 from engine.control.messages import ControlAnswer
 from engine.pacing.holds import StopKind
-from texts.remedies import PROGRAM
+from texts.remedies import PROGRAM, command_line
 from texts.said import said
 
 GLANCE: Final = 0.1
@@ -142,10 +142,14 @@ async def stop(name: str, settings: Settings, screen: Screen, *, wait: bool) -> 
         answer = await RunCommands(journal).stop(run)
         if answer.refused or not wait:
             return _show_answer(run, "stop", answer, screen)
-        screen.say(
-            f"run {run.name}: {markup_safe(answer.said)}; its process ends with {int(Exit.INTERRUPTED)} "
-            "[dim](Ctrl-C here ends the waiting, not the stop)[/]"
+        stops = said(
+            "run {run}: {answer}; its process ends with {code}",
+            run=run.name,
+            answer=answer.said,
+            code=int(Exit.INTERRUPTED),
         )
+        waits = render(said("(Ctrl-C here ends the waiting, not the stop)"), "dim")
+        screen.say(render(stops).append(" ").append_text(waits))
         while await journal.holder(run):  # noqa: ASYNC110 - the end of another process gives no event
             await anyio.sleep(GLANCE)
         return await _show_stopped(name, journal, screen)
@@ -159,15 +163,18 @@ async def _show_stopped(name: str, journal: Journal, screen: Screen) -> Exit:
     if screen.voice.as_json:
         screen.emit({"run": run.name, "command": "stop", **states_object(totals), "exit": int(Exit.DONE)})
     stays_paused = run.paused_at is not None and (code is Exit.INTERRUPTED or holds_its_file(run))
-    title = Text(f"■ run {run.name} {_describe_stop(run, code)}", "bold")
+    title = Text(f"■ {printable(_describe_stop(run, code))}", "bold")
     parts: list[RenderableType] = [title, states_table(totals)]
     if stays_paused:
-        parts.append(
-            Text(f"It stays paused, as {printable(run.paused_by)} wanted it at {moment(run.paused_at)}.", "yellow")
+        paused = said(
+            "It stays paused, as {who} wanted it at {when}.", who=run.paused_by or "", when=moment(run.paused_at)
         )
-    goes_on = [(f"{PROGRAM} continue {run.name}", "end the pause")] if stays_paused else []
+        parts.append(render(paused, "yellow"))
+    goes_on: list[tuple[str, str]] = []
+    if stays_paused:
+        goes_on.append((command_line("continue", run.name), said("end the pause")))
     if code is not Exit.INTERRUPTED and is_followed(run):
-        goes_on.append((await resume_command(run, journal), "go on with its next step"))
+        goes_on.append((await resume_command(run, journal), said("go on with its next step")))
     if steps := goes_on + next_steps(run, totals):
         parts.append(steps_list(steps))
     screen.result(Group(*parts))
@@ -177,10 +184,10 @@ async def _show_stopped(name: str, journal: Journal, screen: Screen) -> Exit:
 def _describe_stop(run: Run, code: Exit) -> str:
     """The result of a stop request; where the step had already finished, the stop ends its job file."""
     if code is Exit.INTERRUPTED:
-        return "has stopped"
+        return said("run {run} has stopped", run=run.name)
     if is_followed(run):
-        return "is at its end, and no further step of its job file begins"
-    return "came to its end before it could be stopped"
+        return said("run {run} is at its end, and no further step of its job file begins", run=run.name)
+    return said("run {run} came to its end before it could be stopped", run=run.name)
 
 
 # ---- messages ---------------------------------------------------------------------------------------------------
@@ -189,9 +196,9 @@ def _describe_stop(run: Run, code: Exit) -> str:
 def _show_answer(run: Run, command: str, answer: ControlAnswer, screen: Screen) -> Exit:
     """Show the answer to a command. Raises `CommandRefused` where it was refused."""
     if answer.refused:
-        raise CommandRefused(f"run {run.name}: {answer.said}")
+        raise CommandRefused(said("run {run}: {answer}", run=run.name, answer=answer.said))
     if screen.voice.as_json:
         screen.emit({"run": run.name, "command": command, "said": answer.said, "exit": int(Exit.DONE)})
     elif answer.said:
-        screen.result(Text(f"run {run.name}: {printable(answer.said, 600)}"))
+        screen.result(render(said("run {run}: {answer}", run=run.name, answer=answer.said), limit=600))
     return Exit.DONE

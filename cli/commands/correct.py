@@ -24,7 +24,7 @@ from cli.show.closing import Closing
 from cli.show.preview import PreviewFacts, plan_of, preview
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, is_unattended
-from cli.terminal.texts import markup_safe, printable, rows
+from cli.terminal.texts import printable
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Repeat, repeat_of
@@ -32,7 +32,8 @@ from jobs.catalogue.catalogue import JOBS, job_of
 from jobs.job import build
 from jobs.rows.input import Input, input_of_parameters, job_parameters
 from jobs.spec.spec import parameters_of, without_own
-from texts.remedies import PROGRAM
+from texts.remedies import command_line, setting
+from texts.said import counted, said
 
 
 async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part of the command line
@@ -52,12 +53,14 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part 
     unchanged.
     """
     if not rows.file:
-        raise CommandRefused("--continue takes a file of corrected rows: name it")
+        raise CommandRefused(said("--continue takes a file of corrected rows: name it"))
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
         await require_content(run, journal)
         if run.job != job:
-            raise CommandRefused(f"run {run.name} is one of {run.job}, not of {printable(job)}")
+            raise CommandRefused(
+                said("run {run} is one of {job}, not of {other}", run=run.name, job=run.job, other=printable(job))
+            )
         _check(run, settings)
         async with open_session(settings, screen, journal, pacing=pacing, consent=consent, record=record) as opened:
             return await _correct(run, rows, opened.for_run(run))
@@ -88,10 +91,15 @@ async def _wipe_unsent(run: Run, journal: Journal) -> None:
 def _check(run: Run, settings: Settings) -> None:
     check_target(run, settings)
     if run.job not in JOBS:
-        raise CommandRefused(f"run {run.name} takes another run back, and has no rows of an input to correct")
+        raise CommandRefused(
+            said("run {run} takes another run back, and has no rows of an input to correct", run=run.name)
+        )
     if run.stage is not Stage.APPROVED or run.frozen_at is None:
         raise CommandRefused(
-            f"run {run.name} has not begun to send: mend the input and run it again, there is nothing to continue"
+            said(
+                "run {run} has not begun to send: mend the input and run it again, there is nothing to continue",
+                run=run.name,
+            )
         )
 
 
@@ -126,23 +134,34 @@ def _require_something(plan: PreviewFacts, outcome: CorrectionResult, session: S
     file, run = printable(plan.run.source), plan.run.name
     if bad and not session.consent.skip_bad:
         raise CommandRefused(
-            f"{rows(bad)} of {file} cannot be taken: mend them, or leave them out with --skip-bad.\nNothing was sent."
+            counted(
+                "{n} row of {file} cannot be taken: mend it, or leave it out with {flag}.\nNothing was sent.",
+                "{n} rows of {file} cannot be taken: mend them, or leave them out with {flag}.\nNothing was sent.",
+                bad,
+                file=file,
+                flag=setting("skip-bad"),
+            )
         )
     if not outcome.corrected:
         raise CommandRefused(
-            f"{file} corrects nothing: run {run} has all of its good rows already. {PROGRAM} status {run} shows "
-            "where they stand.\nNothing was sent."
+            said(
+                "{file} corrects nothing: run {run} has all of its good rows already. {command} shows where they "
+                "stand.\nNothing was sent.",
+                file=file,
+                run=run,
+                command=command_line("status", run),
+            )
         )
 
 
 async def _ask(question: str, run: Run, file: str, session: Session) -> None:
     with session.screen.keyboard(file) as keyboard:
         if keyboard is None:
-            raise CommandRefused(f"{is_unattended(question, file)}.\nNothing was sent.")
+            raise CommandRefused(said("{why}.\nNothing was sent.", why=is_unattended(question, file)))
         if not await session.screen.agrees(
-            f"\n[bold]{markup_safe(question)} They go into run {run.name}.[/]", keyboard
+            said("{question} They go into run {run}.", question=question, run=run.name), keyboard
         ):
-            raise CommandRefused("the answer was no\nNothing was sent.")
+            raise CommandRefused(said("the answer was no\nNothing was sent."))
 
 
 async def _rehearse(run: Run, job: Job, plans: Journal, session: Session) -> Run:
@@ -152,9 +171,13 @@ async def _rehearse(run: Run, job: Job, plans: Journal, session: Session) -> Run
     missing = [name for name in run.header if name.strip() not in there]
     if missing:
         raise CommandRefused(
-            f"{printable(new.source)} is no export of run {run.name}: it lacks the column "
-            f"{printable(missing[0])!r}. "
-            f"Begin with {PROGRAM} export {run.name}"
+            said(
+                "{file} is no export of run {run}: it lacks the column {column!r}. Begin with {command}",
+                file=printable(new.source),
+                run=run.name,
+                column=printable(missing[0]),
+                command=command_line("export", run.name),
+            )
         )
     again = repeat_of(job.effect, how_often(run)) is Repeat.AGAIN
     foreign = ForeignEntries(job, session.journal, run.target, again=again, own=run.name)

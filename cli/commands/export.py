@@ -17,11 +17,14 @@ from cli.session.journal import open_existing, refuse_purged
 from cli.settings.flags import JournalFlags, RunName, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import refused_export
+from cli.terminal import names
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import steps_list
+from cli.terminal.names import STATE_NAMES
 from cli.terminal.screen import BriefVoice, Screen
-from cli.terminal.texts import count, markup_safe, number_of, printable, rows
+from cli.terminal.texts import printable
 from engine.errors import nearest
+from texts.said import Quantity, counted, said
 
 CHOICES: Final = ", ".join([*State, REFUSED, ANSWERS])
 FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
@@ -110,10 +113,24 @@ async def export_all(name: str, folder: Path, settings: Settings, screen: Screen
             path = folder / f"{run.name}-{word}.csv"
             async with written_to(OutputFile(path, force=force)) as out:
                 number = await write_items(out, run, states, journal)
-            screen.say(f"{rows(number)} {_outcomes(word, totals, states)}: {markup_safe(path)}")
+            screen.say(
+                counted(
+                    "{n} row {outcomes}: {file}",
+                    "{n} rows {outcomes}: {file}",
+                    number,
+                    outcomes=_outcomes(State(word), totals, states),
+                    file=path,
+                )
+            )
             files.append(_file_object(path, states, number))
         if not files:
-            screen.say(f"Run {run.name} has no rows that are {', '.join(FILES)}: no file is written.")
+            screen.say(
+                said(
+                    "Run {run} has no rows that are {states}: no file is written.",
+                    run=run.name,
+                    states=tuple(STATE_NAMES[State(word)] for word in FILES),
+                )
+            )
     return _close(run, files, screen)
 
 
@@ -130,24 +147,74 @@ async def export_rows(name: str, state: str | None, target: OutputFile, settings
         applied = totals.count(State.APPLIED)
         async with written_to(target) as out:
             written = await write_items(out, run, wanted, journal)
-    that_are = f" that {'is' if written == 1 else 'are'} {state}" if state is not None else ""
-    if len(wanted) > 1 and applied:
-        that_are += f", {count(applied)} of them {State.APPLIED}"
-    screen.say(f"{rows(written)} of run {run.name}{that_are}, written {_place(target)}")
+    name_of_state = None if state is None else _name_of(wanted[0])
+    screen.say(_written(run, written, name_of_state, applied if len(wanted) > 1 else 0, target))
     if not written and run.stage is Stage.DISCARDED and None not in wanted:
-        screen.say("The run was given up before anything was sent: only its refused rows are kept.")
+        screen.say(said("The run was given up before anything was sent: only its refused rows are kept."))
     if not written and State.REJECTED in wanted and None not in wanted and totals.refused:
         # Both words say no: this one the program's, before anything is sent.
-        purpose = f"write the {number_of(totals.refused, 'row that was', 'rows that were')} refused before sending"
+        purpose = counted(
+            "write the {n} row that was refused before sending",
+            "write the {n} rows that were refused before sending",
+            totals.refused,
+        )
         screen.say(steps_list([(refused_export(run), purpose)]))
     return _close(run, [_file_object(target.path, wanted, written)], screen)
 
 
-def _outcomes(word: str, totals: Totals, states: Sequence[State | None]) -> str:
-    """What the rows of a file are: the word of its name, and refused where it has refused rows, too."""
+def _written(run: Run, number: int, state: str | None, applied: int, target: OutputFile) -> str:
+    """How many rows were written where; `applied` of them are, where that is not said by their state."""
+    where = _place(target)
+    match state, applied:
+        case None, 0:
+            return counted(
+                "{n} row of run {run}, written to {where}",
+                "{n} rows of run {run}, written to {where}",
+                number,
+                run=run.name,
+                where=where,
+            )
+        case None, _:
+            return counted(
+                "{n} row of run {run}, {applied} of them applied, written to {where}",
+                "{n} rows of run {run}, {applied} of them applied, written to {where}",
+                number,
+                run=run.name,
+                applied=Quantity(applied),
+                where=where,
+            )
+        case str(), 0:
+            return counted(
+                "{n} row of run {run} that is {state}, written to {where}",
+                "{n} rows of run {run} that are {state}, written to {where}",
+                number,
+                run=run.name,
+                state=state,
+                where=where,
+            )
+        case _:
+            return counted(
+                "{n} row of run {run} that is {state}, {applied} of them applied, written to {where}",
+                "{n} rows of run {run} that are {state}, {applied} of them applied, written to {where}",
+                number,
+                run=run.name,
+                state=state or "",
+                applied=Quantity(applied),
+                where=where,
+            )
+
+
+def _name_of(state: State | None) -> str:
+    return names.REFUSED if state is None else STATE_NAMES[state]
+
+
+def _outcomes(state: State, totals: Totals, states: Sequence[State | None]) -> str:
+    """What the rows of a file are: the state of its name, and refused where it has refused rows, too."""
     if None not in states or not totals.refused:
-        return word
-    return f"{word} and {REFUSED}" if totals.count(*(state for state in states if state)) else REFUSED
+        return STATE_NAMES[state]
+    if not totals.count(*(one for one in states if one)):
+        return names.REFUSED
+    return said("{state} and refused", state=STATE_NAMES[state])
 
 
 def _parse_state(word: str) -> tuple[State | None, ...]:
@@ -162,11 +229,18 @@ def _parse_state(word: str) -> tuple[State | None, ...]:
         state = State(plain_word)
         return states_where(in_effect=True) if state is State.ACCEPTED else (state,)
     hint = nearest(plain_word, [*State, REFUSED, ANSWERS])
-    raise CommandRefused(f"there is no state {printable(word)!r}{hint}; there are: {CHOICES}")
+    raise CommandRefused(
+        said(
+            "there is no state {given!r}{nearest}; there are: {known}",
+            given=printable(word),
+            nearest=hint,
+            known=CHOICES,
+        )
+    )
 
 
 def _place(target: OutputFile) -> str:
-    return "to stdout" if target.path == STDOUT else f"to {markup_safe(target.path)}"
+    return "stdout" if target.path == STDOUT else str(target.path)
 
 
 def _file_object(path: Path, states: Sequence[State | None], number: int) -> dict[str, object]:
@@ -192,7 +266,17 @@ async def export_answers(name: str, target: OutputFile, settings: Settings, scre
         run = await journal.run(name)
         refuse_purged(run)
         if not reads(run.job, run.parameters):
-            raise CommandRefused(f"run {run.name} is one of {run.job}: it writes, and has no answers")
+            raise CommandRefused(
+                said("run {run} is one of {job}: it writes, and has no answers", run=run.name, job=run.job)
+            )
         written = await write_answers(run, journal, target)
-    screen.say(f"{rows(written)} of answers of run {run.name}, written {_place(target)}")
+    screen.say(
+        counted(
+            "{n} row of answers of run {run}, written to {where}",
+            "{n} rows of answers of run {run}, written to {where}",
+            written,
+            run=run.name,
+            where=_place(target),
+        )
+    )
     return _close(run, [{**_file_object(target.path, (), written), "states": [ANSWERS]}], screen)

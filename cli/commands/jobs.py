@@ -7,13 +7,14 @@ import typer
 from rich.syntax import Syntax
 from rich.text import Text
 
-from cli.terminal.layout import Facts, command, one_line, steps_list
+from cli.terminal.layout import Facts, command, one_line, render, steps_list
 from cli.terminal.screen import AsJson, Screen, Voice
 from jobs.catalogue.catalogue import JOBS, job_named
 from jobs.spec.columns import usual_names
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, asked_for, own_select
-from texts.remedies import PROGRAM
+from texts.remedies import command_line, setting
+from texts.said import said
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -61,27 +62,31 @@ def as_object(job: JobSpec) -> dict[str, object]:
 
 def needs(job: JobSpec) -> str:
     """The possible sources of the job's rows, in words."""
-    select = own_select(job)
-    own = ["the job's own select, below"] if select else []
-    asked = [f"--set {name}=…" for name in asked_for(select)]
+    sources = said("a file; or standard input; or {flag}", flag=setting("sql"))
     of_rows = [
         f"--ask {one.name}" if one.secret else f"--set {one.name}=…"
         for one in job.parameters
         if one.columns is not None and one.default is None
     ]
-    one_row = [f"one row of {', '.join(of_rows)}"] if of_rows else []
-    ways = [f"{own[0]}, with {' and '.join(asked)}" if asked else own[0]] if own else []
-    return "; or ".join([*ways, "a file", "standard input", "--sql", *one_row])
+    if of_rows:
+        sources = said("{sources}; or one row of {flags}", sources=sources, flags=tuple(of_rows))
+    if not (select := own_select(job)):
+        return sources
+    if asked := [f"--set {name}=…" for name in asked_for(select)]:
+        return said("the job's own select, below, with {flags}; or {sources}", flags=tuple(asked), sources=sources)
+    return said("the job's own select, below; or {sources}", sources=sources)
 
 
 def value(parameter: Parameter) -> str:
     """The values that a parameter takes, and its default."""
     choices = " | ".join(parameter.choices)
     if parameter.default is None:
-        return f"{choices} (required)".strip()
-    if choices:
-        return f"{choices} ({parameter.default or 'may be left out'})"
-    return parameter.default or "(may be left out)"
+        return said("{choices} (required)", choices=choices) if choices else said("(required)")
+    if not choices:
+        return parameter.default or said("(may be left out)")
+    if not parameter.default:
+        return said("{choices} (may be left out)", choices=choices)
+    return f"{choices} ({parameter.default})"
 
 
 def in_rows(parameter: Parameter) -> str:
@@ -110,27 +115,32 @@ def _parameter(one: Parameter) -> Mapping[str, object]:
 def _show_all(jobs: Sequence[JobSpec], screen: Screen) -> None:
     table = Facts()
     for job in jobs:
-        table.add(job.name, Text("" if job.writes else "reads  ", "cyan").append(job.summary, "not cyan"))
+        kind = Text() if job.writes else render(said("reads"), "cyan").append("  ")
+        table.add(job.name, kind.append_text(render(job.summary)))
     screen.result(table)
     screen.result("")
-    screen.result(steps_list([(f"{PROGRAM} jobs JOB", "see its parameters, select, call, way back and an example")]))
+    purpose = said("see its parameters, select, call, way back and an example")
+    screen.result(steps_list([(command_line("jobs", "JOB"), purpose)]))
 
 
 def _show_one(job: JobSpec, screen: Screen) -> None:
     facts = Facts()
-    facts.add("job", Text(job.name, "bold").append(f"  {job.summary}", "not bold"))
-    facts.add("kind", Text("writes" if job.writes else "reads; its answers become a file"))
-    facts.add("rows", Text(needs(job)))
-    facts.add("call", Text(job.call))
-    facts.add("undo", Text(job.undo))
+    facts.add(
+        said("job"), Text(job.name, "bold").append("  ", "not bold").append_text(render(job.summary, "not bold"))
+    )
+    facts.add(said("kind"), said("writes") if job.writes else said("reads; its answers become a file"))
+    facts.add(said("rows"), render(needs(job)))
+    facts.add(said("call"), render(job.call))
+    facts.add(said("undo"), render(job.undo))
     screen.result(facts)
-    screen.result(Text("example", "dim"))
+    screen.result(render(said("example"), "dim"))
     screen.result(command(job.example))
     _show_parameters("--set NAME=VALUE", job.parameters, screen)
     _show_columns(job.parameters, screen)
     _show_parameters("undo --set NAME=VALUE", job.undo_parameters, screen)
     if select := own_select(job):
-        screen.result(Text("\nits own select", "dim"))
+        screen.result("")
+        screen.result(render(said("its own select"), "dim"))
         for line in (
             Syntax(select, "sql", theme="ansi_dark", background_color="default").highlight(select).split("\n")
         ):
@@ -143,9 +153,9 @@ def _show_parameters(title: str, parameters: Sequence[Parameter], screen: Screen
     screen.result(Text(f"\n{title}", "dim"))
     table = Facts(indent=2)
     for one in parameters:
-        told = Text(value(one), "cyan").append(f"  {one.help}", "not cyan")
+        told = render(value(one), "cyan").append("  ", "not cyan").append_text(render(one.help, "not cyan"))
         if columns := in_rows(one):
-            told.append(f"\ncolumns: {columns}", "dim")
+            told.append("\n").append_text(render(said("columns: {columns}", columns=columns), "dim"))
         table.add(one.name, told)
     screen.result(table)
 
@@ -155,7 +165,9 @@ def _show_columns(parameters: Sequence[Parameter], screen: Screen) -> None:
     named = [(one.name, names) for one in parameters if (names := further_names(one))]
     if not named:
         return
-    screen.result(Text("\ncolumns that are found as well; another name: --map NAME=COLUMN", "dim"))
+    title = said("columns that are found as well; another name: {flag}", flag=setting("map", "NAME=COLUMN"))
+    screen.result("")
+    screen.result(render(title, "dim"))
     table = Facts(indent=2)
     for name, names in named:
         table.add(name, Text(", ".join(names)))

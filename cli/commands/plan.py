@@ -33,13 +33,15 @@ from cli.show.plan import next_step, nothing_to_send, plan_object, plan_screen
 from cli.show.plan_facts import PlanFacts, plan_facts
 from cli.show.preview import look_alikes, shared_accounts
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import labelled
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import WHOLE, markup_safe, printable
+from cli.terminal.texts import printable
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.intake import Rehearsal
 from jobs.job import build
 from jobs.shared_accounts import question_of, settle
 from texts.remedies import PROGRAM
+from texts.said import said
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -132,13 +134,13 @@ async def plan(
         if question.accounts:
             screen.result(shared_accounts(question, profile), good=False)
         for caution in job.cautions:
-            screen.result(f"[yellow]caution:[/] {markup_safe(caution)}")
+            screen.result(labelled(said("caution:"), caution, "yellow"))
         if out is not None:
             await write_plan(out, run, facts.values.lines, look_alikes(run, journal), journal, profile)
-            screen.say(f"The rows are saved in {markup_safe(out.path, WHOLE)}")
+            screen.say(said("The rows are saved in {file}", file=out.path))
         if question.accounts:
             # Sent as it is, the plan would be refused for the same question.
-            screen.result("Plan again with one of these; as it is, this plan cannot be sent.", good=False)
+            screen.result(said("Plan again with one of these; as it is, this plan cannot be sent."), good=False)
         elif not step:
             sends = facts.plan.to_send
             screen.result(next_step(run, skips_bad=bool(bad)) if sends else nothing_to_send(bad=bool(bad)))
@@ -155,7 +157,10 @@ async def plan_file(
     """
     if out is not None and is_table(out):
         raise CommandRefused(
-            f"-o {printable(out.path)}: a job file has a table for each of its steps: name a folder for them"
+            said(
+                "-o {file}: a job file has a table for each of its steps: name a folder for them",
+                file=printable(out.path),
+            )
         )
     file = (await read_file(name, typed)).at(datetime.now().astimezone())
     given = with_file(pacing, file.pacing).given
@@ -163,13 +168,16 @@ async def plan_file(
     steps: list[Mapping[str, object]] = []
     makers: dict[Path, JobFileStep] = {}
     for step in file.steps:
-        screen.result(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
+        step_of = said("Step {number} of {steps}:", number=step.number, steps=len(file.steps))
+        screen.result("")
+        screen.result(labelled(step_of, step.order.kind.name, "bold"))
         if await anyio.to_thread.run_sync(is_to_be_made, step, makers):
-            screen.result(f"Its rows are what an earlier step will write: {markup_safe(step.order.rows.file)}")
+            made = said("Its rows are what an earlier step will write: {file}", file=step.order.rows.file)
+            screen.result(made)
             steps.append({"step": step.number, "job": step.order.kind.name, "plan": None, "exit": None})
         else:
             folder = replace(out, path=out.path / f"step-{step.number}") if out else None
-            place = f"step {step.number} of {file.path}"
+            place = said("step {number} of {file}", number=step.number, file=file.path)
             code, planned = await plan(step.order, folder, settings, given, screen, step=place)
             worst = max(worst, code)
             steps.append({"step": step.number, **planned})
