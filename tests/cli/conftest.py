@@ -23,8 +23,10 @@ from billing.database.dsn import Dsn
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.main import main
+from cli.terminal import language
 from lab.mock.server import MockBilling, running
 from tests.cli.forking import Command, command_server
+from tests.cli.marked_language import marked_language, unmarked
 
 MODEL = "FinanceOperations"
 PATIENCE = 30.0
@@ -267,6 +269,7 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setenv("CARBON_MIGRATE_JOURNAL", "carbon-migrate.journal")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(language, "language", marked_language)
     # It is for a process that ends: the garbage of the tests would never be found.
     monkeypatch.setattr(gc, "freeze", lambda: None)
 
@@ -276,6 +279,6 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
             # In a context of its own, for the language of this command is not that of the next one.
             copy_context().run(main)
         said = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), said.out, said.err)
+        return Ended(int(ended.value.code or 0), unmarked(said.out), unmarked(said.err))
 
     return run

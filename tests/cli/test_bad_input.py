@@ -55,7 +55,7 @@ async def refused(place: Place, *arguments: str, told: Sequence[str]) -> None:
         (f"{HEAD}00003;922337203.69\n", ["line 2, column amount", "can hold"]),
         (f"{HEAD}00003;-922 337 203,69\n", ["line 2, column amount", "922,337,203.68 at most"]),
         (f"{HEAD}00003;1e300000000\n", ["line 2, column amount", "an exponent is not allowed"]),
-        (f"{HEAD}{GOOD}{MANY};5\n", ["line 3, column contract_number", "5000 characters"]),
+        (f"{HEAD}{GOOD}{MANY};5\n", ["line 3, column contract_number", "5 000 characters"]),
         (f"abonent_id;amount\n{MANY};5\n", ["line 2, column abonent_id", "there is no abonent"]),
         (f'{{"abonent_id": {MANY}, "amount": 5}}\n', ["line 1, column abonent_id", "there is no abonent"]),
         ('{"abonent_id": 9, "amount": 1e300000000}\n', ["line 1", "no number that can be written out"]),
