@@ -16,7 +16,7 @@ from cli.settings.places import in_full
 from cli.settings.toml_places import Path as Way
 from cli.settings.toml_places import TomlPlace, parse_toml, places
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import printable
+from cli.terminal.texts import printable, reason_of
 from engine.errors import nearest
 from engine.rows import STDIN
 from engine.sources.raw.charset import AUTO
@@ -27,7 +27,8 @@ from jobs.rows.key_lists import KeyList, key_list
 from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
-from texts.said import text_of
+from texts.remedies import Remedy
+from texts.said import Said, said, text_of
 
 TOML: Final = ".toml"
 """The suffix of job files; no job's name has it."""
@@ -36,11 +37,11 @@ FORMAT: Final = 1
 STEP: Final = "step"
 RUN: Final = "run"
 
-TEXT: Final = "a text"
-TEXTS: Final = "a list of texts"
-TABLE: Final = "a table of texts"
-SWITCH: Final = "true or false"
-NUMBER: Final = "a whole number above zero"
+TEXT: Final = said("a text")
+TEXTS: Final = said("a list of texts")
+TABLE: Final = said("a table of texts")
+SWITCH: Final = said("true or false")
+NUMBER: Final = said("a whole number above zero")
 
 _FITS: Final[Mapping[str, Callable[[object], bool]]] = {
     TEXT: lambda value: isinstance(value, str),
@@ -84,6 +85,9 @@ KEYS: Final[Mapping[str, str]] = {
 
 DATES: Final[Mapping[str, str]] = {"date": "%Y-%m-%d", "time": "%H%M%S"}
 """What the name of a file can have in braces, each with its format: the moment at which the round was begun."""
+
+_LONGEST: Final = 200
+"""Characters of a wrong value that are shown."""
 
 _BRACED: Final = re.compile(r"\{([a-z_]+)\}")
 
@@ -147,12 +151,12 @@ def read(path: Path) -> JobFile:
         content = path.read_bytes()
         text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else f"it is not UTF-8: {error.reason}"
-        raise JobFileRefused(f"{printable(path)} cannot be read: {why}") from error
+        why = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8: {why}", why=error.reason)
+        raise JobFileRefused(said("{path} cannot be read: {why}", path=printable(path), why=why)) from error
     try:
         parsed = parse_toml(text)
     except ValueError as error:
-        raise JobFileRefused(f"{printable(path)} is not TOML: {error}") from error
+        raise JobFileRefused(said("{path} is not TOML: {error}", path=printable(path), error=error)) from error
     return replace(_Reader(path, places(text)).file(parsed), digest=sha256(content).hexdigest())
 
 
@@ -166,22 +170,33 @@ class _Reader:
     def file(self, content: Mapping[str, object]) -> JobFile:
         version = content.get("format", FORMAT)
         if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-            raise self._refused(("format",), f"format: {version!r} is none; this version writes format = {FORMAT}")
+            raise self._refused(
+                ("format",),
+                said(
+                    "format: {given} is none; this version writes format = {ours}", given=repr(version), ours=FORMAT
+                ),
+            )
         if version > FORMAT:
             raise self._refused(
                 ("format",),
-                f"the file is of format {version}, made by a newer carbon-migrate; this one knows {FORMAT}: "
-                "install that version",
+                said(
+                    "the file is of format {theirs}, made by a newer carbon-migrate; this one knows {ours}: install "
+                    "that version",
+                    theirs=version,
+                    ours=FORMAT,
+                ),
             )
-        self._known((), content, ("format", RUN, STEP), "a job file")
+        self._known((), content, ("format", RUN, STEP), said("a job file"))
         pacing = content.get(RUN, {})
         if not isinstance(pacing, dict):
-            raise self._refused((RUN,), f"{RUN}: a table is expected, as [{RUN}]")
+            raise self._refused((RUN,), said("{key}: a table is expected, as [{key}]", key=RUN))
         self._known((RUN,), pacing, PACING, f"[{RUN}]")
         self._check_pacing(pacing)
         steps = content.get(STEP, [])
         if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps) or not steps:
-            raise self._refused((STEP,), f"there is no step: begin one with [[{STEP}]] and name its job")
+            raise self._refused(
+                (STEP,), said("there is no step: begin one with {step} and name its job", step=f"[[{STEP}]]")
+            )
         self._check_standard_input(steps)
         read_steps = tuple(self._step(number, step) for number, step in enumerate(steps))
         return JobFile(self._path, pacing, read_steps)
@@ -191,7 +206,7 @@ class _Reader:
             try:
                 with_file(Pacing(), {name: value})
             except CommandRefused as error:
-                raise self._refused((RUN, name), str(error)) from error
+                raise self._refused((RUN, name), text_of(error)) from error
         try:
             _ = with_file(Pacing(), pacing).given
         except CommandRefused as error:
@@ -204,8 +219,11 @@ class _Reader:
         if len(piped) > 1:
             raise self._refused(
                 (STEP, piped[1], "file"),
-                f"step {piped[0] + 1} reads standard input, and it can be read but once: let step {piped[1] + 1} "
-                "read a file",
+                said(
+                    "step {first} reads standard input, and it can be read but once: let step {second} read a file",
+                    first=piped[0] + 1,
+                    second=piped[1] + 1,
+                ),
             )
 
     def _shared_accounts(self, way: Way, step: Mapping[str, object]) -> SharedAccountsRule | None:
@@ -217,30 +235,36 @@ class _Reader:
         except ValueError:
             raise self._refused(
                 (*way, "shared_accounts"),
-                f"shared_accounts: one of {', '.join(SharedAccountsRule)} is expected, not {given!r}",
+                said(
+                    "shared_accounts: one of {known} is expected, not {given}",
+                    known=tuple(map(str, SharedAccountsRule)),
+                    given=repr(given),
+                ),
             ) from None
 
     def _step(self, index: int, step: Mapping[str, object]) -> JobFileStep:
         way: Way = (STEP, index)
-        self._known(way, step, KEYS, "a step")
+        self._known(way, step, KEYS, said("a step"))
         for name, value in step.items():
             if not _FITS[KEYS[name]](value):
-                raise self._refused((*way, name), f"{name}: {KEYS[name]} is expected, not {value!r}"[:300])
+                given = repr(value)[:_LONGEST]
+                raise self._refused(
+                    (*way, name),
+                    said("{key}: {kind} is expected, not {given}", key=name, kind=KEYS[name], given=given),
+                )
         job = step.get("job")
         if job is None:
-            raise self._refused(way, f"step {index + 1} names no job; `carbon-migrate jobs` lists all")
+            raise self._refused(
+                way, said("step {number} names no job; {command} lists all", number=index + 1, command=Remedy("jobs"))
+            )
         try:
             switches = {name: step.get(name) is True for name in ("again", "another_billing")}
             enter, shared = parse_repeat(**switches), self._shared_accounts(way, step)
             order = parse_order(str(job), self._input(step), self._given_values(way, step), enter, shared)
         except StatementRefused as error:
-            raise self._refused(
-                (*way, "sql" if "sql" in step else "look_up"), f"step {index + 1}: {error}"
-            ) from error
+            raise self._refused((*way, "sql" if "sql" in step else "look_up"), _in_step(index, error)) from error
         except (CommandRefused, ParameterRefused) as error:
-            raise self._refused(
-                self._key_of_error(way, step, str(error)), f"step {index + 1}: {text_of(error)}"
-            ) from error
+            raise self._refused(self._key_of_error(way, step, str(error)), _in_step(index, error)) from error
         output = step.get("output")
         self._check_dates(way, step, order)
         return JobFileStep(
@@ -259,10 +283,13 @@ class _Reader:
         for place, name in named:
             for word in _BRACED.findall(name):
                 if word not in DATES:
-                    there = ", ".join(f"{{{one}}}" for one in DATES)
-                    raise self._refused(
-                        place, f"the name of a file has no {{{word}}}{nearest(word, DATES)}; there are: {there}"
+                    refusal = said(
+                        "the name of a file has no {word}{hint}; there are: {known}",
+                        word=f"{{{word}}}",
+                        hint=nearest(word, DATES),
+                        known=tuple(f"{{{one}}}" for one in DATES),
                     )
+                    raise self._refused(place, refusal)
 
     def _input(self, step: Mapping[str, object]) -> Input:
         file = str(step.get("file", ""))
@@ -295,7 +322,9 @@ class _Reader:
         }
         twice = next((name for name, value in of_call.items() if value and name in given), None)
         if twice is not None:
-            raise self._refused((*way, "set", twice), f"{twice} is given twice: in the step, and in its set")
+            raise self._refused(
+                (*way, "set", twice), said("{key} is given twice: in the step, and in its set", key=twice)
+            )
         return {**given, **{name: value for name, value in of_call.items() if value}}
 
     def _beside(self, job: str, given: Mapping[str, str]) -> dict[str, str]:
@@ -320,17 +349,33 @@ class _Reader:
     def _known(self, way: Way, there: Mapping[str, object], known: Collection[str], what: str) -> None:
         for name in there:
             if name not in known:
-                hint = nearest(name, known)
-                raise self._refused(
-                    (*way, name), f"there is no key {printable(name)!r}{hint}; {what} has: {', '.join(sorted(known))}"
+                refusal = said(
+                    "there is no key {key!r}{hint}; {what} has: {known}",
+                    key=printable(name),
+                    hint=nearest(name, known),
+                    what=what,
+                    known=tuple(sorted(known)),
                 )
+                raise self._refused((*way, name), refusal)
 
     def _refused(self, way: Way, text: str) -> JobFileRefused:
         place = self._where.get(way)
         while place is None:
             way = way[:-1]
             place = self._where.get(way)
-        return JobFileRefused(f"{printable(self._path)}, {place}: {text}")
+        return JobFileRefused(
+            said(
+                "{file}, line {line}, column {column}: {text}",
+                file=printable(self._path),
+                line=place.line,
+                column=place.column,
+                text=text,
+            )
+        )
+
+
+def _in_step(index: int, error: Exception) -> Said:
+    return said("step {number}: {error}", number=index + 1, error=error)
 
 
 def _texts(value: object) -> list[str]:

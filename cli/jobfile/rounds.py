@@ -21,9 +21,10 @@ from cli.session.journal import unfinished
 from cli.session.order import identity
 from cli.session.step_mark import StepMark, mark_of
 from cli.terminal.exits import Exit, outcome_of
-from cli.terminal.texts import moment, printable
+from cli.terminal.texts import printable
 from engine.rows import STDIN
 from engine.sources.raw.original import FileOnDisk
+from texts.said import said
 
 
 class StepState(Enum):
@@ -78,9 +79,13 @@ async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) 
     steps = file.at(begun).steps
     runs = _runs_of(steps, latest)
     if last := await _run_that_ended(latest, runs.get(len(steps)), journal):
-        note = (
-            f"Round {number} is at its end, with run {last.name} of {moment(last.created_at)}: this is round "
-            f"{number + 1}, from step 1. What must not be entered twice is left out where an earlier run has it"
+        note = said(
+            "Round {number} is at its end, with run {run} of {date}: this is round {next}, from step 1. What must "
+            "not be entered twice is left out where an earlier run has it",
+            number=number,
+            run=last.name,
+            date=last.created_at,
+            next=number + 1,
         )
         return Round(number + 1, now, _all_of(file.at(now).steps), note)
     decisions = [decision for step in steps for decision in await _decide(step, runs.get(step.number), journal)]
@@ -90,7 +95,7 @@ async def round_of(file: JobFile, target: str, journal: Journal, now: datetime) 
         number,
         begun,
         tuple(decisions),
-        f"Going on with round {number}, which is not at its end",
+        said("Going on with round {number}, which is not at its end", number=number),
         tuple([run for run in strays if await unfinished(run, journal)]),
     )
 
@@ -153,10 +158,10 @@ async def _decide(step: JobFileStep, run: Run | None, journal: Journal) -> list[
 
 async def _reason_to_repeat(step: JobFileStep, run: Run, journal: Journal) -> str:
     if await journal.taken_back(run):
-        return f"run {run.name} was taken back"
+        return said("run {run} was taken back", run=run.name)
     file = step.order.rows.file
     if file not in {"", STDIN} and await anyio.to_thread.run_sync(_has_changed, Path(file), run.source_digest):
-        return f"{printable(file)} has changed since run {run.name} began with it"
+        return said("{file} has changed since run {run} began with it", file=printable(file), run=run.name)
     return ""
 
 

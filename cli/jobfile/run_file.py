@@ -1,6 +1,6 @@
 """The commands on job files: `run FILE.toml`, `plan FILE.toml`, and `run … --save FILE.toml`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -19,8 +19,9 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import markup_safe, printable
-from texts.remedies import PROGRAM
+from cli.terminal.texts import WHOLE, printable
+from texts.remedies import command_line
+from texts.said import counted, said
 
 BESIDE: Final = frozenset({"job", "record", "out", "overwrite"}) | names_of(Consent, Pacing, Flags, Voice)
 """Parameters allowed beside a job file: they apply to all steps, or do not concern the file."""
@@ -58,10 +59,14 @@ def save_request(
 ) -> SaveRequest:
     """The command line as a request to save. Raises `CommandRefused` for options that a job file cannot hold."""
     if names := [words for name, words in typed.items() if name not in SAVED | SAVING]:
-        them = _pronoun(names)
         raise CommandRefused(
-            f"a job file has no place for {', '.join(names)}: leave {them} out here, and type {them} "
-            f"with {PROGRAM} run FILE{TOML}"
+            counted(
+                "a job file has no place for {names}: leave it out here, and type it with {command}",
+                "a job file has no place for {names}: leave them out here, and type them with {command}",
+                len(names),
+                names=tuple(names),
+                command=command_line("run", f"FILE{TOML}"),
+            )
         )
     given = {name: _toml_value(name, getattr(pacing, name)) for name in sorted(PACING & typed.keys())}
     return SaveRequest(order, output, consent.skip_bad, given)
@@ -81,7 +86,11 @@ def save_order(request: SaveRequest, path: Path, screen: Screen, *, force: bool)
     """Write the request as a job file. Raises `CommandRefused`."""
     save(request, path, force=force)
     screen.result(
-        f"Saved as {markup_safe(path)}; nothing was sent. Run it with: carbon-migrate run {markup_safe(path)}"
+        said(
+            "Saved as {path}; nothing was sent. Run it with: {command}",
+            path=printable(path, WHOLE),
+            command=command_line("run", printable(path, WHOLE)),
+        )
     )
     return Closing(Exit.DONE, job=request.order.kind.name)
 
@@ -90,14 +99,16 @@ def _refuse_ignored(file: str, typed: Mapping[str, str]) -> None:
     """Refuse options that would have no effect."""
     if names := [words for name, words in typed.items() if name not in BESIDE]:
         raise CommandRefused(
-            f"{printable(file)} says itself what is done, and {', '.join(names)} would be ignored: nothing was "
-            "sent.\n"
-            f"Leave {_pronoun(names)} out, or let a step say it: docs/job-files.md has all keys"
+            counted(
+                "{file} says itself what is done, and {names} would be ignored: nothing was sent.\n"
+                "Leave it out, or let a step say it: docs/job-files.md has all keys",
+                "{file} says itself what is done, and {names} would be ignored: nothing was sent.\n"
+                "Leave them out, or let a step say it: docs/job-files.md has all keys",
+                len(names),
+                file=printable(file),
+                names=tuple(names),
+            )
         )
-
-
-def _pronoun(names: Sequence[str]) -> str:
-    return "it" if len(names) == 1 else "them"
 
 
 async def read_file(name: str, typed: Mapping[str, str]) -> JobFile:

@@ -10,12 +10,14 @@ import tomli_w
 from cli.jobfile.job_file import FORMAT, RUN, STEP, TOML
 from cli.session.order import Order
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import from_bytes, printable
+from cli.terminal.texts import from_bytes, printable, reason_of
 from engine.pipeline.intake import Repeat
 from engine.rows import STDIN
 from engine.sources.raw.charset import AUTO
 from jobs.catalogue.typed_call import CALL, OWN, YES
 from jobs.rows.key_lists import KeyList
+from texts.remedies import setting
+from texts.said import said
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +38,35 @@ def save(request: SaveRequest, path: Path, *, force: bool) -> None:
     order = request.order
     if path.suffix != TOML:
         raise CommandRefused(
-            f"{printable(path)}: the name of a job file ends in {TOML}, or `run` would take it for a job"
+            said(
+                "{path}: the name of a job file ends in {suffix}, or `run` would take it for a job",
+                path=printable(path),
+                suffix=TOML,
+            )
         )
     secret = next((one.name for one in order.kind.parameters if one.secret and order.parameters.get(one.name)), None)
     if secret is not None:
-        raise CommandRefused(f"{secret} is a secret: no job file keeps one. Let a column of the rows say it")
+        raise CommandRefused(
+            said("{name} is a secret: no job file keeps one. Let a column of the rows say it", name=secret)
+        )
     text = _text(request.pacing, _step(request, path.absolute().parent))
     if text != from_bytes(text):
-        raise CommandRefused("a job file is UTF-8, and the name of a file in it is not: rename that file")
+        raise CommandRefused(said("a job file is UTF-8, and the name of a file in it is not: rename that file"))
     try:
         with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except FileExistsError as error:
-        raise CommandRefused(f"{printable(path)} is there already: name another file, or give --force") from error
+        raise CommandRefused(
+            said(
+                "{path} is there already: name another file, or give {flag}",
+                path=printable(path),
+                flag=setting("force"),
+            )
+        ) from error
     except OSError as error:
-        raise CommandRefused(f"{printable(path)} cannot be written: {error.strerror}") from error
+        raise CommandRefused(
+            said("{path} cannot be written: {why}", path=printable(path), why=reason_of(error))
+        ) from error
 
 
 def _text(pacing: Mapping[str, object], step: Mapping[str, object]) -> str:

@@ -15,22 +15,22 @@ from cli.jobfile.job_file import JobFile, JobFileStep
 from cli.jobfile.rounds import Round, StepDecision, StepState, passes, round_of
 from cli.jobfile.wait import WaitResult, wait
 from cli.session.journal import require_unlocked
-from cli.session.run_session import NOTHING_SENT, RunSession
+from cli.session.run_session import RunSession
 from cli.session.session import OpenRecorder, Session, close_ended, open_session
 from cli.session.start import Ready, check_files, prepare, start_run
 from cli.session.step_mark import StepMark
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, StepOutcome, steps_of_file
-from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
-from cli.terminal.layout import steps_list
+from cli.terminal.exits import OPERATOR_ERRORS, Exit, NothingSent, code_of
+from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.screen import Screen
-from cli.terminal.texts import markup_safe, printable, rows
+from cli.terminal.texts import printable
 from engine.job import Job
 from engine.pacing.holds import Stop
 from engine.rows import STDIN
-from texts.remedies import PROGRAM
-from texts.said import text_of
+from texts.remedies import command_line
+from texts.said import Said, counted, said, text_of
 
 
 async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapping[int, Ready]:
@@ -50,15 +50,19 @@ async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapp
                 if not is_to_be_made(step, makers):
                     await anyio.to_thread.run_sync(_open, one.job)
             except OPERATOR_ERRORS as error:
-                raise CommandRefused(f"{named(step)}: {text_of(error)}\n{NOTHING_SENT}", code_of(error)) from error
+                why = said("{step}: {error}", step=named(step), error=error)
+                raise NothingSent(why, code_of(error)) from error
             if step.order.rows.file == STDIN:
                 piped[step.number] = one
         for path in files_made(step):
             if (other := makers.setdefault(path, step)).number != step.number:
-                raise CommandRefused(
-                    f"{named(step)} and {named(other)} both make {printable(path)}: name another file in one of "
-                    "them\n"
-                    f"{NOTHING_SENT}"
+                raise NothingSent(
+                    said(
+                        "{step} and {other} both make {path}: name another file in one of them",
+                        step=named(step),
+                        other=named(other),
+                        path=printable(path),
+                    )
                 )
     return piped
 
@@ -79,9 +83,9 @@ def files_made(step: JobFileStep) -> tuple[Path, ...]:
     )
 
 
-def named(step: JobFileStep) -> str:
+def named(step: JobFileStep) -> Said:
     """The name of the step, as shown to people."""
-    return f"step {step.number} ({step.order.kind.name})"
+    return said("step {number} ({job})", number=step.number, job=step.order.kind.name)
 
 
 def _open(job: Job) -> None:
@@ -140,7 +144,8 @@ async def _work_through(
         step = decision.step
         consent = replace(options.consent, skip_bad=options.consent.skip_bad or step.skip_bad)
         session = replace(opened, consent=consent, stop=Stop())
-        screen.say(f"\n[bold]Step {step.number} of {len(file.steps)}:[/] {markup_safe(step.order.kind.name)}")
+        place = said("Step {number} of {steps}:", number=step.number, steps=len(file.steps))
+        screen.say(Group(Text(""), labelled(place, printable(step.order.kind.name), "bold")))
         try:
             mark = StepMark(str(file.path), now.number, step.number, len(file.steps), now.begun, file.digest)
             closing = await _work_on(decision, mark, piped.get(step.number), session, options.pacing_now)
@@ -176,14 +181,19 @@ def _outcome(decision: StepDecision, closing: Closing | None) -> StepOutcome:
 async def _show_round(now: Round, journal: Journal, screen: Screen) -> None:
     """Show the round, and its runs that match no step."""
     if now.note:
-        screen.say(markup_safe(now.note))
+        screen.say(render(now.note))
     for run in now.strays:
-        left = rows((await journal.totals(run)).count_where(open=True))
-        screen.say_always(
-            f"[yellow]note:[/] no step of the file is like run {run.name} ({markup_safe(run.job)}) any more, and "
-            "it is not "
-            f"at its end: {left} left. {PROGRAM} resume {run.name} takes it there"
+        stray = counted(
+            "no step of the file is like run {run} ({job}) any more, and it is not at its end: {n} row left. "
+            "{command} takes it there",
+            "no step of the file is like run {run} ({job}) any more, and it is not at its end: {n} rows left. "
+            "{command} takes it there",
+            (await journal.totals(run)).count_where(open=True),
+            run=run.name,
+            job=run.job,
+            command=command_line("resume", run.name),
         )
+        screen.say_always(labelled(said("note:"), stray, "yellow"))
 
 
 async def _work_on(
@@ -196,7 +206,7 @@ async def _work_on(
         case StepDecision(state=StepState.TAKEN_UP, run=Run() as run):
             return await _taken_up(run, replace(session, pacing=pacing_now))
     if decision.why:
-        session.screen.say(f"{markup_safe(decision.why)}: the step is begun anew")
+        session.screen.say(said("{why}: the step is begun anew", why=decision.why))
     # Rows opened for the check may be hours old, so they are opened again; standard input cannot be.
     step = decision.step
     one = piped or prepare(step.order, check_files(step.order, step.output), session)
@@ -206,7 +216,14 @@ async def _work_on(
 async def _passed_over(run: Run, session: Session) -> Closing:
     await require_unlocked(run, session.journal)
     totals = await session.journal.totals(run)
-    session.screen.say(f"done before in this round: run {run.name}, {rows(totals.frozen)}")
+    session.screen.say(
+        counted(
+            "done before in this round: run {run}, {n} row",
+            "done before in this round: run {run}, {n} rows",
+            totals.frozen,
+            run=run.name,
+        )
+    )
     closing, _ = await close_ended(run, totals, session.journal)
     if closing.error:
         session.screen.complain(closing.error)
@@ -215,7 +232,7 @@ async def _passed_over(run: Run, session: Session) -> Closing:
 
 async def _taken_up(run: Run, session: Session) -> Closing:
     await require_unlocked(run, session.journal)
-    session.screen.say(f"taking up run {run.name}")
+    session.screen.say(said("taking up run {run}", run=run.name))
     session = session.for_run(run)
     return await RunSession(run, await session.rebuild(run), session, fresh=False).run()
 
@@ -224,35 +241,57 @@ def _closing_after_sending(
     file: JobFile, step: JobFileStep, done: Sequence[StepOutcome], error: Exception
 ) -> Closing:
     """The closing of a file that an error ends in its middle: what is wrong, what is done, what to type."""
-    sent = ", ".join(f"step {one.number} (run {one.closing.run})" for one in done if one.closing)
+    sent = (
+        said("step {number} (run {run})", number=one.number, run=str(one.closing.run)) for one in done if one.closing
+    )
     code = code_of(error)
     return Closing(
         Exit.STOPPED if code is Exit.REFUSED else code,
         job=step.order.kind.name,
-        error=f"{named(step)}: {text_of(error).removesuffix(NOTHING_SENT).rstrip()}\n"
-        f"Stopped in the middle of {printable(file.path)}; done before that: {sent}.\n"
-        f"Put right what is wrong, then go on with: {_again(file)} (it passes over what is done)",
+        error=said(
+            "{step}: {why}\nStopped in the middle of {file}; done before that: {sent}.\n"
+            "Put right what is wrong, then go on with: {command} (it passes over what is done)",
+            step=named(step),
+            why=error.why if isinstance(error, NothingSent) else text_of(error),
+            file=printable(file.path),
+            sent=tuple(sent),
+            command=_again(file),
+        ),
     )
 
 
 def _show_stop(file: JobFile, step: JobFileStep, run: Run, why: str, screen: Screen) -> None:
     """Show that the file was stopped after a finished step, and how to continue."""
-    end_of_pause = [(f"{PROGRAM} continue {run.name}", "end the pause")] if run.paused_at else []
-    headline = Text(f"■ stopped after step {step.number}: {printable(why, 600)}", "bold yellow")
-    again = (_again(file), "go on with the next step")
-    screen.result(Group(headline, steps_list([*end_of_pause, again])), good=False)
+    steps: list[tuple[str, str]] = []
+    if run.paused_at:
+        steps.append((command_line("continue", run.name), said("end the pause")))
+    steps.append((_again(file), said("go on with the next step")))
+    stopped = said("stopped after step {number}: {why}", number=step.number, why=why)
+    screen.result(Group(Text("■ ", "bold yellow").append(printable(stopped, 650)), steps_list(steps)), good=False)
 
 
 def _again(file: JobFile) -> str:
-    return f"{PROGRAM} run {printable(file.path)}"
+    return command_line("run", printable(file.path))
 
 
 def _show_end(file: JobFile, step: JobFileStep, closing: Closing, screen: Screen) -> None:
     left = len(file.steps) - step.number
-    if left:
-        hint = " or give the step go_on = true" if closing.exit is Exit.REJECTED else ""
-        screen.say_always(
-            f"[yellow]Step {step.number} ended with exit code {int(closing.exit)}: the {left} after it "
-            f"{'was' if left == 1 else 'were'} not begun.[/] Put right what is wrong{hint}, then: "
-            f"{markup_safe(_again(file))}"
+    if not left:
+        return
+    ended = counted(
+        "Step {number} ended with exit code {code}: the {n} after it was not begun.",
+        "Step {number} ended with exit code {code}: the {n} after it were not begun.",
+        left,
+        number=step.number,
+        code=int(closing.exit),
+    )
+    again = _again(file)
+    screen.say_always(
+        labelled(
+            ended,
+            said("Put right what is wrong or give the step go_on = true, then: {command}", command=again)
+            if closing.exit is Exit.REJECTED
+            else said("Put right what is wrong, then: {command}", command=again),
+            "yellow",
         )
+    )

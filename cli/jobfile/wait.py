@@ -23,10 +23,11 @@ from engine.pacing.throttle import Gauge
 from engine.pipeline.barrier import Barrier, is_worked_off, settled
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.progress import Progress
+from texts.said import said
 
 log = structlog.get_logger(__name__)
 
-BLIND: Final = "without a database nobody can see what the billing has still to do"
+BLIND: Final = said("without a database nobody can see what the billing has still to do")
 """Why a fixed time is waited instead of waiting for the billing."""
 
 

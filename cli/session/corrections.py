@@ -22,10 +22,12 @@ from cli.terminal.texts import printable
 from engine.job import Job
 from engine.pipeline.intake import DUPLICATE, Repeat, judge_for, repeat_of
 from engine.sources.exported import LINE, ROW
+from texts.remedies import Remedy, setting
+from texts.said import Said, said
 
 _PLACE: Final = re.compile(r"([a-z0-9]+)/(r?)([0-9]{1,18})")
 _LINE: Final = re.compile(r"[0-9]{1,9}")
-THERE: Final = "in the run already"
+THERE: Final = said("in the run already")
 
 
 @dataclass(slots=True)
@@ -108,8 +110,12 @@ class Corrections:
                 place = (one.number, one.refusal_id)
                 if place in lines:
                     raise CommandRefused(
-                        f"lines {lines[place]} and {item.line} are both corrections of one row of run "
-                        f"{self._run.name}: leave one in"
+                        said(
+                            "lines {first} and {second} are both corrections of one row of run {run}: leave one in",
+                            first=str(lines[place]),
+                            second=str(item.line),
+                            run=self._run.name,
+                        )
                     )
                 lines[place] = item.line
             for verdict in await self._journal.judged(self._run, [one.item for one, _ in page], self._judge):
@@ -139,29 +145,49 @@ class Corrections:
 
     async def _refuse_shared(self, item: Item, new: NewItem, number: int | None) -> None:
         """Raise for a row that stands for several rows of an account, or that replaces a value set by one of them."""
-        where = f"line {item.line} ({printable(item.label, 60)})"
+        where = _row(item)
         if number is not None and (carried := await self._journal.carried(self._run, number)):
             raise CommandRefused(
-                f"{where}: row {number} of run {self._run.name} stood for rows {', '.join(map(str, carried))} of its "
-                "account as well (--shared-accounts). Put all of them into a file and run that as a run of its own"
+                said(
+                    "{where}: row {number} of run {run} stood for rows {others} of its account as well ({flag}). Put "
+                    "all of them into a file and run that as a run of its own",
+                    where=where,
+                    number=number,
+                    run=self._run.name,
+                    others=tuple(map(str, carried)),
+                    flag=setting("shared-accounts"),
+                )
             )
         if not self._job.replaces(new.payload):
             return
         first = (await self._journal.first_in_lanes(self._run, {item.lane})).get(item.lane)
         if first is not None and first[1] != item.key:
             raise CommandRefused(
-                f"{where}: its account has its balance from row {first[0]} of run {self._run.name}, and this row "
-                f"would replace it. Leave it out, or {await self._both_anew(first[0])} sum or last"
+                said(
+                    "{where}: its account has its balance from row {number} of run {run}, and this row would replace "
+                    "it. Leave it out, or {advice}",
+                    where=where,
+                    number=first[0],
+                    run=self._run.name,
+                    advice=await self._both_anew(first[0]),
+                )
             )
 
-    async def _both_anew(self, number: int) -> str:
+    async def _both_anew(self, number: int) -> Said:
         """How a row of the run is entered together with another of its account."""
         (first,) = await self._journal.items(self._run, states_where(), after=number - 1, size=1)
         undo = self._job.undo_of(self._run.name, first.payload)
-        both = "put both into a file and run that as a run of its own, with"
         if undo is None:
-            return f"{both} --again --shared-accounts"
-        return f"take the balance back ({undo}), {both} --shared-accounts"
+            flags = Remedy(settings=(("again", ""), ("shared-accounts", "")))
+            return said(
+                "put both into a file and run that as a run of its own, with {flags} sum or last", flags=flags
+            )
+        return said(
+            "take the balance back ({undo}), put both into a file and run that as a run of its own, with {flag} sum "
+            "or last",
+            undo=undo,
+            flag=setting("shared-accounts"),
+        )
 
     async def _correction(self, item: Item) -> Correction | None:
         """The correction that a row makes; None when the run already has the row."""
@@ -183,9 +209,12 @@ class Corrections:
         if rejected and not standing:
             return Correction(new, number=rejected[-1].number)
         raise CommandRefused(
-            f"line {item.line} ({printable(item.label, 60)}) corrects no row of run {self._run.name}: there is no "
-            "rejected or refused row like it, or it was corrected before by another one. New rows go into a run of "
-            "their own"
+            said(
+                "{row} corrects no row of run {run}: there is no rejected or refused row like it, or it was "
+                "corrected before by another one. New rows go into a run of their own",
+                row=_row(item),
+                run=self._run.name,
+            )
         )
 
     def _new(self, item: Item, line: int | None) -> NewItem:
@@ -210,14 +239,24 @@ class Corrections:
         found = _PLACE.fullmatch(text)
         if found is None:
             raise CommandRefused(
-                f"line {item.line}, column {ROW}: {printable(text, 40)!r} was {self._run.name}/ and a number when "
-                "it was "
-                "exported; put it back, or empty the cell"
+                said(
+                    "line {line}, column {column}: {text!r} was {run}/ and a number when it was exported; put it "
+                    "back, or empty the cell",
+                    line=str(item.line),
+                    column=ROW,
+                    text=printable(text, 40),
+                    run=self._run.name,
+                )
             )
         name, is_refused, number = found.groups()
         if name != self._run.name:
             raise CommandRefused(
-                f"line {item.line}: this is a row of run {name}, not of run {self._run.name}: continue that one"
+                said(
+                    "line {line}: this is a row of run {other}, not of run {run}: continue that one",
+                    line=str(item.line),
+                    other=name,
+                    run=self._run.name,
+                )
             )
         return (None, int(number)) if is_refused else (int(number), None)
 
@@ -226,14 +265,24 @@ class Corrections:
         text = "" if self._line is None else item.row[self._line].strip()
         if text and not _LINE.fullmatch(text):
             raise CommandRefused(
-                f"line {item.line}, column {LINE}: {printable(text, 40)!r} was the number of a line when it was "
-                "exported; put it back, or empty the cell"
+                said(
+                    "line {line}, column {column}: {text!r} was the number of a line when it was exported; put it "
+                    "back, or empty the cell",
+                    line=str(item.line),
+                    column=LINE,
+                    text=printable(text, 40),
+                )
             )
         return int(text) if text else None
 
     async def _is_rejected(self, number: int) -> bool:
         found = await self._journal.items(self._run, {State.REJECTED}, after=number - 1, size=1)
         return bool(found) and found[0].number == number
+
+
+def _row(item: Item) -> Said:
+    """A row of the corrected file."""
+    return said("line {line} ({label})", line=str(item.line), label=printable(item.label, 60))
 
 
 def _places(header: Sequence[str]) -> Mapping[str, int]:

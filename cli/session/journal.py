@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+from rich.text import Text
 
 from checkpoints.errors import RunHeld, RunPurged
 from checkpoints.journal import Journal, open_journal
@@ -17,10 +18,11 @@ from checkpoints.states import State
 from cli.session.control_client import ourselves, own_name
 from cli.settings.places import journals_in
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import markup_safe, rows
+from cli.terminal.layout import labelled, render
 from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
 from jobs.spec.undo_words import RUN, UNDO
-from texts.remedies import PROGRAM
+from texts.remedies import PROGRAM, command_line, setting
+from texts.said import counted, said, text_of
 
 
 @asynccontextmanager
@@ -28,10 +30,26 @@ async def open_existing(path: Path) -> AsyncIterator[Journal]:
     """Open the journal at `path`. Raises `CommandRefused` where there is none, and what `open_journal` raises."""
     if not await anyio.Path(path).exists():
         others = [str(one) for one in await anyio.to_thread.run_sync(journals_in, path.parent)]
-        there = f"; beside it there are: {', '.join(others)}" if others else ""
+        billing, journal_file = setting("api-url"), setting("journal")
+        if not others:
+            raise CommandRefused(
+                said(
+                    "there is no journal {path}: nothing was run with it. Name the billing with {billing}, or the "
+                    "run's journal with {journal}",
+                    path=path,
+                    billing=billing,
+                    journal=journal_file,
+                )
+            )
         raise CommandRefused(
-            f"there is no journal {path}: nothing was run with it. Name the billing with --api-url, or the run's "
-            f"journal with --journal{there}"
+            said(
+                "there is no journal {path}: nothing was run with it. Name the billing with {billing}, or the run's "
+                "journal with {journal}; beside it there are: {others}",
+                path=path,
+                billing=billing,
+                journal=journal_file,
+                others=tuple(others),
+            )
         )
     async with open_journal(path) as journal:
         yield journal
@@ -74,21 +92,27 @@ async def locked(run: Run, journal: Journal, purpose: str, *, billing: str = "")
         async with journal.taken_up(run, runner) as ours:
             yield ours
     except RunHeld as error:
-        raise await _busy(run, journal, error) from error
+        raise await _busy(run, journal, text_of(error)) from error
 
 
 async def require_unlocked(run: Run, journal: Journal) -> None:
     """Raise `CommandRefused` when another process works on the run, before any preparation."""
     if holder := await journal.holder(run):
-        raise await _busy(run, journal, f"another process works on this run: {holder}")
+        raise await _busy(run, journal, said("another process works on this run: {holder}", holder=holder.sentence))
 
 
-async def _busy(run: Run, journal: Journal, why: object) -> CommandRefused:
+async def _busy(run: Run, journal: Journal, why: str) -> CommandRefused:
     """The error that names the process working on the run and its calls in flight."""
     in_flight = (await journal.totals(run)).count(State.SENDING)
     return CommandRefused(
-        f"run {run.name}: {why}; {rows(in_flight)} in flight.\n"
-        f"Wait for it, or stop it there; {PROGRAM} status {run.name} shows where it stands"
+        counted(
+            "run {run}: {why}; {n} row in flight.\nWait for it, or stop it there; {command} shows where it stands",
+            "run {run}: {why}; {n} rows in flight.\nWait for it, or stop it there; {command} shows where it stands",
+            in_flight,
+            run=run.name,
+            why=why,
+            command=command_line("status", run.name),
+        )
     )
 
 
@@ -100,7 +124,9 @@ def stored_policy(run: Run) -> Policy:
     try:
         return policy_with(Policy(), run.policy, ALL)
     except ValueError as error:
-        raise CommandRefused(f"run {run.name} keeps a setting that cannot be read: {error}") from error
+        raise CommandRefused(
+            said("run {run} keeps a setting that cannot be read: {error}", run=run.name, error=error)
+        ) from error
 
 
 def policy_of(run: Run, pacing: Mapping[str, str]) -> Policy:
@@ -119,9 +145,12 @@ async def store_policy(run: Run, policy: Policy, journal: Journal) -> None:
     await journal.history.note_command(run, ourselves(), f"taken up with {flags}", describe_settings(policy, other))
 
 
-def describe_pacing(run: Run, policy: Policy) -> str:
-    """The pacing of a resumed run, and which settings come from the run; as markup."""
+def describe_pacing(run: Run, policy: Policy) -> Text:
+    """The pacing of a resumed run, and which settings come from the run."""
     own = to_settings(policy)
-    of_run = ", ".join(f"{name}={text}" for name, text in run.policy.items() if own.get(name) == text)
-    from_run = f" [dim](kept with the run: {markup_safe(of_run)}; a flag or `set` changes that)[/]" if of_run else ""
-    return f"[dim]pacing:[/] {markup_safe(describe_policy(policy), 600)}{from_run}"
+    of_run = tuple(f"{name}={text}" for name, text in run.policy.items() if own.get(name) == text)
+    pacing = labelled(said("pacing:"), describe_policy(policy))
+    if of_run:
+        kept = said("(kept with the run: {settings}; a flag or `set` changes that)", settings=of_run)
+        pacing.append(" ").append_text(render(kept, "dim"))
+    return pacing

@@ -23,6 +23,8 @@ from jobs.rows.key_lists import KeyList, key_list
 from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.spec import JobSpec, parameters_of
+from texts.remedies import setting
+from texts.said import said
 
 PLAN: Final = "input_plan"
 """The parameter that holds the run's plan; it does not affect what the run does."""
@@ -64,7 +66,9 @@ def parse_order(
     `CommandRefused` and `ParameterRefused`.
     """
     if rows.file and rows.sql:
-        raise CommandRefused("the rows come from a file or from --sql, not from both: leave one out")
+        raise CommandRefused(
+            said("the rows come from a file or from {flag}, not from both: leave one out", flag=setting("sql"))
+        )
     wanted = kind(job, given)
     bound = _bound(wanted, rows, given)
     parameters = parameters_of(wanted, {name: value for name, value in given.items() if name not in bound})
@@ -133,8 +137,13 @@ def _refuse_typed_secrets(wanted: JobSpec, given: Mapping[str, str]) -> None:
     """Raise `CommandRefused` for a secret of the command line, as for one in a chain; an empty one is none."""
     if name := next((one.name for one in wanted.parameters if one.secret and given.get(one.name)), None):
         raise CommandRefused(
-            f"--set {name}: {name} is a secret, and everybody on this machine can see a command line, and the shell "
-            f"keeps it. --ask {name} asks for it at the terminal; or let a column of the rows say it"
+            said(
+                "{flag}: {name} is a secret, and everybody on this machine can see a command line, and the shell "
+                "keeps it. {ask} asks for it at the terminal; or let a column of the rows say it",
+                flag=setting("set", name),
+                name=name,
+                ask=setting("ask", name),
+            )
         )
 
 

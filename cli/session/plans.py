@@ -5,13 +5,14 @@ compared with the plan's, and it is sent as compared: nothing is read in between
 so a run that is resumed before its approval is compared as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Final
 
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
-from checkpoints.list_differences import ListDifferences, differences_from_plan
+from checkpoints.list_differences import ListDifference, ListDifferences, differences_from_plan
 from checkpoints.records import Run
 from cli.session.order import PLAN, Order
 from cli.session.session import BillingConnection, how_often
@@ -19,12 +20,13 @@ from cli.settings.settings import Settings
 from cli.show.plan_facts import is_kept, same_input
 from cli.show.preview import given_parameters
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import count, moment, printable
+from cli.terminal.texts import printable
 from jobs.access.vault import mask_secrets, new_batch
 from jobs.catalogue.catalogue import job_of
 from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.spec.spec import parameters_of
-from texts.remedies import PROGRAM
+from texts.remedies import command_line, setting
+from texts.said import Quantity, Said, said
 
 VERSION: Final = f"{PLAN}.version"
 DATABASE: Final = f"{PLAN}.database"
@@ -53,28 +55,47 @@ async def planned_order(name: str, settings: Settings) -> Order:
     path = plans_beside(settings.journal.value)
     if not path.exists():
         raise CommandRefused(
-            f"there is no plan {printable(name)}: none was made beside {printable(settings.journal.value)}"
+            said(
+                "there is no plan {plan}: none was made beside {journal}",
+                plan=printable(name),
+                journal=printable(settings.journal.value),
+            )
         )
     async with open_journal(path) as plans:
         plan = await kept_plan(name, plans)
     if plan.target != settings.target:
         raise CommandRefused(
-            f"plan {plan.name} is for {printable(plan.target)}, and the settings name {printable(settings.target)} "
-            f"(from {settings.api_url.origin}): plan again for this billing, or give --api-url "
-            f"{printable(plan.target)}"
+            said(
+                "plan {plan} is for {target}, and the settings name {other} (from {origin}): plan again for this "
+                "billing, or give {flag}",
+                plan=plan.name,
+                target=printable(plan.target),
+                other=printable(settings.target),
+                origin=settings.api_url.origin,
+                flag=setting("api-url", printable(plan.target)),
+            )
         )
     if step := plan.parameters.get(STEP):
         raise CommandRefused(
-            f"plan {plan.name} is of {printable(step)}, whose steps are run together and not by their plans: "
-            f"{PROGRAM} run FILE.toml"
+            said(
+                "plan {plan} is of {step}, whose steps are run together and not by their plans: {command}",
+                plan=plan.name,
+                step=printable(step),
+                command=command_line("run", "FILE.toml"),
+            )
         )
     wanted = job_of(plan)
     parameters = parameters_of(wanted, job_parameters(plan.parameters))
     secrets = [one.name for one in wanted.parameters if one.secret]
     if given := next((one for one in secrets if parameters.get(one)), None):
         raise CommandRefused(
-            f"plan {plan.name} was made with a {given} for all rows, and a plan keeps no secret: type the run "
-            f"itself, with --ask {given}"
+            said(
+                "plan {plan} was made with a {secret} for all rows, and a plan keeps no secret: type the run itself, "
+                "with {flag}",
+                plan=plan.name,
+                secret=given,
+                flag=setting("ask", given),
+            )
         )
     return Order(wanted, parameters, input_of_parameters(plan.parameters), how_often(plan), new_batch())
 
@@ -84,20 +105,27 @@ async def kept_plan(name: str, plans: Journal) -> Run:
     try:
         plan = await plans.run(name)
     except NoSuchRun as error:
-        raise CommandRefused(f"there is no such plan: {error}") from error
+        raise CommandRefused(said("there is no such plan: {error}", error=error)) from error
     if plan.purged_at:
-        raise CommandRefused(f"the list of plan {plan.name} was purged on {moment(plan.purged_at)}: plan again")
+        raise CommandRefused(
+            said("the list of plan {plan} was purged on {date}: plan again", plan=plan.name, date=plan.purged_at)
+        )
     if is_kept(plan):
         return plan
     if later := [one for one in await plans.runs() if is_kept(one) and same_input(one, plan)]:
         raise CommandRefused(
-            f"plan {plan.name} was replaced by plan {later[-1].name} of {moment(later[-1].created_at)}: look at that "
-            f"one, and type {PROGRAM} run --plan {later[-1].name}"
+            said(
+                "plan {plan} was replaced by plan {later} of {date}: look at that one, and type {command}",
+                plan=plan.name,
+                later=later[-1].name,
+                date=later[-1].created_at,
+                command=command_line("run", "--plan", later[-1].name),
+            )
         )
-    raise CommandRefused(f"plan {plan.name} was given up before it was complete: plan again")
+    raise CommandRefused(said("plan {plan} was given up before it was complete: plan again", plan=plan.name))
 
 
-async def departures(run: Run, journal: Journal, billing: BillingConnection) -> str | None:
+async def departures(run: Run, journal: Journal, billing: BillingConnection) -> Said | None:
     """How a run differs from its plan, in sentences; None without a difference or a plan.
 
     Raises `CommandRefused` where the plan was deleted.
@@ -111,54 +139,88 @@ async def departures(run: Run, journal: Journal, billing: BillingConnection) -> 
         facts = _facts(plan, run, remembered_by_plan(billing))
         then, now = (await plans.totals(plan)).left_out, (await journal.totals(run)).left_out
         if then != now:
-            facts.append(f"rows that are left out: {_counted(then)} then, {_counted(now)} now")
+            facts.append(
+                said("rows that are left out: {then} then, {now} now", then=_counted(then), now=_counted(now))
+            )
         found = await differences_from_plan(
             path, plan, journal.path, run, size=MAX_DIFFERENCES_SHOWN, plain=mask_secrets
         )
     if not facts and not found.counts:
         return None
-    lines = [*facts, *_lines(found)]
-    return (
-        f"this is not what plan {plan.name} of {moment(plan.created_at)} has planned:\n"
-        + "\n".join(f"  {line}" for line in lines)
-        + f"\nPlan again ({PROGRAM} plan …), look at it, and run that plan"
+    differences = _in_lines([*facts, *_lines(found)])
+    return said(
+        "this is not what plan {plan} of {date} has planned:\n{differences}\n"
+        "Plan again ({command} …), look at it, and run that plan",
+        plan=plan.name,
+        date=plan.created_at,
+        differences=differences,
+        command=command_line("plan"),
     )
 
 
-def _facts(plan: Run, run: Run, now: Mapping[str, str]) -> list[str]:
+def _in_lines(sentences: Sequence[str]) -> str:
+    """Sentences that stand in, one below the other."""
+    first, *others = sentences
+    return reduce(
+        lambda above, one: said("{above}\n  {one}", above=above, one=one), others, said("  {one}", one=first)
+    )
+
+
+def _facts(plan: Run, run: Run, now: Mapping[str, str]) -> list[Said]:
     """Differences of the run as a whole."""
-    facts: list[str] = []
+    facts: list[Said] = []
     if plan.source != run.source or plan.header != run.header:
-        facts.append(f"other rows: {printable(plan.source)} then, {printable(run.source)} now")
+        facts.append(_now(said("other rows"), plan.source, run.source))
     if plan.source_digest != run.source_digest:
-        facts.append(f"{printable(run.source)} has been changed since: its bytes are others")
+        facts.append(said("{file} has been changed since: its bytes are others", file=printable(run.source)))
     if plan.target != run.target:
-        facts.append(f"another billing: {printable(plan.target)} then, {printable(run.target)} now")
-    for name, what in ((VERSION, "version of the billing"), (DATABASE, "database")):
-        before, after = plan.parameters.get(name, "none"), now.get(name, "none")
+        facts.append(_now(said("another billing"), plan.target, run.target))
+    for name, what in ((VERSION, said("another version of the billing")), (DATABASE, said("another database"))):
+        before, after = plan.parameters.get(name), now.get(name)
         if before != after:
-            facts.append(f"another {what}: {printable(before)} then, {printable(after)} now")
+            facts.append(_now(what, before or said("none"), after or said("none")))
     then, given = given_parameters(plan), given_parameters(run)
     facts += [
-        f"{name}: {printable(then.get(name, 'nothing'))} then, {printable(given.get(name, 'nothing'))} now"
+        _now(name, then.get(name, said("nothing")), given.get(name, said("nothing")))
         for name in sorted(then.keys() | given.keys())
         if then.get(name) != given.get(name)
     ]
     return facts
 
 
-def _counted(left_out: Mapping[str, int]) -> str:
-    return ", ".join(f"{count(number)} by {flag}" for flag, number in left_out.items()) or "none"
+def _now(what: str, then: str, now: str) -> Said:
+    """A difference between the plan and the run."""
+    return said("{what}: {then} then, {now} now", what=what, then=_short(then), now=_short(now))
 
 
-def _lines(found: ListDifferences) -> list[str]:
+def _short(text: str) -> str:
+    return text if isinstance(text, Said) else printable(text)
+
+
+def _counted(left_out: Mapping[str, int]) -> tuple[str, ...] | Said:
+    by_flag = (said("{n} by {flag}", n=Quantity(number), flag=flag) for flag, number in left_out.items())
+    return tuple(by_flag) or said("none")
+
+
+def _lines(found: ListDifferences) -> list[Said]:
     if not found.counts:
         return []
-    lines = [", ".join(f"{count(number)} × {kind}" for kind, number in found.counts.items())]
-    for one in found.examples:
-        where = f"line {one.line} " if one.line else ""
-        sides = [f"{printable(text, 160)} {when}" for text, when in ((one.then, "then"), (one.now, "now")) if text]
-        lines.append(f"{where}({printable(one.label, 60)}): {one.kind}" + (f": {', '.join(sides)}" if sides else ""))
+    kinds = tuple(said("{n} × {change}", n=Quantity(number), change=kind) for kind, number in found.counts.items())
+    lines = [said("{kinds}", kinds=kinds), *map(_line, found.examples)]
     if (left := sum(found.counts.values()) - len(found.examples)) > 0:
-        lines.append(f"… and {count(left)} more")
+        lines.append(said("… and {n} more", n=Quantity(left)))
     return lines
+
+
+def _line(one: ListDifference) -> Said:
+    label = printable(one.label, 60)
+    row = said("line {line} ({label})", line=one.line, label=label) if one.line else f"({label})"
+    sides = [said("{value} then", value=_side(one.then))] if one.then else []
+    sides += [said("{value} now", value=_side(one.now))] if one.now else []
+    if not sides:
+        return said("{row}: {change}", row=row, change=one.kind)
+    return said("{row}: {change}: {sides}", row=row, change=one.kind, sides=tuple(sides))
+
+
+def _side(text: str) -> str:
+    return text if isinstance(text, Said) else printable(text, 160)

@@ -20,12 +20,13 @@ from cli.session.order import PLAN
 from cli.session.plans import plans_beside
 from cli.session.step_mark import PLACE, mark_of
 from cli.show.plan_facts import same_input
-from cli.terminal.texts import printable, rows
+from cli.terminal.texts import printable
 from jobs.access.payload import emptied
 from jobs.catalogue.catalogue import JOBS
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS
 from jobs.spec.undo_words import RUN, UNDO
-from texts.remedies import PROGRAM
+from texts.remedies import command_line
+from texts.said import counted, said
 
 _ALWAYS_KEPT: Final = frozenset({REPEAT, SHARED_ACCOUNTS, PLAN})
 """Parameters without anything of people: how often rows may be entered, what shares an account, the plan's name."""
@@ -168,14 +169,20 @@ def _is_purged(run: Run, *, keep_totals: bool) -> bool:
 async def _reason_to_keep(run: Run, needed: Mapping[int, str], journal: Journal) -> str | None:
     """Why the rows of a run are still needed, None if they are not."""
     if holder := await journal.holder(run):
-        return f"{holder} works on it"
+        return said("{holder} works on it", holder=holder.sentence)
     if await unfinished(run, journal):
+        resume = command_line("resume", run.name)
         if run.approved_at is None:
-            return f"it was read and never approved: {PROGRAM} resume {run.name} goes on with it, or gives it up"
-        return f"it is not at its end: {PROGRAM} resume {run.name} goes on with it"
+            return said("it was read and never approved: {command} goes on with it, or gives it up", command=resume)
+        return said("it is not at its end: {command} goes on with it", command=resume)
     undecided = (await journal.totals(run)).count_where(settled=False)
     if undecided and run.stage is not Stage.DISCARDED:
-        return f"{rows(undecided)} of it wait for a decision: {PROGRAM} reconcile {run.name} shows them"
+        return counted(
+            "{n} row of it waits for a decision: {command} shows it",
+            "{n} rows of it wait for a decision: {command} shows them",
+            undecided,
+            command=command_line("reconcile", run.name),
+        )
     return needed.get(run.run_id)
 
 
@@ -188,7 +195,7 @@ async def _needed(runs: Sequence[Run], journal: Journal) -> dict[int, str]:
             continue
         taken = by_name.get(undo.parameters[RUN])
         while taken is not None:
-            needed[taken.run_id] = f"run {undo.name} takes it back and is not at its end"
+            needed[taken.run_id] = said("run {undo} takes it back and is not at its end", undo=undo.name)
             taken = by_name.get(taken.parameters[RUN]) if taken.job == UNDO else None
     return needed
 
@@ -208,6 +215,9 @@ async def _steps_of_open_rounds(runs: Sequence[Run], journal: Journal) -> dict[i
     for (file, _), (_, steps) in rounds.items():
         last = next((run for run in reversed(steps) if (mark := mark_of(run)) and mark.is_last), None)
         if last is None or (await journal.totals(last)).count_where(settled=False) or last.frozen_at is None:
-            why = f"its job file {printable(file)} has steps left in this round, and would begin this one anew"
+            why = said(
+                "its job file {file} has steps left in this round, and would begin this one anew",
+                file=printable(file),
+            )
             needed.update(dict.fromkeys((run.run_id for run in steps), why))
     return needed

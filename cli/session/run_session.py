@@ -8,10 +8,10 @@ not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Final
 
 import anyio.to_thread
 import structlog
+from rich.text import Text
 
 from checkpoints.errors import ForbiddenTransition, JournalError
 from checkpoints.records import Run, Stage, Totals
@@ -31,10 +31,11 @@ from cli.session.session import (
 from cli.show.closing import Closing, accountants_list, first_refusals, refused_export, refused_rows, show_closing
 from cli.show.preview import PreviewFacts, bad_rows, plan_of, preview, shared_accounts, tell_notes
 from cli.show.progress import show_intake, show_sending
-from cli.terminal.exits import CommandRefused, Exit, exit_of
+from cli.terminal.exits import CommandRefused, Exit, NothingSent, exit_of
+from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
-from cli.terminal.texts import markup_safe, printable, rows
+from cli.terminal.texts import printable
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.job import Job
 from engine.pacing.holds import StopKind
@@ -49,13 +50,10 @@ from jobs.gauges import gauges_of
 from jobs.rows.input import input_of_parameters
 from jobs.shared_accounts import Question, in_sentences, question_of, settle
 from jobs.spec.entries import SharedAccountsRule
-from texts.remedies import PROGRAM
-from texts.said import said, text_of
+from texts.remedies import command_line, setting
+from texts.said import Said, counted, said, text_of
 
 log = structlog.get_logger(__name__)
-
-NOTHING_SENT: Final = "Nothing was sent."
-"""The end of the refusal of a discarded run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +120,12 @@ class RunSession:
         try:
             provide_files(widest(policy))
         except TooFewFiles as error:
-            why = f"{error}; or give a smaller --in-flight or --max-in-flight"
+            why = said(
+                "{error}; or give a smaller {in_flight} or {most}",
+                error=error,
+                in_flight=setting("in-flight"),
+                most=setting("max-in-flight"),
+            )
             raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
         self._live_policy.take(policy)
         self._gauges = await self._watched()
@@ -153,7 +156,7 @@ class RunSession:
                     await self._take_in()
                 return await self._agreed()
         except Unanswered as unanswered:
-            self._stop.request(StopKind.INTERRUPTED, str(unanswered))
+            self._stop.request(StopKind.INTERRUPTED, text_of(unanswered))
         if self._asking and self._fresh:
             # The same command asks again: a half run that nobody has agreed to is not left behind.
             await self._give_up()
@@ -216,10 +219,13 @@ class RunSession:
         if isinstance(error, InputRefused):
             return await self._discarded(text_of(error))
         if self._fresh:
-            return await self._discarded(f"the rows could not be read to their end: {text_of(error)}")
+            return await self._discarded(said("the rows could not be read to their end: {error}", error=error))
         return CommandRefused(
-            f"the rows could not be read to their end: {text_of(error)}\nThe run stays as it is: "
-            f"{PROGRAM} resume {self._run.name} goes on reading",
+            said(
+                "the rows could not be read to their end: {error}\nThe run stays as it is: {command} goes on reading",
+                error=error,
+                command=command_line("resume", self._run.name),
+            ),
             Exit.STOPPED,
         )
 
@@ -242,16 +248,16 @@ class RunSession:
             plan = await self._apply_rule(question)
         if not plan.to_send:
             await self._approve()
-            self._screen.say("[bold]There is nothing to send.[/]")
+            self._screen.say(render(said("There is nothing to send."), "bold"))
             return False
         if not consent.yes:
             await self._ask(plan)
         await self._approve()
         return True
 
-    def _caution(self, show: Callable[[str], None]) -> None:
+    def _caution(self, show: Callable[[Text], None]) -> None:
         for caution in self._job.cautions:
-            show(f"[yellow]caution:[/] {markup_safe(caution)}")
+            show(labelled(said("caution:"), caution, "yellow"))
 
     async def _shared_accounts(self) -> Question:
         """Apply the rule for several opening balances of one account; returns what is still undecided."""
@@ -267,9 +273,10 @@ class RunSession:
             if keyboard is None or self._session.consent.yes:
                 raise await self._discarded(in_sentences(question, profile))
             self._asking = True
-            answer = await self._screen.chooses("\n[bold]What is meant: sum, last or refuse?[/]", keyboard)
+            answer = await self._screen.chooses(said("What is meant: sum, last or refuse?"), keyboard)
         if answer not in {SharedAccountsRule.SUM, SharedAccountsRule.LAST}:
-            raise await self._discarded(f"the answer was {printable(answer) or 'nothing'}: these rows are refused")
+            given = printable(answer) or said("nothing")
+            raise await self._discarded(said("the answer was {answer}: these rows are refused", answer=given))
         await settle(self._run, self._journal, profile, SharedAccountsRule(answer))
         return await plan_of(self._run, self._job, self._journal)
 
@@ -279,38 +286,40 @@ class RunSession:
             if keyboard is None:
                 raise await self._unattended(is_unattended(plan.question, file))
             self._asking = True
-            if not await self._screen.agrees(f"\n[bold]{markup_safe(plan.question)}[/]", keyboard):
-                raise await self._discarded("the answer was no")
+            if not await self._screen.agrees(plan.question, keyboard):
+                raise await self._discarded(said("the answer was no"))
 
     async def _unattended(self, why: str) -> CommandRefused:
         """The error for a question that nobody can answer; a run that was kept for an answer is kept on."""
         if self._fresh:
             return await self._discarded(why)
-        return CommandRefused(f"{why}\n{NOTHING_SENT} The run stays as it is, and waits for the answer")
+        return CommandRefused(
+            said("{why}\nNothing was sent. The run stays as it is, and waits for the answer", why=why)
+        )
 
     async def _refused(self, plan: PreviewFacts) -> CommandRefused:
         """The error for an input with refused rows, and the ways out."""
         if self._screen.voice.quiet and self._session.consent.yes:
             self._screen.say_always(bad_rows(plan, refused_export(self._run)))
-        good = (
-            "Mend the input and run it again, or leave the refused rows out: "
-            f"--skip-bad sends the good ones, {rows(plan.to_send)}"
-            if plan.to_send
-            else "Mend the input and run it again"
+        faults, advice = _faults_of(plan), _advice_on(plan)
+        if not plan.totals.refused:
+            return await self._discarded(said("{faults}.\n{advice}.", faults=faults, advice=advice))
+        return await self._discarded(
+            said(
+                "{faults}.\n{advice}.\nThe refused rows as a file:\n{command}",
+                faults=faults,
+                advice=advice,
+                command=refused_export(self._run),
+            )
         )
-        faults = [f"{rows(plan.totals.refused)} of the input cannot be taken"] if plan.totals.refused else []
-        if plan.duplicates:
-            faults.append(f"{rows(plan.duplicates)} {'is a duplicate' if plan.duplicates == 1 else 'are duplicates'}")
-        as_file = f"\nThe refused rows as a file:\n{refused_export(self._run)}" if plan.totals.refused else ""
-        return await self._discarded(f"{'; '.join(faults)}.\n{good}.{as_file}")
 
     async def _give_up(self) -> None:
         await self._journal.discard(self._run)
         await wipe_secrets(self._run, self._journal)
 
-    async def _discarded(self, why: str) -> CommandRefused:
+    async def _discarded(self, why: str) -> NothingSent:
         await self._give_up()
-        return CommandRefused(f"{why}\n{NOTHING_SENT}")
+        return NothingSent(why)
 
     async def _approve(self) -> None:
         await self._journal.approve(self._run)
@@ -349,7 +358,7 @@ class RunSession:
                 # An internal error, not a failure of the journal's file.
                 raise
             except JournalError as failed:
-                error = str(failed)
+                error = text_of(failed)
                 log.error("the journal failed", why=error)  # noqa: TRY400 - the error's sentence is complete
         return Sent(progress.calls, progress.seconds, progress.holds.seconds, error)
 
@@ -388,7 +397,10 @@ class RunSession:
             first = await first_refusals(self._run, self._journal)
             self._screen.result(refused_rows(first, totals.refused, refused_export(self._run)), good=False)
         log.info(
-            "ended", exit=int(code), calls=sent.calls, why=printable(closing.stopped or "nothing is left to send")
+            "ended",
+            exit=int(code),
+            calls=sent.calls,
+            why=printable(str(closing.stopped or "nothing is left to send")),
         )
         screen = await show_closing(closing, self._run, self._journal)
         self._screen.result(screen, good=code is Exit.DONE and accountants_list(self._run, totals) is None)
@@ -407,3 +419,28 @@ class RunSession:
         if self._run.approved_at is None or self._run.frozen_at is None or totals.count_where(open=True):
             return FinishedRun()
         return await finish_run(self._run, self._journal, anew=True)
+
+
+def _faults_of(plan: PreviewFacts) -> Said:
+    """What is wrong with the input."""
+    refused = counted(
+        "{n} row of the input cannot be taken", "{n} rows of the input cannot be taken", plan.totals.refused
+    )
+    if not plan.duplicates:
+        return refused
+    duplicates = counted("{n} row is a duplicate", "{n} rows are duplicates", plan.duplicates)
+    if not plan.totals.refused:
+        return duplicates
+    return said("{refused}; {duplicates}", refused=refused, duplicates=duplicates)
+
+
+def _advice_on(plan: PreviewFacts) -> Said:
+    """What to do about an input with refused rows."""
+    if not plan.to_send:
+        return said("Mend the input and run it again")
+    return counted(
+        "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} row",
+        "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} rows",
+        plan.to_send,
+        flag=setting("skip-bad"),
+    )

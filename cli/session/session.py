@@ -40,8 +40,9 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.show.preview import Target
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
+from cli.terminal.layout import render
 from cli.terminal.screen import Screen
-from cli.terminal.texts import markup_safe, printable, rows
+from cli.terminal.texts import WHOLE, printable
 from engine.errors import EngineError
 from engine.job import Job
 from engine.pacing.holds import Stop
@@ -58,7 +59,8 @@ from jobs.spec.errors import VaultFailed
 from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import UNDO
 from jobs.undo import build_undo
-from texts.remedies import PROGRAM
+from texts.remedies import command_line, setting
+from texts.said import counted, said
 
 log = structlog.get_logger(__name__)
 
@@ -196,8 +198,15 @@ def check_target(run: Run, settings: Settings) -> None:
     """Raise `CommandRefused` for a run of another billing than that of the settings."""
     if run.target != settings.target:
         raise CommandRefused(
-            f"run {run.name} works on {printable(run.target)}, and the settings name {printable(settings.target)} "
-            f"(from {settings.api_url.origin}). Give --api-url {printable(run.target)} to go on with it"
+            said(
+                "run {run} works on {target}, and the settings name {other} (from {origin}). Give {flag} to go on "
+                "with it",
+                run=run.name,
+                target=printable(run.target),
+                other=printable(settings.target),
+                origin=settings.api_url.origin,
+                flag=setting("api-url", printable(run.target)),
+            )
         )
 
 
@@ -274,8 +283,13 @@ async def _hand_over(run: Run, finish: Callable[[Run], str]) -> FinishedRun:
     try:
         text = await anyio.to_thread.run_sync(finish, run)
     except EngineError as error:
-        return FinishedRun(trouble=f"{error}. All rows are done; {PROGRAM} resume {run.name} completes the file")
-    return FinishedRun(markup_safe(text)) if text else FinishedRun()
+        trouble = said(
+            "{error}. All rows are done; {command} completes the file",
+            error=error,
+            command=command_line("resume", run.name),
+        )
+        return FinishedRun(trouble=trouble)
+    return FinishedRun(render(text)) if text else FinishedRun()
 
 
 async def _write_answers(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
@@ -286,11 +300,18 @@ async def _write_answers(run: Run, journal: Journal, *, anew: bool) -> FinishedR
     if named is None:
         return FinishedRun(await first_rows(run, journal))
     if not anew and await anyio.Path(named).exists():
-        return FinishedRun(f"The answers are in {markup_safe(named)}")
+        return FinishedRun(render(said("The answers are in {file}", file=printable(named, WHOLE))))
     try:
         # The file did not exist when the run began, so an existing one is the run's own.
         written = await write_answers(run, journal, OutputFile(Path(named), force=True))
     except CommandRefused as error:
-        command = f"{PROGRAM} export {run.name} --state {ANSWERS} -o FILE"
-        return FinishedRun(trouble=f"{error}. The answers are in the journal: {command} writes them elsewhere")
-    return FinishedRun(f"{rows(written)} of answers: {markup_safe(named)}")
+        trouble = said(
+            "{error}. The answers are in the journal: {command} writes them elsewhere",
+            error=error,
+            command=command_line("export", run.name, "--state", ANSWERS, "-o", "FILE"),
+        )
+        return FinishedRun(trouble=trouble)
+    file = printable(named, WHOLE)
+    return FinishedRun(
+        render(counted("{n} row of answers: {file}", "{n} rows of answers: {file}", written, file=file))
+    )

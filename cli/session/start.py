@@ -27,7 +27,7 @@ from cli.show.preview import tell_notes
 from cli.show.progress import show_intake
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen
-from cli.terminal.texts import from_bytes, printable, rows
+from cli.terminal.texts import from_bytes, printable
 from engine.job import Job
 from engine.pacing.gauges import LAST_RESERVE
 from engine.pacing.policy import ALL, Policy, policy_with, to_settings
@@ -36,7 +36,8 @@ from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.progress import Progress
 from jobs.access.vault import Vault, vault_path
 from jobs.job import build
-from texts.remedies import PROGRAM
+from texts.remedies import command_line, setting
+from texts.said import Said, counted, said
 
 log = structlog.get_logger(__name__)
 
@@ -112,12 +113,13 @@ def check_files(order: Order, output: Path | None) -> dict[str, str]:
         if not parameter.makes_file:
             continue
         path = Path(order.parameters[parameter.name])
+        flag = setting("set", f"{parameter.name}={path}")
         if path.exists():
             raise CommandRefused(
-                f"--set {parameter.name}={path}: this file is there already; name another one, or take it away"
+                said("{flag}: this file is there already; name another one, or take it away", flag=flag)
             )
         if not path.parent.is_dir():
-            raise CommandRefused(f"--set {parameter.name}={path}: there is no folder {path.parent}")
+            raise CommandRefused(said("{flag}: there is no folder {folder}", flag=flag, folder=path.parent))
     return file
 
 
@@ -144,7 +146,9 @@ async def new_run(job: Job, recorded: Mapping[str, str], target: str, pacing: Ma
     Raises `CommandRefused` for a text that the journal cannot keep.
     """
     if odd := next((value for value in recorded.values() if value != from_bytes(value)), None):
-        raise CommandRefused(f"{printable(odd)} is not UTF-8, and the journal keeps no other text: rename it")
+        raise CommandRefused(
+            said("{name} is not UTF-8, and the journal keeps no other text: rename it", name=printable(odd))
+        )
 
     def of_source() -> NewRun:
         source = job.source
@@ -174,19 +178,31 @@ async def _replace_unstarted(run: Run, new: NewRun, journal: Journal) -> None:
         log.info("gave up an earlier run that had sent nothing", given_up=run.name)
 
 
-async def _under_way(run: Run, journal: Journal) -> str:
+async def _under_way(run: Run, journal: Journal) -> Said:
     totals = await journal.totals(run)
-    left = rows(totals.count_where(open=True))
+    left = totals.count_where(open=True)
     if holder := await journal.holder(run):
-        return f"run {run.name} is doing just this at this moment ({holder}): {left} left"
-    if run.approved_at is None:
-        return (
-            f"run {run.name} has read just this and was never approved: nothing of it was sent.\n"
-            f"Go on with it: {PROGRAM} resume {run.name} (answer no there to give it up)"
+        return counted(
+            "run {run} is doing just this at this moment ({holder}): {n} row left",
+            "run {run} is doing just this at this moment ({holder}): {n} rows left",
+            left,
+            run=run.name,
+            holder=holder.sentence,
         )
-    return (
-        f"run {run.name} has begun just this and is not at its end: {left} left.\n"
-        f"Go on with it: {PROGRAM} resume {run.name}"
+    command = command_line("resume", run.name)
+    if run.approved_at is None:
+        return said(
+            "run {run} has read just this and was never approved: nothing of it was sent.\n"
+            "Go on with it: {command} (answer no there to give it up)",
+            run=run.name,
+            command=command,
+        )
+    return counted(
+        "run {run} has begun just this and is not at its end: {n} row left.\nGo on with it: {command}",
+        "run {run} has begun just this and is not at its end: {n} rows left.\nGo on with it: {command}",
+        left,
+        run=run.name,
+        command=command,
     )
 
 

@@ -93,7 +93,8 @@ def _line(entry: Entry) -> Text:
     for name, value in entry.items():
         if name not in {"level", "timestamp", "event", "run", "exception"}:
             line.append(f" {name}=", "dim")
-            line.append(printable(value))
+            # Logs are English in every language, also where a value is a sentence.
+            line.append(printable(str(value)))
     return line
 
 
