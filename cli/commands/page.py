@@ -45,7 +45,7 @@ def _page(
     execute(work, flags.whole(), Voice(as_json=as_json), only_reads=read_only)
 
 
-def page_beside(screen: Screen) -> "OpenPage":
+def page_beside(settings: Settings, screen: Screen) -> "OpenPage":
     """The page of a run, served by the process that works on it; its address is shown when it is there."""
 
     @asynccontextmanager
@@ -53,7 +53,8 @@ def page_beside(screen: Screen) -> "OpenPage":
         from cli.page.application import PageOrder
         from cli.page.server import serving
 
-        async with serving(journal, PageOrder(run.name, reader().name)) as address:
+        order = PageOrder(run.name, reader().name, letterhead=settings.letterhead)
+        async with serving(journal, order) as address:
             screen.say_always(said("The page of run {run}: {address}", run=run.name, address=address.url))
             screen.say_always(said("From another machine: {command}", command=address.tunnel))
             yield
@@ -68,7 +69,7 @@ async def show_page(name: str | None, settings: Settings, screen: Screen, *, rea
 
     async with (
         open_existing(settings.journal.value) as journal,
-        serving(journal, PageOrder(name, reader().name, read_only)) as address,
+        serving(journal, PageOrder(name, reader().name, read_only, settings.letterhead)) as address,
     ):
         if screen.voice.as_json:
             screen.emit({"address": address.url, "tunnel": address.tunnel})

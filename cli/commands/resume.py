@@ -53,7 +53,7 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
     recorder = record_into(record, names=record_names)
 
     async def work(settings: Settings, screen: Screen) -> Closing:
-        opens = page_beside(screen) if page else None
+        opens = page_beside(settings, screen) if page else None
         return await resume(
             name, settings, pacing.given, consent, screen, record=recorder, page=opens, unpause=unpause
         )

@@ -91,7 +91,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         from cli.session.plans import planned_order
 
         recorder = record_into(record, names=record_names)
-        opens = page_beside(screen) if page else None
+        opens = page_beside(settings, screen) if page else None
         if plan is not None:
             if ignored := [words for name, words in given.items() if name not in PLANNED]:
                 raise CommandRefused(

@@ -2,10 +2,13 @@
 
 import getpass
 import socket
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import anyio
+import anyio.to_thread
 import msgspec
 import structlog
 from aiohttp import web
@@ -14,17 +17,22 @@ from aiohttp.typedefs import Handler
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal import Journal
 from checkpoints.records import Run
-from cli.page.admission import JSON, OPENING, Admission, NotAdmitted, put_headers
+from cli.page.admission import JSON, OPENING, REPORT_POLICY, Admission, NotAdmitted, put_headers
 from cli.page.feed import Feeds
 from cli.page.labels import LABELS
 from cli.page.runs import list_runs
+from cli.report.content import content_of
+from cli.report.document import to_html
+from cli.report.exceptions_file import write_exceptions
+from cli.report.subject import facts_of, subject_of
 from cli.session.control_commands import RunCommands
+from cli.settings.settings import Letterhead
 from cli.terminal.exits import CommandRefused
-from cli.terminal.language import LANGUAGES, language
+from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
 from cli.terminal.texts import printable
 from engine.control.events import stream
 from engine.control.messages import LONGEST_REQUEST, ControlAnswer, ControlRequest, NotAMessage, to_request
-from texts.said import Language, said, text_of
+from texts.said import said, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -33,11 +41,12 @@ STATIC: Final = Path(__file__).parent / "static"
 
 @dataclass(frozen=True, slots=True)
 class PageOrder:
-    """How a page is wanted: the run that it shows first, its language, and whether it takes commands."""
+    """How a page is wanted: the run that it shows first, its language, whether it takes commands, and who signs."""
 
     run: str | None
     language: str
     read_only: bool = False
+    letterhead: Letterhead = field(default_factory=Letterhead)
 
 
 class PageApplication:
@@ -49,6 +58,8 @@ class PageApplication:
         self._admission = admission
         self._feeds = feeds
         self._port = port
+        self._one_report = anyio.Lock()
+        """A report reads all rows of its run."""
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -63,6 +74,7 @@ class PageApplication:
         made.router.add_get("/api/runs", self._runs)
         made.router.add_get("/api/runs/{run}/events", self._events)
         made.router.add_post("/api/runs/{run}/commands", self._command)
+        made.router.add_get("/api/runs/{run}/report", self._report, allow_head=False)
         made.on_shutdown.append(self._end_streams)
         return made
 
@@ -76,7 +88,7 @@ class PageApplication:
             status, why = _refusal_of(error)
             return to_json({"said": self._language(request).render(why), "refused": True}, status)
 
-    def _language(self, request: web.Request) -> Language:
+    def _language(self, request: web.Request) -> CatalogueLanguage:
         """The language that the request asks for, or that of the page."""
         wanted = request.query.get("lang", "")
         return language(wanted if wanted in LANGUAGES else self._order.language)
@@ -107,6 +119,28 @@ class PageApplication:
         reader = self._language(request)
         async with self._feeds.watching(request.match_info["run"]) as feed:
             return await stream(request, feed.timeline, lambda facts: feed.rendered(facts, reader))
+
+    async def _report(self, request: web.Request) -> web.StreamResponse:
+        """The report of a run, as the command makes it; the journal notes it as that of the command."""
+        reader, letterhead = self._language(request), self._order.letterhead
+        async with self._one_report:
+            subject = await subject_of(request.match_info["run"], self._journal, is_file=False)
+            facts = await facts_of(subject, self._journal)
+            folder = await anyio.to_thread.run_sync(tempfile.TemporaryDirectory)
+            try:
+                # The report names the files of exceptions that the command writes, with their digests.
+                files = await write_exceptions(facts, reader, Path(folder.name), self._journal)
+            finally:
+                await anyio.to_thread.run_sync(folder.cleanup)
+            content = content_of(facts, reader, letterhead, files)
+            text = await anyio.to_thread.run_sync(lambda: "".join(to_html(content, facts)))
+            await self._journal.history.note_report(subject.main, facts.root)
+        headers = {
+            "Content-Security-Policy": REPORT_POLICY,
+            "Content-Disposition": f'inline; filename="report-{subject.main.name}.html"',
+            "Cache-Control": "no-store",
+        }
+        return web.Response(text=text, content_type="text/html", headers=headers)
 
     async def _end_streams(self, _: web.Application) -> None:
         self._feeds.close()

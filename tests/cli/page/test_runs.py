@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import anyio
 import pytest
 
+from checkpoints.purge import Purge
 from checkpoints.records import Change
 from checkpoints.states import State
 from cli.page import runs
 from tests.checkpoints.samples import frozen_run, ids, new_item
+from tests.cli.conftest import Cli, clean_environment
 from tests.cli.page.browser import page_shown
 
 
@@ -34,3 +37,28 @@ async def test_old_runs_are_counted_and_not_listed(tmp_path: Path, monkeypatch: 
         names = [(await frozen_run(shown.journal, new_item(str(number)))).name for number in range(3)]
         found = (await shown.browser.get("/api/runs")).found
         assert ([one["run"] for one in found["runs"]], found["more"]) == ([names[2], names[1]], 2)
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+async def test_the_report_is_that_of_the_command(language: str, tmp_path: Path) -> None:
+    async with page_shown(tmp_path, language="en") as shown:
+        reply = await shown.browser.get(f"/api/runs/{shown.run.name}/report?lang={language}")
+        assert (reply.status, reply.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        assert "script-src" not in reply.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+        name = shown.run.name
+    arguments = ("report", name, "--lang", language, "--journal", str(tmp_path / "a.journal"), "-o", "r.html")
+    await Cli(tmp_path, clean_environment())(*arguments)
+    assert reply.text == await anyio.Path(tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+async def test_where_there_can_be_no_report_it_says_why(tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as shown:
+        gone = await frozen_run(shown.journal, new_item("9"))
+        await shown.journal.discard(gone)
+        purge = Purge({}, empty=lambda payload: payload, keep_totals=False)
+        await shown.journal.purge(await shown.journal.run(gone.name), purge)
+        reply = await shown.browser.get(f"/api/runs/{gone.name}/report")
+        assert (reply.status, reply.found["refused"]) == (409, True)
+        assert (await shown.browser.get("/api/runs/zzzzz/report")).status == 404
