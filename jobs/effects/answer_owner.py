@@ -19,6 +19,7 @@ from jobs.access.objects import OF_ABONENT
 from jobs.access.payload import ACCOUNT, Payload
 from jobs.effects.creatable_models import CREATABLE_MODELS, CreatableModel
 from jobs.spec.entries import find_mark
+from texts.said import said
 
 
 class AnswerNames(Enum):
@@ -32,7 +33,9 @@ class AnswerNames(Enum):
     """It is about another object."""
 
 
-NAMELESS: Final = Lost("the answer does not say whose it is, and came over a connection that other answers come over")
+NAMELESS: Final = Lost(
+    said("the answer does not say whose it is, and came over a connection that other answers come over")
+)
 
 
 def says(fields: Mapping[str, object], name: str, value: str | None) -> bool:
@@ -119,12 +122,17 @@ def call_asking(payload: Payload, issued: Collection[str]) -> Call:
 def about_another(result: object, item: Item, payload: Payload) -> str | None:
     """Why an answer belongs to another request, None if it may be ours."""
     if is_about_other_model(result, payload.model):
-        return f"an answer about another model than {payload.model}, which was asked for"
+        return said("an answer about another model than {model}, which was asked for", model=payload.model)
     fields = _fields_of(result, payload)
     for name, value in _asked_for(item, payload).items():
         if name in fields and not says(fields, name, plain_value(name, value)):
             named = readable(str(fields[name]), limit=40)
-            return f"an answer about {payload.model} {named}, and {value} was asked for"
+            return said(
+                "an answer about {model} {answered}, and {asked} was asked for",
+                model=payload.model,
+                answered=named,
+                asked=value,
+            )
     return None
 
 

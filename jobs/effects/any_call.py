@@ -38,7 +38,7 @@ NO_WAY_TO_LOOK: Final = said(
     repeatable=setting("repeatable"),
 )
 
-UNREADABLE = "cannot be read back: no look-up was given for this call"
+UNREADABLE: Final = said("cannot be read back: no look-up was given for this call")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class AnyCallEffect(CallEffect):
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """The effect of each item, as the select finds it. Raises `LookUpFailed`."""
         if self._look_up is None:
-            reason = CannotLook("no look-up was given for this call: look in the billing whether it is there")
+            reason = CannotLook(said("no look-up was given for this call: look in the billing whether it is there"))
             return {item.item_id: reason for item in items}
         found = await self._found(items)
         return {item_id: Absent() if answer is None else Found(answer) for item_id, answer in found.items()}
@@ -114,12 +114,18 @@ class AnyCallEffect(CallEffect):
         if self._look_up is None:
             return {item.item_id: CannotLook(UNREADABLE) for item in items}
         found = await self._found(items)
-        missing = "the look-up finds nothing"
+        missing = said("the look-up finds nothing")
         return {item_id: ReadBack(None, missing if answer is None else None) for item_id, answer in found.items()}
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """Irreversible: the effect of the call is not known."""
-        return Irreversible(f"nobody knows what {' → '.join(self._template.methods)} does to {self._template.model}")
+        return Irreversible(
+            said(
+                "nobody knows what {methods} does to {model}",
+                methods=" → ".join(self._template.methods),
+                model=self._template.model,
+            )
+        )
 
     async def _found(self, items: Sequence[Item]) -> dict[int, str | None]:
         """The first column of the first row that the select finds, by item_id; None where it finds no row."""
@@ -157,7 +163,7 @@ class AnyCallEffect(CallEffect):
         )
         return NewItem(
             key=key,
-            label=one.label or mask_secrets("/".join(telling)) or "one call",
+            label=one.label or mask_secrets("/".join(telling)) or said("one call"),
             lane=f"{ACCOUNT}{abonent.account_id}"
             if abonent
             else f"{self._template.model}:{values.get(ABONENT, key)}",

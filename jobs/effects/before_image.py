@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
 
 import msgspec
 
@@ -13,9 +12,7 @@ from engine.evidence import Accepted
 from jobs.access.objects import describe_fields
 from jobs.access.payload import Payload
 from jobs.effects.creatable_models import BALANCE
-
-FOUND_OWN: Final = "found what an earlier row of this run had set"
-"""The note on rows whose account an earlier row of the run has changed; they are counted without a warning."""
+from texts.said import said
 
 
 def refresh_before_image(payload: Payload, now: Values) -> Payload | None:
@@ -51,7 +48,7 @@ def changed_meanwhile(payload: Payload) -> str | None:
     if not changed:
         return None
     was = {name: planned.get(name) for name in changed}
-    return f"it was {describe_fields(was)}, and then {describe_fields(changed)}"
+    return said("it was {was}, and then {changed}", was=describe_fields(was), changed=describe_fields(changed))
 
 
 def describe_change(payload: Payload) -> str | None:
@@ -60,8 +57,13 @@ def describe_change(payload: Payload) -> str | None:
     if changed is None:
         return None
     if payload.after:
-        return f"{FOUND_OWN}: row {payload.after}; an undo brings back what was there before the run"
-    return f"changed between plan and call: {changed}; an undo brings the latter back"
+        # Such rows are counted without a warning.
+        return said(
+            "found what an earlier row of this run had set: row {number}; an undo brings back what was there before "
+            "the run",
+            number=payload.after,
+        )
+    return said("changed between plan and call: {change}; an undo brings the latter back", change=changed)
 
 
 def with_note(evidence: Accepted, payload: Payload) -> Accepted:

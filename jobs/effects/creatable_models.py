@@ -12,10 +12,10 @@ from billing.directory.objects import commented, meets_key
 from checkpoints.records import Item
 from jobs.access.gateway import Gateway
 from jobs.access.objects import NOBODY, describe_fields, differences, find
-from jobs.access.operations import two_decimals
 from jobs.access.payload import Payload, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.spec.entries import CREATED, MARK_ROOM, OPERATIONS, find_mark, mark_prefix
+from texts.said import said
 
 BALANCE: Final = "balance"
 """A wanted value of an operation that is not its own field: the account's balance after it."""
@@ -59,49 +59,56 @@ class CreatableModel:
 
     def described(self, thing: BillingObject, wanted: Collection[str]) -> str:
         """An object in words: `operation 5 of 50.50`."""
-        said = f"{self.noun} {thing.values.get(self.key)} {self._values(thing.values, wanted)}"
-        if unreadable := [
-            f"{name} {fault}" for name, fault in thing.faults.items() if name in (*wanted, self.amount)
-        ]:
-            said = f"{self.noun} {thing.values.get(self.key)}, of which cannot be read: {', '.join(unreadable)}"
-        return said if self.counts(thing) else f"{said} ({self.ended_in_words})"
+        key, values = str(thing.values.get(self.key)), self._values(thing.values, wanted)
+        unreadable = tuple(
+            said("{name} {fault}", name=name, fault=fault)
+            for name, fault in thing.faults.items()
+            if name in (*wanted, self.amount)
+        )
+        if unreadable:
+            text = said("{noun} {id}, of which cannot be read: {faults}", noun=self.noun, id=key, faults=unreadable)
+        elif self.amount:
+            text = said("{noun} {id} of {amount}", noun=self.noun, id=key, amount=values)
+        else:
+            text = said("{noun} {id} with {fields}", noun=self.noun, id=key, fields=values)
+        return text if self.counts(thing) else said("{object} ({ended})", object=text, ended=self.ended_in_words)
 
-    def sent(self, wanted: Mapping[str, str | None]) -> str:
-        """The values sent, in words."""
-        return self._values(wanted, wanted).removeprefix("of ").removeprefix("with ")
+    def sent(self, wanted: Mapping[str, str | None]) -> Decimal | str:
+        """The values sent: the amount of a model of money, the fields of any other."""
+        return self._values(wanted, wanted)
 
-    def _values(self, values: Mapping[str, str | None], wanted: Collection[str]) -> str:
+    def _values(self, values: Mapping[str, str | None], wanted: Collection[str]) -> Decimal | str:
         if self.amount:
-            return f"of {two_decimals(Decimal(values.get(self.amount) or 0))}"
-        return f"with {describe_fields({name: values.get(name) for name in wanted})}"
+            return Decimal(values.get(self.amount) or 0)
+        return describe_fields({name: values.get(name) for name in wanted})
 
 
 CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
     {
         OPERATIONS: CreatableModel(
-            noun="operation",
+            noun=said("operation"),
             key="op_id",
             found_by=("abonent_id", "op_type_id"),
             same=("abonent_id", "op_type_id"),
             comment=CREATED[OPERATIONS],
             column=("FINANCE_OPERATIONS", "DESCR"),
             ended="storno",
-            ended_in_words="reversed by storno",
+            ended_in_words=said("reversed by storno"),
             amount="op_summa",
         ),
         "UsersUsluga": CreatableModel(
-            noun="connected service",
+            noun=said("connected service"),
             key="id",
             found_by=("abonent_id",),
             same=("abonent_id", "usluga_id"),
             comment=CREATED["UsersUsluga"],
             column=("USERS_USLUGA", "COMMENT"),
             ended="deleted",
-            ended_in_words="deleted",
+            ended_in_words=said("deleted"),
             moving=frozenset({"next_date", "enabled"}),
         ),
         "AttributeValues": CreatableModel(
-            noun="attribute value",
+            noun=said("attribute value"),
             key="id",
             found_by=("abonent_id", "attribute_id"),
             same=("abonent_id", "attribute_id"),
@@ -154,9 +161,39 @@ def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
     wanted = {name: value for name, value in payload.wanted.items() if name != BALANCE}
     if len(found) == 1 and kind.counts(found[0]) and not differences(wanted, found[0]):
         return None
-    there = ", ".join(kind.described(thing, wanted) for thing in found)
-    none = f"no {kind.noun} with this mark" if kind.comment else f"no {kind.noun} like it"
-    return f"sent {kind.sent(wanted)}; the billing has {there or none}"
+    sent = kind.sent(wanted)
+    if found:
+        there = tuple(kind.described(thing, wanted) for thing in found)
+        return said("sent {sent}; the billing has {found}", sent=sent, found=there)
+    if kind.comment:
+        return said("sent {sent}; the billing has no {noun} with this mark", sent=sent, noun=kind.noun)
+    return said("sent {sent}; the billing has no {noun} like it", sent=sent, noun=kind.noun)
+
+
+def has_another(payload: Payload, there: Sequence[BillingObject]) -> str:
+    """Why a new object is refused where others are at its place."""
+    kind = CREATABLE_MODELS[payload.model]
+    return said(
+        "{place} has another value already: {found}, and the row says {sent}. This job adds and never changes: "
+        "change it with the job `call`, {model}: objects.get by its id → set → save",
+        place=describe_fields({name.removesuffix("_id"): value for name, value in payload.key.items()}),
+        found=tuple(kind.described(thing, payload.wanted) for thing in there),
+        sent=kind.sent(payload.wanted),
+        model=payload.model,
+    )
+
+
+def too_long(text: str, room: int | None) -> str | None:
+    """Why a comment is too long, None if it is not: a comment cut by the database would lose its mark."""
+    if room is None or len(text) <= room:
+        return None
+    return said(
+        "the billing keeps {kept} characters of a comment, and {mark} of them are for the mark: shorten this one to "
+        "{room} characters",
+        kept=room + MARK_ROOM,
+        mark=MARK_ROOM,
+        room=room,
+    )
 
 
 async def room_for_text(gateway: Gateway, model: str) -> int | None:
@@ -176,14 +213,18 @@ def mark_fault(gateway: Gateway, model: str) -> str | None:
     if model != OPERATIONS:
         return None
     if profile.descr_kept.known and not profile.descr_kept.value:
-        return (
-            f"this billing does not keep comments as they are sent (the probe of {profile.descr_kept.learned}): an "
-            "operation could not be found again by its mark, and a lost answer not be settled. Nothing can be entered"
+        return said(
+            "this billing does not keep comments as they are sent (the probe of {day}): an operation could not be "
+            "found again by its mark, and a lost answer not be settled. Nothing can be entered",
+            day=str(profile.descr_kept.learned),
         )
     if profile.descr_length.known and profile.descr_length.value < MARK_ROOM:
-        return (
-            f"this billing keeps {profile.descr_length.value} characters of a comment (the probe of "
-            f"{profile.descr_length.learned}), and a mark needs {MARK_ROOM}. Nothing can be entered"
+        return said(
+            "this billing keeps {length} characters of a comment (the probe of {day}), and a mark needs {mark}. "
+            "Nothing can be entered",
+            length=profile.descr_length.value,
+            day=str(profile.descr_length.learned),
+            mark=MARK_ROOM,
         )
     return None
 

@@ -52,7 +52,6 @@ from jobs.access.operations import (
     newest_on_accounts,
     sets_balance,
     some_of,
-    two_decimals,
 )
 from jobs.access.payload import (
     ACCOUNT,
@@ -73,8 +72,10 @@ from jobs.effects.creatable_models import (
     created,
     difference,
     fields_of,
+    has_another,
     mark_fault,
     room_for_text,
+    too_long,
     try_finding_created,
 )
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
@@ -82,8 +83,9 @@ from jobs.rows.binding import Bound
 from jobs.rows.call_arguments import amount_fault, owner_of_row
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import CREATE
-from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, OPERATIONS, find_mark, with_mark
+from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, find_mark, with_mark
 from jobs.spec.parameters import row_key
+from texts.said import said
 
 Back: TypeAlias = Callable[[Mapping[str, str]], CallEffect | Irreversible]
 """Makes the effect that takes this one back, from the parameters of the undo."""
@@ -128,7 +130,7 @@ class CreateEffect(CallEffect):
         if fault := mark_fault(gateway, model):
             raise InputRefused(fault)
         room = await room_for_text(gateway, model)
-        if fault := _too_long(self._comment, room):
+        if fault := too_long(self._comment, room):
             raise InputRefused(fault)
         rows = [(one, self._template.fill(one.values)[0].arguments) for one in bound]
         faults = [(one, amount_fault(self._kind.amount, arguments)) for one, arguments in rows]
@@ -163,7 +165,7 @@ class CreateEffect(CallEffect):
         Raises `InputRefused`, `LookUpFailed`.
         """
         gateway, model = self._gateway, self._template.model
-        with needed("the subscribers of new objects are found"):
+        with needed(said("the subscribers of new objects are found")):
             await find(gateway, "Abonents", [{"id": str(NOBODY)}], ("id", "deleted"))
         with needed(FOUND_AGAIN):
             await try_finding_created(gateway, model, self._template.links[0].arguments)
@@ -252,7 +254,7 @@ class CreateEffect(CallEffect):
             case RowRefused(text) if _blames_fields(text, self._kind, payload):
                 # The attributes of the call come from the recipe, so the fault is in `fields`. It is not known
                 # whether the billing reads `fields` before or after it creates [?], so the look-up decides.
-                return Lost(f"refused, but perhaps only after it was entered: {text}")
+                return Lost(said("refused, but perhaps only after it was entered: {reason}", reason=text))
             case Accepted(result=result):
                 named = names_created(result, payload, own, tells=self._tells_comment)
                 if named is not AnswerNames.ANOTHER and not self._recognition.believe(named, row):
@@ -266,12 +268,17 @@ class CreateEffect(CallEffect):
         try:
             now = (await balances(self._gateway, [payload.abonent])).get(payload.abonent)
         except LookUpFailed as error:
-            return NotSent(f"what the balance is now cannot be read: {error}")
+            return NotSent(said("what the balance is now cannot be read: {error}", error=error))
         then = Decimal(payload.was[BALANCE] or 0)
         if now == then:
             return None
-        said = "not known" if now is None else two_decimals(now)
-        return RowRefused(f"changed since the plan: the balance was {two_decimals(then)}, and now it is {said}")
+        return RowRefused(
+            said(
+                "changed since the plan: the balance was {then}, and now it is {now}",
+                then=then,
+                now=said("not known") if now is None else now,
+            )
+        )
 
     def _call(self, payload: Payload, run_name: str, number: int) -> Call:
         ((method, arguments),) = payload.steps
@@ -315,11 +322,11 @@ class CreateEffect(CallEffect):
         self, one: Bound, abonent: Abonent, payload: Payload, there: Sequence[BillingObject], room: int | None
     ) -> NewItem | Refusal:
         arguments = payload.steps[0][1]
-        if fault := _too_long(str(arguments.get(self._kind.comment) or ""), room):
+        if fault := too_long(str(arguments.get(self._kind.comment) or ""), room):
             return one.refused(fault, self._kind.comment)
         equal = [thing for thing in there if not differences(payload.wanted, thing)]
         if there and not equal:
-            return one.refused(_taken(self._kind, payload, there))
+            return one.refused(has_another(payload, there))
         amount = arguments.get(self._kind.amount) if self._kind.amount else None
         return NewItem(
             key=row_key(str(arguments.get(name)) for name in self._kind.same),
@@ -329,10 +336,13 @@ class CreateEffect(CallEffect):
             amount=None if amount is None else Decimal(str(amount)),
             line=one.row.line,
             row=one.row.cells,
-            skip_reason=f"already as wanted: {self._kind.described(equal[0], payload.wanted)}" if equal else None,
+            skip_reason=self._as_wanted(payload, equal[0]) if equal else None,
             # Entries with a mark differ in their comments, so their values are not compared.
-            wanted=None if self._kind.comment else self._kind.sent(payload.wanted),
+            wanted=None if self._kind.comment else describe_fields(payload.wanted),
         )
+
+    def _as_wanted(self, payload: Payload, thing: BillingObject) -> str:
+        return said("already as wanted: {object}", object=self._kind.described(thing, payload.wanted))
 
     async def _same_services(self, payloads: Mapping[str, Payload]) -> dict[str, Entries]:
         keys = [{**payload.key, "usluga_id": str(payload.wanted["usluga_id"])} for payload in payloads.values()]
@@ -390,30 +400,11 @@ def _with_balance(payload: Payload, before: Mapping[int, Decimal]) -> Payload:
     return msgspec.structs.replace(payload, was={BALANCE: wire(before[payload.abonent])})
 
 
-def _too_long(text: str, room: int | None) -> str | None:
-    """Why a comment is too long, None if it is not: a comment cut by the database would lose its mark."""
-    if room is None or len(text) <= room:
-        return None
-    return (
-        f"the billing keeps {room + MARK_ROOM} characters of a comment, and {MARK_ROOM} of them are for the mark: "
-        f"shorten this one to {room} characters"
-    )
-
-
-def _taken(kind: CreatableModel, payload: Payload, there: Sequence[BillingObject]) -> str:
-    which = describe_fields(payload.key).replace("_id ", " ")
-    found = ", ".join(kind.described(thing, payload.wanted) for thing in there)
-    return (
-        f"{which} has another value already: {found}, and the row says {kind.sent(payload.wanted)}. This job adds "
-        f"and never changes: change it with the job `call`, {payload.model}: objects.get by its id → set → save"
-    )
-
-
 def _blames_fields(text: str, kind: CreatableModel, payload: Payload) -> bool:
-    said = text.casefold()
+    words = text.casefold()
     # A model of custom attributes may also refuse the attribute of a row.
-    named = any(name in said for name in telling_fields(kind, payload))
-    return "атрибут" in said and (named or bool(kind.comment))
+    named = any(name in words for name in telling_fields(kind, payload))
+    return "атрибут" in words and (named or bool(kind.comment))
 
 
 def _sighting(payload: Payload, found: Sequence[BillingObject]) -> LookUpResult:
@@ -439,9 +430,11 @@ def _reading(payload: Payload, found: Sequence[BillingObject], now: Mapping[int,
     if differs is None and _has_another_balance(payload, now):
         if last > int(found[0].values[kind.key] or 0):
             return ReadBack(there, later_operations=True)
-        differs = (
-            f"{kind.described(found[0], ())} is entered, but the balance is {two_decimals(now[payload.abonent])} and "
-            f"not {two_decimals(Decimal(payload.wanted[BALANCE] or 0))}: no later operation of its account is known, "
-            "so either somebody has set the balance, or the billing does something else with this type"
+        differs = said(
+            "{object} is entered, but the balance is {now} and not {wanted}: no later operation of its account is "
+            "known, so either somebody has set the balance, or the billing does something else with this type",
+            object=kind.described(found[0], ()),
+            now=now[payload.abonent],
+            wanted=Decimal(payload.wanted[BALANCE] or 0),
         )
     return ReadBack(there, differs)

@@ -26,13 +26,14 @@ from jobs.effects.entered_operations import has_id, refused, skip_changed
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import DELETE, GET
+from texts.said import Quantity, said
 
 DELETED: Final = "deleted"
 
 _SAYS_GONE: Final = ("удалён", "удален", "does not exist")
 
 
-_LEFT_TO_A_PERSON: Final = (
+_LEFT_TO_A_PERSON: Final = said(
     "what was deleted is left to a person: its fields are in the column carbon_answer of an export"
 )
 
@@ -93,7 +94,7 @@ class DeleteEffect(CallEffect):
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """Whether the objects are gone. Raises `LookUpFailed`."""
         return {
-            item.item_id: ReadBack(None, None if _gone(things) else f"{_named(payload_of(item))} is still there")
+            item.item_id: ReadBack(None, None if _gone(things) else _still_there(payload_of(item)))
             for item, things in await self._now(items)
         }
 
@@ -125,17 +126,22 @@ class DeleteEffect(CallEffect):
             payload=encode_payload(_payload(model, thing, arguments)),
             line=one.row.line,
             row=one.row.cells,
-            skip_reason=f"already as wanted: {model} {named} is deleted" if _gone(things) else None,
+            skip_reason=_is_deleted(model, named) if _gone(things) else None,
         )
 
     def _back_again(self, one: ItemToUndo, things: Sequence[BillingObject] | None) -> NewItem | Refusal:
         model = self._template.model
         if things is None or one.answer is None:
-            return refused(one, f"the id of what was created is not known: delete the {model} by hand")
+            return refused(
+                one, said("the id of what was created is not known: delete the {model} by hand", model=model)
+            )
         if _gone(things):
-            return skip_changed(one, f"already as it was: {CREATABLE_MODELS[model].noun} {one.answer} is gone")
+            return skip_changed(
+                one,
+                said("already as it was: {noun} {id} is gone", noun=CREATABLE_MODELS[model].noun, id=one.answer),
+            )
         if differs := difference(one.payload, things):
-            return skip_changed(one, f"changed since: {differs}")
+            return skip_changed(one, said("changed since: {change}", change=differs))
         (thing,) = things
         return NewItem(
             key=one.key,
@@ -184,19 +190,31 @@ def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
     match evidence:
         # An earlier call of ours may have had its effect late.
         case RowRefused(text) if any(word in text.casefold() for word in _SAYS_GONE):
-            return Lost(f"refused, and whether it is gone has to be looked up: {text}")
+            return Lost(said("refused, and whether it is gone has to be looked up: {reason}", reason=text))
         case Accepted(result={"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, _key(payload)):
-            return Lost(f"an answer about {model} {pk}, and {_named(payload)} was to go")
+            return _about_another(f"{model} {pk}", payload)
         case Accepted(result={"pk": pk}) if str(pk) != _key(payload):
-            return Lost(f"an answer about {pk}, and {_named(payload)} was to go")
+            return _about_another(str(pk), payload)
         case Accepted():
             return with_note(Accepted(_kept(payload)), payload)
     return evidence
 
 
+def _about_another(answered: str, payload: Payload) -> Evidence:
+    return Lost(said("an answer about {answered}, and {object} was to go", answered=answered, object=_named(payload)))
+
+
+def _is_deleted(model: str, named: str) -> str:
+    return said("already as wanted: {model} {id} is deleted", model=model, id=named)
+
+
+def _still_there(payload: Payload) -> str:
+    return said("{object} is still there", object=_named(payload))
+
+
 def _sighting(payload: Payload, things: Sequence[BillingObject]) -> LookUpResult:
     if len(things) > 1:
-        return CannotLook(f"the billing has {len(things)} of {_named(payload)}")
+        return CannotLook(said("the billing has {n} of {object}", n=Quantity(len(things)), object=_named(payload)))
     return Found(_kept(payload), describe_change(payload)) if _gone(things) else Absent()
 
 

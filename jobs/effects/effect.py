@@ -20,6 +20,7 @@ from jobs.access.payload import Payload, account_of, encode_payload, payload_of
 from jobs.access.vault import mask_secrets
 from jobs.effects.before_image import Mate, found_own
 from jobs.rows.binding import Bound
+from texts.said import said
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class CallEffect(Effect):
 
     def undo(self, how: Mapping[str, str]) -> "CallEffect | Irreversible":
         """The effect that takes this one back, or why none can; `how` are the parameters of the undo."""
-        return Irreversible("nobody knows what takes it back")
+        return Irreversible(said("nobody knows what takes it back"))
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """Turn items of an earlier run into items that take them back, `undoes` set on each.
@@ -134,5 +135,5 @@ class CallEffect(Effect):
         return Prepared((), tuple(Refusal(None, None, one.label, _NO_WAY, one.cells) for one in taken))
 
 
-_ONLY_BACK: Final = "this only takes back what an earlier run has done"
-_NO_WAY: Final = "nobody knows how to take it back"
+_ONLY_BACK: Final = said("this only takes back what an earlier run has done")
+_NO_WAY: Final = said("nobody knows how to take it back")

@@ -9,15 +9,16 @@ from billing.directory.models import ACT, OPENING_BALANCE, BillingObject
 from checkpoints.records import NewItem, Refusal
 from jobs.access.gateway import Gateway
 from jobs.access.objects import TAKEN_BACK, find, lane_of, needed, try_finding
-from jobs.access.operations import two_decimals
 from jobs.access.payload import Payload, encode_payload
 from jobs.access.subscribers import as_bool
 from jobs.effects.creatable_models import BALANCE
 from jobs.effects.effect import ItemToUndo
+from texts.said import enumerated, said
 
 MODEL: Final = "FinanceOperations"
 SUM_IN: Final = "SUM_IN"
 """The sum among the wanted fields of a payment. The answer does not contain the id of its operation [?]."""
+_DAY: Final = len("2019-06-01")
 LAST: Final = "op_id"
 """The subscriber's last operation, in the before-image of a payment."""
 FIELDS: Final = ("op_id", "op_type_id", "op_summa", "storno")
@@ -56,7 +57,7 @@ class EnteredOperation:
         return alone if self.taken.left is None else self.taken.left
 
     def __str__(self) -> str:
-        return f"operation {self.op_id} of {two_decimals(self.amount)}"
+        return said("operation {id} of {amount}", id=self.op_id, amount=self.amount)
 
 
 Standing: TypeAlias = EnteredOperation | NewItem | Refusal
@@ -107,16 +108,17 @@ def since(last: str | None, amount: Decimal, things: Sequence[BillingObject]) ->
 
 def list_objects(things: Sequence[BillingObject]) -> str:
     """Operations in words."""
-    return ", ".join(
-        f"operation {thing.values['op_id']} of {_sum_of(thing)}, "
-        f"{str(thing.values.get('op_date') or 'without a date')[:10]}"
-        + (" (reversed by storno)" if as_bool(thing.values["storno"]) else "")
-        for thing in things
+    return enumerated(map(_listed, things))
+
+
+def _listed(thing: BillingObject) -> str:
+    text = said(
+        "operation {id} of {amount}, {day}",
+        id=str(thing.values["op_id"]),
+        amount=thing.faults.get("op_summa") or Decimal(thing.values["op_summa"] or 0),
+        day=str(thing.values.get("op_date") or "")[:_DAY] or said("without a date"),
     )
-
-
-def _sum_of(thing: BillingObject) -> str:
-    return thing.faults.get("op_summa") or two_decimals(Decimal(thing.values["op_summa"] or 0))
+    return said("{operation} (reversed by storno)", operation=text) if as_bool(thing.values["storno"]) else text
 
 
 def has_id(one: ItemToUndo) -> bool:
@@ -139,7 +141,10 @@ def skip_changed(one: ItemToUndo, reason: str) -> NewItem:
 
 def replaced_in_run(later: int) -> str:
     """Why an item is left alone if a later one of its run has written to the same place."""
-    return f"row {later} of the same run has replaced it: taking that one back brings back what was before both"
+    return said(
+        "row {number} of the same run has replaced it: taking that one back brings back what was before both",
+        number=later,
+    )
 
 
 def taking_back(
@@ -167,10 +172,16 @@ def refused(one: ItemToUndo, reason: str) -> Refusal:
 def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None) -> Standing:
     amount = amount_of(one)
     if things is None:
-        return refused(one, f"the id of its operation of {two_decimals(amount)} is not known: take it back by hand")
+        return refused(
+            one, said("the id of its operation of {amount} is not known: take it back by hand", amount=amount)
+        )
     if len(things) > 1:
         return skip_changed(
-            one, f"which operation is its own cannot be told: {list_objects(things)}. Take the right one back by hand"
+            one,
+            said(
+                "which operation is its own cannot be told: {operations}. Take the right one back by hand",
+                operations=list_objects(things),
+            ),
         )
     if reason := _changed(one, amount, things[0] if things else None):
         return skip_changed(one, reason)
@@ -181,12 +192,22 @@ def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None) -> Standi
 def _changed(one: ItemToUndo, amount: Decimal, thing: BillingObject | None) -> str | None:
     """How an operation has been changed since, None if it is as the run entered it."""
     if thing is None:
-        named = f"operation {one.answer}" if one.answer else f"an operation of {two_decimals(amount)}"
-        return f"changed since: {named} is no longer there"
+        if one.answer:
+            return said("changed since: operation {id} is no longer there", id=one.answer)
+        return said("changed since: an operation of {amount} is no longer there", amount=amount)
     if thing.abonent_id != one.payload.abonent:
-        return f"{list_objects([thing])} is one of abonent {thing.abonent_id}, and not of {one.label}"
+        return said(
+            "{operation} is one of abonent {id}, and not of {label}",
+            operation=_listed(thing),
+            id=str(thing.abonent_id),
+            label=one.label,
+        )
     if as_bool(thing.values["storno"]):
-        return f"already taken back: {list_objects([thing])}"
+        return said("already taken back: {operation}", operation=_listed(thing))
     if Decimal(thing.values["op_summa"] or 0) != amount:
-        return f"changed since: the run entered {two_decimals(amount)}, and now there is {list_objects([thing])}"
+        return said(
+            "changed since: the run entered {amount}, and now there is {operation}",
+            amount=amount,
+            operation=_listed(thing),
+        )
     return None

@@ -97,7 +97,9 @@ def _check_look_up(look_up: str, secret: Collection[str]) -> None:
     """Raise `ParameterRefused` for a select with a secret parameter: it would get the token instead."""
     for name in select_of(look_up).parameters if look_up else ():
         if name in secret:
-            raise ParameterRefused(f"look_up: :{name} is a secret, which no select is given: find the row by another")
+            raise ParameterRefused(
+                said("look_up: :{name} is a secret, which no select is given: find the row by another", name=name)
+            )
 
 
 def _check_creation(template: Template, parameters: Mapping[str, str]) -> None:
@@ -105,13 +107,24 @@ def _check_creation(template: Template, parameters: Mapping[str, str]) -> None:
     kind, given = CREATABLE_MODELS[template.model], template.links[0].arguments
     if len(template.links) > 1:
         raise ParameterRefused(
-            f"{CREATE} enters its {kind.noun} by itself: leave out what stands behind it, "
-            f"{' → '.join(template.text[1:])}"
+            said(
+                "{method} enters its {noun} by itself: leave out what stands behind it, {links}",
+                method=CREATE,
+                noun=kind.noun,
+                links=" → ".join(template.text[1:]),
+            )
         )
     if missing := [name for name in (*kind.same, kind.amount) if name and name not in given]:
         raise ParameterRefused(
-            f"{CREATE} of {template.model} has to say {' and '.join(missing)}: by {', '.join(kind.same)} a "
-            f"{kind.noun} is told from others, so that none is entered twice"
+            said(
+                "{method} of {model} has to say {missing}: by {same} a {noun} is told from others, so that none is "
+                "entered twice",
+                method=CREATE,
+                model=template.model,
+                missing=tuple(missing),
+                same=kind.same,
+                noun=kind.noun,
+            )
         )
     if told := [name for name in ("look_up", "repeatable") if parameters.get(name)]:
         raise ParameterRefused(
@@ -169,8 +182,10 @@ _SPECIALS: Final[Mapping[Special, _Make]] = MappingProxyType(
 
 _LOST_FOR_GOOD: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "Users": "a deleted account cannot be made again with its password and its history. What it was is kept: "
-        "export the rows of the run, and make the accounts by hand from the column carbon_answer",
+        "Users": said(
+            "a deleted account cannot be made again with its password and its history. What it was is kept: export "
+            "the rows of the run, and make the accounts by hand from the column carbon_answer"
+        ),
     }
 )
 
@@ -186,6 +201,8 @@ def undo_of_created(gateway: Gateway, model: str, how: Mapping[str, str]) -> Cal
 def undo_of_deleted(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - one way only
     """The effect that creates deleted objects again."""
     if model not in CREATABLE_MODELS or model == OPERATIONS:
-        return Irreversible(_LOST_FOR_GOOD.get(model, f"a deleted object of {model} cannot be made again"))
+        return Irreversible(
+            _LOST_FOR_GOOD.get(model, said("a deleted object of {model} cannot be made again", model=model))
+        )
     back = partial(undo_of_created, gateway, model)
     return CreateEffect(gateway, parse(model, (CREATE,)), back, taking_back=partial(renew, gateway, model))

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from billing.directory.values import Values
 from jobs.spec.parameters import first_of_a_month, today
+from texts.said import said
 
 Check: TypeAlias = Callable[[Values], str | None]
 """The vendor's precondition on the wanted fields: why a row is refused, None if it is not."""
@@ -60,8 +61,16 @@ def in_order(first: str, last: str) -> Check:
         try:
             wrong = dt.datetime.fromisoformat(ends) < dt.datetime.fromisoformat(begins)
         except (ValueError, TypeError):
-            return f"{first} {begins!r}, {last} {ends!r}: dates are written as 2019-06-01 or 2019-06-01 00:00:00 here"
-        return f"it would end at {ends}, before it begins at {begins}" if wrong else None
+            return said(
+                "{first} {begins!r}, {last} {ends!r}: dates are written as 2019-06-01 or 2019-06-01 00:00:00 here",
+                first=first,
+                begins=begins,
+                last=last,
+                ends=ends,
+            )
+        if not wrong:
+            return None
+        return said("it would end at {ends}, before it begins at {begins}", ends=ends, begins=begins)
 
     return check
 
@@ -73,8 +82,8 @@ def _recalculable(wanted: Values) -> str | None:
     try:
         day = first_of_a_month(today)(text)
     except ValueError as error:
-        return f"need_recalc: {error}"
-    return None if day == text else f"need_recalc {text!r}: the billing takes it as {day}"
+        return said("{name}: {error}", name="need_recalc", error=error)
+    return None if day == text else said("need_recalc {text!r}: the billing takes it as {day}", text=text, day=day)
 
 
 _KNOWN: Final[Mapping[str, Mapping[str, FieldRules]]] = MappingProxyType(
@@ -84,8 +93,10 @@ _KNOWN: Final[Mapping[str, Mapping[str, FieldRules]]] = MappingProxyType(
             "need_recalc": FieldRules(
                 cleared=frozenset({"need_recalc"}),
                 checks=(_recalculable,),
-                no_way_back="a recalculation cannot be taken back: recalculate from the same month once what was "
-                "wrong is put right",
+                no_way_back=said(
+                    "a recalculation cannot be taken back: recalculate from the same month once what was wrong is "
+                    "put right"
+                ),
             ),
             "own_disabled_end": FieldRules(checks=(in_order("own_disabled_start", "own_disabled_end"),)),
         },

@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 from billing.database.sql_blocks import sql_block
 from jobs.access.durable import append_durably, keep_name
 from jobs.spec.errors import PasswordsUnwritten
+from texts.said import said
 
 _BOM: Final = "\ufeff"
 _COLUMNS: Final = ("user_id", "login", "password")
@@ -70,7 +71,9 @@ class PasswordFile:
             if found != self._header:
                 # A process was killed while it created the file.
                 if len(found) == len(self._header) or not self._header.startswith(found):
-                    raise PasswordsUnwritten(f"{self._path} is not the file of this run: it was put there by another")
+                    raise PasswordsUnwritten(
+                        said("{path} is not the file of this run: it was put there by another", path=self._path)
+                    )
                 file.seek(0)
                 file.write(self._header)
             file.truncate(_end_of_lines(file))
@@ -137,7 +140,9 @@ def _as_file_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise PasswordsUnwritten(f"the passwords cannot be written to {path}: {error.strerror}") from error
+        raise PasswordsUnwritten(
+            said("the passwords cannot be written to {path}: {reason}", path=path, reason=error.strerror or "")
+        ) from error
 
 
 def _sql(name: str) -> str:

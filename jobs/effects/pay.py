@@ -23,7 +23,7 @@ from engine.evidence import Accepted, Evidence, Lost, readable
 from engine.job import Absent, CannotLook, Entries, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, FROM_NEW, NOBODY, find, needed, try_finding
-from jobs.access.operations import Sum, find_entries, newest, two_decimals
+from jobs.access.operations import Sum, find_entries, newest
 from jobs.access.payload import (
     ACCOUNT,
     Payload,
@@ -151,10 +151,18 @@ def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
         # The answer is not documented [?]. Only an object shows which request it answers.
         case Accepted(result={"pk": pk, "model": str() as model}) if model == MODEL:
             if (key := created_id(pk)) is None:
-                return Lost(f"an answer about an operation whose id is no number: {readable(repr(pk), limit=40)}")
+                return Lost(
+                    said("an answer about an operation whose id is no number: {id}", id=readable(repr(pk), limit=40))
+                )
             return Accepted(key, created=True)
         case Accepted(result={"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, payload.key["id"]):
-            return Lost(f"an answer about {model} {pk}, and it was asked for a payment of abonent {payload.abonent}")
+            return Lost(
+                said(
+                    "an answer about {answered}, and it was asked for a payment of abonent {id}",
+                    answered=f"{model} {pk}",
+                    id=payload.abonent,
+                )
+            )
     return judge(evidence)
 
 
@@ -164,9 +172,11 @@ def _sighting(newer: Sequence[BillingObject], *, by_sum: bool) -> LookUpResult:
     if by_sum and len(newer) == 1 and not newer[0].faults and not as_bool(newer[0].values["storno"]):
         return Found(newer[0].values["op_id"])
     return CannotLook(
-        f"a payment bears no mark, and since the plan there is {list_objects(newer)}: it may be this row's, or "
-        "somebody "
-        "else's. Look in the billing which it is"
+        said(
+            "a payment bears no mark, and since the plan there is {operations}: it may be this row's, or somebody "
+            "else's. Look in the billing which it is",
+            operations=list_objects(newer),
+        )
     )
 
 
@@ -179,8 +189,15 @@ def _entered(item: Item) -> tuple[int, Decimal]:
 def _reading(item: Item, newer: Sequence[BillingObject], entered: int) -> ReadBack:
     """Whether exactly `entered` payments of this sum are in the billing."""
     amount = item.amount or Decimal(0)
-    sent = f"sent {two_decimals(amount)}; since the plan the billing has"
     live = [thing for thing in newer if not as_bool(thing.values["storno"])]
     if len(newer) == len(live) == entered:
         return ReadBack(amount)
-    return ReadBack(amount if live else None, f"{sent} {list_objects(newer) or 'no operation of that sum'}")
+    if newer:
+        differs = said(
+            "sent {amount}; since the plan the billing has {operations}",
+            amount=amount,
+            operations=list_objects(newer),
+        )
+    else:
+        differs = said("sent {amount}; since the plan the billing has no operation of that sum", amount=amount)
+    return ReadBack(amount if live else None, differs)

@@ -19,8 +19,9 @@ from jobs.effects.effect import CallEffect, Irreversible
 from jobs.rows.binding import ABONENT, USER, Bound
 from jobs.spec.chain import Template
 from jobs.spec.parameters import row_key
+from texts.said import said
 
-NOTHING_CHANGED: Final = Irreversible("it changed nothing")
+NOTHING_CHANGED: Final = Irreversible(said("it changed nothing"))
 
 
 class ReadEffect(CallEffect):
@@ -44,8 +45,8 @@ class ReadEffect(CallEffect):
         evidence = await self._gateway.client.send(call)
         match evidence:
             case Accepted(result=result):
-                said = flat(_said(result) if call.of_cabinet else result)
-                return Accepted(encode_answer(only(call.fields, said)))
+                objects = flat(_inner(result) if call.of_cabinet else result)
+                return Accepted(encode_answer(only(call.fields, objects)))
         return evidence
 
     async def unfinished_work(self, items: Sequence[Item]) -> str | None:
@@ -89,7 +90,7 @@ def new_item(one: Bound, values: Mapping[str, str], payload: Payload) -> NewItem
     )
 
 
-def _said(result: object) -> object:
+def _inner(result: object) -> object:
     """The cabinet's answer: the first element of its list [I] if it is the only one, or else the list."""
     if isinstance(result, list) and len(result) == 1:
         return result[0]
@@ -98,9 +99,10 @@ def _said(result: object) -> object:
 
 def _label(one: Bound, values: Mapping[str, str]) -> str:
     """The name of the row for people, with the value of the call if it differs."""
-    said = [value for value in values.values() if not is_token(value)]
+    shown = [value for value in values.values() if not is_token(value)]
     if not one.label:
-        return "/".join(said) or (f"line {one.row.line}" if one.row.line else "one row")
-    if len(values) == 1 and said and values.keys().isdisjoint({ABONENT, USER}) and one.label != said[0]:
-        return f"{one.label}, read as {said[0]}"
+        by_place = said("line {number}", number=one.row.line) if one.row.line else said("one row")
+        return "/".join(shown) or by_place
+    if len(values) == 1 and shown and values.keys().isdisjoint({ABONENT, USER}) and one.label != shown[0]:
+        return said("{label}, read as {value}", label=one.label, value=shown[0])
     return one.label

@@ -22,6 +22,7 @@ from jobs.effects.read import ReadEffect, new_item
 from jobs.rows.binding import ABONENT, USER, Bound
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
+from texts.said import said
 
 MODEL: Final = "Users"
 
@@ -51,7 +52,7 @@ class ReadOffersEffect(ReadEffect):
 
     async def try_out(self) -> None:
         """Try the look-up with an id that no subscriber has. Raises `InputRefused`, `LookUpFailed`."""
-        with needed("the subscriber's account is found"):
+        with needed(said("the subscriber's account is found")):
             await try_finding(self._gateway, MODEL, (ABONENT,), ("id", "deleted"), ("login",))
 
     async def send(self, run: Run, item: Item) -> Evidence:
@@ -62,7 +63,7 @@ class ReadOffersEffect(ReadEffect):
         suid = _suid(opened.result)
         if suid is None:
             # The answer is not shown, because it may contain a session.
-            return Lost("the billing was asked for a session, and its answer has no suid")
+            return Lost(said("the billing was asked for a session, and its answer has no suid"))
         evidence = await self._gateway.client.send(self._listing.call({_SUID: suid}))
         match evidence:
             case Accepted(result=result):
@@ -76,12 +77,14 @@ class ReadOffersEffect(ReadEffect):
     def _entry(self, one: Bound, things: Sequence[BillingObject]) -> NewItem | Refusal:
         accounts = [thing for thing in things if thing.values["deleted"] == "0"]
         if not accounts:
-            return one.refused("the subscriber has no account, and so no cabinet")
+            return one.refused(said("the subscriber has no account, and so no cabinet"))
         if len(accounts) > 1:
-            named = ", ".join(f"{it.values['id']} ({it.values.get('login') or 'no login'})" for it in accounts)
             return one.refused(
-                f"the subscriber has {len(accounts)} accounts: {named}. A session is opened for a subscriber's only "
-                "one; take this row out"
+                said(
+                    "the subscriber has several accounts: {accounts}. A session is opened for a subscriber's only "
+                    "one; take this row out",
+                    accounts=tuple(map(_described, accounts)),
+                )
             )
         (account,) = accounts
         # The call names the account's id: the subscriber may get a second account meanwhile.
@@ -94,6 +97,11 @@ class ReadOffersEffect(ReadEffect):
             key=values,
         )
         return new_item(one, values, payload)
+
+
+def _described(account: BillingObject) -> str:
+    login = account.values.get("login") or said("no login")
+    return said("{id} ({login})", id=str(account.values["id"]), login=login)
 
 
 def _suid(result: object) -> str | None:

@@ -14,6 +14,7 @@ from jobs.effects.create import payload_for
 from jobs.effects.effect import ItemToUndo
 from jobs.effects.entered_operations import refused, skip_changed
 from jobs.spec.entries import LONGEST_COMMENT, MARK_ROOM, without_marks
+from texts.said import said
 
 _OWN: Final = frozenset({"id", "deleted"})
 """Fields that the billing sets itself in a new object."""
@@ -41,10 +42,13 @@ def _renewed(
     kind = CREATABLE_MODELS[model]
     there = [thing for thing in alike if kind.counts(thing)]
     if there:
-        found = ", ".join(kind.described(thing, kind.same) for thing in there)
-        return skip_changed(one, f"changed since: the run deleted it, and now there is {found}")
+        found = tuple(kind.described(thing, kind.same) for thing in there)
+        return skip_changed(one, said("changed since: the run deleted it, and now there is {found}", found=found))
     if len(owners) != 1 or owners[0].values.get("deleted") != "0":
-        return refused(one, f"abonent {one.payload.abonent} is deleted since: nothing can be given to it")
+        return refused(
+            one,
+            said("abonent {id} is deleted since: nothing can be given to it", id=one.payload.abonent),
+        )
     old = str(one.payload.was.get("id"))
     arguments = _arguments(one, kind.comment, room)
     return NewItem(

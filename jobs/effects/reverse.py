@@ -34,6 +34,7 @@ from jobs.effects.storno import StornoReversal
 from jobs.spec.chain import parse
 from jobs.spec.entries import OPERATION, OPERATIONS, SETS, TYPE_8, UNDO_OF_OPERATIONS
 from jobs.spec.undo_words import OPPOSITE, STORNO, WAY
+from texts.said import said
 
 _DEFAULTS: Final = {parameter.name: parameter.default or "" for parameter in UNDO_OF_OPERATIONS}
 
@@ -42,13 +43,13 @@ _ENTRY: Final = parse(OPERATIONS, (OPERATION,))
 
 def undo_of_operations(gateway: Gateway, how: Mapping[str, str]) -> CallEffect:
     """The effect that takes operations back, by the parameters of the undo."""
-    said = {**_DEFAULTS, **how}
-    if said[WAY] == STORNO:
-        return StornoReversal(gateway, said["storno_call"])
-    if said[WAY] == OPPOSITE:
+    parameters = {**_DEFAULTS, **how}
+    if parameters[WAY] == STORNO:
+        return StornoReversal(gateway, parameters["storno_call"])
+    if parameters[WAY] == OPPOSITE:
         back: Back = partial(undo_of_operations, gateway)
-        takes_back = partial(_opposites, gateway, said)
-        return CreateEffect(gateway, _ENTRY, back, taking_back=takes_back, type_8=TypeEight(said[TYPE_8]))
+        takes_back = partial(_opposites, gateway, parameters)
+        return CreateEffect(gateway, _ENTRY, back, taking_back=takes_back, type_8=TypeEight(parameters[TYPE_8]))
     return AccountantsList(gateway)
 
 
@@ -69,24 +70,31 @@ def way_that_sends(gateway: Gateway, payload: Payload) -> str | None:
 # ---- the opposite entry -----------------------------------------------------------------------------------------
 
 
-async def _opposites(gateway: Gateway, said: Mapping[str, str], taken: Sequence[ItemToUndo]) -> Prepared:
+async def _opposites(gateway: Gateway, parameters: Mapping[str, str], taken: Sequence[ItemToUndo]) -> Prepared:
     """An opposite entry for each unchanged operation. Raises `LookUpFailed`."""
     found = await still_in_effect(gateway, taken)
     entries = [one for one in found if isinstance(one, EnteredOperation)]
     now = await balances(gateway, [one.taken.payload.abonent for one in entries if one.sets_balance])
-    return Prepared.of([_opposite(one, said, now) if isinstance(one, EnteredOperation) else one for one in found])
+    return Prepared.of(
+        [_opposite(one, parameters, now) if isinstance(one, EnteredOperation) else one for one in found]
+    )
 
 
-def _opposite(entry: EnteredOperation, said: Mapping[str, str], now: Mapping[int, Decimal]) -> NewItem | Refusal:
+def _opposite(
+    entry: EnteredOperation, parameters: Mapping[str, str], now: Mapping[int, Decimal]
+) -> NewItem | Refusal:
     abonent = entry.taken.payload.abonent
     if not entry.sets_balance:
-        return _entered(entry, said, -entry.amount)
-    sets, balance = said["type_8"] == SETS, now.get(abonent)
+        return _entered(entry, parameters, -entry.amount)
+    sets, balance = parameters["type_8"] == SETS, now.get(abonent)
     if entry.before is None or balance is None:
         return refused(
             entry.taken,
-            f"{entry} is of type 8, and what the balance was before it is not known: the database has to be set, for "
-            "the run and for its undo. Take it back by hand",
+            said(
+                "{operation} is of type 8, and what the balance was before it is not known: the database has to be "
+                "set, for the run and for its undo. Take it back by hand",
+                operation=str(entry),
+            ),
         )
     if sets and entry.taken.later is not None:
         return skip_changed(entry.taken, replaced_in_run(entry.taken.later))
@@ -94,18 +102,24 @@ def _opposite(entry: EnteredOperation, said: Mapping[str, str], now: Mapping[int
     if balance != left:
         return skip_changed(
             entry.taken,
-            f"changed since: {entry} left the balance at {two_decimals(left)}, if type 8 {said['type_8']}, and now "
-            f"it is {two_decimals(balance)}",
+            said(
+                "changed since: {operation} left the balance at {left}, if type 8 {sets_or_adds}, and now it is "
+                "{balance}",
+                operation=str(entry),
+                left=left,
+                sets_or_adds=said("sets") if sets else said("adds"),
+                balance=balance,
+            ),
         )
     if sets:
-        return _entered(entry, said, entry.before, before=entry.before, balance=balance)
+        return _entered(entry, parameters, entry.before, before=entry.before, balance=balance)
     # An added entry does not disturb other operations of the account, so no balance is restored.
-    return _entered(entry, said, -entry.amount, balance=balance)
+    return _entered(entry, parameters, -entry.amount, balance=balance)
 
 
 def _entered(
     entry: EnteredOperation,
-    said: Mapping[str, str],
+    parameters: Mapping[str, str],
     amount: Decimal,
     *,
     before: Decimal | None = None,
@@ -117,7 +131,7 @@ def _entered(
         "abonent_id": str(abonent),
         "amount": two_decimals(amount),
         "op_type": str(entry.op_type),
-        "descr": f"{said['descr']} {entry.op_id}",
+        "descr": f"{parameters['descr']} {entry.op_id}",
     }
     arguments = _ENTRY.fill(values)[0].arguments
     payload = payload_for(
@@ -142,19 +156,20 @@ class AccountantsList(CallEffect):
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Never called: all items are skipped."""
-        return RowRefused("this undo is a list for the accountant: nothing is sent")
+        return RowRefused(said("this undo is a list for the accountant: nothing is sent"))
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Cannot look, because nothing was sent."""
-        return {item.item_id: CannotLook("nothing was sent: it is on the accountant's list") for item in items}
+        reason = CannotLook(said("nothing was sent: it is on the accountant's list"))
+        return {item.item_id: reason for item in items}
 
     def describe(self, run_name: str, item: Item) -> str:
         """A text that nothing is sent."""
-        return "nothing is sent"
+        return said("nothing is sent")
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """Irreversible, because nothing was changed."""
-        return Irreversible("a list for the accountant has changed nothing")
+        return Irreversible(said("a list for the accountant has changed nothing"))
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
         """The list of operations as skipped items. Raises `LookUpFailed`."""
@@ -168,6 +183,11 @@ def _on_the_list(entry: EnteredOperation) -> NewItem:
         entry,
         entry.taken.payload,
         -entry.amount,
-        f"for the accountant: reverse {entry} of {when} on {entry.taken.label}; nothing was sent (the "
-        "parameter way=storno or way=opposite would send)",
+        said(
+            "for the accountant: reverse {operation} of {day} on {label}; nothing was sent (the parameter way=storno "
+            "or way=opposite would send)",
+            operation=str(entry),
+            day=when,
+            label=entry.taken.label,
+        ),
     )

@@ -45,6 +45,7 @@ from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import SET
 from jobs.spec.parameters import row_key
+from texts.said import said
 
 
 class SetFieldsEffect(CallEffect):
@@ -77,7 +78,7 @@ class SetFieldsEffect(CallEffect):
             try:
                 readable.append((one, steps, spell_out(steps[1].arguments)))
             except ValueError as error:
-                unreadable.append(one.refused(f"{error}: money is written as -1234.50 here"))
+                unreadable.append(one.refused(said("{error}: money is written as -1234.50 here", error=error)))
         keys = [key_of(steps[0].arguments) for _, steps, _ in readable]
         fields = dict.fromkeys(name for *_, wanted in readable for name in wanted)
         known = MODELS.get(self._template.model)
@@ -101,7 +102,7 @@ class SetFieldsEffect(CallEffect):
         """Set the fields."""
         payload = payload_of(item)
         if self._yields and (changed := changed_meanwhile(payload)):
-            return RowRefused(f"changed since the plan: {changed}")
+            return RowRefused(said("changed since the plan: {change}", change=changed))
         issued = self._rules.emptied(payload.wanted)
         row = self._recognition.row(item)
         evidence = await self._gateway.client.send(call_asking(payload, issued), row=row)
@@ -166,16 +167,16 @@ class SetFieldsEffect(CallEffect):
     ) -> NewItem | Refusal:
         if not all(key.values()):
             return one.refused(
-                f"{' and '.join(name for name in key if not key[name])} is empty: which object is meant?"
+                said("{names} is empty: which object is meant?", names=tuple(name for name in key if not key[name]))
             )
         if isinstance(thing, str):
             return one.refused(thing)
         if thing.values.get("deleted") == "1":
-            return one.refused(f"{which(self._template.model, key)} is deleted")
+            return one.refused(said("{object} is deleted", object=which(self._template.model, key)))
         if fault := self._rules.fault(wanted):
             return one.refused(fault)
         if thing.abonent_id is not None and thing.account_id is None:
-            return one.refused(f"abonent {thing.abonent_id} has no account")
+            return one.refused(said("abonent {id} has no account", id=thing.abonent_id))
         was = {name: thing.values.get(name) for name in wanted}
         payload = Payload(
             model=self._template.model,
@@ -193,7 +194,7 @@ class SetFieldsEffect(CallEffect):
             payload=encode_payload(payload),
             line=one.row.line,
             row=one.row.cells,
-            skip_reason=f"already as wanted: {describe_fields(was)}" if self._is_there(payload, thing) else None,
+            skip_reason=_as_wanted(was) if self._is_there(payload, thing) else None,
             wanted=describe_fields(wanted),
         )
 
@@ -229,7 +230,10 @@ class SetFieldsEffect(CallEffect):
         if now.gone is not None or not differs:
             return ReadBack(None, now.gone)
         wanted = {name: now.wanted[name] for name in differs}
-        return ReadBack(None, f"wanted {describe_fields(wanted)}; there is {describe_fields(differs)}")
+        return ReadBack(
+            None,
+            said("wanted {wanted}; there is {found}", wanted=describe_fields(wanted), found=describe_fields(differs)),
+        )
 
     def _different(self, payload: Payload, thing: BillingObject) -> dict[str, str | None]:
         """The fields that are not as wanted; a field to be issued anew is as wanted if its value has changed.
@@ -266,6 +270,10 @@ class _Now:
     issued: Values = field(default_factory=dict)
 
 
+def _as_wanted(was: Values) -> str:
+    return said("already as wanted: {fields}", fields=describe_fields(was))
+
+
 def _back(one: ItemToUndo, thing: BillingObject | str) -> NewItem | Refusal:
     payload = one.payload
     if isinstance(thing, str):
@@ -276,9 +284,13 @@ def _back(one: ItemToUndo, thing: BillingObject | str) -> NewItem | Refusal:
     if one.later is not None:
         reason = replaced_in_run(one.later)
     elif same_values(now, was):
-        reason = f"already as it was: {describe_fields(was)}"
+        reason = said("already as it was: {fields}", fields=describe_fields(was))
     elif not same_values(now, sent):
-        reason = f"changed since: the run set {describe_fields(sent)}, and now it is {describe_fields(now)}"
+        reason = said(
+            "changed since: the run set {sent}, and now it is {now}",
+            sent=describe_fields(sent),
+            now=describe_fields(now),
+        )
     get, (_, assigned), save = payload.steps
     reversed_ = Payload(
         model=payload.model,

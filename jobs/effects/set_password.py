@@ -28,21 +28,21 @@ from jobs.rows.binding import USER, Bound
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
 from jobs.spec.errors import PasswordsUnwritten
+from texts.said import counted, said
 
 MODEL: Final = "Users"
 _TO: Final = "to"
 """The parameter that names the file of generated passwords."""
 
-LETTER_LOST: Final = (
+LETTER_LOST: Final = said(
     "nobody can find out whether a letter has left whose answer was lost: its row is left for a person, who "
     "may ask the subscriber, or send a second one"
 )
-LETTER_UNREADABLE: Final = "that a letter has left cannot be read back: nobody but the subscriber can tell"
-UNREADABLE: Final = "a password cannot be read back: nobody but who logs in with it can tell"
+LETTER_UNREADABLE: Final = said("that a letter has left cannot be read back: nobody but the subscriber can tell")
+UNREADABLE: Final = said("a password cannot be read back: nobody but who logs in with it can tell")
 
 _FIELDS: Final = ("id", "deleted")
 _BESIDES: Final = ("login",)
-_CLEARED: Final = "the password is cleared, and no new one is known"
 
 
 class _SetPassword(CallEffect):
@@ -52,7 +52,7 @@ class _SetPassword(CallEffect):
 
     async def try_out(self) -> None:
         """Try the look-up with an id that no account has. Raises `InputRefused`, `LookUpFailed`."""
-        with needed("the accounts of the rows are found"):
+        with needed(said("the accounts of the rows are found")):
             await try_finding(self._gateway, MODEL, ("id",), _FIELDS, _BESIDES)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
@@ -94,8 +94,10 @@ class SetGivenPassword(_SetPassword):
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """Irreversible: the old passwords are not known."""
         return Irreversible(
-            "what the passwords were is kept nowhere. Give the accounts new ones: the jobs `password` and "
-            "`random-password` do it, and with `password-recovery` subscribers set their own"
+            said(
+                "what the passwords were is kept nowhere. Give the accounts new ones: the jobs `password` and "
+                "`random-password` do it, and with `password-recovery` subscribers set their own"
+            )
         )
 
 
@@ -112,7 +114,9 @@ class SetGeneratedPassword(_SetPassword):
     """
 
     cautions = (
-        "between the two requests an account has no password: a run that is stopped there should be resumed soon",
+        said(
+            "between the two requests an account has no password: a run that is stopped there should be resumed soon"
+        ),
         UNREADABLE,
     )
 
@@ -147,7 +151,9 @@ class SetGeneratedPassword(_SetPassword):
         account = _account(made, user)
         if account is None:
             # The answer is not shown, because it may contain a password.
-            return Lost(f"the password is cleared, and there is an answer that is not about account {user}")
+            return Lost(
+                said("the password is cleared, and there is an answer that is not about account {id}", id=user)
+            )
         return await self._kept(run, item, user, account)
 
     def describe(self, run_name: str, item: Item) -> str:
@@ -158,8 +164,11 @@ class SetGeneratedPassword(_SetPassword):
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """Irreversible: the old passwords are not known."""
         return Irreversible(
-            f"what the passwords were is kept nowhere. The generated ones are in {self._to}; the job `password` sets "
-            "others"
+            said(
+                "what the passwords were is kept nowhere. The generated ones are in {path}; the job `password` sets "
+                "others",
+                path=self._to,
+            )
         )
 
     async def _clear(self, user: int) -> Evidence | None:
@@ -167,24 +176,30 @@ class SetGeneratedPassword(_SetPassword):
         cleared = await self._gateway.client.send(self._clearing.call({USER: str(user)}))
         if not isinstance(cleared, Accepted):
             return cleared
-        return None if _account(cleared, user) else Lost(f"an answer that is not about account {user}")
+        if _account(cleared, user):
+            return None
+        return Lost(said("an answer that is not about account {id}", id=user))
 
     async def _kept(self, run: Run, item: Item, user: int, account: Mapping[str, object]) -> Evidence:
         password = account.get("psw")
         if not isinstance(password, str) or not password:
             return RowRefused(
-                "its password is cleared, and the billing has generated none that it shows: set one with the job "
-                "`password`"
+                said(
+                    "its password is cleared, and the billing has generated none that it shows: set one with the job "
+                    "`password`"
+                )
             )
         if not password.isprintable():
-            return RowRefused("the billing has generated a password that no line can hold: set one with `password`")
+            return RowRefused(
+                said("the billing has generated a password that no line can hold: set one with `password`")
+            )
         login = str(account.get("login") or item.label)
         file = self._file = self._file or PasswordFile(self._to, run.name)
         try:
             await anyio.to_thread.run_sync(file.add, user, login, password)
         except PasswordsUnwritten as error:
             # The billing works, but every row would fail for this reason.
-            return SystemRefused(f"not its own doing: {error}")
+            return SystemRefused(said("not its own doing: {error}", error=error))
         return Accepted()
 
 
@@ -202,7 +217,7 @@ class SendRecoveryLetter(AnyCallEffect):
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """Irreversible: a sent letter cannot be called back."""
         return Irreversible(
-            "a letter that has left is not called back; a password stays as it is until its link is followed"
+            said("a letter that has left is not called back; a password stays as it is until its link is followed")
         )
 
 
@@ -210,7 +225,9 @@ def hand_over(run: Run) -> str:
     """Keep one password an account in the run's file; a sentence that names it. Raises `PasswordsUnwritten`."""
     path = Path(run.parameters[_TO])
     accounts = PasswordFile(path, run.name).finish()
-    return f"{accounts} {'password is' if accounts == 1 else 'passwords are'} in {path}" if accounts else ""
+    if not accounts:
+        return ""
+    return counted("{n} password is in {path}", "{n} passwords are in {path}", accounts, path=path)
 
 
 # ---- the rows ---------------------------------------------------------------------------------------------------
@@ -219,10 +236,12 @@ def hand_over(run: Run) -> str:
 def _entry(one: Bound, things: Sequence[BillingObject], steps: Sequence[ChainStep]) -> NewItem | Refusal:
     user = one.values[USER]
     if not things:
-        return one.refused(f"there is no account {user}")
+        return one.refused(said("there is no account {id}", id=user))
     thing = things[0]
     if thing.values["deleted"] not in {"0", None}:
-        return one.refused(f"account {user} ({thing.values.get('login') or 'no login'}) is deleted")
+        return one.refused(
+            said("account {id} ({login}) is deleted", id=user, login=thing.values.get("login") or said("no login"))
+        )
     key = {"id": user}
     payload = Payload(
         model=MODEL,
@@ -232,7 +251,7 @@ def _entry(one: Bound, things: Sequence[BillingObject], steps: Sequence[ChainSte
     )
     return NewItem(
         key=user,
-        label=thing.values.get("login") or f"account {user}",
+        label=thing.values.get("login") or said("account {id}", id=user),
         lane=lane_of(MODEL, key, thing),
         payload=encode_payload(payload),
         line=one.row.line,
@@ -256,4 +275,5 @@ def _after_clearing(evidence: Evidence) -> Evidence:
     """The evidence of the second request, with a text that the account has no password now."""
     if isinstance(evidence, Accepted):
         return evidence
-    return msgspec.structs.replace(evidence, text=f"{_CLEARED}: {evidence.text}")
+    text = said("the password is cleared, and no new one is known: {reason}", reason=evidence.text)
+    return msgspec.structs.replace(evidence, text=text)

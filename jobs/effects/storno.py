@@ -15,7 +15,7 @@ from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, NOBODY, find, needed
-from jobs.access.operations import balances, two_decimals
+from jobs.access.operations import balances
 from jobs.access.payload import Payload, chain_of, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.effects.creatable_models import BALANCE
@@ -29,6 +29,7 @@ from jobs.effects.entered_operations import (
     taking_back,
     try_standing,
 )
+from texts.said import said
 
 
 class StornoReversal(CallEffect):
@@ -71,8 +72,10 @@ class StornoReversal(CallEffect):
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """Irreversible: a storno is final."""
         return Irreversible(
-            "a storno is final. To enter the sums again, export the rows of the run that was taken back, and run its "
-            "job on that file: what was taken back counts as never entered"
+            said(
+                "a storno is final. To enter the sums again, export the rows of the run that was taken back, and run "
+                "its job on that file: what was taken back counts as never entered"
+            )
         )
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
@@ -105,19 +108,27 @@ def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
     match evidence:
         # An earlier call of ours may have had its effect late.
         case RowRefused(text) if "сторнирован" in text.casefold() or "атрибут" in text.casefold():
-            return Lost(f"refused, and whether it is reversed has to be looked up: {text}")
+            return Lost(said("refused, and whether it is reversed has to be looked up: {reason}", reason=text))
         case Accepted(result=result) if is_about_other_model(result, MODEL):
-            return Lost(f"an answer about something else than operation {payload.key['op_id']}")
+            return Lost(said("an answer about something else than operation {id}", id=payload.key["op_id"]))
         case Accepted(result={"fields": {"op_id": op_id}}) if str(op_id) != payload.key["op_id"]:
-            return Lost(f"an answer about operation {op_id}, and {payload.key['op_id']} was asked for")
+            return Lost(
+                said(
+                    "an answer about operation {answered}, and {asked} was asked for",
+                    answered=str(op_id),
+                    asked=payload.key["op_id"],
+                )
+            )
         case Accepted(result={"fields": {"storno": storno}}) if not as_bool(storno):
-            return Lost(f"an answer without an error, and operation {payload.key['op_id']} is not reversed")
+            return Lost(
+                said("an answer without an error, and operation {id} is not reversed", id=payload.key["op_id"])
+            )
     return judge(evidence)
 
 
 def _sighting(item: Item, things: Sequence[BillingObject]) -> LookUpResult:
     if len(things) != 1:
-        return CannotLook(f"there is no operation {payload_of(item).key['op_id']} any more")
+        return CannotLook(said("there is no operation {id} any more", id=payload_of(item).key["op_id"]))
     return Found(things[0].values["op_id"]) if as_bool(things[0].values["storno"]) else Absent()
 
 
@@ -125,15 +136,19 @@ def _reading(item: Item, things: Sequence[BillingObject], now: Mapping[int, Deci
     payload = payload_of(item)
     op_id = payload.key["op_id"]
     if len(things) != 1:
-        return ReadBack(None, f"there is no operation {op_id} any more")
+        return ReadBack(None, said("there is no operation {id} any more", id=op_id))
     if not as_bool(things[0].values["storno"]):
-        return ReadBack(None, f"operation {op_id} is not reversed")
+        return ReadBack(None, said("operation {id} is not reversed", id=op_id))
     before, balance = payload.wanted.get(BALANCE), now.get(payload.abonent)
     if before is None or balance is None or balance == Decimal(before):
         return ReadBack(item.amount)
     return ReadBack(
         item.amount,
-        f"operation {op_id} is reversed, but the balance is {two_decimals(balance)}, and was "
-        f"{two_decimals(Decimal(before))} before the run: either there were operations after it, or a storno of "
-        "type 8 does not bring the balance back",
+        said(
+            "operation {id} is reversed, but the balance is {balance}, and was {before} before the run: either there "
+            "were operations after it, or a storno of type 8 does not bring the balance back",
+            id=op_id,
+            balance=balance,
+            before=Decimal(before),
+        ),
     )

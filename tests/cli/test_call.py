@@ -108,7 +108,7 @@ async def test_money_that_is_created_is_entered_once_and_summed(place: Place) ->
     again = ("run", "call", "--model", "FinanceOperations", "--chain", written, "--yes")
     assert (await place.cli(*again, "--set", "n=50.50", "--json")).closing["states"] == {"skipped": 1}
     other = await place.cli(*again, "--set", "n=50.51", may_end_with=(2,))
-    assert f"run {closing['run']} has entered 50.5 for this key" in other.words
+    assert f"run {closing['run']} has entered 50.50 for this key" in other.words
     await place.cli("undo", closing["run"], "--set", "way=opposite", "--yes")
     ((left,),) = place.billing.database.query(
         "select cast(sum(op_summa) as numeric(18, 0)) from finance_operations where descr like '%[cm %'"
@@ -124,7 +124,7 @@ async def test_money_that_is_paid_is_no_part_of_the_key(place: Place) -> None:
     assert (await place.cli(*run)).closing["states"] == {"skipped": 2}
     place.write("id;sum\n2003;50.6\n", "rows.csv")
     other = await place.cli(*run, may_end_with=(2,))
-    assert f"run {closing['run']} has entered 50.5 for this key" in other.words
+    assert f"run {closing['run']} has entered 50.50 for this key" in other.words
     place.write("id;sum\n2003;5,5\n", "rows.csv")
     assert "'5,5' is no amount" in (await place.cli(*run, may_end_with=(2,))).words
 
@@ -183,7 +183,7 @@ async def test_a_cell_that_is_absurdly_long_is_refused_with_its_place(place: Pla
     chain = ("--chain", 'objects.get {"id": {id}}', "--chain", 'set {"name": "{name}"}', "--chain", "save")
     place.write(f"id;name\n2003;{'я' * 10_001}\n", "rows.csv")
     ended = await place.cli("run", "call", "--model", "Abonents", *chain, "rows.csv", "--yes", may_end_with=(2,))
-    assert "line 2, column name (2003): the text has 10001 characters, at most 10000 are taken" in ended.words
+    assert "line 2, column name (2003): the text has 10 001 characters, at most 10 000 are taken" in ended.words
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ async def test_a_cell_that_is_absurdly_long_is_refused_with_its_place(place: Pla
         ),
         ((*PAY, "--set", "id=1", "--set", "sum=1", "--look-up", "update x"), ["does not begin a select"]),
         ((*CREATE, "--chain", "save"), ["enters its operation by itself: leave out what stands behind it, save"]),
-        ((*CREATE[:3], 'objects.create {"abonent_id": {id}}'), ["has to say op_type_id and op_summa"]),
+        ((*CREATE[:3], 'objects.create {"abonent_id": {id}}'), ["has to say op_type_id, op_summa"]),
         ((*CREATE, "--look-up", "select 1 from abonents"), ["--look-up: nothing would look at it"]),
         ((*CREATE, "--repeatable"), ["--repeatable: nothing would look at it"]),
         ((*CREATE, "--set", "id=1", "--set", "sum=1", "--set", "sun=1"), ["no parameter 'sun'"]),

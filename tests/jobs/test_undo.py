@@ -20,7 +20,6 @@ from engine.pipeline.progress import Progress
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import job_named
-from jobs.effects.before_image import FOUND_OWN
 from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.spec import parameters_of
@@ -205,7 +204,8 @@ async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_fir
     assert notes == {
         "9001": changed("-555") if meant else None,
         "9002": None,
-        "9008": f"{FOUND_OWN}: row 1; an undo brings back what was there before the run",
+        "9008": "found what an earlier row of this run had set: row 1; an undo brings back what was there before "
+        "the run",
     }
     back = await undone(both, journal, run)
     assert changes(first, whole(database)) == {}

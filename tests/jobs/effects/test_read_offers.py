@@ -23,8 +23,8 @@ from tests.jobs.making import effect_of, job_of, planned, prepared, rows_of
 SUID = "144997776676316356"
 NO_SUID = Lost("the billing was asked for a session, and its answer has no suid")
 TWO_ACCOUNTS = (
-    "the subscriber has 2 accounts: 90003 (u90003), 90004 (u90004). A session is opened for a subscriber's only one; "
-    "take this row out"
+    "the subscriber has several accounts: 90003 (u90003), 90004 (u90004). A session is opened for a subscriber's "
+    "only one; take this row out"
 )
 
 
