@@ -42,6 +42,7 @@ from lab.crash.program import (
 )
 from lab.mock.ledger import Ledger
 from texts.remedies import PROGRAM
+from texts.said import said
 
 FOLDER: Final = Path(".demo")
 BALANCES: Final = "balances.csv"
@@ -105,13 +106,13 @@ class Proof:
 class DemoStage:
     """Runs the demonstration's commands in its own folder, each as a process.
 
-    `on_command` is called with the arguments of each command right before it starts.
+    `on_command` is called with the arguments of each command right before it starts; the commands speak `language`.
     """
 
-    def __init__(self, folder: Path, on_command: Callable[[Sequence[str]], None]) -> None:
+    def __init__(self, folder: Path, on_command: Callable[[Sequence[str]], None], language: str) -> None:
         self._folder = folder
         self._on_command = on_command
-        self._environment = without_settings(os.environ)
+        self._environment = without_settings(os.environ, language)
 
     async def make_billing(self, subscribers: int) -> DemoLoad:
         """Create the billing, and the input file."""
@@ -129,7 +130,7 @@ class DemoStage:
                 raise RuntimeError("a process was started without its stdout")
             url = (await _first_line(TextReceiveStream(process.stdout))).strip()
             if not url:
-                raise MockNotStarted("the mock billing did not start; what it says stands above")
+                raise MockNotStarted(said("the mock billing did not start; what it says stands above"))
             self._environment |= {API_URL: url, DATABASE: _BILLING, JOURNAL_FILE: JOURNAL}
             yield url
         finally:
@@ -176,7 +177,14 @@ class DemoStage:
                 with anyio.CancelScope(shield=True):
                     await _end(process, signal.SIGTERM)
         if code not in may_end_with:
-            raise LabError(f"{PROGRAM} {arguments[0]} ended with {code}; the demo's files are in {self._folder}")
+            raise LabError(
+                said(
+                    "{command} ended with {code}; the demo's files are in {folder}",
+                    command=f"{PROGRAM} {arguments[0]}",
+                    code=code,
+                    folder=self._folder,
+                )
+            )
 
     async def _kill_midway(self, rows: int, process: Process, on_progress: Callable[[int], None]) -> KilledLoad:
         """Follow the load in its journal until enough rows are accepted, with calls in flight, and kill it."""
@@ -209,20 +217,30 @@ def make_folder() -> Path:
         if folder.is_symlink() or folder.exists():
             if folder.is_symlink() or not (folder / _MADE_BY_DEMO).is_file():
                 raise LabError(
-                    f"{folder} is there already, and no demonstration has made it: it is left as it is. Move it "
-                    "away, or start the demonstration in another folder"
+                    said(
+                        "{folder} is there already, and no demonstration has made it: it is left as it is. Move it "
+                        "away, or start the demonstration in another folder",
+                        folder=folder,
+                    )
                 )
             shutil.rmtree(folder)
         folder.mkdir(mode=0o700)
         (folder / _MADE_BY_DEMO).write_text("The next demonstration deletes this folder.\n", encoding="utf-8")
     except OSError as error:
-        raise LabError(f"{folder} cannot be made anew: {error.strerror}") from error
+        raise LabError(
+            said("{folder} cannot be made anew: {why}", folder=folder, why=error.strerror or str(error))
+        ) from error
     return folder
 
 
 def _check_alive(process: Process) -> None:
     if process.returncode is not None:
-        raise LabError(f"the load ended by itself, with {process.returncode}, before it could be killed")
+        raise LabError(
+            said(
+                "the load ended by itself, with {code}, before it could be killed",
+                code=process.returncode,
+            )
+        )
 
 
 async def _end(process: Process, number: signal.Signals) -> None:

@@ -114,7 +114,6 @@ SHORT_FOR_A_REASON = {
     "lab/crash/errors.py": "the error tree of a room",
     "lab/crash/fields.py": "one thought, which the load and the books share",
     "lab/crash/clock.py": "a launcher, which imports nothing before its clock is in place",
-    "lab/mock/leaving_out.py": "one thought, which the population and tests share",
     "lab/mock/port.py": "one thought, which the server has two of",
     "engine/pipeline/before_images.py": "the last reading of what a call overwrites",
     "engine/pipeline/live_policy.py": "the one object through which a live run is driven",

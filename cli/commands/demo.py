@@ -10,13 +10,17 @@ import typer
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from checkpoints.states import State
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.language import reader
+from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from cli.terminal.signals import heeding, run_command
-from cli.terminal.texts import count, duration, money
+from cli.terminal.texts import count, duration, money, printable
 from texts.remedies import PROGRAM
+from texts.said import Quantity, counted, said, text_of
 
 if TYPE_CHECKING:
     from lab.demo import Proof
@@ -48,8 +52,9 @@ async def _interruptible(subscribers: int, screen: Screen) -> Exit:
             try:
                 return await _play(subscribers, screen)
             except LabError as error:
-                raise CommandRefused(str(error)) from error
-    screen.out.print("\n[yellow]interrupted; the billing and the load are stopped as well[/]")
+                raise CommandRefused(text_of(error)) from error
+    screen.out.print()
+    screen.out.print(render(said("interrupted; the billing and the load are stopped as well"), "yellow"))
     return Exit.INTERRUPTED
 
 
@@ -58,27 +63,40 @@ async def _play(subscribers: int, screen: Screen) -> Exit:
 
     began = anyio.current_time()
     show = _Narration(screen)
-    stage = DemoStage(await anyio.to_thread.run_sync(make_folder), show.command)
+    stage = DemoStage(await anyio.to_thread.run_sync(make_folder), show.command, reader().name)
     show.opening(subscribers)
-    show.heading("A billing to load into, and a file of balances")
+    show.heading(said("A billing to load into, and a file of balances"))
     asked = await stage.make_billing(subscribers)
-    show.line(f"{BALANCES}: {count(asked.rows)} balances by contract number, {money(asked.sum)} in total")
+    show.line(
+        counted(
+            "{file}: {n} balance by contract number, {sum} in total",
+            "{file}: {n} balances by contract number, {sum} in total",
+            asked.rows,
+            file=BALANCES,
+            sum=asked.sum,
+        )
+    )
     async with stage.serve_billing() as url:
-        show.line(f"the billing's REST API: {url}, each answer after {LATENCY_MS} ms")
-        show.heading("The load starts, and its process is killed in the middle")
+        show.line(said("the billing's REST API: {url}, each answer after {delay} ms", url=url, delay=LATENCY_MS))
+        show.heading(said("The load starts, and its process is killed in the middle"))
         with show.progress(asked.rows) as on_progress:
             killed = await stage.kill_load(asked.rows, on_progress)
         show.command(("kill", "-9", str(killed.process)), program="")
-        accepted, sending = (count(killed.totals.count(state)) for state in (State.ACCEPTED, State.SENDING))
+        accepted, sending = (Quantity(killed.totals.count(state)) for state in (State.ACCEPTED, State.SENDING))
         show.line(
-            f"[red]killed[/] with {accepted} of {count(asked.rows)} rows accepted and "
-            f"[yellow]{sending} in flight[/]: their answers are lost"
+            said(
+                "killed: {accepted} of {rows} rows are accepted, {sending} are in flight, and their answers are lost",
+                accepted=accepted,
+                rows=Quantity(asked.rows),
+                sending=sending,
+            ),
+            "red",
         )
-        show.heading("What the journal knows, though nobody had time to say goodbye")
+        show.heading(said("What the journal knows of the killed load"))
         await stage.show_status(killed.run)
-        show.heading("Taken up again: what was in doubt is looked up in the billing, not sent on a guess")
+        show.heading(said("Resumed: what was in doubt is looked up in the billing, not sent on a guess"))
         await stage.resume(killed.run)
-        show.heading("Verified: every row read back from the billing")
+        show.heading(said("Verified: every row read back from the billing"))
         await stage.verify(killed.run)
         proof = await stage.prove(asked, killed.run)
     show.proof(proof, anyio.current_time() - began, str(FOLDER))
@@ -94,23 +112,25 @@ class _Narration:
 
     def opening(self, subscribers: int) -> None:
         """Show the introduction."""
+        lines = (
+            said(
+                "A billing with {subscribers} subscribers, a file with their opening balances,",
+                subscribers=Quantity(subscribers),
+            ),
+            said("a load that is killed with SIGKILL in the middle: is every rouble entered exactly once?"),
+        )
         self._out.print(
-            Panel.fit(
-                f"A billing with {count(subscribers)} subscribers, a file with their opening balances,\n"
-                "a load that is killed with SIGKILL in the middle: is every rouble entered exactly once?",
-                title=f"[bold]{PROGRAM} demo[/]",
-                border_style="cyan",
-            )
+            Panel.fit(Text("\n").join(map(render, lines)), title=f"[bold]{PROGRAM} demo[/]", border_style="cyan")
         )
 
     def heading(self, text: str) -> None:
         """Show the heading of the next part."""
         self._step += 1
-        self._out.print(f"\n[bold cyan]{self._step}.[/] [bold]{text}[/]")
+        self._out.print(Text.assemble((f"\n{self._step}. ", "bold cyan"), render(text, "bold")))
 
-    def line(self, text: str) -> None:
-        """Show a result, as markup."""
-        self._out.print(f"  {text}")
+    def line(self, text: str, style: str = "") -> None:
+        """Show a result."""
+        self._out.print(Text.assemble("  ", render(text, style)))
 
     def command(self, arguments: Sequence[str], program: str = f"{PROGRAM} ") -> None:
         """Show a command as it is typed."""
@@ -122,7 +142,7 @@ class _Narration:
         bar = Progress(
             TextColumn("  "),
             BarColumn(40, complete_style="green", finished_style="green"),
-            TextColumn("{task.completed:.0f} of {task.total:.0f} rows accepted"),
+            TextColumn("{task.description}"),
             console=self._out,
             transient=True,
             disable=not self._out.is_terminal,
@@ -131,7 +151,8 @@ class _Narration:
 
         def advance(accepted: int) -> None:
             bar.start()
-            bar.update(task, completed=accepted)
+            done = said("{accepted} of {rows} rows accepted", accepted=Quantity(accepted), rows=Quantity(rows))
+            bar.update(task, completed=accepted, description=printable(done))
 
         try:
             yield advance
@@ -145,31 +166,38 @@ class _Narration:
         table.add_column(justify="right")
         table.add_column(justify="right")
         table.add_column()
-        table.add_row("", "[dim]asked[/]", "[dim]in the billing[/]", "")
+        head = (said("asked"), said("in the billing"))
+        table.add_row("", *(render(one, "dim") for one in head), "")
         for what, asked, found in _compared(proof):
-            table.add_row(what, asked, found, "[green]✓[/]" if asked == found else "[bold red]✗[/]")
-        holds = "[bold green]the proof holds[/]" if proof.holds else "[bold red]the proof fails[/]"
+            sign = Text("✓", "green") if asked == found else Text("✗", "bold red")
+            table.add_row(render(what), asked, found, sign)
+        holds = said("the proof holds") if proof.holds else said("the proof fails")
+        title = render(holds, "bold green" if proof.holds else "bold red")
+        after = render(said("after {time}", time=duration(seconds)), "dim")
         self._out.print("")
         self._out.print(
             Panel.fit(
                 table,
-                title=f"{holds} [dim]after {duration(seconds)}[/]",
+                title=Text.assemble(title, " ", after),
                 border_style="green" if proof.holds else "red",
                 padding=(1, 3),
             )
         )
-        self._out.print(
-            f"[dim]All of it is in {folder}/: the billing, the file, the journal and its log. "
-            f"Next: {PROGRAM} doctor, and the README for the first real load.[/]"
+        where = said(
+            "All of it is in {folder}/: the billing, the file, the journal and its log. Next: {command}, and the "
+            "README for the first real load.",
+            folder=folder,
+            command=f"{PROGRAM} doctor",
         )
+        self._out.print(render(where, "dim"))
 
 
 def _compared(proof: "Proof") -> Iterator[tuple[str, str, str]]:
     """The lines of the proof: name, requested value, found value."""
-    yield "rows, and operations", count(proof.asked.rows), count(proof.operations)
-    yield "sum in roubles", money(proof.asked.sum), money(proof.sum)
-    yield "fewest operations of a subscriber", "1", str(proof.least)
-    yield "most operations of a subscriber", "1", str(proof.most)
-    yield "accounts with the balance of the file", count(proof.asked.rows), count(proof.balances)
-    yield "verified", count(proof.asked.rows), count(proof.totals.count(State.APPLIED))
-    yield "left unknown", "0", count(proof.totals.count(State.UNKNOWN, State.MANUAL))
+    yield said("rows, and operations"), count(proof.asked.rows), count(proof.operations)
+    yield said("sum in roubles"), money(proof.asked.sum), money(proof.sum)
+    yield said("fewest operations of a subscriber"), "1", str(proof.least)
+    yield said("most operations of a subscriber"), "1", str(proof.most)
+    yield said("accounts with the balance of the file"), count(proof.asked.rows), count(proof.balances)
+    yield said("verified"), count(proof.asked.rows), count(proof.totals.count(State.APPLIED))
+    yield said("left unknown"), "0", count(proof.totals.count(State.UNKNOWN, State.MANUAL))

@@ -12,8 +12,9 @@ from cli.settings.flags import FaultWords
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import steps_list
 from cli.terminal.screen import Screen
-from cli.terminal.texts import WHOLE, count, markup_safe, number_of, printable
+from cli.terminal.texts import WHOLE, printable
 from texts.remedies import PROGRAM
+from texts.said import Quantity, any_of, counted, said
 
 app: Final = typer.Typer(
     help="A billing to try things on, with made-up subscribers.", no_args_is_help=True, add_completion=False
@@ -50,7 +51,7 @@ def init(
     from lab.mock.population import create
 
     if file.exists():
-        raise CommandRefused(f"{printable(file)} is there already: name another file, or remove it")
+        raise CommandRefused(said("{file} is there already: name another file, or remove it", file=printable(file)))
     try:
         made = create(file, subscribers=abonents, seed=seed, without=without or ())
     except BaseException:
@@ -59,10 +60,16 @@ def init(
         raise
     screen = Screen()
     screen.say(
-        f"{markup_safe(file)}: {number_of(made.subscribers, 'subscriber')}, {count(made.deleted)} deleted, "
-        f"folders {', '.join(map(str, made.folders))}"
+        counted(
+            "{file}: {n} subscriber, {deleted} deleted, folders {folders}",
+            "{file}: {n} subscribers, {deleted} deleted, folders {folders}",
+            made.subscribers,
+            file=printable(file),
+            deleted=Quantity(made.deleted),
+            folders=tuple(map(str, made.folders)),
+        )
     )
-    screen.say(steps_list([(f"{PROGRAM} mock serve {quote(printable(file, WHOLE))}", "serve it")]))
+    screen.say(steps_list([(f"{PROGRAM} mock serve {quote(printable(file, WHOLE))}", said("serve it"))]))
 
 
 @app.command()
@@ -128,7 +135,11 @@ def serve(  # noqa: PLR0913 - each is a flag
 
     if not file.exists():
         raise CommandRefused(
-            f"there is no {printable(file)}: make it with {PROGRAM} mock init {printable(file)} --abonents 1000"
+            said(
+                "there is no {file}: make it with {command}",
+                file=printable(file),
+                command=f"{PROGRAM} mock init {printable(file)} --abonents 1000",
+            )
         )
     plan = plan_of_flags(fault or [], seed)
     schedule = read_schedule(capacity) if capacity is not None else None
@@ -153,8 +164,9 @@ def serve(  # noqa: PLR0913 - each is a flag
     try:
         anyio.run(work)
     except OSError as error:
-        ports = f"port {port}" if control_port is None else f"port {port} or {control_port}"
-        raise CommandRefused(f"{ports} cannot be served: {error.strerror or error}") from error
+        ports = any_of([str(one) for one in (port, control_port) if one is not None])
+        why = error.strerror or str(error)
+        raise CommandRefused(said("port {ports} cannot be served: {why}", ports=ports, why=why)) from error
 
 
 app.add_typer(replay.app)

@@ -25,12 +25,14 @@ from cli.settings.flags import ApiFlags, JournalFlags, RunName, grouped
 from cli.settings.places import state_folder
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import render
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
-from cli.terminal.texts import count, markup_safe, number_of, printable, rows
+from cli.terminal.texts import printable
 from jobs.catalogue.catalogue import job_of
 from jobs.rows.input import input_of_parameters
-from texts.remedies import PROGRAM
+from texts.remedies import PROGRAM, setting
+from texts.said import Quantity, counted, said
 
 if TYPE_CHECKING:
     from lab.record.pseudonyms import Pseudonyms
@@ -55,7 +57,13 @@ def record_into(path: Path | None, *, names: bool) -> OpenRecorder | None:
     Raises `CommandRefused` for names without a file.
     """
     if path is None and names:
-        raise CommandRefused("--record-names says what a recording keeps: name its file, --record FILE")
+        raise CommandRefused(
+            said(
+                "{names} says what a recording keeps: name its file, {file}",
+                names=setting("record-names"),
+                file=setting("record", "FILE"),
+            )
+        )
     return None if path is None else partial(_recorder, path, names=names)
 
 
@@ -103,7 +111,8 @@ def _replay(
     try:
         report = run_command(work)
     except OSError as error:
-        raise CommandRefused(f"port {port} cannot be served: {error.strerror or error}") from error
+        why = error.strerror or str(error)
+        raise CommandRefused(said("port {ports} cannot be served: {why}", ports=port, why=why)) from error
     screen = Screen()
     screen.result(format_replay_report(report), good=report.same)
     raise typer.Exit(Exit.DONE if report.same else Exit.REJECTED)
@@ -111,20 +120,22 @@ def _replay(
 
 def format_replay_report(report: "ReplayReport") -> Text:
     """The report of a replay, in words."""
-    was = "was" if report.served == 1 else "were"
-    text = Text(f"{number_of(report.served, 'request')} {was} answered as recorded\n")
+    served = counted("{n} request was answered as recorded", "{n} requests were answered as recorded", report.served)
+    unknown, never_made = Quantity(report.unknown_count), Quantity(report.never_made_count)
+    text = Text(f"{printable(served)}\n")
     for mark, what, named, number in (
-        ("✗", "unknown to the recording", report.unknown, report.unknown_count),
-        ("–", "never made", report.never_made, report.never_made_count),
+        ("✗", said("{number} unknown to the recording:", number=unknown), report.unknown, unknown),
+        ("–", said("{number} never made:", number=never_made), report.never_made, never_made),
     ):
         if number:
-            text.append(f"{mark} {count(number)} {what}:\n", "yellow")
+            text.append(f"{mark} {printable(what)}\n", "yellow")
             text.append("".join(f"    {printable(one, 160)}\n" for one in named[:MAX_NOTES_SHOWN]))
-            text.append(
-                f"    … and {count(number - MAX_NOTES_SHOWN)} more\n" if number > MAX_NOTES_SHOWN else "", "dim"
-            )
+        if number > MAX_NOTES_SHOWN:
+            more = said("… and {number} more", number=Quantity(number - MAX_NOTES_SHOWN))
+            text.append(f"    {printable(more)}\n", "dim")
     if report.same:
-        text.append("✓ all of the recording, and nothing else", "bold green")
+        whole = printable(said("all of the recording, and nothing else"))
+        text.append(f"✓ {whole}", "bold green")
     return text
 
 
@@ -146,7 +157,14 @@ def _rows(
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         number = await write_made_up(name, target, settings)
-        screen.say(f"{rows(number)} of run {printable(name)} with made-up people, written to {markup_safe(output)}")
+        written = counted(
+            "{n} row of run {run} with made-up people, written to {file}",
+            "{n} rows of run {run} with made-up people, written to {file}",
+            number,
+            run=printable(name),
+            file=printable(output),
+        )
+        screen.say(written)
         return Exit.DONE
 
     execute(work, flags.whole(), voice.whole(), only_reads=True)
@@ -160,7 +178,9 @@ async def write_made_up(name: str, target: OutputFile, settings: Settings) -> in
         run = await journal.run(name)
         refuse_purged(run)
         if not run.header:
-            raise CommandRefused(f"run {run.name} was not read from a file with columns: there are no rows to write")
+            raise CommandRefused(
+                said("run {run} was not read from a file with columns: there are no rows to write", run=run.name)
+            )
         mapping = input_of_parameters(run.parameters).mapping
         made_up = MadeUpRows(await _pseudonyms(), job_of(run), run.header, mapping)
         number = 0
@@ -197,15 +217,23 @@ def _diff(file: FileOfRecording, *, flags: ApiFlags) -> None:
             differences = diff(file, client, pseudonyms=await _pseudonyms())
             async for difference in differences:
                 different += 1
-                screen.result(Text(printable(str(difference), 400)), good=False)
+                screen.result(render(difference.text, limit=400), good=False)
         tally = differences.tally
-        screen.say(
-            f"{number_of(tally.asked, 'read')} asked again of {printable(settings.target)}, {count(different)} "
-            f"answered differently; "
-            f"not asked: {number_of(tally.writes, 'write')}, {count(tally.secret)} with a secret, "
-            f"{count(tally.repeated)} asked before, {count(tally.unanswered)} without a recorded answer, "
-            f"{count(tally.made_up)} that ask by a made-up value"
+        asked = counted(
+            "{n} read asked again of {billing}, {different} answered differently; not asked: {not_asked}",
+            "{n} reads asked again of {billing}, {different} answered differently; not asked: {not_asked}",
+            tally.asked,
+            billing=printable(settings.target),
+            different=Quantity(different),
+            not_asked=(
+                counted("{n} write", "{n} writes", tally.writes),
+                said("{number} with a secret", number=Quantity(tally.secret)),
+                said("{number} asked before", number=Quantity(tally.repeated)),
+                said("{number} without a recorded answer", number=Quantity(tally.unanswered)),
+                said("{number} that ask by a made-up value", number=Quantity(tally.made_up)),
+            ),
         )
+        screen.say(asked)
         return different
 
     with errors_shown(screen):

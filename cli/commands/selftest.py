@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 import anyio
 import anyio.to_thread
 import typer
-from rich.markup import escape
 from rich.text import Text
 
 from cli.settings.flags import FaultWords
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import command, one_line
+from cli.terminal.layout import command, one_line, render
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
-from cli.terminal.texts import duration, number_of, printable
-from texts.remedies import PROGRAM, SETTINGS_FILE
+from cli.terminal.texts import LONGEST, WHOLE, duration, printable
+from texts.remedies import PROGRAM, SETTINGS_FILE, setting
+from texts.said import Quantity, counted, said, text_of
 
 if TYPE_CHECKING:
     from lab.crash.experiment import Experiment, Lab
@@ -141,14 +141,15 @@ async def _interruptible(series: Series, screen: Screen, *, keep: bool) -> Exit:
             try:
                 await _run(series, done, screen, keep=keep)
             except UnknownJob as error:
-                raise CommandRefused(f"--job {printable(series.job)}: {error}") from error
+                option = setting("job", printable(series.job))
+                raise CommandRefused(said("{option}: {error}", option=option, error=error)) from error
             except LabError as error:
                 code = Exit.STOPPED if isinstance(error, MockNotStarted) else Exit.REFUSED
-                raise CommandRefused(str(error), code) from error
+                raise CommandRefused(text_of(error), code) from error
     code = _close(series, done, anyio.current_time() - began, screen) if done else Exit.DONE
     if not whole.cancel_called:
         return code
-    screen.say_always("[yellow]interrupted; all that was started is stopped as well[/]")
+    screen.say_always(render(said("interrupted; all that was started is stopped as well"), "yellow"))
     return Exit.INTERRUPTED if code is Exit.DONE else code
 
 
@@ -167,7 +168,10 @@ async def _run(series: Series, done: "list[Experiment]", screen: Screen, *, keep
     if given is None:
         config.touch()
     elif not screen.voice.as_json:
-        screen.say(f"[dim]with the settings of {escape(str(given))}, but for address, database and journal[/]")
+        note = said(
+            "with the settings of {file}, but for address, database and journal", file=printable(given, WHOLE)
+        )
+        screen.say(render(note, "dim"))
     lab = Lab(folder, ProgramUnderTest(config, without_settings(os.environ)))
     began = anyio.current_time()
     try:
@@ -189,7 +193,9 @@ def _settings(config: Path | None) -> Path | None:
     if config is None:
         return Path.cwd() / SETTINGS_FILE if Path(SETTINGS_FILE).exists() else None
     if not config.exists():
-        raise CommandRefused(f"there is no file {printable(config)} (from --config)")
+        raise CommandRefused(
+            said("there is no file {file} (from {option})", file=printable(config), option=setting("config"))
+        )
     return config.absolute()
 
 
@@ -201,11 +207,12 @@ def _show(experiment: "Experiment", lab: "Lab", series: Series, screen: Screen) 
     if experiment.holds:
         return
     for problem in experiment.problems[:_MAX_PROBLEMS_SHOWN]:
-        screen.say_always(f"  [red]✗[/] {escape(printable(problem))}")
+        screen.say_always(Text.assemble(("  ✗ ", "red"), render(problem.text, limit=LONGEST)))
     if len(experiment.problems) > _MAX_PROBLEMS_SHOWN:
-        screen.say_always(f"    … and {len(experiment.problems) - _MAX_PROBLEMS_SHOWN} more")
-    screen.say_always(one_line("    all of it: ", str(lab.folder_of(experiment.plan))))
-    screen.say_always(Text("    the same once more:", "dim"))
+        more = said("… and {number} more", number=Quantity(len(experiment.problems) - _MAX_PROBLEMS_SHOWN))
+        screen.say_always(Text.assemble("    ", render(more)))
+    screen.say_always(one_line("    ", render(said("all of it:")), " ", str(lab.folder_of(experiment.plan))))
+    screen.say_always(Text.assemble("    ", render(said("the same once more:"), "dim")))
     screen.say_always(command(series.repeat(experiment.plan.seed)))
 
 
@@ -218,17 +225,27 @@ def _close(series: Series, done: "Sequence[Experiment]", seconds: float, screen:
     path = Path(f"selftest-{series.seed}.json")
     try:
         path.write_bytes(content)
-        where = f"[dim]all of it: {path}[/]"
+        where = render(said("all of it: {file}", file=path), "dim")
     except OSError as error:
-        where = f"[yellow]{path} could not be written: {error.strerror}[/]"
+        why = error.strerror or str(error)
+        where = render(said("{file} could not be written: {why}", file=path, why=why), "yellow")
     if screen.voice.as_json:
         screen.out.file.write(content.decode())
     if failed:
-        seeds = ", ".join(str(experiment.plan.seed) for experiment in failed)
-        screen.say_always(
-            f"[bold red]✗ {len(failed)} of {number_of(len(done), 'round')} failed, of the seeds {seeds}[/]  {where}"
+        sentence = counted(
+            "{failed} of {n} round failed, of the seeds {seeds}",
+            "{failed} of {n} rounds failed, of the seeds {seeds}",
+            len(done),
+            failed=Quantity(len(failed)),
+            seeds=tuple(str(experiment.plan.seed) for experiment in failed),
         )
+        screen.say_always(Text.assemble(("✗ ", "bold red"), render(sentence, "bold red"), "  ", where))
         return Exit.REJECTED
-    sentence = f"✓ {number_of(len(done), 'round')} in {duration(seconds)}: each effect once, every sum to the kopeck"
-    screen.say(f"[bold green]{sentence}[/]  {where}")
+    sentence = counted(
+        "{n} round in {time}: each effect once, every sum to the kopeck",
+        "{n} rounds in {time}: each effect once, every sum to the kopeck",
+        len(done),
+        time=duration(seconds),
+    )
+    screen.say(Text.assemble(("✓ ", "bold green"), render(sentence, "bold green"), "  ", where))
     return Exit.DONE

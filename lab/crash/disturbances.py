@@ -17,6 +17,7 @@ from lab.crash.load import Ended, Load, Running
 from lab.crash.mock_process import MockProcess
 from lab.crash.observer import JournalView, Observer
 from lab.crash.program import SAYS_BUSY, SAYS_PAUSED, SAYS_TAKEN_OVER, ExitCode, send_signal
+from texts.said import said
 
 POLL: Final = 0.005
 """Seconds between two looks at the journal, the only way to see the progress from outside."""
@@ -142,7 +143,7 @@ class Disturbances:
         if not running.alive:
             return f"the first had ended; the second ended with {ended.exit}"
         if ended.exit != ExitCode.REFUSED or SAYS_BUSY not in " ".join(ended.said.split()):
-            self.problems.append(f"a second runner was not refused: it ended with {ended.exit}")
+            self.problems.append(said("a second runner was not refused: it ended with {exit}", exit=ended.exit))
         return f"ended with {ended.exit}"
 
     async def set_clock_back(self, disturbance: Disturbance, running: Running) -> str:
@@ -216,7 +217,13 @@ class Disturbances:
             with anyio.move_on_after(_LONGEST_GIVING_WAY):
                 await running.process.wait()
             if running.alive or SAYS_TAKEN_OVER not in running.said:
-                self.problems.append(f"a second runner ({alias}) ended with {ended.exit}, and the first goes on")
+                self.problems.append(
+                    said(
+                        "a second runner ({alias}) ended with {exit}, and the first goes on",
+                        alias=alias,
+                        exit=ended.exit,
+                    )
+                )
         return f"{alias}, ended with {ended.exit}"
 
     async def _freeze_between_writes(self, running: Running) -> None:
@@ -251,9 +258,15 @@ class Disturbances:
                 if looks == _LOOKS or ended.exit not in _WITHOUT_EFFECT or run in ended.said:
                     break
         if ended.exit != ExitCode.REFUSED or run not in ended.said:
-            said = " ".join(ended.said.split())
+            answer = " ".join(ended.said.split())
             self.problems.append(
-                f"the rows of {run} were not refused ({elsewhere}): it ended with {ended.exit}: {said}"
+                said(
+                    "the rows of {run} were not refused ({elsewhere}): it ended with {exit}: {answer}",
+                    run=run,
+                    elsewhere=elsewhere,
+                    exit=ended.exit,
+                    answer=answer,
+                )
             )
         return f"{elsewhere}, ended with {ended.exit}"
 
@@ -271,7 +284,14 @@ class Disturbances:
         self.check_end(ended)
         must_count = command in _COUNTS_AT_REST and running.alive and self.observer.view().open > 0
         if ended.exit != ExitCode.DONE and (must_count or ended.exit != ExitCode.REFUSED):
-            self.problems.append(f"{command} ended with {ended.exit}: {' '.join(ended.said.split())}")
+            self.problems.append(
+                said(
+                    "{command} ended with {exit}: {answer}",
+                    command=command,
+                    exit=ended.exit,
+                    answer=" ".join(ended.said.split()),
+                )
+            )
         return ended
 
     async def _check_nothing_leaves(self, seconds: float, running: Running) -> None:
@@ -284,7 +304,9 @@ class Disturbances:
         await anyio.sleep(seconds)
         after = self.observer.claims()
         if running.alive and after != since:
-            self.problems.append(f"while it was paused, intents went from {since} to {after}")
+            self.problems.append(
+                said("while it was paused, intents went from {since} to {after}", since=str(since), after=str(after))
+            )
 
     async def run_to_refusal(self) -> Ended:
         """Run a load that must be refused for a missing column; the billing itself has no faults."""

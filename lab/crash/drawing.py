@@ -31,6 +31,7 @@ from lab.crash.journals import Alias, Elsewhere
 from lab.crash.proxy import Interference, ProxyFault
 from lab.crash.trials import TRIALS, By, Trial
 from lab.mock.quirks import CHOICES
+from texts.said import said
 
 ALL: Final = "all"
 """Stands for a job drawn from all jobs that write."""
@@ -46,7 +47,7 @@ def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | N
     With given faults there is no proxy, so that these are the only faults.
     """
     if job is not None and job != ALL and job not in TRIALS:
-        raise UnknownJob(f"the lab knows {', '.join(TRIALS)}, and {ALL} for one of them")
+        raise UnknownJob(said("the lab knows {jobs}, and {all} for one of them", jobs=tuple(TRIALS), all=ALL))
     # Each part has its own random stream, so fixing one of them leaves the others unchanged.
     chosen = _job(seed, job)
     trial = TRIALS[chosen]

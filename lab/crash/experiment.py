@@ -18,6 +18,7 @@ from lab.crash.mock_process import BILLING, MockProcess
 from lab.crash.observer import Observer
 from lab.crash.program import JOURNAL, ExitCode, ProgramUnderTest
 from lab.mock.population import create
+from texts.said import said
 
 LONGEST: Final = 240.0
 """Seconds after which an unfinished experiment has failed."""
@@ -86,7 +87,13 @@ class Lab:
                         verdict = await course.judge(plan, requested)
         except TimeoutError:
             counts = dict(observer.view().counts)
-            disturbances.problems.append(f"it did not come to its end in {LONGEST:.0f} s: {counts}")
+            disturbances.problems.append(
+                said(
+                    "it did not come to its end in {seconds} s: {counts}",
+                    seconds=f"{LONGEST:.0f}",
+                    counts=str(counts),
+                )
+            )
         finally:
             with anyio.CancelScope(shield=True):
                 await load.end()
@@ -158,7 +165,12 @@ class _Course:
         else:
             left = dict(self._observer.view().counts)
             self._disturbances.problems.append(
-                f"the billing is well and {last.command} ended with {last.exit}: {left}"
+                said(
+                    "the billing is well and {command} ended with {exit}: {left}",
+                    command=last.command,
+                    exit=last.exit,
+                    left=str(left),
+                )
             )
         return self._observer.view().run
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from checkpoints.states import State, may_follow
 from lab.crash.program import ExitCode
 from lab.crash.trials import Wanted
+from texts.said import counted, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,13 @@ class Problem:
     key: str
     what: str
 
+    @property
+    def text(self) -> str:
+        """The fault, behind its key if it has one."""
+        return said("{key}: {what}", key=self.key, what=self.what) if self.key else self.what
+
     def __str__(self) -> str:
-        return f"{self.key}: {self.what}" if self.key else self.what
+        return str(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +149,31 @@ def judge_refusal(refused: RefusedLoad) -> Verdict:
     """Judge an experiment whose load must not begin."""
     problems: list[Problem] = []
     if refused.exit != ExitCode.REFUSED:
-        problems.append(Problem("", f"{refused.column} is not there, and the load ended with {refused.exit}"))
+        problems.append(
+            Problem(
+                "",
+                said(
+                    "{column} is not there, and the load ended with {exit}", column=refused.column, exit=refused.exit
+                ),
+            )
+        )
     elif not all(name in refused.said for name in refused.column.split(".")):
-        problems.append(Problem("", f"{refused.column} is not there, and the load was refused without naming it"))
+        problems.append(
+            Problem(
+                "", said("{column} is not there, and the load was refused without naming it", column=refused.column)
+            )
+        )
     if refused.effects:
-        problems.append(Problem("", f"{refused.column} is not there, and the billing has {refused.effects} effects"))
+        problems.append(
+            Problem(
+                "",
+                said(
+                    "{column} is not there, and the billing has {effects} effects",
+                    column=refused.column,
+                    effects=refused.effects,
+                ),
+            )
+        )
     return Verdict(
         once=0,
         twice=0,
@@ -175,16 +201,18 @@ def _row_problems(books: Books, tally: Counter[str]) -> Iterator[Problem]:
             tally["asked"] += 1
         elif not row.state.settled:
             tally["twice"] += books.once and len(own) > 1
-            yield Problem(row.key, f"left {row.state}, with {_times(own)}")
+            yield Problem(row.key, said("left {state}, with {times}", state=row.state, times=_times(own)))
         elif not row.state.in_effect:
             if own and not _may_have_effect(books, row):
-                yield Problem(row.key, f"is {row.state} and had its effect: {_times(own)}")
+                yield Problem(
+                    row.key, said("is {state} and had its effect: {times}", state=row.state, times=_times(own))
+                )
         elif not own:
             tally["lost"] += 1
-            yield Problem(row.key, f"is {row.state} and had no effect")
+            yield Problem(row.key, said("is {state} and had no effect", state=row.state))
         elif books.once and len(own) > 1:
             tally["twice"] += 1
-            yield Problem(row.key, f"had its effect {_times(own)}")
+            yield Problem(row.key, said("had its effect {times}", times=_times(own)))
         elif wrong := _wrong_value(books, row, own):
             yield Problem(row.key, wrong)
         else:
@@ -196,13 +224,17 @@ def _wrong_value(books: Books, row: BookRow, own: Sequence[LedgerEffect]) -> str
     if books.once:
         effect = own[0]
         if effect.subject != row.subject:
-            return f"was entered for {effect.subject}, request {effect.request}"
+            return said(
+                "was entered for {subject}, request {request}", subject=str(effect.subject), request=effect.request
+            )
         if effect.value != row.wanted:
-            return f"asked for {row.wanted}, entered {effect.value}"
+            return said("asked for {wanted}, entered {value}", wanted=str(row.wanted), value=str(effect.value))
     if books.once and not books.ends:
         return None
     there = books.ends.get(row.key)
-    return None if there == row.wanted else f"asked for {row.wanted}, the billing has {there}"
+    if there == row.wanted:
+        return None
+    return said("asked for {wanted}, the billing has {value}", wanted=str(row.wanted), value=str(there))
 
 
 def _may_have_effect(books: Books, row: BookRow) -> bool:
@@ -217,8 +249,14 @@ def _may_have_effect(books: Books, row: BookRow) -> bool:
 
 
 def _times(effects: Sequence[LedgerEffect]) -> str:
-    requests = ", ".join(str(effect.request) for effect in effects)
-    return f"{len(effects)} times (requests {requests})" if effects else "no effect"
+    if not effects:
+        return said("no effect")
+    return counted(
+        "{n} time (request {requests})",
+        "{n} times (requests {requests})",
+        len(effects),
+        requests=tuple(str(effect.request) for effect in effects),
+    )
 
 
 def _stray_problems(books: Books, tally: Counter[str]) -> Iterator[Problem]:
@@ -233,29 +271,41 @@ def _stray_problems(books: Books, tally: Counter[str]) -> Iterator[Problem]:
         if effect.model != books.model or not known:
             tally["foreign"] += 1
             yield Problem(
-                str(effect.subject), f"request {effect.request} on {effect.model} is of no row of the frozen list"
+                str(effect.subject),
+                said(
+                    "request {request} on {model} is of no row of the frozen list",
+                    request=effect.request,
+                    model=effect.model,
+                ),
             )
     seen = Counter(row.key for row in books.rows)
     for key in books.requested.keys() - seen.keys():
-        yield Problem(key, "stands in the input and was never frozen")
+        yield Problem(key, said("stands in the input and was never frozen"))
     for key, times in seen.items():
         if key not in books.requested:
-            yield Problem(key, "was frozen and does not stand in the input")
+            yield Problem(key, said("was frozen and does not stand in the input"))
         elif times > 1:
-            yield Problem(key, f"was frozen {times} times")
+            yield Problem(key, said("was frozen {times} times", times=times))
 
 
 def _sum_problems(books: Books) -> Iterator[Problem]:
     """Check the totals exactly."""
     if books.frozen != len(books.rows) or books.frozen != len(books.requested):
-        yield Problem("", f"{len(books.requested)} rows asked, {books.frozen} in the sum of all states")
+        yield Problem(
+            "",
+            said(
+                "{requested} rows asked, {frozen} in the sum of all states",
+                requested=len(books.requested),
+                frozen=books.frozen,
+            ),
+        )
     if books.verified != _expected_verify_exit(books):
-        yield Problem("", f"verify ended with {books.verified}")
+        yield Problem("", said("verify ended with {verified}", verified=books.verified))
     if books.entered is None:
         return
     asked = _sum(books.requested.values())
     if books.sum != asked:
-        yield Problem("", f"asked for {asked}, the journal's states add up to {books.sum}")
+        yield Problem("", said("asked for {asked}, the journal's states add up to {sum}", asked=asked, sum=books.sum))
     operations, total = books.entered
     entered = Counter(effect.subject for effect in books.effects)
     # A payment whose answer was lost may have been made, although it is left to a person.
@@ -265,9 +315,16 @@ def _sum_problems(books: Books) -> Iterator[Problem]:
         if row.state.in_effect or (books.may_ask and row.state is State.MANUAL and entered[row.subject])
     ]
     if operations != len(accepted):
-        yield Problem("", f"{len(accepted)} rows accepted, {operations} operations in the billing")
+        yield Problem(
+            "",
+            said(
+                "{accepted} rows accepted, {operations} operations in the billing",
+                accepted=len(accepted),
+                operations=operations,
+            ),
+        )
     if total != _sum(accepted):
-        yield Problem("", f"accepted {_sum(accepted)}, in the billing {total}")
+        yield Problem("", said("accepted {sum}, in the billing {total}", sum=_sum(accepted), total=total))
 
 
 def _expected_verify_exit(books: Books) -> ExitCode:
@@ -287,7 +344,9 @@ def _step_problems(books: Books) -> Iterator[Problem]:
     """Check the steps: only allowed ones, and as many intents as the rows count attempts."""
     for source, target in books.steps:
         if not may_follow(State(source), State(target)):
-            yield Problem("", f"an item went from {source} to {target}")
+            yield Problem("", said("an item went from {source} to {target}", source=source, target=target))
     claims = books.steps.get((State.PENDING, State.SENDING), 0)
     if (attempts := sum(row.attempts for row in books.rows)) != claims:
-        yield Problem("", f"{attempts} attempts in the journal, {claims} intents seen")
+        yield Problem(
+            "", said("{attempts} attempts in the journal, {claims} intents seen", attempts=attempts, claims=claims)
+        )

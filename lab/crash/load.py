@@ -27,6 +27,7 @@ from lab.crash.observer import JournalView
 from lab.crash.program import JOURNAL, ProgramUnderTest, send_signal, start
 from lab.crash.trials import CALLED, TRIALS, Trial, Wanted, sql
 from lab.mock.people import FOLDERS
+from texts.said import said
 
 INPUT: Final = "rows.csv"
 FOLDER: Final = next(iter(FOLDERS))
@@ -131,8 +132,12 @@ class Ended:
         """The reason why it is an internal error, None when it is none."""
         # A signal during uvloop's own shutdown leaves a traceback that is harmless.
         if "Traceback" in self.said and "(_do_shutdown)" not in self.said:
-            return f"{self.command} showed a traceback"
-        return f"{self.command} ended with {self.exit}" if self.exit not in _SANE else None
+            return said("{command} showed a traceback", command=self.command)
+        return (
+            said("{command} ended with {exit}", command=self.command, exit=self.exit)
+            if self.exit not in _SANE
+            else None
+        )
 
 
 _SANE: Final = frozenset({0, 1, 2, 3, 4, 130, -2, -9, -15, -clock.SIGNAL})

@@ -19,6 +19,7 @@ from lab.crash.errors import MockNotStarted
 from lab.crash.experiment_plan import ExperimentPlan
 from lab.crash.program import send_signal, start
 from lab.crash.proxy import Proxy
+from texts.said import said
 
 BILLING: Final = "billing.fdb"
 PLAN: Final = "faults.toml"
@@ -78,15 +79,17 @@ class MockProcess:
             )
         if self._process.stdout is None:
             raise RuntimeError("a process was started without its stdout")
-        said = ""
+        output = ""
         with anyio.move_on_after(_PATIENCE):
             async for part in TextReceiveStream(self._process.stdout):
-                said += part
-                if "control:" in said and said.endswith("\n"):
+                output += part
+                if "control:" in output and output.endswith("\n"):
                     return
         await self.end(Signals.SIGKILL)
         why = (self._folder / "billing.log").read_text(encoding="utf-8", errors="replace").strip()
-        raise MockNotStarted(f"the mock billing did not start: {why or said or 'it says nothing'}")
+        if not (why or output):
+            raise MockNotStarted(said("the mock billing did not start, and says nothing"))
+        raise MockNotStarted(said("the mock billing did not start: {why}", why=why or output))
 
     async def end(self, number: Signals = SIGTERM) -> None:
         """End it by a signal, and count its injected faults."""

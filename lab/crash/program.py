@@ -29,6 +29,9 @@ SETTINGS: Final = "CARBON_MIGRATE_"
 API_URL: Final = "CARBON_MIGRATE_API_URL"
 DATABASE: Final = "CARBON_MIGRATE_DATABASE"
 JOURNAL_FILE: Final = "CARBON_MIGRATE_JOURNAL"
+LANGUAGE: Final = "CARBON_MIGRATE_LANG"
+ENGLISH: Final = "en"
+"""The language of the messages that the lab looks for."""
 
 
 SAYS_BUSY: Final = "another process works on this run"
@@ -68,9 +71,10 @@ class ProgramUnderTest:
     program: Sequence[str] = ("-m", MODULE)
 
 
-def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without the program's settings, which the lab sets itself."""
-    return {name: value for name, value in environment.items() if not name.startswith(SETTINGS)}
+def without_settings(environment: Mapping[str, str], language: str = ENGLISH) -> dict[str, str]:
+    """The environment without the program's settings, which the lab sets itself, but for the language."""
+    kept = {name: value for name, value in environment.items() if not name.startswith(SETTINGS)}
+    return {**kept, LANGUAGE: language}
 
 
 async def start(

@@ -11,6 +11,7 @@ from typing import Final
 import anyio
 
 from billing.errors import SettingsError
+from texts.said import said
 
 
 class QueueFull(Exception):
@@ -86,9 +87,9 @@ def read_schedule(text: str) -> Schedule:
         except ValueError:
             colon = ""
         if not colon or not 0 <= steps[-1][0] < _FOREVER or steps[-1][1] < 1:
-            raise SettingsError(f"the capacity {part.strip()!r} is not SECONDS:SLOTS, as 30:4")
+            raise SettingsError(said("the capacity {part} is not SECONDS:SLOTS, as 30:4", part=repr(part.strip())))
     if any(later <= earlier for (earlier, _), (later, _) in pairwise(steps)):
-        raise SettingsError(f"the capacity {text!r} goes back in time: its seconds are to ascend")
+        raise SettingsError(said("the capacity {text} goes back in time: its seconds are to ascend", text=repr(text)))
     return Schedule(tuple(steps))
 
 

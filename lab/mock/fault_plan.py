@@ -33,6 +33,8 @@ from typing import Any, Final, TypeAlias
 from billing.errors import SettingsError
 from lab.mock.faults import CABINET, SAYING, Fault, FaultKind, FaultPlan, Span
 from lab.mock.models import MODELS
+from texts.remedies import setting
+from texts.said import said
 
 Read: TypeAlias = Callable[[object], object]
 
@@ -74,25 +76,59 @@ def read_plan(text: str, name: str = "the plan") -> FaultPlan:
         whole = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
-        raise PlanError(f"{name}{f':{line[1]}' if line else ''}: this is not TOML: {error}") from error
+        raise PlanError(
+            said(
+                "{name}{place}: this is not TOML: {error}",
+                name=name,
+                place=f":{line[1]}" if line else "",
+                error=error,
+            )
+        ) from error
     except (RecursionError, ValueError) as error:
-        raise PlanError(f"{name}: this is not TOML: nested too deeply, or a number of too many digits") from error
+        raise PlanError(
+            said("{name}: this is not TOML: nested too deeply, or a number of too many digits", name=name)
+        ) from error
     lines = _Lines(text)
     for key in whole:
         if key not in _TOP:
-            raise PlanError(f"{name}{lines.of(-1, key)}: a plan has no {key!r}{nearest(key, _TOP)}")
+            raise PlanError(
+                said(
+                    "{name}{place}: a plan has no {key}{hint}",
+                    name=name,
+                    place=lines.of(-1, key),
+                    key=repr(key),
+                    hint=nearest(key, _TOP),
+                )
+            )
     seed = whole.get("seed", 1)
     if not _is_whole(seed):
-        raise PlanError(f"{name}{lines.of(-1, 'seed')}: seed: {seed!r} is no whole number")
+        raise PlanError(
+            said(
+                "{name}{place}: seed: {seed} is not a whole number",
+                name=name,
+                place=lines.of(-1, "seed"),
+                seed=repr(seed),
+            )
+        )
     entries = whole.get("fault", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise PlanError(f"{name}{lines.of(-1, 'fault')}: write each fault under a heading [[fault]]")
+        raise PlanError(
+            said("{name}{place}: write each fault under a heading [[fault]]", name=name, place=lines.of(-1, "fault"))
+        )
     faults: list[Fault] = []
     for index, entry in enumerate(entries):
         try:
             faults.append(_fault(entry))
         except _Wrong as error:
-            raise PlanError(f"{name}{lines.of(index, error.key)}: fault {index + 1}: {error}") from error
+            raise PlanError(
+                said(
+                    "{name}{place}: fault {index}: {error}",
+                    name=name,
+                    place=lines.of(index, error.key),
+                    index=index + 1,
+                    error=error,
+                )
+            ) from error
     return FaultPlan(tuple(faults), seed)
 
 
@@ -105,7 +141,7 @@ def read_flag(text: str) -> Fault:
             entry["share"] = _parse_number(share)
         return _fault(entry)
     except _Wrong as error:
-        raise PlanError(f"--fault {text}: {error}") from error
+        raise PlanError(said("{option}: {error}", option=setting("fault", text), error=error)) from error
 
 
 PLAN_FILE: Final = ".toml"
@@ -116,7 +152,9 @@ def plan_text(words: Sequence[str]) -> str:
     """The plan of all words of `--fault`, as TOML: kinds, or the file of a plan. Raises `PlanError`."""
     files = [Path(word) for word in words if word.endswith(PLAN_FILE)]
     if len(files) > 1:
-        raise PlanError(f"--fault {files[1]}: one plan is given already, {files[0]}")
+        raise PlanError(
+            said("{option}: one plan is given already, {file}", option=setting("fault", str(files[1])), file=files[0])
+        )
     text = "".join(_file_text(path) for path in files)
     for word in words:
         if not word.endswith(PLAN_FILE):
@@ -130,8 +168,8 @@ def _file_text(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise PlanError(f"the plan {path} cannot be read: {reason}") from error
+        reason = error.strerror or str(error) if isinstance(error, OSError) else said("it is not UTF-8")
+        raise PlanError(said("the plan {path} cannot be read: {reason}", path=path, reason=reason)) from error
     read_plan(text, str(path))
     return text
 
@@ -146,18 +184,27 @@ def nearest(word: str, known: Collection[str]) -> str:
     """The nearest known word as the end of a sentence; empty where none is near."""
     found = get_close_matches(word.casefold(), [each.casefold() for each in known], n=1, cutoff=0.4)
     by_case = {each.casefold(): each for each in known}
-    return f"; did you mean {by_case[found[0]]!r}?" if found else f"; there are: {', '.join(known)}"
+    if found:
+        return said("; did you mean {word!r}?", word=by_case[found[0]])
+    return said("; there are: {known}", known=tuple(known))
 
 
 def _fault(entry: Mapping[str, object]) -> Fault:
     for key in entry:
         if key not in _READ:
-            raise _Wrong(f"it has no {key!r}{nearest(key, _READ)}", key)
+            raise _Wrong(said("it has no {key}{hint}", key=repr(key), hint=nearest(key, _READ)), key)
     if "kind" not in entry:
-        raise _Wrong("it needs a kind")
+        raise _Wrong(said("it needs a kind"))
     kinds = [kind.value for kind in FaultKind]
     if entry["kind"] not in kinds:
-        raise _Wrong(f"there is no kind {entry['kind']!r}{nearest(str(entry['kind']), kinds)}", "kind")
+        raise _Wrong(
+            said(
+                "there is no kind {kind}{hint}",
+                kind=repr(entry["kind"]),
+                hint=nearest(str(entry["kind"]), kinds),
+            ),
+            "kind",
+        )
     kind = FaultKind(str(entry["kind"]))
     values: dict[str, Any] = {}  # each value has the type of its reader
     for key, value in entry.items():
@@ -165,7 +212,7 @@ def _fault(entry: Mapping[str, object]) -> Fault:
         try:
             values[_FIELDS.get(key, key)] = _READ[key](value)
         except ValueError as error:
-            raise _Wrong(f"{key}: {error}", key) from error
+            raise _Wrong(said("{key}: {error}", key=key, error=error), key) from error
     fault = Fault(**values)
     _check_whole(fault)
     return fault
@@ -173,20 +220,38 @@ def _fault(entry: Mapping[str, object]) -> Fault:
 
 def _check_taken(kind: FaultKind, key: str) -> None:
     if kind is FaultKind.REFUSE and key not in {"kind", "from", "to"}:
-        raise _Wrong(f"a port is refused to everybody: {kind} takes `from` and `to`, and no {key!r}", key)
+        raise _Wrong(
+            said(
+                "a port is refused to everybody: {kind} takes `from` and `to`, and no {key}", kind=kind, key=repr(key)
+            ),
+            key,
+        )
     if key not in _ANY and kind not in _TAKES[key]:
-        raise _Wrong(f"{kind} takes no {key!r}; it is for {', '.join(sorted(_TAKES[key]))}", key)
+        raise _Wrong(
+            said(
+                "{kind} takes no {key}; it is for {kinds}",
+                kind=kind,
+                key=repr(key),
+                kinds=tuple(sorted(_TAKES[key])),
+            ),
+            key,
+        )
 
 
 def _check_whole(fault: Fault) -> None:
     if fault.until is not None and fault.until <= fault.since:
-        raise _Wrong("to: it lies before from: the span is empty", "to")
+        raise _Wrong(said("to: it lies before from: the span is empty"), "to")
     if fault.kind is FaultKind.CABINET_ERROR and fault.method and not fault.method.startswith(CABINET):
         raise _Wrong(
-            f"method: only answers of {CABINET}* hold a JSON string, and {fault.method!r} is none of these", "method"
+            said(
+                "method: only answers of {cabinet}* hold a JSON string, and {method} is none of these",
+                cabinet=CABINET,
+                method=repr(fault.method),
+            ),
+            "method",
         )
     if fault.kind in _WAITS and fault.delay is not None and fault.retry_after != "date":
-        raise _Wrong(f'delay: {fault.kind} takes it with retry_after = "date" only', "delay")
+        raise _Wrong(said('delay: {kind} takes it with retry_after = "date" only', kind=fault.kind), "delay")
 
 
 def _kind(value: object) -> FaultKind:
@@ -197,20 +262,20 @@ def _model(value: object) -> str:
     known = tuple({**MODELS, "Version": None})
     text = _text(value)
     if text not in known:
-        raise ValueError(f"there is no model {text!r}{nearest(text, known)}")
+        raise ValueError(said("there is no model {model}{hint}", model=repr(text), hint=nearest(text, known)))
     return text
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{value!r} is no text")
+        raise ValueError(said("{value} is not a text", value=repr(value)))
     return value
 
 
 def _share(value: object) -> float:
     share = _parse_number(value)
     if not 0 < share <= 1:
-        raise ValueError(f"{value!r} is no share: above 0, and at most 1")
+        raise ValueError(said("{value} is not a share: above 0, and at most 1", value=repr(value)))
     return share
 
 
@@ -220,11 +285,13 @@ def _spans(value: object) -> tuple[Span, ...]:
     for part in parts or [""]:
         found = _SPAN.fullmatch(part)
         if found is None:
-            raise ValueError(f'{value!r} are no numbers of requests, as "10-20", "5,7" or "100-"')
+            raise ValueError(
+                said('{value} are not numbers of requests, as "10-20", "5,7" or "100-"', value=repr(value))
+            )
         first = int(found[1])
         last = first if found[2] is None else int(found[3]) if found[3] else None
         if first < 1 or (last is not None and last < first):
-            raise ValueError(f"{value!r}: numbers begin with 1 and go up")
+            raise ValueError(said("{value}: numbers begin with 1 and go up", value=repr(value)))
         spans.append((first, last))
     return tuple(spans)
 
@@ -232,27 +299,27 @@ def _spans(value: object) -> tuple[Span, ...]:
 def _moment(value: object) -> float:
     seconds = _parse_number(value)
     if seconds < 0:
-        raise ValueError(f"{value!r} lies before the beginning")
+        raise ValueError(said("{value} lies before the beginning", value=repr(value)))
     return seconds
 
 
 def _seconds(value: object) -> float:
     seconds = _parse_number(value)
     if seconds <= 0:
-        raise ValueError(f"{value!r} is no span of seconds above 0")
+        raise ValueError(said("{value} is not a span of seconds above 0", value=repr(value)))
     return seconds
 
 
 def _parse_times(value: object) -> int:
     if not isinstance(value, int) or not _is_whole(value) or value < 1:
-        raise ValueError(f"{value!r} is no whole number from 1")
+        raise ValueError(said("{value} is not a whole number from 1", value=repr(value)))
     return value
 
 
 def _retry_after(value: object) -> str:
     text = str(value) if _is_whole(value) or isinstance(value, str) else ""
     if text != "date" and not (text.isascii() and text.isdigit()):
-        raise ValueError(f'{value!r} is neither whole seconds nor "date"')
+        raise ValueError(said('{value} is neither whole seconds nor "date"', value=repr(value)))
     return text
 
 
@@ -264,7 +331,7 @@ def _parse_number(value: object) -> float:
         if not 0 <= abs(number) < float("inf"):
             raise TypeError  # noqa: TRY301 - the same sentence
     except (TypeError, ValueError):
-        raise _Wrong(f"{value!r} is no number") from None
+        raise _Wrong(said("{value} is not a number", value=repr(value))) from None
     return number
 
 

@@ -11,6 +11,8 @@ from typing import Final, Literal, TypeAlias, get_args, get_type_hints
 
 from billing.errors import SettingsError
 from billing.money import SCALE
+from texts.remedies import setting
+from texts.said import said
 
 OpeningBalance: TypeAlias = Literal["sets", "adds"]
 """Whether an operation of type 8 sets the balance to its sum, or adds it: the real behaviour is not known [?]."""
@@ -63,17 +65,31 @@ _WORDS: Final = MappingProxyType({"yes": True, "no": False})
 _LEAST: Final = {"descr_length": 0, "error_status": 200, "money_scale": 1}
 
 
-def read_quirks(said: Sequence[str], quirks: Quirks | None = None) -> Quirks:
+def read_quirks(words: Sequence[str], quirks: Quirks | None = None) -> Quirks:
     """Parse NAME=VALUE words into quirks, over those of `quirks`. Raises `SettingsError` naming the fault."""
     changes: dict[str, object] = {}
-    for each in said:
+    for each in words:
         name, equals, text = each.partition("=")
         if name not in _KINDS:
-            raise SettingsError(f"--quirk {each}: there is no such quirk; there are: {', '.join(_KINDS)}")
+            raise SettingsError(
+                said(
+                    "{option}: there is no such quirk; there are: {known}",
+                    option=setting("quirk", each),
+                    known=tuple(_KINDS),
+                )
+            )
         if not equals:
-            raise SettingsError(f"--quirk {each}: write it as --quirk {name}=VALUE")
+            raise SettingsError(
+                said(
+                    "{option}: write it as {form}",
+                    option=setting("quirk", each),
+                    form=setting("quirk", f"{name}=VALUE"),
+                )
+            )
         if name in changes:
-            raise SettingsError(f"--quirk {name}=… is given twice: which is meant?")
+            raise SettingsError(
+                said("{option} is given twice: which is meant?", option=setting("quirk", f"{name}=…"))
+            )
         changes[name] = _value(name, text)
     return replace(quirks or Quirks(), **changes)  # type: ignore[arg-type] # each has the type of its field
 
@@ -89,17 +105,17 @@ def describe_quirks(quirks: Quirks) -> list[str]:
 
 
 def _value(name: str, text: str) -> object:
-    kind = _KINDS[name]
+    kind, option = _KINDS[name], setting("quirk", f"{name}={text}")
     if kind is bool:
         if text not in _WORDS:
-            raise SettingsError(f"--quirk {name}={text}: it is yes or no")
+            raise SettingsError(said("{option}: it is yes or no", option=option))
         return _WORDS[text]
     if kind is int:
         if not (text.isascii() and text.isdigit()) or int(text) < _LEAST[name]:
-            raise SettingsError(f"--quirk {name}={text}: a whole number from {_LEAST[name]} on")
+            raise SettingsError(said("{option}: a whole number from {least} on", option=option, least=_LEAST[name]))
         return int(text)
     if (choices := get_args(kind)) and text not in choices:
-        raise SettingsError(f"--quirk {name}={text}: one of {', '.join(choices)}")
+        raise SettingsError(said("{option}: one of {choices}", option=option, choices=tuple(choices)))
     return text
 
 

@@ -29,6 +29,7 @@ from lab.record.matching import meets_veiled, named, request_of
 from lab.record.people_remover import PeopleRemover
 from lab.record.pseudonyms import Pseudonyms
 from lab.record.recording import Recorded, Recording, RecordingError
+from texts.said import Said, said
 
 VOLATILE: Final = ("Version:result.*time*", "Version:result.*date*")
 """Values that differ in every answer: the server's clock."""
@@ -55,8 +56,16 @@ class Difference:
     recorded: object
     now: object
 
-    def __str__(self) -> str:
-        return f"{self.request}: {self.path} was {_shown(self.recorded)}, now {_shown(self.now)}"
+    @property
+    def text(self) -> Said:
+        """The difference in a sentence."""
+        return said(
+            "{request}: {path} was {recorded}, now {now}",
+            request=self.request,
+            path=self.path,
+            recorded=_shown(self.recorded),
+            now=_shown(self.now),
+        )
 
 
 @dataclass(slots=True)
@@ -104,7 +113,7 @@ class Differ:
                 self.tally.asked += 1
                 seen, _ = await self._client.observe(call)
                 if isinstance(seen, NotSent):
-                    raise BillingAway(f"There is no billing to compare with: {seen.text}.")
+                    raise BillingAway(said("There is no billing to compare with: {why}.", why=seen.text))
                 if made_up is not None and not isinstance(seen, Lost):
                     status, headers, body = seen
                     seen = status, headers, PeopleRemover(made_up, call.model).body(headers, body)
@@ -160,8 +169,10 @@ def _names_of(recording: Recording, pseudonyms: Pseudonyms | None) -> Pseudonyms
         return None
     if pseudonyms is None or pseudonyms.key != recording.header.made_up:
         raise RecordingError(
-            "The people of this recording are made up with the key of another machine or user: compare there, or "
-            "record with real names."
+            said(
+                "The people of this recording are made up with the key of another machine or user: compare "
+                "there, or record with real names."
+            )
         )
     return pseudonyms
 
@@ -290,5 +301,5 @@ def _with_nested_json(value: object, room: int = _DEEPEST) -> object:
 
 def _shown(value: object) -> str:
     if value is msgspec.UNSET:
-        return "not there"
+        return said("not there")
     return readable(json_text(value), limit=_LONGEST)

@@ -15,6 +15,7 @@ from typing import BinaryIO, Final, Self
 
 from lab.record.matching import RecordedRequest, request_of
 from lab.record.recording import NotARecording, Recorded, Recording, RecordingError, RecordingHeader
+from texts.said import said
 
 _DUE: Final = 0
 _SERVED: Final = 1
@@ -49,8 +50,13 @@ class Exchanges:
             self._spool.close()
             folder = tempfile.gettempdir()
             raise RecordingError(
-                f"The recording {path} cannot be unpacked into {folder}: {fault.strerror}. Make room there, or set "
-                "TMPDIR to another folder."
+                said(
+                    "The recording {path} cannot be unpacked into {folder}: {why}. Make room there, or set "
+                    "TMPDIR to another folder.",
+                    path=path,
+                    folder=folder,
+                    why=fault.strerror or str(fault),
+                )
             ) from None
         except BaseException:
             self._spool.close()
@@ -122,7 +128,12 @@ class Exchanges:
             veiled = request.veiled
             veils.add(veiled)
             if len(veils) > _MOST_VEILS:
-                raise NotARecording(f"The recording hides secrets in more than {_MOST_VEILS} different places.")
+                raise NotARecording(
+                    said(
+                        "The recording hides secrets in more than {most} different places.",
+                        most=_MOST_VEILS,
+                    )
+                )
             digests.append(request.digest(veiled))
             offsets.append(offset)
             states.append(_SPARE if _is_spare(recorded) else _DUE)

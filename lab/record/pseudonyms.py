@@ -17,6 +17,7 @@ from typing import Final
 
 from lab.mock.people import FATHERS, NAMES, SURNAMES
 from lab.record.recording import RecordingError
+from texts.said import said
 
 _ALPHABETS: Final = (
     "0123456789",
@@ -125,9 +126,15 @@ def load_secret(path: Path) -> bytes:
             _make_secret(path)
         found = path.read_bytes()
     except OSError as error:
-        raise RecordingError(f"The key of made-up names {path} cannot be kept: {error.strerror}.") from None
+        raise RecordingError(
+            said(
+                "The key of made-up names {path} cannot be kept: {why}.", path=path, why=error.strerror or str(error)
+            )
+        ) from None
     if len(found) != _SECRET:
-        raise RecordingError(f"{path} is not a key of made-up names: move it away, and a new one is made.")
+        raise RecordingError(
+            said("{path} is not a key of made-up names: move it away, and a new one is made.", path=path)
+        )
     return found
 
 

@@ -20,6 +20,7 @@ import msgspec
 
 from billing.api.wire import ConnectionEnd
 from billing.errors import BillingError
+from texts.said import Quantity, said
 
 FORMAT: Final = 1
 
@@ -48,7 +49,7 @@ class RecordingExists(RecordingError):
 
 
 class NotARecording(RecordingError):
-    """Raised when a file is no recording, or has an unknown format."""
+    """Raised when a file is not a recording, or has an unknown format."""
 
 
 class RecordingBroken(RecordingError):
@@ -120,13 +121,21 @@ class Recording:
         try:
             self.header = msgspec.json.decode(next(self._lines), type=RecordingHeader)
         except StopIteration:
-            raise NotARecording(f"{self._path} is no recording, or one that was stopped at its first line.") from None
+            raise NotARecording(
+                said("{path} is not a recording, or one that was stopped at its first line.", path=self._path)
+            ) from None
         except (msgspec.DecodeError, RecursionError) as fault:
-            raise NotARecording(f"{self._path} is no recording: {fault}.") from None
+            raise NotARecording(said("{path} is not a recording: {fault}.", path=self._path, fault=fault)) from None
         if self.header.recording != FORMAT:
             raise NotARecording(
-                f"{self._path} is a recording of format {self.header.recording}, made by version "
-                f"{self.header.program}; this version reads format {FORMAT}.",
+                said(
+                    "{path} is a recording of format {recording}, made by version {program}; this version reads "
+                    "format {format}.",
+                    path=self._path,
+                    recording=self.header.recording,
+                    program=self.header.program,
+                    format=FORMAT,
+                ),
             )
 
     def __enter__(self) -> Self:
@@ -148,10 +157,16 @@ class Recording:
         try:
             recorded = _EXCHANGE.decode(line)
         except (msgspec.DecodeError, RecursionError) as fault:
-            raise NotARecording(f"A line of {self._path} is no exchange: {fault}.") from None
+            raise NotARecording(
+                said("A line of {path} is not an exchange: {fault}.", path=self._path, fault=fault)
+            ) from None
         if sum(_FIELD + len(name) + len(value) for name, value in recorded.form) > LONGEST_REQUEST:
             raise NotARecording(
-                f"A line of {self._path} is no exchange: its request has more than {LONGEST_REQUEST:,} characters."
+                said(
+                    "A line of {path} is not an exchange: its request has more than {longest} characters.",
+                    path=self._path,
+                    longest=Quantity(LONGEST_REQUEST),
+                )
             )
         return recorded
 
@@ -165,7 +180,11 @@ class Recording:
                 length = len(rest[-1]) if rest else length + len(head)
                 if length > LONGEST_LINE:
                     raise NotARecording(
-                        f"{self._path} is no recording: a line of it is longer than {LONGEST_LINE // 1024**2} MiB."
+                        said(
+                            "{path} is not a recording: a line of it is longer than {longest} MiB.",
+                            path=self._path,
+                            longest=LONGEST_LINE // 1024**2,
+                        )
                     )
                 for each in rest:
                     line = b"".join(begun)
@@ -178,7 +197,9 @@ class Recording:
             # The file is cut off; a partial line is skipped.
             return
         except OSError as fault:
-            raise RecordingError(f"The recording {self._path} cannot be read: {fault.strerror}.") from None
+            raise RecordingError(
+                said("The recording {path} cannot be read: {why}.", path=self._path, why=fault.strerror or str(fault))
+            ) from None
 
     def _unpacked(self) -> Iterator[bytes]:
         """The unpacked content, in pieces of a bounded size at any compression ratio."""
@@ -196,8 +217,13 @@ class Recording:
                 size += len(piece)
                 if size > _LARGE and size > _BEST_PACKED * file.tell():
                     raise NotARecording(
-                        f"{self._path} is no recording: {file.tell():,} bytes of it unpack to more than {size:,}, "
-                        "which no exchanges do."
+                        said(
+                            "{path} is not a recording: {packed} bytes of it unpack to more than {size}, which no "
+                            "exchanges do.",
+                            path=self._path,
+                            packed=Quantity(file.tell()),
+                            size=Quantity(size),
+                        )
                     )
                 yield piece
             yield unpack.flush()

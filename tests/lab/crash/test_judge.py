@@ -103,7 +103,7 @@ def test_a_wrong_amount_and_a_wrong_subscriber_are_found() -> None:
 @pytest.mark.parametrize("state", [State.PENDING, State.SENDING, State.UNKNOWN, State.MANUAL])
 def test_what_is_left_open_is_found(state: State) -> None:
     verdict = judge(replace(GOOD, rows=[row(1, state), row(2), row(3)]))
-    assert f"2001: left {state}, with 1 times (requests 1)" in [str(problem) for problem in verdict.problems]
+    assert f"2001: left {state}, with 1 time (request 1)" in [str(problem) for problem in verdict.problems]
 
 
 def test_a_rejected_row_is_well_without_an_effect_and_only_then() -> None:
@@ -111,7 +111,7 @@ def test_a_rejected_row_is_well_without_an_effect_and_only_then() -> None:
     without = replace(GOOD, rows=rows, effects=GOOD.effects[1:], verified=1, entered=(2, Decimal("-3.06")))
     assert judge(without).problems == ()
     with_effect = judge(replace(without, effects=GOOD.effects))
-    assert "2001: is rejected and had its effect: 1 times (requests 1)" in [str(one) for one in with_effect.problems]
+    assert "2001: is rejected and had its effect: 1 time (request 1)" in [str(one) for one in with_effect.problems]
 
 
 def test_rows_that_were_never_frozen_or_never_asked_for_are_found() -> None:

@@ -121,20 +121,20 @@ def test_a_whole_plan() -> None:
     [
         ("seed = 1 2", "plan.toml:1: this is not TOML"),
         ("sed = 1", "plan.toml:1: a plan has no 'sed'; did you mean 'seed'?"),
-        ('seed = "x"', "plan.toml:1: seed: 'x' is no whole number"),
+        ('seed = "x"', "plan.toml:1: seed: 'x' is not a whole number"),
         ("fault = 3", r"plan.toml:1: write each fault under a heading \[\[fault\]\]"),
         ("[[fault]]\nshare = 0.5", "plan.toml:1: fault 1: it needs a kind"),
         ('[[fault]]\nkind = "reset-befor-effect"', "plan.toml:2: .* did you mean 'reset-before-effect'"),
         ('[[fault]]\nkind = "slow"\n\n[[fault]]\nkind = "slow"\nshar = 1', "plan.toml:6: fault 2: .* mean 'share'"),
         ('[[fault]]\nkind = "slow"\nmodel = "Abonent"', "plan.toml:3: .* did you mean 'Abonents'"),
-        ('[[fault]]\nkind = "slow"\nshare = 0', "plan.toml:3: fault 1: share: 0 is no share"),
-        ('[[fault]]\nkind = "slow"\nshare = true', "share: True is no number"),
+        ('[[fault]]\nkind = "slow"\nshare = 0', "plan.toml:3: fault 1: share: 0 is not a share"),
+        ('[[fault]]\nkind = "slow"\nshare = true', "share: True is not a number"),
         ('[[fault]]\nkind = "slow"\nrequests = "20-10"', "numbers begin with 1 and go up"),
         ('[[fault]]\nkind = "slow"\nrequests = "0-3"', "numbers begin with 1 and go up"),
-        ('[[fault]]\nkind = "slow"\nrequests = "a"', "are no numbers of requests"),
+        ('[[fault]]\nkind = "slow"\nrequests = "a"', "are not numbers of requests"),
         ('[[fault]]\nkind = "slow"\nfrom = 5\nto = 5', "plan.toml:4: .* the span is empty"),
-        ('[[fault]]\nkind = "slow"\ntimes = 0', "times: 0 is no whole number from 1"),
-        ('[[fault]]\nkind = "slow"\ndelay = -1', "delay: -1 is no span of seconds"),
+        ('[[fault]]\nkind = "slow"\ntimes = 0', "times: 0 is not a whole number from 1"),
+        ('[[fault]]\nkind = "slow"\ndelay = -1', "delay: -1 is not a span of seconds"),
         ('[[fault]]\nkind = "busy"\ndelay = 1', "busy takes no 'delay'; it is for 429, 503"),
         ('[[fault]]\nkind = "503"\nretry_after = "soon"', "neither whole seconds nor"),
         ('[[fault]]\nkind = "503"\ndelay = 1', "plan.toml:3: .* with retry_after"),
@@ -176,6 +176,10 @@ def test_flags(tmp_path: Path) -> None:
     assert plan_of_flags([], None) == FaultPlan()
     with pytest.raises(PlanError, match=r"--fault b\.toml: one plan is given already, a\.toml"):
         plan_text(["a.toml", "b.toml"])
-    for flag, said in (("slo:0.1", "did you mean 'slow'"), ("slow:x", "'x' is no number"), ("slow:2", "no share")):
+    for flag, said in (
+        ("slo:0.1", "did you mean 'slow'"),
+        ("slow:x", "'x' is not a number"),
+        ("slow:2", "not a share"),
+    ):
         with pytest.raises(PlanError, match=f"--fault {flag}: .*{said}"):
             read_flag(flag)

@@ -86,7 +86,7 @@ def test_a_line_has_a_longest_length(tmp_path: Path, monkeypatch: pytest.MonkeyP
 )
 def test_what_is_no_exchange_is_refused(tmp_path: Path, line: bytes) -> None:
     path = packed(tmp_path / "odd.rec", [HEADER, line])
-    with little_memory(64 * MEBIBYTE), pytest.raises(NotARecording, match="is no exchange"):
+    with little_memory(64 * MEBIBYTE), pytest.raises(NotARecording, match="is not an exchange"):
         Exchanges(path)
 
 

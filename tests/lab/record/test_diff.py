@@ -142,7 +142,7 @@ async def test_what_differs(tmp_path: Path) -> None:
         (3, "result[0][0].price", 5, 6),
         (4, "result.version", "5.1", "5.2"),
     ]
-    assert str(seen[2]) == (
+    assert seen[2].text == (
         '/rest_api/v2/Users/ method1=objects.get arg1={"id":1} fields=["ip"] hash_key=••• api_key=•••: '
         "result.fields.gone was 1, now not there"
     )

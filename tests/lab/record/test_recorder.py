@@ -427,7 +427,7 @@ def test_a_recording_of_a_later_format_and_one_with_a_strange_line(tmp_path: Pat
     with pytest.raises(NotARecording, match=r"format 2, made by version 9\.0"):
         Recording(path)
     path.write_bytes(gzip.compress(json.dumps(header | {"recording": 1}).encode() + b"\n{}\n", mtime=0))
-    with Recording(path) as recording, pytest.raises(NotARecording, match="no exchange"):
+    with Recording(path) as recording, pytest.raises(NotARecording, match="not an exchange"):
         list(recording)
     with pytest.raises(RecordingError, match="No such file"):
         Recording(tmp_path / "none.gz")
