@@ -97,7 +97,6 @@ PATH_LENGTH = 25
 SHORT_FOR_A_REASON = {
     "engine/pacing/open_files.py": "one thought, which the start of a run and its live control share",
     "cli/page/server.py": "the one door of the page",
-    "cli/page/runs.py": "the list of runs",
     "cli/session/stages.py": "the one question where a run stands",
     "cli/__main__.py": "what `python -m cli` needs, and no more",
     "lab/pytest_plugin.py": "an entry point by its name",

@@ -35,6 +35,11 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
+FETCH_SITE: Final = "Sec-Fetch-Site"
+"""The header in which a browser says which site makes it ask; an older one says nothing."""
+
+LEADING: Final = '<!DOCTYPE html><title>carbon-migrate</title><meta http-equiv="refresh" content="0; url=/">'
+
 _SAME: Final = frozenset({"same-origin", "none"})
 
 
@@ -50,8 +55,10 @@ class NotAdmitted(Exception):
 class Admission:
     """The token of a page, which counts once, and the cookie that it becomes."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int) -> None:
         self.token = secrets.token_urlsafe()
+        # A browser gives the cookies of one host to all of its ports: two pages must not take each other's.
+        self._name = f"{COOKIE}_{port}"
         self._cookie = secrets.token_urlsafe()
         self._is_used = False
 
@@ -62,18 +69,23 @@ class Admission:
         if self._is_used:
             raise NotAdmitted(403, said("This address was opened before, and it counts once: start the page again."))
         self._is_used = True
-        led = web.Response(status=303, headers={"Location": "/"})
-        led.set_cookie(COOKIE, self._cookie, httponly=True, samesite="Strict", path="/")
+        if request.headers.get(FETCH_SITE, "none") in _SAME:
+            led = web.Response(status=303, headers={"Location": "/"})
+        else:
+            # The address was a link in another page, as a terminal in the browser is one. What follows a redirect
+            # from there would come without the cookie; what this page asks for does not.
+            led = web.Response(text=LEADING, content_type="text/html")
+        led.set_cookie(self._name, self._cookie, httponly=True, samesite="Strict", path="/")
         return led
 
     def check(self, request: web.Request) -> None:
         """Check a request before anything is done for it. Raises `NotAdmitted`."""
         _check_host(request)
-        if request.headers.get("Sec-Fetch-Site", "none") not in _SAME and request.path != OPENING:
+        if request.headers.get(FETCH_SITE, "none") not in _SAME and request.path != OPENING:
             raise NotAdmitted(403, said("Another page has made this request: it is not answered."))
         if request.path == OPENING:
             return
-        cookie = request.cookies.get(COOKIE, "")
+        cookie = request.cookies.get(self._name, "")
         if not hmac.compare_digest(cookie.encode(), self._cookie.encode()):
             raise NotAdmitted(401, said("Open the page by the address that the command has shown."))
         if request.method == "POST":

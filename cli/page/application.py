@@ -20,7 +20,7 @@ from checkpoints.records import Run
 from cli.page.admission import JSON, OPENING, REPORT_POLICY, Admission, NotAdmitted, put_headers
 from cli.page.feed import Feeds
 from cli.page.labels import LABELS
-from cli.page.runs import list_runs
+from cli.page.runs import RunList
 from cli.report.content import content_of
 from cli.report.document import to_html
 from cli.report.exceptions_file import write_exceptions
@@ -54,6 +54,7 @@ class PageApplication:
 
     def __init__(self, journal: Journal, order: PageOrder, admission: Admission, feeds: Feeds, port: int) -> None:
         self._journal = journal
+        self._runs_listed = RunList(journal)
         self._order = order
         self._admission = admission
         self._feeds = feeds
@@ -113,7 +114,7 @@ class PageApplication:
         )
 
     async def _runs(self, request: web.Request) -> web.StreamResponse:
-        return to_json(await list_runs(self._journal, self._language(request)))
+        return to_json(await self._runs_listed.look(self._language(request)))
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         reader = self._language(request)

@@ -18,6 +18,9 @@ MOST_COMMANDS: Final = 20
 MOST_REASONS: Final = 20
 """The most frequent reasons of a state, which are shown."""
 
+PAUSE: Final = 50
+"""Nothing is counted again within so many times of what that took: it takes at most 2 % of a processor."""
+
 TROUBLE: Final = states_where(trouble=True)
 
 

@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.records import Holder, Run
-from cli.page.facts import MOST_COMMANDS, Counted, RunFacts, count
+from cli.page.facts import MOST_COMMANDS, PAUSE, Counted, RunFacts, count
 from cli.page.snapshot import snapshot_of
 from cli.session.control_client import ask_facts, ask_status
 from cli.session.journal import stored_policy
@@ -37,9 +37,6 @@ EVERY: Final = 1.0
 
 PATIENCE: Final = 1.5
 """Seconds to wait for an answer of the run's process: that nobody answers is to be seen within three."""
-
-PAUSE: Final = 50
-"""The pause after counting is at least this many times its duration: it takes at most 2 % of a processor."""
 
 
 RECOVERY: Final = 10.0
@@ -128,7 +125,7 @@ class Feed:
             if found is not None:
                 return found, None
         except CommandRefused as error:
-            log.info("the run's process does not answer", run=run.name, why=str(error))
+            log.debug("the run's process does not answer", run=run.name, why=str(error))
             return None, said("its process does not answer at this moment")
         except msgspec.ValidationError:
             return None, said("its process is of another version of this program")

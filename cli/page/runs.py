@@ -1,12 +1,16 @@
 """The runs of a journal as the page lists them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
+
+import anyio
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import State, states_where
+from cli.page.facts import PAUSE
 from cli.session.stages import describe_stage, stage_of
 from cli.terminal.texts import printable
 from texts.said import Language
@@ -15,16 +19,43 @@ MOST_RUNS: Final = 200
 """The latest runs, which are listed; the others are counted."""
 
 
-async def list_runs(journal: Journal, language: Language) -> dict[str, object]:
-    """The latest runs, the newest first, and the number of those that are older."""
-    runs = await journal.runs()
-    latest = runs[: -MOST_RUNS - 1 : -1]
-    return {"runs": [await _entry(run, journal, language) for run in latest], "more": len(runs) - len(latest)}
+class RunList:
+    """The runs of a journal, whose rows are counted as seldom as that takes long."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._counted: dict[int, _CountedRun] = {}
+
+    async def look(self, language: Language) -> dict[str, object]:
+        """The latest runs, the newest first, and the number of those that are older."""
+        runs = await self._journal.runs()
+        latest = runs[: -MOST_RUNS - 1 : -1]
+        found = [await self._look_at(run) for run in latest]
+        self._counted = {one.run.run_id: one for one in found}
+        return {"runs": [_entry(one, language) for one in found], "more": len(runs) - len(latest)}
+
+    async def _look_at(self, run: Run) -> "_CountedRun":
+        is_held = await self._journal.holder(run) is not None
+        before, began = self._counted.get(run.run_id), anyio.current_time()
+        if before and (before.run, before.is_held) == (run, is_held) and began < before.until:
+            return before
+        totals = await self._journal.totals(run)
+        now = anyio.current_time()
+        return _CountedRun(run, is_held, totals, now + PAUSE * (now - began))
 
 
-async def _entry(run: Run, journal: Journal, language: Language) -> dict[str, object]:
-    totals = await journal.totals(run)
-    is_held = await journal.holder(run) is not None
+@dataclass(frozen=True, slots=True)
+class _CountedRun:
+    """A run with its rows, which need not be counted again before `until`."""
+
+    run: Run
+    is_held: bool
+    totals: Totals
+    until: float
+
+
+def _entry(one: _CountedRun, language: Language) -> dict[str, object]:
+    run, is_held, totals = one.run, one.is_held, one.totals
     asked, accepted = asked_of(totals), sum_of(totals, *states_where(in_effect=True))
     return {
         "run": run.name,

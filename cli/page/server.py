@@ -53,7 +53,7 @@ async def serving(journal: Journal, order: PageOrder, limits: DoorLimits = LIMIT
         stack.callback(listening.close)
         group = await stack.enter_async_context(run_alongside())
         feeds = Feeds(journal, group)
-        admission = Admission()
+        admission = Admission(port)
         page = PageApplication(journal, order, admission, feeds, port).application()
         if order.run is not None:
             await stack.enter_async_context(feeds.watching(order.run))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.page.browser import browser_at, page_shown
+from cli.page.admission import COOKIE
+from tests.cli.page.browser import Browser, browser_at, page_shown
 
 API = "/api/page"
 
@@ -17,6 +18,25 @@ async def test_the_address_becomes_a_cookie_that_no_script_reads_and_leads_to_th
         assert "HttpOnly" in cookie
         assert "SameSite=Strict" in cookie
         assert (await shown.browser.get("/")).status == 200
+
+
+async def test_a_link_in_another_page_leads_there_too(tmp_path: Path) -> None:
+    """A terminal may be one in the browser. A redirect from there would be followed without the cookie."""
+    async with page_shown(tmp_path, opened=False) as shown:
+        reply = await shown.browser.get(shown.browser.opening.path_qs, {"Sec-Fetch-Site": "cross-site"})
+        assert (reply.status, 'content="0; url=/"' in reply.text) == (200, True)
+        assert "SameSite=Strict" in reply.headers["Set-Cookie"]
+        assert (await shown.browser.get("/", {"Sec-Fetch-Site": "same-origin"})).status == 200
+
+
+async def test_two_pages_in_one_browser_do_not_take_each_others_cookie(tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as one:
+        (tmp_path / "other").mkdir()
+        async with page_shown(tmp_path / "other", opened=False) as other:
+            here = Browser(one.browser.http, other.browser.opening)
+            assert (await here.open()).status == 303
+            for browser, run in ((one.browser, one.run), (here, other.run)):
+                assert (await browser.get(API)).found["run"] == run.name
 
 
 async def test_the_address_counts_once(tmp_path: Path) -> None:
@@ -39,7 +59,8 @@ async def test_only_opening_it_uses_the_address(method: str, tmp_path: Path) -> 
 )
 async def test_without_the_cookie_nothing_is_answered(path: str, tmp_path: Path) -> None:
     async with page_shown(tmp_path, opened=False) as shown:
-        for cookie in ({}, {"Cookie": "carbon_migrate_page=guessed"}, {"Cookie": "carbon_migrate_page=\xe9"}):
+        port = shown.browser.opening.port
+        for cookie in ({}, {"Cookie": f"{COOKIE}_{port}=guessed"}, {"Cookie": f"{COOKIE}_{port}=\xe9"}):
             reply = await shown.browser.get(path, cookie)
             assert (reply.status, shown.run.name in reply.text) == (401, False)
 
