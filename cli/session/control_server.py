@@ -25,6 +25,7 @@ from engine.control.application import ControlApplication
 from engine.control.door import Door, DoorLimits, NotLetIn
 from engine.control.handler import ControlHandler, Controllable
 from texts.remedies import PROGRAM
+from texts.said import said
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,7 @@ def _check_user(client: socket.socket) -> None:
     peer = peer_of(client)
     if peer.user not in {os.geteuid(), _ROOT}:
         log.warning("somebody else tried to steer this run", user=peer.user, process=peer.process)
-        raise NotLetIn(HTTPStatus.FORBIDDEN, "this run is not yours to steer")
+        raise NotLetIn(HTTPStatus.FORBIDDEN, said("this run is not yours to steer"))
 
 
 async def _logged(serve: Callable[[], Awaitable[None]]) -> None:

@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run
+from texts.said import Quantity, said
 
 WAITING: Final = 64
 """Maximum number of clients in the queue."""
@@ -127,7 +128,7 @@ def connect(path: Path, patience: int) -> socket.socket:
         connection.settimeout(0)
     except BlockingIOError as error:
         connection.close()
-        raise TimeoutError(f"{WAITING} others wait to be let in") from error
+        raise TimeoutError(said("{others} others wait to be let in", others=Quantity(WAITING))) from error
     except BaseException:
         connection.close()
         raise

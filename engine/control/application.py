@@ -33,6 +33,7 @@ from engine.control.messages import (
     to_request,
     with_sentences,
 )
+from texts.said import Quantity, said
 
 log = structlog.get_logger(__name__)
 
@@ -91,19 +92,25 @@ class ControlApplication:
         with anyio.move_on_after(self._work):
             return await self._obey(request)
         return refusal(
-            web.HTTPGatewayTimeout.status_code, "this takes too long; nothing is known of whether it was done"
+            web.HTTPGatewayTimeout.status_code, said("this takes too long; nothing is known of whether it was done")
         )
 
     async def _obey(self, request: web.Request) -> web.StreamResponse:
         if request.content_type != JSON:
             return refusal(
-                web.HTTPUnsupportedMediaType.status_code, f"a command is {JSON}, not {request.content_type}"
+                web.HTTPUnsupportedMediaType.status_code,
+                said("a command is {wanted}, not {given}", wanted=JSON, given=request.content_type),
             )
         try:
             command = to_request(await request.read())
         except NotAMessage as error:
             return refusal(
-                web.HTTPBadRequest.status_code, f'a command is a JSON object like {{"command": "pause"}}: {error}'
+                web.HTTPBadRequest.status_code,
+                said(
+                    "a command is a JSON object like {example}: {error}",
+                    example='{"command": "pause"}',
+                    error=error,
+                ),
             )
         who = await _sender(request, command.who, command.through)
         answered = await self._handler.obey(command, who)
@@ -123,7 +130,7 @@ def answer(message: object, status: int = web.HTTPOk.status_code) -> web.Respons
     """An answer in JSON, of bounded length."""
     body = to_json(message)
     if len(body) > LONGEST_ANSWER:
-        return refusal(web.HTTPInternalServerError.status_code, "the answer is too long to be given")
+        return refusal(web.HTTPInternalServerError.status_code, said("the answer is too long to be given"))
     return web.Response(body=body, content_type=JSON, status=status)
 
 
@@ -138,13 +145,14 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         return await handler(request)
     except web.HTTPRequestEntityTooLarge as error:
-        return refusal(error.status, f"a request has at most {LONGEST_REQUEST:,} bytes")
+        return refusal(error.status, said("a request has at most {most} bytes", most=Quantity(LONGEST_REQUEST)))
     except web.HTTPException as error:
-        return refusal(
-            error.status, f"{request.method} {request.path[:100]} is nothing that can be asked of this run"
+        why = said(
+            "{method} {path} is nothing that can be asked of this run", method=request.method, path=request.path[:100]
         )
+        return refusal(error.status, why)
     except ConnectionError:
         raise
     except Exception:  # a fault here is no reason to end a run
         log.exception("a request to the control socket failed: a fault of ours, please report it")
-        return refusal(web.HTTPInternalServerError.status_code, "a fault of ours, which the log describes")
+        return refusal(web.HTTPInternalServerError.status_code, said("a fault of ours, which the log describes"))

@@ -18,6 +18,7 @@ import structlog
 from aiohttp import web
 
 from engine.control.messages import JSON, ControlAnswer, to_json
+from texts.said import counted, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -117,9 +118,12 @@ class Door:
         if self._check is not None:
             self._check(client)
         if self._clients >= self._limits.clients:
-            raise NotLetIn(
-                HTTPStatus.SERVICE_UNAVAILABLE, f"{self._limits.clients} others talk to this run: try again later"
+            why = counted(
+                "{n} other talks to this run: try again later",
+                "{n} others talk to this run: try again later",
+                self._limits.clients,
             )
+            raise NotLetIn(HTTPStatus.SERVICE_UNAVAILABLE, why)
         client.setblocking(False)  # noqa: FBT003 - the socket's own signature
         self._clients += 1
 
@@ -128,7 +132,7 @@ class Door:
 
     def _turn_away(self, client: socket.socket, refused: NotLetIn) -> None:
         """Tell a client why, without waiting for its request; it has a moment to send that and to read."""
-        body = to_json(ControlAnswer(str(refused), refused=True))
+        body = to_json(ControlAnswer(text_of(refused), refused=True))
         head = (
             f"HTTP/1.1 {refused.status.value} {refused.status.phrase}\r\nContent-Type: {JSON}\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

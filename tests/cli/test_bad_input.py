@@ -131,7 +131,7 @@ async def test_a_database_that_is_not_there_is_refused(place: Place) -> None:
         (["run", "balances", "x.csv", "--set", "descr=a", "--set", "descr=b"], ["given twice"]),
         (["run", "balances", "x.csv", "--set", "dscr=a"], ["no parameter 'dscr'", "did you mean 'descr'?"]),
         (["run", "balances", "x.csv", "--in-flight", "0"], ["--in-flight"]),
-        (["run", "balances", "x.csv", "--in-flight", MANY], ["--in-flight", "not a whole number from 1 to 1,000"]),
+        (["run", "balances", "x.csv", "--in-flight", MANY], ["--in-flight", "not a whole number from 1 to 1 000"]),
         (["run", "balances", "x.csv", "--max-stack", f"000000000001{MANY}"], ["--max-stack", "not a whole number"]),
         (["run", "balances", "x.csv", "--rate", "1e300000000"], ["--rate"]),
         (["run", "balances", "x.csv", "--settle", MANY], ["--settle"]),
