@@ -45,6 +45,7 @@ LABELS: Final[Mapping[str, Said]] = MappingProxyType(
         "of_sum": said("of {sum}", sum="{sum}"),
         "in_doubt": said("In doubt"),
         "rejected": said("Rejected"),
+        "refused": said("refused before sending"),
         "pace": said("Calls a second"),
         "in_flight": said("in parallel: {calls} of {window}", calls="{calls}", window="{window}"),
         "left": said("Time left"),

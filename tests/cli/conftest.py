@@ -241,10 +241,10 @@ def clean_environment() -> dict[str, str]:
     return clean | {"CARBON_MIGRATE_JOURNAL": "carbon-migrate.journal", "LANG": "C.UTF-8"}
 
 
-@pytest.fixture
-async def place(billing_file: Path, tmp_path: Path) -> AsyncIterator[Place]:
-    folder = tmp_path / "work"
-    folder.mkdir()
+@asynccontextmanager
+async def place_in(folder: Path, billing_file: Path) -> AsyncIterator[Place]:
+    """A billing that is served, and a command line in a folder that is made for it."""
+    await anyio.Path(folder).mkdir()
     traffic = Traffic()
     async with running(Dsn(str(billing_file)), middlewares=[traffic.count]) as billing:
         environment = clean_environment() | {
@@ -254,6 +254,12 @@ async def place(billing_file: Path, tmp_path: Path) -> AsyncIterator[Place]:
             "COLUMNS": "200",
         }
         yield Place(Cli(folder, environment), billing, traffic, billing_file)
+
+
+@pytest.fixture
+async def place(billing_file: Path, tmp_path: Path) -> AsyncIterator[Place]:
+    async with place_in(tmp_path / "work", billing_file) as made:
+        yield made
 
 
 Typed = Callable[..., Ended]

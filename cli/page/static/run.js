@@ -120,7 +120,7 @@ function figures(snapshot, words) {
   show(find("left"), !snapshot.ended);
 }
 
-function bar({ counts, state_texts: texts }, words) {
+function bar({ counts, refused, state_texts: texts }, words) {
   const known = Object.keys(SIGNS);
   const states = Object.entries(counts).filter(([, { rows }]) => rows > 0);
   states.sort(([one], [other]) => known.indexOf(one) - known.indexOf(other));
@@ -136,10 +136,13 @@ function bar({ counts, state_texts: texts }, words) {
     drawn.append(part);
   }
   for (const gone of parts.values()) gone.remove();
-  renew(find("states"), [states, texts, words.language], () =>
-    states.map(([state, { rows }]) => {
-      const swatch = make("span", `swatch state-${state}`, sign(SIGNS[state] ?? "•"));
-      return make("li", "", swatch, make("span", "", `${texts[state] ?? state} `), make("b", "figure", words.count(rows)));
+  const legend = states.map(([state, { rows }]) => [state, SIGNS[state] ?? "•", texts[state] ?? state, rows]);
+  // These never became rows of the run: they have no part in the bar.
+  if (refused) legend.push(["refused", "⊘", words.text("refused"), refused]);
+  renew(find("states"), [legend, words.language], () =>
+    legend.map(([state, character, text, rows]) => {
+      const swatch = make("span", `swatch state-${state}`, sign(character));
+      return make("li", "", swatch, make("span", "", `${text} `), make("b", "figure", words.count(rows)));
     }),
   );
 }

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 import cli.page
+from checkpoints.states import State
 from cli.page.labels import LABELS
 
 STATIC: Final = Path(cli.page.__file__).parent / "static"
@@ -80,6 +81,14 @@ def test_no_address_leads_elsewhere_and_no_text_becomes_html(file: Path) -> None
     text = file.read_text(encoding="utf-8")
     assert re.findall(r"https?://|(?<=[\"'(])//", text) == []
     assert re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function", text) == []
+
+
+def test_each_state_has_its_sign_and_its_colour() -> None:
+    signs = (STATIC / "run.js").read_text(encoding="utf-8")
+    colours = (STATIC / "page.css").read_text(encoding="utf-8")
+    listed = signs[signs.index("const SIGNS") : signs.index("};", signs.index("const SIGNS"))]
+    assert set(re.findall(r"^ {2}(\w+):", listed, flags=re.MULTILINE)) == set(State)
+    assert {state for state in State if f".state-{state}" not in colours} == set()
 
 
 def test_uplot_is_the_file_of_its_package() -> None:

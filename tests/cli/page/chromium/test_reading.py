@@ -1,0 +1,157 @@
+"""The page for everybody: by keyboard alone, with a screen reader, in both languages and lights, on a telephone."""
+
+import re
+from typing import Final
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, expect
+
+from cli.page.labels import LABELS
+from cli.terminal.language import language
+from tests.cli.conftest import Place
+from tests.cli.page.chromium.conftest import PHONE, Shows
+from tests.cli.page.chromium.test_run import ROWS, a_load, stage, word
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+
+MOST_STOPS: Final = 30
+"""Stops of the Tab key on one page."""
+
+RUSSIAN_MONEY: Final = re.compile(r"\d{1,3}(\u00a0\d{3})*,\d\d\u00a0₽")
+ENGLISH_MONEY: Final = re.compile(r"\d{1,3}(,\d{3})*\.\d\d")
+
+
+async def violations(tab: Page) -> list[str]:
+    found = await Axe().run(tab)
+    return [f"{one['id']}: {[node['html'] for node in one['nodes']]}" for one in found.response["violations"]]
+
+
+async def tab_to(tab: Page, place: str) -> None:
+    """Press Tab until the element has the focus, which can be seen."""
+    for _ in range(MOST_STOPS):
+        await tab.keyboard.press("Tab")
+        if await tab.evaluate("document.activeElement.id") == place:
+            outline = await tab.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline != "none", f"the focus on {place} is not seen"
+            return
+    pytest.fail(f"the keyboard does not reach {place}")
+
+
+async def is_within_its_width(tab: Page) -> bool:
+    fits: bool = await tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    return fits
+
+
+async def test_the_keyboard_alone_pauses_continues_sets_and_stops(place: Place, shows: Shows) -> None:
+    async with a_load(place) as (load, name), shows(name) as shown:
+        tab = shown.tab
+        await stage(shown, "works")
+        await tab_to(tab, "pause")
+        await tab.keyboard.press("Enter")
+        await stage(shown, "paused")
+        await tab_to(tab, "continue")
+        await tab.keyboard.press("Space")
+        await stage(shown, "works")
+        await tab_to(tab, "in-flight")
+        await tab.keyboard.press("Control+A")
+        await tab.keyboard.type("3")
+        await tab.keyboard.press("Enter")
+        await expect(tab.locator("#commands li").first).to_contain_text("in-flight=3")
+        await tab.keyboard.press("Shift+Tab")
+        await tab_to(tab, "in-flight")
+        for _ in range(2):
+            await tab.keyboard.press("Shift+Tab")
+        assert await tab.evaluate("document.activeElement.id") == "stop"
+        await tab.keyboard.press("Enter")
+        dialog = tab.locator("#stop-dialog")
+        await expect(dialog).to_be_visible()
+        await expect(tab.locator("#stop-question")).to_contain_text(name)
+        # What is pressed by mistake does no harm: Enter lets it run, and so does Escape.
+        await tab.keyboard.press("Enter")
+        await expect(dialog).to_be_hidden()
+        assert await tab.evaluate("document.activeElement.id") == "stop"
+        await tab.keyboard.press("Enter")
+        await tab.keyboard.press("Escape")
+        await expect(dialog).to_be_hidden()
+        await tab.keyboard.press("Enter")
+        await tab.keyboard.press("Tab")
+        await tab.keyboard.press("Enter")
+        assert (await load.ended()).exit == 130
+        await stage(shown, "silent")
+
+
+@pytest.mark.parametrize("light", ["light", "dark"])
+async def test_axe_finds_nothing_in_any_state_of_the_page(light: str, place: Place, shows: Shows) -> None:
+    async with a_load(place) as (load, name), shows(name, color_scheme=light) as shown:
+        tab = shown.tab
+        await stage(shown, "works")
+        assert await violations(tab) == []
+        await tab.locator("#stop").click()
+        assert await violations(tab) == []
+        await tab.keyboard.press("Escape")
+        await tab.locator("#pause").click()
+        await stage(shown, "paused")
+        assert await violations(tab) == []
+        await tab.locator("#continue").click()
+        place.billing.latency = 0.0
+        await load.ended()
+        await stage(shown, "ended")
+        assert await violations(tab) == []
+        await tab.locator("#to-runs").click()
+        await expect(tab.locator("#runs tbody tr")).to_have_count(1)
+        assert await violations(tab) == []
+
+
+async def test_the_switches_change_language_and_light_and_are_remembered(place: Place, shows: Shows) -> None:
+    async with a_load(place) as (_, name), shows(name, language="ru", color_scheme="light") as shown:
+        tab = shown.tab
+        await stage(shown, "works")
+        for reader, money in (("ru", RUSSIAN_MONEY), ("en", ENGLISH_MONEY)):
+            await tab.locator("#language").select_option(reader)
+            await expect(tab.locator("html")).to_have_attribute("lang", reader)
+            await expect(tab.locator("#asked-sum")).to_contain_text(word("of_sum", reader).partition("{")[0].strip())
+            shown_texts = await tab.evaluate(
+                "Object.fromEntries([...document.querySelectorAll('[data-text]')]"
+                ".map((one) => [one.dataset.text, one.textContent]))"
+            )
+            assert shown_texts == {key: language(reader).render(LABELS[key]) for key in shown_texts}
+            assert money.fullmatch(await tab.locator("#accepted-sum").inner_text())
+        ground = "getComputedStyle(document.body).backgroundColor"
+        light = await tab.evaluate(ground)
+        await tab.locator("#theme").select_option("dark")
+        dark = await tab.evaluate(ground)
+        assert dark != light
+        await tab.reload()
+        await expect(tab.locator("html")).to_have_attribute("lang", "en")
+        assert await tab.evaluate(ground) == dark
+
+
+async def test_a_telephone_shows_it_without_scrolling_sideways(place: Place, shows: Shows) -> None:
+    async with a_load(place) as (load, name), shows(name, viewport=PHONE) as shown:
+        await stage(shown, "works")
+        assert await is_within_its_width(shown.tab)
+        await shown.tab.locator("#stop").click()
+        assert await is_within_its_width(shown.tab)
+        await shown.tab.keyboard.press("Escape")
+        place.billing.latency = 0.0
+        await load.ended()
+        await stage(shown, "ended")
+        assert await is_within_its_width(shown.tab)
+        await shown.tab.locator("#to-runs").click()
+        await expect(shown.tab.locator("#runs tbody tr")).to_contain_text([str(ROWS)])
+        assert await is_within_its_width(shown.tab)
+
+
+async def test_the_list_leads_to_each_run_and_back(place: Place, shows: Shows) -> None:
+    for name in ("first.csv", "second.csv"):
+        await place.cli("run", "balances", place.balances(2, name=name).path, "--yes", "--again")
+    first, second = (run.name for run in await place.runs())
+    async with shows(language="en") as shown:
+        await expect(shown.tab.get_by_role("heading", level=1)).to_have_text(word("runs", "en"))
+        assert [text[:5] for text in await shown.tab.locator("#runs tbody a").all_inner_texts()] == [second, first]
+        await shown.tab.get_by_role("link", name=first).click()
+        await expect(shown.tab.get_by_role("heading", level=1)).to_contain_text(first)
+        await expect(shown.tab.locator("#fact-what")).to_contain_text("first.csv")
+        await shown.tab.go_back()
+        await expect(shown.tab.locator("#runs")).to_be_visible()

@@ -1,0 +1,199 @@
+"""What the page shows of a run that is begun, steered, killed, taken up and ended."""
+
+import html
+import json
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import anyio
+import pytest
+from aiohttp import web
+from playwright.async_api import expect
+
+from checkpoints.records import Command
+from cli.page.labels import LABELS
+from cli.terminal.language import language
+from tests.cli.conftest import PATIENCE, Place, Started
+from tests.cli.page.chromium.conftest import Shown, Shows
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+
+ROWS: Final = 60
+SLOW: Final = 0.3
+"""Seconds of an answer while a test looks at a run that works."""
+
+ATTACK: Final = "<script>document.title='taken'</script><img src=/x onerror=\"document.title='taken'\">"
+
+
+def word(key: str, name: str = "ru") -> str:
+    return language(name).render(LABELS[key])
+
+
+@asynccontextmanager
+async def a_load(place: Place, *options: str, rows: int = ROWS) -> AsyncIterator[tuple[Started, str]]:
+    """A load that works slowly, two calls at a time, and the name of its run."""
+    place.billing.latency = SLOW
+    path = place.balances(rows).path
+    arguments = ("--yes", "--json", "--in-flight", "2", "--no-canary", "--settle", "0.1", *options)
+    async with place.cli.started("run", "balances", path, *arguments) as load:
+        await place.traffic.reaches(2)
+        yield load, (await place.runs())[-1].name
+
+
+async def status(place: Place, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((await place.cli("status", name, "--json")).out)
+    return found
+
+
+async def commands(place: Place, name: str) -> list[Command]:
+    async with place.journal() as journal:
+        return list(await journal.history.commands(await journal.run(name)))
+
+
+async def stage(shown: Shown, kind: str) -> None:
+    await expect(shown.tab.locator("#stage")).to_have_attribute("data-kind", kind)
+
+
+async def test_the_figures_at_the_end_are_those_of_status_to_the_kopeck(place: Place, shows: Shows) -> None:
+    def refuse(number: int) -> web.Response | None:
+        refusal = {"call": "objects.create", "error": "Группе нельзя добавлять финансовую операцию"}
+        return web.json_response(refusal) if number % 7 == 0 else None
+
+    place.traffic.answer = refuse
+    async with a_load(place) as (load, name), shows(name) as shown:
+        await stage(shown, "works")
+        place.billing.latency = 0.0
+        assert (await load.ended()).exit == 1
+        await stage(shown, "ended")
+        await expect(shown.tab.locator("#report")).to_be_visible()
+        found = await status(place, name)
+        states, sums = found["states"], found["amounts"]
+        assert states == {"accepted": 52, "rejected": 8}
+        assert await shown.figure("#accepted-rows") == str(states["accepted"])
+        assert await shown.figure("#accepted-sum") == sums["accepted"]
+        assert await shown.figure("#rejected .middle") == str(states["rejected"])
+        assert await shown.figure("#rejected .small") == sums["rejected"]
+        drawn = await shown.tab.locator("#states li b").all_inner_texts()
+        assert sorted(drawn) == sorted(str(number) for number in states.values())
+        errors = shown.tab.locator("#errors tbody")
+        await expect(errors.locator("td.number")).to_have_text(["8"])
+        await expect(errors).to_contain_text("Группе нельзя добавлять финансовую операцию")
+
+
+async def test_a_pause_from_the_page_stops_the_billing_s_work_and_stands_in_the_journal(
+    place: Place, shows: Shows
+) -> None:
+    async with a_load(place) as (load, name), shows(name) as shown:
+        await shown.tab.get_by_role("button", name=word("pause")).click()
+        await expect(shown.tab.locator("#answer")).to_contain_text("✓")
+        answered = place.traffic.arrived
+        await stage(shown, "paused")
+        await expect(shown.tab.locator("#paused")).to_contain_text(socket.gethostname())
+        # Nothing is in flight any more, as the run itself says, and nothing has left since the answer.
+        await expect(shown.tab.locator("#pace .small")).to_contain_text("0")
+        with anyio.fail_after(PATIENCE):
+            while (await status(place, name))["live"]["in_flight"]:
+                pass
+        assert place.traffic.arrived <= answered + 2
+        (given,) = await commands(place, name)
+        assert given.command == "pause"
+        assert given.who.startswith("page, ")
+        assert f"@{socket.gethostname()}" in given.who
+        await expect(shown.tab.locator("#commands li")).to_contain_text("page, ")
+        await shown.tab.get_by_role("button", name=word("continue")).click()
+        place.billing.latency = 0.0
+        assert (await load.ended()).exit == 0
+        await stage(shown, "ended")
+    assert (await place.found()).rows == ROWS
+
+
+async def test_a_killed_run_is_missed_and_seen_again_when_it_is_taken_up_without_a_reload(
+    place: Place, shows: Shows
+) -> None:
+    async with a_load(place) as (load, name), shows(name) as shown:
+        await stage(shown, "works")
+        await shown.tab.evaluate("window.isStillThis = true")
+        load.signal(signal.SIGKILL)
+        await load.ended()
+        await expect(shown.tab.locator("#silent")).to_contain_text(f"carbon-migrate resume {name}")
+        await stage(shown, "silent")
+        async with place.cli.started("resume", name, "--json", "--settle", "0.1") as again:
+            await stage(shown, "works")
+            await expect(shown.tab.locator("#silent")).to_be_hidden()
+            place.billing.latency = 0.0
+            assert (await again.ended()).exit == 0
+        await stage(shown, "ended")
+        assert await shown.figure("#accepted-rows") == str(ROWS)
+        assert await shown.tab.evaluate("window.isStillThis")
+
+
+async def test_two_tabs_show_the_same_and_what_one_commands_the_other_tells(place: Place, shows: Shows) -> None:
+    async with a_load(place) as (load, name), shows(name) as shown:
+        other = await shown.another_tab()
+        await shown.tab.locator("#pause").click()
+        await expect(other.locator("#stage")).to_have_attribute("data-kind", "paused")
+        await other.locator("#continue").click()
+        await stage(shown, "works")
+        await shown.tab.locator("#rate").fill("1000")
+        await shown.tab.locator("#set").click()
+        await expect(other.locator("#rate")).to_have_value("1000")
+        await expect(other.locator("#commands li")).to_have_count(3)
+        place.billing.latency = 0.0
+        await load.ended()
+        for tab in (shown.tab, other):
+            await expect(tab.locator("#end")).to_be_visible()
+            await expect(tab.locator("#accepted-rows")).to_have_text(str(ROWS))
+
+
+async def test_what_others_have_written_stays_text(place: Place, shows: Shows) -> None:
+    await place.execute("update abonents set name = ?", ATTACK[:60])
+    # A page of errors becomes its words: a tag that it writes as words is no tag of it.
+    page = f"<p>{html.escape(ATTACK, quote=False)}</p>"
+    place.traffic.answer = lambda _: web.json_response({"call": "objects.create", "error": page})
+    path = place.balances(4, name="<img src=x onerror=document.title='taken'>.csv").path
+    await place.cli("run", "balances", path, "--yes", "--no-canary", may_end_with=(1,))
+    (run,) = await place.runs()
+    async with shows(run.name) as shown:
+        await stage(shown, "ended")
+        await expect(shown.tab.locator("#errors tbody")).to_contain_text(ATTACK)
+        await expect(shown.tab.locator("#fact-what")).to_contain_text("<img src=x")
+        assert await shown.tab.locator("main img, main script").count() == 0
+        await shown.tab.locator("#to-runs").click()
+        await expect(shown.tab.locator("#runs tbody")).to_contain_text("<img src=x")
+        assert await shown.tab.locator("main img, main script").count() == 0
+        assert "taken" not in await shown.tab.title()
+
+
+async def test_a_wrong_setting_is_refused_with_a_sentence_a_right_one_taken(place: Place, shows: Shows) -> None:
+    async with a_load(place) as (_, name), shows(name) as shown:
+        rate, answer = shown.tab.locator("#rate"), shown.tab.locator("#answer")
+        await rate.fill("fast")
+        await rate.press("Enter")
+        await expect(answer).to_contain_text("✗")
+        await expect(answer).to_contain_text("fast")
+        await expect(rate).to_have_attribute("aria-invalid", "true")
+        # A browser tells of each answer that is an error.
+        assert [told for told in shown.troubles if "409" not in told and "400" not in told] == []
+        shown.troubles.clear()
+        await rate.fill("500")
+        await rate.press("Enter")
+        await expect(answer).to_contain_text("✓")
+        assert (await status(place, name))["settings"]["rate"] == "500"
+
+
+async def test_a_server_that_is_gone_is_told(place: Place, shows: Shows) -> None:
+    async with a_load(place) as (_, name), shows(name) as shown:
+        await stage(shown, "works")
+        shown.server.signal(signal.SIGKILL)
+        await expect(shown.tab.locator("#lost")).to_contain_text(word("lost").partition("{")[0])
+        shown.troubles.clear()
+
+
+async def test_a_page_that_only_shows_has_nothing_to_press(place: Place, shows: Shows) -> None:
+    async with a_load(place) as (_, name), shows(name, "--read-only") as shown:
+        await stage(shown, "works")
+        await expect(shown.tab.locator("#no-control")).to_have_text(word("control.read_only"))
+        await expect(shown.tab.locator("#control")).to_be_hidden()
