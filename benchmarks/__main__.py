@@ -13,7 +13,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from benchmarks import capacity, faulty, growth, intake, listing, looking, machine, side_by_side, startup, throughput
+from benchmarks import (
+    capacity,
+    faulty,
+    growth,
+    intake,
+    listing,
+    looking,
+    machine,
+    side_by_side,
+    startup,
+    throughput,
+    watching,
+)
 from benchmarks.entering import quietly
 from benchmarks.figures import Part
 
@@ -114,6 +126,15 @@ CHAPTERS: Final = (
         "its operations; an undo looks up each operation of a run, and the balance that it left. Both read the "
         "database in a process of its own, beside which they work on another page.",
         listing.measure,
+    ),
+    Chapter(
+        "watching",
+        "Being watched",
+        f"One run against a mock billing with {watching.SLOTS} slots, and its page in a process of its own. In turn, "
+        f"{watching.SPAN.full:.0f} seconds each, nobody looks at the page, and {watching.TABS} tabs and "
+        f"{watching.DEAD} clients do that ask for its events and never read them. How many rows were entered, the "
+        "billing's own ledger says.",
+        watching.measure,
     ),
     Chapter(
         "startup",

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import capacity, faulty, intake, listing, rig, startup
+from benchmarks import capacity, faulty, intake, listing, rig, startup, watching
 from benchmarks.__main__ import CHAPTERS, main
 from benchmarks.bare import bare, wired
 from benchmarks.contenders import CONTENDERS, ENGINE
@@ -116,6 +116,12 @@ def test_under_faults_every_row_is_entered_exactly_once() -> None:
     assert [row[-2:] for row in shares.values()] == [["0", "0"]] * 3
     assert int(shares["10%"][3]) > 0
     assert int(shares["0%"][3]) == 0
+
+
+def test_a_run_is_measured_alone_and_watched() -> None:
+    ((latency, *spreads),) = rows_of(watching.measure("smoke"))
+    assert latency == "after 200 ms"
+    assert all(float(spread.split()[0]) > 0 for spread in spreads)
 
 
 def test_rows_out_of_firebird_are_frozen() -> None:
