@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from texts.remedies import PROGRAM
+from texts.remedies import PROGRAM, Remedy
 from texts.said import Said, said
 
 COOKIE: Final = "carbon_migrate_page"
@@ -67,7 +67,13 @@ class Admission:
         if not hmac.compare_digest(request.query.get("token", "").encode(), self.token.encode()):
             raise NotAdmitted(403, said("This is not the address that the command has shown."))
         if self._is_used:
-            raise NotAdmitted(403, said("This address was opened before, and it counts once: start the page again."))
+            raise NotAdmitted(
+                403,
+                said(
+                    "This address was opened before, and it counts once. For another browser, type {command}.",
+                    command=Remedy("page"),
+                ),
+            )
         self._is_used = True
         if request.headers.get(FETCH_SITE, "none") in _SAME:
             led = web.Response(status=303, headers={"Location": "/"})

@@ -36,6 +36,7 @@ from texts.said import said, text_of
 
 log = structlog.get_logger(__name__)
 
+HTML: Final = "text/html"
 STATIC: Final = Path(__file__).parent / "static"
 
 
@@ -87,7 +88,11 @@ class PageApplication:
             raise
         except Exception as error:  # noqa: BLE001 - answered and logged: no fault of the page ends a run
             status, why = _refusal_of(error)
-            return to_json({"said": self._language(request).render(why), "refused": True}, status)
+            sentence = self._language(request).render(why)
+            if HTML in request.headers.get("Accept", ""):
+                # A person has typed the address.
+                return web.Response(text=sentence, status=status)
+            return to_json({"said": sentence, "refused": True}, status)
 
     def _language(self, request: web.Request) -> CatalogueLanguage:
         """The language that the request asks for, or that of the page."""
@@ -141,7 +146,7 @@ class PageApplication:
             "Content-Disposition": f'inline; filename="report-{subject.main.name}.html"',
             "Cache-Control": "no-store",
         }
-        return web.Response(text=text, content_type="text/html", headers=headers)
+        return web.Response(text=text, content_type=HTML, headers=headers)
 
     async def _end_streams(self, _: web.Application) -> None:
         self._feeds.close()

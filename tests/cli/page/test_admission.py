@@ -65,6 +65,14 @@ async def test_without_the_cookie_nothing_is_answered(path: str, tmp_path: Path)
             assert (reply.status, shown.run.name in reply.text) == (401, False)
 
 
+async def test_a_person_is_told_in_a_sentence_and_a_script_in_json(tmp_path: Path) -> None:
+    async with page_shown(tmp_path, language="ru", opened=False) as shown:
+        reply = await shown.browser.get("/", {"Accept": "text/html,application/xhtml+xml"})
+        assert (reply.status, reply.headers["Content-Type"]) == (401, "text/plain; charset=utf-8")
+        assert reply.text == "Откройте страницу по адресу, который показала команда."
+        assert (await shown.browser.get("/")).found == {"said": reply.text, "refused": True}
+
+
 @pytest.mark.parametrize("token", ["", "guessed", "%D1%8F"])
 async def test_another_token_opens_nothing(token: str, tmp_path: Path) -> None:
     async with page_shown(tmp_path, opened=False) as shown:
