@@ -26,7 +26,7 @@ def in_kopecks(text: str) -> str:
 def above_zero(text: str) -> str:
     """An amount above zero, as payments need it."""
     if parse_amount(text) <= 0:
-        raise ValueError(said("{text} is no payment: an amount above zero is expected", text=text))
+        raise ValueError(said("{text} is not a payment: an amount above zero is expected", text=text))
     return in_kopecks(text)
 
 

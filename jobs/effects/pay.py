@@ -152,7 +152,9 @@ def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
         case Accepted(result={"pk": pk, "model": str() as model}) if model == MODEL:
             if (key := created_id(pk)) is None:
                 return Lost(
-                    said("an answer about an operation whose id is no number: {id}", id=readable(repr(pk), limit=40))
+                    said(
+                        "an answer about an operation whose id is not a number: {id}", id=readable(repr(pk), limit=40)
+                    )
                 )
             return Accepted(key, created=True)
         case Accepted(result={"pk": pk, "model": model}) if (model, str(pk)) != (payload.model, payload.key["id"]):

@@ -51,7 +51,7 @@ def amount_fault(name: str, arguments: Arguments) -> str | None:
     """Why an argument is not an amount that the billing accepts, None if it is one or is missing."""
     text = str(arguments.get(name, "0"))
     if not _AMOUNT.fullmatch(text):
-        return said("{text!r} is no amount: money is written as -1234.50 here", text=text[:_SHOWN])
+        return said("{text!r} is not an amount: money is written as -1234.50 here", text=text[:_SHOWN])
     if abs(Decimal(text)) > LARGEST:
         return too_large(text)
     return None

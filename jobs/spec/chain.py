@@ -213,8 +213,8 @@ class _NoPlaceholder(ValueError):
         end = text.find("}", place) + 1
         super().__init__(
             said(
-                "{text} is no placeholder: one is written with the name of its column, {{name}}. For braces that are "
-                "meant write {{{{ and }}}}",
+                "{text} is not a placeholder: one is written with the name of its column, {{name}}. For braces that "
+                "are meant write {{{{ and }}}}",
                 text=text[place:end][:_SHOWN] or text[place],
             )
         )
@@ -425,6 +425,6 @@ def template_of(parameters: Mapping[str, str]) -> Template:
     try:
         links = msgspec.json.decode(parameters.get("chain") or "[]", type=list[str])
     except msgspec.MsgspecError as error:
-        raise ParameterRefused(said("chain: this is no JSON list of texts: {error}", error=error)) from error
+        raise ParameterRefused(said("chain: this is not a JSON list of texts: {error}", error=error)) from error
     fields = [name.strip() for name in parameters.get("fields", "").split(",") if name.strip()]
     return parse(parameters.get("model", ""), links, fields)

@@ -47,7 +47,7 @@ def a_date(text: str) -> str:
     """A date: 2019-06-01 or 01.06.2019."""
     found = _read(text, _DAY)
     if found is None:
-        raise ValueError(said("{text!r} is no date: write it as 2019-06-01 or 01.06.2019", text=text[:_SHOWN]))
+        raise ValueError(said("{text!r} is not a date: write it as 2019-06-01 or 01.06.2019", text=text[:_SHOWN]))
     return found.date().isoformat()
 
 
@@ -57,7 +57,7 @@ def a_moment(text: str) -> str:
     if found is None:
         raise ValueError(
             said(
-                "{text!r} is no moment: write it as 2019-06-01 00:00:00, or 01.06.2019 for its midnight",
+                "{text!r} is not a moment: write it as 2019-06-01 00:00:00, or 01.06.2019 for its midnight",
                 text=text[:_SHOWN],
             )
         )
@@ -232,10 +232,12 @@ def an_id(text: str) -> str:
     plain = text.strip()
     digits = plain.lstrip("0")
     if not (plain.isascii() and plain.isdigit() and digits):
-        raise ValueError(said("{text!r} is no id: a whole number above zero is expected", text=text[:_SHOWN]))
+        raise ValueError(said("{text!r} is not an id: a whole number above zero is expected", text=text[:_SHOWN]))
     if len(digits) > len(str(LARGEST_ID)) or int(digits) > LARGEST_ID:
         raise ValueError(
-            said("{text!r} is no id: the largest possible one is {largest}", text=text[:_SHOWN], largest=LARGEST_ID)
+            said(
+                "{text!r} is not an id: the largest possible one is {largest}", text=text[:_SHOWN], largest=LARGEST_ID
+            )
         )
     return digits
 
@@ -343,7 +345,7 @@ def whole_id(text: str) -> int | str:
     if not text:
         return said("the id is empty")
     if not (text.isascii() and text.isdigit()):
-        return said("{text!r} is no id: a whole number is expected", text=text[:_SHOWN])
+        return said("{text!r} is not an id: a whole number is expected", text=text[:_SHOWN])
     if text[0] == "0":
-        return said("{text!r} is no id, for it starts with a zero; is it a contract number?", text=text[:_SHOWN])
+        return said("{text!r} is not an id, for it starts with a zero; is it a contract number?", text=text[:_SHOWN])
     return int(text[: LONGEST_ID + 1])

@@ -141,7 +141,7 @@ async def test_a_database_that_is_not_there_is_refused(place: Place) -> None:
             ["run", "balances", "x.csv", "--set", f"op_type={MANY}"],
             ["op_type: '9999", "the largest"],
         ),
-        (["run", "operator", "--set", "operator=2147483648"], ["operator: '2147483648' is no id"]),
+        (["run", "operator", "--set", "operator=2147483648"], ["operator: '2147483648' is not an id"]),
         (
             ["run", "warning-threshold", "--set", "amount=922337203.69"],
             ["amount: ", "can hold"],

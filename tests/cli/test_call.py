@@ -126,7 +126,7 @@ async def test_money_that_is_paid_is_no_part_of_the_key(place: Place) -> None:
     other = await place.cli(*run, may_end_with=(2,))
     assert f"run {closing['run']} has entered 50.50 for this key" in other.words
     place.write("id;sum\n2003;5,5\n", "rows.csv")
-    assert "'5,5' is no amount" in (await place.cli(*run, may_end_with=(2,))).words
+    assert "'5,5' is not an amount" in (await place.cli(*run, may_end_with=(2,))).words
 
 
 async def test_money_that_is_created_counts_towards_its_limit(place: Place) -> None:
@@ -141,8 +141,8 @@ async def test_money_that_is_created_counts_towards_its_limit(place: Place) -> N
     [
         ("89;5", "abonent 89 is a folder"),
         ("999999;5", "there is no abonent 999999"),
-        ("2003;5,5", "'5,5' is no amount: money is written as -1234.50 here"),
-        ("2003;1e3", "'1e3' is no amount"),
+        ("2003;5,5", "'5,5' is not an amount: money is written as -1234.50 here"),
+        ("2003;1e3", "'1e3' is not an amount"),
         ("02003;5", "starts with a zero; is it a contract number?"),
     ],
 )
@@ -194,7 +194,7 @@ async def test_a_cell_that_is_absurdly_long_is_refused_with_its_place(place: Pla
         ((*CREATE, "--sql", "delete from abonents"), ["line 1, column 1", "does not begin a select"]),
         (("--chain", "save"), ["is not the name of a model"]),
         (("--model", "Users"), ["needs a method"]),
-        (("--model", "Users", "--chain", 'set {"a": "{}"}'), ["column 12: {} is no placeholder"]),
+        (("--model", "Users", "--chain", 'set {"a": "{}"}'), ["column 12: {} is not a placeholder"]),
         (
             ("--model", "Users", "--chain", 'x {"a": "{№ договора}"}', "--sql", "select id from abonents"),
             ["has no column № договора; it has: id"],

@@ -354,7 +354,7 @@ class _Bare:
                 )
             return [line]
         if not line.isdecimal() or not line.isascii() or (line[0] == "0" and len(line) > 1):
-            return said("{text!r} is no id: the column has to be named by what it holds", text=line[:60])
+            return said("{text!r} is not an id: the column has to be named by what it holds", text=line[:60])
         return [line]
 
     def _words(self, line: str) -> list[str] | str:

@@ -32,7 +32,7 @@ async def test_rows_are_refused_with_line_and_column(gateway: Gateway, tmp_path:
     assert [one.label for one in done.items] == ["00123"]
     assert told(done) == [
         (3, "Тариф", "the billing has no tariff 77, or it is deleted"),
-        (4, "Тариф", "'99999999999' is no id: the largest possible one is 2147483647"),
+        (4, "Тариф", "'99999999999' is not an id: the largest possible one is 2147483647"),
     ]
 
 

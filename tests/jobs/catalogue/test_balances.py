@@ -151,9 +151,9 @@ async def test_ids_that_are_nobody_usable(gateway: Gateway, tmp_path: Path) -> N
         "5 abonent_id: abonent 9007 has no account",
         "6 abonent_id: there is no abonent 8999",
         "7 abonent_id: there is no abonent 99999999999",
-        "8 abonent_id: '00123' is no id, for it starts with a zero; is it a contract number?",
-        "9 abonent_id: '12a' is no id: a whole number is expected",
-        "10 abonent_id: '0' is no id, for it starts with a zero; is it a contract number?",
+        "8 abonent_id: '00123' is not an id, for it starts with a zero; is it a contract number?",
+        "9 abonent_id: '12a' is not an id: a whole number is expected",
+        "10 abonent_id: '0' is not an id, for it starts with a zero; is it a contract number?",
     ]
 
 

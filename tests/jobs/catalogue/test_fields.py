@@ -122,7 +122,7 @@ CASES: Final = (
         IP_POOL,
         "login;pull\nivanov;6\npetrov;6\n",
         {"USERS": {90001: {"PULL": 6, "IP": NEW}, 90002: {"PULL": 6, "IP": NEW}}},
-        {"nobody;6": "2 login: there is no account with the login 'nobody'", "ivanov;six": "'six' is no id"},
+        {"nobody;6": "2 login: there is no account with the login 'nobody'", "ivanov;six": "'six' is not an id"},
     ),
     Case(
         OPERATOR,
@@ -148,7 +148,7 @@ CASES: Final = (
                 9002: {"TARIF_NEXT_ID": 6, "TARIF_NEXT_DATE": day("2020-10-01 00:00:00")},
             }
         },
-        {"9001;4;soon": "'soon' is no date"},
+        {"9001;4;soon": "'soon' is not a date"},
     ),
     Case(
         TARIFF_NOW,

@@ -78,7 +78,7 @@ async def test_a_recalculation_that_is_done_already_is_as_wanted(
         (first_of(-7), "7 months back: the billing recalculates 6 at most"),
         (first_of(0)[:-2] + "15", "is not the first of a month: a recalculation begins with one, as"),
         (first_of(1), "is still to come"),
-        ("June", "'June' is no date: write it as 2019-06-01 or 01.06.2019"),
+        ("June", "'June' is not a date: write it as 2019-06-01 or 01.06.2019"),
     ],
 )
 def test_when_a_recalculation_may_begin(text: str, why: str) -> None:

@@ -25,4 +25,4 @@ def test_all_faults_of_parameters_are_told_in_the_language_of_the_reader() -> No
         "amount: -5 — не платёж: нужна сумма больше нуля",
         "recognise: 'maybe' — недопустимое значение, возможны: ask, sum",
     ]
-    assert str(refused.value).splitlines()[1] == "amount: -5 is no payment: an amount above zero is expected"
+    assert str(refused.value).splitlines()[1] == "amount: -5 is not a payment: an amount above zero is expected"

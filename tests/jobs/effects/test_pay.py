@@ -205,11 +205,11 @@ async def test_nothing_newer_of_that_sum_is_the_only_absence(
         ),
         (
             Accepted(result={"pk": "5\x1b[31m", "model": "FinanceOperations", "fields": {}}),
-            Lost("an answer about an operation whose id is no number: '5\\x1b[31m'"),
+            Lost("an answer about an operation whose id is not a number: '5\\x1b[31m'"),
         ),
         (
             Accepted(result={"pk": 10**30, "model": "FinanceOperations"}),
-            Lost(f"an answer about an operation whose id is no number: {10**30}"),
+            Lost(f"an answer about an operation whose id is not a number: {10**30}"),
         ),
         (RowRefused("Объект уже удалён", recognised=True), RowRefused("Объект уже удалён")),
         (Lost("reset"), Lost("reset")),
@@ -231,8 +231,8 @@ async def test_evidence(seen: Evidence, evidence: Evidence, run: Run, frozen: Fr
     ("amount", "reason"),
     [
         ("5.5555", "'5.5555' (column 2): 5.5555 has 4 decimals"),
-        ("0", "0 is no payment: an amount above zero is expected"),
-        ("-5", "-5 is no payment: an amount above zero is expected"),
+        ("0", "0 is not a payment: an amount above zero is expected"),
+        ("-5", "-5 is not a payment: an amount above zero is expected"),
     ],
 )
 async def test_bad_amounts(gateway: Gateway, tmp_path: Path, amount: str, reason: str) -> None:

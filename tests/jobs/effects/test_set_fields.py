@@ -161,7 +161,7 @@ async def test_a_subscriber_who_is_deleted_has_an_account_and_is_said_to_be_dele
         (3, "abonent 9007 has no account"),
         (4, "there is no abonent 99999"),
         (5, "abonent 9100 is a folder (Странные), no subscriber"),
-        (6, "'007' is no id, for it starts with a zero; is it a contract number?"),
+        (6, "'007' is not an id, for it starts with a zero; is it a contract number?"),
     ]
     (item,) = [frozen(new) for new in done.items]
     execute("update abonents set deleted = 1 where id = 9002")

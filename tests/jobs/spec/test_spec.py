@@ -44,7 +44,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.0", "x", "١"])
 def test_what_is_no_id(text: str) -> None:
-    with pytest.raises(ValueError, match="is no id"):
+    with pytest.raises(ValueError, match="is not an id"):
         an_id(text)
 
 

@@ -294,7 +294,7 @@ def test_an_unnamed_column_holds_ids_and_nothing_else(tmp_path: Path) -> None:
     source = opened(saved(tmp_path, "17\n00123\nАБ-1\n-5\n18 19\n٣\n18\n"))
     assert cells_of(source) == [("17",), ("18",)]
     assert [refusal.line for refusal in refusals_of(source)] == [2, 3, 4, 5, 6]
-    assert refusals_of(source)[0].reason == "'00123' is no id: the column has to be named by what it holds"
+    assert refusals_of(source)[0].reason == "'00123' is not an id: the column has to be named by what it holds"
     padded = opened(saved(tmp_path, "\nАБ-00001      \n00123         \n"))
     assert len(refusals_of(padded)) == 2
 
