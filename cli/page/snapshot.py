@@ -107,14 +107,19 @@ def _why(facts: RunFacts) -> str:
 
 
 def _error(state: State, reason: Reason, language: Language) -> Mapping[str, object]:
-    """A kind of error with its first row."""
-    label, text = printable(reason.label, 60), _text(reason.example, language)
-    if reason.line:
-        example = said("line {line} ({label}): {text}", line=reason.line, label=label, text=text)
+    """A kind of error with its first row; a text that is the same for all of its rows is told once."""
+    label = printable(reason.label, 60)
+    where = said("line {line} ({label})", line=reason.line, label=label) if reason.line else label
+    told = _text(reason.example, language)
+    if not told:
+        text, example = language.render(OUTCOMES[state]), where
+    elif reason.items == 1 or reason.example == reason.kind:
+        text, example = told, where
     else:
-        example = said("{label}: {text}", label=label, text=text)
-    kind = _text(reason.kind or OUTCOMES[state], language)
-    return {"text": kind, "rows": reason.items, "example": language.render(example)}
+        # A reason begins with its kind, before the first colon.
+        text = told.partition(":")[0] if isinstance(reason.example, Said) else _text(reason.kind, language)
+        example = said("{row}: {text}", row=where, text=told)
+    return {"text": text, "rows": reason.items, "example": language.render(example)}
 
 
 def closing_lines(run: Run, totals: Totals) -> Iterator[Said]:

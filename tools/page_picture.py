@@ -1,0 +1,144 @@
+"""The picture of the live page in the README: `python -m tools.page_picture` makes docs/page.png anew.
+
+A real load against a mock billing that rejects a few rows and loses a few answers, and its page in Debian's Chromium.
+The names of this machine and its folder are replaced by made-up ones.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final, cast
+
+import msgspec
+from playwright.sync_api import Page, ViewportSize, sync_playwright
+
+from benchmarks import rig
+from tools.house import ROOT
+
+PICTURE: Final = ROOT / "docs" / "page.png"
+MOST_BYTES: Final = 200_000
+SIZE: Final[ViewportSize] = {"width": 1280, "height": 830}
+HOST: Final = "billing1"
+BILLING: Final = "169.254.80.82"
+USER: Final = "ivanova"
+FILE: Final = "остатки-на-1-декабря.csv"
+
+SUBSCRIBERS: Final = 6_000
+SHOWN_FROM: Final = 0.62
+"""The share of accepted rows at which the picture is taken."""
+SLOTS: Final = 10
+LATENCY_MS: Final = 120.0
+FAULTS: Final = """
+[[fault]]
+kind = "busy"
+method = "objects.create"
+text = "Группе нельзя добавлять финансовую операцию"
+share = 0.0025
+
+[[fault]]
+kind = "busy"
+method = "objects.create"
+text = "Нет счета для проведения финансовой операции"
+share = 0.0008
+
+[[fault]]
+kind = "invalid-json-after-effect"
+method = "objects.create"
+share = 0.0006
+"""
+PATIENCE: Final = 600_000
+"""Milliseconds."""
+
+SHARE_ACCEPTED: Final = """share => {
+    const number = (id) => Number(document.getElementById(id).textContent.split(",")[0].replace(/\\D/g, ""));
+    return number("accepted-rows") >= share * (number("asked-rows") || Infinity);
+}"""
+RENAME: Final = """(names) => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode())
+        for (const [name, shown] of names) texts.currentNode.data = texts.currentNode.data.replaceAll(name, shown);
+}"""
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[IO[str]]:
+    """A command of the program that works in a folder; its output."""
+    environment = os.environ | {"LOGNAME": USER, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "cli", *arguments]
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+        try:
+            yield cast("IO[str]", process.stdout)
+        finally:
+            process.terminate()
+
+
+def write_rows(path: Path, ids: Sequence[int]) -> None:
+    """A file of balances."""
+    rows = [f"{key};{(key * 7919) % 290_000 / 100 - 300:.2f}".replace(".", ",") for key in ids]
+    path.write_text("\n".join(["abonent_id;amount", *rows]) + "\n", encoding="utf-8")
+
+
+def take(tab: Page, address: str, folder: Path) -> bytes:
+    """The page in the middle of the load, as PNG."""
+    tab.set_default_timeout(PATIENCE)
+    tab.goto(address)
+    tab.wait_for_function(SHARE_ACCEPTED, arg=SHOWN_FROM)
+    tab.evaluate(RENAME, [[f"{folder}/", ""], [socket.gethostname(), HOST], ["127.0.0.1", BILLING]])
+    return tab.screenshot(path=PICTURE)
+
+
+def main() -> int:
+    """Make the picture. Returns 1 where it has become too large."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise SystemExit("Chromium is missing: it is Debian's package chromium")
+    with tempfile.TemporaryDirectory(prefix="page-picture-") as name, sync_playwright() as playwright:
+        folder = Path(name)
+        ids = rig.populated(folder / "billing.fdb", SUBSCRIBERS)
+        write_rows(folder / FILE, ids)
+        place = ("--journal", str(folder / "journal"))
+        with rig.mock(folder / "billing.fdb", slots=SLOTS, latency_ms=LATENCY_MS) as billing:
+            billing.fail(FAULTS)
+            load = (
+                "run",
+                "balances",
+                FILE,
+                "--yes",
+                "--quiet",
+                "--api-url",
+                billing.url,
+                "--database",
+                "billing.fdb",
+            )
+            with started(folder, *load, "--set", "op_type=1", "--settle", "600", *place):
+                run = wait_for_run(folder, place)
+                with started(folder, "page", run, "--json", "--lang", "ru", *place) as said:
+                    address = msgspec.json.decode(said.readline())["address"]
+                    flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+                    browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+                    tab = browser.new_page(viewport=SIZE, color_scheme="light", locale="ru-RU")
+                    taken = len(take(tab, address, folder))
+                    browser.close()
+    print(f"{PICTURE.relative_to(ROOT)}: {taken:,} bytes")  # noqa: T201 - a tool of the developers
+    return int(taken > MOST_BYTES)
+
+
+def wait_for_run(folder: Path, place: Sequence[str]) -> str:
+    """The name of the run, once the journal has it."""
+    command = [sys.executable, "-m", "cli", "status", "--json", *place]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    while True:
+        asked = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)  # noqa: S603 - our own
+        runs = msgspec.json.decode(asked.stdout)["runs"] if asked.returncode == 0 else []
+        if runs:
+            return str(runs[0]["run"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
