@@ -21,8 +21,8 @@ from checkpoints.states import states_where
 from cli.output.item_files import STDOUT, OutputFile, written_to
 from cli.output.tables import CsvTable, TableRow, as_text, is_defused, suffix_of, write_table
 from cli.terminal.exits import CommandRefused
-from cli.terminal.layout import command
-from cli.terminal.texts import printable, rows
+from cli.terminal.layout import command, render
+from cli.terminal.texts import printable
 from engine.sources.exported import RUN, named
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import CALL
@@ -30,7 +30,8 @@ from jobs.effects.answer_cells import Flat, decode_answer
 from jobs.rows.input import job_parameters
 from jobs.spec.chain import template_of
 from jobs.spec.chain_kind import ChainKind, kind_of
-from texts.remedies import PROGRAM
+from texts.remedies import Remedy, command_line
+from texts.said import Quantity, counted, said
 
 ANSWERS: Final = "answers"
 """The name of the answers in `export --state`."""
@@ -59,21 +60,33 @@ def checked(job: str, parameters: Mapping[str, str], path: Path) -> dict[str, st
 
     Raises `CommandRefused` for a job without answers, and for a file that cannot be written.
     """
+    output = f"-o {path}"
     if not reads(job, parameters):
         raise CommandRefused(
-            f"-o {path}: {job} writes, and there are no answers to be kept; `{PROGRAM} export` has its rows"
+            said(
+                "{output}: {job} writes, and there are no answers to be kept; {command} has its rows",
+                output=output,
+                job=job,
+                command=Remedy("export"),
+            )
         )
     if path == STDOUT:
         raise CommandRefused(
-            "-o -: a run keeps the name of its file, to write it also after a kill. Name one; or leave -o out, and "
-            f"have the answers on stdout afterwards with {PROGRAM} export RUN --state {ANSWERS} -o -"
+            said(
+                "{output}: a run keeps the name of its file, to write it also after a kill. Name one; or leave -o "
+                "out, and have the answers on stdout afterwards with {command}",
+                output=output,
+                command=command_line("export", "RUN", "--state", ANSWERS, "-o", "-"),
+            )
         )
     suffix_of(path)
     path = Path.cwd() / path
     if not path.parent.is_dir():
-        raise CommandRefused(f"-o {path}: there is no folder {path.parent}")
+        raise CommandRefused(said("{flag}: there is no folder {folder}", flag=f"-o {path}", folder=path.parent))
     if path.exists():
-        raise CommandRefused(f"-o {path}: this file is there already; name another one, or take it away")
+        raise CommandRefused(
+            said("{flag}: this file is there already; name another one, or take it away", flag=f"-o {path}")
+        )
     return {ANSWER_FILE_PARAMETER: str(path)}
 
 
@@ -105,9 +118,13 @@ async def first_rows(run: Run, journal: Journal) -> RenderableType:
         if table.row_count >= MAX_ANSWERS_SHOWN:
             break
     more = layout.rows - table.row_count
-    told = f"… and {rows(more)} more; all of them as a file:" if more > 0 else f"{rows(layout.rows)}; as a file:"
-    as_file = command(f"{PROGRAM} export {run.name} --state {ANSWERS} -o {run.name}.csv")
-    return Group(Text(""), table, Text(told, "dim"), as_file)
+    number = (
+        counted("… and {n} row more; all of them as a file:", "… and {n} rows more; all of them as a file:", more)
+        if more > 0
+        else counted("{n} row; as a file:", "{n} rows; as a file:", layout.rows)
+    )
+    as_file = command(command_line("export", run.name, "--state", ANSWERS, "-o", f"{run.name}.csv"))
+    return Group(Text(""), table, render(number, "dim"), as_file)
 
 
 # ---- from items to rows -----------------------------------------------------------------------------------------
@@ -138,8 +155,12 @@ async def _layout(run: Run, journal: Journal) -> _Layout:
                 fields.update(dict.fromkeys(one))
         if len(fields) > _MOST_FIELDS:
             raise CommandRefused(
-                f"the answers of run {run.name} have more than {_MOST_FIELDS:,} different fields, which no model "
-                "of the billing has: there is no file of them"
+                said(
+                    "the answers of run {run} have more than {most} different fields, which no model of the billing "
+                    "has: there is no file of them",
+                    run=run.name,
+                    most=Quantity(_MOST_FIELDS),
+                )
             )
     return _Layout(len(run.header), tuple(fields), tuple(_named(run.header, fields)), number)
 

@@ -18,8 +18,11 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Refusal, Run
 from checkpoints.states import State
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import printable
+from cli.terminal.streams import plain
+from cli.terminal.texts import printable, reason_of, rendered
 from engine.sources.exported import COLUMNS, harmless, named
+from texts.remedies import setting
+from texts.said import said
 
 REFUSED: Final = "refused"
 STDOUT: Final = Path("-")
@@ -72,22 +75,29 @@ def columns_of(run: Run) -> tuple[str, ...]:
 def of_item(item: Item, run: Run) -> list[str]:
     """An item as a row of a file: the cells of the input, then those of `COLUMNS`."""
     cells, _ = _fitted(item.row, len(run.header))
-    place = f"{run.name}/{item.number}"
-    return [*cells, place, str(item.line or ""), str(item.state), item.answer or "", item.message or ""]
+    place, message = f"{run.name}/{item.number}", in_a_cell(item.message or "")
+    return [*cells, place, str(item.line or ""), str(item.state), item.answer or "", message]
 
 
 def of_refusal(refusal_id: int, refusal: Refusal, run: Run) -> list[str]:
     """A refused row as a row of a file, with the same columns."""
     cells, surplus = _fitted(refusal.row, len(run.header))
-    message = f"{refusal.column}: {refusal.reason}" if refusal.column else refusal.reason
+    why = refusal.reason
+    if refusal.column:
+        why = said("{column}: {why}", column=refusal.column, why=why)
     if surplus:
-        message = f"{message}; surplus cells: {' | '.join(surplus)}"
-    return [*cells, f"{run.name}/r{refusal_id}", str(refusal.line or ""), REFUSED, "", message]
+        why = said("{why}; surplus cells: {cells}", why=why, cells=" | ".join(surplus))
+    return [*cells, f"{run.name}/r{refusal_id}", str(refusal.line or ""), REFUSED, "", in_a_cell(why)]
 
 
 def _fitted(cells: Sequence[str], width: int) -> tuple[list[str], list[str]]:
     """Exactly `width` cells, and the surplus cells."""
     return [*cells[:width], *[""] * (width - len(cells))], list(cells[width:])
+
+
+def in_a_cell(text: str) -> str:
+    """A sentence in the language of whoever asks for the file; what comes back as input is no sentence."""
+    return plain(rendered(text))
 
 
 # ---- the file ---------------------------------------------------------------------------------------------------
@@ -148,15 +158,25 @@ def standard_output() -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.flush()
     except OSError as error:
-        raise CommandRefused(f"standard output cannot be written: {error.strerror}") from error
+        raise CommandRefused(said("standard output cannot be written: {why}", why=reason_of(error))) from error
 
 
-def refuse_present(target: OutputFile, kind: str = "file") -> None:
-    """Raise `CommandRefused` for a path that exists, unless it is to be overwritten; another `kind` may be named."""
-    if target.path.exists() and not target.force:
-        raise CommandRefused(
-            f"{printable(target.path)} is there already: name another {kind}, or give --force to overwrite it"
+def refuse_present(target: OutputFile, *, is_in_folder: bool = False) -> None:
+    """Raise `CommandRefused` for a path that exists, unless it is to be overwritten; a folder may have been named."""
+    if not target.path.exists() or target.force:
+        return
+    path, force = printable(target.path), setting("force")
+    raise CommandRefused(
+        said("{path} is there already: name another folder, or give {force} to overwrite it", path=path, force=force)
+        if is_in_folder
+        else said(
+            "{path} is there already: name another file, or give {force} to overwrite it", path=path, force=force
         )
+    )
+
+
+def _unwritable(path: Path, error: OSError) -> CommandRefused:
+    return CommandRefused(said("{path} cannot be written: {why}", path=printable(path), why=reason_of(error)))
 
 
 @contextmanager
@@ -172,12 +192,12 @@ def replacing(target: OutputFile) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
     except OSError as error:
-        raise CommandRefused(f"{printable(path)} cannot be written: {error.strerror}") from error
+        raise _unwritable(path, error) from error
     made = Path(name)
     try:
         yield made
         made.replace(path)
     except OSError as error:
-        raise CommandRefused(f"{printable(path)} cannot be written: {error.strerror}") from error
+        raise _unwritable(path, error) from error
     finally:
         made.unlink(missing_ok=True)

@@ -20,12 +20,22 @@ from checkpoints.states import State
 from cli.output.item_files import OutputFile, header_of, of_item, refuse_present, write_items, written_to
 from cli.output.tables import KINDS, TableCell, TableRow, write_table
 from cli.terminal.exits import CommandRefused
-from jobs.value_changes import FieldChange, RowChange, row_changes
+from cli.terminal.texts import reason_of
+from jobs.value_changes import ChangeKind, FieldChange, RowChange, row_changes
+from texts.said import Said, said
 
 COLUMNS_OF_CHANGES: Final = ("line", "row", "label", "model", "object", "change", "field", "old", "new")
 """`line` is that of the input, `row` the number in the plan; `object` is the key by which the billing finds it."""
 
-ISSUED: Final = "(issued by the billing)"
+ISSUED: Final = said("(issued by the billing)")
+
+_CHANGES: Final[Mapping[ChangeKind, Said]] = MappingProxyType(
+    {
+        ChangeKind.CHANGED: said("changed"),
+        ChangeKind.NEW: said("new"),
+        ChangeKind.REMOVED: said("removed"),
+    }
+)
 
 SAVED: Final[Mapping[str, State | None]] = MappingProxyType(
     {"to-send": State.PENDING, "skipped": State.SKIPPED, "refused": None}
@@ -46,7 +56,7 @@ def check_free(out: OutputFile) -> None:
         refuse_present(out)
         return
     for name in (*SAVED, LOOK_ALIKES, VALUE_CHANGES):
-        refuse_present(_file_in(out, name), "folder")
+        refuse_present(_file_in(out, name), is_in_folder=True)
 
 
 async def write_plan(
@@ -67,7 +77,7 @@ async def write_plan(
     try:
         await anyio.Path(out.path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CommandRefused(f"{out.path} cannot be made: {error.strerror}") from error
+        raise CommandRefused(said("{path} cannot be made: {why}", path=out.path, why=reason_of(error))) from error
     for name, state in SAVED.items():
         async with written_to(_file_in(out, name)) as sheet:
             await write_items(sheet, run, (state,), journal)
@@ -106,7 +116,7 @@ def _lines(change: RowChange) -> Iterator[TableRow]:
             item.label,
             change.model,
             change.key,
-            change.kind.value,
+            _CHANGES[change.kind],
             one.name,
             _cell(one, one.old),
             new,

@@ -14,10 +14,11 @@ import anyio.from_thread
 import anyio.to_thread
 import msgspec
 
-from cli.output.item_files import OutputFile, Sheet, replacing
+from cli.output.item_files import OutputFile, Sheet, in_a_cell, replacing
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from jobs.effects.answer_cells import Cell
+from texts.said import Quantity, said
 
 TableCell: TypeAlias = Cell | Decimal
 """What a cell holds; a Decimal is an amount of money."""
@@ -109,7 +110,7 @@ class Workbook(OutputTable):
         try:
             self._book.close()
         except self._errors as error:
-            raise CommandRefused(f"the workbook cannot be written: {error}") from error
+            raise CommandRefused(said("the workbook cannot be written: {error}", error=error)) from error
 
     def _head(self, names: Sequence[str]) -> None:
         style = self._book.add_format({"bold": True, "bg_color": "#DDE6F0", "bottom": 1})
@@ -135,8 +136,12 @@ class Workbook(OutputTable):
         self._widen(place, text)
         if self._sheet.write_string(row, place, text, style):
             raise CommandRefused(
-                f"row {row + 1:,}, column {place + 1}: a cell of a workbook cannot hold so much text; "
-                "write a .csv or .jsonl file"
+                said(
+                    "row {row}, column {column}: a cell of a workbook cannot hold so much text; write a .csv or "
+                    ".jsonl file",
+                    row=Quantity(row + 1),
+                    column=place + 1,
+                )
             )
 
     def _widen(self, place: int, text: str) -> None:
@@ -179,7 +184,13 @@ def suffix_of(path: Path) -> str:
     """The suffix of the path, which gives the format. Raises `CommandRefused` for an unknown one."""
     suffix = path.suffix.casefold()
     if suffix not in KINDS:
-        raise CommandRefused(f"{printable(path)}: the name of the file says what it is to be: {', '.join(KINDS)}")
+        raise CommandRefused(
+            said(
+                "{path}: the name of the file says what it is to be: {kinds}",
+                path=printable(path),
+                kinds=tuple(KINDS),
+            )
+        )
     return suffix
 
 
@@ -197,6 +208,8 @@ def as_text(cell: TableCell) -> str:
             return "true" if cell else "false"
         case Decimal():
             return format(cell, "f")
+        case str():
+            return in_a_cell(cell)
     return str(cell)
 
 
@@ -215,7 +228,13 @@ def _json_lines(path: Path, names: Sequence[str], _: int) -> Iterator[OutputTabl
 @contextmanager
 def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[OutputTable]:
     if rows >= SHEET_ROWS:
-        raise CommandRefused(f"a sheet holds {SHEET_ROWS - 1:,} rows, and there are {rows:,}: write a .csv file")
+        raise CommandRefused(
+            said(
+                "a sheet holds {most} rows, and there are {rows}: write a .csv file",
+                most=Quantity(SHEET_ROWS - 1),
+                rows=Quantity(rows),
+            )
+        )
     # A temporary folder in the same folder, readable by its owner alone, like the file.
     with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as apart:
         book = Workbook(path, Path(apart), names)

@@ -34,6 +34,7 @@ from engine.control.messages import (
     to_json,
 )
 from engine.pipeline.progress import Status
+from texts.said import Quantity, Said, said, text_of
 
 Answer = TypeVar("Answer")
 
@@ -97,9 +98,11 @@ async def _asked(  # noqa: PLR0913 - what a request consists of
         except (ConnectionError, EOFError):
             return None
         except TimeoutError as error:
-            raise _no_answer(run, await journal.holder(run), f"nothing within {patience:g} s") from error
+            raise _no_answer(
+                run, await journal.holder(run), said("nothing within {seconds} s", seconds=f"{patience:g}")
+            ) from error
         except NotAMessage as error:
-            raise _no_answer(run, await journal.holder(run), str(error)) from error
+            raise _no_answer(run, await journal.holder(run), text_of(error)) from error
         finally:
             # Ends the thread too, where it still waits.
             with suppress(OSError):
@@ -114,12 +117,19 @@ async def _connected(run: Run, journal: Journal, patience: float) -> socket.sock
     except (FileNotFoundError, ConnectionRefusedError):
         raise
     except PermissionError as error:
-        raise CommandRefused(f"only {_owner_of(path)} may steer run {run.name}, who works on it") from error
+        refusal = said("only {owner} may steer run {run}, who works on it", owner=_owner_of(path), run=run.name)
+        raise CommandRefused(refusal) from error
     except (OSError, TimeoutError) as error:
         raise _no_answer(run, await journal.holder(run), str(error)) from error
     if peer_of(connection).user not in {os.geteuid(), journal.path.stat().st_uid}:
         connection.close()
-        raise CommandRefused(f"{printable(path)} is not a socket of run {run.name}: somebody else has put it there")
+        raise CommandRefused(
+            said(
+                "{path} is not a socket of run {run}: somebody else has put it there",
+                path=printable(path),
+                run=run.name,
+            )
+        )
     return connection
 
 
@@ -147,24 +157,27 @@ def _exchange(connection: socket.socket, method: str, path: str, body: bytes | N
     except http.client.HTTPException as error:
         raise NotAMessage(f"{type(error).__name__} {error}".strip()) from error
     if len(content) > LONGEST_ANSWER:
-        raise NotAMessage(f"an answer of more than {LONGEST_ANSWER:,} bytes")
+        raise NotAMessage(said("an answer of more than {most} bytes", most=Quantity(LONGEST_ANSWER)))
     if answer.length:
         raise EOFError(f"{answer.length} bytes are missing")
     return content
 
 
 def _no_answer(run: Run, holder: Holder | None, why: str) -> CommandRefused:
-    return CommandRefused(
-        f"run {run.name} ({holder or 'nobody works on it'}) does not answer: {printable(why)}.\n"
-        "Whether it took the command is not known. Is its process stopped, or the machine out of breath?",
-        Exit.STOPPED,
+    refusal = said(
+        "run {run} ({holder}) does not answer: {why}.\nWhether it took the command is not known. Is its process "
+        "stopped, or the machine out of breath?",
+        run=run.name,
+        holder=holder.sentence if holder else said("nobody works on it"),
+        why=why if isinstance(why, Said) else printable(why),
     )
+    return CommandRefused(refusal, Exit.STOPPED)
 
 
 def _owner_of(path: Path) -> str:
     with suppress(OSError):
         return user_name(path.stat().st_uid)
-    return "its owner"
+    return said("its owner")
 
 
 def claim() -> str:

@@ -14,7 +14,7 @@ from cli.terminal.texts import printable
 from engine.control.address import sender, user_name
 from engine.control.messages import ControlAnswer, ControlRequest, Through
 from engine.pacing.policy import SETTINGS, check_names
-from texts.remedies import PROGRAM
+from texts.remedies import command_line
 from texts.said import Said, said
 
 
@@ -77,11 +77,11 @@ class RunCommands:
         return await self._ask(run, command) or ControlAnswer(answer)
 
     async def _paused_at_rest(self, run: Run) -> Said:
-        waits = said("it sends nothing until {command}", command=typed("continue", run.name))
+        waits = said("it sends nothing until {command}", command=command_line("continue", run.name))
         if holder := await self._journal.holder(run):
             return said(
                 "paused; {holder} does not listen at this moment and finds it in the journal: {waits}",
-                holder=str(holder),
+                holder=holder.sentence,
                 waits=waits,
             )
         return said(
@@ -96,7 +96,7 @@ class RunCommands:
             return said(
                 "{was}; {holder} does not listen at this moment and finds it in the journal",
                 was=was,
-                holder=str(holder),
+                holder=holder.sentence,
             )
         command = await resume_command(run, self._journal)
         return said("{was}; nobody works on it: {command} goes on with it", was=was, command=command)
@@ -117,7 +117,7 @@ class RunCommands:
                 said(
                     "run {run} is worked on by {holder}: type the command on {host}",
                     run=run.name,
-                    holder=str(holder),
+                    holder=holder.sentence,
                     host=printable(holder.host),
                 )
             )
@@ -133,7 +133,7 @@ class RunCommands:
                     "began.\nTry again when it sends, or end it with {command}",
                     run=run.name,
                     what=what,
-                    holder=str(holder),
+                    holder=holder.sentence,
                     command=f"kill -INT {holder.process}",
                 )
             )
@@ -141,8 +141,8 @@ class RunCommands:
             return CommandRefused(_ended(run))
         then = instead or said(
             "{status} shows where it stands, {resume} takes it up",
-            status=typed("status", run.name),
-            resume=typed("resume", run.name),
+            status=command_line("status", run.name),
+            resume=command_line("resume", run.name),
         )
         return CommandRefused(
             said("nobody works on run {run} at this moment, and {what}: {then}", run=run.name, what=what, then=then)
@@ -153,8 +153,8 @@ async def resume_command(run: Run, journal: Journal) -> str:
     """The command that resumes an idle run; for one at its end, the command that continues its job file."""
     mark = mark_of(run)
     if mark is None or await unfinished(run, journal):
-        return typed("resume", run.name)
-    return typed("run", printable(mark.file))
+        return command_line("resume", run.name)
+    return command_line("run", printable(mark.file))
 
 
 def by_flag(run: Run) -> Said:
@@ -163,17 +163,12 @@ def by_flag(run: Run) -> Said:
     return said(
         "it keeps {kept}, which a flag changes: {command}",
         kept=printable(kept) or said("nothing but the defaults"),
-        command=typed("resume", run.name, "--rate 20 --in-flight 8"),
+        command=command_line("resume", run.name, "--rate 20 --in-flight 8"),
     )
 
 
-def typed(*words: str) -> str:
-    """A command as a person types it."""
-    return " ".join((PROGRAM, *words))
-
-
 def _ended(run: Run) -> Said:
-    status = typed("status", run.name)
+    status = command_line("status", run.name)
     if run.discarded_at:
         return said(
             "run {run} was given up before anything was sent. {status} shows how it came out",

@@ -17,14 +17,15 @@ import structlog
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run
+from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_alongside
-from cli.terminal.texts import markup_safe, moment
+from cli.terminal.texts import moment, printable
 from engine.control.address import listening, peer_of, socket_path
 from engine.control.application import ControlApplication
 from engine.control.door import Door, DoorLimits, NotLetIn
 from engine.control.handler import ControlHandler, Controllable
-from texts.remedies import PROGRAM
+from texts.remedies import command_line
 from texts.said import said
 
 log = structlog.get_logger(__name__)
@@ -92,8 +93,12 @@ def _tell_pause(run: Run, screen: Screen) -> None:
     if not run.paused_at:
         return
     log.info("paused", by=run.paused_by, since=run.paused_at.isoformat())
-    screen.say_always(
-        f"[bold yellow]Run {run.name} is paused[/], by {markup_safe(run.paused_by)}, since {moment(run.paused_at)}: "
-        f"nothing is sent until [bold]{PROGRAM} continue {run.name}[/] is typed in another terminal.\n"
-        f"Ctrl-C ends the waiting, and the run stays paused."
+    paused = said(
+        "Run {run} is paused, by {who}, since {date}: nothing is sent until {command} is typed in another terminal.",
+        run=run.name,
+        who=printable(run.paused_by),
+        date=moment(run.paused_at),
+        command=command_line("continue", run.name),
     )
+    screen.say_always(render(paused, "bold yellow"))
+    screen.say_always(said("Ctrl-C ends the waiting, and the run stays paused."))

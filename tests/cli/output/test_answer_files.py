@@ -113,7 +113,7 @@ async def test_answers_of_endless_fields_are_no_file(tmp_path: Path) -> None:
     rows: list[tuple[tuple[str, ...], list[Flat]]] = [
         ((str(row),), [{f"field{row * 1000 + place}": "" for place in range(1000)}]) for row in range(11)
     ]
-    with pytest.raises(CommandRefused, match="more than 10,000 different fields"):
+    with pytest.raises(CommandRefused, match="more than 10000 different fields"):
         await written(tmp_path / "out.csv", ("id",), rows)
 
 
