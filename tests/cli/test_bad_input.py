@@ -45,7 +45,7 @@ async def refused(place: Place, *arguments: str, told: Sequence[str]) -> None:
         (f"{HEAD}{GOOD}АБ-00002;5;6\n", ["line 3", "the header has 2 cells, this row 3"]),
         ("abonent_id;amount\n89;5\n", ["line 2, column abonent_id", "is a folder"]),
         ("abonent_id;amount\n999999;5\n", ["line 2, column abonent_id", "there is no abonent 999999"]),
-        ("abonent_id;amount\n12x;5\n", ["line 2, column abonent_id", "no id"]),
+        ("abonent_id;amount\n12x;5\n", ["line 2, column abonent_id", "is not an id"]),
         ("contract_number;price\n00003;5\n", ["no column amount", "it has: contract_number, price", "--map amount="]),
         (
             "number;amount\n00003;5\n",
