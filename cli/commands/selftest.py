@@ -175,7 +175,7 @@ async def _run(series: Series, done: "list[Experiment]", screen: Screen, *, keep
     lab = Lab(folder, ProgramUnderTest(config, without_settings(os.environ)))
     began = anyio.current_time()
     try:
-        screen.say(f"[dim]{heading(screen.err.width)}[/]")
+        screen.say(Text(heading(screen.err.width, printable), "dim"))
         while series.goes_on(len(done), anyio.current_time() - began):
             plan = draw(series.seed_of(len(done)), job=series.job, rows=series.rows, faults=faults)
             experiment = await lab.run(plan)
@@ -203,7 +203,7 @@ def _show(experiment: "Experiment", lab: "Lab", series: Series, screen: Screen) 
     from lab.crash.summary import line_of
 
     style = "green" if experiment.holds else "bold red"
-    screen.say(f"[{style}]{line_of(experiment).text(screen.err.width)}[/]")
+    screen.say(Text(line_of(experiment).text(screen.err.width, printable), style))
     if experiment.holds:
         return
     for problem in experiment.problems[:_MAX_PROBLEMS_SHOWN]:
@@ -219,7 +219,7 @@ def _show(experiment: "Experiment", lab: "Lab", series: Series, screen: Screen) 
 def _close(series: Series, done: "Sequence[Experiment]", seconds: float, screen: Screen) -> Exit:
     from lab.crash.summary import as_json, total
 
-    screen.say(f"[bold]{total(done).text(screen.err.width)}[/]")
+    screen.say(Text(total(done).text(screen.err.width, printable), "bold"))
     failed = [experiment for experiment in done if not experiment.holds]
     content = as_json(series.seed, done, series.repeat)
     path = Path(f"selftest-{series.seed}.json")

@@ -2,31 +2,45 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
 from lab.crash.experiment import Experiment
 from lab.crash.experiment_plan import ENDING
+from texts.said import Said, counted, said
 
-COLUMNS = (
-    ("seed", 10),
-    ("job", 18),
-    ("rows", 5),
-    ("faults", 7),
-    ("kills", 6),
-    ("other", 6),
-    ("attempts", 9),
-    ("unknown", 8),
-    ("found", 6),
-    ("rejected", 9),
-    ("once", 6),
-    ("twice", 6),
-    ("lost", 5),
-    ("asked", 6),
-    ("seconds", 8),
+Written: TypeAlias = Callable[[object], str]
+"""Renders a sentence in the language of its reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryColumn:
+    """A column of the table: its name in a `Line`, its heading, and its least width in characters."""
+
+    name: str
+    heading: Said
+    room: int
+
+
+COLUMNS: Final = (
+    SummaryColumn("seed", said("seed"), 10),
+    SummaryColumn("job", said("job"), 18),
+    SummaryColumn("rows", said("rows"), 5),
+    SummaryColumn("faults", said("faults"), 7),
+    SummaryColumn("kills", said("kills"), 6),
+    SummaryColumn("other", said("other"), 6),
+    SummaryColumn("attempts", said("attempts"), 9),
+    SummaryColumn("unknown", said("unknown"), 8),
+    SummaryColumn("found", said("found"), 6),
+    SummaryColumn("rejected", said("rejected"), 9),
+    SummaryColumn("once", said("once"), 6),
+    SummaryColumn("twice", said("twice"), 6),
+    SummaryColumn("lost", said("lost"), 5),
+    SummaryColumn("asked", said("manual"), 7),
+    SummaryColumn("seconds", said("seconds"), 8),
 )
-"""Heading and width; all but the first two are right-aligned.
+"""All but the first two are right-aligned.
 
 `faults` counts those that the billing injected, `kills` the acts that ended a process of the load, `other` the rest;
 `attempts` are intents to send, `unknown` counts rows that became unknown, `found` look-ups that found the effect.
@@ -58,23 +72,24 @@ class Line:
     asked: int = 0
     seconds: float = 0.0
 
-    def text(self, width: int) -> str:
-        """The line as it is shown in so many columns."""
-        values = {name: getattr(self, name) for name, _ in COLUMNS}
-        words = {name: f"{one:.1f}" if isinstance(one, float) else str(one) for name, one in values.items()}
-        return _line(words, width)
+    def text(self, width: int, written: Written = str) -> str:
+        """The line as it is shown in so many columns; `written` renders its sentences."""
+        values = {one.name: getattr(self, one.name) for one in COLUMNS}
+        words = {name: f"{one:.1f}" if isinstance(one, float) else written(one) for name, one in values.items()}
+        return _line(words, width, written)
 
 
-def heading(width: int) -> str:
-    """The heading of the table in so many columns."""
-    return _line({name: name for name, _ in COLUMNS}, width)
+def heading(width: int, written: Written = str) -> str:
+    """The heading of the table in so many columns; `written` renders its sentences."""
+    return _line({one.name: written(one.heading) for one in COLUMNS}, width, written)
 
 
-def _line(words: Mapping[str, str], width: int) -> str:
-    fits = sum(room for _, room in COLUMNS) <= width
-    cells = [(words[name], room) for name, room in COLUMNS if fits or name in _NARROW]
+def _line(words: Mapping[str, str], width: int, written: Written) -> str:
+    rooms = {one.name: max(one.room, len(written(one.heading)) + 1) for one in COLUMNS}
+    names = rooms if sum(rooms.values()) <= width else _NARROW
     return "".join(
-        f"{word:<{room}}" if place < _LEFT else f"{word:>{room}}" for place, (word, room) in enumerate(cells)
+        f"{words[name]:<{rooms[name]}}" if place < _LEFT else f"{words[name]:>{rooms[name]}}"
+        for place, name in enumerate(names)
     ).rstrip()
 
 
@@ -110,8 +125,8 @@ def line_of(experiment: Experiment) -> Line:
 def total(experiments: Sequence[Experiment]) -> Line:
     """The line under the table."""
     lines = [line_of(experiment) for experiment in experiments]
-    numbers = {name: round(sum(getattr(line, name) for line in lines), 1) for name, _ in COLUMNS[_LEFT:]}
-    return Line("total", f"{len(experiments)} rounds", **numbers)
+    numbers = {one.name: round(sum(getattr(line, one.name) for line in lines), 1) for one in COLUMNS[_LEFT:]}
+    return Line(said("total"), counted("{n} round", "{n} rounds", len(experiments)), **numbers)
 
 
 def as_json(seed: int, experiments: Sequence[Experiment], repeat: Callable[[int], str]) -> bytes:

@@ -1,9 +1,12 @@
 """The table and the JSON of a self-test."""
 
 from collections import Counter
+from functools import partial
+from itertools import product
 
 import msgspec
 
+from cli.terminal.language import ENGLISH, RUSSIAN, language
 from lab.crash.disturbances import Event
 from lab.crash.drawing import draw
 from lab.crash.experiment import Experiment
@@ -31,6 +34,10 @@ EVENTS = (
 )
 
 
+def written_in(name: str, text: object) -> str:
+    return language(name).render(str(text) if not isinstance(text, str) else text)
+
+
 def one(seed: int, *problems: Problem, verdict: Verdict | None = VERDICT) -> Experiment:
     plan = draw(seed, job="balances")
     return Experiment(plan, plan.rows, verdict, Counter({"busy": 3, "slow": 4}), EVENTS, 4, 9.87, problems)
@@ -42,11 +49,12 @@ def test_a_line_an_experiment_and_a_total() -> None:
     assert line.asked == 2
     whole = total([one(5), one(6)])
     assert (whole.rows, whole.attempts, whole.unknown, whole.found, whole.seconds) == (480, 520, 80, 60, 19.8)
-    for width in (80, 200):
-        lines = [heading(width), line.text(width), whole.text(width)]
+    for name, width in product((ENGLISH, RUSSIAN), (80, 200)):
+        written = partial(written_in, name)
+        lines = [heading(width, written), line.text(width, written), whole.text(width, written)]
         assert len({len(text) for text in lines}) == 1
         assert len(lines[0]) <= width
-    assert heading(200).split() == [name for name, _ in COLUMNS]
+    assert heading(200).split() == [str(one.heading) for one in COLUMNS]
     assert {"once", "twice", "lost"} <= set(heading(80).split())
 
 
