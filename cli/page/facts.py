@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from checkpoints.journal import Journal
-from checkpoints.records import Command, Holder, Reason, Run, Runner, Stage, Totals
+from checkpoints.records import Command, Holder, Reason, Refusal, Run, Runner, Stage, Totals
 from checkpoints.states import State, states_where
 from engine.pipeline.progress import Status
 from engine.statistics import PaceSample
@@ -30,6 +30,7 @@ class Counted:
 
     totals: Totals
     reasons: Sequence[tuple[State, Reason]]
+    first_refusal: Refusal | None
 
 
 async def count(run: Run, journal: Journal) -> Counted:
@@ -41,7 +42,8 @@ async def count(run: Run, journal: Journal) -> Counted:
         if totals.count(state)
         for reason in await journal.reasons(run, state, size=MOST_REASONS)
     ]
-    return Counted(totals, reasons)
+    refusals = await journal.refusals(run, size=1) if totals.refused else []
+    return Counted(totals, reasons, refusals[0][1] if refusals else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,13 @@ class RunFacts:
             return False
         waits = run.frozen_at is None or run.approved_at is None or self.counted.totals.count_where(open=True) > 0
         return run.stage is Stage.DISCARDED or not waits
+
+    @property
+    def passing_errors(self) -> Mapping[str, int]:
+        """Errors that the process has met and that are the reason of no row's state: what was sent again since."""
+        kinds = tuple(reason.kind for _, reason in self.counted.reasons if reason.kind)
+        met = self.live.errors if self.live else {}
+        return {text: rows for text, rows in met.items() if not text.startswith(kinds)}
 
     @property
     def rows(self) -> Mapping[State, int]:

@@ -9,7 +9,7 @@ from checkpoints.states import State, states_where
 from cli.page.facts import TROUBLE, RunFacts
 from cli.session.stages import describe_stage, stage_of
 from cli.show.progress import limit_of
-from cli.terminal.names import OUTCOMES, STATE_NAMES
+from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
 from cli.terminal.texts import printable
 from jobs.rows.input import job_parameters
 from texts.remedies import PROGRAM
@@ -47,7 +47,7 @@ def snapshot_of(facts: RunFacts, language: Language) -> dict[str, object]:
         "settings": facts.settings,
         "worked_by": _worked_by(facts),
         "silent_for": facts.silent_for,
-        "errors": [_error(state, reason, language) for state, reason in facts.counted.reasons],
+        "errors": list(_errors(facts, language)),
         "commands": [
             {
                 "at": one.given_at,
@@ -106,10 +106,21 @@ def _why(facts: RunFacts) -> str:
     return limit_of(facts.live.why)
 
 
+def _errors(facts: RunFacts, language: Language) -> Iterator[Mapping[str, object]]:
+    """Kinds of errors: of rows that have them, of input that was refused, and what was sent again since."""
+    for state, reason in facts.counted.reasons:
+        yield _error(state, reason, language)
+    if refusal := facts.counted.first_refusal:
+        where, why = _place(refusal.line, refusal.label), _text(refusal.reason, language)
+        example = language.render(said("{row}: {text}", row=where, text=why))
+        yield {"text": language.render(REFUSED), "rows": facts.counted.totals.refused, "example": example}
+    for text, rows in facts.passing_errors.items():
+        yield {"text": _text(text, language), "rows": rows, "example": ""}
+
+
 def _error(state: State, reason: Reason, language: Language) -> Mapping[str, object]:
     """A kind of error with its first row; a text that is the same for all of its rows is told once."""
-    label = printable(reason.label, 60)
-    where = said("line {line} ({label})", line=reason.line, label=label) if reason.line else label
+    where = _place(reason.line, reason.label)
     told = _text(reason.example, language)
     if not told:
         text, example = language.render(OUTCOMES[state]), where
@@ -120,6 +131,12 @@ def _error(state: State, reason: Reason, language: Language) -> Mapping[str, obj
         text = told.partition(":")[0] if isinstance(reason.example, Said) else _text(reason.kind, language)
         example = said("{row}: {text}", row=where, text=told)
     return {"text": text, "rows": reason.items, "example": language.render(example)}
+
+
+def _place(line: int | None, label: str) -> str:
+    """A row, by its line and its label."""
+    shown = printable(label, 60)
+    return said("line {line} ({label})", line=line, label=shown) if line else shown
 
 
 def closing_lines(run: Run, totals: Totals) -> Iterator[Said]:

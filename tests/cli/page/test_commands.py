@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from checkpoints.errors import JournalUnreadable
-from checkpoints.records import Change, Command, Run
+from checkpoints.records import Change, Command, Page, Refusal, Run
 from checkpoints.states import State
-from tests.checkpoints.samples import frozen_run, ids, new_item
+from tests.checkpoints.samples import NEW_RUN, frozen_run, ids, keep, new_item
 from tests.cli.page.browser import Shown, page_shown
 
 SCRIPT = "<script>alert(1)</script>\x1b[31m"
@@ -172,6 +172,18 @@ async def test_words_of_rows_and_of_the_billing_are_text_wherever_they_stand(tmp
     assert error["rows"] == 1
     assert "\x1b" not in json.dumps(seen, ensure_ascii=False)
     assert "<script>" in error["text"], "the browser shows it as text"
+
+
+async def test_rows_of_the_input_that_were_refused_are_shown_with_the_first(tmp_path: Path) -> None:
+    async with page_shown(tmp_path) as shown:
+        run = await shown.journal.create_run(NEW_RUN)
+        refused = Refusal(7, "amount", SCRIPT, "no number")
+        await shown.journal.freeze(run, Page((new_item("1"),), (refused,), None), keep)
+        seen = await moment(shown, run.name, "?lang=ru")
+    (error,) = seen["errors"]
+    assert (error["text"], error["rows"]) == ("не принято к загрузке", 1)
+    assert error["example"].startswith("строка 7 (<script>")
+    assert seen["refused"] == 1
 
 
 async def test_it_says_how_a_run_came_out_in_the_language_of_who_looks(tmp_path: Path) -> None:
