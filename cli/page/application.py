@@ -1,7 +1,5 @@
 """The application of the page: its addresses, and the facts and texts behind them."""
 
-import getpass
-import socket
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +23,7 @@ from cli.report.content import content_of
 from cli.report.document import to_html
 from cli.report.exceptions_file import write_exceptions
 from cli.report.subject import facts_of, subject_of
+from cli.session.control_client import own_name
 from cli.session.control_commands import RunCommands
 from cli.settings.settings import Letterhead
 from cli.terminal.exits import CommandRefused
@@ -186,7 +185,7 @@ class PageApplication:
 
 def tunnel(port: int) -> str:
     """The command that leads from another machine to the page."""
-    return f"ssh -L {port}:127.0.0.1:{port} {getpass.getuser()}@{socket.gethostname()}"
+    return f"ssh -L {port}:127.0.0.1:{port} {own_name()}"
 
 
 def to_json(value: object, status: int = 200) -> web.Response:

@@ -38,7 +38,6 @@ EVERY: Final = 1.0
 PATIENCE: Final = 1.5
 """Seconds to wait for an answer of the run's process: that nobody answers is to be seen within three."""
 
-
 RECOVERY: Final = 10.0
 """Seconds after a fault of the page itself."""
 
@@ -51,6 +50,8 @@ class Feed:
         self._name = name
         self._journal = journal
         self._counted: Counted | None = None
+        self._ends = 0
+        """How often somebody has ceased to work on the run: a count that was begun before an end is old."""
         self._holder: Holder | None = None
         self._last_held: float | None = None
         """When somebody worked on it last, in seconds since 1970, as far as this feed knows."""
@@ -95,6 +96,7 @@ class Feed:
             # It has ended, or was killed: what was counted before is old. And so is what was read of it.
             run = await self._journal.run(self._name)
             self._counted = None
+            self._ends += 1
         counted = self._counted = self._counted or await count(run, self._journal)
         live, unanswered = await self._ask(run) if holder else (None, None)
         if holder is None:
@@ -160,7 +162,9 @@ class Feed:
         while True:
             began = anyio.current_time()
             try:
-                self._counted = await count(await self._journal.run(self._name), self._journal)
+                ends, counted = self._ends, await count(await self._journal.run(self._name), self._journal)
+                if ends == self._ends:
+                    self._counted = counted
             except JournalError as error:
                 # The next look says it.
                 log.debug("the page cannot count the rows of the run", run=self._name, why=str(error))
@@ -168,7 +172,7 @@ class Feed:
 
 
 class Feeds:
-    """The feeds of a page: one a run, which follows it while somebody looks, or all the time where it is `kept`."""
+    """The feeds of a page: one a run, which follows it while somebody watches."""
 
     def __init__(self, journal: Journal, group: TaskGroup) -> None:
         self._journal = journal

@@ -137,7 +137,7 @@ def _exchange(connection: socket.socket, method: str, path: str, body: bytes | N
     """Send a request and return the body of its answer, in a thread; closing the connection ends it.
 
     Raises `ConnectionError` or `EOFError` when the other side ends before it answers, `NotAMessage` for what is no
-    answer.
+    answer, and `CommandRefused` where facts are not given; the answer to a command says itself that it was refused.
     """
     import http.client  # noqa: PLC0415 - only who asks needs it
 
@@ -160,6 +160,8 @@ def _exchange(connection: socket.socket, method: str, path: str, body: bytes | N
         raise NotAMessage(said("an answer of more than {most} bytes", most=Quantity(LONGEST_ANSWER)))
     if answer.length:
         raise EOFError(f"{answer.length} bytes are missing")
+    if method == "GET" and answer.status != http.client.OK:
+        raise CommandRefused(to_answer(content).said)
     return content
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 
 import anyio
@@ -22,9 +23,13 @@ from cli.session.step_mark import StepMark
 from cli.settings.flags import parse_pairs
 from cli.terminal.exits import CommandRefused
 from engine.control.address import listening, socket_path
+from engine.control.application import ControlApplication
+from engine.control.door import Door, DoorLimits, NotLetIn
+from engine.control.handler import ControlHandler
 from engine.control.messages import ControlRequest
 from tests.checkpoints.samples import NEW_RUN, frozen_run, ids, new_item, within
 from tests.cli.conftest import Typed
+from tests.engine.control.steered import FakeRun
 
 
 @pytest.fixture
@@ -223,6 +228,24 @@ async def test_one_that_does_not_answer_is_told_from_one_that_is_not_there(path:
             with pytest.raises(CommandRefused, match=rf"process {os.getpid()} .*does not answer") as refused:
                 await asking.ask_facts(run, journal, "settings", patience=0.5)
     assert refused.value.code == 3
+
+
+async def test_one_that_lets_nobody_else_in_says_so_whatever_is_asked(path: Path) -> None:
+    def refuse(_: socket.socket) -> None:
+        raise NotLetIn(HTTPStatus.FORBIDDEN, "this run is not yours to steer")
+
+    async with open_journal(path) as journal:
+        run = await frozen_run(journal, new_item("1"))
+        answers = ControlApplication(run.name, ControlHandler(run, journal, FakeRun())).application()
+        async with listening(socket_path(journal, run)) as door, anyio.create_task_group() as tasks:
+            tasks.start_soon(Door(door, answers, DoorLimits(), refuse).serve)
+            answer = await asking.ask(run, journal, ControlRequest("pause"))
+            assert answer is not None
+            assert (answer.refused, answer.said) == (True, "this run is not yours to steer")
+            for facts in ("status", "settings", "samples"):
+                with pytest.raises(CommandRefused, match="not yours to steer"):
+                    await asking.ask_facts(run, journal, facts)
+            tasks.cancel_scope.cancel()
 
 
 async def test_one_that_ends_before_it_answers_is_nobody(path: Path) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from checkpoints.errors import JournalUnreadable
-from checkpoints.records import Change, Command, Page, Refusal, Run
+from checkpoints.records import Change, Command, Page, Refusal, Run, Totals
 from checkpoints.states import State
 from tests.checkpoints.samples import NEW_RUN, frozen_run, ids, keep, new_item
 from tests.cli.page.browser import Shown, page_shown
@@ -184,6 +185,36 @@ async def test_rows_of_the_input_that_were_refused_are_shown_with_the_first(tmp_
     assert (error["text"], error["rows"]) == ("не принято к загрузке", 1)
     assert error["example"].startswith("строка 7 (<script>")
     assert seen["refused"] == 1
+
+
+async def test_a_count_that_was_begun_before_the_end_does_not_come_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counting takes long where there are many rows; what it has found then is old."""
+    async with page_shown(tmp_path) as shown:
+        journal, totals = shown.journal, shown.journal.totals
+        begun, may_end = anyio.Event(), anyio.Event()
+
+        async def slow_once(run: Run) -> Totals:
+            found = await totals(run)
+            if not begun.is_set():
+                begun.set()
+                await may_end.wait()
+            return found
+
+        items = await ids(journal, shown.run)
+        async with shown.browser.stream(shown.run.name) as stream:
+            async with journal.taken_up(shown.run) as ours:
+                await stream.until(lambda seen: seen["worked_by"] is not None)
+                monkeypatch.setattr(journal, "totals", slow_once)
+                await begun.wait()
+                await journal.claim(ours, list(items.values()))
+                await journal.record(ours, [Change(item, State.ACCEPTED) for item in items.values()])
+            await stream.until(lambda seen: seen["ended"])
+            may_end.set()
+            for _ in range(2):
+                later = await stream.until(lambda _: True)
+                assert (later.data["ended"], later.data["accepted"]["rows"]) == (True, len(items))
 
 
 async def test_it_says_how_a_run_came_out_in_the_language_of_who_looks(tmp_path: Path) -> None:
