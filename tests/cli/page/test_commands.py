@@ -183,7 +183,7 @@ async def test_rows_of_the_input_that_were_refused_are_shown_with_the_first(tmp_
         seen = await moment(shown, run.name, "?lang=ru")
     (error,) = seen["errors"]
     assert (error["text"], error["rows"]) == ("не принято к загрузке", 1)
-    assert error["example"].startswith("строка 7 (<script>")
+    assert error["example"].startswith("строка файла 7 (<script>")
     assert seen["refused"] == 1
 
 
