@@ -14,7 +14,7 @@ from billing.database.database import Database, chunks
 from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.errors import OtherScale, StatementRefused
 from billing.money import SCALE
-from texts.said import counted, said
+from texts.said import counted, enumerated, said
 
 _sql: Final = partial(sql_block, "system", folder="billing.directory")
 
@@ -80,7 +80,7 @@ class Stacks:
             for name, count in held.items()
             if count
         ]
-        return said("{accounts}, {events}", accounts=texts[0], events=texts[1]) if texts[1:] else "".join(texts)
+        return enumerated(texts) if texts[1:] else next(iter(texts), "")
 
 
 def depth(database: Database) -> Stacks:
