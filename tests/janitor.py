@@ -30,7 +30,9 @@ class Janitor:
     """A folder for what tests leave, and the process that clears it away when this one has ended."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="carbon-migrate-tests-"))
+        # A short name: that of a worker is inside that of pytest, and a browser has a Unix socket in there, whose
+        # path may have 107 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix="cm-tests-"))
         # Not among the processes that it ends, and not reached by the Ctrl-C that ends pytest.
         self._process = subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-I", "-S", __file__, str(self.folder)],

@@ -22,6 +22,9 @@ from tests.cli.conftest import PATIENCE, Place, Started, place_in
 WIDE: Final = {"width": 1280, "height": 800}
 PHONE: Final = {"width": 360, "height": 740}
 
+LAUNCH: Final = 90.0
+"""Seconds for the browser to start, on a machine that does much else."""
+
 expect.set_options(timeout=PATIENCE * 1000)
 
 
@@ -33,7 +36,7 @@ async def chromium() -> AsyncIterator[Browser]:
     # The sandbox of Chromium does not work for root.
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=flags)
+        browser = await playwright.chromium.launch(executable_path=program, args=flags, timeout=LAUNCH * 1000)
         yield browser
         await browser.close()
 

@@ -21,9 +21,10 @@ from tests.cli.page.chromium.conftest import Shown, Shows
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
-ROWS: Final = 60
+ROWS: Final = 300
 SLOW: Final = 0.3
-"""Seconds of an answer while a test looks at a run that works."""
+"""Seconds of an answer while a test looks at a run that works: two at a time, it would work for three quarters of a
+minute."""
 
 ATTACK: Final = "<script>document.title='taken'</script><img src=/x onerror=\"document.title='taken'\">"
 
@@ -71,7 +72,7 @@ async def test_the_figures_at_the_end_are_those_of_status_to_the_kopeck(place: P
         await expect(shown.tab.locator("#report")).to_be_visible()
         found = await status(place, name)
         states, sums = found["states"], found["amounts"]
-        assert states == {"accepted": 52, "rejected": 8}
+        assert states == {"accepted": ROWS - ROWS // 7, "rejected": ROWS // 7}
         assert await shown.figure("#accepted-rows") == str(states["accepted"])
         assert await shown.figure("#accepted-sum") == sums["accepted"]
         assert await shown.figure("#rejected .middle") == str(states["rejected"])
@@ -79,8 +80,13 @@ async def test_the_figures_at_the_end_are_those_of_status_to_the_kopeck(place: P
         drawn = await shown.tab.locator("#states li b").all_inner_texts()
         assert sorted(drawn) == sorted(str(number) for number in states.values())
         errors = shown.tab.locator("#errors tbody")
-        await expect(errors.locator("td.number")).to_have_text(["8"])
+        await expect(errors.locator("td.number")).to_have_text([str(ROWS // 7)])
         await expect(errors).to_contain_text("Группе нельзя добавлять финансовую операцию")
+        async with shown.context.expect_page() as opened:
+            await shown.tab.locator("#report").click()
+        report = await opened.value
+        await expect(report.locator("h1")).to_have_text("Протокол загрузки данных в АСР Carbon Billing")
+        await expect(report.locator("body")).to_contain_text(name)
 
 
 async def test_a_pause_from_the_page_stops_the_billing_s_work_and_stands_in_the_journal(
@@ -93,7 +99,7 @@ async def test_a_pause_from_the_page_stops_the_billing_s_work_and_stands_in_the_
         await stage(shown, "paused")
         await expect(shown.tab.locator("#paused")).to_contain_text(socket.gethostname())
         # Nothing is in flight any more, as the run itself says, and nothing has left since the answer.
-        await expect(shown.tab.locator("#pace .small")).to_contain_text("0")
+        await expect(shown.tab.locator("#pace .small")).to_contain_text(f"{word('in_flight').partition('{')[0]}0")
         with anyio.fail_after(PATIENCE):
             while (await status(place, name))["live"]["in_flight"]:
                 pass
