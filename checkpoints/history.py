@@ -12,8 +12,19 @@ import anyio
 from checkpoints import sqlite_rows as rows
 from checkpoints.errors import JournalError
 from checkpoints.queries import Queries
-from checkpoints.records import Command, Decision, NewRunner, ReportRoot, Run, RunHistory, Runner, Verification
+from checkpoints.records import (
+    Command,
+    Decision,
+    LookUps,
+    NewRunner,
+    ReportRoot,
+    Run,
+    RunHistory,
+    Runner,
+    Verification,
+)
 from checkpoints.sqlite_store import SqliteStore
+from texts.stored import to_json
 
 
 class History:
@@ -59,6 +70,16 @@ class History:
         """The decisions on the run's items, the oldest first."""
         found = await self._store.read(lambda db: db.all("decisions", run_id=run.run_id))
         return [rows.to_decision(row) for row in found]
+
+    async def note_look_ups(self, run: Run, look_ups: LookUps) -> None:
+        """Add what the look-ups of the run's present process have come to."""
+        counts = {"found": look_ups.found, "absent": look_ups.absent, "left": look_ups.left}
+        await self._store.write(lambda db: db.write("note_look_ups", run_id=run.run_id, epoch=run.epoch, **counts))
+
+    async def note_assumptions(self, run: Run, text: str) -> None:
+        """Keep what the sums of a run rest on and no probe has confirmed; the first note counts."""
+        kept = to_json(text)
+        await self._store.write(lambda db: db.write("note_assumptions", run_id=run.run_id, text=text, said=kept))
 
     async def note_verification(self, run: Run, who: str, result: Mapping[str, str | int]) -> None:
         """Record what was read back of a run."""

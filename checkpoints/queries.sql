@@ -65,7 +65,20 @@ update runners set ended_at = :now where run_id = :run_id and epoch = :epoch
 
 -- name: runners
 -- The processes that took a run up, in their order.
-select purpose, who, process, version, billing, began_at, ended_at from runners where run_id = :run_id order by epoch
+select purpose, who, process, version, billing, began_at, ended_at, found, absent, left
+from runners
+where run_id = :run_id
+order by epoch
+
+-- name: note_look_ups
+-- Add what the look-ups of a runner have come to.
+update runners
+set found = found + :found, absent = absent + :absent, left = left + :left
+where run_id = :run_id and epoch = :epoch
+
+-- name: note_assumptions
+-- What a run rested on when it began to send is kept, whatever is learned later.
+update runs set assumptions = :text, assumptions_said = :said where run_id = :run_id and assumptions is null
 
 -- name: note_verification
 insert into verifications (run_id, verified_at, who, result) values (:run_id, :now, :who, :result)
@@ -81,7 +94,8 @@ select max(coalesce((select max(changed_at) from items where run_id = :run_id), 
            coalesce((select max(decided_at) from decisions d join items i using (item_id) where i.run_id = :run_id), ''),
            r.created_at) as changed_at,
        (select count(*) from items where run_id = :run_id and taken_back) as rows_taken_back,
-       (select decimal_sum(amount) from items where run_id = :run_id and taken_back) as sum_taken_back
+       (select decimal_sum(amount) from items where run_id = :run_id and taken_back) as sum_taken_back,
+       r.assumptions, r.assumptions_said
 from runs r
 where r.run_id = :run_id
 

@@ -117,8 +117,24 @@ class NewRunner:
 
 
 @dataclass(frozen=True, slots=True)
+class LookUps:
+    """Rows in doubt that were looked up: found in the billing, absent from it, or left to a person."""
+
+    found: int = 0
+    absent: int = 0
+    left: int = 0
+
+    def __bool__(self) -> bool:
+        """Whether any row was looked up."""
+        return bool(self.found or self.absent or self.left)
+
+
+@dataclass(frozen=True, slots=True)
 class Runner:
-    """A process that took a run up. One without an `ended_at` was killed, or works on it now. Times are UTC."""
+    """A process that took a run up. One without an `ended_at` was killed, or works on it now. Times are UTC.
+
+    `look_ups` are the rows whose outcome it has looked up.
+    """
 
     purpose: str
     who: str
@@ -127,6 +143,7 @@ class Runner:
     billing: str
     began_at: datetime
     ended_at: datetime | None
+    look_ups: LookUps
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +157,15 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class RunHistory:
-    """The last moment of which a run has a note, in UTC, and what was taken back of it since."""
+    """The last moment of which a run has a note, in UTC, and what was taken back of it since.
+
+    `assumptions` is what its sums rest on and no probe has confirmed, a sentence a line; None where nothing was sent.
+    """
 
     changed_at: datetime
     rows_taken_back: int
     sum_taken_back: Decimal
+    assumptions: str | None
 
 
 @dataclass(frozen=True, slots=True)

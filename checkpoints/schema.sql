@@ -23,6 +23,8 @@ create table runs (
     paused_by     text,
     epoch         integer not null default 0,   -- how often it was taken up; writes under an older epoch are refused
     purged_at     text,                   -- names and values of its rows were removed
+    assumptions   text,                   -- what its sums rest on unconfirmed, '' for nothing
+    assumptions_said text,
     purged_totals text                    -- JSON object, its totals if sums of rows were removed as well
 ) strict;
 
@@ -139,6 +141,9 @@ create table runners (
     billing  text not null,               -- the version that the billing reported, '' if it was not asked
     began_at text not null,
     ended_at text,
+    found    integer not null default 0,  -- rows that its look-ups have found in the billing
+    absent   integer not null default 0,  -- rows that they have not found: they may be sent again
+    left     integer not null default 0,  -- rows that they have left to a person
     primary key (run_id, epoch)
 ) strict, without rowid;
 

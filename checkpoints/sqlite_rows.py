@@ -19,6 +19,7 @@ from checkpoints.records import (
     Holder,
     Item,
     KnownMark,
+    LookUps,
     NewItem,
     NewRun,
     Reason,
@@ -245,6 +246,7 @@ def to_runner(row: Row) -> Runner:
         billing=row["billing"],
         began_at=datetime.fromisoformat(row["began_at"]),
         ended_at=_moment(row["ended_at"]),
+        look_ups=LookUps(row["found"], row["absent"], row["left"]),
     )
 
 
@@ -256,7 +258,9 @@ def to_verification(row: Row) -> Verification:
 def to_run_history(row: Row) -> RunHistory:
     """The row of `run_history`."""
     moment = datetime.fromisoformat(row["changed_at"])
-    return RunHistory(moment, row["rows_taken_back"], Decimal(row["sum_taken_back"] or 0))
+    text = row["assumptions"]
+    assumptions = None if text is None else from_json(text, row["assumptions_said"])
+    return RunHistory(moment, row["rows_taken_back"], Decimal(row["sum_taken_back"] or 0), assumptions)
 
 
 def to_report_root(row: Row) -> ReportRoot:

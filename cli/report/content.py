@@ -7,7 +7,7 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Final
 
-from cli.report.course import course_of, exceptions_of
+from cli.report.course import assumptions_of, course_of, exceptions_of
 from cli.report.facts import ReportedRun
 from cli.report.subject import ReportFacts, SubjectKind
 from cli.report.sums import control_sums, outcomes, sum_over
@@ -128,6 +128,8 @@ class _Writer:
         yield control_sums([one], self._write)
         yield exceptions_of(one, self._files.get(one.run.name), self._write)
         yield course_of(one, self._write)
+        if (assumptions := assumptions_of(one, self._write)) is not None:
+            yield assumptions
 
     # ---- the first page ----
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
-from checkpoints.records import Decision, Run, Runner
+from checkpoints.records import Decision, LookUps, Run, Runner
 from checkpoints.states import State
 from cli.report.facts import ExceptionRow, ReportedRun
 from cli.report.sums import REFUSED
@@ -15,7 +15,7 @@ from cli.terminal.names import OUTCOMES
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
 from jobs.access.vault import mask_secrets
 from jobs.rows.input import is_input, job_parameters
-from texts.said import Quantity, Said, Value, counted, said
+from texts.said import Quantity, Said, Value, counted, in_lines, said
 
 _APART: Final = "; "
 _INPUT: Final = "input_"
@@ -95,6 +95,22 @@ def _decided(decision: Decision, write: TableWriter) -> Said:
     )
 
 
+# ---- what it rests on -------------------------------------------------------------------------------------------
+
+
+def assumptions_of(one: ReportedRun, write: TableWriter) -> Section | None:
+    """What the sums of a run rest on and no probe has confirmed; None for a run that sent nothing."""
+    assumptions = one.history.assumptions
+    if assumptions is None:
+        return None
+    title = write.text(said("What it rests on"))
+    if not assumptions:
+        return Section(title, before=write.text(said("On nothing that a probe of the billing has not confirmed.")))
+    before = said("No probe of this billing has confirmed it when the run began to send:")
+    rows = ((line,) for line in write.text(assumptions).splitlines())
+    return Section(title, (write.table((before,), rows, widths=(100,)),))
+
+
 # ---- how it was driven ------------------------------------------------------------------------------------------
 
 
@@ -138,10 +154,25 @@ def _given(parameters: Mapping[str, str]) -> Iterator[str]:
 
 def _processes(one: ReportedRun, write: TableWriter) -> ReportTable:
     """The processes that took the run up; one without an end was killed, or the last one may be at work."""
-    head = (said("Command"), said("Began"), said("Ended"), said("User and host"), said("Version"))
+    head = (said("Command"), said("Began"), said("Ended"), said("User and host"), said("Version"), said("Looked up"))
     last = one.runners[-1] if one.runners else None
-    rows = ((it.purpose, it.began_at, _end(it, last), shown(it.who), it.version) for it in one.runners)
-    return write.table(head, rows, widths=(13, 21, 28, 26, 12))
+    rows = (
+        (it.purpose, it.began_at, _end(it, last), shown(it.who), it.version, _looked_up(it.look_ups))
+        for it in one.runners
+    )
+    return write.table(head, rows, widths=(12, 19, 21, 17, 9, 22))
+
+
+def _looked_up(look_ups: LookUps) -> Value | None:
+    """What the look-ups of rows in doubt have come to."""
+    parts: list[str] = []
+    if look_ups.found:
+        parts.append(said("found: {n}", n=Quantity(look_ups.found)))
+    if look_ups.absent:
+        parts.append(said("not found: {n}", n=Quantity(look_ups.absent)))
+    if look_ups.left:
+        parts.append(said("left to a person: {n}", n=Quantity(look_ups.left)))
+    return in_lines(parts) if parts else None
 
 
 def _end(runner: Runner, last: Runner | None) -> Value:

@@ -25,6 +25,7 @@ from cli.session.session import (
     Session,
     finish_run,
     how_often,
+    note_assumptions,
     shared_accounts_of,
     wipe_secrets,
 )
@@ -323,6 +324,7 @@ class RunSession:
 
     async def _approve(self) -> None:
         await self._journal.approve(self._run)
+        await note_assumptions(self._run, self._job, self._journal)
         await self._refresh()
         log.info("approved", rows=(await self._journal.totals(self._run)).count(State.PENDING))
 
@@ -354,6 +356,8 @@ class RunSession:
                     show_sending(progress, self._screen, self._run.name),
                 ):
                     await pipeline.migrate()
+                # Rows that are sent while they are read were not there yet when the run was approved.
+                await note_assumptions(self._run, self._job, self._journal)
             except ForbiddenTransition:
                 # An internal error, not a failure of the journal's file.
                 raise

@@ -31,6 +31,7 @@ from billing.directory.system import check_scale
 from billing.money import SCALE
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run, Totals
+from checkpoints.states import State, states_where
 from cli.output.answer_files import ANSWER_FILE_PARAMETER, ANSWERS, first_rows, reads, write_answers
 from cli.output.item_files import OutputFile
 from cli.session.journal import policy_of
@@ -38,7 +39,7 @@ from cli.settings.flags import Consent
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
-from cli.show.preview import Target
+from cli.show.preview import LOOKED_AT, Target
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.layout import render
 from cli.terminal.screen import Screen
@@ -60,7 +61,10 @@ from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import UNDO
 from jobs.undo import build_undo
 from texts.remedies import command_line, setting
-from texts.said import counted, said
+from texts.said import counted, in_lines, said
+
+_SENT: Final = frozenset({State.PENDING, *states_where(counts_money=True)})
+"""States of rows that are to be sent, or were."""
 
 log = structlog.get_logger(__name__)
 
@@ -315,3 +319,9 @@ async def _write_answers(run: Run, journal: Journal, *, anew: bool) -> FinishedR
     return FinishedRun(
         render(counted("{n} row of answers: {file}", "{n} rows of answers: {file}", written, file=file))
     )
+
+
+async def note_assumptions(run: Run, job: Job, journal: Journal) -> None:
+    """Keep for the report what the sums of a run rest on and no probe has confirmed; the first note counts."""
+    if items := await journal.items(run, _SENT, size=LOOKED_AT):
+        await journal.history.note_assumptions(run, in_lines(job.assumptions(items)))

@@ -9,7 +9,7 @@ import anyio
 import structlog
 
 from checkpoints.journal import Journal
-from checkpoints.records import Change, Item, Run
+from checkpoints.records import Change, Item, LookUps, Run
 from checkpoints.states import State
 from engine.job import Absent, CannotLook, Different, Found, Job, LookUpResult
 from engine.pacing.holds import POLL_SECONDS, Stop, StopKind
@@ -107,6 +107,7 @@ class Reconciler:
                 if isinstance(sighting, Found)
             ]
             await self._record(State.MANUAL, page, mended)
+            await self._note(mended)
             left |= {key: sighting for key, sighting in sightings.items() if not isinstance(sighting, Found)}
         return left
 
@@ -147,12 +148,19 @@ class Reconciler:
     async def _settle_page(self, page: Sequence[Item], sightings: Mapping[int, LookUpResult]) -> Counter[State]:
         changes = [_settled(item, sightings[item.item_id]) for item in page if item.item_id in sightings]
         await self._record(State.UNKNOWN, page, changes)
+        await self._note(changes)
         for item, change in zip((one for one in page if one.item_id in sightings), changes, strict=True):
             if change.state is State.MANUAL:
                 log.warning("a person has to decide", item=item.number, label=item.label, why=change.message)
             elif change.state is State.PENDING:
                 log.warning("not in the billing, sent again", item=item.number, label=item.label, why=item.message)
         return Counter(change.state for change in changes)
+
+    async def _note(self, changes: Sequence[Change]) -> None:
+        """Add what the look-ups of a page have come to, for the report."""
+        met = Counter(change.state for change in changes)
+        if look_ups := LookUps(met[State.ACCEPTED], met[State.PENDING], met[State.MANUAL]):
+            await self._journal.history.note_look_ups(self._run, look_ups)
 
     async def _record(self, source: State, items: Sequence[Item], changes: Sequence[Change]) -> None:
         # The journal writes the changes even if this task is cancelled: count them in any case.

@@ -16,7 +16,7 @@ import anyio
 import structlog
 
 from checkpoints.journal import Journal
-from checkpoints.records import Change, Item, NewItem, Refusal, Run
+from checkpoints.records import Change, Item, LookUps, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
@@ -156,6 +156,7 @@ class Witness:
             await self._journal.claim(self._run, [change.item_id for change in changes])
             await self._journal.record(self._run, changes)
             self._progress.recorded(State.PENDING, items, changes)
+        await self._journal.history.note_look_ups(self._run, LookUps(found=len(changes)))
         log.warning("another journal, or a newer copy of this one, has sent rows of the run", found=len(changes))
 
     # ---- before each call ----

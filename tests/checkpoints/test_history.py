@@ -8,9 +8,10 @@ import pytest
 
 from checkpoints.errors import RunTakenOver
 from checkpoints.journal import Journal
-from checkpoints.records import Change, NewRunner
+from checkpoints.records import Change, LookUps, NewRunner
 from checkpoints.states import State
 from tests.checkpoints.samples import frozen_run, new_item
+from texts.said import Said, said
 
 RESUME = NewRunner("resume", "olga@console", "0.1.0", "5.24.06")
 
@@ -43,6 +44,22 @@ async def test_a_process_that_lost_the_run_ends_its_own_line_alone(journal: Jour
     first, second = await journal.history.runners(run)
     assert (first.purpose, first.ended_at is None) == ("run", False)
     assert (second.purpose, second.ended_at is None) == ("resume", True)
+
+
+async def test_look_ups_add_up_for_each_process_and_the_first_assumptions_count(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("a"))
+    assert (await journal.history.of_run(run)).assumptions is None
+    for found in (1, 2):
+        run = await journal.take_up(run, RESUME)
+        await journal.history.note_look_ups(run, LookUps(found=found))
+        await journal.history.note_look_ups(run, LookUps(absent=3, left=4))
+    runners = await journal.history.runners(run)
+    assert [one.look_ups for one in runners] == [LookUps(1, 3, 4), LookUps(2, 3, 4)]
+    for sentence in (said("type 8 {what}", what="sets"), said("nothing")):
+        await journal.history.note_assumptions(run, sentence)
+    assumptions = (await journal.history.of_run(run)).assumptions
+    assert assumptions == "type 8 sets"
+    assert isinstance(assumptions, Said)
 
 
 async def test_the_last_verification_of_a_run_counts(journal: Journal) -> None:

@@ -116,6 +116,12 @@ def older(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         for table, column in (("items", "message"), ("refusals", "reason"), ("commands", "answer")):
             connection.execute(f"alter table {table} drop column {column}_said")
+        for table, column in (
+            ("runs", "assumptions"),
+            ("runs", "assumptions_said"),
+            *(("runners", name) for name in ("found", "absent", "left")),
+        ):
+            connection.execute(f'alter table {table} drop column "{column}"')
         connection.execute("pragma user_version = 5")
 
 

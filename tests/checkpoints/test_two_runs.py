@@ -17,7 +17,7 @@ import pytest
 
 from checkpoints.journal import Journal, open_journal
 from checkpoints.purge import Purge
-from checkpoints.records import Change, Correction, Item, Merged, NewItem, NewRun, NewRunner, Refusal, Run
+from checkpoints.records import Change, Correction, Item, LookUps, Merged, NewItem, NewRun, NewRunner, Refusal, Run
 from checkpoints.states import State
 from tests.checkpoints.samples import EVERY_STATE, NEW_RUN, all_items, frozen_run, keep, new_item, page
 
@@ -146,6 +146,8 @@ WRITES: Final[Mapping[str, Write]] = {
     "note_command": lambda journal, run: journal.history.note_command(run, "ivan", "stop", "stops"),
     "take_up": lambda journal, run: journal.take_up(run),
     "end_runner": lambda journal, run: journal.history.end_runner(run),
+    "note_look_ups": lambda journal, run: journal.history.note_look_ups(run, LookUps(found=2, left=1)),
+    "note_assumptions": lambda journal, run: journal.history.note_assumptions(run, "type 8 sets"),
     "note_verification": lambda journal, run: journal.history.note_verification(run, "ivan", {"as_wanted": 2}),
     "note_report": lambda journal, run: journal.history.note_report(run, "another root"),
     "freeze": lambda journal, run: journal.freeze(run, page(new_item("new"), cursor="second"), keep),

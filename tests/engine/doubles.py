@@ -12,8 +12,9 @@ from pathlib import Path
 import msgspec
 
 from checkpoints.errors import ForbiddenTransition, RunTakenOver
+from checkpoints.history import History
 from checkpoints.journal import Journal
-from checkpoints.records import Change, Item, NewItem, Reason, Refusal, Run, Totals
+from checkpoints.records import Change, Item, LookUps, NewItem, Reason, Refusal, Run, Totals
 from checkpoints.states import State, may_follow
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost
@@ -284,11 +285,25 @@ class OverwritingJob(FakeJob):
         return evidence
 
 
+class MemoryHistory(History):
+    """Adds up look-ups, without a file."""
+
+    def __init__(self) -> None:
+        self.looked_up = LookUps()
+
+    async def note_look_ups(self, run: Run, look_ups: LookUps) -> None:
+        so_far = self.looked_up
+        self.looked_up = LookUps(
+            so_far.found + look_ups.found, so_far.absent + look_ups.absent, so_far.left + look_ups.left
+        )
+
+
 class MemoryJournal(Journal):
     """What a started pipeline asks of a journal, without a file and without threads."""
 
     def __init__(self, *items: Item) -> None:
         self.path = Path("memory")
+        self.history = self.noted = MemoryHistory()
         self.kept = {one.item_id: one for one in items}
         self.recorded: list[list[Change]] = []
         self.taken_over = False

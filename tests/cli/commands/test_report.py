@@ -102,6 +102,9 @@ async def test_its_figures_are_those_of_journal_and_billing(place: Place) -> Non
     assert [number(cell) for cell in page.line("балансы счетов: в биллинге")] == [5, total]
     assert "ПРЕДВАРИТЕЛЬНЫЙ" not in read(place)
     assert [cells[0] for cells in page.rows if cells and cells[0] in {"run", "verify"}] == ["run", "verify"]
+    # What its sums rest on, and why a row was refused, in the language of the report.
+    assert ["операция типа 8 делает остаток равным своей сумме"] in page.rows
+    assert any("<script>0</script>" in cells and "договор" in cells[-1] for cells in page.rows)
     # What comes from the file is text, and the page asks nothing of anybody.
     assert ("script" in page.tags, page.addresses) == (False, [])
     assert "&lt;script&gt;0&lt;/script&gt;" in read(place)
@@ -283,6 +286,8 @@ async def test_ten_thousand_rows_add_up_as_in_journal_and_ledger(place: Place) -
     assert page.sums("принято биллингом") == [found.rows + 1, applied + by_hand]
     assert page.sums("прочитано из биллинга, совпадает") == [found.rows, found.sum]
     assert page.sums("расхождение с принятым") == [1, 999 - by_hand]
+    (loaded_by,) = page.lines("run")
+    assert loaded_by[-1] == "решает человек: 1"
     (decided,) = [cells for cells in page.rows if cells[:2] == ["3", balances.numbers[1]]]
     assert "внесено в биллинг. Ольга: 999 верно" in decided[-1]
     assert "9 855 строк не внесено" in read(place).replace("\u00a0", " ")

@@ -3,7 +3,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from checkpoints.records import Item
+from checkpoints.records import Item, LookUps
 from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.job import Absent, CannotLook, Different, Found, LookUpResult
@@ -63,6 +63,8 @@ async def test_what_is_seen_decides(
     await setting.settle()
     (settled,) = setting.journal.kept.values()
     assert (settled.state, settled.answer, settled.message) == (state, answer, message)
+    counts = {State.ACCEPTED: LookUps(found=1), State.PENDING: LookUps(absent=1), State.MANUAL: LookUps(left=1)}
+    assert setting.journal.noted.looked_up == counts.get(state, LookUps())
 
 
 async def test_only_what_is_unknown_is_looked_up_page_by_page() -> None:
@@ -225,3 +227,5 @@ async def test_what_is_manual_is_accepted_when_it_is_found_and_left_to_a_person_
     }
     assert setting.journal.kept[1001].answer == "777"
     assert setting.progress.counts[State.MANUAL] == 3
+    # The report counts a row that was looked up once: what stays with a person was counted before.
+    assert setting.journal.noted.looked_up == LookUps(found=1)
