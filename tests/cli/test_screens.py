@@ -32,13 +32,14 @@ from cli.settings.flags import Flags
 from cli.show.closing import Closing, show_closing
 from cli.show.plan import next_step, plan_screen
 from cli.show.plan_facts import Known, PlanFacts, PlannedGroup, ReadingPace
-from cli.show.preview import PreviewFacts, Target
+from cli.show.preview import PreviewFacts, Target, preview
 from cli.show.progress import screen_of
 from cli.show.value_changes import ValueChanges
 from cli.terminal.exits import Exit
 from cli.terminal.language import ENGLISH, RUSSIAN, set_reader
 from cli.terminal.screen import Screen
 from cli.terminal.streams import lasting
+from engine.pacing.policy import Policy
 from engine.pipeline.intake import DUPLICATE
 from engine.pipeline.progress import Status
 from jobs.access.payload import Payload, encode_payload
@@ -47,15 +48,25 @@ from jobs.value_changes import ChangeKind, FieldChange, RowChange
 from tests.checkpoints.samples import frozen_run, keep, new_item, page
 from tests.cli.conftest import Place, clean_environment
 from texts.said import said
-from texts.stored import plain_text
 
 FOLDER: Final = Path(__file__).parent / "screens"
 WIDTHS: Final = (80, 100, 160)
 RUSSIAN_WIDTH: Final = 80
-IN_RUSSIAN: Final = ("plan", "load", "held", "closing")
+IN_RUSSIAN: Final = (
+    "preview",
+    "plan",
+    "load",
+    "held",
+    "closing",
+    "status",
+    "runs",
+    "job-balances",
+    "job-tariff-threshold",
+)
 NAME: Final = "k7m2q"
 JOURNAL: Final = Path("/var/lib/carbon-migrate/billing.example.org-8082.journal")
 TARGET: Final = "http://billing.example.org:8082"
+REFUSED: Final = said("no connection to {server}: {why}", server="billing.example.org:8082", why="Connection refused")
 MORNING: Final = datetime(2026, 3, 1, 2, 14, 5, tzinfo=UTC)
 
 Shows = Callable[[Screen], Awaitable[None]]
@@ -143,6 +154,10 @@ def new_run() -> NewRun:
     return NewRun("balances", own, TARGET, file, "d1", ("contract_number", "amount"), {"rate": "60"})
 
 
+def exponent_in(cell: str) -> str:
+    return said("{cell!r} (column {column}): {error}", cell=cell, column=2, error=said("an exponent is not allowed"))
+
+
 def known(run: Run) -> Run:
     """The run as it would be with a name and times that are always the same."""
     return replace(run, name=NAME, created_at=MORNING, frozen_at=MORNING, approved_at=MORNING)
@@ -153,16 +168,14 @@ async def stopped_run(journal: Journal) -> Run:
     amounts = [f"{1234 + 77 * number}.50" for number in range(12)]
     items = [new_item(f"{number:05}", amount, line=number + 2) for number, amount in enumerate(amounts)]
     run = await frozen_run(journal, *items, new=new_run())
-    refusals = [
-        Refusal(40 + line, "amount", f"{line:05}", f"'1,{line}E+03' (column 2): an exponent is not allowed")
-        for line in range(22)
-    ]
+    refusals = [Refusal(40 + line, "amount", f"{line:05}", exponent_in(f"1,{line}E+03")) for line in range(22)]
     await journal.freeze(run, page(refusals=refusals), keep)
     await journal.end_intake(run)
     await journal.approve(run)
     ids = [item.item_id for item in await journal.items(run, {State.PENDING}, size=100)]
     await journal.claim(run, ids[:9])
-    none, lost = "нет счета для проведения финансовой операции", "no answer in time (60 s of silence, 300 s in all)"
+    none = "нет счета для проведения финансовой операции"
+    lost = said("no answer in time ({silence} s of silence, {deadline} s in all)", silence="60", deadline="300")
     await journal.record(run, [Change(item, State.ACCEPTED, answer="9001") for item in ids[:4]])
     await journal.record(run, [Change(item, State.REJECTED, message=f"{none}: {item}") for item in ids[4:6]])
     await journal.record(run, [Change(item, State.UNKNOWN, message=lost) for item in ids[6:9]])
@@ -250,12 +263,12 @@ def changed_values(item: Item) -> ValueChanges:
 def planned() -> PlanFacts:
     new = new_run()
     run = Run(1, NAME, new.job, new.parameters, TARGET, new.source, "d1", (), None, MORNING, MORNING, None, None)
-    refusals = [Refusal(17, "amount", "00012", "'1,5E+03' (column 2): an exponent is not allowed")]
-    same = plain_text(f"{DUPLICATE}: the same key and amount as line 6")
-    item = Item(
-        7, 6, "k", "00014", "account 14", "{}", Decimal(7), 7, (), State.SKIPPED, 0, None, plain_text(same), ""
-    )
-    alike = "entered by hand: operation 3739 of 8.50, 2026-02-27"
+    refusals = [Refusal(17, "amount", "00012", exponent_in("1,5E+03"))]
+    where = said("line {line}", line=6)
+    same = said("a duplicate in the input: the same key and amount as {where}", where=where)
+    item = Item(7, 6, "k", "00014", "account 14", "{}", Decimal(7), 7, (), State.SKIPPED, 0, None, same, "")
+    entry = said("operation {id} of {amount}, {day}", id="3739", amount=Decimal("8.50"), day="2026-02-27")
+    alike = said("looks as if entered already: {entry}", entry=entry)
     sums = {State.PENDING: Decimal("12406392.35"), State.SKIPPED: Decimal(70)}
     taken = {"contract_number": Column("Лицевой счёт", 0), "amount": Column("Сумма", 1)}
     plan = PreviewFacts(
@@ -269,7 +282,10 @@ def planned() -> PlanFacts:
         columns=Assigned(taken, ("Комментарий", "ФИО")),
         look_alikes=[Reason(alike, 1, Decimal("8.50"), 9, "00016", alike)],
         first_look_alikes=[msgspec.structs.replace(item, line=9, label="00016", message=alike)],
-        assumptions=["an operation of type 8 sets the balance to its sum", "a comment is kept as it was sent"],
+        assumptions=[
+            said("an operation of type 8 sets the balance to its sum"),
+            said("a comment is kept as it was sent"),
+        ],
     )
     request = (
         'FinanceOperations: objects.create(abonent_id=2013, op_summa="12.50", op_type_id=8, '
@@ -300,19 +316,26 @@ async def test_plan() -> None:
     await compare("plan", shows)
 
 
+async def test_preview() -> None:
+    plan = planned().plan
+    await compare("preview", of(lambda: preview(plan, Target("5.24.06", None), JOURNAL, Policy())))
+
+
 async def test_a_load_that_is_under_way() -> None:
     await compare("load", of(lambda: screen_of(UNDER_WAY, NAME)))
 
 
 async def test_a_load_that_is_held() -> None:
-    away = "asking again in 16 s: the billing is away (no connection to billing.example.org:8082: Connection refused)"
+    away = said(
+        "asking again in {seconds} s: {why}", seconds=16, why=said("the billing is away ({why})", why=REFUSED)
+    )
     held = replace(UNDER_WAY, held=away, why=away, eta=None, rate=0.0, in_flight=0)
     await compare("held", of(lambda: screen_of(held, NAME)))
 
 
 async def test_the_closing_of_a_load(journal: Journal) -> None:
     run = await stopped_run(journal)
-    why = "the billing has taken no call for 300 s: no connection to billing.example.org:8082: Connection refused"
+    why = said("the billing is away ({why})", why=REFUSED)
     closing = Closing(Exit.STOPPED, NAME, "balances", await journal.totals(run), 9, 312.0, {"billing": 301.0}, why)
 
     async def shows(screen: Screen) -> None:
@@ -354,7 +377,7 @@ async def test_a_job(job: str) -> None:
 
 
 def test_there_is_no_file_of_a_screen_that_is_no_more() -> None:
-    names = ("doctor", "plan", "load", "held", "closing", "status", "runs", "job-balances", "job-tariff-threshold")
+    names = (*IN_RUSSIAN, "doctor")
     english = {file_of(name, width) for name in names for width in WIDTHS}
     russian = {file_of(name, RUSSIAN_WIDTH, RUSSIAN) for name in IN_RUSSIAN}
     # The help has its own test.

@@ -1,12 +1,19 @@
 """The last sentence of a command: what became of the run, with the number of what is missing."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+from io import StringIO
+
 import pytest
+from rich.console import Console
 
 from checkpoints.records import Totals
 from checkpoints.states import State
-from cli.show.closing import Closing, headline
+from cli.show.closing import Closing, StepOutcome, headline, steps_of_file
 from cli.terminal.exits import Exit
-from cli.terminal.streams import plain
+from cli.terminal.language import ENGLISH, RUSSIAN, set_reader
+from cli.terminal.streams import lasting, plain
+from texts.said import said
 
 
 @pytest.mark.parametrize(
@@ -25,3 +32,45 @@ def test_rows_that_were_rejected_or_refused_are_counted_in_the_headline(totals: 
 def test_a_run_without_a_missing_row_is_done() -> None:
     closing = Closing(Exit.DONE, "k7m2q", totals=Totals({State.ACCEPTED: 5}))
     assert headline(closing).plain == "✓ run k7m2q is done"
+
+
+@pytest.fixture
+def in_russian() -> Iterator[None]:
+    set_reader(RUSSIAN)
+    yield
+    set_reader(ENGLISH)
+
+
+@pytest.mark.usefixtures("in_russian")
+@pytest.mark.parametrize(
+    ("rejected", "says"),
+    [
+        (1, "! загрузка k7m2q завершена; не внесена 1 строка"),
+        (3, "! загрузка k7m2q завершена; не внесены 3 строки"),
+        (12_345, "! загрузка k7m2q завершена; не внесено 12 345 строк"),
+    ],
+)
+def test_the_headline_counts_in_russian(rejected: int, says: str) -> None:
+    totals = Totals({State.ACCEPTED: 5, State.REJECTED: rejected})
+    assert plain(headline(Closing(Exit.REJECTED, "k7m2q", totals=totals)).plain) == says
+
+
+@pytest.mark.usefixtures("in_russian")
+def test_the_steps_of_a_job_file_in_russian() -> None:
+    done = Closing(Exit.REJECTED, "k7m2q", "balances", Totals({State.ACCEPTED: 12_339, State.REJECTED: 3}))
+    stopped = said("no connection to {server}: {why}", server="example.org", why="refused")
+    steps = (
+        StepOutcome(1, "warning-threshold", replace(done, exit=Exit.DONE), done_before=True),
+        StepOutcome(2, "balances", done),
+        StepOutcome(3, "tariff-threshold", replace(done, exit=Exit.STOPPED, stopped=stopped), "answers.csv"),
+        StepOutcome(4, "passwords"),
+    )
+    file = StringIO()
+    Console(file=lasting(file), width=160).print(steps_of_file(steps))
+    assert [" ".join(line.split()) for line in file.getvalue().splitlines()] == [
+        "шаг задание загрузка строки итог",
+        "1 warning-threshold k7m2q 12 342 выполнена ранее",
+        "2 balances k7m2q 12 342 завершена; не внесены 3 строки",
+        "3 tariff-threshold k7m2q 12 342 остановлена: нет соединения с example.org: refused; answers.csv",
+        "4 passwords – – не начата",
+    ]

@@ -24,6 +24,17 @@ async def test_only_a_yes_sends(answer: str, code: int, entered: int, place: Pla
     assert (await place.found()).rows == entered
 
 
+async def test_a_question_in_russian_is_answered_in_russian(place: Place) -> None:
+    balances = place.balances(5)
+    with at_a_terminal(place, "run", "balances", str(balances.path), "--lang", "ru") as terminal:
+        await terminal.shows("[д/Н]")
+        terminal.types("да\n")
+        assert await terminal.ends() == 0
+    assert "Отправить 5 строк на сумму " in " ".join(terminal.seen.split())
+    assert "завершена" in terminal.seen
+    assert (await place.found()).rows == 5
+
+
 CTRL_D = "\x04"
 
 
