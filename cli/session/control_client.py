@@ -27,6 +27,7 @@ from engine.control.messages import (
     ControlRequest,
     NotAMessage,
     commands_path,
+    errors_of,
     facts_path,
     sentences_of,
     to_answer,
@@ -65,6 +66,7 @@ async def ask_status(run: Run, journal: Journal, *, patience: float = PATIENCE) 
         why=sentences.get("why", status.why),
         held=sentences.get("held", status.held),
         last_error=sentences.get("last_error", status.last_error),
+        errors=errors_of(found),
     )
 
 
@@ -120,7 +122,7 @@ async def _connected(run: Run, journal: Journal, patience: float) -> socket.sock
         refusal = said("only {owner} may steer run {run}, who works on it", owner=_owner_of(path), run=run.name)
         raise CommandRefused(refusal) from error
     except (OSError, TimeoutError) as error:
-        raise _no_answer(run, await journal.holder(run), str(error)) from error
+        raise _no_answer(run, await journal.holder(run), text_of(error)) from error
     if peer_of(connection).user not in {os.geteuid(), journal.path.stat().st_uid}:
         connection.close()
         raise CommandRefused(
@@ -159,7 +161,7 @@ def _exchange(connection: socket.socket, method: str, path: str, body: bytes | N
     if len(content) > LONGEST_ANSWER:
         raise NotAMessage(said("an answer of more than {most} bytes", most=Quantity(LONGEST_ANSWER)))
     if answer.length:
-        raise EOFError(f"{answer.length} bytes are missing")
+        raise EOFError
     if method == "GET" and answer.status != http.client.OK:
         raise CommandRefused(to_answer(content).said)
     return content
@@ -202,4 +204,4 @@ def ourselves() -> str:
 async def unpause_run(run: Run, journal: Journal) -> None:
     """End the pause of a run that is about to be resumed (`resume --unpause`)."""
     await journal.unpause(run)
-    await journal.history.note_command(run, ourselves(), "resume --unpause", "it goes on")
+    await journal.history.note_command(run, ourselves(), "resume --unpause", said("it goes on"))

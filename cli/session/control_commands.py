@@ -15,7 +15,7 @@ from engine.control.address import sender, user_name
 from engine.control.messages import ControlAnswer, ControlRequest, Through
 from engine.pacing.policy import SETTINGS, check_names
 from texts.remedies import command_line
-from texts.said import Said, said
+from texts.said import Said, said, text_of
 
 
 class RunCommands:
@@ -52,7 +52,7 @@ class RunCommands:
         try:
             check_names(changes, SETTINGS)
         except ValueError as error:
-            raise CommandRefused(str(error)) from error
+            raise CommandRefused(text_of(error)) from error
         answer = await self._ask(run, "set", changes)
         if answer is None:
             raise await self.unreachable(run, said("there is nothing to set"), by_flag(run))

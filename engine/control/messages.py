@@ -83,15 +83,35 @@ def to_json(message: object) -> bytes:
 
 def with_sentences(status: Mapping[str, Any]) -> dict[str, Any]:
     """A status for a client: its sentences also as template and values, under `sentences`."""
-    found = {name: _packed(text) for name in SENTENCES if isinstance(text := status.get(name), str)}
+    found: dict[str, object] = {
+        name: _packed(text) for name in SENTENCES if isinstance(text := status.get(name), str)
+    }
+    errors = status.get("errors")
+    if isinstance(errors, Mapping):
+        found["errors"] = [_packed(text) for text in errors]
     return {**status, "sentences": found}
 
 
 def sentences_of(status: Mapping[str, Any]) -> dict[str, str]:
     """The sentences of a status that a client has got, by their names."""
-    packed = status.get("sentences")
-    kept: Mapping[str, object] = packed if isinstance(packed, dict) else {}
+    kept = _kept(status)
     return {name: _unpacked(text, kept.get(name)) for name in SENTENCES if isinstance(text := status.get(name), str)}
+
+
+def errors_of(status: Mapping[str, Any]) -> dict[str, int]:
+    """The errors of a status that a client has got, by their sentences, and how often each was met."""
+    errors, packed = status.get("errors"), _kept(status).get("errors")
+    if not isinstance(errors, dict):
+        return {}
+    sentences = packed if isinstance(packed, list) and len(packed) == len(errors) else [None] * len(errors)
+    return {
+        _unpacked(text, sentence): number for (text, number), sentence in zip(errors.items(), sentences, strict=True)
+    }
+
+
+def _kept(status: Mapping[str, Any]) -> Mapping[str, object]:
+    packed = status.get("sentences")
+    return packed if isinstance(packed, dict) else {}
 
 
 def _packed(text: str) -> msgspec.Raw:

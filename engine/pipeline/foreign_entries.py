@@ -38,7 +38,7 @@ class ForeignEntries:
     """Checks new items of a run for `target` against the entries of the billing.
 
     `own` is the name of the run, `earlier` reads the journal of the real runs; with `again` foreign entries become
-    notes, not refusals. `words` renders the remedies in refusals.
+    notes, not refusals.
     """
 
     def __init__(self, job: Job, earlier: EarlierRuns, target: str, *, again: bool, own: str = "") -> None:

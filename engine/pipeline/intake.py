@@ -85,7 +85,7 @@ class Intake:
     With a limit on the source, rows after the last one to be sent are only counted, neither judged nor refused.
     Skipped and refused rows do not count towards the limit.
 
-    `words` renders the remedies in refusals. `least_free` gives the bytes that must be free on the journal's disk
+    `least_free` gives the bytes that must be free on the journal's disk
     before each page, so that no input, however little it is packed into, can fill the disk.
 
     Raises `InputRefused` if the input as a whole is not usable, or is no longer the one that the run began with, and

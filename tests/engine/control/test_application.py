@@ -24,6 +24,7 @@ from engine.control.messages import (
     LONGEST_REQUEST,
     ControlAnswer,
     ControlRequest,
+    errors_of,
     sentences_of,
     to_json,
 )
@@ -116,8 +117,18 @@ async def test_a_sentence_comes_with_what_its_readers_language_makes_of_it(path:
             sentence.template,
             sentence.values,
         )
-        fake.standing = {"why": said("rate {rate}", rate=5), "held": None, "last_error": "a text of the billing's"}
+        fake.standing = {
+            "why": said("rate {rate}", rate=5),
+            "held": None,
+            "last_error": "a text of the billing's",
+            "errors": {"a text of the billing's": 3, said("account {id} is locked", id=7): 1},
+        }
         found = (await client.gets("status")).found
+        assert found["errors"] == {"a text of the billing's": 3, "account 7 is locked": 1}
+        (foreign, ours), numbers = errors_of(found), list(errors_of(found).values())
+        assert (foreign, ours, numbers) == ("a text of the billing's", "account 7 is locked", [3, 1])
+        assert isinstance(ours, Said)
+        assert ours.template == "account {id} is locked"
         assert (found["why"], found["held"]) == ("rate 5", None)
         why = sentences_of(found)["why"]
         assert isinstance(why, Said)
