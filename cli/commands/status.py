@@ -39,6 +39,7 @@ from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
 from engine.pipeline.progress import Status
+from jobs.spec.undo_words import source_of
 from texts.remedies import command_line
 from texts.said import Quantity, said, text_of
 
@@ -146,12 +147,12 @@ class RunsTable:
     def add(self, run: Run, totals: Totals, holder: Holder | None) -> None:
         """Add a run."""
         stage = describe_stage(run, totals, is_held=holder is not None)
-        source, begun, states = render(run.source), moment(run.created_at), _states(totals)
+        source, begun, states = render(source_of(run)), moment(run.created_at), _states(totals)
         held = said("process {process} on {host}", process=holder.process, host=holder.host) if holder else "–"
         self._table.add_row(Text(run.name, "bold"), run.job, source, render(stage), states, begun, render(held))
         lines = [
             render(said("{job}, {stage}", job=run.job, stage=stage)),
-            render(said("from {source}", source=printable(run.source, WHOLE))),
+            render(said("from {source}", source=printable(source_of(run), WHOLE))),
         ]
         lines += [states] if states else []
         lines.append(render(said("begun {begun}", begun=begun)))
@@ -185,7 +186,7 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
     for what, value in (
         (said("run"), said("{run}, {stage}", run=run.name, stage=stage)),
         (said("job"), f"{run.job} {parameters}"),
-        (said("rows from"), run.source),
+        (said("rows from"), source_of(run)),
         (said("billing"), run.target),
         (said("begun"), moment(run.created_at)),
         (said("list complete"), moment(run.frozen_at)),

@@ -13,6 +13,7 @@ from checkpoints.states import State, states_where
 from cli.page.facts import PAUSE
 from cli.session.stages import describe_stage, stage_of
 from cli.terminal.texts import printable
+from jobs.spec.undo_words import source_of
 from texts.said import Language
 
 MOST_RUNS: Final = 200
@@ -60,7 +61,7 @@ def _entry(one: _CountedRun, language: Language) -> dict[str, object]:
     return {
         "run": run.name,
         "job": run.job,
-        "source": printable(run.source),
+        "source": printable(language.render(source_of(run))),
         "target": printable(run.target),
         "stage": stage_of(run, totals, is_held=is_held),
         "stage_text": language.render(describe_stage(run, totals, is_held=is_held)),

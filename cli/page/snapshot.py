@@ -12,6 +12,7 @@ from cli.show.progress import limit_of
 from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
 from cli.terminal.texts import printable
 from jobs.rows.input import job_parameters
+from jobs.spec.undo_words import source_of
 from texts.remedies import PROGRAM
 from texts.said import Language, Said, counted, said
 
@@ -80,7 +81,7 @@ def _run(facts: RunFacts, language: Language) -> Mapping[str, object]:
         "run": run.name,
         "job": run.job,
         "parameters": {name: printable(value, _LONGEST) for name, value in job_parameters(run.parameters).items()},
-        "source": printable(run.source, _LONGEST),
+        "source": printable(language.render(source_of(run)), _LONGEST),
         "target": printable(run.target, _LONGEST),
         "version": printable(version),
         "begun": run.created_at,

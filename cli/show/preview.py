@@ -34,6 +34,7 @@ from jobs.job import assigned_of
 from jobs.rows.input import is_input
 from jobs.shared_accounts import Question, in_sentences
 from jobs.spec.columns import Assigned
+from jobs.spec.undo_words import source_of
 from texts.remedies import command_line
 from texts.said import Quantity, Said, counted, said
 
@@ -178,7 +179,7 @@ def preview(plan: PreviewFacts, target: Target, journal: Path, policy: Policy) -
     table = Facts()
     run, totals = plan.run, plan.totals
     table.add(said("job"), job_line(run))
-    table.add(said("rows from"), render(run.source))
+    table.add(said("rows from"), render(source_of(run)))
     if columns := columns_line(plan.columns):
         table.add(said("columns"), columns)
     table.add(said("read"), number_and_sum(totals.read))

@@ -2,6 +2,9 @@
 
 from typing import Final
 
+from checkpoints.records import Run
+from texts.said import said
+
 UNDO: Final = "undo"
 """The name of the job that takes a run back."""
 RUN: Final = "run"
@@ -14,3 +17,8 @@ STORNO: Final = "storno"
 """The way that reverses each operation."""
 OPPOSITE: Final = "opposite"
 """The way that enters the opposite sum of each operation."""
+
+
+def source_of(run: Run) -> str:
+    """Where the rows of a run come from, for people: of an undo the run that it takes back."""
+    return said("run {run}", run=run.parameters[RUN]) if run.job == UNDO and RUN in run.parameters else run.source

@@ -284,3 +284,16 @@ async def test_a_kind_without_a_way_back_says_why(place: Place, arguments: tuple
     refused = await undo(place, ended.closing["run"], may_end_with=(2,))
     assert words in refused.words
     assert (await place.runs())[-1].name == ended.closing["run"]
+
+
+async def test_a_list_for_the_accountant_is_told_in_the_language_of_the_reader(place: Place) -> None:
+    ids = subscribers(place)[:1]
+    place.write(f"abonent_id;amount\n{ids[0]};-7.50\n", "one.csv")
+    run = (await place.cli("run", "balances", "one.csv", "--yes", "--json")).closing["run"]
+    back = await place.cli("undo", run, "--yes", "--json", "--lang", "ru")
+    assert f"загрузка {run}" in back.words
+    assert "бухгалтеру: сторнировать (операция" in back.words
+    assert "на −7,50 ₽ от" in back.words
+    exported = await place.cli("export", back.closing["run"], "--lang", "ru")
+    assert "for the accountant: reverse operation " in exported.out
+    assert " of -7.50 of " in exported.out
