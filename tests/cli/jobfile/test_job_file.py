@@ -95,10 +95,10 @@ def data(place: Place, text: str = "Договор;К зачислению\n0000
             ["line 2, column 1", "rate: '-1' is not a valid rate: calls a second, above 0"],
         ),
         ('[run]\nhours = "night"\n', ["line 2, column 1", "'night' is not a time range"]),
-        ("[run]\nin_flight = 0\n", ["line 2, column 1", "in-flight: '0' is not a whole number from 1 to 1,000"]),
+        ("[run]\nin_flight = 0\n", ["line 2, column 1", "in-flight: '0' is not a whole number from 1 to 1 000"]),
         (
             "[run]\nsettle = -1\n",
-            ["line 2, column 1", "settle: '-1' is not a valid settle delay: seconds from 0 to 86,400"],
+            ["line 2, column 1", "settle: '-1' is not a valid settle delay: seconds from 0 to 86 400"],
         ),
         (TWICE_PIPED, ["line 6, column 1", "step 1 reads standard input, and it can be read but once"]),
         ("[run]\nrates = 5\n", ["line 2, column 1", "no key 'rates'", "did you mean 'rate'?"]),
