@@ -1,12 +1,13 @@
 """`report`: the report of a run to be signed, its check against the journal, and the proof of one row."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
 import anyio.to_thread
 import typer
+from rich.text import Text
 
 from checkpoints.journal import Journal
 from checkpoints.merkle import leaf_data, leaf_hash, prove
@@ -14,9 +15,9 @@ from checkpoints.records import Run
 from cli.commands.execution import execute
 from cli.jobfile.job_file import TOML
 from cli.output.item_files import STDOUT, OutputFile, refuse_present, replacing, standard_output
-from cli.report.check import Checked, check
+from cli.report.check import Checked, ReportDifferences, check
 from cli.report.content import content_of
-from cli.report.document import to_html, to_pdf
+from cli.report.document import Stamp, to_html, to_pdf
 from cli.report.exceptions_file import write_exceptions
 from cli.report.facts import leaves_of
 from cli.report.subject import ReportFacts, Subject, SubjectKind, facts_of, subject_of
@@ -27,15 +28,22 @@ from cli.settings.flags import JournalFlags, grouped
 from cli.settings.settings import Letterhead, Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
+from cli.terminal.layout import Hanging, render
+from cli.terminal.names import place_of
 from cli.terminal.screen import BriefVoice, Screen
-from cli.terminal.texts import count, markup_safe, printable, rows
-from texts.remedies import PROGRAM
+from cli.terminal.texts import WHOLE, markup_safe, printable
+from texts.remedies import command_line, setting
+from texts.said import Quantity, Said, counted, said
 
 CHECK: Final = "check"
 PROVE: Final = "prove"
 
-_USAGE: Final = (
-    f"type {PROGRAM} report RUN or FILE.toml, {PROGRAM} report {CHECK} FILE, or {PROGRAM} report {PROVE} RUN KEY"
+_USAGE: Final = said(
+    "type {run} or {file}, {check}, or {prove}",
+    run=command_line("report", "RUN"),
+    file=command_line("report", "FILE.toml"),
+    check=command_line("report", CHECK, "FILE"),
+    prove=command_line("report", PROVE, "RUN", "KEY"),
 )
 
 app: Final = typer.Typer(add_completion=False)
@@ -93,7 +101,13 @@ def _language(given: str | None, settings: Settings) -> CatalogueLanguage:
     """The language that was given, or that of the settings. Raises `CommandRefused` for an unknown one."""
     name = given or settings.language.value
     if name not in LANGUAGES:
-        raise CommandRefused(f"--lang: {printable(name)!r} is not a language; there are: {', '.join(LANGUAGES)}")
+        unknown = said(
+            "{option}: '{name}' is not a language; there are: {languages}",
+            option=setting("lang"),
+            name=printable(name),
+            languages=LANGUAGES,
+        )
+        raise CommandRefused(unknown)
     return language(name)
 
 
@@ -142,9 +156,9 @@ async def write_report(subject: Subject, order: ReportOrder, journal: Journal, s
         return Exit.DONE
     screen.result(markup_safe(content.verdict))
     if not to_stdout:
-        screen.say(f"The report is in {markup_safe(target.path)}")
+        screen.say(said("The report is in {path}", path=printable(target.path, WHOLE)))
     for name, file in beside.items():
-        screen.say(f"All exceptions of run {name} are in {markup_safe(file.name)}")
+        screen.say(said("All exceptions of run {run} are in {file}", run=name, file=file.name))
     return Exit.DONE
 
 
@@ -191,37 +205,62 @@ def _show_check(checked: Checked, screen: Screen) -> Exit:
             }
         )
     if not found:
-        screen.result(f"[green]✓[/] the report agrees with the journal: {rows(number)}, root {stamp.root}")
+        agrees = counted(
+            "the report agrees with the journal: {n} row, root {root}",
+            "the report agrees with the journal: {n} rows, root {root}",
+            number,
+            root=stamp.root,
+        )
+        screen.result(Hanging(Text("✓ ", "green"), render(agrees)))
         return Exit.DONE
-    screen.result(
-        f"[bold red]✗[/] the report of run {', '.join(stamp.runs)} does not agree with the journal", good=False
-    )
-    if found.words:
-        screen.result(f"  its rows agree, {rows(number)}; its words do not:", good=False)
-    for there, now in found.words:
-        screen.result(f"  here: {markup_safe(there) or '–'}", good=False)
-        screen.result(f"  now:  {markup_safe(now) or '–'}", good=False)
-    for one in found.first:
-        item = one.item
-        place = f"row {item.number}" + (f", line {item.line}" if item.line else "")
-        place += f" of run {one.run.name}" if len(stamp.runs) > 1 else ""
-        now = leaf_data(item).decode()
-        screen.result(f"  {place} ({markup_safe(item.label, 60)}): now {markup_safe(now)}", good=False)
-    if more := len(found.rows) - len(found.first):
-        screen.result(f"  and {count(more)} more", good=False)
-    for run, (there_are, now_are) in found.sizes.items():
-        screen.result(f"  run {run}: {rows(there_are)} in the report, {count(now_are)} in the journal", good=False)
-    for path in found.files:
-        screen.result(f"  {markup_safe(path)} is not there, or not as the report says", good=False)
+    differs = said("the report of {runs} does not agree with the journal", runs=stamp.runs)
+    screen.result(Hanging(Text("✗ ", "bold red"), render(differs)), good=False)
+    for sentence in _sentences(stamp, number, found):
+        screen.result(Hanging(Text("  "), render(sentence)), good=False)
     return Exit.REJECTED
+
+
+def _sentences(stamp: Stamp, number: int, found: ReportDifferences) -> Iterator[Said]:
+    """What differs: words, the first rows, and files."""
+    if found.words:
+        yield counted(
+            "its rows agree, {n} row; its words do not:", "its rows agree, {n} rows; its words do not:", number
+        )
+    for there, now in found.words:
+        yield said("here: {text}", text=there or "–")
+        yield said("now: {text}", text=now or "–")
+    for one in found.first:
+        place = place_of(one.item)
+        if len(stamp.runs) > 1:
+            place = said("{place} of run {run}", place=place, run=one.run.name)
+        now = leaf_data(one.item).decode()
+        yield said("{place} ({label}): now {row}", place=place, label=printable(one.item.label, 60), row=now)
+    if more := len(found.rows) - len(found.first):
+        yield counted("and {n} more", "and {n} more", more)
+    for run, (there_are, now_are) in found.sizes.items():
+        yield said(
+            "rows of run {run}: {reported} in the report, {present} in the journal",
+            run=run,
+            reported=Quantity(there_are),
+            present=Quantity(now_are),
+        )
+    for path in found.files:
+        yield said("{path} is not there, or not as the report says", path=path)
 
 
 async def prove_row(run: Run, key: str, journal: Journal, screen: Screen) -> Exit:
     """Print the proof of one row as JSON. Raises `CommandRefused` if no row or several have the key."""
     found = await journal.find(run, key)
     if len(found) != 1:
-        how_many = rows(len(found)) if found else "no row"
-        raise CommandRefused(f"run {run.name} has {how_many} with {printable(key)!r}: name one by its row number")
+        if not found:
+            raise CommandRefused(said("run {run} has no row with '{key}'", run=run.name, key=printable(key)))
+        several = said(
+            "run {run} has {number} rows with '{key}': name one by its row number",
+            run=run.name,
+            number=Quantity(len(found)),
+            key=printable(key),
+        )
+        raise CommandRefused(several)
     (item,) = found
     leaves, numbers = await leaves_of(run, journal)
     proof = await anyio.to_thread.run_sync(prove, leaves, numbers.index(item.number))

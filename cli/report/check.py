@@ -25,7 +25,8 @@ from cli.report.tables import ExceptionsFile
 from cli.settings.settings import Letterhead
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import language
-from cli.terminal.texts import printable
+from cli.terminal.texts import printable, reason_of
+from texts.said import said, text_of
 
 MAX_SHOWN: Final = 20
 """Rows that differ, which a check names; the rest is counted."""
@@ -95,8 +96,8 @@ async def check(file: Path, letterhead: Letterhead, journal: Journal) -> Checked
         subject = await again(stamp.kind, stamp.runs, journal)
         runs = [await journal.run(one) for one in stamp.runs]
     except (OSError, UnicodeDecodeError, ValueError, NoSuchRun) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise CommandRefused(f"{printable(file)} cannot be checked: {why}") from error
+        why = reason_of(error) if isinstance(error, OSError) else text_of(error)
+        raise CommandRefused(said("{file} cannot be checked: {why}", file=printable(file), why=why)) from error
     facts = await facts_of(subject, journal)
     differences = ReportDifferences()
     for run in runs:

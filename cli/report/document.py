@@ -16,6 +16,8 @@ from cli.report.content import ReportContent
 from cli.report.subject import ReportFacts
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES
+from texts.remedies import setting
+from texts.said import said
 
 _FOLDER: Final = Path(__file__).parent
 _PDF_STANDARD: Final = "a-2b"
@@ -62,10 +64,13 @@ def to_pdf(content: ReportContent) -> bytes:
     try:
         import typst  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise CommandRefused(
-            "--pdf needs the extra `pdf`, which is not installed: pip install 'carbon-migrate[pdf]'. Without it, a "
-            "browser prints the page"
-        ) from error
+        missing = said(
+            "{option} needs the extra `pdf`, which is not installed: {command}. Without it, a browser prints the "
+            "page",
+            option=setting("pdf"),
+            command="pip install 'carbon-migrate[pdf]'",
+        )
+        raise CommandRefused(missing) from error
     data = _UNPRINTABLE.sub(_spelled, normalize("NFC", msgspec.json.encode(content).decode()))
     # Only the fonts of the library itself: those of the machine would make other bytes.
     return typst.compile(
@@ -79,9 +84,9 @@ def read_stamp(page: str) -> Stamp:
     try:
         digests = {run: base64.b64decode(text, validate=True) for run, text in _DIGESTS.findall(page)}
     except binascii.Error as error:
-        raise ValueError("the hashes of its rows are damaged") from error
+        raise ValueError(said("the hashes of its rows are damaged")) from error
     if stamp is None or stamp[2].split(",") != list(digests):
-        raise ValueError("it is no report of this program, or its stamp was removed")
+        raise ValueError(said("it is no report of this program, or its stamp was removed"))
     return Stamp(stamp[1], stamp[3], digests)
 
 
@@ -89,7 +94,7 @@ def language_of(page: str) -> str:
     """The language that a page names. Raises `ValueError` if it names none of ours."""
     found = _LANGUAGE.search(page)
     if found is None or found[1] not in LANGUAGES:
-        raise ValueError("it is no report of this program, or its language was removed")
+        raise ValueError(said("it is no report of this program, or its language was removed"))
     return found[1]
 
 

@@ -16,6 +16,7 @@ from cli.session.step_mark import StepMark, mark_of
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from jobs.spec.undo_words import RUN, UNDO
+from texts.said import said
 
 
 class SubjectKind(StrEnum):
@@ -110,7 +111,8 @@ async def subject_of(word: str, journal: Journal, *, is_file: bool) -> Subject:
         marked = [run for run in await journal.runs() if (mark := mark_of(run)) and mark.file == path]
         sent = [run for run in marked if run.stage is not Stage.DISCARDED]
         if not sent:
-            raise CommandRefused(f"the journal has no run of the job file {printable(path)}: name a run instead")
+            none = said("the journal has no run of the job file {file}: name a run instead", file=printable(path))
+            raise CommandRefused(none)
         return await round_of(sent[-1], journal)
     run = await journal.run(word)
     return await _of_undo(run, journal) if run.job == UNDO else Subject(SubjectKind.RUN, (run,))
@@ -120,7 +122,7 @@ async def round_of(step: Run, journal: Journal) -> Subject:
     """The runs of the round of a job file that a step belongs to."""
     mark = mark_of(step)
     if mark is None:
-        raise CommandRefused(f"run {step.name} is no step of a job file")
+        raise CommandRefused(said("run {run} is not a step of a job file", run=step.name))
     runs = [
         (one.number, run)
         for run in await journal.runs()

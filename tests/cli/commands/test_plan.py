@@ -252,6 +252,10 @@ async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
     assert "a job file has a table for each of its steps: name a folder for them" in refused.words
     await place.cli("plan", "warning-threshold", "rows.csv", "-o", "folder")
     lines = read(place.cli.folder / "folder" / "value-changes.csv")[1]
+    russian = await place.cli("plan", "warning-threshold", "rows.csv", "-o", "russian.csv", "--lang", "ru")
+    assert "0,00 ₽ → −120,00 ₽" in russian.out.replace("\u00a0", " ")
+    english = (place.cli.folder / "folder" / "value-changes.csv").read_bytes()
+    assert (place.cli.folder / "russian.csv").read_bytes() == english
     assert [line[-2:] for line in lines] == [["0.00", "-120.00"]] * 25
 
 
