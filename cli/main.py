@@ -86,7 +86,7 @@ COMMANDS: Final = {
         Product.CHANGE,
     ),
     "export": Entry("cli.commands.export", SETTLE, "Write the rows of a run to files, to be read or corrected."),
-    "report": Entry("cli.commands.report", SETTLE, "Write the report of a run, to be printed and signed."),
+    "report": Entry("cli.commands.report", SETTLE, "Write the report of a run or of a job file, to be signed."),
     "undo": Entry("cli.commands.undo", SETTLE, "Take a run back; what was changed since is left alone.", Product.RUN),
     "purge": Entry(
         "cli.commands.purge", SETTLE, "Remove what finished runs hold of people; totals can be kept.", Product.CHANGE

@@ -96,6 +96,7 @@ PATH_LENGTH = 25
 # Files of one thought that is smaller than a file should be, and why they stand alone all the same.
 SHORT_FOR_A_REASON = {
     "engine/pacing/open_files.py": "one thought, which the start of a run and its live control share",
+    "cli/show/checklist.py": "what is shown and kept of each check",
     "cli/page/server.py": "the one door of the page",
     "cli/session/stages.py": "the one question where a run stands",
     "cli/__main__.py": "what `python -m cli` needs, and no more",

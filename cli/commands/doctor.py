@@ -5,19 +5,17 @@ import platform
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import anyio
 import anyio.to_thread
 import typer
-from rich.markup import escape
 from rich.text import Text
 
 from billing.api.client import BillingClient, Health
@@ -27,10 +25,9 @@ from billing.database.file_database import open_file_database
 from billing.database.schema import documented
 from billing.directory.subscribers import any_name
 from billing.directory.system import check_scale
-from billing.errors import BillingError, ColumnsMissing
+from billing.errors import ColumnsMissing
 from billing.money import SCALE
-from billing.profile import describe_fact
-from checkpoints.errors import JournalError
+from billing.profile import Standing, describe_fact
 from checkpoints.journal import open_journal
 from cli.commands.execution import errors_shown
 from cli.session.journal import unfinished
@@ -38,12 +35,12 @@ from cli.settings.flags import Flags, grouped
 from cli.settings.places import without_credentials
 from cli.settings.profiles import profile_of, profile_path
 from cli.settings.settings import Settings, SettingValue, load
-from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Facts, Hanging, command, of_markup, steps_list
+from cli.show.checklist import Checklist
+from cli.terminal.exits import Exit
+from cli.terminal.layout import Facts, render, steps_list
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.signals import run_command
-from cli.terminal.streams import plain
-from cli.terminal.texts import WHOLE, count, markup_safe, number_of, printable, rows
+from cli.terminal.texts import WHOLE, printable
 from engine.errors import EngineError
 from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import JOBS
@@ -51,8 +48,8 @@ from jobs.catalogue.typed_call import CALL
 from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.spec import JobSpec, statement_of
-from texts.remedies import PROGRAM, SETTINGS_FILE
-from texts.said import text_of
+from texts.remedies import PROGRAM, SETTINGS_FILE, command_line, setting
+from texts.said import Quantity, counted, said, text_of
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -96,7 +93,11 @@ def _without_own_select(database: Database, kind: JobSpec) -> str:
         if own is not None:
             database.fit(own)
     except ColumnsMissing as error:
-        return f"{error}, which the job's own select needs: its rows have to come from a file or from --sql"  # noqa: S608 - a sentence
+        return said(
+            "{error}, which the job's own select needs: its rows have to come from a file or from {flag}",
+            error=error,
+            flag=setting("sql"),
+        )
     return ""
 
 
@@ -107,62 +108,14 @@ MOST_SKEW: Final = 60.0
 """Difference of the two clocks in seconds above which it is reported."""
 
 
-@dataclass(slots=True)
-class Checklist:
-    """Shows each finding at once and keeps it for scripts; `version` is the billing's version."""
-
-    screen: Screen
-    version: str = ""
-    bad: int = 0
-    findings: list[Mapping[str, str]] = field(default_factory=list)
-    settings: dict[str, Mapping[str, str | None]] = field(default_factory=dict)
-    facts: list[Mapping[str, str | None]] = field(default_factory=list)
-
-    def good(self, what: str, finding: str) -> None:
-        """Show a check that passed; the finding is markup."""
-        self._keep(what, "good", plain(Text.from_markup(finding).plain))
-        self._line("[green]✓[/]", what, finding)
-
-    def note(self, what: str, finding: str, then: str = "") -> None:
-        """Show information that does not prevent a run; the finding is markup, `then` a command that helps."""
-        told = plain(Text.from_markup(finding).plain)
-        self._keep(what, "note", f"{told} {then}".strip())
-        self._line("[yellow]![/]", what, finding)
-        if then:
-            self.screen.result(command(then))
-
-    def wrong(self, what: str, finding: str) -> None:
-        """Show a problem that prevents a run; `finding` says what to do."""
-        self.bad += 1
-        self._keep(what, "wrong", finding)
-        head, *rest = finding.splitlines() or [""]
-        self._line("[bold red]✗[/]", what, markup_safe(head, WHOLE))
-        for line in rest:
-            self._line(" ", "", markup_safe(line, WHOLE))
-
-    def as_object(self) -> Mapping[str, object]:
-        """The object of `--json`."""
-        return {
-            "checks": self.findings,
-            "settings": self.settings,
-            "facts": self.facts,
-            "in_the_way": self.bad,
-            "exit": int(Exit.REFUSED if self.bad else Exit.DONE),
-        }
-
-    def _keep(self, what: str, standing: str, finding: str) -> None:
-        self.findings.append({"check": what, "standing": standing, "finding": finding})
-
-    def _line(self, sign: str, what: str, finding: str) -> None:
-        self.screen.result(Hanging(of_markup(f"{sign} {what:<12} "), of_markup(finding)))
-
-    @contextmanager
-    def trying(self, what: str) -> Iterator[None]:
-        """Show an operator error as a problem, and continue with the next check."""
-        try:
-            yield
-        except (BillingError, JournalError, CommandRefused) as error:
-            self.wrong(what, text_of(error))
+STANDINGS: Final = MappingProxyType(
+    {
+        Standing.KNOWN: said("known"),
+        Standing.DOCUMENTED: said("documented"),
+        Standing.ASSUMED: said("assumed"),
+    }
+)
+"""How well a fact is known, as people read it."""
 
 
 async def examine(flags: Flags, screen: Screen) -> Exit:
@@ -170,7 +123,7 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
     checklist = Checklist(screen)
     _machine(checklist)
     await _runtime(checklist)
-    with checklist.trying("settings"):
+    with checklist.trying(said("settings")):
         settings = load(flags, os.environ, Path.cwd())
         screen.mask.hide(settings.secrets)
         _settings(settings, checklist)
@@ -180,75 +133,107 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
     if screen.voice.as_json:
         screen.emit(checklist.as_object())
     if checklist.bad:
-        screen.result(f"\n[bold red]{checklist.bad} in the way of a run[/]: see the lines with ✗")
+        bad = said("{n} in the way of a run", n=Quantity(checklist.bad))
+        screen.result("")
+        screen.result(Text.assemble(render(bad, "bold red"), ": ", render(said("see the lines with ✗"))))
         return Exit.REFUSED
-    screen.result("\n[bold green]nothing is in the way of a run[/]")
-    screen.result(steps_list([(f"{PROGRAM} jobs", "see what a run can do")]))
+    screen.result("")
+    screen.result(render(said("nothing is in the way of a run"), "bold green"))
+    screen.result(steps_list([(command_line("jobs"), said("see what a run can do"))]))
     return Exit.DONE
 
 
 def _machine(checklist: Checklist) -> None:
-    checklist.good("program", f"{PROGRAM} {version(PROGRAM)}, Python {platform.python_version()} on {sys.platform}")
+    program = said(
+        "{program} {version}, Python {python} on {system}",
+        program=PROGRAM,
+        version=version(PROGRAM),
+        python=platform.python_version(),
+        system=sys.platform,
+    )
+    checklist.good(said("program"), program)
     if find_spec("uvloop"):
-        checklist.good("event loop", f"uvloop {version('uvloop')}")
+        checklist.good(said("event loop"), f"uvloop {version('uvloop')}")
     else:
-        checklist.note("event loop", "without uvloop all works, at about half the speed", "pip install uvloop")
+        slow = said("without uvloop all works, at about half the speed")
+        checklist.note(said("event loop"), slow, "pip install uvloop")
 
 
 async def _runtime(checklist: Checklist) -> None:
     with checklist.trying("firebird"):
         await anyio.to_thread.run_sync(embedded.load)
-        own = version("firebird-embedded") if find_spec("firebird.embedded") else "of the system"
-        checklist.good("firebird", f"the client library loads ({own})")
+        own = version("firebird-embedded") if find_spec("firebird.embedded") else said("of the system")
+        checklist.good("firebird", said("the client library loads ({origin})", origin=own))
 
 
 def _settings(settings: Settings, checklist: Checklist) -> None:
     table = Facts(indent=4)
-    secret = {"password": settings.database_password, "form": settings.form, "headers": settings.headers}
-    open_settings: dict[str, SettingValue[str | None] | SettingValue[str] | SettingValue[Path]] = {
-        "api url": settings.api_url,
-        "database": settings.database,
-        "user": settings.database_user,
-        "charset": settings.database_charset,
-        "journal": settings.journal,
+    secret = {
+        said("password"): settings.database_password,
+        said("form"): settings.form,
+        said("headers"): settings.headers,
     }
-    for name, setting in open_settings.items():
-        kept = setting.value if setting.value is None else without_credentials(str(setting.value))
-        checklist.settings[name] = {"value": kept, "origin": setting.origin}
-        value = markup_safe(kept or "not set", WHOLE)
-        table.add(name, f"{value}  [dim]{markup_safe(setting.origin, WHOLE)}[/]")
+    open_settings: dict[str, SettingValue[str | None] | SettingValue[str] | SettingValue[Path]] = {
+        said("api url"): settings.api_url,
+        said("database"): settings.database,
+        said("user"): settings.database_user,
+        said("charset"): settings.database_charset,
+        said("journal"): settings.journal,
+    }
+    for name, chosen in open_settings.items():
+        kept = chosen.value if chosen.value is None else without_credentials(str(chosen.value))
+        checklist.settings[name] = {"value": kept, "origin": chosen.origin}
+        table.add(name, _with_origin(kept or said("not set"), chosen.origin))
     for name, hidden in secret.items():
         # Of a secret it is said that there is one, and no more.
         checklist.settings[name] = {"value": "set" if hidden.value else None, "origin": hidden.origin}
-        table.add(name, f"{'set' if hidden.value else 'not set'}  [dim]{markup_safe(hidden.origin, WHOLE)}[/]")
-    file = markup_safe(settings.file, WHOLE) if settings.file else f"no {SETTINGS_FILE}: flags and environment alone"
-    checklist.good("settings", file)
+        table.add(name, _with_origin(said("set") if hidden.value else said("not set"), hidden.origin))
+    none = said("no {file}: flags and environment alone", file=SETTINGS_FILE)
+    checklist.good(said("settings"), str(settings.file) if settings.file else none)
     checklist.screen.result(table)
     for one in settings.exposed:
-        checklist.note("access", f"{markup_safe(one.reason, WHOLE)}:", one.command)
+        checklist.note(said("access"), said("{reason}:", reason=one.reason), one.command)
+
+
+def _with_origin(value: str, origin: str) -> Text:
+    return Text.assemble(render(value), "  ", render(origin, "dim"))
 
 
 async def _journal(settings: Settings, checklist: Checklist) -> None:
     path = anyio.Path(settings.journal.value)
-    with checklist.trying("journal"):
+    name = str(path)
+    with checklist.trying(said("journal")):
         if await path.exists():
             async with open_journal(settings.journal.value) as journal:
                 runs = await journal.runs()
-                left = [run.name for run in runs if await unfinished(run, journal)]
-            told = f"; not at their end: {', '.join(left)}" if left else ""
-            checklist.good("journal", f"{markup_safe(path, WHOLE)}: {number_of(len(runs), 'run')}{told}")
+                left = tuple([run.name for run in runs if await unfinished(run, journal)])
+            told = counted("{journal}: {n} run", "{journal}: {n} runs", len(runs), journal=name)
+            if left:
+                told = said("{journal}; not at their end: {runs}", journal=told, runs=left)
+            checklist.good(said("journal"), told)
         elif os.access(_nearest_folder(settings.journal.value), os.W_OK):
-            checklist.good("journal", f"{markup_safe(path, WHOLE)} will be made by the first run")
+            checklist.good(said("journal"), said("{journal} will be made by the first run", journal=name))
         else:
             checklist.wrong(
-                "journal", f"{path} cannot be made: its folder cannot be written. Name another: --journal"
+                said("journal"),
+                said(
+                    "{journal} cannot be made: its folder cannot be written. Name another: {flag}",
+                    journal=name,
+                    flag=setting("journal"),
+                ),
             )
     free = shutil.disk_usage(_nearest_folder(settings.journal.value)).free
-    told = f"{count(free // 1024 // 1024)} MiB free beside the journal"
+    told = said("{free} MiB free beside the journal", free=Quantity(free // 1024 // 1024))
     if free < LEAST_FREE:
-        checklist.wrong("disk", f"{told}: a run of {rows(100_000)} wants about {LEAST_FREE // 1024 // 1024}")
+        wanted = said(
+            "{free}: a run of {rows} rows wants about {wanted}",
+            free=told,
+            rows=Quantity(100_000),
+            wanted=LEAST_FREE // 1024 // 1024,
+        )
+        checklist.wrong(said("disk"), wanted)
     else:
-        checklist.good("disk", told)
+        checklist.good(said("disk"), told)
 
 
 def _nearest_folder(path: Path) -> Path:
@@ -260,63 +245,78 @@ async def _api(settings: Settings, checklist: Checklist) -> None:
         async with BillingClient(settings.client) as client:
             health = await client.health()
         checklist.version = health.version
-        version_of = markup_safe(health.version)
-        checklist.good(
-            "api", f"{markup_safe(settings.target)}, version {version_of}, in {1000 * health.seconds:.0f} ms"
+        answered = said(
+            "{address}, version {version}, in {ms} ms",
+            address=settings.target,
+            version=printable(health.version),
+            ms=round(1000 * health.seconds),
         )
+        checklist.good("api", answered)
         _clock(health, checklist)
 
 
 async def _profile(settings: Settings, checklist: Checklist) -> None:
     """Show the facts that jobs depend on, and whether each is confirmed."""
-    with checklist.trying("profile"):
+    with checklist.trying(said("profile")):
         path = profile_path(settings)
         profile = profile_of(settings)
         facts = dict(profile.facts())
         known = sum(fact.known for fact in facts.values())
-        profile_version = markup_safe(profile.version)
-        ask = f"{PROGRAM} probe --abonent ID"
+        ask = command_line("probe", "--abonent", "ID")
         if not known:
-            checklist.note("profile", "no probe has asked this billing; ask it, on a test subscriber:", ask)
-        elif checklist.version and profile.version != checklist.version:
             checklist.note(
-                "profile",
-                f"learned from version {profile_version}, and the billing is of version "
-                f"{markup_safe(checklist.version)} now; ask it again, on a test subscriber:",
-                ask,
+                said("profile"), said("no probe has asked this billing; ask it, on a test subscriber:"), ask
             )
+        elif checklist.version and profile.version != checklist.version:
+            older = said(
+                "learned from version {old}, and the billing is of version {new} now; ask it again, on a test "
+                "subscriber:",
+                old=printable(profile.version),
+                new=printable(checklist.version),
+            )
+            checklist.note(said("profile"), older, ask)
         else:
-            checklist.good(
-                "profile", f"{markup_safe(path, WHOLE)}, of version {profile_version}: {known} facts known"
+            learned = counted(
+                "{file}, of version {version}: {n} fact known",
+                "{file}, of version {version}: {n} facts known",
+                known,
+                file=path,
+                version=printable(profile.version),
             )
+            checklist.good(said("profile"), learned)
         table = Facts(indent=4)
         for name, fact in facts.items():
-            when = f" {fact.learned}" if fact.learned else ""
-            learned = str(fact.learned) if fact.learned else None
-            said = describe_fact(name, fact.value)
-            checklist.facts.append({"fact": name, "standing": str(fact.standing), "learned": learned, "says": said})
+            when = str(fact.learned) if fact.learned else None
+            says = describe_fact(name, fact.value)
+            checklist.facts.append({"fact": name, "standing": str(fact.standing), "learned": when, "says": says})
             # Of what nobody has asked for there is nothing to show.
             if fact.known or fact.value not in ((), {}):
-                table.add(f"{fact.standing}{when}", markup_safe(said))
+                standing = STANDINGS[fact.standing]
+                table.add(said("{standing} {day}", standing=standing, day=when) if when else standing, render(says))
         checklist.screen.result(table)
 
 
 def _clock(health: Health, checklist: Checklist) -> None:
     """Compare the billing's time, which has no zone, with this machine's time and with UTC."""
     if health.server_time is None:
-        checklist.note("clock", "the billing does not tell its time")
+        checklist.note(said("clock"), said("the billing does not tell its time"))
         return
     there = _read_time(health.server_time)
     if there is None:
-        checklist.note("clock", f"the billing's time cannot be read: {markup_safe(health.server_time)}")
+        unread = said("the billing's time cannot be read: {time}", time=printable(health.server_time))
+        checklist.note(said("clock"), unread)
         return
     now = datetime.now(UTC)
     here = [now.replace(tzinfo=None), now.astimezone().replace(tzinfo=None)]
     skew = min((abs((there - clock).total_seconds()) for clock in here), default=0.0)
     if skew > MOST_SKEW:
-        checklist.note("clock", f"the billing's clock is {skew:.0f} s away from this machine's: times will not match")
+        away = said(
+            "the billing's clock is {seconds} s away from this machine's: times will not match", seconds=round(skew)
+        )
+        checklist.note(said("clock"), away)
     else:
-        checklist.good("clock", f"{skew:.0f} s between the billing's clock and this one")
+        near = said("{seconds} s between the billing's clock and this one", seconds=round(skew))
+        checklist.good(said("clock"), near)
 
 
 def _read_time(text: str) -> datetime | None:
@@ -330,10 +330,11 @@ async def _database(settings: Settings, checklist: Checklist) -> None:
     dsn = settings.dsn
     if dsn is None:
         checklist.note(
-            "database", "none is set: all is asked through the API, a call a row, and some jobs cannot work"
+            said("database"),
+            said("none is set: all is asked through the API, a call a row, and some jobs cannot work"),
         )
         return
-    with checklist.trying("database"):
+    with checklist.trying(said("database")):
         database = open_file_database(dsn)
         try:
             await anyio.to_thread.run_sync(_look_into, database, checklist)
@@ -346,16 +347,15 @@ async def _columns(settings: Settings, database: Database, checklist: Checklist)
     """Show documented tables and columns that are missing; versions differ."""
     missing = await missing_columns(database)
     if not missing:
-        checklist.good("columns", "all that are documented are there")
+        checklist.good(said("columns"), said("all that are documented are there"))
         return
     refused = await refused_jobs(BillingClient(settings.client), database)
     rest = [name for name in missing if not any(_names(reason, name) for reason in refused)]
     if rest:
-        checklist.note(
-            "columns", f"not there, and left out of what is read and shown: {markup_safe(', '.join(rest))}"
-        )
+        left_out = said("not there, and left out of what is read and shown: {columns}", columns=tuple(rest))
+        checklist.note(said("columns"), left_out)
     for reason, jobs in refused.items():
-        checklist.note("columns", f"{markup_safe(', '.join(jobs))}: {markup_safe(reason)}")
+        checklist.note(said("columns"), said("{jobs}: {reason}", jobs=tuple(jobs), reason=reason))
 
 
 def _names(reason: str, missing: str) -> bool:
@@ -365,28 +365,38 @@ def _names(reason: str, missing: str) -> bool:
 
 def _look_into(database: Database, checklist: Checklist) -> None:
     database.connect()
-    with checklist.trying("database"):
-        counts = [
-            number_of(next(database.query(f"select count(*) from {table}"))[0], table.lower(), table.lower())  # noqa: S608 - names of ours
+    with checklist.trying(said("database")):
+        counts = tuple(
+            said("{n} {table}", n=Quantity(_rows_of(table, database)), table=table.lower())
             for table in sorted(TABLES)
-        ]
-        checklist.good("database", f"{markup_safe(database.dsn, WHOLE)}: {', '.join(counts)}")
+        )
+        tables = said("{database}: {tables}", database=printable(database.dsn, WHOLE), tables=counts)
+        checklist.good(said("database"), tables)
         if (sample := any_name(database)) is not None:
             # Garbled letters mean a wrong charset; only a person can see that.
-            checklist.good(
-                "charset",
-                f"{markup_safe(database.dsn.charset)}; can you read this name? {escape(printable(sample))}",
+            readable = said(
+                "{charset}; can you read this name? {name}", charset=database.dsn.charset, name=printable(sample)
             )
-        with checklist.trying("money"):
+            checklist.good(said("charset"), readable)
+        with checklist.trying(said("money")):
             _scale(database, checklist)
+
+
+def _rows_of(table: str, database: Database) -> int:
+    ((number,),) = database.query(f"select count(*) from {table}")  # noqa: S608 - a name of ours
+    return int(number)
 
 
 def _scale(database: Database, checklist: Checklist) -> None:
     if check_scale(database):
-        checklist.good("money", f"{count(SCALE)} in the database are one rouble, as row 1 of VPN_CONST says")
+        one_rouble = said("{scale} in the database are one rouble, as row 1 of VPN_CONST says", scale=Quantity(SCALE))
+        checklist.good(said("money"), one_rouble)
     else:
         checklist.note(
-            "money",
-            f"row 1 of VPN_CONST cannot be read; {count(SCALE)} in the database are taken for one rouble: compare a "
-            "balance with what the billing shows before you rely on it",
+            said("money"),
+            said(
+                "row 1 of VPN_CONST cannot be read; {scale} in the database are taken for one rouble: compare a "
+                "balance with what the billing shows before you rely on it",
+                scale=Quantity(SCALE),
+            ),
         )

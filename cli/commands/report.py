@@ -72,7 +72,7 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
-    """Write the report of a run or of a job file, to be printed and signed.
+    """Write the report of a run or of a job file, to be signed.
 
     The report of an undo has the run that it takes back, that of a job file all steps of its last round. `check`
     compares a report with the journal and names each row that differs; `prove` prints the proof of one row, which
