@@ -1,7 +1,7 @@
 """Reading a job file: its schema, errors with line and column, and each step as an order."""
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import fields as fields_of
 from datetime import datetime
@@ -264,7 +264,7 @@ class _Reader:
         except StatementRefused as error:
             raise self._refused((*way, "sql" if "sql" in step else "look_up"), _in_step(index, error)) from error
         except (CommandRefused, ParameterRefused) as error:
-            raise self._refused(self._key_of_error(way, step, str(error)), _in_step(index, error)) from error
+            raise self._refused(self._key_of_error(way, step, error), _in_step(index, error)) from error
         output = step.get("output")
         self._check_dates(way, step, order)
         return JobFileStep(
@@ -335,16 +335,17 @@ class _Reader:
             for name, value in given.items()
         }
 
-    def _key_of_error(self, way: Way, step: Mapping[str, object], error: str) -> Way:
-        """The key that an error is about: the error begins with a parameter or a flag."""
-        name = error.partition(":")[0].partition(",")[0].strip()
-        unknown = error.partition("no parameter '")[2].partition("'")[0]
-        name = unknown or name
-        if name in _table(step.get("set")):
-            return (*way, "set", name)
-        if name in step:
-            return (*way, name)
-        return (*way, "job") if "there is no job" in error else way
+    def _key_of_error(self, way: Way, step: Mapping[str, object], error: Exception) -> Way:
+        """The key that an error is about: its sentence begins with a parameter or a flag, or names it."""
+        sentence = text_of(error)
+        names = [sentence.partition(":")[0].partition(",")[0].strip(), *_named_in(sentence)]
+        given = _table(step.get("set"))
+        for name in names:
+            if name in given:
+                return (*way, "set", name)
+            if name in step:
+                return (*way, name)
+        return (*way, "job") if step.get("job") in names else way
 
     def _known(self, way: Way, there: Mapping[str, object], known: Collection[str], what: str) -> None:
         for name in there:
@@ -372,6 +373,17 @@ class _Reader:
                 text=text,
             )
         )
+
+
+def _named_in(sentence: str) -> Iterator[str]:
+    """The texts that a sentence, and the sentences in it, have been made with."""
+    if not isinstance(sentence, Said):
+        yield sentence
+        return
+    for value in sentence.values.values():
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str):
+                yield from _named_in(text)
 
 
 def _in_step(index: int, error: Exception) -> Said:

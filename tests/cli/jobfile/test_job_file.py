@@ -123,6 +123,22 @@ def test_every_fault_is_told_with_line_and_column(
         assert words in ended.words, ended.err
 
 
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ('job = "balancs"', "строка 2, символ 1: шаг 1: задания 'balancs' нет"),
+        ('job = "balances"\nset = { amonut = "5" }', "строка 3, символ 9: шаг 1: "),
+        ('job = "balances"\ncolour = 1', "строка 3, символ 1: ключа 'colour' нет"),
+        ('job = "balances"\nlimit = 0', "строка 3, символ 1: limit: ожидается целое число больше нуля, а не 0"),
+    ],
+)
+def test_a_fault_has_the_same_place_in_russian(step: str, told: str, typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(f"[[step]]\n{step}\n", encoding="utf-8")
+    ended = typed("run", "bad.toml", "--api-url", "http://127.0.0.1:9", "--lang", "ru")
+    assert ended.exit == 2
+    assert told in ended.words
+
+
 async def test_a_bad_step_is_refused_before_the_first_is_begun(place: Place) -> None:
     job_file(place, STEPS.replace('job = "balances"', 'job = "balancs"'))
     ended = await place.cli("run", "night.toml", "--yes", may_end_with=(2,))
