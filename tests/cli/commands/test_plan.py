@@ -254,8 +254,10 @@ async def test_a_plan_shows_each_value_before_and_after(place: Place) -> None:
     lines = read(place.cli.folder / "folder" / "value-changes.csv")[1]
     russian = await place.cli("plan", "warning-threshold", "rows.csv", "-o", "russian.csv", "--lang", "ru")
     assert "0,00 ₽ → −120,00 ₽" in russian.out.replace("\u00a0", " ")
-    english = (place.cli.folder / "folder" / "value-changes.csv").read_bytes()
-    assert (place.cli.folder / "russian.csv").read_bytes() == english
+    files = [place.cli.folder / name for name in ("russian.csv", "folder/value-changes.csv")]
+    columns, english = [path.read_bytes().splitlines()[0] for path in files]
+    # What a script finds its columns by is the same in every language.
+    assert columns == english
     assert [line[-2:] for line in lines] == [["0.00", "-120.00"]] * 25
 
 
