@@ -88,6 +88,7 @@ LABELS: Final[Mapping[str, Said]] = MappingProxyType(
         ),
         "commands": said("Commands to this run"),
         "commands.none": said("None so far."),
+        "commands.earlier": said("Earlier ones: {n}", n="{n}"),
         # The end, and all runs.
         "closing": said("The run has ended"),
         "report": said("Report"),

@@ -17,6 +17,7 @@ const SIGNS = {
 };
 const STAGES = { ended: "■", silent: "✗", paused: "Ⅱ", held: "◷", works: "▶" };
 const TOLD_EVERY = 10; // percent
+const COMMANDS = 4; // that are shown at once
 
 export class RunView {
   #kind = "";
@@ -186,11 +187,18 @@ function errors(kinds, words) {
 function commands(given, words) {
   show(find("no-commands"), given.length === 0);
   const newest = [...given].sort((one, other) => asDate(other.at) - asDate(one.at));
-  renew(find("commands"), [newest, words.language], () =>
-    newest.map(({ at, what, who, answer }) => {
-      const time = make("time", "figure", words.moment(at));
-      time.dateTime = asDate(at)?.toISOString() ?? "";
-      return make("li", "", time, make("span", "", make("span", "first", what), make("span", "second", who), ...(answer ? [make("span", "second", answer)] : [])));
-    }),
-  );
+  const items = (some) => some.map((one) => commandItem(one, words));
+  renew(find("commands"), [newest.slice(0, COMMANDS), words.language], () => items(newest.slice(0, COMMANDS)));
+  const older = newest.slice(COMMANDS);
+  show(find("earlier"), older.length > 0);
+  write(find("earlier-title"), words.text("commands.earlier", { n: words.count(older.length) }));
+  renew(find("earlier-commands"), [older, words.language], () => items(older));
+}
+
+function commandItem({ at, what, who, answer }, words) {
+  const time = make("time", "figure", words.moment(at));
+  time.dateTime = asDate(at)?.toISOString() ?? "";
+  const told = make("span", "", make("span", "first", what), make("span", "second", who));
+  if (answer) told.append(make("span", "second", answer));
+  return make("li", "", time, told);
 }
