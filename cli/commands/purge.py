@@ -30,15 +30,21 @@ from cli.session.purge import (
 from cli.settings.flags import JournalFlags, RunNameOrNone, grouped
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.language import reader
 from cli.terminal.screen import BriefVoice, Screen, is_unattended
-from cli.terminal.texts import count, markup_safe, moment, money, number_of, printable, rows
-from texts.remedies import PROGRAM
+from cli.terminal.texts import WHOLE, count, markup_safe, moment, money, printable
+from texts.remedies import PROGRAM, setting
+from texts.said import Quantity, counted, said, text_of
 
 log = structlog.get_logger(__name__)
 
 MAX_RUNS_SHOWN: Final = 20
 """Runs of each kind that are listed; the rest is counted."""
 
+_REMOVED: Final = said(
+    "removed: names, phones, keys, cells, calls, answers, messages, refused rows, reasons of decisions"
+)
+_AFTERWARDS: Final = said("after that these runs cannot be undone, verified, exported or corrected")
 _AGE: Final = re.compile(r"([0-9]{1,5})d")
 _OLDEST: Final = 36_500
 """Days; older than any journal."""
@@ -81,10 +87,18 @@ def parse_which(name: str | None, age: str | None) -> str | datetime:
     if name is not None and age is None:
         return name
     if name is not None or age is None:
-        raise CommandRefused(f"name a run, or an age: {PROGRAM} purge RUN, {PROGRAM} purge --older-than 90d")
+        raise CommandRefused(
+            said(
+                "name a run, or an age: {of_run}, {of_age}",
+                of_run=f"{PROGRAM} purge RUN",
+                of_age=f"{PROGRAM} purge --older-than 90d",
+            )
+        )
     found = _AGE.fullmatch(age.strip())
     if found is None or int(found[1]) > _OLDEST:
-        raise CommandRefused(f"--older-than {printable(age)}: write a number of days, as 90d")
+        raise CommandRefused(
+            said("{flag}: write a number of days, as {example}", flag=setting("older-than", age), example="90d")
+        )
     return datetime.now(UTC) - timedelta(days=int(found[1]))
 
 
@@ -121,7 +135,7 @@ async def purge(which: str | datetime, settings: Settings, screen: Screen, *, ke
             selection = await select_run(journal, which, keep_totals=keep_totals)
             if selection.left_alone:
                 (left,) = selection.left_alone
-                raise CommandRefused(f"run {left.run.name} is not purged: {left.why}")
+                raise CommandRefused(said("run {run} is not purged: {why}", run=left.run.name, why=left.why))
         else:
             selection = await select_old(journal, which, keep_totals=keep_totals)
         result = PurgeResult(left_alone=list(selection.left_alone), bytes_before=_bytes(journal.path))
@@ -141,24 +155,32 @@ async def _check_idle(journal: Journal) -> None:
     for run in await journal.runs():
         if holder := await journal.holder(run):
             raise CommandRefused(
-                f"{holder} works on run {run.name}: rewriting the journal would hold it up. Purge when it has ended"
+                said(
+                    "{holder} works on run {run}: rewriting the journal would hold it up. Purge when it has ended",
+                    holder=holder.sentence,
+                    run=run.name,
+                )
             )
 
 
 async def _ask(selection: PurgeSelection, screen: Screen, *, yes: bool) -> None:
     if yes:
         return
-    question = f"Purge {_named(selection)}? This cannot be taken back."
+    question = said("Purge {what}? This cannot be taken back.", what=_named(selection))
     with screen.keyboard("") as keyboard:
         if keyboard is None:
-            raise CommandRefused(f"{is_unattended(question, '')}\nNothing was removed.")
+            unattended = is_unattended(question, "")
+            raise CommandRefused(said("{unattended}\nNothing was removed.", unattended=unattended))
         if not await screen.agrees(f"\n[bold]{markup_safe(question)}[/]", keyboard):
-            raise CommandRefused("the answer was no\nNothing was removed.")
+            raise CommandRefused(said("the answer was no\nNothing was removed."))
 
 
 def _named(selection: PurgeSelection) -> str:
-    numbers = ((len(selection.runs), "run"), (len(selection.plans), "plan"))
-    return " and ".join(number_of(number, word) for number, word in numbers if number)
+    runs = counted("{n} run", "{n} runs", len(selection.runs))
+    plans = counted("{n} plan", "{n} plans", len(selection.plans))
+    if not selection.plans:
+        return runs
+    return said("{runs} and {plans}", runs=runs, plans=plans) if selection.runs else plans
 
 
 async def _purge_all(
@@ -170,7 +192,7 @@ async def _purge_all(
             purged = await purge_run(run, journal, keep_totals=keep_totals)
         except (RunHeld, RunTakenOver, RunUnfinished) as error:
             # Somebody has begun to work on it since it was looked at.
-            result.left_alone.append(RunLeftAlone(run, str(error)))
+            result.left_alone.append(RunLeftAlone(run, text_of(error)))
             continue
         log.info("purged", purged=run.name, keep_totals=keep_totals, rows=one.totals.frozen)
         result.runs.append((one, purged))
@@ -180,7 +202,7 @@ async def _purge_all(
         result.of_plans = await purge_plans(journal, selection.plans)
         result.plans = len(selection.plans)
     except JournalNotCleaned as error:
-        screen.complain(f"{error}\nThe same command once more tries it again")
+        screen.complain(said("{error}\nThe same command once more tries it again", error=error))
         return Exit.STOPPED
     return Exit.DONE
 
@@ -197,8 +219,15 @@ def _preview(selection: PurgeSelection, *, keep_totals: bool) -> RenderableType:
     parts: list[RenderableType] = []
     if selection.runs:
         table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        for column in ("run", "job", "rows from", "rows", "sum", "last change"):
-            table.add_column(column, overflow="fold", no_wrap=column in {"run", "last change"})
+        for column, is_whole in (
+            (said("run"), True),
+            (said("job"), False),
+            (said("rows from"), False),
+            (said("rows"), False),
+            (said("sum"), False),
+            (said("last change"), True),
+        ):
+            table.add_column(printable(column), overflow="fold", no_wrap=is_whole)
         for one in selection.runs[:MAX_RUNS_SHOWN]:
             table.add_row(
                 Text(one.run.name, "bold"),
@@ -209,33 +238,41 @@ def _preview(selection: PurgeSelection, *, keep_totals: bool) -> RenderableType:
                 moment(one.ended),
             )
         parts += [table, *_more(len(selection.runs))]
-        left = (
-            "number, line, sum, state, times and the operation's id of each row"
+        kept = (
+            said(
+                "kept:    number, line, sum, state, times and the operation's id of each row; digests by which the "
+                "same rows are not entered again"
+            )
             if keep_totals
-            else "the totals of each run"
+            else said("kept:    the totals of each run; digests by which the same rows are not entered again")
         )
         parts += [
             Text(""),
-            Text("removed: names, phones, keys, cells, calls, answers, messages, refused rows, reasons of decisions"),
-            Text(f"kept:    {left}; digests by which the same rows are not entered again"),
-            Text("after that these runs cannot be undone, verified, exported or corrected", "yellow"),
+            Text(printable(_REMOVED)),
+            Text(printable(kept)),
+            Text(
+                printable(said("after that these runs cannot be undone, verified, exported or corrected")), "yellow"
+            ),
         ]
     if selection.plans:
-        parts.append(Text(f"{_lists(len(selection.plans))} removed: nothing of it was sent"))
+        plans = counted(
+            "the list of {n} plan is removed: nothing of it was sent",
+            "the lists of {n} plans are removed: nothing of it was sent",
+            len(selection.plans),
+        )
+        parts.append(Text(printable(plans)))
     return Group(*parts, *_left_alone(selection.left_alone))
 
 
-def _lists(plans: int) -> str:
-    return f"the list of {count(plans)} plan is" if plans == 1 else f"the lists of {count(plans)} plans are"
-
-
 def _more(number: int) -> list[Text]:
-    return [Text(f"… and {count(number - MAX_RUNS_SHOWN)} more", "dim")] if number > MAX_RUNS_SHOWN else []
+    if number <= MAX_RUNS_SHOWN:
+        return []
+    return [Text(printable(said("… and {n} more", n=Quantity(number - MAX_RUNS_SHOWN))), "dim")]
 
 
 def _left_alone(left_alone: Sequence[RunLeftAlone]) -> list[Text]:
     lines = [
-        Text("– run ", "dim").append(one.run.name, "bold").append(f" is left alone: {printable(one.why)}")
+        Text(printable(said("– run {run} is left alone: {why}", run=one.run.name, why=one.why)))
         for one in left_alone[:MAX_RUNS_SHOWN]
     ]
     return [*lines, *_more(len(left_alone))]
@@ -243,27 +280,49 @@ def _left_alone(left_alone: Sequence[RunLeftAlone]) -> list[Text]:
 
 def _closing(result: PurgeResult) -> RenderableType:
     if not result.runs and not result.plans:
-        return Group(Text("There is nothing to purge."), *_left_alone(result.left_alone))
+        return Group(Text(printable(said("There is nothing to purge."))), *_left_alone(result.left_alone))
     parts: list[RenderableType] = []
     if result.runs:
         told = result.total
         parts += [
-            Text(f"✓ purged: {', '.join(one.run.name for one, _ in result.runs)}", "bold green"),
             Text(
-                f"  {rows(told.emptied)} emptied, {count(told.removed)} removed, {count(told.refusals)} refused; "
-                f"with them {count(told.calls)} calls, {count(told.answers)} answers, {count(told.messages)} messages"
+                printable(said("✓ purged: {runs}", runs=tuple(one.run.name for one, _ in result.runs)), WHOLE),
+                "bold green",
+            ),
+            _indented(
+                said(
+                    "rows emptied: {emptied}, removed: {removed}, refused: {refused}; with them calls: {calls}, "
+                    "answers: {answers}, messages: {messages}",
+                    emptied=Quantity(told.emptied),
+                    removed=Quantity(told.removed),
+                    refused=Quantity(told.refusals),
+                    calls=Quantity(told.calls),
+                    answers=Quantity(told.answers),
+                    messages=Quantity(told.messages),
+                )
             ),
         ]
     if result.plans:
         removed = result.of_plans.removed + result.of_plans.refusals
-        parts.append(Text(f"✓ {_lists(result.plans)} removed, {rows(removed)}"))
-    before, after = (f"{size / _MEGABYTE:.1f} MB" for size in (result.bytes_before, result.bytes_after))
-    parts.append(Text(f"  the journal is rewritten: {before} before, {after} now", "dim"))
+        lists = counted(
+            "✓ the list of {n} plan is removed, rows: {rows}",
+            "✓ the lists of {n} plans are removed, rows: {rows}",
+            result.plans,
+            rows=Quantity(removed),
+        )
+        parts.append(Text(printable(lists)))
+    before, after = (reader().decimal(size / _MEGABYTE) for size in (result.bytes_before, result.bytes_after))
+    rewritten = said("the journal is rewritten: {before} MB before, {after} MB now", before=before, after=after)
+    parts.append(_indented(rewritten, "dim"))
     if result.files:
-        parts.append(Text("  files of these runs that stay, delete them by hand:"))
+        parts.append(_indented(said("files of these runs that stay, delete them by hand:")))
         parts += [Text(f"    {printable(file)}") for file in result.files]
-    parts.append(Text("  recordings, exports, saved plans and logs are files of their own, and stay", "dim"))
+    parts.append(_indented(said("recordings, exports, saved plans and logs are files of their own, and stay"), "dim"))
     return Group(*parts, *_left_alone(result.left_alone))
+
+
+def _indented(sentence: str, style: str = "") -> Text:
+    return Text(f"  {printable(sentence)}", style)
 
 
 def _object(result: PurgeResult, path: Path, code: Exit) -> Mapping[str, object]:

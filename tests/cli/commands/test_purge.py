@@ -132,7 +132,7 @@ def test_runs_of_that_age_are_purged_and_younger_ones_are_not(typed: Typed) -> N
     assert (ended.exit, purged()) == (0, {old: True, young: False})
     assert f"✓ purged: {old}" in ended.out
     assert "0 rows emptied" not in ended.out
-    assert "1 row emptied, 0 removed, 1 refused; with them" in ended.out
+    assert "rows emptied: 1, removed: 0, refused: 1; with them" in ended.out
     again = typed("purge", "--older-than", "90d", "--yes")
     assert (again.exit, again.out) == (0, "There is nothing to purge.\n")
 
@@ -167,7 +167,7 @@ def test_unfinished_runs_are_left_alone_each_with_its_reason(typed: Typed) -> No
     assert "never approved" in why[unapproved]
     assert f"carbon-migrate resume {stopped}" in why[stopped]
     assert f"carbon-migrate resume {doubtful}" in why[doubtful]
-    assert f"wait for a decision: carbon-migrate reconcile {undecided}" in why[undecided]
+    assert f"waits for a decision: carbon-migrate reconcile {undecided}" in why[undecided]
     ended = typed("purge", stopped, "--yes")
     assert (ended.exit, purged()[stopped]) == (2, False)
     assert f"run {stopped} is not purged: it is not at its end" in ended.words
