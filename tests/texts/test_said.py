@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from texts.said import Language, Quantity, Said, counted, said
+from texts.said import Language, Quantity, Said, any_of, counted, enumerated, in_lines, said
 
 
 class Shouting(Language):
@@ -59,3 +59,14 @@ def test_a_copy_is_the_same_sentence() -> None:
         assert isinstance(other, Said)
         assert (other, other.many, other.n) == (sentence, sentence.many, 3)
         assert other.values == {"n": Quantity(3), "run": "k7"}
+
+
+def test_several_sentences_are_one_text_of_which_each_is_rendered() -> None:
+    rows = [counted("{n} row", "{n} rows", n) for n in (1, 2)]
+    assert in_lines(["{braces}", *rows]) == "{braces}\n1 row\n2 rows"
+    assert Shouting().render(in_lines(["{braces}", *rows])) == "{braces}\n1! [1] row\n2! [2] rows"
+    assert in_lines([]) == enumerated([]) == ""
+    assert enumerated(["{braces}", *rows]) == "{braces}, 1 row, 2 rows"
+    assert Shouting().render(enumerated(rows)) == "1! [1] row, 2! [2] rows"
+    assert any_of(["a", "b", "c"]) == "a, b or c"
+    assert any_of(["a"]) == "a"
