@@ -16,7 +16,7 @@ from cli.report.verdict import job_name, verdict_of
 from cli.settings.settings import Letterhead
 from cli.terminal.language import CatalogueLanguage
 from texts.remedies import PROGRAM
-from texts.said import Quantity, Said, Value, said
+from texts.said import Quantity, Said, Value, counted, said
 
 NO_FILES: Final[Mapping[str, ExceptionsFile]] = MappingProxyType({})
 
@@ -154,7 +154,8 @@ class _Writer:
             pairs += [(said("SHA-256 of the job file"), digest) for digest in self._digests()]
         else:
             pairs.append((said("Job"), job_name(main.run)))
-            pairs.append((said("Input"), shown(main.run.source)))
+            if not main.is_undo:
+                pairs.append((said("Input"), shown(main.run.source)))
         if facts.kind is SubjectKind.RUN and (step := main.step) is not None:
             part = said(
                 "step {number} of {steps} of {file}; the report of the whole file: {command}",
@@ -187,13 +188,7 @@ class _Writer:
     def _roots(self) -> ReportTable:
         """The root of each run, and that of the report over them."""
         facts = self._facts
-        each = (
-            (
-                said("Root of run {run}, {rows} rows", run=one.run.name, rows=Quantity(one.evidence.size)),
-                one.evidence.root,
-            )
-            for one in facts.runs
-        )
+        each = [(_root_of(one), one.evidence.root) for one in facts.runs]
         return self._write.pairs(
             (said("Root over the roots of the runs (RFC 6962, SHA-256)"), facts.root), *each, self._before()
         )
@@ -259,3 +254,7 @@ class _Writer:
             "accepted only."
         )
         return Section(self._write.text(said("What is not promised")), before=self._write.text(text))
+
+
+def _root_of(one: ReportedRun) -> Said:
+    return counted("Root of run {run}, {n} row", "Root of run {run}, {n} rows", one.evidence.size, run=one.run.name)

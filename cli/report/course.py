@@ -15,6 +15,7 @@ from cli.terminal.names import OUTCOMES
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
 from jobs.access.vault import mask_secrets
 from jobs.rows.input import is_input, job_parameters
+from jobs.spec.undo_words import UNDO
 from texts.said import Quantity, Said, Value, counted, in_lines, said
 
 _APART: Final = "; "
@@ -135,11 +136,13 @@ def _settings(run: Run, write: TableWriter) -> ReportTable:
     pairs: list[tuple[Said, Value]] = [
         (said("Parameters"), _APART.join(_given(job_parameters(run.parameters))) or said("none given")),
         (said("Limits"), describe_policy(policy_with(Policy(), run.policy, ALL))),
-        (said("Input"), shown(run.source)),
     ]
+    if run.job != UNDO:
+        pairs.append((said("Input"), shown(run.source)))
     if reading := _APART.join(_given({n: v for n, v in run.parameters.items() if is_input(n)})):
         pairs.append((said("How it is read"), reading))
-    pairs.append((said("SHA-256 of the input"), run.source_digest or said("none: the rows come from a query")))
+    if run.job != UNDO:
+        pairs.append((said("SHA-256 of the input"), run.source_digest or said("none: the rows come from a query")))
     if run.paused_at is not None:
         paused = said("since {date}, by {who}", date=write.moment(run.paused_at), who=shown(run.paused_by or ""))
         pairs.append((said("Paused"), paused))
