@@ -133,7 +133,7 @@ CHAPTERS: Final = (
         f"One run against a mock billing with {watching.SLOTS} slots, and its page in a process of its own. In turn, "
         f"{watching.SPAN.full:.0f} seconds each, nobody looks at the page, and {watching.TABS} tabs and "
         f"{watching.DEAD} clients do that ask for its events and never read them. How many rows were entered, the "
-        "billing's own ledger says.",
+        "billing's own ledger says; the processor's time is that of the run's process.",
         watching.measure,
     ),
     Chapter(
