@@ -14,10 +14,12 @@ from typing import Final
 
 import msgspec
 
+from texts.said import said
+
 _LENGTH: Final = 16
 """Bytes of a digest: two of a billion rows are alike with a chance of one to 10^20."""
 
-PURGED_VALUE: Final = "a value that is purged"
+PURGED_VALUE: Final = said("a value that is purged")
 """What a purged row asked for, for people."""
 
 

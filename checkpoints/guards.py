@@ -3,7 +3,7 @@
 from checkpoints import sqlite_rows as rows
 from checkpoints.errors import ForbiddenTransition, RunPurged, RunTakenOver
 from checkpoints.queries import Queries
-from checkpoints.records import Run
+from checkpoints.records import Item, Run
 from texts.said import said
 
 
@@ -11,6 +11,13 @@ def check_written(wanted: int, written: int) -> None:
     """Raise `ForbiddenTransition` if not all items were written, because one belongs to another run."""
     if written != wanted:
         raise ForbiddenTransition(f"{wanted} items were to be written and {written} are of this run")
+
+
+def not_manual(item: Item) -> ForbiddenTransition:
+    """The error for a decision on an item that needs none."""
+    return ForbiddenTransition(
+        said("item {number} ({label}) is not manual: nobody has to decide", number=item.number, label=item.label)
+    )
 
 
 def check_epoch(db: Queries, run: Run) -> None:

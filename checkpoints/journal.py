@@ -15,8 +15,8 @@ from typing import Final, TypeVar
 
 from checkpoints import intake_pages
 from checkpoints import sqlite_rows as rows
-from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld
-from checkpoints.guards import check_epoch, check_written, refuse_purged
+from checkpoints.errors import NoSuchRun, RunHeld
+from checkpoints.guards import check_epoch, check_written, not_manual, refuse_purged
 from checkpoints.history import History, begin_runner
 from checkpoints.intake_pages import Judge
 from checkpoints.purge import Purge, purge_run
@@ -317,7 +317,7 @@ class Journal:
         def work(db: Queries) -> None:
             when = rows.now()
             if not db.write("decide", run_id=run.run_id, now=when, **decision):
-                raise ForbiddenTransition(f"item {item.number} ({item.label}) is not manual: nobody has to decide")
+                raise not_manual(item)
             db.write("record", run_id=run.run_id, now=when, changes=change)
 
         await self._write(run, work)

@@ -115,7 +115,9 @@ def _compare(
                 if len(examples) < size:
                     examples.append(one)
     except sqlite3.Error as error:
-        raise JournalUnreadable(f"{newer} and {older} cannot be compared: {error}") from error
+        raise JournalUnreadable(
+            said("{newer} and {older} cannot be compared: {error}", newer=newer, older=older, error=error)
+        ) from error
     return ListDifferences(counts, examples)
 
 
