@@ -186,7 +186,7 @@ function errors(kinds, words) {
 
 function commands(given, words) {
   show(find("no-commands"), given.length === 0);
-  const newest = [...given].sort((one, other) => asDate(other.at) - asDate(one.at));
+  const newest = [...given].reverse();
   const items = (some) => some.map((one) => commandItem(one, words));
   renew(find("commands"), [newest.slice(0, COMMANDS), words.language], () => items(newest.slice(0, COMMANDS)));
   const older = newest.slice(COMMANDS);
