@@ -13,6 +13,7 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from engine.errors import nearest
 from texts.remedies import PROGRAM
+from texts.said import said
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -36,7 +37,14 @@ def _completion(
     settings.
     """
     if shell not in SHELLS:
-        raise CommandRefused(f"there is no shell {printable(shell)!r}{nearest(shell, SHELLS)}: {', '.join(SHELLS)}")
+        raise CommandRefused(
+            said(
+                "there is no shell {shell!r}{nearest}: {shells}",
+                shell=shell,
+                nearest=nearest(shell, SHELLS),
+                shells=tuple(SHELLS),
+            )
+        )
     if line is None:
         sys.stdout.write(script(shell))
         return

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from checkpoints.records import Decision, LookUps, Run, Runner
+from checkpoints.sentences import decided
 from checkpoints.states import State
 from cli.report.facts import ExceptionRow, ReportedRun
 from cli.report.sums import REFUSED
@@ -81,7 +82,7 @@ def _exception(row: ExceptionRow, write: TableWriter, *, money: bool) -> Sequenc
 def reason_of(row: ExceptionRow) -> str:
     """Why a row is where it is; "" where that is only the decision, which stands beside it."""
     decision = row.decision
-    if decision is not None and row.reason == f"decided by {decision.who}: {decision.why}":
+    if decision is not None and row.reason == decided(decision.who, decision.why):
         return ""
     return row.reason
 
