@@ -120,7 +120,6 @@ SHORT_FOR_A_REASON = {
     "engine/pipeline/ownership.py": "the one question whether the run is still ours",
     "engine/pipeline/verifier.py": "the one pass of `verify`",
     "billing/database/sql_blocks.py": "the reader of .sql files, for billing, jobs and lab",
-    "cli/commands/completion.py": "the command that a shell asks for words",
     "cli/completion/options.py": "the table of options, which a tool writes and completion reads",
     "cli/session/step_mark.py": "what of a job file a run remembers, read by commands that read no job file",
     "jobs/refused_amounts.py": "one thought, which plan and report share",

@@ -78,10 +78,14 @@ def _options(typed: Typed) -> Iterator[Candidate]:
 
 def _values(word: str, typed: Typed) -> Iterator[Candidate]:
     """The known values of an option or argument that takes `word`, as the help shows it."""
-    if values := _KNOWN.get(word) or _KNOWN.get(word.removesuffix(VALUES)):
+    plain = word.removesuffix(VALUES)
+    if values := _KNOWN.get(word) or _KNOWN.get(plain):
         yield from values(typed)
     elif "|" in word and word.replace("|", "").isalpha() and word.islower():
         yield from map(Candidate, word.split("|"))
+    elif "|" in plain and (values := _KNOWN.get(plain.split("|")[0])):
+        # The other of the two is a file, which the shell completes.
+        yield from values(typed)
 
 
 def _runs(typed: Typed) -> Iterator[Candidate]:
