@@ -300,6 +300,11 @@ def _check_letters(parameter: Any, value: Any) -> None:  # noqa: ANN401 - as abo
     encoding = sys.getfilesystemencoding().upper()
     locale = next((os.environ[one] for one in ("LC_ALL", "LC_CTYPE", "LANG") if os.environ.get(one)), "C")
     raise CommandRefused(
-        f"{name} is not {encoding}, the encoding of texts in the locale {printable(locale)}: type it anew with "
-        "LC_ALL=C.UTF-8, or set LC_ALL to the locale of your terminal, as ru_RU.KOI8-R"
+        said(
+            "{name} is not {encoding}, the encoding of texts in the locale {locale}: type it anew with "
+            "LC_ALL=C.UTF-8, or set LC_ALL to the locale of your terminal, as ru_RU.KOI8-R",
+            name=name,
+            encoding=encoding,
+            locale=printable(locale),
+        )
     )

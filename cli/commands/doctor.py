@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 import anyio
@@ -27,7 +26,7 @@ from billing.directory.subscribers import any_name
 from billing.directory.system import check_scale
 from billing.errors import ColumnsMissing
 from billing.money import SCALE
-from billing.profile import Standing, describe_fact
+from billing.profile import describe_fact
 from checkpoints.journal import open_journal
 from cli.commands.execution import errors_shown
 from cli.session.journal import unfinished
@@ -38,6 +37,7 @@ from cli.settings.settings import Settings, SettingValue, load
 from cli.show.checklist import Checklist
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Facts, render, steps_list
+from cli.terminal.names import STANDING_NAMES
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.signals import run_command
 from cli.terminal.texts import WHOLE, printable
@@ -106,16 +106,6 @@ LEAST_FREE: Final = 256 * 1024 * 1024
 
 MOST_SKEW: Final = 60.0
 """Difference of the two clocks in seconds above which it is reported."""
-
-
-STANDINGS: Final = MappingProxyType(
-    {
-        Standing.KNOWN: said("known"),
-        Standing.DOCUMENTED: said("documented"),
-        Standing.ASSUMED: said("assumed"),
-    }
-)
-"""How well a fact is known, as people read it."""
 
 
 async def examine(flags: Flags, screen: Screen) -> Exit:
@@ -291,7 +281,7 @@ async def _profile(settings: Settings, checklist: Checklist) -> None:
             checklist.facts.append({"fact": name, "standing": str(fact.standing), "learned": when, "says": says})
             # Of what nobody has asked for there is nothing to show.
             if fact.known or fact.value not in ((), {}):
-                standing = STANDINGS[fact.standing]
+                standing = STANDING_NAMES[fact.standing]
                 table.add(said("{standing} {day}", standing=standing, day=when) if when else standing, render(says))
         checklist.screen.result(table)
 

@@ -24,8 +24,10 @@ from cli.settings.profiles import ENDING as PROFILE_ENDING
 from cli.settings.profiles import profile_path, write_profile
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import labelled, render
+from cli.terminal.names import STANDING_NAMES
 from cli.terminal.screen import Screen, Voice, is_unattended
-from cli.terminal.texts import markup_safe, printable
+from cli.terminal.texts import printable
 from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.access.operations import two_decimals
 from jobs.access.subscribers import name_of
@@ -35,7 +37,8 @@ from jobs.probe.intent import Intents, open_intents
 from jobs.probe.probe import Findings, Probe, steps, test_subscriber
 from jobs.spec.entries import STORNO_CALL, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
-from texts.remedies import PROGRAM
+from texts.remedies import command_line
+from texts.said import in_lines, said
 
 ENDING = ".probe"
 """The suffix of the intent file, which lies beside the profile."""
@@ -82,33 +85,38 @@ async def probe(
     async with open_billing(settings) as billing:
         with open_intents(_intent_path(settings)) as intents:
             if intents.earlier and intents.earlier[0].abonent != abonent_id:
+                earlier = intents.earlier[0].abonent
                 raise CommandRefused(
-                    f"a probe of abonent {intents.earlier[0].abonent} was killed before it had taken back what it "
-                    f"entered: first {PROGRAM} probe --abonent {intents.earlier[0].abonent}"
+                    said(
+                        "a probe of abonent {abonent} was killed before it had taken back what it entered: first "
+                        "{command}",
+                        abonent=earlier,
+                        command=command_line("probe", "--abonent", str(earlier)),
+                    )
                 )
             abonent = await test_subscriber(billing.gateway, abonent_id)
             entries = ProbeEntries(
                 billing.gateway, intents, abonent, new_batch()[:_NAME], ProbePatience(settle=settle), storno_call=None
             )
-            probing = Probe(entries, storno_call, lambda line: screen.say(f"[dim]·[/] {markup_safe(line)}"))
+            probing = Probe(entries, storno_call, lambda line: screen.say(labelled("·", line)))
             if not await _take_back_earlier(probing, entries, intents, settle, screen, yes=yes):
                 return _refused(screen)
             balance = await entries.balance()
             screen.say(_plan(abonent, balance, storno_call, settings))
-            if not await _agreed("Probe this subscriber?", screen, yes=yes):
+            if not await _agreed(said("Probe this subscriber?"), screen, yes=yes):
                 return _refused(screen)
             findings = await probing.run()
         return _close(findings, abonent, billing, settings, screen)
 
 
-def storno_of(said: Sequence[str]) -> str | None:
+def storno_of(words: Sequence[str]) -> str | None:
     """The storno method to test, None where none is given.
 
     Raises `CommandRefused`, `ParameterRefused`.
     """
     known = tuple(parameter for parameter in UNDO_OF_OPERATIONS if parameter.name == STORNO_CALL)
-    given = parse_pairs(said, "--set")
-    values = check_parameters("a probe", known, given)
+    given = parse_pairs(words, "--set")
+    values = check_parameters(said("a probe"), known, given)
     return values[STORNO_CALL] if STORNO_CALL in given else None
 
 
@@ -126,8 +134,12 @@ async def _check_runs(settings: Settings) -> None:
         for run in await journal.runs():
             if run.target == settings.target and (holder := await journal.holder(run)):
                 raise CommandRefused(
-                    f"{holder} works on run {run.name} of this billing now: wait for its end, or stop it, "
-                    f"{PROGRAM} stop {run.name}"
+                    said(
+                        "{process} works on run {run} of this billing now: wait for its end, or stop it, {command}",
+                        process=holder.sentence,
+                        run=run.name,
+                        command=command_line("stop", run.name),
+                    )
                 )
 
 
@@ -140,28 +152,33 @@ async def _take_back_earlier(
     empty.
     """
     if intents.earlier and (wait := settle - intents.earlier[-1].seconds_ago) > 0:
-        screen.say(
-            f"[dim]an earlier probe was killed {settle - wait:.0f} s ago: waiting {wait:.0f} s for its calls[/]"
+        waiting = said(
+            "an earlier probe was killed {ago} s ago: waiting {wait} s for its calls",
+            ago=round(settle - wait),
+            wait=round(wait),
         )
+        screen.say(render(waiting, "dim"))
         await anyio.sleep(wait)
     await entries.drained()
     left = await entries.left()
     if left:
         screen.say_always(_leftovers(left))
-        if not await _agreed("Take them back?", screen, yes=yes):
+        if not await _agreed(said("Take them back?"), screen, yes=yes):
             return False
         kept = await probing.take_back_earlier()
         if kept:
-            lines = [f"{one}: {why}" for one, why in kept.items()]
-            raise CommandRefused(
-                "\n".join(["these cannot be taken back: do it by hand, and remove " + str(intents.path), *lines]),
-                Exit.UNDECIDED,
-            )
+            by_hand = said("these cannot be taken back: do it by hand, and remove {file}", file=intents.path)
+            lines = [said("{entry}: {why}", entry=str(one), why=why) for one, why in kept.items()]
+            raise CommandRefused(in_lines([by_hand, *lines]), Exit.UNDECIDED)
     for one in await entries.not_found():
-        screen.say_always(
-            f"[yellow]note:[/] an operation of {two_decimals(one.amount)}, type {one.op_type}, that an earlier probe "
-            f"was about to enter ({one.probe}/{one.number}) is not there: its call never arrived"
+        absent = said(
+            "an operation of {amount}, type {type}, that an earlier probe was about to enter ({mark}) is not there: "
+            "its call never arrived",
+            amount=one.amount,
+            type=one.op_type,
+            mark=f"{one.probe}/{one.number}",
         )
+        screen.say_always(labelled(said("note:"), absent, "yellow"))
     if intents.earlier:
         intents.restart()
     return True
@@ -177,7 +194,7 @@ async def _agreed(question: str, screen: Screen, *, yes: bool) -> bool:
 
 
 def _refused(screen: Screen) -> Exit:
-    screen.result("Nothing was entered.", good=False)
+    screen.result(said("Nothing was entered."), good=False)
     return Exit.REFUSED
 
 
@@ -185,15 +202,21 @@ def _refused(screen: Screen) -> Exit:
 
 
 def _plan(abonent: Abonent, balance: Decimal | None, storno_call: str | None, settings: Settings) -> RenderableType:
-    head = Text("\nOn abonent ").append(f"{abonent.id} ({printable(name_of(abonent))})", "bold")
-    head.append(f" of {printable(settings.target)}, balance {_roubles(balance)}, the probe will:")
-    lines = [Text(f"  {number}. {line}") for number, line in enumerate(steps(balance, storno_call), 1)]
-    return Group(head, *lines)
+    head = said(
+        "On abonent {abonent} ({name}) of {address}, balance {balance}, the probe will:",
+        abonent=abonent.id,
+        name=printable(name_of(abonent)),
+        address=settings.target,
+        balance=_roubles(balance),
+    )
+    lines = [Text(f"  {number}. {printable(line)}") for number, line in enumerate(steps(balance, storno_call), 1)]
+    return Group(Text(""), render(head), *lines)
 
 
 def _leftovers(left: Sequence[Entered]) -> RenderableType:
     return Group(
-        Text("An earlier probe has left, and they can be taken back:", "yellow"), *(Text(f"  {one}") for one in left)
+        render(said("An earlier probe has left, and they can be taken back:"), "yellow"),
+        *(Text(f"  {printable(str(one))}") for one in left),
     )
 
 
@@ -210,25 +233,30 @@ def _close(
     table = Table.grid(padding=(0, 2))
     for name, fact in profile.facts():
         why = findings.missing.get(name)
-        told = describe_fact(name, fact.value) + (f" (not learned: {printable(why)})" if why else "")
-        table.add_row("", f"[dim]{fact.standing}[/]", markup_safe(told, 600))
+        told: str = describe_fact(name, fact.value)
+        if why:
+            told = said("{fact} (not learned: {why})", fact=told, why=why)
+        table.add_row("", render(STANDING_NAMES[fact.standing], "dim"), render(told, limit=600))
     screen.result(Group(Text(""), table, *_next_steps(findings, path)), good=code is Exit.DONE)
     return code
 
 
 def _next_steps(findings: Findings, path: Path) -> list[Text]:
-    lines = [Text(f"\nThe profile is in {printable(path)}.")]
+    lines = [Text(""), render(said("The profile is in {file}.", file=path))]
     if findings.stopped:
-        lines.append(Text(f"The probe stopped: {printable(findings.stopped, 600)}", "bold red"))
+        lines.append(render(said("The probe stopped: {why}", why=findings.stopped), "bold red", 600))
     for one, why in findings.left.items():
-        lines.append(Text(f"Not taken back: {one}: {printable(why)}", "bold red"))
+        lines.append(render(said("Not taken back: {entry}: {why}", entry=str(one), why=why), "bold red"))
     if findings.left or (findings.stopped and findings.after is None):
-        lines.append(Text("Type the same command again: it takes back what it can, or names what it cannot."))
-    balances = f"the balance was {_roubles(findings.before)} and is {_roubles(findings.after)}"
+        again = said("Type the same command again: it takes back what it can, or names what it cannot.")
+        lines.append(render(again))
+    before, after = _roubles(findings.before), _roubles(findings.after)
     if findings.before == findings.after and not findings.left:
-        lines.append(Text(f"All is taken back; {balances}.", "green"))
+        good = said("All is taken back; the balance was {before} and is {after}.", before=before, after=after)
+        lines.append(render(good, "green"))
     else:
-        lines.append(Text(f"Look at the subscriber: {balances}.", "bold red"))
+        bad = said("Look at the subscriber: the balance was {before} and is {after}.", before=before, after=after)
+        lines.append(render(bad, "bold red"))
     return lines
 
 
@@ -260,8 +288,8 @@ def _object(findings: Findings, abonent: Abonent, path: Path, code: Exit) -> dic
     }
 
 
-def _roubles(balance: Decimal | None) -> str:
-    return "not known" if balance is None else two_decimals(balance)
+def _roubles(balance: Decimal | None) -> str | Decimal:
+    return said("not known") if balance is None else balance
 
 
 def _text(balance: Decimal | None) -> str | None:

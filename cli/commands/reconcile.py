@@ -20,16 +20,17 @@ from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table
 from cli.show.progress import show_sending
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
-from cli.terminal.layout import Hanging, command, steps_list
+from cli.terminal.layout import Facts, Hanging, command, render, steps_list
 from cli.terminal.names import place_of
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupts
-from cli.terminal.texts import WHOLE, printable, rows
+from cli.terminal.texts import printable
 from engine.job import Absent, CannotLook, Different, LookUpResult
 from engine.pacing.holds import Stop
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import Reconciler
-from texts.remedies import PROGRAM
+from texts.remedies import command_line
+from texts.said import counted, said
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,7 @@ async def reconcile_run(name: str, settings: Settings, pacing: Mapping[str, str]
         run = await journal.run(name)
         await require_content(run, journal)
         if run.stage is not Stage.APPROVED:
-            raise CommandRefused(f"run {run.name} has sent nothing: there is nothing to look up")
+            raise CommandRefused(said("run {run} has sent nothing: there is nothing to look up", run=run.name))
         check_target(run, settings)
         async with open_session(settings, screen, journal, pacing=pacing) as opened:
             session = opened.for_run(run)
@@ -101,11 +102,15 @@ async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], s
     parts: list[RenderableType] = [states_table(totals)]
     if totals.count(State.MANUAL):
         parts.append(_manual_rows(run, await journal.items(run, {State.MANUAL}, size=MAX_MANUAL_SHOWN), left))
-        parts.append(Text(f"{rows(totals.count(State.MANUAL))} for a person to decide on", "bold yellow"))
+        undecided = counted(
+            "{n} row for a person to decide on", "{n} rows for a person to decide on", totals.count(State.MANUAL)
+        )
+        parts.append(render(undecided, "bold yellow"))
     elif not totals.count(State.UNKNOWN):
-        parts.insert(0, Text(f"✓ run {run.name}: nothing is in doubt", "bold green"))
+        settled = said("run {run}: nothing is in doubt", run=run.name)
+        parts.insert(0, Text(f"✓ {printable(settled)}", "bold green"))
     if stop.requested:
-        parts.append(Text(printable(stop.reason, 600), "yellow"))
+        parts.append(render(stop.reason, "yellow", 600))
     if steps := next_steps(run, totals):
         parts.append(steps_list(steps))
     screen.result(Group(*parts), good=code is Exit.DONE)
@@ -116,13 +121,16 @@ def _manual_rows(run: Run, items: Sequence[Item], left: Mapping[int, LookUpResul
     """The manual rows with both sides, and the command that records a decision."""
     lines: list[RenderableType] = []
     for item in items:
-        place = Text().append(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
+        place = render(place_of(item), "bold").append(f" ({printable(item.label, 60)})", "dim")
+        sides = Facts(indent=4)
+        sides.add(said("sent:"), render(item.payload))
+        sides.add(said("found:"), render(_seen(item, left)))
+        how = said("when it is in the billing; `pending` instead of `accepted` sends it again:")
         lines += [
             Hanging(Text("? ", "yellow"), place),
-            Hanging(Text("    sent:  "), Text(printable(item.payload, WHOLE))),
-            Hanging(Text("    found: "), Text(printable(_seen(item, left), WHOLE))),
-            Text("    when it is in the billing; `pending` instead of `accepted` sends it again:", "dim"),
-            command(f"{PROGRAM} decide {run.name} {item.number} accepted --why '…'"),
+            sides,
+            Text(f"    {printable(how)}", "dim"),
+            command(command_line("decide", run.name, str(item.number), "accepted", "--why", "'…'")),
         ]
     return Group(*lines)
 
@@ -132,6 +140,6 @@ def _seen(item: Item, left: Mapping[int, LookUpResult]) -> str:
         case Different(text) | CannotLook(text):
             return text
         case Absent():
-            return f"no longer there; before: {item.message}"
+            return said("no longer there; before: {message}", message=item.message or "")
         case _:
-            return item.message or "nothing"
+            return item.message or said("nothing")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from billing.profile import Standing
 from checkpoints.records import Item, Reason
 from checkpoints.states import State
 from cli.terminal.texts import printable
@@ -63,6 +64,15 @@ STAGE_NAMES: Final[Mapping[str, Said]] = MappingProxyType(
     }
 )
 """The stages of a run, by the words that scripts get."""
+
+STANDING_NAMES: Final[Mapping[Standing, Said]] = MappingProxyType(
+    {
+        Standing.KNOWN: said("known"),
+        Standing.DOCUMENTED: said("documented"),
+        Standing.ASSUMED: said("assumed"),
+    }
+)
+"""How well a fact of the billing is known."""
 
 _HOLDERS: Final[Mapping[str, Said]] = MappingProxyType(
     {
