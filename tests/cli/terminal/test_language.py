@@ -49,16 +49,16 @@ def test_a_moment_says_its_zone() -> None:
 @pytest.mark.parametrize(
     ("n", "text"),
     [
-        (1, "1 строка принята и не сверена."),
-        (2, "2 строки приняты и не сверены."),
-        (5, "5 строк принято и не сверено."),
-        (11, "11 строк принято и не сверено."),
-        (21, "21 строка принята и не сверена."),
-        (112, "112 строк принято и не сверено."),
+        (1, "1 строка похожа на уже внесённую"),
+        (2, "2 строки похожи на уже внесённые"),
+        (5, "5 строк похожи на уже внесённые"),
+        (11, "11 строк похожи на уже внесённые"),
+        (21, "21 строка похожа на уже внесённую"),
+        (112, "112 строк похожи на уже внесённые"),
     ],
 )
 def test_russian_has_three_forms(n: int, text: str) -> None:
-    sentence = counted("{n} row was accepted and not read back.", "{n} rows were accepted and not read back.", n)
+    sentence = counted("{n} row looks as if entered already", "{n} rows look as if entered already", n)
     assert language(RUSSIAN).render(sentence) == text
 
 
