@@ -94,11 +94,6 @@ def _spelled(letter: str) -> str:
     return " " if letter.isspace() else letter.encode("unicode_escape").decode("ascii")
 
 
-def number_of(number: int, one: str, several: str = "") -> str:
-    """A number with its word, which stay together: 1 row, 12 345 rows."""
-    return f"{count(number)}{JOINT}{one if number == 1 else several or f'{one}s'}"
-
-
 def count(number: int) -> str:
     """An integer with separated thousands, as the reader's language writes it."""
     return _joint(reader().write(Quantity(number)))
@@ -111,11 +106,6 @@ def money(amount: Decimal) -> str:
 
 def _joint(text: str) -> str:
     return _NUMBER_AND_WORD.sub(JOINT, text.replace(SPACE, JOINT))
-
-
-def rows(number: int) -> str:
-    """A number of rows, in words."""
-    return number_of(number, "row")
 
 
 def rate(per_second: float) -> str:
