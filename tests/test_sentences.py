@@ -1,0 +1,173 @@
+"""No text reaches a person but as a sentence that can be said in each language (`texts/said.py`).
+
+A walk over the syntax trees: what reads like words between spaces stands in `said` or `counted`, in a docstring, in
+the help of an option (tools/help_texts.py collects it), in a log event or in SQL; or it is named here with a reason.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tools.house import House
+
+SAYS = {"said", "counted", "wording"}
+LOGS = {"debug", "info", "warning", "error", "exception"}
+HELP = {"help", "epilog", "rich_help_panel", "metavar"}
+BUGS = {"AssertionError", "NotImplementedError", "TypeError", "LookupError", "ForbiddenTransition"}
+"""Errors that only a fault of this program raises."""
+WORDS = re.compile(r"[^\W\d_]{2,}[,:;]? [^\W\d_]{2,}|[^\W\d_]{3,}[,:;]? $|^[,:;]? [^\W\d_]{3,}")
+"""Two words with a space between them, or one with a space at its end, as in a piece of a sentence."""
+
+STYLES = "bold|dim|not|red|green|yellow|cyan|white|on|reverse|italic"
+NO_SENTENCE = re.compile(
+    r"(with found as|select|insert into|update|delete from|pragma|begin immediate|savepoint|rollback|release|attach)"
+    r"\b.*"
+    rf"|(({STYLES}) ?)+"
+    r"|carbon-migrate( [a-z-]+)+( [\w.-]+)*( --?\w.*)?|… [a-z]+( [A-Z…]+| [a-z]+)"
+    r"|(undo )?--set NAME=VALUE|pip install .*"
+    r"|(HTTP/1\.1|Content-[A-Z]|Connection: |application/json).*"
+    r"|[^a-z]*",
+    re.DOTALL,
+)
+"""SQL, styles of a screen, what a person types, HTTP, names in capitals; and what is Russian in the code: texts of
+the vendor, and headings of files."""
+
+# What is no sentence for a person although it reads like one: a folder, a file, or a file and how the text begins.
+FOR_A_REASON = {
+    "billing/api/client.py: gzip": "HTTP",
+    "billing/api/client.py: not open yet": "a fault of this program",
+    "billing/api/client.py: this BillingClient": "a fault of this program",
+    "billing/api/failures.py: Connect call failed": "a text of the operating system",
+    "billing/database/database.py: of the user": "a kind of select",
+    "billing/selects/key_pages.py: of the operator": "a kind of select, in logs",
+    "billing/selects/select.py: of the operator": "a kind of select, in logs",
+    "billing/database/file_process.py: the keeper failed": "a fault of this program, with its traceback",
+    "billing/selects/select.py: Data type unknown": "a text of Firebird",
+    "checkpoints/merkle.py": "a proof that is no proof, which whoever checks one says in a sentence",
+    "checkpoints/sqlite_writer.py: forbidden transition": "a text of the journal's triggers",
+    "lab/crash/": "the crash lab's findings, read by whoever works on this program",
+    "lab/mock/": "the mock billing's control port and answers, read by tests",
+    "lab/record/": "HTTP",
+    "billing/api/error_catalogue.py": "texts of the billing",
+    "billing/database/client_library.py": "a configuration file of Firebird",
+    "billing/database/schema.py": "names of columns",
+    "billing/directory/models.py": "names of fields, and pieces of SQL",
+    "checkpoints/states.py": "the table of steps, from which docs/architecture.md is drawn",
+    "jobs/spec/columns.py": "headings that files have",
+    "cli/main.py": "the table of commands, which tools/help_texts.py collects",
+    "cli/commands/mock.py: … mock": "what a person types",
+    "cli/commands/replay.py: at once": "a value of an option",
+    "cli/commands/selftest.py: no settings.toml": "the name of a file",
+    "cli/commands/translate.py: …\n# or": "the output of translate, the same in every language as all that is typed",
+    "engine/pipeline/intake.py: a duplicate": "the kind of a reason in --json, whose sentence stands beside it",
+    "cli/page/admission.py": "HTML",
+    "cli/page/application.py: inline": "HTTP",
+    "cli/session/journal.py: taken up with": "a log event",
+    "cli/session/stages.py": "the stages of --json",
+    "cli/settings/order_flags.py: The job": "the name of a panel, which tools/help_texts.py collects",
+    "cli/settings/profiles.py": "the head of the profile's file",
+    "cli/terminal/screen.py: [bold red]": "a sign",
+    "engine/control/address.py: \u0020(says it is": "who gives a command, as the journal and its log have it",
+    "engine/pacing/holds.py: in doubt": "the name of a hold in --json",
+    "engine/pacing/window.py: start": "a fault of this program",
+    "engine/pipeline/aftermath.py: a call has no": "a fault of this program",
+    "engine/pipeline/intake.py: per billing": "a value of a parameter",
+    "jobs/effects/answer_cells.py": "a cell of an export",
+    "jobs/effects/delete.py: does not exist": "a text of the billing",
+    "jobs/effects/factory.py: … makes two": "a fault of this program",
+    "jobs/effects/read_offers.py: the session": "a value of a request that is shown",
+    "jobs/probe/entries.py": "the mark of a probe in the billing",
+    "jobs/probe/probe.py: … nothing has this": "what a filter is asked for",
+    "jobs/spec/chain.py: bool |": "a type",
+    "jobs/spec/entries.py: [cm": "the form of a mark",
+    "lab/demo.py: The next demonstration": "a file in the demo's folder",
+    "lab/demo.py: a process was started": "a fault of this program",
+    "lab/pytest_plugin.py": "the head of pytest",
+    "cli/terminal/usage.py": "typer's own texts, which are recognised to be said in the reader's language",
+}
+
+
+def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The strings that are not said, each with its line; `…` stands for a value."""
+    left_out: set[int] = set()
+    for node in ast.walk(tree):
+        left_out.update(id(inner) for part in apart(node) for inner in ast.walk(part))
+    for node in ast.walk(tree):
+        if id(node) in left_out:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            left_out.update(id(part) for part in node.values)
+            yield (
+                node.lineno,
+                "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values),
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+def apart(node: ast.AST) -> Iterator[ast.AST]:
+    """The parts of a node whose strings are sentences, docstrings, help or log events, or never get onto a screen."""
+    match node:
+        case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+            yield from (one for one in node.body if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+        case ast.Call(func=ast.Name(id=name)) if name in SAYS:
+            yield from node.args
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=name)) if name in LOGS:
+            yield node
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="re"))) | ast.Assert():
+            yield node
+        case ast.Raise(exc=ast.Call(func=ast.Name(id=name))) if name in BUGS:
+            yield node
+        case ast.keyword(arg=name) if name in HELP:
+            yield node
+        case ast.Subscript(value=ast.Name(id="Literal")):
+            yield node
+
+
+def offences(house: House) -> Iterator[tuple[str, int, str]]:
+    for file, tree in house.trees.items():
+        for line, text in texts(tree):
+            if WORDS.search(text) and not NO_SENTENCE.fullmatch(text.strip()):
+                yield file, line, text
+
+
+def reason_of(file: str, text: str) -> str | None:
+    return next((key for key in FOR_A_REASON if f"{file}: {text}".startswith(key)), None)
+
+
+def test_what_a_person_reads_is_a_sentence_in_each_language() -> None:
+    found = list(offences(House()))
+    assert [f"{file}:{line}: {text}" for file, line, text in found if reason_of(file, text) is None] == []
+    needed = {reason_of(file, text) for file, _, text in found}
+    assert needed == set(FOR_A_REASON), "a reason is needed no more"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'show("nothing was sent")',
+        'raise Refused(f"{rows} rows are refused")',
+        'text = "rows " + rest',
+        'label(f"the run {name}")',
+        'said("{what}", what="two words")',
+    ],
+)
+def test_a_text_that_is_not_said_is_found(code: str) -> None:
+    assert any(WORDS.search(text) for _, text in texts(ast.parse(code)))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'show(said("nothing was sent"))',
+        'counted("{n} row of it", "{n} rows of it", 3)',
+        'log.info("a run begins", run=name)',
+        'def f() -> None:\n    """Two words."""',
+        'Option(help="What to send.")',
+        'assert x, "this cannot be"',
+    ],
+)
+def test_what_is_said_or_read_by_no_person_is_left_alone(code: str) -> None:
+    assert not [text for _, text in texts(ast.parse(code)) if WORDS.search(text)]
