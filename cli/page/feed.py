@@ -47,7 +47,7 @@ class Feed:
 
     def __init__(self, name: str, journal: Journal) -> None:
         self.timeline: Timeline[RunFacts] = Timeline()
-        self._name = name
+        self.name = name
         self._journal = journal
         self._counted: Counted | None = None
         self._ends = 0
@@ -84,17 +84,17 @@ class Feed:
                 except (JournalError, CommandRefused) as error:
                     self.timeline.cut_off()
                     if str(error) != self._trouble:
-                        log.warning("the page cannot look at the run", run=self._name, why=str(error))
+                        log.warning("the page cannot look at the run", run=self.name, why=str(error))
                     self._trouble = str(error)
                 await anyio.sleep(max(0.0, EVERY - (anyio.current_time() - began)))
 
     async def look(self) -> None:
         """Look at the run now. Raises `NoSuchRun` and `JournalError`."""
-        run = await self._journal.run(self._name)
+        run = await self._journal.run(self.name)
         holder = await self._journal.holder(run)
         if holder is None and (self._holder is not None or self._counted is None):
             # It has ended, or was killed: what was counted before is old. And so is what was read of it.
-            run = await self._journal.run(self._name)
+            run = await self._journal.run(self.name)
             self._counted = None
             self._ends += 1
         counted = self._counted = self._counted or await count(run, self._journal)
@@ -162,12 +162,12 @@ class Feed:
         while True:
             began = anyio.current_time()
             try:
-                ends, counted = self._ends, await count(await self._journal.run(self._name), self._journal)
+                ends, counted = self._ends, await count(await self._journal.run(self.name), self._journal)
                 if ends == self._ends:
                     self._counted = counted
             except JournalError as error:
                 # The next look says it.
-                log.debug("the page cannot count the rows of the run", run=self._name, why=str(error))
+                log.debug("the page cannot count the rows of the run", run=self.name, why=str(error))
             await anyio.sleep(max(EVERY, PAUSE * (anyio.current_time() - began)))
 
 
@@ -197,9 +197,14 @@ class Feeds:
                 shared.scope.cancel()
 
     async def look(self) -> None:
-        """Look at all runs that are watched, once more."""
+        """Look at all runs that are watched, once more; one that cannot be looked at keeps its last moment."""
         for shared in list(self._feeds.values()):
-            await shared.feed.look()
+            try:
+                await shared.feed.look()
+            except (JournalError, CommandRefused) as error:
+                log.debug("the page cannot look at the run", run=shared.feed.name, why=str(error))
+            except Exception:  # a fault of the page is no reason to change how a run comes out
+                log.exception("the page has lost a run: a fault of ours, please report it")
 
     def close(self) -> None:
         """End all streams, once they have sent what there is."""

@@ -2,14 +2,13 @@
 
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import structlog
 
-from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from cli.page.admission import OPENING, Admission
 from cli.page.application import PageApplication, PageOrder, tunnel
@@ -59,8 +58,7 @@ async def serving(journal: Journal, order: PageOrder, limits: DoorLimits = LIMIT
             await stack.enter_async_context(feeds.watching(order.run))
         await stack.enter_async_context(run_alongside(partial(_serve, Door(listening, page, limits))))
         yield PageAddress(f"http://{LOOPBACK}:{port}{OPENING}?token={admission.token}", tunnel(port))
-        with suppress(JournalError, CommandRefused):
-            await feeds.look()
+        await feeds.look()
 
 
 async def _serve(door: Door) -> None:
