@@ -50,6 +50,8 @@ class Feed:
         self.name = name
         self._journal = journal
         self._counted: Counted | None = None
+        self._count_after = 0.0
+        """When it may be counted again, on the clock of the event loop."""
         self._ends = 0
         """How often somebody has ceased to work on the run: a count that was begun before an end is old."""
         self._holder: Holder | None = None
@@ -97,7 +99,7 @@ class Feed:
             run = await self._journal.run(self.name)
             self._counted = None
             self._ends += 1
-        counted = self._counted = self._counted or await count(run, self._journal)
+        counted = self._counted = self._counted or await self._count(run)
         live, unanswered = await self._ask(run) if holder else (None, None)
         if holder is None:
             samples = []
@@ -157,18 +159,28 @@ class Feed:
             self._last_held = (await self._journal.history.last_change(run)).timestamp()
         return max(0.0, time.time() - self._last_held)
 
+    async def _count(self, run: Run) -> Counted:
+        """Count the rows, which is not done again for so long that it leaves the run its time."""
+        began = anyio.current_time()
+        try:
+            return await count(run, self._journal)
+        finally:
+            now = anyio.current_time()
+            self._count_after = now + max(EVERY, PAUSE * (now - began))
+
     async def _count_again(self) -> None:
-        """Count again and again, at a distance that leaves the run its time."""
+        """Count again and again after the first look has done so."""
         while True:
-            began = anyio.current_time()
+            await anyio.sleep(EVERY)
+            if self._counted is None or anyio.current_time() < self._count_after:
+                continue
             try:
-                ends, counted = self._ends, await count(await self._journal.run(self.name), self._journal)
+                ends, counted = self._ends, await self._count(await self._journal.run(self.name))
                 if ends == self._ends:
                     self._counted = counted
             except JournalError as error:
                 # The next look says it.
                 log.debug("the page cannot count the rows of the run", run=self.name, why=str(error))
-            await anyio.sleep(max(EVERY, PAUSE * (anyio.current_time() - began)))
 
 
 class Feeds:

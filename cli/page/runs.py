@@ -1,7 +1,7 @@
 """The runs of a journal as the page lists them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -21,25 +21,30 @@ MOST_RUNS: Final = 200
 
 
 class RunList:
-    """The runs of a journal, whose rows are counted as seldom as that takes long."""
+    """The runs of a journal.
+
+    The rows of a run that nobody works on are counted once, those of others as seldom as that takes long.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._counted: dict[int, _CountedRun] = {}
+        self._one_at_a_time = anyio.Lock()
 
     async def look(self, language: Language) -> dict[str, object]:
         """The latest runs, the newest first, and the number of those that are older."""
-        runs = await self._journal.runs()
-        latest = runs[: -MOST_RUNS - 1 : -1]
-        found = [await self._look_at(run) for run in latest]
-        self._counted = {one.run.run_id: one for one in found}
+        async with self._one_at_a_time:
+            runs = await self._journal.runs()
+            latest = runs[: -MOST_RUNS - 1 : -1]
+            found = [await self._look_at(run) for run in latest]
+            self._counted = {one.run.run_id: one for one in found}
         return {"runs": [_entry(one, language) for one in found], "more": len(runs) - len(latest)}
 
     async def _look_at(self, run: Run) -> "_CountedRun":
         is_held = await self._journal.holder(run) is not None
         before, began = self._counted.get(run.run_id), anyio.current_time()
-        if before and (before.run, before.is_held) == (run, is_held) and began < before.until:
-            return before
+        if before is not None and before.holds_for(run, began, is_held=is_held):
+            return replace(before, run=run)
         totals = await self._journal.totals(run)
         now = anyio.current_time()
         return _CountedRun(run, is_held, totals, now + PAUSE * (now - began))
@@ -47,12 +52,21 @@ class RunList:
 
 @dataclass(frozen=True, slots=True)
 class _CountedRun:
-    """A run with its rows, which need not be counted again before `until`."""
+    """A run with its rows, which need not be counted again before `until` while somebody works on it."""
 
     run: Run
     is_held: bool
     totals: Totals
     until: float
+
+    def holds_for(self, run: Run, now: float, *, is_held: bool) -> bool:
+        """Whether the count is good enough for the run as it is now.
+
+        Who takes a run up raises its epoch, and nobody else changes the state of a row.
+        """
+        if is_held or self.is_held:
+            return is_held and self.is_held and now < self.until
+        return self.run == run
 
 
 def _entry(one: _CountedRun, language: Language) -> dict[str, object]:

@@ -1,14 +1,20 @@
 """The page lists the runs of the journal as `status` has them."""
 
 from pathlib import Path
+from typing import cast
 
 import anyio
 import pytest
+from anyio import create_task_group
 
+from checkpoints.journal import Journal, open_journal
 from checkpoints.purge import Purge
-from checkpoints.records import Change
+from checkpoints.records import Change, Run, Totals
 from checkpoints.states import State
 from cli.page import runs
+from cli.page.feed import Feeds
+from cli.page.runs import RunList
+from cli.terminal.language import language
 from tests.checkpoints.samples import frozen_run, ids, new_item
 from tests.cli.conftest import Cli, clean_environment
 from tests.cli.page.browser import page_shown
@@ -37,6 +43,65 @@ async def test_old_runs_are_counted_and_not_listed(tmp_path: Path, monkeypatch: 
         names = [(await frozen_run(shown.journal, new_item(str(number)))).name for number in range(3)]
         found = (await shown.browser.get("/api/runs")).found
         assert ([one["run"] for one in found["runs"]], found["more"]) == ([names[2], names[1]], 2)
+
+
+async def test_the_rows_of_a_run_that_nobody_works_on_are_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A journal has many runs, and the list asks for all of them every few seconds."""
+    monkeypatch.setattr(runs, "PAUSE", 0)
+    async with open_journal(tmp_path / "a.journal") as journal:
+        run = await frozen_run(journal, new_item("1"))
+        listed, counted = RunList(journal), counts_of(journal, monkeypatch)
+        for _ in range(3):
+            await listed.look(language("en"))
+        assert counted == [run.name]
+        async with journal.taken_up(run) as ours:
+            changes = [Change(item, State.ACCEPTED) for item in (await ids(journal, ours)).values()]
+            await journal.claim(ours, [one.item_id for one in changes])
+            await journal.record(ours, changes)
+        for _ in range(3):
+            await listed.look(language("en"))
+        found = await listed.look(language("en"))
+        assert counted == [run.name] * 2
+    assert [one["accepted"] for one in cast("list[dict[str, int]]", found["runs"])] == [1]
+
+
+async def test_a_run_that_is_read_page_by_page_is_not_counted_after_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal keeps of it how far its rows are read."""
+    monkeypatch.setattr(runs, "PAUSE", 1e6)
+    async with open_journal(tmp_path / "a.journal") as journal:
+        run = await frozen_run(journal, new_item("1"))
+        listed, counted = RunList(journal), counts_of(journal, monkeypatch)
+        async with journal.taken_up(run) as ours:
+            for rate in ("1", "2", "3"):
+                await journal.keep_policy(ours, {"rate": rate})
+                await listed.look(language("en"))
+    assert counted == [run.name]
+
+
+def counts_of(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the runs whose rows are counted from now on."""
+    totals, counted = journal.totals, list[str]()
+
+    async def count(run: Run) -> Totals:
+        counted.append(run.name)
+        return await totals(run)
+
+    monkeypatch.setattr(journal, "totals", count)
+    return counted
+
+
+async def test_who_opens_a_run_has_its_rows_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_journal(tmp_path / "a.journal") as journal:
+        run, counted = await frozen_run(journal, new_item("1")), counts_of(journal, monkeypatch)
+        async with create_task_group() as group, Feeds(journal, group).watching(run.name) as feed:
+            assert await feed.timeline.next(0)
+            # What was begun beside the first look has its turn.
+            await journal.runs()
+    assert counted == [run.name]
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
