@@ -136,7 +136,7 @@ def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> N
         screen = Screen(voice)
         why = said(
             "interrupted ({signal}) before a run was worked on; {command} shows what there is",
-            signal=str(interrupt),
+            signal=interrupt,
             command=command_line("status"),
         )
         screen.complain(why)
@@ -155,7 +155,7 @@ def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> E
             # The signal came before the command's handlers were installed, or after they were removed.
             return Exit.INTERRUPTED
         case Interrupted():
-            screen.complain(said("interrupted ({signal})", signal=str(error)))
+            screen.complain(said("interrupted ({signal})", signal=error))
             return Exit.INTERRUPTED
         case Exception() if isinstance(error, OPERATOR_ERRORS):
             screen.complain(text_of(error))

@@ -156,9 +156,7 @@ class PageApplication:
         try:
             given = to_request(await request.read())
         except NotAMessage as error:
-            raise NotAdmitted(
-                web.HTTPBadRequest.status_code, said("This is no command: {why}", why=str(error))
-            ) from error
+            raise NotAdmitted(web.HTTPBadRequest.status_code, said("This is no command: {why}", why=error)) from error
         run = await self._journal.run(request.match_info["run"])
         answer = await self._carry_out(given, run)
         status = web.HTTPConflict.status_code if answer.refused else web.HTTPOk.status_code

@@ -1,16 +1,23 @@
 """Every command hears SIGINT, SIGTERM and SIGHUP: it closes what it has open, says so, and ends with 130."""
 
 import asyncio
+import io
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from contextvars import copy_context
 from dataclasses import replace
 
 import anyio
 import pytest
+from rich.console import Console
 
 from checkpoints.journal import open_journal
-from cli.terminal.signals import run_alongside
+from cli.commands.execution import exit_code
+from cli.terminal.exits import Exit
+from cli.terminal.language import RUSSIAN, set_reader
+from cli.terminal.screen import Screen
+from cli.terminal.signals import Interrupted, run_alongside
 from engine.control.address import listening, socket_path
 from engine.control.application import ControlApplication
 from engine.control.door import Door, DoorLimits
@@ -19,6 +26,7 @@ from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 from tests.cli.conftest import Place
 from tests.connections import served_connections
 from tests.engine.control.steered import FakeRun
+from texts.said import said
 
 SIGNALS = {
     signal.SIGINT: "Ctrl-C",
@@ -98,3 +106,13 @@ async def test_a_command_that_waits_for_a_run_ends_in_an_orderly_way(
                 ended = await started.ended()
     assert ended.exit == 130
     assert f"interrupted ({SIGNALS[number]})" in ended.words
+
+
+def test_a_terminal_that_has_gone_is_named_in_the_language_of_the_reader() -> None:
+    heard = io.StringIO()
+    reads_russian = copy_context()
+    reads_russian.run(set_reader, RUSSIAN)
+    screen = Screen(err=Console(file=heard, width=200))
+    gone = Interrupted(said("the terminal has gone"))
+    assert reads_russian.run(exit_code, gone, screen) is Exit.INTERRUPTED
+    assert "прервано (терминал закрыт)" in heard.getvalue()
