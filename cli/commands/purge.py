@@ -250,9 +250,7 @@ def _preview(selection: PurgeSelection, *, keep_totals: bool) -> RenderableType:
             Text(""),
             Text(printable(_REMOVED)),
             Text(printable(kept)),
-            Text(
-                printable(said("after that these runs cannot be undone, verified, exported or corrected")), "yellow"
-            ),
+            Text(printable(_AFTERWARDS), "yellow"),
         ]
     if selection.plans:
         plans = counted(

@@ -26,7 +26,6 @@ from texts.said import said
 
 MODEL: Final = "Users"
 
-_OPEN: Final = "get_or_create_dynamic_session"
 _SUID: Final = "suid"
 """The session's id: in the first answer, and in the second request."""
 _WHICH: Final = ("offered", "connected")
