@@ -90,7 +90,11 @@ async def test_its_figures_are_those_of_journal_and_billing(place: Place) -> Non
     page = Page(read(place))
     applied, refused, all_rows = (
         page.line(name)
-        for name in ("применены: сверены с биллингом", "не приняты к отправке", "всего строк во входных данных")
+        for name in (
+            "сверены: прочитаны из биллинга, совпадают",
+            "не приняты к загрузке",
+            "всего строк во входных данных",
+        )
     )
     assert [number(cell) for cell in applied] == [5, total]
     # The refused row asked for a rouble, which the sum of the file has, too.
@@ -99,7 +103,7 @@ async def test_its_figures_are_those_of_journal_and_billing(place: Place) -> Non
     assert page.sums("требуется, но не принято") == [1, 1]
     found = await place.found()
     assert [number(cell) for cell in page.line("прочитано из биллинга, совпадает")] == [found.rows, found.sum]
-    assert [number(cell) for cell in page.line("балансы счетов: в биллинге")] == [5, total]
+    assert [number(cell) for cell in page.line("остатки лицевых счетов: в биллинге")] == [5, total]
     assert "ПРЕДВАРИТЕЛЬНЫЙ" not in read(place)
     assert [cells[0] for cells in page.rows if cells and cells[0] in {"run", "verify"}] == ["run", "verify"]
     # What its sums rest on, and why a row was refused, in the language of the report.
@@ -277,7 +281,7 @@ async def test_ten_thousand_rows_add_up_as_in_journal_and_ledger(place: Place) -
             expected = [totals.count(state), totals.amounts.get(state, Decimal(0))]
             assert page.sums(language(RUSSIAN).render(name)) == expected
     assert totals.counts == {State.REJECTED: 4, State.SKIPPED: 9800, State.APPLIED: 145, State.ACCEPTED: 1}
-    assert page.sums("не приняты к отправке") == [50, 100]
+    assert page.sums("не приняты к загрузке") == [50, 100]
     assert page.sums("всего строк во входных данных") == [10_000, totals.amount + 100]
     found = await place.found()
     # What the ledger has of our own calls, and beside it what somebody has entered for 0.08.

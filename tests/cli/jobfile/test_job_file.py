@@ -126,10 +126,10 @@ def test_every_fault_is_told_with_line_and_column(
 @pytest.mark.parametrize(
     ("step", "told"),
     [
-        ('job = "balancs"', "строка 2, символ 1: шаг 1: задания 'balancs' нет"),
-        ('job = "balances"\nset = { amonut = "5" }', "строка 3, символ 9: шаг 1: "),
-        ('job = "balances"\ncolour = 1', "строка 3, символ 1: ключа 'colour' нет"),
-        ('job = "balances"\nlimit = 0', "строка 3, символ 1: limit: ожидается целое число больше нуля, а не 0"),
+        ('job = "balancs"', "строка 2, позиция 1: шаг 1: задания 'balancs' нет"),
+        ('job = "balances"\nset = { amonut = "5" }', "строка 3, позиция 9: шаг 1: "),
+        ('job = "balances"\ncolour = 1', "строка 3, позиция 1: ключа 'colour' нет"),
+        ('job = "balances"\nlimit = 0', "строка 3, позиция 1: limit: ожидается целое число больше нуля, а не 0"),
     ],
 )
 def test_a_fault_has_the_same_place_in_russian(step: str, told: str, typed: Typed, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ async def test_nothing_but_the_files_of_the_page_is_served(tmp_path: Path) -> No
 async def test_the_texts_come_in_the_language_that_is_asked_for(tmp_path: Path) -> None:
     async with page_shown(tmp_path, language="ru") as shown:
         run = shown.run.name
-        for query, pause in (("", "Пауза"), ("?lang=en", "Pause"), ("?lang=xx", "Пауза")):
+        for query, pause in (("", "Поставить на паузу"), ("?lang=en", "Pause"), ("?lang=xx", "Поставить на паузу")):
             found = (await shown.browser.get(f"{API}{query}")).found
             assert (found["texts"]["pause"], found["run"], found["read_only"]) == (pause, run, False)
             assert found["tunnel"].startswith(f"ssh -L {shown.browser.opening.port}:127.0.0.1:")
