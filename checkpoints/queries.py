@@ -35,6 +35,11 @@ def upgrade() -> str:
     return _text("upgrade_5.sql")
 
 
+def upgrade_early() -> str:
+    """What makes an early journal of that format one with its last tables, before it is upgraded."""
+    return _text("upgrade_5_early.sql")
+
+
 @cache
 def blocks() -> Mapping[str, str]:
     """The blocks of `queries.sql` by their names."""

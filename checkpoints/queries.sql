@@ -60,6 +60,10 @@ update runs set epoch = epoch + 1 where run_id = :run_id
 insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at)
 select run_id, epoch, :purpose, :who, :host, :process, :version, :billing, :now from runs where run_id = :run_id
 
+-- name: runners_have_hosts
+-- A row, unless the journal is an early one of format 5.
+select name from pragma_table_info('runners') where name = 'host'
+
 -- name: end_runner
 update runners set ended_at = :now where run_id = :run_id and epoch = :epoch
 

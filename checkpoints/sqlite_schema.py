@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from checkpoints.errors import JournalOtherFormat, JournalUnreadable
-from checkpoints.queries import Queries, schema, upgrade
+from checkpoints.queries import Queries, schema, upgrade, upgrade_early
 from checkpoints.sqlite_connection import BUSY_SECONDS, connect
 from checkpoints.states import TRANSITIONS, State
 from texts.remedies import Remedy
@@ -34,6 +34,8 @@ def prepare(path: Path) -> None:
         connection.execute("begin immediate")
         found = _format_of(connection, path)
         if found != FORMAT:
+            if found and not Queries(connection).all("runners_have_hosts"):
+                _run_script(connection, upgrade_early())
             _run_script(connection, upgrade() if found else schema())
             connection.execute(f"pragma application_id = {APPLICATION_ID}")
             connection.execute(f"pragma user_version = {FORMAT}")

@@ -5,13 +5,14 @@ from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalOtherFormat
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, Correction, Refusal, Run
+from checkpoints.records import Change, Correction, NewRunner, Refusal, Run
 from checkpoints.sentences import CONTRADICTS, ENDED
 from checkpoints.states import State
 from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, keep, new_item, page
@@ -139,3 +140,35 @@ async def test_a_journal_of_the_version_before_is_taken_over(path: Path) -> None
         assert template_of(message) == WHY.template
     async with earlier_runs(path) as earlier:
         assert earlier is not None
+
+
+def early(path: Path) -> None:
+    """Make a journal of format 5 an early one: a run names its last holder, a runner no host."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("alter table runners drop column host")
+        for column in ("held_host text", "held_process integer", "held_since text"):
+            connection.execute(f"alter table runs add column {column}")
+        connection.execute("update runs set held_host = 'old-host', held_process = 7, held_since = '2026-11-25'")
+        connection.commit()
+
+
+async def test_an_early_journal_of_the_version_before_is_taken_over_with_its_runners(path: Path) -> None:
+    async with open_journal(path) as journal:
+        run = await frozen_run(journal, new_item("1"))
+        await journal.take_up(run, NewRunner("run", "olga@console", "0.1.0", ""))
+    older(path)
+    early(path)
+    async with open_journal(path) as journal:
+        await journal.take_up(run, NewRunner("verify", "ivan@console", "0.1.0", ""))
+        assert [(runner.purpose, runner.who) for runner in await journal.history.runners(run)] == [
+            ("run", "olga@console"),
+            ("verify", "ivan@console"),
+        ]
+    with closing(sqlite3.connect(path)) as connection:
+        hosts = connection.execute("select host from runners order by epoch").fetchall()
+        assert hosts == [("old-host",), (gethostname(),)]
+        assert not {name for (name,) in connection.execute("select name from pragma_table_info('runs')")} & {
+            "held_host",
+            "held_process",
+            "held_since",
+        }
