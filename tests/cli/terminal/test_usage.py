@@ -55,7 +55,11 @@ def test_a_paragraph_of_the_help_is_broken_by_the_terminal_alone(
         ("mock serve x --port 65536", "'--port': it is above 65535", "'--port': оно больше 65535"),
         ("mock init x --abonents a", "'--abonents': a whole number is expected", "нужно целое число"),
         ("mock serve x --latency-ms a", "'--latency-ms': a number is expected", "нужно число"),
-        ("run --shared-accounts z", "'z' is not one of 'sum', 'last', 'refuse'.", "«z» — допустимы: 'sum', 'last'"),
+        (
+            "run --shared-accounts z",
+            "'z' is not one of 'sum', 'last', 'refuse'.",
+            "«z» — недопустимое значение; допустимы: 'sum'",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_command_line_is_said_in_both(
