@@ -17,6 +17,7 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import reason_of
 from engine.control.door import Door, DoorLimits
+from engine.pacing.open_files import provide_all_files
 from texts.said import said
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,8 @@ async def serving(journal: Journal, order: PageOrder, limits: DoorLimits = LIMIT
         raise CommandRefused(
             said("no port of this machine is free for the page: {why}", why=reason_of(error))
         ) from error
+    # Connections cost files also where they are not let in. Calls of the run beside it must not go without.
+    provide_all_files()
     listening.setblocking(False)  # noqa: FBT003 - the socket's own signature
     port = listening.getsockname()[1]
     async with AsyncExitStack() as stack:

@@ -37,6 +37,12 @@ def provide_files(calls: int = 0) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def provide_all_files() -> None:
+    """Let this process open as many files as the system allows: for clients, whose number nobody here decides."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _too_few(calls: int, wanted: Quantity, hard: Quantity) -> str:
     if not calls:
         return said(
