@@ -10,6 +10,7 @@ POST /api/runs/k7m2q/commands   a command, see `messages.py`
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import anyio
@@ -33,6 +34,7 @@ from engine.control.messages import (
     to_request,
     with_sentences,
 )
+from engine.statistics import PaceSample
 from texts.said import Quantity, said
 
 log = structlog.get_logger(__name__)
@@ -44,6 +46,18 @@ SECOND: Final = 1.0
 """Seconds between two samples."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A run at one moment."""
+
+    sample: PaceSample
+    status: Mapping[str, Any]
+
+    def rendered(self) -> bytes:
+        """The moment in JSON, for a client; most of the time there is none."""
+        return to_json({"sample": self.sample, "status": with_sentences(self.status)})
+
+
 class ControlApplication:
     """Answers the requests to one run; a command takes at most `work` seconds, and samples come `every` so many."""
 
@@ -52,7 +66,7 @@ class ControlApplication:
         self._handler = handler
         self._work = work
         self._every = every
-        self._timeline: Timeline[Mapping[str, Any]] = Timeline()
+        self._timeline: Timeline[_Moment] = Timeline()
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -68,8 +82,8 @@ class ControlApplication:
     async def sample(self) -> None:
         """Take samples of the run, until cancelled."""
         while True:
-            sample = self._handler.sample()
-            self._timeline.add([sample], {"sample": sample, "status": with_sentences(self._handler.status())})
+            moment = _Moment(self._handler.sample(), self._handler.status())
+            self._timeline.add([moment.sample], moment)
             await anyio.sleep(self._every)
 
     async def _status(self, _: web.Request) -> web.StreamResponse:
@@ -83,7 +97,7 @@ class ControlApplication:
         return answer({"samples": self._timeline.after(after), "last": self._timeline.last})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        return await stream(request, self._timeline, to_json)
+        return await stream(request, self._timeline, _Moment.rendered)
 
     async def _end_streams(self, _: web.Application) -> None:
         self._timeline.close()
