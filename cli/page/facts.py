@@ -22,6 +22,9 @@ PAUSE: Final = 50
 """Nothing is counted again within so many times of what that took: it takes at most 2 % of a processor."""
 
 TROUBLE: Final = states_where(trouble=True)
+ACCEPTED: Final = states_where(in_effect=True)
+ASKED: Final = tuple(state for state in State if state is not State.REPLACED)
+"""A corrected row is counted once, as the row that replaced it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +102,4 @@ class RunFacts:
     @property
     def accepted_sum(self) -> Decimal:
         """The sum of what the billing has accepted, as the process adds it up."""
-        return self.sum_in(*states_where(in_effect=True)) if self.live is None else self.live.entered
+        return self.sum_in(*ACCEPTED) if self.live is None else self.live.entered

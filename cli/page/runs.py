@@ -9,8 +9,8 @@ import anyio
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
-from checkpoints.states import State, states_where
-from cli.page.facts import PAUSE
+from checkpoints.states import State
+from cli.page.facts import ACCEPTED, ASKED, PAUSE
 from cli.session.stages import describe_stage, stage_of
 from cli.terminal.texts import printable
 from jobs.spec.undo_words import source_of
@@ -71,7 +71,7 @@ class _CountedRun:
 
 def _entry(one: _CountedRun, language: Language) -> dict[str, object]:
     run, is_held, totals = one.run, one.is_held, one.totals
-    asked, accepted = asked_of(totals), sum_of(totals, *states_where(in_effect=True))
+    asked, accepted = _sum_of(totals, *ASKED), _sum_of(totals, *ACCEPTED)
     return {
         "run": run.name,
         "job": run.job,
@@ -88,12 +88,7 @@ def _entry(one: _CountedRun, language: Language) -> dict[str, object]:
     }
 
 
-def asked_of(totals: Totals) -> Mapping[str, object]:
-    """The rows and the sum of a run; a corrected row is counted once, as the row that replaced it."""
-    return sum_of(totals, *(state for state in State if state is not State.REPLACED))
-
-
-def sum_of(totals: Totals, *states: State) -> Mapping[str, object]:
+def _sum_of(totals: Totals, *states: State) -> Mapping[str, object]:
     """The number of rows in these states, and their sum as decimal text."""
     amount = sum((totals.amounts.get(state, Decimal(0)) for state in states), Decimal(0))
     return {"rows": totals.count(*states), "sum": format(amount, "f")}

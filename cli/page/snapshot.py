@@ -5,8 +5,8 @@ from decimal import Decimal
 from typing import Final
 
 from checkpoints.records import Reason, Run, Totals
-from checkpoints.states import State, states_where
-from cli.page.facts import TROUBLE, RunFacts
+from checkpoints.states import State
+from cli.page.facts import ACCEPTED, ASKED, TROUBLE, RunFacts
 from cli.session.stages import describe_stage, stage_of
 from cli.show.progress import limit_of
 from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
@@ -15,10 +15,6 @@ from jobs.rows.input import job_parameters
 from jobs.spec.undo_words import source_of
 from texts.remedies import PROGRAM
 from texts.said import Language, Said, counted, said
-
-ACCEPTED: Final = states_where(in_effect=True)
-ASKED: Final = tuple(state for state in State if state is not State.REPLACED)
-"""A corrected row is counted once, as the row that replaced it."""
 
 IN_DOUBT: Final = (State.UNKNOWN, State.MANUAL)
 
