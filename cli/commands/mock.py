@@ -12,7 +12,7 @@ from cli.settings.flags import FaultWords
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import steps_list
 from cli.terminal.screen import Screen
-from cli.terminal.texts import WHOLE, printable
+from cli.terminal.texts import WHOLE, printable, reason_of
 from texts.remedies import PROGRAM
 from texts.said import Quantity, any_of, counted, said
 
@@ -165,8 +165,9 @@ def serve(  # noqa: PLR0913 - each is a flag
         anyio.run(work)
     except OSError as error:
         ports = any_of([str(one) for one in (port, control_port) if one is not None])
-        why = error.strerror or str(error)
-        raise CommandRefused(said("port {ports} cannot be served: {why}", ports=ports, why=why)) from error
+        raise CommandRefused(
+            said("port {ports} cannot be served: {why}", ports=ports, why=reason_of(error))
+        ) from error
 
 
 app.add_typer(replay.app)

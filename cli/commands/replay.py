@@ -28,7 +28,7 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import render
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
-from cli.terminal.texts import printable
+from cli.terminal.texts import printable, reason_of
 from jobs.catalogue.catalogue import job_of
 from jobs.rows.input import input_of_parameters
 from texts.remedies import PROGRAM, setting
@@ -111,8 +111,9 @@ def _replay(
     try:
         report = run_command(work)
     except OSError as error:
-        why = error.strerror or str(error)
-        raise CommandRefused(said("port {ports} cannot be served: {why}", ports=port, why=why)) from error
+        raise CommandRefused(
+            said("port {ports} cannot be served: {why}", ports=port, why=reason_of(error))
+        ) from error
     screen = Screen()
     screen.result(format_replay_report(report), good=report.same)
     raise typer.Exit(Exit.DONE if report.same else Exit.REJECTED)

@@ -23,7 +23,7 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import command, one_line, render
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
-from cli.terminal.texts import LONGEST, WHOLE, duration, printable
+from cli.terminal.texts import LONGEST, WHOLE, duration, printable, reason_of
 from texts.remedies import PROGRAM, SETTINGS_FILE, setting
 from texts.said import Quantity, counted, said, text_of
 
@@ -227,8 +227,7 @@ def _close(series: Series, done: "Sequence[Experiment]", seconds: float, screen:
         path.write_bytes(content)
         where = render(said("all of it: {file}", file=path), "dim")
     except OSError as error:
-        why = error.strerror or str(error)
-        where = render(said("{file} could not be written: {why}", file=path, why=why), "yellow")
+        where = render(said("{file} could not be written: {why}", file=path, why=reason_of(error)), "yellow")
     if screen.voice.as_json:
         screen.out.file.write(content.decode())
     if failed:
