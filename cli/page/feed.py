@@ -55,6 +55,8 @@ class Feed:
         self._ends = 0
         """How often somebody has ceased to work on the run: a count that was begun before an end is old."""
         self._holder: Holder | None = None
+        self._epoch = 0
+        """The epoch of the run at the last look."""
         self._last_held: float | None = None
         """When somebody worked on it last, in seconds since 1970, as far as this feed knows."""
         self._seen_of_process = 0
@@ -94,7 +96,7 @@ class Feed:
         """Look at the run now. Raises `NoSuchRun` and `JournalError`."""
         run = await self._journal.run(self.name)
         holder = await self._journal.holder(run)
-        if holder is None and (self._holder is not None or self._counted is None):
+        if holder is None and (self._holder or self._counted is None or run.epoch != self._epoch):
             # It has ended, or was killed: what was counted before is old. And so is what was read of it.
             run = await self._journal.run(self.name)
             self._counted = None
@@ -106,7 +108,7 @@ class Feed:
         else:
             self._last_held = time.time()
             samples = await self._samples(run, holder) if live else []
-        self._holder = holder
+        self._holder, self._epoch = holder, run.epoch
         history = self._journal.history
         facts = RunFacts(
             run=run,
@@ -169,10 +171,10 @@ class Feed:
             self._count_after = now + max(EVERY, PAUSE * (now - began))
 
     async def _count_again(self) -> None:
-        """Count again and again after the first look has done so."""
+        """Count again and again while somebody works on the run: else no row changes."""
         while True:
             await anyio.sleep(EVERY)
-            if self._counted is None or anyio.current_time() < self._count_after:
+            if self._holder is None or anyio.current_time() < self._count_after:
                 continue
             try:
                 ends, counted = self._ends, await self._count(await self._journal.run(self.name))

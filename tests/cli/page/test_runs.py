@@ -11,8 +11,8 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.purge import Purge
 from checkpoints.records import Change, Run, Totals
 from checkpoints.states import State
-from cli.page import runs
-from cli.page.feed import Feeds
+from cli.page import feed, runs
+from cli.page.feed import Feed, Feeds
 from cli.page.runs import RunList
 from cli.terminal.language import language
 from tests.checkpoints.samples import frozen_run, ids, new_item
@@ -94,11 +94,40 @@ def counts_of(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return counted
 
 
+async def test_the_rows_of_an_open_run_are_counted_again_once_somebody_has_worked_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "EVERY", 0.01)
+    monkeypatch.setattr(feed, "PAUSE", 0)
+    async with open_journal(tmp_path / "a.journal") as journal:
+        run, counted = await frozen_run(journal, new_item("1")), counts_of(journal, monkeypatch)
+        async with create_task_group() as group, Feeds(journal, group).watching(run.name) as watched:
+            await moments(watched, 5)
+            assert counted == [run.name]
+            async with journal.taken_up(run) as ours:
+                (item,) = (await ids(journal, ours)).values()
+                await journal.claim(ours, [item])
+                await journal.record(ours, [Change(item, State.ACCEPTED)])
+            await moments(watched, 5)
+            before = len(counted)
+            await moments(watched, 5)
+            assert len(counted) == before
+            facts = watched.timeline.facts
+    assert facts is not None
+    assert facts.counted.totals.counts == {State.ACCEPTED: 1}
+
+
+async def moments(watched: Feed, number: int) -> None:
+    """Wait for so many looks."""
+    for _ in range(number):
+        assert await watched.timeline.next(watched.timeline.last)
+
+
 async def test_who_opens_a_run_has_its_rows_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with open_journal(tmp_path / "a.journal") as journal:
         run, counted = await frozen_run(journal, new_item("1")), counts_of(journal, monkeypatch)
-        async with create_task_group() as group, Feeds(journal, group).watching(run.name) as feed:
-            assert await feed.timeline.next(0)
+        async with create_task_group() as group, Feeds(journal, group).watching(run.name) as watched:
+            assert await watched.timeline.next(0)
             # What was begun beside the first look has its turn.
             await journal.runs()
     assert counted == [run.name]
