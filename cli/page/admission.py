@@ -53,7 +53,7 @@ class NotAdmitted(Exception):
 
 
 class Admission:
-    """The token of a page, which counts once, and the cookie that it becomes."""
+    """The token of a page, which counts for one browser, and the cookie that it becomes there."""
 
     def __init__(self, port: int) -> None:
         self.token = secrets.token_urlsafe()
@@ -66,7 +66,10 @@ class Admission:
         """Exchange the token for the cookie, and lead to the page. Raises `NotAdmitted`."""
         if not hmac.compare_digest(request.query.get("token", "").encode(), self.token.encode()):
             raise NotAdmitted(403, said("This is not the address that the command has shown."))
+        leads_at_once = request.headers.get(FETCH_SITE, "none") in _SAME
         if self._is_used:
+            if leads_at_once and self._has_cookie(request):
+                return web.Response(status=303, headers={"Location": "/"})
             raise NotAdmitted(
                 403,
                 said(
@@ -75,7 +78,7 @@ class Admission:
                 ),
             )
         self._is_used = True
-        if request.headers.get(FETCH_SITE, "none") in _SAME:
+        if leads_at_once:
             led = web.Response(status=303, headers={"Location": "/"})
         else:
             # The address was a link in another page, as a terminal in the browser is one. What follows a redirect
@@ -91,11 +94,13 @@ class Admission:
             raise NotAdmitted(403, said("Another page has made this request: it is not answered."))
         if request.path == OPENING:
             return
-        cookie = request.cookies.get(self._name, "")
-        if not hmac.compare_digest(cookie.encode(), self._cookie.encode()):
+        if not self._has_cookie(request):
             raise NotAdmitted(401, said("Open the page by the address that the command has shown."))
         if request.method == "POST":
             _check_command(request)
+
+    def _has_cookie(self, request: web.Request) -> bool:
+        return hmac.compare_digest(request.cookies.get(self._name, "").encode(), self._cookie.encode())
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:

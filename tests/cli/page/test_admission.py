@@ -47,6 +47,17 @@ async def test_the_address_counts_once(tmp_path: Path) -> None:
         assert (await shown.browser.get("/")).status == 200, "who has opened it first goes on"
 
 
+async def test_the_browser_that_has_opened_the_address_is_led_to_the_page_again(tmp_path: Path) -> None:
+    """Its tab was closed, and the link in the terminal is clicked once more."""
+    async with page_shown(tmp_path) as shown:
+        again = await shown.browser.open()
+        assert (again.status, again.headers.get("Location")) == (303, "/")
+        assert "Set-Cookie" not in again.headers
+        linked = await shown.browser.get(shown.browser.opening.path_qs, {"Sec-Fetch-Site": "cross-site"})
+        assert linked.status == 403, "no other page learns that it is the same browser"
+        assert (await shown.browser.get("/")).status == 200
+
+
 @pytest.mark.parametrize("method", ["HEAD", "POST"])
 async def test_only_opening_it_uses_the_address(method: str, tmp_path: Path) -> None:
     async with page_shown(tmp_path, opened=False) as shown:
