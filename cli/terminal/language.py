@@ -1,8 +1,8 @@
 """The language of screens, pages and reports: Russian or English, and how each writes numbers, money and moments.
 
-The language of whoever reads what is made now is kept in the context of the task: a command sets it once, a page for
-each of its requests. It need not be handed through all functions that write a line, and two readers of one process do
-not disturb each other.
+The language of whoever reads a screen is kept in the context of the task: a command sets it once, and it need not be
+handed through all functions that write a line. A page and a report have readers of their own, also several in one
+process, and are given the language of each.
 """
 
 import gettext
