@@ -127,7 +127,7 @@ def _read_back(found: Sequence[Verification]) -> Iterator[Line]:
     def amount(name: str) -> Decimal:
         return sum((Decimal(one.result.get(name, 0)) for one in found), Decimal(0))
 
-    yield said("read back from the billing as sent"), rows("as_wanted"), amount("found")
+    yield said("read back from the billing"), rows("as_wanted") + rows("different"), amount("found")
     yield said("difference from what was accepted"), rows("different"), amount("found") - amount("expected")
     if unreadable := rows("unreadable"):
         yield said("accepted, and cannot be read back"), unreadable, None
