@@ -14,7 +14,7 @@ import select
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TextIO, cast
 
 import msgspec
@@ -241,9 +241,15 @@ def _nowhere() -> TextIO:
 
 
 def _discard(stream: TextIO) -> None:
-    """Lead a stream that nobody reads to /dev/null, and what it has buffered: closing it must raise no error."""
+    """Lead a stream that nobody reads to /dev/null, with what it has buffered.
+
+    Closing it must raise no error, and what is left in its buffer must not be written later, when its descriptor may
+    be another file's.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, stream.fileno())
     finally:
         os.close(nowhere)
+    with suppress(OSError, ValueError):
+        stream.flush()

@@ -276,6 +276,24 @@ def test_a_file_that_is_written_to_a_full_disk_is_an_error() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
 
 
+def test_what_a_full_disk_did_not_take_goes_into_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    with os.fdopen(full, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        with outputs() as out, suppress(OSError):
+            out.buffer.write(b"a report")
+    # Another file takes the number of the descriptor, and only then the streams of the command are given up.
+    other = os.open(tmp_path / "other", os.O_WRONLY | os.O_CREAT)
+    assert other == full
+    assert out.trouble is not None
+    out.trouble = out.trouble.with_traceback(None)
+    del out
+    os.close(other)
+    assert (tmp_path / "other").read_bytes() == b""
+
+
 @pytest.fixture
 async def long_run(tmp_path: Path) -> str:
     """The name of a run with many rows, in a journal with many runs."""
