@@ -170,13 +170,18 @@ async def test_sentences_come_in_the_language_of_who_looks(language: str, place:
     assert expected[1] in seen["closing"][0]
 
 
+async def address_of(load: Started) -> str:
+    """The address of the page that a run serves, once it is printed."""
+    heard = await load.said("ssh -L ")
+    (address,) = [word for word in heard.split() if word.startswith("http://127.0.0.1:") and "token=" in word]
+    return address
+
+
 async def test_a_run_serves_its_own_page_to_its_end(place: Place) -> None:
     balances = place.balances(ROWS)
     place.billing.latency = 0.1
     async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--page") as load:
-        heard = await load.said("ssh -L ")
-        (address,) = [word for word in heard.split() if word.startswith("http://127.0.0.1:") and "token=" in word]
-        async with browser_at(address) as browser:
+        async with browser_at(await address_of(load)) as browser:
             await browser.open()
             run = (await browser.get("/api/page")).found["run"]
             async with browser.stream(run) as stream:
@@ -208,9 +213,7 @@ async def test_fifty_dead_clients_and_two_tabs_do_not_keep_a_run_from_its_end(pl
     balances = place.balances(ROWS)
     place.billing.latency = 0.1
     async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--page") as load:
-        heard = await load.said("ssh -L ")
-        (address,) = [word for word in heard.split() if word.startswith("http://127.0.0.1:") and "token=" in word]
-        async with browser_at(address) as browser:
+        async with browser_at(await address_of(load)) as browser:
             cookie = (await browser.open()).headers["Set-Cookie"].partition(";")[0]
             run = (await browser.get("/api/page")).found["run"]
             port = browser.opening.port
