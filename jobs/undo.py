@@ -18,6 +18,7 @@ from engine.job import Entries, Job, Prepared
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
+from jobs.billing_job import BillingJob
 from jobs.catalogue.catalogue import job_of
 from jobs.effects.before_image import (
     Mate,
@@ -29,7 +30,6 @@ from jobs.effects.before_image import (
 )
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.factory import effect_of
-from jobs.job import BillingJob
 from jobs.rows.input import job_parameters
 from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import RUN, UNDO

@@ -24,6 +24,9 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     plain spelling (`billing.directory.values.plain_value`). `planned` is `was` at planning, if it has changed since.
     `after` is the number of the row of this run that set the values in `was`, 0 if none did. `abonent` is the id of
     the subscriber, 0 if there is none.
+
+    An import's items have more: their `step`; `needs`, the keys of the items that come before them; `fills`, the
+    places of ids that are in the answers of items, by their keys; `groups`, by which a subscriber is counted.
     """
 
     model: str
@@ -35,6 +38,10 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     was: dict[str, str | None] = {}
     planned: dict[str, str | None] = {}
     after: int = 0
+    step: str = ""
+    needs: tuple[str, ...] = ()
+    fills: dict[str, str] = {}
+    groups: dict[str, str] = {}
 
     @property
     def call(self) -> Call:

@@ -1,0 +1,1 @@
+"""Tables of subscribers: read, translated and checked."""
