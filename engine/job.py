@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.evidence import Evidence
@@ -123,6 +123,10 @@ class BeforeImageMode(Enum):
     """One query for many items."""
 
 
+ALL_BEFORE: Final = "all before"
+"""The need for all items of the run with a lower number to be settled, among the keys that an item needs."""
+
+
 AskMates: TypeAlias = Callable[[Collection[str]], Awaitable[Sequence[Item]]]
 """Gives the accepted items of these lanes (accounts) in this run, in order."""
 
@@ -131,13 +135,15 @@ class Effect(ABC):
     """The effect of a job's calls: how to send one, look it up, and read it back.
 
     `repeatable` means that a call may be sent again while its effect is unknown; `looked_for` says when an effect is
-    looked up before its call, `looks_together` that one query looks up many; `keeps` is the before-image mode.
+    looked up before its call, `looks_together` that one query looks up many; `keeps` is the before-image mode. With
+    `has_steps` items need other items of their run; `needs`, `fill` and `visible` are asked only then.
     """
 
     repeatable: bool = False
     looked_for: LookedFor = LookedFor.NEVER
     looks_together: bool = False
     keeps: BeforeImageMode = BeforeImageMode.NOTHING
+    has_steps: bool = False
 
     @abstractmethod
     async def send(self, run: Run, item: Item) -> Evidence:
@@ -175,6 +181,33 @@ class Effect(ABC):
         Raises `LookUpFailed`.
         """
         return {}
+
+    # ---- which items an item needs, and how often it may be entered ----
+
+    def needs(self, item: Item) -> Sequence[str]:
+        """The keys of the items of the run that must be in effect and visible before `item` is sent.
+
+        `ALL_BEFORE` among them is the need for all items with a lower number to be settled.
+        """
+        return ()
+
+    def fill(self, item: Item, needed: Mapping[str, Item]) -> str:
+        """The payload of `item`, completed from the answers of the items that it needs, by their keys."""
+        return item.payload
+
+    async def visible(self, run: Run, items: Sequence[Item]) -> Collection[int]:
+        """The item_ids of those accepted items whose effect the billing shows by now. Raises `LookUpFailed`."""
+        return {item.item_id for item in items}
+
+    def may_repeat(self, payload: str) -> bool:
+        """Whether a call is made although an earlier run has made it."""
+        return self.repeatable
+
+    def looks_for(self, item: Item) -> LookedFor:
+        """When the effect of `item` is looked up; at most as often as `looked_for` says of all items."""
+        return self.looked_for
+
+    # ----
 
     def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
         """Report the item_ids of items whose answers turn out later to be possibly another item's.

@@ -27,7 +27,7 @@ from cli.terminal.screen import Screen, is_unattended
 from cli.terminal.texts import printable
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
-from engine.pipeline.intake import Repeat, repeat_of
+from engine.pipeline.intake import Repeat
 from jobs.catalogue.catalogue import JOBS, job_of
 from jobs.job import build
 from jobs.rows.input import Input, input_of_parameters, job_parameters
@@ -179,6 +179,6 @@ async def _rehearse(run: Run, job: Job, plans: Journal, session: Session) -> Run
                 command=command_line("export", run.name),
             )
         )
-    again = repeat_of(job.effect, how_often(run)) is Repeat.AGAIN
+    again = how_often(run) is Repeat.AGAIN
     foreign = ForeignEntries(job, session.journal, run.target, again=again, own=run.name)
     return await rehearse(job, new, plans, session.screen, foreign=foreign)

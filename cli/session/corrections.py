@@ -20,7 +20,7 @@ from cli.show.preview import PreviewFacts
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from engine.job import Job
-from engine.pipeline.intake import DUPLICATE, Repeat, judge_for, repeat_of
+from engine.pipeline.intake import DUPLICATE, Repeat, judge_for
 from engine.sources.exported import LINE, ROW
 from texts.remedies import Remedy, setting
 from texts.said import Said, said
@@ -94,7 +94,7 @@ class Corrections:
         self._journal = journal
         self._plans = plans
         self._job = job
-        self._judge = judge_for(run, repeat_of(job.effect, enter))
+        self._judge = judge_for(run, job.effect, enter)
         self._places = _places(rehearsed.header)
         own = columns_of(run)
         self._row, self._line = self._places.get(own[0]), self._places.get(own[1])

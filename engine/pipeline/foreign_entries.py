@@ -37,8 +37,8 @@ class EarlierRuns(Protocol):
 class ForeignEntries:
     """Checks new items of a run for `target` against the entries of the billing.
 
-    `own` is the name of the run, `earlier` reads the journal of the real runs; with `again` foreign entries become
-    notes, not refusals.
+    `own` is the name of the run, `earlier` reads the journal of the real runs. With `again`, and for calls that may
+    be repeated, foreign entries become notes, not refusals.
     """
 
     def __init__(self, job: Job, earlier: EarlierRuns, target: str, *, again: bool, own: str = "") -> None:
@@ -87,7 +87,7 @@ class ForeignEntries:
         if item.skip_reason is not None:
             return item
         found = [*self._entered(entries.marked, known), *self._replaced(item, entries.replaced, known, standing)]
-        if found and not self._again:
+        if found and not (self._again or self._job.effect.may_repeat(item.payload)):
             why, advice = found[-1]
             reason = said("{why}. {advice}", why=why, advice=advice)
             return Refusal(item.line, None, item.label, reason, item.row)

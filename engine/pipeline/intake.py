@@ -59,9 +59,9 @@ class Repeat(StrEnum):
     """Always, in addition to existing entries."""
 
 
-def repeat_of(effect: Effect, enter: Repeat) -> Repeat:
-    """What applies to rows of this effect: `enter`, but a repeatable effect is always entered again."""
-    return Repeat.AGAIN if effect.repeatable else enter
+def repeat_of(effect: Effect, payload: str, enter: Repeat) -> Repeat:
+    """What applies to a row: `enter`, but a call that may be repeated is always made again."""
+    return Repeat.AGAIN if effect.may_repeat(payload) else enter
 
 
 class IntakeObserver(Protocol):
@@ -108,9 +108,8 @@ class Intake:
         self._journal = journal
         self._progress = progress
         self._least_free = least_free
-        repeat = repeat_of(job.effect, enter)
-        self._judge = judge_for(run, repeat)
-        self.foreign = foreign or ForeignEntries(job, journal, run.target, again=repeat is Repeat.AGAIN, own=run.name)
+        self._judge = judge_for(run, job.effect, enter)
+        self.foreign = foreign or ForeignEntries(job, journal, run.target, again=enter is Repeat.AGAIN, own=run.name)
 
     async def freeze_all(self, listener: IntakeObserver | None = None) -> None:
         """Read, prepare and freeze page after page, and notify `listener` of each."""
@@ -287,13 +286,15 @@ class _Pages:
             return await anyio.to_thread.run_sync(self._read)
 
 
-def judge_for(run: Run, repeat: Repeat) -> Judge:
+def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
     """The judge of a run's rows, which checks each row against the journal's items with the same key."""
     against_same = _against_same_input if run.approved_at is None else _against_what_stays
 
     def judge(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem | Refusal:
         own = next((twin for twin in twins if twin.run == run.name), None)
-        return against_earlier(item, twins, run.target, repeat) if own is None else against_same(item, own)
+        if own is not None:
+            return against_same(item, own)
+        return against_earlier(item, twins, run.target, repeat_of(effect, item.payload, enter))
 
     return judge
 
@@ -394,10 +395,9 @@ class Rehearsal(Job):
         self._job = job
         self._target = target
         self._earlier = earlier
-        self._repeat = repeat_of(job.effect, enter)
+        self._enter = enter
         self.name, self.effect = job.name, job.effect
-        again = self._repeat is Repeat.AGAIN
-        self._foreign = ForeignEntries(job, earlier, target, again=again)
+        self._foreign = ForeignEntries(job, earlier, target, again=enter is Repeat.AGAIN)
 
     @property
     def source(self) -> Source:
@@ -409,12 +409,13 @@ class Rehearsal(Job):
         prepared = await self._job.prepare(rows)
         known = Prepared.of(await self._foreign.judge(prepared.items))
         refused = (*prepared.refusals, *known.refusals)
-        if self._repeat is Repeat.AGAIN:
+        repeats = [repeat_of(self.effect, item.payload, self._enter) for item in known.items]
+        if all(repeat is Repeat.AGAIN for repeat in repeats):
             return Prepared(known.items, refused)
         earlier = await self._earlier.twins(self._job.name, known.items)
         judged = [
-            against_earlier(item, twins, self._target, self._repeat)
-            for item, twins in zip(known.items, earlier, strict=True)
+            against_earlier(item, twins, self._target, repeat)
+            for item, twins, repeat in zip(known.items, earlier, repeats, strict=True)
         ]
         new = Prepared.of(judged)
         return Prepared(new.items, (*refused, *new.refusals))

@@ -64,7 +64,7 @@ class Witness:
         self._stop = stop
         self._foreign = foreign
         self._known = known
-        self._looked_for = LookedFor.NEVER if trusted else job.effect.looked_for
+        self._trusted = trusted
         self._together = not trusted and job.effect.looks_together
         self._began = anyio.current_time()
         self._seen: dict[int, LookUpResult] = {}
@@ -72,7 +72,7 @@ class Witness:
     @property
     def wants_whole_list(self) -> bool:
         """Whether all rows must be frozen before the first is sent: rows of an earlier process are looked up."""
-        return bool(self._known) and self._looked_for is not LookedFor.NEVER
+        return bool(self._known) and not self._trusted and self._effect.looked_for is not LookedFor.NEVER
 
     # ---- at taking up ----
 
@@ -89,7 +89,8 @@ class Witness:
             after = 0
             while self._together and not self._stop.requested and (page := await self._pending(after)):
                 after = page[-1].number
-                await self._settle(await self._drained(page))
+                if looked_for := [item for item in page if self._effect.looks_for(item) is not LookedFor.NEVER]:
+                    await self._settle(await self._drained(looked_for))
         finally:
             self._progress.hold(None)
 
@@ -163,10 +164,11 @@ class Witness:
 
     async def ahead(self, items: Sequence[Item]) -> None:
         """Look up items before their claim, if one query looks up them all."""
-        if not self._together or self._looked_for is not LookedFor.ALWAYS:
+        if not self._together or self._effect.looked_for is not LookedFor.ALWAYS:
             return
+        looked_for = [item for item in items if self._must_look(item)]
         try:
-            self._seen.update(await self._look(items))
+            self._seen.update(await self._look(looked_for) if looked_for else {})
         except LookUpFailed as error:
             # It is looked up again before each call, and an error is reported then.
             log.info("cannot look ahead for what is in the billing already", why=str(error))
@@ -183,9 +185,12 @@ class Witness:
         return _evidence((await self._look([item]))[item.item_id])
 
     def _must_look(self, item: Item) -> bool:
-        if self._looked_for is LookedFor.WHEN_TAKEN_UP:
+        if self._trusted:
+            return False
+        looked_for = self._effect.looks_for(item)
+        if looked_for is LookedFor.WHEN_TAKEN_UP:
             return not self._together and item.number <= self._known
-        return self._looked_for is LookedFor.ALWAYS
+        return looked_for is LookedFor.ALWAYS
 
     async def _see(self, items: Sequence[Item]) -> dict[int, Evidence]:
         """Look up items that were in the journal before, by item_id; items to be sent are left out."""

@@ -16,7 +16,7 @@ from engine.pacing.policy import Policy, describe_policy, policy_with
 from engine.pipeline.intake import Repeat, judge_for
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
-from tests.engine.doubles import A_RUN, row
+from tests.engine.doubles import A_RUN, FakeJob, row
 from tests.engine.paced import REFUSED, STEADY, Setting, items
 from tests.engine.sources.reading import refusals_of
 from texts.said import text_of
@@ -82,7 +82,7 @@ def test_a_row_that_is_refused(cells: int, told: str, tmp_path: Path) -> None:
 def test_a_duplicate_and_a_row_of_an_earlier_run() -> None:
     item = replace(row("1", "1234.50"), line=7)
     twin = EarlierEntry(A_RUN.name, "1", Decimal("1234.50"), None, State.PENDING, 2, WHEN, A_RUN.target)
-    judge = judge_for(replace(A_RUN, approved_at=None), Repeat.ONCE)
+    judge = judge_for(replace(A_RUN, approved_at=None), FakeJob().effect, Repeat.ONCE)
     same = judge(item, [twin])
     assert isinstance(same, NewItem)
     assert russian(same.skip_reason or "") == "повтор во входных данных, те же ключ и сумма: строка файла 2"

@@ -8,7 +8,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Change, EarlierEntry, NewItem, NewRun, Refusal, Run
 from checkpoints.states import State
 from engine.errors import DiskFull, InputRefused
-from engine.pipeline.intake import Intake, Repeat, judge_for, repeat_of
+from engine.pipeline.intake import Intake, Repeat, judge_for
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import A_RUN, FakeJob, MemorySource, row, rows
 
@@ -33,7 +33,7 @@ def judged(
     item = replace(row("1", amount), line=7)
     unsent = replace(A_RUN, approved_at=None)
     effect = FakeJob((), repeatable=repeatable).effect
-    return item, judge_for(unsent, repeat_of(effect, enter))(item, twins)
+    return item, judge_for(unsent, effect, enter)(item, twins)
 
 
 # ---- the judge, within one input ---------------------------------------------------------------------------------
@@ -60,17 +60,17 @@ def test_the_same_key_with_another_amount_is_refused_as_a_conflict() -> None:
 def test_where_sending_has_begun_the_earlier_row_alone_counts() -> None:
     assert A_RUN.approved_at is not None
     item = replace(row("1", "6.00"), line=7)
-    verdict = judge_for(A_RUN, Repeat.ONCE)(item, [twin("5.00")])
+    verdict = judge_for(A_RUN, FakeJob().effect, Repeat.ONCE)(item, [twin("5.00")])
     assert isinstance(verdict, Refusal)
     assert verdict.reason.endswith("6.00 here; that one stays in the run, this one is left out")
-    same = judge_for(A_RUN, Repeat.ONCE)(item, [twin("6.00")])
+    same = judge_for(A_RUN, FakeJob().effect, Repeat.ONCE)(item, [twin("6.00")])
     assert isinstance(same, NewItem)
     assert same.skip_reason == "a duplicate in the input: the same key and amount as line 2"
 
 
 def test_where_there_is_no_amount_what_a_row_asks_for_tells() -> None:
     first = EarlierEntry(A_RUN.name, "1", None, "limit -100", State.PENDING, 2, WHEN, A_RUN.target)
-    judge = judge_for(replace(A_RUN, approved_at=None), Repeat.AGAIN)
+    judge = judge_for(replace(A_RUN, approved_at=None), FakeJob().effect, Repeat.AGAIN)
     same = judge(replace(row("1"), amount=None, wanted="limit -100"), [first])
     assert isinstance(same, NewItem)
     assert same.skip_reason == "a duplicate in the input: the same key and values as line 2"

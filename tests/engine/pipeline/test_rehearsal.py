@@ -9,6 +9,7 @@ from checkpoints.earlier_runs import earlier_runs
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, NewRun
 from checkpoints.states import State
+from engine.job import Entries, Marked
 from engine.pipeline.intake import Intake, Rehearsal, Repeat
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import FakeJob, row, rows
@@ -73,6 +74,28 @@ async def test_it_says_what_a_real_run_would(tmp_path: Path, *, enter: Repeat, r
             "subscriber 2": "refused",
             "subscriber 3": "refused",
         }
+
+
+class PartlyRepeatable(FakeJob):
+    """One whose calls of the payload "set" may be made again."""
+
+    def may_repeat(self, payload: str) -> bool:
+        return payload == "set"
+
+
+async def test_a_row_whose_call_may_be_made_again_is_not_held_against_earlier_runs(tmp_path: Path) -> None:
+    job = PartlyRepeatable([replace(row("0"), payload="set"), replace(row("3"), payload="set"), row("2")])
+    job.entries["3"] = Entries((Marked("other", 1, "operation 5"),))
+    async with open_journal(tmp_path / "real") as real, open_journal(tmp_path / "plans") as plans:
+        await entered(real)
+        async with earlier_runs(real.path) as earlier:
+            rehearsed = await outcome(plans, Rehearsal(job, TARGET, earlier), Repeat.AGAIN)
+        assert rehearsed == await outcome(real, job, Repeat.ONCE)
+    assert [(key, state) for key, state, _ in rehearsed] == [
+        ("0", "pending"),
+        ("3", "pending"),
+        ("subscriber 2", "refused"),
+    ]
 
 
 async def test_a_row_that_is_skipped_for_another_reason_is_judged_as_well(tmp_path: Path) -> None:

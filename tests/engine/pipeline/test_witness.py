@@ -162,6 +162,19 @@ async def test_what_can_be_told_at_a_price_is_looked_for_only_where_a_run_is_tak
 
 
 @pytest.mark.parametrize("known", [0, 4])
+async def test_each_row_says_whether_it_is_looked_for(known: int) -> None:
+    class Partly(MarkingJob):
+        def looks_for(self, item: Item) -> LookedFor:
+            return {"1": LookedFor.NEVER, "2": LookedFor.WHEN_TAKEN_UP}.get(item.key, LookedFor.ALWAYS)
+
+    job = Partly()
+    await Setting(job, known=known).pipeline.migrate()
+    looked_for = {key for keys in job.looks for key in keys}
+    assert looked_for == ({"2", "3", "4"} if known else {"3", "4"})
+    assert sorted(job.calls) == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("known", [0, 4])
 async def test_a_journal_that_is_trusted_is_not_held_against_the_billing(known: int) -> None:
     job, began = MarkingJob(), anyio.current_time()
     await Setting(job, known=known, trust_journal=True).pipeline.migrate()
