@@ -112,18 +112,24 @@ def _model(
     return MockModel(name, table, own, {field.name: field for field in (own, *fields)}, {}, subject or key, methods)
 
 
+def _internal(name: str, table: str, *fields: Field) -> MockModel:
+    """A table of names without methods: objects refer to its rows, and callers cannot reach them."""
+    named = (_field("name", ValueType.TEXT), *fields, _field("deleted", ValueType.FLAG, fixed=True))
+    return _model(name, table, *named, methods=frozenset())
+
+
 _ALL: Final = (
     _model(
         "Abonents",
         "abonents",
         _field("parent_id", refers="Abonents", tie=Tie.HOLDS),
         _field("is_folder", ValueType.FLAG, fixed=True),
-        *_texts("name", "contract_number", "sms", "email"),
+        *_texts("name", "contract_number", "sms", "email", "a_home_number"),
         _field("account_id", refers="AdminAccounts", tie=Tie.HOLDS),
         _field("tarif_id", refers="Tarif", tie=Tie.HOLDS),
         _field("tarif_next_id", refers="Tarif", tie=Tie.HOLDS),
         _field("tarif_next_date", ValueType.TIMESTAMP),
-        _field("operator_id"),
+        _field("operator_id", refers="Operators", tie=Tie.HOLDS),
         _field("create_date", ValueType.TIMESTAMP),
         _field("deleted", ValueType.FLAG, fixed=True),
         _field("need_recalc", ValueType.DATE),
@@ -165,9 +171,9 @@ _ALL: Final = (
         _field("abonent_id", refers="Abonents", tie=Tie.GOES),
         *_texts("login", "mac"),
         _field("ip", ValueType.ADDRESS),
-        _field("pull"),
+        _field("pull", refers="IpPulls"),
         _field("snatip", ValueType.ADDRESS),
-        _field("snat_pull"),
+        _field("snat_pull", refers="IpPulls"),
         _field("psw", ValueType.TEXT, secret=True),
         _field("psw_hash", ValueType.TEXT, fixed=True, secret=True),
         _field("enabled", ValueType.FLAG),
@@ -187,9 +193,20 @@ _ALL: Final = (
         subject="abonent_id",
     ),
     _model(
-        "Usluga", "usluga", _field("name", ValueType.TEXT), _field("summa", ValueType.MONEY), _field("operator_id")
+        "Usluga",
+        "usluga",
+        _field("name", ValueType.TEXT),
+        _field("summa", ValueType.MONEY),
+        _field("operator_id", refers="Operators", tie=Tie.HOLDS),
+        _field("deleted", ValueType.FLAG, fixed=True),
     ),
-    _model("Tarif", "tarif", _field("name", ValueType.TEXT), _field("users_limit_warning", ValueType.MONEY)),
+    _model(
+        "Tarif",
+        "tarif",
+        _field("name", ValueType.TEXT),
+        _field("users_limit_warning", ValueType.MONEY),
+        _field("deleted", ValueType.FLAG, fixed=True),
+    ),
     _model(
         "AbonentsBlockHistory",
         "abonents_block_history",
@@ -202,7 +219,7 @@ _ALL: Final = (
         "AttributeValues",
         "attribute_values",
         _field("abonent_id", refers="Abonents"),
-        _field("attribute_id"),
+        _field("attribute_id", refers="Attributes", tie=Tie.HOLDS),
         _field("attribute_value", ValueType.TEXT),
         subject="abonent_id",
     ),
@@ -214,6 +231,10 @@ _ALL: Final = (
         _field("is_active", ValueType.FLAG),
         methods=_READ,
     ),
+    # Names and columns of these tables, and their models, are not known [?].
+    _internal("Operators", "operators"),
+    _internal("IpPulls", "ip_pulls", _field("first_ip", ValueType.ADDRESS), _field("last_ip", ValueType.ADDRESS)),
+    _internal("Attributes", "attributes"),
     _model(
         "ArchAccountStack",
         "arch_account_stack",

@@ -31,7 +31,9 @@ def password_of(random: Random) -> str:
     return f"{random.getrandbits(40):010x}"
 
 
-def user_row(user: int, subscriber: int, address: int, pull: int, password: str, *, deleted: bool = False) -> Columns:
+def user_row(
+    user: int, subscriber: int, address: int, pull: int | None, password: str, *, deleted: bool = False
+) -> Columns:
     """An account; its login and MAC address are derived from its id."""
     mac = f"02:00:{user >> 24 & 255:02x}:{user >> 16 & 255:02x}:{user >> 8 & 255:02x}:{user & 255:02x}"
     digest = hashlib.sha256(password.encode()).hexdigest()
@@ -111,12 +113,36 @@ SERVICES: Final = {126: 250, 127: 450, 128: 700, 129: 99, 130: 1200, 240: 0}
 """Services in use, and their prices in roubles."""
 OTHER_SERVICES: Final = {105: 300}
 """Services without subscribers; 105 is the vendor's example of one with another operator [S]."""
+NAMED_SERVICES: Final = {301: ("Аренда роутера", 100), 302: ("Статический адрес", 150), 303: ("Цифровое ТВ", 350)}
+"""More of them, by name and price in roubles."""
 PROMISED: Final = 240
 """The service of the promised payment [S]."""
 MANAGERS: Final = {1: ("admin", "Администратор"), 33: ("migration", "Миграция"), 34: ("support", "Поддержка")}
 """The administrators; 33 is the vendor's example of a `manager_id` [S]."""
 FIRST_ADDRESS: Final = 10 << 24
 """The base of the network: account n has its address n."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPool:
+    """A pool of addresses: its name, its first and its last address."""
+
+    name: str
+    first: IPv4Address
+    last: IPv4Address
+
+
+_HOME: Final = (IPv4Address(FIRST_ADDRESS), IPv4Address(FIRST_ADDRESS + (1 << 24) - 1))
+POOLS: Final = {
+    5: AddressPool("Домашняя сеть", *_HOME),
+    6: AddressPool("Домашняя сеть, белые тарифы", *_HOME),
+    1030: AddressPool("Домашняя сеть, NAT", *_HOME),
+    1040: AddressPool("Перенесённые абоненты", IPv4Address("172.16.0.1"), IPv4Address("172.31.255.254")),
+    1050: AddressPool("Внешние адреса", IPv4Address("198.51.100.1"), IPv4Address("198.51.100.254")),
+}
+"""The accounts of a new billing are in the first three, which share its network; none is in the others yet."""
+ATTRIBUTES: Final = {7: "Льгота", 99: "Примечание", 1012: "Мессенджер", 1013: "Номер паспорта", 1014: "Код домофона"}
+"""The attributes that a subscriber can have, by their names."""
 FEWEST: Final = 100
 """Smaller billings leave out the vendor's examples, which would be too large a share."""
 
@@ -210,7 +236,9 @@ class People:
         for wanted, address in example.users:
             user = self._next("users", wanted)
             password = password_of(self._passwords)
-            rows.users.append(user_row(user, example.subscriber, address or FIRST_ADDRESS + user, 6, password))
+            # An address of the subscriber's own is of no pool.
+            pull = None if address else 6
+            rows.users.append(user_row(user, example.subscriber, address or FIRST_ADDRESS + user, pull, password))
         for service, manager, comment, due in example.services:
             key = self._next("users_usluga")
             rows.users_usluga.append((key, example.subscriber, service, manager, comment, due, 0))

@@ -13,12 +13,15 @@ from billing.database.sql_blocks import sql_block
 from billing.money import SCALE
 from lab.mock.leaving_out import check_names, leave_out
 from lab.mock.people import (
+    ATTRIBUTES,
     FIRST_ADDRESS,
     FOLDERS,
     MANAGERS,
+    NAMED_SERVICES,
     NESTED,
     OPERATORS,
     OTHER_SERVICES,
+    POOLS,
     PROMISED,
     SERVICES,
     TARIFFS,
@@ -66,8 +69,7 @@ def create(place: Dsn | Path | str, *, subscribers: int, seed: int, without: Seq
                 connection.commit()
         connection.commit()
         _script(connection, "indexes")
-        services = max(SERVICES | OTHER_SERVICES)
-        last = people.last | {"tarif": max(TARIFFS), "usluga": services}
+        last = people.last | {"tarif": max(TARIFFS), "usluga": max(NAMED_SERVICES)}
         _set_generators(connection, {f"{table}_id": key for table, key in last.items()})
         _set_generators(connection, {"users_ip": FIRST_ADDRESS + people.last["users"]})
         connection.commit()
@@ -102,12 +104,21 @@ def _insert_fixed(connection: Connection) -> None:
         "tarif",
         [(key, f"Тариф {key}", None if limit is None else limit * SCALE) for key, limit in TARIFFS.items()],
     )
-    services = sorted((SERVICES | OTHER_SERVICES).items())
+    services = {key: (f"Услуга {key}", price) for key, price in sorted((SERVICES | OTHER_SERVICES).items())}
     _insert(
         connection,
         "usluga",
-        [(key, f"Услуга {key}", price * SCALE, 3, int(key == PROMISED)) for key, price in services],
+        [
+            (key, name, price * SCALE, 3, int(key == PROMISED))
+            for key, (name, price) in (services | NAMED_SERVICES).items()
+        ],
     )
+    _insert(
+        connection,
+        "ip_pulls",
+        [(key, pool.name, int(pool.first), int(pool.last)) for key, pool in POOLS.items()],
+    )
+    _insert(connection, "attributes", list(ATTRIBUTES.items()))
     _insert(
         connection,
         "django_users_profile",

@@ -49,6 +49,12 @@ insert into django_users_profile (id, username, name, email) values (?, ?, ?, ?)
 -- name: tarif
 insert into tarif (id, name, users_limit_warning) values (?, ?, ?)
 
+-- name: ip_pulls
+insert into ip_pulls (id, name, first_ip, last_ip) values (?, ?, ?, ?)
+
+-- name: attributes
+insert into attributes (id, name) values (?, ?)
+
 -- name: usluga
 insert into usluga (id, name, summa, operator_id, promised) values (?, ?, ?, ?, ?)
 

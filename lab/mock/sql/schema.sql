@@ -3,13 +3,23 @@
 
 create table vpn_const (const_id integer not null primary key, const_value varchar(64));
 
-create table operators (id integer not null primary key, name varchar(120));
+create table operators (
+    id integer not null primary key, name varchar(120), deleted smallint default 0 not null);
 
-create table tarif (id integer not null primary key, name varchar(120) not null, users_limit_warning bigint);
+create table tarif (
+    id integer not null primary key, name varchar(120) not null, users_limit_warning bigint,
+    deleted smallint default 0 not null);
 
 create table usluga (
     id integer not null primary key, name varchar(120) not null, summa bigint, operator_id integer,
-    promised smallint default 0 not null);
+    promised smallint default 0 not null, deleted smallint default 0 not null);
+
+create table ip_pulls (
+    id integer not null primary key, name varchar(120) not null, first_ip bigint, last_ip bigint,
+    deleted smallint default 0 not null);
+
+create table attributes (
+    id integer not null primary key, name varchar(120) not null, deleted smallint default 0 not null);
 
 create table django_users_profile (
     id integer not null primary key, username varchar(64) not null, name varchar(120), email varchar(120),
@@ -28,7 +38,7 @@ create table abonents (
     id integer not null primary key, parent_id integer, is_folder smallint default 0 not null,
     name varchar(255), contract_number varchar(64), account_id integer,
     tarif_id integer, tarif_next_id integer, tarif_next_date timestamp, operator_id integer,
-    sms varchar(32), email varchar(120), create_date timestamp, deleted smallint default 0 not null,
+    sms varchar(32), email varchar(120), a_home_number varchar(32), create_date timestamp, deleted smallint default 0 not null,
     need_recalc date, own_disabled_start date, own_disabled_end date);
 
 create table users (

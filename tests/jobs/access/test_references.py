@@ -117,7 +117,6 @@ async def test_what_is_deleted_is_not_there(client: BillingClient, database: Dat
 async def test_a_column_that_marks_what_is_deleted_counts_where_it_is_there(
     client: BillingClient, billing_file: Path, execute: Execute
 ) -> None:
-    execute("alter table tarif add deleted smallint default 0 not null")
     execute("update tarif set deleted = 1 where id = 4")
     with Database(Dsn(str(billing_file))) as database:
         missing = await References(Gateway(client, database)).missing("Tarif", {"3", "4", "77"})

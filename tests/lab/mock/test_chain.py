@@ -180,7 +180,7 @@ def test_fields_of_a_saved_object_and_of_what_it_refers_to(call: Call) -> None:
     assert tariff["fields"].keys() == {"name"}
     assert tariff["fields"]["name"].startswith("Тариф")
     whole = call("Abonents", "objects.get", {"id": 2001}, fields=["tarif", "abonent_id_users__ip"])["fields"]
-    assert whole["tarif"]["fields"].keys() == {"id", "name", "users_limit_warning"}
+    assert whole["tarif"]["fields"].keys() == {"id", "name", "users_limit_warning", "deleted"}
     assert [found["fields"] for found in whole["abonent_id_users"]] == [{"ip": answer["fields"]["ip"]}]
     with pytest.raises(MockRefusal, match="Не найден атрибут colour"):
         call("Users", "objects.get", {"id": 1}, fields=["colour"])

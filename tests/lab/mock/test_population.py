@@ -16,6 +16,8 @@ TABLES = (
     "django_users_profile",
     "tarif",
     "usluga",
+    "ip_pulls",
+    "attributes",
     "tarif_users_usluga",
     "admin_accounts",
     "abonents",
@@ -75,6 +77,33 @@ def test_money_adds_up(either_database: Database) -> None:
 def test_live_contract_numbers_are_unique(either_database: Database) -> None:
     repeated = f"select contract_number from abonents where {LIVE} group by 1 having count(*) > 1"  # noqa: S608 - names of ours
     assert list(either_database.query(repeated)) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "named"),
+    [
+        ("abonents", "tarif_id", "tarif"),
+        ("abonents", "operator_id", "operators"),
+        ("users", "pull", "ip_pulls"),
+        ("users_usluga", "usluga_id", "usluga"),
+        ("users_usluga", "manager_id", "django_users_profile"),
+        ("attribute_values", "attribute_id", "attributes"),
+    ],
+)
+def test_each_id_that_is_in_use_has_a_name(either_database: Database, table: str, column: str, named: str) -> None:
+    in_use = {key for (key,) in either_database.query(f"select distinct {column} from {table}")} - {None}  # noqa: S608 - names of ours
+    names: dict[int, str] = dict(either_database.query(f"select id, name from {named}"))  # noqa: S608 - the same
+    assert in_use <= names.keys()
+    assert all(names.values())
+
+
+def test_addresses_lie_in_their_pools(either_database: Database) -> None:
+    pools = either_database.query(
+        "select count(*), sum(iif(u.ip between p.first_ip and p.last_ip, 1, 0)) from users u join ip_pulls p on"
+        " p.id = u.pull"
+    )
+    ((accounts, within),) = pools
+    assert accounts == within > ABONENTS
 
 
 def test_the_same_seed_gives_the_same_rows(tmp_path: Path) -> None:
