@@ -5,7 +5,8 @@
 Each stage gives a `Subscriber` and the faults that it has found in it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -70,6 +71,22 @@ FOLDER_ID: Final = "id"
 """The value of a folder's part that is there."""
 
 APART: Final = "/"
+"""Stands between the names of folders in a path; within a name it is escaped, see `folder_path`."""
+
+_LEVEL: Final = re.compile(r"((?:\\.|[^\\/])*)(/|\Z)", re.DOTALL)
+
+
+def folder_path(names: Iterable[str]) -> str:
+    r"""The path of a folder: the names of those above it, and its own; "/" and "\" in a name are escaped by "\"."""
+    return APART.join(
+        name.strip().replace("\\", "\\\\").replace(APART, f"\\{APART}") for name in names if name.strip()
+    )
+
+
+def folder_names(path: str) -> tuple[str, ...]:
+    """The names in a path from the top, without empty ones."""
+    levels = (re.sub(r"\\(.)", r"\1", found[1], flags=re.DOTALL).strip() for found in _LEVEL.finditer(path))
+    return tuple(name for name in levels if name)
 
 
 @dataclass(frozen=True, slots=True)

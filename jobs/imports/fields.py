@@ -1,0 +1,172 @@
+"""The fields of an import: what each model takes on create or set, as data in `fields/*.toml`.
+
+Which fields a real billing takes on create is not documented, so nothing of them is code: a map file adds fields or
+changes these, and what this billing lacks is named before anything is sent.
+"""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from billing.database.schema import Schema, TableColumn
+from billing.profile import Profile
+from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, Step
+from texts.said import Said, said
+
+
+class FieldKind(StrEnum):
+    """What a field holds, by which its texts are checked and become values of a call."""
+
+    TEXT = "text"
+    PHONE = "phone"
+    EMAIL = "email"
+    ADDRESS = "address"
+    MAC = "mac"
+    DATE = "date"
+    MOMENT = "moment"
+    """A date, or a date with a time."""
+    MONEY = "money"
+    FLAG = "flag"
+    ID = "id"
+    LOGIN = "login"
+    SECRET = "secret"  # noqa: S105 - the name of a kind
+
+
+class ModelField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A field of a model: its kind, and the step whose part it belongs to, the file's own one if None.
+
+    `longest` is the length of its column where no database tells it. `dictionary` names the reference
+    (`billing.directory.references`) in which its texts are looked up. `columns` are further usual names of its column
+    in a table, and `column` is its column in the database, if it is not called as the field. A field that is
+    `only_named` has to be named by a map; one of an `own_table` is found by its usual names in a joined table alone.
+    """
+
+    kind: FieldKind
+    required: bool = False
+    longest: int | None = None
+    dictionary: str = ""
+    columns: tuple[str, ...] = ()
+    column: str = ""
+    step: Step | None = None
+    only_named: bool = False
+    own_table: bool = False
+
+
+class ModelFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The fields of one model, in its table of the database; `step` is that of a field without its own."""
+
+    model: str
+    table: str
+    step: Step
+    fields: dict[str, ModelField]
+
+    def step_of(self, name: str) -> Step:
+        """The step whose part a field belongs to."""
+        return self.fields[name].step or self.step
+
+
+_FILES: Final = (
+    "abonents", "users", "users_usluga", "attribute_values", "admin_accounts", "finance_operations",
+)  # fmt: skip
+_FOLDER_KEYS: Final[Mapping[str, str]] = MappingProxyType({"folder": PATH, "parent_id": FOLDER_ID})
+"""The fields of a folder, by which its part has its values."""
+
+SEVERAL: Final = frozenset({Step.ACCOUNT, Step.SERVICE, Step.ATTRIBUTE})
+"""The steps of which a subscriber can have several parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldName:
+    """A field by its model and its name."""
+
+    model: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.model}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTable:
+    """All fields of an import by model; a value of a part is found by the step and its name there."""
+
+    models: Mapping[str, ModelFields]
+
+    def of_step(self, step: Step) -> dict[str, ModelField]:
+        """The fields of a step by name, in the order of their file."""
+        model = self.models[STEP_MODELS[step]]
+        return {name: one for name, one in model.fields.items() if model.step_of(name) is step}
+
+    def of_value(self, step: Step, key: str) -> ModelField | None:
+        """The field of a part's value, None for one that is no field."""
+        by_key = {part_key(step, name): one for name, one in self.of_step(step).items()}
+        return by_key.get(key)
+
+    def names(self) -> Iterator[tuple[Step, str, ModelField]]:
+        """Each field with its step and its name, in the order of the steps."""
+        for step in Step:
+            yield from ((step, name, one) for name, one in self.of_step(step).items())
+
+    def with_fields(self, model: str, changed: Mapping[str, ModelField]) -> "FieldTable":
+        """The table with fields of a model added or changed."""
+        old = self.models[model]
+        new = msgspec.structs.replace(old, fields={**old.fields, **changed})
+        return FieldTable(MappingProxyType({**self.models, model: new}))
+
+    def absent(
+        self, used: Iterable[FieldName], schema: Schema | None, profile: Profile
+    ) -> list[tuple[FieldName, Said]]:
+        """The fields among these that this billing lacks, each with a sentence about it.
+
+        Without the schema of a database those of the profile are asked; without either nothing is known to be absent.
+        Where a secret is kept is not known.
+        """
+        found = []
+        for field in dict.fromkeys(used):
+            model = self.models[field.model]
+            if model.fields[field.name].kind is FieldKind.SECRET:
+                continue
+            column = TableColumn(model.table, _column(field.name, model.fields[field.name]))
+            if _is_there(column, schema, profile) is False:
+                sentence = said(
+                    "the billing's {table} has no column {column}, which the field {field} of {model} is kept in",
+                    table=column.table,
+                    column=column.name,
+                    field=field.name,
+                    model=field.model,
+                )
+                found.append((field, sentence))
+        return found
+
+
+def part_key(step: Step, name: str) -> str:
+    """The name under which a part has the value of a field."""
+    return _FOLDER_KEYS[name] if step is Step.FOLDER else name
+
+
+@cache
+def usual_fields() -> FieldTable:
+    """The fields as they are delivered."""
+    folder = files("jobs.imports").joinpath("fields")
+    texts = (folder.joinpath(f"{name}.toml").read_text(encoding="utf-8") for name in _FILES)
+    models = [msgspec.convert(tomllib.loads(text), ModelFields) for text in texts]
+    return FieldTable(MappingProxyType({one.model: one for one in models}))
+
+
+def _column(name: str, field: ModelField) -> str:
+    return field.column or name.upper()
+
+
+def _is_there(column: TableColumn, schema: Schema | None, profile: Profile) -> bool | None:
+    """Whether the billing has a column, None if that is not known."""
+    if schema is not None:
+        return schema.has(column.table, column.name)
+    there = profile.columns.value.get(column.table.casefold()) if profile.columns.known else None
+    return None if there is None else column.name.casefold() in there
