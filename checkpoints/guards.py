@@ -1,23 +1,10 @@
 """The conditions that reads and writes of a run check in their own transaction, so that nothing comes in between."""
 
 from checkpoints import sqlite_rows as rows
-from checkpoints.errors import ForbiddenTransition, RunPurged, RunTakenOver
+from checkpoints.errors import RunPurged, RunTakenOver
 from checkpoints.queries import Queries
-from checkpoints.records import Item, Run
+from checkpoints.records import Run
 from texts.said import said
-
-
-def check_written(wanted: int, written: int) -> None:
-    """Raise `ForbiddenTransition` if not all items were written, because one belongs to another run."""
-    if written != wanted:
-        raise ForbiddenTransition(f"{wanted} items were to be written and {written} are of this run")
-
-
-def not_manual(item: Item) -> ForbiddenTransition:
-    """The error for a decision on an item that needs none."""
-    return ForbiddenTransition(
-        said("item {number} ({label}) is not manual: nobody has to decide", number=item.number, label=item.label)
-    )
 
 
 def check_epoch(db: Queries, run: Run) -> None:

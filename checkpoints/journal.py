@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TypeVar
 
-from checkpoints import intake_pages
+from checkpoints import intake_pages, transitions
 from checkpoints import sqlite_rows as rows
 from checkpoints.errors import NoSuchRun, RunHeld
-from checkpoints.guards import check_epoch, check_written, not_manual, refuse_purged
+from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.history import History, begin_runner
 from checkpoints.intake_pages import Judge
 from checkpoints.purge import Purge, purge_run
@@ -41,7 +42,7 @@ from checkpoints.records import (
     StandingItem,
     Totals,
 )
-from checkpoints.sentences import CONTRADICTS, ENDED, SHARED_ID, decided
+from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
 from checkpoints.sqlite_store import SqliteStore, open_store
 from checkpoints.states import State
 from texts.said import said
@@ -64,6 +65,8 @@ async def open_journal(path: Path) -> "AsyncIterator[Journal]":
     async with open_store(path) as store:
         yield Journal(store)
 
+
+NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
 
 UNNAMED: Final = NewRunner()
 """A runner of which nothing is noted but its process."""
@@ -267,16 +270,13 @@ class Journal:
 
     # ---- sending and outcomes ----
 
-    async def claim(self, run: Run, item_ids: Sequence[int]) -> None:
+    async def claim(self, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS) -> None:
         """Make the intent to send these items durable: pending → sending, with one more attempt.
 
-        Raises `ForbiddenTransition`, and claims none, if one of them is not pending or not of this run.
+        `payloads` are new ones of those that were completed. Raises `ForbiddenTransition`, and claims none, if one of
+        them is not pending or not of this run.
         """
-
-        def work(db: Queries) -> None:
-            check_written(len(set(item_ids)), db.write("claim", run_id=run.run_id, ids=item_ids, now=rows.now()))
-
-        await self._write(run, work)
+        await self._write(run, lambda db: transitions.claim_items(db, run, item_ids, payloads))
 
     async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:
         """Replace the payloads of items that are not sent yet, by item_id, after their before-images changed."""
@@ -288,15 +288,7 @@ class Journal:
         Both items are returned: the one recorded now, and the one accepted before. Raises `ForbiddenTransition`, and
         records none, if a transition is not in the table of states or an item is not of this run.
         """
-        number = len({change.item_id for change in changes})
-        created = [change.item_id for change in changes if change.created]
-
-        def work(db: Queries) -> list[Item]:
-            written = db.write("record", run_id=run.run_id, changes=rows.of_changes(changes), now=rows.now())
-            check_written(number, written)
-            return _doubt(db, "doubt_shared_ids", created, template=SHARED_ID.template) if created else []
-
-        return await self._write(run, work)
+        return await self._write(run, lambda db: transitions.record_changes(db, run, changes))
 
     async def doubt(self, run: Run) -> int:
         """Turn every `sending` item of an ended process into `unknown`; returns their number."""
@@ -304,23 +296,14 @@ class Journal:
 
     async def doubt_answers(self, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
         """Turn those of the items that are accepted into unknown ones; returns them."""
-        return await self._write(run, lambda db: _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=why))
+        return await self._write(run, lambda db: transitions.doubt_answers(db, run, item_ids, why))
 
     async def decide(self, run: Run, item: Item, state: State, *, who: str, why: str) -> None:
         """Record a person's decision on a manual item and change its state, in one commit.
 
         Raises `ForbiddenTransition` if the item is not manual, or the state may not follow.
         """
-        change = rows.of_changes([Change(item.item_id, state, message=decided(who, why))])
-        decision: dict[str, Value] = {"item_id": item.item_id, "who": who, "state": state, "why": why}
-
-        def work(db: Queries) -> None:
-            when = rows.now()
-            if not db.write("decide", run_id=run.run_id, now=when, **decision):
-                raise not_manual(item)
-            db.write("record", run_id=run.run_id, now=when, changes=change)
-
-        await self._write(run, work)
+        await self._write(run, lambda db: transitions.decide_item(db, run, item, state, who=who, why=why))
 
     # ---- reading ----
 
@@ -338,6 +321,10 @@ class Journal:
     async def find(self, run: Run, word: str) -> list[Item]:
         """The items with this business key, label or number."""
         return await self._items("find_items", run_id=run.run_id, word=word)
+
+    async def items_by_key(self, run: Run, keys: Collection[str]) -> list[Item]:
+        """Of each of these keys the item that counts: the last one that is no duplicate and was not replaced."""
+        return await self._items("items_by_key", run_id=run.run_id, keys=keys, duplicate=DUPLICATE)
 
     async def refusals(self, run: Run, *, after: int = 0, size: int = 1000) -> list[tuple[int, Refusal]]:
         """Up to `size` refused rows whose id is greater than `after`, with their ids."""
@@ -372,6 +359,10 @@ class Journal:
     async def in_effect(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
         """Up to `size` accepted items after number `after` whose effect was not taken back."""
         return await self._items("in_effect", run_id=run.run_id, after=after, size=size)
+
+    async def in_effect_last_first(self, run: Run, *, before: int | None = None, size: int = 1000) -> list[Item]:
+        """The same from the last to the first: up to `size` of those before number `before`, None for all."""
+        return await self._items("in_effect_last_first", run_id=run.run_id, before=before, size=size)
 
     async def taken_back(self, run: Run) -> dict[str, int]:
         """The runs that have taken back effects of this one, not restored since, each with its number of items."""
@@ -441,9 +432,3 @@ class Journal:
             return rows.to_items(found)
 
         return await self._read(work)
-
-
-def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:
-    """Run a block that makes items unknown; returns these items."""
-    doubted = [row["item_id"] for row in db.all(name, ids=item_ids, now=rows.now(), **more)]
-    return rows.to_items(db.items("items_by_id", ids=doubted)) if doubted else []

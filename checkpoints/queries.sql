@@ -400,6 +400,23 @@ limit :size
 -- name: items_by_id
 select * from items where item_id in (select value from json_each(:ids)) order by number
 
+-- name: items_by_key
+-- Of each of these keys the item of a run that counts, by number: no duplicate of another row of the input, and the last
+-- one where a corrected row has taken the place of another. Without one, the last that was replaced.
+select *
+from items
+where item_id in (
+    select (
+        select item_id from items one
+        where one.key = k.value and one.run_id = :run_id
+          and not (one.state = 'skipped' and substr(coalesce(one.message, ''), 1, length(:duplicate)) = :duplicate)
+        order by one.state = 'replaced', one.number desc
+        limit 1
+    )
+    from json_each(:keys) k
+)
+order by number
+
 -- name: find_items
 -- By business key, label or number, as people write them.
 select *
@@ -454,6 +471,15 @@ select *
 from items
 where run_id = :run_id and number > :after and state in (select state from states where in_effect) and taken_back = 0
 order by number
+limit :size
+
+-- name: in_effect_last_first
+-- The same before :before, the last first.
+select *
+from items
+where run_id = :run_id and number < coalesce(:before, 1 << 62) and state in (select state from states where in_effect)
+  and taken_back = 0
+order by number desc
 limit :size
 
 -- name: taken_back

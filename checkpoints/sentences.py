@@ -7,6 +7,12 @@ from texts.said import Said, said
 CONTRADICTS: Final = said("contradicts another row of the same key with another amount")
 """Of rows of a run with one key, none is taken."""
 
+DUPLICATE: Final = "a duplicate in the input"
+"""The kind by which journals count skipped rows that repeat an earlier row of the same input.
+
+It is the English text of their reason up to the colon, see `reasons` of the journal.
+"""
+
 ENDED: Final = said("the process ended while this was being sent")
 """At start, of the calls that were under way."""
 

@@ -122,6 +122,7 @@ TRANSITIONS: tuple[Transition, ...] = (
         State.SENDING,
         "the intent is durable (calls that must not be repeated: before the first byte leaves)",
     ),
+    Transition(State.PENDING, State.REJECTED, "not sent: a step that it needs was refused"),
     Transition(State.SENDING, State.ACCEPTED, "answered, no error at either level"),
     Transition(State.SENDING, State.REJECTED, "the billing refused the row for good"),
     Transition(State.SENDING, State.PENDING, "provably not sent, or refused as busy; to be tried again"),

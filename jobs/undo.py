@@ -50,13 +50,14 @@ class ItemRow(Row):
 
 @dataclass(frozen=True, slots=True)
 class EarlierItems(Source):
-    """The items of a run whose effect stands, in order.
+    """The items of a run whose effect stands, in order; with `last_first` the last one comes first.
 
     All of them are read before anything is sent, so that the plan shows everything that will be done.
     """
 
     run: Run
     journal: Journal
+    last_first: bool = False
     header: tuple[str, ...] = HEADER
     digest: str = ""
     is_read_whole: bool = True
@@ -67,14 +68,16 @@ class EarlierItems(Source):
         return said("run {run}", run=self.run.name)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
-        """Pages of items after a number. Used in a worker thread, while the event loop runs."""
-        number = int(after or 0)
+        """Pages of items behind a number. Used in a worker thread, while the event loop runs."""
+        number = None if after is None else int(after)
         while items := anyio.from_thread.run(self._page, number):
             number = items[-1].number
             yield RowPage(tuple(_row(self.run, item) for item in items), (), str(number))
 
-    async def _page(self, after: int) -> list[Item]:
-        return await self.journal.in_effect(self.run, after=after, size=_PAGE)
+    async def _page(self, after: int | None) -> list[Item]:
+        if self.last_first:
+            return await self.journal.in_effect_last_first(self.run, before=after, size=_PAGE)
+        return await self.journal.in_effect(self.run, after=after or 0, size=_PAGE)
 
 
 class UndoJob(BillingJob):
@@ -133,12 +136,13 @@ async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str
     """
     run = await journal.run(parameters[RUN])
     how = {name: value for name, value in parameters.items() if name != RUN}
-    back = (await effect_of_run(gateway, journal, run)).undo(how)
+    effect = await effect_of_run(gateway, journal, run)
+    back = effect.undo(how)
     if isinstance(back, Irreversible):
         raise InputRefused(
             said("run {run} ({job}) cannot be taken back: {reason}", run=run.name, job=run.job, reason=back.text)
         )
-    return UndoJob(gateway, journal, EarlierItems(run, journal), back)
+    return UndoJob(gateway, journal, EarlierItems(run, journal, last_first=effect.has_steps), back)
 
 
 async def effect_of_run(gateway: Gateway, journal: Journal, run: Run) -> CallEffect:

@@ -105,6 +105,7 @@ SHORT_FOR_A_REASON = {
     "lab/record/made_up_rows.py": "one thought, which needs columns and pseudonyms",
     "checkpoints/sentences.py": "the sentences that SQL writes, which Python extracts for translation",
     "checkpoints/guards.py": "the conditions that are checked in the transaction of a read or write",
+    "checkpoints/transitions.py": "the transactions of sending, as intake_pages.py has those of the intake",
     "checkpoints/digests.py": "one thought, which intake, purge and connections share",
     "checkpoints/purge.py": "the one transaction of a purge",
     "cli/translate/wget.py": "the table of options of one program, as curl.py is of another",

@@ -13,6 +13,7 @@ from typing import Final
 
 from checkpoints.journal import Journal
 from checkpoints.records import Correction, Item, NewItem, Reason, Refusal, Run, Totals
+from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State, states_where
 from cli.output.item_files import columns_of
 from cli.show.closing import MAX_REFUSALS_SHOWN
@@ -20,7 +21,7 @@ from cli.show.preview import PreviewFacts
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from engine.job import Job
-from engine.pipeline.intake import DUPLICATE, Repeat, judge_for
+from engine.pipeline.intake import Repeat, judge_for
 from engine.sources.exported import LINE, ROW
 from texts.remedies import Remedy, setting
 from texts.said import Said, said

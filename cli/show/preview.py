@@ -12,6 +12,7 @@ from rich.text import Text
 from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
+from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
 from cli.show.closing import (
     MAX_REFUSALS_SHOWN,
@@ -26,7 +27,6 @@ from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, count, printable
 from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy
-from engine.pipeline.intake import DUPLICATE
 from engine.rows import Source
 from engine.sources.exported import is_of_export
 from jobs.access.vault import mask_secrets

@@ -32,12 +32,6 @@ from texts.said import said
 log = structlog.get_logger(__name__)
 
 
-DUPLICATE = "a duplicate in the input"
-"""The kind by which journals count skipped rows that repeat an earlier row of the same input.
-
-It is the English text of their reason up to the colon, see `reasons` of the journal.
-"""
-
 LIMIT: Final = "--limit"
 """The flag by which rows after the limit are left out."""
 

@@ -309,7 +309,9 @@ async def test_the_rows_of_a_purged_run_cannot_be_read_or_written(journal: Journ
     await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
     for asked in (
         journal.items(run, set(State)),
+        journal.items_by_key(run, {"1"}),
         journal.in_effect(run),
+        journal.in_effect_last_first(run),
         journal.find(run, "1"),
         journal.lane_mates(run, [""]),
         journal.refusals(run),

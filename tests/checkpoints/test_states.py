@@ -13,6 +13,7 @@ STEPS = {
     (None, "skipped"),
     ("pending", "skipped"),
     ("pending", "sending"),
+    ("pending", "rejected"),
     ("sending", "accepted"),
     ("sending", "rejected"),
     ("sending", "pending"),

@@ -2,7 +2,7 @@
 
 import sqlite3
 import sys
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from yarl import URL
 
@@ -34,8 +34,10 @@ def claims_after_the_call() -> None:
     record: Record = journal.Journal.record
     put_off: set[int] = set()
 
-    async def claim_later(_: journal.Journal, run: Run, item_ids: Sequence[int]) -> None:
-        assert run.epoch
+    async def claim_later(
+        self: journal.Journal, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = journal.NO_PAYLOADS
+    ) -> None:
+        await self.keep(run, payloads)
         put_off.update(item_ids)
 
     async def claim_and_record(self: journal.Journal, run: Run, changes: Sequence[Change]) -> list[Item]:

@@ -24,6 +24,7 @@ from billing.api.client import BillingClient, Health
 from checkpoints.journal import Journal, open_journal
 from checkpoints.list_differences import ListDifference, ListDifferences
 from checkpoints.records import Change, Holder, Item, NewRun, Reason, Refusal, Run, Shared, Totals
+from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
 from cli.commands import doctor
 from cli.commands.jobs import show
@@ -40,7 +41,6 @@ from cli.terminal.language import ENGLISH, RUSSIAN, set_reader
 from cli.terminal.screen import Screen
 from cli.terminal.streams import lasting
 from engine.pacing.policy import Policy
-from engine.pipeline.intake import DUPLICATE
 from engine.pipeline.progress import Status
 from jobs.access.payload import Payload, encode_payload
 from jobs.spec.columns import Assigned, Column

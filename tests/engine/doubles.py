@@ -13,7 +13,7 @@ import msgspec
 
 from checkpoints.errors import ForbiddenTransition, RunTakenOver
 from checkpoints.history import History
-from checkpoints.journal import Journal
+from checkpoints.journal import NO_PAYLOADS, Journal
 from checkpoints.records import Change, Item, LookUps, NewItem, Reason, Refusal, Run, Totals
 from checkpoints.states import State, may_follow
 from engine.errors import LookUpFailed
@@ -305,6 +305,7 @@ class MemoryJournal(Journal):
         self.path = Path("memory")
         self.history = self.noted = MemoryHistory()
         self.kept = {one.item_id: one for one in items}
+        self._by_key = {one.key: one.item_id for one in items}
         self.recorded: list[list[Change]] = []
         self.taken_over = False
         self.confirmed = 0
@@ -323,9 +324,10 @@ class MemoryJournal(Journal):
         self._move([Change(one.item_id, State.UNKNOWN) for one in sending])
         return len(sending)
 
-    async def claim(self, run: Run, item_ids: Sequence[int]) -> None:
+    async def claim(self, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS) -> None:
         self._check(run)
         self._move([Change(item_id, State.SENDING) for item_id in item_ids])
+        await self.keep(run, payloads)
         for item_id in item_ids:
             self.kept[item_id] = msgspec.structs.replace(self.kept[item_id], attempts=self.kept[item_id].attempts + 1)
 
@@ -343,6 +345,9 @@ class MemoryJournal(Journal):
     async def items(self, run: Run, states: Collection[State], *, after: int = 0, size: int = 1000) -> list[Item]:
         found = [one for one in self.kept.values() if one.state in states and one.number > after]
         return sorted(found, key=lambda one: one.number)[:size]
+
+    async def items_by_key(self, run: Run, keys: Collection[str]) -> list[Item]:
+        return [self.kept[self._by_key[key]] for key in keys if key in self._by_key]
 
     async def absolute_sum(self, run: Run, states: Collection[State]) -> Decimal:
         return sum((abs(one.amount or Decimal(0)) for one in self.kept.values() if one.state in states), Decimal(0))

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+from checkpoints.journal import NO_PAYLOADS
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
 from engine.evidence import RowRefused
@@ -90,9 +91,9 @@ class Watchful(MemoryJournal):
         super().__init__(*kept)
         self.most_in_doubt = 0
 
-    async def claim(self, run: Run, item_ids: Sequence[int]) -> None:
+    async def claim(self, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS) -> None:
         await anyio.sleep(0.3)
-        await super().claim(run, item_ids)
+        await super().claim(run, item_ids, payloads)
         sending = sum(one.state is State.SENDING for one in self.kept.values())
         self.most_in_doubt = max(self.most_in_doubt, sending)
 

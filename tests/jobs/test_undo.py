@@ -326,3 +326,19 @@ async def test_a_storno_is_final(both: Gateway, journal: Journal, tmp_path: Path
     assert storno.job == UNDO
     with pytest.raises(InputRefused, match="a storno is final"):
         await build_undo(both, journal, {RUN: storno.name})
+
+
+async def test_steps_are_taken_back_from_the_last_to_the_first_and_entered_again_from_the_first(
+    both: Gateway, journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.effects.set_fields.SetFieldsEffect.has_steps", True)
+    monkeypatch.setattr("jobs.undo._PAGE", 2)
+    file = tmp_path / "input.csv"
+    file.write_text("abonent_id\n9001\n9002\n9003\n", encoding="utf-8")
+    run = await done(both, journal, "warning-threshold", Input(file=str(file)), {"amount": "-77"})
+    labels = [item.label for item in await journal.items(run, set(State))]
+    assert len(labels) == 3
+    back = await undone(both, journal, run)
+    again = await undone(both, journal, back)
+    assert [item.label for item in await journal.items(back, set(State))] == labels[::-1]
+    assert [item.label for item in await journal.items(again, set(State))] == labels

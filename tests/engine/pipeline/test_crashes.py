@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from checkpoints.intake_pages import Judge
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import NO_PAYLOADS, Journal, open_journal
 from checkpoints.records import Change, Item, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State
 from engine.evidence import Busy, NotSent
@@ -65,9 +65,9 @@ class FragileJournal(Journal):
         super().__init__(sound._store)
         self._bomb = bomb
 
-    async def claim(self, run: Run, item_ids: Sequence[int]) -> None:
+    async def claim(self, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS) -> None:
         await self._bomb.tick()
-        await super().claim(run, item_ids)
+        await super().claim(run, item_ids, payloads)
         await self._bomb.tick()
 
     async def keep(self, run: Run, payloads: Mapping[int, str]) -> None:

@@ -1,0 +1,68 @@
+"""Sending's writes to the journal: the transitions of items, a group in one transaction.
+
+Each function runs inside the transaction that the journal has begun.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from checkpoints import sqlite_rows as rows
+from checkpoints.errors import ForbiddenTransition
+from checkpoints.queries import Queries, Value
+from checkpoints.records import Change, Item, Run
+from checkpoints.sentences import SHARED_ID, decided
+from checkpoints.states import State
+from texts.said import said
+
+
+def claim_items(db: Queries, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str]) -> None:
+    """Claim pending items: pending → sending, with one more attempt, those in `payloads` under a new payload.
+
+    Raises `ForbiddenTransition` if one of them is not pending or not of this run.
+    """
+    when = rows.now()
+    if payloads:
+        db.write("keep", run_id=run.run_id, kept=payloads.items(), now=when)
+    _check_written(len(set(item_ids)), db.write("claim", run_id=run.run_id, ids=item_ids, now=when))
+
+
+def record_changes(db: Queries, run: Run, changes: Sequence[Change]) -> list[Item]:
+    """Record the changes of items; returns the items that become unknown because two share a created id.
+
+    Raises `ForbiddenTransition` if a transition is not in the table of states or an item is not of this run.
+    """
+    written = db.write("record", run_id=run.run_id, changes=rows.of_changes(changes), now=rows.now())
+    _check_written(len({change.item_id for change in changes}), written)
+    created = [change.item_id for change in changes if change.created]
+    return _doubt(db, "doubt_shared_ids", created, template=SHARED_ID.template) if created else []
+
+
+def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
+    """Turn those of the items that are accepted into unknown ones; returns them."""
+    return _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=why)
+
+
+def decide_item(db: Queries, run: Run, item: Item, state: State, *, who: str, why: str) -> None:
+    """Record a person's decision on a manual item, and change its state.
+
+    Raises `ForbiddenTransition` if the item is not manual, or the state may not follow.
+    """
+    when = rows.now()
+    decision: dict[str, Value] = {"item_id": item.item_id, "who": who, "state": state, "why": why}
+    if not db.write("decide", run_id=run.run_id, now=when, **decision):
+        raise ForbiddenTransition(
+            said("item {number} ({label}) is not manual: nobody has to decide", number=item.number, label=item.label)
+        )
+    change = rows.of_changes([Change(item.item_id, state, message=decided(who, why))])
+    db.write("record", run_id=run.run_id, now=when, changes=change)
+
+
+def _check_written(wanted: int, written: int) -> None:
+    """Raise `ForbiddenTransition` if not all items were written, because one belongs to another run."""
+    if written != wanted:
+        raise ForbiddenTransition(f"{wanted} items were to be written and {written} are of this run")
+
+
+def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:
+    """Run a block that makes items unknown; returns these items."""
+    doubted = [row["item_id"] for row in db.all(name, ids=item_ids, now=rows.now(), **more)]
+    return rows.to_items(db.items("items_by_id", ids=doubted)) if doubted else []
