@@ -6,6 +6,7 @@ one: `{"template": "{n} row", "values": {"n": {"number": 5}}, "many": "{n} rows"
 
 from datetime import datetime
 from decimal import Decimal
+from string import Formatter
 from typing import Final, TypeAlias
 
 import msgspec
@@ -99,6 +100,11 @@ def _stored(value: Value) -> _Stored:
 
 
 def _unpacked(sentence: _Sentence) -> Said:
+    for template in (sentence.template, sentence.many or ""):
+        for _, name, layout, _ in Formatter().parse(template):
+            # Ours have names alone: a width of somebody else's could take all memory, an attribute tell more.
+            if layout or (name is not None and not name.isidentifier()):
+                raise ValueError(f"{template!r} is no template of ours")
     values = {name: _value(stored) for name, stored in sentence.values.items()}
     return Said(sentence.template, values, sentence.many, sentence.n)
 

@@ -71,6 +71,13 @@ def test_the_english_text_counts_where_what_is_kept_does_not_fit(kept: str) -> N
     assert not isinstance(from_json("text", kept), Said)
 
 
+@pytest.mark.parametrize("template", ["{x:>99999999}", "{x.__class__}", "{0}", "{x[0]}", "{x:{x}}"])
+def test_a_template_that_is_none_of_ours_is_not_filled_in(template: str) -> None:
+    # A socket or a journal may carry anything: a width could take all memory, an attribute tell of the program.
+    forged = {"is": "said", "template": template, "values": {"x": "9"}}
+    assert from_builtins(forged) == str(forged)
+
+
 async def test_each_sentence_about_a_row_comes_back_with_its_template(journal: Journal) -> None:
     _, message = await one_row(journal, (State.REJECTED, None, WHY))
     assert (message, template_of(message)) == (WHY, WHY.template)
