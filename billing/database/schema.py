@@ -59,10 +59,12 @@ DOCUMENTED: Final = _documented(
 
 
 POSSIBLE: Final = _documented(
-    TARIF="DELETED",
+    TARIF="NAME DELETED",
     USLUGA="DELETED",
-    OPERATORS="ID DELETED",
-    DJANGO_USERS_PROFILE="ID DELETED",
+    OPERATORS="ID NAME DELETED",
+    DJANGO_USERS_PROFILE="ID NAME USERNAME DELETED",
+    IP_PULLS="ID NAME DELETED",
+    ATTRIBUTES="ID NAME DELETED",
 )
 """The columns that some billings may have, and no job needs, by table [?]."""
 

@@ -1,0 +1,176 @@
+"""Proposals for a dictionary: the object of a billing that a name of the old one probably means.
+
+An equal name is one that differs in case, spaces, ё, punctuation, or letters that look the same, and in nothing else.
+A near one is alike; numbers count more than letters, for "Домашний 50" is not "Домашний 100". A person confirms it.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+from rapidfuzz import fuzz
+
+from billing.directory.names import NamedObject
+from jobs.imports.names_there import plain_name
+
+NEAR: Final = 70
+"""The least likeness, of 100, at which a name is proposed."""
+
+SHOWN: Final = 3
+"""The other objects that a proposal names."""
+
+_TOKEN: Final = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[+%]")
+_ALIKE: Final = str.maketrans("авекмнорстухіјѕ", "abekmhopctyxijs")
+"""Cyrillic letters in lower case, and the Latin ones that look the same in upper case."""
+_SPELLED: Final = str.maketrans(
+    dict(
+        zip(
+            "абвгдезийклмнопрстуфхцыэ",
+            "abvgdeziyklmnoprstufhcye",
+            strict=True,
+        )
+    )
+    | {"ж": "zh", "ч": "ch", "ш": "sh", "щ": "sch", "ю": "yu", "я": "ya", "ъ": "", "ь": ""}
+)
+"""Cyrillic letters as they are spelled in Latin ones."""
+_MOST: Final = 99
+"""The likeness of a near name at most: 100 is that of an equal one."""
+_OF_WORDS: Final = 0.8
+"""What it counts that all words of a name are among those of the other."""
+_OF_NUMBERS: Final = 0.9
+"""What it counts that one of two names has a number, or a sign, that the other lacks."""
+
+
+class Match(StrEnum):
+    """How a name was matched, as a dictionary says it."""
+
+    EQUAL = "equal"
+    NEAR = "near"
+    ID = "id"
+    """The name is a number, and an object has it as its id."""
+    SEVERAL = "several"
+    """Several objects have the name."""
+    NEW = "new"
+    """There is no such folder: the import creates it."""
+    NONE = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a name probably means: the object, if it is one, how likely of 100, and others that are near."""
+
+    match: Match
+    found: NamedObject | None = None
+    likeness: int = 0
+    others: tuple[NamedObject, ...] = ()
+
+
+class Matcher:
+    """Proposes objects of one kind."""
+
+    def __init__(self, objects: Iterable[NamedObject]) -> None:
+        self._objects = sorted(objects, key=lambda one: one.id)
+        self._by_id = {one.id: one for one in self._objects}
+        # The first name of an object, as the path of a folder, goes before its others.
+        self._equal = [
+            _index(self._objects, key, names)
+            for names in (slice(0, 1), slice(1, None))
+            for key in (plain_name, core_of)
+        ]
+
+    def propose(self, name: str) -> Proposal:
+        """The proposal for a name."""
+        for keys, key in zip(self._equal, (plain_name, core_of) * 2, strict=True):
+            if found := keys.get(key(name)):
+                if len(found) > 1:
+                    return Proposal(Match.SEVERAL, others=tuple(found[:SHOWN]))
+                return Proposal(Match.EQUAL, found[0], 100)
+        near = self._near(name)
+        if of_id := self._of_id(name):
+            return Proposal(Match.ID, of_id, others=tuple(one for _, one in near[:SHOWN]))
+        if not near:
+            return Proposal(Match.NONE)
+        (likeness, best), *others = near
+        return Proposal(Match.NEAR, best, min(likeness, _MOST), tuple(one for _, one in others[:SHOWN]))
+
+    def _of_id(self, name: str) -> NamedObject | None:
+        text = name.strip()
+        return self._by_id.get(int(text)) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_ID else None
+
+    def _near(self, name: str) -> list[tuple[int, NamedObject]]:
+        """The objects that are near, the nearest first."""
+        if not any(map(str.isalnum, name)):
+            return []
+        wanted = _words(name)
+        found = [
+            (likeness, one)
+            for one in self._objects
+            if (likeness := max(_likeness(wanted, _words(own)) for own in one.names)) >= NEAR
+        ]
+        return sorted(found, key=lambda pair: (-pair[0], pair[1].id))[: SHOWN + 1]
+
+
+_LONGEST_ID: Final = 10
+
+
+def _index(
+    objects: Iterable[NamedObject], key: Callable[[str], str], names: slice
+) -> Mapping[str, Sequence[NamedObject]]:
+    found: defaultdict[str, list[NamedObject]] = defaultdict(list)
+    for one in objects:
+        for text in dict.fromkeys(map(key, one.names[names])):
+            if text:
+                found[text].append(one)
+    return found
+
+
+def core_of(name: str) -> str:
+    """The core of a name: equal for names that differ in case, spaces, ё, punctuation and look-alikes alone.
+
+    Numbers stay apart, and a + or % counts: "Старт+" is not "Старт", 1,5 is not 15.
+    """
+    parts: list[str] = []
+    for token in _tokens(name):
+        parts += [" ", token] if parts and token[0].isdigit() and parts[-1][-1].isdigit() else [token]
+    return "".join(parts).translate(_ALIKE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """A name as likeness is measured: with letters that look the same as one, spelled in Latin ones; its numbers."""
+
+    alike: str
+    spelled: str
+    numbers: frozenset[str]
+
+
+@lru_cache(maxsize=200_000)
+def _words(name: str) -> _Words:
+    tokens = _tokens(name)
+    words = " ".join(tokens)
+    numbers = frozenset(token for token in tokens if not token[0].isalpha())
+    return _Words(words.translate(_ALIKE), words.translate(_SPELLED), numbers)
+
+
+def _tokens(name: str) -> list[str]:
+    plain = unicodedata.normalize("NFKC", name.replace("№", " ")).casefold().replace("ё", "е")
+    return [token.replace(",", ".") for token in _TOKEN.findall(plain)]
+
+
+def _likeness(one: _Words, other: _Words) -> int:
+    """How alike two names are, of 100; 0 where each has a number that the other lacks."""
+    if not (one.numbers <= other.numbers or one.numbers >= other.numbers):
+        return 0
+    likeness = max(_likeness_of(one.alike, other.alike), _likeness_of(one.spelled, other.spelled))
+    return int(likeness if one.numbers == other.numbers else likeness * _OF_NUMBERS)
+
+
+def _likeness_of(one: str, other: str) -> float:
+    return max(
+        fuzz.ratio(one, other), fuzz.token_sort_ratio(one, other), _OF_WORDS * fuzz.token_set_ratio(one, other)
+    )

@@ -1,0 +1,207 @@
+"""The stage of an import that turns names into ids: of tariffs, services, folders and what else a dictionary has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
+
+from jobs.imports.dictionary import LEFT_OUT, NEW, Dictionary, is_id
+from jobs.imports.fields import FieldTable, part_key
+from jobs.imports.names_there import NamesThere, noun_of, plain_name
+from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Place, Step, Subscriber, Value, ValueFault
+from texts.remedies import Remedy, setting
+from texts.said import counted, said
+
+FOLDER: Final = "Folder"
+"""The kind of the names of folders."""
+
+REMEMBERED: Final = 1_000
+"""Names without a meaning that are remembered with their first line; those after them are counted together."""
+
+_SUBJECTS: Final[Mapping[Step, str]] = MappingProxyType(
+    {Step.TARIFF: "Tarif", Step.SERVICE: "Usluga", Step.ATTRIBUTE: "Attribute"}
+)
+"""What a step is about: without it there is nothing to do."""
+
+
+@dataclass(slots=True)
+class UnknownName:
+    """A name without a meaning: where it stands first, and in how many rows."""
+
+    kind: str
+    name: str
+    place: Place
+    rows: int = 0
+
+
+def references_of(fields: FieldTable) -> Mapping[tuple[Step, str], str]:
+    """The kind of names that a value of a part refers to, by its step and its name there."""
+    return {(step, part_key(step, name)): one.dictionary for step, name, one in fields.names() if one.dictionary}
+
+
+class NameLookup:
+    """Turns the names of a subscriber into ids, by the dictionary and, to tell names from ids, by the billing.
+
+    A number that is no name of the dictionary is an id where the dictionary has nothing of its kind, or where the map
+    gives it for all rows. A folder without a dictionary keeps its path: it is found in the billing, or created.
+    """
+
+    def __init__(self, dictionary: Dictionary | None, fields: FieldTable, there: NamesThere) -> None:
+        self._dictionary = dictionary
+        self._references = references_of(fields)
+        self._there = there
+        self._unknown: dict[tuple[str, str], UnknownName] = {}
+        self._more = 0
+
+    def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
+        """The subscriber with ids in the place of names, and the names that have none."""
+        faults: list[ValueFault] = []
+        parts = tuple(found for part in subscriber.parts if (found := self._part(part, faults)) is not None)
+        return replace(subscriber, parts=parts), faults
+
+    @property
+    def unknown(self) -> Sequence[UnknownName]:
+        """The names without a meaning so far, in the order of their first use."""
+        return tuple(self._unknown.values())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each name without a meaning, and one for those that were not remembered."""
+        told: list[str] = [
+            counted(
+                "{noun} {name!r} has no id: {n} row, on line {line}",
+                "{noun} {name!r} has no id: {n} rows, the first on line {line}",
+                one.rows,
+                noun=noun_of(one.kind),
+                name=one.name,
+                line=one.place.line or 0,
+            )
+            for one in self._unknown.values()
+        ]
+        if self._more:
+            told.append(
+                counted(
+                    "{n} more row has a name without an id", "{n} more rows have a name without an id", self._more
+                )
+            )
+        return tuple(told)
+
+    # ---- a part ----
+
+    def _part(self, part: Part, faults: list[ValueFault]) -> Part | None:
+        """The part with ids; None where what it is about is not brought over."""
+        if part.step is Step.FOLDER:
+            return self._folder(part, faults)
+        values = dict(part.values)
+        for name, value in part.values.items():
+            kind = self._references.get((part.step, name))
+            if not kind:
+                continue
+            found = self._id(kind, value, faults)
+            if found == LEFT_OUT:
+                if _SUBJECTS.get(part.step) == kind:
+                    return None
+                del values[name]
+            else:
+                values[name] = replace(value, text=found)
+        return replace(part, values=values)
+
+    def _folder(self, part: Part, faults: list[ValueFault]) -> Part | None:
+        value = part.values.get(PATH) or part.values.get(FOLDER_ID)
+        if value is None:
+            return part
+        entry = self._dictionary.get(FOLDER, value.text) if self._dictionary else None
+        if entry is not None and entry.id == NEW:
+            return _of_folder(part, PATH, replace(value, text=entry.path))
+        if PATH in part.values and not self._has(FOLDER):
+            if self._is_an_id(FOLDER, value.text):
+                faults.append(self._fault(FOLDER, value, _ambiguous(FOLDER, value.text)))
+            return part
+        found = self._id(FOLDER, value, faults)
+        return None if found == LEFT_OUT else _of_folder(part, FOLDER_ID, replace(value, text=found))
+
+    def _has(self, kind: str) -> bool:
+        return self._dictionary is not None and kind in self._dictionary.kinds
+
+    # ---- a value ----
+
+    def _id(self, kind: str, value: Value, faults: list[ValueFault]) -> str:
+        """The id of a name, or `LEFT_OUT`; the name itself where it has none, with a fault."""
+        name = plain_name(value.text)
+        entry = self._dictionary.get(kind, name) if self._dictionary else None
+        if entry is not None and entry.id:
+            return entry.id
+        is_given = value.place.line is None
+        if entry is None and is_id(name) and (is_given or not self._has(kind)):
+            if self._is_other_name(kind, name):
+                faults.append(self._fault(kind, value, _ambiguous(kind, name)))
+            return name
+        faults.append(self._fault(kind, value, self._why(kind, name, None if entry is None else entry.line)))
+        return name
+
+    def _is_other_name(self, kind: str, number: str) -> bool:
+        """Whether a number that can be an id is the name of an object with another id."""
+        return any(one.id != int(number) for one in self._there.named(kind, number))
+
+    def _is_an_id(self, kind: str, name: str) -> bool:
+        """Whether a name is a number, and an object has it as its id."""
+        return is_id(name) and self._there.get(kind, int(name)) is not None
+
+    def _why(self, kind: str, name: str, line: int | None) -> str:
+        if self._dictionary is None:
+            return said(
+                "{name!r} is no id of a {noun}, and there is no dictionary that says which it is: {command} makes "
+                "one, and {flag} names it",
+                name=name,
+                noun=noun_of(kind),
+                command=Remedy("dictionary"),
+                flag=setting("dictionary", "FILE"),
+            )
+        if line is not None:
+            return said(
+                "the {noun} {name!r} has no id in {file}, line {line}: fill it in",
+                noun=noun_of(kind),
+                name=name,
+                file=self._dictionary.file,
+                line=line,
+            )
+        return said(
+            "the {noun} {name!r} is not in {file}: add it there; {command} does so",
+            noun=noun_of(kind),
+            name=name,
+            file=self._dictionary.file,
+            command=Remedy("dictionary", settings=(("dictionary", self._dictionary.file),)),
+        )
+
+    def _fault(self, kind: str, value: Value, reason: str) -> ValueFault:
+        """The fault of a name without a meaning: in full at its first use, with the line of that at the others."""
+        name = plain_name(value.text)
+        known = self._unknown.get((kind, name))
+        if known is None and len(self._unknown) < REMEMBERED:
+            known = self._unknown[kind, name] = UnknownName(kind, name, value.place)
+        if known is None:
+            self._more += 1
+        else:
+            known.rows += 1
+            if known.rows > 1 and known.place.line != value.place.line:
+                reason = said(
+                    "the {noun} {name!r} has no id, as on line {line}",
+                    noun=noun_of(kind),
+                    name=name,
+                    line=known.place.line or 0,
+                )
+        return ValueFault(value.place, value.text, reason)
+
+
+def _of_folder(part: Part, name: str, value: Value) -> Part:
+    """The part of a folder with one value, its id or its path, beside what else it has."""
+    others = {key: one for key, one in part.values.items() if key not in {PATH, FOLDER_ID}}
+    return replace(part, values={**others, name: value})
+
+
+def _ambiguous(kind: str, number: str) -> str:
+    return said(
+        "{number} can be the id of a {noun}, and it is the name of another one: say in a dictionary which is meant",
+        number=repr(number),
+        noun=noun_of(kind),
+    )

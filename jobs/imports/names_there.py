@@ -1,0 +1,103 @@
+"""The names that a billing has: read whole, before the names of an input are looked up in them."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from billing.directory.names import NamedObject, calls_for, in_database, of_answer
+from billing.directory.references import REFERENCES
+from engine.errors import LookUpDelayed, LookUpFailed
+from jobs.access.gateway import Gateway, as_engine_errors
+from texts.said import Said
+
+KINDS: Final = tuple(REFERENCES)
+"""The kinds of names, as the fields of an import refer to them."""
+
+WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {str(one.noun).casefold(): kind for kind, one in REFERENCES.items()}
+)
+"""The kinds by the words of a dictionary, in lower case; they are the same in every language."""
+
+_NO_OBJECTS: Final[Mapping[int, NamedObject]] = MappingProxyType({})
+
+
+def noun_of(kind: str) -> Said:
+    """A kind in words."""
+    return REFERENCES[kind].noun
+
+
+def word_of(kind: str) -> str:
+    """A kind as it stands in a dictionary."""
+    return str(noun_of(kind))
+
+
+def plain_name(name: str) -> str:
+    """A name as two are compared: without white space around it, and with one blank where it has several."""
+    return " ".join(name.split())
+
+
+@dataclass(frozen=True, slots=True)
+class NamesThere:
+    """The named objects of a billing by kind and id, deleted ones too; a kind whose names are not known is absent."""
+
+    objects: Mapping[str, Mapping[int, NamedObject]] = field(default_factory=dict)
+    _named: dict[str, Mapping[str, Sequence[NamedObject]]] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, kinds: Mapping[str, Iterable[NamedObject]]) -> "NamesThere":
+        """The names of these objects."""
+        return cls({kind: {one.id: one for one in objects} for kind, objects in kinds.items()})
+
+    def knows(self, kind: str) -> bool:
+        """Whether the names of a kind are known."""
+        return kind in self.objects
+
+    def get(self, kind: str, key: int) -> NamedObject | None:
+        """The object of an id, also a deleted one; None without one."""
+        return self.objects.get(kind, _NO_OBJECTS).get(key)
+
+    def live(self, kind: str) -> list[NamedObject]:
+        """The objects of a kind that are not deleted."""
+        return [one for one in self.objects.get(kind, _NO_OBJECTS).values() if not one.deleted]
+
+    def named(self, kind: str, name: str) -> Sequence[NamedObject]:
+        """The objects of exactly this name that are not deleted."""
+        if kind not in self._named:
+            by_name: defaultdict[str, list[NamedObject]] = defaultdict(list)
+            for one in self.live(kind):
+                for own in one.names:
+                    by_name[plain_name(own)].append(one)
+            self._named[kind] = by_name
+        return self._named[kind].get(plain_name(name), ())
+
+
+async def read_names(gateway: Gateway, kinds: Collection[str] = KINDS) -> NamesThere:
+    """The names of these kinds, from the database, or through the API where it has none of them.
+
+    Raises `LookUpFailed` where the billing does not answer.
+    """
+    found: dict[str, Iterable[NamedObject]] = {}
+    for kind in kinds:
+        if (objects := await _read(gateway, kind)) is not None:
+            found[kind] = objects
+    return NamesThere.of(found)
+
+
+async def _read(gateway: Gateway, kind: str) -> list[NamedObject] | None:
+    if gateway.database is not None:
+        there = await gateway.read(lambda database: in_database(database, kind))
+        if there is not None:
+            return there
+    for call in calls_for(kind):
+        try:
+            (answer,) = await gateway.ask([call])
+        except LookUpDelayed:
+            raise
+        except LookUpFailed:
+            # The billing may not know the model, or one of its fields.
+            continue
+        with as_engine_errors():
+            return of_answer(kind, answer)
+    return None
