@@ -126,6 +126,7 @@ SHORT_FOR_A_REASON = {
     "cli/session/step_mark.py": "what of a job file a run remembers, read by commands that read no job file",
     "jobs/refused_amounts.py": "one thought, which plan and report share",
     "jobs/access/durable.py": "one thought, which the probe, the passwords and the recorder share",
+    "jobs/effects/entries_there.py": "one thought, which a new entry and the steps of an import share",
     "jobs/effects/recreate.py": "the way back from a deletion",
     "jobs/rows/secret_cells.py": "the one place that takes secrets out of rows and evidence",
     "jobs/billing_job.py": "the base of two jobs, which stand in a file each",

@@ -72,7 +72,7 @@ class Model:
         return SqlStatement(end, f"{head.replace('{columns}', columns)}\n{tail}", ours=True)
 
 
-def _model(name: str, alias: str, fields: str, owner: str = "", commented: str = "", **keys: str) -> Model:
+def _model(name: str, alias: str, fields: str, /, owner: str = "", commented: str = "", **keys: str) -> Model:
     """A model; `fields` are columns of the alias, or `field:expression`."""
     pairs = [field.partition(":") for field in fields.split()]
     columns = {field: expression or f"{alias}.{field}" for field, _, expression in pairs}
@@ -90,6 +90,8 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType(
             "parent_id name contract_number sms email is_folder deleted",
             owner="account_id",
             id="abonents_by_id",
+            contract_number="abonents_by_number",
+            name="abonents_by_name",
         ),
         "AdminAccounts": _model(
             "accounts",
@@ -146,6 +148,14 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType(
 
 LONGEST_NAME: Final = 64
 """Characters of a contract number or of a login. The columns of the real billing are not known [?]."""
+
+LONGEST_TITLE: Final = 255
+"""Characters of the name of a subscriber or of a folder; that column is not known either [?]."""
+
+TEXT_KEYS: Final[Mapping[str, int]] = MappingProxyType(
+    {"login": LONGEST_NAME, "contract_number": LONGEST_NAME, "name": LONGEST_TITLE}
+)
+"""The fields that are keys and hold texts, with the length of their columns; all other keys are ids."""
 
 RECEIPT: Final = 1
 ACT: Final = 2

@@ -10,6 +10,13 @@ from abonents a
 -- name: abonents_by_id
 where a.id in (:keys)
 
+-- name: abonents_by_number
+where a.contract_number in (:keys)
+
+-- name: abonents_by_name
+-- No index has it: only the few names of folders are looked up by it.
+where a.name in (:keys)
+
 -- name: accounts
 select a.id, aa.id, [coalesce(a.contract_number, a.name)|a.contract_number|a.name|null], {columns}
 from admin_accounts aa

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from billing.api.calls import NOTHING
-from billing.directory.models import LARGEST_ID, BillingObject, Key
+from billing.directory.models import LARGEST_ID, TEXT_KEYS, BillingObject, Key
 from billing.directory.objects import call_for, can_be, from_database, known_to_database, of_answer
 from billing.directory.values import plain_value, same_value
 from billing.errors import ColumnsMissing
@@ -16,7 +16,7 @@ from jobs.access.subscribers import SubscriberFinder
 from jobs.spec.parameters import whole_id
 from texts.said import Quantity, enumerated, said
 
-_KEYS: Final = frozenset({"id", "pk", "op_id", "login", "abonent_id", "account_id_abonents"})
+_KEYS: Final = frozenset({"id", "pk", "op_id", "abonent_id", "account_id_abonents", *TEXT_KEYS})
 OF_ABONENT: Final = "account_id_abonents"
 """The key by which the account of a subscriber is found [S]."""
 

@@ -12,6 +12,12 @@ from checkpoints.records import Item
 ACCOUNT: Final = "account:"
 """The prefix of the lane of an item that changes an account or something that belongs to it."""
 
+CONTRACT: Final = "contract:"
+"""The prefix of the lane of a subscriber that may not be there yet, and of all that is created for it."""
+
+FOLDER_LANE: Final = "folders"
+"""The lane of all new folders: one may lie in the other."""
+
 
 OP_TYPE: Final = "op_type_id"
 """The key of a payload that says which type of operation is entered."""

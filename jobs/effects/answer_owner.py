@@ -17,7 +17,7 @@ from checkpoints.records import Item
 from engine.evidence import Lost, readable
 from jobs.access.objects import OF_ABONENT
 from jobs.access.payload import ACCOUNT, Payload
-from jobs.effects.creatable_models import CREATABLE_MODELS, CreatableModel
+from jobs.effects.creatable_models import CreatableModel, model_of
 from jobs.spec.entries import find_mark
 from texts.said import said
 
@@ -76,7 +76,7 @@ def telling_fields(kind: CreatableModel, payload: Payload) -> tuple[str, ...]:
 
 def names_created(result: object, payload: Payload, own: tuple[str, int], *, tells: bool) -> AnswerNames:
     """Whether an answer belongs to our request: by its mark, or without one by all fields sent."""
-    kind, fields = CREATABLE_MODELS[payload.model], fields_of_created(result)
+    kind, fields = model_of(payload), fields_of_created(result)
     if is_about_other_model(result, payload.model):
         return AnswerNames.ANOTHER
     if kind.comment:

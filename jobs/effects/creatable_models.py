@@ -1,4 +1,7 @@
-"""The models whose objects jobs create, and how a new object is found again by its mark or its fields."""
+"""The models whose objects jobs create, and how a new object is found again by its mark or its fields.
+
+A subscriber is found by its contract number, an account by its login, a folder by its name and the folder around it.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -7,6 +10,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
+from billing.api.calls import SECRET_ARGUMENTS
 from billing.directory.models import BillingObject
 from billing.directory.objects import commented, meets_key
 from checkpoints.records import Item
@@ -17,6 +21,7 @@ from jobs.access.subscribers import as_bool
 from jobs.spec.entries import CREATED, MARK_ROOM, OPERATIONS, find_mark, mark_prefix
 from texts.said import said
 
+FOLDER_FLAG: Final = "is_folder"
 BALANCE: Final = "balance"
 """A wanted value of an operation that is not its own field: the account's balance after it."""
 
@@ -28,8 +33,10 @@ class CreatableModel:
     `key` is the field of the id. `found_by` are the arguments by which a new object is found, `same` those that make
     two rows the same entry. `comment` is the field for the mark, and `column` its table and column; without a comment
     "", and then only `found_by` identifies an object. `ended` is the field of objects that no longer count, and
-    `ended_in_words` its meaning. `amount` is the field of money. `moving` are fields that the billing later changes
-    by itself: they are sent and not compared.
+    `ended_in_words` its meaning; with `key_is_free_again` such an object leaves its key to others, and is none of
+    them. `amount` is the field of money. `moving` are fields that the billing later changes by itself: they are sent
+    and not compared, and neither are secrets. `taken` are the words of the billing's refusals of a key that another
+    object has.
     """
 
     noun: str
@@ -42,16 +49,24 @@ class CreatableModel:
     ended_in_words: str = ""
     amount: str = ""
     moving: frozenset[str] = frozenset()
+    key_is_free_again: bool = False
+    taken: tuple[str, ...] = ()
 
     @property
     def apart(self) -> frozenset[str]:
         """The arguments of a new object that are not compared: they find it, mark it, or change later."""
-        return frozenset({*self.found_by, *self.moving, self.comment})
+        return frozenset({*self.found_by, *self.moving, *SECRET_ARGUMENTS, self.comment})
 
     def fields(self, wanted: Collection[str]) -> tuple[str, ...]:
         """The fields to read of an object, to compare it with the wanted fields."""
-        own = (self.key, self.comment, self.ended, *wanted)
+        key = self.found_by if self.key_is_free_again else ()
+        own = (self.key, self.comment, self.ended, *key, *wanted)
         return tuple(dict.fromkeys(name for name in own if name and name != BALANCE))
+
+    def is_taken(self, refusal: str) -> bool:
+        """Whether the billing refuses a new object because its key is taken: it may be by our own earlier call."""
+        text = refusal.casefold()
+        return bool(self.taken) and any(all(word in text for word in words.split()) for words in self.taken)
 
     def counts(self, thing: BillingObject) -> bool:
         """Whether an object still has its effect."""
@@ -69,6 +84,8 @@ class CreatableModel:
             text = said("{noun} {id}, of which cannot be read: {faults}", noun=self.noun, id=key, faults=unreadable)
         elif self.amount:
             text = said("{noun} {id} of {amount}", noun=self.noun, id=key, amount=values)
+        elif not wanted:
+            text = said("{noun} {id}", noun=self.noun, id=key)
         else:
             text = said("{noun} {id} with {fields}", noun=self.noun, id=key, fields=values)
         return text if self.counts(thing) else said("{object} ({ended})", object=text, ended=self.ended_in_words)
@@ -113,9 +130,53 @@ CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
             found_by=("abonent_id", "attribute_id"),
             same=("abonent_id", "attribute_id"),
         ),
+        "Abonents": CreatableModel(
+            noun=said("subscriber"),
+            key="id",
+            found_by=("contract_number",),
+            same=("contract_number",),
+            ended="deleted",
+            ended_in_words=said("deleted"),
+            key_is_free_again=True,
+            taken=("номер договора закреплен",),
+        ),
+        "Users": CreatableModel(
+            noun=said("account"),
+            key="id",
+            found_by=("login",),
+            same=("login",),
+            ended="deleted",
+            ended_in_words=said("deleted"),
+            key_is_free_again=True,
+            # How the billing words it is not known [?]; the look-up decides.
+            taken=("логин уже", "логин занят", "login already", "login exists"),
+        ),
     }
 )
-"""The models whose objects the recipes create [S, I]."""
+"""The models whose objects the recipes create [S, I], and subscribers and their accounts [?]."""
+
+FOLDERS: Final = CreatableModel(
+    noun=said("folder"),
+    key="id",
+    found_by=("name", FOLDER_FLAG, "parent_id"),
+    same=("name", "parent_id"),
+    ended="deleted",
+    ended_in_words=said("deleted"),
+    key_is_free_again=True,
+)
+"""A folder is an object of the model Abonents as well, and has no contract number [V]."""
+
+
+def creatable_model(model: str, arguments: Mapping[str, object]) -> CreatableModel:
+    """How an object with these arguments is created and found again."""
+    if model == "Abonents" and as_bool(arguments.get(FOLDER_FLAG)):
+        return FOLDERS
+    return CREATABLE_MODELS[model]
+
+
+def model_of(payload: Payload) -> CreatableModel:
+    """How the object of a payload is created and found again."""
+    return creatable_model(payload.model, payload.key)
 
 
 async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dict[int, list[BillingObject]]:
@@ -124,10 +185,9 @@ async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dic
     if not payloads:
         return {}
     model = payloads[0].model
-    kind = CREATABLE_MODELS[model]
     fields = fields_of(payloads)
-    if not kind.comment:
-        found = await find(gateway, model, [payload.key for payload in payloads], fields)
+    if not model_of(payloads[0]).comment:
+        found = await like_these(gateway, payloads)
         return {item.item_id: things for item, things in zip(items, found, strict=True)}
     marked = await _marked(gateway, model, run_name, payloads, fields)
     return {
@@ -138,26 +198,42 @@ async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dic
     }
 
 
-async def try_finding_created(gateway: Gateway, model: str, arguments: Collection[str]) -> None:
+async def like_these(gateway: Gateway, payloads: Sequence[Payload]) -> list[list[BillingObject]]:
+    """The objects with the keys of these payloads, of a model without comments. Raises `LookUpFailed`."""
+    if not payloads:
+        return []
+    kind = model_of(payloads[0])
+    keys = [payload.key for payload in payloads]
+    found = await find(gateway, payloads[0].model, keys, fields_of(payloads))
+    if not kind.key_is_free_again:
+        return found
+    return [
+        [thing for thing in things if kind.counts(thing) and meets_key(key, thing)]
+        for key, things in zip(keys, found, strict=True)
+    ]
+
+
+async def try_finding_created(gateway: Gateway, model: str, arguments: Mapping[str, object]) -> None:
     """Look, as `created` does, for an object with these arguments that cannot exist. Raises `LookUpFailed`."""
-    kind = CREATABLE_MODELS[model]
+    kind = creatable_model(model, arguments)
     fields = kind.fields([name for name in arguments if name not in kind.apart])
     if gateway.database is not None and kind.comment:
         text = mark_prefix("0")
         await gateway.read(lambda database: commented(database, model, [NOBODY], text, fields))
     else:
-        await find(gateway, model, [dict.fromkeys(kind.found_by, str(NOBODY))], fields)
+        key = {name: "1" if name == FOLDER_FLAG else str(NOBODY) for name in kind.found_by}
+        await find(gateway, model, [key], fields)
 
 
 def fields_of(payloads: Sequence[Payload]) -> tuple[str, ...]:
     """The fields to read of the objects of these payloads, which are of one model."""
-    kind = CREATABLE_MODELS[payloads[0].model]
+    kind = model_of(payloads[0])
     return kind.fields([name for payload in payloads for name in payload.wanted])
 
 
 def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
     """The difference between the objects found and the one sent, with both sides; None without one."""
-    kind = CREATABLE_MODELS[payload.model]
+    kind = model_of(payload)
     wanted = {name: value for name, value in payload.wanted.items() if name != BALANCE}
     if len(found) == 1 and kind.counts(found[0]) and not differences(wanted, found[0]):
         return None
@@ -172,7 +248,7 @@ def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
 
 def has_another(payload: Payload, there: Sequence[BillingObject]) -> str:
     """Why a new object is refused where others are at its place."""
-    kind = CREATABLE_MODELS[payload.model]
+    kind = model_of(payload)
     return said(
         "{place} has another value already: {found}, and the row says {sent}. This job adds and never changes: "
         "change it with the job `call`, {model}: objects.get by its id → set → save",

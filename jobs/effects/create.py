@@ -5,14 +5,15 @@ when the call is sent, because the run's name and the item's number are known on
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from billing.api.answers import created_id, judge
 from billing.api.calls import NOTHING, Call, ChainStep, describe
-from billing.directory.models import OPENING_BALANCE, BillingObject
+from billing.directory.models import BillingObject
 from billing.directory.subscribers import Abonent
 from billing.money import wire
 from billing.profile import TypeEight
@@ -27,7 +28,6 @@ from engine.job import (
     Found,
     LookedFor,
     LookUpResult,
-    Marked,
     Prepared,
     ReadBack,
 )
@@ -42,50 +42,46 @@ from jobs.access.objects import (
     find,
     needed,
     spell_out,
-    try_finding,
 )
-from jobs.access.operations import (
-    Sum,
-    balances,
-    enters_balance,
-    find_entries,
-    newest_on_accounts,
-    sets_balance,
-    some_of,
-)
+from jobs.access.operations import balances, enters_balance, newest_on_accounts
 from jobs.access.payload import (
     ACCOUNT,
-    OP_TYPE,
+    CONTRACT,
+    FOLDER_LANE,
     Payload,
     account_of,
     chain_of,
-    decode_payload,
     encode_payload,
     payload_of,
 )
+from jobs.access.vault import mask_secrets, reveal_secrets
 from jobs.effects.answer_owner import NAMELESS, AnswerNames, Recognition, names_created, telling_fields
 from jobs.effects.before_image import describe_change, refresh_before_image, with_note
 from jobs.effects.creatable_models import (
     BALANCE,
-    CREATABLE_MODELS,
     CreatableModel,
+    creatable_model,
     created,
     difference,
-    fields_of,
     has_another,
+    like_these,
     mark_fault,
+    model_of,
     room_for_text,
     too_long,
     try_finding_created,
 )
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.rows.binding import Bound
-from jobs.rows.call_arguments import amount_fault, owner_of_row
+from jobs.effects.entries_there import entries_like, try_entries
+from jobs.rows.binding import NUMBER, Bound
+from jobs.rows.call_arguments import Arguments, amount_fault, owner_of_row
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import CREATE
-from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, find_mark, with_mark
+from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, with_mark
 from jobs.spec.parameters import row_key
 from texts.said import said
+
+SUBSCRIBERS: Final = "Abonents"
 
 Back: TypeAlias = Callable[[Mapping[str, str]], CallEffect | Irreversible]
 """Makes the effect that takes this one back, from the parameters of the undo."""
@@ -112,7 +108,7 @@ class CreateEffect(CallEffect):
     ) -> None:
         super().__init__(gateway, template.names)
         self._template = template
-        self._kind = CREATABLE_MODELS[template.model]
+        self._kind = creatable_model(template.model, template.links[0].arguments)
         self._back = back
         self._comment = comment
         self._taking_back = taking_back
@@ -135,9 +131,10 @@ class CreateEffect(CallEffect):
         rows = [(one, self._template.fill(one.values)[0].arguments) for one in bound]
         faults = [(one, amount_fault(self._kind.amount, arguments)) for one, arguments in rows]
         readable = [row for row, (_, fault) in zip(rows, faults, strict=True) if fault is None]
-        whose, unowned = await owner_of_row(gateway, readable)
-        payloads = [payload_for(model, arguments, who.id) for _, arguments, who in whose]
-        there = await self._there(payloads)
+        whose, unowned = await self._owners(readable)
+        payloads = [payload_for(model, arguments, who.id if who else 0) for _, arguments, who in whose]
+        # Objects with a mark may be alike.
+        there = [()] * len(payloads) if self._kind.comment else await like_these(gateway, payloads)
         before = await balances(gateway, [payload.abonent for payload in payloads if enters_balance(payload)])
         entries = [
             self._entry(one, who, _with_balance(payload, before), things, room)
@@ -151,13 +148,7 @@ class CreateEffect(CallEffect):
 
         These are operations of the same type that are not reversed, and connected services of the same id.
         """
-        payloads = {item.key: decode_payload(item.payload) for item in items}
-        if self._template.model == "FinanceOperations":
-            sums = {item.key: self._sum_of(payloads[item.key], item.lane) for item in items}
-            return await find_entries(self._gateway, sums)
-        if self._template.model == "UsersUsluga":
-            return await self._same_services(payloads)
-        return {}
+        return await entries_like(self._gateway, items)
 
     async def try_out(self) -> None:
         """Try each look-up that the run needs, with ids that no object has.
@@ -165,36 +156,49 @@ class CreateEffect(CallEffect):
         Raises `InputRefused`, `LookUpFailed`.
         """
         gateway, model = self._gateway, self._template.model
-        with needed(said("the subscribers of new objects are found")):
-            await find(gateway, "Abonents", [{"id": str(NOBODY)}], ("id", "deleted"))
+        if model != SUBSCRIBERS:
+            with needed(said("the subscribers of new objects are found")):
+                await find(gateway, SUBSCRIBERS, [{"id": str(NOBODY)}], ("id", "deleted"))
         with needed(FOUND_AGAIN):
             await try_finding_created(gateway, model, self._template.links[0].arguments)
         with needed(FROM_NEW):
-            await self._try_entries()
+            await try_entries(gateway, model)
         if self.keeps is not BeforeImageMode.NOTHING:
             with needed(KEPT):
                 await balances(gateway, [NOBODY])
-
-    def _sum_of(self, payload: Payload, lane: str) -> Sum:
-        account = account_of(lane) if sets_balance(payload, self._gateway.profile) else None
-        amount = Decimal(payload.wanted["op_summa"] or 0)
-        return Sum(payload.abonent, int(payload.key[OP_TYPE]), amount, account)
-
-    async def _try_entries(self) -> None:
-        if self._template.model == "FinanceOperations":
-            await find_entries(self._gateway, {"": Sum(NOBODY, OPENING_BALANCE, Decimal(0), NOBODY)})
-        elif self._template.model == "UsersUsluga":
-            await try_finding(self._gateway, "UsersUsluga", self._kind.same, self._kind.fields(("usluga_id",)))
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Create the object, with run and item in the mark of its comment."""
         payload = payload_of(item)
         if _overwrites(payload) and (moved := await self._moved(payload)):
             return moved
+        call = await reveal_secrets(self._gateway.vault, self._call(payload, run.name, item.number))
+        if not isinstance(call, Call):
+            return call
         row = self._recognition.row(item)
-        evidence = await self._gateway.client.send(self._call(payload, run.name, item.number), row=row)
-        evidence = self._evidence(evidence, payload, (run.name, item.number), row)
-        return with_note(evidence, payload) if isinstance(evidence, Accepted) else evidence
+        evidence = self._evidence(
+            await self._gateway.client.send(call, row=row), payload, (run.name, item.number), row
+        )
+        match evidence:
+            case Accepted():
+                return with_note(evidence, payload)
+            case RowRefused(text) if self._kind.is_taken(text):
+                return await self._taken(item, payload, text)
+        return evidence
+
+    async def _taken(self, item: Item, payload: Payload, text: str) -> Evidence:
+        """What a refusal means whose reason is that another object has the key: it may be our own earlier call's."""
+        try:
+            (found,) = await like_these(self._gateway, [payload])
+        except LookUpFailed:
+            return Lost(said("refused, and whose the key is has to be looked up: {reason}", reason=text))
+        if not found and not item.attempts:
+            # An earlier call may still wait to be carried out: it counts as absent only after the settle delay.
+            return Lost(said("refused, and the billing does not show yet who has the key: {reason}", reason=text))
+        if found and difference(payload, found) is None:
+            return Accepted(found[0].values[self._kind.key], said("found in the billing: {reason}", reason=text))
+        there = tuple(self._kind.described(thing, payload.wanted) for thing in found)
+        return RowRefused(said("{reason}; the billing has {found}", reason=text, found=there) if there else text)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """The payloads with the present balance, where it has changed. Raises `LookUpFailed`.
@@ -239,7 +243,7 @@ class CreateEffect(CallEffect):
 
     def describe(self, run_name: str, item: Item) -> str:
         """The call with its mark."""
-        return describe(self._call(payload_of(item), run_name, item.number))
+        return mask_secrets(describe(self._call(payload_of(item), run_name, item.number)))
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """The effect that takes back the created objects."""
@@ -311,15 +315,21 @@ class CreateEffect(CallEffect):
         """Characters of a comment with its mark."""
         return self._gateway.profile.descr_length.value if self._template.model == OPERATIONS else LONGEST_COMMENT
 
-    async def _there(self, payloads: Sequence[Payload]) -> Sequence[Sequence[BillingObject]]:
-        """The existing objects like each new one, for models without a mark."""
-        if self._kind.comment or not payloads:
-            return [()] * len(payloads)
-        keys = [payload.key for payload in payloads]
-        return await find(self._gateway, self._template.model, keys, fields_of(payloads))
+    async def _owners(
+        self, rows: Sequence[tuple[Bound, Arguments]]
+    ) -> tuple[Sequence[tuple[Bound, Arguments, Abonent | None]], Sequence[Refusal]]:
+        """The rows with the subscribers of their new objects, None for a new subscriber; and the refused rows."""
+        if self._template.model == SUBSCRIBERS:
+            return [(replace(one, label=_name_of(arguments)), arguments, None) for one, arguments in rows], ()
+        return await owner_of_row(self._gateway, rows)
 
     def _entry(
-        self, one: Bound, abonent: Abonent, payload: Payload, there: Sequence[BillingObject], room: int | None
+        self,
+        one: Bound,
+        abonent: Abonent | None,
+        payload: Payload,
+        there: Sequence[BillingObject],
+        room: int | None,
     ) -> NewItem | Refusal:
         arguments = payload.steps[0][1]
         if fault := too_long(str(arguments.get(self._kind.comment) or ""), room):
@@ -329,9 +339,9 @@ class CreateEffect(CallEffect):
             return one.refused(has_another(payload, there))
         amount = arguments.get(self._kind.amount) if self._kind.amount else None
         return NewItem(
-            key=row_key(str(arguments.get(name)) for name in self._kind.same),
+            key=row_key("" if (value := arguments.get(name)) is None else str(value) for name in self._kind.same),
             label=one.label,
-            lane=f"{ACCOUNT}{abonent.account_id}",
+            lane=lane_of_new(payload) if abonent is None else f"{ACCOUNT}{abonent.account_id}",
             payload=encode_payload(payload),
             amount=None if amount is None else Decimal(str(amount)),
             line=one.row.line,
@@ -344,22 +354,6 @@ class CreateEffect(CallEffect):
     def _as_wanted(self, payload: Payload, thing: BillingObject) -> str:
         return said("already as wanted: {object}", object=self._kind.described(thing, payload.wanted))
 
-    async def _same_services(self, payloads: Mapping[str, Payload]) -> dict[str, Entries]:
-        keys = [{**payload.key, "usluga_id": str(payload.wanted["usluga_id"])} for payload in payloads.values()]
-        found = await find(self._gateway, "UsersUsluga", keys, self._kind.fields(("usluga_id",)))
-        entries: dict[str, Entries] = {}
-        for key, things in zip(payloads, found, strict=True):
-            told = [
-                (find_mark(thing.values.get("comment") or ""), self._kind.described(thing, ("usluga_id",)))
-                for thing in things
-                if self._kind.counts(thing)
-            ]
-            marked = tuple(Marked(*mark, text) for mark, text in told if mark is not None)
-            alike = [text for mark, text in told if mark is None]
-            if told:
-                entries[key] = Entries(marked, some_of(alike) if alike else "")
-        return entries
-
 
 def payload_for(
     model: str,
@@ -370,7 +364,7 @@ def payload_for(
     balance: str | None = None,
 ) -> Payload:
     """The payload of a new object for a subscriber; `balance` is the wanted balance of the account, if known."""
-    kind = CREATABLE_MODELS[model]
+    kind = creatable_model(model, arguments)
     spelled = spell_out(arguments)
     wanted: dict[str, str | None] = {
         name: value for name, value in spelled.items() if name not in kind.apart and value is not None
@@ -383,6 +377,16 @@ def payload_for(
         wanted=wanted if balance is None else {**wanted, BALANCE: balance},
         was=dict(was),
     )
+
+
+def lane_of_new(payload: Payload) -> str:
+    """The lane of a new subscriber, or of a new folder: folders are created one after the other."""
+    return f"{CONTRACT}{payload.key[NUMBER]}" if NUMBER in payload.key else FOLDER_LANE
+
+
+def _name_of(arguments: Arguments) -> str:
+    """The name of a new subscriber or folder for people."""
+    return str(arguments.get(NUMBER) or arguments.get("name") or "")
 
 
 def _overwrites(payload: Payload) -> bool:
@@ -413,7 +417,7 @@ def _sighting(payload: Payload, found: Sequence[BillingObject]) -> LookUpResult:
     differs = difference(payload, found)
     if differs:
         return Different(differs)
-    return Found(found[0].values.get(CREATABLE_MODELS[payload.model].key), describe_change(payload))
+    return Found(found[0].values.get(model_of(payload).key), describe_change(payload))
 
 
 def _has_another_balance(payload: Payload, now: Mapping[int, Decimal]) -> bool:
@@ -423,7 +427,7 @@ def _has_another_balance(payload: Payload, now: Mapping[int, Decimal]) -> bool:
 
 def _reading(payload: Payload, found: Sequence[BillingObject], now: Mapping[int, Decimal], last: int) -> ReadBack:
     """An entry and its balance; `last` is the last operation on an account that has another balance than wanted."""
-    kind, differs = CREATABLE_MODELS[payload.model], difference(payload, found)
+    kind, differs = model_of(payload), difference(payload, found)
     there = None
     if kind.amount and len(found) == 1 and kind.counts(found[0]):
         there = Decimal(found[0].values[kind.amount] or 0)

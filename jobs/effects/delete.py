@@ -19,7 +19,7 @@ from jobs.access.objects import FOUND_AGAIN_AND_KEPT, find, key_of, lane_of, nee
 from jobs.access.payload import Payload, chain_of, encode_payload, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.effects.before_image import describe_change, refresh_before_image, with_note
-from jobs.effects.creatable_models import CREATABLE_MODELS, difference
+from jobs.effects.creatable_models import CREATABLE_MODELS, difference, model_of
 from jobs.effects.create import Back
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entered_operations import has_id, refused, skip_changed
@@ -138,7 +138,7 @@ class DeleteEffect(CallEffect):
         if _gone(things):
             return skip_changed(
                 one,
-                said("already as it was: {noun} {id} is gone", noun=CREATABLE_MODELS[model].noun, id=one.answer),
+                said("already as it was: {noun} {id} is gone", noun=model_of(one.payload).noun, id=one.answer),
             )
         if differs := difference(one.payload, things):
             return skip_changed(one, said("changed since: {change}", change=differs))

@@ -15,7 +15,7 @@ from checkpoints.records import Run
 from jobs.access.gateway import Gateway
 from jobs.effects import reverse as reversals
 from jobs.effects.any_call import AnyCallEffect, CallRules
-from jobs.effects.creatable_models import CREATABLE_MODELS
+from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, creatable_model
 from jobs.effects.create import CreateEffect
 from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import CallEffect, Irreversible
@@ -25,7 +25,7 @@ from jobs.effects.read_offers import ReadOffersEffect
 from jobs.effects.recreate import renew
 from jobs.effects.set_fields import SetFieldsEffect
 from jobs.effects.set_password import SendRecoveryLetter, SetGeneratedPassword, SetGivenPassword, hand_over
-from jobs.spec.chain import Template, parse
+from jobs.spec.chain import Hole, Template, parse
 from jobs.spec.chain_kind import CREATE, DELETE, ChainKind, kind_of, secret_placeholders, sets_fields
 from jobs.spec.entries import OPERATIONS
 from jobs.spec.errors import ParameterRefused
@@ -104,7 +104,18 @@ def _check_look_up(look_up: str, secret: Collection[str]) -> None:
 
 def _check_creation(template: Template, parameters: Mapping[str, str]) -> None:
     """Raise `ParameterRefused` if the new objects could not be recognised."""
-    kind, given = CREATABLE_MODELS[template.model], template.links[0].arguments
+    given = template.links[0].arguments
+    kind = creatable_model(template.model, given)
+    if isinstance(given.get(FOLDER_FLAG), Hole):
+        raise ParameterRefused(
+            said(
+                "{method} of {model}: write {field} as 1 or 0, and not as a placeholder: folders and subscribers are "
+                "found again in different ways",
+                method=CREATE,
+                model=template.model,
+                field=FOLDER_FLAG,
+            )
+        )
     if len(template.links) > 1:
         raise ParameterRefused(
             said(
@@ -186,6 +197,10 @@ _LOST_FOR_GOOD: Final[Mapping[str, str]] = MappingProxyType(
             "a deleted account cannot be made again with its password and its history. What it was is kept: export "
             "the rows of the run, and make the accounts by hand from the column carbon_answer"
         ),
+        "Abonents": said(
+            "a deleted subscriber cannot be made again with its money account and its history. What it was is kept: "
+            "export the rows of the run, and create it anew from the column carbon_answer"
+        ),
     }
 )
 
@@ -200,7 +215,7 @@ def undo_of_created(gateway: Gateway, model: str, how: Mapping[str, str]) -> Cal
 
 def undo_of_deleted(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - one way only
     """The effect that creates deleted objects again."""
-    if model not in CREATABLE_MODELS or model == OPERATIONS:
+    if model in _LOST_FOR_GOOD or model not in CREATABLE_MODELS or model == OPERATIONS:
         return Irreversible(
             _LOST_FOR_GOOD.get(model, said("a deleted object of {model} cannot be made again", model=model))
         )

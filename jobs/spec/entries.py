@@ -29,7 +29,7 @@ class SharedAccountsRule(StrEnum):
 
 
 CREATED: Final[Mapping[str, str]] = MappingProxyType(
-    {OPERATIONS: "descr", "UsersUsluga": "comment", "AttributeValues": ""}
+    {OPERATIONS: "descr", "UsersUsluga": "comment", "AttributeValues": "", "Abonents": "", "Users": ""}
 )
 """The models whose new objects can be found again, each with its comment field for the mark, or ""."""
 

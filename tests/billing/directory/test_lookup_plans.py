@@ -14,6 +14,7 @@ from billing.database.sql_blocks import SqlStatement, Values, blocks
 from billing.directory.models import MODELS
 
 WITHOUT_AN_INDEX: Final[Mapping[str, str]] = {
+    "Abonents, abonents_by_name": "only the few names of folders are looked up; no index on it is documented",
     "attributes_in_use": "each id is looked up once a run; no index on it is documented",
     "pools_in_use": "each id is looked up once a run; no index on it is documented",
     "snat_pools_in_use": "each id is looked up once a run; no index on it is documented",

@@ -1,0 +1,146 @@
+"""New subscribers, folders and accounts by a typed call: found again by what is theirs alone, and taken back."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from billing.api.client import BillingClient
+from billing.database.database import Database
+from checkpoints.records import Run
+from engine.evidence import Accepted, Lost, RowRefused
+from engine.job import Absent, Different, Found, ReadBack
+from jobs.access.gateway import Gateway
+from jobs.catalogue.typed_call import call_kind
+from jobs.effects.factory import effect_of
+from jobs.job import InputJob, build
+from jobs.rows.input import Input
+from jobs.spec.chain import chain_text
+from jobs.spec.errors import ParameterRefused
+from jobs.spec.spec import parameters_of
+from lab.mock.faults import Fault, FaultKind, FaultPlan
+from lab.mock.server import MockBilling
+from tests.jobs.conftest import FOLDER, Execute, Frozen
+from tests.jobs.making import planned, prepared, readings, refused, rows_of, sent, sightings, undone
+
+PERSON = 'objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}'
+SHELF = 'objects.create {"is_folder": 1, "name": "{name}", "parent_id": 9100}'
+LOGIN = 'objects.create {"abonent_id": {abonent_id}, "login": "{login}", "pull": 6}'
+
+CALLS = [
+    ("Abonents", PERSON, "number;name\n00777;Новиков\n", "00777", "contract:00777"),
+    ("Abonents", SHELF, "name\nНовая\n", "Новая/9100", "folders"),
+    ("Users", LOGIN, "abonent_id;login\n9001;novikov\n", "novikov", "account:9001"),
+]
+"""Model, call, a row, and the item's key and lane."""
+
+
+def calling(gateway: Gateway, model: str, chain: str, rows: Input) -> InputJob:
+    told = {"model": model, "chain": chain_text([chain])}
+    kind = call_kind(told)
+    return build(kind, gateway, parameters_of(kind, told), rows)
+
+
+def count(database: Database, table: str) -> int:
+    ((number,),) = database.query(f"select count(*) from {table} where deleted = 0")  # noqa: S608 - a name of ours
+    return int(number)
+
+
+@pytest.mark.parametrize(("model", "chain", "text", "key", "lane"), CALLS, ids=["subscriber", "folder", "account"])
+async def test_it_is_found_again_read_back_and_taken_back(
+    gateway: Gateway,
+    mock_billing: MockBilling,
+    tmp_path: Path,
+    run: Run,
+    frozen: Frozen,
+    database: Database,
+    model: str,
+    chain: str,
+    text: str,
+    key: str,
+    lane: str,
+) -> None:
+    table = "users" if model == "Users" else "abonents"
+    before = count(database, table)
+    job = calling(gateway, model, chain, rows_of(tmp_path, text))
+    (item,) = await planned(job, frozen)
+    assert (item.key.removeprefix(f"{model}/"), item.lane) == (key, lane)
+    await job.try_out()
+
+    mock_billing.faults.set(FaultPlan((Fault(FaultKind.CRASH_BEFORE, times=1),)))
+    assert isinstance(await job.effect.send(run, item), Lost)
+    assert await sightings(job, run, [item]) == [Absent()]
+    mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
+    assert isinstance(await job.effect.send(run, item), Lost)
+    (found,) = await sightings(job, run, [item])
+    assert isinstance(found, Found)
+    assert count(database, table) == before + 1
+    assert await readings(job, run, [item]) == [ReadBack(None)]
+
+    # The same row of another run is there already.
+    (again,) = (await prepared(job)).items
+    assert (again.skip_reason or "").startswith("already as wanted: ")
+
+    back = await undone(job.effect, [msgspec.structs.replace(item, answer=found.answer)])
+    await sent(back.effect, replace(run, run_id=2, name="u7u7u", job="undo"), back.items(frozen))
+    assert count(database, table) == before
+    # One that is deleted leaves its number, its login and its name to others.
+    assert await sightings(job, run, [item]) == [Absent()]
+    assert [one.skip_reason for one in (await prepared(job)).items] == [None]
+
+
+async def test_a_number_that_is_taken_is_refused_only_where_the_subscriber_is_another(
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    job = calling(gateway, "Abonents", PERSON, rows_of(tmp_path, "number;name\n00777;Новиков\n00778;Попов\n"))
+    items = [msgspec.structs.replace(one, attempts=0) for one in await planned(job, frozen)]
+    # Between plan and call: the first is as this row wants it, by an earlier call; the second is somebody else.
+    for key, number, name in [(9777, "00777", "Новиков"), (9778, "00778", "Серов")]:
+        execute(
+            "insert into abonents (id, parent_id, name, contract_number) values (?, 9100, ?, ?)", key, name, number
+        )
+    first, second = [await job.effect.send(run, item) for item in items]
+    assert isinstance(first, Accepted)
+    assert first.answer == "9777"
+    assert isinstance(second, RowRefused)
+    assert second.text == (
+        "Номер договора уже закреплен: 00778; the billing has subscriber 9778 with name Серов, parent_id 9100"
+    )
+    assert isinstance((await sightings(job, run, items[1:]))[0], Different)
+
+
+async def test_a_subscriber_with_another_name_is_no_new_one(gateway: Gateway, tmp_path: Path) -> None:
+    job = calling(gateway, "Abonents", PERSON, rows_of(tmp_path, "number;name\n00123;Петров\n"))
+    (reason,) = await refused(job)
+    assert "contract_number 00123 has another value already: subscriber 9001 with name Иванов" in reason
+
+
+async def test_a_folder_is_none_of_the_subscribers_of_its_name(
+    gateway: Gateway, tmp_path: Path, frozen: Frozen
+) -> None:
+    job = calling(gateway, "Abonents", SHELF, rows_of(tmp_path, "name\nИванов\n"))
+    assert [one.lane for one in await planned(job, frozen)] == ["folders"]
+
+
+async def test_a_folder_at_the_top_is_found_there_alone(gateway: Gateway, tmp_path: Path, frozen: Frozen) -> None:
+    top = 'objects.create {"is_folder": 1, "name": "{name}", "parent_id": null}'
+    job = calling(gateway, "Abonents", top, rows_of(tmp_path, "name\nСтранные\n"))
+    assert [one.skip_reason for one in (await prepared(job)).items] == [f"already as wanted: folder {FOLDER}"]
+    inside = calling(gateway, "Abonents", SHELF, rows_of(tmp_path, "name\nСтранные\n"))
+    assert await planned(inside, frozen)
+
+
+def test_whether_it_is_a_folder_is_written_in_the_call(client: BillingClient) -> None:
+    told = {"model": "Abonents", "chain": chain_text(['objects.create {"is_folder": {what}, "name": "{name}"}'])}
+    kind = call_kind(told)
+    with pytest.raises(ParameterRefused, match="write is_folder as 1 or 0"):
+        effect_of(Gateway(client), kind, parameters_of(kind, told))
+
+
+@pytest.mark.parametrize("chain", ['objects.create {"name": "{name}"}', 'objects.create {"login": "x"}'])
+def test_what_tells_it_from_others_is_in_the_call(client: BillingClient, chain: str) -> None:
+    told = {"model": "Abonents", "chain": chain_text([chain])}
+    kind = call_kind(told)
+    with pytest.raises(ParameterRefused, match="has to say contract_number: by contract_number a subscriber is told"):
+        effect_of(Gateway(client), kind, parameters_of(kind, told))
