@@ -1,6 +1,5 @@
 """The history of a run beside its rows: who worked on it, commands, decisions, what was read back, its reports."""
 
-import json
 import os
 import socket
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from checkpoints.records import (
     Verification,
 )
 from checkpoints.sqlite_store import SqliteStore
+from checkpoints.tally import ImportTally
 from texts.stored import to_json
 
 
@@ -81,12 +81,17 @@ class History:
         kept = to_json(text)
         await self._store.write(lambda db: db.write("note_assumptions", run_id=run.run_id, text=text, said=kept))
 
-    async def note_verification(self, run: Run, who: str, result: Mapping[str, str | int]) -> None:
-        """Record what was read back of a run."""
-        text = json.dumps(result)
-        await self._store.write(
-            lambda db: db.write("note_verification", run_id=run.run_id, who=who, result=text, now=rows.now())
-        )
+    async def note_verification(
+        self, run: Run, who: str, result: Mapping[str, str | int], tally: ImportTally | None = None
+    ) -> None:
+        """Record what was read back of a run. Of earlier ones the extra subscribers are forgotten."""
+        text = rows.of_verification(result, tally)
+
+        def work(db: Queries) -> None:
+            db.write("forget_extra_subscribers", run_id=run.run_id)
+            db.write("note_verification", run_id=run.run_id, who=who, result=text, now=rows.now())
+
+        await self._store.write(work)
 
     async def last_verification(self, run: Run) -> Verification | None:
         """The result of the last verification, None if there was none."""

@@ -5,7 +5,7 @@
                         values
     kept with totals    all rows, each with its number, line, amounts, state, times, and the id of its operation
     removed             names, cells, calls with their before-images, answers, messages, reasons of refusals and of
-                        decisions
+                        decisions, the extra subscribers of a tally
 
 Digests keep the same row from being entered again (`checkpoints/digests.py`). Rows that entered nothing need none.
 Removed texts stay in free pages of the file until it is rewritten (`SqliteStore.clean`).
@@ -45,6 +45,7 @@ def purge_run(db: Queries, run: Run, purge: Purge, totals: Totals, now: str) -> 
         raise RunUnfinished(said("run {run} is not at its end: it is not purged", run=run.name))
     db.write("begin_purging", secret=new_secret())
     db.write("mark_cleaned", is_cleaned=0)
+    db.write("forget_extra_subscribers", run_id=run.run_id)
     before = db.one("contents", run_id=run.run_id)
     if purge.keep_totals:
         refusals, removed = db.write("purge_refusals", run_id=run.run_id), 0

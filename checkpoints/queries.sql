@@ -87,6 +87,11 @@ update runs set assumptions = :text, assumptions_said = :said where run_id = :ru
 -- name: note_verification
 insert into verifications (run_id, verified_at, who, result) values (:run_id, :now, :who, :result)
 
+-- name: forget_extra_subscribers
+-- The extra subscribers of an import, of whom a tally keeps names. They can be many: only the last tally has them.
+update verifications set result = json_remove(result, '$.tally.first_extra')
+where run_id = :run_id and json_extract(result, '$.tally.first_extra') is not null
+
 -- name: last_verification
 select verified_at, who, result from verifications where run_id = :run_id order by verification_id desc limit 1
 

@@ -10,6 +10,7 @@ from typing import Unpack
 import msgspec
 
 from checkpoints.states import State, StateProperties, states_where
+from checkpoints.tally import ImportTally
 from texts.said import Said, said
 
 
@@ -148,11 +149,12 @@ class Runner:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was read back of a run: counts of rows and sums by name, sums as decimal texts."""
+    """What was read back of a run: counts of rows and sums by name, sums as decimal texts; of an import its tally."""
 
     verified_at: datetime
     who: str
     result: Mapping[str, str | int]
+    tally: ImportTally | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,7 @@ create table verifications (
     run_id          integer not null references runs,
     verified_at     text not null,
     who             text not null,
-    result          text not null         -- JSON object, counts and sums
+    result          text not null         -- JSON object, counts and sums; of an import its `tally` (tally.py)
 ) strict;
 
 create index verifications_by_run on verifications (run_id);

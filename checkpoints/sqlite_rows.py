@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -33,8 +34,12 @@ from checkpoints.records import (
     Verification,
 )
 from checkpoints.states import State
+from checkpoints.tally import ImportTally
 from texts.said import said
 from texts.stored import from_builtins, from_json, to_json
+
+_TALLY: Final = "tally"
+"""The name of the tally of an import beside the figures of a verification."""
 
 
 class _KeptTotals(msgspec.Struct, frozen=True):
@@ -252,7 +257,15 @@ def to_runner(row: Row) -> Runner:
 
 def to_verification(row: Row) -> Verification:
     """A row of `last_verification`."""
-    return Verification(datetime.fromisoformat(row["verified_at"]), row["who"], json.loads(row["result"]))
+    result = json.loads(row["result"])
+    tally = result.pop(_TALLY, None)
+    moment = datetime.fromisoformat(row["verified_at"])
+    return Verification(moment, row["who"], result, None if tally is None else msgspec.convert(tally, ImportTally))
+
+
+def of_verification(result: Mapping[str, str | int], tally: ImportTally | None) -> str:
+    """What `verifications` keeps of a result: one JSON object, a tally among its names."""
+    return msgspec.json.encode(result if tally is None else {**result, _TALLY: tally}).decode()
 
 
 def to_run_history(row: Row) -> RunHistory:

@@ -55,7 +55,7 @@ FOLDERS_MAY_IMPORT = {
     "jobs/imports": {"jobs/spec", "jobs/access"},
     "jobs/effects": {"jobs/spec", "jobs/access", "jobs/rows"},
     "jobs/probe": {"jobs/access"},
-    "jobs": {"jobs/spec", "jobs/access", "jobs/rows", "jobs/catalogue", "jobs/effects"},
+    "jobs": {"jobs/spec", "jobs/access", "jobs/rows", "jobs/catalogue", "jobs/effects", "jobs/imports"},
     "lab/mock": set(),
     "lab/record": {"lab/mock"},
     "lab/crash": {"lab/mock"},

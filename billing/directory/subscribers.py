@@ -93,6 +93,33 @@ def by_contract_numbers(database: Database, numbers: Iterable[str]) -> Iterator[
         yield from map(_abonent, database.query(_sql("by_contract_numbers"), {"numbers": chunk}))
 
 
+@dataclass(frozen=True, slots=True)
+class FolderMember:
+    """A live subscriber of a folder, 0 at the top; a tariff or an operator of 0 is none, or not known."""
+
+    id: int
+    contract_number: str
+    name: str
+    folder: int
+    tariff: int
+    operator: int
+    balance: Decimal
+
+
+def page_of_folders(
+    database: Database, folders: Collection[int], *, after: int = 0, size: int = 5_000
+) -> list[FolderMember]:
+    """Up to `size` subscribers of these folders, a folder of 0 being the top, with ids after `after`, by id."""
+    # More folders than one statement names are read side by side: what is beyond the page is read again.
+    found: list[FolderMember] = []
+    for chunk in chunks(sorted(key for key in folders if key)):
+        values: Values = {"folders": chunk, "after": after, "size": size}
+        found += map(_member, database.query(_sql("in_folders"), values))
+    if 0 in folders:
+        found += map(_member, database.query(_sql("in_no_folder"), {"after": after, "size": size}))
+    return sorted(found, key=lambda one: one.id)[:size]
+
+
 def balances(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, Decimal]]:
     """The present balance of each of these subscribers that has an account: ostatok + debit − credit."""
     for chunk in chunks(dict.fromkeys(ids)):
@@ -123,6 +150,19 @@ def any_name(database: Database) -> str | None:
 def _abonent(row: DatabaseRow) -> Abonent:
     key, number, name, parent, is_folder, deleted, account = row
     return Abonent(key, _text(number), _text(name), parent, bool(is_folder), bool(deleted), account)
+
+
+def _member(row: DatabaseRow) -> FolderMember:
+    key, number, name, folder, tariff, operator, scaled = row
+    return FolderMember(
+        id=key,
+        contract_number=_text(number) or "",
+        name=_text(name) or "",
+        folder=folder or 0,
+        tariff=tariff or 0,
+        operator=operator or 0,
+        balance=stored_roubles(scaled, said("the balance")),
+    )
 
 
 def _text(value: object) -> str | None:

@@ -15,6 +15,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.purge import Purge
 from checkpoints.records import Change, EarlierEntry, Merged, NewItem, NewRun, Refusal, Run, Totals
 from checkpoints.states import State
+from checkpoints.tally import ExtraSubscriber, ImportTally
 from tests.checkpoints.samples import NEW_RUN, all_items, keep, new_item, page
 from tests.checkpoints.test_taking_back import undone
 
@@ -92,6 +93,8 @@ async def judged(journal: Journal, *items: NewItem) -> list[list[tuple[str, Deci
 async def test_nothing_of_people_is_left_in_the_bytes_of_the_file(journal: Journal, *, keep_totals: bool) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES, new=replace(NEW_RUN, parameters={"sms": PHONE}))
     other = await finished(journal, new_item("stays", "1"), refused=())
+    extra = ExtraSubscriber(94, PHONE, CANARY, 89, Decimal(1))
+    await journal.history.note_verification(run, "olga", {}, ImportTally(extra=1, first_extra=(extra,)))
     await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
     assert not await journal.is_cleaned()
     await journal.clean()

@@ -1,0 +1,144 @@
+"""The tally of an import: subscribers and balances by folder, tariff and operator, the file beside the billing.
+
+It is kept with the verification that it was made by, and bounded: a kind has `MAX_GROUPS` groups, and of the extra
+subscribers `MAX_EXTRA` are kept; what is beyond is summed up, and counted.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from functools import reduce
+from typing import Final
+
+MAX_GROUPS: Final = 200
+"""Groups of a kind that a tally keeps; the others are summed up in one."""
+
+MAX_EXTRA: Final = 20_000
+"""Extra subscribers that a tally keeps; the others are only counted."""
+
+
+class TallyKind(StrEnum):
+    """What subscribers are counted by."""
+
+    FOLDER = "folder"
+    TARIFF = "tariff"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of subscribers, and the sum of their balances in roubles."""
+
+    subscribers: int = 0
+    balance: Decimal = Decimal(0)
+
+    def __add__(self, other: "Count") -> "Count":
+        return Count(self.subscribers + other.subscribers, self.balance + other.balance)
+
+    def __sub__(self, other: "Count") -> "Count":
+        return Count(self.subscribers - other.subscribers, self.balance - other.balance)
+
+    def __bool__(self) -> bool:
+        return bool(self.subscribers or self.balance)
+
+
+@dataclass(frozen=True, slots=True)
+class TallyGroup:
+    """The subscribers of one folder, tariff or operator. A `key` of "" is none, one of `ALL_OTHERS` a sum of groups.
+
+    `file` is what the table asks for, `not_entered` the part of it that is not in the billing as the journal knows.
+    `billing` are those of the table's subscribers that the billing has in the group. `moved` are those with later
+    operations, and by how much these have moved their balances. `extra` are others, which are not in the table.
+    """
+
+    kind: TallyKind
+    key: str
+    name: str = ""
+    file: Count = Count()
+    billing: Count = Count()
+    not_entered: Count = Count()
+    moved: Count = Count()
+    extra: Count = Count()
+    groups: int = 1
+
+    @property
+    def difference(self) -> Count:
+        """What the billing has more than the table asks for."""
+        return self.billing - self.file
+
+    @property
+    def is_different(self) -> bool:
+        """Whether subscribers are missing or too many, or balances differ by more than later operations explain."""
+        return bool(self.difference.subscribers) or self.difference.balance != self.moved.balance
+
+    def joined(self, other: "TallyGroup") -> "TallyGroup":
+        """Both groups as one without a name."""
+        return TallyGroup(
+            self.kind,
+            ALL_OTHERS,
+            "",
+            self.file + other.file,
+            self.billing + other.billing,
+            self.not_entered + other.not_entered,
+            self.moved + other.moved,
+            self.extra + other.extra,
+            self.groups + other.groups,
+        )
+
+
+ALL_OTHERS: Final = "*"
+"""The key of a group that sums up those for which there is no room."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraSubscriber:
+    """A subscriber of a folder of the import that is not in its table; a `folder` of 0 is the top."""
+
+    abonent_id: int
+    number: str
+    name: str
+    folder: int
+    balance: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ImportTally:
+    """The groups, different ones first within their kind; the number of different ones, and of extra subscribers.
+
+    `first_extra` are the first of these. `refused` is the number of rows of the table that were refused before
+    sending: they are in no group.
+    """
+
+    groups: tuple[TallyGroup, ...] = ()
+    different: int = 0
+    refused: int = 0
+    extra: int = 0
+    first_extra: tuple[ExtraSubscriber, ...] = ()
+
+    def of(self, kind: TallyKind) -> tuple[TallyGroup, ...]:
+        """The groups of a kind."""
+        return tuple(one for one in self.groups if one.kind is kind)
+
+
+def arranged(groups: Iterable[TallyGroup]) -> tuple[TallyGroup, ...]:
+    """The groups of all kinds as a tally keeps them: different ones first, then the largest, a bounded number."""
+    by_kind: dict[TallyKind, list[TallyGroup]] = {kind: [] for kind in TallyKind}
+    for one in groups:
+        by_kind[one.kind].append(one)
+    return tuple(one for of_kind in by_kind.values() for one in _bounded(sorted(of_kind, key=_rank)))
+
+
+def summed(groups: Sequence[TallyGroup]) -> TallyGroup:
+    """Several groups of a kind as one."""
+    return reduce(TallyGroup.joined, groups)
+
+
+def _bounded(groups: Sequence[TallyGroup]) -> Sequence[TallyGroup]:
+    if len(groups) <= MAX_GROUPS:
+        return groups
+    return [*groups[: MAX_GROUPS - 1], summed(groups[MAX_GROUPS - 1 :])]
+
+
+def _rank(group: TallyGroup) -> tuple[bool, int, str, str]:
+    return (not group.is_different, -max(group.file.subscribers, group.billing.subscribers), group.name, group.key)

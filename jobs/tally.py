@@ -1,0 +1,256 @@
+"""The tally of an import: what its table asks for beside what the billing has, by folder, tariff and operator.
+
+The table's side is in the journal: each row has a subscriber step with its groups, whatever became of it. The
+billing's side are the live subscribers of the folders that the table names. Both are read page by page; in memory are
+sums a group, the names of the billing, and a bounded number of extra subscribers.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
+
+from billing.directory.subscribers import FolderMember, page_of_folders
+from checkpoints.journal import Journal
+from checkpoints.records import Item, Run
+from checkpoints.sentences import DUPLICATE
+from checkpoints.states import State
+from checkpoints.tally import MAX_EXTRA, Count, ExtraSubscriber, ImportTally, TallyGroup, TallyKind, arranged
+from jobs.access.gateway import Gateway
+from jobs.access.operations import newest
+from jobs.access.payload import payload_of
+from jobs.imports.names_there import NamesThere, read_names
+from jobs.imports.subscriber import Step
+from jobs.spec.parameters import row_key
+
+PAGE: Final = 2_000
+"""Subscribers of the billing that are read at a time."""
+
+BALANCE: Final = "balance"
+"""The group of a subscriber step that holds the opening balance of its row."""
+
+_NONE: Final = Count()
+_COUNTED: Final = frozenset(State) - {State.REPLACED}
+_REFERENCES: Final[Mapping[TallyKind, str]] = MappingProxyType(
+    {TallyKind.FOLDER: "Folder", TallyKind.TARIFF: "Tarif", TallyKind.OPERATOR: "Operator"}
+)
+"""The names of the kinds among the references of the billing."""
+
+
+async def tally_of(run: Run, gateway: Gateway, journal: Journal) -> ImportTally:
+    """The tally of an import as the billing is now. Raises `LookUpFailed`, also without a database."""
+    sums = _Sums()
+    await _add_table(run, journal, sums)
+    names = await read_names(gateway, tuple(_REFERENCES.values()))
+    sums.number_folders(names)
+    await _Billing(run, gateway, journal, sums).add()
+    groups = arranged(sums.groups(names))
+    return ImportTally(
+        groups,
+        sum(one.is_different for one in sums.groups(names)),
+        (await journal.totals(run)).refused,
+        sums.extra,
+        tuple(sums.first_extra),
+    )
+
+
+@dataclass(slots=True)
+class _Sum:
+    """A sum that grows."""
+
+    subscribers: int = 0
+    balance: Decimal = Decimal(0)
+
+    def add(self, balance: Decimal | None, subscribers: int = 1) -> None:
+        self.subscribers += subscribers
+        if balance:
+            self.balance += balance
+
+
+@dataclass(slots=True)
+class _Group:
+    """The sums of a group, by the names of `TallyGroup`."""
+
+    file: _Sum = field(default_factory=_Sum)
+    billing: _Sum = field(default_factory=_Sum)
+    not_entered: _Sum = field(default_factory=_Sum)
+    moved: _Sum = field(default_factory=_Sum)
+    extra: _Sum = field(default_factory=_Sum)
+
+
+@dataclass(slots=True)
+class _Sums:
+    """The sums of all groups. The key of a folder is its id or, until the folders are numbered, its path."""
+
+    by_group: defaultdict[tuple[TallyKind, str], _Group] = field(default_factory=lambda: defaultdict(_Group))
+    made: dict[str, str] = field(default_factory=dict)
+    """The ids of folders that the run has made, by the keys of their items."""
+    extra: int = 0
+    first_extra: list[ExtraSubscriber] = field(default_factory=list)
+
+    @property
+    def folders(self) -> frozenset[int]:
+        """The ids of the folders that the table names, 0 for the top."""
+        folders = (key for kind, key in self.by_group if kind is TallyKind.FOLDER)
+        return frozenset(int(key or 0) for key in folders if not key or key.isdecimal())
+
+    def number_folders(self, names: NamesThere) -> None:
+        """Give the folders that are named by a path their ids, as far as they are there."""
+        for kind, path in list(self.by_group):
+            if kind is TallyKind.FOLDER and path and not path.isdecimal():
+                named = names.named(_REFERENCES[kind], path)
+                known = str(named[0].id) if len(named) == 1 else path
+                number = self.made.get(row_key((Step.FOLDER, path)), known)
+                if number != path:
+                    self._join(self.by_group.pop((kind, path)), self.by_group[kind, number])
+
+    @staticmethod
+    def _join(one: _Group, into: _Group) -> None:
+        for name in _Group.__slots__:
+            part: _Sum = getattr(one, name)
+            getattr(into, name).add(part.balance, part.subscribers)
+
+    def groups(self, names: NamesThere) -> Iterator[TallyGroup]:
+        """The groups of all kinds that a row of the table names."""
+        told = {kind for kind, key in self.by_group if key and self.by_group[kind, key].file.subscribers}
+        for (kind, key), sums in self.by_group.items():
+            if kind in told:
+                yield TallyGroup(
+                    kind,
+                    key,
+                    _name_of(kind, key, names),
+                    file=_count(sums.file),
+                    billing=_count(sums.billing),
+                    not_entered=_count(sums.not_entered),
+                    moved=_count(sums.moved),
+                    extra=_count(sums.extra),
+                )
+
+
+def _count(part: _Sum) -> Count:
+    return Count(part.subscribers, part.balance) if part.subscribers or part.balance else _NONE
+
+
+def _name_of(kind: TallyKind, key: str, names: NamesThere) -> str:
+    found = names.get(_REFERENCES[kind], int(key)) if key.isdecimal() else None
+    return found.names[0] if found else ""
+
+
+# ---- the table, as the journal has it ---------------------------------------------------------------------------
+
+
+async def _add_table(run: Run, journal: Journal, sums: _Sums) -> None:
+    lane, groups = "", MappingProxyType[str, str]({})
+    async for page in journal.each_page(run, _COUNTED):
+        for item in page:
+            payload = payload_of(item)
+            is_entered = item.state.in_effect or item.state is State.SKIPPED
+            match payload.step:
+                case Step.FOLDER if item.state.in_effect and item.answer:
+                    sums.made[item.key] = item.answer
+                case Step.SUBSCRIBER if not _is_duplicate(item):
+                    # The other steps of the row are behind it.
+                    lane, groups = item.lane, MappingProxyType(payload.groups)
+                    for kind in TallyKind:
+                        group = sums.by_group[kind, groups.get(kind, "")]
+                        group.file.add(_stated(groups))
+                        if not is_entered:
+                            group.not_entered.add(None)
+                case Step.BALANCE if item.lane == lane and not is_entered:
+                    for kind in TallyKind:
+                        sums.by_group[kind, groups.get(kind, "")].not_entered.add(_stated(groups), 0)
+                case _:
+                    pass
+
+
+def _is_duplicate(item: Item) -> bool:
+    return item.state is State.SKIPPED and (item.message or "").startswith(DUPLICATE)
+
+
+def _stated(groups: Mapping[str, str]) -> Decimal | None:
+    """The opening balance of a row, None if it has none."""
+    return Decimal(groups[BALANCE]) if groups.get(BALANCE) else None
+
+
+# ---- the billing ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A subscriber of the billing who is in the table: its groups there, and the item of its opening balance."""
+
+    member: FolderMember
+    groups: Mapping[str, str]
+    entry: Item | None
+
+    @property
+    def gap(self) -> Decimal:
+        """By how much its balance is another one than its row says."""
+        stated = _stated(self.groups)
+        return Decimal(0) if stated is None else self.member.balance - stated
+
+
+@dataclass(frozen=True, slots=True)
+class _Billing:
+    """Adds the billing's side."""
+
+    run: Run
+    gateway: Gateway
+    journal: Journal
+    sums: _Sums
+
+    async def add(self) -> None:
+        folders, after = self.sums.folders, 0
+        while page := await self._page(folders, after):
+            after = page[-1].id
+            await self._add(page)
+
+    async def _page(self, folders: frozenset[int], after: int) -> Sequence[FolderMember]:
+        return await self.gateway.read(lambda database: page_of_folders(database, folders, after=after, size=PAGE))
+
+    async def _add(self, page: Sequence[FolderMember]) -> None:
+        keys = [_key(one, step) for one in page for step in (Step.SUBSCRIBER, Step.BALANCE)]
+        items = {one.key: one for one in await self.journal.items_by_key(self.run, keys)}
+        known = []
+        for one in page:
+            item = items.get(_key(one, Step.SUBSCRIBER))
+            if item is None or item.state is State.REPLACED:
+                self._add_extra(one)
+            else:
+                groups = payload_of(item).groups
+                known.append(_Known(one, groups, items.get(_key(one, Step.BALANCE))))
+        differing = [one for one in known if one.gap]
+        latest = await newest(self.gateway, [one.member.id for one in differing]) if differing else {}
+        for subscriber in known:
+            self._add_known(subscriber, latest)
+
+    def _add_extra(self, one: FolderMember) -> None:
+        self.sums.by_group[TallyKind.FOLDER, str(one.folder or "")].extra.add(one.balance)
+        self.sums.extra += 1
+        if len(self.sums.first_extra) < MAX_EXTRA:
+            extra = ExtraSubscriber(one.id, one.contract_number, one.name, one.folder, one.balance)
+            self.sums.first_extra.append(extra)
+
+    def _add_known(self, one: _Known, latest: Mapping[int, int]) -> None:
+        member = one.member
+        answer = one.entry.answer if one.entry else None
+        was_moved = bool(one.gap and answer and answer.isdecimal() and latest[member.id] > int(answer))
+        has_balance = _stated(one.groups) is not None
+        there = {
+            TallyKind.FOLDER: member.folder,
+            TallyKind.TARIFF: member.tariff,
+            TallyKind.OPERATOR: member.operator,
+        }
+        for kind, key in there.items():
+            # What a row does not say of its subscriber is not compared.
+            is_told = kind is TallyKind.FOLDER or one.groups.get(kind)
+            group = self.sums.by_group[kind, str(key or "") if is_told else ""]
+            group.billing.add(member.balance if has_balance else None)
+            if was_moved:
+                group.moved.add(one.gap)
+
+
+def _key(one: FolderMember, step: Step) -> str:
+    return row_key((one.contract_number, step, ""))

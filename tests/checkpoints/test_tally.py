@@ -1,0 +1,86 @@
+"""The tally of an import: what it says of a group, that it is bounded, and how the journal keeps it."""
+
+from contextlib import closing
+from decimal import Decimal
+from sqlite3 import connect
+
+import pytest
+
+from checkpoints.journal import Journal
+from checkpoints.tally import (
+    ALL_OTHERS,
+    MAX_GROUPS,
+    Count,
+    ExtraSubscriber,
+    ImportTally,
+    TallyGroup,
+    TallyKind,
+    arranged,
+    summed,
+)
+from tests.checkpoints.samples import frozen_run, new_item
+
+NONE, FIVE, SIX = Count(), Count(5, Decimal("12.50")), Count(6, Decimal("12.50"))
+EXTRA = ExtraSubscriber(94, "Д94/2018", "Канарейкина Вера", 89, Decimal("-1.00"))
+TALLY = ImportTally((TallyGroup(TallyKind.FOLDER, "89", "Улица", FIVE, SIX, extra=Count(1)),), 1, 2, 1, (EXTRA,))
+
+
+def folder(
+    key: int,
+    file: Count = FIVE,
+    billing: Count = FIVE,
+    *,
+    not_entered: Count = NONE,
+    moved: Count = NONE,
+    extra: Count = NONE,
+) -> TallyGroup:
+    return TallyGroup(TallyKind.FOLDER, str(key), f"Улица {key}", file, billing, not_entered, moved, extra)
+
+
+@pytest.mark.parametrize(
+    ("group", "is_different"),
+    [
+        (folder(1), False),
+        (folder(1, FIVE, SIX), True),
+        (folder(1, FIVE, Count(5, Decimal(10))), True),
+        (folder(1, FIVE, Count(5, Decimal(10)), moved=Count(1, Decimal("-2.50"))), False),
+        (folder(1, FIVE, Count(5, Decimal(10)), moved=Count(1, Decimal("-2.51"))), True),
+        # That a difference is known makes it no smaller.
+        (folder(1, FIVE, Count(4, Decimal(10)), not_entered=Count(1, Decimal("2.50"))), True),
+        (folder(1, extra=SIX), False),
+    ],
+)
+def test_a_group_differs_by_what_later_operations_do_not_explain(group: TallyGroup, *, is_different: bool) -> None:
+    assert group.is_different is is_different
+
+
+def test_different_groups_stand_first_and_the_rest_is_summed_up() -> None:
+    last = folder(9_999, FIVE, SIX)
+    large = folder(0, Count(10), Count(10))
+    tariff = TallyGroup(TallyKind.TARIFF, "1", "Тариф", SIX, SIX)
+    found = arranged([tariff, *(folder(key) for key in range(1, MAX_GROUPS + 50)), large, last])
+    folders, rest = [one for one in found if one.kind is TallyKind.FOLDER], found[MAX_GROUPS - 1]
+    assert (folders[:2], len(folders), found[-1]) == ([last, large], MAX_GROUPS, tariff)
+    assert (rest.key, rest.name, rest.groups) == (ALL_OTHERS, "", 52)
+    assert summed(folders).file == Count(5 * (MAX_GROUPS + 50) + 10, Decimal("12.50") * (MAX_GROUPS + 50))
+
+
+async def test_it_is_kept_with_its_verification(journal: Journal) -> None:
+    run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
+    await journal.history.note_verification(run, "olga", {"as_wanted": 1}, TALLY)
+    await journal.history.note_verification(other, "olga", {"as_wanted": 2})
+    found, without = [await journal.history.last_verification(one) for one in (run, other)]
+    assert found is not None
+    assert (found.result, found.tally) == ({"as_wanted": 1}, TALLY)
+    assert without is not None
+    assert without.tally is None
+
+
+async def test_only_the_last_one_has_names_of_subscribers(journal: Journal) -> None:
+    run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
+    for one in (run, run, other):
+        await journal.history.note_verification(one, "olga", {}, TALLY)
+    with closing(connect(journal.path)) as shell:
+        kept = [text for (text,) in shell.execute("select result from verifications order by verification_id")]
+    assert [EXTRA.name in text for text in kept] == [False, True, True]
+    assert all("Улица" in text for text in kept)
