@@ -117,6 +117,7 @@ SHORT_FOR_A_REASON = {
     "lab/crash/fields.py": "one thought, which the load and the books share",
     "lab/crash/clock.py": "a launcher, which imports nothing before its clock is in place",
     "lab/mock/port.py": "one thought, which the server has two of",
+    "lab/mock/licence.py": "one thought, which the server sets and the worker asks",
     "engine/pipeline/before_images.py": "the last reading of what a call overwrites",
     "engine/pipeline/live_policy.py": "the one object through which a live run is driven",
     "engine/pipeline/ownership.py": "the one question whether the run is still ours",

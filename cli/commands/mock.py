@@ -30,6 +30,8 @@ QUIRKS: Final = (
     "storno_call",
     "storno_type_8",
     "error_status",
+    "deleted_numbers",
+    "too_long",
     "money_scale",
 )
 """The names that --quirk takes: the fields of the lab's `Quirks`. Repeated, since help must not import the lab."""
@@ -100,6 +102,10 @@ def serve(  # noqa: PLR0913 - each is a flag
     busy: Annotated[
         bool, typer.Option("--busy/--no-busy", help="Refuse writes to whom an entry in a stack concerns.")
     ] = True,
+    licence: Annotated[
+        int | None,
+        typer.Option("--licence", min=0, metavar="N", help="Subscribers it may have at most. Default: any number."),
+    ] = None,
     fault: FaultWords = None,
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="The same seed draws the same faults.")
@@ -155,6 +161,7 @@ def serve(  # noqa: PLR0913 - each is a flag
             capacity=schedule,
             stack_rate=stack_rate,
             busy=busy,
+            licence=licence,
             faults=plan,
             control_port=control_port,
             quirks=quirks,

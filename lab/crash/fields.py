@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from jobs.spec.chain import Template
 from jobs.spec.parameters import row_key
 from lab.mock.connection import MockConnection
+from lab.mock.constraints import Columns
 from lab.mock.lookups import select
 from lab.mock.models import MODELS, Field, MockModel
-from lab.mock.rules import Columns
 from lab.mock.values import Stored, ValueType, stored, value_text
 
 

@@ -22,7 +22,7 @@ from jobs.spec.chain_kind import ChainKind, kind_of
 from jobs.spec.parameters import MONTHS_BACK, Parameter, a_date, a_moment, an_id, roubles, row_key
 from jobs.spec.spec import JobSpec
 from lab.crash.fields import money_field
-from lab.mock.people import TARIFFS
+from lab.mock.people import EMPTY_POOLS, TARIFFS
 
 Wanted: TypeAlias = Decimal | str
 """The wanted value of a row: an amount, exact, or a text."""
@@ -98,7 +98,7 @@ def _amount(draw: Random) -> str:
 
 
 def _pool(draw: Random) -> str:
-    return str(draw.randrange(2_000, 9_999))
+    return str(draw.choice(EMPTY_POOLS))
 
 
 def _tariff(draw: Random) -> str:

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from billing.directory.models import RECEIPT
 from lab.mock import cabinet, refusals
 from lab.mock.connection import MockConnection
+from lab.mock.licence import Licence
 from lab.mock.models import MockModel
 from lab.mock.objects import Arguments, MockObject, MockObjects
 from lab.mock.quirks import Quirks
@@ -87,6 +88,13 @@ class Chain:
         return any(method not in _READING for method, _ in self.steps)
 
     @property
+    def enrols(self) -> bool:
+        """Whether it creates a subscriber, who counts for the licence."""
+        return self.model == "Abonents" and any(
+            method == _CREATE and not arguments.get("is_folder") for method, arguments in self.steps
+        )
+
+    @property
     def call(self) -> str:
         """The name of the call in the answer."""
         return ".".join(method for method, _ in self.steps)
@@ -115,12 +123,18 @@ def parse(model: str, form: Mapping[str, str]) -> Chain:
 class Chains:
     """Carries out chains in the transaction of a connection; the caller commits, or rolls back after a refusal."""
 
-    def __init__(self, connection: MockConnection, quirks: Quirks | None = None) -> None:
+    def __init__(
+        self, connection: MockConnection, quirks: Quirks | None = None, licence: Licence | None = None
+    ) -> None:
         self._connection = connection
         self._quirks = quirks or Quirks()
+        self._licence = licence or Licence()
 
-    def carry_out(self, chain: Chain, request: int = 0) -> Result:
-        """The answer's `result`; raises `MockRefusal`. `request` is the number for the ledger."""
+    def carry_out(self, chain: Chain, request: int = 0, *, late: bool = False) -> Result:
+        """The answer's `result`; raises `MockRefusal`.
+
+        `request` is the number for the ledger; `late` tells that the call was answered before.
+        """
         if chain.model == "Version":
             if chain.call != "get_version":
                 raise refusals.unknown_method(chain.call)
@@ -130,7 +144,7 @@ class Chains:
             raise refusals.unknown_model(chain.model)
         if not chain.steps:
             raise refusals.unknown_method("")
-        objects = MockObjects(self._connection, request, chain.call, self._quirks)
+        objects = MockObjects(self._connection, request, chain.call, self._quirks, self._licence, late=late)
         try:
             return _Work(objects, model, chain, self._quirks).carry_out()
         except BadValue as error:

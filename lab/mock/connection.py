@@ -9,7 +9,7 @@ from billing.database.reader import Connection, Cursor, DatabaseRow, FirebirdErr
 from billing.database.schema import Schema, fitted
 from billing.database.sql_blocks import SqlStatement, Values, sql_block
 from billing.errors import ColumnsMissing
-from lab.mock.models import MockModel, models_with
+from lab.mock.models import Field, MockModel, models_with
 from lab.mock.refusals import MockRefusal
 
 _KEPT = 300  # prepared statements; filters produce any number of different ones
@@ -29,6 +29,8 @@ class MockConnection:
         rows = self.execute(sql_block("population", "columns", "lab.mock.sql").text)
         self.schema = Schema.of((table.rstrip(), name.rstrip()) for table, name in rows)
         self.models: dict[str, MockModel] = models_with(self.schema.has)
+        lengths = self.execute(sql_block("population", "lengths", "lab.mock.sql").text)
+        self._lengths = {(table.rstrip(), name.rstrip()): int(length) for table, name, length in lengths}
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[DatabaseRow]:
         """Run a statement; returns its rows, or an empty list.
@@ -68,6 +70,10 @@ class MockConnection:
         except ColumnsMissing as error:
             raise MockRefusal(str(error)) from error
         return self.execute(*fit.bind(values))
+
+    def longest(self, table: str, field: Field) -> int | None:
+        """The number of characters that a column holds; None for no text."""
+        return self._lengths.get((table.upper(), field.stored_as))
 
     def next_key(self, generator: str) -> int:
         """The next value of a generator; it stays used even after a rollback."""

@@ -4,9 +4,9 @@
     PUT /faults    another plan, as TOML; an empty body clears it
     GET /ledger    {"totals": as /mock/ledger, "effects": [{"model", "subject", "key", "keys", "times", "requests"}],
                    "next": what `?after=` gets for the page that follows, or null}; `?limit=` effects a page
-    GET /state     in flight, waiting, slots, queue, latency, stacks, requests
-    PUT /state     any of {"slots": 4, "queue": 8, "latency": 0.02, "stack_rate": 5, "busy": true}; a queue of null
-                   has no bound
+    GET /state     in flight, waiting, slots, queue, latency, stacks, licence, requests
+    PUT /state     any of {"slots": 4, "queue": 8, "latency": 0.02, "stack_rate": 5, "busy": true, "licence": 1000}; a
+                   queue or a licence of null has no bound
 
 Invalid requests get HTTP 400 and {"error": …}, and nothing is changed.
 """
@@ -40,6 +40,7 @@ class Controlled(Protocol):
     queue: int | None
     stack_rate: float
     busy: bool
+    licence: int | None
 
     def summary(self) -> list[dict[str, object]]: ...  # noqa: D102 - the effects so far, read in a thread
     def state(self) -> dict[str, object]: ...  # noqa: D102 - what it is doing now
@@ -116,13 +117,14 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 _SETTABLE: Final[dict[str, Callable[[object], bool]]] = {
     "slots": _is_count,
-    "queue": lambda value: value is None or value == 0 or _is_count(value),
+    "queue": lambda value: value is None or _is_count(value, least=0),
+    "licence": lambda value: value is None or _is_count(value, least=0),
     "latency": _is_number,
     "stack_rate": _is_number,
     "busy": lambda value: isinstance(value, bool),

@@ -9,10 +9,12 @@ import msgspec
 
 from lab.mock import lookups, refusals
 from lab.mock.connection import MockConnection
+from lab.mock.constraints import Columns, RuleChange
 from lab.mock.ledger import LedgerEntry, enter
+from lab.mock.licence import Licence
 from lab.mock.models import Field, MockModel, Tie
 from lab.mock.quirks import Quirks
-from lab.mock.rules import Columns, RuleChange, apply_rules, take_back
+from lab.mock.rules import apply_rules, take_back
 from lab.mock.values import Stored, stored, value_text
 
 Arguments: TypeAlias = Mapping[str, object]
@@ -42,15 +44,26 @@ class MockObject:
 class MockObjects:
     """The operations on objects, in the transaction of a connection and for one request.
 
-    `request` and `methods` are written to the ledger. All operations raise `MockRefusal`, and `BadValue` for a value
-    of the wrong type.
+    `request` and `methods` are written to the ledger; `late` tells that the call was answered before. All operations
+    raise `MockRefusal`, and `BadValue` for a value of the wrong type.
     """
 
-    def __init__(self, connection: MockConnection, request: int, methods: str, quirks: Quirks) -> None:
+    def __init__(
+        self,
+        connection: MockConnection,
+        request: int,
+        methods: str,
+        quirks: Quirks,
+        licence: Licence,
+        *,
+        late: bool = False,
+    ) -> None:
         self.connection = connection
         self._request = request
         self._methods = methods
         self._quirks = quirks
+        self._licence = licence
+        self._late = late
 
     def find(self, model: MockModel, arguments: Arguments, first: int | None = None) -> list[MockObject]:
         """All objects that match the criteria, or the `first` of them, in the order of their keys."""
@@ -71,7 +84,7 @@ class MockObjects:
     def create(self, model: MockModel, arguments: Arguments) -> MockObject:
         """Create an object; it needs no `save` [S]."""
         values = self._read(model, arguments, fixed=True)
-        apply_rules(model.name, self._change(None, {}, values, {}))
+        apply_rules(self._change(model, None, {}, values, {}))
         values = {name: value for name, value in values.items() if name in model.fields}
         key = self.connection.next_key(model.generator)
         values[model.key.name] = key
@@ -89,7 +102,7 @@ class MockObjects:
 
     def save(self, target: MockObject, arguments: Arguments) -> None:
         """Store the assigned values, and apply the billing's rules."""
-        apply_rules(target.model.name, self._change(target.key, target.values, target.assigned, arguments))
+        apply_rules(self._change(target.model, target.key, target.values, target.assigned, arguments))
         self.write(target)
 
     def write(self, target: MockObject) -> None:
@@ -143,8 +156,21 @@ class MockObjects:
                 raise refusals.referred_to(other.name)
             self.delete(found, clean_links=True)
 
-    def _change(self, key: int | None, stored_now: Columns, written: Columns, arguments: Arguments) -> RuleChange:
-        return RuleChange(self.connection, key, stored_now, written, arguments, self._quirks, datetime.now())  # noqa: DTZ005 - the billing's dates have no zone
+    def _change(
+        self, model: MockModel, key: int | None, stored_now: Columns, written: Columns, arguments: Arguments
+    ) -> RuleChange:
+        return RuleChange(
+            connection=self.connection,
+            model=model,
+            key=key,
+            stored=stored_now,
+            written=written,
+            arguments=arguments,
+            quirks=self._quirks,
+            licence=self._licence,
+            now=datetime.now(),  # noqa: DTZ005 - the billing's dates have no zone
+            late=self._late,
+        )
 
     def _read(self, model: MockModel, arguments: Arguments, *, fixed: bool) -> Columns:
         """The arguments as column values; fields that `set` may not assign are refused unless `fixed` is true."""

@@ -139,8 +139,10 @@ POOLS: Final = {
     1030: AddressPool("Домашняя сеть, NAT", *_HOME),
     1040: AddressPool("Перенесённые абоненты", IPv4Address("172.16.0.1"), IPv4Address("172.31.255.254")),
     1050: AddressPool("Внешние адреса", IPv4Address("198.51.100.1"), IPv4Address("198.51.100.254")),
+    1060: AddressPool("Перенесённые абоненты, NAT", IPv4Address("100.64.0.1"), IPv4Address("100.127.255.254")),
 }
-"""The accounts of a new billing are in the first three, which share its network; none is in the others yet."""
+EMPTY_POOLS: Final = (1040, 1060)
+"""The large ones of those that no account of a new billing is in; its accounts are in 5, 6 and 1030."""
 ATTRIBUTES: Final = {7: "Льгота", 99: "Примечание", 1012: "Мессенджер", 1013: "Номер паспорта", 1014: "Код домофона"}
 """The attributes that a subscriber can have, by their names."""
 FEWEST: Final = 100

@@ -26,6 +26,12 @@ Filters: TypeAlias = Literal["exact", "all", "none"]
 StornoEffect: TypeAlias = Literal["subtracts", "keeps"]
 """The effect of the storno of type 8 on the balance: its sum is subtracted, or nothing happens."""
 
+DeletedNumbers: TypeAlias = Literal["free", "held"]
+"""Whether the contract number and the login of what is deleted can be given again."""
+
+TooLong: TypeAlias = Literal["refused", "cut"]
+"""What becomes of a text that is longer than its column."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
@@ -43,6 +49,8 @@ class Quirks:
     storno_call: str = "storno"
     storno_type_8: StornoEffect = "subtracts"
     error_status: int = 200
+    deleted_numbers: DeletedNumbers = "free"
+    too_long: TooLong = "refused"
     money_scale: int = SCALE
 
 
@@ -56,6 +64,8 @@ CHOICES: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
         "storno_call": ("storno", "make_storno", ""),
         "storno_type_8": ("subtracts", "keeps"),
         "error_status": (200, 400, 422),
+        "deleted_numbers": ("free", "held"),
+        "too_long": ("refused", "cut"),
     }
 )
 """Values by name, the usual one first. Other money scales are left out, since every command refuses them."""

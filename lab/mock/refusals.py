@@ -88,3 +88,61 @@ def no_session() -> MockRefusal:
 def number_taken(number: str) -> MockRefusal:
     """The contract number belongs to another subscriber."""
     return MockRefusal(f"Номер договора уже закреплен: {number}")
+
+
+def login_taken(login: str) -> MockRefusal:
+    """The login belongs to another account; the text is assumed [?]."""
+    return MockRefusal(f"Логин уже занят: {login}")
+
+
+def address_taken(address: str) -> MockRefusal:
+    """The address belongs to another account; the text is assumed [?]."""
+    return MockRefusal(f"IP-адрес уже занят: {address}")
+
+
+def out_of_pool(address: str, pool: object) -> MockRefusal:
+    """The address is not one of the account's pool; the text is assumed [?]."""
+    return MockRefusal(f"IP-адрес {address} не входит в пул {pool}")
+
+
+def pool_empty(pool: object) -> MockRefusal:
+    """The pool has no free address; the text is assumed [?]."""
+    return MockRefusal(f"В пуле {pool} нет свободных адресов")
+
+
+def no_mac(text: str) -> MockRefusal:
+    """The text is no MAC address; the text is assumed [?]."""
+    return MockRefusal(f"Неверный MAC-адрес {text}")
+
+
+def no_attribute(key: object) -> MockRefusal:
+    """There is no such attribute of subscribers."""
+    return MockRefusal(f"Не найден атрибут {key}")
+
+
+def too_long(longest: int, length: int) -> MockRefusal:
+    """The text is longer than its column; Firebird's text."""
+    return MockRefusal(
+        "arithmetic exception, numeric overflow, or string truncation -string right truncation "
+        f"-expected length {longest}, actual {length}"
+    )
+
+
+def no_folder(key: object) -> MockRefusal:
+    """What the object would lie in is a subscriber; the text is assumed [?]."""
+    return MockRefusal(f"Абонент {key} не является группой")
+
+
+def within_itself() -> MockRefusal:
+    """The folder would lie in itself; the text is assumed [?]."""
+    return MockRefusal("Группа не может быть вложена в саму себя")
+
+
+def not_of_folders(name: str) -> MockRefusal:
+    """A folder has no contract, account or tariff; the text is assumed [?]."""
+    return MockRefusal(f"У группы не может быть поля {name}")
+
+
+def licence_exceeded() -> MockRefusal:
+    """The licence has no room for another subscriber."""
+    return MockRefusal("Превышена лицензия: достигнуто максимальное число абонентов")

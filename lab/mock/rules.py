@@ -4,54 +4,38 @@
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Final, TypeAlias
+from datetime import date
+from typing import Final
 
-from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.directory.models import ACT, OPENING_BALANCE, RECEIPT
 from lab.mock import refusals
 from lab.mock.connection import MockConnection
-from lab.mock.quirks import OpeningBalance, Quirks, StornoEffect
+from lab.mock.constraints import (
+    Columns,
+    RuleChange,
+    check_account,
+    check_licence,
+    check_parent,
+    check_subscriber,
+    check_values,
+    sql,
+    take_address,
+)
+from lab.mock.quirks import OpeningBalance, StornoEffect
 from lab.mock.values import Stored
-
-Columns: TypeAlias = dict[str, Stored]
 
 MONTHS_BACK: Final = 6
 """The earliest month of a recalculation, in months back [V]."""
-_PHONE: Final = re.compile(r"\+79[0-9]{9}")
 _PASSWORD_LENGTH: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class RuleChange:
-    """An object to be created (`key` None, nothing `stored`) or saved; rules may add to `written`."""
-
-    connection: MockConnection
-    key: int | None
-    stored: Columns
-    written: Columns
-    arguments: Mapping[str, object]
-    quirks: Quirks
-    now: datetime
-
-    @property
-    def creates(self) -> bool:
-        """Whether the object is new."""
-        return self.key is None
-
-    def value(self, name: str) -> Stored:
-        """The value that an attribute will have."""
-        return self.written.get(name, self.stored.get(name))
-
-
-def apply_rules(model: str, change: RuleChange) -> None:
+def apply_rules(change: RuleChange) -> None:
     """Check the new values, complete them, and apply side effects; raises `MockRefusal`."""
     if change.stored.get("deleted"):
         raise refusals.already_deleted()
-    for rule in _RULES.get(model, ()):
+    check_values(change)
+    for rule in _RULES.get(change.model.name, ()):
         rule(change)
 
 
@@ -63,12 +47,12 @@ def take_back(connection: MockConnection, operation: Mapping[str, Stored], openi
         raise refusals.no_account()
     if operation["op_type_id"] == OPENING_BALANCE and opening_balance == "keeps":
         return
-    connection.run(_sql(_effect(operation["op_type_id"], "adds")), {"summa": -summa, "account": account})
+    connection.run(sql(_effect(operation["op_type_id"], "adds")), {"summa": -summa, "account": account})
 
 
 def set_scale(connection: MockConnection, scale: int) -> None:
     """Set row 1 of `VPN_CONST`: the number of the database's money units in one rouble."""
-    connection.run(_sql("set_scale"), {"scale": str(scale)})
+    connection.run(sql("set_scale"), {"scale": str(scale)})
 
 
 def password_columns(password: str, *, hidden: bool) -> Columns:
@@ -76,10 +60,6 @@ def password_columns(password: str, *, hidden: bool) -> Columns:
     if not password:
         return {"psw": None, "psw_hash": None}
     return {"psw": None if hidden else password, "psw_hash": hashlib.sha256(password.encode()).hexdigest()}
-
-
-def _sql(name: str) -> SqlStatement:
-    return sql_block("rules", name, "lab.mock.sql")
 
 
 def _comment(change: RuleChange) -> None:
@@ -93,14 +73,11 @@ def _operation(change: RuleChange) -> None:
     if not change.creates:
         return
     values = change.written
-    for name in ("abonent_id", "op_type_id", "op_summa"):
-        if values.get(name) is None:
-            raise refusals.required(name)
     account = _account_of(change.connection, values["abonent_id"])
     if account is None:
         raise refusals.no_account()
     effect = _effect(values["op_type_id"], change.quirks.type_8)
-    change.connection.run(_sql(effect), {"summa": values["op_summa"], "account": account})
+    change.connection.run(sql(effect), {"summa": values["op_summa"], "account": account})
     values.setdefault("op_date", change.now.replace(microsecond=0))
 
 
@@ -121,7 +98,7 @@ _EFFECTS: Final[dict[int, Callable[[OpeningBalance], str]]] = {
 
 def _account_of(connection: MockConnection, abonent: Stored) -> int | None:
     """The account of a subscriber who can have finance operations."""
-    found = connection.run(_sql("abonent"), {"id": abonent})
+    found = connection.run(sql("abonent"), {"id": abonent})
     if not found:
         raise refusals.none_found("Abonents")
     is_folder, deleted, account = found[0]
@@ -135,24 +112,7 @@ def _account_of(connection: MockConnection, abonent: Stored) -> int | None:
 def _subscriber(change: RuleChange) -> None:
     """Check that the subscriber of an object exists."""
     if change.creates or "abonent_id" in change.written:
-        if change.value("abonent_id") is None:
-            raise refusals.required("abonent_id")
         _account_of(change.connection, change.value("abonent_id"))
-
-
-def _number(change: RuleChange) -> None:
-    number = change.written.get("contract_number")
-    if number is None:
-        return
-    ((bearers,),) = change.connection.run(_sql("bearers_of_number"), {"number": number, "id": change.key or 0})
-    if bearers:
-        raise refusals.number_taken(str(number))
-
-
-def _phone(change: RuleChange) -> None:
-    sms = change.written.get("sms")
-    if sms and not _PHONE.fullmatch(str(sms)):
-        raise refusals.no_phone(str(sms))
 
 
 def _recalculation(change: RuleChange) -> None:
@@ -173,20 +133,7 @@ def _account(change: RuleChange) -> None:
     values.setdefault("create_date", change.now.replace(microsecond=0))
     if values.get("account_id") is None and not values.get("is_folder"):
         values["account_id"] = change.connection.next_key("gen_admin_accounts_id")
-        change.connection.run(_sql("new_account"), {"id": values["account_id"]})
-
-
-def _address(change: RuleChange) -> None:
-    """An emptied address with a pool gets a new address from it [S]."""
-    emptied = "ip" in change.written or change.creates
-    if not emptied or change.written.get("ip") is not None or not change.value("pull"):
-        return
-    while True:
-        address = change.connection.next_key("gen_users_ip")
-        ((bearers,),) = change.connection.run(_sql("bearers_of_address"), {"ip": address})
-        if not bearers:
-            change.written["ip"] = address
-            return
+        change.connection.run(sql("new_account"), {"id": values["account_id"]})
 
 
 def _password(change: RuleChange) -> None:
@@ -210,15 +157,15 @@ def _promise(change: RuleChange) -> None:
     if not {"usluga_id", "abonent_id", "enabled"} & change.written.keys():
         return
     values = {"usluga": change.value("usluga_id"), "abonent": change.value("abonent_id"), "id": change.key or 0}
-    ((promises, connected),) = change.connection.run(_sql("promised_payments"), values)
+    ((promises, connected),) = change.connection.run(sql("promised_payments"), values)
     if promises and connected:
         raise refusals.promised_already()
 
 
 _RULES: Final[Mapping[str, tuple[Callable[[RuleChange], None], ...]]] = {
-    "Abonents": (_number, _phone, _recalculation, _account),
+    "Abonents": (check_subscriber, check_parent, _recalculation, check_licence, _account),
     "FinanceOperations": (_comment, _operation),
-    "Users": (_subscriber, _address, _password),
+    "Users": (_subscriber, check_account, take_address, _password),
     "UsersUsluga": (_subscriber, _manager, _promise),
     "AbonentsBlockHistory": (_subscriber,),
     "AttributeValues": (_subscriber,),

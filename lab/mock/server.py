@@ -34,6 +34,7 @@ from lab.mock.chain import parse
 from lab.mock.fault_injector import Injector, page, respond
 from lab.mock.faults import FaultPlan
 from lab.mock.ledger import Ledger
+from lab.mock.licence import Licence
 from lab.mock.port import Port
 from lab.mock.quirks import Quirks, describe_quirks
 from lab.mock.refusals import MockRefusal
@@ -108,6 +109,15 @@ class MockBilling:
     def busy(self, busy: bool) -> None:
         self._worker.busy = busy
 
+    @property
+    def licence(self) -> int | None:
+        """The number of subscribers that it may have; None for any number."""
+        return self._worker.licence.limit
+
+    @licence.setter
+    def licence(self, subscribers: int | None) -> None:
+        self._worker.licence.limit = subscribers
+
     def application(self, middlewares: Sequence[Middleware]) -> web.Application:
         """The aiohttp application; middlewares can disturb it."""
         application = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
@@ -126,6 +136,7 @@ class MockBilling:
             "latency": self.latency,
             "stack_rate": self.stack_rate,
             "busy": self.busy,
+            "licence": self.licence,
             "quirks": describe_quirks(self.quirks),
             "stack": asdict(self._worker.stacks),
             "requests": self._requests,
@@ -199,6 +210,7 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
     capacity: Schedule | None = None,
     stack_rate: float = 0.0,
     busy: bool = True,
+    licence: int | None = None,
     faults: FaultPlan | None = None,
     control_port: int | None = None,
     quirks: Quirks | None = None,
@@ -209,13 +221,13 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
     `port` 0 takes a free one; with a `control_port` there is a control endpoint on 127.0.0.1, 0 as before. `latency`
     is in seconds, `slots` the number of requests in work, `queue` the number that may wait, and `capacity` changes
     the slots over time. With a `stack_rate`, in entries a second, a write has its effect after its answer, and `busy`
-    refuses conflicting writes until then. `quirks` changes undocumented behaviour. Requests that arrived before the
-    end are answered; entries in a stack stay there for the next server. Raises what `billing.database.database`
-    raises, and OSError for a port taken.
+    refuses conflicting writes until then. `licence` is the number of subscribers that it may have. `quirks` changes
+    undocumented behaviour. Requests that arrived before the end are answered; entries in a stack stay there for the
+    next server. Raises what `billing.database.database` raises, and OSError for a port taken.
     """
     dsn = place if isinstance(place, Dsn) else Dsn(str(place))
     quirks = quirks or Quirks()
-    worker = Worker(dsn, quirks, stack_rate=stack_rate, busy=busy)
+    worker = Worker(dsn, quirks, Licence(licence), stack_rate=stack_rate, busy=busy)
     database = Database(dsn)
     injector = Injector(faults or FaultPlan())
     counter = Slots(slots, queue)

@@ -183,6 +183,7 @@ class Stack:
                 "id": key,
                 "account": concerned.account,
                 "abonent": concerned.abonent,
+                "enrols": int(call.chain.enrols),
                 "call": msgspec.json.encode(call).decode(),
             },
         )
@@ -205,7 +206,7 @@ class Stack:
         connection.save_here()
         connection.reserve(call.keys)
         try:
-            self._chains.carry_out(call.chain, request)
+            self._chains.carry_out(call.chain, request, late=True)
         except MockRefusal as refusal:
             # The call was valid when it was answered; a later change made it invalid. The real billing does the same.
             _log.warning("an accepted call is refused when it is carried out", request=request, error=str(refusal))

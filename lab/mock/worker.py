@@ -22,6 +22,7 @@ from billing.directory.system import Stacks
 from lab.mock.chain import Chain, Chains
 from lab.mock.connection import MockConnection
 from lab.mock.ledger import last_request
+from lab.mock.licence import Licence
 from lab.mock.quirks import Quirks
 from lab.mock.refusals import MockRefusal
 from lab.mock.rules import set_scale
@@ -64,8 +65,11 @@ class Worker:
     concerns the same subscriber or account.
     """
 
-    def __init__(self, dsn: Dsn, quirks: Quirks, *, stack_rate: float = 0.0, busy: bool = True) -> None:
+    def __init__(
+        self, dsn: Dsn, quirks: Quirks, licence: Licence, *, stack_rate: float = 0.0, busy: bool = True
+    ) -> None:
         self.busy = busy
+        self.licence = licence
         self.stacks = Stacks(0, 0)
         self._stack_rate = stack_rate
         self._dsn = dsn
@@ -115,7 +119,7 @@ class Worker:
         assert self._loop is not None  # noqa: S101 - set by `start`
         try:
             connection = ReservingConnection(self._dsn)
-            chains = Chains(connection, self._quirks)
+            chains = Chains(connection, self._quirks, self.licence)
             set_scale(connection, self._quirks.money_scale)
             stack = Stack(connection, chains)
             stack.load()

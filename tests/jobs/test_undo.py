@@ -136,8 +136,8 @@ async def test_every_second_undo_gives_the_first_state_the_others_the_second(
 CHANGED = [
     "update admin_accounts set limit_warning = -5550000000000 where id in (9001, 9003)",
     "update abonents set operator_id = 5 where id in (9001, 9003)",
-    "update users set snat_pull = 77 where id in ({0}, {2})",
-    "update users set pull = 77, ip = 167900001 where id = {0}",
+    "update users set snat_pull = 1040 where id in ({0}, {2})",
+    "update users set pull = 1030, ip = 167900001 where id = {0}",
 ]
 """What somebody does to rows of each of the kinds."""
 

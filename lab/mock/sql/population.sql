@@ -5,6 +5,12 @@
 select trim(r.rdb$relation_name), trim(r.rdb$field_name) from rdb$relation_fields r
 where r.rdb$system_flag = 0 or r.rdb$system_flag is null
 
+-- name: lengths
+-- The number of characters that each column of texts holds.
+select r.rdb$relation_name, r.rdb$field_name, f.rdb$character_length
+from rdb$relation_fields r join rdb$fields f on f.rdb$field_name = r.rdb$field_source
+where (r.rdb$system_flag = 0 or r.rdb$system_flag is null) and f.rdb$character_length is not null
+
 -- name: constraints_on
 -- The constraints on a column.
 select trim(c.rdb$constraint_name)

@@ -79,7 +79,7 @@ create table password_recoveries (
 create table mock_pending (
     entry integer not null primary key, request integer not null, asked timestamp not null,
     stack varchar(31) not null, stack_id integer not null, account_id integer, abonent_id integer,
-    call blob sub_type text not null);
+    enrols smallint default 0 not null, call blob sub_type text not null);
 
 create table mock_ledger (
     entry integer not null primary key, request integer not null, happened timestamp not null,

@@ -37,8 +37,8 @@ delete from account_stack where id = :id
 delete from events_stack_compact where id = :id
 
 -- name: push
-insert into mock_pending (entry, request, asked, stack, stack_id, account_id, abonent_id, call)
-values (gen_id(gen_mock_pending_id, 1), :request, :asked, :stack, :id, :account, :abonent, :call)
+insert into mock_pending (entry, request, asked, stack, stack_id, account_id, abonent_id, enrols, call)
+values (gen_id(gen_mock_pending_id, 1), :request, :asked, :stack, :id, :account, :abonent, :enrols, :call)
 
 -- name: pop
 delete from mock_pending where entry = :entry

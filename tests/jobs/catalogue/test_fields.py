@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final
 
@@ -226,7 +227,7 @@ def things(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
     ]:
         execute(
             "insert into users (id, abonent_id, login, ip, pull, snatip, snat_pull, deleted, psw_hash) "
-            "values (?, ?, ?, ?, 5, ?, 1000, ?, 'x')",
+            "values (?, ?, ?, ?, 5, ?, 1040, ?, 'x')",
             *(key, abonent, login, 167900000 + key, snat, deleted),
         )
     for key, abonent, service in [(90001, 9001, 126), (90002, 9002, 127), (90003, 9003, 126), (90004, 9003, 126)]:
@@ -427,6 +428,8 @@ def change_first(case: Case, execute: Execute) -> None:
 def _another(column: str) -> str:
     if any(word in column for word in ("DATE", "TIME", "DISABLED", "RECALC")):
         return "'2031-01-01'"
+    if column == "IP":
+        return str(int(IPv4Address("10.9.9.9")))
     return "5" if column != "CODE1C" else "'x'"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from billing.api.calls import Call, create
 from billing.api.client import BillingClient, ClientSettings
-from engine.evidence import Accepted, Busy, Lost
+from engine.evidence import Accepted, Busy, Lost, SystemRefused
 from lab.mock.server import MockBilling, running
 from tests.billing.saving import get_set_save
 
@@ -111,18 +111,23 @@ async def test_the_state_is_seen_and_changed(billing_file: Path) -> None:
             "latency": 0.01,
             "stack_rate": 0.0,
             "busy": True,
+            "licence": None,
             "quirks": [],
             "stack": {"accounts": 0, "events": 0},
             "requests": 1,
             "turned_away": 0,
         }
-        wanted = {"slots": 7, "queue": None, "latency": 0, "stack_rate": 0.001, "busy": False}
+        wanted = {"slots": 7, "queue": None, "latency": 0, "stack_rate": 0.001, "busy": False, "licence": 0}
         status, state = await control.put("/state", json.dumps(wanted))
         assert status == 200
         assert state | wanted == state
         assert (server.slots, server.queue, server.latency, server.stack_rate) == (7, None, 0, 0.001)
         await client.send(_write(2003))
         assert (await control.get("/state"))["stack"] == {"accounts": 1, "events": 0}
+        refused = await client.send(create("Abonents", name="Новый", contract_number="Н1"))
+        assert isinstance(refused, SystemRefused)
+        await control.put("/state", '{"licence": null}')
+        assert isinstance(await client.send(create("Abonents", name="Новый", contract_number="Н1")), Accepted)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +138,7 @@ async def test_the_state_is_seen_and_changed(billing_file: Path) -> None:
         ('{"slot": 3}', "there is no 'slot' to set; did you mean 'slots'?"),
         ('{"latency": 1, "slots": 0}', "slots: 0 cannot be set"),
         ('{"stack_rate": true}', "stack_rate: True cannot be set"),
+        ('{"licence": -1}', "licence: -1 cannot be set"),
     ],
 )
 async def test_what_cannot_be_set(billing_file: Path, body: str, said: str) -> None:
