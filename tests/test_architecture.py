@@ -52,7 +52,7 @@ FOLDERS_MAY_IMPORT = {
     "jobs/access": {"jobs/spec"},
     "jobs/rows": {"jobs/spec", "jobs/access"},
     "jobs/catalogue": {"jobs/spec"},
-    "jobs/imports": {"jobs/spec", "jobs/access"},
+    "jobs/imports": {"jobs/spec", "jobs/access", "jobs/rows"},
     "jobs/effects": {"jobs/spec", "jobs/access", "jobs/rows"},
     "jobs/probe": {"jobs/access"},
     "jobs": {"jobs/spec", "jobs/access", "jobs/rows", "jobs/catalogue", "jobs/effects", "jobs/imports"},

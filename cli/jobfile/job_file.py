@@ -13,8 +13,6 @@ from billing.errors import StatementRefused
 from cli.session.order import Order, parse_order, parse_repeat
 from cli.settings.pacing_flags import Pacing, with_file
 from cli.settings.places import in_full
-from cli.settings.toml_places import Path as Way
-from cli.settings.toml_places import TomlPlace, parse_toml, places
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable, reason_of
 from engine.errors import nearest
@@ -27,6 +25,8 @@ from jobs.rows.key_lists import KeyList, key_list
 from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
+from jobs.spec.toml_places import Path as Way
+from jobs.spec.toml_places import TomlPlace, parse_toml, places
 from texts.remedies import Remedy
 from texts.said import Said, said, text_of
 

@@ -13,10 +13,10 @@ from billing.profile import UNKNOWN, Fact, Profile, describe_fact
 from cli.settings.file_access import FoundFile
 from cli.settings.places import name_of_billing
 from cli.settings.settings import Settings
-from cli.settings.toml_places import Path as Way
-from cli.settings.toml_places import parse_toml, places
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import printable, reason_of
+from jobs.spec.toml_places import Path as Way
+from jobs.spec.toml_places import parse_toml, places
 from texts.remedies import PROGRAM, command_line
 from texts.said import said
 

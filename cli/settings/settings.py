@@ -15,7 +15,6 @@ from checkpoints.journal_file import network_of
 from cli.settings.file_access import Exposed, FoundFile, exposed, read_found
 from cli.settings.flags import Flags
 from cli.settings.places import IN_FOLDER, credentials_in, default_journal, in_full, state_folder
-from cli.settings.toml_places import parse_toml
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import ENGLISH, LANGUAGES, VARIABLE, system_language
 from cli.terminal.texts import (
@@ -31,6 +30,7 @@ from cli.terminal.texts import (
     reason_of,
 )
 from engine.errors import nearest
+from jobs.spec.toml_places import parse_toml
 from texts.remedies import DATABASE, SETTINGS_FILE, setting
 from texts.said import Quantity, said
 

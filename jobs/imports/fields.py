@@ -114,6 +114,12 @@ class FieldTable:
         for step in Step:
             yield from ((step, name, one) for name, one in self.of_step(step).items())
 
+    def typed(self, field: FieldName) -> str:
+        """A field as a person types it: with its step, if another step has a field of that name."""
+        steps = [step for step, name, _ in self.names() if name == field.name]
+        own = next(step for step in steps if STEP_MODELS[step] == field.model)
+        return field.name if len(steps) == 1 else f"{own}.{field.name}"
+
     def with_fields(self, model: str, changed: Mapping[str, ModelField]) -> "FieldTable":
         """The table with fields of a model added or changed."""
         old = self.models[model]

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -104,6 +104,13 @@ def places(text: str) -> dict[Path, TomlPlace]:
                 number, inner.start("key") + 1
             )
     return found
+
+
+def nearest_place(where: Mapping[Path, TomlPlace], path: Path) -> TomlPlace:
+    """The place of a key, or of the table that it would stand in."""
+    while path not in where:
+        path = path[:-1]
+    return where[path]
 
 
 def _table(header: re.Match[str], tables: Counter[str]) -> Path:

@@ -1,0 +1,120 @@
+"""The reader of an import: rows of the main table and of the joined ones become subscribers, or refusals.
+
+header ──▶ TableColumns        row + its joined rows ──▶ parts of texts ──▶ stages ──▶ Subscriber | Faulty
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Final
+
+from billing.database.schema import Schema
+from billing.profile import Profile
+from checkpoints.records import Refusal
+from engine.errors import InputRefused
+from engine.rows import DerivedSource, Row, RowPage, Source
+from jobs.access.vault import Vault
+from jobs.imports.column_map import ColumnMap
+from jobs.imports.row_parts import make_row, parts_of_row, seal_secrets
+from jobs.imports.subscriber import Faulty, Stage, Step, Subscriber, ValueFault
+from jobs.imports.table_columns import TableColumns
+from jobs.imports.tables import JoinedTables, is_of_joined
+from jobs.rows.secret_cells import guard_rows, without_secrets
+from texts.remedies import setting
+from texts.said import in_lines, said
+
+_ORDER: Final = {step: place for place, step in enumerate(Step)}
+
+
+class SubscriberReader:
+    """Reads the subscribers of a main table by a map; used from worker threads, one call at a time.
+
+    `stages` are applied in their order to each subscriber, those of one with faults too: a person sees all of them at
+    once. Secrets go into the `vault`, and the rows keep dots. Whatever opens the tables may raise `InputRefused`.
+    """
+
+    def __init__(
+        self, main: Source, columns: ColumnMap, stages: Sequence[Stage] = (), vault: Vault | None = None
+    ) -> None:
+        self._main = main
+        self._map = columns
+        self._stages = tuple(stages)
+        self._vault = vault or Vault()
+        self.tables = JoinedTables(columns, self._vault)
+
+    @cached_property
+    def columns(self) -> TableColumns:
+        """The columns of the main table. Raises `InputRefused`."""
+        return TableColumns(self._main.name, self._main.header, self._map)
+
+    @cached_property
+    def source(self) -> Source:
+        """The rows of the main table, and behind them the refusals of joined rows that belong to none of them."""
+        return _WithJoined(guard_rows(self._main, self.columns.secret_places), self)
+
+    def check_fields(self, schema: Schema | None, profile: Profile) -> None:
+        """Raise `InputRefused` for fields that the billing lacks, each with its column and what to do."""
+        tables = (self.columns, *self.tables.columns.values())
+        absent = self._map.fields.absent([field for table in tables for field in table.used], schema, profile)
+        if absent:
+            raise InputRefused(
+                in_lines(
+                    [
+                        said(
+                            "{fault}: leave it out with {map}",
+                            fault=fault,
+                            map=setting("map", f"{self._map.fields.typed(field)}="),
+                        )
+                        for field, fault in absent
+                    ]
+                )
+            )
+
+    def stage(self) -> None:
+        """Read the joined tables, if there are any. Raises `InputRefused` and `VaultFailed`."""
+        self.tables.stage(self._main, lambda row: make_row(self.columns, row).number.text)
+
+    def read(self, rows: Sequence[Row]) -> tuple[list[Subscriber], list[Refusal]]:
+        """The subscribers of these rows, and the refusals of the others. Raises `InputRefused` and `VaultFailed`."""
+        judged = self.judge(rows)
+        return (
+            [one for one in judged if isinstance(one, Subscriber)],
+            [one.refusal() for one in judged if isinstance(one, Faulty)],
+        )
+
+    def judge(self, rows: Sequence[Row]) -> list[Subscriber | Faulty]:
+        """Each row as its subscriber, or with all its faults. Raises `InputRefused` and `VaultFailed`."""
+        self.stage()
+        made = [make_row(self.columns, row) for row in rows]
+        seal_secrets(self.columns.fields, made, self._vault)
+        joined = self.tables.of([one.number.text for one in made])
+        judged: list[Subscriber | Faulty] = []
+        for row, one in zip(rows, made, strict=True):
+            read = [parts_of_row(self.columns, one), *joined.get(one.number.text, ())]
+            parts = sorted((part for each in read for part in each.parts), key=lambda part: _ORDER[part.step])
+            kept = without_secrets(row, self.columns.secret_places)
+            faults = [fault for each in read for fault in each.faults]
+            judged.append(self._through_stages(Subscriber(kept, one.number.text, tuple(parts)), faults))
+        return judged
+
+    def _through_stages(self, subscriber: Subscriber, faults: list[ValueFault]) -> Subscriber | Faulty:
+        for stage in self._stages:
+            subscriber, found = stage(subscriber)
+            faults += found
+        return Faulty(subscriber.row, subscriber.number, tuple(faults)) if faults else subscriber
+
+
+class _WithJoined(DerivedSource):
+    """The main table, and behind it the refusals of the joined ones."""
+
+    __slots__ = ("_reader",)
+
+    def __init__(self, main: Source, reader: SubscriberReader) -> None:
+        super().__init__(main)
+        self._reader = reader
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        """The pages after the cursor `after`. Raises `InputRefused`."""
+        if not is_of_joined(after):
+            yield from self._inner.pages(after)
+        self._reader.stage()
+        yield from self._reader.tables.refusals(after)

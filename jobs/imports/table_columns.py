@@ -1,0 +1,228 @@
+"""Which column of a table is which field: by the map first, then by the usual names.
+
+Nothing is guessed: a column that the map names and the table lacks is refused, and two that fit are a question.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.errors import InputRefused, nearest
+from jobs.imports.column_map import CellRule, ColumnMap, Condition, PartRule
+from jobs.imports.fields import SEVERAL, FieldKind, FieldName, ModelField
+from jobs.imports.subscriber import NUMBER, STEP_MODELS, Step
+from jobs.rows.secret_cells import secret_places
+from jobs.spec.columns import Assigned, Column, locate, normalise_header
+from texts.remedies import setting
+from texts.said import said
+
+
+@dataclass(frozen=True, slots=True)
+class FieldColumns:
+    """A field with its rule and the columns of it, none for a constant."""
+
+    step: Step
+    name: str
+    field: ModelField
+    rule: CellRule
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PartColumns:
+    """The fields of one account, service or attribute, and the column of its condition."""
+
+    step: Step
+    fields: tuple[FieldColumns, ...]
+    condition: Condition | None = None
+    tested: Column | None = None
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns of the part."""
+        own = [column for one in self.fields for column in one.columns]
+        return (*own, self.tested) if self.tested else tuple(own)
+
+
+class TableColumns:
+    """The columns of one table; `joined` is the step that a joined table is for, None for the main one.
+
+    Raises `InputRefused` where the map and the header do not fit each other, or a field that is needed has no column.
+    """
+
+    def __init__(self, name: str, header: Sequence[str], columns: ColumnMap, joined: Step | None = None) -> None:
+        self.name = name
+        self.joined = joined
+        self.fields = columns.fields
+        self._header = tuple(header)
+        self._taken: set[int] = set()
+        once = self._of_map_once(columns)
+        rules = [
+            rule
+            for step in ([joined] if joined else sorted(SEVERAL - set(columns.tables), key=list(Step).index))
+            for rule in columns.of_step(step) or (PartRule(step, {}),)
+        ]
+        parts = [self._of_map(rule) for rule in rules]
+        usual = self._usual(once, rules)
+        found = {name: once.get(name) or usual.get(name) for _, name, _ in self._of_once()}
+        self.once = {name: one for name, one in found.items() if one is not None and not one.rule.takes_nothing}
+        self._require(Step.SUBSCRIBER, self.once, [NUMBER] if joined else self._needed(Step.SUBSCRIBER))
+        self.number = self.once[NUMBER]
+        self.parts = tuple(self._completed(rules, parts, usual))
+
+    @property
+    def used(self) -> list[FieldName]:
+        """The fields that the rows are asked for."""
+        several = [field for part in self.parts for field in part.fields]
+        return list(
+            dict.fromkeys(FieldName(STEP_MODELS[one.step], one.name) for one in (*self.once.values(), *several))
+        )
+
+    @property
+    def assigned(self) -> Assigned:
+        """The columns by the names of the fields, in the order of the table; several columns of a field as one."""
+        named = {one.name: one.columns for one in self.once.values()}
+        for step in SEVERAL:
+            parts = [part for part in self.parts if part.step is step]
+            for number, part in enumerate(parts, 1):
+                owner = f"{step} {number}" if len(parts) > 1 else step.value
+                named |= {f"{owner}.{one.name}": one.columns for one in part.fields}
+                named |= {f"{owner}.when": (part.tested,)} if part.tested else {}
+        taken = {
+            name: Column(" + ".join(column.name for column in columns), columns[0].place)
+            for name, columns in named.items()
+            if columns
+        }
+        places = {column.place for columns in named.values() for column in columns}
+        return Assigned(
+            dict(sorted(taken.items(), key=lambda one: one[1].place)),
+            tuple(title.strip() for place, title in enumerate(self._header) if place not in places),
+        )
+
+    @property
+    def secret_places(self) -> frozenset[int]:
+        """The places of the columns with secrets, counted from 0."""
+        secret = [(name, one) for _, name, one in self.fields.names() if one.kind is FieldKind.SECRET]
+        called = [word for name, one in secret for word in (name, *one.columns)]
+        own = (one for part in self.parts for one in part.fields if one.field.kind is FieldKind.SECRET)
+        return secret_places(self._header, called) | {column.place for one in own for column in one.columns}
+
+    # ---- by the map ---------------------------------------------------------------------------------------------
+
+    def _of_map_once(self, columns: ColumnMap) -> dict[str, FieldColumns]:
+        rules = dict(columns.once)
+        if self.joined is not None:
+            number = columns.tables[self.joined].number
+            rules = {} if number is None else {NUMBER: number}
+        return {
+            name: FieldColumns(step, name, field, rules[name], self._columns(rules[name]))
+            for step, name, field in self._of_once()
+            if name in rules
+        }
+
+    def _of_map(self, rule: PartRule) -> PartColumns:
+        fields = self.fields.of_step(rule.step)
+        own = (
+            FieldColumns(rule.step, name, fields[name], one, self._columns(one)) for name, one in rule.rules.items()
+        )
+        made = tuple(own)
+        if rule.when is None:
+            return PartColumns(rule.step, made)
+        tested = self._column(rule.when.column, rule.when.where)
+        self._taken.add(tested.place)
+        return PartColumns(rule.step, made, rule.when, tested)
+
+    def _columns(self, rule: CellRule) -> tuple[Column, ...]:
+        found = tuple(self._column(title, rule.where) for title in rule.columns)
+        self._taken |= {column.place for column in found}
+        return found
+
+    def _column(self, title: str, where: str) -> Column:
+        exact = [place for place, one in enumerate(self._header) if one.strip() == title.strip()]
+        plain = normalise_header(title)
+        alike = [place for place, one in enumerate(self._header) if normalise_header(one) == plain != ""]
+        places = exact or alike
+        if len(places) == 1:
+            return Column(self._header[places[0]].strip(), places[0])
+        if places:
+            raise InputRefused(
+                said(
+                    "{where}: {source} has {titles}; write the name exactly as it is there",
+                    where=where,
+                    source=self.name,
+                    titles=", ".join(repr(self._header[place].strip()) for place in places),
+                )
+            )
+        raise InputRefused(
+            said(
+                "{where}: {source} has no column {title!r}{nearest}; it has: {titles}",
+                where=where,
+                source=self.name,
+                title=title,
+                nearest=nearest(title, [one.strip() for one in self._header]),
+                titles=self._titles,
+            )
+        )
+
+    # ---- by the usual names -------------------------------------------------------------------------------------
+
+    def _usual(self, once: Mapping[str, FieldColumns], rules: Sequence[PartRule]) -> dict[str, FieldColumns]:
+        """The fields that the map does not name; of several parts of one step none, for nothing says whose it is."""
+        wanted = {(step, name): one for step, name, one in self._of_once() if name not in once and not one.only_named}
+        steps = [rule.step for rule in rules]
+        for rule in rules:
+            if steps.count(rule.step) == 1:
+                wanted |= {
+                    (rule.step, name): one
+                    for name, one in self.fields.of_step(rule.step).items()
+                    if name not in rule.rules and not one.only_named and (self.joined or not one.own_table)
+                }
+        # A column that the map has taken fits nothing else.
+        free = ["" if place in self._taken else title for place, title in enumerate(self._header)]
+        found = locate(self.name, free, {name: one.columns for (_, name), one in wanted.items()}, {})
+        return {
+            name: FieldColumns(step, name, one, CellRule((column.name,)), (column,))
+            for (step, name), one in wanted.items()
+            if (column := found[name]) is not None
+        }
+
+    def _completed(
+        self, rules: Sequence[PartRule], parts: Sequence[PartColumns], usual: Mapping[str, FieldColumns]
+    ) -> Iterator[PartColumns]:
+        """The parts with their usual fields; one that nobody has asked for needs all that it cannot be without."""
+        for rule, part in zip(rules, parts, strict=True):
+            further = (one for one in usual.values() if one.step is rule.step)
+            fields = [one for one in (*part.fields, *further) if not one.rule.takes_nothing]
+            there = {one.name: one for one in fields}
+            needed = self._needed(rule.step)
+            if self.joined is None and not rule.rules and not there.keys() >= set(needed):
+                continue
+            self._require(rule.step, there, needed, rule.where)
+            yield PartColumns(part.step, tuple(fields), part.condition, part.tested)
+
+    def _of_once(self) -> Iterator[tuple[Step, str, ModelField]]:
+        """The fields that this table can have once in a row."""
+        for step, name, one in self.fields.names():
+            if step not in SEVERAL and (self.joined is None or name == NUMBER):
+                yield step, name, one
+
+    def _needed(self, step: Step) -> list[str]:
+        return [name for name, one in self.fields.of_step(step).items() if one.required]
+
+    def _require(self, step: Step, there: Mapping[str, FieldColumns], needed: Sequence[str], where: str = "") -> None:
+        missing = next((name for name in needed if name not in there), None)
+        if missing is None:
+            return
+        raise InputRefused(
+            said(
+                "{file} has no column {wanted}; it has: {there}. Say which column it is with {map}{where}",
+                file=self.name,
+                wanted=missing,
+                there=self._titles,
+                map=setting("map", f"{missing}=COLUMN"),
+                where=said(", or in the map ({place})", place=where) if where else "",
+            )
+        )
+
+    @property
+    def _titles(self) -> str:
+        return ", ".join(title.strip() for title in self._header)

@@ -1,0 +1,205 @@
+"""The joined tables of an import: accounts, services and attributes by contract number.
+
+They are read once, into a temporary SQLite file that no name leads to: SQLite unlinks it as soon as it is open, so it
+is gone with its process, however that ends. Memory does not grow with the rows.
+"""
+
+import sqlite3
+import weakref
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from billing.database.sql_blocks import sql_block
+from checkpoints.records import Refusal
+from engine.errors import InputRefused
+from engine.rows import Row, RowPage, Source
+from engine.sources.detect import open_input
+from jobs.access.vault import Vault
+from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
+from jobs.imports.row_parts import EMPTY, MadeRow, RowParts, make_row, parts_of_row, seal_secrets
+from jobs.imports.subscriber import Step, ValueFault
+from jobs.imports.table_columns import TableColumns
+from jobs.rows.secret_cells import guard_rows
+from texts.remedies import setting
+from texts.said import Quantity, Said, said
+
+MOST: Final = 1000
+"""Rows of one contract number in one table, beyond which the subscriber is refused: they are read together."""
+
+_CURSOR: Final = "joined:"
+_read: Final = msgspec.json.Decoder(MadeRow).decode
+
+
+class JoinedTables:
+    """The joined tables of a map; used from worker threads, one call at a time.
+
+    Nothing is read before the first access. `sources` may raise `InputRefused`, as all that reads them does.
+    """
+
+    def __init__(self, columns: ColumnMap, vault: Vault) -> None:
+        self._map = columns
+        self._vault = vault
+        self._opened: dict[Step, tuple[Source, TableColumns]] = {}
+        self._database: sqlite3.Connection | None = None
+
+    @property
+    def columns(self) -> Mapping[Step, TableColumns]:
+        """The columns of each table. Raises `InputRefused`."""
+        return {step: self._table(step)[1] for step in self._map.tables}
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """SHA-256 of each table's file by the name of the table. Raises `InputRefused`."""
+        return {TABLE_OF_STEP[step]: self._table(step)[0].digest for step in self._map.tables}
+
+    def stage(self, main: Source, number_of: Callable[[Row], str]) -> None:
+        """Read all tables, and of the main table its contract numbers. Raises `InputRefused` and `VaultFailed`."""
+        if self._database is not None or not self._map.tables:
+            return
+        database = _temporary()
+        weakref.finalize(self, database.close)
+        with _room(), database:
+            for step in self._map.tables:
+                source, columns = self._table(step)
+                for page in source.pages(None):
+                    self._stage(database, columns, page.rows)
+            for page in main.pages(None):
+                numbers = [{"number": number_of(row)} for row in page.rows]
+                database.executemany(_sql("know"), numbers)
+        self._database = database
+
+    def of(self, numbers: Collection[str]) -> dict[str, list[RowParts]]:
+        """What the rows of these contract numbers make, in the order of their lines; staged before."""
+        if self._database is None:
+            return {}
+        found: dict[str, list[RowParts]] = {}
+        counts: dict[tuple[str, str], int] = {}
+        values = {"numbers": msgspec.json.encode(sorted(set(numbers))).decode(), "most": MOST + 1}
+        tables = self.columns
+        with _room():
+            for number, step, made in self._database.execute(_sql("of_numbers"), values):
+                one, columns = _read(made), tables[Step(step)]
+                counts[number, step] = counts.get((number, step), 0) + 1
+                if counts[number, step] <= MOST:
+                    found.setdefault(number, []).append(parts_of_row(columns, one))
+                else:
+                    fault = ValueFault(one.number.place, number, _too_many(columns))
+                    found[number].append(RowParts(one.number, (), (fault,)))
+        return found
+
+    def refusals(self, after: str | None) -> Iterator[RowPage]:
+        """The rows that belong to no subscriber of the main table, or cannot be read, as pages of refusals."""
+        begun = after.removeprefix(_CURSOR).partition(":") if after and after.startswith(_CURSOR) else None
+        for step in self._map.tables:
+            if begun is not None and begun[0] != step:
+                continue
+            source, columns = self._table(step)
+            for page in source.pages(begun[2] if begun else None):
+                refused = (*page.refusals, *self._orphans(columns, page.rows))
+                yield RowPage((), tuple(_of_table(columns, one) for one in refused), f"{_CURSOR}{step}:{page.cursor}")
+            begun = None
+
+    def _table(self, step: Step) -> tuple[Source, TableColumns]:
+        if step not in self._opened:
+            file = self._map.tables[step]
+            if not file.file:
+                name = TABLE_OF_STEP[step]
+                raise InputRefused(
+                    said(
+                        "the map describes the table {name} and names no file of it: give it with {flag}",
+                        name=name,
+                        flag=setting(name, "FILE"),
+                    )
+                )
+            source = open_input(Path(file.file), file.layout)
+            columns = TableColumns(source.name, source.header, self._map, step)
+            self._opened[step] = guard_rows(source, columns.secret_places), columns
+        return self._opened[step]
+
+    def _stage(self, database: sqlite3.Connection, columns: TableColumns, rows: Sequence[Row]) -> None:
+        made = [make_row(columns, row) for row in rows]
+        seal_secrets(columns.fields, made, self._vault)
+        database.executemany(
+            _sql("stage"),
+            [
+                {
+                    "number": one.number.text,
+                    "step": columns.joined,
+                    "line": row.line or 0,
+                    "made": msgspec.json.encode(one).decode(),
+                }
+                for row, one in zip(rows, made, strict=True)
+                if one.number.text
+            ],
+        )
+
+    def _orphans(self, columns: TableColumns, rows: Sequence[Row]) -> Iterator[Refusal]:
+        """The refusals of rows whose contract number is not in the main table."""
+        numbers = [make_row(columns, row).number for row in rows]
+        values = {"numbers": msgspec.json.encode([one.text for one in numbers]).decode()}
+        if self._database is None:
+            return
+        with _room():
+            known = {number for (number,) in self._database.execute(_sql("known"), values)}
+        for one in numbers:
+            if one.text not in known:
+                reason = said("the main table has no such contract number") if one.text else EMPTY
+                yield Refusal(one.place.line, one.place.column, one.text[:64], reason)
+
+
+def is_of_joined(cursor: str | None) -> bool:
+    """Whether a cursor is behind the main table."""
+    return cursor is not None and cursor.startswith(_CURSOR)
+
+
+def _of_table(columns: TableColumns, refusal: Refusal) -> Refusal:
+    """The refusal with its table: line, column and cells of a refusal are those of the main table."""
+    if refusal.column is None:
+        reason = said(
+            "{table}, line {line}: {reason}", table=columns.name, line=refusal.line or 0, reason=refusal.reason
+        )
+    else:
+        reason = said(
+            "{table}, line {line}, column {column}: {reason}",
+            table=columns.name,
+            line=refusal.line or 0,
+            column=refusal.column,
+            reason=refusal.reason,
+        )
+    return Refusal(None, None, refusal.label, reason)
+
+
+def _too_many(columns: TableColumns) -> Said:
+    return said("{table} has more than {most} rows of this contract number", table=columns.name, most=Quantity(MOST))
+
+
+def _temporary() -> sqlite3.Connection:
+    """A database in an unlinked file of SQLite's temporary folder."""
+    with _room():
+        # The connection is used by several threads, one after another.
+        database = sqlite3.connect(":memory:", check_same_thread=False)
+        for name in ("as_files", "attach", "create_rows", "create_numbers"):
+            database.execute(_sql(name))
+        return database
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise InputRefused(
+            said(
+                "the joined tables cannot be kept in the temporary folder: {error}. Make room there, or name another "
+                "one in the environment: TMPDIR",
+                error=error,
+            )
+        ) from error
+
+
+def _sql(name: str) -> str:
+    return sql_block("tables", name, "jobs.imports").text
