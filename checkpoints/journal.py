@@ -45,6 +45,7 @@ from checkpoints.records import (
 from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
 from checkpoints.sqlite_store import SqliteStore, open_store
 from checkpoints.states import State
+from checkpoints.step_counts import LaneCounts, StepCount, to_lane_counts, to_step_count
 from texts.said import said
 
 Result = TypeVar("Result")
@@ -353,6 +354,19 @@ class Journal:
         """The reasons of the items in `state`, the most frequent first."""
         found = await self._all("reasons", run_id=run.run_id, state=state, size=size)
         return [rows.to_reason(row) for row in found]
+
+    async def step_counts(self, run: Run) -> list[StepCount]:
+        """The items of a run whose rows have steps, by step, state and kind of reason."""
+        return [to_step_count(row) for row in await self._all("step_counts", run_id=run.run_id)]
+
+    async def lane_counts(self, run: Run, prefix: str) -> LaneCounts:
+        """The lanes of a run whose names begin with a prefix."""
+        return to_lane_counts(await self._one("lane_counts", run_id=run.run_id, prefix=prefix))
+
+    async def cells_of_lanes(self, run: Run, lanes: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """The cells of the rows in these lanes, where one item of several has them."""
+        found = await self._all("cells_of_lanes", run_id=run.run_id, lanes=lanes)
+        return {row["lane"]: rows.to_cells(row["row"]) for row in found}
 
     # ---- undo ----
 

@@ -454,6 +454,38 @@ from (
 order by items desc, first
 limit :size
 
+-- name: step_counts
+-- The items of a run whose rows have steps: by step, state and, of those that are skipped, by kind, as in `reasons`. A
+-- step of an object that was there when the list was made has the values that it had then.
+select coalesce(json_extract(payload, '$.step'), '') as step, state, json_type(payload, '$.was') is not null as changes,
+       case when state <> 'skipped' then ''
+            when instr(message, ':') > 0 then substr(message, 1, instr(message, ':') - 1)
+            else coalesce(message, '') end as kind,
+       count(*) as items, decimal_sum(amount) as amount
+from items
+where run_id = :run_id and state <> 'replaced'
+group by step, state, changes, kind
+
+-- name: cells_of_lanes
+-- The cells of the rows in these lanes, by lane, where one item of several has them.
+select lane, row
+from items
+where run_id = :run_id and lane in (select value from json_each(:lanes)) and row not in ('', '[]')
+group by lane
+
+-- name: lane_counts
+-- The lanes with a prefix: all of them, those with a row to be sent or in doubt, and those with one that was refused.
+select count(*) as lanes, coalesce(sum(is_open), 0) as open, coalesce(sum(is_rejected and not is_open), 0) as rejected,
+       coalesce(sum(is_sent), 0) as sent
+from (
+    select max(state in (select state from states where not settled)) as is_open,
+           max(state = 'rejected') as is_rejected,
+           max(state <> 'skipped') as is_sent
+    from items
+    where run_id = :run_id and state <> 'replaced' and lane >= :prefix and lane < :prefix || char(0x10ffff)
+    group by lane
+)
+
 -- name: refusals
 select refusal_id, line, column_name, label, reason, reason_said, row
 from refusals

@@ -294,6 +294,11 @@ def to_reason(row: Row) -> Reason:
     return Reason(row["kind"] or "", row["items"], amount, row["line"], row["label"], example)
 
 
+def to_cells(text: str) -> tuple[str, ...]:
+    """The cells of a row."""
+    return _cells(text)
+
+
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 

@@ -9,6 +9,7 @@ from engine.job import Job
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.effects.effect import CallEffect, Irreversible
+from jobs.spec.columns import Assigned
 from texts.said import said
 
 
@@ -21,6 +22,13 @@ class BillingJob(Job):
         self.name = name
         self.effect = effect
         self._gateway = gateway
+
+    def assigned(self, header: Sequence[str]) -> Assigned:
+        """The columns of a header by the names of the job; none for a job that is not asked of its columns.
+
+        The input itself is not read. Raises `InputRefused`.
+        """
+        return Assigned({}, ())
 
     def assumptions(self, items: Sequence[Item]) -> Sequence[str]:
         """The assumptions of these items that no probe has confirmed, each a sentence."""

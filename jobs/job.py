@@ -70,9 +70,9 @@ class InputJob(BillingJob):
         columns = binding.key_columns
         return Selected(source, columns, self._gateway, limit=rows.limit, only=rows.only, exclude=rows.exclude)
 
-    def assigned(self, header: tuple[str, ...]) -> Assigned:
+    def assigned(self, header: Sequence[str]) -> Assigned:
         """The columns of a header by the names of the job; rows are not read. Raises `InputRefused`."""
-        return self._binding(Header(said("the input"), header)).assigned
+        return self._binding(Header(said("the input"), tuple(header))).assigned
 
     def _binding(self, header: Header) -> Binding:
         kind, mapping = self._kind, self._rows.mapping
@@ -173,7 +173,7 @@ def assigned_of(job: Job, header: tuple[str, ...]) -> Assigned:
 
     The file itself is not read, because a planned run no longer needs it. Raises `InputRefused`.
     """
-    return job.assigned(header) if isinstance(job, InputJob) else Assigned({}, ())
+    return job.assigned(header) if isinstance(job, BillingJob) else Assigned({}, ())
 
 
 def _nowhere(parameter: Parameter, value: str) -> str:
@@ -193,6 +193,6 @@ def _in_order(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
     return tuple(sorted(refusals, key=lambda one: one.line or 0))
 
 
-def build(kind: JobSpec, gateway: Gateway, parameters: Mapping[str, str], rows: Input) -> InputJob:
+def build(kind: JobSpec, gateway: Gateway, parameters: Mapping[str, str], rows: Input) -> BillingJob:
     """The job of a spec. Raises `ParameterRefused`; its source raises `InputRefused` at the first use."""
     return InputJob(gateway, kind, parameters, rows, effect_of(gateway, kind, parameters))

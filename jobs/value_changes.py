@@ -54,7 +54,7 @@ class RowChange:
     """What the call of a row changes; it has no `fields` if its effect is not known.
 
     `model` and `key` name the object that is changed: of an opening balance its account. `first` is False for a row
-    whose account an earlier row of the run changes.
+    whose account an earlier row of the run changes. `step` is that of an import.
     """
 
     item: Item
@@ -63,6 +63,7 @@ class RowChange:
     kind: ChangeKind
     fields: tuple[FieldChange, ...]
     first: bool = True
+    step: str = ""
 
 
 @dataclass(slots=True)
@@ -76,9 +77,13 @@ class BalanceSums:
 
     def add(self, change: RowChange) -> None:
         """Take a row into account."""
-        if not enters_balance(payload_of(change.item)):
+        payload = payload_of(change.item)
+        if not enters_balance(payload):
             return
         balance = next((one for one in change.fields if one.name == BALANCE), None)
+        if balance is None and payload.step:
+            # A subscriber that the run creates has no balance yet.
+            return
         if balance is None:
             self.unread += 1
             return
@@ -132,13 +137,16 @@ def _change_of(item: Item, before: PendingBefore | None, profile: Profile) -> Ro
         FieldChange(one.name, _spelled(one.name, one.old), _spelled(one.name, one.new), one.issued)
         for one in _fields(payload, kind, before, profile)
     )
-    if fields and fields[0].name == BALANCE:
+    if fields and fields[0].name == BALANCE and not payload.step:
         return RowChange(item, "AdminAccounts", f"id {item.lane.removeprefix(ACCOUNT)}", kind, fields, before is None)
-    return RowChange(item, payload.model, describe_fields(payload.key), kind, fields, before is None)
+    return RowChange(item, payload.model, describe_fields(payload.key), kind, fields, before is None, payload.step)
 
 
 def _kind_of(payload: Payload) -> ChangeKind:
     methods = {method for method, _ in payload.steps}
+    if payload.step and not payload.was:
+        # A field of an object that the run itself creates.
+        return ChangeKind.NEW
     if SET in methods or (enters_balance(payload) and BALANCE in payload.was):
         return ChangeKind.CHANGED
     return ChangeKind.REMOVED if DELETE in methods else ChangeKind.NEW

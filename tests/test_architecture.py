@@ -104,6 +104,7 @@ SHORT_FOR_A_REASON = {
     "lab/pytest_plugin.py": "an entry point by its name",
     "lab/record/made_up_rows.py": "one thought, which needs columns and pseudonyms",
     "checkpoints/sentences.py": "the sentences that SQL writes, which Python extracts for translation",
+    "checkpoints/step_counts.py": "one thought, which only an import needs",
     "checkpoints/guards.py": "the conditions that are checked in the transaction of a read or write",
     "checkpoints/transitions.py": "the transactions of sending, as intake_pages.py has those of the intake",
     "checkpoints/digests.py": "one thought, which intake, purge and connections share",

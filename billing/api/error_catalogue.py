@@ -25,11 +25,14 @@ class ErrorKind(StrEnum):
     """Not in the catalogue: the row fails with this text, and counts towards the error budget."""
 
 
+LICENCE: Final = "Превышена лицензия"
+"""The stem of the text with which a licence refuses every further subscriber."""
+
 CATALOGUE: Final[tuple[tuple[str, ErrorKind], ...]] = (
     # The whole system. These come first: a text that matches two kinds stops the run rather than failing rows.
     ("Сохранение отключено", ErrorKind.SYSTEM),  # the server is in read-only mode
     ("regreadonly", ErrorKind.SYSTEM),  # the same, by the name of its flag
-    ("Превышена лицензия", ErrorKind.SYSTEM),  # no further subscriber can be created
+    (LICENCE, ErrorKind.SYSTEM),  # no further subscriber can be created
     ("Недостаточно прав", ErrorKind.SYSTEM),
     ("Доступ запрещен", ErrorKind.SYSTEM),
     ("Не найдена модель", ErrorKind.SYSTEM),  # the job's model is unknown to this version

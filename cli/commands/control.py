@@ -17,7 +17,8 @@ from cli.session.journal import open_existing
 from cli.session.step_mark import holds_its_file, is_followed
 from cli.settings.flags import JournalFlags, RunName, grouped, parse_pairs
 from cli.settings.settings import Settings
-from cli.show.closing import next_steps, states_object, states_table
+from cli.show.closing import next_steps, outcome_table, states_object
+from cli.show.steps import steps_of
 from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.layout import render, steps_list
 from cli.terminal.screen import AsJson, BriefVoice, Screen, Voice
@@ -164,7 +165,7 @@ async def _show_stopped(name: str, journal: Journal, screen: Screen) -> Exit:
         screen.emit({"run": run.name, "command": "stop", **states_object(totals), "exit": int(Exit.DONE)})
     stays_paused = run.paused_at is not None and (code is Exit.INTERRUPTED or holds_its_file(run))
     title = Text(f"■ {printable(_describe_stop(run, code))}", "bold")
-    parts: list[RenderableType] = [title, states_table(totals)]
+    parts: list[RenderableType] = [title, outcome_table(totals, await steps_of(run, journal))]
     if stays_paused:
         paused = said(
             "It stays paused, as {who} wanted it at {when}.", who=run.paused_by or "", when=moment(run.paused_at)

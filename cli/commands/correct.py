@@ -22,6 +22,7 @@ from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.show.preview import PreviewFacts, plan_of, preview
+from cli.show.steps import import_again
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, is_unattended
 from cli.terminal.texts import printable
@@ -29,6 +30,7 @@ from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Repeat
 from jobs.catalogue.catalogue import JOBS, job_of
+from jobs.catalogue.imports import IMPORT
 from jobs.job import build
 from jobs.rows.input import Input, input_of_parameters, job_parameters
 from jobs.spec.spec import parameters_of, without_own
@@ -93,6 +95,15 @@ def _check(run: Run, settings: Settings) -> None:
     if run.job not in JOBS:
         raise CommandRefused(
             said("run {run} takes another run back, and has no rows of an input to correct", run=run.name)
+        )
+    if run.job == IMPORT.name:
+        raise CommandRefused(
+            said(
+                "run {run} is an import, and a corrected file is simply imported; what is there already is left as "
+                "it is: {command}",
+                run=run.name,
+                command=import_again(run, "FILE"),
+            )
         )
     if run.stage is not Stage.APPROVED or run.frozen_at is None:
         raise CommandRefused(

@@ -17,8 +17,9 @@ from cli.session.session import check_target, open_session
 from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate, SettleDelay
 from cli.settings.settings import Settings
-from cli.show.closing import next_steps, states_object, states_table
+from cli.show.closing import next_steps, outcome_table, states_object
 from cli.show.progress import show_sending
+from cli.show.steps import steps_of
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.layout import Facts, Hanging, command, render, steps_list
 from cli.terminal.names import place_of
@@ -99,7 +100,7 @@ async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], s
     log.info("reconciled", exit=int(code), unknown=totals.count(State.UNKNOWN), manual=totals.count(State.MANUAL))
     if screen.voice.as_json:
         screen.emit({"run": run.name, "job": run.job, **states_object(totals), "exit": int(code)})
-    parts: list[RenderableType] = [states_table(totals)]
+    parts: list[RenderableType] = [outcome_table(totals, await steps_of(run, journal))]
     if totals.count(State.MANUAL):
         parts.append(_manual_rows(run, await journal.items(run, {State.MANUAL}, size=MAX_MANUAL_SHOWN), left))
         undecided = counted(

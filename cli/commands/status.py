@@ -25,13 +25,14 @@ from cli.settings.settings import Settings
 from cli.show.closing import (
     first_refusals,
     next_steps,
+    outcome_table,
     reasons_lists,
     refused_export,
     refused_rows,
     states_object,
-    states_table,
 )
 from cli.show.progress import screen_of
+from cli.show.steps import steps_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Facts, Hanging, render, steps_list
 from cli.terminal.names import REFUSED, STATE_NAMES
@@ -199,7 +200,7 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
     ):
         if value != NOTHING:
             facts.add(what, render(value))
-    parts: list[RenderableType] = [facts, Text(""), states_table(totals)]
+    parts: list[RenderableType] = [facts, Text(""), outcome_table(totals, await steps_of(run, journal))]
     if seen.live:
         parts += [Text(""), screen_of(seen.live)]
     if run.purged_at is None:

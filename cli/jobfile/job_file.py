@@ -328,10 +328,12 @@ class _Reader:
         return {**given, **{name: value for name, value in of_call.items() if value}}
 
     def _beside(self, job: str, given: Mapping[str, str]) -> dict[str, str]:
-        """The parameters, with the paths of output files relative to the job file."""
-        made = {one.name for one in (JOBS[job].parameters if job in JOBS else ()) if one.makes_file}
+        """The parameters, with the paths of files relative to the job file."""
+        files = {
+            one.name for one in (JOBS[job].parameters if job in JOBS else ()) if one.makes_file or one.reads_file
+        }
         return {
-            name: str(self._path.parent.absolute() / in_full(value)) if name in made and value else value
+            name: str(self._path.parent.absolute() / in_full(value)) if name in files and value else value
             for name, value in given.items()
         }
 

@@ -13,7 +13,7 @@ from cli.jobfile.steps import FileRunOptions, run_file
 from cli.session.order import Order
 from cli.session.session import OpenRecorder
 from cli.settings.flags import Consent, Flags, names_of
-from cli.settings.order_flags import CallFlags, RowFlags
+from cli.settings.order_flags import CallFlags, ImportFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, with_file
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -28,7 +28,7 @@ BESIDE: Final = frozenset({"job", "record", "out", "overwrite"}) | names_of(Cons
 
 SAVED: Final = frozenset(
     {"job", "file", "set_", "again", "another_billing", "shared_accounts", "output", "skip_bad"}
-) | names_of(RowFlags, CallFlags, Pacing)
+) | names_of(RowFlags, CallFlags, ImportFlags, Pacing)
 """Parameters that a job file can hold."""
 
 SAVING: Final = frozenset({"save", "force"}) | names_of(Voice)

@@ -84,10 +84,13 @@ def _step(request: SaveRequest, folder: Path) -> dict[str, object]:
     step |= {"columns": list(rows.columns), "delimiter": rows.delimiter, "sheet": rows.sheet}
     step |= {"limit": rows.limit, "only": _keys(rows.only, folder), "exclude": _keys(rows.exclude, folder)}
     step["encoding"] = "" if rows.encoding == AUTO else rows.encoding
-    made = {one.name for one in order.kind.parameters if one.makes_file}
+    files = {one.name for one in order.kind.parameters if one.makes_file or one.reads_file}
+    # A file may be corrected between two runs of a job file, so its digest is left out.
+    digests = {one.digest_name for one in order.kind.parameters if one.reads_file}
     given = {
-        name: _relative(value, folder) if name in made else value
+        name: _relative(value, folder) if name in files else value
         for name, value in {**order.parameters, **rows.values}.items()
+        if name not in digests
     }
     if order.kind.name == CALL:
         step |= {

@@ -6,13 +6,14 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, TextIO
 
 import anyio.to_thread
+import msgspec
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Refusal, Run
@@ -20,7 +21,9 @@ from checkpoints.states import State
 from cli.terminal.exits import CommandRefused
 from cli.terminal.streams import plain
 from cli.terminal.texts import printable, reason_of, rendered
-from engine.sources.exported import COLUMNS, harmless, named
+from engine.sources.exported import COLUMNS, STEP, harmless, named
+from jobs.access.payload import payload_of
+from jobs.catalogue.imports import IMPORT
 from texts.remedies import setting
 from texts.said import said
 
@@ -53,7 +56,11 @@ async def write_items(out: "Sheet", run: Run, states: Sequence[State | None], jo
 
 
 async def _pages(run: Run, states: Sequence[State | None], journal: Journal) -> AsyncIterator[list[list[str]]]:
-    if wanted := {state for state in states if state is not None}:
+    wanted = {state for state in states if state is not None}
+    if wanted and run.job == IMPORT.name:
+        async for page_of_steps in _steps(run, wanted, journal):
+            yield page_of_steps
+    elif wanted:
         async for items in journal.each_page(run, wanted):
             yield [of_item(item, run) for item in items]
     after = 0
@@ -68,15 +75,21 @@ def header_of(run: Run) -> list[str]:
 
 
 def columns_of(run: Run) -> tuple[str, ...]:
-    """The names of `COLUMNS` after the run's own columns; a name that the input already has gets a number."""
-    return tuple(named(column, run.header) for column in COLUMNS)
+    """The names of `COLUMNS` after the run's own columns; a name that the input already has gets a number.
+
+    An import has one for the step as well.
+    """
+    row, line, *others = COLUMNS
+    columns = (row, line, STEP, *others) if run.job == IMPORT.name else COLUMNS
+    return tuple(named(column, run.header) for column in columns)
 
 
 def of_item(item: Item, run: Run) -> list[str]:
     """An item as a row of a file: the cells of the input, then those of `COLUMNS`."""
     cells, _ = _fitted(item.row, len(run.header))
     place, message = f"{run.name}/{item.number}", in_a_cell(item.message or "")
-    return [*cells, place, str(item.line or ""), str(item.state), item.answer or "", message]
+    step = [payload_of(item).step] if run.job == IMPORT.name else []
+    return [*cells, place, str(item.line or ""), *step, str(item.state), item.answer or "", message]
 
 
 def of_refusal(refusal_id: int, refusal: Refusal, run: Run) -> list[str]:
@@ -87,7 +100,30 @@ def of_refusal(refusal_id: int, refusal: Refusal, run: Run) -> list[str]:
         why = said("{column}: {why}", column=refusal.column, why=why)
     if surplus:
         why = said("{why}; surplus cells: {cells}", why=why, cells=" | ".join(surplus))
-    return [*cells, f"{run.name}/r{refusal_id}", str(refusal.line or ""), REFUSED, "", in_a_cell(why)]
+    step = [""] if run.job == IMPORT.name else []
+    return [*cells, f"{run.name}/r{refusal_id}", str(refusal.line or ""), *step, REFUSED, "", in_a_cell(why)]
+
+
+# ---- an import ---------------------------------------------------------------------------------------------------
+
+
+async def _steps(run: Run, wanted: Collection[State], journal: Journal) -> AsyncIterator[list[list[str]]]:
+    """The rows of an import in these states: each step with the whole cells of its row of the table.
+
+    Rejected ones have the rows of the table in place of the steps, each once, with the first of its steps that was
+    refused. The journal keeps the cells with the step of the subscriber alone.
+    """
+    once, last = wanted == {State.REJECTED}, ""
+    async for items in journal.each_page(run, wanted):
+        cells = await journal.cells_of_lanes(run, {item.lane for item in items})
+        lines: list[list[str]] = []
+        for item in items:
+            whole = msgspec.structs.replace(item, row=item.row or cells.get(item.lane, ()))
+            # A folder that was refused refuses the subscribers in it, and these have the rows.
+            if not once or (item.lane != last and whole.row):
+                lines.append(of_item(whole, run))
+            last = item.lane
+        yield lines
 
 
 def _fitted(cells: Sequence[str], width: int) -> tuple[list[str], list[str]]:

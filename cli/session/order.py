@@ -11,10 +11,14 @@ from cli.output.answer_files import ANSWER_FILE_PARAMETER
 from cli.session.step_mark import PLACE
 from cli.settings.flags import parse_pairs
 from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
+from cli.settings.places import in_full
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, asked_for
+from cli.terminal.texts import printable
+from engine.errors import InputRefused
 from engine.pipeline.intake import Repeat
 from engine.rows import STDIN
+from engine.sources.raw.original import FileOnDisk
 from jobs.access.vault import BATCH, mask_secrets, new_batch, seal_parameters
 from jobs.catalogue.catalogue import kind
 from jobs.catalogue.typed_call import YES
@@ -22,9 +26,10 @@ from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input
 from jobs.rows.key_lists import KeyList, key_list
 from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
+from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import JobSpec, parameters_of
 from texts.remedies import setting
-from texts.said import said
+from texts.said import in_lines, said
 
 PLAN: Final = "input_plan"
 """The parameter that holds the run's plan; it does not affect what the run does."""
@@ -71,10 +76,37 @@ def parse_order(
         )
     wanted = kind(job, given)
     bound = _bound(wanted, rows, given)
-    parameters = parameters_of(wanted, {name: value for name, value in given.items() if name not in bound})
+    own = {name: value for name, value in given.items() if name not in bound}
+    parameters = _with_files(wanted, parameters_of(wanted, own))
     batch = new_batch()
     values, secrets = seal_parameters(wanted.parameters, parameters, batch)
     return Order(wanted, values, replace(rows, values=bound), enter, batch, secrets, shared_accounts)
+
+
+def _with_files(wanted: JobSpec, parameters: Mapping[str, str]) -> dict[str, str]:
+    """The parameters with whole paths of the files that the job reads, and with their digests.
+
+    Raises `ParameterRefused` for a file that cannot be read, or has another digest than the given one.
+    """
+    values = dict(parameters)
+    faults: list[str] = []
+    for one in wanted.parameters:
+        if not one.reads_file or not values.get(one.name):
+            continue
+        path = Path.cwd() / in_full(values[one.name])
+        try:
+            digest = FileOnDisk(path).digest
+        except InputRefused as error:
+            faults.append(said("{name}: {error}", name=one.name, error=error))
+            continue
+        if values.get(one.digest_name, digest) != digest:
+            faults.append(
+                said("{name}: {file} has another SHA-256 than this", name=one.digest_name, file=printable(path))
+            )
+        values |= {one.name: str(path), one.digest_name: digest}
+    if faults:
+        raise ParameterRefused(in_lines(faults))
+    return values
 
 
 def _bound(wanted: JobSpec, rows: Input, given: Mapping[str, str]) -> dict[str, str]:

@@ -30,8 +30,18 @@ from cli.session.session import (
     wipe_secrets,
 )
 from cli.show.closing import Closing, accountants_list, first_refusals, refused_export, refused_rows, show_closing
-from cli.show.preview import PreviewFacts, bad_rows, plan_of, preview, shared_accounts, tell_notes
+from cli.show.preview import (
+    PreviewFacts,
+    advice_on,
+    bad_rows,
+    faults_of,
+    plan_of,
+    preview,
+    shared_accounts,
+    tell_notes,
+)
 from cli.show.progress import show_intake, show_sending
+from cli.show.steps import steps_of
 from cli.terminal.exits import CommandRefused, Exit, NothingSent, exit_of
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Unanswered, is_unattended
@@ -52,7 +62,7 @@ from jobs.rows.input import input_of_parameters
 from jobs.shared_accounts import Question, in_sentences, question_of, settle
 from jobs.spec.entries import SharedAccountsRule
 from texts.remedies import command_line, setting
-from texts.said import Said, counted, said, text_of
+from texts.said import said, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -302,7 +312,7 @@ class RunSession:
         """The error for an input with refused rows, and the ways out."""
         if self._screen.voice.quiet and self._session.consent.yes:
             self._screen.say_always(bad_rows(plan, refused_export(self._run)))
-        faults, advice = _faults_of(plan), _advice_on(plan)
+        faults, advice = faults_of(plan), advice_on(plan)
         if not plan.totals.refused:
             return await self._discarded(said("{faults}.\n{advice}.", faults=faults, advice=advice))
         return await self._discarded(
@@ -395,6 +405,7 @@ class RunSession:
             stopped=error or stopped or None,
             error=error,
             trusted_journal=self._session.consent.trust_journal,
+            imported=await steps_of(self._run, self._journal),
         )
         if totals.refused and self._was_streamed:
             # There was no preview, so the refusals were not shown yet.
@@ -423,28 +434,3 @@ class RunSession:
         if self._run.approved_at is None or self._run.frozen_at is None or totals.count_where(open=True):
             return FinishedRun()
         return await finish_run(self._run, self._journal, anew=True)
-
-
-def _faults_of(plan: PreviewFacts) -> Said:
-    """What is wrong with the input."""
-    refused = counted(
-        "{n} row of the input cannot be taken", "{n} rows of the input cannot be taken", plan.totals.refused
-    )
-    if not plan.duplicates:
-        return refused
-    duplicates = counted("{n} row is a duplicate", "{n} rows are duplicates", plan.duplicates)
-    if not plan.totals.refused:
-        return duplicates
-    return said("{refused}; {duplicates}", refused=refused, duplicates=duplicates)
-
-
-def _advice_on(plan: PreviewFacts) -> Said:
-    """What to do about an input with refused rows."""
-    if not plan.to_send:
-        return said("Mend the input and run it again")
-    return counted(
-        "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} row",
-        "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} rows",
-        plan.to_send,
-        flag=setting("skip-bad"),
-    )

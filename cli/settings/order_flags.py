@@ -1,15 +1,80 @@
 """Flags of an order: the source of the rows, the parameters of the job, and the call of `call`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from cli.terminal.exits import CommandRefused
 from engine.sources.raw.charset import AUTO
 from jobs.spec.entries import SharedAccountsRule
+from texts.remedies import setting
+from texts.said import said
 
 _ROWS: Final = "Input"
 _CALLING: Final = "The job `call`"
+_YES: Final = "yes"
+"""What a switch of the command line is as a parameter of a job."""
+
+Again = Annotated[bool, typer.Option("--again", help="Enter on top what an earlier run has entered already.")]
+AnotherBilling = Annotated[
+    bool,
+    typer.Option("--another-billing", help="What was entered at another address is in another billing."),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="A,B",
+        rich_help_panel=_ROWS,
+        help="Names of the columns, in order, where the rows have none.",
+    ),
+]
+Encoding = Annotated[
+    str,
+    typer.Option(
+        "--encoding", metavar="NAME", rich_help_panel=_ROWS, help="Of a text file: auto, or a name as cp1251."
+    ),
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        "--delimiter",
+        metavar="CHARACTER",
+        rich_help_panel=_ROWS,
+        help="Of a CSV file; found by itself else. A space, beside --columns, is any white space.",
+    ),
+]
+Sheet = Annotated[
+    str | None,
+    typer.Option("--sheet", metavar="NAME", rich_help_panel=_ROWS, help="Of a workbook with several sheets."),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        min=1,
+        metavar="N",
+        rich_help_panel=_ROWS,
+        help="Send the first N rows that are to be sent; rows that are skipped or refused do not count.",
+    ),
+]
+Only = Annotated[
+    str | None,
+    typer.Option(
+        "--only",
+        metavar="KEYS|FILE",
+        rich_help_panel=_ROWS,
+        help="Only the rows of these contract numbers or ids: with commas, or a file, one a line or in a column.",
+    ),
+]
+Exclude = Annotated[
+    str | None,
+    typer.Option(
+        "--exclude", metavar="KEYS|FILE", rich_help_panel=_ROWS, help="Leave the rows of these out, as --only."
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +90,8 @@ class OrderFlags:
             "--ask", metavar="NAME", help="Ask for a parameter at the terminal, unseen: for a password; repeatable."
         ),
     ] = None
-    again: Annotated[bool, typer.Option("--again", help="Enter on top what an earlier run has entered already.")] = (
-        False
-    )
-    another_billing: Annotated[
-        bool,
-        typer.Option("--another-billing", help="What was entered at another address is in another billing."),
-    ] = False
+    again: Again = False
+    another_billing: AnotherBilling = False
     shared_accounts: Annotated[
         SharedAccountsRule | None,
         typer.Option(
@@ -54,65 +114,137 @@ class RowFlags:
             help="Rows from a select in the billing's database; :names are bound to --set NAME=VALUE.",
         ),
     ] = None
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            "--columns",
-            metavar="A,B",
-            rich_help_panel=_ROWS,
-            help="Names of the columns, in order, where the rows have none.",
-        ),
-    ] = None
+    columns: Columns = None
     mapping: Annotated[
         list[str] | None,
         typer.Option(
             "--map", metavar="NAME=COLUMN", rich_help_panel=_ROWS, help="Which column holds what; repeatable."
         ),
     ] = None
-    encoding: Annotated[
-        str,
+    encoding: Encoding = AUTO
+    delimiter: Delimiter = None
+    sheet: Sheet = None
+    limit: Limit = None
+    only: Only = None
+    exclude: Exclude = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFlags:
+    """What an import is given besides its table: the parameters of the job `import`, by the same names."""
+
+    mapping: Annotated[
+        list[str] | None,
         typer.Option(
-            "--encoding", metavar="NAME", rich_help_panel=_ROWS, help="Of a text file: auto, or a name as cp1251."
-        ),
-    ] = AUTO
-    delimiter: Annotated[
-        str | None,
-        typer.Option(
-            "--delimiter",
-            metavar="CHARACTER",
-            rich_help_panel=_ROWS,
-            help="Of a CSV file; found by itself else. A space, beside --columns, is any white space.",
+            "--map",
+            metavar="FILE.toml|FIELD=COLUMN",
+            help="Which column holds which field: a map file, or one field; repeatable.",
         ),
     ] = None
-    sheet: Annotated[
-        str | None,
-        typer.Option("--sheet", metavar="NAME", rich_help_panel=_ROWS, help="Of a workbook with several sheets."),
+    dictionary: Annotated[
+        Path | None,
+        typer.Option(
+            "--dictionary",
+            metavar="FILE",
+            help="The checked dictionary: names of tariffs, services and folders, and their ids in this billing.",
+        ),
     ] = None
-    limit: Annotated[
+    accounts: Annotated[
+        Path | None,
+        typer.Option("--accounts", metavar="FILE", help="A table of accounts, joined by contract number."),
+    ] = None
+    services: Annotated[
+        Path | None,
+        typer.Option("--services", metavar="FILE", help="A table of services, joined by contract number."),
+    ] = None
+    attributes: Annotated[
+        Path | None,
+        typer.Option("--attributes", metavar="FILE", help="A table of attributes, joined by contract number."),
+    ] = None
+    folder: Annotated[
+        str | None,
+        typer.Option(
+            "--folder",
+            metavar="NAME|ID",
+            help="The folder of rows that name none; a name that is not there is created.",
+        ),
+    ] = None
+    sample: Annotated[
         int | None,
         typer.Option(
-            "--limit",
+            "--sample",
             min=1,
             metavar="N",
-            rich_help_panel=_ROWS,
-            help="Send the first N rows that are to be sent; rows that are skipped or refused do not count.",
+            help="Import N subscribers only, chosen to cover every tariff, folder and kind of row.",
         ),
     ] = None
-    only: Annotated[
-        str | None,
-        typer.Option(
-            "--only",
-            metavar="KEYS|FILE",
-            rich_help_panel=_ROWS,
-            help="Only the rows of these contract numbers or ids: with commas, or a file, one a line or in a column.",
-        ),
-    ] = None
-    exclude: Annotated[
-        str | None,
-        typer.Option(
-            "--exclude", metavar="KEYS|FILE", rich_help_panel=_ROWS, help="Leave the rows of these out, as --only."
-        ),
-    ] = None
+    change: Annotated[
+        bool, typer.Option("--change", help="Change what is there already and differs; else it is left as it is.")
+    ] = False
+    again: Again = False
+    another_billing: AnotherBilling = False
+
+    @property
+    def map_file(self) -> str:
+        """The map file, "" without one. Raises `CommandRefused` for a second one."""
+        files = [word for word in self.mapping or () if _is_map_file(word)]
+        if len(files) > 1:
+            raise CommandRefused(said("{flag}: two map files are given: which is meant?", flag=setting("map")))
+        return files[0] if files else ""
+
+    @property
+    def pairs(self) -> list[str]:
+        """The columns of single fields, each as it was typed."""
+        return [word for word in self.mapping or () if not _is_map_file(word)]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of the job that are given."""
+        given = {
+            "map": self.map_file,
+            "dictionary": _text(self.dictionary),
+            "accounts": _text(self.accounts),
+            "services": _text(self.services),
+            "attributes": _text(self.attributes),
+            "folder": self.folder or "",
+            "sample": _text(self.sample),
+            "change": _YES if self.change else "",
+        }
+        return {name: value for name, value in given.items() if value}
+
+
+def _is_map_file(word: str) -> bool:
+    return "=" not in word or word.endswith(".toml")
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class TableFlags:
+    """How the table of an import is read, and which of its rows."""
+
+    columns: Columns = None
+    encoding: Encoding = AUTO
+    delimiter: Delimiter = None
+    sheet: Sheet = None
+    limit: Limit = None
+    only: Only = None
+    exclude: Exclude = None
+
+    def with_columns(self, mapping: list[str]) -> RowFlags:
+        """The same flags as those of any job's rows, with the columns of single fields."""
+        return RowFlags(
+            columns=self.columns,
+            mapping=mapping,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            sheet=self.sheet,
+            limit=self.limit,
+            only=self.only,
+            exclude=self.exclude,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The outcome of a run: the closing screen for people, the closing object for scripts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
@@ -12,10 +12,22 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Reason, Refusal, Run, Totals
 from checkpoints.states import State
+from cli.show.steps import (
+    StepsFacts,
+    entered_line,
+    licence_hint,
+    next_steps_of_import,
+    steps_object,
+    steps_of,
+    steps_table,
+    subscribers_line,
+)
 from cli.terminal.exits import Exit
-from cli.terminal.layout import Hanging, command, render, steps_list
+from cli.terminal.layout import Hanging, command, labelled, render, steps_list
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, name_of_holder
 from cli.terminal.texts import JOINT, count, duration, money, printable, rate
+from jobs.catalogue.imports import IMPORT
+from jobs.imports.subscriber import AS_WANTED
 from jobs.spec.undo_words import LIST, OPPOSITE, RUN, STORNO, UNDO, WAY
 from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, said
@@ -60,6 +72,8 @@ class Closing:
     """Whether the look-up for rows sent from another copy of the journal was switched off."""
     steps: "tuple[StepOutcome, ...]" = ()
     """All steps of a job file, in their order."""
+    imported: StepsFacts | None = None
+    """Of an import, what became of its steps and subscribers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,7 @@ def _own_object(closing: Closing) -> dict[str, object]:
         "exit": int(closing.exit),
         "stopped": closing.stopped,
         "error": closing.error,
+        **steps_object(closing.imported),
     }
 
 
@@ -137,14 +152,35 @@ def states_table(totals: Totals) -> Table:
     return table
 
 
+def outcome_table(totals: Totals, imported: StepsFacts | None) -> RenderableType:
+    """Counts and sums by state; of an import by its steps, and its subscribers."""
+    if imported is None:
+        return states_table(totals)
+    parts: list[RenderableType] = [steps_table(imported, begun=True), render(subscribers_line(imported))]
+    if entered := entered_line(imported):
+        parts.append(render(entered))
+    if totals.refused:
+        refused = counted(
+            "{n} row of the table, not part of the run", "{n} rows of the table, not part of the run", totals.refused
+        )
+        parts.append(labelled(said("refused:"), refused, "red"))
+    for flag, number in totals.left_out.items():
+        left_out = counted("{n} row by {flag}", "{n} rows by {flag}", number, flag=flag)
+        parts.append(labelled(said("left out:"), left_out))
+    return Group(*parts)
+
+
 async def show_closing(closing: Closing, run: Run, journal: Journal) -> RenderableType:
     """The outcome of the run, its reasons, and what to do next."""
-    head = headline(closing)
+    imported = closing.imported or await steps_of(run, journal)
+    head = headline(replace(closing, imported=imported))
     if closing.exit is Exit.DONE and accountants_list(run, closing.totals):
         head = _only_listed(run)
-    parts: list[RenderableType] = [Hanging(Text(""), head), states_table(closing.totals)]
+    parts: list[RenderableType] = [Hanging(Text(""), head), outcome_table(closing.totals, imported)]
     if closing.calls:
         parts.append(render(_pace(closing.calls, closing.seconds), "dim"))
+    if imported is not None and (hint := licence_hint(closing.stopped or "")):
+        parts.append(Hanging(Text(""), render(hint, "yellow")))
     if any(round(seconds) for seconds in closing.held.values()):
         parts.append(Hanging(Text(""), render(_held(closing.held), "dim")))
     if closing.trusted_journal:
@@ -233,12 +269,7 @@ def headline(closing: Closing) -> Text:
         case Exit.DONE:
             return _headline("✓", said("run {run} is done", run=run), "bold green")
         case Exit.REJECTED:
-            sentence = counted(
-                "run {run} is done; {n} row was not entered",
-                "run {run} is done; {n} rows were not entered",
-                _not_entered(closing.totals),
-                run=run,
-            )
+            sentence = _with_losses(closing)
             return _headline("!", sentence, "bold yellow")
         case Exit.UNDECIDED:
             sentence = said("run {run}: rows are left that a look-up or a person has to decide on", run=run)
@@ -253,6 +284,24 @@ def headline(closing: Closing) -> Text:
                 else said("run {run} is refused", run=run)
             )
             return _headline("✗", sentence, "bold red")
+
+
+def _with_losses(closing: Closing) -> Said:
+    """The run is done, and how much of it was not entered."""
+    run, imported = str(closing.run), closing.imported
+    if imported is None:
+        return counted(
+            "run {run} is done; {n} row was not entered",
+            "run {run} is done; {n} rows were not entered",
+            _not_entered(closing.totals),
+            run=run,
+        )
+    return counted(
+        "run {run} is done; {n} subscriber was not entered, or not with all that belongs to it",
+        "run {run} is done; {n} subscribers were not entered, or not with all that belongs to them",
+        imported.subscribers.rejected + closing.totals.refused,
+        run=run,
+    )
 
 
 def _headline(sign: str, sentence: Said, style: str) -> Text:
@@ -275,7 +324,11 @@ def _not_entered(totals: Totals) -> int:
 
 async def reasons_lists(run: Run, totals: Totals, journal: Journal) -> list[Group]:
     """Why items are in the states that are explained, a list for each state that has items."""
-    return [_reasons_list(state, await journal.reasons(run, state)) for state in EXPLAINED if totals.count(state)]
+    found = [(state, await journal.reasons(run, state)) for state in EXPLAINED if totals.count(state)]
+    if run.job == IMPORT.name:
+        # Their number is in the table of steps, and nothing is to be done about them.
+        found = [(state, [one for one in reasons if one.kind != AS_WANTED]) for state, reasons in found]
+    return [_reasons_list(state, reasons) for state, reasons in found if reasons]
 
 
 def _reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
@@ -307,7 +360,10 @@ def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
     steps: list[tuple[str, str]] = []
     if unfinished:
         steps.append((command_line("resume", run.name), said("go on where it stopped")))
-    if rejected := totals.count(State.REJECTED):
+    rejected = totals.count(State.REJECTED)
+    if run.job == IMPORT.name:
+        steps += next_steps_of_import(run, totals)
+    elif rejected:
         look = counted("look at the {n} row", "look at the {n} rows", rejected)
         steps.append((_export(run, State.REJECTED), look))
     if manual := totals.count(State.MANUAL):
@@ -315,10 +371,10 @@ def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
         steps.append((_export(run, State.MANUAL), decide))
         both = said("see both sides of what a person has to decide")
         steps.append((command_line("reconcile", run.name), both))
-    if totals.refused:
+    if totals.refused and run.job != IMPORT.name:
         mend = counted("mend the {n} row that was left out", "mend the {n} rows that were left out", totals.refused)
         steps.append((refused_export(run), mend))
-    if intake_ended and run.job != UNDO and (rejected or totals.refused):
+    if intake_ended and run.job not in {UNDO, IMPORT.name} and (rejected or totals.refused):
         file = f"{run.name}-{State.REJECTED if rejected else _REFUSED}.csv"
         again = said("take that file in again, once it is corrected")
         steps.append((command_line("run", run.job, file, "--continue", run.name), again))

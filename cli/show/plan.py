@@ -18,12 +18,14 @@ from cli.show.preview import (
     bad_rows,
     billing_line,
     columns_line,
+    differences,
     job_line,
     look_alike_line,
     look_alike_rows,
     number_and_sum,
     to_send_line,
 )
+from cli.show.steps import steps_object, steps_table
 from cli.show.value_changes import balances_line, changes_list, changes_object
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Facts, Hanging, one_line, render, steps_list
@@ -50,7 +52,10 @@ def plan_screen(facts: PlanFacts, target: Target, journal: Path) -> RenderableTy
     table.add(said("billing"), billing_line(run, target))
     if plan.assumptions:
         table.add(said("assumed"), assumed_line(plan))
-    parts: list[RenderableType] = [Text(""), table, assumed_question(plan)]
+    parts: list[RenderableType] = [Text(""), table]
+    if plan.steps is not None:
+        parts += [Text(""), steps_table(plan.steps, begun=False)]
+    parts.append(assumed_question(plan))
     parts.append(changes_list(facts.values, _saved_by("-o FILE.xlsx")))
     if facts.requests:
         parts += [
@@ -60,6 +65,7 @@ def plan_screen(facts: PlanFacts, target: Target, journal: Path) -> RenderableTy
         ]
     parts += [
         look_alike_rows(plan, _saved_by("-o DIR")),
+        differences(plan, _saved_by("-o DIR")),
         bad_rows(plan, "-o DIR"),
         _changes(facts),
     ]
@@ -75,16 +81,16 @@ def _saved_by(option: str) -> Said:
 def _add_counts(table: Facts, facts: PlanFacts) -> None:
     """What becomes of the rows, with their sums."""
     plan = facts.plan
-    table.add(said("read"), number_and_sum(plan.totals.read))
+    table.add(said("read"), number_and_sum(plan.rows_read))
     table.add(said("would send"), render(to_send_line(plan), "bold"))
-    for kind in facts.kinds:
+    for kind in facts.kinds if plan.steps is None else ():
         table.add("", _kind(kind, has_amounts=plan.has_amounts))
     if balances := balances_line(facts.values):
         table.add(said("balances"), balances)
     add_what_is_not_sent(table, plan)
     if plan.totals.refused:
         table.add(REFUSED, render(_refused(facts), "bold red"))
-    if plan.shared.lanes:
+    if plan.shared.lanes and plan.steps is None:
         table.add(said("accounts"), _shared(facts))
     if plan.look_alike_rows:
         table.add(said("caution"), render(look_alike_line(plan), "bold yellow"))
@@ -136,6 +142,7 @@ def plan_object(facts: PlanFacts, code: Exit) -> Mapping[str, object]:
         else {str(kind): number for kind, number in facts.changes.counts.items()},
         "exit": int(code),
         "error": None,
+        **steps_object(plan.steps),
     }
 
 

@@ -21,6 +21,7 @@ from cli.show.closing import (
     refused_export,
     refused_rows,
 )
+from cli.show.steps import StepsFacts, steps_of, steps_table, to_send_of
 from cli.terminal.layout import Facts, Hanging, command, labelled, render
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, place_of
 from cli.terminal.screen import Screen
@@ -30,12 +31,14 @@ from engine.pacing.policy import Policy, describe_policy
 from engine.rows import Source
 from engine.sources.exported import is_of_export
 from jobs.access.vault import mask_secrets
+from jobs.imports.subscriber import DIFFERENT
 from jobs.job import assigned_of
 from jobs.rows.input import is_input
 from jobs.shared_accounts import Question, in_sentences
 from jobs.spec.columns import Assigned
+from jobs.spec.parameters import DIGEST
 from jobs.spec.undo_words import source_of
-from texts.remedies import command_line
+from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, said
 
 LOOKED_AT = 200
@@ -43,6 +46,9 @@ LOOKED_AT = 200
 
 _NAME = 40
 """Characters of a column's name that are shown."""
+
+_DIGITS = 12
+"""Digits of a digest that are shown; a report has all of them."""
 
 _NAMES = 12
 """Columns that are listed; the rest is counted."""
@@ -73,6 +79,10 @@ class PreviewFacts:
     first_look_alikes: Sequence[Item] = ()
     assumptions: Sequence[str] = ()
     """Unconfirmed assumptions about its money, one sentence each."""
+    steps: StepsFacts | None = None
+    """The steps of an import, whose rows they are."""
+    first_differences: Sequence[Item] = ()
+    """The first steps of an import whose object is there and differs."""
 
     @property
     def look_alike_rows(self) -> int:
@@ -97,7 +107,15 @@ class PreviewFacts:
     @property
     def duplicates(self) -> int:
         """The number of rows that repeat an earlier row of the input; they are never sent."""
-        return sum(reason.items for reason in self.skipped if reason.kind == DUPLICATE)
+        return self._skipped(DUPLICATE)
+
+    @property
+    def differences(self) -> int:
+        """The number of steps of an import whose object is there and differs."""
+        return self._skipped(DIFFERENT)
+
+    def _skipped(self, kind: str) -> int:
+        return sum(reason.items for reason in self.skipped if reason.kind == kind)
 
     @property
     def duplicates_sum(self) -> Decimal:
@@ -105,9 +123,18 @@ class PreviewFacts:
         return sum((reason.amount for reason in self.skipped if reason.kind == DUPLICATE), Decimal(0))
 
     @property
+    def rows_read(self) -> int:
+        """The number of rows of the input."""
+        if self.steps is None:
+            return self.totals.read
+        return self.steps.subscribers.all + self.totals.refused + sum(self.totals.left_out.values())
+
+    @property
     def question(self) -> Said:
         """The question to the operator."""
         target = printable(self.run.target)
+        if self.steps is not None:
+            return said("Send {steps}, to {target}?", steps=to_send_line(self), target=target)
         if self.has_amounts:
             return counted(
                 "Send this {n} row, {sum} in total, to {target}?",
@@ -134,11 +161,13 @@ async def plan_of(run: Run, job: Job, journal: Journal) -> PreviewFacts:
         has_amounts=bool(first) and first[0].amount is not None,
         skipped=skipped,
         refusals=await first_refusals(run, journal),
-        repeated=await _first_duplicates(run, skipped, journal),
+        repeated=await _first_skipped(DUPLICATE, run, skipped, journal),
+        first_differences=await _first_skipped(DIFFERENT, run, skipped, journal),
         shared=await journal.shared_lanes(run),
         columns=assigned_of(job, run.header),
         assumptions=job.assumptions(to_send) if to_send else (),
         look_alikes=alike,
+        steps=await steps_of(run, journal),
         first_look_alikes=await _first_look_alikes(run, journal) if alike else (),
     )
 
@@ -164,11 +193,12 @@ async def tell_notes(source: Source, screen: Screen) -> None:
         screen.say(labelled(said("note:"), note))
 
 
-async def _first_duplicates(run: Run, skipped: Sequence[Reason], journal: Journal) -> list[Item]:
+async def _first_skipped(kind: str, run: Run, skipped: Sequence[Reason], journal: Journal) -> list[Item]:
+    """The first rows that are skipped for a kind of reason."""
     found: list[Item] = []
-    if any(reason.kind == DUPLICATE for reason in skipped):
+    if any(reason.kind == kind for reason in skipped):
         async for page in journal.each_page(run, {State.SKIPPED}):
-            found += [item for item in page if (item.message or "").startswith(DUPLICATE)]
+            found += [item for item in page if (item.message or "").startswith(kind)]
             if len(found) >= MAX_REFUSALS_SHOWN:
                 break
     return found[:MAX_REFUSALS_SHOWN]
@@ -182,12 +212,12 @@ def preview(plan: PreviewFacts, target: Target, journal: Path, policy: Policy) -
     table.add(said("rows from"), render(source_of(run)))
     if columns := columns_line(plan.columns):
         table.add(said("columns"), columns)
-    table.add(said("read"), number_and_sum(totals.read))
+    table.add(said("read"), number_and_sum(plan.rows_read))
     table.add(said("to send"), render(to_send_line(plan), "bold"))
     add_what_is_not_sent(table, plan)
     if totals.refused:
         table.add(REFUSED, render(number_and_sum(totals.refused), "bold red"))
-    if plan.shared.lanes:
+    if plan.shared.lanes and plan.steps is None:
         table.add(said("note"), _shared(plan.shared.lanes))
     if plan.look_alike_rows:
         table.add(said("caution"), render(look_alike_line(plan), "bold yellow"))
@@ -199,11 +229,14 @@ def preview(plan: PreviewFacts, target: Target, journal: Path, policy: Policy) -
     if plan.assumptions:
         table.add(said("assumed"), assumed_line(plan))
     parts: list[RenderableType] = [Text(""), table]
+    if plan.steps is not None:
+        parts += [Text(""), steps_table(plan.steps, begun=False)]
     if list_ := accountants_list(run, totals):
         parts += [render(said("The list for the accountant; nothing is sent:"), "dim"), command(list_)]
     parts += [
         assumed_question(plan),
         look_alike_rows(plan, said("{command} lists them", command=command_line("plan"))),
+        differences(plan, said("{command} lists them", command=command_line("plan"))),
         bad_rows(plan, refused_export(run)),
     ]
     return Group(*parts)
@@ -229,6 +262,9 @@ def number_and_sum(number: int, amount: Decimal | None = None) -> Said:
 
 def to_send_line(plan: PreviewFacts) -> Said:
     """The number and the sum of the rows to be sent."""
+    if plan.steps is not None:
+        steps = to_send_of(plan.steps, plan.to_send)
+        return said("{steps}; {sum} in total", steps=steps, sum=plan.sum) if plan.sum else steps
     return number_and_sum(plan.to_send, plan.sum if plan.has_amounts and plan.to_send else None)
 
 
@@ -249,6 +285,14 @@ def look_alike_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     lines: list[RenderableType] = [_row("?", item) for item in plan.first_look_alikes]
     if plan.look_alike_rows > len(lines):
         lines.append(and_more(plan.look_alike_rows - len(lines), all_of_them))
+    return Group(*([Text(""), *lines] if lines else []))
+
+
+def differences(plan: PreviewFacts, all_of_them: str) -> RenderableType:
+    """The first steps whose object is there and differs; `all_of_them` says where all are."""
+    lines: list[RenderableType] = [_row("≠", item) for item in plan.first_differences]
+    if plan.differences > len(lines):
+        lines.append(and_more(plan.differences - len(lines), all_of_them))
     return Group(*([Text(""), *lines] if lines else []))
 
 
@@ -315,8 +359,9 @@ def _some_of(names: Sequence[str]) -> str:
 
 
 def parameters_of(run: Run) -> str:
-    """The parameters of the run's job, as typed."""
-    return " ".join(f"{name}={value}" for name, value in given_parameters(run).items())
+    """The parameters of the run's job, as typed; of a digest its beginning."""
+    given = given_parameters(run)
+    return " ".join(f"{name}={value[:_DIGITS] if name.endswith(DIGEST) else value}" for name, value in given.items())
 
 
 def given_parameters(run: Run) -> dict[str, str]:
@@ -326,7 +371,7 @@ def given_parameters(run: Run) -> dict[str, str]:
 
 def add_what_is_not_sent(table: Facts, plan: PreviewFacts) -> None:
     """Add a line for each reason for skipped rows, and one for each flag that leaves rows out."""
-    for reason in plan.skipped:
+    for reason in plan.skipped if plan.steps is None else ():
         table.add(STATE_NAMES[State.SKIPPED], _skipped(reason, has_amounts=plan.has_amounts))
     for flag, number in plan.totals.left_out.items():
         table.add(LEFT_OUT, counted("{n} row by {flag}", "{n} rows by {flag}", number, flag=flag))
@@ -356,6 +401,37 @@ def bad_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
         more = said("… and {n} more duplicates", n=Quantity(plan.duplicates - len(plan.repeated)))
         parts.append(render(more, "dim"))
     return Group(*parts)
+
+
+def faults_of(plan: PreviewFacts) -> Said:
+    """What is wrong with the input."""
+    refused = counted(
+        "{n} row of the input cannot be taken", "{n} rows of the input cannot be taken", plan.totals.refused
+    )
+    if not plan.duplicates:
+        return refused
+    duplicates = counted("{n} row is a duplicate", "{n} rows are duplicates", plan.duplicates)
+    if not plan.totals.refused:
+        return duplicates
+    return said("{refused}; {duplicates}", refused=refused, duplicates=duplicates)
+
+
+def advice_on(plan: PreviewFacts) -> Said:
+    """What to do about an input with refused rows."""
+    if not plan.to_send:
+        return said("Mend the input and run it again")
+    if plan.steps is not None:
+        return said(
+            "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {steps}",
+            flag=setting("skip-bad"),
+            steps=to_send_line(plan),
+        )
+    return counted(
+        "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} row",
+        "Mend the input and run it again, or leave the refused rows out: {flag} sends the good ones, {n} rows",
+        plan.to_send,
+        flag=setting("skip-bad"),
+    )
 
 
 def _shared(number: int) -> Said:

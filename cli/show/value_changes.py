@@ -12,6 +12,7 @@ from billing.directory.values import AMOUNTS
 from cli.terminal.layout import Hanging, render
 from cli.terminal.names import place_of
 from cli.terminal.texts import money, printable
+from jobs.imports.subscriber import STEP_NAMES, Step
 from jobs.value_changes import BalanceSums, ChangeKind, FieldChange, RowChange
 from texts.said import Quantity, Said, counted, said
 
@@ -24,11 +25,15 @@ _ISSUED: Final = said("a new one from the billing")
 
 @dataclass(slots=True)
 class ChangeGroup:
-    """The rows that do the same to the same fields of a model: their number, and the first of them."""
+    """The rows that do the same to the same fields of a model: their number, and the first of them.
+
+    Of an import they are rows of one step.
+    """
 
     model: str
     kind: ChangeKind
     fields: tuple[str, ...]
+    step: str = ""
     rows: int = 0
     first: list[RowChange] = field(default_factory=list)
 
@@ -36,6 +41,8 @@ class ChangeGroup:
     def title(self) -> Said:
         """What is changed, and in how many rows."""
         model, number = printable(self.model), self.rows
+        if self.step:
+            return self._title_of_step(STEP_NAMES[Step(self.step)])
         match self.kind:
             case ChangeKind.CHANGED:
                 return counted(
@@ -49,6 +56,16 @@ class ChangeGroup:
                 return counted("new, {model}: {n} row", "new, {model}: {n} rows", number, model=model)
             case ChangeKind.REMOVED:
                 return counted("removed, {model}: {n} row", "removed, {model}: {n} rows", number, model=model)
+
+    def _title_of_step(self, step: Said) -> Said:
+        number = Quantity(self.rows)
+        match self.kind:
+            case ChangeKind.CHANGED:
+                return said("changed, {fields} of {step}: {n}", fields=self.fields, step=step, n=number)
+            case ChangeKind.NEW:
+                return said("new, {step}: {n}", step=step, n=number)
+            case ChangeKind.REMOVED:
+                return said("removed, {step}: {n}", step=step, n=number)
 
 
 @dataclass(slots=True)
@@ -73,7 +90,8 @@ class ValueChanges:
         # A new or a removed object has its fields filled or not; that makes no group.
         named = tuple(one.name for one in change.fields) if change.kind is ChangeKind.CHANGED else ()
         group = self.groups.setdefault(
-            (change.kind, change.model, *named), ChangeGroup(change.model, change.kind, named)
+            (change.kind, change.model, change.step, *named),
+            ChangeGroup(change.model, change.kind, named, change.step),
         )
         group.rows += 1
         if len(group.first) < MAX_CHANGES_SHOWN:
@@ -124,6 +142,7 @@ def changes_object(changes: ValueChanges) -> Mapping[str, object]:
     return {
         "groups": [
             {"kind": group.kind, "model": group.model, "fields": list(group.fields), "rows": group.rows}
+            | ({"step": group.step} if group.step else {})
             for group in changes.groups.values()
         ],
         "first": [_object(change) for _, first in changes.shown for change in first],

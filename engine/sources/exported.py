@@ -24,6 +24,9 @@ The first holds run and number, such as `k7m2q/12`; for a refused row, which has
 RUN: Final = "carbon_run"
 """The last column of an exported file of answers: the run of the answers."""
 
+STEP: Final = "carbon_step"
+"""The column after these of a run whose rows have steps: the step of the row."""
+
 _NUMBERED: Final = re.compile(r"_\d+\Z")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 _NUMBER: Final = re.compile(r"[+-]?\d[\d \u00a0\u202f]*([.,]\d+)?")
@@ -32,7 +35,7 @@ _NUMBER: Final = re.compile(r"[+-]?\d[\d \u00a0\u202f]*([.,]\d+)?")
 def is_of_export(name: str) -> bool:
     """Whether an export has added a column; a number after its name is allowed."""
     plain = name.strip().casefold()
-    return not {plain, _NUMBERED.sub("", plain)}.isdisjoint((*COLUMNS, RUN))
+    return not {plain, _NUMBERED.sub("", plain)}.isdisjoint((*COLUMNS, STEP, RUN))
 
 
 def named(column: str, taken: Collection[str]) -> str:

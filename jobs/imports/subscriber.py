@@ -61,6 +61,13 @@ STEP_MODELS: Final[Mapping[Step, str]] = MappingProxyType(
 )
 """The model that the call of a step names."""
 
+LANE: Final = "contract:"
+"""The beginning of the lanes of subscribers; behind it is the contract number."""
+
+AS_WANTED: Final = "already as wanted"
+DIFFERENT: Final = "there already, and different"
+"""The kinds of steps that are skipped, by which journals count them: the English text up to the colon."""
+
 NUMBER: Final = "contract_number"
 """The field by which a subscriber is known."""
 

@@ -107,6 +107,10 @@ def _read(text: str, forms: tuple[str, ...]) -> dt.datetime | None:
     return None
 
 
+DIGEST: Final = "_sha256"
+"""The end of the name of a parameter that holds the digest of a file."""
+
+
 def as_typed(text: str) -> str:
     """The text unchanged."""
     return text
@@ -120,7 +124,8 @@ class Parameter:
     because runs are identified by their parameters, and raises ValueError with the reason. `columns` are further
     column names; None if one value applies to all rows. A `secret` is kept only in the vault. A value that
     `may_be_empty` needs a column, but not a value in every row. `makes_file` means a file that the run creates and
-    that must not exist before. `verbatim` values keep the white space around them. `refers_to` names the reference
+    that must not exist before, `reads_file` one that it reads: the run keeps its SHA-256 as a parameter of its own,
+    `digest_name`. `verbatim` values keep the white space around them. `refers_to` names the reference
     (`billing.directory.references`) of an id that must exist. `in_a_chain` marks a placeholder of a typed chain,
     whose type is known only by its name. A `fact` of the billing's profile replaces the default, if a probe has
     learned it.
@@ -135,10 +140,16 @@ class Parameter:
     secret: bool = False
     may_be_empty: bool = False
     makes_file: bool = False
+    reads_file: bool = False
     verbatim: bool = False
     in_a_chain: bool = False
     fact: str = ""
     refers_to: str = ""
+
+    @property
+    def digest_name(self) -> str:
+        """The parameter with the SHA-256 of the file that is read."""
+        return f"{self.name}{DIGEST}"
 
     @property
     def has_default(self) -> bool:
@@ -149,6 +160,7 @@ class Parameter:
 def check_parameters(what: str, parameters: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, str]:
     """The checked values of these parameters; `what` names their owner. Raises `ParameterRefused`."""
     known = {parameter.name: parameter for parameter in parameters}
+    digests = {one.digest_name for one in parameters if one.reads_file and given.get(one.name)}
     faults: list[str] = [
         said(
             "{what} has no parameter {name!r}{nearest}; it has: {known}",
@@ -158,9 +170,9 @@ def check_parameters(what: str, parameters: Sequence[Parameter], given: Mapping[
             known=", ".join(known) or said("none"),
         )
         for name in given
-        if name not in known
+        if name not in known and name not in digests
     ]
-    values: dict[str, str] = {}
+    values: dict[str, str] = {name: given[name] for name in digests if name in given}
     for name, parameter in known.items():
         if _is_missing(parameter, given.get(name)):
             give = setting("set", f"{name}=…")
@@ -239,6 +251,14 @@ def an_id(text: str) -> str:
                 "{text!r} is not an id: the largest possible one is {largest}", text=text[:_SHOWN], largest=LARGEST_ID
             )
         )
+    return digits
+
+
+def a_whole_number(text: str) -> str:
+    """A whole number above zero."""
+    digits = text.strip().lstrip("0")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= LONGEST_ID):
+        raise ValueError(said("{text!r} is not a whole number above zero", text=text[:_SHOWN]))
     return digits
 
 

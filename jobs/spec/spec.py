@@ -35,6 +35,7 @@ class Special(Enum):
     GIVEN_PASSWORD = auto()
     GENERATED_PASSWORD = auto()
     RECOVERY_LETTER = auto()
+    IMPORT = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class JobSpec:
     def call(self) -> str:
         """The text of the call; `{name}` stands for the parameter or column of that name."""
         template, second = self.template(), self.second_template
-        first = template.described({CREATED[self.model]: MARK} if template.methods[0] == CREATE else {})
+        first = template.described({CREATED.get(self.model, ""): MARK} if template.methods[0] == CREATE else {})
         return said("{first}; then {second}", first=first, second=second.described()) if second else first
 
     def key(self, own: str) -> str:

@@ -61,6 +61,9 @@ NAMES: Final = (
     "closing",
     "status",
     "runs",
+    "import-preview",
+    "import-plan",
+    "import-closing",
     "job-balances",
     "job-tariff-threshold",
 )

@@ -17,9 +17,10 @@ from cli.settings.order_flags import CallFlags, RowFlags
 from engine.evidence import Evidence
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault
+from jobs.billing_job import BillingJob
 from jobs.catalogue.catalogue import JOBS, job_like
 from jobs.effects.factory import effect_of
-from jobs.job import InputJob, build
+from jobs.job import build
 from jobs.spec.spec import JobSpec
 from lab.mock.server import MockBilling
 from tests.jobs.catalogue.months import first_of
@@ -106,7 +107,7 @@ def pattern(text: str) -> str:
     )
 
 
-def example_of(kind: JobSpec, gateway: Gateway) -> InputJob:
+def example_of(kind: JobSpec, gateway: Gateway) -> BillingJob:
     """The job as its example has it, over a file in the working folder where it names one."""
     typed = read(kind.example)
     order = parse_order(

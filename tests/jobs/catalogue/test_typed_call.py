@@ -9,9 +9,10 @@ from billing.database.database import Database
 from checkpoints.records import Run
 from engine.job import Absent, Found, ReadBack
 from jobs.access.gateway import Gateway
+from jobs.billing_job import BillingJob
 from jobs.catalogue.typed_call import call_kind
 from jobs.effects.effect import Irreversible
-from jobs.job import InputJob, build
+from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.spec import JobSpec, parameters_of
@@ -43,7 +44,7 @@ class Called:
     def kind(self) -> JobSpec:
         return call_kind(self.said)
 
-    def job(self, rows: Input) -> InputJob:
+    def job(self, rows: Input) -> BillingJob:
         return build(self.kind, self.gateway, parameters_of(self.kind, self.said), rows)
 
 

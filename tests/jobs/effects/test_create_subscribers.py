@@ -12,9 +12,10 @@ from checkpoints.records import Run
 from engine.evidence import Accepted, Lost, RowRefused
 from engine.job import Absent, Different, Found, ReadBack
 from jobs.access.gateway import Gateway
+from jobs.billing_job import BillingJob
 from jobs.catalogue.typed_call import call_kind
 from jobs.effects.factory import effect_of
-from jobs.job import InputJob, build
+from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
@@ -36,7 +37,7 @@ CALLS = [
 """Model, call, a row, and the item's key and lane."""
 
 
-def calling(gateway: Gateway, model: str, chain: str, rows: Input) -> InputJob:
+def calling(gateway: Gateway, model: str, chain: str, rows: Input) -> BillingJob:
     told = {"model": model, "chain": chain_text([chain])}
     kind = call_kind(told)
     return build(kind, gateway, parameters_of(kind, told), rows)

@@ -1,0 +1,194 @@
+"""The steps of an import: how many of each kind there are, what becomes of them, and how many subscribers they make.
+
+The rows of such a run are steps, several for each row of its table; people count subscribers.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from rich.table import Table
+from rich.text import Text
+
+from billing.api.error_catalogue import LICENCE
+from checkpoints.journal import Journal
+from checkpoints.records import Run, Totals
+from checkpoints.states import State
+from checkpoints.step_counts import LaneCounts, StepCount
+from cli.terminal.layout import render
+from cli.terminal.names import STATE_NAMES
+from cli.terminal.texts import WHOLE, count, printable
+from jobs.catalogue.imports import IMPORT
+from jobs.imports.subscriber import AS_WANTED, DIFFERENT, LANE, STEP_NAMES, Step
+from jobs.rows.input import input_of_parameters
+from texts.remedies import command_line
+from texts.said import Quantity, Said, counted, said
+
+
+@dataclass(frozen=True, slots=True)
+class StepColumn:
+    """A column of the table: what became of steps, or will."""
+
+    name: Said
+    style: str
+    holds: Callable[[StepCount], bool]
+
+
+_SKIPPED: Final = (
+    StepColumn(said("as wanted"), "dim", lambda one: one.kind == AS_WANTED),
+    StepColumn(said("different"), "yellow", lambda one: one.kind == DIFFERENT),
+    StepColumn(STATE_NAMES[State.SKIPPED], "dim", lambda one: one.kind not in {"", AS_WANTED, DIFFERENT}),
+)
+
+BEFORE: Final = (
+    StepColumn(said("new"), "bold", lambda one: one.state is State.PENDING and not one.changes),
+    StepColumn(said("to change"), "bold yellow", lambda one: one.state is State.PENDING and one.changes),
+    *_SKIPPED,
+)
+"""The columns before anything is sent."""
+
+AFTER: Final = (
+    StepColumn(said("made"), "green", lambda one: one.state.in_effect),
+    StepColumn(said("left"), "bold", lambda one: one.state.to_send),
+    StepColumn(said("unclear"), "yellow", lambda one: one.state in {State.UNKNOWN, State.MANUAL}),
+    StepColumn(said("failed"), "red", lambda one: one.state is State.REJECTED),
+    *_SKIPPED,
+)
+"""The columns of a run that has begun to send."""
+
+NONE: Final = Text("–", "dim")
+NO_LANES: Final = LaneCounts()
+
+
+@dataclass(frozen=True, slots=True)
+class StepsFacts:
+    """The steps of a run by kind and state, and its subscribers."""
+
+    counts: Sequence[StepCount] = ()
+    subscribers: LaneCounts = NO_LANES
+
+    def of(self, step: str, outcome: StepColumn) -> int:
+        """The number of steps of a kind with this outcome."""
+        return sum(one.items for one in self.counts if one.step == step and outcome.holds(one))
+
+
+async def steps_of(run: Run, journal: Journal) -> StepsFacts | None:
+    """The steps of an import; None for any other run, and for one whose content was purged."""
+    if run.job != IMPORT.name or run.purged_at is not None:
+        return None
+    return StepsFacts(await journal.step_counts(run), await journal.lane_counts(run, LANE))
+
+
+def steps_table(facts: StepsFacts, *, begun: bool) -> Table:
+    """A row a kind of step, and a column an outcome that there is."""
+    outcomes = [one for one in (AFTER if begun else BEFORE) if any(one.holds(counted) for counted in facts.counts)]
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column(render(said("step")), no_wrap=True)
+    for one in outcomes:
+        table.add_column(render(one.name), justify="right")
+    for step in Step:
+        numbers = [facts.of(step, one) for one in outcomes]
+        if any(numbers):
+            table.add_row(render(STEP_NAMES[step]), *_cells(numbers, outcomes))
+    totals = [sum(facts.of(step, one) for step in Step) for one in outcomes]
+    if len(table.rows) > 1:
+        table.add_row(render(said("all"), "dim"), *_cells(totals, outcomes))
+    return table
+
+
+def _cells(numbers: Sequence[int], outcomes: Sequence[StepColumn]) -> list[Text]:
+    return [Text(count(number), one.style) if number else NONE for number, one in zip(numbers, outcomes, strict=True)]
+
+
+def to_send_of(facts: StepsFacts, to_send: int) -> Said:
+    """What is to be sent, with the subscribers that it is for."""
+    return counted(
+        "{n} step; subscribers: {subscribers}",
+        "{n} steps; subscribers: {subscribers}",
+        to_send,
+        subscribers=Quantity(facts.subscribers.sent),
+    )
+
+
+def subscribers_line(facts: StepsFacts) -> Said:
+    """How many subscribers of a run that has begun are complete, and how many are not."""
+    known = facts.subscribers
+    complete = known.all - known.open - known.rejected
+    if complete == known.all:
+        return counted("{n} subscriber, complete", "{n} subscribers, all complete", known.all)
+    left = (
+        *((said("not at their end: {n}", n=Quantity(known.open)),) if known.open else ()),
+        *((said("with a rejected step: {n}", n=Quantity(known.rejected)),) if known.rejected else ()),
+    )
+    return counted(
+        "{n} subscriber: complete {complete}; {left}",
+        "{n} subscribers: complete {complete}; {left}",
+        known.all,
+        complete=Quantity(complete),
+        left=left,
+    )
+
+
+def entered_line(facts: StepsFacts) -> Said | None:
+    """The sum of the opening balances that are entered; None without any."""
+    entered = [one for one in facts.counts if one.step == Step.BALANCE and one.state.in_effect]
+    if not entered:
+        return None
+    return counted(
+        "{n} opening balance entered, {sum}",
+        "{n} opening balances entered, {sum}",
+        sum(one.items for one in entered),
+        sum=sum((one.amount for one in entered), Decimal(0)),
+    )
+
+
+def steps_object(facts: StepsFacts | None) -> Mapping[str, object]:
+    """The steps of an import for scripts; nothing for any other run."""
+    if facts is None:
+        return {}
+    by_step: dict[str, dict[str, int]] = {}
+    for one in facts.counts:
+        word = f"{one.state}: {one.kind}" if one.kind else str(one.state)
+        words = by_step.setdefault(one.step, {})
+        words[word] = words.get(word, 0) + one.items
+    known = facts.subscribers
+    subscribers = {"all": known.all, "not_settled": known.open, "with_rejected_steps": known.rejected}
+    return {"subscribers": subscribers, "by_step": by_step}
+
+
+def import_again(run: Run, file: str) -> str:
+    """The command that imports another file as a run has imported its own."""
+    given = input_of_parameters(run.parameters)
+    flags: list[str] = []
+    for parameter in IMPORT.parameters:
+        value = run.parameters.get(parameter.name, "")
+        if value in {"", parameter.default} or parameter.name == "sample":
+            continue
+        flags += [f"--{parameter.name}"] if parameter.choices else [f"--{parameter.name}", printable(value, WHOLE)]
+    for name, column in given.mapping.items():
+        flags += ["--map", f"{name}={printable(column, WHOLE)}"]
+    return command_line("import", file, *flags)
+
+
+def next_steps_of_import(run: Run, totals: Totals) -> list[tuple[str, str]]:
+    """What to type of an import that stopped, or has rows that were not entered."""
+    steps: list[tuple[str, str]] = []
+    if totals.count_where(open=True) and totals.count_where(in_effect=True):
+        steps.append((command_line("undo", run.name), said("or take back what it has created so far")))
+    if run.frozen_at is not None and (totals.count(State.REJECTED) or totals.refused):
+        file = f"{run.name}-{State.REJECTED}.csv"
+        write = said("write the rows that were not entered, each once and whole: {file}", file=file)
+        again = said("import that file, once it is corrected: what is there already is left as it is")
+        steps += [(command_line("export", run.name), write), (import_again(run, file), again)]
+    return steps
+
+
+def licence_hint(stopped: str) -> Said | None:
+    """What to do about a licence that was used up; None for a run that stopped for another reason."""
+    if LICENCE.casefold() not in stopped.casefold():
+        return None
+    return said(
+        "the licence of the billing has no room for more subscribers: have it extended and resume, or take back what "
+        "is there of this import"
+    )

@@ -1,0 +1,81 @@
+"""The import: subscribers out of a table, with all that belongs to them.
+
+It is the one job whose rows make several calls, its steps; the chain of its spec is the call that creates a
+subscriber. So no call that somebody types is recognised as an import, and its rows are read by `jobs/import_job.py`.
+"""
+
+from typing import Final
+
+from jobs.spec.entries import UNDO_OF_OPERATIONS
+from jobs.spec.parameters import Parameter, a_whole_number, at_most
+from jobs.spec.spec import JobSpec, Special
+from texts.said import said
+
+NO: Final = "no"
+YES: Final = "yes"
+
+MAP: Final = "map"
+DICTIONARY: Final = "dictionary"
+TABLES: Final = ("accounts", "services", "attributes")
+"""The parameters that name a table beside the main one."""
+
+_LONGEST_NAME: Final = 255
+
+_TABLES: Final = {
+    "accounts": said("a table of their accounts, with a row an account; joined by contract number"),
+    "services": said("a table of their services, with a row a service; joined by contract number"),
+    "attributes": said("a table of their attributes, with a row a value; joined by contract number"),
+}
+
+IMPORT: Final = JobSpec(
+    name="import",
+    recipes=(),
+    summary=said(
+        "create subscribers from a table, each with its folder, account, tariff, services, attributes, limits and "
+        "opening balance; what is there already is left as it is"
+    ),
+    model="Abonents",
+    chain=('objects.create {"contract_number": "{contract_number}", "name": "{name}"}',),
+    special=Special.IMPORT,
+    parameters=(
+        Parameter(
+            MAP,
+            said(
+                "a file that says which column holds which field; without it columns are found by their usual names"
+            ),
+            "",
+            reads_file=True,
+        ),
+        Parameter(
+            DICTIONARY,
+            said("a checked dictionary: the names of tariffs, services and folders in the table, and their ids here"),
+            "",
+            reads_file=True,
+        ),
+        *(Parameter(name, _TABLES[name], "", reads_file=True) for name in TABLES),
+        Parameter(
+            "folder",
+            said("id or name of the folder for rows that name none; a name that is not there is created"),
+            "",
+            parse=at_most(_LONGEST_NAME),
+        ),
+        Parameter(
+            "sample",
+            said("import only so many subscribers, chosen to cover every tariff, folder and kind of row"),
+            "",
+            parse=a_whole_number,
+        ),
+        Parameter(
+            "change",
+            said("whether what is there already and differs is changed to what the table has"),
+            NO,
+            (NO, YES),
+        ),
+    ),
+    undo_parameters=UNDO_OF_OPERATIONS,
+    undo=said(
+        "what the run has created is deleted by its ids, the last first; what somebody has changed since is left "
+        "alone and named"
+    ),
+    example="carbon-migrate run import subscribers.csv --set dictionary=dictionary.csv",
+)

@@ -1,0 +1,200 @@
+"""What a person sees of an import, as `tests/cli/test_screens.py` has other screens; its rows are steps."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import pytest
+from rich.text import Text
+
+from billing.api.error_catalogue import LICENCE
+from billing.profile import Profile
+from checkpoints.journal import Journal, open_journal
+from checkpoints.records import Change, NewItem, NewRun, Refusal, Run
+from checkpoints.states import State
+from cli.show.closing import Closing, first_refusals, show_closing
+from cli.show.plan import plan_screen
+from cli.show.plan_facts import Known, PlanFacts, ReadingPace
+from cli.show.preview import PreviewFacts, Target, preview
+from cli.show.steps import steps_of
+from cli.show.value_changes import ValueChanges
+from cli.terminal.exits import Exit
+from cli.terminal.layout import Hanging, render
+from cli.terminal.screen import Screen
+from engine.pacing.policy import Policy
+from jobs.access.payload import Payload, chain_of, encode_payload
+from jobs.imports.subscriber import LANE, STEP_MODELS, Step
+from jobs.spec.columns import Assigned, Column
+from jobs.spec.parameters import row_key
+from jobs.value_changes import row_changes
+from tests.checkpoints.samples import frozen_run, keep, page
+from tests.cli.test_screens import JOURNAL, NAME, TARGET, compare, known, utc
+from texts.said import said
+
+__all__ = ["utc"]
+
+TABLE: Final = "/home/admin/migration/2026-03/subscribers-of-all-branches.csv"
+SUBSCRIBERS: Final = 40
+REFUSALS: Final = 22
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with open_journal(tmp_path / "journal") as opened:
+        yield opened
+
+
+def new_run() -> NewRun:
+    dictionary = "/home/admin/migration/2026-03/dictionary.csv"
+    own = {
+        "dictionary": dictionary,
+        "dictionary_sha256": "0123456789abcdef" * 4,
+        "change": "no",
+        "input_file": TABLE,
+    }
+    return NewRun("import", own, TARGET, TABLE, "d1", ("Договор", "ФИО"))
+
+
+_FIELDS = {Step.ACCOUNT: "login", Step.TARIFF: "tarif_id", Step.SERVICE: "usluga_id", Step.BALANCE: "op_summa"}
+
+
+def step(
+    line: int, which: Step, *, amount: str | None = None, skipped: str | None = None, detail: str = ""
+) -> NewItem:
+    """A step of the subscriber in a line."""
+    number = f"15J{line:05}"
+    values: dict[str, str | None] = (
+        {"name": "Иванов Иван"} if which is Step.SUBSCRIBER else {_FIELDS[which]: detail or "7"}
+    )
+    payload = Payload(STEP_MODELS[which], chain_of(("objects.create", dict(values))), wanted=values, step=which)
+    return NewItem(
+        key=row_key((number, which, detail)),
+        label=number,
+        lane=f"{LANE}{number}",
+        payload=encode_payload(payload),
+        amount=None if amount is None else Decimal(amount),
+        line=line,
+        row=(number, "Иванов Иван") if which is Step.SUBSCRIBER else (),
+        skip_reason=skipped,
+    )
+
+
+def folder(name: str) -> NewItem:
+    payload = Payload(
+        "Abonents", chain_of(("objects.create", {"name": name})), wanted={"name": name}, step=Step.FOLDER
+    )
+    return NewItem(row_key(("folder", name)), name, "folders", encode_payload(payload), line=2)
+
+
+def steps(line: int) -> list[NewItem]:
+    """The steps of a subscriber: each third one is there already, each ninth with another name."""
+    there = said("already as wanted: {fields}", fields="name Иванов Иван")
+    other = said(
+        "there already, and different: {changes}; {flag} changes it",
+        changes="name: Иванова Анна → Иванов Иван",
+        flag="--change",
+    )
+    reason = None if line % 3 else there if line % 9 else other
+    return [
+        step(line, Step.SUBSCRIBER, skipped=reason),
+        step(line, Step.ACCOUNT, skipped=None if reason is None else there, detail=f"user{line}"),
+        step(line, Step.TARIFF),
+        step(line, Step.SERVICE, detail="103"),
+        step(line, Step.BALANCE, amount=f"{line * 17}.50"),
+    ]
+
+
+async def import_run(journal: Journal) -> Run:
+    """A run of an import whose list is complete."""
+    items = [folder("Посёлок Северный"), *(one for line in range(2, SUBSCRIBERS + 2) for one in steps(line))]
+    run = await frozen_run(journal, *items, new=new_run())
+    refusals = [
+        Refusal(50 + line, "Телефон", f"15J{50 + line:05}", said("{text!r} is not a phone", text=f"+7 912 {line}"))
+        for line in range(REFUSALS)
+    ]
+    await journal.freeze(run, page(refusals=refusals), keep)
+    await journal.end_intake(run)
+    return await journal.run(run.name)
+
+
+async def facts_of(run: Run, journal: Journal) -> PreviewFacts:
+    skipped = await journal.reasons(run, State.SKIPPED)
+    different = [
+        item for item in await journal.items(run, {State.SKIPPED}) if (item.message or "").startswith("there already")
+    ]
+    return PreviewFacts(
+        run=replace(known(run), approved_at=None),
+        totals=await journal.totals(run),
+        has_amounts=False,
+        skipped=skipped,
+        refusals=await first_refusals(run, journal),
+        repeated=(),
+        shared=await journal.shared_lanes(run),
+        columns=Assigned({"contract_number": Column("Договор", 0), "name": Column("ФИО", 1)}, ("Комментарий",)),
+        steps=await steps_of(run, journal),
+        first_differences=different,
+    )
+
+
+async def test_the_preview_of_an_import(journal: Journal) -> None:
+    plan = await facts_of(await import_run(journal), journal)
+
+    async def shows(screen: Screen) -> None:
+        screen.show(preview(plan, Target("5.24.06", None), JOURNAL, Policy()))
+        screen.show(Hanging(Text(""), render(plan.question)))
+
+    await compare("import-preview", shows)
+
+
+async def test_the_plan_of_an_import(journal: Journal) -> None:
+    run = await import_run(journal)
+    values = ValueChanges()
+    async for changes in row_changes(run, journal, Profile()):
+        for change in changes:
+            values.add(change)
+    facts = PlanFacts(
+        plan=await facts_of(run, journal),
+        kinds=(),
+        values=values,
+        refused=Known(0, Decimal(0)),
+        requests=['Abonents: objects.create(contract_number="15J00002", name="Иванов Иван")'],
+        pace=ReadingPace(248.0, 4),
+        before=None,
+        refused_before=0,
+        changes=None,
+    )
+    target = Target("5.24.06", "billing.example.org/3050:/app/asr_billing/var/db/billing.gdb")
+
+    async def shows(screen: Screen) -> None:
+        screen.result(plan_screen(facts, target, JOURNAL))
+
+    await compare("import-plan", shows)
+
+
+async def test_the_closing_of_an_import_whose_licence_ran_out(journal: Journal) -> None:
+    run = await import_run(journal)
+    await journal.approve(run)
+    items = await journal.items(run, {State.PENDING})
+    done, refused, unsent = items[:70], items[70:71], items[71:73]
+    await journal.claim(run, [one.item_id for one in (*done, *refused, *unsent)])
+    no_tariff = "Не найден тариф"
+    await journal.record(run, [Change(one.item_id, State.ACCEPTED, answer="9001") for one in done])
+    await journal.record(run, [Change(one.item_id, State.REJECTED, message=no_tariff) for one in refused])
+    await journal.record(run, [Change(one.item_id, State.PENDING) for one in unsent])
+    closing = Closing(
+        Exit.STOPPED,
+        NAME,
+        "import",
+        await journal.totals(run),
+        73,
+        312.0,
+        stopped=said("the billing refuses all work: {why}", why=LICENCE),
+        imported=await steps_of(run, journal),
+    )
+
+    async def shows(screen: Screen) -> None:
+        screen.show(await show_closing(closing, known(run), journal))
+
+    await compare("import-closing", shows)
