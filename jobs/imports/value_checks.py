@@ -11,14 +11,23 @@ from jobs.access.gateway import Gateway
 from jobs.access.vault import is_token
 from jobs.imports import written_values as written
 from jobs.imports.fields import FieldKind, FieldTable, ModelField, part_key
-from jobs.imports.subscriber import APART, NUMBER, PATH, Part, Step, Subscriber, Value, ValueFault
+from jobs.imports.subscriber import (
+    NUMBER,
+    PATH,
+    Part,
+    Step,
+    Subscriber,
+    Value,
+    ValueFault,
+    folder_names,
+    folder_path,
+)
 from jobs.spec.parameters import today
 from texts.said import Quantity, Said, said, text_of
 
 ValueName: TypeAlias = tuple[Step, str]
 """A value by the step and its name in the part."""
 
-_SHOWN: Final = 40
 _TEXTS: Final = frozenset({FieldKind.TEXT, FieldKind.PHONE, FieldKind.EMAIL, FieldKind.MAC, FieldKind.LOGIN})
 """The kinds that are kept in a column of text."""
 
@@ -115,12 +124,10 @@ class ValueChecks:
 
     def _path(self, text: str, known: ModelField) -> str:
         """A folder with those above it: each of the names has to fit the column."""
-        names = [written.one_line(name) for name in text.split(APART)]
-        if not all(names):
-            raise ValueError(said("{text!r} has a folder without a name", text=text[:_SHOWN]))
+        names = [written.one_line(name) for name in folder_names(text)]
         for name in names:
             self._fits(name, self._limits.lengths.get((Step.FOLDER, PATH)) or known.longest, known.kind)
-        return APART.join(names)
+        return folder_path(names)
 
     def _fits(self, text: str, longest: int | None, kind: FieldKind) -> None:
         if longest and len(text) > longest and (kind in _TEXTS or kind is FieldKind.SECRET):

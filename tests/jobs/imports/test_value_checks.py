@@ -105,7 +105,8 @@ def read(step: Step, name: str, text: str, limits: TextLimits | None = None) -> 
         (Step.BALANCE, "op_summa", "1,5E+03", "✗ '1,5E+03': an exponent is not allowed"),
         (Step.BALANCE, "op_summa", "l50", "✗ 'l50': character 1 is the Latin letter 'l', which looks like a one"),
         (Step.FOLDER, PATH, "Центр / Ленина", "Центр/Ленина"),
-        (Step.FOLDER, PATH, "Центр//Ленина", "✗ 'Центр//Ленина' has a folder without a name"),
+        (Step.FOLDER, PATH, "Центр//Ленина/", "Центр/Ленина"),
+        (Step.FOLDER, PATH, r"Центр/ Мира 5\/1", r"Центр/Мира 5\/1"),
     ],
 )
 def test_a_text_becomes_a_value_or_says_what_to_do(step: Step, name: str, text: str, value: str) -> None:
