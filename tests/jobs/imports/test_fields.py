@@ -1,5 +1,6 @@
 """The fields of an import: they are data, and what a billing lacks is known before anything is sent."""
 
+import re
 from datetime import date
 
 import pytest
@@ -10,6 +11,9 @@ from billing.database.schema import DOCUMENTED, Schema
 from billing.profile import Fact, Profile
 from jobs.imports.fields import SEVERAL, FieldKind, FieldName, ModelField, part_key, usual_fields
 from jobs.imports.subscriber import STEP_MODELS, Step, folder_names, folder_path
+from jobs.spec.columns import usual_names
+from tests.jobs.imports.reading import Tables
+from tools.house import ROOT
 
 FIELDS = usual_fields()
 ALL = [FieldName(STEP_MODELS[step], name) for step, name, _ in FIELDS.names()]
@@ -74,3 +78,24 @@ def test_the_names_of_folders_come_back_from_their_path(names: list[str]) -> Non
 def test_a_path_as_people_write_it() -> None:
     assert folder_names("Город/ ул. Мира /") == ("Город", "ул. Мира")
     assert folder_path(["Город", "", "ул. Мира, 5/1"]) == "Город/ул. Мира, 5\\/1"
+
+
+def test_the_page_has_every_field_with_its_usual_names() -> None:
+    page = (ROOT / "docs" / "import.md").read_text(encoding="utf-8")
+    for step, name, field in FIELDS.names():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| {step} | `{name}` |")]
+        names = () if field.only_named else (*usual_names(name, field.columns), *field.columns)
+        own = "only in a table of its own: " if field.own_table else ""
+        needed = "yes" if field.required else ""
+        cells = [step, f"`{name}`", STEP_MODELS[step], field.kind, needed, own + ", ".join(names)]
+        assert row == f"| {' | '.join(cells)} |"
+    assert all(kind in page for kind in FieldKind)
+
+
+def test_the_map_of_the_page_is_one(tables: Tables) -> None:
+    page = (ROOT / "docs" / "import.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    columns = tables.map(*text.splitlines())
+    assert len(columns.parts) == 4
+    assert columns.once.keys() == {"contract_number", "name", "operator_id", "folder", "debt", "email"}
+    assert columns.fields.of_step(Step.SUBSCRIBER)["inn"].longest == 12
