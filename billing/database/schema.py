@@ -63,7 +63,7 @@ POSSIBLE: Final = _documented(
     USLUGA="DELETED",
     OPERATORS="ID NAME DELETED",
     DJANGO_USERS_PROFILE="ID NAME USERNAME DELETED",
-    IP_PULLS="ID NAME DELETED",
+    IP_PULLS="ID NAME FIRST_IP LAST_IP DELETED",
     ATTRIBUTES="ID NAME DELETED",
 )
 """The columns that some billings may have, and no job needs, by table [?]."""

@@ -5,39 +5,47 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from jobs.imports.duplicates import Duplicates
+from jobs.imports.seen_values import SeenValues
 from jobs.imports.subscriber import Step, Subscriber
 from tests.jobs.imports.subscribers import account, subscriber
 
 
 @pytest.fixture
-def duplicates() -> Iterator[Duplicates]:
-    with Duplicates() as found:
-        yield found
+def seen() -> Iterator[SeenValues]:
+    with SeenValues() as values:
+        yield values
 
 
-def faults(duplicates: Duplicates, subscribers: Sequence[Subscriber], *existing: str) -> dict[int | None, list[str]]:
+def faults(
+    seen: SeenValues, subscribers: Sequence[Subscriber], *, alike: bool = False
+) -> dict[int | None, list[str]]:
     """The reasons by line of all subscribers, of which the last are added as a page of their own."""
-    duplicates.add(subscribers[:-1])
-    duplicates.add(subscribers[-1:])
-    duplicates.offer(existing)
+    seen.add(subscribers[:-1])
+    seen.add(subscribers[-1:])
+    duplicates = Duplicates(seen, alike=alike)
     return {one.row.line: [fault.reason for fault in duplicates(one)[1]] for one in subscribers}
 
 
-def test_a_contract_number_that_stands_twice_is_a_fault_of_both_rows(duplicates: Duplicates) -> None:
+def warnings(seen: SeenValues, subscribers: Sequence[Subscriber]) -> list[list[str]]:
+    assert not any(faults(seen, subscribers).values())
+    return [[one.reason for one in Duplicates(seen).warnings(row)] for row in subscribers]
+
+
+def test_a_contract_number_that_stands_twice_is_a_fault_of_both_rows(seen: SeenValues) -> None:
     rows = [subscriber(2, "00123"), subscriber(3, "15"), subscriber(4, "00123")]
-    assert faults(duplicates, rows) == {2: ["'00123' is also in line 4"], 3: [], 4: ["'00123' is also in line 2"]}
+    assert faults(seen, rows) == {2: ["'00123' is also in line 4"], 3: [], 4: ["'00123' is also in line 2"]}
 
 
-def test_of_many_rows_the_first_are_named_and_the_others_counted(duplicates: Duplicates) -> None:
-    found = faults(duplicates, [subscriber(line, "15") for line in range(2, 12)])
+def test_of_many_rows_the_first_are_named_and_the_others_counted(seen: SeenValues) -> None:
+    found = faults(seen, [subscriber(line, "15") for line in range(2, 12)])
     assert found[2] == ["'15' is also in line 3, line 4, line 5 and 6 more"]
     assert found[11] == ["'15' is also in line 2, line 3, line 4 and 6 more"]
 
 
-def test_logins_addresses_and_devices_are_of_one_account_each(duplicates: Duplicates) -> None:
+def test_logins_addresses_and_devices_are_of_one_account_each(seen: SeenValues) -> None:
     one = account(2, "1", "accounts.csv", login="ivan", ip="10.0.0.5", mac="00:1a:2b:3c:4d:5e")
     other = account(9, "2", "accounts.csv", login="ivan", ip="10.0.0.5", mac="00:1a:2b:3c:4d:5e")
-    found = faults(duplicates, [one, other])
+    found = faults(seen, [one, other])
     assert found[2] == [
         "'ivan' is also in line 9 of accounts.csv",
         "'10.0.0.5' is also in line 9 of accounts.csv",
@@ -46,8 +54,8 @@ def test_logins_addresses_and_devices_are_of_one_account_each(duplicates: Duplic
     assert found[9] == [reason.replace("line 9", "line 2") for reason in found[2]]
 
 
-def test_a_login_in_another_letter_case_is_a_fault(duplicates: Duplicates) -> None:
-    found = faults(duplicates, [account(2, "1", login="Ivan"), account(3, "2", login="ivan")])
+def test_a_login_in_another_letter_case_is_a_fault(seen: SeenValues) -> None:
+    found = faults(seen, [account(2, "1", login="Ivan"), account(3, "2", login="ivan")])
     assert found[2] == ["'Ivan' is also in line 3, in another letter case: 'ivan'"]
 
 
@@ -61,58 +69,31 @@ def test_a_login_in_another_letter_case_is_a_fault(duplicates: Duplicates) -> No
     ],
 )
 def test_numbers_that_look_alike_are_a_fault_until_the_operator_says_otherwise(
-    one: str, other: str, why: str
+    seen: SeenValues, one: str, other: str, why: str
 ) -> None:
     rows = [subscriber(2, one), subscriber(3, other)]
-    with Duplicates() as duplicates:
-        (reason,) = faults(duplicates, rows)[2]
-        assert reason == (
-            f"{one!r} looks like {other!r} in line 3, {why}: correct one of them, or give --alike if both are right"
-        )
-    with Duplicates(alike=True) as duplicates:
-        assert faults(duplicates, rows) == {2: [], 3: []}
+    (reason,) = faults(seen, rows)[2]
+    assert reason == (
+        f"{one!r} looks like {other!r} in line 3, {why}: correct one of them, or give --alike if both are right"
+    )
+    with SeenValues() as anew:
+        assert faults(anew, rows, alike=True) == {2: [], 3: []}
 
 
-def test_a_number_that_looks_like_one_of_the_billing_is_a_fault(duplicates: Duplicates) -> None:
-    rows = [subscriber(2, "123"), subscriber(3, "A15"), subscriber(4, "77")]
-    # What is there in both ways is no mistake.
-    found = faults(duplicates, rows, "00123", "Ж8", "A15", "А15")
-    assert found == {
-        2: [
-            (
-                "the billing has the contract number '00123', the same with leading zeros: write it in the same way "
-                "if it is the same subscriber, or give --alike if both are right"
-            )
-        ],
-        3: [],
-        4: [],
-    }
-
-
-def test_a_phone_of_several_rows_is_a_warning(duplicates: Duplicates) -> None:
+def test_a_phone_of_several_rows_is_a_warning(seen: SeenValues) -> None:
     rows = [subscriber(line, f"{line}", {Step.SUBSCRIBER: {"sms": "+79161234567"}}) for line in (2, 3)]
-    assert faults(duplicates, rows) == {2: [], 3: []}
-    assert [one.reason for one in duplicates.warnings(rows[0])] == ["'+79161234567' is also in line 3"]
+    assert warnings(seen, rows) == [["'+79161234567' is also in line 3"], ["'+79161234567' is also in line 2"]]
 
 
-def test_a_number_that_may_have_lost_its_zero_is_a_warning(duplicates: Duplicates) -> None:
+def test_a_number_that_may_have_lost_its_zero_is_a_warning(seen: SeenValues) -> None:
     rows = [subscriber(2, "00123"), subscriber(3, "04567"), subscriber(4, "456"), subscriber(5, "12345")]
-    faults(duplicates, rows)
-    assert [[one.reason for one in duplicates.warnings(row)] for row in rows] == [
-        [],
-        [],
-        [
-            (
-                "'456' has 3 digits, and 2 numbers that begin with a zero have 5: a spreadsheet may have removed a "
-                "zero before it"
-            )
-        ],
-        [],
-    ]
+    lost = (
+        "'456' has 3 digits, and 2 numbers that begin with a zero have 5: a spreadsheet may have removed a zero "
+        "before it"
+    )
+    assert warnings(seen, rows) == [[], [], [lost], []]
 
 
-def test_a_number_of_two_scripts_is_a_warning(duplicates: Duplicates) -> None:
-    row = subscriber(2, "AБ15")
-    faults(duplicates, [row])
-    (warning,) = duplicates.warnings(row)
-    assert warning.reason == "character 1 is the Latin letter 'A' among Cyrillic ones; is it so in the contract?"
+def test_a_number_of_two_scripts_is_a_warning(seen: SeenValues) -> None:
+    (mixed,) = warnings(seen, [subscriber(2, "AБ15")])
+    assert mixed == ["character 1 is the Latin letter 'A' among Cyrillic ones; is it so in the contract?"]

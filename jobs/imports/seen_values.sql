@@ -1,6 +1,6 @@
--- What the rows of an input have in common, in a temporary SQLite database.
+-- What the rows of an input have, and what of that the billing has, in a temporary SQLite database.
 
--- name: create
+-- name: create_seen
 create table seen (
     kind  text not null,      -- the kind of the value: number, login, ip, mac, phone
     core  text not null,      -- equal for values that only look different
@@ -9,10 +9,10 @@ create table seen (
     of    text not null       -- the joined table, '' for the main one
 ) strict
 
--- name: add
+-- name: see
 insert into seen (kind, core, value, line, of) values (?, ?, ?, ?, ?)
 
--- name: index
+-- name: index_seen
 create index by_value on seen (kind, core, value)
 
 -- name: create_equal
@@ -34,15 +34,14 @@ create unique index alike_by_core on alike (kind, core)
 -- name: rows_of
 select rows from equal where kind = :kind and core = :core and value = :value
 
--- name: others_equal
--- The first rows with the very same value: one more than is named, for the row itself is among them.
+-- name: first_equal
 select value, line, of from seen
 where kind = :kind and core = :core and value = :value
 order by rowid
 limit :most
 
 -- name: first_alike
--- A row whose value only looks different; two seeks in the index, however many rows have the same value.
+-- A row whose value only looks different: two seeks in the index, however many rows have the same value.
 select value, line, of from (
     select value, line, of from seen where kind = :kind and core = :core and value < :value limit 1
 )
@@ -55,22 +54,34 @@ limit 1
 -- name: is_alike
 select 1 from alike where kind = :kind and core = :core
 
--- name: create_existing
--- The contract numbers of the billing that look like one of the input.
-create table existing (core text not null, number text not null) strict
+-- name: create_taken
+-- What the billing has of these values, and what looks like one of them.
+create table taken (
+    kind    text not null,
+    core    text not null,
+    value   text not null,
+    deleted integer not null,
+    abonent text not null,    -- the id of its subscriber
+    number  text not null,    -- the contract number of its subscriber
+    login   text not null     -- the login of its account, '' for a contract number
+) strict
 
--- name: index_existing
-create index existing_by_core on existing (core)
+-- name: index_taken
+create index taken_by_core on taken (kind, core)
 
--- name: add_existing
-insert into existing (core, number)
-select :core, :number where exists (select 1 from seen where kind = 'number' and core = :core)
+-- name: take
+insert into taken (kind, core, value, deleted, abonent, number, login)
+select :kind, :core, :value, :deleted, :abonent, :number, :login
+where exists (select 1 from seen where kind = :kind and core = :core)
 
--- name: first_existing
--- The number itself before those that look like it.
-select number from existing where core = :core order by number <> :value, number limit 1
+-- name: taken
+-- What is live before what is deleted, the value itself before those that look like it.
+select value, deleted, abonent, number, login from taken
+where kind = :kind and core = :core
+order by deleted, value <> :value, rowid
+limit :most
 
--- name: lengths
+-- name: zeros
 -- How many contract numbers that begin with a zero, of digits alone, have which length.
 select length(value), count(*)
 from seen
