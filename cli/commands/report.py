@@ -18,10 +18,10 @@ from cli.output.item_files import STDOUT, OutputFile, refuse_present, replacing,
 from cli.report.check import Checked, ReportDifferences, check
 from cli.report.content import content_of
 from cli.report.document import Stamp, to_html, to_pdf
-from cli.report.exceptions_file import write_exceptions
 from cli.report.facts import leaves_of
+from cli.report.files_beside import write_files
 from cli.report.subject import ReportFacts, Subject, SubjectKind, facts_of, subject_of
-from cli.report.tables import ExceptionsFile
+from cli.report.tables import FilesBeside
 from cli.session.journal import open_existing
 from cli.session.step_mark import mark_of
 from cli.settings.flags import JournalFlags, grouped
@@ -131,7 +131,7 @@ def _path_of(subject: Subject, suffix: str) -> Path:
 
 
 async def write_report(subject: Subject, order: ReportOrder, journal: Journal, screen: Screen) -> Exit:
-    """Write a report as a page or a PDF, and beside it a file with all exceptions of each run that has many.
+    """Write a report as a page or a PDF, and beside it the files of each run that has more than the report shows.
 
     Raises `CommandRefused` and `JournalError`.
     """
@@ -144,7 +144,7 @@ async def write_report(subject: Subject, order: ReportOrder, journal: Journal, s
         refuse_present(target)
     # Beside stdout it stands in the working folder.
     folder = Path() if to_stdout else target.path.parent
-    beside = await write_exceptions(facts, order.language, folder, journal)
+    beside = await write_files(facts, order.language, folder, journal)
     content = content_of(facts, order.language, order.letterhead, beside)
     if order.pdf:
         await anyio.to_thread.run_sync(lambda: _write([to_pdf(content)], target))
@@ -157,8 +157,14 @@ async def write_report(subject: Subject, order: ReportOrder, journal: Journal, s
     screen.result(markup_safe(content.verdict))
     if not to_stdout:
         screen.say(said("The report is in {path}", path=printable(target.path, WHOLE)))
-    for name, file in beside.items():
-        screen.say(said("All exceptions of run {run} are in {file}", run=name, file=file.name))
+    for name, files in beside.items():
+        if files.exceptions is not None:
+            screen.say(said("All exceptions of run {run} are in {file}", run=name, file=files.exceptions.name))
+        if files.extra is not None:
+            extra = said(
+                "The subscribers who are not in the file of run {run}: {file}", run=name, file=files.extra.name
+            )
+            screen.say(extra)
     return Exit.DONE
 
 
@@ -171,14 +177,15 @@ def _write(parts: Iterable[bytes], target: OutputFile) -> None:
         file.writelines(parts)
 
 
-def _object(facts: ReportFacts, target: OutputFile, beside: Mapping[str, ExceptionsFile]) -> dict[str, object]:
+def _object(facts: ReportFacts, target: OutputFile, beside: Mapping[str, FilesBeside]) -> dict[str, object]:
     return {
         "run": facts.main.run.name,
         "kind": facts.kind,
         "runs": [one.run.name for one in facts.runs],
         "file": None if target.path == STDOUT else str(target.path),
         "exceptions": facts.exceptions,
-        "exceptions_files": [file.name for file in beside.values()],
+        "exceptions_files": [one.exceptions.name for one in beside.values() if one.exceptions],
+        "not_in_file_files": [one.extra.name for one in beside.values() if one.extra],
         "preliminary": facts.is_preliminary,
         "root": facts.root,
         "exit": int(Exit.DONE),

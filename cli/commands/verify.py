@@ -13,6 +13,7 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Stage, Totals
 from checkpoints.states import State
+from checkpoints.tally import ImportTally
 from cli.commands.execution import execute
 from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
 from cli.session.control_client import own_name
@@ -22,6 +23,7 @@ from cli.settings.flags import Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table
+from cli.show.tally import different_groups, tally_object, tally_screen
 from cli.terminal.exits import CommandRefused, Exit, outcome_of
 from cli.terminal.layout import Hanging, command, render, steps_list
 from cli.terminal.names import place_of
@@ -32,6 +34,8 @@ from engine.job import ReadBack
 from engine.pipeline.verifier import ReadBackSummary, verify
 from jobs.access.gateway import Gateway
 from jobs.account_balances import AccountDifference, Balances, compare_balances
+from jobs.catalogue.imports import IMPORT
+from jobs.tally import tally_of
 from texts.remedies import command_line
 from texts.said import Quantity, Said, counted, said, text_of
 
@@ -100,6 +104,18 @@ async def _balances(run: Run, gateway: Gateway, journal: Journal, differences: D
         return text_of(error)
 
 
+async def _tally(run: Run, gateway: Gateway, journal: Journal, undone: Mapping[str, int]) -> ImportTally | str | None:
+    """The tally of an import, or why there is none; None for any other run."""
+    if run.job != IMPORT.name:
+        return None
+    if undone:
+        return said("not counted beside the file: rows of this run were taken back")
+    try:
+        return await tally_of(run, gateway, journal)
+    except LookUpFailed as error:
+        return said("the billing cannot be counted beside the file: {reason}", reason=error)
+
+
 async def verify_run(
     name: str, target: OutputFile | None, settings: Settings, pacing: Mapping[str, str], screen: Screen
 ) -> Exit:
@@ -126,17 +142,22 @@ async def verify_run(
         async with locked(run, journal, "verify", billing=session.billing.health.version) as ours:
             verdict = await verify(ours, job, journal, differences.add)
         balances = await _balances(run, session.gateway, journal, differences)
-        await journal.history.note_verification(run, own_name(), _result(verdict, balances))
+        undone = await journal.taken_back(run)
+        tally = await _tally(run, session.gateway, journal, undone)
+        counted_up = tally if isinstance(tally, ImportTally) else None
+        await journal.history.note_verification(run, own_name(), _result(verdict, balances), counted_up)
         totals = await journal.totals(run)
         code = exit_of(verdict, totals)
-        if code is Exit.DONE and isinstance(balances, Balances) and balances.different:
+        if code is Exit.DONE and (
+            (isinstance(balances, Balances) and balances.different) or (counted_up and counted_up.different)
+        ):
             code = Exit.REJECTED
-        undone = await journal.taken_back(run)
         if screen.voice.as_json:
             found = _object(run, verdict, totals, code)
-            screen.emit({**found, "taken_back": undone, **_balances_object(balances)})
-        headline = _headline(run, verdict, undone, balances, code)
-        screen.result(_screen(run, verdict, totals, differences, balances, headline), good=code is Exit.DONE)
+            screen.emit({**found, "taken_back": undone, **_balances_object(balances), **_tally_object(tally)})
+        headline = _headline(run, verdict, undone, balances, counted_up, code)
+        shown = _screen(run, verdict, totals, differences, balances, headline)
+        screen.result(Group(shown, *_tally_parts(run, tally)), good=code is Exit.DONE)
         if target is not None:
             where = "stdout" if target.path == STDOUT else str(target.path)
             screen.say(
@@ -213,6 +234,22 @@ def _balances_object(balances: Balances | str) -> Mapping[str, object]:
     }
 
 
+def _tally_parts(run: Run, tally: ImportTally | str | None) -> list[RenderableType]:
+    match tally:
+        case None:
+            return []
+        case ImportTally():
+            return [Text(""), tally_screen(run.name, tally)]
+        case _:
+            return [Hanging(Text("? ", "yellow"), render(tally))]
+
+
+def _tally_object(tally: ImportTally | str | None) -> Mapping[str, object]:
+    if tally is None:
+        return {}
+    return {"tally": tally_object(tally) if isinstance(tally, ImportTally) else None}
+
+
 def exit_of(verdict: ReadBackSummary, totals: Totals) -> Exit:
     """The exit code: 0 only when every row to be sent is applied; refused rows were never part of the run.
 
@@ -225,7 +262,12 @@ def exit_of(verdict: ReadBackSummary, totals: Totals) -> Exit:
 
 
 def _headline(
-    run: Run, verdict: ReadBackSummary, undone: Mapping[str, int], balances: Balances | str, code: Exit
+    run: Run,
+    verdict: ReadBackSummary,
+    undone: Mapping[str, int],
+    balances: Balances | str,
+    tally: ImportTally | None,
+    code: Exit,
 ) -> Text:
     """The verdict in one sentence; a sign of success only where nothing speaks against it."""
     unreadable = verdict.unreadable.total()
@@ -253,6 +295,8 @@ def _headline(
                 balances.different,
             )
         )
+    if tally is not None and tally.different:
+        told.append(different_groups(tally))
     told += [
         counted("{n} row taken back since by run {run}", "{n} rows taken back since by run {run}", number, run=name)
         for name, number in undone.items()

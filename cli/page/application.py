@@ -21,7 +21,7 @@ from cli.page.labels import LABELS
 from cli.page.runs import RunList
 from cli.report.content import content_of
 from cli.report.document import to_html
-from cli.report.exceptions_file import write_exceptions
+from cli.report.files_beside import write_files
 from cli.report.subject import facts_of, subject_of
 from cli.session.control_client import own_name
 from cli.session.control_commands import RunCommands
@@ -134,7 +134,7 @@ class PageApplication:
             folder = await anyio.to_thread.run_sync(tempfile.TemporaryDirectory)
             try:
                 # The report names the files of exceptions that the command writes, with their digests.
-                files = await write_exceptions(facts, reader, Path(folder.name), self._journal)
+                files = await write_files(facts, reader, Path(folder.name), self._journal)
             finally:
                 await anyio.to_thread.run_sync(folder.cleanup)
             content = content_of(facts, reader, letterhead, files)

@@ -18,10 +18,10 @@ from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.report.content import content_of
 from cli.report.document import Stamp, language_of, read_stamp, to_html
-from cli.report.exceptions_file import digest_of, write_exceptions
 from cli.report.facts import DIGEST
+from cli.report.files_beside import digest_of, write_files
 from cli.report.subject import ReportFacts, again, facts_of
-from cli.report.tables import ExceptionsFile
+from cli.report.tables import FileBeside
 from cli.settings.settings import Letterhead
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import language
@@ -131,7 +131,7 @@ async def _compare_words(
     """Compare the page with the one that the journal gives now, and the files beside it with what they should be."""
     reader = language(page.language)
     with tempfile.TemporaryDirectory() as folder:
-        files = await write_exceptions(facts, reader, Path(folder), journal)
+        files = await write_files(facts, reader, Path(folder), journal)
     now = await anyio.to_thread.run_sync(
         lambda: "".join(to_html(content_of(facts, reader, letterhead, files), facts))
     )
@@ -141,13 +141,13 @@ async def _compare_words(
         if one != other
     )
     differences.words += [(_words(one), _words(other)) for one, other in islice(differing, MAX_WORDS_SHOWN)]
-    for file in files.values():
+    for file in (one for beside in files.values() for one in beside.all):
         path = page.file.parent / file.name
         if not await anyio.to_thread.run_sync(_is_as_said, path, file):
             differences.files.append(str(path))
 
 
-def _is_as_said(path: Path, file: ExceptionsFile) -> bool:
+def _is_as_said(path: Path, file: FileBeside) -> bool:
     try:
         return digest_of(path) == file.digest
     except OSError:

@@ -11,14 +11,16 @@ from cli.report.course import assumptions_of, course_of, exceptions_of
 from cli.report.facts import ReportedRun
 from cli.report.subject import ReportFacts, SubjectKind
 from cli.report.sums import control_sums, outcomes, sum_over
-from cli.report.tables import ExceptionsFile, ReportTable, Section, TableWriter, shown
+from cli.report.tables import FilesBeside, ReportTable, Section, TableWriter, shown
+from cli.report.tally import tally_sections
 from cli.report.verdict import job_name, verdict_of
 from cli.settings.settings import Letterhead
 from cli.terminal.language import CatalogueLanguage
 from texts.remedies import PROGRAM
 from texts.said import Quantity, Said, Value, counted, said
 
-NO_FILES: Final[Mapping[str, ExceptionsFile]] = MappingProxyType({})
+_NONE: Final = FilesBeside()
+NO_FILES: Final[Mapping[str, FilesBeside]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,14 @@ def content_of(
     facts: ReportFacts,
     language: CatalogueLanguage,
     letterhead: Letterhead,
-    files: Mapping[str, ExceptionsFile] = NO_FILES,
+    files: Mapping[str, FilesBeside] = NO_FILES,
 ) -> ReportContent:
-    """The content of the report of these facts; `files` have the exceptions of runs that have many, by run."""
+    """The content of the report of these facts; `files` have the files beside it, by run."""
     return _Writer(facts, language, files).content(letterhead)
 
 
 class _Writer:
-    def __init__(self, facts: ReportFacts, language: CatalogueLanguage, files: Mapping[str, ExceptionsFile]) -> None:
+    def __init__(self, facts: ReportFacts, language: CatalogueLanguage, files: Mapping[str, FilesBeside]) -> None:
         self._facts = facts
         self._write = TableWriter(language)
         self._language = language
@@ -126,7 +128,9 @@ class _Writer:
     def _of_run(self, one: ReportedRun) -> Iterator[Section]:
         yield outcomes(said("What was asked, and what came of it"), [one], self._write)
         yield control_sums([one], self._write)
-        yield exceptions_of(one, self._files.get(one.run.name), self._write)
+        files = self._files.get(one.run.name, _NONE)
+        yield from tally_sections(one, files.extra, self._write)
+        yield exceptions_of(one, files.exceptions, self._write)
         yield course_of(one, self._write)
         if (assumptions := assumptions_of(one, self._write)) is not None:
             yield assumptions

@@ -10,7 +10,7 @@ from checkpoints.sentences import decided
 from checkpoints.states import State
 from cli.report.facts import ExceptionRow, ReportedRun
 from cli.report.sums import REFUSED
-from cli.report.tables import ExceptionsFile, ReportTable, Section, TableWriter, shown
+from cli.report.tables import FileBeside, ReportTable, Section, TableWriter, shown
 from cli.session.step_mark import PLACE
 from cli.terminal.names import OUTCOMES
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
@@ -32,7 +32,7 @@ _DECIDED: Final[Mapping[State, Said]] = MappingProxyType(
 # ---- exceptions -------------------------------------------------------------------------------------------------
 
 
-def exceptions_of(one: ReportedRun, file: ExceptionsFile | None, write: TableWriter) -> Section:
+def exceptions_of(one: ReportedRun, file: FileBeside | None, write: TableWriter) -> Section:
     """The rows that are not in the billing as the input asks, and those that a person decided on."""
     title, exceptions = write.text(said("Exceptions")), one.exceptions
     if not exceptions.number:

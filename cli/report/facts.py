@@ -12,6 +12,7 @@ from checkpoints.journal import Journal
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash
 from checkpoints.records import Command, Decision, Item, Run, RunHistory, Runner, Stage, Totals, Verification
 from checkpoints.states import State, states_where
+from checkpoints.tally import ImportTally
 from cli.session.step_mark import StepMark, mark_of
 from jobs.catalogue.catalogue import job_of
 from jobs.refused_amounts import amount_column, amount_of_refused
@@ -20,6 +21,9 @@ from texts.said import said
 
 SHOWN: Final = 200
 """Exceptions of a run that stand in the report itself; if there are more, all of them stand in a file beside it."""
+
+EXTRA_SHOWN: Final = 20
+"""Subscribers of an import's folders who are not in its table that stand in the report itself, in the same way."""
 
 DIGEST: Final = 6
 """Bytes of the hash of each item that a report keeps, so that a check can name the item that differs."""
@@ -116,6 +120,11 @@ class ReportedRun:
     def in_doubt(self) -> int:
         """The number of rows of which it is not known whether they are in the billing."""
         return self.totals.count(*(state for state in states_where(settled=False) if not state.to_send))
+
+    @property
+    def tally(self) -> ImportTally | None:
+        """The tally that the last verification of an import has made."""
+        return self.verification.tally if self.verification else None
 
     @property
     def is_undo(self) -> bool:

@@ -16,11 +16,24 @@ _NONE: Final = "–"
 
 
 @dataclass(frozen=True, slots=True)
-class ExceptionsFile:
-    """The file beside the report with all exceptions of a run: its name and its SHA-256."""
+class FileBeside:
+    """A file beside the report: its name and its SHA-256."""
 
     name: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilesBeside:
+    """The files beside the report that a run needs: of all exceptions, and of the subscribers not in its file."""
+
+    exceptions: FileBeside | None = None
+    extra: FileBeside | None = None
+
+    @property
+    def all(self) -> tuple[FileBeside, ...]:
+        """Those that there are."""
+        return tuple(one for one in (self.exceptions, self.extra) if one is not None)
 
 
 @dataclass(frozen=True, slots=True)

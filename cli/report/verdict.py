@@ -93,10 +93,17 @@ def _read_back(judged: list[ReportedRun]) -> Iterator[Said]:
             "the balances of {n} accounts are others than were sent",
             accounts,
         )
+    groups = sum(one.tally.different for one in writing if one.tally)
+    if groups:
+        yield counted(
+            "the totals of {n} folder, tariff or operator are others than those of the file",
+            "the totals of {n} folders, tariffs and operators are others than those of the file",
+            groups,
+        )
     unread = sum(one.totals.count(State.ACCEPTED) for one in writing) - different
     if unread > 0:
         yield counted("{n} row was not read back", "{n} rows were not read back", unread)
-    elif any(one.in_effect.rows for one in writing) and not different + accounts:
+    elif any(one.in_effect.rows for one in writing) and not different + accounts + groups:
         yield said("all of that was read back from the billing as it was sent")
 
 

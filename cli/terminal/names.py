@@ -10,9 +10,10 @@ from typing import Final
 from billing.profile import Standing
 from checkpoints.records import Item, Reason
 from checkpoints.states import State
+from checkpoints.tally import ALL_OTHERS, TallyGroup, TallyKind
 from cli.terminal.texts import printable
 from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
-from texts.said import Said, said
+from texts.said import Said, counted, said
 
 STATE_NAMES: Final[Mapping[State, Said]] = MappingProxyType(
     {
@@ -74,6 +75,23 @@ STANDING_NAMES: Final[Mapping[Standing, Said]] = MappingProxyType(
 )
 """How well a fact of the billing is known."""
 
+TALLY_KINDS: Final[Mapping[TallyKind, Said]] = MappingProxyType(
+    {
+        TallyKind.FOLDER: said("folder"),
+        TallyKind.TARIFF: said("tariff"),
+        TallyKind.OPERATOR: said("operator"),
+    }
+)
+"""What the subscribers of an import are counted by."""
+
+_NO_GROUP: Final[Mapping[TallyKind, Said]] = MappingProxyType(
+    {
+        TallyKind.FOLDER: said("no folder"),
+        TallyKind.TARIFF: said("no tariff"),
+        TallyKind.OPERATOR: said("no operator"),
+    }
+)
+
 _HOLDERS: Final[Mapping[str, Said]] = MappingProxyType(
     {
         IN_DOUBT: said("in doubt"),
@@ -99,3 +117,33 @@ def kind_of(reason: Reason) -> str:
 def place_of(item: Item) -> Said:
     """The place of a row: its line of a file; the rows of a query have no lines, but their numbers in the run."""
     return said("line {line}", line=item.line) if item.line else said("row {number}", number=item.number)
+
+
+def name_of_group(group: TallyGroup) -> str:
+    """The folder, tariff or operator of a group: what the billing calls it, with its id; of several their number."""
+    if group.key == ALL_OTHERS:
+        return groups_in_words(group.kind, group.groups)
+    if not group.key:
+        return _NO_GROUP[group.kind]
+    if not group.name:
+        return said("{path} (not in the billing)", path=printable(group.key, 60))
+    return said("{name} ({id})", name=printable(group.name, 60), id=group.key)
+
+
+def title_of_group(group: TallyGroup) -> str:
+    """The same with the word for what it is."""
+    name = name_of_group(group)
+    if group.key in {"", ALL_OTHERS}:
+        return name
+    return said("{kind} {name}", kind=TALLY_KINDS[group.kind], name=name)
+
+
+def groups_in_words(kind: TallyKind, number: int) -> Said:
+    """A number of folders, tariffs or operators."""
+    match kind:
+        case TallyKind.FOLDER:
+            return counted("{n} folder", "{n} folders", number)
+        case TallyKind.TARIFF:
+            return counted("{n} tariff", "{n} tariffs", number)
+        case TallyKind.OPERATOR:
+            return counted("{n} operator", "{n} operators", number)

@@ -14,11 +14,13 @@ from billing.profile import Profile
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, NewRun, Refusal, Run
 from checkpoints.states import State
+from checkpoints.tally import Count, ExtraSubscriber, ImportTally, TallyGroup, TallyKind
 from cli.show.closing import Closing, first_refusals, show_closing
 from cli.show.plan import plan_screen
 from cli.show.plan_facts import Known, PlanFacts, ReadingPace
 from cli.show.preview import PreviewFacts, Target, preview
 from cli.show.steps import steps_of
+from cli.show.tally import tally_screen
 from cli.show.value_changes import ValueChanges
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Hanging, render
@@ -30,7 +32,7 @@ from jobs.spec.columns import Assigned, Column
 from jobs.spec.parameters import row_key
 from jobs.value_changes import row_changes
 from tests.checkpoints.samples import frozen_run, keep, page
-from tests.cli.test_screens import JOURNAL, NAME, TARGET, compare, known, utc
+from tests.cli.test_screens import JOURNAL, NAME, TARGET, compare, known, of, utc
 from texts.said import said
 
 __all__ = ["utc"]
@@ -198,3 +200,32 @@ async def test_the_closing_of_an_import_whose_licence_ran_out(journal: Journal) 
         screen.show(await show_closing(closing, known(run), journal))
 
     await compare("import-closing", shows)
+
+
+def count(subscribers: int, balance: str) -> Count:
+    return Count(subscribers, Decimal(balance))
+
+
+async def test_the_tally() -> None:
+    lost, moved = count(3, "1204.50"), count(2, "250.00")
+    north, all_of = count(1200, "345678.90"), count(41310, "1234567.80")
+    groups = (
+        TallyGroup(
+            TallyKind.FOLDER,
+            "1401",
+            "Посёлок Северный/Новая улица",
+            north,
+            count(1197, "344724.40"),
+            not_entered=lost,
+            moved=moved,
+            extra=Count(7),
+        ),
+        TallyGroup(TallyKind.FOLDER, "Проба", "", Count(1), Count()),
+        *(TallyGroup(TallyKind.FOLDER, str(key), f"Улица {key}", north, north) for key in range(3)),
+        TallyGroup(TallyKind.TARIFF, "5", "Безлимит 300", all_of, all_of),
+        TallyGroup(TallyKind.OPERATOR, "3", "Старый оператор", all_of, count(41310, "1234567.79")),
+        TallyGroup(TallyKind.OPERATOR, "", "", Count(2), Count(2)),
+    )
+    extra = ExtraSubscriber(2003, "Д94/2018", "Лебедева Ольга Петровна", 1401, Decimal("-12.50"))
+    tally = ImportTally(groups, 3, 22, 7, (extra,) * 7)
+    await compare("import-tally", of(lambda: tally_screen(NAME, tally)))
