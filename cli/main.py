@@ -60,6 +60,9 @@ COMMANDS: Final = {
     "jobs": Entry("cli.commands.jobs", BEGIN, "List the jobs, or show one with its parameters and an example."),
     "translate": Entry("cli.commands.translate", BEGIN, "Turn shell one-liners (curl, loops, xargs) into commands."),
     "probe": Entry("cli.commands.probe", BEGIN, "Ask a live billing what nobody documents of it.", Product.CHANGE),
+    "dictionary": Entry(
+        "cli.commands.dictionary", BEGIN, "Collect names of tariffs, services and folders for an import."
+    ),
     "completion": Entry(
         "cli.commands.completion", BEGIN, "Print the script that completes commands in bash, zsh or fish."
     ),

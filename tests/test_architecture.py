@@ -143,6 +143,7 @@ SPELLERS = {"cli", "lab", "texts"}
 SPELLS_FOR_A_REASON = {
     "engine/pipeline/intake.py": "the key by which journals and --json count the rows that a limit leaves out",
     "jobs/rows/selection.py": "the keys by which journals and --json count the rows that are not chosen",
+    "jobs/imports/sample.py": "the key by which journals and --json count the rows that are not in a sample",
     "jobs/spec/entries.py": "the help of a parameter",
     "jobs/catalogue/": "examples of the jobs and the help of their parameters, but nothing that is raised",
 }

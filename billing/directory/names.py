@@ -21,24 +21,21 @@ from billing.errors import ColumnsMissing
 MOST: Final = 100_000
 """Names of one kind that are read; all of them are in memory."""
 
-APART: Final = "/"
-"""Between the names of a folder's path."""
-
 _LONGEST: Final = 255
 _sql: Final = partial(sql_block, "names", folder="billing.directory")
 
 
 @dataclass(frozen=True, slots=True)
 class NamedObject:
-    """What has a name: its id and its names, the first of which is shown.
+    """What has a name: its id and its names, the first of which is shown; an administrator's are name and login.
 
-    A folder's are its path from the top, with `APART` between the names, and its own name; an administrator's are
-    name and login.
+    `above` has the names of the folders that a folder lies in, from the top.
     """
 
     id: int
     names: tuple[str, ...]
     deleted: bool = False
+    above: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ def in_database(database: Database, kind: str) -> list[NamedObject] | None:
         rows = list(islice(database.query(_sql(_NAMED[kind].statement)), MOST))
     except ColumnsMissing:
         return None
-    return _objects(kind, rows)
+    return _objects(rows)
 
 
 def calls_for(kind: str) -> Sequence[Call]:
@@ -91,7 +88,7 @@ def calls_for(kind: str) -> Sequence[Call]:
 
 def of_answer(kind: str, answer: object) -> list[NamedObject]:
     """The named objects of an answer to one of these calls. Raises `UnreadableAnswer`."""
-    return _objects(kind, islice((_row(kind, one) for one in objects(answer)), MOST))
+    return _objects(islice((_row(kind, one) for one in objects(answer)), MOST))
 
 
 def _row(kind: str, found: Mapping[str, object]) -> Sequence[object]:
@@ -100,31 +97,26 @@ def _row(kind: str, found: Mapping[str, object]) -> Sequence[object]:
     return found.get("id", found.get("pk")), name, username, found.get("deleted"), found.get("parent_id")
 
 
-def _objects(kind: str, rows: Iterable[Sequence[object]]) -> list[NamedObject]:
+def _objects(rows: Iterable[Sequence[object]]) -> list[NamedObject]:
     """The objects of rows of id, name, another name, deleted, parent; those without id or name are left out."""
     read: dict[int, tuple[tuple[str, ...], bool, int | None]] = {}
     for found_id, name, another, deleted, parent in rows:
         key, names = _whole(found_id), tuple(dict.fromkeys(filter(None, map(_text, (name, another)))))
         if key is not None and names:
             read[key] = (names, str(deleted).casefold() in {"1", "true"}, _whole(parent))
-    if kind != "Folder":
-        return [NamedObject(key, names, deleted) for key, (names, deleted, _) in read.items()]
-    parents = {key: parent for key, (_, _, parent) in read.items()}
     own = {key: names[0] for key, (names, _, _) in read.items()}
-    return [
-        NamedObject(key, tuple(dict.fromkeys((_path(key, own, parents), *names))), deleted)
-        for key, (names, deleted, _) in read.items()
-    ]
+    parents = {key: parent for key, (_, _, parent) in read.items()}
+    return [NamedObject(key, names, deleted, _above(key, own, parents)) for key, (names, deleted, _) in read.items()]
 
 
-def _path(key: int, own: Mapping[int, str], parents: Mapping[int, int | None]) -> str:
-    """The names from the top to a folder; where folders lie in each other in a ring, each of them once."""
+def _above(key: int, own: Mapping[int, str], parents: Mapping[int, int | None]) -> tuple[str, ...]:
+    """The names of the folders above one; of folders that lie in each other in a ring, each once."""
     above: dict[int, str] = {}
-    at: int | None = key
-    while at is not None and at in own and at not in above:
+    at = parents[key]
+    while at is not None and at in own and at not in above and at != key:
         above[at] = own[at]
         at = parents[at]
-    return APART.join(reversed(above.values()))
+    return tuple(reversed(above.values()))
 
 
 def _text(value: object) -> str:

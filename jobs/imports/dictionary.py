@@ -22,7 +22,7 @@ from engine.sources.exported import as_it_was
 from engine.sources.raw.sample import Layout
 from jobs.access.references import References
 from jobs.imports.matching import Match, core_of
-from jobs.imports.names_there import WORDS, NamesThere, noun_of, plain_name
+from jobs.imports.names_there import FOLDER, WORDS, NamesThere, noun_of, plain_name
 from jobs.spec.columns import find
 from texts.said import Quantity, any_of, counted, in_lines, said
 
@@ -199,7 +199,7 @@ def is_id(text: str) -> bool:
 
 
 def _words_for(kind: str) -> tuple[str, ...]:
-    return (NEW, LEFT_OUT) if kind == "Folder" else (LEFT_OUT,)
+    return (NEW, LEFT_OUT) if kind == FOLDER else (LEFT_OUT,)
 
 
 # ---- against the billing ----------------------------------------------------------------------------------------

@@ -13,8 +13,6 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from rapidfuzz import fuzz
-
 from billing.directory.names import NamedObject
 from jobs.imports.names_there import plain_name
 
@@ -92,11 +90,12 @@ class Matcher:
                 return Proposal(Match.EQUAL, found[0], 100)
         near = self._near(name)
         if of_id := self._of_id(name):
-            return Proposal(Match.ID, of_id, others=tuple(one for _, one in near[:SHOWN]))
+            others = [one for _, one in near if one is not of_id]
+            return Proposal(Match.ID, of_id, others=tuple(others[:SHOWN]))
         if not near:
             return Proposal(Match.NONE)
-        (likeness, best), *others = near
-        return Proposal(Match.NEAR, best, min(likeness, _MOST), tuple(one for _, one in others[:SHOWN]))
+        (likeness, best), *rest = near
+        return Proposal(Match.NEAR, best, min(likeness, _MOST), tuple(one for _, one in rest[:SHOWN]))
 
     def _of_id(self, name: str) -> NamedObject | None:
         text = name.strip()
@@ -171,6 +170,9 @@ def _likeness(one: _Words, other: _Words) -> int:
 
 
 def _likeness_of(one: str, other: str) -> float:
+    # Imported here: the import takes as long as the rest of a command, and most propose nothing.
+    from rapidfuzz import fuzz  # noqa: PLC0415
+
     return max(
         fuzz.ratio(one, other), fuzz.token_sort_ratio(one, other), _OF_WORDS * fuzz.token_set_ratio(one, other)
     )

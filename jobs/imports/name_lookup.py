@@ -7,13 +7,10 @@ from typing import Final
 
 from jobs.imports.dictionary import LEFT_OUT, NEW, Dictionary, is_id
 from jobs.imports.fields import FieldTable, part_key
-from jobs.imports.names_there import NamesThere, noun_of, plain_name
+from jobs.imports.names_there import FOLDER, NamesThere, noun_of, plain_name
 from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Place, Step, Subscriber, Value, ValueFault
 from texts.remedies import Remedy, setting
 from texts.said import counted, said
-
-FOLDER: Final = "Folder"
-"""The kind of the names of folders."""
 
 REMEMBERED: Final = 1_000
 """Names without a meaning that are remembered with their first line; those after them are counted together."""

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -10,6 +10,7 @@ from billing.directory.names import NamedObject, calls_for, in_database, of_answ
 from billing.directory.references import REFERENCES
 from engine.errors import LookUpDelayed, LookUpFailed
 from jobs.access.gateway import Gateway, as_engine_errors
+from jobs.imports.subscriber import folder_path
 from texts.said import Said
 
 KINDS: Final = tuple(REFERENCES)
@@ -19,6 +20,9 @@ WORDS: Final[Mapping[str, str]] = MappingProxyType(
     {str(one.noun).casefold(): kind for kind, one in REFERENCES.items()}
 )
 """The kinds by the words of a dictionary, in lower case; they are the same in every language."""
+
+FOLDER: Final = "Folder"
+"""The kind of the names of folders."""
 
 _NO_OBJECTS: Final[Mapping[int, NamedObject]] = MappingProxyType({})
 
@@ -40,7 +44,10 @@ def plain_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NamesThere:
-    """The named objects of a billing by kind and id, deleted ones too; a kind whose names are not known is absent."""
+    """The named objects of a billing by kind and id, deleted ones too; a kind whose names are not known is absent.
+
+    The first name of a folder is its path, its own name comes after it.
+    """
 
     objects: Mapping[str, Mapping[int, NamedObject]] = field(default_factory=dict)
     _named: dict[str, Mapping[str, Sequence[NamedObject]]] = field(default_factory=dict, repr=False, compare=False)
@@ -48,7 +55,8 @@ class NamesThere:
     @classmethod
     def of(cls, kinds: Mapping[str, Iterable[NamedObject]]) -> "NamesThere":
         """The names of these objects."""
-        return cls({kind: {one.id: one for one in objects} for kind, objects in kinds.items()})
+        named = {kind: map(_with_path, objects) if kind == FOLDER else objects for kind, objects in kinds.items()}
+        return cls({kind: {one.id: one for one in objects} for kind, objects in named.items()})
 
     def knows(self, kind: str) -> bool:
         """Whether the names of a kind are known."""
@@ -71,6 +79,11 @@ class NamesThere:
                     by_name[plain_name(own)].append(one)
             self._named[kind] = by_name
         return self._named[kind].get(plain_name(name), ())
+
+
+def _with_path(folder: NamedObject) -> NamedObject:
+    path = folder_path((*folder.above, folder.names[0]))
+    return replace(folder, names=tuple(dict.fromkeys((path, *folder.names))))
 
 
 async def read_names(gateway: Gateway, kinds: Collection[str] = KINDS) -> NamesThere:

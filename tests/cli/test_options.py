@@ -14,8 +14,11 @@ from tests.cli.conftest import Typed
 
 UNLIKE = {
     "--output": {"FILE", "DIR|FILE"},
+    "--map": {"NAME=COLUMN", "FILE.toml|FIELD=COLUMN"},
 }
-"""Options that take more than one kind of word, for a reason: a plan has several files, or is one."""
+"""Options that take more than one kind of word, for a reason: a plan has several files, or is one; the columns of an
+import are many, and stand in a file.
+"""
 
 OPENS_THE_BILLING = {"open_session", "open_billing", "open_file_database", "start"}
 ASKS_THE_API = {"BillingClient", *OPENS_THE_BILLING}

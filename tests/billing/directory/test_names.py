@@ -10,7 +10,7 @@ from billing.database.dsn import Dsn
 from billing.directory.names import NamedObject, in_database, of_answer
 from billing.errors import UnreadableAnswer
 from jobs.access.gateway import Gateway
-from jobs.imports.names_there import read_names
+from jobs.imports.names_there import NamesThere, read_names
 from lab.mock.server import MockBilling
 
 
@@ -22,24 +22,27 @@ def execute(file: Path, *statements: str) -> None:
     connection.close()
 
 
-def test_a_folder_is_named_by_its_path_and_its_own_name(billing_file: Path) -> None:
+def test_a_folder_is_named_with_those_above_it(billing_file: Path) -> None:
+    execute(billing_file, "update abonents set name = 'Мира 5/1' where id = 1400")
     with Database(Dsn(str(billing_file))) as database:
-        found = in_database(database, "Folder")
-    assert found is not None
-    assert {one.id: one.names for one in found} == {
+        found = in_database(database, "Folder") or []
+    assert {one.id: (*one.above, *one.names) for one in found} == {
         89: ("Частный сектор",),
         1000: ("Многоквартирные дома",),
         1316: ("Перенесённые",),
-        1400: ("Многоквартирные дома/Новостройки", "Новостройки"),
+        1400: ("Многоквартирные дома", "Мира 5/1"),
     }
+    there = NamesThere.of({"Folder": found})
+    assert [one.id for one in there.named("Folder", "Многоквартирные дома/Мира 5\\/1")] == [1400]
+    assert [one.id for one in there.named("Folder", "Мира 5/1")] == [1400]
 
 
 def test_folders_that_lie_in_each_other_have_a_path_all_the_same(billing_file: Path) -> None:
     execute(billing_file, "update abonents set parent_id = 1400 where id = 1000")
     with Database(Dsn(str(billing_file))) as database:
-        found = {one.id: one.names[0] for one in in_database(database, "Folder") or ()}
-    assert found[1000] == "Новостройки/Многоквартирные дома"
-    assert found[1400] == "Многоквартирные дома/Новостройки"
+        found = {one.id: one.above for one in in_database(database, "Folder") or ()}
+    assert found[1000] == ("Новостройки",)
+    assert found[1400] == ("Многоквартирные дома",)
 
 
 def test_what_this_billing_has_no_table_for_has_no_names(billing_file: Path) -> None:

@@ -1,0 +1,332 @@
+"""`dictionary`: collects the names of an import, proposes their ids in the billing, and writes them to be checked."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from typing import Annotated, Final
+
+import anyio.to_thread
+import typer
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from cli.commands.execution import execute
+from cli.output.item_files import OutputFile, refuse_present
+from cli.output.tables import suffix_of, table_at
+from cli.session.session import open_billing
+from cli.settings.flags import Flags, grouped, parse_pairs
+from cli.settings.settings import Settings
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import Facts, labelled, render
+from cli.terminal.screen import BriefVoice, Screen
+from cli.terminal.texts import printable
+from engine.rows import STDIN, RowPage
+from engine.sources.detect import open_input
+from engine.sources.raw.charset import AUTO
+from engine.sources.raw.sample import Layout
+from jobs.imports.column_map import ColumnMap
+from jobs.imports.dictionary import COLUMNS, Dictionary, read_dictionary
+from jobs.imports.map_file import read_map
+from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
+from jobs.imports.proposals import NameStanding, NamesUsed, ProposedDictionary, propose, unknown_kinds
+from jobs.imports.reader import SubscriberReader
+from jobs.imports.subscriber import Step
+from texts.remedies import DATABASE, setting
+from texts.said import Quantity, counted, said
+
+_ROWS: Final = "Input"
+_END: Final[RowPage | None] = None
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TablesRead:
+    """The tables of an import, and how they are read."""
+
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FILE.toml|FIELD=COLUMN",
+            rich_help_panel=_ROWS,
+            help="Which column holds which field: a map file, or one field; repeatable.",
+        ),
+    ] = None
+    accounts: Annotated[
+        Path | None,
+        typer.Option(
+            "--accounts",
+            metavar="FILE",
+            rich_help_panel=_ROWS,
+            help="A table of accounts, joined by contract number.",
+        ),
+    ] = None
+    services: Annotated[
+        Path | None,
+        typer.Option(
+            "--services",
+            metavar="FILE",
+            rich_help_panel=_ROWS,
+            help="A table of services, joined by contract number.",
+        ),
+    ] = None
+    attributes: Annotated[
+        Path | None,
+        typer.Option(
+            "--attributes",
+            metavar="FILE",
+            rich_help_panel=_ROWS,
+            help="A table of attributes, joined by contract number.",
+        ),
+    ] = None
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar="A,B",
+            rich_help_panel=_ROWS,
+            help="Names of the columns, in order, where the rows have none.",
+        ),
+    ] = None
+    encoding: Annotated[
+        str,
+        typer.Option(
+            "--encoding", metavar="NAME", rich_help_panel=_ROWS, help="Of a text file: auto, or a name as cp1251."
+        ),
+    ] = AUTO
+    delimiter: Annotated[
+        str | None,
+        typer.Option(
+            "--delimiter",
+            metavar="CHARACTER",
+            rich_help_panel=_ROWS,
+            help="Of a CSV file; found by itself else. A space, beside --columns, is any white space.",
+        ),
+    ] = None
+    sheet: Annotated[
+        str | None,
+        typer.Option("--sheet", metavar="NAME", rich_help_panel=_ROWS, help="Of a workbook with several sheets."),
+    ] = None
+
+    @property
+    def map(self) -> ColumnMap:
+        """The map that was given. Raises `CommandRefused` and `InputRefused`."""
+        words = self.mapping or []
+        files = [word for word in words if _is_file(word)]
+        if len(files) > 1:
+            raise CommandRefused(said("{flag}: two map files are given: which is meant?", flag=setting("map")))
+        read = read_map(Path(files[0])) if files else ColumnMap()
+        joined = {Step.ACCOUNT: self.accounts, Step.SERVICE: self.services, Step.ATTRIBUTE: self.attributes}
+        tables = {step: str(Path.cwd() / path) for step, path in joined.items() if path is not None}
+        pairs = parse_pairs([word for word in words if not _is_file(word)], "--map", example="field=column")
+        return read.with_tables(tables).with_pairs(pairs)
+
+    @property
+    def layout(self) -> Layout:
+        """How the main table is read."""
+        columns = tuple(name.strip() for name in (self.columns or "").split(",") if name.strip())
+        return Layout(self.encoding, self.delimiter or "", self.sheet or "", columns)
+
+
+def _is_file(word: str) -> bool:
+    return "=" not in word or word.endswith(".toml")
+
+
+@app.command("dictionary")
+@grouped
+def _dictionary(  # noqa: PLR0913 - each is a flag or a group of them
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The table, a row a subscriber; - for standard input.")],
+    *,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="FILE", help="Where to: .csv, .xlsx or .jsonl."),
+    ] = Path("dictionary.csv"),
+    old: Annotated[
+        Path | None,
+        typer.Option(
+            "--dictionary", metavar="FILE", help="A dictionary to complete: what was decided in it stays as it is."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of -o.")] = False,
+    tables: TablesRead,
+    flags: Flags,
+    voice: BriefVoice,
+) -> None:
+    """Collect names of tariffs, services and folders for an import.
+
+    It writes them with their probable ids in the billing, for a person to check.
+    """
+    target = OutputFile(output, force=force)
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        return await make_dictionary(file, tables, target, old, settings, screen)
+
+    execute(
+        work,
+        flags,
+        voice.whole(),
+        only_reads=True,
+        failure=lambda code, text: {"file": file, "dictionary": None, "exit": int(code), "error": text},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NamesRead:
+    """The names of a table, and how many rows it has; `refused` rows could not be read."""
+
+    used: NamesUsed
+    rows: int = 0
+    refused: int = 0
+
+
+async def make_dictionary(
+    file: str, tables: TablesRead, target: OutputFile, old: Path | None, settings: Settings, screen: Screen
+) -> Exit:
+    """Read the names of a table, propose their ids, and write the dictionary.
+
+    Returns 1 where names are still without an id, or proposals not confirmed. Raises `CommandRefused`,
+    `InputRefused`, `LookUpFailed` and `BillingError`; nothing was written then.
+    """
+    suffix_of(target.path)
+    refuse_present(target)
+    before = None if old is None else await anyio.to_thread.run_sync(_read_old, old)
+    read = await _names_of(file, tables)
+    there = await _names_there(settings)
+    proposed = await anyio.to_thread.run_sync(propose, read.used.names, there or NamesThere(), before)
+    await anyio.to_thread.run_sync(_write, target, proposed)
+    code = Exit.DONE if proposed.count(NameStanding.MATCHED) == len(proposed.rows) else Exit.REJECTED
+    screen.result(_closing(file, read, target.path, proposed), good=code is Exit.DONE)
+    for note in _notes(read, proposed, there):
+        screen.result(labelled(said("note:"), note, "yellow"), good=False)
+    if code is not Exit.DONE:
+        screen.result(_next(target.path), good=False)
+    if screen.voice.as_json:
+        screen.emit(_object(file, read, target.path, proposed, there, code))
+    return code
+
+
+def _read_old(path: Path) -> Dictionary:
+    return read_dictionary(path, is_checked=False)
+
+
+async def _names_of(file: str, tables: TablesRead) -> NamesRead:
+    """Read the table, a page at a time, so that a signal is heard between two of them."""
+    source = open_input(None if file == STDIN else Path.cwd() / file, tables.layout)
+    columns = await anyio.to_thread.run_sync(lambda: tables.map)
+    used = NamesUsed(columns.fields)
+    reader = SubscriberReader(source, columns, (used,))
+    pages: Iterator[RowPage] = await anyio.to_thread.run_sync(lambda: iter(reader.source.pages(None)))
+    rows = refused = 0
+    while (page := await anyio.to_thread.run_sync(next, pages, _END)) is not None:
+        await anyio.to_thread.run_sync(reader.judge, page.rows)
+        rows += len(page.rows)
+        refused += len(page.refusals)
+    return NamesRead(used, rows, refused)
+
+
+async def _names_there(settings: Settings) -> NamesThere | None:
+    """The names of the billing, None where the settings have none. Raises what `open_billing` raises."""
+    if not settings.api_url.value:
+        return None
+    async with open_billing(settings) as billing:
+        return await read_names(billing.gateway)
+
+
+def _write(target: OutputFile, proposed: ProposedDictionary) -> None:
+    with table_at(target, COLUMNS, len(proposed.rows)) as table:
+        table.write([row.cells for row in proposed.rows])
+
+
+# ---- the screen -------------------------------------------------------------------------------------------------
+
+
+def _closing(file: str, read: NamesRead, path: Path, proposed: ProposedDictionary) -> RenderableType:
+    facts = Facts()
+    rows = counted("{file}, {n} row", "{file}, {n} rows", read.rows, file=printable(file))
+    facts.add(said("table"), rows)
+    facts.add(said("dictionary"), printable(path))
+    for kind in proposed.kinds:
+        facts.add(
+            noun_of(kind),
+            said(
+                "{matched} matched, {near} to confirm, {open} open",
+                matched=Quantity(proposed.count(NameStanding.MATCHED, kind)),
+                near=Quantity(proposed.count(NameStanding.NEAR, kind)),
+                open=Quantity(proposed.count(NameStanding.OPEN, kind)),
+            ),
+        )
+    return Group(facts, Text(""), render(_summary(proposed), "bold"))
+
+
+def _summary(proposed: ProposedDictionary) -> str:
+    near, open_ = proposed.count(NameStanding.NEAR), proposed.count(NameStanding.OPEN)
+    if not proposed.rows:
+        return said("The table has no names to look up.")
+    if not near and not open_:
+        return said("All names have their ids.")
+    return said(
+        "Check the dictionary: {near}, {open}.",
+        near=counted(
+            "{n} proposal to confirm in the column checked", "{n} proposals to confirm in the column checked", near
+        ),
+        open=counted("{n} id to fill in", "{n} ids to fill in", open_),
+    )
+
+
+def _notes(read: NamesRead, proposed: ProposedDictionary, there: NamesThere | None) -> Iterator[str]:
+    if there is None:
+        yield said(
+            "no billing is set, so nothing is proposed: give {flag}, and {database} or {variable}",
+            flag=setting("api-url", "URL"),
+            database=setting("database", "PATH"),
+            variable=DATABASE,
+        )
+    else:
+        for kind in unknown_kinds(proposed, there):
+            yield said(
+                "{noun}: the billing does not tell these names; look the ids up there, and fill them in",
+                noun=noun_of(kind),
+            )
+    if read.refused:
+        yield counted(
+            "{n} row cannot be read, and its names are not in the dictionary",
+            "{n} rows cannot be read, and their names are not in the dictionary",
+            read.refused,
+        )
+
+
+def _next(path: Path) -> str:
+    shown = printable(path)
+    return said(
+        "Once it is checked, the same command with {flags} says what is left.",
+        flags=f"--dictionary {quote(shown)} -o {quote(shown)} --force",
+    )
+
+
+def _object(
+    file: str,
+    read: NamesRead,
+    path: Path,
+    proposed: ProposedDictionary,
+    there: NamesThere | None,
+    code: Exit,
+) -> Mapping[str, object]:
+    """The object of `--json`."""
+    return {
+        "file": file,
+        "dictionary": str(path),
+        "rows": read.rows,
+        "refused": read.refused,
+        "names": len(proposed.rows),
+        **_counts(proposed, None),
+        "kinds": {word_of(kind): _counts(proposed, kind) for kind in proposed.kinds},
+        "kinds_without_names": [word_of(kind) for kind in unknown_kinds(proposed, there or NamesThere())],
+        "exit": int(code),
+        "error": None,
+    }
+
+
+def _counts(proposed: ProposedDictionary, kind: str | None) -> Mapping[str, int]:
+    return {str(standing): proposed.count(standing, kind) for standing in NameStanding}

@@ -1,0 +1,398 @@
+"""The sample of a trial run: few rows that have together all that the whole table has.
+
+Rows are chosen greedily: the next one is that which adds most of what no chosen row has, the first of several. The
+table is read once before; what each row has is kept in an unnamed temporary file, so memory does not grow with it.
+"""
+
+import tempfile
+import weakref
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
+from typing import BinaryIO, Final, NamedTuple, TypeAlias, cast
+
+from engine.errors import InputRefused
+from engine.rows import DerivedSource, Row, RowPage, Source
+from jobs.imports.fields import FieldTable
+from jobs.imports.name_lookup import references_of
+from jobs.imports.names_there import FOLDER, noun_of, plain_name
+from jobs.imports.subscriber import (
+    FOLDER_ID,
+    PATH,
+    STEP_NAMES,
+    Faulty,
+    Part,
+    Stage,
+    Step,
+    Subscriber,
+    Value,
+    ValueFault,
+)
+from texts.remedies import setting
+from texts.said import Quantity, Said, counted, enumerated, said
+
+BY_SAMPLE: Final = "--sample"
+"""The reason for rows left out, as the journal keeps it."""
+
+MOST: Final = 200_000
+"""Different traits that are kept apart; a table has some thousand."""
+
+_NAMED: Final = 5
+"""Traits of a sort that a note names."""
+_KIND_OF_ROW: Final = "row"
+_BLOCK: Final = 1 << 13
+
+Judge: TypeAlias = Callable[[Sequence[Row]], Sequence[Subscriber | Faulty]]
+"""What rows are, once they were read: those with faults are not chosen."""
+
+
+class Trait(NamedTuple):
+    """What a row can have and a sample should: its sort (a kind of reference, or `_KIND_OF_ROW`), and which."""
+
+    sort: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFacts:
+    """What a sample came to: the lines of its rows, and how much of each sort of trait they have.
+
+    `needed` is the number of rows that would have everything; `faulty` rows were not chosen from.
+    """
+
+    lines: frozenset[int]
+    rows: int
+    faulty: int
+    needed: int
+    all: Counter[str]
+    covered: Counter[str]
+    missing: tuple[Trait, ...]
+
+    @property
+    def notes(self) -> tuple[Said, ...]:
+        """Sentences about it: what it has, what not, and how many rows would have everything."""
+        sorts = (
+            said(
+                "{sort}: {covered} of {all}",
+                sort=_name_of(sort),
+                covered=Quantity(self.covered[sort]),
+                all=Quantity(number),
+            )
+            for sort, number in self.all.items()
+        )
+        told = [
+            counted(
+                "a sample of {n} row out of {rows}: {sorts}",
+                "a sample of {n} rows out of {rows}: {sorts}",
+                len(self.lines),
+                rows=Quantity(self.rows),
+                sorts=enumerated(sorts),
+            )
+        ]
+        if self.missing:
+            told.append(
+                said(
+                    "not in the sample: {traits}{more}; {flag} has everything",
+                    traits=enumerated(_describe(one) for one in self._shown()),
+                    more=said(" and more") if len(self._shown()) < len(self.missing) else "",
+                    flag=setting("sample", str(self.needed)),
+                )
+            )
+        if self.faulty:
+            told.append(
+                counted(
+                    "{n} row has faults and is not chosen from",
+                    "{n} rows have faults and are not chosen from",
+                    self.faulty,
+                )
+            )
+        return tuple(told)
+
+    def _shown(self) -> list[Trait]:
+        by_sort: Counter[str] = Counter()
+        shown = []
+        for one in self.missing:
+            by_sort[one.sort] += 1
+            if by_sort[one.sort] <= _NAMED:
+                shown.append(one)
+        return shown
+
+
+class RowSample:
+    """Chooses `size` rows. It is a stage as well, the first one: it sees the names before they become ids."""
+
+    def __init__(self, size: int, fields: FieldTable) -> None:
+        self._size = size
+        self._references = {**references_of(fields), (Step.FOLDER, PATH): FOLDER, (Step.FOLDER, FOLDER_ID): FOLDER}
+        self._traits: dict[Trait, int] = {}
+        self._seen: dict[int, tuple[int, ...]] = {}
+
+    def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
+        """The subscriber as it is, once its traits are noted."""
+        line = subscriber.row.line
+        if line is not None:
+            self._seen[line] = self._numbers(traits_of(subscriber, self._references))
+        return subscriber, ()
+
+    def choose(self, source: Source, judge: Judge) -> SampleFacts:
+        """Read all rows, and choose; used in a worker thread. Raises `InputRefused`."""
+        kept, rows, faulty = _TraitFile(), 0, 0
+        fill = _Fill(self._size)
+        for page in source.pages(None):
+            rows += len(page.rows) + len(page.refusals)
+            faulty += len(page.refusals)
+            for one in judge(page.rows):
+                line = _line_of(one.row, source.name)
+                numbers = self._seen.pop(line, ())
+                if isinstance(one, Faulty):
+                    faulty += 1
+                else:
+                    kept.add(line, numbers)
+                    fill.offer(line, numbers)
+            self._seen.clear()
+        return self._facts(kept, fill, rows, faulty)
+
+    def _numbers(self, traits: Iterable[Trait]) -> tuple[int, ...]:
+        numbers = set()
+        for one in traits:
+            if one in self._traits or len(self._traits) < MOST:
+                numbers.add(self._traits.setdefault(one, len(self._traits)))
+        return tuple(sorted(numbers))
+
+    def _facts(self, kept: "_TraitFile", fill: "_Fill", rows: int, faulty: int) -> SampleFacts:
+        lines: set[int] = set()
+        covered: set[int] = set()
+        all_covered: set[int] = set()
+        needed = 0
+        for line, numbers in _greedy(kept):
+            needed += 1
+            all_covered.update(numbers)
+            if len(lines) < self._size:
+                lines.add(line)
+                covered.update(numbers)
+        for line in fill.lines():
+            if len(lines) == self._size:
+                break
+            lines.add(line)
+        # A trait of faulty rows alone is none of the sample's.
+        there = [one for one, number in self._traits.items() if number in all_covered]
+        missing = tuple(one for one in there if self._traits[one] not in covered)
+        everything = Counter(one.sort for one in there)
+        has = everything - Counter(one.sort for one in missing)
+        return SampleFacts(frozenset(lines), rows, faulty, needed, everything, has, missing)
+
+
+class Sampled(DerivedSource):
+    """The rows of a sample; the others are counted as left out, also those that cannot be read."""
+
+    __slots__ = ("_choose", "_facts")
+
+    def __init__(self, inner: Source, choose: Callable[[], SampleFacts]) -> None:
+        super().__init__(inner)
+        self._choose = choose
+        self._facts: SampleFacts | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on the sample too. Raises `InputRefused`."""
+        return (*self._inner.notes, *self._chosen().notes)
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        """The pages after the cursor `after`. Raises `InputRefused`."""
+        lines = self._chosen().lines
+        for page in self._inner.pages(after):
+            rows = tuple(row for row in page.rows if row.line in lines)
+            left = len(page.rows) - len(rows) + len(page.refusals)
+            left_out = Counter(page.left_out) + Counter({BY_SAMPLE: left})
+            yield replace(page, rows=rows, refusals=(), left_out=dict(left_out))
+
+    def _chosen(self) -> SampleFacts:
+        if self._facts is None:
+            self._facts = self._choose()
+        return self._facts
+
+
+def in_folder(folder: str, *, is_id: bool) -> Stage:
+    """The stage that puts every subscriber into one folder, given by its id or by its path."""
+    part = Part(Step.FOLDER, {FOLDER_ID if is_id else PATH: Value(folder)})
+
+    def put(subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
+        others = (one for one in subscriber.parts if one.step is not Step.FOLDER)
+        return replace(subscriber, parts=(part, *others)), ()
+
+    return put
+
+
+# ---- what a row has ---------------------------------------------------------------------------------------------
+
+
+def traits_of(subscriber: Subscriber, references: Mapping[tuple[Step, str], str]) -> Iterator[Trait]:
+    """The traits of a subscriber: what it refers to, and what kind of row it is."""
+    for part in subscriber.parts:
+        for name, value in part.values.items():
+            kind = references.get((part.step, name))
+            if kind:
+                yield Trait(kind, plain_name(value.text))
+            elif part.step is not Step.BALANCE:
+                yield Trait(_KIND_OF_ROW, f"{part.step}.{name}")
+    for step in Step:
+        number = len(subscriber.of(step))
+        if step is not Step.SUBSCRIBER:
+            yield Trait(_KIND_OF_ROW, f"{step}:{min(number, 2)}")
+    for part in subscriber.of(Step.BALANCE):
+        yield from (Trait(_KIND_OF_ROW, f"{Step.BALANCE}={_sign(value.text)}") for value in part.values.values())
+
+
+def _sign(text: str) -> str:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return ""
+    return "+" if amount > 0 else "-" if amount < 0 else "0"
+
+
+def _name_of(sort: str) -> Said:
+    return said("kind of row") if sort == _KIND_OF_ROW else noun_of(sort)
+
+
+def _describe(trait: Trait) -> Said:
+    """A trait in words: "tariff 'Домашний'", "several accounts"."""
+    if trait.sort != _KIND_OF_ROW:
+        return said("{noun} {name!r}", noun=noun_of(trait.sort), name=trait.text)
+    step, mark, what = _parted(trait.text)
+    named = STEP_NAMES[Step(step)]
+    match mark, what:
+        case ":", "0":
+            return said("without {step}", step=named)
+        case ":", "1":
+            return said("with {step}", step=named)
+        case ":", _:
+            return said("with several of: {step}", step=named)
+        case "=", _:
+            return _SIGNS[what]
+        case _:
+            return said("{step} with {field}", step=named, field=what)
+
+
+_SIGNS: Final[Mapping[str, Said]] = MappingProxyType(
+    {
+        "+": said("opening balance above zero"),
+        "-": said("opening balance below zero"),
+        "0": said("opening balance of zero"),
+        "": said("opening balance that is no number"),
+    }
+)
+
+
+def _parted(text: str) -> tuple[str, str, str]:
+    return text.partition(next(mark for mark in ":=." if mark in text))
+
+
+def _line_of(row: Row, name: str) -> int:
+    if row.line is None:
+        raise InputRefused(
+            said(
+                "{file}: its rows have no lines, so no sample can be chosen: leave {flag} out",
+                file=name,
+                flag=setting("sample"),
+            )
+        )
+    return row.line
+
+
+# ---- choosing ---------------------------------------------------------------------------------------------------
+
+
+class _TraitFile:
+    """Lines with the numbers of their traits, in a temporary file without a name; read as often as needed."""
+
+    def __init__(self) -> None:
+        with _room():
+            self._file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - closed below
+        weakref.finalize(self, self._file.close)
+        self._waiting = array("I")
+
+    def add(self, line: int, numbers: Sequence[int]) -> None:
+        """Append a line."""
+        self._waiting.extend((line, len(numbers), *numbers))
+        if len(self._waiting) > _BLOCK:
+            self._flush()
+
+    def read(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """All lines, from the first."""
+        self._flush()
+        self._file.seek(0)
+        rest = array("I")
+        while block := self._file.read(_BLOCK * rest.itemsize):
+            rest.frombytes(block)
+            at = 0
+            while at + 1 < len(rest) and at + 2 + rest[at + 1] <= len(rest):
+                end = at + 2 + rest[at + 1]
+                yield rest[at], tuple(rest[at + 2 : end])
+                at = end
+            rest = rest[at:]
+
+    def _flush(self) -> None:
+        with _room():
+            self._waiting.tofile(self._file)
+        self._waiting = array("I")
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputRefused(
+            said(
+                "the rows to choose a sample from cannot be kept in the temporary folder: {error}. Make room "
+                "there, or name another one in the environment: TMPDIR",
+                error=error,
+            )
+        ) from error
+
+
+def _greedy(kept: _TraitFile) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """The rows in the order in which they add most, each with what it adds, until nothing is left to add.
+
+    What a row adds only falls while others are chosen. So a pass that takes every row which adds as much as the best
+    one can takes the rows of a greedy choice, and what is left of the others is all that the next pass reads.
+    """
+    covered: set[int] = set()
+    best = max((len(numbers) for _, numbers in kept.read()), default=0)
+    while best:
+        rest, next_best = _TraitFile(), 0
+        for line, numbers in kept.read():
+            adds = tuple(number for number in numbers if number not in covered)
+            if len(adds) == best:
+                covered.update(adds)
+                yield line, adds
+            elif adds:
+                next_best = max(next_best, len(adds))
+                rest.add(line, adds)
+        kept, best = rest, next_best
+
+
+class _Fill:
+    """The rows that fill a sample which has everything: those of another mixture of traits, then the first ones."""
+
+    def __init__(self, size: int) -> None:
+        self._most = 2 * size
+        self._mixtures: dict[tuple[int, ...], int] = {}
+        self._first: list[int] = []
+
+    def offer(self, line: int, numbers: tuple[int, ...]) -> None:
+        """Offer the next row."""
+        if len(self._mixtures) < self._most:
+            self._mixtures.setdefault(numbers, line)
+        if len(self._first) < self._most:
+            self._first.append(line)
+
+    def lines(self) -> Iterator[int]:
+        """The lines, in their order of preference."""
+        yield from self._mixtures.values()
+        yield from self._first
