@@ -2,7 +2,7 @@
 
 import resource
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,7 +16,7 @@ from lab.crash.journals import Alias, Elsewhere, aliased, back_up, forgotten_by,
 from lab.crash.load import Ended, Load, Running
 from lab.crash.mock_process import MockProcess
 from lab.crash.observer import JournalView, Observer
-from lab.crash.program import SAYS_BUSY, SAYS_PAUSED, SAYS_TAKEN_OVER, ExitCode, send_signal
+from lab.crash.program import SAYS_BUSY, SAYS_LICENCE, SAYS_PAUSED, SAYS_TAKEN_OVER, ExitCode, send_signal
 from texts.said import said
 
 POLL: Final = 0.005
@@ -308,6 +308,59 @@ class Disturbances:
                 said("while it was paused, intents went from {since} to {after}", since=str(since), after=str(after))
             )
 
+    async def extend_licence(self, ended: Ended) -> None:
+        """Give the billing a licence for any number, once a process has ended for the lack of room."""
+        if self.billing.licence is None or SAYS_LICENCE not in ended.said:
+            return
+        if ended.exit != ExitCode.STOPPED:
+            self.problems.append(
+                said(
+                    "the licence has no room, and {command} ended with {exit}",
+                    command=ended.command,
+                    exit=ended.exit,
+                )
+            )
+        await self.billing.extend_licence()
+        self.note(None, self.observer.view(), "the licence was extended")
+
+    async def undo(self, run: str, kills: Sequence[float], faults: str) -> Ended:
+        """Take a run back to its end, with SIGKILL at shares of its rows; the last processes have no faults."""
+        await self.billing.set_faults(faults)
+        before, left = self.observer.view().done, list(kills)
+        ended = await self._undo_process(run, left, before)
+        for tries in range(_UNDO_TRIES):
+            view = self.observer.view()
+            if ended.exit in _UNDONE and view.run != run and not view.open:
+                break
+            if tries == _UNDO_TRIES // 2:
+                await self.billing.clear_faults()
+            ended = await self._undo_process(run, left, before)
+        await self.billing.clear_faults()
+        await self.billing.wait_for_stacks()
+        return ended
+
+    async def _undo_process(self, run: str, kills: list[float], before: int) -> Ended:
+        """Run one process of an undo to its end, or to the next of the kills, which is taken from the list."""
+        name = self.observer.view().run
+        running = await (self.load.undo(run) if name in {None, run} else self.load.resume(str(name)))
+        if kills and await self._killed_at(kills[0], before, running):
+            kills.pop(0)
+        ended = await running.wait()
+        self.check_end(ended)
+        return ended
+
+    async def _killed_at(self, share: float, before: int, running: Running) -> bool:
+        """Send SIGKILL when a share of the undo is done; False when it ended before."""
+        while running.alive:
+            view = self.observer.view()
+            done = view.done - before
+            if done > share * (done + view.open) and view.open:
+                send_signal(running.process, signal.SIGKILL)
+                self.note(Act.KILL, view, "of the undo")
+                return True
+            await anyio.sleep(POLL)
+        return False
+
     async def run_to_refusal(self) -> Ended:
         """Run a load that must be refused for a missing column; the billing itself has no faults."""
         await self.billing.clear_faults()
@@ -335,6 +388,8 @@ class Disturbances:
             self.problems.append(ended.broke)
 
 
+_UNDO_TRIES: Final = 12
+_UNDONE: Final = frozenset({ExitCode.DONE, ExitCode.REJECTED, ExitCode.UNDECIDED})
 _BETWEEN_SIGNALS: Final = 0.05
 _WHILE: Final = 0.2
 _LONGEST_CLAIM: Final = 5.0

@@ -13,6 +13,7 @@ from lab.crash.errors import UnknownJob
 from lab.crash.experiment_plan import (
     BALANCES,
     FROZEN,
+    IMPORT,
     JOBS,
     MARKED_ONLY,
     MOST_IN_FLIGHT,
@@ -20,6 +21,7 @@ from lab.crash.experiment_plan import (
     REQUIRED,
     ROWS,
     SETTLE,
+    SUBSCRIBERS_A_ROW,
     TIMEOUT,
     WARNING_THRESHOLD,
     Act,
@@ -46,10 +48,19 @@ def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | N
 
     With given faults there is no proxy, so that these are the only faults.
     """
-    if job is not None and job != ALL and job not in TRIALS:
-        raise UnknownJob(said("the lab knows {jobs}, and {all} for one of them", jobs=tuple(TRIALS), all=ALL))
+    if job is not None and job not in {ALL, IMPORT, *TRIALS}:
+        raise UnknownJob(
+            said(
+                "the lab knows {jobs}, {all} for one of them, and {imports}",
+                jobs=tuple(TRIALS),
+                all=ALL,
+                imports=IMPORT,
+            )
+        )
     # Each part has its own random stream, so fixing one of them leaves the others unchanged.
     chosen = _job(seed, job)
+    if chosen == IMPORT:
+        return _import(seed, rows, faults)
     trial = TRIALS[chosen]
     model = trial.called or trial.model
     plan = ExperimentPlan(
@@ -70,6 +81,45 @@ def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | N
         return plan
     # Without the database neither the stacks nor the columns can be seen.
     return replace(plan, traits=replace(plan.traits, stack_rate=None), lacking=())
+
+
+def _import(seed: int, rows: int, faults: str | None) -> ExperimentPlan:
+    """The experiment of a seed with an import: `rows` are subscribers, each with several steps."""
+    drawn = _faults(_draw(seed, "faults"), IMPORT, _draw(seed, "model").choice(_IMPORTED))
+    licensed = _draw(seed, "licence")
+    return ExperimentPlan(
+        seed=seed,
+        job=IMPORT,
+        rows=rows,
+        in_flight=_draw(seed, "load").choice((None, None, 8, MOST_IN_FLIGHT)),
+        traits=_traits(_draw(seed, "billing"), rows * _STEPS),
+        faults=_as_toml(seed, drawn) if faults is None else faults,
+        disturbances=_disturbances(_draw(seed, "mischief"), _IMPORT_ACTS),
+        proxy=_interference(_draw(seed, "proxy"), "") if faults is None else None,
+        quirks=_import_quirks(_draw(seed, "quirks")),
+        licence=SUBSCRIBERS_A_ROW * rows + round(rows * licensed.uniform(0.2, 0.8))
+        if licensed.random() < _LICENSED
+        else None,
+        undo_kills=tuple(sorted(round(_draw(seed, f"undo {n}").uniform(0.05, 0.9), 2) for n in range(_UNDO_KILLS))),
+        # What the billing refuses to take back would stay.
+        undo_faults=_as_toml(seed, [one for one in drawn if "text" not in one]) if faults is None else "",
+    )
+
+
+_IMPORTED: Final = ("Abonents", "Users", "UsersUsluga", "AttributeValues", "FinanceOperations", "AdminAccounts")
+_STEPS: Final = 5
+"""Steps of a subscriber, about."""
+_LICENSED: Final = 0.5
+_UNDO_KILLS: Final = 2
+_IMPORT_QUIRKS: Final = ("create_answers", "deleted_numbers", "error_status", "too_long", "type_8")
+"""Quirks that an import may meet; the others concern the comments of operations."""
+
+
+def _import_quirks(draw: Random) -> tuple[str, ...]:
+    if draw.random() >= _QUIRKY:
+        return ()
+    names = draw.sample(_IMPORT_QUIRKS, draw.randint(1, 2))
+    return tuple(f"{name}={_as_typed(draw.choice(CHOICES[name][1:]))}" for name in sorted(names))
 
 
 def _job(seed: int, job: str | None) -> str:
@@ -184,6 +234,9 @@ _REJECTS: Final = 0.5
 _REFUSES: Final = 0.3
 
 
+_REFUSING: Final[Fault] = {"model": "Users", "method": "objects.create"}
+"""The calls of an import of which some are refused for good: what comes after them is not sent then."""
+
 _WRITES: Final = {BALANCES: "objects.create", WARNING_THRESHOLD: "save", PAYMENT: "add_payment"}
 
 
@@ -200,7 +253,8 @@ def _faults(draw: Random, job: str, model: str) -> list[Fault]:
         where: dict[str, Value] = {} if draw.random() < _OF_ANY_MODEL else {"model": model}
         faults.append({"kind": kind, **where, "share": _share(draw), **_KINDS.get(kind, _nothing)(draw)})
     if draw.random() < _REJECTS:
-        faults.append({"kind": "busy", "model": model, **_writing(job), "share": 0.01, "text": _REJECTION})
+        writes = _REFUSING if job == IMPORT else {"model": model, **_writing(job)}
+        faults.append({"kind": "busy", **writes, "share": 0.01, "text": _REJECTION})
     if draw.random() < _REFUSES:
         since = round(draw.uniform(1.0, 4.0), 1)
         faults.append({"kind": "refuse", "from": since, "to": round(since + draw.uniform(0.3, 1.5), 1)})
@@ -246,6 +300,10 @@ _LONGEST_FREEZE: Final = 2 * TIMEOUT
 _DAY: Final = 86_400.0
 _RATES: Final = ("none", "15", "40", "200")
 _IN_FLIGHT: Final = ("auto", "1", "3", str(MOST_IN_FLIGHT))
+
+
+_IMPORT_ACTS: Final = frozenset(Act) - MARKED_ONLY - {Act.FULL_DISK}
+"""Of an import from another journal what is there is left as it is, and not refused; and it needs the database."""
 
 
 def _acts(trial: Trial) -> frozenset[Act]:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,10 @@ import anyio.to_thread
 
 from lab.crash.books import read_books
 from lab.crash.disturbances import Disturbances, Event
-from lab.crash.experiment_plan import AT_REST, ENDING, Disturbance, ExperimentPlan
+from lab.crash.experiment_plan import AT_REST, ENDING, SUBSCRIBERS_A_ROW, Disturbance, ExperimentPlan
+from lab.crash.import_books import read_import, read_undone
+from lab.crash.import_judge import judge_import
+from lab.crash.import_table import RequestedImport
 from lab.crash.judge import Problem, RefusedLoad, Verdict, judge, judge_refusal
 from lab.crash.load import Ended, Load, RequestedLoad, prepare_load
 from lab.crash.mock_process import BILLING, MockProcess
@@ -22,6 +25,8 @@ from texts.said import said
 
 LONGEST: Final = 240.0
 """Seconds after which an unfinished experiment has failed."""
+LONGEST_IMPORT: Final = 600.0
+"""The same for an import: a subscriber has several steps, one after the other, and all are taken back."""
 
 _UNDER_FAULTS: Final = 12
 """Processes that may resume the run while the billing still fails."""
@@ -29,8 +34,6 @@ _WHEN_WELL: Final = 4
 """Processes that may resume it without faults: one is enough, unless it finds unknown rows."""
 
 _TEMPLATE: Final = "template.fdb"
-_SUBSCRIBERS_A_ROW: Final = 5
-"""Four folders and some deleted subscribers share them, so one folder has about as many as an experiment has rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,9 @@ class Lab:
         disturbances = Disturbances(load, billing, observer, len(requested.wanted), began)
         course = _Course(disturbances, plan.disturbances)
         verdict: Verdict | None = None
+        longest = LONGEST if requested.imported is None else LONGEST_IMPORT
         try:
-            with anyio.fail_after(LONGEST):
+            with anyio.fail_after(longest):
                 async with billing.serve_proxy():
                     await billing.start()
                     if plan.refused_for:
@@ -90,7 +94,7 @@ class Lab:
             disturbances.problems.append(
                 said(
                     "it did not come to its end in {seconds} s: {counts}",
-                    seconds=f"{LONGEST:.0f}",
+                    seconds=f"{longest:.0f}",
                     counts=str(counts),
                 )
             )
@@ -116,7 +120,7 @@ class Lab:
         """Prepare an empty folder with a new billing."""
         template = self._folder / "-".join((str(plan.rows), *plan.lacking, _TEMPLATE))
         if not template.exists():
-            create(template, subscribers=_SUBSCRIBERS_A_ROW * plan.rows, seed=1, without=plan.lacking)
+            create(template, subscribers=SUBSCRIBERS_A_ROW * plan.rows, seed=1, without=plan.lacking)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         shutil.copyfile(template, folder / BILLING)
@@ -142,7 +146,24 @@ class _Course:
         billing = self._disturbances.billing
         verified = await self._disturbances.verify(run)
         await billing.end()
+        if requested.imported is not None:
+            return await self._judge_import(plan, requested.imported, run, verified.exit)
         return judge(await read_books(plan, requested, self._observer, billing.database, run, verified.exit))
+
+    async def _judge_import(
+        self, plan: ExperimentPlan, requested: RequestedImport, run: str, verified: int
+    ) -> Verdict:
+        """Judge an import, then take it back through kills and faults, and judge what is left of it."""
+        billing = self._disturbances.billing
+        steps = self._observer.steps()
+        books = await read_import(
+            self._observer.path, run, billing.database, requested, steps=steps, verified=verified
+        )
+        await billing.start()
+        ended = await self._disturbances.undo(run, plan.undo_kills, plan.undo_faults)
+        await billing.end()
+        undone = await read_undone(billing.database, requested, ended.exit)
+        return judge_import(replace(books, undone=undone))
 
     async def judge_refusal(self, column: str) -> Verdict:
         """Start a load that must be refused for a missing column, and judge the refusal."""
@@ -185,6 +206,7 @@ class _Course:
                 break
         ended = await running.wait()
         self._disturbances.check_end(ended)
+        await self._disturbances.extend_licence(ended)
         return ended
 
     def _is_over(self, ended: Ended) -> bool:

@@ -18,6 +18,8 @@ MOST_IN_FLIGHT: Final = 16
 BALANCES: Final = "balances"
 WARNING_THRESHOLD: Final = "warning-threshold"
 PAYMENT: Final = "payment"
+IMPORT: Final = "import"
+"""The job whose rows are subscribers with all that belongs to them. It is undone as well, and has to be named."""
 JOBS: Final = (BALANCES, WARNING_THRESHOLD, PAYMENT)
 """A job is drawn from these where none is named."""
 
@@ -27,6 +29,10 @@ REQUIRED: Final[Mapping[str, str]] = {
     PAYMENT: "FINANCE_OPERATIONS.STORNO",
 }
 """By job of `JOBS`, a column that its look-up needs."""
+
+
+SUBSCRIBERS_A_ROW: Final = 5
+"""Subscribers of the billing: folders and deleted ones share them, so that one folder has about a load's rows."""
 
 
 class Act(StrEnum):
@@ -138,6 +144,12 @@ class ExperimentPlan:
     """Columns that the billing lacks, as TABLE.COLUMN."""
     quirks: tuple[str, ...] = ()
     """Quirks: undocumented behaviour of the real billing, as `mock serve --quirk` takes them."""
+    licence: int | None = None
+    """The number of subscribers that the billing may have, until the load has come to it; None for any number."""
+    undo_kills: tuple[float, ...] = ()
+    """The shares of an import's undo at which it is killed."""
+    undo_faults: str = ""
+    """The mock's fault plan for the undo of an import."""
     settle: float = SETTLE
     timeout: float = TIMEOUT
 

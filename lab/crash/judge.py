@@ -118,7 +118,7 @@ def judge(books: Books) -> Verdict:
         *_row_problems(books, tally),
         *_stray_problems(books, tally),
         *_sum_problems(books),
-        *_step_problems(books),
+        *step_problems(books.steps, sum(row.attempts for row in books.rows)),
     ]
     return Verdict(
         once=tally["once"],
@@ -340,13 +340,12 @@ def _sum(values: Iterable[Wanted]) -> Decimal:
     return sum((value for value in values if isinstance(value, Decimal)), Decimal(0))
 
 
-def _step_problems(books: Books) -> Iterator[Problem]:
+def step_problems(steps: Mapping[tuple[str, str], int], attempts: int) -> Iterator[Problem]:
     """Check the steps: only allowed ones, and as many intents as the rows count attempts."""
-    for source, target in books.steps:
+    for source, target in steps:
         if not may_follow(State(source), State(target)):
             yield Problem("", said("an item went from {source} to {target}", source=source, target=target))
-    claims = books.steps.get((State.PENDING, State.SENDING), 0)
-    if (attempts := sum(row.attempts for row in books.rows)) != claims:
+    if attempts != (claims := steps.get((State.PENDING, State.SENDING), 0)):
         yield Problem(
             "", said("{attempts} attempts in the journal, {claims} intents seen", attempts=attempts, claims=claims)
         )

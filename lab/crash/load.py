@@ -20,8 +20,19 @@ from billing.database.dsn import Dsn
 from billing.directory.models import OPENING_BALANCE
 from jobs.spec.parameters import row_key
 from lab.crash import clock
-from lab.crash.experiment_plan import BALANCES, MOST_IN_FLIGHT, WARNING_THRESHOLD, ExperimentPlan
+from lab.crash.experiment_plan import BALANCES, IMPORT, MOST_IN_FLIGHT, WARNING_THRESHOLD, ExperimentPlan
 from lab.crash.fields import wanted_fields
+from lab.crash.import_books import live_content
+from lab.crash.import_table import (
+    DICTIONARY,
+    TABLE,
+    RequestedImport,
+    draw_rows,
+    folder_key,
+    new_folders,
+    refusals_of,
+    write_table,
+)
 from lab.crash.mock_process import MockProcess
 from lab.crash.observer import JournalView
 from lab.crash.program import JOURNAL, ProgramUnderTest, send_signal, start
@@ -38,20 +49,25 @@ _OWED: Final = 0.08
 
 @dataclass(frozen=True, slots=True)
 class RequestedLoad:
-    """The request of a load: the job's arguments, and the wanted value of each key.
+    """The request of a load: the command with its arguments, and the wanted value of each key.
 
-    `objects` has the ledger's key for each key, `last` is the last finance operation before the load.
+    `objects` has the ledger's key for each key, `last` is the last finance operation before the load. An import is
+    judged by `imported`.
     """
 
     arguments: tuple[str, ...]
     wanted: Mapping[str, Wanted]
     objects: Mapping[str, int]
     last: int = 0
+    imported: RequestedImport | None = None
 
 
 def prepare_load(folder: Path, plan: ExperimentPlan, billing: Path) -> RequestedLoad:
     """The request of the load, by the plan's seed; its input file is written into `folder`."""
     draw = Random(f"{plan.seed}/input")
+    if plan.job == IMPORT:
+        with Database(Dsn(str(billing))) as database:
+            return _import(folder, draw, plan, database)
     trial = TRIALS[plan.job]
     if trial.arranged:
         _arrange(billing, trial, plan.rows)
@@ -64,7 +80,7 @@ def prepare_load(folder: Path, plan: ExperimentPlan, billing: Path) -> Requested
             # The only job whose rows come from the database, by its own select.
             threshold = -Decimal(draw.randrange(300_00, 900_00)) / 100
             members: dict[int, int] = dict(database.query(sql("members"), {"folder": FOLDER}))
-            arguments = ("warning-threshold", "--set", f"folder={FOLDER}", "--set", f"amount={threshold:.2f}")
+            arguments = ("run", "warning-threshold", "--set", f"folder={FOLDER}", "--set", f"amount={threshold:.2f}")
             return RequestedLoad(
                 arguments, dict.fromkeys(map(str, members), threshold), {str(key): of for key, of in members.items()}
             )
@@ -100,7 +116,7 @@ def _rows(folder: Path, draw: Random, trial: Trial, rows: Sequence[Sequence[obje
             wanted[key] = Decimal(text) if trial.amount else text
             objects[key] = int(str(of))
     called = CALLED if trial.job == "call" else ()
-    return RequestedLoad((trial.job, INPUT, *called, *trial.arguments), wanted, objects, last)
+    return RequestedLoad(("run", trial.job, INPUT, *called, *trial.arguments), wanted, objects, last)
 
 
 def _balances(folder: Path, draw: Random, subscribers: Sequence[tuple[int, str]], last: int) -> RequestedLoad:
@@ -116,7 +132,23 @@ def _balances(folder: Path, draw: Random, subscribers: Sequence[tuple[int, str]]
             wanted[key] = amount = -amount if draw.random() < _OWED else amount
             objects[key] = subscriber
             sheet.writerow([subscriber if by_id else number, f"{amount:.2f}".replace(".", ",")])
-    return RequestedLoad(("balances", INPUT), wanted, objects, last)
+    return RequestedLoad(("run", "balances", INPUT), wanted, objects, last)
+
+
+def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database) -> RequestedLoad:
+    rows = list(write_table(folder, draw_rows(draw, plan.rows)))
+    subscribers = tuple(row.wanted for row in rows if row.wanted is not None)
+    ((last,),) = database.query(sql("last_abonent"))
+    imported = RequestedImport(
+        subscribers=subscribers,
+        folders=frozenset(folder_key(names) for one in subscribers for names in new_folders(one.folder)),
+        faulty=len(rows) - len(subscribers),
+        last=last,
+        content=live_content(database),
+        refusals=refusals_of(plan.faults),
+    )
+    arguments = ("import", TABLE, "--dictionary", DICTIONARY)
+    return RequestedLoad(arguments, dict.fromkeys(imported.keys, ""), {}, imported=imported)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +212,16 @@ class Load:
     async def start(self, view: JournalView) -> "Running":
         """Start a process that begins the run, or resumes it where there is one."""
         if view.run is None:
-            return await self._start("run", *self._requested.arguments, "--skip-bad", "--yes", *self._pacing)
-        return await self._start("resume", view.run, "--skip-bad", "--yes", *self._pacing)
+            return await self._start(*self._requested.arguments, "--skip-bad", "--yes", *self._pacing)
+        return await self.resume(view.run)
+
+    async def resume(self, run: str) -> "Running":
+        """Start a process that goes on with a run."""
+        return await self._start("resume", run, "--skip-bad", "--yes", *self._pacing)
+
+    async def undo(self, run: str) -> "Running":
+        """Start a process that takes a run back."""
+        return await self._start("undo", run, "--yes", *self._pacing)
 
     async def start_second(self, run: str, journal: Path | None = None) -> "Ended":
         """Run a second process on the same run to its end; `journal` is another name of the journal."""
@@ -189,7 +229,7 @@ class Load:
 
     async def enter_anew(self, journal: Path) -> "Ended":
         """Enter the same input with another journal; returns at the end of the process."""
-        return await self._run("run", *self._requested.arguments, "--yes", *self._pacing, journal=journal)
+        return await self._run(*self._requested.arguments, "--yes", *self._pacing, journal=journal)
 
     async def command(self, command: str, run: str, *words: str) -> "Ended":
         """Send a command to the run from another process; returns at its end."""

@@ -55,6 +55,7 @@ class MockProcess:
             self._arguments += ["--stack-rate", str(traits.stack_rate)]
         for quirk in plan.quirks:
             self._arguments += ["--quirk", quirk]
+        self.licence = plan.licence
         (folder / PLAN).write_text(plan.faults, encoding="utf-8")
 
     @property
@@ -74,8 +75,9 @@ class MockProcess:
         """Start it and wait until it serves. Raises `MockNotStarted` when it does not."""
         self._counted.clear()
         with (self._folder / "billing.log").open("ab") as log:
+            licence = () if self.licence is None else ("--licence", str(self.licence))
             self._process = await start(
-                self._arguments, self._folder, self._environment, stdout=subprocess.PIPE, stderr=log
+                (*self._arguments, *licence), self._folder, self._environment, stdout=subprocess.PIPE, stderr=log
             )
         if self._process.stdout is None:
             raise RuntimeError("a process was started without its stdout")
@@ -115,6 +117,17 @@ class MockProcess:
             self._proxy.calm()
         await self._ask("PUT", "/faults")
 
+    async def set_faults(self, plan: str) -> None:
+        """Give it another fault plan; the proxy goes on as it is."""
+        await self._count()
+        await self._ask("PUT", "/faults", plan)
+        self._counted.clear()
+
+    async def extend_licence(self) -> None:
+        """Let it have any number of subscribers, also after it is started again."""
+        self.licence = None
+        await self._ask("PUT", "/state", '{"licence": null}')
+
     async def effects(self) -> int:
         """The number of effects in its ledger."""
         totals = (await self._ask("GET", "/ledger?limit=1")).get("totals")
@@ -145,11 +158,11 @@ class MockProcess:
         self._injected += Counter(injected) - self._counted
         self._counted = Counter(injected)
 
-    async def _ask(self, method: str, path: str) -> Mapping[str, object]:
+    async def _ask(self, method: str, path: str, body: str = "") -> Mapping[str, object]:
         timeout = aiohttp.ClientTimeout(total=5.0)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.request(method, self._control + path) as response,
+            session.request(method, self._control + path, data=body.encode()) as response,
         ):
             found: Mapping[str, object] = await response.json()
             return found

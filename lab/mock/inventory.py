@@ -15,14 +15,25 @@ from billing.database.database import Database
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.money import roubles
+from lab.mock.values import ValueType, value_text
 
 Belongings: TypeAlias = Callable[[int], list[DatabaseRow]]
 """The rows of a subscriber; asked for in the order of ids."""
 
 
 @dataclass(frozen=True, slots=True)
+class HeldAccount:
+    """An account; texts that are not there are ""."""
+
+    login: str
+    mac: str
+    address: str
+    pool: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class HeldSubscriber:
-    """A subscriber that is there, with its accounts by login, services by id, attributes by id, and money in roubles.
+    """A subscriber that is there, with its accounts, its services and attributes by id, and its money in roubles.
 
     `operations` are the finance operations that count, as type and sum. Each list has an entry for each row, so what
     is there twice stands there twice.
@@ -37,7 +48,7 @@ class HeldSubscriber:
     balance: Decimal | None
     limit: Decimal | None
     threshold: Decimal | None
-    logins: tuple[str, ...]
+    accounts: tuple[HeldAccount, ...]
     services: tuple[int, ...]
     attributes: tuple[tuple[int, str], ...]
     operations: tuple[tuple[int, Decimal], ...]
@@ -53,7 +64,7 @@ class HeldTotal:
 
 def subscribers(database: Database, after: int = 0) -> Iterator[HeldSubscriber]:
     """The subscribers with an id above `after`, in the order of their ids; memory holds one of them."""
-    logins, services = _of(database, "accounts", after), _of(database, "services", after)
+    accounts, services = _of(database, "accounts", after), _of(database, "services", after)
     attributes, operations = _of(database, "attributes", after), _of(database, "operations", after)
     for key, number, name, folder, tariff, operator, *money in database.query(_sql("subscribers"), {"after": after}):
         balance, limit, threshold = (None if value is None else roubles(int(value)) for value in money)
@@ -67,7 +78,7 @@ def subscribers(database: Database, after: int = 0) -> Iterator[HeldSubscriber]:
             balance=balance,
             limit=limit,
             threshold=threshold,
-            logins=tuple(login for _, login in logins(key)),
+            accounts=tuple(_account(row) for row in accounts(key)),
             services=tuple(service for _, service in services(key)),
             attributes=tuple((attribute, value) for _, attribute, value in attributes(key)),
             operations=tuple((kind, roubles(int(summa))) for _, kind, summa in operations(key)),
@@ -103,6 +114,11 @@ def folders(database: Database) -> dict[int, tuple[str, ...]]:
 def orphans(database: Database) -> dict[str, int]:
     """The number of rows, by table, whose subscriber or folder is not there or is deleted; only tables with any."""
     return {table.strip(): count for table, count in database.query(_sql("orphans")) if count}
+
+
+def _account(row: DatabaseRow) -> HeldAccount:
+    _, login, mac, address, pool = row
+    return HeldAccount(login or "", (mac or "").rstrip(), str(value_text(ValueType.ADDRESS, address)), pool)
 
 
 def _names(rows: Mapping[int, tuple[int | None, str]], key: int) -> Iterator[str]:

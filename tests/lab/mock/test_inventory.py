@@ -33,7 +33,7 @@ def created(session: MockConnection, model: str, **values: object) -> int:
 def test_a_subscriber_with_all_that_belongs_to_it(session: MockConnection, billing_file: Path) -> None:
     key = created(session, "Abonents", **NEW)
     for login in ("b", "a"):
-        created(session, "Users", abonent_id=key, login=login)
+        created(session, "Users", abonent_id=key, login=login, pull=1050, mac="02:00:00:00:00:01")
     for service in (301, 126, 126):
         created(session, "UsersUsluga", abonent_id=key, usluga_id=service, manager_id=33)
     created(session, "AttributeValues", abonent_id=key, attribute_id=99, attribute_value="да")
@@ -42,7 +42,10 @@ def test_a_subscriber_with_all_that_belongs_to_it(session: MockConnection, billi
         ((one,),) = by_number(database, key - 1).values()
         named = folders(database)
     assert (one.id, one.name, one.folder, one.tariff, one.operator) == (key, "Новый", 1400, 3, 1444)
-    assert (one.logins, one.services, one.attributes) == (("b", "a"), (301, 126, 126), ((99, "да"),))
+    first, second = one.accounts
+    assert (first.login, second.login, first.mac, first.pool) == ("b", "a", "02:00:00:00:00:01", 1050)
+    assert first.address.startswith("198.51.100.")
+    assert (one.services, one.attributes) == ((301, 126, 126), ((99, "да"),))
     assert (one.balance, one.operations) == (Decimal("-12.5"), ((8, Decimal("-12.5")),))
     assert named[1400] == ("Многоквартирные дома", "Новостройки")
 
@@ -51,13 +54,16 @@ def test_each_is_told_with_what_is_its_own(database: Database) -> None:
     held = {one.id: one for one in subscribers(database)}
     assert len(held) == ABONENTS
     assert list(held) == sorted(held)
-    for table, column, name in (("users", "login", "logins"), ("users_usluga", "usluga_id", "services")):
-        query = (
-            f"select u.abonent_id, u.{column} from {table} u join abonents a on a.id = u.abonent_id"  # noqa: S608 - names of ours
-            " where u.deleted = 0 and a.deleted = 0"
-        )
-        told = sorted((one.id, value) for one in held.values() for value in getattr(one, name))
-        assert told == sorted(database.query(query))
+    query = (
+        "select u.abonent_id, u.login from users u join abonents a on a.id = u.abonent_id"
+        " where u.deleted = 0 and a.deleted = 0"
+    )
+    logins = [(one.id, account.login) for one in held.values() for account in one.accounts]
+    assert sorted(logins) == sorted(database.query(query))
+    services = [(one.id, service) for one in held.values() for service in one.services]
+    assert sorted(services) == sorted(
+        database.query(query.replace("users u", "users_usluga u").replace("login", "usluga_id"))
+    )
 
 
 def test_counts_and_sums_by_folder(database: Database) -> None:
