@@ -353,8 +353,8 @@ where +run_id = :run_id and state = 'accepted' and item_id in (select value from
 returning item_id
 
 -- name: doubt_shared_ids
--- Rows of a run whose answers are the id of the same new object: it is unknown which of them has created it.
--- `answer glob` is the condition of the index.
+-- Rows of a run whose answers are the id of the same new object: it is unknown which of them has created it. Objects of
+-- two models may have one id. `answer glob` is the condition of the index.
 update items
 set state = 'unknown', changed_at = :now,
     message = replace(:template, '{answer}', answer),
@@ -364,10 +364,12 @@ where state = 'accepted' and item_id in (
     from json_each(:ids) mine
     join items own on own.item_id = mine.value
     join items one on one.run_id = own.run_id and one.answer = own.answer and one.answer glob '[0-9]*'
+        and json_extract(one.payload, '$.model') is json_extract(own.payload, '$.model')
     where exists (
         select 1 from items other
         where other.run_id = own.run_id and other.answer = own.answer and other.answer glob '[0-9]*'
           and other.item_id <> one.item_id
+          and json_extract(other.payload, '$.model') is json_extract(one.payload, '$.model')
           and other.state in (select state from states where counts_money and not to_send)
     )
 )

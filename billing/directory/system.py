@@ -89,17 +89,22 @@ def depth(database: Database) -> Stacks:
     return Stacks(accounts, events)
 
 
-def waiting_for(database: Database, *, accounts: Iterable[int], abonents: Iterable[int]) -> Stacks:
-    """The number of waiting entries for these accounts and subscribers.
+_OF_ACCOUNTS: Final = ("ACCOUNT_STACK", "ACCOUNT_ID")
+_OF_ABONENTS: Final = ("EVENTS_STACK_COMPACT", "ABONENT_ID")
+
+
+def waiting_for(database: Database, *, accounts: Iterable[int], abonents: Iterable[int], new: bool = False) -> Stacks:
+    """The number of waiting entries for these accounts and subscribers; `new` adds those that are not there yet.
 
     The columns of the stacks of the real billing are not known [?]: a stack without a column for the account or
     subscriber is counted whole.
     """
     total = depth(database)
-    return Stacks(
-        _concerning(database, total.accounts, ("ACCOUNT_STACK", "ACCOUNT_ID"), "waits_for_accounts", accounts),
-        _concerning(database, total.events, ("EVENTS_STACK_COMPACT", "ABONENT_ID"), "waits_for_abonents", abonents),
-    )
+    events = _concerning(database, total.events, _OF_ABONENTS, "waits_for_abonents", abonents)
+    if new and events < total.events and database.schema.has(*_OF_ABONENTS):
+        ((unknown,),) = database.query(_sql("waits_for_new"))
+        events += unknown
+    return Stacks(_concerning(database, total.accounts, _OF_ACCOUNTS, "waits_for_accounts", accounts), events)
 
 
 def _concerning(database: Database, total: int, column: tuple[str, str], name: str, keys: Iterable[int]) -> int:

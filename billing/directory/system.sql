@@ -19,6 +19,13 @@ select count(*) from account_stack s where s.account_id in (:keys)
 -- name: waits_for_abonents
 select count(*) from events_stack_compact e where e.abonent_id in (:keys)
 
+-- name: waits_for_new
+-- Entries of subscribers and folders that are not there yet: those that are being created.
+select count(*)
+from events_stack_compact e
+left join abonents a on a.id = e.abonent_id
+where a.id is null
+
 -- The number of entries in each stack [D].
 
 -- name: ACCOUNT_STACK

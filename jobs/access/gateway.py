@@ -91,15 +91,20 @@ class Gateway:
         if moment > now:
             await anyio.sleep(moment - now)
 
-    async def unfinished_work(self, accounts: Collection[int], abonents: Collection[int]) -> str | None:
+    async def unfinished_work(
+        self, accounts: Collection[int], abonents: Collection[int], *, new: bool = False
+    ) -> str | None:
         """Work that the billing has accepted for these and not yet done, as "ACCOUNT_STACK holds 12 entries".
 
-        None when no work waits. Without a database it is not known and also None: then only the engine's settle delay
-        separates a lost answer from its look-up. Raises `LookUpFailed`.
+        With `new` also that for subscribers that are not there yet, whose ids nobody knows. None when no work waits.
+        Without a database it is not known and also None: then only the engine's settle delay separates a lost answer
+        from its look-up. Raises `LookUpFailed`.
         """
         if self.database is None:
             return None
-        waiting = await self.read(lambda database: waiting_for(database, accounts=accounts, abonents=abonents))
+        waiting = await self.read(
+            lambda database: waiting_for(database, accounts=accounts, abonents=abonents, new=new)
+        )
         return waiting.described or None
 
     async def probe(self) -> None:

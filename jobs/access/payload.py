@@ -50,6 +50,11 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     groups: dict[str, str] = {}
 
     @property
+    def creates_subscriber(self) -> bool:
+        """Whether it creates a subscriber or a folder, whose id nobody knows before."""
+        return self.model == "Abonents" and self.steps[0][0] == "objects.create"
+
+    @property
     def call(self) -> Call:
         """The call as it is sent."""
         return Call(self.model, tuple(ChainStep(method, arguments) for method, arguments in self.steps), self.fields)

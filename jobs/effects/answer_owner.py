@@ -85,7 +85,8 @@ def names_created(result: object, payload: Payload, own: tuple[str, int], *, tel
             # If this billing is known to return the comment, the answer belongs to another request.
             return AnswerNames.ANOTHER if tells else AnswerNames.NOBODY
         return AnswerNames.OURS if find_mark(str(comment)) == own else AnswerNames.ANOTHER
-    sent = {**payload.key, **payload.wanted}
+    # A key has "" for what is empty, as the folder around one at the top.
+    sent = {name: value or None for name, value in {**payload.key, **payload.wanted}.items()}
     if any(not says(fields, name, value) for name, value in sent.items() if name in fields):
         return AnswerNames.ANOTHER
     return AnswerNames.OURS if sent.keys() <= fields.keys() else AnswerNames.NOBODY

@@ -95,8 +95,12 @@ class CallEffect(Effect):
     async def unfinished_work(self, items: Sequence[Item]) -> str | None:
         """Unfinished work in the billing's stacks that concerns the items. Raises `LookUpFailed`."""
         accounts = [account for item in items if (account := account_of(item.lane)) is not None]
-        abonents = [payload.abonent for item in items if (payload := payload_of(item)).abonent]
-        return await self._gateway.unfinished_work(accounts, abonents) if accounts or abonents else None
+        payloads = [payload_of(item) for item in items]
+        abonents = [payload.abonent for payload in payloads if payload.abonent]
+        new = any(payload.creates_subscriber for payload in payloads)
+        if not (accounts or abonents or new):
+            return None
+        return await self._gateway.unfinished_work(accounts, abonents, new=new)
 
     # ---- before-images ----
 

@@ -16,6 +16,7 @@ from billing.directory.models import MODELS
 WITHOUT_AN_INDEX: Final[Mapping[str, str]] = {
     "Abonents, abonents_by_name": "only the few names of folders are looked up; no index on it is documented",
     "attributes_in_use": "each id is looked up once a run; no index on it is documented",
+    "in_folders": "all subscribers are walked through once, a page a statement",
     "pools_in_use": "each id is looked up once a run; no index on it is documented",
     "snat_pools_in_use": "each id is looked up once a run; no index on it is documented",
     "waits_for_accounts": "a stack holds only what is not applied yet; no index on it is documented",
@@ -24,7 +25,9 @@ WITHOUT_AN_INDEX: Final[Mapping[str, str]] = {
 """The look-ups that read a whole table, each with the reason why it may."""
 
 # A plan depends on the number of keys, not on the keys; each list of them has a name of its own.
-_VALUES: Final[Values] = defaultdict(lambda: range(KEYS_A_STATEMENT), {"type": 8, "text": "[cm"})
+_VALUES: Final[Values] = defaultdict(
+    lambda: range(KEYS_A_STATEMENT), {"type": 8, "text": "[cm", "size": 1, "after": 0}
+)
 
 
 def _look_ups(database: Database) -> Iterator[tuple[str, SqlStatement]]:

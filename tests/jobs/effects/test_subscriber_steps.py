@@ -1,0 +1,384 @@
+"""The steps of an import: what is created in which order, what is skipped, named, changed or refused."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from billing.database.database import Database
+from billing.money import SCALE
+from billing.profile import Fact, Profile, TypeEight
+from checkpoints.records import Item, Run
+from checkpoints.states import State
+from engine.errors import InputRefused
+from engine.evidence import Accepted, Lost
+from engine.job import Absent, Entries, Found, LookedFor, Marked, ReadBack
+from jobs.access.gateway import Gateway
+from jobs.access.payload import decode_payload, payload_of
+from jobs.effects.subscriber_steps import SubscriberSteps
+from jobs.imports.subscriber import Step, Subscriber
+from lab.mock.faults import Fault, FaultKind, FaultPlan
+from lab.mock.server import MockBilling
+from tests.jobs.conftest import FOLDER, Execute, Frozen
+from tests.jobs.importing import filled, planned, step_by_step, subscriber, whole
+from tests.jobs.making import readings, sightings
+from tests.jobs.whole_database import changes, new_rows
+from tests.jobs.whole_database import whole as whole_database
+
+TWO = [whole(), whole("00778", 2, "popov")]
+SUM = "op_summa"
+STEPS = ["subscriber/", "account/{}", "tariff/", "service/126", "attribute/7", "threshold/", "limit/", "balance/"]
+
+
+async def reasons(effect: SubscriberSteps, *subscribers: Subscriber) -> dict[str, str | None]:
+    """Why each step is skipped."""
+    done = await effect.plan_subscribers(subscribers)
+    assert done.refusals == ()
+    return {decode_payload(one.payload).step: one.skip_reason for one in done.items}
+
+
+async def why_refused(effect: SubscriberSteps, *subscribers: Subscriber) -> list[tuple[str | None, str]]:
+    """The column and the reason of each refused row."""
+    done = await effect.plan_subscribers(subscribers)
+    assert done.items == ()
+    return [(one.column, one.reason) for one in done.refusals]
+
+
+# ---- a new subscriber -------------------------------------------------------------------------------------------
+
+
+async def test_a_subscriber_is_made_step_by_step_and_then_found_as_wanted(
+    gateway: Gateway, run: Run, frozen: Frozen, database: Database
+) -> None:
+    effect = SubscriberSteps(gateway)
+    await effect.try_out()
+    items = await planned(effect, TWO, frozen)
+    assert [item.key for item in items] == [
+        "folder/Дома",
+        "folder/Дома/Новые",
+        *(f"00777/{step}".format("novikov") for step in STEPS),
+        *(f"00778/{step}".format("popov") for step in STEPS),
+    ]
+    assert {item.lane for item in items} == {"folders", "contract:00777", "contract:00778"}
+    assert await sightings(effect, run, items) == [Absent()] * len(items)
+    before = whole_database(database)
+
+    done = await step_by_step(effect, run, items)
+
+    found = changes(before, whole_database(database))
+    folders, subscribers = new_rows(found, "ABONENTS")[:2], new_rows(found, "ABONENTS")[2:]
+    assert [(one["NAME"], one.get("PARENT_ID"), one["IS_FOLDER"]) for one in folders] == [
+        ("Дома", None, 1),
+        ("Новые", folders[0]["ID"], 1),
+    ]
+    assert [(one["CONTRACT_NUMBER"], one["PARENT_ID"], one["TARIF_ID"], one["SMS"]) for one in subscribers] == [
+        (number, folders[1]["ID"], 2, "+79001234567") for number in ("00777", "00778")
+    ]
+    for table in ("USERS", "USERS_USLUGA", "ATTRIBUTE_VALUES", "FINANCE_OPERATIONS"):
+        assert [one["ABONENT_ID"] for one in new_rows(found, table)] == [one["ID"] for one in subscribers], table
+    money = [(one["BALANCE"], one["LIMIT_WARNING"], one["limit"]) for one in new_rows(found, "ADMIN_ACCOUNTS")]
+    assert money == [(1250 * SCALE // 100, -50 * SCALE, -100 * SCALE)] * 2
+
+    assert all(isinstance(one, Found) for one in await sightings(effect, run, done))
+    assert await effect.visible(run, done) == {one.item_id for one in done}
+    assert all(one.difference is None for one in await readings(effect, run, done))
+    # The same table again, by a journal that knows nothing of it.
+    again = await planned(SubscriberSteps(gateway), TWO, frozen)
+    assert {item.state for item in again} == {State.SKIPPED}
+
+
+async def test_what_is_filled_in_later_is_no_sooner_looked_for_nor_shown_as_known(
+    gateway: Gateway, run: Run, frozen: Frozen
+) -> None:
+    effect = SubscriberSteps(gateway)
+    items = await planned(effect, TWO[:1], frozen)
+    by_key = {item.key: item for item in items}
+    account, balance = by_key["00777/account/novikov"], by_key["00777/balance/"]
+    assert effect.describe(run.name, account).startswith('Users: objects.create(abonent_id="<00777/subscriber/>"')
+    assert effect.needs(balance) == ("00777/limit/", "00777/subscriber/")
+    assert await sightings(effect, run, [balance]) == [Absent()]
+    assert await effect.visible(run, [account]) == set()
+    # An id that is none is never sent.
+    person = by_key["00777/subscriber/"]
+    for answer in (None, "", "x", "0", str(2**31)):
+        with pytest.raises(InputRefused, match="the id of 00777 is not known"):
+            filled(effect, account, {person.key: msgspec.structs.replace(person, answer=answer)})
+
+
+async def test_a_new_folder_is_asked_for_once_whatever_the_pages(gateway: Gateway, frozen: Frozen) -> None:
+    effect = SubscriberSteps(gateway)
+    first, second = [await planned(effect, [one], frozen) for one in TWO]
+    assert [item.key for item in first + second if item.lane == "folders"] == ["folder/Дома", "folder/Дома/Новые"]
+    assert payload_of(second[0]).needs == ("folder/Дома/Новые",)
+    # A page that is planned anew has them again.
+    assert [item.key for item in await planned(effect, TWO, frozen) if item.lane == "folders"] == [
+        "folder/Дома",
+        "folder/Дома/Новые",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "parent"),
+    [({"path": ""}, None), ({"id": str(FOLDER)}, FOLDER), ({"path": " Странные / "}, FOLDER), ({}, None)],
+    ids=["the top", "by id", "by name", "none"],
+)
+async def test_a_folder_that_is_there(
+    gateway: Gateway, frozen: Frozen, folder: Mapping[str, str], parent: int | None
+) -> None:
+    effect = SubscriberSteps(gateway)
+    (item,) = await planned(effect, [subscriber("00777", 1, (Step.FOLDER, folder), name="Новиков")], frozen)
+    assert payload_of(item).steps[0][1].get("parent_id") == parent
+    assert payload_of(item).fills == {}
+
+
+async def test_the_row_is_kept_with_its_subscriber_alone(gateway: Gateway, frozen: Frozen) -> None:
+    items = await planned(SubscriberSteps(gateway), TWO[:1], frozen)
+    kept = [item for item in items if item.row or payload_of(item).groups]
+    assert [item.key for item in kept] == ["00777/subscriber/"]
+    assert payload_of(kept[0]).groups == {"folder": "Дома/Новые", "tariff": "2", "balance": "12.50"}
+    assert {item.line for item in items} == {1}
+
+
+async def test_lost_calls_of_each_step_have_their_effect_once(
+    gateway: Gateway, mock_billing: MockBilling, run: Run, frozen: Frozen, database: Database
+) -> None:
+    effect = SubscriberSteps(gateway)
+    before, done = whole_database(database), dict[str, Item]()
+    for item in await planned(effect, TWO[:1], frozen):
+        ready = filled(effect, item, done)
+        mock_billing.faults.set(FaultPlan((Fault(FaultKind.CRASH_BEFORE, times=1),)))
+        assert isinstance(await effect.send(run, ready), Lost)
+        assert await sightings(effect, run, [ready]) == [Absent()], item.key
+        mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
+        assert isinstance(await effect.send(run, ready), Lost)
+        (found,) = await sightings(effect, run, [ready])
+        assert isinstance(found, Found), item.key
+        done[item.key] = msgspec.structs.replace(ready, answer=found.answer)
+    found_rows = changes(before, whole_database(database))
+    assert {table: len(rows) for table, rows in found_rows.items()} == {
+        "ABONENTS": 3,
+        "ADMIN_ACCOUNTS": 1,
+        "USERS": 1,
+        "USERS_USLUGA": 1,
+        "ATTRIBUTE_VALUES": 1,
+        "FINANCE_OPERATIONS": 1,
+    }
+
+
+async def test_a_lost_subscriber_is_not_absent_while_anything_new_waits_to_be_carried_out(
+    gateway: Gateway, mock_billing: MockBilling, run: Run, frozen: Frozen
+) -> None:
+    effect = SubscriberSteps(gateway)
+    (item,) = await planned(effect, [subscriber("00777", name="Новиков")], frozen)
+    mock_billing.stack_rate = 0.001
+    assert isinstance(await effect.send(run, item), Accepted)
+    assert await sightings(effect, run, [item]) == [Absent()]
+    assert await effect.visible(run, [item]) == set()
+    waits = "EVENTS_STACK_COMPACT holds 1 entry" if gateway.database else None
+    assert await effect.unfinished_work([item]) == waits
+    mock_billing.stack_rate = 0
+    await mock_billing.wait_for_stacks()
+    assert await effect.unfinished_work([item]) is None
+    assert await effect.visible(run, [item]) == {item.item_id}
+
+
+async def test_only_services_and_balances_are_guarded_by_what_the_journal_has(
+    gateway: Gateway, frozen: Frozen
+) -> None:
+    effect = SubscriberSteps(gateway)
+    items = await planned(effect, TWO[:1], frozen)
+    once = [item.key for item in items if not effect.may_repeat(item.payload)]
+    assert once == ["00777/service/126", "00777/balance/"]
+    looked_for = {effect.looks_for(item) for item in items if "objects.create" in item.payload}
+    both = {LookedFor.ALWAYS, LookedFor.WHEN_TAKEN_UP}
+    assert looked_for == ({LookedFor.ALWAYS} if gateway.database else both)
+    assert effect.looks_for(items[4]) is LookedFor.NEVER
+
+
+# ---- what is there ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def having(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
+    """What the subscriber 9001 has: an account, a service, an attribute; 9010 has a balance."""
+    execute("insert into users (id, abonent_id, login, pull) values (90001, 9001, 'ivanov', 5)")
+    execute("insert into users_usluga (id, abonent_id, usluga_id, manager_id) values (90001, 9001, 126, 34)")
+    execute(
+        "insert into attribute_values (id, abonent_id, attribute_id, attribute_value) values (90001, 9001, 7, 'a')"
+    )
+    execute("update admin_accounts set ostatok = ? where id = 9010", 100 * SCALE)
+
+
+DIFFERING = subscriber(
+    "00123",
+    1,
+    (Step.FOLDER, {"path": "Дома/Новые"}),
+    (Step.ACCOUNT, {"login": "ivanov", "pull": "6", "psw": "•••0123456789abcdef.0123456789abcdef"}),
+    (Step.TARIFF, {"tarif_id": "3"}),
+    (Step.SERVICE, {"usluga_id": "126", "manager_id": "33"}),
+    (Step.ATTRIBUTE, {"attribute_id": "7", "attribute_value": "b"}),
+    (Step.THRESHOLD, {"limit_warning": "-50.00"}),
+    (Step.LIMIT, {"limit": "-100"}),
+    name="Петров",
+)
+AGAIN = "; --change changes it"
+
+
+@pytest.mark.usefixtures("having")
+async def test_what_differs_is_named_and_left_and_what_is_empty_is_set(
+    gateway: Gateway, run: Run, frozen: Frozen, database: Database
+) -> None:
+    effect = SubscriberSteps(gateway)
+    different = "there already, and different: "
+    assert await reasons(effect, DIFFERING) == {
+        "subscriber": f"{different}name: Иванов → Петров, parent_id: 9100 → Дома/Новые{AGAIN}",
+        "account": f"{different}pull: 5 → 6{AGAIN}",
+        "tariff": f"{different}tarif_id: 2 → 3{AGAIN}",
+        "service": f"{different}manager_id: 34 → 33{AGAIN}",
+        "attribute": f"{different}attribute_value: a → b{AGAIN}",
+        "threshold": f"{different}limit_warning: -120 → -50{AGAIN}",
+        # There was none.
+        "limit": None,
+    }
+    before = whole_database(database)
+    await step_by_step(effect, run, await planned(effect, [DIFFERING], frozen))
+    assert changes(before, whole_database(database)) == {
+        "ADMIN_ACCOUNTS": {9001: {"limit": (None, -100 * SCALE)}},
+    }
+
+
+@pytest.mark.usefixtures("having")
+async def test_what_differs_is_changed_where_that_was_said(
+    gateway: Gateway, run: Run, frozen: Frozen, database: Database
+) -> None:
+    effect = SubscriberSteps(gateway, change=True)
+    before = whole_database(database)
+    done = await step_by_step(effect, run, await planned(effect, [DIFFERING], frozen))
+    found = changes(before, whole_database(database))
+    folders = [row["ID"] for row in new_rows(found, "ABONENTS")]
+    assert found.pop("ABONENTS")[9001] == {
+        "NAME": ("Иванов", "Петров"),
+        "PARENT_ID": (FOLDER, folders[1]),
+        "TARIF_ID": (2, 3),
+    }
+    assert found.pop("USERS")[90001]["PULL"] == (5, 6)
+    assert found == {
+        "USERS_USLUGA": {90001: {"MANAGER_ID": (34, 33)}},
+        "ATTRIBUTE_VALUES": {90001: {"ATTRIBUTE_VALUE": ("a", "b")}},
+        "ADMIN_ACCOUNTS": {9001: {"LIMIT_WARNING": (-120 * SCALE, -50 * SCALE), "limit": (None, -100 * SCALE)}},
+    }
+    assert await readings(effect, run, done) == [ReadBack(None)] * len(done)
+    assert await effect.visible(run, done) == {one.item_id for one in done}
+
+
+BALANCES: Sequence[tuple[str, str, bool, str | None]] = [
+    ("00777", "0", False, "a balance of 0 needs no operation"),
+    ("123", "0.00", False, "a balance of 0 needs no operation"),
+    ("123", "50", False, None),
+    ("77/2", "100", False, "already as wanted: the balance is 100.00"),
+    (
+        "77/2",
+        "50",
+        False,
+        "there already, and different: the balance is 100.00, the row says 50.00; --change enters it",
+    ),
+    ("77/2", "0", True, None),
+]
+
+
+@pytest.mark.usefixtures("having")
+async def test_a_balance_is_entered_where_none_is_there(gateway: Gateway) -> None:
+    found = [
+        (await reasons(SubscriberSteps(gateway, change=change), subscriber(number, 1, (Step.BALANCE, {SUM: amount}))))
+        for number, amount, change, _ in BALANCES
+    ]
+    assert [one["balance"] for one in found] == [reason for *_, reason in BALANCES]
+
+
+@pytest.mark.usefixtures("having")
+async def test_where_type_8_adds_a_balance_that_is_there_is_left(gateway: Gateway) -> None:
+    adds = Profile(type_8=Fact(TypeEight.ADDS))
+    effect = SubscriberSteps(replace(gateway, profile=adds), change=True)
+    found = await reasons(effect, subscriber("77/2", 1, (Step.BALANCE, {SUM: "50"})))
+    assert (found["balance"] or "").startswith("there already, and different: the balance is 100.00")
+
+
+@pytest.mark.usefixtures("having")
+async def test_entries_of_another_journal_are_found_of_subscribers_that_are_there(
+    gateway: Gateway, execute: Execute
+) -> None:
+    execute(
+        "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr) "
+        "values (90001, 9002, 8, ?, '2026-01-02', '[cm aaaaa/1]')",
+        7 * SCALE,
+    )
+    effect = SubscriberSteps(gateway)
+    rows = [subscriber(number, 1, (Step.BALANCE, {SUM: "50"})) for number in ("00777", "123")]
+    items = (await effect.plan_subscribers(rows)).items
+    found = await effect.find_entries(items)
+    assert found.keys() == {"123/balance/"}
+    (marked,) = found["123/balance/"].marked
+    assert (marked.run, marked.number) == ("aaaaa", 1)
+    assert isinstance(marked, Marked)
+    assert found["123/balance/"] == Entries((marked,))
+
+
+# ---- refusals ---------------------------------------------------------------------------------------------------
+
+SHARED = (
+    "its account of money is also that of abonent 9008, whose balance this would replace: leave the balance out "
+    "here, and enter it with the job balances"
+)
+REFUSED: Sequence[tuple[Subscriber, str | None, str]] = [
+    (
+        subscriber("00777", 1, (Step.ACCOUNT, {"login": "ivanov"})),
+        "login",
+        "the login 'ivanov' is that of abonent 9001 already",
+    ),
+    (
+        subscriber("123", 1, (Step.ACCOUNT, {"login": "ivanov"})),
+        "login",
+        "the login 'ivanov' is that of abonent 9001 already",
+    ),
+    (
+        subscriber("00777", 1, *[(Step.SERVICE, {"usluga_id": "126"})] * 2),
+        None,
+        "usluga_id 126 twice for one subscriber",
+    ),
+    (subscriber("00777", 1, (Step.ACCOUNT, {"login": ""})), None, "login is empty: which object is meant?"),
+    (
+        subscriber("ДУБЛЬ", 1),
+        None,
+        "several subscribers have the contract number 'ДУБЛЬ': 9004, 9005",
+    ),
+    (
+        subscriber("00777", 1, (Step.FOLDER, {"id": "9001"})),
+        "id",
+        "there is no folder 9001, or it is deleted",
+    ),
+    (
+        subscriber("00123", 1, (Step.BALANCE, {SUM: "5"})),
+        None,
+        SHARED,
+    ),
+    (subscriber("БЕЗСЧЁТА", 1, (Step.LIMIT, {"limit": "5"})), None, "abonent 9007 has no account"),
+    (
+        subscriber("00777", 1, (Step.BALANCE, {SUM: "5,0"})),
+        SUM,
+        "'5,0' is not an amount: money is written as -1234.50 here",
+    ),
+    (subscriber("", 1), "contract_number", "'' is not a contract number"),
+]
+
+
+@pytest.mark.usefixtures("having")
+async def test_a_row_is_refused_as_a_whole(gateway: Gateway) -> None:
+    effect = SubscriberSteps(gateway)
+    assert [await why_refused(effect, row) for row, _, _ in REFUSED] == [
+        [(column, reason)] for _, column, reason in REFUSED
+    ]
+
+
+async def test_a_number_whose_bearer_is_deleted_is_free(gateway: Gateway) -> None:
+    assert await reasons(SubscriberSteps(gateway), subscriber("ГОСТЬ-1", name="Гость")) == {"subscriber": None}
