@@ -22,14 +22,18 @@ ReadPage = Callable[[int], Awaitable[Sequence[Item]]]
 MOST_HELD = 5000
 """Maximum number of items that wait for a busy lane or a retry; at this number no further page is read."""
 
+MOST_HELD_OF_STEPS = 20_000
+"""The same for items that need one another: some seven of a lane, which wait for the billing to show each of them."""
+
 
 class Backlog:
     """Hands out the pending items of a pass over the list, in order as far as lanes and waits allow.
 
     An item holds its lane from `take` until `finish`, also between its retries, so that the rows of one account stay
     in order. An item whose outcome is unknown shuts its lane for the rest of the pass; an item in `left_out` shuts it
-    in every pass. A retry waits until it is due, and for the retry budget `retries`. `begin` begins the next pass.
-    `passed_over` counts the items of this pass that are in `left_out`, `behind` those held back by a shut lane.
+    in every pass. A retry waits until it is due, and for the retry budget `retries`. An item that was handed out may
+    be made to `wait`, with its lane, until it is to `go_on`. `begin` begins the next pass. `passed_over` counts the
+    items of this pass that are in `left_out`, `behind` those held back by a shut lane. At most `most_held` are held.
     """
 
     def __init__(
@@ -39,8 +43,10 @@ class Backlog:
         *,
         intake_ended: bool,
         left_out: Container[int] = frozenset(),
+        most_held: int = MOST_HELD,
     ) -> None:
         self._read_page = read_page
+        self._most_held = most_held
         self.retries = retries
         self.passed_over = 0
         self.behind = 0
@@ -54,6 +60,7 @@ class Backlog:
         self._later: list[tuple[float, int, Item]] = []
         self._lanes: dict[str, deque[Item]] = {}
         self._shut: set[str] = set()
+        self._waiting: set[int] = set()
         self._held = 0
         self._out = 0
         self._closed = False
@@ -84,6 +91,7 @@ class Backlog:
 
     def finish(self, item: Item) -> None:
         """Free the lane of `item`, which needs no further call."""
+        self._waiting.discard(item.item_id)
         self._out -= 1
         waiting = self._lanes[item.lane]
         if waiting:
@@ -102,10 +110,32 @@ class Backlog:
 
     def shut(self, item: Item) -> None:
         """Shut the lane of `item` for this pass: `item` is not done, and later rows must not overtake it."""
+        self._waiting.discard(item.item_id)
         self._out -= 1
         self._held -= len(self._lanes.pop(item.lane))
         self._shut.add(item.lane)
         self._changed.set()
+
+    def wait(self, item: Item) -> None:
+        """Hold an item that was handed out, and its lane, until it is to go on, is finished or shut."""
+        self._waiting.add(item.item_id)
+        self._changed.set()
+
+    def go_on(self, item: Item) -> None:
+        """Hand out an item that has waited once more."""
+        self._waiting.discard(item.item_id)
+        self._out -= 1
+        self._ready.append(item)
+        self._changed.set()
+
+    def leave(self, item: Item) -> None:
+        """Shut the lane of `item`, which needs what is not to be had in this pass; other items take its place."""
+        self._left += 1 + len(self._lanes[item.lane])
+        self.shut(item)
+
+    def holds(self, lane: str) -> bool:
+        """Whether an item of a lane was read in this pass and is not done."""
+        return lane in self._lanes
 
     def shut_lane(self, lane: str) -> None:
         """Shut a lane for this pass, because a finished item of it is in doubt."""
@@ -129,7 +159,7 @@ class Backlog:
             if group := self._ready_now(most):
                 self._out += len(group)
                 return group
-            if self._unread and self._left and self._held < MOST_HELD:
+            if self._unread and self._left and self._has_room:
                 await self._read()
             elif self._over:
                 return []
@@ -145,9 +175,15 @@ class Backlog:
         if self._later:
             due = self._later[0][0] <= anyio.current_time()
             return said("retry budget") if due else said("retries")
+        if self._waiting:
+            return said("steps that the billing does not show yet")
         if self._held:
             return said("account locks")
         return "" if self._intake_ended or not self._left else said("source")
+
+    @property
+    def _has_room(self) -> bool:
+        return self._held + len(self._waiting) < self._most_held
 
     @property
     def _over(self) -> bool:
@@ -181,7 +217,7 @@ class Backlog:
                 group.append(heapq.heappop(self._later)[2])
             elif self._ready:
                 group.append(self._ready.popleft())
-            elif self._page and self._left and self._held < MOST_HELD:
+            elif self._page and self._left and self._has_room:
                 self._queue(self._page.popleft(), group)
             else:
                 break

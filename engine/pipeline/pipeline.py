@@ -31,13 +31,14 @@ from engine.pacing.limits import Spending
 from engine.pacing.retries import RetryBudget, Tries
 from engine.pacing.throttle import Gauge, Throttle
 from engine.pipeline.aftermath import NOT_SENT, Aftermath, CallResult
-from engine.pipeline.backlog import Backlog, Claims
+from engine.pipeline.backlog import MOST_HELD, MOST_HELD_OF_STEPS, Backlog, Claims
 from engine.pipeline.before_images import BeforeImages
 from engine.pipeline.doubts import UNASKED, Doubts, apart
 from engine.pipeline.gate import Gate
 from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.ownership import Ownership
+from engine.pipeline.precedence import Precedence
 from engine.pipeline.progress import Sending
 from engine.pipeline.reconciler import Reconciler
 from engine.pipeline.witness import Witness
@@ -94,12 +95,17 @@ class Pipeline:
         self._tries = Tries(policy.tries)
         retries = RetryBudget(policy.retry_share, policy.retry_floor)
         self._backlog = Backlog(
-            self._read_page, retries, intake_ended=run.frozen_at is not None, left_out=self._tries.out
+            self._read_page,
+            retries,
+            intake_ended=run.frozen_at is not None,
+            left_out=self._tries.out,
+            most_held=MOST_HELD_OF_STEPS if effect.has_steps else MOST_HELD,
         )
         self._aftermath = Aftermath(run, steering, self._backlog, self._reconciler, self._tries, self._spending)
         self._doubts = Doubts(self._backlog, self._reconciler, self._progress)
         holds = self._progress.holds
         self._breaker = Breaker(effect.probe, policy, holds, stop)
+        self._precedence = Precedence(run, effect, journal, self._backlog, self._breaker, steering)
         self._throttle = Throttle(gauges, holds, stop, lambda: self._gate.in_flight, policy.away_patience)
         self._gate = Gate(steering, self._breaker, self._throttle)
         self._claims = Claims(lambda: self._gate.ahead)
@@ -137,6 +143,8 @@ class Pipeline:
                     tasks.start_soon(self._breaker.keep)
                     tasks.start_soon(self._throttle.watch)
                     tasks.start_soon(self._heed_stop)
+                    if self._effect.has_steps:
+                        tasks.start_soon(self._precedence.watch)
                     await self._alternate(tasks)
                     tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
@@ -160,11 +168,20 @@ class Pipeline:
             if self._spending.must_look:
                 await self._spending.look(self._run, self._journal)
             self._backlog.begin(canary.rows)
+            self._precedence.begin()
             if not await self._send_pending(tasks) and self._doubts.settled():
                 break
             canary.passed()
-        if left := self._backlog.passed_over:
-            self._stop.request(StopKind.SYSTEM, self._left_pending(left, self._backlog.behind))
+        if why := self._left():
+            self._stop.request(StopKind.SYSTEM, why)
+
+    def _left(self) -> str | None:
+        """The stop message for rows that are left pending, None if there are none."""
+        failed = self._backlog.passed_over
+        waiting = self._precedence.left(self._progress.counts[State.PENDING] - failed)
+        if not failed or waiting is None:
+            return self._left_pending(failed, self._backlog.behind) if failed else waiting
+        return said("{failed}. {waiting}", failed=self._left_pending(failed, 0), waiting=waiting)
 
     def _left_pending(self, left: int, behind: int) -> str:
         """The stop message for rows without tries left, and for the rows `behind` them in their lanes."""
@@ -203,9 +220,11 @@ class Pipeline:
             )
 
     async def _send_pending(self, tasks: TaskGroup) -> int:
-        """Send one pass over the list, and wait for its outcomes; returns the number of claimed items."""
+        """Send one pass over the list, and wait for its outcomes; returns the number of items that it has moved."""
         sent = 0
         while group := await self._backlog.take(await self._room()):
+            if self._effect.has_steps:
+                group = await self._precedence.sift(group)
             while affordable := await self._affordable(group):
                 claimed, group = await self._before_images.ahead(group[:affordable]), group[affordable:]
                 await self._witness.ahead(claimed)
@@ -213,7 +232,8 @@ class Pipeline:
                 self._spending.sent(claimed)
                 self._claiming = True
                 began = anyio.current_time()
-                await self._journal.claim(self._run, [item.item_id for item in claimed])
+                completed = self._precedence.completed(claimed)
+                await self._journal.claim(self._run, [item.item_id for item in claimed], completed)
                 self._ownership.told(began)
                 self._claiming = False
                 self._progress.moved(State.PENDING, State.SENDING, affordable)
@@ -222,7 +242,7 @@ class Pipeline:
                 self._claims.put(claimed)
                 self._employ(tasks)
         await self._all_recorded()
-        return sent
+        return sent + self._precedence.refused
 
     # ---- what runs beside it: intake, workers, recorder ----
 
@@ -281,6 +301,9 @@ class Pipeline:
             for landed in group:
                 self._aftermath.follow(landed)
             self._doubts.follow(earlier)
+            if self._effect.has_steps:
+                self._precedence.heed(landed.item for landed in group)
+                self._precedence.doubt(earlier)
             if doubted := self._doubts.waiting:
                 self._doubts.follow(await self._journal.doubt_answers(self._run, doubted, UNASKED))
                 self._doubts.written(len(doubted))

@@ -68,12 +68,19 @@ def rows(count: int, *, lanes: int | None = None, amount: str = "1.10") -> list[
     return [row(str(key), amount, lane=f"account {key % (lanes or count)}") for key in range(count)]
 
 
-def item(number: int, *, lane: str | None = None, state: State = State.PENDING, amount: str = "1.10") -> Item:
+def item(
+    number: int,
+    *,
+    lane: str | None = None,
+    state: State = State.PENDING,
+    amount: str = "1.10",
+    key: str | None = None,
+) -> Item:
     return Item(
         item_id=1000 + number,
         number=number,
-        key=str(number),
-        label=f"subscriber {number}",
+        key=key or str(number),
+        label=f"subscriber {key or number}",
         lane=lane or f"account {number}",
         payload="{}",
         amount=Decimal(amount),

@@ -1,0 +1,527 @@
+"""Items that need others: sent in their turn, whatever the billing makes of it, and however late it shows it."""
+
+import random
+from collections import Counter, deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from math import inf
+
+import anyio
+import msgspec
+import pytest
+
+from checkpoints.journal import NO_PAYLOADS
+from checkpoints.records import Change, Item, Run
+from checkpoints.states import State
+from engine.errors import LookUpDelayed, LookUpFailed
+from engine.evidence import Busy, NotSent, RowRefused
+from engine.job import ALL_BEFORE, Different
+from engine.pacing.holds import Stop, StopKind
+from engine.pacing.policy import Policy
+from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.progress import Progress
+from tests.engine.doubles import A_RUN, LOST_WITH_EFFECT, LOST_WITHOUT, Call, MemoryJournal, item
+from tests.engine.steps import SteppedJob, subscribers
+from tests.virtual_clock import settle
+
+pytestmark = pytest.mark.virtual_clock
+
+STEADY = Policy(in_flight=8, canary=False, settle=0.0, stop_after_errors=None, tries=3)
+REFUSED = Call(RowRefused("no such folder"))
+SHOWS_NOT = "steps that the billing does not show yet"
+
+
+class Killed(Exception):
+    """The process ends."""
+
+
+class MortalJournal(MemoryJournal):
+    """A journal whose process ends just before, or just after, one of its writes: the `fuse`-th such moment.
+
+    What it reads of a key in `slow` for the first time is out of date when it is given.
+    """
+
+    fuse = inf
+
+    def __init__(self, *items: Item) -> None:
+        super().__init__(*items)
+        self.slow: dict[str, anyio.Event] = {}
+
+    async def items_by_key(self, run: Run, keys: Collection[str]) -> list[Item]:
+        found = await super().items_by_key(run, keys)
+        # Much can happen until what was read is looked at.
+        await anyio.sleep(0.01)
+        for key in [one.key for one in found if one.state.to_send and one.key in self.slow]:
+            await self.slow[key].wait()
+            del self.slow[key]
+        return found
+
+    async def claim(self, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS) -> None:
+        self._tick()
+        await super().claim(run, item_ids, payloads)
+        self._tick()
+
+    async def record(self, run: Run, changes: Sequence[Change]) -> list[Item]:
+        self._tick()
+        doubted = await super().record(run, changes)
+        for change in changes:
+            if event := self.slow.get(self.kept[change.item_id].key):
+                event.set()
+        self._tick()
+        return doubted
+
+    async def doubt(self, run: Run) -> int:
+        self._tick()
+        return await super().doubt(run)
+
+    def _tick(self) -> None:
+        self.fuse -= 1
+        if self.fuse == 0:
+            raise Killed
+
+
+class Setting:
+    """A run over items in memory, each call of `takes` seconds, or of those in `during`.
+
+    `resumed` takes it up in another process.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        needed: Mapping[str, Sequence[str]],
+        plan: Mapping[str, Sequence[Call]] | None = None,
+        *,
+        lag: float = 0.0,
+        takes: float = 0.0,
+        policy: Policy = STEADY,
+    ) -> None:
+        there = [one.key for one in items if one.state is State.SKIPPED]
+        self.job = SteppedJob(needed, plan, lag=lag, there=there)
+        self.takes = takes
+        self.during: dict[str, float] = {}
+        self.job.during = self._during
+        self.journal = MortalJournal(*items)
+        self.policy = policy
+        self.began = anyio.current_time()
+        self.sent: list[tuple[float, str]] = []
+        self._take_up()
+
+    def _take_up(self) -> None:
+        self.stop = Stop()
+        self.steering = LivePolicy(self.policy, Progress(), self.stop)
+        self.pipeline = Pipeline(A_RUN, self.job, self.journal, self.steering)
+
+    async def _during(self, item: Item) -> None:
+        self.sent.append((self.now, item.key))
+        assert self.journal.kept[item.item_id].payload == item.payload, "what is sent is written down before"
+        await anyio.sleep(self.during.get(item.key, self.takes))
+
+    @property
+    def now(self) -> float:
+        return round(anyio.current_time() - self.began, 3)
+
+    async def go(self) -> "Setting":
+        await self.pipeline.migrate()
+        return self
+
+    async def resumed(self) -> "Setting":
+        self._take_up()
+        return await self.go()
+
+    def counts(self) -> dict[State, int]:
+        return dict(Counter(self.journal.states().values()))
+
+    def messages(self) -> dict[str, str]:
+        return {one.key: str(one.message) for one in self.journal.kept.values() if one.message}
+
+    def decide(self, key: str, state: State, answer: str | None = None) -> None:
+        """What a person decides while nothing runs."""
+        (one,) = (one for one in self.journal.kept.values() if one.key == key)
+        self.journal.kept[one.item_id] = msgspec.structs.replace(one, state=state, answer=answer)
+
+
+def settings_of(count: int, steps: int = 3, *, folders: int = 1, **more: object) -> Setting:
+    return Setting(*subscribers(count, steps, folders=folders), **more)  # type: ignore[arg-type]
+
+
+# ---- in their turn -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lag", [0.0, 0.4, 3.0])
+async def test_each_step_goes_when_the_one_before_it_shows_with_the_id_of_its_answer(lag: float) -> None:
+    setting = await settings_of(4, folders=2, lag=lag).go()
+    assert setting.counts() == {State.ACCEPTED: 14}
+    assert set(setting.job.effects.values()) == {1}
+    assert setting.job.most_in_lane == 1
+    assert setting.job.payloads["3.1"] == "id f1"
+    assert setting.job.payloads["4.1"] == "id f2"
+    assert setting.job.payloads["4.3"] == "id 4.2"
+    kept = {one.key: one.payload for one in setting.journal.kept.values()}
+    assert kept == {"f1": "{}", "f2": "{}"} | setting.job.payloads
+
+
+async def test_a_billing_that_shows_all_at_once_is_not_waited_for() -> None:
+    setting = await settings_of(20, steps=7).go()
+    assert setting.counts() == {State.ACCEPTED: 141}
+    assert setting.now < 1.0
+
+
+async def test_what_shows_late_is_asked_for_each_second_and_then_less_often_for_all_at_once() -> None:
+    setting = await settings_of(50, steps=1, lag=60.0).go()
+    assert setting.counts() == {State.ACCEPTED: 51}
+    moments = [moment for moment, _ in setting.job.polls]
+    gaps = [round(later - earlier, 3) for earlier, later in pairwise(moments)]
+    assert gaps[:3] == pytest.approx([1.0, 1.25, 1.56], abs=0.05)
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == pytest.approx(5.0, abs=0.05)
+    assert [keys for _, keys in setting.job.polls] == [["f1"]] * len(moments)
+    assert 60.0 <= setting.now <= 65.0
+
+
+async def test_a_row_goes_on_at_once_when_the_outcome_that_it_waits_for_is_recorded() -> None:
+    setting = await settings_of(3, steps=1, takes=0.25).go()
+    assert {key: moment for moment, key in setting.sent} == {
+        "f1": pytest.approx(0.0, abs=0.05),
+        "1.1": pytest.approx(0.25, abs=0.05),
+        "2.1": pytest.approx(0.25, abs=0.05),
+        "3.1": pytest.approx(0.25, abs=0.05),
+    }
+
+
+@pytest.mark.parametrize("lane", ["f", "g"])
+async def test_an_outcome_that_is_recorded_while_it_is_read_is_not_missed(lane: str) -> None:
+    items = [item(1, key="f1", lane="f"), item(2, key="f2", lane=lane), item(3, lane="a"), item(4, lane="a")]
+    setting = Setting(items, {"4": ["f1"]})
+    setting.during = {"f1": 1.0, "f2": 60.0, "3": 0.1}
+    setting.journal.slow["f1"] = anyio.Event()
+    await setting.go()
+    assert not setting.journal.slow
+    assert {key: moment for moment, key in setting.sent}["4"] == pytest.approx(1.0, abs=0.1)
+
+
+async def test_what_was_there_before_is_needed_no_further() -> None:
+    items, needed = subscribers(1, 2)
+    items[0] = msgspec.structs.replace(items[0], state=State.SKIPPED, message=None)
+    setting = await Setting(items, needed).go()
+    assert setting.counts() == {State.SKIPPED: 1, State.ACCEPTED: 2}
+    assert setting.job.payloads["1.1"] == "f1 was there"
+    assert setting.job.polls
+
+
+async def test_a_busy_step_is_tried_again_before_those_behind_it() -> None:
+    setting = settings_of(2, steps=2, plan={"1.1": [Call(Busy("locked")), Call(NotSent("no route"))]}, lag=1.0)
+    await setting.go()
+    assert setting.counts() == {State.ACCEPTED: 5}
+    assert setting.job.by_lane["subscriber 1"] == ["1.1", "1.1", "1.1", "1.2"]
+
+
+async def test_rows_that_wait_are_named_and_do_not_hold_the_others() -> None:
+    items, needed = subscribers(1, 1)
+    setting = Setting([*items, *(item(number) for number in range(3, 6))], needed, lag=10.0)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(setting.go)
+        await anyio.sleep(5.0)
+        assert setting.steering.look().why == SHOWS_NOT
+        assert setting.counts() == {State.ACCEPTED: 4, State.PENDING: 1}
+    assert setting.counts() == {State.ACCEPTED: 5}
+
+
+async def test_a_row_whose_need_stands_behind_it_goes_in_the_next_pass() -> None:
+    setting = await Setting([item(1), item(2), item(3, key="late")], {"1": ["late"]}, lag=2.0).go()
+    assert setting.counts() == {State.ACCEPTED: 3}
+    assert [key for _, key in setting.sent] == ["2", "late", "1"]
+    assert setting.stop.reason == ""
+
+
+async def test_what_needs_all_before_it_goes_when_all_of_them_are_settled() -> None:
+    items = [item(number, key=f"s{number}") for number in range(1, 5)]
+    folder = item(5, key="folder", lane="folders")
+    plan = {"s1": [Call(Busy("locked"))], "s2": [REFUSED], "s3": [LOST_WITH_EFFECT]}
+    setting = await Setting([*items, folder, item(6, key="after")], {"folder": [ALL_BEFORE]}, plan).go()
+    assert setting.counts() == {State.ACCEPTED: 5, State.REJECTED: 1}
+    assert [key for _, key in setting.sent][-1] == "folder"
+
+
+async def test_thousands_of_lanes_wait_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.pipeline.pipeline.MOST_HELD_OF_STEPS", 1500)
+    setting = settings_of(3000, steps=2, folders=3, lag=2.0, policy=replace(STEADY, in_flight=64, page=500))
+    setting.takes = 0.02
+    reads: list[int] = []
+    read = setting.journal.items
+
+    async def noted(*given: object, **more: object) -> list[Item]:
+        page = await read(*given, **more)  # type: ignore[arg-type]
+        done = sum(not one.state.open for one in setting.journal.kept.values())
+        reads.append((page[-1].number if page else 0) - done)
+        return page
+
+    monkeypatch.setattr(setting.journal, "items", noted)
+    await setting.go()
+    assert setting.counts() == {State.ACCEPTED: 6003}
+    assert max(reads) < 1500 + 500 + 200
+    # One question a page, of which there are a few each second.
+    assert len(setting.job.polls) < len(setting.job.calls) / 5
+    assert setting.now < 60
+
+
+# ---- what is refused ---------------------------------------------------------------------------------------------
+
+
+async def test_what_needs_a_refused_row_is_rejected_without_a_call_and_says_which_one() -> None:
+    policy = replace(STEADY, stop_after_errors=2)
+    setting = await settings_of(20, folders=2, plan={"f1": [REFUSED]}, policy=policy).go()
+    assert setting.counts() == {State.REJECTED: 31, State.ACCEPTED: 31}
+    assert setting.messages()["f1"] == "no such folder"
+    assert {setting.messages()[f"{lane}.{step}"] for lane in range(1, 20, 2) for step in (1, 2, 3)} == {
+        "not sent: subscriber f1 was refused"
+    }
+    assert len(setting.sent) == 32
+    assert setting.stop.kind is None
+    assert setting.steering.look().counts == {"rejected": 31, "accepted": 31}
+
+
+async def test_a_step_in_the_middle_takes_with_it_what_comes_after_it_alone() -> None:
+    setting = await settings_of(2, steps=4, plan={"1.2": [REFUSED]}, lag=1.0).go()
+    states = setting.journal.states()
+    assert [states[f"1.{step}"] for step in range(1, 5)] == ["accepted", "rejected", "rejected", "rejected"]
+    assert setting.messages()["1.4"] == "not sent: subscriber 1.2 was refused"
+    assert {states[f"2.{step}"] for step in range(1, 5)} == {"accepted"}
+
+
+async def test_a_canary_goes_on_over_rows_that_are_rejected_without_a_call() -> None:
+    items, needed = subscribers(30, 2)
+    items[0] = msgspec.structs.replace(items[0], state=State.REJECTED)
+    others = [item(len(items) + number) for number in range(1, 20)]
+    setting = await Setting([*items, *others], needed, policy=replace(STEADY, canary=True)).go()
+    assert setting.counts() == {State.REJECTED: 61, State.ACCEPTED: 19}
+    assert setting.stop.kind is None
+
+
+async def test_who_waits_for_a_row_that_waits_itself_hears_of_its_refusal_at_once() -> None:
+    needed = {"a": ["f"], "b": ["a"], "c": ["b"]}
+    setting = Setting([item(1, key="f"), *(item(2 + place, key=key) for place, key in enumerate("abc"))], needed)
+    setting.job.plan = {"f": deque([REFUSED])}
+    setting.during["f"] = 1.0
+    await setting.go()
+    assert setting.counts() == {State.REJECTED: 4}
+    assert setting.now < 1.5
+
+
+async def test_a_need_that_is_no_row_of_the_run_is_a_refusal() -> None:
+    setting = await Setting([item(1), item(2)], {"1": ["2", "elsewhere"]}).go()
+    assert setting.messages() == {"1": "not sent: what it needs is no row of this run"}
+    assert setting.counts() == {State.REJECTED: 1, State.ACCEPTED: 1}
+
+
+async def test_a_row_that_cannot_be_completed_is_rejected_with_the_reason() -> None:
+    items, needed = subscribers(1, 2)
+    items[0] = msgspec.structs.replace(items[0], state=State.ACCEPTED)
+    setting = Setting(items, needed)
+    setting.job.shows_at["f1"] = -inf
+    await setting.go()
+    assert setting.messages() == {
+        "1.1": "not sent: a person has decided on what it needs, and its id is not known",
+        "1.2": "not sent: subscriber 1.1 was refused",
+    }
+
+
+# ---- what is in doubt --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost", [LOST_WITH_EFFECT, LOST_WITHOUT])
+@pytest.mark.parametrize("key", ["f1", "1.1", "1.2"])
+async def test_a_lost_step_is_looked_up_and_those_that_need_it_go_on(lost: Call, key: str) -> None:
+    setting = await settings_of(3, plan={key: [lost]}, lag=2.0).go()
+    assert setting.counts() == {State.ACCEPTED: 10}
+    assert set(setting.job.effects.values()) == {1}
+
+
+async def test_rows_that_wait_for_a_decision_are_left_and_go_on_when_it_is_made() -> None:
+    setting = settings_of(6, folders=2, plan={"f1": [LOST_WITH_EFFECT]}, lag=2.0)
+    setting.job.sightings["f1"] = Different("another folder")
+    await setting.go()
+    assert setting.counts() == {State.MANUAL: 1, State.PENDING: 9, State.ACCEPTED: 10}
+    assert setting.stop.kind is StopKind.SYSTEM
+    assert setting.stop.reason == (
+        "9 rows are left pending, for they wait for others: a person has to decide on subscriber f1 first "
+        "(`carbon-migrate export k7m2q --state manual`). `carbon-migrate resume k7m2q` goes on with them"
+    )
+    setting.decide("f1", State.ACCEPTED, "id f1")
+    assert (await setting.resumed()).stop.reason == ""
+    assert setting.counts() == {State.ACCEPTED: 20}
+    assert set(setting.job.effects.values()) == {1}
+
+
+async def test_a_canary_goes_on_over_rows_that_are_left() -> None:
+    others = [item(number) for number in range(3, 30)]
+    items = [item(1, state=State.MANUAL), item(2), *others]
+    setting = await Setting(items, {"2": ["1"]}, policy=replace(STEADY, canary=True)).go()
+    assert setting.counts() == {State.MANUAL: 1, State.PENDING: 1, State.ACCEPTED: 27}
+
+
+async def test_a_row_that_a_person_gives_back_while_the_run_goes_is_sent_before_the_one_that_needs_it() -> None:
+    items = [item(1, lane="a"), item(2, lane="a", state=State.MANUAL), item(3, lane="a")]
+    setting = Setting(items, {"3": ["2"]})
+    setting.during["1"] = 1.0
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(setting.go)
+        await anyio.sleep(0.5)
+        setting.decide("2", State.PENDING)
+        setting.steering.progress.moved(State.MANUAL, State.PENDING)
+    assert [key for _, key in setting.sent] == ["1", "2", "3"]
+
+
+async def test_rows_that_wait_for_one_out_of_tries_are_left_with_it() -> None:
+    setting = await settings_of(4, steps=2, folders=2, plan={"f1": [Call(Busy("locked"))] * 3}, lag=2.0).go()
+    assert setting.counts() == {State.PENDING: 5, State.ACCEPTED: 5}
+    assert setting.stop.reason == (
+        "1 row is left pending, having failed 3 times; `carbon-migrate resume k7m2q` tries again, in the order of "
+        "the list. 4 rows are left pending, for they wait for others: subscriber f1 is not sent yet. "
+        "`carbon-migrate resume k7m2q` goes on with them"
+    )
+    await setting.resumed()
+    assert setting.counts() == {State.ACCEPTED: 10}
+
+
+# ---- what does not show ------------------------------------------------------------------------------------------
+
+
+async def test_what_does_not_show_within_the_patience_is_left_while_the_others_go_on() -> None:
+    setting = settings_of(40, steps=2, lag=100.0, policy=replace(STEADY, drain_patience=300.0, in_flight=1))
+    setting.takes = 10.0
+    setting.job.lags["3.1"] = inf
+    await setting.go()
+    assert setting.counts() == {State.PENDING: 1, State.ACCEPTED: 80}
+    assert setting.stop.reason == (
+        "1 row is left pending, for it waits for others: the billing does not show subscriber 3.1 after 300 s. "
+        "`carbon-migrate resume k7m2q` goes on with it"
+    )
+    setting.job.shows_at["3.1"] = -inf
+    await setting.resumed()
+    assert setting.counts() == {State.ACCEPTED: 81}
+
+
+async def test_a_billing_that_shows_nothing_any_more_stops_the_run() -> None:
+    setting = settings_of(10, steps=2, lag=inf, policy=replace(STEADY, drain_patience=300.0))
+    await setting.go()
+    assert setting.counts() == {State.PENDING: 20, State.ACCEPTED: 1}
+    assert setting.stop.kind is StopKind.SYSTEM
+    assert setting.stop.reason == (
+        "for 300 s the billing has shown nothing of what rows wait for, such as subscriber f1. "
+        "`carbon-migrate resume k7m2q` goes on when it has caught up"
+    )
+    assert 300 <= setting.now <= 310
+
+
+async def test_a_billing_that_is_away_is_waited_for_and_the_patience_begins_anew() -> None:
+    setting = settings_of(3, steps=1, lag=400.0, policy=replace(STEADY, drain_patience=300.0, away_patience=900.0))
+    setting.job.poll_errors = [LookUpDelayed("nobody answers")] * 3
+    setting.job.probe_errors.extend([LookUpFailed("nobody answers")] * 8)
+    await setting.go()
+    assert setting.counts() == {State.ACCEPTED: 4}
+    assert setting.stop.kind is None
+
+
+async def test_a_billing_that_cannot_be_asked_stops_the_run() -> None:
+    setting = settings_of(3, steps=1, lag=5.0)
+    setting.job.poll_errors = [LookUpFailed("Column unknown")] * 2
+    await setting.go()
+    assert setting.counts() == {State.ACCEPTED: 1, State.PENDING: 3}
+    assert setting.stop.kind is StopKind.SYSTEM
+    assert setting.stop.reason == "whether the billing shows what rows need cannot be seen: Column unknown"
+
+
+# ---- stops and pauses --------------------------------------------------------------------------------------------
+
+
+async def test_a_stop_ends_the_wait_at_once_and_the_next_process_goes_on() -> None:
+    setting = settings_of(10, lag=30.0)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(setting.go)
+        await anyio.sleep(10.0)
+        setting.stop.request(StopKind.INTERRUPTED, "Ctrl-C")
+        await settle()
+        assert setting.now == 10.0
+    assert setting.now == 10.0
+    assert setting.counts() == {State.ACCEPTED: 1, State.PENDING: 30}
+    await setting.resumed()
+    assert setting.counts() == {State.ACCEPTED: 31}
+    assert set(setting.job.effects.values()) == {1}
+
+
+async def test_a_paused_run_asks_nothing_and_its_patience_begins_anew() -> None:
+    setting = settings_of(2, steps=1, lag=5000.0, policy=replace(STEADY, drain_patience=300.0))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(setting.go)
+        await anyio.sleep(10.0)
+        setting.steering.pause("olga")
+        asked = len(setting.job.polls)
+        await anyio.sleep(4900.0)
+        assert len(setting.job.polls) == asked
+        setting.steering.unpause()
+    assert setting.counts() == {State.ACCEPTED: 3}
+
+
+async def test_a_limit_of_money_ends_the_pass_with_what_waits() -> None:
+    setting = settings_of(3, steps=2, lag=2.0)
+    setting.steering.take(replace(STEADY, limit_money=item(1).amount))
+    await setting.go()
+    assert setting.counts() == {State.ACCEPTED: 1, State.PENDING: 6}
+    assert setting.stop.kind is StopKind.BUDGET
+
+
+@pytest.mark.parametrize("lag", [0.0, 2.0])
+async def test_killed_at_any_write_the_next_process_goes_on_where_it_was(lag: float) -> None:
+    plan = {"1.2": [LOST_WITH_EFFECT], "3.1": [LOST_WITHOUT], "2.2": [REFUSED] * 9}
+
+    def made() -> Setting:
+        return settings_of(3, folders=2, plan=plan, lag=lag, takes=0.1)
+
+    whole = (await made().go()).journal
+    kills = 0
+    while True:
+        kills += 1
+        setting = made()
+        setting.journal.fuse = kills
+        try:
+            await setting.go()
+        except Killed:
+            await setting.resumed()
+        else:
+            break
+        assert setting.journal.states() == whole.states(), kills
+        assert {key: count for key, count in setting.job.effects.items() if count} == dict.fromkeys(
+            [key for key, state in whole.states().items() if state is State.ACCEPTED], 1
+        )
+        assert setting.messages()["2.3"] == "not sent: subscriber 2.2 was refused"
+    assert kills > 20
+
+
+# ---- all together ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_whatever_fails_the_run_ends_and_each_row_has_its_place(seed: int) -> None:
+    draw = random.Random(seed)
+    items, needed = subscribers(draw.randint(1, 30), draw.randint(1, 5), folders=draw.randint(1, 4))
+    keys = [one.key for one in items]
+    for number, key in enumerate(keys):
+        # Some need rows of other lanes as well, before or behind them, or what is nowhere.
+        if draw.random() < 0.1:
+            needed[key] = [*needed.get(key, ()), draw.choice([*keys[:number], *keys[:number], *keys, "nowhere"])]
+    kinds = [LOST_WITH_EFFECT, LOST_WITHOUT, Call(Busy("locked")), Call(NotSent("no route")), REFUSED]
+    plan = {key: [draw.choice(kinds)] for key in keys if draw.random() < 0.15}
+    setting = Setting(items, needed, plan, lag=draw.choice([0.0, 0.5, 4.0]), takes=0.1)
+    setting.job.lags = {key: draw.choice([inf, 20.0]) for key in keys if draw.random() < 0.02}
+    setting.job.sightings = {key: Different("another") for key in keys if draw.random() < 0.02}
+    await setting.go()
+    states = setting.journal.states()
+    assert max(setting.job.effects.values(), default=0) <= 1
+    for key, state in states.items():
+        if any(states.get(other) is State.REJECTED for other in needed.get(key, ())):
+            assert state in {State.REJECTED, State.PENDING}
+    assert (State.PENDING in states.values()) == (setting.stop.kind is StopKind.SYSTEM)
+    assert State.UNKNOWN not in states.values()
