@@ -14,6 +14,9 @@ STANDARD_INPUT: Final = said("standard input")
 STDIN: Final = "-"
 """The file argument that means standard input."""
 
+FAULTS: Final = "carbon_faults"
+"""The column that a check adds to a table, and the sheet that it puts beside it; neither is of the input."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

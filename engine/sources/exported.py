@@ -1,7 +1,8 @@
 """Exported files as input: undoes the apostrophes that an export puts before cells that a spreadsheet would run.
 
 Both directions are here, so that one is the inverse of the other. An exported file is recognised by the columns that
-an export adds after all others; without them, a file is read as it is.
+an export adds after all others; without them, a file is read as it is. A table that was checked comes back without
+the column of its faults.
 """
 
 import re
@@ -11,7 +12,7 @@ from itertools import chain, count
 from typing import Final
 
 from checkpoints.records import Refusal
-from engine.rows import DerivedSource, Row, RowPage, Source
+from engine.rows import FAULTS, DerivedSource, Row, RowPage, Source
 
 ROW: Final = "carbon_row"
 LINE: Final = "carbon_line"
@@ -74,9 +75,47 @@ class Restored(DerivedSource):
             yield replace(page, rows=tuple(map(_row, page.rows)), refusals=tuple(map(_refusal, page.refusals)))
 
 
+class WithoutFaults(DerivedSource):
+    """A table that was checked, without its column of faults: it is the table that was given, corrected."""
+
+    __slots__ = ("_place",)
+
+    def __init__(self, inner: Source, place: int) -> None:
+        super().__init__(inner)
+        self._place = place
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the other columns."""
+        return self._without(self._inner.header)
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        """The pages after the cursor `after`. Raises `InputRefused`."""
+        for page in self._inner.pages(after):
+            rows = tuple(map(self._row, page.rows))
+            refusals = tuple(replace(one, row=self._without(one.row)) for one in page.refusals)
+            yield replace(page, rows=rows, refusals=refusals)
+
+    def _row(self, row: Row) -> Row:
+        truths = frozenset(place - (place > self._place) for place in row.truths if place != self._place)
+        return replace(row, cells=self._without(row.cells), truths=truths)
+
+    def _without(self, cells: tuple[str, ...]) -> tuple[str, ...]:
+        return (*cells[: self._place], *cells[self._place + 1 :])
+
+
 def restore_cells(source: Source) -> Source:
-    """The source with its cells restored if it is an exported file. Raises `InputRefused`."""
-    return Restored(source) if any(map(is_of_export, source.header)) else source
+    """The source as it was before the program wrote it: cells of an export restored, faults of a check left out.
+
+    Raises `InputRefused`.
+    """
+    place = next((place for place, name in enumerate(source.header) if _is_of_check(name)), None)
+    own = source if place is None else WithoutFaults(source, place)
+    return Restored(own) if any(map(is_of_export, own.header)) else own
+
+
+def _is_of_check(name: str) -> bool:
+    return _NUMBERED.sub("", name.strip().casefold()) == FAULTS
 
 
 def _row(row: Row) -> Row:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage, Source
+from engine.rows import FAULTS, Row, RowPage, Source
 from engine.sources.raw.original import Original, empty, proven
 from engine.sources.raw.sample import Sample
 from engine.sources.raw.source import bare_names, check_names, label_of, paged, wrong_width
@@ -33,7 +33,7 @@ class SheetRows(Source):
 
     A row's line is its number in the sheet, and the cursor is the number of the last row read. Empty rows are
     skipped; a row with an unreadable cell is refused, with the cell's address. With `sheet` "", the only non-empty
-    sheet is read.
+    sheet is read; the one that a check has added does not count.
     """
 
     __slots__ = ("_book", "_columns", "_layout", "_original", "_page_rows", "_sheet")
@@ -117,7 +117,7 @@ class SheetRows(Source):
                         flag=setting("sheet", "NAME"),
                     )
                 )
-            return self._only(self._book.filled())
+            return self._only([name for name in self._book.filled() if name.strip().casefold() != FAULTS])
         plain = self._sheet.strip().casefold()
         for name in names:
             if name.strip().casefold() == plain:

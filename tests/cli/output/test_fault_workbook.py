@@ -1,0 +1,152 @@
+"""A checked table goes out with its faults marked, and comes back as the table that it was."""
+
+import re
+import stat
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cli.output import fault_workbook as module
+from cli.output.fault_workbook import CheckedRow, check_target, fault_workbook
+from cli.output.item_files import OutputFile
+from cli.terminal.exits import CommandRefused
+from engine.errors import InputRefused
+from engine.sources.detect import open_input
+from engine.sources.raw.sample import Layout
+from jobs.imports.subscriber import Place, ValueFault
+from texts.said import said
+
+HEADER = ("договор", "телефон", "логин")
+NO_PHONE = ValueFault(Place(2, "телефон"), "12", said("no phone"))
+TWICE = ValueFault(Place(2, "договор"), "00123", said("it is there twice"))
+
+
+def written(path: Path, rows: Sequence[CheckedRow], header: Sequence[str] = HEADER, sheet: str = "") -> Path:
+    with fault_workbook(OutputFile(path, force=True), header, sheet) as book:
+        book.write(rows)
+    return path
+
+
+def read(path: Path, sheet: str = "") -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    source = open_input(path, Layout(sheet=sheet))
+    return source.header, [row.cells for page in source.pages(None) for row in page.rows]
+
+
+def part(path: Path, name: str) -> str:
+    with zipfile.ZipFile(path) as book:
+        return book.read(name).decode()
+
+
+def test_faulty_cells_are_filled_and_commented_with_what_to_do(tmp_path: Path) -> None:
+    rows = [CheckedRow(2, ("00123", "12", "ivan"), [NO_PHONE], [TWICE]), CheckedRow(3, ("15", "", "petr"))]
+    path = written(tmp_path / "faults.xlsx", rows)
+    sheet, comments = part(path, "xl/worksheets/sheet1.xml"), part(path, "xl/comments1.xml")
+    styles = dict(re.findall(r'<c r="([A-Z]+\d)"(?: s="(\d+)")?', sheet))
+    assert styles["B2"] not in {"", styles["C2"], styles["A2"]}
+    assert styles["A2"] != ""
+    assert styles["C2"] == styles["A3"] == styles["C3"] == ""
+    assert re.findall(r'ref="(\w+)"', comments) == ["A2", "B2"]
+    assert re.findall(r"<t>(.*?)</t>", comments) == ["it is there twice", "no phone"]
+    assert "телефон: no phone; to be looked at: договор: it is there twice" in sheet
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_sheet_lists_each_fault_with_line_column_cell_and_reason(tmp_path: Path) -> None:
+    joined = ValueFault(Place(7, "ip", "accounts.csv"), "10.0.0.5", said("taken"))
+    path = written(tmp_path / "faults.xlsx", [CheckedRow(2, ("00123", "12", ""), [NO_PHONE, joined], [TWICE])])
+    header, rows = read(path, "carbon_faults")
+    assert header == ("line", "column", "cell", "what it is", "reason", "cell of this workbook")
+    assert rows == [
+        ("2", "телефон", "12", "fault", "no phone", "B2"),
+        ("accounts.csv:7", "ip", "10.0.0.5", "fault", "taken", "D2"),
+        ("2", "договор", "00123", "to be looked at", "it is there twice", "A2"),
+    ]
+
+
+def test_the_workbook_comes_back_as_the_table_without_faults(tmp_path: Path) -> None:
+    rows = [CheckedRow(2, ("00123", "=1+1", "1E5"), [NO_PHONE]), CheckedRow(3, ("'=1", "+7 (916) 1", "-"))]
+    header, cells = read(written(tmp_path / "faults.xlsx", rows))
+    assert header == HEADER
+    assert cells == [row.cells for row in rows]
+
+
+def test_a_flag_comes_back_as_one(tmp_path: Path) -> None:
+    row = CheckedRow(2, ("00123", "12", "TRUE"), [NO_PHONE], truths=frozenset({2}))
+    source = open_input(written(tmp_path / "faults.xlsx", [row]), Layout())
+    (read_back,) = (row for page in source.pages(None) for row in page.rows)
+    assert (read_back.cells, read_back.truths) == (row.cells, row.truths)
+
+
+def test_a_table_of_an_export_comes_back_with_its_own_columns(tmp_path: Path) -> None:
+    header = ("договор", "carbon_row", "carbon_message")
+    rows = [CheckedRow(2, ("'=1", "k7m2q/r1", "no phone"), [TWICE]), CheckedRow(3, ("=2", "k7m2q/r2", ""))]
+    assert read(written(tmp_path / "faults.xlsx", rows, header)) == (header, [row.cells for row in rows])
+
+
+def test_a_checked_table_that_is_checked_again_has_one_column_of_faults(tmp_path: Path) -> None:
+    first = written(tmp_path / "first.xlsx", [CheckedRow(2, ("00123", "12", "ivan"), [NO_PHONE])])
+    header, cells = read(first)
+    again = written(tmp_path / "again.xlsx", [CheckedRow(2, cells[0], [NO_PHONE])], header)
+    assert part(again, "xl/worksheets/sheet1.xml").count("carbon_faults") == 1
+    assert read(again) == (HEADER, cells)
+
+
+def test_a_sheet_keeps_its_name_where_a_workbook_can_have_it(tmp_path: Path) -> None:
+    row = CheckedRow(2, ("00123", "12", "ivan"), [NO_PHONE])
+    for wanted, name in (("Абоненты", "Абоненты"), ("a/b", "rows"), ("carbon_faults", "rows"), ("я" * 32, "rows")):
+        path = written(tmp_path / "faults.xlsx", [row], sheet=wanted)
+        assert read(path, name) == (HEADER, [("00123", "12", "ivan")])
+
+
+def test_of_many_faults_the_first_are_commented_and_all_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_COMMENTS", 3)
+    rows = [CheckedRow(line, (str(line), "12", ""), [NO_PHONE]) for line in range(2, 12)]
+    path = written(tmp_path / "faults.xlsx", rows)
+    assert part(path, "xl/comments1.xml").count("<comment ref") == 3
+    assert part(path, "xl/worksheets/sheet1.xml").count("телефон: no phone") == 10
+
+
+def test_a_table_that_a_sheet_cannot_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHEET_ROWS", 3)
+    rows = [CheckedRow(line, (str(line), "", "")) for line in range(2, 6)]
+    with pytest.raises(CommandRefused, match="a sheet holds 2 rows, and the table has more"):
+        written(tmp_path / "faults.xlsx", rows)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_workbook_can_be_written(tmp_path: Path) -> None:
+    with pytest.raises(CommandRefused, match=re.escape("faults.csv: a checked table is written as a workbook")):
+        check_target(OutputFile(tmp_path / "faults.csv"))
+
+
+def test_two_sheets_of_rows_are_still_a_question(tmp_path: Path) -> None:
+    # Only the sheet of faults is passed over.
+    import xlsxwriter  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    path = tmp_path / "two.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        for name in ("rows", "others", "carbon_faults"):
+            book.add_worksheet(name).write_string(0, 0, "id")
+    with pytest.raises(InputRefused, match="2 sheets that hold something: 'rows', 'others'"):
+        read(path)
+
+
+# What the file of a workbook cannot hold: halves of characters, and the NUL.
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+TABLE = st.lists(st.tuples(CELLS, CELLS, CELLS).filter(lambda cells: any(map(str.strip, cells))), min_size=1)
+
+
+@given(TABLE)
+@settings(max_examples=15)
+def test_any_cell_comes_back_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, table: list[tuple[str, ...]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.xlsx"
+    rows = [CheckedRow(line, cells, [NO_PHONE] if line % 2 else []) for line, cells in enumerate(table, 2)]
+    assert read(written(path, rows)) == (HEADER, table)
