@@ -92,7 +92,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Times are in seconds, latencies in milliseconds. `read_latency` has the median by the number of calls in flight,
     as text ("1", "2", "4", "8"); `columns` the columns by table, in small letters. `storno_call` is the API's name of
-    the method that reverses an operation.
+    the method that reverses an operation. `create_fields` has by model the fields that `objects.create` was tried
+    with, and whether it took them.
     """
 
     billing: str = ""
@@ -111,6 +112,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error_status: Fact[int] = assumed(200)
     stack_seconds: Fact[float] = documented(180.0)
     read_latency: Fact[Mapping[str, float]] = assumed({})
+    create_fields: Fact[Mapping[str, Mapping[str, bool]]] = assumed({})
     models: Fact[tuple[str, ...]] = assumed(())
     columns: Fact[Mapping[str, tuple[str, ...]]] = assumed({})
     charset: Fact[str] = assumed("UTF8")
@@ -150,6 +152,7 @@ _SENTENCES: Final[Mapping[str, Callable[[str | tuple[str, ...]], Said]]] = {
     "error_status": lambda value: said("errors come with HTTP {value}", value=value),
     "stack_seconds": lambda value: said("an answered operation has its effect within {value} s", value=value),
     "read_latency": lambda value: said("a reading call takes, by calls at once: {value}", value=value),
+    "create_fields": lambda value: said("objects.create takes these fields: {value}", value=value),
     "models": lambda value: said("models that answer: {value}", value=value),
     "columns": lambda value: said("columns that are there: {value}", value=value),
     "charset": lambda value: said("the database's charset is {value}", value=value),
@@ -182,6 +185,8 @@ def _in_words(name: str, value: object) -> str | tuple[str, ...]:
     match value:
         case Mapping() if name == "columns":
             return ", ".join(f"{table} {len(there)}" for table, there in value.items())
+        case Mapping() if name == "create_fields":
+            return tuple(_of_create(model, fields) for model, fields in value.items()) or said("none")
         case Mapping():
             return tuple(said("{calls}: {latency} ms", calls=key, latency=f"{one:g}") for key, one in value.items())
         case tuple():
@@ -189,6 +194,15 @@ def _in_words(name: str, value: object) -> str | tuple[str, ...]:
         case float():
             return f"{value:g}"
     return str(value)
+
+
+def _of_create(model: str, fields: Mapping[str, bool]) -> str:
+    """The fields that a model takes and those that it refuses, in words."""
+    taken = ", ".join(name for name, is_taken in fields.items() if is_taken)
+    refused = ", ".join(name for name, is_taken in fields.items() if not is_taken)
+    if not refused:
+        return said("{model} ({taken})", model=model, taken=taken)
+    return said("{model} ({taken}; not {refused})", model=model, taken=taken, refused=refused)
 
 
 def unconfirmed(profile: Profile, rests_on: Mapping[str, object]) -> list[Said]:

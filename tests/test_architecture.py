@@ -54,7 +54,7 @@ FOLDERS_MAY_IMPORT = {
     "jobs/catalogue": {"jobs/spec"},
     "jobs/imports": {"jobs/spec", "jobs/access", "jobs/rows"},
     "jobs/effects": {"jobs/spec", "jobs/access", "jobs/rows", "jobs/imports"},
-    "jobs/probe": {"jobs/access"},
+    "jobs/probe": {"jobs/access", "jobs/imports"},
     "jobs": {"jobs/spec", "jobs/access", "jobs/rows", "jobs/catalogue", "jobs/effects", "jobs/imports"},
     "lab/mock": set(),
     "lab/record": {"lab/mock"},

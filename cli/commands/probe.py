@@ -1,6 +1,7 @@
 """`probe`: tests undocumented behaviour of a live billing on one test subscriber."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -32,8 +33,9 @@ from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.access.operations import two_decimals
 from jobs.access.subscribers import name_of
 from jobs.access.vault import new_batch
-from jobs.probe.entries import Entered, ProbeEntries, ProbePatience
-from jobs.probe.intent import Intents, open_intents
+from jobs.probe.creation import ProbeObjects, check_folder
+from jobs.probe.entries import ProbeEntries, ProbePatience
+from jobs.probe.intent import Intended, IntendedObject, Intents, open_intents
 from jobs.probe.probe import Findings, Probe, steps, test_subscriber
 from jobs.spec.entries import STORNO_CALL, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
@@ -42,6 +44,8 @@ from texts.said import in_lines, said
 
 ENDING = ".probe"
 """The suffix of the intent file, which lies beside the profile."""
+CREATED = "-created"
+"""Ends the name of the other intent file, of the objects of a subscriber that a probe creates."""
 _NAME = 5
 """Characters in a probe's name."""
 
@@ -50,11 +54,20 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command("probe")
 @grouped
-def _probe(
+def _probe(  # noqa: PLR0913 - a flag each
     abonent: Annotated[int, typer.Option("--abonent", min=1, metavar="ID", help="The test subscriber.")],
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="storno_call=NAME: the method for storno, to be tried."),
+    ] = None,
+    create_in: Annotated[
+        int | None,
+        typer.Option(
+            "--create-in",
+            min=1,
+            metavar="FOLDER",
+            help="Learn which fields a create takes: on a subscriber that is created in this folder, and deleted.",
+        ),
     ] = None,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Probe without asking.")] = False,
@@ -69,22 +82,37 @@ def _probe(
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         seconds = policy_with(Policy(), Pacing(settle=settle).given, ALL).settle
-        return await probe(abonent, storno_of(set_ or []), seconds, settings, screen, yes=yes)
+        asked = ProbeOrder(abonent, storno_of(set_ or []), create_in, seconds, yes)
+        return await probe(asked, settings, screen)
 
     execute(work, flags, voice, failure=lambda code, text: {"abonent": abonent, "exit": int(code), "error": text})
 
 
-async def probe(
-    abonent_id: int, storno_call: str | None, settle: float, settings: Settings, screen: Screen, *, yes: bool
-) -> Exit:
+@dataclass(frozen=True, slots=True)
+class ProbeOrder:
+    """What was asked for: the test subscriber, the method for storno and the test folder, None where not given."""
+
+    abonent: int
+    storno_call: str | None
+    folder: int | None
+    settle: float
+    yes: bool
+
+
+async def probe(order: ProbeOrder, settings: Settings, screen: Screen) -> Exit:
     """Show the steps, ask, carry them out, and write the profile.
 
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `ProbeHeld`, `IntentFailed` and `BillingError`.
     """
     await _check_runs(settings)
+    path = _intent_path(settings)
     async with open_billing(settings) as billing:
-        with open_intents(_intent_path(settings)) as intents:
-            if intents.earlier and intents.earlier[0].abonent != abonent_id:
+        gateway = billing.gateway
+        with (
+            open_intents(path, Intended) as intents,
+            open_intents(path.with_name(path.name + CREATED), IntendedObject) as created,
+        ):
+            if intents.earlier and intents.earlier[0].abonent != order.abonent:
                 earlier = intents.earlier[0].abonent
                 raise CommandRefused(
                     said(
@@ -94,16 +122,21 @@ async def probe(
                         command=command_line("probe", "--abonent", str(earlier)),
                     )
                 )
-            abonent = await test_subscriber(billing.gateway, abonent_id)
-            entries = ProbeEntries(
-                billing.gateway, intents, abonent, new_batch()[:_NAME], ProbePatience(settle=settle), storno_call=None
-            )
-            probing = Probe(entries, storno_call, lambda line: screen.say(labelled("·", line)))
-            if not await _take_back_earlier(probing, entries, intents, settle, screen, yes=yes):
+            abonent = await test_subscriber(gateway, order.abonent)
+            if order.folder is not None:
+                await check_folder(gateway, order.folder)
+            name, patience = new_batch()[:_NAME], ProbePatience(settle=order.settle)
+            entries = ProbeEntries(gateway, intents, abonent, name, patience, storno_call=None)
+            objects = ProbeObjects(gateway, created, name, order.folder or 0, patience)
+            asked = objects if order.folder is not None else None
+            probing = Probe(entries, order.storno_call, lambda line: screen.say(labelled("·", line)), asked)
+            if not await _take_back_earlier(probing, entries, intents, order.settle, screen, yes=order.yes):
+                return _refused(screen)
+            if not await _delete_earlier(objects, screen, yes=order.yes):
                 return _refused(screen)
             balance = await entries.balance()
-            screen.say(_plan(abonent, balance, storno_call, settings))
-            if not await _agreed(said("Probe this subscriber?"), screen, yes=yes):
+            screen.say(_plan(abonent, balance, order, settings))
+            if not await _agreed(said("Probe this subscriber?"), screen, yes=order.yes):
                 return _refused(screen)
             findings = await probing.run()
         return _close(findings, abonent, billing, settings, screen)
@@ -144,7 +177,7 @@ async def _check_runs(settings: Settings) -> None:
 
 
 async def _take_back_earlier(
-    probing: Probe, entries: ProbeEntries, intents: Intents, settle: float, screen: Screen, *, yes: bool
+    probing: Probe, entries: ProbeEntries, intents: Intents[Intended], settle: float, screen: Screen, *, yes: bool
 ) -> bool:
     """Take back what a killed probe has left; returns whether a new probe may begin.
 
@@ -162,7 +195,7 @@ async def _take_back_earlier(
     await entries.drained()
     left = await entries.left()
     if left:
-        screen.say_always(_leftovers(left))
+        screen.say_always(_leftovers(list(map(str, left))))
         if not await _agreed(said("Take them back?"), screen, yes=yes):
             return False
         kept = await probing.take_back_earlier()
@@ -184,6 +217,25 @@ async def _take_back_earlier(
     return True
 
 
+async def _delete_earlier(objects: ProbeObjects, screen: Screen, *, yes: bool) -> bool:
+    """Delete what a killed probe has created; returns whether a new probe may begin."""
+    if not objects.intents.earlier:
+        return True
+    wait = objects.patience.settle - objects.intents.earlier[-1].seconds_ago
+    if wait > 0:
+        await anyio.sleep(wait)
+    if left := await objects.left():
+        screen.say_always(_leftovers(list(map(str, left))))
+        if not await _agreed(said("Delete them?"), screen, yes=yes):
+            return False
+        if kept := await objects.delete_all():
+            by_hand = said("these cannot be deleted: do it by hand, and remove {file}", file=objects.intents.path)
+            lines = [said("{entry}: {why}", entry=str(one), why=why) for one, why in kept.items()]
+            raise CommandRefused(in_lines([by_hand, *lines]), Exit.UNDECIDED)
+    objects.intents.restart()
+    return True
+
+
 async def _agreed(question: str, screen: Screen, *, yes: bool) -> bool:
     if yes:
         return True
@@ -201,7 +253,7 @@ def _refused(screen: Screen) -> Exit:
 # ---- the screen -------------------------------------------------------------------------------------------------
 
 
-def _plan(abonent: Abonent, balance: Decimal | None, storno_call: str | None, settings: Settings) -> RenderableType:
+def _plan(abonent: Abonent, balance: Decimal | None, order: ProbeOrder, settings: Settings) -> RenderableType:
     head = said(
         "On abonent {abonent} ({name}) of {address}, balance {balance}, the probe will:",
         abonent=abonent.id,
@@ -209,14 +261,15 @@ def _plan(abonent: Abonent, balance: Decimal | None, storno_call: str | None, se
         address=settings.target,
         balance=_roubles(balance),
     )
-    lines = [Text(f"  {number}. {printable(line)}") for number, line in enumerate(steps(balance, storno_call), 1)]
+    asked = steps(balance, order.storno_call, order.folder)
+    lines = [Text(f"  {number}. {printable(line)}") for number, line in enumerate(asked, 1)]
     return Group(Text(""), render(head), *lines)
 
 
-def _leftovers(left: Sequence[Entered]) -> RenderableType:
+def _leftovers(left: Sequence[str]) -> RenderableType:
     return Group(
         render(said("An earlier probe has left, and they can be taken back:"), "yellow"),
-        *(Text(f"  {printable(str(one))}") for one in left),
+        *(Text(f"  {printable(one)}") for one in left),
     )
 
 
@@ -247,11 +300,13 @@ def _next_steps(findings: Findings, path: Path) -> list[Text]:
         lines.append(render(said("The probe stopped: {why}", why=findings.stopped), "bold red", 600))
     for one, why in findings.left.items():
         lines.append(render(said("Not taken back: {entry}: {why}", entry=str(one), why=why), "bold red"))
-    if findings.left or (findings.stopped and findings.after is None):
+    for created, why in findings.created.items():
+        lines.append(render(said("Not deleted: {entry}: {why}", entry=str(created), why=why), "bold red"))
+    if findings.left or findings.created or (findings.stopped and findings.after is None):
         again = said("Type the same command again: it takes back what it can, or names what it cannot.")
         lines.append(render(again))
     before, after = _roubles(findings.before), _roubles(findings.after)
-    if findings.before == findings.after and not findings.left:
+    if findings.before == findings.after and not findings.left and not findings.created:
         good = said("All is taken back; the balance was {before} and is {after}.", before=before, after=after)
         lines.append(render(good, "green"))
     else:
@@ -261,7 +316,7 @@ def _next_steps(findings: Findings, path: Path) -> list[Text]:
 
 
 def _code(findings: Findings) -> Exit:
-    if findings.left or findings.before != findings.after:
+    if findings.left or findings.created or findings.before != findings.after:
         return Exit.UNDECIDED
     return Exit.STOPPED if findings.stopped else Exit.DONE
 
@@ -279,6 +334,10 @@ def _object(findings: Findings, abonent: Abonent, path: Path, code: Exit) -> dic
                 "why": why,
             }
             for one, why in findings.left.items()
+        ],
+        "created_left": [
+            {"model": one.model, "id": one.id, "contract_number": one.name, "why": why}
+            for one, why in findings.created.items()
         ],
         "balance_before": _text(findings.before),
         "balance_after": _text(findings.after),

@@ -132,11 +132,14 @@ class FieldTable:
         """The fields among these that this billing lacks, each with a sentence about it.
 
         Without the schema of a database those of the profile are asked; without either nothing is known to be absent.
-        Where a secret is kept is not known.
+        Where a secret is kept is not known. A field that a probe has seen refused is absent in any case.
         """
-        found = []
+        found: list[tuple[FieldName, Said]] = []
         for field in dict.fromkeys(used):
             model = self.models[field.model]
+            if (refused := _refused(field, profile)) is not None:
+                found.append((field, refused))
+                continue
             if model.fields[field.name].kind is FieldKind.SECRET:
                 continue
             column = TableColumn(model.table, _column(field.name, model.fields[field.name]))
@@ -168,6 +171,19 @@ def usual_fields() -> FieldTable:
 
 def _column(name: str, field: ModelField) -> str:
     return field.column or name.upper()
+
+
+def _refused(field: FieldName, profile: Profile) -> Said | None:
+    """What a probe says of a field that `objects.create` has not taken, None of any other."""
+    fact = profile.create_fields
+    if not fact.known or fact.value.get(field.model, {}).get(field.name) is not False:
+        return None
+    return said(
+        "objects.create of {model} does not take the field {field} (the probe of {day})",
+        model=field.model,
+        field=field.name,
+        day=str(fact.learned),
+    )
 
 
 def _is_there(column: TableColumn, schema: Schema | None, profile: Profile) -> bool | None:

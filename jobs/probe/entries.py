@@ -108,7 +108,7 @@ class ProbeEntries:
     """
 
     gateway: Gateway
-    intents: Intents
+    intents: Intents[Intended]
     abonent: Abonent
     probe: str
     patience: ProbePatience = field(default_factory=ProbePatience)
@@ -166,7 +166,9 @@ class ProbeEntries:
             )
         )
         call = create(MODEL, abonent_id=self.abonent.id, op_summa=amount, op_type_id=op_type, descr=descr)
-        evidence = await self._sent(lambda: self.gateway.client.send(call.asking("op_id", "descr")))
+        evidence = await send_until_taken(
+            lambda: self.gateway.client.send(call.asking("op_id", "descr")), self.patience.effect
+        )
         begun = anyio.current_time()
         match evidence:
             case Accepted(result=result):
@@ -204,14 +206,14 @@ class ProbeEntries:
         """Reverse an operation by a method and wait; None on success, otherwise the reason."""
         call = get(MODEL, {"op_id": operation.op_id}, ChainStep(method)).asking("op_id", "storno")
         earlier = await self.balance()
-        evidence = await self._sent(lambda: self.gateway.client.send(call))
+        evidence = await send_until_taken(lambda: self.gateway.client.send(call), self.patience.effect)
 
         async def reversed_() -> bool | None:
             now = await self.operation(operation.op_id)
             return True if now is not None and now.storno else None
 
         wait = 0.0 if isinstance(evidence, RowRefused | SystemRefused) else self.patience.settle
-        if await self._until(reversed_, wait):
+        if await until(reversed_, wait):
             await self._settled(earlier)
             return None
         return _why(evidence) or said("it was answered without an error, and the operation is not reversed")
@@ -277,7 +279,7 @@ class ProbeEntries:
             accounts = [] if self.abonent.account_id is None else [self.abonent.account_id]
             return None if await self.gateway.unfinished_work(accounts, [self.abonent.id]) else True
 
-        if not await self._until(nothing, self.patience.effect):
+        if not await until(nothing, self.patience.effect):
             raise ProbeStopped(
                 said("the billing's stacks hold entries of abonent {id} for too long", id=self.abonent.id)
             )
@@ -328,7 +330,7 @@ class ProbeEntries:
             found = (await of_type(self.gateway, [self.abonent.id], op_type)).get(self.abonent.id, [])
             return next((one for one in found if find_probe_mark(one.descr) == mark or str(one.op_id) == op_id), None)
 
-        if (found := await self._until(there, patience)) is not None:
+        if (found := await until(there, patience)) is not None:
             await self.drained()
         return found
 
@@ -342,7 +344,7 @@ class ProbeEntries:
             return None if await self.balance() == earlier else True
 
         if earlier is not None:
-            await self._until(moved, self.patience.settle)
+            await until(moved, self.patience.settle)
 
     def _keep(self, entered: Entered) -> Entered:
         self.entered.append(entered)
@@ -359,27 +361,29 @@ class ProbeEntries:
                 return mark
         return None
 
-    async def _sent(self, send: Callable[[], Awaitable[Evidence]]) -> Evidence:
-        """The evidence of a call that is sent again as long as it was provably not carried out."""
 
-        async def once() -> Evidence | None:
-            evidence = await send()
-            return None if isinstance(evidence, Busy | NotSent) else evidence
+async def send_until_taken(send: Callable[[], Awaitable[Evidence]], patience: float) -> Evidence:
+    """The evidence of a call that is sent again as long as it was provably not carried out. Raises `ProbeStopped`."""
 
-        evidence: Evidence | None = await self._until(once, self.patience.effect)
-        if evidence is None:
-            raise ProbeStopped(said("the billing is busy or away for too long: nothing more was entered"))
-        return evidence
+    async def once() -> Evidence | None:
+        evidence = await send()
+        return None if isinstance(evidence, Busy | NotSent) else evidence
 
-    async def _until(self, look: Callable[[], Awaitable[Found | None]], patience: float) -> Found | None:
-        """The result of `look`, repeated until it finds something or the patience, in seconds, is over."""
-        end, pause = anyio.current_time() + patience, _FIRST_PAUSE
-        while True:
-            found = await look()
-            if found is not None or anyio.current_time() >= end:
-                return found
-            await anyio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+    evidence: Evidence | None = await until(once, patience)
+    if evidence is None:
+        raise ProbeStopped(said("the billing is busy or away for too long: nothing more was entered"))
+    return evidence
+
+
+async def until(look: Callable[[], Awaitable[Found | None]], patience: float) -> Found | None:
+    """The result of `look`, repeated until it finds something or the patience, in seconds, is over."""
+    end, pause = anyio.current_time() + patience, _FIRST_PAUSE
+    while True:
+        found = await look()
+        if found is not None or anyio.current_time() >= end:
+            return found
+        await anyio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def named(entered: Sequence[Entered]) -> str:

@@ -1,6 +1,6 @@
-"""The intent file of a probe: each operation that it is about to enter, durable before the call leaves.
+"""The intent files of a probe: each operation or object that it is about to make, durable before the call leaves.
 
-It is a file of JSON lines, one a call. It exists from the probe's first call until all is taken back, and is locked
+Each is a file of JSON lines, one a call. It exists from the probe's first call until all is taken back, and is locked
 while the probe runs: an unlocked file belongs to a killed probe.
 """
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -47,22 +47,34 @@ class Intended(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
         return (datetime.now(UTC) - self.at).total_seconds()
 
 
-_decode: Final = msgspec.json.Decoder(Intended).decode
-_encode: Final = msgspec.json.Encoder().encode
+class IntendedObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One object that was about to be created for a test subscriber of the probe's own."""
+
+    probe: str
+    model: str
+    at: datetime
+
+    @property
+    def seconds_ago(self) -> float:
+        """Seconds since `at`."""
+        return (datetime.now(UTC) - self.at).total_seconds()
 
 
-class Intents:
-    """The open intent file; `earlier` are the operations that a killed probe has left in it."""
+Record = TypeVar("Record", Intended, IntendedObject)
 
-    def __init__(self, path: Path, descriptor: int, earlier: tuple[Intended, ...]) -> None:
+
+class Intents(Generic[Record]):
+    """An open intent file; `earlier` is what a killed probe has left in it."""
+
+    def __init__(self, path: Path, descriptor: int, earlier: tuple[Record, ...]) -> None:
         self.path = path
-        self.earlier = earlier
+        self.earlier: tuple[Record, ...] = earlier
         self._descriptor = descriptor
 
-    def keep(self, intended: Intended) -> None:
-        """Write an operation durably. Raises `IntentFailed`."""
+    def keep(self, intended: Record) -> None:
+        """Write an intent durably. Raises `IntentFailed`."""
         try:
-            append_durably(self._descriptor, _encode(intended) + b"\n")
+            append_durably(self._descriptor, msgspec.json.encode(intended) + b"\n")
         except OSError as error:
             raise IntentFailed(
                 said("{path} cannot be written: {reason}", path=self.path, reason=error.strerror or "")
@@ -80,12 +92,12 @@ class Intents:
 
 
 @contextmanager
-def open_intents(path: Path) -> Iterator[Intents]:
-    """The intent file, locked. Raises `ProbeHeld` and `IntentFailed`."""
+def open_intents(path: Path, record: type[Record]) -> Iterator[Intents[Record]]:
+    """The intent file of such records, locked. Raises `ProbeHeld` and `IntentFailed`."""
     descriptor = _locked(path)
     try:
         _keep_name(path)
-        yield Intents(path, descriptor, _read(path, descriptor))
+        yield Intents(path, descriptor, _read(path, descriptor, record))
     finally:
         # Also where the probe was interrupted at its question: an empty file is nobody's.
         if os.fstat(descriptor).st_size == 0 and _is_there(path, descriptor):
@@ -129,19 +141,19 @@ def _keep_name(path: Path) -> None:
         ) from error
 
 
-def _read(path: Path, descriptor: int) -> tuple[Intended, ...]:
+def _read(path: Path, descriptor: int, record: type[Record]) -> tuple[Record, ...]:
     text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     *whole, torn = text.split(b"\n")
     if torn:
         # The call of an incomplete line never left, because the line was not durable.
         os.ftruncate(descriptor, len(text) - len(torn))
     try:
-        return tuple(_decode(line) for line in whole)
+        return tuple(msgspec.json.decode(line, type=record) for line in whole)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise IntentFailed(
             said(
-                "{path} cannot be read: {error}. It names operations of an earlier probe: look in the billing for "
-                "comments with 'cm-probe', take them back, and remove the file",
+                "{path} cannot be read: {error}. It names what an earlier probe has made: look in the billing for "
+                "'cm-probe' in comments and contract numbers, take it back, and remove the file",
                 path=path,
                 error=error,
             )

@@ -20,8 +20,10 @@ from engine.evidence import Accepted
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.subscribers import SubscriberFinder, as_bool
 from jobs.probe import readings
+from jobs.probe.creation import ProbeObject, ProbeObjects, created_steps
 from jobs.probe.entries import Entered, ProbeEntries, ProbeMark, ProbeStopped
-from texts.said import said, text_of
+from texts.remedies import setting
+from texts.said import in_clauses, said, text_of
 
 KOPECK: Final = Decimal("0.01")
 LENGTHS: Final = (300, 255, 128, 64)
@@ -34,14 +36,16 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Findings:
-    """The findings of a probe: facts learned, reasons for missing facts, and entries left with the reason.
+    """The findings of a probe: facts learned, reasons for missing facts, and what is left with the reason.
 
-    `before` and `after` are the balance in roubles at the beginning and at the end, None if unknown.
+    `left` are entries, `created` the objects of a subscriber that was created for the probe. `before` and `after` are
+    the balance in roubles at the beginning and at the end, None if unknown.
     """
 
     learned: dict[str, object] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     left: dict[Entered, str] = field(default_factory=dict)
+    created: dict[ProbeObject, str] = field(default_factory=dict)
     before: Decimal | None = None
     after: Decimal | None = None
     stopped: str | None = None
@@ -49,7 +53,7 @@ class Findings:
     @property
     def whole(self) -> bool:
         """Whether the subscriber is in the same state as before the probe."""
-        return not self.left and self.before == self.after and self.stopped is None
+        return not self.left and not self.created and self.before == self.after and self.stopped is None
 
     def profile(self, earlier: Profile, billing: str, version: str, today: date) -> Profile:
         """The profile with the facts learned; earlier facts of another version are dropped."""
@@ -81,7 +85,7 @@ async def test_subscriber(gateway: Gateway, abonent_id: int) -> Abonent:
     return found
 
 
-def steps(balance: Decimal | None, storno_call: str | None) -> list[str]:
+def steps(balance: Decimal | None, storno_call: str | None, folder: int | None = None) -> list[str]:
     """The steps of a probe, a sentence each, with all sums."""
     reads = readings.READS * len(readings.AT_ONCE)
     lines: list[str] = [
@@ -115,6 +119,8 @@ def steps(balance: Decimal | None, storno_call: str | None) -> list[str]:
         if storno_call:
             lines.append(said("reverse that by {method}, and look at the balance", method=storno_call))
     lines.append(said("set the account's warning threshold to what it is, and save"))
+    if folder is not None:
+        lines += created_steps(folder)
     lines.append(said("take all of it back by opposite receipts, and hold the balance against that at the beginning"))
     return lines
 
@@ -131,8 +137,11 @@ class _Seen:
 class Probe:
     """One probe of one subscriber; `say` receives its progress, a line at a time."""
 
-    def __init__(self, entries: ProbeEntries, storno_call: str | None, say: Say) -> None:
+    def __init__(
+        self, entries: ProbeEntries, storno_call: str | None, say: Say, objects: ProbeObjects | None = None
+    ) -> None:
         self._entries = entries
+        self._objects = objects
         self._gateway = entries.gateway
         self._storno_call = storno_call
         self._say = say
@@ -144,7 +153,7 @@ class Probe:
         findings.missing["delete_answers"] = said("an operation is reversed, never deleted: a probe deletes nothing")
         try:
             findings.before = await entries.balance()
-            for step in (self._read, self._comments, self._opening_balance, self._save):
+            for step in (self._read, self._comments, self._opening_balance, self._save, self._create):
                 await step()
         except (LookUpFailed, ProbeStopped) as error:
             findings.stopped = text_of(error)
@@ -362,19 +371,52 @@ class Probe:
         else:
             self._findings.missing["save_answers"] = saved.text
 
+    # ---- a subscriber of its own ----
+
+    async def _create(self) -> None:
+        findings, objects_ = self._findings, self._objects
+        if objects_ is None:
+            findings.missing["create_fields"] = said(
+                "it is tried only where {flag} names a test folder", flag=setting("create-in", "FOLDER")
+            )
+            return
+        self._say(said("creating a subscriber in the folder {folder}", folder=objects_.folder))
+        try:
+            await objects_.learn(self._entries.abonent)
+        finally:
+            if objects_.taken:
+                findings.learned["create_fields"] = objects_.taken
+            if objects_.untold:
+                findings.missing["create_fields"] = in_clauses(objects_.untold)
+
+    async def _delete(self) -> None:
+        findings, objects_ = self._findings, self._objects
+        if objects_ is None:
+            return
+        findings.created = await objects_.delete_all()
+        if not findings.created:
+            objects_.intents.forget()
+        if objects_.delete_answer is not None:
+            findings.learned["delete_answers"] = readings.shape_of(objects_.delete_answer.result)
+            del findings.missing["delete_answers"]
+
     # ---- the end ----
 
     async def _take_back(self) -> None:
         findings = self._findings
         self._say(said("taking back what was entered"))
-        try:
-            for one in await self._entries.left():
-                if (why := await self._entries.take_back(one)) is not None:
-                    findings.left[one] = why
-            findings.after = await self._entries.balance()
-        except (LookUpFailed, ProbeStopped) as error:
-            findings.stopped = findings.stopped or text_of(error)
-            return
+        for step in (self._delete, self._reverse):
+            try:
+                await step()
+            except (LookUpFailed, ProbeStopped) as error:
+                findings.stopped = findings.stopped or text_of(error)
+
+    async def _reverse(self) -> None:
+        findings = self._findings
+        for one in await self._entries.left():
+            if (why := await self._entries.take_back(one)) is not None:
+                findings.left[one] = why
+        findings.after = await self._entries.balance()
         if not findings.left:
             self._entries.intents.forget()
 

@@ -171,6 +171,7 @@ async def test_without_a_database_the_rest_stays_assumed_and_says_so(opened: Ope
         assert closing["learned"]["type_8"] == "adds"
         assert closing["not_learned"]["columns"] == "only the database tells it, and none is set"
         assert {"charset", "money_scale", "storno_call", "delete_answers"} <= set(closing["not_learned"])
+        assert "it is tried only where --create-in FOLDER names" in closing["not_learned"]["create_fields"]
         assert balance(place, abonent) == before
 
 

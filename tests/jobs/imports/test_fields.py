@@ -61,6 +61,14 @@ def test_without_a_database_the_profile_knows_the_columns() -> None:
     assert FIELDS.absent([login], None, Profile()) == []
 
 
+def test_a_field_that_a_probe_has_seen_refused_is_absent() -> None:
+    told = Profile(create_fields=Fact({"Users": {"login": True, "mac": False}}, date(2026, 11, 1)))
+    absent = FIELDS.absent([FieldName("Users", "login"), FieldName("Users", "mac")], documented(), told)
+    assert [(field.name, str(why)) for field, why in absent] == [
+        ("mac", "objects.create of Users does not take the field mac (the probe of 2026-11-01)")
+    ]
+
+
 def test_a_field_is_added_without_code() -> None:
     table = FIELDS.with_fields("Abonents", {"passport": ModelField(FieldKind.TEXT, columns=("паспорт",))})
     assert table.of_step(Step.SUBSCRIBER)["passport"].columns == ("паспорт",)

@@ -23,17 +23,17 @@ def intended(number: int) -> Intended:
 
 
 def test_a_short_write_goes_on_until_the_line_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_intents(path) as intents:
+    with open_intents(path, Intended) as intents:
         monkeypatch.setattr(os, "write", lambda descriptor, data: WRITE(descriptor, data[:7]))
         intents.keep(intended(1))
         intents.keep(intended(2))
-    with open_intents(path) as intents:
+    with open_intents(path, Intended) as intents:
         assert intents.earlier == (intended(1), intended(2))
 
 
 def test_a_probe_that_is_interrupted_before_its_first_call_leaves_no_file(path: Path) -> None:
     def interrupted() -> None:
-        with open_intents(path):
+        with open_intents(path, Intended):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -51,14 +51,14 @@ def test_a_disk_that_fills_within_a_line_stops_the_probe_and_leaves_no_half_line
             raise OSError(28, "No space left on device")
         return WRITE(descriptor, data[: room.pop()])
 
-    with open_intents(path) as intents:
+    with open_intents(path, Intended) as intents:
         intents.keep(intended(1))
         with monkeypatch.context() as full:
             full.setattr(os, "write", filling)
             with pytest.raises(IntentFailed, match="cannot be written: No space left on device"):
                 intents.keep(intended(2))
         intents.keep(intended(3))
-    with open_intents(path) as intents:
+    with open_intents(path, Intended) as intents:
         assert intents.earlier == (intended(1), intended(3))
 
 
@@ -72,7 +72,7 @@ def test_the_name_of_the_new_file_is_on_the_disk_before_the_first_line(
         FSYNC(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with open_intents(path) as intents:
+    with open_intents(path, Intended) as intents:
         assert kinds == [True]
         intents.keep(intended(1))
     assert kinds == [True, False]
