@@ -13,7 +13,7 @@ from jobs.access.objects import find
 from jobs.access.references import References
 from jobs.access.subscribers import as_bool
 from jobs.effects.creatable_models import FOLDER_FLAG, FOLDERS
-from jobs.imports.subscriber import APART
+from jobs.imports.subscriber import folder_names, folder_path
 from jobs.spec.parameters import whole_id
 from texts.said import said
 
@@ -40,11 +40,6 @@ TOP: Final = Folder()
 """No folder: a subscriber without one is at the top."""
 
 
-def names_of(path: str) -> tuple[str, ...]:
-    """The names of a path, from the outermost folder."""
-    return tuple(name for part in path.split(APART) if (name := part.strip()))
-
-
 class FolderTree:
     """The folders of one billing. One object a job: it remembers what it has found, and what is missing.
 
@@ -58,7 +53,7 @@ class FolderTree:
 
     async def find(self, paths: Collection[str]) -> dict[str, Folder | str]:
         """The folder of each path, or why none is meant by it. Raises `LookUpFailed`."""
-        named = {path: names_of(path) for path in dict.fromkeys(paths)}
+        named = {path: folder_names(path) for path in dict.fromkeys(paths)}
         # Pages are prepared beside each other: what this one needs is taken from no other's memory.
         found: dict[tuple[str, ...], Folder | str] = {(): TOP}
         found |= {names: self._known[names] for names in named.values() if names in self._known}
@@ -95,7 +90,7 @@ class FolderTree:
             if isinstance(outer, str):
                 found[names] = outer
             elif outer.missing:
-                found[names] = Folder(outer.parent, (*outer.missing, APART.join(names)))
+                found[names] = Folder(outer.parent, (*outer.missing, folder_path(names)))
             else:
                 within[names] = outer.parent
         keys = [
@@ -104,7 +99,7 @@ class FolderTree:
         ]
         things = await find(self._gateway, "Abonents", keys, _FIELDS) if keys else []
         for (names, parent), there in zip(within.items(), things, strict=True):
-            found[names] = _the_one(APART.join(names), parent, there)
+            found[names] = _the_one(folder_path(names), parent, there)
 
 
 def _folder(key: int | str, *, is_missing: bool) -> Folder | str:

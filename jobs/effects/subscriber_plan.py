@@ -23,7 +23,7 @@ from jobs.access.objects import OF_ABONENT, describe_fields, differences
 from jobs.access.payload import CONTRACT, FOLDER_LANE, Payload, encode_payload
 from jobs.effects.creatable_models import BALANCE, creatable_model, too_long
 from jobs.effects.create import payload_for
-from jobs.effects.folder_tree import TOP, Folder, names_of
+from jobs.effects.folder_tree import TOP, Folder
 from jobs.effects.import_calls import (
     arguments_of,
     balance_arguments,
@@ -41,6 +41,7 @@ from jobs.imports.subscriber import (
     Part,
     Step,
     Subscriber,
+    folder_names,
 )
 from jobs.rows.call_arguments import amount_fault
 from texts.remedies import setting as flag
@@ -159,7 +160,7 @@ class _RowPlan:
         outer = ""
         for path in self._folder.missing:
             parent = None if outer else self._folder.parent
-            payload = payload_for("Abonents", folder_arguments(names_of(path)[-1], parent), 0)
+            payload = payload_for("Abonents", folder_arguments(folder_names(path)[-1], parent), 0)
             fills = {PARENT: folder_key(outer)} if outer else {}
             payload = msgspec.structs.replace(payload, step=Step.FOLDER, fills=fills, needs=tuple(fills.values()))
             yield NewItem(

@@ -165,7 +165,7 @@ _PUT_TOGETHER: Final[Mapping[Step, Callable[[Values], Values]]] = MappingProxyTy
 
 def _faults(table: TableColumns, step: Step, values: Values) -> Iterator[ValueFault]:
     """Required values that are empty, and dots in place of a secret. A row may have no balance."""
-    fields = table.fields.of_step(step)
+    fields = table.by_step[step]
     for name, value in values.items():
         if name == NUMBER:
             continue

@@ -53,6 +53,7 @@ class TableColumns:
         self.name = name
         self.joined = joined
         self.fields = columns.fields
+        self.by_step = {step: columns.fields.of_step(step) for step in Step}
         self._header = tuple(header)
         self._taken: set[int] = set()
         once = self._of_map_once(columns)

@@ -17,7 +17,7 @@ from engine.job import Absent, Entries, Found, LookedFor, Marked, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload, payload_of
 from jobs.effects.subscriber_steps import SubscriberSteps
-from jobs.imports.subscriber import Step, Subscriber
+from jobs.imports.subscriber import Step, Subscriber, folder_path
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from tests.jobs.conftest import FOLDER, Execute, Frozen
@@ -130,6 +130,13 @@ async def test_a_folder_that_is_there(
     (item,) = await planned(effect, [subscriber("00777", 1, (Step.FOLDER, folder), name="Новиков")], frozen)
     assert payload_of(item).steps[0][1].get("parent_id") == parent
     assert payload_of(item).fills == {}
+
+
+async def test_a_slash_in_the_name_of_a_folder_separates_nothing(gateway: Gateway, frozen: Frozen) -> None:
+    person = subscriber("00777", 1, (Step.FOLDER, {"path": folder_path(["Дома", "Мира 5/1"])}), name="Новиков")
+    items = await planned(SubscriberSteps(gateway), [person], frozen)
+    folders = [payload_of(item).steps[0][1]["name"] for item in items if item.lane == "folders"]
+    assert folders == ["Дома", "Мира 5/1"]
 
 
 async def test_the_row_is_kept_with_its_subscriber_alone(gateway: Gateway, frozen: Frozen) -> None:
