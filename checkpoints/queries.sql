@@ -459,7 +459,8 @@ limit :size
 -- name: step_counts
 -- The items of a run whose rows have steps: by step, state and, of those that are skipped, by kind, as in `reasons`. A
 -- step of an object that was there when the list was made has the values that it had then.
-select coalesce(json_extract(payload, '$.step'), '') as step, state, json_type(payload, '$.was') is not null as changes,
+select coalesce(json_extract(payload, '$.step'), '') as step, state,
+       json_extract(payload, '$.steps[0][0]') <> 'objects.create' and json_type(payload, '$.was') is not null as changes,
        case when state <> 'skipped' then ''
             when instr(message, ':') > 0 then substr(message, 1, instr(message, ':') - 1)
             else coalesce(message, '') end as kind,
@@ -476,9 +477,11 @@ where run_id = :run_id and lane in (select value from json_each(:lanes)) and row
 group by lane
 
 -- name: lane_counts
--- The lanes with a prefix: all of them, those with a row to be sent or in doubt, and those with one that was refused.
+-- The lanes with a prefix: all of them, those with a row to be sent or in doubt, and those with one that was refused; and
+-- the lines of the input with a row that is not skipped.
 select count(*) as lanes, coalesce(sum(is_open), 0) as open, coalesce(sum(is_rejected and not is_open), 0) as rejected,
-       coalesce(sum(is_sent), 0) as sent
+       coalesce(sum(is_sent), 0) as sent,
+       (select count(distinct line) from items where run_id = :run_id and state <> 'skipped') as lines
 from (
     select max(state in (select state from states where not settled)) as is_open,
            max(state = 'rejected') as is_rejected,

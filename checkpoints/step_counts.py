@@ -24,12 +24,16 @@ class StepCount:
 
 @dataclass(frozen=True, slots=True)
 class LaneCounts:
-    """Lanes of a run: all; those with an unsettled item; other ones with a rejected item; those not only skipped."""
+    """Lanes of a run: all; those with an unsettled item; other ones with a rejected item; those not only skipped.
+
+    `lines` are those of the input, over the whole run, with an item that is not skipped.
+    """
 
     all: int = 0
     open: int = 0
     rejected: int = 0
     sent: int = 0
+    lines: int = 0
 
 
 def to_step_count(row: Row) -> StepCount:
@@ -40,4 +44,4 @@ def to_step_count(row: Row) -> StepCount:
 
 def to_lane_counts(row: Row) -> LaneCounts:
     """The row of `lane_counts`."""
-    return LaneCounts(row["lanes"], row["open"], row["rejected"], row["sent"])
+    return LaneCounts(row["lanes"], row["open"], row["rejected"], row["sent"], row["lines"])

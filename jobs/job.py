@@ -18,6 +18,8 @@ from jobs.billing_job import BillingJob
 from jobs.effects.effect import CallEffect
 from jobs.effects.factory import effect_of
 from jobs.effects.reverse import way_that_sends
+from jobs.effects.subscriber_steps import SubscriberSteps
+from jobs.import_job import ImportJob
 from jobs.rows.binding import Binding, Bound, Header, is_given
 from jobs.rows.input import Input, open_rows
 from jobs.rows.secret_cells import guard_rows
@@ -195,4 +197,7 @@ def _in_order(refusals: Sequence[Refusal]) -> tuple[Refusal, ...]:
 
 def build(kind: JobSpec, gateway: Gateway, parameters: Mapping[str, str], rows: Input) -> BillingJob:
     """The job of a spec. Raises `ParameterRefused`; its source raises `InputRefused` at the first use."""
-    return InputJob(gateway, kind, parameters, rows, effect_of(gateway, kind, parameters))
+    effect = effect_of(gateway, kind, parameters)
+    if isinstance(effect, SubscriberSteps):
+        return ImportJob(gateway, kind, parameters, rows, effect)
+    return InputJob(gateway, kind, parameters, rows, effect)

@@ -23,7 +23,7 @@ from jobs.access.vault import mask_secrets
 from jobs.effects.before_image import shares_place
 from jobs.effects.creatable_models import BALANCE
 from jobs.effects.field_rules import rules_of
-from jobs.spec.chain_kind import DELETE, SET
+from jobs.spec.chain_kind import CREATE, DELETE, SET
 
 _SUM: Final = "op_summa"
 
@@ -144,8 +144,8 @@ def _change_of(item: Item, before: PendingBefore | None, profile: Profile) -> Ro
 
 def _kind_of(payload: Payload) -> ChangeKind:
     methods = {method for method, _ in payload.steps}
-    if payload.step and not payload.was:
-        # A field of an object that the run itself creates.
+    if payload.step and (CREATE in methods or not payload.was):
+        # A new object, or a field of one that the run itself creates.
         return ChangeKind.NEW
     if SET in methods or (enters_balance(payload) and BALANCE in payload.was):
         return ChangeKind.CHANGED

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from jobs.catalogue.imports import IMPORT
 from jobs.catalogue.passwords import PASSWORDS
 from jobs.spec.spec import JobSpec
 
@@ -23,6 +24,9 @@ SETS: Final = (
 )
 ANSWERS: Final = "jobs/catalogue/test_readings.py::test_a_job_that_reads"
 _LOST: Final = "jobs/effects/test_lost_answers.py::test_a_lost_call_and_a_lost_undo_have_their_effect_once"
+
+IMPORTED: Final = "cli/test_import.py::test_an_import_is_killed_resumed_and_verified"
+"""The way of an import, whose rows make several calls: no trial of one call fits it."""
 
 _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -53,6 +57,10 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
         "password-recovery": (
             "jobs/effects/test_set_password.py::test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person",
+        ),
+        "import": (
+            "jobs/effects/test_subscriber_steps.py::test_a_subscriber_is_made_step_by_step_and_then_found_as_wanted",
+            "cli/test_import.py::test_corrected_rows_complete_what_is_missing",
         ),
         "call": (
             "cli/test_call.py::test_the_vendors_third_recipe_runs_verifies_and_is_taken_back",
@@ -96,6 +104,7 @@ _UNDONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "warning-threshold": (
             "cli/commands/test_undo.py::test_undo_undo_of_undo_and_undo_again_give_each_state_as_it_was",
         ),
+        "import": ("cli/test_import.py::test_what_is_there_is_left_and_what_is_missing_is_completed",),
         "payment": ("jobs/effects/test_pay.py::test_payments_are_taken_back",),
         "connect-service": ("jobs/effects/test_create.py::test_connected_services_are_deleted_and_connected_again",),
     }
@@ -124,6 +133,8 @@ def proofs_of(job: JobSpec) -> Proofs:
     besides = _BESIDES.get(job.name, ())
     if not job.writes:
         return Proofs((READS,), (), (ANSWERS, *besides))
+    if job is IMPORT:
+        return Proofs((IMPORTED,), _UNDONE[job.name], _ALONE[job.name])
     whole_way = (WRITES, KEEPS_SECRETS) if job in PASSWORDS else (WRITES,)
     own = (*_ALONE.get(job.name, SETS), *besides)
     return Proofs(whole_way, (WRITES, *_UNDONE.get(job.name, ())), own)

@@ -62,6 +62,11 @@ UNMARKED: Final = Effects(
 ONE_VALUE: Final = Effects(
     "no: it would be a second value", "the value, by subscriber and attribute", "the value is read again"
 )
+IMPORTED: Final = Effects(
+    "no: each step is looked up before it is sent again",
+    "contract number, login, name of a folder; the mark of run and row where there is none of these",
+    "each step is read again, the sums compared; counts and sums by folder, tariff and operator",
+)
 GONE: Final = Effects("no", "it is gone", "it is looked for, and not found")
 PASSWORD: Final = Effects(
     "yes: it is the same password", "nothing: it is sent again", "cannot be read back, and says so"
@@ -86,6 +91,7 @@ ANY: Final = Effects(
 _EFFECTS: Final[Mapping[str, Effects]] = MappingProxyType(
     {
         "balances": MARKED,
+        "import": IMPORTED,
         "snat-pool": ISSUED,
         "ip-pool": ISSUED,
         "recalculate": RECALCULATED,

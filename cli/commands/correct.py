@@ -30,9 +30,9 @@ from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Repeat
 from jobs.catalogue.catalogue import JOBS, job_of
-from jobs.catalogue.imports import IMPORT
 from jobs.job import build
 from jobs.rows.input import Input, input_of_parameters, job_parameters
+from jobs.spec.import_words import IMPORT
 from jobs.spec.spec import parameters_of, without_own
 from texts.remedies import command_line, setting
 from texts.said import counted, said
@@ -96,7 +96,7 @@ def _check(run: Run, settings: Settings) -> None:
         raise CommandRefused(
             said("run {run} takes another run back, and has no rows of an input to correct", run=run.name)
         )
-    if run.job == IMPORT.name:
+    if run.job == IMPORT:
         raise CommandRefused(
             said(
                 "run {run} is an import, and a corrected file is simply imported; what is there already is left as "

@@ -12,7 +12,7 @@ from cli.terminal.screen import AsJson, Screen, Voice
 from jobs.catalogue.catalogue import JOBS, job_named
 from jobs.spec.columns import usual_names
 from jobs.spec.parameters import Parameter
-from jobs.spec.spec import JobSpec, asked_for, own_select
+from jobs.spec.spec import JobSpec, Special, asked_for, own_select
 from texts.remedies import command_line, setting
 from texts.said import said
 
@@ -62,6 +62,8 @@ def as_object(job: JobSpec) -> dict[str, object]:
 
 def needs(job: JobSpec) -> str:
     """The possible sources of the job's rows, in words."""
+    if job.special is Special.IMPORT:
+        return said("a file; or standard input; and files joined by contract number")
     sources = said("a file; or standard input; or {flag}", flag=setting("sql"))
     of_rows = [
         f"--ask {one.name}" if one.secret else f"--set {one.name}=…"

@@ -22,10 +22,17 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.streams import plain
 from cli.terminal.texts import printable, reason_of, rendered
 from engine.sources.exported import COLUMNS, STEP, harmless, named
-from jobs.access.payload import payload_of
-from jobs.catalogue.imports import IMPORT
+from jobs.spec.import_words import IMPORT
 from texts.remedies import setting
 from texts.said import said
+
+
+class _Stepped(msgspec.Struct):
+    step: str = ""
+
+
+_step_of: Final = msgspec.json.Decoder(_Stepped).decode
+"""Of the payload of an item the step of an import that it is."""
 
 REFUSED: Final = "refused"
 STDOUT: Final = Path("-")
@@ -57,7 +64,7 @@ async def write_items(out: "Sheet", run: Run, states: Sequence[State | None], jo
 
 async def _pages(run: Run, states: Sequence[State | None], journal: Journal) -> AsyncIterator[list[list[str]]]:
     wanted = {state for state in states if state is not None}
-    if wanted and run.job == IMPORT.name:
+    if wanted and run.job == IMPORT:
         async for page_of_steps in _steps(run, wanted, journal):
             yield page_of_steps
     elif wanted:
@@ -80,7 +87,7 @@ def columns_of(run: Run) -> tuple[str, ...]:
     An import has one for the step as well.
     """
     row, line, *others = COLUMNS
-    columns = (row, line, STEP, *others) if run.job == IMPORT.name else COLUMNS
+    columns = (row, line, STEP, *others) if run.job == IMPORT else COLUMNS
     return tuple(named(column, run.header) for column in columns)
 
 
@@ -88,7 +95,7 @@ def of_item(item: Item, run: Run) -> list[str]:
     """An item as a row of a file: the cells of the input, then those of `COLUMNS`."""
     cells, _ = _fitted(item.row, len(run.header))
     place, message = f"{run.name}/{item.number}", in_a_cell(item.message or "")
-    step = [payload_of(item).step] if run.job == IMPORT.name else []
+    step = [_step_of(item.payload).step] if run.job == IMPORT else []
     return [*cells, place, str(item.line or ""), *step, str(item.state), item.answer or "", message]
 
 
@@ -100,7 +107,7 @@ def of_refusal(refusal_id: int, refusal: Refusal, run: Run) -> list[str]:
         why = said("{column}: {why}", column=refusal.column, why=why)
     if surplus:
         why = said("{why}; surplus cells: {cells}", why=why, cells=" | ".join(surplus))
-    step = [""] if run.job == IMPORT.name else []
+    step = [""] if run.job == IMPORT else []
     return [*cells, f"{run.name}/r{refusal_id}", str(refusal.line or ""), *step, REFUSED, "", in_a_cell(why)]
 
 

@@ -42,6 +42,7 @@ LABELS: Final[Mapping[str, Said]] = MappingProxyType(
         "figures": said("Figures"),
         "accepted": said("Accepted"),
         "of_rows": said("of {rows} rows, {percent}", rows="{rows}", percent="{percent}"),
+        "of_steps": said("of {rows} steps, {percent}", rows="{rows}", percent="{percent}"),
         "of_sum": said("of {sum}", sum="{sum}"),
         "in_doubt": said("In doubt"),
         "rejected": said("Rejected"),

@@ -12,6 +12,7 @@ from cli.show.progress import limit_of
 from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
 from cli.terminal.texts import printable
 from jobs.rows.input import job_parameters
+from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import source_of
 from texts.remedies import PROGRAM
 from texts.said import Language, Said, counted, said
@@ -30,6 +31,7 @@ def snapshot_of(facts: RunFacts, language: Language) -> dict[str, object]:
         "run": _run(facts, language),
         "counts": {str(state): _part(facts, state) for state in State if facts.rows.get(state)},
         "state_texts": {str(state): language.render(text) for state, text in STATE_NAMES.items()},
+        "has_steps": run.job == IMPORT,
         "asked": _part(facts, *ASKED),
         "accepted": {"rows": facts.rows_in(*ACCEPTED), "sum": format(facts.accepted_sum, "f")},
         "in_doubt": _part(facts, *IN_DOUBT),
@@ -145,7 +147,14 @@ def closing_lines(run: Run, totals: Totals) -> Iterator[Said]:
         totals.count(*ACCEPTED),
         sum((totals.amounts.get(state, Decimal(0)) for state in ACCEPTED), Decimal(0)),
     )
-    if amount:
+    if run.job == IMPORT:
+        yield counted(
+            "{n} step is in the billing, balances of {sum}.",
+            "{n} steps are in the billing, balances of {sum}.",
+            done,
+            sum=amount,
+        )
+    elif amount:
         yield counted(
             "{n} row is in the billing, {sum} in total.",
             "{n} rows are in the billing, {sum} in total.",

@@ -22,12 +22,13 @@ from engine.sources.raw.original import FileOnDisk
 from jobs.access.vault import BATCH, mask_secrets, new_batch, seal_parameters
 from jobs.catalogue.catalogue import kind
 from jobs.catalogue.typed_call import YES
+from jobs.import_job import with_files_of_map
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input
 from jobs.rows.key_lists import KeyList, key_list
 from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.spec import JobSpec, parameters_of
+from jobs.spec.spec import JobSpec, Special, parameters_of
 from texts.remedies import setting
 from texts.said import in_lines, said
 
@@ -52,7 +53,7 @@ class Order:
 
     def to_parameters(self) -> dict[str, str]:
         """The parameters that the journal keeps, enough to rebuild the job."""
-        batch = {BATCH: self.batch} if any(parameter.secret for parameter in self.kind.parameters) else {}
+        batch = {BATCH: self.batch} if self.kind.keeps_secrets else {}
         enter = {} if self.enter is Repeat.ONCE else {REPEAT: self.enter.value}
         shared = {} if self.shared_accounts is None else {SHARED_ACCOUNTS: self.shared_accounts.value}
         return {**self.parameters, **self.rows.to_parameters(), **batch, **enter, **shared}
@@ -86,14 +87,24 @@ def parse_order(
 def _with_files(wanted: JobSpec, parameters: Mapping[str, str]) -> dict[str, str]:
     """The parameters with whole paths of the files that the job reads, and with their digests.
 
-    Raises `ParameterRefused` for a file that cannot be read, or has another digest than the given one.
+    Raises `ParameterRefused` for a file that cannot be read, or has another digest than the given one, and
+    `InputRefused` for a map that cannot be used.
     """
-    values = dict(parameters)
+    values = {
+        **parameters,
+        **{
+            one.name: str(Path.cwd() / in_full(given))
+            for one in wanted.parameters
+            if one.reads_file and (given := parameters.get(one.name))
+        },
+    }
     faults: list[str] = []
+    if wanted.special is Special.IMPORT:
+        values = with_files_of_map(values)
     for one in wanted.parameters:
         if not one.reads_file or not values.get(one.name):
             continue
-        path = Path.cwd() / in_full(values[one.name])
+        path = Path(values[one.name])
         try:
             digest = FileOnDisk(path).digest
         except InputRefused as error:
@@ -103,7 +114,7 @@ def _with_files(wanted: JobSpec, parameters: Mapping[str, str]) -> dict[str, str
             faults.append(
                 said("{name}: {file} has another SHA-256 than this", name=one.digest_name, file=printable(path))
             )
-        values |= {one.name: str(path), one.digest_name: digest}
+        values[one.digest_name] = digest
     if faults:
         raise ParameterRefused(in_lines(faults))
     return values

@@ -95,7 +95,7 @@ class RunSession:
         self._screen = session.screen
         self._stop = session.stop
         self._interrupts = Interrupts(self._stop, session.screen)
-        self._live_policy = LivePolicy(Policy(), Progress(), self._stop)
+        self._live_policy = LivePolicy(Policy(), Progress(has_steps=job.effect.has_steps), self._stop)
         self._live_policy.listen(self._heed_rate)
         self._heed_rate()
         self._gauges: Sequence[Gauge] = ()
@@ -207,7 +207,7 @@ class RunSession:
 
     async def _take_in(self) -> None:
         """Read and save the whole list. Raises `CommandRefused` when the input cannot be taken."""
-        progress = Progress()
+        progress = Progress(has_steps=self._job.effect.has_steps)
         progress.take_up(await self._journal.totals(self._run), intake_ended=False)
         intake = Intake(
             self._run,

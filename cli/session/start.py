@@ -228,7 +228,7 @@ async def rehearse(
     `InputRefused`, `LookUpFailed` and `JournalError`.
     """
     run = await plans.create_run(new)
-    progress = Progress()
+    progress = Progress(has_steps=job.effect.has_steps)
     try:
         async with show_intake(progress, screen, run.source):
             await Intake(

@@ -166,7 +166,7 @@ class ImportFlags:
         typer.Option(
             "--folder",
             metavar="NAME|ID",
-            help="The folder of rows that name none; a name that is not there is created.",
+            help="One folder for all, whatever the table says, as for a trial run; a new name is created.",
         ),
     ] = None
     sample: Annotated[
@@ -180,6 +180,9 @@ class ImportFlags:
     ] = None
     change: Annotated[
         bool, typer.Option("--change", help="Change what is there already and differs; else it is left as it is.")
+    ] = False
+    alike: Annotated[
+        bool, typer.Option("--alike", help="Contract numbers that only look alike are right as they are.")
     ] = False
     again: Again = False
     another_billing: AnotherBilling = False
@@ -209,6 +212,7 @@ class ImportFlags:
             "folder": self.folder or "",
             "sample": _text(self.sample),
             "change": _YES if self.change else "",
+            "alike": _YES if self.alike else "",
         }
         return {name: value for name, value in given.items() if value}
 

@@ -26,8 +26,8 @@ from cli.terminal.exits import Exit
 from cli.terminal.layout import Hanging, command, labelled, render, steps_list
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, name_of_holder
 from cli.terminal.texts import JOINT, count, duration, money, printable, rate
-from jobs.catalogue.imports import IMPORT
 from jobs.imports.subscriber import AS_WANTED
+from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import LIST, OPPOSITE, RUN, STORNO, UNDO, WAY
 from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, said
@@ -325,7 +325,7 @@ def _not_entered(totals: Totals) -> int:
 async def reasons_lists(run: Run, totals: Totals, journal: Journal) -> list[Group]:
     """Why items are in the states that are explained, a list for each state that has items."""
     found = [(state, await journal.reasons(run, state)) for state in EXPLAINED if totals.count(state)]
-    if run.job == IMPORT.name:
+    if run.job == IMPORT:
         # Their number is in the table of steps, and nothing is to be done about them.
         found = [(state, [one for one in reasons if one.kind != AS_WANTED]) for state, reasons in found]
     return [_reasons_list(state, reasons) for state, reasons in found if reasons]
@@ -361,7 +361,7 @@ def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
     if unfinished:
         steps.append((command_line("resume", run.name), said("go on where it stopped")))
     rejected = totals.count(State.REJECTED)
-    if run.job == IMPORT.name:
+    if run.job == IMPORT:
         steps += next_steps_of_import(run, totals)
     elif rejected:
         look = counted("look at the {n} row", "look at the {n} rows", rejected)
@@ -371,10 +371,10 @@ def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
         steps.append((_export(run, State.MANUAL), decide))
         both = said("see both sides of what a person has to decide")
         steps.append((command_line("reconcile", run.name), both))
-    if totals.refused and run.job != IMPORT.name:
+    if totals.refused and run.job != IMPORT:
         mend = counted("mend the {n} row that was left out", "mend the {n} rows that were left out", totals.refused)
         steps.append((refused_export(run), mend))
-    if intake_ended and run.job not in {UNDO, IMPORT.name} and (rejected or totals.refused):
+    if intake_ended and run.job not in {UNDO, IMPORT} and (rejected or totals.refused):
         file = f"{run.name}-{State.REJECTED if rejected else _REFUSED}.csv"
         again = said("take that file in again, once it is corrected")
         steps.append((command_line("run", run.job, file, "--continue", run.name), again))

@@ -56,7 +56,11 @@ async def show_intake(progress: Progress, screen: Screen, source: str) -> AsyncI
 
 def _read(progress: Progress, source: str) -> Text:
     """What is read so far."""
-    number = counted("reading {source}: {n} row", "reading {source}: {n} rows", progress.total, source=source)
+    number = (
+        counted("reading {source}: {n} step", "reading {source}: {n} steps", progress.total, source=source)
+        if progress.has_steps
+        else counted("reading {source}: {n} row", "reading {source}: {n} rows", progress.total, source=source)
+    )
     if not progress.refused:
         return render(number)
     refused = said("{n} refused", n=Quantity(progress.refused))
@@ -168,6 +172,8 @@ def _counts(status: Status) -> Iterator[tuple[Said, int, str]]:
 
 def _place(status: Status) -> Said:
     sent, total = Quantity(status.sent), status.to_send
+    if status.has_steps:
+        return _place_of_steps(status)
     if status.intake_ended:
         percent = 100 * sent // total if total else 100
         return counted(
@@ -178,12 +184,23 @@ def _place(status: Status) -> Said:
     return counted("{sent} of {n} row so far", "{sent} of {n} rows so far", total, sent=sent)
 
 
+def _place_of_steps(status: Status) -> Said:
+    sent, total = Quantity(status.sent), status.to_send
+    if status.intake_ended:
+        percent = 100 * sent // total if total else 100
+        return counted(
+            "{sent} of {n} step ({percent} %)", "{sent} of {n} steps ({percent} %)", total, sent=sent, percent=percent
+        )
+    return counted("{sent} of {n} step so far", "{sent} of {n} steps so far", total, sent=sent)
+
+
 def _money(status: Status) -> list[Said]:
     return [said("{sum} entered", sum=status.entered)] if status.entered else []
 
 
 def _pace(status: Status) -> list[Said]:
-    pace = [said("{rate} rows/s", rate=rate(status.rate))]
+    speed = rate(status.rate)
+    pace = [said("{rate} steps/s", rate=speed) if status.has_steps else said("{rate} rows/s", rate=speed)]
     if status.eta is not None and status.sent != status.to_send:
         pace.append(said("{time} left", time=duration(status.eta)))
     return [*pace, *_in_flight(status)]

@@ -19,9 +19,8 @@ from checkpoints.step_counts import LaneCounts, StepCount
 from cli.terminal.layout import render
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.texts import WHOLE, count, printable
-from jobs.catalogue.imports import IMPORT
 from jobs.imports.subscriber import AS_WANTED, DIFFERENT, LANE, STEP_NAMES, Step
-from jobs.rows.input import input_of_parameters
+from jobs.spec.import_words import COLUMN, IMPORT, SWITCHES, VALUES, YES
 from texts.remedies import command_line
 from texts.said import Quantity, Said, counted, said
 
@@ -75,7 +74,7 @@ class StepsFacts:
 
 async def steps_of(run: Run, journal: Journal) -> StepsFacts | None:
     """The steps of an import; None for any other run, and for one whose content was purged."""
-    if run.job != IMPORT.name or run.purged_at is not None:
+    if run.job != IMPORT or run.purged_at is not None:
         return None
     return StepsFacts(await journal.step_counts(run), await journal.lane_counts(run, LANE))
 
@@ -159,16 +158,15 @@ def steps_object(facts: StepsFacts | None) -> Mapping[str, object]:
 
 def import_again(run: Run, file: str) -> str:
     """The command that imports another file as a run has imported its own."""
-    given = input_of_parameters(run.parameters)
-    flags: list[str] = []
-    for parameter in IMPORT.parameters:
-        value = run.parameters.get(parameter.name, "")
-        if value in {"", parameter.default} or parameter.name == "sample":
-            continue
-        flags += [f"--{parameter.name}"] if parameter.choices else [f"--{parameter.name}", printable(value, WHOLE)]
-    for name, column in given.mapping.items():
-        flags += ["--map", f"{name}={printable(column, WHOLE)}"]
-    return command_line("import", file, *flags)
+    given, flags = run.parameters, list[str]()
+    for name in VALUES:
+        if value := given.get(name):
+            flags += [f"--{name}", printable(value, WHOLE)]
+    flags += [f"--{name}" for name in SWITCHES if given.get(name) == YES]
+    for name, column in given.items():
+        if name.startswith(COLUMN):
+            flags += ["--map", f"{name.removeprefix(COLUMN)}={printable(column, WHOLE)}"]
+    return command_line(IMPORT, file, *flags)
 
 
 def next_steps_of_import(run: Run, totals: Totals) -> list[tuple[str, str]]:

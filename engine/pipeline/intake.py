@@ -153,6 +153,8 @@ class Intake:
 
     async def _to_send(self) -> int:
         """The number of the run's rows that are not skipped."""
+        if self._job.effect.has_steps:
+            return (await self._journal.lane_counts(self._run, "")).lines
         totals = await self._journal.totals(self._run)
         return totals.frozen - totals.count(State.SKIPPED)
 
@@ -174,7 +176,12 @@ class Intake:
             items = [entry for entry in judged if isinstance(entry, NewItem)]
             skipped = sum(item.skip_reason is not None for item in items)
             self._progress.frozen(len(items) - skipped, skipped, len(judged) - len(items) + len(page.refusals))
-        return len(items) - skipped
+        return self._rows_of(judged)
+
+    def _rows_of(self, judged: Sequence[NewItem | Refusal]) -> int:
+        """The number of rows with an item to be sent; the items of one row have its line."""
+        sent = [one.line for one in judged if isinstance(one, NewItem) and one.skip_reason is None]
+        return len(set(sent)) if self._job.effect.has_steps else len(sent)
 
     async def _prepared(self, rows: Sequence[Row]) -> Prepared:
         """Items and refusals of these rows, after the check for foreign entries. Raises `LookUpFailed`."""
@@ -194,7 +201,7 @@ class Intake:
             more = await self._prepared(batch)
             together = Prepared((*taken.items, *more.items), (*taken.refusals, *more.refusals))
             judged = await self._journal.judged(self._run, together.items, self._judge)
-            count = sum(isinstance(one, NewItem) and one.skip_reason is None for one in judged)
+            count = self._rows_of(judged)
             if count >= room and len(batch) > room - sent:
                 # Too many rows, or rows after the last one to be sent.
                 size = max(len(batch) // 2, room - sent)

@@ -50,6 +50,8 @@ class Status:
     last_error: str | None
     entered: Decimal = Decimal(0)
     """The sum of the rows that the billing has accepted."""
+    has_steps: bool = False
+    """Whether several rows of the run are steps of one row of its input."""
 
     @property
     def sent(self) -> int:
@@ -88,12 +90,13 @@ class Sending:
 class Progress:
     """Counts by state, calls, errors, pace, and the holds of a run."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_steps: bool = False) -> None:
         self.counts: Counter[State] = Counter()
         self.refused = 0
         self.calls = 0
         self.retries = 0
         self.intake_ended = False
+        self.has_steps = has_steps
         self.last_error: str | None = None
         self.entered = Decimal(0)
         self.holds = Holds()
@@ -201,6 +204,7 @@ class Progress:
             errors=self._errors.counted(),
             last_error=self.last_error,
             entered=self.entered,
+            has_steps=self.has_steps,
         )
 
     def sample(self) -> PaceSample:

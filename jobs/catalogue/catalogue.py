@@ -6,6 +6,7 @@ from typing import Final
 
 from checkpoints.records import Run
 from engine.errors import nearest
+from jobs.catalogue.imports import IMPORT
 from jobs.catalogue.money import MONEY
 from jobs.catalogue.passwords import PASSWORDS
 from jobs.catalogue.readings import READINGS
@@ -23,6 +24,7 @@ JOBS: Final[Mapping[str, JobSpec]] = MappingProxyType(
         kind.name: kind
         for kind in (
             *MONEY,
+            IMPORT,
             *ACCOUNTS,
             *SUBSCRIBERS,
             *USERS,
@@ -77,7 +79,8 @@ def job_like(call: Template, varying: Collection[str] = ()) -> str | None:
 
     `varying` are the arguments with a value of its own in each row; they distinguish jobs with the same call.
     """
-    others = [spec for spec in JOBS.values() if spec is not TYPED_CALL]
+    # An import makes many a call for a row, and none of them alone is one.
+    others = [spec for spec in JOBS.values() if spec not in (TYPED_CALL, IMPORT)]
     same = [spec for spec in others if any(_makes(spec, one, call) for one in spec.templates)]
     apart = [spec for spec in same if spec.varying and spec.varying in varying]
     return next((spec.name for spec in (*apart, *(one for one in same if not one.varying))), None)

@@ -7,17 +7,13 @@ subscriber. So no call that somebody types is recognised as an import, and its r
 from typing import Final
 
 from jobs.spec.entries import UNDO_OF_OPERATIONS
+from jobs.spec.import_words import ALIKE, CHANGE, DICTIONARY, FOLDER, MAP, SAMPLE, TABLES, YES
+from jobs.spec.import_words import IMPORT as NAME
 from jobs.spec.parameters import Parameter, a_whole_number, at_most
 from jobs.spec.spec import JobSpec, Special
 from texts.said import said
 
 NO: Final = "no"
-YES: Final = "yes"
-
-MAP: Final = "map"
-DICTIONARY: Final = "dictionary"
-TABLES: Final = ("accounts", "services", "attributes")
-"""The parameters that name a table beside the main one."""
 
 _LONGEST_NAME: Final = 255
 
@@ -28,7 +24,7 @@ _TABLES: Final = {
 }
 
 IMPORT: Final = JobSpec(
-    name="import",
+    name=NAME,
     recipes=(),
     summary=said(
         "create subscribers from a table, each with its folder, account, tariff, services, attributes, limits and "
@@ -54,28 +50,29 @@ IMPORT: Final = JobSpec(
         ),
         *(Parameter(name, _TABLES[name], "", reads_file=True) for name in TABLES),
         Parameter(
-            "folder",
-            said("id or name of the folder for rows that name none; a name that is not there is created"),
+            FOLDER,
+            said(
+                "id or name of one folder for all subscribers, whatever the table says, as for a trial run; a name "
+                "that is not there is created"
+            ),
             "",
             parse=at_most(_LONGEST_NAME),
         ),
         Parameter(
-            "sample",
+            SAMPLE,
             said("import only so many subscribers, chosen to cover every tariff, folder and kind of row"),
             "",
             parse=a_whole_number,
         ),
         Parameter(
-            "change",
-            said("whether what is there already and differs is changed to what the table has"),
-            NO,
-            (NO, YES),
+            CHANGE, said("whether what is there already and differs is changed to what the table has"), NO, (NO, YES)
         ),
+        Parameter(ALIKE, said("whether contract numbers that only look alike are right as they are"), NO, (NO, YES)),
     ),
     undo_parameters=UNDO_OF_OPERATIONS,
     undo=said(
-        "what the run has created is deleted by its ids, the last first; what somebody has changed since is left "
+        "what the run has created is deleted by its ids, the last first; what others have changed since is left "
         "alone and named"
     ),
-    example="carbon-migrate run import subscribers.csv --set dictionary=dictionary.csv",
+    example="carbon-migrate run import subscribers.csv",
 )

@@ -25,6 +25,7 @@ from jobs.effects.read_offers import ReadOffersEffect
 from jobs.effects.recreate import renew
 from jobs.effects.set_fields import SetFieldsEffect
 from jobs.effects.set_password import SendRecoveryLetter, SetGeneratedPassword, SetGivenPassword, hand_over
+from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.spec.chain import Hole, Template, parse
 from jobs.spec.chain_kind import CREATE, DELETE, ChainKind, kind_of, secret_placeholders, sets_fields
 from jobs.spec.entries import OPERATIONS
@@ -171,6 +172,10 @@ def _recovery_letter(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, s
     return SendRecoveryLetter(gateway, spec.template(parameters))
 
 
+def _import(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:  # noqa: ARG001 - its steps have chains of their own
+    return SubscriberSteps(gateway, change=parameters.get("change") == YES)
+
+
 def _both(spec: JobSpec) -> tuple[Template, Template]:
     second = spec.second_template
     if second is None:
@@ -185,6 +190,7 @@ _SPECIALS: Final[Mapping[Special, _Make]] = MappingProxyType(
         Special.GIVEN_PASSWORD: _given_password,
         Special.GENERATED_PASSWORD: _generated_password,
         Special.RECOVERY_LETTER: _recovery_letter,
+        Special.IMPORT: _import,
     }
 )
 

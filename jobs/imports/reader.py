@@ -83,24 +83,32 @@ class SubscriberReader:
 
     def judge(self, rows: Sequence[Row]) -> list[Subscriber | Faulty]:
         """Each row as its subscriber, or with all its faults. Raises `InputRefused` and `VaultFailed`."""
+        return [
+            Faulty(subscriber.row, subscriber.number, tuple(faults)) if faults else subscriber
+            for subscriber, faults in self.examine(rows)
+        ]
+
+    def examine(self, rows: Sequence[Row]) -> list[tuple[Subscriber, list[ValueFault]]]:
+        """The subscriber of each row, as far as it could be read, and its faults.
+
+        Raises `InputRefused` and `VaultFailed`.
+        """
         self.stage()
         made = [make_row(self.columns, row) for row in rows]
         seal_secrets(self.columns.fields, made, self._vault)
         joined = self.tables.of([one.number.text for one in made])
-        judged: list[Subscriber | Faulty] = []
+        examined: list[tuple[Subscriber, list[ValueFault]]] = []
         for row, one in zip(rows, made, strict=True):
             read = [parts_of_row(self.columns, one), *joined.get(one.number.text, ())]
             parts = sorted((part for each in read for part in each.parts), key=lambda part: _ORDER[part.step])
             kept = without_secrets(row, self.columns.secret_places)
             faults = [fault for each in read for fault in each.faults]
-            judged.append(self._through_stages(Subscriber(kept, one.number.text, tuple(parts)), faults))
-        return judged
-
-    def _through_stages(self, subscriber: Subscriber, faults: list[ValueFault]) -> Subscriber | Faulty:
-        for stage in self._stages:
-            subscriber, found = stage(subscriber)
-            faults += found
-        return Faulty(subscriber.row, subscriber.number, tuple(faults)) if faults else subscriber
+            subscriber = Subscriber(kept, one.number.text, tuple(parts))
+            for stage in self._stages:
+                subscriber, found = stage(subscriber)
+                faults += found
+            examined.append((subscriber, faults))
+        return examined
 
 
 class _WithJoined(DerivedSource):

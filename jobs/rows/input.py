@@ -19,6 +19,7 @@ from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.rows.key_lists import KeyList
 from jobs.rows.select_source import select_source
+from jobs.spec.import_words import COLUMN
 from texts.remedies import DATABASE, SETTINGS_FILE, setting
 from texts.said import said
 
@@ -27,7 +28,6 @@ REPEAT: Final = "enter"
 SHARED_ACCOUNTS: Final = "shared_accounts"
 """The parameter of a run with the rule for several rows that set the balance of one account."""
 _PREFIX: Final = "input_"
-_MAP: Final = "input_map."
 _VALUE: Final = "input_value."
 _APART: Final = ","
 _ADDRESS: Final = "file://"
@@ -66,7 +66,7 @@ class Input:
             "input_limit": str(self.limit or ""),
             **_of_keys("only", self.only),
             **_of_keys("exclude", self.exclude),
-            **{f"{_MAP}{name}": column for name, column in self.mapping.items()},
+            **{f"{COLUMN}{name}": column for name, column in self.mapping.items()},
             **{f"{_VALUE}{name}": value for name, value in self.values.items()},
         }
         return {name: value for name, value in parameters.items() if value}
@@ -108,7 +108,7 @@ def input_of_parameters(parameters: Mapping[str, str]) -> Input:
         file=_path_of_text(parameters.get("input_file", "")),
         sql=parameters.get("input_sql", ""),
         columns=tuple(columns.split(_APART)) if columns else (),
-        mapping={name.removeprefix(_MAP): value for name, value in parameters.items() if name.startswith(_MAP)},
+        mapping={name.removeprefix(COLUMN): value for name, value in parameters.items() if name.startswith(COLUMN)},
         encoding=parameters.get("input_encoding", AUTO),
         delimiter=parameters.get("input_delimiter", ""),
         sheet=parameters.get("input_sheet", ""),

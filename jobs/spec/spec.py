@@ -84,6 +84,11 @@ class JobSpec:
         return _parsed(self.model, chain, self.fields)
 
     @property
+    def keeps_secrets(self) -> bool:
+        """Whether its rows or parameters can have secrets; an import's can have passwords of accounts."""
+        return self.special is Special.IMPORT or any(one.secret for one in self.parameters)
+
+    @property
     def second_template(self) -> Template | None:
         """The second request with its placeholders, None without one."""
         return _parsed(self.model, self.then.chain, self.then.fields) if self.then else None

@@ -97,7 +97,7 @@ function figures(snapshot, words) {
   const { asked, accepted, sample } = snapshot;
   const hasMoney = [asked, ...Object.values(snapshot.counts)].some(({ sum }) => Number(sum ?? 0) !== 0);
   write(find("accepted-rows"), words.count(accepted.rows));
-  write(find("asked-rows"), words.text("of_rows", { rows: words.count(asked.rows), percent: words.percent(accepted.rows, asked.rows) }));
+  write(find("asked-rows"), words.text(snapshot.has_steps ? "of_steps" : "of_rows", { rows: words.count(asked.rows), percent: words.percent(accepted.rows, asked.rows) }));
   show(find("accepted-sum").parentElement, hasMoney);
   if (hasMoney) {
     write(find("accepted-sum"), words.money(accepted.sum));

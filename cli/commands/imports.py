@@ -1,0 +1,75 @@
+"""`import`: creates subscribers from a table, with all that belongs to them."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from cli.commands.execution import execute_run
+from cli.settings.flags import Consent, Flags, RecordFile, RecordNames, WithPage, grouped, typed
+from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, TableFlags
+from cli.settings.pacing_flags import Pacing
+from cli.settings.settings import Settings
+from cli.show.closing import Closing
+from cli.terminal.exits import CommandRefused
+from cli.terminal.screen import Screen, Voice
+from texts.said import said
+
+JOB: Final = "import"
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("import")
+@grouped
+def _import(  # noqa: PLR0913 - each is a flag or a group of them
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The table, a row a subscriber; - for standard input.")],
+    *,
+    import_flags: ImportFlags,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="FILE.toml", help="Write what was typed as a job file, and send nothing."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --save.")] = False,
+    record: RecordFile = None,
+    record_names: RecordNames = False,
+    page: WithPage = False,
+    table: TableFlags,
+    consent: Consent,
+    pacing: Pacing,
+    flags: Flags,
+    voice: Voice,
+) -> None:
+    """Show what a table makes of subscribers, ask, and create them.
+
+    Each gets its folder, account, tariff, services, attributes, limits and balance.
+    What is there already is left as it is, so the same command completes what is missing.
+    """
+    given = typed(context)
+
+    async def work(settings: Settings, screen: Screen) -> Closing:
+        # Imported here, so that `import --help` and a mistyped flag stay fast.
+        from cli.commands.page import page_beside
+        from cli.commands.replay import record_into
+        from cli.jobfile import run_file
+        from cli.session import start
+        from cli.session.order import typed_order
+
+        order_flags = OrderFlags(
+            set_=[f"{name}={value}" for name, value in import_flags.parameters.items()],
+            again=import_flags.again,
+            another_billing=import_flags.another_billing,
+        )
+        rows = table.with_columns(import_flags.pairs)
+        order = await typed_order(JOB, file, order_flags, rows, CallFlags(), screen)
+        if save is not None:
+            request = run_file.save_request(order, None, consent, pacing, given)
+            return run_file.save_order(request, save, screen, force=force)
+        if force:
+            raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
+        recorder = record_into(record, names=record_names)
+        opens = page_beside(settings, screen) if page else None
+        return await start.run(order, settings, pacing.given, consent, screen, record=recorder, page=opens)
+
+    execute_run(work, flags, voice, JOB)

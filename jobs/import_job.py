@@ -1,0 +1,229 @@
+"""The job of an import: rows of a table become subscribers, and these the items of their steps.
+
+main table + joined tables ──▶ SubscriberReader ──▶ names become ids ──▶ InputChecks ──▶ SubscriberSteps ──▶ items
+
+The files beside the table are part of a run's identity, and have to be the same when its rows are read on. A run
+whose rows are all read needs none of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+
+from engine.errors import InputRefused
+from engine.job import Prepared
+from engine.rows import Row, Source
+from engine.sources.raw.original import FileOnDisk
+from jobs.access.gateway import Gateway
+from jobs.access.operations import sets_balance
+from jobs.access.payload import decode_payload
+from jobs.access.references import References
+from jobs.billing_job import BillingJob
+from jobs.effects.subscriber_steps import SubscriberSteps
+from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
+from jobs.imports.dictionary import Dictionary, check_dictionary, read_dictionary
+from jobs.imports.input_checks import InputChecks
+from jobs.imports.map_file import read_map
+from jobs.imports.name_lookup import NameLookup
+from jobs.imports.names_there import NamesThere, read_names
+from jobs.imports.reader import SubscriberReader
+from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder
+from jobs.imports.subscriber import Stage, Subscriber, ValueFault
+from jobs.imports.table_columns import TableColumns
+from jobs.rows.input import Input, open_rows
+from jobs.rows.selection import KeyColumns, Selected
+from jobs.spec.columns import Assigned
+from jobs.spec.errors import ParameterRefused
+from jobs.spec.import_words import ALIKE, DICTIONARY, FOLDER, MAP, SAMPLE, TABLES, YES
+from jobs.spec.spec import JobSpec
+from texts.remedies import setting
+from texts.said import said
+
+STEP_OF_TABLE: Final = MappingProxyType({table: step for step, table in TABLE_OF_STEP.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The tables of an import, opened: its reader, and the source of its rows."""
+
+    reader: SubscriberReader
+    source: Source
+
+
+class ImportJob(BillingJob):
+    """A job whose rows are subscribers of a table; each row makes several items, its steps."""
+
+    effect: SubscriberSteps
+
+    def __init__(
+        self, gateway: Gateway, kind: JobSpec, parameters: Mapping[str, str], rows: Input, effect: SubscriberSteps
+    ) -> None:
+        super().__init__(kind.name, gateway, effect)
+        self._kind = kind
+        self._parameters = parameters
+        self._rows = rows
+        self._stages: list[Stage] = []
+        self._checks: InputChecks | None = None
+        self._doubtful: ValueFault | None = None
+        self._one_at_a_time = anyio.Lock()
+
+    # ---- the tables ----
+
+    @property
+    def source(self) -> Source:
+        """The main table. Raises `InputRefused` where it, or a file beside it, is missing or has changed."""
+        return self._opened.source
+
+    @cached_property
+    def _opened(self) -> Opened:
+        self._check_files()
+        rows = self._rows
+        if not rows.file:
+            raise InputRefused(said("an import reads a table: name its file, or - for standard input"))
+        main = open_rows(self._gateway, rows, {}, own=None, says_all=False)
+        reader = SubscriberReader(main, self._map, (self._in_order,), self._gateway.vault)
+        source = reader.source
+        if rows.limit or rows.only or rows.exclude:
+            keys = KeyColumns(None, reader.columns.number.columns[0].place)
+            source = Selected(source, keys, self._gateway, limit=rows.limit, only=rows.only, exclude=rows.exclude)
+        if self._parameters.get(SAMPLE):
+            source = Sampled(source, self._chosen)
+        return Opened(reader, source)
+
+    @cached_property
+    def _map(self) -> ColumnMap:
+        """The map with what was given beside it. Raises `InputRefused`."""
+        file = self._parameters.get(MAP)
+        tables = {STEP_OF_TABLE[name]: path for name in TABLES if (path := self._parameters.get(name))}
+        columns = read_map(Path(file)) if file else ColumnMap()
+        return columns.with_tables(tables).with_pairs(self._rows.mapping)
+
+    def _check_files(self) -> None:
+        """Raise `InputRefused` for a file beside the table that has changed since the run was begun."""
+        for one in self._kind.parameters:
+            path = self._parameters.get(one.name, "")
+            if one.reads_file and path and FileOnDisk(Path(path)).digest != self._parameters.get(one.digest_name):
+                raise InputRefused(
+                    said(
+                        "{name}: {file} has changed since the run began with it. Put the old file back and resume, "
+                        "or start a new run",
+                        name=one.name,
+                        file=path,
+                    )
+                )
+
+    def _chosen(self) -> SampleFacts:
+        """The rows of the sample; used in a worker thread. Raises `InputRefused` and `LookUpFailed`."""
+        anyio.from_thread.run(self._ready)
+        reader, sample = self._opened.reader, RowSample(int(self._parameters[SAMPLE]), self._map.fields)
+        # It notes what each row has, and names before they become ids.
+        self._stages.insert(0, sample)
+        try:
+            return sample.choose(reader.source, reader.judge)
+        finally:
+            self._stages.remove(sample)
+
+    # ---- reading ----
+
+    def _in_order(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
+        """Put a subscriber through the stages that are known once the billing was asked, in their order."""
+        faults: list[ValueFault] = []
+        for stage in self._stages:
+            subscriber, found = stage(subscriber)
+            faults += found
+        return subscriber, faults
+
+    async def _ready(self) -> InputChecks:
+        """The checks of the rows, once the names of the billing are read. Raises `InputRefused`, `LookUpFailed`."""
+        async with self._one_at_a_time:
+            if self._checks is None:
+                reader = (await anyio.to_thread.run_sync(lambda: self._opened)).reader
+                names = await read_names(self._gateway)
+                dictionary = await self._dictionary(names)
+                if folder := self._parameters.get(FOLDER):
+                    self._stages.append(in_folder(folder, is_id=folder.isdecimal()))
+                self._stages.append(NameLookup(dictionary, self._map.fields, names))
+                alike = self._parameters.get(ALIKE) == YES
+                self._checks = InputChecks(
+                    self._gateway, reader.source, reader.examine, self._map.fields, alike=alike
+                )
+        return self._checks
+
+    async def _dictionary(self, names: NamesThere) -> Dictionary | None:
+        path = self._parameters.get(DICTIONARY)
+        if not path:
+            return None
+        dictionary = await anyio.to_thread.run_sync(read_dictionary, Path(path))
+        await check_dictionary(dictionary, names, References(self._gateway))
+        return dictionary
+
+    async def prepare(self, rows: Sequence[Row]) -> Prepared:
+        """Turn rows into the items of their steps, and refusals. Raises `InputRefused` and `LookUpFailed`."""
+        judged = await (await self._ready()).judge(rows)
+        for one in judged:
+            self._doubtful = self._doubtful or next(iter(one.warnings), None)
+        refused = [faulty.refusal() for one in judged if (faulty := one.faulty) is not None]
+        planned = await self.effect.plan_subscribers([one.subscriber for one in judged if not one.faults])
+        refusals = sorted((*refused, *planned.refusals), key=lambda one: one.line or 0)
+        return Prepared(planned.items, tuple(refusals))
+
+    # ---- what is told of it ----
+
+    async def check(self) -> None:
+        """Raise `InputRefused` for fields that this billing lacks, and for a folder that is not there."""
+        opened = await anyio.to_thread.run_sync(lambda: self._opened)
+        database = self._gateway.database
+        schema = None if database is None else await self._gateway.read(lambda base: base.schema)
+        opened.reader.check_fields(schema, self._gateway.profile)
+        folder = self._parameters.get(FOLDER, "")
+        if folder.isdecimal() and await References(self._gateway).missing("Folder", {folder}):
+            raise ParameterRefused(
+                said("{name}: the billing has no folder {id}, or it is deleted", name=FOLDER, id=folder)
+            )
+
+    def assigned(self, header: Sequence[str]) -> Assigned:
+        """The columns of a header by the fields that they hold; rows are not read. Raises `InputRefused`.
+
+        None for a map that is there no more: a run whose rows are all read does not need it.
+        """
+        file = self._parameters.get(MAP)
+        if file and not Path(file).exists():
+            return super().assigned(header)
+        return TableColumns(said("the input"), header, self._map).assigned
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What could not be checked of the rows read so far, and the first value that may be wrong."""
+        notes = [*self.effect.cautions, *(self._checks.notes if self._checks else ())]
+        if self._doubtful is not None:
+            place = self._doubtful.place
+            notes.append(
+                said(
+                    "line {line}, column {column}: {reason}. {flag} lists all values that are to be looked at",
+                    line=place.line or 0,
+                    column=place.column,
+                    reason=self._doubtful.reason,
+                    flag=setting("check"),
+                )
+            )
+        return tuple(notes)
+
+    def replaces(self, payload: str) -> bool:
+        """Whether the step sets a balance, and so replaces an earlier one of its account."""
+        return sets_balance(decode_payload(payload), self._gateway.profile)
+
+
+def with_files_of_map(parameters: Mapping[str, str]) -> dict[str, str]:
+    """The parameters with the tables that the map file names, where none is given. Raises `InputRefused`."""
+    file = parameters.get(MAP)
+    if not file:
+        return dict(parameters)
+    tables = {TABLE_OF_STEP[step]: one.file for step, one in read_map(Path(file)).tables.items() if one.file}
+    return {**parameters, **{name: path for name, path in tables.items() if not parameters.get(name)}}
