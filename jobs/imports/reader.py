@@ -26,7 +26,7 @@ _ORDER: Final = {step: place for place, step in enumerate(Step)}
 
 
 class SubscriberReader:
-    """Reads the subscribers of a main table by a map; used from worker threads, one call at a time.
+    """Reads the subscribers of a main table by a map; used from worker threads, also several at a time.
 
     `stages` are applied in their order to each subscriber, those of one with faults too: a person sees all of them at
     once. Secrets go into the `vault`, and the rows keep dots. Whatever opens the tables may raise `InputRefused`.

@@ -5,6 +5,7 @@ is gone with its process, however that ends. Memory does not grow with the rows.
 """
 
 import sqlite3
+import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ _read: Final = msgspec.json.Decoder(MadeRow).decode
 
 
 class JoinedTables:
-    """The joined tables of a map; used from worker threads, one call at a time.
+    """The joined tables of a map; used from worker threads, of which one has the database at a time.
 
     Nothing is read before the first access. `sources` may raise `InputRefused`, as all that reads them does.
     """
@@ -45,6 +46,7 @@ class JoinedTables:
         self._vault = vault
         self._opened: dict[Step, tuple[Source, TableColumns]] = {}
         self._database: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
 
     @property
     def columns(self) -> Mapping[Step, TableColumns]:
@@ -58,19 +60,9 @@ class JoinedTables:
 
     def stage(self, main: Source, number_of: Callable[[Row], str]) -> None:
         """Read all tables, and of the main table its contract numbers. Raises `InputRefused` and `VaultFailed`."""
-        if self._database is not None or not self._map.tables:
-            return
-        database = _temporary()
-        weakref.finalize(self, database.close)
-        with _room(), database:
-            for step in self._map.tables:
-                source, columns = self._table(step)
-                for page in source.pages(None):
-                    self._stage(database, columns, page.rows)
-            for page in main.pages(None):
-                numbers = [{"number": number_of(row)} for row in page.rows]
-                database.executemany(_sql("know"), numbers)
-        self._database = database
+        with self._lock:
+            if self._database is None and self._map.tables:
+                self._database = self._staged(main, number_of)
 
     def of(self, numbers: Collection[str]) -> dict[str, list[RowParts]]:
         """What the rows of these contract numbers make, in the order of their lines; staged before."""
@@ -80,7 +72,7 @@ class JoinedTables:
         counts: dict[tuple[str, str], int] = {}
         values = {"numbers": msgspec.json.encode(sorted(set(numbers))).decode(), "most": MOST + 1}
         tables = self.columns
-        with _room():
+        with self._lock, _room():
             for number, step, made in self._database.execute(_sql("of_numbers"), values):
                 one, columns = _read(made), tables[Step(step)]
                 counts[number, step] = counts.get((number, step), 0) + 1
@@ -120,6 +112,19 @@ class JoinedTables:
             self._opened[step] = guard_rows(source, columns.secret_places), columns
         return self._opened[step]
 
+    def _staged(self, main: Source, number_of: Callable[[Row], str]) -> sqlite3.Connection:
+        database = _temporary()
+        weakref.finalize(self, database.close)
+        with _room(), database:
+            for step in self._map.tables:
+                source, columns = self._table(step)
+                for page in source.pages(None):
+                    self._stage(database, columns, page.rows)
+            for page in main.pages(None):
+                numbers = [{"number": number_of(row)} for row in page.rows]
+                database.executemany(_sql("know"), numbers)
+        return database
+
     def _stage(self, database: sqlite3.Connection, columns: TableColumns, rows: Sequence[Row]) -> None:
         made = [make_row(columns, row) for row in rows]
         seal_secrets(columns.fields, made, self._vault)
@@ -143,7 +148,7 @@ class JoinedTables:
         values = {"numbers": msgspec.json.encode([one.text for one in numbers]).decode()}
         if self._database is None:
             return
-        with _room():
+        with self._lock, _room():
             known = {number for (number,) in self._database.execute(_sql("known"), values)}
         for one in numbers:
             if one.text not in known:

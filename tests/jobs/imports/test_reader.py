@@ -3,6 +3,7 @@
 import os
 import resource
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -186,3 +187,15 @@ def open_files() -> list[os.stat_result]:
         with suppress(OSError):
             found.append(os.fstat(int(one.name)))
     return found
+
+
+def test_pages_are_read_beside_each_other(tables: Tables, joined: ColumnMap) -> None:
+    numbers = range(1, 2_001)
+    tables.write("subscribers.csv", MAIN[0], *(f"{number};Анна" for number in numbers))
+    tables.write("s.csv", "Договор,Услуга", *(f"{number},5" for number in numbers))
+    reader = tables.reader(joined)
+    pages = [page.rows for page in reader.source.pages(None) if page.rows]
+    with ThreadPoolExecutor(8) as pool:
+        read = [one for found, _ in pool.map(reader.read, pages * 4) for one in found]
+    assert len(read) == 4 * len(numbers)
+    assert all(of(one, Step.SERVICE) == [{"usluga_id": "5"}] for one in read)
