@@ -415,7 +415,8 @@ from items
 where item_id in (
     select (
         select item_id from items one
-        where one.key = k.value and one.run_id = :run_id
+        -- The plus keeps SQLite from scanning all items of the run for each key.
+        where one.key = k.value and +one.run_id = :run_id
           and not (one.state = 'skipped' and substr(coalesce(one.message, ''), 1, length(:duplicate)) = :duplicate)
         order by one.state = 'replaced', one.number desc
         limit 1

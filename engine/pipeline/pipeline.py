@@ -300,16 +300,19 @@ class Pipeline:
             group, earlier = apart(group, shared)
             for landed in group:
                 self._aftermath.follow(landed)
-            self._doubts.follow(earlier)
             if self._effect.has_steps:
                 self._precedence.heed(landed.item for landed in group)
-                self._precedence.doubt(earlier)
+            self._follow_doubts(earlier)
             if doubted := self._doubts.waiting:
-                self._doubts.follow(await self._journal.doubt_answers(self._run, doubted, UNASKED))
+                self._follow_doubts(await self._journal.doubt_answers(self._run, doubted, UNASKED))
                 self._doubts.written(len(doubted))
             self._under_way -= len(group)
             self._recorded.set()
             self._recorded = anyio.Event()
+
+    def _follow_doubts(self, doubted: Sequence[Item]) -> None:
+        self._doubts.follow(doubted)
+        self._precedence.doubt(doubted)
 
     def _doubt(self, item_id: int) -> None:
         self._doubts.add(item_id)

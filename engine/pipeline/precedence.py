@@ -81,8 +81,6 @@ class Precedence:
         """Begin another pass."""
         self.refused = 0
         self._obstacles.clear()
-        self._passed.clear()
-        self._completed.clear()
 
     async def sift(self, items: Sequence[Item]) -> list[Item]:
         """Those of `items` that go on now; the others wait, are rejected, or left for a later pass."""

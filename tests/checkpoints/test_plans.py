@@ -44,3 +44,14 @@ def test_what_shares_a_lane_is_found_by_its_lane(path: Path, name: str) -> None:
 def test_an_id_that_two_rows_have_is_found_by_its_index(path: Path) -> None:
     found = plan(path, "doubt_shared_ids")
     assert found.count("items_by_answer (run_id=? AND answer=?)") == 2, found
+
+
+def test_an_item_that_others_need_is_found_by_its_key(path: Path) -> None:
+    found = plan(path, "items_by_key")
+    assert "SEARCH one USING INDEX items_by_key (key=?)" in found, found
+
+
+def test_what_is_taken_back_last_first_is_read_along_the_list(path: Path) -> None:
+    found = plan(path, "in_effect_last_first")
+    assert "SEARCH items USING INDEX items_by_run (run_id=? AND number<?)" in found, found
+    assert "ORDER BY" not in found, found

@@ -349,6 +349,12 @@ class MemoryJournal(Journal):
         self.recorded.append(list(changes))
         return []
 
+    async def doubt_answers(self, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
+        self._check(run)
+        doubted = [item_id for item_id in item_ids if self.kept[item_id].state is State.ACCEPTED]
+        self._move([Change(item_id, State.UNKNOWN, message=why) for item_id in doubted])
+        return [self.kept[item_id] for item_id in doubted]
+
     async def items(self, run: Run, states: Collection[State], *, after: int = 0, size: int = 1000) -> list[Item]:
         found = [one for one in self.kept.values() if one.state in states and one.number > after]
         return sorted(found, key=lambda one: one.number)[:size]

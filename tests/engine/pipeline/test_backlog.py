@@ -96,6 +96,39 @@ async def test_the_pass_is_not_over_while_something_is_out() -> None:
     assert await backlog.take(1) == []
 
 
+async def test_an_item_that_waits_holds_its_lane_and_the_pass_until_it_goes_on() -> None:
+    backlog = backlog_of("a", "a", "b")
+    first, other = await backlog.take(5)
+    backlog.wait(first)
+    backlog.finish(other)
+    assert await waits(backlog)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(backlog.take, 1)
+        await settle()
+        assert backlog.why == "steps that the billing does not show yet"
+        tasks.cancel_scope.cancel()
+    assert [backlog.holds(lane) for lane in "ab"] == [True, False]
+    backlog.go_on(first)
+    assert numbers(await backlog.take(5)) == [1]
+    backlog.finish(first)
+    assert numbers(await backlog.take(5)) == [2]
+
+
+async def test_what_is_left_for_a_later_pass_frees_its_place_and_others_take_it() -> None:
+    frozen = Frozen(*(item(number, lane=lane) for number, lane in enumerate("aabcdef", 1)), size=1)
+    backlog = Backlog(frozen.read, plenty(), intake_ended=True, most_held=2)
+    backlog.begin(3)
+    taken = [one for _ in range(2) for one in await backlog.take(5)]
+    assert numbers(taken) == [1, 3]
+    for one in taken:
+        backlog.wait(one)
+    assert await waits(backlog)
+    backlog.leave(taken[0])
+    assert numbers([one for _ in range(2) for one in await backlog.take(5)]) == [4, 5]
+    assert not backlog.holds("a")
+    assert await waits(backlog)
+
+
 async def test_an_item_goes_again_when_its_time_has_come_and_keeps_its_lane() -> None:
     backlog = backlog_of("a", "a")
     began = anyio.current_time()
