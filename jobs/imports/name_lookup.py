@@ -40,7 +40,8 @@ class NameLookup:
     """Turns the names of a subscriber into ids, by the dictionary and, to tell names from ids, by the billing.
 
     A number that is no name of the dictionary is an id where the dictionary has nothing of its kind, or where the map
-    gives it for all rows. A folder without a dictionary keeps its path: it is found in the billing, or created.
+    gives it for all rows. A folder without a dictionary, or one that is given for all rows and not in it, keeps its
+    path: it is found in the billing, or created.
     """
 
     def __init__(self, dictionary: Dictionary | None, fields: FieldTable, there: NamesThere) -> None:
@@ -110,7 +111,8 @@ class NameLookup:
         entry = self._dictionary.get(FOLDER, value.text) if self._dictionary else None
         if entry is not None and entry.id == NEW:
             return _of_folder(part, PATH, replace(value, text=entry.path))
-        if PATH in part.values and not self._has(FOLDER):
+        is_given = entry is None and value.place.line is None
+        if PATH in part.values and (is_given or not self._has(FOLDER)):
             if self._is_an_id(FOLDER, value.text):
                 faults.append(self._fault(FOLDER, value, _ambiguous(FOLDER, value.text)))
             return part

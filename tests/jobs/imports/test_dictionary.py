@@ -233,6 +233,13 @@ def test_a_folder_is_there_or_to_be_made_or_left_out(written: Path) -> None:
     assert len(faults) == 1
 
 
+def test_a_folder_that_is_given_for_all_rows_need_not_be_in_the_dictionary(written: Path) -> None:
+    dictionary = read(written, "folder;Частный;;;89;;;;")
+    given = [(Step.FOLDER, {"path": "!Проба"})]
+    assert looked_up(dictionary, *given) == ([(Step.FOLDER, {"path": "Проба"})], [])
+    assert looked_up(dictionary, (Step.FOLDER, {"path": "!Частный"})) == ([(Step.FOLDER, {"id": "89"})], [])
+
+
 def test_without_a_dictionary_a_folder_keeps_its_path(written: Path) -> None:
     for dictionary in (None, read(written, "tariff;A;;;3;;;;")):
         kept = [(Step.FOLDER, {"path": "Частный сектор/Новая"})]
