@@ -207,6 +207,10 @@ class Effect(ABC):
         """When the effect of `item` is looked up; at most as often as `looked_for` says of all items."""
         return self.looked_for
 
+    def name_of(self, item: Item) -> str:
+        """The item in the sentence of another one that needs it."""
+        return item.label
+
     # ----
 
     def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:

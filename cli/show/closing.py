@@ -13,10 +13,12 @@ from checkpoints.journal import Journal
 from checkpoints.records import Reason, Refusal, Run, Totals
 from checkpoints.states import State
 from cli.show.steps import (
+    STATES_OF_STEPS,
     StepsFacts,
     entered_line,
     licence_hint,
     next_steps_of_import,
+    reasons_of_steps,
     steps_object,
     steps_of,
     steps_table,
@@ -26,7 +28,6 @@ from cli.terminal.exits import Exit
 from cli.terminal.layout import Hanging, command, labelled, render, steps_list
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, name_of_holder
 from cli.terminal.texts import JOINT, count, duration, money, printable, rate
-from jobs.imports.subscriber import AS_WANTED
 from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import LIST, OPPOSITE, RUN, STORNO, UNDO, WAY
 from texts.remedies import command_line, setting
@@ -327,11 +328,12 @@ async def reasons_lists(run: Run, totals: Totals, journal: Journal) -> list[Grou
     found = [(state, await journal.reasons(run, state)) for state in EXPLAINED if totals.count(state)]
     if run.job == IMPORT:
         # Their number is in the table of steps, and nothing is to be done about them.
-        found = [(state, [one for one in reasons if one.kind != AS_WANTED]) for state, reasons in found]
-    return [_reasons_list(state, reasons) for state, reasons in found if reasons]
+        found = [(state, reasons_of_steps(reasons)) for state, reasons in found]
+    names = STATES_OF_STEPS if run.job == IMPORT else STATE_NAMES
+    return [_reasons_list(names[state], state.style, reasons) for state, reasons in found if reasons]
 
 
-def _reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
+def _reasons_list(name: Said, style: str, reasons: Sequence[Reason]) -> Group:
     """Why items are in a state: the kinds of reasons, the most frequent first, each with its first row."""
     lines: list[Hanging] = []
     for reason in reasons:
@@ -342,7 +344,7 @@ def _reasons_list(state: State, reasons: Sequence[Reason]) -> Group:
         line.append(why or printable(said("no reason given")))
         example = "" if of_all else f": {printable(reason.example)}"
         line.append(f" ({_row_of(reason)}{example})", "dim")
-        lines.append(Hanging(render(STATE_NAMES[state], state.style).append(" "), line, indent=2))
+        lines.append(Hanging(render(name, style).append(" "), line, indent=2))
     return Group(*lines)
 
 

@@ -6,6 +6,7 @@ The rows of such a run are steps, several for each row of its table; people coun
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Final
 
 from rich.table import Table
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from billing.api.error_catalogue import LICENCE
 from checkpoints.journal import Journal
-from checkpoints.records import Run, Totals
+from checkpoints.records import Reason, Run, Totals
 from checkpoints.states import State
 from checkpoints.step_counts import LaneCounts, StepCount
 from cli.terminal.layout import render
@@ -23,6 +24,8 @@ from jobs.imports.subscriber import AS_WANTED, DIFFERENT, LANE, STEP_NAMES, Step
 from jobs.spec.import_words import COLUMN, IMPORT, SWITCHES, VALUES, YES
 from texts.remedies import command_line
 from texts.said import Quantity, Said, counted, said
+
+FAILED: Final = said("failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,16 @@ AFTER: Final = (
     StepColumn(said("made"), "green", lambda one: one.state.in_effect),
     StepColumn(said("left"), "bold", lambda one: one.state.to_send),
     StepColumn(said("unclear"), "yellow", lambda one: one.state in {State.UNKNOWN, State.MANUAL}),
-    StepColumn(said("failed"), "red", lambda one: one.state is State.REJECTED),
+    StepColumn(FAILED, "red", lambda one: one.state is State.REJECTED),
     *_SKIPPED,
 )
 """The columns of a run that has begun to send."""
+
+STATES_OF_STEPS: Final[Mapping[State, Said]] = MappingProxyType({**STATE_NAMES, State.REJECTED: FAILED})
+"""The names of the states of steps: one that another has kept from being sent was not rejected by the billing."""
+
+_NOT_SENT: Final = "not sent"
+"""The kind of these."""
 
 NONE: Final = Text("–", "dim")
 NO_LANES: Final = LaneCounts()
@@ -98,6 +107,12 @@ def steps_table(facts: StepsFacts, *, begun: bool) -> Table:
 
 def _cells(numbers: Sequence[int], outcomes: Sequence[StepColumn]) -> list[Text]:
     return [Text(count(number), one.style) if number else NONE for number, one in zip(numbers, outcomes, strict=True)]
+
+
+def reasons_of_steps(reasons: Sequence[Reason]) -> list[Reason]:
+    """The reasons that are to be read: not those of steps that are as wanted, and causes before what followed."""
+    told = [one for one in reasons if one.kind != AS_WANTED]
+    return sorted(told, key=lambda one: one.kind == _NOT_SENT)
 
 
 def to_send_of(facts: StepsFacts, to_send: int) -> Said:

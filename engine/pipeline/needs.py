@@ -202,9 +202,9 @@ class Needs:
         if needed is None:
             return Refused(said("not sent: what it needs is no row of this run"))
         if needed.state.rejected:
-            return Refused(_reason(needed))
+            return Refused(_reason(needed, self._effect.name_of(needed)))
         if obstacle := self._obstacle(item, needed, is_stuck=is_stuck):
-            return Left(obstacle, needed.label)
+            return Left(obstacle, self._effect.name_of(needed))
         if needed.state.to_send:
             return Waits(anyio.current_time() + LONGEST_GAP, (key,))
         return self._wait_to_see(needed) if needed.state is State.ACCEPTED else None
@@ -242,7 +242,7 @@ def _refusal(what: str) -> Said:
 _TEMPLATE: Final = _refusal("").template
 
 
-def _reason(refused: Item) -> Said:
+def _reason(refused: Item, name: str) -> Said:
     """Why an item is rejected that needs a refused one; of several in a row, the first one is named."""
     before = refused.message
-    return before if isinstance(before, Said) and before.template == _TEMPLATE else _refusal(refused.label)
+    return before if isinstance(before, Said) and before.template == _TEMPLATE else _refusal(name)

@@ -38,7 +38,7 @@ from jobs.effects.import_calls import StepEffects, creates
 from jobs.effects.step_names import FolderName, folder_name
 from jobs.effects.subscriber_plan import PlanContext, plan_row
 from jobs.effects.subscribers_there import OF_MONEY, read_page
-from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, Step, Subscriber
+from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, STEP_NAMES, Step, Subscriber
 from jobs.spec.entries import OPERATIONS
 from texts.said import said
 
@@ -168,6 +168,10 @@ class SubscriberSteps(CallEffect):
         if not creates(payload):
             return LookedFor.NEVER
         return LookedFor.ALWAYS if self.looks_together else self._effects.of(payload).looked_for
+
+    def name_of(self, item: Item) -> str:
+        """The step and whose it is."""
+        return said("{step} of {whose}", step=STEP_NAMES[Step(payload_of(item).step)], whose=item.label)
 
     # ---- a call ----
 
