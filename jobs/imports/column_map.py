@@ -17,6 +17,8 @@ from texts.remedies import Remedy, setting
 from texts.said import said
 
 SPACE: Final = " "
+CONSTANT: Final = ":"
+"""Ends a field whose pair has a constant, and no column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,9 @@ class ColumnMap:
     def with_pairs(self, pairs: Mapping[str, str]) -> "ColumnMap":
         """The map with columns by field, as they are typed; an empty column takes nothing.
 
-        A field of an account, a service or an attribute may need its step before it: `service.enabled`. Raises
-        `InputRefused` for a field that is not known, or is one of several in the map.
+        A field with `:` behind it has a constant instead, typed as `manager_id:=33`. A field of an account, a service
+        or an attribute may need its step before it: `service.enabled`. Raises `InputRefused` for a field that is not
+        known, or is one of several in the map.
         """
         changed = self
         for typed, column in pairs.items():
@@ -120,8 +123,11 @@ class ColumnMap:
 
     def _with_pair(self, typed: str, column: str) -> "ColumnMap":
         where = setting("map", f"{typed}={column}")
-        step, name = self._field(typed, where)
-        rule = CellRule((column,) if column.strip() else (), where=str(where))
+        step, name = self._field(typed.removesuffix(CONSTANT), where)
+        if typed.endswith(CONSTANT):
+            rule = CellRule(value=column, where=str(where))
+        else:
+            rule = CellRule((column,) if column.strip() else (), where=str(where))
         if step not in SEVERAL:
             return replace(self, once=MappingProxyType({**self.once, name: rule}))
         there = self.of_step(step)

@@ -189,13 +189,13 @@ class TableColumns:
     def _completed(
         self, rules: Sequence[PartRule], parts: Sequence[PartColumns], usual: Mapping[str, FieldColumns]
     ) -> Iterator[PartColumns]:
-        """The parts with their usual fields; one that nobody has asked for needs all that it cannot be without."""
+        """The parts with their usual fields; one that nobody has asked for is there if its first needed field is."""
         for rule, part in zip(rules, parts, strict=True):
             further = (one for one in usual.values() if one.step is rule.step)
             fields = [one for one in (*part.fields, *further) if not one.rule.takes_nothing]
             there = {one.name: one for one in fields}
             needed = self._needed(rule.step)
-            if self.joined is None and not rule.rules and not there.keys() >= set(needed):
+            if self.joined is None and not rule.rules and needed[0] not in there:
                 continue
             self._require(rule.step, there, needed, rule.where)
             yield PartColumns(part.step, tuple(fields), part.condition, part.tested)
@@ -215,11 +215,13 @@ class TableColumns:
             return
         raise InputRefused(
             said(
-                "{file} has no column {wanted}; it has: {there}. Say which column it is with {map}{where}",
+                "{file} has no column {wanted}; it has: {there}. Say which column it is with {map}, or give all rows "
+                "one value with {value}{where}",
                 file=self.name,
                 wanted=missing,
                 there=self._titles,
                 map=setting("map", f"{missing}=COLUMN"),
+                value=setting("map", f"{missing}:=VALUE"),
                 where=said(", or in the map ({place})", place=where) if where else "",
             )
         )

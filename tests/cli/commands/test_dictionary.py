@@ -28,7 +28,8 @@ def write(path: Path, rows: list[dict[str, str]]) -> None:
 
 async def test_a_dictionary_is_proposed_checked_and_completed(place: Place) -> None:
     table, services = place.write(TABLE, "table.csv"), place.write(SERVICES, "services.csv")
-    made = await place.cli("dictionary", table, "--services", services, "--json", may_end_with=[1])
+    given = (table, "--services", services, "--map", "manager_id:=33")
+    made = await place.cli("dictionary", *given, "--json", may_end_with=[1])
     file = place.cli.folder / "dictionary.csv"
     assert made.closing == {
         "file": str(table),
@@ -69,7 +70,7 @@ async def test_a_dictionary_is_proposed_checked_and_completed(place: Place) -> N
     write(file, rows)
     refused = await place.cli("dictionary", table, may_end_with=[2])
     assert "dictionary.csv is there already: name another file, or give --force" in refused.words
-    again = await place.cli("dictionary", table, "--services", services, "--dictionary", file, "-o", file, "--force")
+    again = await place.cli("dictionary", *given, "--dictionary", file, "-o", file, "--force")
     assert "All names have their ids." in again.out
     assert {row["name"]: row["id"] for row in rows_of(file)} == {row["name"]: row["id"] for row in rows}
 

@@ -22,9 +22,11 @@ WHOLE = (
     'login = "Логин"',
     "[[service]]",
     'usluga_id = { value = "Интернет" }',
+    'manager_id = { value = "33" }',
     'when = { column = "Инет", is = ["да", "1"] }',
     "[[service]]",
     'usluga_id = { column = "Доп. услуги", split = "," }',
+    'manager_id = { value = "33" }',
     "[[attribute]]",
     'attribute_id = { value = "Номер паспорта" }',
     'attribute_value = { columns = ["Серия", "Номер"], between = " № " }',
@@ -48,9 +50,9 @@ def test_everything_that_a_map_can_say(tables: Tables) -> None:
             {"contract_number": "00123", "name": "Иванов Иван Иванович", "operator_id": "Основной"},
         ),
         ("account", {"login": "ivan"}),
-        ("service", {"usluga_id": "Интернет"}),
-        ("service", {"usluga_id": "ТВ"}),
-        ("service", {"usluga_id": "Роутер"}),
+        ("service", {"usluga_id": "Интернет", "manager_id": "33"}),
+        ("service", {"usluga_id": "ТВ", "manager_id": "33"}),
+        ("service", {"usluga_id": "Роутер", "manager_id": "33"}),
         ("attribute", {"attribute_id": "Номер паспорта", "attribute_value": "5800 № 123456"}),
         ("balance", {"op_summa": "-100.50"}),
     ]
@@ -146,11 +148,11 @@ def test_a_file_that_cannot_be_read_is_named(tables: Tables) -> None:
 
 def test_pairs_are_put_over_a_map(tables: Tables) -> None:
     tables.write("subscribers.csv", "Номер счета;Клиент;Мобильный;Услуга;Включена услуга", "1;Анна;8-900;5;да")
-    pairs = {"contract_number": "Номер счета", "sms": "", "service.enabled": "Включена услуга"}
+    pairs = {"contract_number": "Номер счета", "sms": "", "service.enabled": "Включена услуга", "manager_id:": "33"}
     (only,) = subscribers(tables.reader(ColumnMap().with_pairs(pairs)))
     assert texts(only) == [
         ("subscriber", {"contract_number": "1", "name": "Анна"}),
-        ("service", {"usluga_id": "5", "enabled": "да"}),
+        ("service", {"enabled": "да", "manager_id": "33", "usluga_id": "5"}),
     ]
 
 

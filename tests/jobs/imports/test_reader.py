@@ -34,7 +34,9 @@ def joined(tables: Tables) -> ColumnMap:
         ),
         Step.ATTRIBUTE: tables.write("t.csv", "Договор\tАтрибут\tЗначение", "2\tПаспорт\t4500"),
     }
-    return ColumnMap().with_tables({step: str(path) for step, path in files.items()})
+    return (
+        ColumnMap().with_tables({step: str(path) for step, path in files.items()}).with_pairs({"manager_id:": "33"})
+    )
 
 
 def test_rows_are_joined_by_contract_number(tables: Tables, joined: ColumnMap) -> None:
@@ -46,9 +48,12 @@ def test_rows_are_joined_by_contract_number(tables: Tables, joined: ColumnMap) -
         Step.SERVICE,
         Step.ATTRIBUTE,
     ]
-    assert of(second, Step.SERVICE) == [{"usluga_id": "ТВ", "comment": "по акции"}, {"usluga_id": "Роутер"}]
+    assert of(second, Step.SERVICE) == [
+        {"manager_id": "33", "usluga_id": "ТВ", "comment": "по акции"},
+        {"manager_id": "33", "usluga_id": "Роутер"},
+    ]
     assert of(second, Step.ACCOUNT) == [{"login": "boris"}]
-    assert of(first, Step.SERVICE) == [{"usluga_id": "Интернет"}]
+    assert of(first, Step.SERVICE) == [{"manager_id": "33", "usluga_id": "Интернет"}]
     assert [part.step for part in third.parts] == [Step.SUBSCRIBER]
     place = second.of(Step.SERVICE)[1].values["usluga_id"].place
     assert (place.line, place.column, place.table) == (4, "Услуга", str(tables.folder / "s.csv"))
@@ -198,4 +203,4 @@ def test_pages_are_read_beside_each_other(tables: Tables, joined: ColumnMap) -> 
     with ThreadPoolExecutor(8) as pool:
         read = [one for found, _ in pool.map(reader.read, pages * 4) for one in found]
     assert len(read) == 4 * len(numbers)
-    assert all(of(one, Step.SERVICE) == [{"usluga_id": "5"}] for one in read)
+    assert all(of(one, Step.SERVICE) == [{"manager_id": "33", "usluga_id": "5"}] for one in read)

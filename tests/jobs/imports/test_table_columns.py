@@ -48,7 +48,9 @@ def test_each_usual_name_finds_its_field(step: Step) -> None:
             joined = step if step in {Step.ACCOUNT, Step.SERVICE} else None
             header = {"contract_number": "Договор", "name": "ФИО", "login": "Логин", "usluga_id": "Услуга"}
             header.pop(name, None)
-            columns = TableColumns("t", [*header.values(), title], ColumnMap().with_tables(files_of(joined)), joined)
+            pairs = {} if name == "manager_id" or joined is Step.ACCOUNT else {"manager_id:": "33"}
+            given = ColumnMap().with_tables(files_of(joined)).with_pairs(pairs)
+            columns = TableColumns("t", [*header.values(), title], given, joined)
             assert FieldName(STEP_MODELS[step], name) in columns.used, title
 
 
