@@ -34,7 +34,7 @@ from engine.job import ReadBack
 from engine.pipeline.verifier import ReadBackSummary, verify
 from jobs.access.gateway import Gateway
 from jobs.account_balances import AccountDifference, Balances, compare_balances
-from jobs.catalogue.imports import IMPORT
+from jobs.spec.import_words import IMPORT
 from jobs.tally import tally_of
 from texts.remedies import command_line
 from texts.said import Quantity, Said, counted, said, text_of
@@ -97,7 +97,9 @@ class Differences:
 
 
 async def _balances(run: Run, gateway: Gateway, journal: Journal, differences: Differences) -> Balances | str:
-    """The balances of the run's accounts, or why they cannot be read."""
+    """The balances of the run's accounts, or why they cannot be read; those of an import are in its tally."""
+    if run.job == IMPORT:
+        return Balances()
     try:
         return await compare_balances(run, gateway, journal, differences.add_account)
     except LookUpFailed as error:
@@ -106,7 +108,7 @@ async def _balances(run: Run, gateway: Gateway, journal: Journal, differences: D
 
 async def _tally(run: Run, gateway: Gateway, journal: Journal, undone: Mapping[str, int]) -> ImportTally | str | None:
     """The tally of an import, or why there is none; None for any other run."""
-    if run.job != IMPORT.name:
+    if run.job != IMPORT:
         return None
     if undone:
         return said("not counted beside the file: rows of this run were taken back")

@@ -9,6 +9,7 @@ from typing import Final
 
 from cli.report.course import assumptions_of, course_of, exceptions_of
 from cli.report.facts import ReportedRun
+from cli.report.steps import import_sections
 from cli.report.subject import ReportFacts, SubjectKind
 from cli.report.sums import control_sums, outcomes, sum_over
 from cli.report.tables import FilesBeside, ReportTable, Section, TableWriter, shown
@@ -126,8 +127,11 @@ class _Writer:
         yield self._limits()
 
     def _of_run(self, one: ReportedRun) -> Iterator[Section]:
-        yield outcomes(said("What was asked, and what came of it"), [one], self._write)
-        yield control_sums([one], self._write)
+        if one.subscribers is not None:
+            yield from import_sections(one, one.subscribers, self._write)
+        else:
+            yield outcomes(said("What was asked, and what came of it"), [one], self._write)
+            yield control_sums([one], self._write)
         files = self._files.get(one.run.name, _NONE)
         yield from tally_sections(one, files.extra, self._write)
         yield exceptions_of(one, files.exceptions, self._write)

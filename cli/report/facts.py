@@ -12,10 +12,14 @@ from checkpoints.journal import Journal
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash
 from checkpoints.records import Command, Decision, Item, Run, RunHistory, Runner, Stage, Totals, Verification
 from checkpoints.states import State, states_where
+from checkpoints.step_counts import LaneCounts, StepCount
 from checkpoints.tally import ImportTally
 from cli.session.step_mark import StepMark, mark_of
+from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import job_of
+from jobs.imports.subscriber import AS_WANTED, LANE, STEP_NAMES, Step
 from jobs.refused_amounts import amount_column, amount_of_refused
+from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import UNDO
 from texts.said import said
 
@@ -91,7 +95,10 @@ class Exceptions:
 
 @dataclass(frozen=True, slots=True)
 class ReportedRun:
-    """What a report says of a run. `undone_by` are the runs that have taken rows of it back, with their number."""
+    """What a report says of a run. `undone_by` are the runs that have taken rows of it back, with their number.
+
+    An import has counts of its `steps` and of its `subscribers`; no other run has.
+    """
 
     run: Run
     totals: Totals
@@ -102,6 +109,8 @@ class ReportedRun:
     exceptions: Exceptions
     evidence: Evidence
     undone_by: Mapping[str, int]
+    steps: Sequence[StepCount] = ()
+    subscribers: LaneCounts | None = None
 
     @property
     def is_discarded(self) -> bool:
@@ -148,7 +157,12 @@ class ReportedRun:
 
     @property
     def asked(self) -> Subtotal:
-        """All rows of the input; a row that was corrected counts once, a refused one with what can be read of it."""
+        """All rows of the input; a row that was corrected counts once, a refused one with what can be read of it.
+
+        Of an import all steps: a row of its table is several.
+        """
+        if self.subscribers is not None:
+            return Subtotal(self.totals.frozen, self.totals.amount)
         totals, again = self.totals, self.totals.count(State.REPLACED)
         amount = totals.amount - totals.amounts.get(State.REPLACED, Decimal(0))
         return Subtotal(totals.read - again, amount + self.exceptions.refused_amount)
@@ -215,6 +229,8 @@ async def facts_of_run(run: Run, journal: Journal) -> ReportedRun:
         exceptions=exceptions,
         evidence=leaves.evidence,
         undone_by=await journal.taken_back(run),
+        steps=await journal.step_counts(run) if run.job == IMPORT else (),
+        subscribers=await journal.lane_counts(run, LANE) if run.job == IMPORT else None,
     )
 
 
@@ -248,6 +264,10 @@ async def each_exception(
             not_as_sent = differs and item.state is State.ACCEPTED
             if decision is not None or not_as_sent or not (item.state.in_effect or item.state.to_send):
                 reason = NOT_AS_SENT if not_as_sent else item.message or ""
+                if run.job == IMPORT:
+                    if item.state is State.SKIPPED and reason.startswith(AS_WANTED):
+                        continue
+                    reason = _of_step(item, reason)
                 yield ExceptionRow(item.line, item.number, item.label, item.amount, item.state, reason, decision)
     column = amount_column(run) if has_amounts and run.job != UNDO else None
     after = 0
@@ -256,3 +276,8 @@ async def each_exception(
             amount = amount_of_refused(refusal, run, column)
             yield ExceptionRow(refusal.line, None, refusal.label, amount, None, refusal.reason)
         after = page_of_refused[-1][0]
+
+
+def _of_step(item: Item, reason: str) -> str:
+    """The reason with the step that it is about."""
+    return said("{step}: {reason}", step=STEP_NAMES[Step(payload_of(item).step)], reason=reason)

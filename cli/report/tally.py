@@ -7,7 +7,7 @@ from checkpoints.tally import TallyGroup, TallyKind, summed
 from cli.report.facts import EXTRA_SHOWN, ReportedRun
 from cli.report.tables import FileBeside, ReportTable, Section, TableWriter, shown
 from cli.terminal.names import TALLY_KINDS, name_of_group
-from jobs.catalogue.imports import IMPORT
+from jobs.spec.import_words import IMPORT
 from texts.remedies import PROGRAM
 from texts.said import Quantity, Said, Value, counted, said
 
@@ -17,7 +17,7 @@ _NUMBERS: Final = frozenset(range(1, len(_WIDTHS)))
 
 def tally_sections(one: ReportedRun, file: FileBeside | None, write: TableWriter) -> Iterator[Section]:
     """The sections of an import: its totals by group, and the subscribers who are not in its file."""
-    if one.run.job != IMPORT.name or one.is_discarded:
+    if one.run.job != IMPORT or one.is_discarded:
         return
     title = write.text(said("Totals by folder, tariff and operator: file and billing"))
     tally = one.tally

@@ -6,6 +6,7 @@ from decimal import Decimal
 from checkpoints.records import Run
 from checkpoints.states import State
 from cli.report.facts import ReportedRun
+from cli.report.steps import entered_by_import, left_by_import
 from cli.report.subject import ReportFacts, SubjectKind
 from cli.report.sums import sum_over
 from jobs.catalogue.catalogue import job_of
@@ -41,6 +42,9 @@ def verdict_of(facts: ReportFacts) -> Iterator[Said]:
 
 
 def _entered(facts: ReportFacts) -> Said:
+    main = facts.main
+    if main.subscribers is not None and len(facts.runs) == 1:
+        return entered_by_import(main, main.subscribers)
     asked, entered = sum_over(facts.runs, lambda one: one.asked), sum_over(facts.runs, lambda one: one.in_effect)
     values: dict[str, Value] = {"asked": Quantity(asked.rows), "sum": _of_sum(entered.amount, facts)}
     if not any(one.writes for one in facts.runs):
@@ -109,10 +113,14 @@ def _read_back(judged: list[ReportedRun]) -> Iterator[Said]:
 
 def _left(judged: list[ReportedRun]) -> Iterator[Said]:
     """The rows that are not in the billing, or of which nobody knows."""
-    missing = sum(one.totals.count(State.REJECTED) + one.totals.refused for one in judged)
+    for one in judged:
+        if one.subscribers is not None:
+            yield from left_by_import(one, one.subscribers)
+    others = [one for one in judged if one.subscribers is None]
+    missing = sum(one.totals.count(State.REJECTED) + one.totals.refused for one in others)
     if missing:
         yield counted("{n} row was not entered", "{n} rows were not entered", missing)
-    if skipped := sum(one.totals.count(State.SKIPPED) for one in judged):
+    if skipped := sum(one.totals.count(State.SKIPPED) for one in others):
         yield counted("{n} row was skipped", "{n} rows were skipped", skipped)
     if doubtful := sum(one.in_doubt for one in judged):
         yield counted(

@@ -122,7 +122,7 @@ def _explanation(text: Said) -> Text:
 
 
 def _signed(figure: str, difference: int | Decimal) -> str:
-    return f"+{figure}" if difference > 0 else figure.replace("-", "−")
+    return f"+{figure}" if difference > 0 else figure
 
 
 def _notes(tally: ImportTally) -> Iterator[Said]:

@@ -91,7 +91,7 @@ class CatalogueLanguage(Language):
 
 
 def _grouped(number: int) -> str:
-    return f"{number:,}".replace(",", SPACE)
+    return f"{number:,}".replace(",", SPACE).replace("-", "−")
 
 
 @cache
