@@ -23,6 +23,7 @@ from checkpoints.records import Item, Merged, Run
 from jobs.access.operations import sets_balance, some_of, two_decimals
 from jobs.access.payload import ACCOUNT, decode_payload, encode_payload, payload_of
 from jobs.spec.entries import SharedAccountsRule
+from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import UNDO
 from texts.remedies import Remedy, setting
 from texts.said import Quantity, counted, said
@@ -58,7 +59,10 @@ class Group:
 
 
 async def groups(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[Group]:
-    """The rows that would replace each other, account by account; none for an undo run."""
+    """The rows that would replace each other, account by account; none for an undo run, and none for an import.
+
+    The rows of an import that share a lane are steps of one subscriber, which has one opening balance.
+    """
     async for page in _pages(run, journal, profile):
         for group in page:
             yield group
@@ -66,7 +70,7 @@ async def groups(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[
 
 async def _pages(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[list[Group]]:
     after = ""
-    while run.job != UNDO and (page := await journal.shared_items(run, after=after)):
+    while run.job not in {UNDO, IMPORT} and (page := await journal.shared_items(run, after=after)):
         after = page[-1].lane
         lanes = (
             tuple(item for item in lane if sets_balance(payload_of(item), profile))

@@ -24,6 +24,7 @@ from jobs.effects.before_image import shares_place
 from jobs.effects.creatable_models import BALANCE
 from jobs.effects.field_rules import rules_of
 from jobs.spec.chain_kind import CREATE, DELETE, SET
+from jobs.spec.import_words import IMPORT
 
 _SUM: Final = "op_summa"
 
@@ -97,7 +98,8 @@ class BalanceSums:
 
 async def row_changes(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[list[RowChange]]:
     """What each row to be sent changes, page by page."""
-    shared = bool((await journal.shared_lanes(run)).lanes)
+    # The steps of an import share the lane of their subscriber, and no place.
+    shared = run.job != IMPORT and bool((await journal.shared_lanes(run)).lanes)
     left: dict[str, PendingBefore] = {}
     async for page in journal.each_page(run, {State.PENDING}):
         if shared:
@@ -110,7 +112,8 @@ async def row_changes(run: Run, journal: Journal, profile: Profile) -> AsyncIter
 
 
 def _shares_place(payload: str) -> bool:
-    return shares_place(decode_payload(payload))
+    decoded = decode_payload(payload)
+    return not decoded.step and shares_place(decoded)
 
 
 def _earlier(items: Sequence[Item], known: dict[str, PendingBefore]) -> dict[int, PendingBefore]:
@@ -166,7 +169,9 @@ def _fields(
     elif kind is ChangeKind.REMOVED:
         yield from (FieldChange(name, old, None) for name, old in payload.was.items() if old is not None)
     else:
-        yield from (FieldChange(name, None, new) for name, new in payload.wanted.items() if new is not None)
+        # A new object that has nothing but its key is told by that.
+        made = payload.wanted or (payload.key if payload.step else {})
+        yield from (FieldChange(name, None, new) for name, new in made.items() if new is not None)
 
 
 def _balance(payload: Payload, earlier: PendingBefore | None, profile: Profile) -> FieldChange:
