@@ -59,10 +59,11 @@ class SteppedJob(FakeJob):
         assert not hidden, f"{item.key} was sent before {hidden} showed"
         self.payloads[item.key] = item.payload
         before = self.effects[item.key]
-        evidence = await super().send(run, item)
-        if self.effects[item.key] > before:
-            self.shows_at[item.key] = anyio.current_time() + self.lags.get(item.key, self.lag)
-        return evidence
+        try:
+            return await super().send(run, item)
+        finally:
+            if self.effects[item.key] > before:
+                self.shows_at[item.key] = anyio.current_time() + self.lags.get(item.key, self.lag)
 
     def _shows(self, key: str) -> bool:
         return anyio.current_time() >= self.shows_at.get(key, inf)

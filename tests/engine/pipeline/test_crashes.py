@@ -23,6 +23,7 @@ from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
 from tests.engine.doubles import LOST_WITH_EFFECT, LOST_WITHOUT, Call, FakeJob, OverwritingJob, rows
+from tests.engine.steps import SteppedJob
 
 pytestmark = [pytest.mark.usefixtures("no_waiting"), pytest.mark.slow]
 
@@ -153,6 +154,24 @@ async def test_whatever_the_moments_of_the_crashes_each_effect_lands_exactly_onc
     assert totals.counts == {State.ACCEPTED: ROWS}
     assert totals.amounts == {State.ACCEPTED: Decimal("0.10") * ROWS}
     assert died >= 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_killed_at_any_moment_no_row_goes_before_those_that_it_needs(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.pipeline.needs.LONGEST_GAP", 0.01)
+    draw = random.Random(seed)
+    path = tmp_path / "journal.db"
+    needed = {str(key): [str(draw.randrange(key)) for _ in range(draw.choice([0, 1, 2]))] for key in range(1, ROWS)}
+    job = SteppedJob(needed, faults(draw), new=rows(ROWS, lanes=LANES))
+    await lives(path, draw, job)
+    assert job.effects == Counter(str(key) for key in range(ROWS))
+    async with open_journal(path) as journal:
+        (run,) = await journal.runs()
+        kept = {one.key: one.payload for one in await journal.items(run, {State.ACCEPTED})}
+    assert kept == {key: ", ".join(dict.fromkeys(f"id {one}" for one in needed.get(key, []))) or "{}" for key in kept}
+    assert len(kept) == ROWS
 
 
 async def test_what_can_be_repeated_is_entered_at_least_once_whatever_happens(tmp_path: Path) -> None:
