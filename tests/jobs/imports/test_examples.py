@@ -80,7 +80,7 @@ EXPECTED: dict[str, dict[str, Steps]] = {
     },
     "lanbilling": {
         "ЛБ-000123": [
-            ("folder", {"path": r"Частный сектор \/ Север"}),
+            ("folder", {"path": r"Дачи \/ Север"}),
             (
                 "subscriber",
                 {
@@ -97,7 +97,7 @@ EXPECTED: dict[str, dict[str, Steps]] = {
             ("balance", {"op_summa": "15.7"}),
         ],
         "ЛБ-000124": [
-            ("folder", {"path": r"Частный сектор \/ Север"}),
+            ("folder", {"path": r"Дачи \/ Север"}),
             ("subscriber", {"contract_number": "ЛБ-000124", "name": "Морозова Анна Олеговна"}),
             ("account", {"login": "morozova", "ip": "10.2.0.23", "enabled": "0"}),
             ("tariff", {"tarif_id": "Домашний 300"}),
