@@ -76,8 +76,20 @@ class EarlierItems(Source):
 
     async def _page(self, after: int | None) -> list[Item]:
         if self.last_first:
-            return await self.journal.in_effect_last_first(self.run, before=after, size=_PAGE)
+            return await self._page_of_whole_lanes(after)
         return await self.journal.in_effect(self.run, after=after or 0, size=_PAGE)
+
+    async def _page_of_whole_lanes(self, before: int | None) -> list[Item]:
+        """A page that ends with the end of a lane: the steps of a subscriber are taken back together."""
+        size = _PAGE
+        while len(items := await self.journal.in_effect_last_first(self.run, before=before, size=size)) == size:
+            last = items[-1].lane
+            while items and items[-1].lane == last:
+                items.pop()
+            if items:
+                return items
+            size *= 2
+        return items
 
 
 class UndoJob(BillingJob):

@@ -127,6 +127,12 @@ def balances(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, Deci
             yield abonent, stored_roubles(scaled, said("the balance"))
 
 
+def within(database: Database, folder: int, n: int) -> Iterator[str]:
+    """The contract numbers or names of at most `n` subscribers and folders that lie in a folder."""
+    for key, number, name in database.query(_sql("within"), {"folder": folder, "size": n}):
+        yield _text(number) or _text(name) or str(key)
+
+
 def suggestions(database: Database, unknown: Collection[str], n: int = 3) -> dict[str, list[Suggestion]]:
     """At most `n` similar contract numbers of live subscribers for each unknown one.
 

@@ -32,6 +32,12 @@ from abonents a
 left join admin_accounts aa on aa.id = a.account_id
 where a.id in (:ids) and aa.id is not null
 
+-- name: within
+-- The first few of a folder's subscribers and folders.
+select first :size a.id, [a.contract_number|null], [a.name|null]
+from abonents a
+where a.parent_id = :folder and a.deleted = 0
+
 -- name: of_abonents
 select f.op_id, f.abonent_id, f.op_type, f.op_summa, [f.descr|null], f.storno, [f.op_date|null]
 from finance_operations f

@@ -6,7 +6,7 @@ subscriber. So no call that somebody types is recognised as an import, and its r
 
 from typing import Final
 
-from jobs.spec.entries import UNDO_OF_OPERATIONS
+from jobs.spec.entries import UNDO_OF_IMPORT
 from jobs.spec.import_words import ALIKE, CHANGE, DICTIONARY, FOLDER, MAP, SAMPLE, TABLES, YES
 from jobs.spec.import_words import IMPORT as NAME
 from jobs.spec.parameters import Parameter, a_whole_number, at_most
@@ -69,7 +69,7 @@ IMPORT: Final = JobSpec(
         ),
         Parameter(ALIKE, said("whether contract numbers that only look alike are right as they are"), NO, (NO, YES)),
     ),
-    undo_parameters=UNDO_OF_OPERATIONS,
+    undo_parameters=UNDO_OF_IMPORT,
     undo=said(
         "what the run has created is deleted by its ids, the last first; what others have changed since is left "
         "alone and named"

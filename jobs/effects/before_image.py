@@ -12,6 +12,7 @@ from engine.evidence import Accepted
 from jobs.access.objects import describe_fields
 from jobs.access.payload import Payload
 from jobs.effects.creatable_models import BALANCE
+from jobs.spec.chain_kind import SET
 from texts.said import said
 
 
@@ -121,8 +122,11 @@ def at_its_place(payload: Payload, mates: Sequence[Mate]) -> list[Mate]:
 
 def _place(payload: Payload) -> tuple[str, ...]:
     """The identity of the place that an item writes to, within its lane."""
-    # The lane already names the account, so a place that is the account needs only the model.
-    return (payload.model,) if shares_place(payload) else (payload.model, *payload.key.values())
+    # The lane already names the account, so a place that is the account needs no key. An import sets fields of one
+    # object one by one.
+    key = () if shares_place(payload) else payload.key.values()
+    is_set = any(method == SET for method, _ in payload.steps)
+    return (payload.model, *key, *(sorted(payload.wanted) if is_set else ()))
 
 
 def _may_set_balance(payload: Payload) -> bool:

@@ -146,6 +146,10 @@ class SetFieldsEffect(CallEffect):
         """The same effect with the old values."""
         if self._rules.no_way_back:
             return Irreversible(self._rules.no_way_back)
+        return self.setting_back()
+
+    def setting_back(self) -> "SetFieldsEffect":
+        """The effect that sets the old values, where they are as this one has set them."""
         return SetFieldsEffect(self._gateway, self._template, yields=True)
 
     async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:

@@ -37,6 +37,7 @@ from jobs.effects.folder_tree import Folder, FolderTree
 from jobs.effects.import_calls import StepEffects, creates
 from jobs.effects.step_names import FolderName, folder_name
 from jobs.effects.subscriber_plan import PlanContext, plan_row
+from jobs.effects.subscriber_removal import SubscriberRemoval
 from jobs.effects.subscribers_there import OF_MONEY, read_page
 from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, STEP_NAMES, Step, Subscriber
 from jobs.spec.entries import OPERATIONS
@@ -225,8 +226,8 @@ class SubscriberSteps(CallEffect):
     # ---- undo ----
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
-        """What takes an import back."""
-        return Irreversible(said("an import cannot be taken back by this version"))
+        """What takes an import back: deletes what it has created, and sets back what it has set."""
+        return SubscriberRemoval(self._gateway, self._effects, how)
 
 
 def _is_whole(payload: Payload) -> bool:

@@ -126,16 +126,7 @@ def _a_method(text: str) -> str:
     return text
 
 
-UNDO_OF_OPERATIONS: Final = (
-    Parameter(
-        WAY,
-        said(
-            "list: nothing is sent, the rows are listed for the accountant; storno: each operation is reversed; "
-            "opposite: the opposite sum is entered"
-        ),
-        LIST,
-        (LIST, STORNO, OPPOSITE),
-    ),
+_HOW_OPERATIONS_GO: Final = (
     Parameter(
         STORNO_CALL,
         said(
@@ -160,4 +151,33 @@ UNDO_OF_OPERATIONS: Final = (
         "descr", said("comment of opposite entries, before the operation's id"), "Отмена операции", parse=at_most(150)
     ),
 )
+
+AUTO: Final = "auto"
+
+UNDO_OF_OPERATIONS: Final = (
+    Parameter(
+        WAY,
+        said(
+            "list: nothing is sent, the rows are listed for the accountant; storno: each operation is reversed; "
+            "opposite: the opposite sum is entered"
+        ),
+        LIST,
+        (LIST, STORNO, OPPOSITE),
+    ),
+    *_HOW_OPERATIONS_GO,
+)
 """The parameters of an undo of operations."""
+
+UNDO_OF_IMPORT: Final = (
+    Parameter(
+        WAY,
+        said(
+            "how opening balances go: auto: by storno where a probe has seen it work, else by the opposite sum; "
+            "storno, opposite; list: not at all, and their subscribers stay as well"
+        ),
+        AUTO,
+        (AUTO, STORNO, OPPOSITE, LIST),
+    ),
+    *_HOW_OPERATIONS_GO,
+)
+"""The parameters of an undo of an import: a subscriber is deleted once its opening balance is taken back."""

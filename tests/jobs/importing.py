@@ -1,17 +1,29 @@
 """What the tests of an import do over and over: subscribers as a table has them, and their steps in their order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from checkpoints.records import Item, NewItem, Run
+from checkpoints.journal import Journal
+from checkpoints.records import Item, NewItem, NewRun, Run
 from checkpoints.states import State
 from engine.evidence import Accepted
-from engine.rows import Row
+from engine.job import Job, Prepared
+from engine.pacing.holds import Stop
+from engine.pacing.policy import Policy
+from engine.pipeline.intake import Intake
+from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.progress import Progress
+from engine.rows import Row, RowPage, Source
+from jobs.access.gateway import Gateway
 from jobs.access.payload import encode_payload, payload_of
+from jobs.billing_job import BillingJob
 from jobs.effects.effect import CallEffect
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.subscriber import NUMBER, Part, Place, Step, Subscriber, Value
+from jobs.undo import EarlierItems, UndoJob
 from tests.jobs.conftest import Frozen
 
 
@@ -77,3 +89,78 @@ async def _sent(effect: SubscriberSteps, run: Run, item: Item) -> Item:
     evidence = await effect.send(run, ready)
     assert isinstance(evidence, Accepted), (item.key, evidence)
     return msgspec.structs.replace(ready, state=State.ACCEPTED, answer=evidence.answer)
+
+
+# ---- whole runs -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TableInMemory(Source):
+    """Subscribers as a source."""
+
+    subscribers: Sequence[Subscriber]
+    name: str = "subscribers"
+    header: tuple[str, ...] = (NUMBER, "name")
+    page: int = 1000
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        for begin in range(int(after or 0), len(self.subscribers), self.page):
+            end = min(begin + self.page, len(self.subscribers))
+            yield RowPage(tuple(one.row for one in self.subscribers[begin:end]), (), str(end))
+
+
+class TableJob(BillingJob):
+    """An import of subscribers that stand in memory, by their rows."""
+
+    def __init__(
+        self, gateway: Gateway, subscribers: Sequence[Subscriber], *, change: bool = False, page: int = 1000
+    ) -> None:
+        self.steps = SubscriberSteps(gateway, change=change)
+        super().__init__("import", gateway, self.steps)
+        self._by_row = {one.row: one for one in subscribers}
+        self._source = TableInMemory(subscribers, page=page)
+
+    @property
+    def source(self) -> Source:
+        return self._source
+
+    async def prepare(self, rows: Sequence[Row]) -> Prepared:
+        return await self.steps.plan_subscribers([self._by_row[row] for row in rows])
+
+
+POLICY = Policy(in_flight=4, settle=0, tries=1000, retry_floor=1000.0, stop_after_errors=None, canary=False)
+
+
+async def approved(job: Job, journal: Journal) -> Run:
+    """A run of the job whose list is approved, and of which nothing is sent."""
+    source = job.source
+    run = await journal.create_run(NewRun(job.name, {}, "http://billing", source.name, source.digest, source.header))
+    await Intake(run, job, journal, Progress()).freeze_all()
+    await journal.approve(run)
+    return run
+
+
+async def carried_out(job: Job, journal: Journal, meanwhile: Callable[[], None] = lambda: None) -> Run:
+    """A run of the job from its first row to its end; `meanwhile` runs between the list and the first call."""
+    run = await approved(job, journal)
+    meanwhile()
+    return await sent_to_the_end(job, journal, run.name)
+
+
+async def sent_to_the_end(job: Job, journal: Journal, name: str, policy: Policy = POLICY) -> Run:
+    """The run after its pipeline."""
+    run = await journal.run(name)
+    await Pipeline(run, job, journal, LivePolicy(policy, Progress(), Stop())).migrate()
+    return await journal.run(name)
+
+
+def undo_of(gateway: Gateway, journal: Journal, run: Run, **how: str) -> UndoJob:
+    """The job that takes an import back."""
+    back = SubscriberSteps(gateway).undo(how)
+    assert isinstance(back, CallEffect)
+    return UndoJob(gateway, journal, EarlierItems(run, journal, last_first=True), back)
+
+
+async def states(journal: Journal, run: Run) -> dict[str, tuple[State, str]]:
+    """The state and the message of each item of a run, by key."""
+    return {item.key: (item.state, item.message or "") for item in await journal.items(run, set(State), size=100_000)}

@@ -1,0 +1,361 @@
+"""The way back of an import: what it has created is deleted by its ids, the last first; what it has set is set back.
+
+    balance ─▶ services, attributes ─▶ accounts ─▶ subscriber ─▶ ... all other subscribers ... ─▶ folders
+
+A subscriber that the run has created goes whole or stays whole: if somebody has changed it since, or has given it
+something, all of it is left alone and named. A folder goes when it is empty.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+import msgspec
+
+from checkpoints.records import Item, NewItem, Refusal, Run
+from engine.errors import LookUpFailed
+from engine.evidence import Evidence, NotSent, RowRefused
+from engine.job import (
+    ALL_BEFORE,
+    Absent,
+    BeforeImageMode,
+    CannotLook,
+    LookedFor,
+    LookUpResult,
+    Prepared,
+    ReadBack,
+)
+from jobs.access.gateway import Gateway
+from jobs.access.objects import describe_fields, differences, find, find_one
+from jobs.access.payload import Payload, decode_payload, encode_payload, payload_of
+from jobs.effects.before_image import changed_meanwhile
+from jobs.effects.belongings import Belonging, belongings, in_words, inhabitants, try_belongings
+from jobs.effects.creatable_models import CREATABLE_MODELS
+from jobs.effects.create import Back
+from jobs.effects.delete import DeleteEffect
+from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
+from jobs.effects.entered_operations import has_id, skip_changed
+from jobs.effects.import_calls import StepEffects, creates
+from jobs.effects.reverse import undo_of_operations, way_that_sends
+from jobs.imports.subscriber import STEP_MODELS, Step
+from jobs.spec.chain import parse
+from jobs.spec.chain_kind import DELETE
+from jobs.spec.entries import AUTO
+from jobs.spec.undo_words import LIST, OPPOSITE, STORNO, WAY
+from texts.said import in_clauses, said
+
+_DELETES: Final[Mapping[Step, str]] = {
+    Step.FOLDER: DELETE,
+    Step.SUBSCRIBER: DELETE,
+    # The vendor's recipe: sessions of the cabinet hang on an account [S].
+    Step.ACCOUNT: f'{DELETE} {{"clean_links": true}}',
+    Step.SERVICE: DELETE,
+    Step.ATTRIBUTE: DELETE,
+}
+_GOES_ALONG: Final = said("goes with its subscriber, which the run has created")
+_FINAL: Final = said(
+    "an import that was taken back is not made again from here: deleted accounts have lost their passwords, and "
+    "everything would have another id. Import the same table once more: what was taken back counts as never entered"
+)
+
+
+_Entry: TypeAlias = NewItem | Refusal
+
+
+class SubscriberRemoval(CallEffect):
+    """Takes an import back. `how` are the parameters of the undo, which say how opening balances are taken back."""
+
+    has_steps = True
+    looked_for = LookedFor.ALWAYS
+
+    def __init__(self, gateway: Gateway, steps: StepEffects, how: Mapping[str, str]) -> None:
+        super().__init__(gateway)
+        self._how = dict(how)
+        back: Back = self.undo
+        self._deletes = {
+            step: DeleteEffect(gateway, parse(STEP_MODELS[step], ('objects.get {"id": {id}}', delete)), back)
+            for step, delete in _DELETES.items()
+        }
+        self._sets = {step: effect.setting_back() for step, effect in steps.set.items()}
+        self._ways = {way: undo_of_operations(gateway, {**how, WAY: way}) for way in (LIST, STORNO, OPPOSITE)}
+        self.keeps = BeforeImageMode.TOGETHER if gateway.database is not None else BeforeImageMode.ONE_BY_ONE
+
+    # ---- items of the import to items of its undo ----
+
+    async def take_back(self, taken: Sequence[ItemToUndo]) -> Prepared:
+        """Turn the items of an import, the last first, into items that take them back. Raises `LookUpFailed`.
+
+        All steps of a subscriber have to be in one page.
+        """
+        entries = {one.item_id: entry for one, entry in await self._one_by_one(taken)}
+        live = await self._live(taken)
+        made = [one for one in taken if _step(one) is Step.SUBSCRIBER and _creates(one) and _own_id(one) in live]
+        having = await belongings(self._gateway, [_own_id(one) for one in made])
+        changed = await self._changed([one for one in taken if not _creates(one) and one.payload.abonent in live])
+        for one in taken:
+            if not _creates(one) and one.payload.abonent not in live:
+                entries[one.item_id] = skip_changed(one, _gone(one))
+        by_lane: defaultdict[str, list[ItemToUndo]] = defaultdict(list)
+        for one in taken:
+            by_lane[one.lane].append(one)
+        for person in made:
+            steps = [one for one in by_lane[person.lane] if one.number >= person.number]
+            entries |= _whole_or_not(person, steps, entries, having[_own_id(person)], changed)
+        return Prepared.of(_folders_last([_with_step(one, entries[one.item_id]) for one in taken]))
+
+    async def _one_by_one(self, taken: Sequence[ItemToUndo]) -> list[tuple[ItemToUndo, _Entry]]:
+        """Each item with what would take it back, were it alone. Raises `LookUpFailed`."""
+        groups: defaultdict[tuple[str, ...], list[ItemToUndo]] = defaultdict(list)
+        for one in taken:
+            groups[self._kind(one)].append(one)
+        entries: list[tuple[ItemToUndo, _Entry]] = []
+        for (step, way, *_), ones in groups.items():
+            effect = self._ways[way] if way else self._effect(Step(step), deletes=_creates(ones[0]))
+            prepared = await effect.take_back(ones)
+            items = {item.undoes: item for item in prepared.items}
+            refusals = {one.row: one for one in prepared.refusals}
+            entries += [(one, items.get(one.item_id) or refusals[one.cells]) for one in ones]
+        return entries
+
+    def _kind(self, one: ItemToUndo) -> tuple[str, ...]:
+        """The step of an item with the kind of its call, and of an opening balance the way that it goes."""
+        if _step(one) is not Step.BALANCE:
+            return one.payload.step, "", str(_creates(one))
+        way = self._how.get(WAY, AUTO)
+        return one.payload.step, (way_that_sends(self._gateway, one.payload) or LIST) if way == AUTO else way
+
+    def _effect(self, step: Step, *, deletes: bool) -> CallEffect:
+        return self._deletes[step] if deletes else self._sets[step]
+
+    async def _live(self, taken: Sequence[ItemToUndo]) -> set[int]:
+        """The subscribers of these items that are not deleted, by id. Raises `LookUpFailed`."""
+        persons = [_own_id(one) for one in taken if _step(one) is Step.SUBSCRIBER and _creates(one)]
+        ids = [one for one in dict.fromkeys([*persons, *(one.payload.abonent for one in taken)]) if one]
+        found = await find(self._gateway, "Abonents", [{"id": str(one)} for one in ids], ("id", "deleted"))
+        kind = CREATABLE_MODELS["Abonents"]
+        return {key for key, things in zip(ids, found, strict=True) if any(map(kind.counts, things))}
+
+    async def _changed(self, taken: Sequence[ItemToUndo]) -> dict[int, str]:
+        """What somebody has changed since of the fields that these items set, by item_id. Raises `LookUpFailed`."""
+        changed: dict[int, str] = {}
+        by_model: defaultdict[str, list[ItemToUndo]] = defaultdict(list)
+        for one in taken:
+            by_model[one.payload.model].append(one)
+        for model, ones in by_model.items():
+            fields = dict.fromkeys(name for one in ones for name in one.payload.wanted)
+            found = await find_one(self._gateway, model, [one.payload.key for one in ones], tuple(fields))
+            for one, thing in zip(ones, found, strict=True):
+                if isinstance(thing, str):
+                    changed[one.item_id] = thing
+                elif now := differences(one.payload.wanted, thing):
+                    changed[one.item_id] = said(
+                        "changed since: the run set {sent}, and now it is {now}",
+                        sent=describe_fields({name: one.payload.wanted[name] for name in now}),
+                        now=describe_fields(now),
+                    )
+        return changed
+
+    # ---- what a step needs ----
+
+    def needs(self, item: Item) -> Sequence[str]:
+        """The undo of the step behind it; for a folder all that is taken back before it."""
+        return payload_of(item).needs
+
+    async def visible(self, run: Run, items: Sequence[Item]) -> Collection[int]:
+        """The items whose effect the billing shows. Raises `LookUpFailed`."""
+        seen = await self.look_up(run, items)
+        return {item_id for item_id, one in seen.items() if not isinstance(one, Absent)}
+
+    def looks_for(self, item: Item) -> LookedFor:
+        """As the effect of its call says."""
+        return self._of(payload_of(item)).looked_for
+
+    # ---- a call ----
+
+    async def send(self, run: Run, item: Item) -> Evidence:
+        """Take the step back, unless something has changed since the plan that it would take along."""
+        payload = payload_of(item)
+        try:
+            obstacle = await self._obstacle(payload)
+        except LookUpFailed as error:
+            return NotSent(said("what hangs on it cannot be read: {error}", error=error))
+        if obstacle is not None:
+            return RowRefused(obstacle)
+        return await self._of(payload).send(run, item)
+
+    async def _obstacle(self, payload: Payload) -> str | None:
+        """Why an object must not be deleted now, None if it may be. Raises `LookUpFailed`."""
+        if not _deletes(payload):
+            return None
+        if changed := changed_meanwhile(payload):
+            return said("left alone, for it was changed since the plan: {change}", change=changed)
+        key = int(payload.key["id"])
+        if payload.step == Step.FOLDER and (there := await inhabitants(self._gateway, key)):
+            return said("left alone, for the folder is not empty: {names}", names=there)
+        if payload.step == Step.SUBSCRIBER and (having := (await belongings(self._gateway, [key]))[key]):
+            return said("left alone, for it has {things}", things=in_words(having))
+        return None
+
+    async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
+        """Whether the steps are taken back. Raises `LookUpFailed`."""
+        found: dict[int, LookUpResult] = {}
+        for effect, group in self._groups(items):
+            found |= await effect.look_up(run, group)
+        return found
+
+    async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
+        """What the billing has now. Raises `LookUpFailed`."""
+        read: dict[int, ReadBack | CannotLook] = {}
+        for effect, group in self._groups(items):
+            read |= await effect.read_back(run, group)
+        return read
+
+    async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
+        """The payloads with the present values, where they have changed. Raises `LookUpFailed`."""
+        anew: dict[int, Payload] = {}
+        for effect, group in self._groups(items):
+            anew |= await effect.read_before_images(group)
+        return anew
+
+    def describe(self, run_name: str, item: Item) -> str:
+        """The call that takes the step back."""
+        return self._of(payload_of(item)).describe(run_name, item)
+
+    def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
+        """What taking back the opening balances rests on."""
+        rests: dict[str, object] = {}
+        for one in payloads:
+            if one.step == Step.BALANCE:
+                rests |= self._of(one).rests_on([one])
+        return rests
+
+    async def try_out(self) -> None:
+        """Try each look-up with ids that no object has. Raises `InputRefused`, `LookUpFailed`."""
+        for effect in (*self._deletes.values(), *self._sets.values(), self._ways[LIST]):
+            await effect.try_out()
+        await try_belongings(self._gateway)
+
+    def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
+        """Irreversible: importing the table again makes all of it, with passwords."""
+        return Irreversible(_FINAL)
+
+    def _of(self, payload: Payload) -> CallEffect:
+        """The effect that takes a step back: which it is, its call shows."""
+        step, (method, _) = Step(payload.step), payload.steps[-1]
+        if step is Step.BALANCE:
+            return self._ways[OPPOSITE if creates(payload) else STORNO]
+        return self._effect(step, deletes=method == DELETE)
+
+    def _groups(self, items: Sequence[Item]) -> Iterator[tuple[CallEffect, list[Item]]]:
+        groups: defaultdict[tuple[str, str], list[Item]] = defaultdict(list)
+        for item in items:
+            payload = payload_of(item)
+            groups[payload.step, payload.steps[-1][0]].append(item)
+        for group in groups.values():
+            yield self._of(payload_of(group[0])), group
+
+
+# ---- one subscriber: as a whole, or not at all -------------------------------------------------------------------
+
+
+def _whole_or_not(
+    person: ItemToUndo,
+    steps: Sequence[ItemToUndo],
+    entries: Mapping[int, _Entry],
+    having: Sequence[Belonging],
+    changed: Mapping[int, str],
+) -> dict[int, _Entry]:
+    """What takes a created subscriber back with all its steps; or all of them left alone, with the reason."""
+    reasons = list(_reasons(person, steps, entries, having, changed))
+    if reasons:
+        why = said("left alone with its subscriber: {reasons}", reasons=in_clauses(reasons))
+        return {one.item_id: _left(one, entries[one.item_id], why) for one in steps}
+    taken: dict[int, _Entry] = {}
+    before: tuple[str, ...] = ()
+    for one in steps:
+        entry = entries[one.item_id]
+        if not _creates(one):
+            entry = skip_changed(one, _GOES_ALONG)
+        elif isinstance(entry, NewItem):
+            entry = _needing(entry, before)
+        taken[one.item_id] = entry
+        before = (one.key,)
+    return taken
+
+
+def _reasons(
+    person: ItemToUndo,
+    steps: Sequence[ItemToUndo],
+    entries: Mapping[int, _Entry],
+    having: Sequence[Belonging],
+    changed: Mapping[int, str],
+) -> Iterator[str]:
+    """Why a subscriber is left alone: itself, a step of it, or something that the run has not given it."""
+    there, named = {(one.model, one.key) for one in having}, set[tuple[str, str]]()
+    for one in steps:
+        entry, own = entries[one.item_id], (one.payload.model, one.answer or "")
+        if isinstance(entry, Refusal):
+            yield entry.reason
+        elif one.item_id in changed:
+            yield changed[one.item_id]
+        elif _creates(one) and entry.skip_reason and (one is person or own in there):
+            yield entry.skip_reason
+        if _creates(one):
+            named.add(own)
+    if others := [one for one in having if (one.model, one.key) not in named]:
+        yield said("it has {things}, which this undo does not take away", things=in_words(others))
+
+
+def _left(one: ItemToUndo, entry: _Entry, why: str) -> _Entry:
+    if isinstance(entry, Refusal) or entry.skip_reason is not None:
+        return entry
+    return skip_changed(one, why)
+
+
+def _with_step(one: ItemToUndo, entry: _Entry) -> _Entry:
+    """The item with its step."""
+    if isinstance(entry, Refusal):
+        return entry
+    payload = msgspec.structs.replace(decode_payload(entry.payload), step=one.payload.step, fills={}, groups={})
+    return replace(entry, payload=encode_payload(payload))
+
+
+def _folders_last(entries: Sequence[_Entry]) -> Iterator[_Entry]:
+    """The items, of which each folder needs all before it, for these may lie in it; and by name the folder before.
+
+    It is looked at as soon as an item that it names is done, and at what it needs besides every few seconds.
+    """
+    before: tuple[str, ...] = ()
+    for entry in entries:
+        if isinstance(entry, NewItem) and decode_payload(entry.payload).step == Step.FOLDER:
+            yield _needing(entry, (*before, ALL_BEFORE))
+            before = (entry.key,)
+        else:
+            yield entry
+
+
+def _needing(entry: NewItem, keys: tuple[str, ...]) -> NewItem:
+    payload = msgspec.structs.replace(decode_payload(entry.payload), needs=keys)
+    return replace(entry, payload=encode_payload(payload))
+
+
+def _gone(one: ItemToUndo) -> str:
+    return said("already as it was: subscriber {id} is gone", id=one.payload.abonent)
+
+
+def _step(one: ItemToUndo) -> Step:
+    return Step(one.payload.step)
+
+
+def _creates(one: ItemToUndo) -> bool:
+    return creates(one.payload)
+
+
+def _deletes(payload: Payload) -> bool:
+    return payload.steps[-1][0] == DELETE
+
+
+def _own_id(one: ItemToUndo) -> int:
+    """The id of what the item has created, 0 if it is not known."""
+    return int(one.answer or 0) if has_id(one) else 0
