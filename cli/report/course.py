@@ -37,13 +37,7 @@ def exceptions_of(one: ReportedRun, file: FileBeside | None, write: TableWriter)
     title, exceptions = write.text(said("Exceptions")), one.exceptions
     if not exceptions.number:
         return Section(title, before=write.text(_none_of(one)))
-    before = [
-        counted(
-            "{n} row is not in the billing as the input asks, or was decided on by a person.",
-            "{n} rows are not in the billing as the input asks, or were decided on by a person.",
-            exceptions.number,
-        )
-    ]
+    before = [_number_of(one)]
     if file is not None:
         before.append(
             said(
@@ -59,6 +53,21 @@ def exceptions_of(one: ReportedRun, file: FileBeside | None, write: TableWriter)
     widths = (9, 19, 17, 20, 35) if one.has_money else (9, 24, 24, 43)
     table = write.table(head, rows, widths=widths, numbers={0, 2} if one.has_money else {0})
     return Section(title, (table,), before=" ".join(map(write.text, before)))
+
+
+def _number_of(one: ReportedRun) -> Said:
+    """How many exceptions there are; those of an import are steps."""
+    if one.subscribers is not None:
+        return counted(
+            "{n} step or row of the file is not in the billing as the file asks, or was decided on by a person.",
+            "{n} steps or rows of the file are not in the billing as the file asks, or were decided on by a person.",
+            one.exceptions.number,
+        )
+    return counted(
+        "{n} row is not in the billing as the input asks, or was decided on by a person.",
+        "{n} rows are not in the billing as the input asks, or were decided on by a person.",
+        one.exceptions.number,
+    )
 
 
 def _none_of(one: ReportedRun) -> Said:

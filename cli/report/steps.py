@@ -35,23 +35,27 @@ _OUTCOMES: Final = (
 
 def import_sections(one: ReportedRun, subscribers: LaneCounts, write: TableWriter) -> Iterator[Section]:
     """What became of the subscribers of an import, of their steps, and of their opening balances."""
-    table = write.sums(said("Subscribers"), list(_subscribers(one, subscribers)), money=False, has_sum=True)
+    head = (said("Subscribers"), said("Number"))
+    rows = ((name, Quantity(number)) for name, number in _subscribers(one, subscribers))
+    table = write.table(head, rows, widths=(76, 24), numbers={1}, has_sum=True)
     yield Section(write.text(said("What was asked, and what came of it")), (table,))
     title = write.text(said("Steps of the subscribers"))
     yield Section(title, (_steps(one.steps, write),), after=_left_as_it_was(one.steps, write))
-    sums = write.sums(said("Opening balances"), list(_balances(one)), money=True)
+    columns = (said("Opening balances"), said("Number"), said("Amount"))
+    balances = ((name, Quantity(number), amount) for name, number, amount in _balances(one))
+    sums = write.table(columns, balances, widths=(60, 16, 24), numbers={1, 2})
     yield Section(write.text(said("Control sums")), (sums,))
 
 
-def _subscribers(one: ReportedRun, known: LaneCounts) -> Iterator[Line]:
-    yield said("in the billing with all that belongs to them"), complete(known), None
-    yield said("with a rejected step"), known.rejected, None
+def _subscribers(one: ReportedRun, known: LaneCounts) -> Iterator[tuple[Said, int]]:
+    yield said("in the billing with all that belongs to them"), complete(known)
+    yield said("with a rejected step"), known.rejected
     if known.open:
-        yield said("not at their end"), known.open, None
-    yield REFUSED, one.totals.refused, None
+        yield said("not at their end"), known.open
+    yield REFUSED, one.totals.refused
     if one.left_out:
-        yield LEFT_OUT, one.left_out, None
-    yield said("all subscribers of the file"), known.all + one.totals.refused + one.left_out, None
+        yield LEFT_OUT, one.left_out
+    yield said("all subscribers of the file"), known.all + one.totals.refused + one.left_out
 
 
 def complete(known: LaneCounts) -> int:

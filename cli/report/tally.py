@@ -11,7 +11,7 @@ from jobs.spec.import_words import IMPORT
 from texts.remedies import PROGRAM
 from texts.said import Quantity, Said, Value, counted, said
 
-_WIDTHS: Final = (24, 10, 10, 13, 15, 15, 13)
+_WIDTHS: Final = (20, 11, 10, 15, 14, 14, 16)
 _NUMBERS: Final = frozenset(range(1, len(_WIDTHS)))
 
 
@@ -96,7 +96,11 @@ def _explained(groups: Sequence[TallyGroup]) -> Iterator[Said]:
     if not by_folder:
         return
     whole = summed(by_folder)
-    if whole.not_entered:
+    if whole.not_entered and not whole.not_entered.subscribers:
+        yield said(
+            "Opening balances of {balance} were not entered: see the exceptions.", balance=whole.not_entered.balance
+        )
+    elif whole.not_entered:
         yield counted(
             "{n} subscriber of the file was not entered, and opening balances of {balance}: see the exceptions.",
             "{n} subscribers of the file were not entered, and opening balances of {balance}: see the exceptions.",
