@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from billing.api.error_catalogue import LICENCE
 from cli.terminal.exits import Exit
-from tests.cli.conftest import Place, Typed
+from tests.cli.conftest import Cli, Place, Typed
 from tests.cli.flows import flow
 
 HEADER: Final = ("Договор", "ФИО", "Папка", "Логин", "Тариф", "Телефон", "Порог", "Баланс")
@@ -186,3 +187,28 @@ async def test_an_import_is_killed_resumed_and_verified(billing_file: Path, tmp_
         assert flown.query(BALANCES) == [(row[0], number * 100 + 50) for number, row in enumerate(rows, 1)]
         again = await flown.cli("import", "subs.csv", "--yes", "--json")
         assert (again.closing["calls"], again.closing["states"].keys()) == (0, {"skipped"})
+
+
+async def test_a_licence_that_runs_out_stops_the_run_which_goes_on_elsewhere_without_its_files(place: Place) -> None:
+    place.write(table([subscriber(number) for number in range(1, 6)]), "subs.csv")
+    place.write('[subscriber]\nsms = "Телефон"\n', "map.toml")
+    place.traffic.model = "Abonents"
+    used_up = web.json_response
+    place.traffic.answer = lambda number: used_up({"error": LICENCE}) if number > 4 else None
+    stopped = await place.cli(
+        "import", "subs.csv", "--map", "map.toml", "--yes", "--in-flight", "1", may_end_with=(Exit.STOPPED,)
+    )
+    shown = " ".join(stopped.out.split())
+    assert f"stopped: the billing refuses all work: {LICENCE}" in shown
+    assert "have it extended and resume, or take back what is there of this import" in shown
+    (run,) = await place.runs()
+    assert f"carbon-migrate undo {run.name}" in stopped.out
+    place.traffic.answer = lambda _: None
+    for name in ("subs.csv", "map.toml"):
+        (place.cli.folder / name).unlink()
+    elsewhere = place.cli.folder / "elsewhere"
+    elsewhere.mkdir()
+    cli = Cli(elsewhere, place.cli.environment)
+    closing = (await cli("resume", run.name, "--yes", "--json", "--journal", place.cli.journal)).closing
+    assert closing["subscribers"] == {"all": 5, "not_settled": 0, "with_rejected_steps": 0}
+    assert len(people(place)) == 5
