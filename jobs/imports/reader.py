@@ -120,6 +120,11 @@ class _WithJoined(DerivedSource):
         super().__init__(main)
         self._reader = reader
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of the main table, and those of the joined ones. Raises `InputRefused`."""
+        return (*self._inner.notes, *self._reader.tables.notes)
+
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`. Raises `InputRefused`."""
         if not is_of_joined(after):

@@ -58,6 +58,20 @@ class JoinedTables:
         """SHA-256 of each table's file by the name of the table. Raises `InputRefused`."""
         return {TABLE_OF_STEP[step]: self._table(step)[0].digest for step in self._map.tables}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How each table is read, and which of its columns are used. Raises `InputRefused`."""
+        told: list[str] = []
+        for step in self._map.tables:
+            source, columns = self._table(step)
+            assigned = columns.assigned
+            named = tuple(f"{name} = {column.name}" for name, column in assigned.taken.items())
+            told += [said("{table}: {note}", table=source.name, note=note) for note in source.notes]
+            told.append(said("{table}: {columns}", table=source.name, columns=named))
+            if assigned.unused:
+                told.append(said("{table}: not used: {columns}", table=source.name, columns=assigned.unused))
+        return tuple(told)
+
     def stage(self, main: Source, number_of: Callable[[Row], str]) -> None:
         """Read all tables, and of the main table its contract numbers. Raises `InputRefused` and `VaultFailed`."""
         with self._lock:

@@ -204,3 +204,11 @@ def test_pages_are_read_beside_each_other(tables: Tables, joined: ColumnMap) -> 
         read = [one for found, _ in pool.map(reader.read, pages * 4) for one in found]
     assert len(read) == 4 * len(numbers)
     assert all(of(one, Step.SERVICE) == [{"manager_id": "33", "usluga_id": "5"}] for one in read)
+
+
+def test_the_columns_of_joined_tables_are_told(tables: Tables, joined: ColumnMap) -> None:
+    tables.write("s.csv", "Договор;Услуга;Скидка", "2;ТВ;5", encoding="cp1251")
+    notes = tables.reader(joined).source.notes
+    service = [one.removeprefix(f"{tables.folder}/s.csv: ") for one in notes if "/s.csv" in one]
+    assert service[-2:] == ["contract_number = Договор, service.usluga_id = Услуга", "not used: Скидка"]
+    assert any("CP1251" in one for one in service[:-2])
