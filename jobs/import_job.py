@@ -29,7 +29,7 @@ from jobs.billing_job import BillingJob
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
 from jobs.imports.dictionary import Dictionary, check_dictionary, read_dictionary
-from jobs.imports.input_checks import InputChecks
+from jobs.imports.input_checks import InputChecks, Judged
 from jobs.imports.map_file import read_map
 from jobs.imports.name_lookup import NameLookup
 from jobs.imports.names_there import NamesThere, read_names
@@ -164,9 +164,13 @@ class ImportJob(BillingJob):
         await check_dictionary(dictionary, names, References(self._gateway))
         return dictionary
 
+    async def judge(self, rows: Sequence[Row]) -> list[Judged]:
+        """The subscribers of rows with all that is found of them. Raises `InputRefused` and `LookUpFailed`."""
+        return await (await self._ready()).judge(rows)
+
     async def prepare(self, rows: Sequence[Row]) -> Prepared:
         """Turn rows into the items of their steps, and refusals. Raises `InputRefused` and `LookUpFailed`."""
-        judged = await (await self._ready()).judge(rows)
+        judged = await self.judge(rows)
         for one in judged:
             self._doubtful = self._doubtful or next(iter(one.warnings), None)
         refused = [faulty.refusal() for one in judged if (faulty := one.faulty) is not None]
@@ -199,9 +203,14 @@ class ImportJob(BillingJob):
         return TableColumns(said("the input"), header, self._map).assigned
 
     @property
+    def unchecked(self) -> tuple[str, ...]:
+        """What could not be checked of the rows read so far, a sentence each."""
+        return self._checks.notes if self._checks else ()
+
+    @property
     def cautions(self) -> tuple[str, ...]:
         """What could not be checked of the rows read so far, and the first value that may be wrong."""
-        notes = [*self.effect.cautions, *(self._checks.notes if self._checks else ())]
+        notes = [*self.effect.cautions, *self.unchecked]
         if self._doubtful is not None:
             place = self._doubtful.place
             notes.append(

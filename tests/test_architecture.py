@@ -97,7 +97,6 @@ PATH_LENGTH = 25
 # Files of one thought that is smaller than a file should be, and why they stand alone all the same.
 SHORT_FOR_A_REASON = {
     "engine/pacing/open_files.py": "one thought, which the start of a run and its live control share",
-    "cli/commands/imports.py": "an order of `run` with flags of its own",
     "jobs/catalogue/imports.py": "the one job whose rows make several calls",
     "cli/show/checklist.py": "what is shown and kept of each check",
     "cli/page/server.py": "the one door of the page",

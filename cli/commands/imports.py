@@ -1,19 +1,24 @@
 """`import`: creates subscribers from a table, with all that belongs to them."""
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from cli.commands.execution import execute_run
+from cli.commands.execution import execute, execute_run
+from cli.output.item_files import OutputFile
 from cli.settings.flags import Consent, Flags, RecordFile, RecordNames, WithPage, grouped, typed
-from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, TableFlags
+from cli.settings.order_flags import CallFlags, CheckFlags, ImportFlags, OrderFlags, TableFlags
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
-from cli.terminal.exits import CommandRefused
+from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
 from texts.said import said
+
+if TYPE_CHECKING:
+    from cli.session.order import Order
 
 JOB: Final = "import"
 
@@ -27,11 +32,12 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
     file: Annotated[str, typer.Argument(metavar="FILE", help="The table, a row a subscriber; - for standard input.")],
     *,
     import_flags: ImportFlags,
+    checking: CheckFlags,
     save: Annotated[
         Path | None,
         typer.Option("--save", metavar="FILE.toml", help="Write what was typed as a job file, and send nothing."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --save.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --save or -o.")] = False,
     record: RecordFile = None,
     record_names: RecordNames = False,
     page: WithPage = False,
@@ -48,12 +54,7 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
     """
     given = typed(context)
 
-    async def work(settings: Settings, screen: Screen) -> Closing:
-        # Imported here, so that `import --help` and a mistyped flag stay fast.
-        from cli.commands.page import page_beside
-        from cli.commands.replay import record_into
-        from cli.jobfile import run_file
-        from cli.session import start
+    async def order_of(screen: Screen) -> "Order":
         from cli.session.order import typed_order
 
         order_flags = OrderFlags(
@@ -62,7 +63,26 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
             another_billing=import_flags.another_billing,
         )
         rows = table.with_columns(import_flags.pairs)
-        order = await typed_order(JOB, file, order_flags, rows, CallFlags(), screen)
+        return await typed_order(JOB, file, order_flags, rows, CallFlags(), screen)
+
+    async def check(settings: Settings, screen: Screen) -> Exit:
+        from cli.session.input_check import check_order
+
+        if save is not None:
+            raise CommandRefused(said("--check sends nothing and begins no run: leave --save out"))
+        target = None if checking.output is None else OutputFile(checking.output, force=force)
+        return await check_order(await order_of(screen), target, settings, screen)
+
+    async def work(settings: Settings, screen: Screen) -> Closing:
+        # Imported here, so that `import --help` and a mistyped flag stay fast.
+        from cli.commands.page import page_beside
+        from cli.commands.replay import record_into
+        from cli.jobfile import run_file
+        from cli.session import start
+
+        if checking.output is not None:
+            raise CommandRefused(said("-o names the workbook of --check, and that is not given: add it"))
+        order = await order_of(screen)
         if save is not None:
             request = run_file.save_request(order, None, consent, pacing, given)
             return run_file.save_order(request, save, screen, force=force)
@@ -72,4 +92,11 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
         opens = page_beside(settings, screen) if page else None
         return await start.run(order, settings, pacing.given, consent, screen, record=recorder, page=opens)
 
+    if checking.check:
+        execute(check, flags, voice, only_reads=True, failure=partial(check_failure, file))
     execute_run(work, flags, voice, JOB)
+
+
+def check_failure(file: str, code: Exit, text: str) -> object:
+    """The object of `--json` for a check that could not be made."""
+    return {"file": file, "rows": None, "workbook": None, "exit": int(code), "error": text}

@@ -83,8 +83,14 @@ class FaultWorkbook:
         self._head([*map(self._spell, header), named(FAULTS, header)])
 
     def write(self, rows: Iterable[CheckedRow]) -> None:
-        """Write rows of the table. Raises `CommandRefused` for more than a sheet holds, and for too long a text."""
+        """Write rows of the table; one without cells, as of a joined table, is only listed.
+
+        Raises `CommandRefused` for more than a sheet holds, and for too long a text.
+        """
         for row in rows:
+            if not any(row.cells):
+                self._list_found(row)
+                continue
             if self._row >= SHEET_ROWS:
                 raise CommandRefused(
                     said(
@@ -94,8 +100,7 @@ class FaultWorkbook:
                 )
             self._write_cells(row)
             self._write_reasons(row)
-            for fault, is_fault in row.found():
-                self._enter(row, fault, is_fault=is_fault)
+            self._list_found(row, self._row + 1)
             self._row += 1
 
     def close(self) -> None:
@@ -147,19 +152,25 @@ class FaultWorkbook:
         if reasons:
             self._put(self._row, self._width, in_a_cell(in_clauses(reasons)), self._styles[bool(row.faults)])
 
-    def _enter(self, row: CheckedRow, fault: ValueFault, *, is_fault: bool) -> None:
-        """A line of the sheet of faults; a sheet that is full takes no more, and the table has them all."""
-        if self._listed >= SHEET_ROWS:
-            return
-        place, found = fault.place, self._place_of(fault)
-        line = place.line if place.line is not None else row.line
-        where = f"{place.table}:{line}" if place.table else str(line or "")
-        kind = in_a_cell(said("fault") if is_fault else said("to be looked at"))
-        here = address(self._width if found is None else found, self._row + 1)
-        for column, text in enumerate((where, place.column, fault.cell, kind, in_a_cell(fault.reason), here)):
-            if text:
-                self._list.write_string(self._listed, column, _writable(text))
-        self._listed += 1
+    def _list_found(self, row: CheckedRow, here: int | None = None) -> None:
+        """Lines of the sheet of faults; a sheet that is full takes no more, and the table has them all."""
+        for fault, is_fault in row.found():
+            if self._listed >= SHEET_ROWS:
+                return
+            place, found = fault.place, self._place_of(fault)
+            line = place.line if place.line is not None else row.line
+            cells = (
+                f"{place.table}:{line}" if place.table else str(line or ""),
+                place.column,
+                fault.cell,
+                in_a_cell(said("fault") if is_fault else said("to be looked at")),
+                in_a_cell(fault.reason),
+                "" if here is None else address(self._width if found is None else found, here),
+            )
+            for column, text in enumerate(cells):
+                if text:
+                    self._list.write_string(self._listed, column, _writable(text))
+            self._listed += 1
 
     def _comment(self, place: int, text: str) -> None:
         if self.comments < MOST_COMMENTS:

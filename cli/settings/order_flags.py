@@ -226,6 +226,24 @@ def _text(value: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckFlags:
+    """Whether an import is only checked, and where the checked table goes."""
+
+    check: Annotated[
+        bool, typer.Option("--check", help="Check all rows, and send nothing: faults by kind, with their lines.")
+    ] = False
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="With --check, an .xlsx file: the table with the faulty cells marked, to be corrected and imported.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
 class TableFlags:
     """How the table of an import is read, and which of its rows."""
 

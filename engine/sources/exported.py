@@ -92,7 +92,8 @@ class WithoutFaults(DerivedSource):
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`. Raises `InputRefused`."""
         for page in self._inner.pages(after):
-            rows = tuple(map(self._row, page.rows))
+            # A row that somebody has emptied is none any more, whatever was found in it.
+            rows = tuple(row for row in map(self._row, page.rows) if any(map(str.strip, row.cells)))
             refusals = tuple(replace(one, row=self._without(one.row)) for one in page.refusals)
             yield replace(page, rows=rows, refusals=refusals)
 

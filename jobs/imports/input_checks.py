@@ -3,9 +3,9 @@
 all rows ──▶ SeenValues ◀── the billing          then page by page: values ──▶ duplicates ──▶ the billing ──▶ Judged
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol
 
 import anyio
 import anyio.to_thread
@@ -19,8 +19,18 @@ from jobs.imports.seen_values import SeenValues
 from jobs.imports.subscriber import Faulty, Subscriber, ValueFault
 from jobs.imports.value_checks import ValueChecks, text_limits
 
-Read: TypeAlias = Callable[[Sequence[Row]], Sequence[tuple[Subscriber, Sequence[ValueFault]]]]
-"""Reads rows as subscribers of texts, each with the faults that are found in doing so; called in a worker thread."""
+
+class Read(Protocol):
+    """Reads rows as subscribers of texts, each with the faults found in doing so; called in a worker thread.
+
+    Those that are `only_seen` are read once more.
+    """
+
+    def __call__(
+        self, rows: Sequence[Row], *, only_seen: bool = False
+    ) -> Sequence[tuple[Subscriber, Sequence[ValueFault]]]:
+        """The subscribers of rows. Raises `InputRefused`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +82,6 @@ class InputChecks:
             for one, found in zip(made, findings, strict=True)
         ]
 
-    def close(self) -> None:
-        """Remove what was kept of the rows."""
-        self._seen.close()
-
     async def _survey(self) -> ValueChecks:
         """See all rows, and what the billing has of them."""
         values = ValueChecks(self._fields, await text_limits(self._gateway, self._fields))
@@ -87,7 +93,7 @@ class InputChecks:
         return values
 
     def _see(self, page: RowPage, values: ValueChecks) -> None:
-        self._seen.add(values(subscriber)[0] for subscriber, _ in self._read(page.rows))
+        self._seen.add(values(subscriber)[0] for subscriber, _ in self._read(page.rows, only_seen=True))
 
     def _examined(self, rows: Sequence[Row], values: ValueChecks) -> list[Judged]:
         judged = []

@@ -88,14 +88,15 @@ class SubscriberReader:
             for subscriber, faults in self.examine(rows)
         ]
 
-    def examine(self, rows: Sequence[Row]) -> list[tuple[Subscriber, list[ValueFault]]]:
+    def examine(self, rows: Sequence[Row], *, only_seen: bool = False) -> list[tuple[Subscriber, list[ValueFault]]]:
         """The subscriber of each row, as far as it could be read, and its faults.
 
-        Raises `InputRefused` and `VaultFailed`.
+        Of rows that are `only_seen`, to be examined once more, the vault keeps nothing. Raises `InputRefused` and
+        `VaultFailed`.
         """
         self.stage()
         made = [make_row(self.columns, row) for row in rows]
-        seal_secrets(self.columns.fields, made, self._vault)
+        seal_secrets(self.columns.fields, made, Vault() if only_seen else self._vault)
         joined = self.tables.of([one.number.text for one in made])
         examined: list[tuple[Subscriber, list[ValueFault]]] = []
         for row, one in zip(rows, made, strict=True):

@@ -5,6 +5,7 @@ does not grow with the rows.
 """
 
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ class SeenValues:
     def __init__(self) -> None:
         # A database without a name is a file that SQLite makes for itself, unlinked and readable by us alone.
         self._base = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._closes = weakref.finalize(self, self._base.close)
         self._base.execute("pragma journal_mode = off")
         self._make("create_seen", "create_taken", "index_taken")
         self._indexed = False
@@ -86,8 +88,8 @@ class SeenValues:
         self.close()
 
     def close(self) -> None:
-        """Remove the database."""
-        self._base.close()
+        """Remove the database, as the end of these values does."""
+        self._closes()
 
     def add(self, subscribers: Iterable[Subscriber]) -> None:
         """Take a page of the input. Raises `InputRefused` where there is no room for it."""

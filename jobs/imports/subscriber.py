@@ -176,17 +176,18 @@ class Faulty:
     faults: tuple[ValueFault, ...] = field(default=())
 
     def refusal(self) -> Refusal:
-        """The refusal of the row: its first fault's column, and the reasons of all."""
-        reasons = [_reason(one) for one in self.faults]
+        """The refusal of the row: the column of its first fault, and all reasons; of other columns with these."""
         column = self.faults[0].place.column or None
+        reasons = [_reason(one, column) for one in self.faults]
         return Refusal(self.row.line, column, self.number[:64], in_clauses(reasons), self.row.cells)
 
 
-def _reason(fault: ValueFault) -> str:
-    """The reason of a fault; with its place, where that is in a joined table."""
+def _reason(fault: ValueFault, column: str | None) -> str:
+    """The reason of a fault; with its place, where that is not the named column, or in a joined table."""
     place = fault.place
     if not place.table:
-        return fault.reason
+        is_named = place.column in {"", column}
+        return fault.reason if is_named else said("{column}: {why}", column=place.column, why=fault.reason)
     return said(
         "{table}, line {line}, column {column}: {reason}",
         table=place.table,

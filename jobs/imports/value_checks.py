@@ -6,9 +6,7 @@ from datetime import date
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from billing.secret import PLACEHOLDER
 from jobs.access.gateway import Gateway
-from jobs.access.vault import is_token
 from jobs.imports import written_values as written
 from jobs.imports.fields import FieldKind, FieldTable, ModelField, part_key
 from jobs.imports.subscriber import (
@@ -81,7 +79,6 @@ class ValueChecks:
             FieldKind.FLAG: written.flag,
             FieldKind.ID: written.object_id,
             FieldKind.LOGIN: written.login,
-            FieldKind.SECRET: written.secret,
         }
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
@@ -98,20 +95,13 @@ class ValueChecks:
             try:
                 texts[name] = self._read(part.step, name, value)
             except ValueError as error:
-                secret = self._kind(part.step, name) is FieldKind.SECRET
-                shown = PLACEHOLDER if secret else value.text
-                faults.append(ValueFault(value.place, shown, text_of(error)))
+                faults.append(ValueFault(value.place, value.text, text_of(error)))
         return part.with_texts(texts) if _differs(part, texts) else part
-
-    def _kind(self, step: Step, name: str) -> FieldKind | None:
-        known = self._fields.get((step, name))
-        return known.kind if known else None
 
     def _read(self, step: Step, name: str, value: Value) -> str:
         known = self._fields.get((step, name))
-        if known is None or not value.text:
-            return value.text
-        if known.kind is FieldKind.SECRET and is_token(value.text):
+        if known is None or not value.text or known.kind is FieldKind.SECRET:
+            # A secret is in the vault already, and here is its token.
             return value.text
         if step is Step.FOLDER and name == PATH:
             return self._path(value.text, known)
@@ -130,7 +120,7 @@ class ValueChecks:
         return folder_path(names)
 
     def _fits(self, text: str, longest: int | None, kind: FieldKind) -> None:
-        if longest and len(text) > longest and (kind in _TEXTS or kind is FieldKind.SECRET):
+        if longest and len(text) > longest and kind in _TEXTS:
             raise ValueError(
                 said(
                     "the text has {length} characters, and the billing's column holds {longest}: shorten it",

@@ -316,10 +316,3 @@ def object_id(text: str) -> str:
     if isinstance(found, str):
         raise ValueError(found)  # noqa: TRY004 - the reason why it is no id
     return str(found)
-
-
-def secret(text: str) -> str:
-    """A password as it is typed: nothing of it is changed, and no reason shows any of it."""
-    if any(unicodedata.category(letter) in {"Cc", "Cf", "Zl", "Zp"} for letter in text):
-        raise ValueError(said("the secret has an invisible character, which nobody could type: give it anew"))
-    return text

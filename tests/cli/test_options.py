@@ -98,9 +98,9 @@ def test_a_command_shows_the_flags_of_what_it_opens_and_no_others(name: str) -> 
 
 
 HELD: Mapping[str, tuple[str, ...]] = {
-    "--settle": ("run", "resume", "undo", "reconcile", "probe"),
-    "--rate": ("run", "resume", "undo", "reconcile", "plan", "verify"),
-    "--in-flight": ("run", "resume", "undo"),
+    "--settle": ("run", "import", "resume", "undo", "reconcile", "probe"),
+    "--rate": ("run", "import", "resume", "undo", "reconcile", "plan", "verify"),
+    "--in-flight": ("run", "import", "resume", "undo"),
     "--fault": ("mock serve", "selftest"),
 }
 

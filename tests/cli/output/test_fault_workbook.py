@@ -74,6 +74,19 @@ def test_the_workbook_comes_back_as_the_table_without_faults(tmp_path: Path) -> 
     assert cells == [row.cells for row in rows]
 
 
+def test_a_row_of_a_joined_table_is_only_listed(tmp_path: Path) -> None:
+    nobody = CheckedRow(None, (), [ValueFault(Place(), "", said("accounts.csv, line 3: nobody has it"))])
+    path = written(tmp_path / "faults.xlsx", [CheckedRow(2, ("00123", "", ""), [NO_PHONE]), nobody])
+    assert read(path) == (HEADER, [("00123", "", "")])
+    _, listed = read(path, "carbon_faults")
+    assert listed[-1] == ("", "", "", "fault", "accounts.csv, line 3: nobody has it", "")
+
+
+def test_a_row_that_was_emptied_is_none_any_more(tmp_path: Path) -> None:
+    rows = [CheckedRow(2, ("", " ", ""), [NO_PHONE]), CheckedRow(3, ("15", "", ""))]
+    assert read(written(tmp_path / "faults.xlsx", rows)) == (HEADER, [("15", "", "")])
+
+
 def test_a_flag_comes_back_as_one(tmp_path: Path) -> None:
     row = CheckedRow(2, ("00123", "12", "TRUE"), [NO_PHONE], truths=frozenset({2}))
     source = open_input(written(tmp_path / "faults.xlsx", [row]), Layout())

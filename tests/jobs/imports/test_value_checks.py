@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.secret import PLACEHOLDER
 from jobs.imports.fields import usual_fields
 from jobs.imports.subscriber import NUMBER, PATH, Place, Step
 from jobs.imports.value_checks import TextLimits, ValueChecks
@@ -112,14 +111,6 @@ def read(step: Step, name: str, text: str, limits: TextLimits | None = None) -> 
 def test_a_text_becomes_a_value_or_says_what_to_do(step: Step, name: str, text: str, value: str) -> None:
     found = read(step, name, text)
     assert (found[: len(value)] if value.startswith("✗") else found) == value
-
-
-def test_a_secret_is_kept_as_it_is_and_no_fault_shows_it() -> None:
-    assert read(Step.ACCOUNT, "psw", " pass word ") == " pass word "
-    hidden = subscriber(3, "15", {Step.ACCOUNT: {"login": "u", "psw": "geheim\u200b"}})
-    _, (fault,) = checks()(hidden)
-    assert fault.cell == PLACEHOLDER
-    assert "geheim" not in fault.reason
 
 
 def test_all_faults_of_a_subscriber_are_told_at_once_each_with_its_place() -> None:

@@ -1,0 +1,107 @@
+"""`import FILE --check`: all rows of an input are checked, and nothing is sent; no run is begun.
+
+What is found is grouped while the rows are read, and written into a workbook row by row: memory does not grow with
+the rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import anyio.to_thread
+
+from checkpoints.records import Refusal
+from cli.output.fault_workbook import MOST_COMMENTS, CheckedRow, FaultWorkbook, check_target, fault_workbook
+from cli.output.item_files import OutputFile, refuse_present
+from cli.session.order import Order
+from cli.session.session import open_billing
+from cli.settings.settings import Settings
+from cli.show.input_faults import CheckResult, check_object, check_screen
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.screen import Screen
+from engine.rows import RowPage
+from jobs.import_job import ImportJob
+from jobs.imports.input_checks import Judged
+from jobs.imports.subscriber import Place, ValueFault
+from jobs.job import build
+from texts.remedies import setting
+from texts.said import said
+
+
+def check_output(target: OutputFile | None) -> None:
+    """Raise `CommandRefused` for a workbook that could not be written, before anything is read."""
+    if target is not None:
+        check_target(target)
+        refuse_present(target)
+
+
+async def check_input(job: ImportJob, target: OutputFile | None = None, sheet: str = "") -> CheckResult:
+    """Check all rows of a job, and write them with their faults into the workbook `target`, if one is asked for.
+
+    Raises `CommandRefused`, `InputRefused` and `LookUpFailed`; then there is no workbook.
+    """
+    source = await anyio.to_thread.run_sync(lambda: job.source)
+    header = await anyio.to_thread.run_sync(lambda: source.header)
+    result = CheckResult(source.name)
+    opened: AbstractContextManager[FaultWorkbook | None] = nullcontext()
+    if target is not None:
+        opened = fault_workbook(target, header, sheet)
+    with opened as book:
+        pages = source.pages(None)
+        while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
+            rows = _in_order(page, await job.judge(page.rows))
+            for row in rows:
+                result.add(row.line, row.faults, row.warnings)
+            if book is not None:
+                await anyio.to_thread.run_sync(book.write, rows)
+        if target is not None and book is not None:
+            result.workbook, result.comments_left_out = target.path, book.comments >= MOST_COMMENTS
+    result.unchecked = tuple(job.unchecked)
+    return result
+
+
+async def check_order(order: Order, target: OutputFile | None, settings: Settings, screen: Screen) -> Exit:
+    """Check the input of an import and show what is found. No journal is opened.
+
+    Raises `CommandRefused`, `InputRefused`, `LookUpFailed` and `BillingError`.
+    """
+    check_output(target)
+    async with open_billing(settings) as billing:
+        job = build(order.kind, billing.gateway, order.parameters, order.rows)
+        if not isinstance(job, ImportJob):
+            raise CommandRefused(said("{flag}: only an import is checked by itself", flag=setting("check")))
+        await job.check()
+        result = await check_input(job, target, order.rows.sheet)
+    return show_check(result, screen)
+
+
+def show_check(result: CheckResult, screen: Screen) -> Exit:
+    """Show the result of a check; an input with faults has the exit code of bad input."""
+    code = Exit.REFUSED if result.faulty else Exit.DONE
+    screen.result(check_screen(result), good=not result.faulty)
+    if screen.voice.as_json:
+        error = str(result.verdict) if result.faulty else None
+        screen.emit({**check_object(result), "exit": int(code), "error": error})
+    return code
+
+
+def _next(pages: Iterator[RowPage]) -> RowPage | None:
+    return next(pages, None)
+
+
+def _in_order(page: RowPage, judged: Sequence[Judged]) -> list[CheckedRow]:
+    """The rows of a page with what was found of them, and those that cannot be read, in the order of the input.
+
+    The cells are those of the input, also its secrets: the workbook is the table itself, and comes back.
+    """
+    rows = [
+        CheckedRow(row.line, row.cells, one.faults, one.warnings, row.truths)
+        for row, one in zip(page.rows, judged, strict=True)
+    ]
+    rows += map(_refused, page.refusals)
+    return sorted(rows, key=lambda row: (row.line is None, row.line or 0))
+
+
+def _refused(refusal: Refusal) -> CheckedRow:
+    """A row that cannot be read; one of a joined table has no line here, and no cells."""
+    fault = ValueFault(Place(refusal.line, refusal.column or ""), "", refusal.reason)
+    return CheckedRow(refusal.line, refusal.row, [fault])
