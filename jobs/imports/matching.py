@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from typing import Final
 
 from billing.directory.names import NamedObject
@@ -68,12 +67,26 @@ class Proposal:
     others: tuple[NamedObject, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """A name as likeness is measured: with letters that look the same as one, spelled in Latin ones; its numbers."""
+
+    alike: str
+    spelled: str
+    numbers: frozenset[str]
+
+
 class Matcher:
     """Proposes objects of one kind."""
 
     def __init__(self, objects: Iterable[NamedObject]) -> None:
         self._objects = sorted(objects, key=lambda one: one.id)
         self._by_id = {one.id: one for one in self._objects}
+        # Most objects differ in their numbers, and are not compared further.
+        self._by_numbers: defaultdict[frozenset[str], list[tuple[NamedObject, _Words]]] = defaultdict(list)
+        for one in self._objects:
+            for words in map(_words, one.names):
+                self._by_numbers[words.numbers].append((one, words))
         # The first name of an object, as the path of a folder, goes before its others.
         self._equal = [
             _index(self._objects, key, names)
@@ -106,12 +119,15 @@ class Matcher:
         if not any(map(str.isalnum, name)):
             return []
         wanted = _words(name)
-        found = [
-            (likeness, one)
-            for one in self._objects
-            if (likeness := max(_likeness(wanted, _words(own)) for own in one.names)) >= NEAR
-        ]
-        return sorted(found, key=lambda pair: (-pair[0], pair[1].id))[: SHOWN + 1]
+        best: dict[int, int] = {}
+        for numbers, objects in self._by_numbers.items():
+            share = _share_of(wanted.numbers, numbers)
+            for one, words in objects if share else ():
+                likeness = int(_likeness(wanted, words) * share)
+                if likeness >= NEAR:
+                    best[one.id] = max(likeness, best.get(one.id, 0))
+        nearest = sorted(best, key=lambda key: (-best[key], key))[: SHOWN + 1]
+        return [(best[key], self._by_id[key]) for key in nearest]
 
 
 _LONGEST_ID: Final = 10
@@ -139,16 +155,6 @@ def core_of(name: str) -> str:
     return "".join(parts).translate(_ALIKE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """A name as likeness is measured: with letters that look the same as one, spelled in Latin ones; its numbers."""
-
-    alike: str
-    spelled: str
-    numbers: frozenset[str]
-
-
-@lru_cache(maxsize=200_000)
 def _words(name: str) -> _Words:
     tokens = _tokens(name)
     words = " ".join(tokens)
@@ -161,12 +167,16 @@ def _tokens(name: str) -> list[str]:
     return [token.replace(",", ".") for token in _TOKEN.findall(plain)]
 
 
-def _likeness(one: _Words, other: _Words) -> int:
-    """How alike two names are, of 100; 0 where each has a number that the other lacks."""
-    if not (one.numbers <= other.numbers or one.numbers >= other.numbers):
-        return 0
-    likeness = max(_likeness_of(one.alike, other.alike), _likeness_of(one.spelled, other.spelled))
-    return int(likeness if one.numbers == other.numbers else likeness * _OF_NUMBERS)
+def _share_of(one: frozenset[str], other: frozenset[str]) -> float:
+    """What the likeness of two names counts by their numbers: nothing where each has one that the other lacks."""
+    if one == other:
+        return 1
+    return _OF_NUMBERS if one < other or one > other else 0
+
+
+def _likeness(one: _Words, other: _Words) -> float:
+    """How alike the words of two names are, of 100."""
+    return max(_likeness_of(one.alike, other.alike), _likeness_of(one.spelled, other.spelled))
 
 
 def _likeness_of(one: str, other: str) -> float:

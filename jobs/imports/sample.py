@@ -130,11 +130,12 @@ class RowSample:
         self._references = {**references_of(fields), (Step.FOLDER, PATH): FOLDER, (Step.FOLDER, FOLDER_ID): FOLDER}
         self._traits: dict[Trait, int] = {}
         self._seen: dict[int, tuple[int, ...]] = {}
+        self._is_choosing = False
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
         """The subscriber as it is, once its traits are noted."""
         line = subscriber.row.line
-        if line is not None:
+        if line is not None and self._is_choosing:
             self._seen[line] = self._numbers(traits_of(subscriber, self._references))
         return subscriber, ()
 
@@ -142,6 +143,7 @@ class RowSample:
         """Read all rows, and choose; used in a worker thread. Raises `InputRefused`."""
         kept, rows, faulty = _TraitFile(), 0, 0
         fill = _Fill(self._size)
+        self._is_choosing = True
         for page in source.pages(None):
             rows += len(page.rows) + len(page.refusals)
             faulty += len(page.refusals)
@@ -154,6 +156,7 @@ class RowSample:
                     kept.add(line, numbers)
                     fill.offer(line, numbers)
             self._seen.clear()
+        self._is_choosing = False
         return self._facts(kept, fill, rows, faulty)
 
     def _numbers(self, traits: Iterable[Trait]) -> tuple[int, ...]:
@@ -216,13 +219,17 @@ class Sampled(DerivedSource):
         return self._facts
 
 
-def in_folder(folder: str, *, is_id: bool) -> Stage:
-    """The stage that puts every subscriber into one folder, given by its id or by its path."""
+def in_folder(stage: Stage, folder: str, *, is_id: bool) -> Stage:
+    """The stage, but that every subscriber goes into one folder, given by its id or by its path.
+
+    What the table says of folders is not even looked at.
+    """
     part = Part(Step.FOLDER, {FOLDER_ID if is_id else PATH: Value(folder)})
 
     def put(subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
-        others = (one for one in subscriber.parts if one.step is not Step.FOLDER)
-        return replace(subscriber, parts=(part, *others)), ()
+        others = tuple(one for one in subscriber.parts if one.step is not Step.FOLDER)
+        done, faults = stage(replace(subscriber, parts=others))
+        return replace(done, parts=(part, *done.parts)), faults
 
     return put
 
