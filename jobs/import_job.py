@@ -8,7 +8,7 @@ whose rows are all read needs none of them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -35,7 +35,7 @@ from jobs.imports.name_lookup import NameLookup
 from jobs.imports.names_there import NamesThere, read_names
 from jobs.imports.reader import SubscriberReader
 from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder
-from jobs.imports.subscriber import Stage, Subscriber, ValueFault
+from jobs.imports.subscriber import Faulty, Stage, Subscriber, ValueFault
 from jobs.imports.table_columns import TableColumns
 from jobs.rows.input import Input, open_rows
 from jobs.rows.selection import KeyColumns, Selected
@@ -45,6 +45,9 @@ from jobs.spec.import_words import ALIKE, DICTIONARY, FOLDER, MAP, SAMPLE, TABLE
 from jobs.spec.spec import JobSpec
 from texts.remedies import setting
 from texts.said import said
+
+_NAMES_TOLD: Final = 20
+"""Names without an id that are told at once; each of them is told with its rows."""
 
 STEP_OF_TABLE: Final = MappingProxyType({table: step for step, table in TABLE_OF_STEP.items()})
 
@@ -70,6 +73,7 @@ class ImportJob(BillingJob):
         self._parameters = parameters
         self._rows = rows
         self._stages: list[Stage] = []
+        self._lookup: NameLookup | None = None
         self._checks: InputChecks | None = None
         self._doubtful: ValueFault | None = None
         self._one_at_a_time = anyio.Lock()
@@ -94,7 +98,7 @@ class ImportJob(BillingJob):
             keys = KeyColumns(None, reader.columns.number.columns[0].place)
             source = Selected(source, keys, self._gateway, limit=rows.limit, only=rows.only, exclude=rows.exclude)
         if self._parameters.get(SAMPLE):
-            source = Sampled(source, self._chosen)
+            source = Sampled(source, partial(self._choose, reader, source))
         return Opened(reader, source)
 
     @cached_property
@@ -119,14 +123,23 @@ class ImportJob(BillingJob):
                     )
                 )
 
-    def _chosen(self) -> SampleFacts:
-        """The rows of the sample; used in a worker thread. Raises `InputRefused` and `LookUpFailed`."""
-        anyio.from_thread.run(self._ready)
-        reader, sample = self._opened.reader, RowSample(int(self._parameters[SAMPLE]), self._map.fields)
+    def _choose(self, reader: SubscriberReader, source: Source) -> SampleFacts:
+        """Choose the rows of the sample; used in a worker thread. Raises `InputRefused` and `LookUpFailed`."""
+        checks = anyio.from_thread.run(self._ready)
+        values = anyio.from_thread.run(checks.value_checks)
+        sample = RowSample(int(self._parameters[SAMPLE]), self._map.fields)
+
+        def judge(rows: Sequence[Row]) -> list[Subscriber | Faulty]:
+            judged: list[Subscriber | Faulty] = []
+            for subscriber, faults in reader.examine(rows):
+                found = (*faults, *values(subscriber)[1])
+                judged.append(Faulty(subscriber.row, subscriber.number, found) if found else subscriber)
+            return judged
+
         # It notes what each row has, and names before they become ids.
         self._stages.insert(0, sample)
         try:
-            return sample.choose(reader.source, reader.judge)
+            return sample.choose(source, judge)
         finally:
             self._stages.remove(sample)
 
@@ -147,9 +160,10 @@ class ImportJob(BillingJob):
                 reader = (await anyio.to_thread.run_sync(lambda: self._opened)).reader
                 names = await read_names(self._gateway)
                 dictionary = await self._dictionary(names)
-                if folder := self._parameters.get(FOLDER):
-                    self._stages.append(in_folder(folder, is_id=folder.isdecimal()))
-                self._stages.append(NameLookup(dictionary, self._map.fields, names))
+                self._lookup = NameLookup(dictionary, self._map.fields, names)
+                folder = self._parameters.get(FOLDER, "")
+                trial = in_folder(self._lookup, folder, is_id=folder.isdecimal()) if folder else self._lookup
+                self._stages.append(trial)
                 alike = self._parameters.get(ALIKE) == YES
                 self._checks = InputChecks(
                     self._gateway, reader.source, reader.examine, self._map.fields, alike=alike
@@ -211,6 +225,7 @@ class ImportJob(BillingJob):
     def cautions(self) -> tuple[str, ...]:
         """What could not be checked of the rows read so far, and the first value that may be wrong."""
         notes = [*self.effect.cautions, *self.unchecked]
+        notes += self._lookup.notes[:_NAMES_TOLD] if self._lookup else ()
         if self._doubtful is not None:
             place = self._doubtful.place
             notes.append(

@@ -71,6 +71,10 @@ class InputChecks:
         """What could not be checked so far, a sentence each."""
         return self._billing.notes
 
+    async def value_checks(self) -> ValueChecks:
+        """The checks of single values, by what this billing can hold of texts. Raises `LookUpFailed`."""
+        return ValueChecks(self._fields, await text_limits(self._gateway, self._fields))
+
     async def judge(self, rows: Sequence[Row]) -> list[Judged]:
         """The subscribers of a page of rows. Raises `InputRefused` and `LookUpFailed`."""
         async with self._one_at_a_time:
@@ -84,7 +88,7 @@ class InputChecks:
 
     async def _survey(self) -> ValueChecks:
         """See all rows, and what the billing has of them."""
-        values = ValueChecks(self._fields, await text_limits(self._gateway, self._fields))
+        values = await self.value_checks()
         pages = self._source.pages(None)
         while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
             await anyio.to_thread.run_sync(self._see, page, values)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from jobs.imports.dictionary import LEFT_OUT, NEW, Dictionary, is_id
 from jobs.imports.fields import FieldTable, part_key
@@ -13,7 +13,7 @@ from texts.remedies import Remedy, setting
 from texts.said import counted, said
 
 REMEMBERED: Final = 1_000
-"""Names without a meaning that are remembered with their first line; those after them are counted together."""
+"""Names without a meaning that are remembered with their first line; of others only that there are some."""
 
 _SUBJECTS: Final[Mapping[Step, str]] = MappingProxyType(
     {Step.TARIFF: "Tarif", Step.SERVICE: "Usluga", Step.ATTRIBUTE: "Attribute"}
@@ -23,12 +23,21 @@ _SUBJECTS: Final[Mapping[Step, str]] = MappingProxyType(
 
 @dataclass(slots=True)
 class UnknownName:
-    """A name without a meaning: where it stands first, and in how many rows."""
+    """A name without a meaning: where it stands first, in how many rows, and the line of the last of them."""
 
     kind: str
     name: str
     place: Place
     rows: int = 0
+    last: int = 0
+
+
+class _Unmatched(NamedTuple):
+    """A name without an id: its kind, its value, and a sentence that says what to do."""
+
+    kind: str
+    value: Value
+    reason: str
 
 
 def references_of(fields: FieldTable) -> Mapping[tuple[Step, str], str]:
@@ -49,12 +58,13 @@ class NameLookup:
         self._references = references_of(fields)
         self._there = there
         self._unknown: dict[tuple[str, str], UnknownName] = {}
-        self._more = 0
+        self._has_more = False
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
         """The subscriber with ids in the place of names, and the names that have none."""
-        faults: list[ValueFault] = []
-        parts = tuple(found for part in subscriber.parts if (found := self._part(part, faults)) is not None)
+        found: list[_Unmatched] = []
+        parts = tuple(made for part in subscriber.parts if (made := self._part(part, found)) is not None)
+        faults = [self._fault(one, subscriber.row.line or 0) for one in found]
         return replace(subscriber, parts=parts), faults
 
     @property
@@ -76,35 +86,31 @@ class NameLookup:
             )
             for one in self._unknown.values()
         ]
-        if self._more:
-            told.append(
-                counted(
-                    "{n} more row has a name without an id", "{n} more rows have a name without an id", self._more
-                )
-            )
+        if self._has_more:
+            told.append(said("more names have no id: each is told with its row"))
         return tuple(told)
 
     # ---- a part ----
 
-    def _part(self, part: Part, faults: list[ValueFault]) -> Part | None:
+    def _part(self, part: Part, found: list[_Unmatched]) -> Part | None:
         """The part with ids; None where what it is about is not brought over."""
         if part.step is Step.FOLDER:
-            return self._folder(part, faults)
+            return self._folder(part, found)
         values = dict(part.values)
         for name, value in part.values.items():
             kind = self._references.get((part.step, name))
             if not kind:
                 continue
-            found = self._id(kind, value, faults)
-            if found == LEFT_OUT:
-                if _SUBJECTS.get(part.step) == kind:
-                    return None
-                del values[name]
+            key = self._id(kind, value, found)
+            if key != LEFT_OUT:
+                values[name] = replace(value, text=key)
+            elif _SUBJECTS.get(part.step) == kind:
+                return None
             else:
-                values[name] = replace(value, text=found)
+                del values[name]
         return replace(part, values=values)
 
-    def _folder(self, part: Part, faults: list[ValueFault]) -> Part | None:
+    def _folder(self, part: Part, found: list[_Unmatched]) -> Part | None:
         value = part.values.get(PATH) or part.values.get(FOLDER_ID)
         if value is None:
             return part
@@ -114,17 +120,17 @@ class NameLookup:
         is_given = entry is None and value.place.line is None
         if PATH in part.values and (is_given or not self._has(FOLDER)):
             if self._is_an_id(FOLDER, value.text):
-                faults.append(self._fault(FOLDER, value, _ambiguous(FOLDER, value.text)))
+                found.append(_Unmatched(FOLDER, value, _ambiguous(FOLDER, value.text)))
             return part
-        found = self._id(FOLDER, value, faults)
-        return None if found == LEFT_OUT else _of_folder(part, FOLDER_ID, replace(value, text=found))
+        key = self._id(FOLDER, value, found)
+        return None if key == LEFT_OUT else _of_folder(part, FOLDER_ID, replace(value, text=key))
 
     def _has(self, kind: str) -> bool:
         return self._dictionary is not None and kind in self._dictionary.kinds
 
     # ---- a value ----
 
-    def _id(self, kind: str, value: Value, faults: list[ValueFault]) -> str:
+    def _id(self, kind: str, value: Value, found: list[_Unmatched]) -> str:
         """The id of a name, or `LEFT_OUT`; the name itself where it has none, with a fault."""
         name = plain_name(value.text)
         entry = self._dictionary.get(kind, name) if self._dictionary else None
@@ -133,9 +139,9 @@ class NameLookup:
         is_given = value.place.line is None
         if entry is None and is_id(name) and (is_given or not self._has(kind)):
             if self._is_other_name(kind, name):
-                faults.append(self._fault(kind, value, _ambiguous(kind, name)))
+                found.append(_Unmatched(kind, value, _ambiguous(kind, name)))
             return name
-        faults.append(self._fault(kind, value, self._why(kind, name, None if entry is None else entry.line)))
+        found.append(_Unmatched(kind, value, self._why(kind, name, None if entry is None else entry.line)))
         return name
 
     def _is_other_name(self, kind: str, number: str) -> bool:
@@ -172,23 +178,29 @@ class NameLookup:
             command=Remedy("dictionary", settings=(("dictionary", self._dictionary.file),)),
         )
 
-    def _fault(self, kind: str, value: Value, reason: str) -> ValueFault:
-        """The fault of a name without a meaning: in full at its first use, with the line of that at the others."""
+    def _fault(self, one: _Unmatched, line: int) -> ValueFault:
+        """The fault of a name in a row: in full at its first use, with the line of that at the others.
+
+        A table is read more than once, in order; a row counts once.
+        """
+        kind, value, reason = one
         name = plain_name(value.text)
         known = self._unknown.get((kind, name))
         if known is None and len(self._unknown) < REMEMBERED:
             known = self._unknown[kind, name] = UnknownName(kind, name, value.place)
         if known is None:
-            self._more += 1
-        else:
+            self._has_more = True
+            return ValueFault(value.place, value.text, reason)
+        if line > known.last:
             known.rows += 1
-            if known.rows > 1 and known.place.line != value.place.line:
-                reason = said(
-                    "the {noun} {name!r} has no id, as on line {line}",
-                    noun=noun_of(kind),
-                    name=name,
-                    line=known.place.line or 0,
-                )
+            known.last = line
+        if known.place != value.place:
+            reason = said(
+                "the {noun} {name!r} has no id, as on line {line}",
+                noun=noun_of(kind),
+                name=name,
+                line=known.place.line or 0,
+            )
         return ValueFault(value.place, value.text, reason)
 
 

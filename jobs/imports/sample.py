@@ -130,12 +130,11 @@ class RowSample:
         self._references = {**references_of(fields), (Step.FOLDER, PATH): FOLDER, (Step.FOLDER, FOLDER_ID): FOLDER}
         self._traits: dict[Trait, int] = {}
         self._seen: dict[int, tuple[int, ...]] = {}
-        self._is_choosing = False
 
     def __call__(self, subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
         """The subscriber as it is, once its traits are noted."""
         line = subscriber.row.line
-        if line is not None and self._is_choosing:
+        if line is not None:
             self._seen[line] = self._numbers(traits_of(subscriber, self._references))
         return subscriber, ()
 
@@ -143,7 +142,6 @@ class RowSample:
         """Read all rows, and choose; used in a worker thread. Raises `InputRefused`."""
         kept, rows, faulty = _TraitFile(), 0, 0
         fill = _Fill(self._size)
-        self._is_choosing = True
         for page in source.pages(None):
             rows += len(page.rows) + len(page.refusals)
             faulty += len(page.refusals)
@@ -156,7 +154,6 @@ class RowSample:
                     kept.add(line, numbers)
                     fill.offer(line, numbers)
             self._seen.clear()
-        self._is_choosing = False
         return self._facts(kept, fill, rows, faulty)
 
     def _numbers(self, traits: Iterable[Trait]) -> tuple[int, ...]:

@@ -53,7 +53,6 @@ def of_tariff(line: int, tariff: str) -> Subscriber:
 
 def chosen(size: int, table: Table) -> SampleFacts:
     sample = RowSample(size, usual_fields())
-    sample(of_tariff(99, "before it chooses"))
     by_line = {one.row.line: one for one in table.subscribers}
 
     def judge(rows: Sequence[Row]) -> list[Subscriber | Faulty]:
