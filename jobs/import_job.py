@@ -160,10 +160,10 @@ class ImportJob(BillingJob):
                 reader = (await anyio.to_thread.run_sync(lambda: self._opened)).reader
                 names = await read_names(self._gateway)
                 dictionary = await self._dictionary(names)
+                if folder := self._parameters.get(FOLDER):
+                    self._stages.append(in_folder(folder, is_id=folder.isdecimal()))
                 self._lookup = NameLookup(dictionary, self._map.fields, names)
-                folder = self._parameters.get(FOLDER, "")
-                trial = in_folder(self._lookup, folder, is_id=folder.isdecimal()) if folder else self._lookup
-                self._stages.append(trial)
+                self._stages.append(self._lookup)
                 alike = self._parameters.get(ALIKE) == YES
                 self._checks = InputChecks(
                     self._gateway, reader.source, reader.examine, self._map.fields, alike=alike

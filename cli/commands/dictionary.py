@@ -16,9 +16,21 @@ from cli.output.item_files import OutputFile, refuse_present
 from cli.output.tables import suffix_of, table_at
 from cli.session.session import open_billing
 from cli.settings.flags import Flags, grouped, parse_pairs
+from cli.settings.order_flags import (
+    Accounts,
+    Attributes,
+    Columns,
+    Delimiter,
+    Encoding,
+    MapWords,
+    Services,
+    Sheet,
+    map_file_of,
+    map_pairs_of,
+)
 from cli.settings.settings import Settings
-from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import Facts, labelled, render
+from cli.terminal.exits import Exit
+from cli.terminal.layout import Facts, labelled, render, steps_list
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import printable
 from engine.rows import STDIN, RowPage
@@ -32,10 +44,9 @@ from jobs.imports.names_there import NamesThere, noun_of, read_names, word_of
 from jobs.imports.proposals import NameStanding, NamesUsed, ProposedDictionary, propose, unknown_kinds
 from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import Step
-from texts.remedies import DATABASE, setting
+from texts.remedies import DATABASE, command_line, setting
 from texts.said import Quantity, counted, said
 
-_ROWS: Final = "Input"
 _END: Final[RowPage | None] = None
 
 app: Final = typer.Typer(add_completion=False)
@@ -45,83 +56,23 @@ app: Final = typer.Typer(add_completion=False)
 class TablesRead:
     """The tables of an import, and how they are read."""
 
-    mapping: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="FILE.toml|FIELD=COLUMN",
-            rich_help_panel=_ROWS,
-            help="Which column holds which field: a map file, or one field; repeatable.",
-        ),
-    ] = None
-    accounts: Annotated[
-        Path | None,
-        typer.Option(
-            "--accounts",
-            metavar="FILE",
-            rich_help_panel=_ROWS,
-            help="A table of accounts, joined by contract number.",
-        ),
-    ] = None
-    services: Annotated[
-        Path | None,
-        typer.Option(
-            "--services",
-            metavar="FILE",
-            rich_help_panel=_ROWS,
-            help="A table of services, joined by contract number.",
-        ),
-    ] = None
-    attributes: Annotated[
-        Path | None,
-        typer.Option(
-            "--attributes",
-            metavar="FILE",
-            rich_help_panel=_ROWS,
-            help="A table of attributes, joined by contract number.",
-        ),
-    ] = None
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            "--columns",
-            metavar="A,B",
-            rich_help_panel=_ROWS,
-            help="Names of the columns, in order, where the rows have none.",
-        ),
-    ] = None
-    encoding: Annotated[
-        str,
-        typer.Option(
-            "--encoding", metavar="NAME", rich_help_panel=_ROWS, help="Of a text file: auto, or a name as cp1251."
-        ),
-    ] = AUTO
-    delimiter: Annotated[
-        str | None,
-        typer.Option(
-            "--delimiter",
-            metavar="CHARACTER",
-            rich_help_panel=_ROWS,
-            help="Of a CSV file; found by itself else. A space, beside --columns, is any white space.",
-        ),
-    ] = None
-    sheet: Annotated[
-        str | None,
-        typer.Option("--sheet", metavar="NAME", rich_help_panel=_ROWS, help="Of a workbook with several sheets."),
-    ] = None
+    mapping: MapWords = None
+    accounts: Accounts = None
+    services: Services = None
+    attributes: Attributes = None
+    columns: Columns = None
+    encoding: Encoding = AUTO
+    delimiter: Delimiter = None
+    sheet: Sheet = None
 
     @property
     def map(self) -> ColumnMap:
         """The map that was given. Raises `CommandRefused` and `InputRefused`."""
-        words = self.mapping or []
-        files = [word for word in words if _is_file(word)]
-        if len(files) > 1:
-            raise CommandRefused(said("{flag}: two map files are given: which is meant?", flag=setting("map")))
-        read = read_map(Path(files[0])) if files else ColumnMap()
+        file, pairs = map_file_of(self.mapping), map_pairs_of(self.mapping)
+        read = read_map(Path(file)) if file else ColumnMap()
         joined = {Step.ACCOUNT: self.accounts, Step.SERVICE: self.services, Step.ATTRIBUTE: self.attributes}
         tables = {step: str(Path.cwd() / path) for step, path in joined.items() if path is not None}
-        pairs = parse_pairs([word for word in words if not _is_file(word)], "--map", example="field=column")
-        return read.with_tables(tables).with_pairs(pairs)
+        return read.with_tables(tables).with_pairs(parse_pairs(pairs, "--map", example="field=column"))
 
     @property
     def layout(self) -> Layout:
@@ -129,9 +80,21 @@ class TablesRead:
         columns = tuple(name.strip() for name in (self.columns or "").split(",") if name.strip())
         return Layout(self.encoding, self.delimiter or "", self.sheet or "", columns)
 
-
-def _is_file(word: str) -> bool:
-    return "=" not in word or word.endswith(".toml")
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What was given, as it is typed."""
+        given = {
+            "--accounts": self.accounts,
+            "--services": self.services,
+            "--attributes": self.attributes,
+            "--columns": self.columns,
+            "--encoding": None if self.encoding == AUTO else self.encoding,
+            "--delimiter": self.delimiter,
+            "--sheet": self.sheet,
+        }
+        pairs = [("--map", word) for word in self.mapping or ()]
+        pairs += [(flag, str(value)) for flag, value in given.items() if value is not None]
+        return tuple(quote(printable(word)) for pair in pairs for word in pair)
 
 
 @app.command("dictionary")
@@ -200,8 +163,7 @@ async def make_dictionary(
     screen.result(_closing(file, read, target.path, proposed), good=code is Exit.DONE)
     for note in _notes(read, proposed, there):
         screen.result(labelled(said("note:"), note, "yellow"), good=False)
-    if code is not Exit.DONE:
-        screen.result(_next(target.path), good=False)
+    screen.result(_next(file, tables, target.path, code), good=code is Exit.DONE)
     if screen.voice.as_json:
         screen.emit(_object(file, read, target.path, proposed, there, code))
     return code
@@ -297,12 +259,14 @@ def _notes(read: NamesRead, proposed: ProposedDictionary, there: NamesThere | No
         )
 
 
-def _next(path: Path) -> str:
-    shown = printable(path)
-    return said(
-        "Once it is checked, the same command with {flags} says what is left.",
-        flags=f"--dictionary {quote(shown)} -o {quote(shown)} --force",
-    )
+def _next(file: str, tables: TablesRead, path: Path, code: Exit) -> RenderableType:
+    """What to type next: the same again, or a trial of the import."""
+    table, dictionary = quote(printable(file)), quote(printable(path))
+    if code is Exit.DONE:
+        trial = (table, *tables.words, "--dictionary", dictionary, "--sample", "20", "--folder", "NAME")
+        return steps_list([(command_line("import", *trial), said("try it with a few rows"))])
+    again = (table, *tables.words, "--dictionary", dictionary, "-o", dictionary, "--force")
+    return steps_list([(command_line("dictionary", *again), said("once it is checked, see what is left"))])
 
 
 def _object(

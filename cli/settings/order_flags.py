@@ -1,5 +1,6 @@
 """Flags of an order: the source of the rows, the parameters of the job, and the call of `call`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -75,6 +76,43 @@ Exclude = Annotated[
         "--exclude", metavar="KEYS|FILE", rich_help_panel=_ROWS, help="Leave the rows of these out, as --only."
     ),
 ]
+MapWords = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="FILE.toml|FIELD=COLUMN",
+        help="Which column holds which field: a map file, or one field; repeatable.",
+    ),
+]
+Accounts = Annotated[
+    Path | None,
+    typer.Option("--accounts", metavar="FILE", help="A table of accounts, joined by contract number."),
+]
+Services = Annotated[
+    Path | None,
+    typer.Option("--services", metavar="FILE", help="A table of services, joined by contract number."),
+]
+Attributes = Annotated[
+    Path | None,
+    typer.Option("--attributes", metavar="FILE", help="A table of attributes, joined by contract number."),
+]
+
+
+def map_file_of(words: Sequence[str] | None) -> str:
+    """The map file among the words of --map, "" without one. Raises `CommandRefused` for a second one."""
+    files = [word for word in words or () if _is_map_file(word)]
+    if len(files) > 1:
+        raise CommandRefused(said("{flag}: two map files are given: which is meant?", flag=setting("map")))
+    return files[0] if files else ""
+
+
+def map_pairs_of(words: Sequence[str] | None) -> list[str]:
+    """The columns of single fields among them, each as it was typed."""
+    return [word for word in words or () if not _is_map_file(word)]
+
+
+def _is_map_file(word: str) -> bool:
+    return "=" not in word or word.endswith(".toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +171,7 @@ class RowFlags:
 class ImportFlags:
     """What an import is given besides its table: the parameters of the job `import`, by the same names."""
 
-    mapping: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="FILE.toml|FIELD=COLUMN",
-            help="Which column holds which field: a map file, or one field; repeatable.",
-        ),
-    ] = None
+    mapping: MapWords = None
     dictionary: Annotated[
         Path | None,
         typer.Option(
@@ -149,18 +180,9 @@ class ImportFlags:
             help="The checked dictionary: names of tariffs, services and folders, and their ids in this billing.",
         ),
     ] = None
-    accounts: Annotated[
-        Path | None,
-        typer.Option("--accounts", metavar="FILE", help="A table of accounts, joined by contract number."),
-    ] = None
-    services: Annotated[
-        Path | None,
-        typer.Option("--services", metavar="FILE", help="A table of services, joined by contract number."),
-    ] = None
-    attributes: Annotated[
-        Path | None,
-        typer.Option("--attributes", metavar="FILE", help="A table of attributes, joined by contract number."),
-    ] = None
+    accounts: Accounts = None
+    services: Services = None
+    attributes: Attributes = None
     folder: Annotated[
         str | None,
         typer.Option(
@@ -188,23 +210,15 @@ class ImportFlags:
     another_billing: AnotherBilling = False
 
     @property
-    def map_file(self) -> str:
-        """The map file, "" without one. Raises `CommandRefused` for a second one."""
-        files = [word for word in self.mapping or () if _is_map_file(word)]
-        if len(files) > 1:
-            raise CommandRefused(said("{flag}: two map files are given: which is meant?", flag=setting("map")))
-        return files[0] if files else ""
-
-    @property
     def pairs(self) -> list[str]:
         """The columns of single fields, each as it was typed."""
-        return [word for word in self.mapping or () if not _is_map_file(word)]
+        return map_pairs_of(self.mapping)
 
     @property
     def parameters(self) -> dict[str, str]:
         """The parameters of the job that are given."""
         given = {
-            "map": self.map_file,
+            "map": map_file_of(self.mapping),
             "dictionary": _text(self.dictionary),
             "accounts": _text(self.accounts),
             "services": _text(self.services),
@@ -215,10 +229,6 @@ class ImportFlags:
             "alike": _YES if self.alike else "",
         }
         return {name: value for name, value in given.items() if value}
-
-
-def _is_map_file(word: str) -> bool:
-    return "=" not in word or word.endswith(".toml")
 
 
 def _text(value: object) -> str:

@@ -216,17 +216,13 @@ class Sampled(DerivedSource):
         return self._facts
 
 
-def in_folder(stage: Stage, folder: str, *, is_id: bool) -> Stage:
-    """The stage, but that every subscriber goes into one folder, given by its id or by its path.
-
-    What the table says of folders is not even looked at.
-    """
+def in_folder(folder: str, *, is_id: bool) -> Stage:
+    """The stage that puts every subscriber into one folder, given by its id or by its path."""
     part = Part(Step.FOLDER, {FOLDER_ID if is_id else PATH: Value(folder)})
 
     def put(subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
-        others = tuple(one for one in subscriber.parts if one.step is not Step.FOLDER)
-        done, faults = stage(replace(subscriber, parts=others))
-        return replace(done, parts=(part, *done.parts)), faults
+        others = (one for one in subscriber.parts if one.step is not Step.FOLDER)
+        return replace(subscriber, parts=(part, *others)), ()
 
     return put
 

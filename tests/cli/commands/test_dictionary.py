@@ -72,6 +72,8 @@ async def test_a_dictionary_is_proposed_checked_and_completed(place: Place) -> N
     assert "dictionary.csv is there already: name another file, or give --force" in refused.words
     again = await place.cli("dictionary", *given, "--dictionary", file, "-o", file, "--force")
     assert "All names have their ids." in again.out
+    trial = f"import {table} --services {services} --dictionary {file} --sample 20 --folder NAME"
+    assert f"carbon-migrate {trial}" in again.out
     assert {row["name"]: row["id"] for row in rows_of(file)} == {row["name"]: row["id"] for row in rows}
 
 
@@ -90,7 +92,7 @@ def test_without_a_billing_nothing_is_proposed(typed: Typed, tmp_path: Path) -> 
     assert "Check the dictionary: 0 proposals to confirm in the column checked, 7 ids to fill in." in made.out
     assert "no billing is set, so nothing is proposed: give --api-url URL, and --database PATH" in made.out
     assert "1 row cannot be read, and its names are not in the dictionary" in made.out
-    assert "--dictionary made.csv -o made.csv --force" in made.out
+    assert "carbon-migrate dictionary table.csv --dictionary made.csv -o made.csv --force" in made.out
     assert {row["id"] for row in rows_of(tmp_path / "made.csv")} == {""}
 
 
