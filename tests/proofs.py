@@ -25,7 +25,7 @@ SETS: Final = (
 ANSWERS: Final = "jobs/catalogue/test_readings.py::test_a_job_that_reads"
 _LOST: Final = "jobs/effects/test_lost_answers.py::test_a_lost_call_and_a_lost_undo_have_their_effect_once"
 
-IMPORTED: Final = "cli/test_import.py::test_an_import_is_killed_resumed_and_verified"
+IMPORTED: Final = "cli/test_import.py::test_an_import_is_killed_resumed_verified_and_taken_back"
 """The way of an import, whose rows make several calls: no trial of one call fits it."""
 
 _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(

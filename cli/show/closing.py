@@ -290,7 +290,7 @@ def headline(closing: Closing) -> Text:
 def _with_losses(closing: Closing) -> Said:
     """The run is done, and how much of it was not entered."""
     run, imported = str(closing.run), closing.imported
-    if imported is None:
+    if imported is None or imported.is_undo:
         return counted(
             "run {run} is done; {n} row was not entered",
             "run {run} is done; {n} rows were not entered",

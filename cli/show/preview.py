@@ -125,7 +125,7 @@ class PreviewFacts:
     @property
     def rows_read(self) -> int:
         """The number of rows of the input."""
-        if self.steps is None:
+        if self.steps is None or self.steps.is_undo:
             return self.totals.read
         return self.steps.subscribers.all + self.totals.refused + sum(self.totals.left_out.values())
 
@@ -371,8 +371,9 @@ def given_parameters(run: Run) -> dict[str, str]:
 
 def add_what_is_not_sent(table: Facts, plan: PreviewFacts) -> None:
     """Add a line for each reason for skipped rows, and one for each flag that leaves rows out."""
-    for reason in plan.skipped if plan.steps is None else ():
-        table.add(STATE_NAMES[State.SKIPPED], _skipped(reason, has_amounts=plan.has_amounts))
+    for reason in plan.skipped if plan.steps is None or plan.steps.is_undo else ():
+        with_sum = plan.has_amounts and plan.steps is None
+        table.add(STATE_NAMES[State.SKIPPED], _skipped(reason, has_amounts=with_sum))
     for flag, number in plan.totals.left_out.items():
         table.add(LEFT_OUT, counted("{n} row by {flag}", "{n} rows by {flag}", number, flag=flag))
 

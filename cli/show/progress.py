@@ -228,7 +228,12 @@ def limit_of(why: str) -> str:
 
 
 def _average(status: Status) -> list[Said]:
-    return [said("{rate}/s on average", rate=rate(status.average))] if status.average else []
+    if not status.average:
+        return []
+    speed = rate(status.average)
+    if status.has_steps:
+        return [said("{rate} steps/s on average", rate=speed)]
+    return [said("{rate}/s on average", rate=speed)]
 
 
 def _latency(status: Status) -> list[Said]:

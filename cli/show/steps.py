@@ -22,6 +22,7 @@ from cli.terminal.names import STATE_NAMES
 from cli.terminal.texts import WHOLE, count, printable
 from jobs.imports.subscriber import AS_WANTED, DIFFERENT, LANE, STEP_NAMES, Step
 from jobs.spec.import_words import COLUMN, IMPORT, SWITCHES, VALUES, YES
+from jobs.spec.undo_words import UNDO
 from texts.remedies import command_line
 from texts.said import Quantity, Said, counted, said
 
@@ -50,14 +51,21 @@ BEFORE: Final = (
 )
 """The columns before anything is sent."""
 
-AFTER: Final = (
-    StepColumn(said("made"), "green", lambda one: one.state.in_effect),
+_UNDONE: Final = (
     StepColumn(said("left"), "bold", lambda one: one.state.to_send),
     StepColumn(said("unclear"), "yellow", lambda one: one.state in {State.UNKNOWN, State.MANUAL}),
     StepColumn(FAILED, "red", lambda one: one.state is State.REJECTED),
-    *_SKIPPED,
 )
+AFTER: Final = (StepColumn(said("made"), "green", lambda one: one.state.in_effect), *_UNDONE, *_SKIPPED)
 """The columns of a run that has begun to send."""
+
+_LEFT_ALONE: Final = StepColumn(STATE_NAMES[State.SKIPPED], "dim", lambda one: one.state is State.SKIPPED)
+BEFORE_UNDO: Final = (
+    StepColumn(said("to take back"), "bold", lambda one: one.state is State.PENDING),
+    _LEFT_ALONE,
+)
+AFTER_UNDO: Final = (StepColumn(said("taken back"), "green", lambda one: one.state.in_effect), *_UNDONE, _LEFT_ALONE)
+"""The columns of an undo of an import."""
 
 STATES_OF_STEPS: Final[Mapping[State, Said]] = MappingProxyType({**STATE_NAMES, State.REJECTED: FAILED})
 """The names of the states of steps: one that another has kept from being sent was not rejected by the billing."""
@@ -71,10 +79,16 @@ NO_LANES: Final = LaneCounts()
 
 @dataclass(frozen=True, slots=True)
 class StepsFacts:
-    """The steps of a run by kind and state, and its subscribers."""
+    """The steps of a run by kind and state, and its subscribers; those of an undo are taken back."""
 
     counts: Sequence[StepCount] = ()
     subscribers: LaneCounts = NO_LANES
+    is_undo: bool = False
+
+    def columns(self, *, begun: bool) -> list[StepColumn]:
+        """The columns of the table that hold any step."""
+        before, after = (BEFORE_UNDO, AFTER_UNDO) if self.is_undo else (BEFORE, AFTER)
+        return [one for one in (after if begun else before) if any(one.holds(counted) for counted in self.counts)]
 
     def of(self, step: str, outcome: StepColumn) -> int:
         """The number of steps of a kind with this outcome."""
@@ -82,15 +96,33 @@ class StepsFacts:
 
 
 async def steps_of(run: Run, journal: Journal) -> StepsFacts | None:
-    """The steps of an import; None for any other run, and for one whose content was purged."""
-    if run.job != IMPORT or run.purged_at is not None:
+    """The steps of an import, or of its undo; None for any other run, and for one whose content was purged."""
+    if run.job not in {IMPORT, UNDO} or run.purged_at is not None:
         return None
-    return StepsFacts(await journal.step_counts(run), await journal.lane_counts(run, LANE))
+    counts = await journal.step_counts(run)
+    if run.job == IMPORT:
+        return StepsFacts(counts, await journal.lane_counts(run, LANE))
+    return StepsFacts(counts, _subscribers_of_undo(counts), is_undo=True) if any(one.step for one in counts) else None
+
+
+def _subscribers_of_undo(counts: Sequence[StepCount]) -> LaneCounts:
+    """The subscribers of an undo of an import: those that the run has created."""
+    own = [one for one in counts if one.step == Step.SUBSCRIBER]
+
+    def number(holds: Callable[[State], bool]) -> int:
+        return sum(one.items for one in own if holds(one.state))
+
+    return LaneCounts(
+        all=number(lambda _: True),
+        open=number(lambda state: not state.settled),
+        rejected=number(lambda state: state is State.REJECTED),
+        sent=number(lambda state: state is not State.SKIPPED),
+    )
 
 
 def steps_table(facts: StepsFacts, *, begun: bool) -> Table:
     """A row a kind of step, and a column an outcome that there is."""
-    outcomes = [one for one in (AFTER if begun else BEFORE) if any(one.holds(counted) for counted in facts.counts)]
+    outcomes = facts.columns(begun=begun)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column(render(said("step")), no_wrap=True)
     for one in outcomes:
@@ -128,6 +160,14 @@ def to_send_of(facts: StepsFacts, to_send: int) -> Said:
 def subscribers_line(facts: StepsFacts) -> Said:
     """How many subscribers of a run that has begun are complete, and how many are not."""
     known = facts.subscribers
+    if facts.is_undo:
+        done = known.sent - known.open - known.rejected
+        return counted(
+            "{n} subscriber created by the run; taken back: {done}",
+            "{n} subscribers created by the run; taken back: {done}",
+            known.all,
+            done=Quantity(done),
+        )
     complete = known.all - known.open - known.rejected
     if complete == known.all:
         return counted("{n} subscriber, complete", "{n} subscribers, all complete", known.all)
@@ -147,7 +187,7 @@ def subscribers_line(facts: StepsFacts) -> Said:
 def entered_line(facts: StepsFacts) -> Said | None:
     """The sum of the opening balances that are entered; None without any."""
     entered = [one for one in facts.counts if one.step == Step.BALANCE and one.state.in_effect]
-    if not entered:
+    if not entered or facts.is_undo:
         return None
     return counted(
         "{n} opening balance entered, {sum}",

@@ -12,6 +12,7 @@ from billing.api.error_catalogue import LICENCE
 from cli.terminal.exits import Exit
 from tests.cli.conftest import Cli, Place, Typed
 from tests.cli.flows import flow
+from tests.jobs.whole_database import THERE, changes, whole
 
 HEADER: Final = ("Договор", "ФИО", "Папка", "Логин", "Тариф", "Телефон", "Порог", "Баланс")
 
@@ -176,9 +177,10 @@ async def test_a_row_of_which_a_step_was_refused_is_exported_once_and_whole(plac
     assert len(list(place.billing.database.query(LOGINS))) == 2
 
 
-async def test_an_import_is_killed_resumed_and_verified(billing_file: Path, tmp_path: Path) -> None:
+async def test_an_import_is_killed_resumed_verified_and_taken_back(billing_file: Path, tmp_path: Path) -> None:
     rows = [subscriber(number, folder=f"Новые/{number % 2}") for number in range(1, 13)]
     async with flow(billing_file, tmp_path / "flow") as flown:
+        before = whole(flown.billing.database)
         flown.write(table(rows), "subs.csv")
         closing = await flown.go("import", "subs.csv", kill_at=25)
         assert closing["subscribers"] == {"all": 12, "not_settled": 0, "with_rejected_steps": 0}
@@ -187,6 +189,14 @@ async def test_an_import_is_killed_resumed_and_verified(billing_file: Path, tmp_
         assert flown.query(BALANCES) == [(row[0], number * 100 + 50) for number, row in enumerate(rows, 1)]
         again = await flown.cli("import", "subs.csv", "--yes", "--json")
         assert (again.closing["calls"], again.closing["states"].keys()) == (0, {"skipped"})
+        await flown.cli("undo", closing["run"], "--yes")
+        left = changes(before, whole(flown.billing.database))
+        # What was there is as it was. Of what came nobody is left, and no money.
+        came = {table: list(rows.values()) for table, rows in left.items()}
+        assert all(row.get(THERE) == (False, True) for rows in came.values() for row in rows)
+        assert came.keys() <= {"ABONENTS", "USERS", "ADMIN_ACCOUNTS", "FINANCE_OPERATIONS"}
+        assert all(row["DELETED"][1] for table in ("ABONENTS", "USERS") for row in came[table])
+        assert {row["BALANCE"][1] for row in came["ADMIN_ACCOUNTS"]} == {0}
 
 
 async def test_a_licence_that_runs_out_stops_the_run_which_goes_on_elsewhere_without_its_files(place: Place) -> None:

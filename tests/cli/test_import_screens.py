@@ -229,3 +229,28 @@ async def test_the_tally() -> None:
     extra = ExtraSubscriber(2003, "Д94/2018", "Лебедева Ольга Петровна", 1401, Decimal("-12.50"))
     tally = ImportTally(groups, 3, 22, 7, (extra,) * 7)
     await compare("import-tally", of(lambda: tally_screen(NAME, tally)))
+
+
+async def test_the_closing_of_an_undo_of_an_import(journal: Journal) -> None:
+    alone = said("goes with its subscriber, which the run has created")
+    changed = said("changed since: {what}", what="name: Иванов Иван → Иванова Анна")
+    items = [
+        step(line, which, skipped=alone if which is Step.TARIFF else changed if line == 2 else None)
+        for line in range(9, 1, -1)
+        for which in (Step.TARIFF, Step.ACCOUNT, Step.SUBSCRIBER)
+    ]
+    new = NewRun("undo", {"run": NAME, "way": "auto"}, TARGET, "run", "", ("run", "row"))
+    run = await frozen_run(journal, *items, folder("Посёлок Северный"), new=new)
+    await journal.end_intake(run)
+    await journal.approve(run)
+    pending = await journal.items(run, {State.PENDING})
+    await journal.claim(run, [one.item_id for one in pending])
+    await journal.record(run, [Change(one.item_id, State.ACCEPTED) for one in pending])
+    closing = Closing(
+        Exit.DONE, "p2v9x", "undo", await journal.totals(run), 15, 12.0, imported=await steps_of(run, journal)
+    )
+
+    async def shows(screen: Screen) -> None:
+        screen.show(await show_closing(closing, replace(known(run), name="p2v9x"), journal))
+
+    await compare("import-undo", shows)

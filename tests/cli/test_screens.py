@@ -64,6 +64,7 @@ NAMES: Final = (
     "import-preview",
     "import-plan",
     "import-closing",
+    "import-undo",
     "import-tally",
     "job-balances",
     "job-tariff-threshold",
