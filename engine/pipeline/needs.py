@@ -114,8 +114,11 @@ class Needs:
         for item in items:
             self._seen.discard(item.item_id)
 
-    async def verdicts(self, items: Sequence[Item]) -> dict[int, Verdict]:
-        """What becomes of these items, by item_id. Raises `LookUpFailed`."""
+    async def verdicts(self, items: Sequence[Item], *, ask: bool) -> dict[int, Verdict]:
+        """What becomes of these items, by item_id; only with `ask` the billing is asked.
+
+        Without, an item waits for what is not known to be visible, and is due at once. Raises `LookUpFailed`.
+        """
         if len(self._seen) > MOST_SEEN:
             self._seen.clear()
         needs = {item.item_id: self._effect.needs(item) for item in items}
@@ -123,7 +126,8 @@ class Needs:
         if not keys:
             return {item.item_id: item for item in items}
         found, stuck = await self._needed(keys)
-        await self._ask([one for one in found.values() if one.state is State.ACCEPTED])
+        if ask:
+            await self._ask([one for one in found.values() if one.state is State.ACCEPTED])
         return {item.item_id: self._verdict(item, needs[item.item_id], found, stuck) for item in items}
 
     # ---- what is there of the needed items ----
@@ -213,7 +217,7 @@ class Needs:
         if needed.item_id in self._seen:
             return None
         unseen = self._unseen.get(needed.item_id)
-        return Waits(anyio.current_time() if unseen is None else unseen.due)
+        return Waits(-inf if unseen is None else unseen.due)
 
     def _obstacle(self, item: Item, needed: Item, *, is_stuck: bool) -> Obstacle | None:
         """Why a needed item will not be in effect and visible in this pass, None if it may."""

@@ -25,7 +25,7 @@ import structlog
 from checkpoints.journal import NO_PAYLOADS, Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
-from engine.errors import EngineError, LookUpDelayed, LookUpFailed
+from engine.errors import EngineError, LookUpDelayed
 from engine.job import Effect
 from engine.pacing.breaker import Breaker
 from engine.pacing.holds import StopKind
@@ -85,12 +85,8 @@ class Precedence:
     async def sift(self, items: Sequence[Item]) -> list[Item]:
         """Those of `items` that go on now; the others wait, are rejected, or left for a later pass."""
         new = [item for item in items if item.item_id not in self._passed]
-        try:
-            verdicts = await self._look(new)
-        except LookUpFailed as error:
-            # The poll asks again, and an error is reported then.
-            log.info("cannot see whether the billing shows what rows need", why=str(error))
-            verdicts = {item.item_id: Waits(anyio.current_time() + GAP) for item in new}
+        # The billing is asked beside the sending, for many at once.
+        verdicts = await self._look(new, ask=False)
         self._passed.difference_update(item.item_id for item in items)
         return await self._follow([(item, verdicts.get(item.item_id, item)) for item in items])
 
@@ -187,13 +183,13 @@ class Precedence:
         for first in range(0, len(due), self._policy.page):
             page = due[first : first + self._policy.page]
             items = [wait.item for wait in page]
-            verdicts = await self._look(items)
+            verdicts = await self._look(items, ask=True)
             for item in await self._follow([(item, verdicts[item.item_id]) for item in items]):
                 self._forget(item)
                 self._passed.add(item.item_id)
                 self._backlog.go_on(item)
 
-    async def _look(self, items: Sequence[Item]) -> Mapping[int, Verdict]:
+    async def _look(self, items: Sequence[Item], *, ask: bool) -> Mapping[int, Verdict]:
         """What becomes of these items, by item_id. Raises `LookUpFailed`.
 
         An outcome that is recorded meanwhile may have been missed: those that wait for it are looked at again.
@@ -202,7 +198,7 @@ class Precedence:
             self._recorded.clear()
         self._looks += 1
         try:
-            return await self._needs.verdicts(items) if items else {}
+            return await self._needs.verdicts(items, ask=ask) if items else {}
         finally:
             self._looks -= 1
 
