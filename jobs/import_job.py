@@ -17,18 +17,20 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
+from checkpoints.records import Item
 from engine.errors import InputRefused
 from engine.job import Prepared
 from engine.rows import Row, Source
 from engine.sources.raw.original import FileOnDisk
 from jobs.access.gateway import Gateway
 from jobs.access.operations import sets_balance
-from jobs.access.payload import decode_payload
+from jobs.access.payload import decode_payload, payload_of
 from jobs.access.references import References
 from jobs.billing_job import BillingJob
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
 from jobs.imports.dictionary import Dictionary, check_dictionary, read_dictionary
+from jobs.imports.fields import untried_fields
 from jobs.imports.input_checks import InputChecks, Judged
 from jobs.imports.map_file import read_map
 from jobs.imports.name_lookup import NameLookup
@@ -48,6 +50,9 @@ from texts.said import said
 
 _NAMES_TOLD: Final = 20
 """Names without an id that are told at once; each of them is told with its rows."""
+
+UNDOCUMENTED: Final = frozenset({"Abonents", "Users"})
+"""The models of which nothing public says that `objects.create` takes them [?]."""
 
 STEP_OF_TABLE: Final = MappingProxyType({table: step for step, table in TABLE_OF_STEP.items()})
 
@@ -205,6 +210,14 @@ class ImportJob(BillingJob):
             raise ParameterRefused(
                 said("{name}: the billing has no folder {id}, or it is deleted", name=FOLDER, id=folder)
             )
+
+    def assumptions(self, items: Sequence[Item]) -> Sequence[str]:
+        """What the balances rest on, and the fields of new objects that no probe has tried."""
+        created: dict[str, list[str]] = {}
+        for payload in map(payload_of, items):
+            if payload.model in UNDOCUMENTED and payload.steps[0][0] == "objects.create":
+                created.setdefault(payload.model, []).extend((*payload.steps[0][1], *payload.fills))
+        return (*super().assumptions(items), *untried_fields(created, self._gateway.profile))
 
     def assigned(self, header: Sequence[str]) -> Assigned:
         """The columns of a header by the fields that they hold; rows are not read. Raises `InputRefused`.

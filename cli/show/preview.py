@@ -316,10 +316,13 @@ def assumed_question(plan: PreviewFacts) -> RenderableType:
     """The command that asks the billing about these assumptions."""
     if not plan.assumptions:
         return Group()
-    storno = any("storno" in one for one in plan.assumptions)
+    settings = (
+        *(("--set", "storno_call=NAME") if any("storno" in one for one in plan.assumptions) else ()),
+        *(("--create-in", "FOLDER") if any("takes these fields" in one for one in plan.assumptions) else ()),
+    )
     return Group(
         render(said("No probe has confirmed what is assumed; this asks the billing:"), "dim"),
-        command(command_line("probe", "--abonent", "ID", *(("--set", "storno_call=NAME") if storno else ()))),
+        command(command_line("probe", "--abonent", "ID", *settings)),
     )
 
 

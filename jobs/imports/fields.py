@@ -155,6 +155,19 @@ class FieldTable:
         return found
 
 
+def untried_fields(created: Mapping[str, Iterable[str]], profile: Profile) -> list[Said]:
+    """A sentence about the fields, by model, of which no probe has seen that `objects.create` takes them."""
+    known = profile.create_fields.value if profile.create_fields.known else {}
+    untried = {
+        model: [name for name in dict.fromkeys(names) if not known.get(model, {}).get(name, False)]
+        for model, names in created.items()
+    }
+    told = tuple(
+        said("{model} ({taken})", model=model, taken=", ".join(names)) for model, names in untried.items() if names
+    )
+    return [said("objects.create takes these fields: {value}", value=told)] if told else []
+
+
 def part_key(step: Step, name: str) -> str:
     """The name under which a part has the value of a field."""
     return _FOLDER_KEYS[name] if step is Step.FOLDER else name

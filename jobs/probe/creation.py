@@ -1,7 +1,8 @@
 """What a billing takes when a subscriber is created: learned on one test subscriber, which is deleted again.
 
-It is created in a test folder, with an account, a service and an attribute like those of the subscriber that the
-probe is made on. Its contract number and its login hold the name of the probe, by which it is found after a kill.
+It is created in a folder of its own within a test folder, with an account, a service and an attribute like those of
+the subscriber that the probe is made on. Folder, contract number and login have the name of the probe: by it all of
+that is found after a kill.
 """
 
 import re
@@ -93,13 +94,14 @@ class ProbeObjects:
         Raises `ProbeStopped`, `LookUpFailed`, `IntentFailed`.
         """
         number = f"{NUMBER_OF_PROBE}{self.probe}"
-        needed: dict[str, object] = {"parent_id": self.folder, NUMBER: number, "name": NAME}
+        found_by: dict[str, object] = {NUMBER: number}
+        needed: dict[str, object] = {"parent_id": await self._own_folder(number), **found_by, "name": NAME}
         abonent = 0
         for step in STEPS:
             model = STEP_MODELS[step]
             ids = await self._ids_of(model, "id" if step is Step.SUBSCRIBER else "abonent_id", like.id)
             if step is Step.ACCOUNT:
-                needed = {"abonent_id": abonent, "login": number}
+                found_by = needed = {"abonent_id": abonent, "login": number}
             elif step is not Step.SUBSCRIBER:
                 subject = next(name for name, one in self.fields.of_step(step).items() if one.kind is FieldKind.ID)
                 if not ids.get(subject):
@@ -107,13 +109,13 @@ class ProbeObjects:
                         said("abonent {id} has none that {model} could be like", id=like.id, model=model)
                     )
                     continue
-                needed = {"abonent_id": abonent, subject: ids[subject]}
+                found_by = needed = {"abonent_id": abonent, subject: ids[subject]}
             tried = {
                 name: value
                 for name, one in self.fields.of_step(step).items()
                 if name not in needed and (value := _tried(name, one, ids)) is not None
             }
-            key = await self._create(model, needed, tried)
+            key = await self._create(model, found_by, needed, tried)
             if isinstance(key, int):
                 abonent = key if step is Step.SUBSCRIBER else abonent
             elif step is Step.SUBSCRIBER:
@@ -133,6 +135,7 @@ class ProbeObjects:
                         ProbeObject(model, key, name) for key in await self._live(model, {"abonent_id": abonent})
                     ]
                 found.append(ProbeObject("Abonents", abonent, name))
+            found += [ProbeObject("Abonents", key, name) for key in await self._live("Abonents", _folder(name))]
         return found
 
     async def delete_all(self) -> dict[ProbeObject, str]:
@@ -145,14 +148,24 @@ class ProbeObjects:
 
     # ---- one object ----
 
-    async def _create(self, model: str, needed: Mapping[str, object], tried: Mapping[str, object]) -> int | str:
+    async def _own_folder(self, name: str) -> int:
+        """A folder of its own in the test folder, or that one where folders cannot be created."""
+        made = await self._create("Abonents", _folder(name), {**_folder(name), "parent_id": self.folder}, {})
+        if isinstance(made, int):
+            return made
+        self.taken["Abonents"]["is_folder"] = False
+        self.untold.append(made)
+        return self.folder
+
+    async def _create(
+        self, model: str, found_by: Mapping[str, object], needed: Mapping[str, object], tried: Mapping[str, object]
+    ) -> int | str:
         """Create one object, without the fields that are refused; its id, or why there is none."""
         known = self.taken.setdefault(model, {})
         left = dict(tried)
-        criteria = {name: value for name, value in needed.items() if name not in {"parent_id", "name"}}
 
         async def there() -> int | None:
-            return next(iter(await self._live(model, criteria)), None)
+            return next(iter(await self._live(model, found_by)), None)
 
         while True:
             self.intents.keep(IntendedObject(self.probe, model, datetime.now(UTC)))
@@ -246,6 +259,11 @@ class ProbeObjects:
         return await send_until_taken(lambda: self.gateway.client.send(call), self.patience.effect)
 
 
+def _folder(name: str) -> dict[str, object]:
+    """By what a folder is found."""
+    return {"name": name, "is_folder": 1}
+
+
 def _tried(name: str, one: ModelField, ids: Mapping[str, object]) -> object | None:
     """The value with which a field is tried, None where there is no harmless one."""
     match one.kind:
@@ -262,9 +280,8 @@ def _tried(name: str, one: ModelField, ids: Mapping[str, object]) -> object | No
 def created_steps(folder: int) -> list[str]:
     """The steps of the creation, a sentence each."""
     return [
-        said(
-            "create a subscriber in the folder {folder}, with an account, a service and an attribute", folder=folder
-        ),
+        said("create a folder in the folder {folder}, and a subscriber in it", folder=folder),
+        said("create an account, a service and an attribute of this subscriber"),
         said("leave out one field after the other that is refused, and read back what was taken"),
-        said("delete the attribute, the service, the account and the subscriber; its empty money account stays"),
+        said("delete all of it in reverse order; the subscriber's empty money account stays"),
     ]

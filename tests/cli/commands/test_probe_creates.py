@@ -18,7 +18,10 @@ from tests.cli.conftest import PATIENCE, Cli, Ended, Place, Traffic, clean_envir
 
 Opened = Callable[..., AbstractAsyncContextManager[Place]]
 SETTLE = ("--settle", "0.2")
-OWN = "select id from abonents where contract_number starting with 'cm-probe-' and deleted = 0"
+OWN = (
+    "select id from abonents where (contract_number starting with 'cm-probe-' or name starting with 'cm-probe-') "
+    "and deleted = 0"
+)
 LIKE = (
     "select first 1 a.id, a.parent_id from abonents a join users_usluga c on c.abonent_id = a.id "
     "join users u on u.abonent_id = a.id where a.is_folder = 0 and a.deleted = 0 and c.deleted = 0 and u.deleted = 0 "
@@ -105,7 +108,7 @@ async def test_the_fields_that_a_create_takes_are_learned(opened: Opened) -> Non
         assert "snatip = false" in profile
         doctor = await place.cli("doctor", may_end_with=(0, 1, 2))
         told = " ".join(doctor.out.split())
-        assert "objects.create takes these fields: Abonents (parent_id, contract_number, name" in told
+        assert "objects.create takes these fields: Abonents (name, is_folder, parent_id, contract_number" in told
         assert "; not snatip), UsersUsluga (" in told
 
 
@@ -113,7 +116,7 @@ async def test_it_says_first_what_it_will_create(opened: Opened) -> None:
     async with opened() as place:
         abonent, folder = like(place)
         ended = await place.cli("probe", "--abonent", abonent, "--create-in", folder, may_end_with=(2,))
-        assert f"create a subscriber in the folder {folder}" in ended.words
+        assert f"create a folder in the folder {folder}, and a subscriber in it" in ended.words
         assert "no terminal to confirm on" in ended.words
         refused = await probe(place, "--create-in", abonent, may_end_with=(2,))
         assert "there is no folder" in refused.closing["error"]

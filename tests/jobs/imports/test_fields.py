@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from billing.database.schema import DOCUMENTED, Schema
 from billing.profile import Fact, Profile
-from jobs.imports.fields import SEVERAL, FieldKind, FieldName, ModelField, part_key, usual_fields
+from jobs.imports.fields import SEVERAL, FieldKind, FieldName, ModelField, part_key, untried_fields, usual_fields
 from jobs.imports.subscriber import STEP_MODELS, Step, folder_names, folder_path
 from jobs.spec.columns import usual_names
 from tests.jobs.imports.reading import Tables
@@ -67,6 +67,17 @@ def test_a_field_that_a_probe_has_seen_refused_is_absent() -> None:
     assert [(field.name, str(why)) for field, why in absent] == [
         ("mac", "objects.create of Users does not take the field mac (the probe of 2026-11-01)")
     ]
+
+
+def test_fields_that_no_probe_has_tried_are_told() -> None:
+    created = {"Abonents": ["name", "sms", "name"], "Users": ["login"]}
+    assert untried_fields(created, Profile()) == [
+        "objects.create takes these fields: Abonents (name, sms), Users (login)"
+    ]
+    facts = {"Abonents": {"name": True, "sms": True}, "Users": {"login": False}}
+    told = Profile(create_fields=Fact(facts, date(2026, 11, 1)))
+    assert untried_fields(created, told) == ["objects.create takes these fields: Users (login)"]
+    assert untried_fields({"Abonents": ["name"]}, told) == []
 
 
 def test_a_field_is_added_without_code() -> None:
