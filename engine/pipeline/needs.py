@@ -210,7 +210,7 @@ class Needs:
         if obstacle := self._obstacle(item, needed, is_stuck=is_stuck):
             return Left(obstacle, self._effect.name_of(needed))
         if needed.state.to_send:
-            return Waits(anyio.current_time() + LONGEST_GAP, (key,))
+            return Waits(anyio.current_time() + LONGEST_GAP, (needed.key,))
         return self._wait_to_see(needed) if needed.state is State.ACCEPTED else None
 
     def _wait_to_see(self, needed: Item) -> Waits | None:

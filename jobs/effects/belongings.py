@@ -12,7 +12,10 @@ from billing.directory.subscribers import within
 from jobs.access.gateway import Gateway
 from jobs.access.objects import NOBODY, TAKEN_BACK, find, needed
 from jobs.access.operations import some_of
-from jobs.effects.creatable_models import CREATABLE_MODELS
+from jobs.access.payload import Payload
+from jobs.access.subscribers import as_bool
+from jobs.effects.before_image import changed_meanwhile
+from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG
 from jobs.spec.entries import OPERATIONS, find_mark, without_marks
 from texts.said import enumerated, said
 
@@ -69,6 +72,20 @@ async def inhabitants(gateway: Gateway, folder: int) -> str | None:
     if len(names) > _NAMED:
         return said("{names} and others", names=tuple(names[:_NAMED]))
     return enumerated(names) if names else None
+
+
+async def in_the_way(gateway: Gateway, payload: Payload) -> str | None:
+    """Why an object must not be deleted now by an undo, None if it may be. Raises `LookUpFailed`."""
+    if changed := changed_meanwhile(payload):
+        return said("left alone, for it was changed since the plan: {change}", change=changed)
+    if payload.model != "Abonents":
+        return None
+    key = int(payload.key["id"])
+    if as_bool(payload.was.get(FOLDER_FLAG)):
+        there = await inhabitants(gateway, key)
+        return said("left alone, for the folder is not empty: {names}", names=there) if there else None
+    having = (await belongings(gateway, [key]))[key]
+    return said("left alone, for it has {things}", things=in_words(having)) if having else None
 
 
 def in_words(things: Sequence[Belonging]) -> str:

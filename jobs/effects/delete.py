@@ -12,13 +12,15 @@ import msgspec
 
 from billing.directory.models import MODELS, BillingObject, Key
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.evidence import Accepted, Evidence, Lost, RowRefused
+from engine.errors import LookUpFailed
+from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN_AND_KEPT, find, key_of, lane_of, needed, not_one, try_finding
 from jobs.access.payload import Payload, chain_of, encode_payload, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.effects.before_image import describe_change, refresh_before_image, with_note
+from jobs.effects.belongings import in_the_way, try_belongings
 from jobs.effects.creatable_models import CREATABLE_MODELS, difference, model_of
 from jobs.effects.create import Back
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
@@ -39,12 +41,18 @@ _LEFT_TO_A_PERSON: Final = said(
 
 
 class DeleteEffect(CallEffect):
-    """Deletes objects: those of an input, or those created by an earlier run."""
+    """Deletes objects: those of an input, or those created by an earlier run.
+
+    With `yields` an object is left alone that was changed after the plan, or that something hangs on.
+    """
 
     looked_for = LookedFor.WHEN_TAKEN_UP
 
-    def __init__(self, gateway: Gateway, template: Template, back: Back | None = None) -> None:
+    def __init__(
+        self, gateway: Gateway, template: Template, back: Back | None = None, *, yields: bool = False
+    ) -> None:
         super().__init__(gateway, template.names)
+        self._yields = yields
         self._template = template
         self._back = back
         together = gateway.database is not None and template.model in MODELS
@@ -68,10 +76,19 @@ class DeleteEffect(CallEffect):
         model, get = self._template.model, self._template.links[0].arguments
         with needed(FOUND_AGAIN_AND_KEPT):
             await try_finding(self._gateway, model, get, _telling(model), _fields(model))
+        if self._yields:
+            await try_belongings(self._gateway)
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Delete the object."""
         payload = payload_of(item)
+        if self._yields:
+            try:
+                obstacle = await in_the_way(self._gateway, payload)
+            except LookUpFailed as error:
+                return NotSent(said("what hangs on it cannot be read: {error}", error=error))
+            if obstacle is not None:
+                return RowRefused(obstacle)
         return _evidence(await self._gateway.client.send(payload.call), payload)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:

@@ -16,7 +16,7 @@ from jobs.access.gateway import Gateway
 from jobs.effects import reverse as reversals
 from jobs.effects.any_call import AnyCallEffect, CallRules
 from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, creatable_model
-from jobs.effects.create import CreateEffect
+from jobs.effects.create import SUBSCRIBERS, CreateEffect
 from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.pay import PayEffect
@@ -216,7 +216,7 @@ def undo_of_created(gateway: Gateway, model: str, how: Mapping[str, str]) -> Cal
     if model == OPERATIONS:
         return reversals.undo_of_operations(gateway, how)
     template = parse(model, ('objects.get {"id": {id}}', DELETE))
-    return DeleteEffect(gateway, template, partial(undo_of_deleted, gateway, model))
+    return DeleteEffect(gateway, template, partial(undo_of_deleted, gateway, model), yields=model == SUBSCRIBERS)
 
 
 def undo_of_deleted(gateway: Gateway, model: str, how: Mapping[str, str]) -> CallEffect | Irreversible:  # noqa: ARG001 - one way only

@@ -6,9 +6,12 @@ folder/Дома/Новые     00777/subscriber/     00777/account/ivanov     00
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
+from checkpoints.records import Item
+from jobs.access.payload import payload_of
 from jobs.effects.subscribers_there import LOGIN
-from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Step, Subscriber
+from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_NAMES, Part, Step, Subscriber
 from jobs.spec.parameters import row_key
+from texts.said import said
 
 DETAILS: Final[Mapping[Step, str]] = {
     Step.ACCOUNT: LOGIN,
@@ -32,6 +35,11 @@ def folder_key(path: str) -> str:
 def step_key(number: str, step: Step, detail: str = "") -> str:
     """The key of the item of a subscriber's step."""
     return row_key((number, step, detail))
+
+
+def name_of_step(item: Item) -> str:
+    """The step of an item and whose it is, for people."""
+    return said("{step} of {whose}", step=STEP_NAMES[Step(payload_of(item).step)], whose=item.label)
 
 
 def folder_name(subscriber: Subscriber) -> FolderName:

@@ -6,7 +6,7 @@ A subscriber that the run has created goes whole or stays whole: if somebody has
 something, all of it is left alone and named. A folder goes when it is empty.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
@@ -14,8 +14,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.errors import LookUpFailed
-from engine.evidence import Evidence, NotSent, RowRefused
+from engine.evidence import Evidence
 from engine.job import (
     ALL_BEFORE,
     Absent,
@@ -29,8 +28,7 @@ from engine.job import (
 from jobs.access.gateway import Gateway
 from jobs.access.objects import describe_fields, differences, find, find_one
 from jobs.access.payload import Payload, decode_payload, encode_payload, payload_of
-from jobs.effects.before_image import changed_meanwhile
-from jobs.effects.belongings import Belonging, belongings, in_words, inhabitants, try_belongings
+from jobs.effects.belongings import Belonging, belongings, in_words
 from jobs.effects.creatable_models import CREATABLE_MODELS
 from jobs.effects.create import Back
 from jobs.effects.delete import DeleteEffect
@@ -38,6 +36,7 @@ from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entered_operations import has_id, skip_changed
 from jobs.effects.import_calls import StepEffects, creates
 from jobs.effects.reverse import undo_of_operations, way_that_sends
+from jobs.effects.step_names import name_of_step
 from jobs.imports.subscriber import STEP_MODELS, Step
 from jobs.spec.chain import parse
 from jobs.spec.chain_kind import DELETE
@@ -53,6 +52,9 @@ _DELETES: Final[Mapping[Step, str]] = {
     Step.SERVICE: DELETE,
     Step.ATTRIBUTE: DELETE,
 }
+_LAST_IN_FOLDER: Final = 20
+"""Objects of a folder whose deletion the billing has to show before the folder goes: more than are under way."""
+
 _GOES_ALONG: Final = said("goes with its subscriber, which the run has created")
 _FINAL: Final = said(
     "an import that was taken back is not made again from here: deleted accounts have lost their passwords, and "
@@ -74,7 +76,9 @@ class SubscriberRemoval(CallEffect):
         self._how = dict(how)
         back: Back = self.undo
         self._deletes = {
-            step: DeleteEffect(gateway, parse(STEP_MODELS[step], ('objects.get {"id": {id}}', delete)), back)
+            step: DeleteEffect(
+                gateway, parse(STEP_MODELS[step], ('objects.get {"id": {id}}', delete)), back, yields=True
+            )
             for step, delete in _DELETES.items()
         }
         self._sets = {step: effect.setting_back() for step, effect in steps.set.items()}
@@ -102,7 +106,7 @@ class SubscriberRemoval(CallEffect):
         for person in made:
             steps = [one for one in by_lane[person.lane] if one.number >= person.number]
             entries |= _whole_or_not(person, steps, entries, having[_own_id(person)], changed)
-        return Prepared.of(_folders_last([_with_step(one, entries[one.item_id]) for one in taken]))
+        return Prepared.of(_folders_last(taken, [_with_step(one, entries[one.item_id]) for one in taken]))
 
     async def _one_by_one(self, taken: Sequence[ItemToUndo]) -> list[tuple[ItemToUndo, _Entry]]:
         """Each item with what would take it back, were it alone. Raises `LookUpFailed`."""
@@ -162,6 +166,10 @@ class SubscriberRemoval(CallEffect):
         """The undo of the step behind it; for a folder all that is taken back before it."""
         return payload_of(item).needs
 
+    def name_of(self, item: Item) -> str:
+        """The step and whose it is."""
+        return name_of_step(item)
+
     async def visible(self, run: Run, items: Sequence[Item]) -> Collection[int]:
         """The items whose effect the billing shows. Raises `LookUpFailed`."""
         seen = await self.look_up(run, items)
@@ -174,28 +182,8 @@ class SubscriberRemoval(CallEffect):
     # ---- a call ----
 
     async def send(self, run: Run, item: Item) -> Evidence:
-        """Take the step back, unless something has changed since the plan that it would take along."""
-        payload = payload_of(item)
-        try:
-            obstacle = await self._obstacle(payload)
-        except LookUpFailed as error:
-            return NotSent(said("what hangs on it cannot be read: {error}", error=error))
-        if obstacle is not None:
-            return RowRefused(obstacle)
-        return await self._of(payload).send(run, item)
-
-    async def _obstacle(self, payload: Payload) -> str | None:
-        """Why an object must not be deleted now, None if it may be. Raises `LookUpFailed`."""
-        if not _deletes(payload):
-            return None
-        if changed := changed_meanwhile(payload):
-            return said("left alone, for it was changed since the plan: {change}", change=changed)
-        key = int(payload.key["id"])
-        if payload.step == Step.FOLDER and (there := await inhabitants(self._gateway, key)):
-            return said("left alone, for the folder is not empty: {names}", names=there)
-        if payload.step == Step.SUBSCRIBER and (having := (await belongings(self._gateway, [key]))[key]):
-            return said("left alone, for it has {things}", things=in_words(having))
-        return None
+        """Take the step back, unless something has changed since the plan."""
+        return await self._of(payload_of(item)).send(run, item)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the steps are taken back. Raises `LookUpFailed`."""
@@ -234,7 +222,6 @@ class SubscriberRemoval(CallEffect):
         """Try each look-up with ids that no object has. Raises `InputRefused`, `LookUpFailed`."""
         for effect in (*self._deletes.values(), *self._sets.values(), self._ways[LIST]):
             await effect.try_out()
-        await try_belongings(self._gateway)
 
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """Irreversible: importing the table again makes all of it, with passwords."""
@@ -321,18 +308,22 @@ def _with_step(one: ItemToUndo, entry: _Entry) -> _Entry:
     return replace(entry, payload=encode_payload(payload))
 
 
-def _folders_last(entries: Sequence[_Entry]) -> Iterator[_Entry]:
-    """The items, of which each folder needs all before it, for these may lie in it; and by name the folder before.
+def _folders_last(taken: Sequence[ItemToUndo], entries: Sequence[_Entry]) -> Iterator[_Entry]:
+    """The items, of which each folder needs all before it: they may lie in it.
 
-    It is looked at as soon as an item that it names is done, and at what it needs besides every few seconds.
+    The last of those that do lie in it are named: the billing has to show that these are gone. What it has taken
+    before them it has carried out before them.
     """
-    before: tuple[str, ...] = ()
-    for entry in entries:
-        if isinstance(entry, NewItem) and decode_payload(entry.payload).step == Step.FOLDER:
-            yield _needing(entry, (*before, ALL_BEFORE))
-            before = (entry.key,)
-        else:
-            yield entry
+    within: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_LAST_IN_FOLDER))
+    for one, entry in zip(taken, entries, strict=True):
+        made = entry
+        if isinstance(entry, NewItem) and entry.skip_reason is None and _creates(one):
+            if _step(one) is Step.FOLDER:
+                made = _needing(entry, (*within[one.answer or ""], ALL_BEFORE))
+            parent = {**one.payload.wanted, **one.payload.key}.get("parent_id")
+            if parent:
+                within[parent].append(entry.key)
+        yield made
 
 
 def _needing(entry: NewItem, keys: tuple[str, ...]) -> NewItem:
@@ -350,10 +341,6 @@ def _step(one: ItemToUndo) -> Step:
 
 def _creates(one: ItemToUndo) -> bool:
     return creates(one.payload)
-
-
-def _deletes(payload: Payload) -> bool:
-    return payload.steps[-1][0] == DELETE
 
 
 def _own_id(one: ItemToUndo) -> int:

@@ -35,11 +35,11 @@ from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.entries_there import entries_like
 from jobs.effects.folder_tree import Folder, FolderTree
 from jobs.effects.import_calls import StepEffects, creates
-from jobs.effects.step_names import FolderName, folder_name
+from jobs.effects.step_names import FolderName, folder_name, name_of_step
 from jobs.effects.subscriber_plan import PlanContext, plan_row
 from jobs.effects.subscriber_removal import SubscriberRemoval
 from jobs.effects.subscribers_there import OF_MONEY, read_page
-from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, STEP_NAMES, Step, Subscriber
+from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, Step, Subscriber
 from jobs.spec.entries import OPERATIONS
 from texts.said import said
 
@@ -172,7 +172,7 @@ class SubscriberSteps(CallEffect):
 
     def name_of(self, item: Item) -> str:
         """The step and whose it is."""
-        return said("{step} of {whose}", step=STEP_NAMES[Step(payload_of(item).step)], whose=item.label)
+        return name_of_step(item)
 
     # ---- a call ----
 

@@ -1,5 +1,7 @@
 """Answers that are no longer known to be the rows' own: accepted rows become unknown, of one run and of no other."""
 
+from dataclasses import replace
+
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, NewItem, NewRun, Run
 from checkpoints.states import State
@@ -35,6 +37,14 @@ async def test_two_rows_of_a_run_with_one_new_id_are_both_unknown(journal: Journ
 async def test_two_rows_of_one_commit_as_well(journal: Journal) -> None:
     run = await frozen_run(journal, *map(new_item, "abc"))
     assert [item.key for item in await answered(journal, run, "5", "a", "c")] == ["a", "c"]
+
+
+async def test_objects_of_two_models_may_have_one_id(journal: Journal) -> None:
+    models = {"a": "Abonents", "b": "Users", "c": "Abonents"}
+    items = [replace(new_item(key), payload=f'{{"model":"{model}"}}') for key, model in models.items()]
+    run = await frozen_run(journal, *items)
+    assert await answered(journal, run, "5", "a", "b") == []
+    assert [item.key for item in await answered(journal, run, "5", "c")] == ["a", "c"]
 
 
 async def test_an_answer_that_is_no_new_id_may_be_that_to_many(journal: Journal) -> None:

@@ -169,6 +169,8 @@ async def test_a_subscriber_that_somebody_has_changed_stays_with_all_it_has(
     reasons = await states(journal, back)
     folder, person = reasons[f"{run.name}/2"], reasons[f"{run.name}/3"]
     assert folder == (State.REJECTED, "left alone, for the folder is not empty: 00771")
+    # The folder that the run has created after it is empty, and goes.
+    assert reasons[f"{run.name}/11"][0] is State.ACCEPTED
     assert person[0] is State.SKIPPED
     # Of the first nothing has changed by the undo; of the others nothing is left.
     left = still_there(before, whole_database(database))

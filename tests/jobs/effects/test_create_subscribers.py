@@ -12,9 +12,12 @@ from checkpoints.records import Run
 from engine.evidence import Accepted, Lost, RowRefused
 from engine.job import Absent, Different, Found, ReadBack
 from jobs.access.gateway import Gateway
+from jobs.access.vault import Vault
 from jobs.billing_job import BillingJob
 from jobs.catalogue.typed_call import call_kind
 from jobs.effects.factory import effect_of
+from jobs.effects.subscriber_steps import SubscriberSteps
+from jobs.imports.subscriber import Step
 from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
@@ -23,6 +26,8 @@ from jobs.spec.spec import parameters_of
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from tests.jobs.conftest import FOLDER, Execute, Frozen
+from tests.jobs.importing import planned as plan_steps
+from tests.jobs.importing import subscriber
 from tests.jobs.making import planned, prepared, readings, refused, rows_of, sent, sightings, undone
 
 PERSON = 'objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}'
@@ -145,3 +150,46 @@ def test_what_tells_it_from_others_is_in_the_call(client: BillingClient, chain: 
     kind = call_kind(told)
     with pytest.raises(ParameterRefused, match="has to say contract_number: by contract_number a subscriber is told"):
         effect_of(Gateway(client), kind, parameters_of(kind, told))
+
+
+@pytest.mark.parametrize(("model", "chain", "text"), [one[:3] for one in CALLS[:2]], ids=["subscriber", "folder"])
+async def test_what_something_hangs_on_is_not_deleted_again(
+    gateway: Gateway,
+    tmp_path: Path,
+    run: Run,
+    frozen: Frozen,
+    execute: Execute,
+    model: str,
+    chain: str,
+    text: str,
+) -> None:
+    job = calling(gateway, model, chain, rows_of(tmp_path, text))
+    (done,) = await sent(job, run, await planned(job, frozen))
+    back = await undone(job.effect, [done])
+    (item,) = back.items(frozen)
+    if "is_folder" in chain:
+        execute(
+            "insert into abonents (id, parent_id, name, contract_number) values (9999, ?, 'x', '9999')", done.answer
+        )
+    else:
+        execute("insert into users (id, abonent_id, login) values (9999, ?, 'novikov')", done.answer)
+    evidence = await back.effect.send(replace(run, run_id=2, name="u7u7u", job="undo"), item)
+    assert isinstance(evidence, RowRefused)
+    assert evidence.text in {
+        "left alone, for the folder is not empty: 9999",
+        "left alone, for it has account 9999 with login novikov",
+    }
+
+
+async def test_the_password_of_a_new_account_is_in_the_vault_until_its_call(
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+) -> None:
+    vault = Vault(tmp_path / "vault")
+    steps = SubscriberSteps(replace(gateway, vault=vault))
+    (token,) = vault.seal(["geheim77"])
+    part = (Step.ACCOUNT, {"login": "novikov", "psw": token})
+    (_, item) = await plan_steps(steps, [subscriber("00123", 1, part)], frozen)
+    assert "geheim77" not in item.payload + steps.describe(run.name, item) + (item.message or "")
+    assert isinstance(await steps.send(run, item), Accepted)
+    assert list(database.query("select psw from users where login = 'novikov'")) == [("geheim77",)]
+    assert await readings(steps, run, [item]) == [ReadBack(None)]
