@@ -17,6 +17,7 @@ from benchmarks import (
     capacity,
     faulty,
     growth,
+    importing,
     intake,
     listing,
     looking,
@@ -110,6 +111,18 @@ CHAPTERS: Final = (
         "looked for in the billing before it is sent, or, with `--trust-journal`, is not. With a database one look "
         "shows a whole group of rows; through the API alone each row costs a call more.",
         looking.measure,
+    ),
+    Chapter(
+        "importing",
+        "An import",
+        "Subscribers of one table, with account, tariff, service, attribute, limits and balance, some six calls. "
+        f"The first table is a proof: {importing.SHARE:.0%} of the rows are faulty, in every way in turn, "
+        f"{importing.FAULTS:.0%} of the requests fail, the import is killed again and again, and then taken back, "
+        "which is killed twice. What is in effect, twice or lost is what the billing holds of each subscriber, "
+        "account, service, attribute and balance. The second table has opening balances and an import on the same "
+        f"mock billing, {importing.SLOTS} slots of {importing.LATENCY_MS:.0f} ms, in pairs, with the window that "
+        "follows the billing. The third is of the whole process of an import that is answered at once.",
+        importing.measure,
     ),
     Chapter(
         "intake",

@@ -15,12 +15,9 @@ from lab.crash.experiment_plan import ENDING, FROZEN, Act, Disturbance
 from lab.crash.journals import Alias, Elsewhere, aliased, back_up, forgotten_by, put_back, set_aside
 from lab.crash.load import Ended, Load, Running
 from lab.crash.mock_process import MockProcess
-from lab.crash.observer import JournalView, Observer
+from lab.crash.observer import POLL, JournalView, Observer
 from lab.crash.program import SAYS_BUSY, SAYS_LICENCE, SAYS_PAUSED, SAYS_TAKEN_OVER, ExitCode, send_signal
 from texts.said import said
-
-POLL: Final = 0.005
-"""Seconds between two looks at the journal, the only way to see the progress from outside."""
 
 _FULL_AT: Final = 64 * 1024
 """The largest file in bytes on a full disk: less than any journal with rows."""
@@ -78,7 +75,7 @@ class Disturbances:
             view = self.observer.view()
             if view.run is not None and view.done >= wanted and self.observer.is_held(view.run, running.pid):
                 break
-            await anyio.sleep(POLL)
+            await anyio.sleep(self.observer.pause)
         with anyio.move_on_after(disturbance.delay):
             await running.process.wait()
         return running.alive
@@ -192,7 +189,7 @@ class Disturbances:
         await anyio.to_thread.run_sync(back_up, journal, copy)
         before = self.observer.view().done
         while running.alive and self.observer.view().done <= before + disturbance.more * self.rows:  # noqa: ASYNC110
-            await anyio.sleep(POLL)
+            await anyio.sleep(self.observer.pause)
         send_signal(running.process, signal.SIGKILL)
         await running.process.wait()
         done = self.observer.view().done
@@ -334,6 +331,9 @@ class Disturbances:
                 break
             if tries == _UNDO_TRIES // 2:
                 await self.billing.clear_faults()
+            elif tries > _UNDO_TRIES // 2 and ended.exit == ExitCode.REFUSED:
+                # The billing is well: an undo that is refused now is refused for good.
+                break
             ended = await self._undo_process(run, left, before)
         await self.billing.clear_faults()
         await self.billing.wait_for_stacks()
@@ -358,7 +358,7 @@ class Disturbances:
                 send_signal(running.process, signal.SIGKILL)
                 self.note(Act.KILL, view, "of the undo")
                 return True
-            await anyio.sleep(POLL)
+            await anyio.sleep(self.observer.pause)
         return False
 
     async def run_to_refusal(self) -> Ended:

@@ -21,7 +21,7 @@ from lab.crash.experiment_plan import (
     REQUIRED,
     ROWS,
     SETTLE,
-    SUBSCRIBERS_A_ROW,
+    SUBSCRIBERS_OF_IMPORTS,
     TIMEOUT,
     WARNING_THRESHOLD,
     Act,
@@ -97,7 +97,7 @@ def _import(seed: int, rows: int, faults: str | None) -> ExperimentPlan:
         disturbances=_disturbances(_draw(seed, "mischief"), _IMPORT_ACTS),
         proxy=_interference(_draw(seed, "proxy"), "") if faults is None else None,
         quirks=_import_quirks(_draw(seed, "quirks")),
-        licence=SUBSCRIBERS_A_ROW * rows + round(rows * licensed.uniform(0.2, 0.8))
+        licence=SUBSCRIBERS_OF_IMPORTS + round(rows * licensed.uniform(0.2, 0.8))
         if licensed.random() < _LICENSED
         else None,
         undo_kills=tuple(sorted(round(_draw(seed, f"undo {n}").uniform(0.05, 0.9), 2) for n in range(_UNDO_KILLS))),

@@ -11,7 +11,7 @@ import anyio.to_thread
 
 from lab.crash.books import read_books
 from lab.crash.disturbances import Disturbances, Event
-from lab.crash.experiment_plan import AT_REST, ENDING, SUBSCRIBERS_A_ROW, Disturbance, ExperimentPlan
+from lab.crash.experiment_plan import AT_REST, ENDING, Disturbance, ExperimentPlan
 from lab.crash.import_books import read_import, read_undone
 from lab.crash.import_judge import judge_import
 from lab.crash.import_table import RequestedImport
@@ -22,11 +22,6 @@ from lab.crash.observer import Observer
 from lab.crash.program import JOURNAL, ExitCode, ProgramUnderTest
 from lab.mock.population import create
 from texts.said import said
-
-LONGEST: Final = 240.0
-"""Seconds after which an unfinished experiment has failed."""
-LONGEST_IMPORT: Final = 600.0
-"""The same for an import: a subscriber has several steps, one after the other, and all are taken back."""
 
 _UNDER_FAULTS: Final = 12
 """Processes that may resume the run while the billing still fails."""
@@ -80,9 +75,8 @@ class Lab:
         disturbances = Disturbances(load, billing, observer, len(requested.wanted), began)
         course = _Course(disturbances, plan.disturbances)
         verdict: Verdict | None = None
-        longest = LONGEST if requested.imported is None else LONGEST_IMPORT
         try:
-            with anyio.fail_after(longest):
+            with anyio.fail_after(plan.longest):
                 async with billing.serve_proxy():
                     await billing.start()
                     if plan.refused_for:
@@ -94,7 +88,7 @@ class Lab:
             disturbances.problems.append(
                 said(
                     "it did not come to its end in {seconds} s: {counts}",
-                    seconds=f"{longest:.0f}",
+                    seconds=f"{plan.longest:.0f}",
                     counts=str(counts),
                 )
             )
@@ -118,9 +112,9 @@ class Lab:
 
     def _prepare(self, folder: Path, plan: ExperimentPlan) -> None:
         """Prepare an empty folder with a new billing."""
-        template = self._folder / "-".join((str(plan.rows), *plan.lacking, _TEMPLATE))
+        template = self._folder / "-".join((str(plan.subscribers), *plan.lacking, _TEMPLATE))
         if not template.exists():
-            create(template, subscribers=SUBSCRIBERS_A_ROW * plan.rows, seed=1, without=plan.lacking)
+            create(template, subscribers=plan.subscribers, seed=1, without=plan.lacking)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         shutil.copyfile(template, folder / BILLING)

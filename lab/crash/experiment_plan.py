@@ -15,6 +15,11 @@ TIMEOUT: Final = 1.2
 MOST_IN_FLIGHT: Final = 16
 """Parallel calls at most: all of them must have had their effect within `SETTLE`."""
 
+LONGEST: Final = 240.0
+"""Seconds of an experiment at most."""
+LONGEST_SUBSCRIBER: Final = 1.0
+"""Seconds more for each subscriber of an import: its steps come one after the other, and are all taken back."""
+
 BALANCES: Final = "balances"
 WARNING_THRESHOLD: Final = "warning-threshold"
 PAYMENT: Final = "payment"
@@ -33,6 +38,8 @@ REQUIRED: Final[Mapping[str, str]] = {
 
 SUBSCRIBERS_A_ROW: Final = 5
 """Subscribers of the billing: folders and deleted ones share them, so that one folder has about a load's rows."""
+SUBSCRIBERS_OF_IMPORTS: Final = 200
+"""Subscribers of the billing before an import, which brings its own."""
 
 
 class Act(StrEnum):
@@ -152,6 +159,16 @@ class ExperimentPlan:
     """The mock's fault plan for the undo of an import."""
     settle: float = SETTLE
     timeout: float = TIMEOUT
+
+    @property
+    def subscribers(self) -> int:
+        """The subscribers that the billing has before the load."""
+        return SUBSCRIBERS_OF_IMPORTS if self.job == IMPORT else SUBSCRIBERS_A_ROW * self.rows
+
+    @property
+    def longest(self) -> float:
+        """Seconds after which an unfinished experiment has failed."""
+        return LONGEST + (LONGEST_SUBSCRIBER * self.rows if self.job == IMPORT else 0.0)
 
     @property
     def api_alone(self) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from ipaddress import IPv4Address
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
@@ -108,14 +109,12 @@ def folder_key(names: Sequence[str]) -> str:
 
 
 def draw_rows(draw: Random, rows: int, faulty: float = FAULTY) -> Iterator[DrawnRow]:
-    """As many rows, of which a share is faulty, in every way in turn; one at a time."""
-    fault, serial = 0, 0
+    """As many rows, or one more, of which a share is faulty, in every way in turn; one at a time."""
+    # Some faults are of two rows.
+    chance = faulty * len(_FAULTS) / (len(_FAULTS) + len(_OF_TWO))
+    faults, serial = cycle(draw.sample(_FAULTS, len(_FAULTS))), 0
     while serial < rows:
-        if draw.random() < faulty:
-            bad = _FAULTS[fault % len(_FAULTS)](draw, serial)
-            fault += 1
-        else:
-            bad = []
+        bad = next(faults)(draw, serial) if draw.random() < chance else []
         for cells in bad:
             yield DrawnRow(tuple(cells[name] for name in HEADER), None)
         serial += max(len(bad), 1)
@@ -252,13 +251,16 @@ def _ACCOUNT(serial: int) -> dict[str, str]:  # noqa: N802 - the cells that a ro
     }
 
 
-_FAULTS: Final[tuple[_Faulty, ...]] = (
+_OF_TWO: Final[tuple[_Faulty, ...]] = (
     _both("Номер договора"),
     # The Latin letter in place of the Cyrillic one.
     _both("Номер договора", lambda number: number.replace("М", "M")),
     _both("Логин"),
     _both("IP"),
     _both("MAC"),
+)
+_FAULTS: Final[tuple[_Faulty, ...]] = (
+    *_OF_TWO,
     _with("Номер договора", ""),
     _with("Номер договора", "7" * 65),
     _with("ФИО", ""),
@@ -275,9 +277,9 @@ _FAULTS: Final[tuple[_Faulty, ...]] = (
     _with("Пул", "Никакой"),
     _with("Порог", "минус сто"),
     _with("Лимит", "1,5E+03"),
-    _with("Баланс", "1.234.567,8"),
+    _with("Баланс", "сто рублей"),
 )
-"""Every kind of fault, in turn."""
+"""Every kind of fault."""
 
 
 # ---- the dictionary ---------------------------------------------------------------------------------------------

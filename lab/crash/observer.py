@@ -5,15 +5,21 @@ process would never leave one to recover.
 """
 
 import sqlite3
+import time
 from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from billing.database.sql_blocks import sql_block
 from checkpoints.journal_file import is_locked
 from checkpoints.sqlite_schema import prepare
 from checkpoints.states import State, states_where
+
+POLL: Final = 0.005
+"""Seconds between two looks at the journal, the only way to see the progress from outside."""
+_LOOKS_A_PAUSE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +48,13 @@ class JournalView:
 class Observer:
     """Reads the journal of an experiment, which `prepare` creates.
 
-    `forgotten` are the keys of rows that were sent, of which a restored copy of the journal does not know.
+    `forgotten` are the keys of rows that were sent, of which a restored copy of the journal does not know. `pause`
+    is how many seconds to wait between two looks: the processor that a look at a long journal takes, the load lacks.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.pause = POLL
         self.forgotten: frozenset[str] = frozenset()
 
     def prepare(self) -> "Observer":
@@ -58,9 +66,11 @@ class Observer:
 
     def view(self) -> JournalView:
         """The current progress of the load."""
+        began = time.perf_counter()
         with suppress(sqlite3.Error), closing(self._open()) as journal:
             name = journal.execute(_sql("run_name")).fetchone()
             counts = Counter(dict(journal.execute(_sql("counts")).fetchall()))
+            self.pause = max(POLL, _LOOKS_A_PAUSE * (time.perf_counter() - began))
             return JournalView(name[0] if name else None, counts)
         return JournalView(None, Counter())
 
