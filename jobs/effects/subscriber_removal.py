@@ -267,7 +267,9 @@ def _whole_or_not(
         elif isinstance(entry, NewItem):
             entry = _needing(entry, before)
         taken[one.item_id] = entry
-        before = (one.key,)
+        # What is skipped is done at once: the step before it has to be waited for all the same.
+        if isinstance(entry, NewItem) and entry.skip_reason is None:
+            before = (one.key,)
     return taken
 
 

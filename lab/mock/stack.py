@@ -155,7 +155,7 @@ class Stack:
         connection.reserve([])
         result = self._chains.carry_out(chain, request)
         touched = connection.run(_sql("touched"), {"request": request})
-        concerned = [self._concerned(model, table, key) for model, table, key in touched if self._is_object(model)]
+        concerned = [self._concerned(*row) for row in touched if self._is_object(row[0])]
         if not concerned:
             return result
         keys = list(connection.given)
@@ -218,8 +218,8 @@ class Stack:
         finally:
             connection.reserve([])
 
-    def _concerned(self, model: str, table: str, key: int) -> _Concerned:
-        """The subject of a changed object."""
+    def _concerned(self, model: str, table: str, key: int, subject: int) -> _Concerned:
+        """The subscriber and the account of a changed object, which may be gone by now."""
         stack = _ACCOUNTS if model in _MONEY else _EVENTS
         if model == "AdminAccounts":
             return _Concerned(stack, key, None)
@@ -227,6 +227,8 @@ class Stack:
         abonent: int | None = None
         if model == "Abonents":
             abonent = key
+        elif known is not None and known.subject == "abonent_id":
+            abonent = subject
         elif known is not None and "abonent_id" in known.fields:
             found = self._connection.execute(
                 f"select abonent_id from {table} where {known.key.column} = ?",  # noqa: S608 - names of ours

@@ -351,3 +351,17 @@ async def test_a_billing_that_applies_late_gets_each_step_when_it_shows_the_one_
     await mock_billing.wait_for_stacks()
     assert await left_alone(journal, back) == set()
     assert still_there(before, whole_database(database)) == {}
+
+
+async def test_a_step_that_is_skipped_does_not_part_those_around_it(
+    both: Gateway, journal: Journal, database: Database, mock_billing: MockBilling
+) -> None:
+    """The tariff goes with its subscriber, who waits all the same until the billing shows the service gone."""
+    before = whole_database(database)
+    parts = (Step.TARIFF, {"tarif_id": "2"}), (Step.SERVICE, {"usluga_id": "126", "manager_id": "33"})
+    run = await carried_out(TableJob(both, [subscriber("00771", 1, *parts, name="Новиков Пётр")]), journal)
+    mock_billing.stack_rate, mock_billing.busy = 10, False
+    back = await carried_out(undo_of(both, journal, run), journal)
+    await mock_billing.wait_for_stacks()
+    assert await left_alone(journal, back) == set()
+    assert still_there(before, whole_database(database)) == {}

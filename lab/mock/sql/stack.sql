@@ -8,7 +8,7 @@ select coalesce(max(request), 0) from mock_pending
 
 -- name: touched
 -- The changes of a request in this transaction.
-select model, changed_table, changed_key from mock_ledger where request = :request order by entry
+select model, changed_table, changed_key, subject from mock_ledger where request = :request order by entry
 
 -- name: of_abonent
 select a.id, [a.account_id|null] from abonents a where a.id = :key
