@@ -70,6 +70,7 @@ async def check_order(order: Order, target: OutputFile | None, settings: Setting
         if not isinstance(job, ImportJob):
             raise CommandRefused(said("{flag}: only an import is checked by itself", flag=setting("check")))
         await job.check()
+        screen.say(said("All rows are read twice: for what they have in common, and one by one. Nothing is sent."))
         result = await check_input(job, target, order.rows.sheet)
     return show_check(result, screen)
 

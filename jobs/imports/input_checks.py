@@ -81,10 +81,11 @@ class InputChecks:
             values = self._values or await self._survey()
             made = await anyio.to_thread.run_sync(self._examined, rows, values)
         findings = await self._billing.judge([one.subscriber for one in made])
-        return [
-            Judged(one.subscriber, (*one.faults, *found.faults), (*one.warnings, *found.warnings))
-            for one, found in zip(made, findings, strict=True)
-        ]
+        judged = []
+        for one, found in zip(made, findings, strict=True):
+            faults = (*one.faults, *found.faults)
+            judged.append(Judged(one.subscriber, faults, _sound((*one.warnings, *found.warnings), faults)))
+        return judged
 
     async def _survey(self) -> ValueChecks:
         """See all rows, and what the billing has of them."""
@@ -106,6 +107,12 @@ class InputChecks:
             _, shared = self._duplicates(checked)
             judged.append(Judged(checked, (*faults, *wrong, *shared), tuple(self._duplicates.warnings(checked))))
         return judged
+
+
+def _sound(found: Sequence[ValueFault], faults: Sequence[ValueFault]) -> tuple[ValueFault, ...]:
+    """The warnings about values that have no fault: a wrong value has to be corrected anyway."""
+    wrong = {(fault.place, fault.cell) for fault in faults}
+    return tuple(one for one in found if (one.place, one.cell) not in wrong)
 
 
 def _next(pages: Iterator[RowPage]) -> RowPage | None:

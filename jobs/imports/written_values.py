@@ -30,6 +30,9 @@ def one_line(text: str) -> str:
     Raises ValueError for a character that nobody sees: what looks equal would not be.
     """
     stripped = text.strip()
+    if stripped.isprintable():
+        # Neither an invisible character nor an odd space: most texts.
+        return stripped
     for place, letter in enumerate(stripped, 1):
         category = unicodedata.category(letter)
         if category in {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}:
@@ -53,6 +56,8 @@ def _unseen(letter: str, place: int) -> Said:
 
 def mixed_scripts(text: str) -> Said | None:
     """What to say of a word of Latin and Cyrillic letters: one of them only looks right. None if there is none."""
+    if text.isascii():
+        return None
     for word in re.finditer(r"[^\W\d_]+", text):
         scripts = [unicodedata.name(letter, "").partition(" ")[0] for letter in word[0]]
         if not {_LATIN, _CYRILLIC} <= set(scripts):

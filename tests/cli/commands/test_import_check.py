@@ -9,32 +9,32 @@ import pytest
 from cli.terminal.exits import Exit
 from tests.cli.conftest import Place
 
-HEADER = "Договор;ФИО;Телефон;E-mail;Папка;Тариф;Логин;IP;MAC;Услуга;Остаток"
+HEADER = "Договор;ФИО;Телефон;E-mail;Папка;Тариф;Логин;IP;MAC;Услуга;Менеджер;Остаток"
 FAULTS: Mapping[str, tuple[str, str, str]] = {
     # What the row has: the column of its fault, in English, in Russian.
-    "1,23E+05;Иванов;;;;2;a2;;;127;0": ("Договор", "was shortened by a spreadsheet", "таблица сократила номер"),
-    "123.0;Иванов;;;;2;a3;;;127;0": ("Договор", "was made an amount", "таблица сделала из номера сумму"),
-    ";Иванов;;;;2;a4;;;127;0": ("Договор", "the cell is empty", "ячейка пуста"),
-    "К-5;;;;;2;a5;;;127;0": ("ФИО", "the cell is empty", "ячейка пуста"),
-    "К-6;Ива\u200bнов;;;;2;a6;;;127;0": ("ФИО", "the invisible character U+200B", "невидимый U+200B"),
-    f"К-7;{'я' * 300};;;;2;a7;;;127;0": ("ФИО", "the billing's column holds", "в столбец биллинга помещается"),
-    "К-8;Иванов;84951234567;;;2;a8;;;127;0": ("Телефон", "is not a Russian mobile", "не номер российского"),
-    "К-9;Иванов;;ivan.ru;;2;a9;;;127;0": ("E-mail", "is not an e-mail address", "не адрес электронной почты"),
-    "К-10;Иванов;;;;2;us\u0435r;;;127;0": ("Логин", "the Cyrillic letter 'е'", "русская буква 'е'"),
-    "К-11;Иванов;;;;777;a11;;;127;0": ("Тариф", "the billing has no tariff 777", "в биллинге нет"),
-    "К-12;Иванов;;;;2;a 12;;;127;0": ("Логин", "is a space, and a login has none", "в логине пробелов не бывает"),
-    "К-13;Иванов;;;;2;a13;10.0.0.300;;127;0": ("IP", "is not an IPv4 address", "не адрес IPv4"),
-    "К-14;Иванов;;;;2;a14;;zz;127;0": ("MAC", "is not a MAC address", "не MAC-адрес"),
-    "К-15;Иванов;;;;2;a15;;;99999;0": ("Услуга", "the billing has no service 99999", "в биллинге нет"),
-    "К-16;Иванов;;;;2;a16;;;127;1,234": ("Остаток", "can be read in two ways", "можно прочитать двояко"),
-    "К-17;Иванов;;;;2;a17;;;127;0": ("Договор", "is also in line 18", "есть ещё здесь: строка файла 18"),
-    "К-17 ;Иванов;;;;2;a18;;;127;0": ("Договор", "is also in line 17", "есть ещё здесь: строка файла 17"),
-    "А19;Иванов;;;;2;a19;;;127;0": ("Договор", "looks like 'A19' in line 20", "похож на 'A19'"),
-    "A19;Иванов;;;;2;a20;;;127;0": ("Договор", "looks like 'А19' in line 19", "похож на 'А19'"),
-    "К-21;Иванов;;;;2;twice;;;127;0": ("Логин", "is also in line 22", "есть ещё здесь: строка файла 22"),
-    "К-22;Иванов;;;;2;twice;;;127;0": ("Логин", "is also in line 21", "есть ещё здесь: строка файла 21"),
-    "К-23;Иванов;;;;2;taken;;;127;0": ("Логин", "the login is that of", "логин в биллинге уже занят"),
-    "К-24;Иванов;;;;2;a24;172.20.0.24;;127;0": (
+    "1,23E+05;Иванов;;;;2;a2;;;127;33;0": ("Договор", "was shortened by a spreadsheet", "таблица сократила номер"),
+    "123.0;Иванов;;;;2;a3;;;127;33;0": ("Договор", "was made an amount", "таблица сделала из номера сумму"),
+    ";Иванов;;;;2;a4;;;127;33;0": ("Договор", "the cell is empty", "ячейка пуста"),
+    "К-5;;;;;2;a5;;;127;33;0": ("ФИО", "the cell is empty", "ячейка пуста"),
+    "К-6;Ива\u200bнов;;;;2;a6;;;127;33;0": ("ФИО", "the invisible character U+200B", "невидимый U+200B"),
+    f"К-7;{'я' * 300};;;;2;a7;;;127;33;0": ("ФИО", "the billing's column holds", "в столбец биллинга помещается"),
+    "К-8;Иванов;84951234567;;;2;a8;;;127;33;0": ("Телефон", "is not a Russian mobile", "не номер российского"),
+    "К-9;Иванов;;ivan.ru;;2;a9;;;127;33;0": ("E-mail", "is not an e-mail address", "не адрес электронной почты"),
+    "К-10;Иванов;;;;2;us\u0435r;;;127;33;0": ("Логин", "the Cyrillic letter 'е'", "русская буква 'е'"),
+    "К-11;Иванов;;;;777;a11;;;127;33;0": ("Тариф", "the billing has no tariff 777", "в биллинге нет"),
+    "К-12;Иванов;;;;2;a 12;;;127;33;0": ("Логин", "is a space, and a login has none", "в логине пробелов не бывает"),
+    "К-13;Иванов;;;;2;a13;10.0.0.300;;127;33;0": ("IP", "is not an IPv4 address", "не адрес IPv4"),
+    "К-14;Иванов;;;;2;a14;;zz;127;33;0": ("MAC", "is not a MAC address", "не MAC-адрес"),
+    "К-15;Иванов;;;;2;a15;;;99999;33;0": ("Услуга", "the billing has no service 99999", "в биллинге нет"),
+    "К-16;Иванов;;;;2;a16;;;127;33;1,234": ("Остаток", "can be read in two ways", "можно прочитать двояко"),
+    "К-17;Иванов;;;;2;a17;;;127;33;0": ("Договор", "is also in line 18", "есть ещё здесь: строка файла 18"),
+    "К-17 ;Иванов;;;;2;a18;;;127;33;0": ("Договор", "is also in line 17", "есть ещё здесь: строка файла 17"),
+    "А19;Иванов;;;;2;a19;;;127;33;0": ("Договор", "looks like 'A19' in line 20", "похож на 'A19'"),
+    "A19;Иванов;;;;2;a20;;;127;33;0": ("Договор", "looks like 'А19' in line 19", "похож на 'А19'"),
+    "К-21;Иванов;;;;2;twice;;;127;33;0": ("Логин", "is also in line 22", "есть ещё здесь: строка файла 22"),
+    "К-22;Иванов;;;;2;twice;;;127;33;0": ("Логин", "is also in line 21", "есть ещё здесь: строка файла 21"),
+    "К-23;Иванов;;;;2;taken;;;127;33;0": ("Логин", "the login is that of", "логин в биллинге уже занят"),
+    "К-24;Иванов;;;;2;a24;172.20.0.24;;127;33;0": (
         "IP",
         "is the address of the account taken",
         "у учётной записи taken",
@@ -75,7 +75,7 @@ async def test_every_kind_of_fault_is_named_with_line_and_column_in_both_languag
 
 
 async def test_faults_are_grouped_by_kind_with_their_first_lines(place: Place) -> None:
-    rows = [f"Н-{line};Иванов;123;;;2;u{line};;;127;0" for line in range(2, 15)]
+    rows = [f"Н-{line};Иванов;123;;;2;u{line};;;127;33;0" for line in range(2, 15)]
     ended = await place.cli("import", table(place, *rows), "--check", may_end_with=[Exit.REFUSED])
     assert "✗ 13 rows of" in ended.out
     assert "✗ Телефон, lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more: '123' is not a Russian mobile" in ended.out
@@ -87,7 +87,7 @@ async def test_faults_are_grouped_by_kind_with_their_first_lines(place: Place) -
 
 
 async def test_a_clean_table_has_exit_code_0_and_tells_what_is_to_be_looked_at(place: Place) -> None:
-    rows = [f"Н-{line};Иванов;89161234567;;;2;u{line};;;127;0" for line in (2, 3)]
+    rows = [f"Н-{line};Иванов;89161234567;;;2;u{line};;;127;33;0" for line in (2, 3)]
     ended = await place.cli("import", table(place, *rows), "--check", "--json")
     assert ended.closing["faults"] == []
     (group,) = ended.closing["warnings"]
@@ -101,9 +101,9 @@ async def test_a_clean_table_has_exit_code_0_and_tells_what_is_to_be_looked_at(p
 
 async def test_a_marked_workbook_is_corrected_and_imported_in_place_of_the_table(place: Place) -> None:
     rows = [
-        "0990777;Иванов;84951234567;;;2;ivanov;;;;0",
-        "0990778;Петров;;;;2;ivanov;;;;-12,5",
-        "0990779;Яшин;;;;2;y;;;;1",
+        "0990777;Иванов;84951234567;;;2;ivanov;;;;;0",
+        "0990778;Петров;;;;2;ivanov;;;;;-12,5",
+        "0990779;Яшин;;;;2;y;;;;;1",
     ]
     faults = place.cli.folder / "faults.xlsx"
     await place.cli("import", table(place, *rows), "--check", "-o", faults, may_end_with=[Exit.REFUSED])
@@ -137,6 +137,23 @@ async def test_a_fault_of_a_joined_table_is_named_with_its_table(place: Place) -
     assert closing["faulty_rows"] == 2
     sheet = openpyxl.load_workbook(faults).worksheets[0]
     assert [cell.value for cell in sheet["A"]] == ["Договор", "Н-2", "Н-3"]
+
+
+async def test_an_import_makes_the_same_checks_before_anything_is_sent(place: Place) -> None:
+    rows = [
+        "Н-2;Иванов;;;;2;twice;;;;;1",
+        "Н-3;Петров;12;;;2;b;;;;;1",
+        "Н-4;Яшин;;;;2;c;;;;;1",
+        "Н-5;Яшин;;;;2;twice;;;;;1",
+    ]
+    ended = await place.cli("import", table(place, *rows), "--yes", may_end_with=[Exit.REFUSED])
+    assert "'twice' is also in line 5" in ended.words
+    assert place.billing.ledger.effects("Abonents") == {}
+    await place.cli("import", "subscribers.csv", "--yes", "--skip-bad", may_end_with=[Exit.REJECTED])
+    created = place.billing.database.query(
+        "select contract_number from abonents where contract_number starting with 'Н-'"
+    )
+    assert [number for (number,) in created] == ["Н-4"]
 
 
 @pytest.mark.parametrize(
