@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from billing.money import SCALE
-from texts.said import Said, said
+from texts.said import Said, said, wording
 
 Value = TypeVar("Value")
 
@@ -131,6 +131,9 @@ UNKNOWN: Final = Profile()
 
 # ---- in words ---------------------------------------------------------------------------------------------------
 
+TAKES_FIELDS: Final = wording("objects.create takes these fields: {value}")
+"""The template of the sentence about what a create takes."""
+
 _YES_NO: Final[Mapping[str, tuple[Said, Said]]] = {
     "descr_kept": (said("a comment is kept as it was sent"), said("a comment is not kept as it was sent")),
     "descr_returned": (
@@ -152,7 +155,7 @@ _SENTENCES: Final[Mapping[str, Callable[[str | tuple[str, ...]], Said]]] = {
     "error_status": lambda value: said("errors come with HTTP {value}", value=value),
     "stack_seconds": lambda value: said("an answered operation has its effect within {value} s", value=value),
     "read_latency": lambda value: said("a reading call takes, by calls at once: {value}", value=value),
-    "create_fields": lambda value: said("objects.create takes these fields: {value}", value=value),
+    "create_fields": lambda value: said(TAKES_FIELDS, value=value),
     "models": lambda value: said("models that answer: {value}", value=value),
     "columns": lambda value: said("columns that are there: {value}", value=value),
     "charset": lambda value: said("the database's charset is {value}", value=value),

@@ -9,7 +9,7 @@ import anyio.to_thread
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from billing.profile import Profile
+from billing.profile import TAKES_FIELDS, Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.sentences import DUPLICATE
@@ -318,12 +318,16 @@ def assumed_question(plan: PreviewFacts) -> RenderableType:
         return Group()
     settings = (
         *(("--set", "storno_call=NAME") if any("storno" in one for one in plan.assumptions) else ()),
-        *(("--create-in", "FOLDER") if any("takes these fields" in one for one in plan.assumptions) else ()),
+        *(("--create-in", "FOLDER") if any(_template(one) == TAKES_FIELDS for one in plan.assumptions) else ()),
     )
     return Group(
         render(said("No probe has confirmed what is assumed; this asks the billing:"), "dim"),
         command(command_line("probe", "--abonent", "ID", *settings)),
     )
+
+
+def _template(sentence: str) -> str:
+    return sentence.template if isinstance(sentence, Said) else ""
 
 
 def shared_accounts(question: Question, profile: Profile) -> RenderableType:

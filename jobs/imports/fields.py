@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from billing.database.schema import Schema, TableColumn
-from billing.profile import Profile
+from billing.profile import TAKES_FIELDS, Profile
 from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, Step
 from texts.said import Said, said
 
@@ -165,7 +165,7 @@ def untried_fields(created: Mapping[str, Iterable[str]], profile: Profile) -> li
     told = tuple(
         said("{model} ({taken})", model=model, taken=", ".join(names)) for model, names in untried.items() if names
     )
-    return [said("objects.create takes these fields: {value}", value=told)] if told else []
+    return [said(TAKES_FIELDS, value=told)] if told else []
 
 
 def part_key(step: Step, name: str) -> str:
