@@ -71,7 +71,7 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
         if save is not None:
             raise CommandRefused(said("--check sends nothing and begins no run: leave --save out"))
         target = None if checking.output is None else OutputFile(checking.output, force=force)
-        return await check_order(await order_of(screen), target, settings, screen)
+        return await check_order(await order_of(screen), file, target, settings, screen)
 
     async def work(settings: Settings, screen: Screen) -> Closing:
         # Imported here, so that `import --help` and a mistyped flag stay fast.

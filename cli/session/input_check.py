@@ -34,14 +34,15 @@ def check_output(target: OutputFile | None) -> None:
         refuse_present(target)
 
 
-async def check_input(job: ImportJob, target: OutputFile | None = None, sheet: str = "") -> CheckResult:
+async def check_input(job: ImportJob, name: str, target: OutputFile | None = None, sheet: str = "") -> CheckResult:
     """Check all rows of a job, and write them with their faults into the workbook `target`, if one is asked for.
 
-    Raises `CommandRefused`, `InputRefused` and `LookUpFailed`; then there is no workbook.
+    `name` is the table's in what is shown. Raises `CommandRefused`, `InputRefused` and `LookUpFailed`; then there is
+    no workbook.
     """
     source = await anyio.to_thread.run_sync(lambda: job.source)
     header = await anyio.to_thread.run_sync(lambda: source.header)
-    result = CheckResult(source.name)
+    result = CheckResult(name)
     opened: AbstractContextManager[FaultWorkbook | None] = nullcontext()
     if target is not None:
         opened = fault_workbook(target, header, sheet)
@@ -59,10 +60,10 @@ async def check_input(job: ImportJob, target: OutputFile | None = None, sheet: s
     return result
 
 
-async def check_order(order: Order, target: OutputFile | None, settings: Settings, screen: Screen) -> Exit:
+async def check_order(order: Order, name: str, target: OutputFile | None, settings: Settings, screen: Screen) -> Exit:
     """Check the input of an import and show what is found. No journal is opened.
 
-    Raises `CommandRefused`, `InputRefused`, `LookUpFailed` and `BillingError`.
+    `name` is the table's as it was typed. Raises `CommandRefused`, `InputRefused`, `LookUpFailed` and `BillingError`.
     """
     check_output(target)
     async with open_billing(settings) as billing:
@@ -71,7 +72,7 @@ async def check_order(order: Order, target: OutputFile | None, settings: Setting
             raise CommandRefused(said("{flag}: only an import is checked by itself", flag=setting("check")))
         await job.check()
         screen.say(said("All rows are read twice: for what they have in common, and one by one. Nothing is sent."))
-        result = await check_input(job, target, order.rows.sheet)
+        result = await check_input(job, name, target, order.rows.sheet)
     return show_check(result, screen)
 
 

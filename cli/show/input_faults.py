@@ -10,6 +10,7 @@ from rich.text import Text
 
 from cli.terminal.layout import Hanging, labelled, render
 from cli.terminal.texts import printable
+from engine.rows import STANDARD_INPUT, STDIN
 from jobs.imports.subscriber import ValueFault
 from texts.remedies import setting
 from texts.said import Quantity, Said, counted, said
@@ -123,15 +124,19 @@ class CheckResult:
                 "{n} row of {file} cannot be imported, of {rows} in all",
                 "{n} rows of {file} cannot be imported, of {rows} in all",
                 self.faulty,
-                file=self.name,
+                file=self._file,
                 rows=Quantity(self.rows),
             )
         return counted(
             "{n} row of {file}, and nothing in it is wrong",
             "{n} rows of {file}, and nothing in them is wrong",
             self.rows,
-            file=self.name,
+            file=self._file,
         )
+
+    @property
+    def _file(self) -> str:
+        return STANDARD_INPUT if self.name == STDIN else self.name
 
 
 def check_screen(result: CheckResult) -> RenderableType:

@@ -81,6 +81,7 @@ async def test_faults_are_grouped_by_kind_with_their_first_lines(place: Place) -
     assert "✗ Телефон, lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 3 more: '123' is not a Russian mobile" in ended.out
     assert "Nothing was sent." in ended.out
     closing = (await place.cli("import", "subscribers.csv", "--check", "--json", may_end_with=[Exit.REFUSED])).closing
+    assert closing["file"] == "subscribers.csv"
     (group,) = closing["faults"]
     assert (group["column"], group["count"], group["lines"]) == ("Телефон", 13, list(range(2, 12)))
     assert (closing["exit"], closing["rows"], closing["faulty_rows"], closing["workbook"]) == (2, 13, 13, None)

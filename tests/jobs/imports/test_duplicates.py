@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from billing.contract_numbers import undressed
 from jobs.imports.duplicates import Duplicates
 from jobs.imports.seen_values import SeenValues
 from jobs.imports.subscriber import Step, Subscriber
@@ -97,3 +100,19 @@ def test_a_number_that_may_have_lost_its_zero_is_a_warning(seen: SeenValues) -> 
 def test_a_number_of_two_scripts_is_a_warning(seen: SeenValues) -> None:
     (mixed,) = warnings(seen, [subscriber(2, "AБ15")])
     assert mixed == ["character 1 is the Latin letter 'A' among Cyrillic ones; is it so in the contract?"]
+
+
+@given(
+    st.lists(st.text(st.sampled_from("01AАoО "), min_size=1, max_size=3).filter(str.strip), min_size=2, max_size=12)
+)
+def test_a_number_is_a_fault_exactly_where_another_one_is_equal_or_looks_alike(numbers: list[str]) -> None:
+    rows = [subscriber(line, number) for line, number in enumerate(numbers, 2)]
+    with SeenValues() as seen:
+        found = faults(seen, rows)
+    for row in rows:
+        alike = [other for other in rows if other is not row and undressed(other.number) == undressed(row.number)]
+        equal = [other for other in alike if other.number == row.number]
+        told = " ".join(found[row.row.line])
+        assert bool(told) is bool(alike)
+        assert all(f"line {other.row.line}" in told for other in equal[:3])
+        assert ("looks like" in told) is bool(alike and not equal)
