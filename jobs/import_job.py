@@ -136,7 +136,7 @@ class ImportJob(BillingJob):
 
         def judge(rows: Sequence[Row]) -> list[Subscriber | Faulty]:
             judged: list[Subscriber | Faulty] = []
-            for subscriber, faults in reader.examine(rows):
+            for subscriber, faults in reader.examine(rows, only_seen=True):
                 found = (*faults, *values(subscriber)[1])
                 judged.append(Faulty(subscriber.row, subscriber.number, found) if found else subscriber)
             return judged

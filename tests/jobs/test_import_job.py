@@ -1,12 +1,16 @@
 """The job of an import: its files beside the table are the same while its rows are read, and needed no longer."""
 
+import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
+import anyio.to_thread
 import pytest
 
 from cli.session.order import parse_order
 from engine.errors import InputRefused
 from jobs.access.gateway import Gateway
+from jobs.access.vault import Vault
 from jobs.billing_job import BillingJob
 from jobs.job import build
 from jobs.rows.input import Input
@@ -72,3 +76,32 @@ async def test_a_folder_for_all_has_to_be_there_by_its_id(gateway: Gateway, tmp_
         await import_of(gateway, tmp_path, folder="424242").check()
     done = await prepared(import_of(gateway, tmp_path, folder="Проба"))
     assert [item.key for item in done.items] == ["folder/Проба", "Н-1/subscriber/"]
+
+
+async def test_of_rows_that_a_sample_leaves_out_no_secret_is_kept(gateway: Gateway, tmp_path: Path) -> None:
+    table = tmp_path / "subscribers.csv"
+    rows = "".join(f"Н-{number};Иванов;u{number};secret{number}\n" for number in range(30))
+    table.write_text(f"Договор;ФИО;Логин;Пароль\n{rows}", encoding="utf-8")
+    order = parse_order("import", Input(file=str(table)), {"sample": "4"})
+    vault = tmp_path / "vault"
+    job = build(order.kind, replace(gateway, vault=Vault(vault)), order.parameters, order.rows)
+    pages = await anyio.to_thread.run_sync(lambda: list(job.source.pages(None)))
+    done = await job.prepare([row for page in pages for row in page.rows])
+    assert [item.key for item in done.items if "/account/" in item.key] == [f"Н-{n}/account/u{n}" for n in range(4)]
+    with sqlite3.connect(vault) as database:
+        assert database.execute("select count(*) from secrets").fetchall() == [(4,)]
+    database.close()
+
+
+async def test_a_proposal_that_nobody_has_confirmed_refuses_the_whole_import(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    file = tmp_path / "names.csv"
+    for entry, told in (
+        ("tariff;Ночной;3;Тариф 3;near 71;", "line 2, column checked: 'Ночной' is only a proposal"),
+        ("tariff;Ночной;77;;;", "line 2, column id: the billing has no tariff 77, or it is deleted"),
+        ("tariff;Ночной;3;Тариф 4;equal;", "line 2, column name_here: the tariff 3 is 'Тариф 3' in this billing"),
+    ):
+        file.write_text(f"kind;name;id;name_here;match;checked\n{entry}\n", encoding="utf-8")
+        with pytest.raises(InputRefused, match=told):
+            await prepared(import_of(gateway, tmp_path, dictionary=str(file)))
