@@ -46,6 +46,7 @@ class ModelField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     (`billing.directory.references`) in which its texts are looked up. `columns` are further usual names of its column
     in a table, and `column` is its column in the database, if it is not called as the field. A field that is
     `only_named` has to be named by a map; one of an `own_table` is found by its usual names in a joined table alone.
+    One that `comes_along` is no sign in the main table that its row has an account, a service or an attribute.
     """
 
     kind: FieldKind
@@ -57,6 +58,7 @@ class ModelField(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     step: Step | None = None
     only_named: bool = False
     own_table: bool = False
+    comes_along: bool = False
 
 
 class ModelFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

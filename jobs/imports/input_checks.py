@@ -83,7 +83,7 @@ class InputChecks:
         findings = await self._billing.judge([one.subscriber for one in made])
         judged = []
         for one, found in zip(made, findings, strict=True):
-            faults = (*one.faults, *found.faults)
+            faults = (*one.faults, *_sound(found.faults, one.faults))
             judged.append(Judged(one.subscriber, faults, _sound((*one.warnings, *found.warnings), faults)))
         return judged
 
@@ -105,12 +105,13 @@ class InputChecks:
         for subscriber, faults in self._read(rows):
             checked, wrong = values(subscriber)
             _, shared = self._duplicates(checked)
-            judged.append(Judged(checked, (*faults, *wrong, *shared), tuple(self._duplicates.warnings(checked))))
+            known = (*faults, *_sound(wrong, faults))
+            judged.append(Judged(checked, (*known, *shared), tuple(self._duplicates.warnings(checked))))
         return judged
 
 
 def _sound(found: Sequence[ValueFault], faults: Sequence[ValueFault]) -> tuple[ValueFault, ...]:
-    """The warnings about values that have no fault: a wrong value has to be corrected anyway."""
+    """What was found of values that have no fault yet: a wrong value has to be corrected anyway."""
     wrong = {(fault.place, fault.cell) for fault in faults}
     return tuple(one for one in found if (one.place, one.cell) not in wrong)
 

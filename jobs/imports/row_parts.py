@@ -94,7 +94,10 @@ def _several(table: TableColumns, part: PartColumns, row: Row) -> list[Values]:
     if part.condition and part.tested and not part.condition.holds(part.tested.of(row)):
         return []
     values = {one.name: _value(table, one, row) for one in part.fields}
-    of_columns = [values[one.name].text for one in part.fields if one.columns]
+    in_main = table.joined is None
+    of_columns = [
+        values[one.name].text for one in part.fields if one.columns and not (in_main and one.field.comes_along)
+    ]
     if part.condition is None and of_columns and not any(of_columns):
         return []
     split = next((one for one in part.fields if one.rule.split), None)

@@ -97,11 +97,19 @@ def as_a_spreadsheet_wrote(text: str) -> Said | None:
 # ---- by kind -----------------------------------------------------------------------------------------------------
 
 
+_TOTAL: Final = re.compile(r"(итого|всего|total)\b", re.IGNORECASE)
+"""The beginning of a last line that adds up a table."""
+
+
 def contract_number(text: str) -> str:
     """A contract number: a text of one line, as it is in the contract."""
     number = one_line(text)
     if fault := as_a_spreadsheet_wrote(number):
         raise ValueError(fault)
+    if _TOTAL.match(number):
+        raise ValueError(
+            said("{text!r} is no contract number but the sum of the table: leave this line out", text=number)
+        )
     return number
 
 

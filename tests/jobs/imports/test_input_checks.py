@@ -15,6 +15,8 @@ from jobs.access.vault import Vault
 from jobs.imports.column_map import ColumnMap
 from jobs.imports.fields import usual_fields
 from jobs.imports.input_checks import InputChecks, Judged
+from jobs.imports.name_lookup import NameLookup
+from jobs.imports.names_there import NamesThere
 from jobs.imports.reader import SubscriberReader
 
 WITH_A_DATABASE = pytest.mark.parametrize("gateway", ["with a database"], indirect=True)
@@ -94,3 +96,17 @@ async def test_a_faulty_row_is_refused_with_all_its_reasons_and_their_columns(
         "character 2 of 'u 2' is a space, and a login has none"
     )
     assert "пароль" not in refusal.row
+
+
+@WITH_A_DATABASE
+async def test_a_value_that_one_stage_refuses_is_not_refused_again(tmp_path: Path, gateway: Gateway) -> None:
+    path = tmp_path / "subscribers.csv"
+    path.write_text("Договор;ФИО;Тариф;Телефон\nН-2;Иванов;Быстрый;12\n", encoding="utf-8")
+    fields = usual_fields()
+    lookup = NameLookup(None, fields, NamesThere())
+    reader = SubscriberReader(open_input(path, Layout()), ColumnMap(), (lookup,))
+    checks = InputChecks(gateway, reader.source, reader.examine, fields)
+    (page,) = reader.source.pages(None)
+    ((faults, _),) = reasons(await checks.judge(page.rows))
+    assert [one.partition(" ")[0] for one in faults] == ["'Быстрый'", "'12'"]
+    assert "there is no dictionary" in faults[0]

@@ -105,6 +105,16 @@ def test_all_faults_of_a_row_are_told_at_once(tables: Tables) -> None:
     assert [one.place.column for one in second.faults] == ["Договор"]
 
 
+def test_a_manager_in_each_row_makes_no_service(tables: Tables) -> None:
+    tables.write("subscribers.csv", "Договор;ФИО;Услуга;Менеджер", "1;Анна;;33", "2;Борис;ТВ;33", "3;Вера;ТВ;")
+    first, second, third = judged(tables.reader())
+    assert isinstance(first, Subscriber)
+    assert isinstance(second, Subscriber)
+    assert (of(first, Step.SERVICE), of(second, Step.SERVICE)) == ([], [{"usluga_id": "ТВ", "manager_id": "33"}])
+    assert isinstance(third, Faulty)
+    assert [one.place.column for one in third.faults] == ["Менеджер"]
+
+
 def test_stages_follow_each_other(tables: Tables) -> None:
     tables.write("subscribers.csv", "Договор;ФИО;Тариф", "1;Анна;Быстрый")
 

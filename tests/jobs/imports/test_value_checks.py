@@ -37,6 +37,8 @@ def read(step: Step, name: str, text: str, limits: TextLimits | None = None) -> 
         (Step.SUBSCRIBER, NUMBER, " 00123 ", "00123"),
         (Step.SUBSCRIBER, NUMBER, "15J34", "15J34"),
         (Step.SUBSCRIBER, NUMBER, "1E5", "1E5"),
+        (Step.SUBSCRIBER, NUMBER, "Итого:", "✗ 'Итого:' is no contract number but the sum of the table"),
+        (Step.SUBSCRIBER, NUMBER, "Total17", "Total17"),
         (Step.SUBSCRIBER, NUMBER, "1,23E+05", "✗ '1,23E+05' was shortened by a spreadsheet"),
         (Step.SUBSCRIBER, NUMBER, "123.0", "✗ '123.0' was made an amount by a spreadsheet"),
         (Step.SUBSCRIBER, NUMBER, "123,00", "✗ '123,00' was made an amount by a spreadsheet"),
