@@ -41,6 +41,8 @@ _COLUMNS: Final = (
 _WIDTHS: Final = (10, 22, 30, 14, 90, 14)
 _WIDTH, _REASONS_WIDTH = 18, 70
 _COMMENT: Final = {"author": "carbon-migrate", "width": 320, "font_size": 9}
+_LONGEST: Final = 4_000
+"""Characters of what is told in one cell or comment; the sheet of faults has each fault by itself."""
 _LETTERS_A_LINE, _LINE_HEIGHT, _LEAST_HEIGHT = 48, 16, 34
 
 
@@ -142,7 +144,7 @@ class FaultWorkbook:
             elif style is not None:
                 self._table.write_blank(self._row, place, None, style)
         for place, (_, reasons) in marked.items():
-            self._comment(place, "\n".join(reasons))
+            self._comment(place, _shortened("\n".join(reasons)))
 
     def _write_reasons(self, row: CheckedRow) -> None:
         reasons = [
@@ -150,7 +152,8 @@ class FaultWorkbook:
             for fault, is_fault in row.found()
         ]
         if reasons:
-            self._put(self._row, self._width, in_a_cell(in_clauses(reasons)), self._styles[bool(row.faults)])
+            told = _shortened(in_a_cell(in_clauses(reasons)))
+            self._put(self._row, self._width, told, self._styles[bool(row.faults)])
 
     def _list_found(self, row: CheckedRow, here: int | None = None) -> None:
         """Lines of the sheet of faults; a sheet that is full takes no more, and the table has them all."""
@@ -169,7 +172,7 @@ class FaultWorkbook:
             )
             for column, text in enumerate(cells):
                 if text:
-                    self._list.write_string(self._listed, column, _writable(text))
+                    self._list.write_string(self._listed, column, _writable(_shortened(text)))
             self._listed += 1
 
     def _comment(self, place: int, text: str) -> None:
@@ -237,6 +240,10 @@ def _sheet_name(wanted: str) -> str:
     """The name of the table's sheet: the one that is asked for, if a workbook can have it."""
     bad = set("[]:*?/\\") & set(wanted) or len(wanted) > _LONGEST_NAME or wanted.casefold() in {FAULTS, "history"}
     return _ROWS if bad or not wanted.strip("' ") or wanted.startswith("'") or wanted.endswith("'") else wanted
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _writable(text: str) -> str:

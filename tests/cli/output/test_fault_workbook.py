@@ -125,6 +125,13 @@ def test_of_many_faults_the_first_are_commented_and_all_are_told(
     assert part(path, "xl/worksheets/sheet1.xml").count("телефон: no phone") == 10
 
 
+def test_more_faults_than_a_cell_can_hold_are_all_in_the_sheet_of_faults(tmp_path: Path) -> None:
+    many = [ValueFault(Place(line, "ip", "accounts.csv"), "x", said("no address")) for line in range(2, 2002)]
+    path = written(tmp_path / "faults.xlsx", [CheckedRow(2, ("00123", "", ""), [*many, *[NO_PHONE] * 2000])])
+    assert len(read(path, "carbon_faults")[1]) == 4000
+    assert read(path) == (HEADER, [("00123", "", "")])
+
+
 def test_a_table_that_a_sheet_cannot_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SHEET_ROWS", 3)
     rows = [CheckedRow(line, (str(line), "", "")) for line in range(2, 6)]
