@@ -69,7 +69,7 @@ COMMANDS: Final = {
     "plan": Entry("cli.commands.plan", LOAD, "Show what a run would do; nothing is sent."),
     "run": Entry("cli.commands.run", LOAD, "Show what a job will do, ask, and do it.", Product.RUN),
     "import": Entry(
-        "cli.commands.imports", LOAD, "Create subscribers from a table, with all that belongs to them.", Product.RUN
+        "cli.commands.imports", LOAD, "Show what a table makes of subscribers, ask, and create them.", Product.RUN
     ),
     "resume": Entry(
         "cli.commands.resume", LOAD, "Go on with a run that was stopped, interrupted or killed.", Product.RUN

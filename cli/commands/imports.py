@@ -9,7 +9,7 @@ import typer
 from cli.commands.execution import execute, execute_run
 from cli.output.item_files import OutputFile
 from cli.settings.flags import Consent, Flags, RecordFile, RecordNames, WithPage, grouped, typed
-from cli.settings.order_flags import CallFlags, CheckFlags, ImportFlags, OrderFlags, TableFlags
+from cli.settings.order_flags import Again, AnotherBilling, CallFlags, CheckFlags, ImportFlags, OrderFlags, TableFlags
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -31,8 +31,11 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
     context: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE", help="The table, a row a subscriber; - for standard input.")],
     *,
-    import_flags: ImportFlags,
+    table: TableFlags,
+    importing: ImportFlags,
     checking: CheckFlags,
+    again: Again = False,
+    another_billing: AnotherBilling = False,
     save: Annotated[
         Path | None,
         typer.Option("--save", metavar="FILE.toml", help="Write what was typed as a job file, and send nothing."),
@@ -41,7 +44,6 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
     record: RecordFile = None,
     record_names: RecordNames = False,
     page: WithPage = False,
-    table: TableFlags,
     consent: Consent,
     pacing: Pacing,
     flags: Flags,
@@ -57,13 +59,8 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
     async def order_of(screen: Screen) -> "Order":
         from cli.session.order import typed_order
 
-        order_flags = OrderFlags(
-            set_=[f"{name}={value}" for name, value in import_flags.parameters.items()],
-            again=import_flags.again,
-            another_billing=import_flags.another_billing,
-        )
-        rows = table.with_columns(import_flags.pairs)
-        return await typed_order(JOB, file, order_flags, rows, CallFlags(), screen)
+        order_flags = OrderFlags(again=again, another_billing=another_billing)
+        return await typed_order(JOB, file, order_flags, table.rows, CallFlags(), screen, importing=importing)
 
     async def check(settings: Settings, screen: Screen) -> Exit:
         from cli.session.input_check import check_order

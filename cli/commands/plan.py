@@ -26,7 +26,7 @@ from cli.session.plans import plans_beside, remembered_by_plan
 from cli.session.session import open_billing
 from cli.session.start import new_run, rehearse
 from cli.settings.flags import Flags, grouped, typed
-from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
+from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, ReadingRate, with_file
 from cli.settings.settings import Settings
 from cli.show.plan import next_step, nothing_to_send, plan_object, plan_screen
@@ -68,6 +68,7 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
     overwrite: Annotated[bool, typer.Option("--force", help="Overwrite the files there.")] = False,
     rate: ReadingRate = None,
     rows: RowFlags,
+    importing: ImportFlags,
     calling: CallFlags,
     flags: Flags,
     voice: Voice,
@@ -83,7 +84,7 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
     async def work(settings: Settings, screen: Screen) -> Exit:
         if job.endswith(TOML):
             return await plan_file(job, folder, settings, pacing, screen, typed=given)
-        order = await typed_order(job, file, order_flags, rows, calling, screen)
+        order = await typed_order(job, file, order_flags, rows, calling, screen, importing=importing)
         code, planned = await plan(order, folder, settings, pacing.given, screen)
         if screen.voice.as_json:
             screen.emit(planned)

@@ -7,7 +7,7 @@ import typer
 
 from cli.commands.execution import execute_run
 from cli.settings.flags import Consent, Flags, RecordFile, RecordNames, WithPage, grouped, names_of, typed
-from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
+from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -67,6 +67,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         ),
     ] = None,
     rows: RowFlags,
+    importing: ImportFlags,
     calling: CallFlags,
     consent: Consent,
     pacing: Pacing,
@@ -129,7 +130,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             )
         if job.endswith(TOML):
             return await run_file.run(job, settings, pacing, consent, screen, typed=given, record=recorder)
-        order = await typed_order(job, file, order_flags, rows, calling, screen)
+        order = await typed_order(job, file, order_flags, rows, calling, screen, importing=importing)
         if save is not None:
             request = run_file.save_request(order, output, consent, pacing, given)
             return run_file.save_order(request, save, screen, force=force)

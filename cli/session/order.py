@@ -10,7 +10,7 @@ from billing.selects.select import select_of
 from cli.output.answer_files import ANSWER_FILE_PARAMETER
 from cli.session.step_mark import PLACE
 from cli.settings.flags import parse_pairs
-from cli.settings.order_flags import CallFlags, OrderFlags, RowFlags
+from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags, map_file_of, map_pairs_of
 from cli.settings.places import in_full
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, asked_for
@@ -28,6 +28,7 @@ from jobs.rows.key_lists import KeyList, key_list
 from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
+from jobs.spec.import_words import IMPORT, MAP
 from jobs.spec.spec import JobSpec, Special, parameters_of
 from texts.remedies import setting
 from texts.said import in_lines, said
@@ -162,14 +163,26 @@ def parse_input(file: str | None, rows: RowFlags) -> Input:
     )
 
 
-async def typed_order(
-    job: str, file: str | None, order_flags: OrderFlags, rows: RowFlags, calling: CallFlags, screen: Screen
+async def typed_order(  # noqa: PLR0913 - one parameter for each group of flags
+    job: str,
+    file: str | None,
+    order_flags: OrderFlags,
+    rows: RowFlags,
+    calling: CallFlags,
+    screen: Screen,
+    *,
+    importing: ImportFlags,
 ) -> Order:
     """The order of a command line, once all prompts were answered.
 
     Raises `ParameterRefused` and `CommandRefused`.
     """
-    given = given_values(order_flags.set_ or [], calling)
+    given = {**given_values(order_flags.set_ or [], calling), **importing.parameters}
+    if job == IMPORT:
+        # A map has two forms: a file, and columns of single fields.
+        file_of_map = map_file_of(rows.mapping)
+        given |= {MAP: file_of_map} if file_of_map else {}
+        rows = replace(rows, mapping=map_pairs_of(rows.mapping))
     _refuse_typed_secrets(kind(job, given), given)
     values = await asked_for(order_flags.ask or [], given, file, screen)
     repeat = parse_repeat(again=order_flags.again, another_billing=order_flags.another_billing)

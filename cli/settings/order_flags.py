@@ -1,7 +1,7 @@
 """Flags of an order: the source of the rows, the parameters of the job, and the call of `call`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,6 +15,7 @@ from texts.said import said
 
 _ROWS: Final = "Input"
 _CALLING: Final = "The job `call`"
+_IMPORTING: Final = "The job `import`"
 _YES: Final = "yes"
 """What a switch of the command line is as a parameter of a job."""
 
@@ -86,15 +87,30 @@ MapWords = Annotated[
 ]
 Accounts = Annotated[
     Path | None,
-    typer.Option("--accounts", metavar="FILE", help="A table of accounts, joined by contract number."),
+    typer.Option(
+        "--accounts",
+        metavar="FILE",
+        rich_help_panel=_IMPORTING,
+        help="A table of accounts, joined by contract number.",
+    ),
 ]
 Services = Annotated[
     Path | None,
-    typer.Option("--services", metavar="FILE", help="A table of services, joined by contract number."),
+    typer.Option(
+        "--services",
+        metavar="FILE",
+        rich_help_panel=_IMPORTING,
+        help="A table of services, joined by contract number.",
+    ),
 ]
 Attributes = Annotated[
     Path | None,
-    typer.Option("--attributes", metavar="FILE", help="A table of attributes, joined by contract number."),
+    typer.Option(
+        "--attributes",
+        metavar="FILE",
+        rich_help_panel=_IMPORTING,
+        help="A table of attributes, joined by contract number.",
+    ),
 ]
 
 
@@ -169,14 +185,14 @@ class RowFlags:
 
 @dataclass(frozen=True, slots=True)
 class ImportFlags:
-    """What an import is given besides its table: the parameters of the job `import`, by the same names."""
+    """What an import is given besides its table and its map: parameters of the job `import`, by the same names."""
 
-    mapping: MapWords = None
     dictionary: Annotated[
         Path | None,
         typer.Option(
             "--dictionary",
             metavar="FILE",
+            rich_help_panel=_IMPORTING,
             help="The checked dictionary: names of tariffs, services and folders, and their ids in this billing.",
         ),
     ] = None
@@ -188,6 +204,7 @@ class ImportFlags:
         typer.Option(
             "--folder",
             metavar="NAME|ID",
+            rich_help_panel=_IMPORTING,
             help="One folder for all, whatever the table says, as for a trial run; a new name is created.",
         ),
     ] = None
@@ -197,28 +214,31 @@ class ImportFlags:
             "--sample",
             min=1,
             metavar="N",
+            rich_help_panel=_IMPORTING,
             help="Import N subscribers only, chosen to cover every tariff, folder and kind of row.",
         ),
     ] = None
     change: Annotated[
-        bool, typer.Option("--change", help="Change what is there already and differs; else it is left as it is.")
+        bool,
+        typer.Option(
+            "--change",
+            rich_help_panel=_IMPORTING,
+            help="Change what is there already and differs; else it is left as it is.",
+        ),
     ] = False
     alike: Annotated[
-        bool, typer.Option("--alike", help="Contract numbers that only look alike are right as they are.")
+        bool,
+        typer.Option(
+            "--alike",
+            rich_help_panel=_IMPORTING,
+            help="Contract numbers that only look alike are right as they are.",
+        ),
     ] = False
-    again: Again = False
-    another_billing: AnotherBilling = False
-
-    @property
-    def pairs(self) -> list[str]:
-        """The columns of single fields, each as it was typed."""
-        return map_pairs_of(self.mapping)
 
     @property
     def parameters(self) -> dict[str, str]:
         """The parameters of the job that are given."""
         given = {
-            "map": map_file_of(self.mapping),
             "dictionary": _text(self.dictionary),
             "accounts": _text(self.accounts),
             "services": _text(self.services),
@@ -257,6 +277,7 @@ class CheckFlags:
 class TableFlags:
     """How the table of an import is read, and which of its rows."""
 
+    mapping: MapWords = None
     columns: Columns = None
     encoding: Encoding = AUTO
     delimiter: Delimiter = None
@@ -265,18 +286,10 @@ class TableFlags:
     only: Only = None
     exclude: Exclude = None
 
-    def with_columns(self, mapping: list[str]) -> RowFlags:
-        """The same flags as those of any job's rows, with the columns of single fields."""
-        return RowFlags(
-            columns=self.columns,
-            mapping=mapping,
-            encoding=self.encoding,
-            delimiter=self.delimiter,
-            sheet=self.sheet,
-            limit=self.limit,
-            only=self.only,
-            exclude=self.exclude,
-        )
+    @property
+    def rows(self) -> RowFlags:
+        """The same flags as those of any job's rows."""
+        return RowFlags(**{one.name: getattr(self, one.name) for one in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)

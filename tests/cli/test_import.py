@@ -59,6 +59,8 @@ async def test_a_plan_counts_steps_and_subscribers_and_so_does_a_limit(place: Pl
     few = (await place.cli("plan", "import", "subs.csv", "--limit", "3", "--json")).closing
     assert few["subscribers"]["all"] == 3
     assert few["left_out"] == {"--limit": 2}
+    sampled = (await place.cli("plan", "import", "subs.csv", "--sample", "2", "--folder", "Проба", "--json")).closing
+    assert (sampled["subscribers"]["all"], sampled["by_step"]["folder"]) == (2, {"pending": 1})
 
 
 async def test_files_are_kept_with_their_digests_and_a_job_file_names_them_relative(place: Place) -> None:
