@@ -32,7 +32,7 @@ from cli.settings.settings import Settings
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Facts, labelled, render, steps_list
 from cli.terminal.screen import BriefVoice, Screen
-from cli.terminal.texts import printable
+from cli.terminal.texts import WHOLE, printable
 from engine.rows import STDIN, RowPage
 from engine.sources.detect import open_input
 from engine.sources.raw.charset import AUTO
@@ -45,7 +45,7 @@ from jobs.imports.proposals import NameStanding, NamesUsed, ProposedDictionary, 
 from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import Step
 from texts.remedies import DATABASE, command_line, setting
-from texts.said import Quantity, counted, said
+from texts.said import Quantity, counted, enumerated, said
 
 _END: Final[RowPage | None] = None
 
@@ -94,7 +94,7 @@ class TablesRead:
         }
         pairs = [("--map", word) for word in self.mapping or ()]
         pairs += [(flag, str(value)) for flag, value in given.items() if value is not None]
-        return tuple(quote(printable(word)) for pair in pairs for word in pair)
+        return tuple(quote(printable(word, WHOLE)) for pair in pairs for word in pair)
 
 
 @app.command("dictionary")
@@ -139,6 +139,7 @@ def _dictionary(  # noqa: PLR0913 - each is a flag or a group of them
 class NamesRead:
     """The names of a table, and how many rows it has; `refused` rows could not be read."""
 
+    file: str
     used: NamesUsed
     rows: int = 0
     refused: int = 0
@@ -160,7 +161,7 @@ async def make_dictionary(
     proposed = await anyio.to_thread.run_sync(propose, read.used.names, there or NamesThere(), before)
     await anyio.to_thread.run_sync(_write, target, proposed)
     code = Exit.DONE if proposed.count(NameStanding.MATCHED) == len(proposed.rows) else Exit.REJECTED
-    screen.result(_closing(file, read, target.path, proposed), good=code is Exit.DONE)
+    screen.result(_closing(read, target.path, proposed), good=code is Exit.DONE)
     for note in _notes(read, proposed, there):
         screen.result(labelled(said("note:"), note, "yellow"), good=False)
     screen.result(_next(file, tables, target.path, code), good=code is Exit.DONE)
@@ -185,7 +186,7 @@ async def _names_of(file: str, tables: TablesRead) -> NamesRead:
         await anyio.to_thread.run_sync(reader.judge, page.rows)
         rows += len(page.rows)
         refused += len(page.refusals)
-    return NamesRead(used, rows, refused)
+    return NamesRead(source.name, used, rows, refused)
 
 
 async def _names_there(settings: Settings) -> NamesThere | None:
@@ -204,11 +205,11 @@ def _write(target: OutputFile, proposed: ProposedDictionary) -> None:
 # ---- the screen -------------------------------------------------------------------------------------------------
 
 
-def _closing(file: str, read: NamesRead, path: Path, proposed: ProposedDictionary) -> RenderableType:
+def _closing(read: NamesRead, path: Path, proposed: ProposedDictionary) -> RenderableType:
     facts = Facts()
-    rows = counted("{file}, {n} row", "{file}, {n} rows", read.rows, file=printable(file))
+    rows = counted("{file}, {n} row", "{file}, {n} rows", read.rows, file=read.file)
     facts.add(said("table"), rows)
-    facts.add(said("dictionary"), printable(path))
+    facts.add(said("dictionary"), render(str(path)))
     for kind in proposed.kinds:
         facts.add(
             noun_of(kind),
@@ -228,13 +229,15 @@ def _summary(proposed: ProposedDictionary) -> str:
         return said("The table has no names to look up.")
     if not near and not open_:
         return said("All names have their ids.")
-    return said(
-        "Check the dictionary: {near}, {open}.",
-        near=counted(
+    left = [
+        counted(
             "{n} proposal to confirm in the column checked", "{n} proposals to confirm in the column checked", near
-        ),
-        open=counted("{n} id to fill in", "{n} ids to fill in", open_),
-    )
+        )
+        if near
+        else "",
+        counted("{n} id to fill in", "{n} ids to fill in", open_) if open_ else "",
+    ]
+    return said("Check the dictionary: {left}.", left=enumerated(filter(None, left)))
 
 
 def _notes(read: NamesRead, proposed: ProposedDictionary, there: NamesThere | None) -> Iterator[str]:
@@ -261,7 +264,7 @@ def _notes(read: NamesRead, proposed: ProposedDictionary, there: NamesThere | No
 
 def _next(file: str, tables: TablesRead, path: Path, code: Exit) -> RenderableType:
     """What to type next: the same again, or a trial of the import."""
-    table, dictionary = quote(printable(file)), quote(printable(path))
+    table, dictionary = quote(printable(file, WHOLE)), quote(printable(path, WHOLE))
     if code is Exit.DONE:
         trial = (table, *tables.words, "--dictionary", dictionary, "--sample", "20", "--folder", "NAME")
         return steps_list([(command_line("import", *trial), said("try it with a few rows"))])

@@ -89,7 +89,7 @@ def test_without_a_billing_nothing_is_proposed(typed: Typed, tmp_path: Path) -> 
     made = typed("dictionary", "table.csv", "-o", "made.csv")
     assert made.exit == 1
     assert "tariff      0 matched, 0 to confirm, 3 open" in made.out
-    assert "Check the dictionary: 0 proposals to confirm in the column checked, 7 ids to fill in." in made.out
+    assert "Check the dictionary: 7 ids to fill in." in made.out
     assert "no billing is set, so nothing is proposed: give --api-url URL, and --database PATH" in made.out
     assert "1 row cannot be read, and its names are not in the dictionary" in made.out
     assert "carbon-migrate dictionary table.csv --dictionary made.csv -o made.csv --force" in made.out
