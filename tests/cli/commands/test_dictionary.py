@@ -72,8 +72,8 @@ async def test_a_dictionary_is_proposed_checked_and_completed(place: Place) -> N
     assert "dictionary.csv is there already: name another file, or give --force" in refused.words
     again = await place.cli("dictionary", *given, "--dictionary", file, "-o", file, "--force")
     assert "All names have their ids." in again.out
-    trial = f"import {table} --services {services} --dictionary {file} --sample 20 --folder NAME"
-    assert f"carbon-migrate {trial}" in again.out
+    tables = f"{table} --map manager_id:=33 --services {services} --dictionary {file}"
+    assert f"carbon-migrate import {tables} --sample 20 --folder NAME" in again.out
     assert {row["name"]: row["id"] for row in rows_of(file)} == {row["name"]: row["id"] for row in rows}
 
 
