@@ -269,6 +269,11 @@ class Job(ABC):
         return Remedy("undo", run)
 
     @property
+    def rows_seen(self) -> int:
+        """Rows that were read so far before the first is prepared, by a job that reads all of them twice."""
+        return 0
+
+    @property
     def cautions(self) -> tuple[str, ...]:
         """Warnings to show before the run is approved, each a sentence."""
         return ()

@@ -230,6 +230,11 @@ class ImportJob(BillingJob):
         return TableColumns(said("the input"), header, self._map).assigned
 
     @property
+    def rows_seen(self) -> int:
+        """Rows that were read to see what they have in common, before the first of them is prepared."""
+        return self._checks.rows_seen if self._checks else 0
+
+    @property
     def unchecked(self) -> tuple[str, ...]:
         """What could not be checked of the rows read so far, a sentence each."""
         return self._checks.notes if self._checks else ()

@@ -82,6 +82,7 @@ class FaultWorkbook:
         self._spell = harmless if any(map(is_of_export, header)) else str
         self._row = self._listed = 1
         self.comments = 0
+        self._closed = False
         self._head([*map(self._spell, header), named(FAULTS, header)])
 
     def write(self, rows: Iterable[CheckedRow]) -> None:
@@ -106,7 +107,10 @@ class FaultWorkbook:
             self._row += 1
 
     def close(self) -> None:
-        """Complete the file. Raises `CommandRefused` where it cannot be written."""
+        """Complete the file, which takes as long as its rows did. Raises `CommandRefused` if it cannot be written."""
+        if self._closed:
+            return
+        self._closed = True
         self._table.autofilter(0, 0, self._row - 1, self._width)
         self._list.autofilter(0, 0, self._listed - 1, len(_COLUMNS) - 1)
         try:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import anyio.to_thread
+from rich.text import Text
 
 from checkpoints.records import Refusal
 from cli.output.fault_workbook import MOST_COMMENTS, CheckedRow, FaultWorkbook, check_target, fault_workbook
@@ -16,7 +17,9 @@ from cli.session.order import Order
 from cli.session.session import open_billing
 from cli.settings.settings import Settings
 from cli.show.input_faults import CheckResult, check_object, check_screen
+from cli.show.progress import seen_rows, show_counter
 from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from engine.rows import RowPage
 from jobs.import_job import ImportJob
@@ -24,7 +27,7 @@ from jobs.imports.input_checks import Judged
 from jobs.imports.subscriber import Place, ValueFault
 from jobs.job import build
 from texts.remedies import setting
-from texts.said import said
+from texts.said import counted, said
 
 
 def check_output(target: OutputFile | None) -> None:
@@ -34,15 +37,14 @@ def check_output(target: OutputFile | None) -> None:
         refuse_present(target)
 
 
-async def check_input(job: ImportJob, name: str, target: OutputFile | None = None, sheet: str = "") -> CheckResult:
+async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | None = None, sheet: str = "") -> None:
     """Check all rows of a job, and write them with their faults into the workbook `target`, if one is asked for.
 
-    `name` is the table's in what is shown. Raises `CommandRefused`, `InputRefused` and `LookUpFailed`; then there is
-    no workbook.
+    What is found goes into the `result`. Raises `CommandRefused`, `InputRefused` and `LookUpFailed`; then there is no
+    workbook.
     """
     source = await anyio.to_thread.run_sync(lambda: job.source)
     header = await anyio.to_thread.run_sync(lambda: source.header)
-    result = CheckResult(name)
     opened: AbstractContextManager[FaultWorkbook | None] = nullcontext()
     if target is not None:
         opened = fault_workbook(target, header, sheet)
@@ -55,9 +57,9 @@ async def check_input(job: ImportJob, name: str, target: OutputFile | None = Non
             if book is not None:
                 await anyio.to_thread.run_sync(book.write, rows)
         if target is not None and book is not None:
+            await anyio.to_thread.run_sync(book.close)
             result.workbook, result.comments_left_out = target.path, book.comments >= MOST_COMMENTS
     result.unchecked = tuple(job.unchecked)
-    return result
 
 
 async def check_order(order: Order, name: str, target: OutputFile | None, settings: Settings, screen: Screen) -> Exit:
@@ -71,8 +73,9 @@ async def check_order(order: Order, name: str, target: OutputFile | None, settin
         if not isinstance(job, ImportJob):
             raise CommandRefused(said("{flag}: only an import is checked by itself", flag=setting("check")))
         await job.check()
-        screen.say(said("All rows are read twice: for what they have in common, and one by one. Nothing is sent."))
-        result = await check_input(job, name, target, order.rows.sheet)
+        result = CheckResult(name)
+        async with show_counter(screen, lambda: _counted(result, job.rows_seen)):
+            await check_input(job, result, target, order.rows.sheet)
     return show_check(result, screen)
 
 
@@ -84,6 +87,14 @@ def show_check(result: CheckResult, screen: Screen) -> Exit:
         error = str(result.verdict) if result.faulty else None
         screen.emit({**check_object(result), "exit": int(code), "error": error})
     return code
+
+
+def _counted(result: CheckResult, seen: int) -> Text:
+    """How far the check is."""
+    if not result.rows:
+        return seen_rows(seen, result.file)
+    checked = counted("checking {source}: {n} row", "checking {source}: {n} rows", result.rows, source=result.file)
+    return render(checked)
 
 
 def _next(pages: Iterator[RowPage]) -> RowPage | None:

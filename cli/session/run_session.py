@@ -218,7 +218,7 @@ class RunSession:
             least_free=lambda: self._live_policy.policy.min_disk,
         )
         try:
-            async with show_intake(progress, self._screen, self._run.source):
+            async with show_intake(progress, self._screen, self._run.source, lambda: self._job.rows_seen):
                 await intake.freeze_all()
         except (InputRefused, LookUpFailed) as error:
             raise await self._unreadable(error) from error

@@ -230,7 +230,7 @@ async def rehearse(
     run = await plans.create_run(new)
     progress = Progress(has_steps=job.effect.has_steps)
     try:
-        async with show_intake(progress, screen, run.source):
+        async with show_intake(progress, screen, run.source, lambda: job.rows_seen):
             await Intake(
                 run,
                 job,

@@ -124,18 +124,19 @@ class CheckResult:
                 "{n} row of {file} cannot be imported, of {rows} in all",
                 "{n} rows of {file} cannot be imported, of {rows} in all",
                 self.faulty,
-                file=self._file,
+                file=self.file,
                 rows=Quantity(self.rows),
             )
         return counted(
             "{n} row of {file}, and nothing in it is wrong",
             "{n} rows of {file}, and nothing in them is wrong",
             self.rows,
-            file=self._file,
+            file=self.file,
         )
 
     @property
-    def _file(self) -> str:
+    def file(self) -> str:
+        """The table in words."""
         return STANDARD_INPUT if self.name == STDIN else self.name
 
 

@@ -1,6 +1,6 @@
 """The progress of a run: a bar on a terminal, otherwise a line every few seconds."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -38,8 +38,20 @@ SHORT: Final = 25
 
 
 @asynccontextmanager
-async def show_intake(progress: Progress, screen: Screen, source: str) -> AsyncIterator[None]:
-    """A counter while rows are read and saved; only on a terminal."""
+async def show_intake(
+    progress: Progress, screen: Screen, source: str, seen: Callable[[], int]
+) -> AsyncIterator[None]:
+    """A counter while rows are read and saved; `seen` rows were read before the first is saved."""
+    name = printable(source, WHOLE)
+    async with show_counter(
+        screen, lambda: _read(progress, name) if progress.total or not seen() else seen_rows(seen(), name)
+    ):
+        yield
+
+
+@asynccontextmanager
+async def show_counter(screen: Screen, text: Callable[[], Text]) -> AsyncIterator[None]:
+    """A text that is drawn anew all the time; only on a terminal."""
     if screen.voice.quiet or not screen.can_redraw:
         yield
         return
@@ -47,11 +59,23 @@ async def show_intake(progress: Progress, screen: Screen, source: str) -> AsyncI
 
         async def tick() -> None:
             while True:
-                status.update(_read(progress, printable(source, WHOLE)))
+                status.update(text())
                 await anyio.sleep(0.2)
 
         async with run_alongside(tick):
             yield
+
+
+def seen_rows(number: int, source: str) -> Text:
+    """The rows that were read to see what they have in common."""
+    return render(
+        counted(
+            "reading {source} for what stands twice: {n} row",
+            "reading {source} for what stands twice: {n} rows",
+            number,
+            source=source,
+        )
+    )
 
 
 def _read(progress: Progress, source: str) -> Text:

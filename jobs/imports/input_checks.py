@@ -65,6 +65,8 @@ class InputChecks:
         self._billing = BillingChecks(gateway, fields, self._seen, alike=alike)
         self._values: ValueChecks | None = None
         self._one_at_a_time = anyio.Lock()
+        self.rows_seen = 0
+        """Rows that were read to see what they have in common."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -93,6 +95,7 @@ class InputChecks:
         pages = self._source.pages(None)
         while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
             await anyio.to_thread.run_sync(self._see, page, values)
+            self.rows_seen += len(page.rows)
         await self._billing.survey()
         self._values = values
         return values

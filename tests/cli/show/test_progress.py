@@ -7,12 +7,14 @@ from decimal import Decimal
 from io import StringIO
 from typing import Any
 
+import anyio
 import pytest
 from rich.console import Console
 
 from checkpoints.records import Totals
 from checkpoints.states import State
-from cli.show.progress import line, screen_of
+from cli.show.progress import line, screen_of, show_intake
+from cli.terminal.screen import Screen
 from cli.terminal.streams import lasting, plain
 from engine.pipeline.progress import Progress, Status
 
@@ -215,3 +217,17 @@ async def test_the_money_so_far_is_that_of_rows_in_the_billing() -> None:
     progress.moved(State.ACCEPTED, State.UNKNOWN, amount=Decimal("0.25"))
     progress.moved(State.ACCEPTED, State.APPLIED, amount=Decimal(1))
     assert progress.status().entered == Decimal("12.50")
+
+
+async def test_rows_that_are_only_seen_are_counted_before_the_first_is_saved() -> None:
+    file = StringIO()
+    screen = Screen(err=Console(file=file, width=200, force_terminal=True, highlight=False))
+    progress = Progress()
+    seen = 0
+    async with show_intake(progress, screen, "subscribers.csv", lambda: seen):
+        await anyio.wait_all_tasks_blocked()
+        seen = 41_310
+    assert "reading subscribers.csv: 0 rows" in plain(file.getvalue())
+    async with show_intake(progress, screen, "subscribers.csv", lambda: seen):
+        await anyio.wait_all_tasks_blocked()
+    assert "reading subscribers.csv for what stands twice: 41 310 rows" in plain(file.getvalue())
