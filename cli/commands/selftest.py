@@ -98,7 +98,9 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     job: Annotated[
         str | None,
         typer.Option(
-            "--job", metavar="JOB", help=f"One that writes, or {ALL_JOBS}; by default {' or '.join(USUAL_JOBS)}."
+            "--job",
+            metavar="JOB",
+            help=f"One that writes, import, or {ALL_JOBS} of the others; by default {' or '.join(USUAL_JOBS)}.",
         ),
     ] = None,
     fault: FaultWords = None,

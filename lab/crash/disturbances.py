@@ -159,8 +159,8 @@ class Disturbances:
         """`pause`, a while in which no row may be claimed, and SIGKILL."""
         ended = await self._command("pause", running)
         await self._check_nothing_leaves(disturbance.seconds, running)
-        # A run that ended before cannot stay paused.
-        self.paused = running.alive and ended.exit == ExitCode.DONE
+        # A run that is at its end cannot stay paused; one whose process ended before the command can.
+        self.paused = ended.exit == ExitCode.DONE and self.observer.view().open > 0
         send_signal(running.process, signal.SIGKILL)
         return f"for {disturbance.seconds:g} s, ended with {ended.exit}"
 
@@ -309,7 +309,7 @@ class Disturbances:
         """Give the billing a licence for any number, once a process has ended for the lack of room."""
         if self.billing.licence is None or SAYS_LICENCE not in ended.said:
             return
-        if ended.exit != ExitCode.STOPPED:
+        if ended.exit in _AT_ITS_END:
             self.problems.append(
                 said(
                     "the licence has no room, and {command} ended with {exit}",
@@ -317,6 +317,9 @@ class Disturbances:
                     exit=ended.exit,
                 )
             )
+        # Who was killed meanwhile leaves it to the next process to come upon it again.
+        if ended.exit != ExitCode.STOPPED:
+            return
         await self.billing.extend_licence()
         self.note(None, self.observer.view(), "the licence was extended")
 
@@ -327,7 +330,7 @@ class Disturbances:
         ended = await self._undo_process(run, left, before)
         for tries in range(_UNDO_TRIES):
             view = self.observer.view()
-            if ended.exit in _UNDONE and view.run != run and not view.open:
+            if ended.exit in _AT_ITS_END and view.run != run and not view.open:
                 break
             if tries == _UNDO_TRIES // 2:
                 await self.billing.clear_faults()
@@ -389,7 +392,7 @@ class Disturbances:
 
 
 _UNDO_TRIES: Final = 12
-_UNDONE: Final = frozenset({ExitCode.DONE, ExitCode.REJECTED, ExitCode.UNDECIDED})
+_AT_ITS_END: Final = frozenset({ExitCode.DONE, ExitCode.REJECTED, ExitCode.UNDECIDED})
 _BETWEEN_SIGNALS: Final = 0.05
 _WHILE: Final = 0.2
 _LONGEST_CLAIM: Final = 5.0

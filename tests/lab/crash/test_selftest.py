@@ -12,8 +12,10 @@ from lab.crash.experiment import Experiment, Lab
 from lab.crash.experiment_plan import (
     BALANCES,
     FROZEN,
+    IMPORT,
     JOBS,
     REQUIRED,
+    SUBSCRIBERS_OF_IMPORTS,
     Act,
     BillingTraits,
     Disturbance,
@@ -296,3 +298,33 @@ async def test_who_has_the_file_of_a_crashed_billing_open_goes_with_it(
     )
     assert crashed.problems == ()
     assert [event.followed for event in crashed.events if event.act is Act.CRASH] == ["with 1 keepers"]
+
+
+LOST = """
+[[fault]]
+kind = "reset-after-effect"
+method = "objects.create"
+share = 0.05
+
+[[fault]]
+kind = "500-after-effect"
+method = "{method}"
+share = 0.05
+"""
+
+
+@pytest.mark.timeout(300)
+async def test_an_import_is_whole_through_a_kill_and_a_licence_that_ends_and_then_taken_back(
+    tmp_path: Path, settings: Path, environment: Mapping[str, str]
+) -> None:
+    plan = replace(
+        broken(12, job=IMPORT, rows=6, faults=LOST.format(method="save"), stack_rate=60.0, disturbances=KILLED),
+        licence=SUBSCRIBERS_OF_IMPORTS + 4,
+        undo_kills=(0.4,),
+        undo_faults=LOST.format(method="delete"),
+    )
+    whole = await Lab(tmp_path, ProgramUnderTest(settings, environment)).run(plan)
+    assert whole.problems == ()
+    assert whole.verdict is not None
+    assert whole.verdict.once == whole.rows > plan.rows
+    assert {"the licence was extended", "of the undo"} <= {event.followed for event in whole.events}
