@@ -14,6 +14,7 @@ import anyio.to_thread
 
 from billing.contract_numbers import reason
 from billing.database.database import Database
+from billing.directory.objects import can_be
 from billing.directory.references import REFERENCES
 from billing.directory.taken import (
     AccountTaken,
@@ -130,15 +131,16 @@ class BillingChecks:
             self._seen.take(ADDRESSES, [_as_taken(one, one.address) for one in with_address])
             if len(self._networks) < _MOST_NETWORKS:
                 self._networks |= {int(IPv4Address(one.address)) // _NETWORK for one in with_address}
+        if len(self._networks) >= _MOST_NETWORKS:
+            # Not all of them are known then, and being in none of the others means nothing.
+            self._networks.clear()
 
     async def _asked(self, subscribers: Sequence[Subscriber]) -> Look:
-        """What the API has of the values of a page, a call a value."""
-        numbers = dict.fromkeys(one.number for one in subscribers if one.number)
+        """What the API has of the values of a page, a call a value; none for a value that no object can have."""
+        numbers = [one for one in _texts(subscribers, Step.SUBSCRIBER, NUMBER) if can_be(NUMBER, one)]
         by_field = {
-            (watched, name): dict.fromkeys(
-                value.text for one in subscribers for _, value in values_of(one, [(Step.ACCOUNT, name)])
-            )
-            for watched, name in ((LOGINS, "login"), (ADDRESSES, "ip"))
+            (LOGINS, "login"): [one for one in _texts(subscribers, Step.ACCOUNT, "login") if can_be("login", one)],
+            (ADDRESSES, "ip"): [one for one in _texts(subscribers, Step.ACCOUNT, "ip") if _is_address(one)],
         }
         answers = await self._gateway.ask([call_for_number(number) for number in numbers])
         found: defaultdict[tuple[str, str], list[Taken]] = defaultdict(list)
@@ -238,11 +240,10 @@ class BillingChecks:
             self._judge_pool(address, account.text("pull"), found)
 
     def _judge_pool(self, value: Value, pool: str, found: BillingFindings) -> None:
-        try:
-            address = IPv4Address(value.text)
-        except ValueError:
+        if not _is_address(value.text):
             # It has a fault of its own.
             return
+        address = IPv4Address(value.text)
         if pool in self._pools:
             first, last = self._pools[pool]
             if not first <= address <= last:
@@ -286,6 +287,19 @@ def _reference_kinds(fields: FieldTable) -> Iterator[tuple[ValueName, str]]:
             yield (step, key), _FOLDER
         elif one.kind is FieldKind.ID and one.dictionary in REFERENCES:
             yield (step, key), one.dictionary
+
+
+def _texts(subscribers: Sequence[Subscriber], step: Step, name: str) -> dict[str, None]:
+    """The texts of a value of a page, each once."""
+    return dict.fromkeys(value.text for one in subscribers for _, value in values_of(one, [(step, name)]))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _as_taken(account: AccountTaken, value: str, number: str = "") -> Taken:

@@ -110,6 +110,13 @@ async def test_ids_that_the_billing_does_not_have_are_faults(gateway: Gateway) -
     }
 
 
+async def test_what_no_object_can_have_is_not_asked_for(gateway: Gateway) -> None:
+    # Its faults are told by others; the billing refuses a call about it.
+    rows = [account(2, "н" * 100, login="л" * 100, ip="10.0.0.300"), account(3, "", login="", ip="")]
+    faults, _, _ = await found(gateway, rows)
+    assert faults == {}
+
+
 @WITH_A_DATABASE
 async def test_a_number_that_looks_like_one_of_the_billing_is_a_fault_until_said_otherwise(gateway: Gateway) -> None:
     # The billing has 00123 and 123, and A15 in Latin letters.
