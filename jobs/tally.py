@@ -22,7 +22,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.operations import newest
 from jobs.access.payload import payload_of
 from jobs.imports.names_there import NamesThere, read_names
-from jobs.imports.subscriber import Step
+from jobs.imports.subscriber import DIFFERENT, Step
 from jobs.spec.parameters import row_key
 
 PAGE: Final = 2_000
@@ -146,7 +146,7 @@ async def _add_table(run: Run, journal: Journal, sums: _Sums) -> None:
     async for page in journal.each_page(run, _COUNTED):
         for item in page:
             payload = payload_of(item)
-            is_entered = item.state.in_effect or item.state is State.SKIPPED
+            is_entered = item.state.in_effect or (item.state is State.SKIPPED and not _differs(item))
             match payload.step:
                 case Step.FOLDER if item.state.in_effect and item.answer:
                     sums.made[item.key] = item.answer
@@ -156,13 +156,18 @@ async def _add_table(run: Run, journal: Journal, sums: _Sums) -> None:
                     for kind in TallyKind:
                         group = sums.by_group[kind, groups.get(kind, "")]
                         group.file.add(_stated(groups))
-                        if not is_entered:
+                        if not (is_entered or _differs(item)):
                             group.not_entered.add(None)
                 case Step.BALANCE if item.lane == lane and not is_entered:
                     for kind in TallyKind:
                         sums.by_group[kind, groups.get(kind, "")].not_entered.add(_stated(groups), 0)
                 case _:
                     pass
+
+
+def _differs(item: Item) -> bool:
+    """Whether a step has left what was there as it was: a subscriber is there all the same, its balance is not."""
+    return (item.message or "").startswith(DIFFERENT)
 
 
 def _is_duplicate(item: Item) -> bool:

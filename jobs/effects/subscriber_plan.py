@@ -96,6 +96,8 @@ class _RowPlan:
         self._context = context
         self._before = ""
         self._there = self._bearer()
+        names = [part.text("name") for part in subscriber.of(Step.SUBSCRIBER)]
+        self._is_another = self._there is not None and not all(map(self._there.is_called, names))
         self._folder = self._resolved_folder()
         self._check_repeated()
 
@@ -210,9 +212,7 @@ class _RowPlan:
         if others:
             raise RowRefusedInPlan(
                 said(
-                    "the login {login!r} is that of abonent {id} already",
-                    login=login,
-                    id=str(others[0].abonent_id),
+                    "the login {login!r} is that of abonent {id} already", login=login, id=str(others[0].abonent_id)
                 ),
                 part.values[LOGIN].place.column or None,
             )
@@ -399,6 +399,8 @@ class _RowPlan:
     ) -> NewItem:
         subscriber = self._subscriber
         is_person = part.step is Step.SUBSCRIBER
+        if self._is_another and not self._context.change and not is_person and skip_reason is None:
+            skip_reason = _ANOTHER
         needs = dict.fromkeys(key for key in (self._before, *fills.values()) if key)
         payload = msgspec.structs.replace(
             payload,
@@ -426,6 +428,12 @@ _ONE_FIELD: Final = frozenset({Step.TARIFF, Step.THRESHOLD, Step.LIMIT})
 """The steps whose field is set without being asked where it is empty: then nothing is there yet."""
 
 _NOTHING_TO_ENTER: Final = said("a balance of 0 needs no operation")
+
+
+_ANOTHER: Final = said(
+    "there already, and different: who has this number has another name, and may be somebody else; {change} renames",
+    change=flag("change"),
+)
 
 
 def _asked(part: Part) -> Values:

@@ -52,6 +52,11 @@ class SubscriberThere:
         """Its id."""
         return int(self.thing.values["id"] or 0)
 
+    def is_called(self, name: str) -> bool:
+        """Whether it may be who is meant by that name: with another one it may be somebody else with its number."""
+        there = self.thing.values.get("name")
+        return not name or not there or _plain(there) == _plain(name)
+
 
 @dataclass(frozen=True, slots=True)
 class PageThere:
@@ -208,3 +213,8 @@ def _split(model: str, fields: Collection[str]) -> tuple[list[str], list[str]]:
 
 def _id(thing: BillingObject) -> str:
     return thing.values["id"] or ""
+
+
+def _plain(name: str) -> str:
+    """A name as two are compared: without case, dots, and the dots of ё."""
+    return " ".join(name.casefold().replace("ё", "е").replace(".", " ").split())

@@ -18,7 +18,7 @@ from engine.errors import LookUpFailed
 from jobs import tally as tallies
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload
-from jobs.imports.subscriber import Step
+from jobs.imports.subscriber import DIFFERENT, Step
 from jobs.spec.parameters import row_key
 from jobs.tally import tally_of
 from tests.checkpoints.samples import frozen_run
@@ -40,6 +40,8 @@ class Row:
     balance: str = ""
     state: State = State.ACCEPTED
     entry: str = "1"
+    left: bool = False
+    """Whether another balance is there, and was left."""
 
     def items(self) -> list[NewItem]:
         groups = {"folder": self.folder, "tariff": self.tariff, "operator": self.operator, "balance": self.balance}
@@ -48,7 +50,10 @@ class Row:
 
     def _item(self, step: Step, groups: dict[str, str]) -> NewItem:
         payload = encode_payload(Payload("Abonents", (), step=step, groups=groups))
-        return NewItem(row_key((self.number, step, "")), self.number, f"contract:{self.number}", payload)
+        why = f"{DIFFERENT}: the balance" if self.left and step is Step.BALANCE else None
+        return NewItem(
+            row_key((self.number, step, "")), self.number, f"contract:{self.number}", payload, skip_reason=why
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class Setting:
         items = [NewItem(row_key((Step.FOLDER, "Улица")), "Улица", "folders", encode_payload(made))]
         run = await frozen_run(self.journal, *items, *(item for row in rows for item in row.items()), new=IMPORT)
         await self.journal.approve(run)
-        frozen = await self.journal.items(run, frozenset(State))
+        frozen = await self.journal.items(run, {State.PENDING})
         await self.journal.claim(run, [item.item_id for item in frozen])
         became = {"Улица": (State.ACCEPTED if folder else REFUSED, folder)}
         became |= {row.number: (row.state, row.entry) for row in rows}
@@ -159,6 +164,13 @@ async def test_who_is_in_the_folder_and_not_in_the_file_is_named_and_no_differen
     assert tally.first_extra[0] == ExtraSubscriber(9202, "old-9202", "Иванов", FOLDER, Decimal(9202))
     assert [one.abonent_id for one in tally.first_extra] == [9202, 9203, 9204, 9205]
     assert tally.groups[0].extra == of(4, str(9202 + 9203 + 9204 + 9205))
+
+
+async def test_a_balance_that_was_left_as_it_was_is_not_entered(setting: Setting) -> None:
+    setting.has(9201, "1", balance=3)
+    tally = await setting.tally(Row("1", balance="10.00", left=True))
+    folder = tally.groups[0]
+    assert (folder.difference, folder.not_entered) == (of(0, "-7"), of(0, "10"))
 
 
 async def test_balances_that_later_operations_have_moved_are_no_difference(setting: Setting) -> None:

@@ -227,7 +227,7 @@ DIFFERING = subscriber(
     (Step.ATTRIBUTE, {"attribute_id": "7", "attribute_value": "b"}),
     (Step.THRESHOLD, {"limit_warning": "-50.00"}),
     (Step.LIMIT, {"limit": "-100"}),
-    name="Петров",
+    name="ИВАНОВ",
 )
 AGAIN = "; --change changes it"
 
@@ -239,7 +239,7 @@ async def test_what_differs_is_named_and_left_and_what_is_empty_is_set(
     effect = SubscriberSteps(gateway)
     different = "there already, and different: "
     assert await reasons(effect, DIFFERING) == {
-        "subscriber": f"{different}name: Иванов → Петров, parent_id: 9100 → Дома/Новые{AGAIN}",
+        "subscriber": f"{different}name: Иванов → ИВАНОВ, parent_id: 9100 → Дома/Новые{AGAIN}",
         "account": f"{different}pull: 5 → 6{AGAIN}",
         "tariff": f"{different}tarif_id: 2 → 3{AGAIN}",
         "service": f"{different}manager_id: 34 → 33{AGAIN}",
@@ -256,6 +256,21 @@ async def test_what_differs_is_named_and_left_and_what_is_empty_is_set(
 
 
 @pytest.mark.usefixtures("having")
+async def test_nothing_is_given_to_who_has_the_number_and_another_name(gateway: Gateway) -> None:
+    belongings = (
+        (Step.ACCOUNT, {"login": "petrov"}),
+        (Step.LIMIT, {"limit": "-100"}),
+        (Step.SERVICE, {"usluga_id": "127", "manager_id": "33"}),
+    )
+    petrov = subscriber("00123", 1, *belongings, name="Петров")
+    found = await reasons(SubscriberSteps(gateway), petrov)
+    assert all((reason or "").startswith("there already, and different: ") for reason in found.values()), found
+    assert found["subscriber"] == f"there already, and different: name: Иванов → Петров{AGAIN}"
+    assert "may be somebody else" in (found["account"] or "")
+    assert (await reasons(SubscriberSteps(gateway, change=True), petrov))["account"] is None
+
+
+@pytest.mark.usefixtures("having")
 async def test_what_differs_is_changed_where_that_was_said(
     gateway: Gateway, run: Run, frozen: Frozen, database: Database
 ) -> None:
@@ -265,7 +280,7 @@ async def test_what_differs_is_changed_where_that_was_said(
     found = changes(before, whole_database(database))
     folders = [row["ID"] for row in new_rows(found, "ABONENTS")]
     assert found.pop("ABONENTS")[9001] == {
-        "NAME": ("Иванов", "Петров"),
+        "NAME": ("Иванов", "ИВАНОВ"),
         "PARENT_ID": (FOLDER, folders[1]),
         "TARIF_ID": (2, 3),
     }
