@@ -171,7 +171,8 @@ def _fields(
     else:
         # A new object that has nothing but its key is told by that.
         made = payload.wanted or (payload.key if payload.step else {})
-        yield from (FieldChange(name, None, new) for name, new in made.items() if new is not None)
+        empty = {None, ""} if payload.step else {None}
+        yield from (FieldChange(name, None, new) for name, new in made.items() if new not in empty)
 
 
 def _balance(payload: Payload, earlier: PendingBefore | None, profile: Profile) -> FieldChange:
