@@ -53,7 +53,10 @@ async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | 
         while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
             rows = _in_order(page, await job.judge(page.rows))
             for row in rows:
-                result.add(row.line, row.faults, row.warnings)
+                if row.line is None and not row.cells:
+                    result.add_stranger(row.faults[0])
+                else:
+                    result.add(row.line, row.faults, row.warnings)
             if book is not None:
                 await anyio.to_thread.run_sync(book.write, rows)
         if target is not None and book is not None:
@@ -81,10 +84,10 @@ async def check_order(order: Order, name: str, target: OutputFile | None, settin
 
 def show_check(result: CheckResult, screen: Screen) -> Exit:
     """Show the result of a check; an input with faults has the exit code of bad input."""
-    code = Exit.REFUSED if result.faulty else Exit.DONE
-    screen.result(check_screen(result), good=not result.faulty)
+    code = Exit.DONE if result.is_good else Exit.REFUSED
+    screen.result(check_screen(result), good=result.is_good)
     if screen.voice.as_json:
-        error = str(result.verdict) if result.faulty else None
+        error = None if result.is_good else str(result.verdict)
         screen.emit({**check_object(result), "exit": int(code), "error": error})
     return code
 

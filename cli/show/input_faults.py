@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cli.terminal.layout import Hanging, labelled, render
 from cli.terminal.texts import printable
-from engine.rows import STANDARD_INPUT, STDIN
+from engine.rows import STDIN
 from jobs.imports.subscriber import ValueFault
 from texts.remedies import setting
 from texts.said import Quantity, Said, counted, said
@@ -21,6 +21,9 @@ _MOST_LINES: Final = 10
 """Lines that a kind of fault names."""
 _SHOWN_GROUPS: Final = 25
 """Kinds of faults that a screen shows."""
+
+
+_STDIN: Final = "stdin"
 
 
 @dataclass(slots=True)
@@ -41,15 +44,17 @@ class FaultGroup:
             self.lines.append(line)
 
     @property
-    def first(self) -> Said:
-        """The column and the first lines, in words."""
+    def first(self) -> Said | None:
+        """The column and the first lines, in words; None where the reason has them."""
+        if not self.lines:
+            return said("column {column}", column=self.column) if self.column else None
         lines = ", ".join(map(str, self.lines))
-        if self.count > len(self.lines) > 0:
+        if self.count > len(self.lines):
             where = said("lines {lines} and {more} more", lines=lines, more=Quantity(self.count - len(self.lines)))
         elif len(self.lines) > 1:
             where = said("lines {lines}", lines=lines)
         else:
-            where = said("line {line}", line=lines or "–")
+            where = said("line {line}", line=lines)
         if self.table:
             where = said("{table}, {where}", table=self.table, where=where)
         return said("{column}, {where}", column=self.column, where=where) if self.column else where
@@ -91,12 +96,16 @@ def _kind(reason: str) -> str:
 
 @dataclass(slots=True)
 class CheckResult:
-    """What the check of an input has found; `faulty` rows cannot be imported, `doubtful` ones are to be looked at."""
+    """What the check of an input has found; `faulty` rows cannot be imported, `doubtful` ones are to be looked at.
+
+    `strangers` are rows of joined tables that are nobody's, or cannot be read.
+    """
 
     name: str
     rows: int = 0
     faulty: int = 0
     doubtful: int = 0
+    strangers: int = 0
     faults: FaultGroups = field(default_factory=FaultGroups)
     warnings: FaultGroups = field(default_factory=FaultGroups)
     unchecked: tuple[str, ...] = ()
@@ -116,9 +125,26 @@ class CheckResult:
         elif self.warnings.total > before[1]:
             self.doubtful += 1
 
+    def add_stranger(self, fault: ValueFault) -> None:
+        """Count a row of a joined table that belongs to no row of the main one."""
+        self.strangers += 1
+        self.faults.add(fault, None)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is wrong with the input."""
+        return not self.faults.total
+
     @property
     def verdict(self) -> Said:
         """The result in a sentence."""
+        if self.strangers and not self.faulty:
+            return counted(
+                "{n} row of the tables joined to {file} cannot be imported",
+                "{n} rows of the tables joined to {file} cannot be imported",
+                self.strangers,
+                file=self.file,
+            )
         if self.faulty:
             return counted(
                 "{n} row of {file} cannot be imported, of {rows} in all",
@@ -137,12 +163,12 @@ class CheckResult:
     @property
     def file(self) -> str:
         """The table in words."""
-        return STANDARD_INPUT if self.name == STDIN else self.name
+        return _STDIN if self.name == STDIN else self.name
 
 
 def check_screen(result: CheckResult) -> RenderableType:
     """The result for people: the verdict, kinds of faults and warnings, what was not checked, what to do next."""
-    sign = Text("✗ ", "bold red") if result.faulty else Text("✓ ", "green")
+    sign = Text("✓ ", "green") if result.is_good else Text("✗ ", "bold red")
     parts: list[RenderableType] = [Hanging(sign, render(result.verdict, "bold"))]
     if result.faults.total:
         parts += [Text(""), *_groups(result.faults, "✗ ", "red")]
@@ -156,8 +182,9 @@ def _groups(groups: FaultGroups, sign: str, style: str) -> list[RenderableType]:
     found = groups.largest_first()
     lines: list[RenderableType] = []
     for group in found[:_SHOWN_GROUPS]:
-        line = render(group.first, "bold")
-        lines.append(Hanging(Text(sign, style), line.append(f": {printable(group.reason)}")))
+        where, reason = group.first, printable(group.reason)
+        line = render(reason) if where is None else render(where, "bold").append(f": {reason}")
+        lines.append(Hanging(Text(sign, style), line))
     others = sum(group.count for group in found[_SHOWN_GROUPS:]) + groups.beyond
     if others:
         lines.append(render(said("… and {n} more of other kinds", n=Quantity(others)), "dim"))
@@ -177,7 +204,7 @@ def _next_steps(result: CheckResult) -> Sequence[Said]:
         )
         if result.comments_left_out:
             steps.append(said("Only the first cells have a comment; the last column has the reasons of all rows."))
-    elif result.faulty or result.warnings.total:
+    elif not result.is_good or result.warnings.total:
         steps.append(
             said(
                 "{flag} writes the table with these cells marked, to be corrected.",
@@ -194,6 +221,7 @@ def check_object(result: CheckResult) -> dict[str, object]:
         "rows": result.rows,
         "faulty_rows": result.faulty,
         "doubtful_rows": result.doubtful,
+        "joined_rows": result.strangers,
         "faults": [_group_object(one) for one in result.faults.largest_first()],
         "warnings": [_group_object(one) for one in result.warnings.largest_first()],
         "unchecked": list(result.unchecked),

@@ -135,7 +135,7 @@ async def test_a_fault_of_a_joined_table_is_named_with_its_table(place: Place) -
     first, other = closing["faults"]
     assert (first["table"], first["column"], first["lines"]) == (str(accounts), "IP", [2])
     assert "accounts.csv, line 3, column Договор: the main table has no such contract number" in other["reason"]
-    assert closing["faulty_rows"] == 2
+    assert (closing["rows"], closing["faulty_rows"], closing["joined_rows"]) == (2, 1, 1)
     sheet = openpyxl.load_workbook(faults).worksheets[0]
     assert [cell.value for cell in sheet["A"]] == ["Договор", "Н-2", "Н-3"]
 

@@ -43,6 +43,18 @@ def test_a_fault_of_a_joined_table_has_the_line_of_that_table() -> None:
     assert "✗ ip, accounts.csv, line 7: no address" in shown(result)
 
 
+def test_a_row_of_a_joined_table_that_is_nobodys_is_no_row_of_the_table() -> None:
+    result = CheckResult("-")
+    result.add(2, [], [])
+    result.add_stranger(ValueFault(Place(), "", "accounts.csv, line 3: nobody has it"))
+    lines = shown(result)
+    assert lines[:2] == [
+        "✗ 1 row of the tables joined to stdin cannot be imported",
+        "✗ accounts.csv, line 3: nobody has it",
+    ]
+    assert (result.rows, result.faulty, result.is_good) == (1, 0, False)
+
+
 def test_more_kinds_than_a_screen_holds_are_counted_and_memory_is_bounded() -> None:
     result = CheckResult("a.csv")
     for line in range(2, 1002):
