@@ -7,8 +7,8 @@ A near one is alike; numbers count more than letters, for "Домашний 50" 
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -76,6 +76,33 @@ class _Words:
     numbers: frozenset[str]
 
 
+@dataclass(slots=True)
+class _Group:
+    """The names that have the same numbers, in both ways in which their words are compared, and whose they are."""
+
+    objects: list[NamedObject] = field(default_factory=list)
+    alike: list[str] = field(default_factory=list)
+    spelled: list[str] = field(default_factory=list)
+
+    def add(self, one: NamedObject, words: _Words) -> None:
+        """Add a name of an object."""
+        self.objects.append(one)
+        self.alike.append(words.alike)
+        self.spelled.append(words.spelled)
+
+    def near(self, wanted: _Words, share: float) -> Iterator[tuple[int, NamedObject]]:
+        """The objects whose likeness, of which `share` counts, is that of a near name."""
+        # Imported here: the import takes as long as the rest of a command, and most propose nothing.
+        from rapidfuzz import fuzz, process  # noqa: PLC0415
+
+        scorers = ((fuzz.ratio, 1.0), (fuzz.token_sort_ratio, 1.0), (fuzz.token_set_ratio, _OF_WORDS))
+        for query, names in ((wanted.alike, self.alike), (wanted.spelled, self.spelled)):
+            for scorer, counts in scorers:
+                least = NEAR / (counts * share)
+                for _, likeness, place in process.extract_iter(query, names, scorer=scorer, score_cutoff=least):
+                    yield int(likeness * counts * share), self.objects[place]
+
+
 class Matcher:
     """Proposes objects of one kind."""
 
@@ -83,10 +110,10 @@ class Matcher:
         self._objects = sorted(objects, key=lambda one: one.id)
         self._by_id = {one.id: one for one in self._objects}
         # Most objects differ in their numbers, and are not compared further.
-        self._by_numbers: defaultdict[frozenset[str], list[tuple[NamedObject, _Words]]] = defaultdict(list)
+        self._by_numbers: defaultdict[frozenset[str], _Group] = defaultdict(_Group)
         for one in self._objects:
             for words in map(_words, one.names):
-                self._by_numbers[words.numbers].append((one, words))
+                self._by_numbers[words.numbers].add(one, words)
         # The first name of an object, as the path of a folder, goes before its others.
         self._equal = [
             _index(self._objects, key, names)
@@ -120,11 +147,9 @@ class Matcher:
             return []
         wanted = _words(name)
         best: dict[int, int] = {}
-        for numbers, objects in self._by_numbers.items():
-            share = _share_of(wanted.numbers, numbers)
-            for one, words in objects if share else ():
-                likeness = int(_likeness(wanted, words) * share)
-                if likeness >= NEAR:
+        for numbers, group in self._by_numbers.items():
+            if share := _share_of(wanted.numbers, numbers):
+                for likeness, one in group.near(wanted, share):
                     best[one.id] = max(likeness, best.get(one.id, 0))
         nearest = sorted(best, key=lambda key: (-best[key], key))[: SHOWN + 1]
         return [(best[key], self._by_id[key]) for key in nearest]
@@ -172,17 +197,3 @@ def _share_of(one: frozenset[str], other: frozenset[str]) -> float:
     if one == other:
         return 1
     return _OF_NUMBERS if one < other or one > other else 0
-
-
-def _likeness(one: _Words, other: _Words) -> float:
-    """How alike the words of two names are, of 100."""
-    return max(_likeness_of(one.alike, other.alike), _likeness_of(one.spelled, other.spelled))
-
-
-def _likeness_of(one: str, other: str) -> float:
-    # Imported here: the import takes as long as the rest of a command, and most propose nothing.
-    from rapidfuzz import fuzz  # noqa: PLC0415
-
-    return max(
-        fuzz.ratio(one, other), fuzz.token_sort_ratio(one, other), _OF_WORDS * fuzz.token_set_ratio(one, other)
-    )
