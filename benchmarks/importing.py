@@ -61,7 +61,7 @@ IMPORTED: Final = Size(2_000, quick=400, smoke=20)
 ROUNDS: Final = Size(3, quick=2, smoke=1)
 SPEED_HEADER: Final = (
     "balances, calls/s",
-    "import, steps/s",
+    "import, calls/s",
     "import to balances",
     f"balances to the {NOMINAL:,.0f} of the slots",
     "import to the same",
@@ -150,21 +150,21 @@ class Rates:
     """Calls a second of one pair: opening balances, and the steps of an import."""
 
     balances: float
-    steps: float
+    imported: float
 
 
 def _speed(size: str) -> str:
     rates = [_pair(int(IMPORTED.of(size)), begins=number % 2 == 0) for number in range(int(ROUNDS.of(size)))]
-    balances, steps = [one.balances for one in rates], [one.steps for one in rates]
+    balances, imported = [one.balances for one in rates], [one.imported for one in rates]
     return table(
         SPEED_HEADER,
         [
             [
                 Spread.of(balances).shown(),
-                Spread.of(steps).shown(),
-                Spread.of([one.steps / one.balances for one in rates]).shown(".2f"),
+                Spread.of(imported).shown(),
+                Spread.of([one.imported / one.balances for one in rates]).shown(".2f"),
                 Spread.of([one / NOMINAL for one in balances]).shown(".2f"),
-                Spread.of([one / NOMINAL for one in steps]).shown(".2f"),
+                Spread.of([one / NOMINAL for one in imported]).shown(".2f"),
             ]
         ],
     )
@@ -195,15 +195,15 @@ _STEPS: Final = 5
 def _import(folder: Path, subscribers: int) -> float:
     """Steps a second of an import."""
     rig.populated(folder / "billing.fdb", _STEPS * subscribers)
-    _write(folder, subscribers)
-    return _rate(folder, *_import_command(folder))
+    write_subscribers(folder, subscribers)
+    return _rate(folder, *import_command(folder))
 
 
-def _import_command(folder: Path) -> tuple[str, ...]:
+def import_command(folder: Path) -> tuple[str, ...]:
     return ("import", str(folder / TABLE), "--dictionary", str(folder / DICTIONARY))
 
 
-def _write(folder: Path, subscribers: int) -> int:
+def write_subscribers(folder: Path, subscribers: int) -> int:
     """Write a table without faulty rows, one row in memory at a time; returns the number of its steps."""
     rows = write_table(folder, draw_rows(Random(1), subscribers, faulty=0.0))
     return sum(len(row.wanted.things) for row in rows if row.wanted is not None)
@@ -212,30 +212,32 @@ def _write(folder: Path, subscribers: int) -> int:
 def _rate(folder: Path, *command: str) -> float:
     """Accepted calls a second of a load, from its first call to its last outcome."""
     with rig.mock(folder / "billing.fdb", slots=SLOTS, latency_ms=LATENCY_MS) as mock:
-        closing = _closing([sys.executable, "-m", "cli", *command, *_flags(folder, mock)])
+        closing = load(folder, mock, *command)
     return closing.states["accepted"] / closing.seconds
+
+
+class Closing(msgspec.Struct):
+    """What is read of a closing object: the items by state, and the seconds of sending."""
+
+    states: dict[str, int]
+    seconds: float
+
+
+def load(folder: Path, mock: rig.Mock, *command: str) -> Closing:
+    """Run a command on a mock billing over the database in a folder. Raises RuntimeError for a row not accepted."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", *command, *_flags(folder, mock)], check=True, stdout=subprocess.PIPE
+    )
+    closing = msgspec.json.decode(done.stdout, type=Closing)
+    if set(closing.states) != {"accepted"}:
+        raise RuntimeError(f"not every row was accepted: {closing}")
+    return closing
 
 
 def _flags(folder: Path, mock: rig.Mock) -> list[str]:
     flags = ["--yes", "--json", "--quiet", "--no-canary", "--max-in-flight", str(4 * SLOTS)]
     flags += ["--api-url", mock.url, "--journal", str(folder / "journal")]
     return [*flags, "--database", str(folder / "billing.fdb")]
-
-
-class _Closing(msgspec.Struct):
-    """What is read of a closing object."""
-
-    states: dict[str, int]
-    seconds: float
-
-
-def _closing(command: list[str]) -> _Closing:
-    """The closing object of a command, all of whose rows must be accepted."""
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    closing = msgspec.json.decode(done.stdout, type=_Closing)
-    if set(closing.states) != {"accepted"}:
-        raise RuntimeError(f"not every row was accepted: {closing}")
-    return closing
 
 
 # ---- the memory -------------------------------------------------------------------------------------------------
@@ -265,10 +267,10 @@ def _peak(subscribers: int) -> tuple[int, int, float]:
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as name:
         folder = Path(name)
         rig.populated(folder / "billing.fdb", 100)
-        steps = _write(folder, subscribers)
+        steps = write_subscribers(folder, subscribers)
         program = f"{PEAK}from cli.main import main\nmain()"
         with rig.mock(folder / "billing.fdb", slots=SLOTS, latency_ms=0.0) as mock:
-            command = [sys.executable, "-c", program, *_import_command(folder), *_flags(folder, mock)]
+            command = [sys.executable, "-c", program, *import_command(folder), *_flags(folder, mock)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     *_, closing, peak = done.stdout.splitlines()
-    return steps, int(peak), msgspec.json.decode(closing, type=_Closing).seconds
+    return steps, int(peak), msgspec.json.decode(closing, type=Closing).seconds

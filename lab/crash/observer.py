@@ -19,7 +19,7 @@ from checkpoints.states import State, states_where
 
 POLL: Final = 0.005
 """Seconds between two looks at the journal, the only way to see the progress from outside."""
-_LOOKS_A_PAUSE: Final = 8
+_LOOKS_A_PAUSE: Final = 25
 
 
 @dataclass(frozen=True, slots=True)

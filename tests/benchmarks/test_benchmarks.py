@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import capacity, faulty, intake, listing, rig, startup, watching
+from benchmarks import capacity, faulty, importing, intake, listing, rig, startup, watching
 from benchmarks.__main__ import CHAPTERS, main
 from benchmarks.bare import bare, wired
 from benchmarks.contenders import CONTENDERS, ENGINE
@@ -14,6 +14,7 @@ from benchmarks.entering import engine, on_uvloop
 from benchmarks.figures import Part, Size, Spread, quantile, table
 from benchmarks.machine import timed
 from benchmarks.plots import Bar, Curve, bars, curves
+from lab.mock.fault_plan import read_plan
 
 pytestmark = pytest.mark.slow
 
@@ -116,6 +117,26 @@ def test_under_faults_every_row_is_entered_exactly_once() -> None:
     assert [row[-2:] for row in shares.values()] == [["0", "0"]] * 3
     assert int(shares["10%"][3]) > 0
     assert int(shares["0%"][3]) == 0
+
+
+def test_the_proof_of_an_import_has_ten_kills_and_a_share_of_faults() -> None:
+    plan = importing.proof_plan("full")
+    assert (plan.rows, len(plan.disturbances), len(plan.undo_kills)) == (20_000, 10, 2)
+    assert [one.share for one in plan.disturbances] == sorted({one.share for one in plan.disturbances})
+    for faults in (plan.faults, plan.undo_faults):
+        shares = [fault.share for fault in read_plan(faults).faults]
+        assert sum(shares) == pytest.approx(importing.FAULTS)
+        assert len(set(shares)) == 1
+
+
+def test_an_import_is_measured_in_steps(tmp_path: Path) -> None:
+    steps = importing.write_subscribers(tmp_path, 30)
+    rig.populated(tmp_path / "billing.fdb", 100)
+    with rig.mock(tmp_path / "billing.fdb", slots=8, latency_ms=0) as mock:
+        closing = importing.load(tmp_path, mock, *importing.import_command(tmp_path))
+    # Folders are steps as well.
+    assert closing.states["accepted"] > steps > 60
+    assert closing.seconds > 0
 
 
 def test_a_run_is_measured_alone_and_watched() -> None:
