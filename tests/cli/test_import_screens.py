@@ -1,5 +1,6 @@
 """What a person sees of an import, as `tests/cli/test_screens.py` has other screens; its rows are steps."""
 
+import shlex
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
@@ -19,7 +20,7 @@ from cli.show.closing import Closing, first_refusals, show_closing
 from cli.show.plan import plan_screen
 from cli.show.plan_facts import Known, PlanFacts, ReadingPace
 from cli.show.preview import PreviewFacts, Target, preview
-from cli.show.steps import steps_of
+from cli.show.steps import import_again, steps_of
 from cli.show.tally import tally_screen
 from cli.show.value_changes import ValueChanges
 from cli.terminal.exits import Exit
@@ -254,3 +255,11 @@ async def test_the_closing_of_an_undo_of_an_import(journal: Journal) -> None:
         screen.show(await show_closing(closing, replace(known(run), name="p2v9x"), journal))
 
     await compare("import-undo", shows)
+
+
+async def test_the_command_that_imports_again_can_be_pasted(journal: Journal) -> None:
+    given = {"dictionary": "/home/olga/my files/dictionary.csv", "change": "yes", "input_map.login": "Имя входа"}
+    run = await journal.create_run(replace(new_run(), parameters=given))
+    words = shlex.split(import_again(run, "rows.csv"))
+    assert words[:3] == ["carbon-migrate", "import", "rows.csv"]
+    assert words[3:] == ["--dictionary", given["dictionary"], "--change", "--map", "login=Имя входа"]
