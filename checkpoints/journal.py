@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, TypeVar
 
 from checkpoints import intake_pages, transitions
@@ -46,6 +45,7 @@ from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
 from checkpoints.sqlite_store import SqliteStore, open_store
 from checkpoints.states import State
 from checkpoints.step_counts import LaneCounts, StepCount, to_lane_counts, to_step_count
+from checkpoints.transitions import NO_PAYLOADS
 from texts.said import said
 
 Result = TypeVar("Result")
@@ -66,8 +66,6 @@ async def open_journal(path: Path) -> "AsyncIterator[Journal]":
     async with open_store(path) as store:
         yield Journal(store)
 
-
-NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
 
 UNNAMED: Final = NewRunner()
 """A runner of which nothing is noted but its process."""
@@ -326,6 +324,10 @@ class Journal:
     async def items_by_key(self, run: Run, keys: Collection[str]) -> list[Item]:
         """Of each of these keys the item that counts: the last one that is no duplicate and was not replaced."""
         return await self._items("items_by_key", run_id=run.run_id, keys=keys, duplicate=DUPLICATE)
+
+    async def last_unsettled(self, run: Run, before: int) -> list[Item]:
+        """The last item before number `before` that is not settled; none if all are."""
+        return await self._items("last_unsettled", run_id=run.run_id, before=before)
 
     async def refusals(self, run: Run, *, after: int = 0, size: int = 1000) -> list[tuple[int, Refusal]]:
         """Up to `size` refused rows whose id is greater than `after`, with their ids."""

@@ -425,6 +425,13 @@ where item_id in (
 )
 order by number
 
+-- name: last_unsettled
+select *
+from items
+where run_id = :run_id and number < :before and state in (select state from states where not settled)
+order by number desc
+limit 1
+
 -- name: find_items
 -- By business key, label or number, as people write them.
 select *

@@ -4,6 +4,8 @@ Each function runs inside the transaction that the journal has begun.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 from checkpoints import sqlite_rows as rows
 from checkpoints.errors import ForbiddenTransition
@@ -12,6 +14,8 @@ from checkpoints.records import Change, Item, Run
 from checkpoints.sentences import SHARED_ID, decided
 from checkpoints.states import State
 from texts.said import said
+
+NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
 
 
 def claim_items(db: Queries, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str]) -> None:

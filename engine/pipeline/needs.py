@@ -15,7 +15,7 @@ import msgspec
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
-from checkpoints.states import State, states_where
+from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.job import ALL_BEFORE, Effect
 from engine.pipeline.backlog import Backlog
@@ -74,6 +74,14 @@ Verdict: TypeAlias = Item | Refused | Waits | Left
 """What becomes of an item; an item is sent, with its completed payload."""
 
 
+_Key: TypeAlias = str | int
+"""The key of a needed item; a number stands for all items before it."""
+
+
+def _key(need: str, item: Item) -> _Key:
+    return item.number if need == ALL_BEFORE else need
+
+
 @dataclass(slots=True)
 class _Unseen:
     """An accepted item that the billing does not show: since when, and when it is asked again."""
@@ -95,7 +103,6 @@ class Needs:
         self._seen: set[int] = set()
         self._unseen: dict[int, _Unseen] = {}
         self._last_seen = -inf
-        self._settled_to = 0
 
     @property
     def nothing_shows(self) -> bool:
@@ -108,9 +115,7 @@ class Needs:
             unseen.since = anyio.current_time()
 
     def doubt(self, items: Sequence[Item]) -> None:
-        """Forget that these were settled, and shown by the billing: their answers have come into doubt."""
-        if items:
-            self._settled_to = 0
+        """Forget that the billing shows these: their answers have come into doubt."""
         for item in items:
             self._seen.discard(item.item_id)
 
@@ -121,7 +126,7 @@ class Needs:
         """
         if len(self._seen) > MOST_SEEN:
             self._seen.clear()
-        needs = {item.item_id: self._effect.needs(item) for item in items}
+        needs = {item.item_id: [_key(key, item) for key in self._effect.needs(item)] for item in items}
         keys = {key for needed in needs.values() for key in needed}
         if not keys:
             return {item.item_id: item for item in items}
@@ -132,7 +137,7 @@ class Needs:
 
     # ---- what is there of the needed items ----
 
-    async def _needed(self, keys: Collection[str]) -> tuple[dict[str, Item], set[str]]:
+    async def _needed(self, keys: Collection[_Key]) -> tuple[dict[_Key, Item], set[_Key]]:
         """The needed items by key, and the keys of those that will not be sent in this pass.
 
         The backlog holds the lane of an item that will be sent. An outcome recorded since the item was read has freed
@@ -149,14 +154,16 @@ class Needs:
     def _is_not_held(self, item: Item) -> bool:
         return item.state.to_send and not self._backlog.holds(item.lane)
 
-    async def _find(self, keys: Collection[str]) -> dict[str, Item]:
-        """The items by key; for `ALL_BEFORE` the first one that is not settled."""
-        found = {one.key: one for one in await self._journal.items_by_key(self._run, set(keys) - {ALL_BEFORE})}
-        if ALL_BEFORE in keys:
-            unsettled = states_where(settled=False)
-            for first in await self._journal.items(self._run, unsettled, after=self._settled_to, size=1):
-                found[ALL_BEFORE] = first
-                self._settled_to = first.number - 1
+    async def _find(self, keys: Collection[_Key]) -> dict[_Key, Item]:
+        """The items by key; for a number the last one before it that is not settled.
+
+        The last one, for it is likely to be settled last: an item is not looked at again for each of those before it.
+        """
+        named = [key for key in keys if isinstance(key, str)]
+        found: dict[_Key, Item] = {one.key: one for one in await self._journal.items_by_key(self._run, named)}
+        for number in (key for key in keys if isinstance(key, int)):
+            for last in await self._journal.last_unsettled(self._run, number):
+                found[number] = last
         return found
 
     async def _ask(self, accepted: Sequence[Item]) -> None:
@@ -187,7 +194,7 @@ class Needs:
     # ---- what becomes of an item ----
 
     def _verdict(
-        self, item: Item, needs: Sequence[str], found: Mapping[str, Item], stuck: Collection[str]
+        self, item: Item, needs: Sequence[_Key], found: Mapping[_Key, Item], stuck: Collection[_Key]
     ) -> Verdict:
         """What becomes of an item with these needs: a refusal comes before an obstacle, that before a wait."""
         judged = [self._judge(item, key, found.get(key), is_stuck=key in stuck) for key in needs]
@@ -197,14 +204,12 @@ class Needs:
             return left
         if waits := [one for one in judged if isinstance(one, Waits)]:
             return Waits(max(one.due for one in waits), tuple(key for one in waits for key in one.keys))
-        return self._complete(item, {key: found[key] for key in needs if key != ALL_BEFORE})
+        return self._complete(item, {key: found[key] for key in needs if isinstance(key, str)})
 
-    def _judge(self, item: Item, key: str, needed: Item | None, *, is_stuck: bool) -> Refused | Left | Waits | None:
+    def _judge(self, item: Item, key: _Key, needed: Item | None, *, is_stuck: bool) -> Refused | Left | Waits | None:
         """What keeps an item from being sent, of one that it needs; None for nothing."""
-        if key == ALL_BEFORE and (needed is None or needed.number >= item.number):
-            return None
         if needed is None:
-            return Refused(said("not sent: what it needs is no row of this run"))
+            return Refused(said("not sent: what it needs is no row of this run")) if isinstance(key, str) else None
         if needed.state.rejected:
             return Refused(_reason(needed, self._effect.name_of(needed)))
         if obstacle := self._obstacle(item, needed, is_stuck=is_stuck):

@@ -22,9 +22,10 @@ from typing import assert_never
 import anyio
 import structlog
 
-from checkpoints.journal import NO_PAYLOADS, Journal
+from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
+from checkpoints.transitions import NO_PAYLOADS
 from engine.errors import EngineError, LookUpDelayed
 from engine.job import Effect
 from engine.pacing.breaker import Breaker

@@ -77,3 +77,13 @@ async def test_what_is_in_effect_is_read_from_the_last_to_the_first_page_by_page
         assert len(page) <= 2
         read += page
     assert [item.key for item in read] == ["e", "d", "b", "a"]
+
+
+async def test_the_last_item_that_is_not_settled_is_found_before_a_number(journal: Journal) -> None:
+    run = await frozen_run(journal, *(new_item(key) for key in "abcde"))
+    named = await ids(journal, run)
+    await journal.claim(run, [named[key] for key in "bcd"])
+    await journal.record(run, [Change(named["b"], State.UNKNOWN), Change(named["c"], State.ACCEPTED)])
+    await rejected(journal, run, named["a"])
+    last = {before: [one.key for one in await journal.last_unsettled(run, before)] for before in range(1, 7)}
+    assert last == {1: [], 2: [], 3: ["b"], 4: ["b"], 5: ["d"], 6: ["e"]}

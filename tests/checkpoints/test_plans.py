@@ -51,7 +51,8 @@ def test_an_item_that_others_need_is_found_by_its_key(path: Path) -> None:
     assert "SEARCH one USING INDEX items_by_key (key=?)" in found, found
 
 
-def test_what_is_taken_back_last_first_is_read_along_the_list(path: Path) -> None:
-    found = plan(path, "in_effect_last_first")
+@pytest.mark.parametrize("name", ["in_effect_last_first", "last_unsettled"])
+def test_what_is_read_backwards_is_read_along_the_list(path: Path, name: str) -> None:
+    found = plan(path, name)
     assert "SEARCH items USING INDEX items_by_run (run_id=? AND number<?)" in found, found
     assert "ORDER BY" not in found, found

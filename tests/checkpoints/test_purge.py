@@ -313,6 +313,7 @@ async def test_the_rows_of_a_purged_run_cannot_be_read_or_written(journal: Journ
     for asked in (
         journal.items(run, set(State)),
         journal.items_by_key(run, {"1"}),
+        journal.last_unsettled(run, 1),
         journal.in_effect(run),
         journal.in_effect_last_first(run),
         journal.find(run, "1"),

@@ -295,6 +295,7 @@ READS: Final[Mapping[str, Read]] = {
     "last_verification": lambda journal, run: journal.history.last_verification(run),
     "items": lambda journal, run: journal.items(run, EVERY_STATE),
     "items_by_key": lambda journal, run: journal.items_by_key(run, EVERY_STATE),
+    "last_unsettled": lambda journal, run: journal.last_unsettled(run, 1_000),
     "in_effect": lambda journal, run: journal.in_effect(run),
     "in_effect_last_first": lambda journal, run: journal.in_effect_last_first(run),
     "lane_mates": lambda journal, run: journal.lane_mates(run, {"account accepted", "account undone"}),

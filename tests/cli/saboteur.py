@@ -11,6 +11,7 @@ from billing.api.wire import Flight, Wire
 from checkpoints import journal, queries
 from checkpoints.journal_file import JournalFile
 from checkpoints.records import Change, Item, NewItem, Run
+from checkpoints.transitions import NO_PAYLOADS
 from cli.main import main
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.live_policy import LivePolicy
@@ -35,7 +36,7 @@ def claims_after_the_call() -> None:
     put_off: set[int] = set()
 
     async def claim_later(
-        self: journal.Journal, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = journal.NO_PAYLOADS
+        self: journal.Journal, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str] = NO_PAYLOADS
     ) -> None:
         await self.keep(run, payloads)
         put_off.update(item_ids)

@@ -13,9 +13,10 @@ import msgspec
 
 from checkpoints.errors import ForbiddenTransition, RunTakenOver
 from checkpoints.history import History
-from checkpoints.journal import NO_PAYLOADS, Journal
+from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, LookUps, NewItem, Reason, Refusal, Run, Totals
 from checkpoints.states import State, may_follow
+from checkpoints.transitions import NO_PAYLOADS
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost
 from engine.job import (
@@ -361,6 +362,9 @@ class MemoryJournal(Journal):
 
     async def items_by_key(self, run: Run, keys: Collection[str]) -> list[Item]:
         return [self.kept[self._by_key[key]] for key in keys if key in self._by_key]
+
+    async def last_unsettled(self, run: Run, before: int) -> list[Item]:
+        return [one for one in self.kept.values() if one.number < before and not one.state.settled][-1:]
 
     async def absolute_sum(self, run: Run, states: Collection[State]) -> Decimal:
         return sum((abs(one.amount or Decimal(0)) for one in self.kept.values() if one.state in states), Decimal(0))

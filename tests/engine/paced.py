@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from checkpoints.journal import NO_PAYLOADS
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
+from checkpoints.transitions import NO_PAYLOADS
 from engine.evidence import RowRefused
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from checkpoints.intake_pages import Judge
-from checkpoints.journal import NO_PAYLOADS, Journal, open_journal
+from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, Item, NewItem, NewRun, Page, Refusal, Run
 from checkpoints.states import State
+from checkpoints.transitions import NO_PAYLOADS
 from engine.evidence import Busy, NotSent
 from engine.job import BeforeImageMode
 from engine.pacing.holds import Stop

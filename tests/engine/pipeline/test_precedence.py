@@ -11,9 +11,9 @@ import anyio
 import msgspec
 import pytest
 
-from checkpoints.journal import NO_PAYLOADS
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State
+from checkpoints.transitions import NO_PAYLOADS
 from engine.errors import LookUpDelayed, LookUpFailed
 from engine.evidence import Busy, NotSent, RowRefused
 from engine.job import ALL_BEFORE, Different
@@ -243,6 +243,25 @@ async def test_what_needs_all_before_it_goes_when_all_of_them_are_settled() -> N
     setting = await Setting([*items, folder, item(6, key="after")], {"folder": [ALL_BEFORE]}, plan).go()
     assert setting.counts() == {State.ACCEPTED: 5, State.REJECTED: 1}
     assert [key for _, key in setting.sent][-1] == "folder"
+
+
+async def test_many_that_need_all_before_them_are_not_looked_at_for_each_outcome() -> None:
+    items = [item(number) for number in range(1, 31)]
+    folders = [item(number) for number in range(31, 71)]
+    needed = {one.key: [ALL_BEFORE] for one in folders}
+    setting = Setting([*items, *folders], needed, takes=1.0, policy=replace(STEADY, in_flight=1))
+    looks: list[int] = []
+    find = setting.journal.last_unsettled
+
+    async def noted(run: Run, before: int) -> list[Item]:
+        looks.append(before)
+        return await find(run, before)
+
+    setting.journal.last_unsettled = noted  # type: ignore[method-assign]
+    await setting.go()
+    assert setting.counts() == {State.ACCEPTED: 70}
+    assert [int(key) for _, key in setting.sent[-40:]] == list(range(31, 71))
+    assert len(looks) < 300
 
 
 async def test_thousands_of_lanes_wait_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
