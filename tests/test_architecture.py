@@ -100,6 +100,7 @@ SHORT_FOR_A_REASON = {
     "jobs/catalogue/imports.py": "the one job whose rows make several calls",
     "cli/show/checklist.py": "what is shown and kept of each check",
     "cli/page/server.py": "the one door of the page",
+    "cli/commands/readers.py": "the one list of who reads a run, which five commands share",
     "cli/session/stages.py": "the one question where a run stands",
     "cli/__main__.py": "what `python -m cli` needs, and no more",
     "lab/pytest_plugin.py": "an entry point by its name",

@@ -4,7 +4,7 @@ The rows are rehearsed in the journal of plans, shown, confirmed, and only then 
 as input unchanged: its last columns say which row of the run each of its rows corrects.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import anyio
@@ -13,6 +13,7 @@ import anyio.to_thread
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run, Stage
 from cli.session.corrections import CorrectionResult, Corrections
+from cli.session.events import OpenReader
 from cli.session.journal import locked, open_existing, require_content
 from cli.session.plans import plans_beside
 from cli.session.run_session import RunSession
@@ -48,6 +49,7 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part 
     screen: Screen,
     *,
     record: OpenRecorder | None = None,
+    readers: Sequence[OpenReader] = (),
 ) -> Closing:
     """Take the corrected rows of a file into run `name` of that job, and work on the run.
 
@@ -65,7 +67,7 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part 
             )
         _check(run, settings)
         async with open_session(settings, screen, journal, pacing=pacing, consent=consent, record=record) as opened:
-            return await _correct(run, rows, opened.for_run(run))
+            return await _correct(run, rows, replace(opened.for_run(run), readers=readers))
 
 
 async def _correct(run: Run, file: Input, session: Session) -> Closing:

@@ -73,6 +73,7 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
     async def work(settings: Settings, screen: Screen) -> Closing:
         # Imported here, so that `import --help` and a mistyped flag stay fast.
         from cli.commands.page import page_beside
+        from cli.commands.readers import readers_beside
         from cli.commands.replay import record_into
         from cli.jobfile import run_file
         from cli.session import start
@@ -87,7 +88,16 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
             raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
         recorder = record_into(record, names=record_names)
         opens = page_beside(settings, screen) if page else None
-        return await start.run(order, settings, pacing.given, consent, screen, record=recorder, page=opens)
+        return await start.run(
+            order,
+            settings,
+            pacing.given,
+            consent,
+            screen,
+            record=recorder,
+            page=opens,
+            readers=readers_beside(settings, screen),
+        )
 
     if checking.check:
         execute(check, flags, voice, only_reads=True, failure=partial(check_failure, file))

@@ -1,6 +1,6 @@
 """`resume`: continues a run that was stopped, interrupted or killed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Final
 
@@ -11,8 +11,10 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from cli.commands.execution import execute_run
 from cli.commands.page import page_beside
+from cli.commands.readers import readers_beside
 from cli.commands.replay import record_into
 from cli.session.control_client import unpause_run
+from cli.session.events import OpenReader
 from cli.session.journal import open_existing, require_content, require_unlocked, unfinished
 from cli.session.run_session import RunSession
 from cli.session.session import OpenPage, OpenRecorder, check_target, close_ended, open_session
@@ -55,7 +57,15 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
     async def work(settings: Settings, screen: Screen) -> Closing:
         opens = page_beside(settings, screen) if page else None
         return await resume(
-            name, settings, pacing.given, consent, screen, record=recorder, page=opens, unpause=unpause
+            name,
+            settings,
+            pacing.given,
+            consent,
+            screen,
+            record=recorder,
+            page=opens,
+            readers=readers_beside(settings, screen),
+            unpause=unpause,
         )
 
     execute_run(work, flags, voice, job=None)
@@ -70,6 +80,7 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
     *,
     record: OpenRecorder | None = None,
     page: OpenPage | None = None,
+    readers: Sequence[OpenReader] = (),
     unpause: bool = False,
 ) -> Closing:
     """Resume the run of that name, or the only one that is not at its end.
@@ -94,7 +105,7 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
             async with open_session(
                 settings, screen, journal, pacing=pacing, consent=consent, record=record
             ) as opened:
-                session = replace(opened.for_run(chosen), page=page)
+                session = replace(opened.for_run(chosen), page=page, readers=readers)
                 job = await session.rebuild(chosen)
                 if unpause and chosen.paused_at:
                     await unpause_run(chosen, journal)

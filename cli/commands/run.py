@@ -84,6 +84,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         # Imported here, so that `run --help` and a mistyped flag stay fast.
         from cli.commands.correct import continue_run
         from cli.commands.page import page_beside
+        from cli.commands.readers import readers_beside
         from cli.commands.replay import record_into
         from cli.jobfile import run_file
         from cli.jobfile.job_file import TOML
@@ -93,6 +94,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
 
         recorder = record_into(record, names=record_names)
         opens = page_beside(settings, screen) if page else None
+        readers = readers_beside(settings, screen)
         if plan is not None:
             if ignored := [words for name, words in given.items() if name not in PLANNED]:
                 raise CommandRefused(
@@ -105,7 +107,16 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
                 )
             order = await planned_order(plan, settings)
             return await start.run(
-                order, settings, pacing.given, consent, screen, record=recorder, page=opens, output=output, plan=plan
+                order,
+                settings,
+                pacing.given,
+                consent,
+                screen,
+                record=recorder,
+                page=opens,
+                readers=readers,
+                output=output,
+                plan=plan,
             )
         if job is None:
             raise CommandRefused(
@@ -126,10 +137,12 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
                 )
             corrected = parse_input(file, rows)
             return await continue_run(
-                corrects, job, corrected, settings, pacing.given, consent, screen, record=recorder
+                corrects, job, corrected, settings, pacing.given, consent, screen, record=recorder, readers=readers
             )
         if job.endswith(TOML):
-            return await run_file.run(job, settings, pacing, consent, screen, typed=given, record=recorder)
+            return await run_file.run(
+                job, settings, pacing, consent, screen, typed=given, record=recorder, readers=readers
+            )
         order = await typed_order(job, file, order_flags, rows, calling, screen, importing=importing)
         if save is not None:
             request = run_file.save_request(order, output, consent, pacing, given)
@@ -137,7 +150,15 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         if force:
             raise CommandRefused(said("--force overwrites the file of --save, and none is named: leave it out"))
         return await start.run(
-            order, settings, pacing.given, consent, screen, record=recorder, page=opens, output=output
+            order,
+            settings,
+            pacing.given,
+            consent,
+            screen,
+            record=recorder,
+            page=opens,
+            readers=readers,
+            output=output,
         )
 
     execute_run(work, flags, voice, job)

@@ -1,6 +1,7 @@
 """`undo`: a run that reverses an earlier run."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Final
 
 import typer
@@ -11,6 +12,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from checkpoints.states import State
 from cli.commands.execution import execute_run
+from cli.commands.readers import readers_beside
 from cli.session.journal import open_existing, require_content, unfinished
 from cli.session.run_session import RunSession
 from cli.session.session import check_target, open_session
@@ -74,7 +76,8 @@ async def undo(
         check_target(run, settings)
         way = _options(await _kind_of(run, journal), parse_pairs(how, "--set"), profile_of(settings), screen)
         parameters = {RUN: run.name, **way}
-        async with open_session(settings, screen, journal, pacing=pacing, consent=consent) as session:
+        async with open_session(settings, screen, journal, pacing=pacing, consent=consent) as opened:
+            session = replace(opened, readers=readers_beside(settings, screen))
             job = await build_undo(session.gateway, journal, parameters)
             if not await journal.in_effect(run, size=1):
                 return await _nothing_left(run, journal, screen)

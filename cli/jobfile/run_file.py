@@ -1,6 +1,6 @@
 """The commands on job files: `run FILE.toml`, `plan FILE.toml`, and `run … --save FILE.toml`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -10,6 +10,7 @@ import anyio.to_thread
 from cli.jobfile.job_file import PACING, TOML, JobFile, read
 from cli.jobfile.save import SaveRequest, save
 from cli.jobfile.steps import FileRunOptions, run_file
+from cli.session.events import OpenReader
 from cli.session.order import Order
 from cli.session.session import OpenRecorder
 from cli.settings.flags import Consent, Flags, names_of
@@ -44,13 +45,14 @@ async def run(  # noqa: PLR0913 - one parameter for each part of the command lin
     *,
     typed: Mapping[str, str],
     record: OpenRecorder | None,
+    readers: Sequence[OpenReader],
 ) -> Closing:
     """Run the steps of the job file in order. Raises `JobFileRefused`, and what `run_file` raises.
 
     `typed` is the command line, by parameter; options that would be ignored are refused.
     """
     file = await read_file(name, typed)
-    options = FileRunOptions(with_file(pacing, file.pacing).given, pacing.given, consent, record)
+    options = FileRunOptions(with_file(pacing, file.pacing).given, pacing.given, consent, record, readers)
     return await run_file(file, settings, options, screen)
 
 

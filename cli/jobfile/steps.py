@@ -14,6 +14,7 @@ from checkpoints.records import Run
 from cli.jobfile.job_file import JobFile, JobFileStep
 from cli.jobfile.rounds import Round, StepDecision, StepState, passes, round_of
 from cli.jobfile.wait import WaitResult, wait
+from cli.session.events import OpenReader
 from cli.session.journal import require_unlocked
 from cli.session.run_session import RunSession
 from cli.session.session import OpenRecorder, Session, close_ended, open_session
@@ -104,6 +105,7 @@ class FileRunOptions:
     """Pacing from the command line alone, for a step that is resumed; its run keeps the rest."""
     consent: Consent
     record: OpenRecorder | None = None
+    readers: Sequence[OpenReader] = ()
 
 
 async def run_file(file: JobFile, settings: Settings, options: FileRunOptions, screen: Screen) -> Closing:
@@ -143,7 +145,7 @@ async def _work_through(
     for decision in now.decisions:
         step = decision.step
         consent = replace(options.consent, skip_bad=options.consent.skip_bad or step.skip_bad)
-        session = replace(opened, consent=consent, stop=Stop())
+        session = replace(opened, consent=consent, stop=Stop(), readers=options.readers)
         place = said("Step {number} of {steps}:", number=step.number, steps=len(file.steps))
         screen.say(Group(Text(""), labelled(place, printable(step.order.kind.name), "bold")))
         try:

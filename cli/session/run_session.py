@@ -17,6 +17,7 @@ from checkpoints.errors import ForbiddenTransition, JournalError
 from checkpoints.records import Run, Stage, Totals
 from checkpoints.states import State
 from cli.session.control_server import serve_control
+from cli.session.events import RunReaders
 from cli.session.journal import describe_pacing, locked, store_policy
 from cli.session.order import PLAN
 from cli.session.plans import departures
@@ -98,6 +99,7 @@ class RunSession:
         self._live_policy = LivePolicy(Policy(), Progress(has_steps=job.effect.has_steps), self._stop)
         self._live_policy.listen(self._heed_rate)
         self._heed_rate()
+        self._readers = RunReaders(run, self._journal, self._live_policy.progress, self._interrupts)
         self._gauges: Sequence[Gauge] = ()
         self._asking = False
         """Whether the operator was asked; what an interrupt leaves of a run depends on it."""
@@ -109,7 +111,13 @@ class RunSession:
         """
         structlog.contextvars.bind_contextvars(run=self._run.name)
         # The page is the last to go: it shows how the run came out.
-        async with self._page(), self._locked() as self._run, self._interrupts.listening():
+        async with (
+            self._page(),
+            self._interrupts.listening(),
+            self._readers.following(self._session.readers),
+            self._locked() as self._run,
+            self._readers.working(self._run),
+        ):
             await self._read_policy()
             sent = await self._send() if await self._may_send() else Sent()
             return await self._close(sent)
@@ -347,6 +355,7 @@ class RunSession:
         """Run the pipeline; a failing journal stops it, and the run can be resumed."""
         live_policy, progress = self._live_policy, self._live_policy.progress
         known = await self._journal.last_number(self._run) if self._known is None else self._known
+        await self._readers.begin(self._run, taken_up=not self._fresh)
         pipeline = Pipeline(
             self._run,
             self._job,
@@ -421,6 +430,7 @@ class RunSession:
         self._screen.result(screen, good=code is Exit.DONE and accountants_list(self._run, totals) is None)
         if ending.shown is not None:
             self._screen.result(ending.shown)
+        self._readers.close(closing, self._run, self._stop)
         return closing
 
     @property

@@ -11,7 +11,7 @@ A command opens a session, locks its run (`cli/session/journal.py`), works on it
             await finish_run(run, journal, anew=True)
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from checkpoints.records import Run, Totals
 from checkpoints.states import State, states_where
 from cli.output.answer_files import ANSWER_FILE_PARAMETER, ANSWERS, first_rows, reads, write_answers
 from cli.output.item_files import OutputFile
+from cli.session.events import OpenReader
 from cli.session.journal import policy_of
 from cli.settings.flags import Consent
 from cli.settings.profiles import profile_of
@@ -107,6 +108,7 @@ class Session:
     consent: Consent = field(default_factory=Consent)
     stop: Stop = field(default_factory=Stop)
     page: OpenPage | None = None
+    readers: Sequence[OpenReader] = ()
 
     @property
     def gateway(self) -> Gateway:

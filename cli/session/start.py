@@ -3,7 +3,7 @@
 Order ──▶ files checked ──▶ session open ──▶ job built ──▶ collisions ──▶ run in the journal ──▶ RunSession
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from checkpoints.errors import RunHeld
 from checkpoints.journal import Journal
 from checkpoints.records import NewRun, Run
 from cli.output.answer_files import checked
+from cli.session.events import OpenReader
 from cli.session.journal import unfinished
 from cli.session.order import PLAN, Order, identity
 from cli.session.run_session import RunSession
@@ -55,6 +56,7 @@ async def run(  # noqa: PLR0913 - one parameter for each part of the command lin
     *,
     record: OpenRecorder | None = None,
     page: OpenPage | None = None,
+    readers: Sequence[OpenReader] = (),
     output: Path | None = None,
     plan: str | None = None,
 ) -> Closing:
@@ -65,7 +67,7 @@ async def run(  # noqa: PLR0913 - one parameter for each part of the command lin
     """
     files = check_files(order, output)
     async with open_session(settings, screen, pacing=pacing, consent=consent, record=record) as opened:
-        session = replace(opened, page=page)
+        session = replace(opened, page=page, readers=readers)
         remembered = {} if plan is None else {PLAN: plan}
         return await start_run(prepare(order, files, session), session, remembered=remembered)
 

@@ -112,6 +112,7 @@ class Interrupts:
         self._screen = screen
         self._preparing: anyio.CancelScope | None = None
         self._sending: anyio.CancelScope | None = None
+        self._ended: anyio.CancelScope | None = None
 
     def before_sending(self) -> anyio.CancelScope:
         """A scope that the first signal cancels."""
@@ -126,6 +127,11 @@ class Interrupts:
         self._sending = anyio.CancelScope()
         return self._sending
 
+    def after_the_end(self) -> anyio.CancelScope:
+        """A scope that the next signal cancels: the run is closed, and its exit code stays what it is."""
+        self._ended = anyio.CancelScope()
+        return self._ended
+
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Handle SIGINT, SIGTERM and SIGHUP while the context lasts."""
@@ -134,7 +140,10 @@ class Interrupts:
 
     def _heed(self, number: signal.Signals) -> None:
         why = _NAMES[number]
-        if not self._stop.requested:
+        if self._ended:
+            self._say(said("{signal}: the run is closed; what was to be told of it is given up", signal=why))
+            self._ended.cancel()
+        elif not self._stop.requested:
             self._stop.request(StopKind.INTERRUPTED, said("interrupted ({signal})", signal=why))
             if self._preparing:
                 self._preparing.cancel()

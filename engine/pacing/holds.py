@@ -108,6 +108,11 @@ class Holds:
         return next((hold.why for hold in self._holds.values()), None)
 
     @property
+    def present(self) -> dict[str, str]:
+        """The present holds: holder and reason, the oldest first."""
+        return {who: hold.why for who, hold in self._holds.items()}
+
+    @property
     def seconds(self) -> dict[str, float]:
         """Seconds held so far, by holder; overlapping holds count in full."""
         now = time.monotonic()

@@ -1,0 +1,16 @@
+"""The readers of a run that the settings ask for: they work beside it, whichever command begins or takes it up."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cli.settings.settings import Settings
+from cli.terminal.screen import Screen
+
+if TYPE_CHECKING:
+    from cli.session.events import OpenReader
+
+
+def readers_beside(settings: Settings, screen: Screen) -> "Sequence[OpenReader]":
+    """The readers of each run of a command, in the order in which they are told of it."""
+    _ = settings, screen
+    return ()

@@ -1,0 +1,224 @@
+"""The events of a run, and who reads them beside it: hooks and metrics. No reader changes the run or its exit code.
+
+RunBegan ──▶ Held ──▶ HoldEnded ──▶ … ──▶ NeedsPerson ──▶ RunEnded ──▶ the readers have some seconds to finish
+
+`RunBegan` is told when the first call may leave, so a run that is refused before that has a `RunEnded` alone.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+import anyio
+import structlog
+
+from checkpoints.errors import JournalError
+from checkpoints.journal import Journal
+from checkpoints.records import Run, Totals
+from checkpoints.states import State
+from cli.show.closing import Closing, next_steps
+from cli.terminal.exits import OPERATOR_ERRORS, Exit, code_of
+from cli.terminal.signals import Interrupts, run_alongside
+from engine.pacing.holds import Stop, StopKind
+from engine.pipeline.progress import Progress, Status
+from texts.said import counted, text_of
+
+LAST_WORDS: Final = 12.0
+"""Seconds that the end of a run waits for its readers: what they do at the end has its own limit, of ten."""
+
+log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """Log an error of a reader, which is no reason to end the run."""
+    try:
+        yield
+    except Exception:
+        log.exception("a reader of the run has failed: a fault of ours, please report it")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class RunBegan:
+    """Sending begins: of a new run, or of one that is taken up again. `totals` are those of the journal."""
+
+    totals: Totals
+    taken_up: bool
+    at: datetime = field(default_factory=_now)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """No call may leave because of `who`, a short fixed word; `why` is for people."""
+
+    who: str
+    why: str
+    at: datetime = field(default_factory=_now)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldEnded:
+    """The hold of `who` is over."""
+
+    who: str
+    at: datetime = field(default_factory=_now)
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsPerson:
+    """A person has to look: `rows` rows wait for that, `why` says for what, and `commands` are to be typed next."""
+
+    rows: int
+    why: str
+    commands: Sequence[str]
+    at: datetime = field(default_factory=_now)
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The process works on the run no longer; `closing` has the exit code and the totals."""
+
+    closing: Closing
+    at: datetime = field(default_factory=_now)
+
+
+RunEvent: TypeAlias = RunBegan | Held | HoldEnded | NeedsPerson | RunEnded
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRun:
+    """A run that this process works on. `look` is what it says of itself at a moment, without asking the journal."""
+
+    run: Run
+    journal: Journal
+    look: Callable[[], Status]
+
+
+class RunReader(ABC):
+    """Reads the events of one run.
+
+    `follow` does the work, beside the run; it returns by itself once it has heard `RunEnded`, or is cancelled.
+    """
+
+    @abstractmethod
+    def hear(self, event: RunEvent) -> None:
+        """Take an event when it happens, and return at once. `RunEnded` is the last one."""
+
+    @abstractmethod
+    async def follow(self) -> None:
+        """Work beside the run until it has ended."""
+
+
+OpenReader: TypeAlias = Callable[[LiveRun], RunReader]
+"""Makes the reader of a run."""
+
+
+class RunReaders:
+    """The readers of one run: what happens is told to all of them, and the fault of one is logged."""
+
+    def __init__(self, run: Run, journal: Journal, progress: Progress, interrupts: Interrupts) -> None:
+        self._live = LiveRun(run, journal, progress.status)
+        self._holds = progress.holds
+        self._interrupts = interrupts
+        self._readers: list[RunReader] = []
+        self._held: frozenset[str] = frozenset()
+        self._has_ended = False
+
+    @asynccontextmanager
+    async def following(self, opens: Sequence[OpenReader]) -> AsyncIterator[None]:
+        """Let the readers work while the context lasts; at its end they have `LAST_WORDS` seconds to finish.
+
+        A signal ends that waiting at once.
+        """
+        for open_reader in opens:
+            with _harmless():
+                self._readers.append(open_reader(self._live))
+        self._holds.listen(self._compare_holds)
+        at_work = [_AtWork(reader) for reader in self._readers]
+        async with run_alongside(*(one.follow for one in at_work)):
+            try:
+                yield
+            except Exception:
+                await self._hear_out(at_work)
+                raise
+            await self._hear_out(at_work)
+
+    async def _hear_out(self, at_work: "Sequence[_AtWork]") -> None:
+        """Wait for the readers of a run that has ended; one that was never begun here has nothing to say."""
+        if not self._has_ended:
+            return
+        with self._interrupts.after_the_end(), anyio.move_on_after(LAST_WORDS):
+            for one in at_work:
+                await one.done.wait()
+
+    @asynccontextmanager
+    async def working(self, run: Run) -> AsyncIterator[None]:
+        """Tell of an error that ends the work on the run in the context."""
+        try:
+            yield
+        except Exception as error:
+            code = code_of(error) if isinstance(error, OPERATOR_ERRORS) else Exit.FAULT
+            totals = Totals()
+            with suppress(JournalError):
+                totals = await self._live.journal.totals(run)
+            self._end(Closing(code, run.name, run.job, totals, error=text_of(error)))
+            raise
+
+    async def begin(self, run: Run, *, taken_up: bool) -> None:
+        """Tell that sending begins. Raises `JournalError`."""
+        if self._readers:
+            self._tell(RunBegan(await self._live.journal.totals(run), taken_up))
+
+    def close(self, closing: Closing, run: Run, stop: Stop) -> None:
+        """Tell how the run came out, and first whether a person is needed for it."""
+        totals = closing.totals
+        commands = [command for command, _ in next_steps(run, totals)]
+        if closing.exit is Exit.STOPPED and stop.kind is StopKind.BUDGET:
+            self._tell(NeedsPerson(totals.count_where(open=True), stop.reason, commands))
+        elif manual := totals.count(State.MANUAL):
+            why = counted("{n} row waits for your decision", "{n} rows wait for your decision", manual)
+            self._tell(NeedsPerson(manual, why, commands))
+        self._end(closing)
+
+    def _end(self, closing: Closing) -> None:
+        self._has_ended = True
+        self._tell(RunEnded(closing))
+
+    def _compare_holds(self) -> None:
+        """Tell which holds have begun or ended since the last comparison."""
+        present, before = self._holds.present, self._held
+        self._held = frozenset(present)
+        if self._has_ended:
+            return
+        for who, why in present.items():
+            if who not in before:
+                self._tell(Held(who, why))
+        for who in sorted(before - present.keys()):
+            self._tell(HoldEnded(who))
+
+    def _tell(self, event: RunEvent) -> None:
+        for reader in self._readers:
+            with _harmless():
+                reader.hear(event)
+
+
+class _AtWork:
+    """A reader that works; `done` is set when it has ended, in whatever way."""
+
+    def __init__(self, reader: RunReader) -> None:
+        self.done = anyio.Event()
+        self._reader = reader
+
+    async def follow(self) -> None:
+        try:
+            with _harmless():
+                await self._reader.follow()
+        finally:
+            self.done.set()
