@@ -23,6 +23,7 @@ from engine.sources.raw.sample import Layout
 from jobs.access.references import References
 from jobs.imports.matching import Match, core_of
 from jobs.imports.names_there import FOLDER, WORDS, NamesThere, noun_of, plain_name
+from jobs.imports.subscriber import folder_names
 from jobs.spec.columns import find
 from texts.said import Quantity, any_of, counted, in_lines, said
 
@@ -175,6 +176,8 @@ def _faults_of(entry: DictionaryEntry, before: DictionaryEntry, *, is_checked: b
     if entry.id and not is_id(entry.id) and entry.id not in (words := _words_for(entry.kind)):
         reason = said("{text!r} is not an id; write one, or {words}", text=entry.id, words=any_of(words))
         yield DictionaryFault(entry.line, "id", reason)
+    elif entry.id == NEW and not folder_names(entry.path):
+        yield DictionaryFault(entry.line, "name_here", said("it is no path of a folder"))
     elif before is not entry and (before.id, before.path) != (entry.id, entry.path):
         reason = said(
             "{name!r} has another id on line {line}: leave one of the two lines",

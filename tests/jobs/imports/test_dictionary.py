@@ -124,8 +124,9 @@ def test_all_faults_of_a_file_are_said_with_line_and_column(written: Path) -> No
         "tariff;E;;;3;Тариф 3;near 80;;",
         "tariff;F;;;3;Тариф 3;id;;нет",
         "tariff;G;;;;;near 80;;",
+        "folder;H;;;new;//;;;",
     ) == [
-        "FILE: 8 entries of the dictionary have to be mended:",
+        "FILE: 9 entries of the dictionary have to be mended:",
         (
             "line 3, column kind: there is no kind 'tarif'; did you mean 'tariff'?; there are: tariff, service, "
             "folder, operator, administrator, attribute, pool, snat pool"
@@ -137,6 +138,7 @@ def test_all_faults_of_a_file_are_said_with_line_and_column(written: Path) -> No
         "line 8, column id: 'A' has another id on line 2: leave one of the two lines",
         ("line 9, column checked: 'E' is only a proposal (near 80): write yes here if it is right, or another id"),
         "line 10, column checked: 'F' is only a proposal (id): write yes here if it is right, or another id",
+        "line 12, column name_here: it is no path of a folder",
     ]
 
 
