@@ -39,6 +39,7 @@ from jobs.imports.reader import SubscriberReader
 from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder
 from jobs.imports.subscriber import Faulty, Stage, Subscriber, ValueFault
 from jobs.imports.table_columns import TableColumns
+from jobs.imports.tables import JoinedTables
 from jobs.rows.input import Input, open_rows
 from jobs.rows.selection import KeyColumns, Selected
 from jobs.spec.columns import Assigned
@@ -228,6 +229,11 @@ class ImportJob(BillingJob):
         if file and not Path(file).exists():
             return super().assigned(header)
         return TableColumns(said("the input"), header, self._map).assigned
+
+    @property
+    def joined(self) -> JoinedTables:
+        """The tables beside the main one. Raises `InputRefused`."""
+        return self._opened.reader.tables
 
     @property
     def rows_seen(self) -> int:

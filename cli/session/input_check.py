@@ -6,13 +6,15 @@ the rows.
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import anyio.to_thread
 from rich.text import Text
 
 from checkpoints.records import Refusal
-from cli.output.fault_workbook import MOST_COMMENTS, CheckedRow, FaultWorkbook, check_target, fault_workbook
+from cli.output.fault_workbook import FaultWorkbook, check_target, fault_workbook
 from cli.output.item_files import OutputFile, refuse_present
+from cli.output.marked_sheet import CheckedRow
 from cli.session.order import Order
 from cli.session.session import open_billing
 from cli.settings.settings import Settings
@@ -23,8 +25,10 @@ from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from engine.rows import RowPage
 from jobs.import_job import ImportJob
+from jobs.imports.column_map import TABLE_OF_STEP
 from jobs.imports.input_checks import Judged
-from jobs.imports.subscriber import Place, ValueFault
+from jobs.imports.subscriber import Place, Step, ValueFault
+from jobs.imports.tables import JoinedTables
 from jobs.job import build
 from texts.remedies import setting
 from texts.said import counted, said
@@ -60,8 +64,11 @@ async def check_input(job: ImportJob, result: CheckResult, target: OutputFile | 
             if book is not None:
                 await anyio.to_thread.run_sync(book.write, rows)
         if target is not None and book is not None:
+            for step in job.joined.columns:
+                await _write_joined(job.joined, step, book)
+                result.joined += (TABLE_OF_STEP[step],)
             await anyio.to_thread.run_sync(book.close)
-            result.workbook, result.comments_left_out = target.path, book.comments >= MOST_COMMENTS
+            result.workbook, result.comments_left_out = target.path, book.lacks_marks
     result.unchecked = tuple(job.unchecked)
 
 
@@ -100,6 +107,27 @@ def _counted(result: CheckResult, seen: int) -> Text:
     return render(checked)
 
 
+async def _write_joined(tables: JoinedTables, step: Step, book: FaultWorkbook) -> None:
+    """Write a joined table behind the main one, with the faults that are its rows'."""
+    name, of = TABLE_OF_STEP[step], tables.columns[step].name
+    header = await anyio.to_thread.run_sync(tables.header, step)
+    pages = tables.pages(step)
+    while (page := await anyio.to_thread.run_sync(_next, pages)) is not None:
+        rows = _marked(page, of)
+        await anyio.to_thread.run_sync(book.write_joined, name, of, header, rows)
+
+
+def _marked(page: RowPage, of: str) -> list[CheckedRow]:
+    """The rows of a page of a joined table, with the faults of those that are nobody's or cannot be read."""
+    refused = {one.line: one for one in page.refusals}
+    rows = [CheckedRow(row.line, row.cells, truths=row.truths) for row in page.rows]
+    rows += [CheckedRow(one.line, one.row) for one in page.refusals if one.row]
+    return [
+        replace(row, faults=[_fault_of(refused[row.line], of)]) if row.line in refused else row
+        for row in sorted(rows, key=lambda row: row.line or 0)
+    ]
+
+
 def _next(pages: Iterator[RowPage]) -> RowPage | None:
     return next(pages, None)
 
@@ -119,5 +147,8 @@ def _in_order(page: RowPage, judged: Sequence[Judged]) -> list[CheckedRow]:
 
 def _refused(refusal: Refusal) -> CheckedRow:
     """A row that cannot be read; one of a joined table has no line here, and no cells."""
-    fault = ValueFault(Place(refusal.line, refusal.column or ""), "", refusal.reason)
-    return CheckedRow(refusal.line, refusal.row, [fault])
+    return CheckedRow(refusal.line, refusal.row, [_fault_of(refusal)])
+
+
+def _fault_of(refusal: Refusal, table: str = "") -> ValueFault:
+    return ValueFault(Place(refusal.line, refusal.column or "", table), "", refusal.reason)

@@ -111,6 +111,7 @@ class CheckResult:
     unchecked: tuple[str, ...] = ()
     workbook: Path | None = None
     comments_left_out: bool = False
+    joined: tuple[str, ...] = ()
 
     def add(self, line: int | None, faults: Iterable[ValueFault], warnings: Iterable[ValueFault]) -> None:
         """Count a row with what was found in it."""
@@ -202,8 +203,13 @@ def _next_steps(result: CheckResult) -> Sequence[Said]:
                 file=result.workbook,
             )
         )
+        if result.joined:
+            flags = tuple(str(setting(name, str(result.workbook))) for name in result.joined)
+            steps.append(said("It has the joined tables too: {flags} reads them out of it.", flags=" ".join(flags)))
         if result.comments_left_out:
-            steps.append(said("Only the first cells have a comment; the last column has the reasons of all rows."))
+            steps.append(
+                said("Not all cells are marked, for they are too many; the sheet carbon_faults lists what was found.")
+            )
     elif not result.is_good or result.warnings.total:
         steps.append(
             said(

@@ -5,7 +5,7 @@ line of `FORMATS`, and a module that matches and opens it.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +62,7 @@ def open_input(path: Path | None, layout: Layout, *, page_rows: int = 1000) -> S
         )
     columns = check_given(layout.columns)
     original = StandardInput() if path is None else FileOnDisk(path)
-    return _DetectedInput(original, Layout(layout.encoding, delimiter, layout.sheet, columns), page_rows)
+    return _DetectedInput(original, replace(layout, delimiter=delimiter, columns=columns), page_rows)
 
 
 class _DetectedInput(Source):

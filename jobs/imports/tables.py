@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -109,6 +110,16 @@ class JoinedTables:
                 yield RowPage((), tuple(_of_table(columns, one) for one in refused), f"{_CURSOR}{step}:{page.cursor}")
             begun = None
 
+    def pages(self, step: Step) -> Iterator[RowPage]:
+        """All rows of a table as they are, with the refusals of those that are nobody's or cannot be read; staged."""
+        source, columns = self._table(step)
+        for page in source.pages(None):
+            yield RowPage(page.rows, (*page.refusals, *self._orphans(columns, page.rows)), page.cursor)
+
+    def header(self, step: Step) -> tuple[str, ...]:
+        """The names of the columns of a table. Raises `InputRefused`."""
+        return self._table(step)[0].header
+
     def _table(self, step: Step) -> tuple[Source, TableColumns]:
         if step not in self._opened:
             file = self._map.tables[step]
@@ -121,7 +132,7 @@ class JoinedTables:
                         flag=setting(name, "FILE"),
                     )
                 )
-            source = open_input(Path(file.file), file.layout)
+            source = open_input(Path(file.file), replace(file.layout, table=TABLE_OF_STEP[step]))
             columns = TableColumns(source.name, source.header, self._map, step)
             self._opened[step] = guard_rows(source, columns.secret_places), columns
         return self._opened[step]

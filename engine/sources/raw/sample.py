@@ -22,13 +22,15 @@ class Layout:
     """The given reading options of an input; all of them can be detected.
 
     `encoding` is "auto" or the name of a codec; `delimiter` is one character, or "" to detect it; `sheet` is the name
-    of a sheet in a workbook; `columns` are the column names of an input without a header.
+    of a sheet in a workbook; `columns` are the column names of an input without a header. `table` is the one that is
+    wanted of a workbook that was checked, "" for its main table.
     """
 
     encoding: str = AUTO
     delimiter: str = ""
     sheet: str = ""
     columns: tuple[str, ...] = ()
+    table: str = ""
 
 
 class Sample:

@@ -33,17 +33,25 @@ class SheetRows(Source):
 
     A row's line is its number in the sheet, and the cursor is the number of the last row read. Empty rows are
     skipped; a row with an unreadable cell is refused, with the cell's address. With `sheet` "", the only non-empty
-    sheet is read; the one that a check has added does not count.
+    sheet is read; of a workbook that was checked, the sheet `table`, or else the first.
     """
 
-    __slots__ = ("_book", "_columns", "_layout", "_original", "_page_rows", "_sheet")
+    __slots__ = ("_book", "_columns", "_layout", "_original", "_page_rows", "_sheet", "_table")
 
     def __init__(
-        self, original: Original, book: Book, *, sheet: str = "", columns: Sequence[str] = (), page_rows: int = 1000
+        self,
+        original: Original,
+        book: Book,
+        *,
+        sheet: str = "",
+        table: str = "",
+        columns: Sequence[str] = (),
+        page_rows: int = 1000,
     ) -> None:
         self._original = original
         self._book = book
         self._sheet = sheet
+        self._table = table
         self._columns = tuple(columns)
         self._page_rows = page_rows
         self._layout: _Layout | None = None
@@ -106,7 +114,9 @@ class SheetRows(Source):
 
     def _chosen(self) -> str:
         names = self._book.sheets
-        if not self._sheet:
+        was_checked = any(name.strip().casefold() == FAULTS for name in names)
+        wanted = self._sheet or (was_checked and (self._table or names[0])) or ""
+        if not wanted:
             if len(names) > _MOST_SHEETS:
                 raise InputRefused(
                     said(
@@ -117,8 +127,8 @@ class SheetRows(Source):
                         flag=setting("sheet", "NAME"),
                     )
                 )
-            return self._only([name for name in self._book.filled() if name.strip().casefold() != FAULTS])
-        plain = self._sheet.strip().casefold()
+            return self._only(self._book.filled())
+        plain = wanted.strip().casefold()
         for name in names:
             if name.strip().casefold() == plain:
                 return name
@@ -126,7 +136,7 @@ class SheetRows(Source):
             said(
                 "{file} has no sheet {sheet!r}; it has: {names}",
                 file=self.name,
-                sheet=self._sheet,
+                sheet=wanted,
                 names=_listed(names),
             )
         )
@@ -182,7 +192,10 @@ class SheetRows(Source):
 def open_sheet(sample: Sample, book: Book) -> tuple[Source, tuple[str, ...]]:
     """The sheet that the layout names, and a note on how it is read. Raises `InputRefused`."""
     columns = bare_names(sample.layout.columns)
-    rows = SheetRows(sample.original, book, sheet=sample.layout.sheet, columns=columns, page_rows=sample.page_rows)
+    layout = sample.layout
+    rows = SheetRows(
+        sample.original, book, sheet=layout.sheet, table=layout.table, columns=columns, page_rows=sample.page_rows
+    )
     return rows, (said("{format}, sheet {sheet!r}", format=book.words, sheet=rows.sheet),)
 
 

@@ -126,9 +126,9 @@ async def test_a_marked_workbook_is_corrected_and_imported_in_place_of_the_table
     ]
 
 
-async def test_a_fault_of_a_joined_table_is_named_with_its_table(place: Place) -> None:
+async def test_a_joined_table_is_marked_on_a_sheet_of_its_own_and_comes_back(place: Place) -> None:
     file = place.write("Договор;ФИО\nН-2;Иванов\nН-3;Петров\n", "subscribers.csv")
-    accounts = place.write("Договор;Логин;IP\nН-2;ivanov;10.0.0.300\nН-9;nobody;\n", "accounts.csv")
+    accounts = place.write("Договор;Логин;IP\nН-2;ivanov;10.0.0.300\nН-9;petrov;\n", "accounts.csv")
     faults = place.cli.folder / "faults.xlsx"
     arguments = ("import", file, "--accounts", accounts, "--check", "-o", faults, "--json")
     closing = (await place.cli(*arguments, may_end_with=[Exit.REFUSED])).closing
@@ -136,8 +136,16 @@ async def test_a_fault_of_a_joined_table_is_named_with_its_table(place: Place) -
     assert (first["table"], first["column"], first["lines"]) == (str(accounts), "IP", [2])
     assert "accounts.csv, line 3, column Договор: the main table has no such contract number" in other["reason"]
     assert (closing["rows"], closing["faulty_rows"], closing["joined_rows"]) == (2, 1, 1)
-    sheet = openpyxl.load_workbook(faults).worksheets[0]
-    assert [cell.value for cell in sheet["A"]] == ["Договор", "Н-2", "Н-3"]
+    book = openpyxl.load_workbook(faults)
+    assert [cell.value for cell in book.worksheets[0]["A"]] == ["Договор", "Н-2", "Н-3"]
+    sheet = book["accounts"]
+    assert "is not an IPv4 address" in sheet["C2"].comment.text
+    assert sheet["A3"].comment.text == "the main table has no such contract number"
+    sheet["C2"], sheet["A3"] = "172.20.0.2", "Н-3"
+    book.save(faults)
+    await place.cli("import", faults, "--accounts", faults, "--yes")
+    found = place.billing.database.query("select login from users where login in ('ivanov', 'petrov') order by 1")
+    assert [login for (login,) in found] == ["ivanov", "petrov"]
 
 
 async def test_an_import_makes_the_same_checks_before_anything_is_sent(place: Place) -> None:

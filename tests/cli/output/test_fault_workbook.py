@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.output import fault_workbook as module
-from cli.output.fault_workbook import CheckedRow, check_target, fault_workbook
+from cli.output import marked_sheet
+from cli.output.fault_workbook import check_target, fault_workbook
 from cli.output.item_files import OutputFile
+from cli.output.marked_sheet import CheckedRow
 from cli.terminal.exits import CommandRefused
 from engine.errors import InputRefused
 from engine.sources.detect import open_input
@@ -34,6 +36,11 @@ def written(path: Path, rows: Sequence[CheckedRow], header: Sequence[str] = HEAD
 def read(path: Path, sheet: str = "") -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     source = open_input(path, Layout(sheet=sheet))
     return source.header, [row.cells for page in source.pages(None) for row in page.rows]
+
+
+def read_joined(path: Path, table: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    source = open_input(path, Layout(table=table))
+    return source.header, [tuple(row.cells) for page in source.pages(None) for row in page.rows]
 
 
 def part(path: Path, name: str) -> str:
@@ -133,7 +140,7 @@ def test_more_faults_than_a_cell_can_hold_are_all_in_the_sheet_of_faults(tmp_pat
 
 
 def test_a_table_that_a_sheet_cannot_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SHEET_ROWS", 3)
+    monkeypatch.setattr(marked_sheet, "SHEET_ROWS", 3)
     rows = [CheckedRow(line, (str(line), "", "")) for line in range(2, 6)]
     with pytest.raises(CommandRefused, match="a sheet holds 2 rows, and the table has more"):
         written(tmp_path / "faults.xlsx", rows)
@@ -145,16 +152,33 @@ def test_only_a_workbook_can_be_written(tmp_path: Path) -> None:
         check_target(OutputFile(tmp_path / "faults.csv"))
 
 
-def test_two_sheets_of_rows_are_still_a_question(tmp_path: Path) -> None:
-    # Only the sheet of faults is passed over.
-    import xlsxwriter  # type: ignore[import-untyped]  # noqa: PLC0415
+ACCOUNTS = ("договор", "ip")
 
-    path = tmp_path / "two.xlsx"
-    with xlsxwriter.Workbook(path) as book:
-        for name in ("rows", "others", "carbon_faults"):
-            book.add_worksheet(name).write_string(0, 0, "id")
-    with pytest.raises(InputRefused, match="2 sheets that hold something: 'rows', 'others'"):
-        read(path)
+
+def test_joined_tables_have_sheets_of_their_own_with_their_faults_marked(tmp_path: Path) -> None:
+    path = tmp_path / "faults.xlsx"
+    no_address = ValueFault(Place(3, "ip", "accounts.csv"), "x", said("no address"))
+    nobodys = ValueFault(Place(4, "договор", "accounts.csv"), "", said("nobody has it"))
+    with fault_workbook(OutputFile(path), HEADER) as book:
+        book.write([CheckedRow(2, ("00123", "", ""), [no_address])])
+        rows = [
+            CheckedRow(2, ("00123", "10.0.0.1")),
+            CheckedRow(3, ("00123", "x")),
+            CheckedRow(4, ("7", ""), [nobodys]),
+        ]
+        book.write_joined("accounts", "accounts.csv", ACCOUNTS, rows[:2])
+        book.write_joined("accounts", "accounts.csv", ACCOUNTS, rows[2:])
+    assert re.findall(r'ref="(\w+)"', part(path, "xl/comments1.xml")) == ["B3", "A4"]
+    # Without a name the first sheet of a checked workbook is its table, and a joined one is asked for by its own.
+    assert read(path) == (HEADER, [("00123", "", "")])
+    assert read_joined(path, "accounts") == (ACCOUNTS, [row.cells for row in rows])
+    with pytest.raises(InputRefused, match="has no sheet 'services'"):
+        read_joined(path, "services")
+
+
+def test_the_table_of_a_joined_one_keeps_its_sheet_apart(tmp_path: Path) -> None:
+    path = written(tmp_path / "faults.xlsx", [CheckedRow(2, ("1", "", ""))], sheet="accounts")
+    assert read(path, "rows") == (HEADER, [("1", "", "")])
 
 
 # What the file of a workbook cannot hold: halves of characters, and the NUL.
