@@ -18,7 +18,7 @@ from checkpoints import sqlite_rows as rows
 from checkpoints.errors import NoSuchRun, RunHeld
 from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.history import History, begin_runner
-from checkpoints.intake_pages import Judge
+from checkpoints.intake_pages import Judge, totals_of
 from checkpoints.purge import Purge, purge_run
 from checkpoints.queries import Queries, Row, Value
 from checkpoints.records import (
@@ -344,7 +344,7 @@ class Journal:
 
         def work(db: Queries) -> Totals:
             with db.snapshot():
-                return intake_pages.totals_of(db, run)
+                return totals_of(db, run)
 
         return await self._read(work)
 
@@ -384,6 +384,10 @@ class Journal:
         """The runs that have taken back effects of this one, not restored since, each with its number of items."""
         return {str(row["name"]): int(row["items"]) for row in await self._all("taken_back", run_id=run.run_id)}
 
+    async def taken_back_of(self, item_ids: Collection[int]) -> set[int]:
+        """Those of these items whose effect was taken back and not restored since."""
+        return {int(row["item_id"]) for row in await self._all("taken_back_of", ids=item_ids)}
+
     async def lane_mates(self, run: Run, lanes: Collection[str]) -> list[Item]:
         """The accepted items of these lanes, in order."""
         return await self._items("lane_mates", run_id=run.run_id, lanes=lanes)
@@ -391,8 +395,7 @@ class Journal:
     async def mates_in_shared_lanes(self, run: Run, lanes: Collection[str]) -> tuple[list[Item], set[int]]:
         """Those of these items that are not alone in their lane, in order; and the ids of those taken back since."""
         items = await self._items("mates_in_shared_lanes", run_id=run.run_id, lanes=lanes)
-        taken_back = await self._all("taken_back_in_lanes", run_id=run.run_id, lanes=lanes)
-        return items, {row["item_id"] for row in taken_back}
+        return items, await self.taken_back_of([item.item_id for item in items])
 
     async def standing_by_lane(self, run: Run, *, after: str = "", size: int = 100) -> list[Item]:
         """The accepted items not taken back, of up to `size` lanes after `after`, by lane and number."""
@@ -407,9 +410,7 @@ class Journal:
     async def purge(self, run: Run, purge: Purge) -> Purged:
         """Remove what a finished run holds of people. Raises `RunHeld`, `RunTakenOver` and `RunUnfinished`."""
         async with self._locked(run):
-            return await self._write(
-                run, lambda db: purge_run(db, run, purge, intake_pages.totals_of(db, run), rows.now())
-            )
+            return await self._write(run, lambda db: purge_run(db, run, purge, totals_of(db, run), rows.now()))
 
     async def is_cleaned(self) -> bool:
         """Whether nothing that was purged is left in the file."""
@@ -422,11 +423,9 @@ class Journal:
     # ---- reads and writes ----
 
     async def _write(self, run: Run, work: Callable[[Queries], Result]) -> Result:
-        """Write as the runner of `run`. Raises `RunTakenOver`, and writes nothing, if its epoch is out of date.
+        """Write as the runner of `run`; raises `RunTakenOver`, and writes nothing, if its epoch is out of date."""
 
-        The epoch is checked in the transaction of the write, so no other process can write in between.
-        """
-
+        # In the transaction of the write, so no other process can write in between.
         def fenced(db: Queries) -> Result:
             check_epoch(db, run)
             return work(db)

@@ -543,6 +543,10 @@ where i.run_id = :run_id and i.taken_back = 1
 group by u.run_id
 order by u.run_id
 
+-- name: taken_back_of
+-- Those of these items whose effect was taken back and not restored since.
+select item_id from items where item_id in (select value from json_each(:ids)) and taken_back = 1
+
 -- name: lane_mates
 -- The accepted items of these lanes, in order.
 select *
@@ -564,13 +568,6 @@ where run_id = :run_id and state in (select state from states where in_effect) a
 )
 -- The plus keeps SQLite from scanning all items of the run in their order.
 order by +number
-
--- name: taken_back_in_lanes
--- Those whose effect was taken back and not restored since.
-select item_id
-from items
-where run_id = :run_id and state in (select state from states where in_effect)
-  and lane in (select value from json_each(:lanes)) and taken_back = 1
 
 -- name: standing_by_lane
 -- The accepted items of a run that stand, of up to :size lanes (accounts) after :after, by lane and number.

@@ -89,7 +89,7 @@ def plan_row(subscriber: Subscriber, context: PlanContext) -> list[NewItem] | Re
 
 
 class _RowPlan:
-    """The plan of one row. `_before` is the key of the step before, "" for the first."""
+    """The plan of one row. `_before` is the key of the last step so far that makes a call, "" for none."""
 
     def __init__(self, subscriber: Subscriber, context: PlanContext) -> None:
         self._subscriber = subscriber
@@ -107,7 +107,9 @@ class _RowPlan:
         for part in sorted(self._subscriber.parts, key=lambda one: _ORDER[one.step]):
             if part.step is not Step.FOLDER:
                 item = self._item(part)
-                self._before = item.key
+                # What is skipped is done at once: the step before it has to be waited for all the same.
+                if item.skip_reason is None:
+                    self._before = item.key
                 yield item
 
     # ---- the row as a whole ----
@@ -419,7 +421,7 @@ class _RowPlan:
             # The cells are kept once, with the step that each row has.
             row=subscriber.row.cells if is_person else (),
             skip_reason=skip_reason,
-            wanted=None if amount is not None else describe_fields(_asked(part)),
+            wanted=None if amount is not None else describe_fields(comparable(arguments_of(part))),
         )
 
 
@@ -434,11 +436,6 @@ _ANOTHER: Final = said(
     "there already, and different: who has this number has another name, and may be somebody else; {change} renames",
     change=flag("change"),
 )
-
-
-def _asked(part: Part) -> Values:
-    """What a part asks for, without secrets: of two rows with one key these must be the same."""
-    return comparable(arguments_of(part))
 
 
 def _as_wanted(step: Step, thing: BillingObject, fields: Values) -> str:

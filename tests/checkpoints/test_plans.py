@@ -13,7 +13,7 @@ from checkpoints.sqlite_schema import prepare
 
 _BY_ID: Final = (
     *("claim", "record", "keep", "doubt_answers", "doubt_shared_ids"),
-    *("merge_carrier", "merge_rows", "refuse_items", "withdraw_items"),
+    *("merge_carrier", "merge_rows", "refuse_items", "withdraw_items", "taken_back_of"),
 )
 
 
@@ -33,9 +33,7 @@ def test_items_are_found_by_their_ids(path: Path, name: str) -> None:
     assert re.search(r"SEARCH (items|i) USING INTEGER PRIMARY KEY", found), found
 
 
-@pytest.mark.parametrize(
-    "name", ["lane_mates", "mates_in_shared_lanes", "taken_back_in_lanes", "first_in_lanes", "standing_by_lane"]
-)
+@pytest.mark.parametrize("name", ["lane_mates", "mates_in_shared_lanes", "first_in_lanes", "standing_by_lane"])
 def test_what_shares_a_lane_is_found_by_its_lane(path: Path, name: str) -> None:
     found = plan(path, name)
     assert re.search(r"SEARCH items USING INDEX items_by_lane \(run_id=\? AND lane=\?\)", found), found

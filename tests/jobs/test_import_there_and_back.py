@@ -335,6 +335,11 @@ async def test_half_an_import_is_undone_and_half_an_undo_goes_on(
     assert await lives(undo, journal, back) > 0
     assert await left_alone(journal, back) == set()
     assert still_there(before, whole_database(database)) == {}
+    # The half that was not sent has nothing to go on from any more.
+    await sent_to_the_end(TableJob(both, THREE), journal, run.name)
+    rest = await states(journal, run)
+    assert rest["00771/balance/"] == (State.REJECTED, "not sent: subscriber of 00771 was taken back")
+    assert still_there(before, whole_database(database)) == {}
 
 
 async def test_a_billing_that_applies_late_gets_each_step_when_it_shows_the_one_before(

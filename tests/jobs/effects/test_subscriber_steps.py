@@ -294,6 +294,19 @@ async def test_what_differs_is_changed_where_that_was_said(
     assert await effect.visible(run, done) == {one.item_id for one in done}
 
 
+@pytest.mark.usefixtures("having")
+async def test_a_step_needs_the_last_one_before_it_that_makes_a_call(gateway: Gateway, frozen: Frozen) -> None:
+    same, other = (Step.ACCOUNT, {"login": "ivanov", "pull": "5"}), (Step.TARIFF, {"tarif_id": "3"})
+    items = await planned(
+        SubscriberSteps(gateway, change=True), [subscriber("00123", 1, same, other, name="П")], frozen
+    )
+    assert [(item.state, payload_of(item).needs) for item in items] == [
+        (State.PENDING, ()),
+        (State.SKIPPED, ("00123/subscriber/",)),
+        (State.PENDING, ("00123/subscriber/",)),
+    ]
+
+
 BALANCES: Sequence[tuple[str, str, bool, str | None]] = [
     ("00777", "0", False, "a balance of 0 needs no operation"),
     ("123", "0.00", False, "a balance of 0 needs no operation"),
