@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import assert_never
+from typing import Final, assert_never
 
 import anyio
 import structlog
@@ -37,6 +37,9 @@ from texts.remedies import Remedy
 from texts.said import Quantity, Said, counted, in_clauses, said, text_of
 
 log = structlog.get_logger(__name__)
+
+PAGE: Final = 200
+"""Maximum number of items looked at in one go. With the API alone that is a call each, and all wait for it."""
 
 
 @dataclass(slots=True)
@@ -181,8 +184,8 @@ class Precedence:
         """Look at all that is due, a page at a time. Raises `LookUpFailed`."""
         now = anyio.current_time()
         due = [wait for wait in self._waits.values() if wait.due <= now]
-        for first in range(0, len(due), self._policy.page):
-            page = due[first : first + self._policy.page]
+        for first in range(0, len(due), PAGE):
+            page = due[first : first + PAGE]
             items = [wait.item for wait in page]
             verdicts = await self._look(items, ask=True)
             for item in await self._follow([(item, verdicts[item.item_id]) for item in items]):
