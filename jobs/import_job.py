@@ -17,7 +17,7 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
-from checkpoints.records import Item
+from checkpoints.records import Item, NewItem
 from engine.errors import InputRefused
 from engine.job import Prepared
 from engine.rows import Row, Source
@@ -27,6 +27,7 @@ from jobs.access.operations import sets_balance
 from jobs.access.payload import decode_payload, payload_of
 from jobs.access.references import References
 from jobs.billing_job import BillingJob
+from jobs.effects.reverse import way_that_sends
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
 from jobs.imports.dictionary import Dictionary, check_dictionary, read_dictionary
@@ -37,7 +38,7 @@ from jobs.imports.name_lookup import NameLookup
 from jobs.imports.names_there import NamesThere, read_names
 from jobs.imports.reader import SubscriberReader
 from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder
-from jobs.imports.subscriber import Faulty, Stage, Subscriber, ValueFault
+from jobs.imports.subscriber import Faulty, Stage, Step, Subscriber, ValueFault
 from jobs.imports.table_columns import TableColumns
 from jobs.imports.tables import JoinedTables
 from jobs.rows.input import Input, open_rows
@@ -82,6 +83,7 @@ class ImportJob(BillingJob):
         self._lookup: NameLookup | None = None
         self._checks: InputChecks | None = None
         self._doubtful: ValueFault | None = None
+        self._stays = False
         self._one_at_a_time = anyio.Lock()
 
     # ---- the tables ----
@@ -195,8 +197,15 @@ class ImportJob(BillingJob):
             self._doubtful = self._doubtful or next(iter(one.warnings), None)
         refused = [faulty.refusal() for one in judged if (faulty := one.faulty) is not None]
         planned = await self.effect.plan_subscribers([one.subscriber for one in judged if not one.faults])
+        self._stays = self._stays or any(map(self._cannot_go, planned.items))
         refusals = sorted((*refused, *planned.refusals), key=lambda one: one.line or 0)
         return Prepared(planned.items, tuple(refusals))
+
+    def _cannot_go(self, item: NewItem) -> bool:
+        """Whether the item enters an opening balance that no undo takes back."""
+        payload = decode_payload(item.payload)
+        is_balance = payload.step == Step.BALANCE and item.skip_reason is None
+        return is_balance and way_that_sends(self._gateway, payload) is None
 
     # ---- what is told of it ----
 
@@ -250,6 +259,14 @@ class ImportJob(BillingJob):
         """What could not be checked of the rows read so far, and the first value that may be wrong."""
         notes = [*self.effect.cautions, *self.unchecked]
         notes += self._lookup.notes[:_NAMES_TOLD] if self._lookup else ()
+        if self._stays:
+            notes.append(
+                said(
+                    "an undo cannot take back the opening balances of this run, and leaves their subscribers where "
+                    "they are: it needs the billing's database when they are entered, or a probe that has seen "
+                    "storno work"
+                )
+            )
         if self._doubtful is not None:
             place = self._doubtful.place
             notes.append(

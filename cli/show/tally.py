@@ -13,7 +13,7 @@ from cli.terminal.layout import Hanging, command, one_line, render
 from cli.terminal.names import groups_in_words, title_of_group
 from cli.terminal.texts import count, money, printable
 from texts.remedies import command_line
-from texts.said import Said, counted, said
+from texts.said import Said, counted, said, two_decimals
 
 MAX_GROUPS_SHOWN: Final = 20
 """Different groups of a kind that are shown; the others are only counted."""
@@ -192,4 +192,4 @@ def _group_object(group: TallyGroup) -> Mapping[str, object]:
 
 
 def _count_object(part: Count) -> Mapping[str, object]:
-    return {"subscribers": part.subscribers, "balance": format(part.balance, "f")}
+    return {"subscribers": part.subscribers, "balance": two_decimals(part.balance)}
