@@ -361,9 +361,9 @@ class Journal:
         """The items of a run whose rows have steps, by step, state and kind of reason."""
         return [to_step_count(row) for row in await self._all("step_counts", run_id=run.run_id)]
 
-    async def lane_counts(self, run: Run, prefix: str) -> LaneCounts:
-        """The lanes of a run whose names begin with a prefix."""
-        return to_lane_counts(await self._one("lane_counts", run_id=run.run_id, prefix=prefix))
+    async def lane_counts(self, run: Run, prefix: str = "", kind: str = "") -> LaneCounts:
+        """The lanes of a run whose names begin with a prefix; `kind` is that of skipped items to be counted."""
+        return to_lane_counts(await self._one("lane_counts", run_id=run.run_id, prefix=prefix, kind=kind))
 
     async def cells_of_lanes(self, run: Run, lanes: Collection[str]) -> dict[str, tuple[str, ...]]:
         """The cells of the rows in these lanes, where one item of several has them."""

@@ -485,14 +485,15 @@ where run_id = :run_id and lane in (select value from json_each(:lanes)) and row
 group by lane
 
 -- name: lane_counts
--- The lanes with a prefix: all of them, those with a row to be sent or in doubt, and those with one that was refused; and
--- the lines of the input with a row that is not skipped.
+-- The lanes with a prefix: all of them, those with a row to be sent or in doubt, and those with one that was refused; other
+-- ones with a row that is skipped for a kind of reason; and the lines of the input with a row that is not skipped.
 select count(*) as lanes, coalesce(sum(is_open), 0) as open, coalesce(sum(is_rejected and not is_open), 0) as rejected,
-       coalesce(sum(is_sent), 0) as sent,
+       coalesce(sum(is_left and not is_rejected and not is_open), 0) as left_alone, coalesce(sum(is_sent), 0) as sent,
        (select count(distinct line) from items where run_id = :run_id and state <> 'skipped') as lines
 from (
     select max(state in (select state from states where not settled)) as is_open,
            max(state = 'rejected') as is_rejected,
+           max(state = 'skipped' and :kind <> '' and instr(coalesce(message, ''), :kind) = 1) as is_left,
            max(state <> 'skipped') as is_sent
     from items
     where run_id = :run_id and state <> 'replaced' and lane >= :prefix and lane < :prefix || char(0x10ffff)

@@ -26,12 +26,14 @@ class StepCount:
 class LaneCounts:
     """Lanes of a run: all; those with an unsettled item; other ones with a rejected item; those not only skipped.
 
+    `left_alone` are those of all others with an item that is skipped for a kind of reason.
     `lines` are those of the input, over the whole run, with an item that is not skipped.
     """
 
     all: int = 0
     open: int = 0
     rejected: int = 0
+    left_alone: int = 0
     sent: int = 0
     lines: int = 0
 
@@ -44,4 +46,4 @@ def to_step_count(row: Row) -> StepCount:
 
 def to_lane_counts(row: Row) -> LaneCounts:
     """The row of `lane_counts`."""
-    return LaneCounts(row["lanes"], row["open"], row["rejected"], row["sent"], row["lines"])
+    return LaneCounts(row["lanes"], row["open"], row["rejected"], row["left_alone"], row["sent"], row["lines"])

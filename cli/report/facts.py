@@ -17,7 +17,7 @@ from checkpoints.tally import ImportTally
 from cli.session.step_mark import StepMark, mark_of
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import job_of
-from jobs.imports.subscriber import AS_WANTED, LANE, STEP_NAMES, Step
+from jobs.imports.subscriber import AS_WANTED, DIFFERENT, LANE, STEP_NAMES, Step
 from jobs.refused_amounts import amount_column, amount_of_refused
 from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import UNDO
@@ -230,7 +230,7 @@ async def facts_of_run(run: Run, journal: Journal) -> ReportedRun:
         evidence=leaves.evidence,
         undone_by=await journal.taken_back(run),
         steps=await journal.step_counts(run) if run.job == IMPORT else (),
-        subscribers=await journal.lane_counts(run, LANE) if run.job == IMPORT else None,
+        subscribers=await journal.lane_counts(run, LANE, DIFFERENT) if run.job == IMPORT else None,
     )
 
 

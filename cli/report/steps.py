@@ -50,6 +50,8 @@ def import_sections(one: ReportedRun, subscribers: LaneCounts, write: TableWrite
 def _subscribers(one: ReportedRun, known: LaneCounts) -> Iterator[tuple[Said, int]]:
     yield said("in the billing with all that belongs to them"), complete(known)
     yield said("with a rejected step"), known.rejected
+    if known.left_alone:
+        yield said("there before, and different from the file"), known.left_alone
     if known.open:
         yield said("not at their end"), known.open
     yield REFUSED, one.totals.refused
@@ -60,7 +62,7 @@ def _subscribers(one: ReportedRun, known: LaneCounts) -> Iterator[tuple[Said, in
 
 def complete(known: LaneCounts) -> int:
     """The number of subscribers that are in the billing with all their steps."""
-    return known.all - known.open - known.rejected
+    return known.all - known.open - known.rejected - known.left_alone
 
 
 def _steps(steps: Sequence[StepCount], write: TableWriter) -> ReportTable:

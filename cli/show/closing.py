@@ -157,7 +157,8 @@ def outcome_table(totals: Totals, imported: StepsFacts | None) -> RenderableType
     """Counts and sums by state; of an import by its steps, and its subscribers."""
     if imported is None:
         return states_table(totals)
-    parts: list[RenderableType] = [steps_table(imported, begun=True), render(subscribers_line(imported))]
+    parts: list[RenderableType] = [steps_table(imported, begun=True)]
+    parts.append(Hanging(Text(""), render(subscribers_line(imported))))
     if entered := entered_line(imported):
         parts.append(render(entered))
     if totals.refused:

@@ -102,7 +102,7 @@ async def steps_of(run: Run, journal: Journal) -> StepsFacts | None:
         return None
     counts = await journal.step_counts(run)
     if run.job == IMPORT:
-        return StepsFacts(counts, await journal.lane_counts(run, LANE))
+        return StepsFacts(counts, await journal.lane_counts(run, LANE, DIFFERENT))
     return StepsFacts(counts, _subscribers_of_undo(counts), is_undo=True) if any(one.step for one in counts) else None
 
 
@@ -169,12 +169,13 @@ def subscribers_line(facts: StepsFacts) -> Said:
             known.all,
             done=Quantity(done),
         )
-    complete = known.all - known.open - known.rejected
+    complete = known.all - known.open - known.rejected - known.left_alone
     if complete == known.all:
         return counted("{n} subscriber, complete", "{n} subscribers, all complete", known.all)
     left = (
         *((said("not at their end: {n}", n=Quantity(known.open)),) if known.open else ()),
         *((said("with a rejected step: {n}", n=Quantity(known.rejected)),) if known.rejected else ()),
+        *((said("there before, and different: {n}", n=Quantity(known.left_alone)),) if known.left_alone else ()),
     )
     return counted(
         "{n} subscriber: complete {complete}; {left}",
@@ -208,7 +209,12 @@ def steps_object(facts: StepsFacts | None) -> Mapping[str, object]:
         words = by_step.setdefault(one.step, {})
         words[word] = words.get(word, 0) + one.items
     known = facts.subscribers
-    subscribers = {"all": known.all, "not_settled": known.open, "with_rejected_steps": known.rejected}
+    subscribers = {
+        "all": known.all,
+        "not_settled": known.open,
+        "with_rejected_steps": known.rejected,
+        "different": known.left_alone,
+    }
     return {"subscribers": subscribers, "by_step": by_step}
 
 

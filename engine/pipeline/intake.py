@@ -154,7 +154,7 @@ class Intake:
     async def _to_send(self) -> int:
         """The number of the run's rows that are not skipped."""
         if self._job.effect.has_steps:
-            return (await self._journal.lane_counts(self._run, "")).lines
+            return (await self._journal.lane_counts(self._run)).lines
         totals = await self._journal.totals(self._run)
         return totals.frozen - totals.count(State.SKIPPED)
 

@@ -47,7 +47,7 @@ def read(path: Path) -> list[dict[str, str]]:
 async def test_a_plan_counts_steps_and_subscribers_and_so_does_a_limit(place: Place) -> None:
     place.write(table([subscriber(number) for number in range(1, 6)]), "subs.csv")
     planned = (await place.cli("plan", "import", "subs.csv", "--json")).closing
-    assert planned["subscribers"] == {"all": 5, "not_settled": 5, "with_rejected_steps": 0}
+    assert planned["subscribers"] == {"all": 5, "not_settled": 5, "with_rejected_steps": 0, "different": 0}
     assert planned["by_step"] == {
         "folder": {"pending": 1},
         "subscriber": {"pending": 5},
@@ -112,7 +112,7 @@ async def test_what_is_there_is_left_and_what_is_missing_is_completed(place: Pla
     rows = [subscriber(number) for number in range(1, 4)]
     place.write(table(rows), "subs.csv")
     closing = (await place.cli("import", "subs.csv", "--yes", "--json")).closing
-    assert closing["subscribers"] == {"all": 3, "not_settled": 0, "with_rejected_steps": 0}
+    assert closing["subscribers"] == {"all": 3, "not_settled": 0, "with_rejected_steps": 0, "different": 0}
     assert [row[0] for row in people(place)] == ["Н-0001", "Н-0002", "Н-0003"]
 
     renamed = [[*rows[0][:1], "Другое имя", *rows[0][2:]], *rows[1:], subscriber(4)]
@@ -157,7 +157,7 @@ async def test_a_row_of_which_a_step_was_refused_is_exported_once_and_whole(plac
     closing = (
         await place.cli("import", "subs.csv", "--yes", "--json", "--no-canary", may_end_with=(Exit.REJECTED,))
     ).closing
-    assert closing["subscribers"] == {"all": 2, "not_settled": 0, "with_rejected_steps": 1}
+    assert closing["subscribers"] == {"all": 2, "not_settled": 0, "with_rejected_steps": 1, "different": 0}
     await place.cli("export", closing["run"])
     (row,) = read(place.cli.folder / f"{closing['run']}-rejected.csv")
     assert [row[name] for name in HEADER] in rows
@@ -174,7 +174,7 @@ async def test_an_import_is_killed_resumed_verified_and_taken_back(billing_file:
         before = whole(flown.billing.database)
         flown.write(table(rows), "subs.csv")
         closing = await flown.go("import", "subs.csv", kill_at=25)
-        assert closing["subscribers"] == {"all": 12, "not_settled": 0, "with_rejected_steps": 0}
+        assert closing["subscribers"] == {"all": 12, "not_settled": 0, "with_rejected_steps": 0, "different": 0}
         assert flown.query(PEOPLE) == [(row[0], row[1], int(row[4])) for row in rows]
         assert flown.query(LOGINS) == sorted((row[3], row[0]) for row in rows)
         assert flown.query(BALANCES) == [(row[0], number * 100 + 50) for number, row in enumerate(rows, 1)]
@@ -213,5 +213,5 @@ async def test_a_licence_that_runs_out_stops_the_run_which_goes_on_elsewhere_wit
     closing = (
         await cli("resume", run.name, "--yes", "--json", "--settle", "0.1", "--journal", place.cli.journal)
     ).closing
-    assert closing["subscribers"] == {"all": 5, "not_settled": 0, "with_rejected_steps": 0}
+    assert closing["subscribers"] == {"all": 5, "not_settled": 0, "with_rejected_steps": 0, "different": 0}
     assert len(people(place)) == 5
