@@ -301,7 +301,7 @@ class Pipeline:
             for landed in group:
                 self._aftermath.follow(landed)
             if self._effect.has_steps:
-                self._precedence.heed(landed.item for landed in group)
+                self._precedence.heed(landed.item for landed in group if not landed.outcome.state.to_send)
             self._follow_doubts(earlier)
             if doubted := self._doubts.waiting:
                 self._follow_doubts(await self._journal.doubt_answers(self._run, doubted, UNASKED))

@@ -70,8 +70,7 @@ class Precedence:
         self._needs = Needs(run, effect, journal, backlog, steering.policy.drain_patience)
         self._waits: dict[int, _Wait] = {}
         self._by_key: defaultdict[str, set[int]] = defaultdict(set)
-        self._looks = 0
-        self._recorded: set[str] = set()
+        self._recorded_while: list[set[str]] = []
         self._passed: set[int] = set()
         self._completed: set[int] = set()
         self._obstacles: dict[Obstacle, str] = {}
@@ -136,8 +135,8 @@ class Precedence:
     def heed(self, items: Iterable[Item]) -> None:
         """Look at once at the items that wait for these, whose outcome is recorded."""
         for item in items:
-            if self._looks:
-                self._recorded.add(item.key)
+            for recorded in self._recorded_while:
+                recorded.add(item.key)
             for waiting in self._by_key.get(item.key, ()):
                 self._waits[waiting].due = -inf
                 self._bell.set()
@@ -196,15 +195,20 @@ class Precedence:
     async def _look(self, items: Sequence[Item], *, ask: bool) -> Mapping[int, Verdict]:
         """What becomes of these items, by item_id. Raises `LookUpFailed`.
 
-        An outcome that is recorded meanwhile may have been missed: those that wait for it are looked at again.
+        An outcome that is recorded meanwhile may have been missed: what waits for it is looked at again at once.
         """
-        if not self._looks:
-            self._recorded.clear()
-        self._looks += 1
+        if not items:
+            return {}
+        recorded: set[str] = set()
+        self._recorded_while.append(recorded)
         try:
-            return await self._needs.verdicts(items, ask=ask) if items else {}
+            verdicts = await self._needs.verdicts(items, ask=ask)
         finally:
-            self._looks -= 1
+            self._recorded_while = [one for one in self._recorded_while if one is not recorded]
+        for item_id, verdict in verdicts.items():
+            if isinstance(verdict, Waits) and not recorded.isdisjoint(verdict.keys):
+                verdicts[item_id] = Waits(-inf, verdict.keys)
+        return verdicts
 
     # ---- what follows ----
 
@@ -234,8 +238,6 @@ class Precedence:
         """Let an item wait."""
         if self._forget(wait.item) is None:
             self._backlog.wait(wait.item)
-        if not self._recorded.isdisjoint(wait.keys):
-            wait.due = -inf
         self._bell.set()
         self._waits[wait.item.item_id] = wait
         for key in wait.keys:
