@@ -107,7 +107,7 @@ class PreviewFacts:
     @property
     def duplicates(self) -> int:
         """The number of rows that repeat an earlier row of the input; they are never sent."""
-        return self._skipped(DUPLICATE)
+        return self._skipped(DUPLICATE) - (self.steps.folders_asked_again if self.steps else 0)
 
     @property
     def differences(self) -> int:
@@ -404,7 +404,7 @@ def bad_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     parts: list[RenderableType] = []
     if plan.totals.refused:
         parts.append(refused_rows(plan.refusals, plan.totals.refused, all_of_them))
-    parts += [_row("=", item) for item in plan.repeated]
+    parts += [_row("=", item) for item in (plan.repeated if plan.duplicates else ())]
     if plan.duplicates > len(plan.repeated):
         more = said("… and {n} more duplicates", n=Quantity(plan.duplicates - len(plan.repeated)))
         parts.append(render(more, "dim"))

@@ -16,6 +16,7 @@ from rich.text import Text
 from billing.api.error_catalogue import LICENCE
 from checkpoints.journal import Journal
 from checkpoints.records import Reason, Run, Totals
+from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
 from checkpoints.step_counts import LaneCounts, StepCount
 from cli.terminal.layout import render
@@ -90,6 +91,11 @@ class StepsFacts:
         """The columns of the table that hold any step."""
         before, after = (BEFORE_UNDO, AFTER_UNDO) if self.is_undo else (BEFORE, AFTER)
         return [one for one in (after if begun else before) if any(one.holds(counted) for counted in self.counts)]
+
+    @property
+    def folders_asked_again(self) -> int:
+        """The folders that several rows have asked for at one time; that is no fault of the input."""
+        return sum(one.items for one in self.counts if one.step == Step.FOLDER and one.kind == DUPLICATE)
 
     def of(self, step: str, outcome: StepColumn) -> int:
         """The number of steps of a kind with this outcome."""

@@ -263,3 +263,18 @@ async def test_the_command_that_imports_again_can_be_pasted(journal: Journal) ->
     words = shlex.split(import_again(run, "rows.csv"))
     assert words[:3] == ["carbon-migrate", "import", "rows.csv"]
     assert words[3:] == ["--dictionary", given["dictionary"], "--change", "--map", "login=Имя входа"]
+
+
+async def test_a_folder_that_two_pages_have_asked_for_is_no_duplicate_of_the_input(journal: Journal) -> None:
+    asked = folder("Посёлок Северный")
+    again = replace(
+        asked,
+        line=1502,
+        skip_reason=said("a duplicate in the input: the same key and values as {where}", where="line 2"),
+    )
+    run = await frozen_run(journal, asked, *steps(2), again, *steps(4), new=new_run())
+    await journal.end_intake(run)
+    facts = await facts_of(await journal.run(run.name), journal)
+    assert facts.duplicates == 0
+    twice = replace(facts, steps=None)
+    assert twice.duplicates == 1
