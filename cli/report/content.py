@@ -222,13 +222,18 @@ class _Writer:
     def _taken_back(self) -> Section:
         first = self._facts.runs[0]
         history, entered = first.history, first.in_effect
-        back, amount = history.rows_taken_back, history.sum_taken_back
+        rows, back, amount = entered.rows, history.rows_taken_back, history.sum_taken_back
+        if first.subscribers is not None:
+            # Of its steps some have no undo of their own: they go with their subscriber.
+            undos = self._facts.runs[1:]
+            rows, back = first.persons, sum(one.persons * (-1) ** place for place, one in enumerate(undos))
         lines = [
-            (said("entered by run {run}", run=first.run.name), entered.rows, entered.amount),
+            (said("entered by run {run}", run=first.run.name), rows, entered.amount),
             (said("taken back since"), back, amount),
-            (said("still in the billing"), entered.rows - back, (entered.amount or 0) - amount),
+            (said("still in the billing"), rows - back, (entered.amount or 0) - amount),
         ]
-        table = self._write.sums(said("Rows"), lines, money=first.has_money, has_sum=True)
+        what = said("Rows") if first.subscribers is None else said("Subscribers")
+        table = self._write.sums(what, lines, money=first.has_money, has_sum=True)
         return Section(self._write.text(said("What was taken back")), (table,))
 
     def _steps(self) -> Section:

@@ -97,7 +97,7 @@ class Exceptions:
 class ReportedRun:
     """What a report says of a run. `undone_by` are the runs that have taken rows of it back, with their number.
 
-    An import has counts of its `steps` and of its `subscribers`; no other run has.
+    An import has counts of its `steps` and of its `subscribers`, an undo of one those of its steps.
     """
 
     run: Run
@@ -129,6 +129,11 @@ class ReportedRun:
     def in_doubt(self) -> int:
         """The number of rows of which it is not known whether they are in the billing."""
         return self.totals.count(*(state for state in states_where(settled=False) if not state.to_send))
+
+    @property
+    def persons(self) -> int:
+        """The number of subscribers that an import has created, or that its undo has taken back."""
+        return sum(one.items for one in self.steps if one.step == Step.SUBSCRIBER and one.state.in_effect)
 
     @property
     def tally(self) -> ImportTally | None:
@@ -229,7 +234,7 @@ async def facts_of_run(run: Run, journal: Journal) -> ReportedRun:
         exceptions=exceptions,
         evidence=leaves.evidence,
         undone_by=await journal.taken_back(run),
-        steps=await journal.step_counts(run) if run.job == IMPORT else (),
+        steps=await journal.step_counts(run) if run.job in {IMPORT, UNDO} else (),
         subscribers=await journal.lane_counts(run, LANE, DIFFERENT) if run.job == IMPORT else None,
     )
 

@@ -45,6 +45,8 @@ def _joined(sentences: Sequence[Said], write: TableWriter) -> str:
 
 
 def _not_compared(one: ReportedRun) -> Said:
+    if one.undone_by:
+        return said("Not counted: rows of this run were taken back.")
     return said(
         "Not counted in the billing yet. {command} does it; it needs the billing's database.",
         command=f"{PROGRAM} verify {one.run.name}",

@@ -65,6 +65,15 @@ def _entered(facts: ReportFacts) -> Said:
 def _taken_back(undo: ReportedRun, before: ReportedRun) -> Said:
     done, of_all = undo.in_effect, before.in_effect
     amount = -(done.amount or Decimal(0))
+    if before.subscribers is not None:
+        return counted(
+            "{n} of the {asked} subscribers of run {run} is taken back{sum}",
+            "{n} of the {asked} subscribers of run {run} are taken back{sum}",
+            undo.persons,
+            asked=Quantity(before.persons),
+            run=before.run.name,
+            sum=said(", {sum} in total", sum=before.history.sum_taken_back),
+        )
     return counted(
         "{n} of the {asked} rows of run {run} is taken back{sum}",
         "{n} of the {asked} rows of run {run} are taken back{sum}",

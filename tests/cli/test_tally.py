@@ -87,6 +87,19 @@ async def test_what_differs_is_named_and_who_is_not_in_the_file(place: Place) ->
     assert edited.closing["files"] == [name]
 
 
+async def test_what_was_taken_back_is_not_counted(place: Place) -> None:
+    run = await imported(place, 2)
+    undo = str((await place.cli("undo", run, "--yes", "--json")).closing["run"])
+    verified = await place.cli("verify", run, may_end_with=(0, 1))
+    assert "not counted beside the file: rows of this run were taken back" in " ".join(verified.out.split())
+    await place.cli("report", undo, "-o", REPORT, "--lang", "en")
+    assert "Not counted: rows of this run were taken back." in read(place)
+    page = Page(read(place))
+    assert page.line(f"entered by run {run}") == page.line("taken back since") == ["2", "4.00"]
+    assert page.line("still in the billing") == ["0", "0.00"]
+    assert f"2 of the 2 subscribers of run {run} are taken back, 4.00 in total" in read(place)
+
+
 async def test_without_a_database_it_says_what_it_needs(place: Place) -> None:
     place.cli.environment["CARBON_MIGRATE_DATABASE"] = ""
     run = await imported(place, 2)
