@@ -29,7 +29,7 @@ from engine.job import (
 )
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FROM_NEW, NOBODY, OF_ABONENT, find, needed
-from jobs.access.payload import Payload, chain_of, decode_payload, encode_payload, payload_of
+from jobs.access.payload import FOLDER_LANE, Payload, chain_of, decode_payload, encode_payload, payload_of
 from jobs.effects.creatable_models import mark_fault, room_for_text
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.entries_there import entries_like
@@ -99,7 +99,7 @@ class SubscriberSteps(CallEffect):
         """
         line, kept = subscriber.row.line or 0, list[NewItem]()
         for item in made:
-            if decode_payload(item.payload).step == Step.FOLDER:
+            if item.lane == FOLDER_LANE:
                 if self._asked_first.get(item.key, line) < line:
                     continue
                 if len(self._asked_first) >= _REMEMBERED:
