@@ -124,7 +124,9 @@ class DeleteEffect(CallEffect):
         model = self._template.model
         known = [one for one in taken if has_id(one)]
         keys = [{"id": one.answer or ""} for one in known]
-        found = await find(self._gateway, model, keys, _telling(model), _fields(model))
+        # Fields that were sent and are not documented are compared as well.
+        sent = dict.fromkeys(name for one in known for name in one.payload.wanted)
+        found = await find(self._gateway, model, keys, (*_telling(model), *sent), _fields(model))
         there = {one.item_id: things for one, things in zip(known, found, strict=True)}
         return Prepared.of([self._back_again(one, there.get(one.item_id)) for one in taken])
 

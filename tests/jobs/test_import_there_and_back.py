@@ -100,7 +100,11 @@ async def left_alone(journal: Journal, run: Run) -> set[str]:
     }
 
 
-async def test_an_import_is_undone_to_the_last_folder(both: Gateway, journal: Journal, database: Database) -> None:
+async def test_an_import_is_undone_to_the_last_folder(
+    both: Gateway, journal: Journal, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A page of fewer items than a subscriber has steps.
+    monkeypatch.setattr("jobs.undo._PAGE", 5)
     before = whole_database(database)
     run = await carried_out(TableJob(both, THREE), journal)
     assert {state for state, _ in (await states(journal, run)).values()} == {State.ACCEPTED}
@@ -221,6 +225,23 @@ async def test_what_was_set_on_a_subscriber_that_was_there_is_set_back(
     assert found["ADMIN_ACCOUNTS"][9002]["BALANCE"] == (0, 1250 * SCALE // 100)
     await carried_out(undo_of(both, journal, run), journal)
     assert still_there(before, whole_database(database)) == {}
+
+
+async def test_a_field_that_nobody_documents_is_compared_and_taken_back_as_well(
+    both: Gateway, journal: Journal, database: Database, execute: Execute
+) -> None:
+    rows = [
+        subscriber(f"0077{one}", one, name="Новиков", create_date=f"2020-01-0{one} 00:00:00") for one in range(1, 3)
+    ]
+    before = whole_database(database)
+    run = await carried_out(TableJob(both, rows), journal)
+    assert [row["CREATE_DATE"].day for row in new_rows(changes(before, whole_database(database)), "ABONENTS")] == [
+        1,
+        2,
+    ]
+    execute("update abonents set create_date = '2021-05-05' where contract_number = '00771'")
+    back = await carried_out(undo_of(both, journal, run), journal)
+    assert await left_alone(journal, back) == {"00771"}
 
 
 # ---- opening balances -------------------------------------------------------------------------------------------
