@@ -69,6 +69,7 @@ FOLDERS_MAY_IMPORT = {
     "cli/report": {"cli/terminal", "cli/settings", "cli/output", "cli/session"},
     "cli/session": {"cli/terminal", "cli/settings", "cli/show", "cli/output"},
     "cli/page": {"cli/terminal", "cli/settings", "cli/show", "cli/report", "cli/session"},
+    "cli/hooks": {"cli/terminal", "cli/settings", "cli/show", "cli/session"},
     "cli/jobfile": {"cli/terminal", "cli/settings", "cli/show", "cli/session"},
     "cli/commands": {
         "cli/terminal",
@@ -79,6 +80,7 @@ FOLDERS_MAY_IMPORT = {
         "cli/output",
         "cli/report",
         "cli/page",
+        "cli/hooks",
         "cli/session",
         "cli/jobfile",
     },
@@ -100,6 +102,7 @@ SHORT_FOR_A_REASON = {
     "jobs/catalogue/imports.py": "the one job whose rows make several calls",
     "cli/show/checklist.py": "what is shown and kept of each check",
     "cli/page/server.py": "the one door of the page",
+    "cli/settings/tables.py": "what the settings file may hold, which its reader and the documentation share",
     "cli/commands/readers.py": "the one list of who reads a run, which five commands share",
     "cli/session/stages.py": "the one question where a run stands",
     "cli/__main__.py": "what `python -m cli` needs, and no more",

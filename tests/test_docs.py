@@ -11,7 +11,7 @@ import pytest
 
 from cli.completion.options import TABLE, as_json
 from cli.jobfile.job_file import FORMAT, KEYS, PACING, RUN, STEP, read
-from cli.settings.settings import KNOWN
+from cli.settings.tables import KNOWN
 from tools.house import ROOMS, ROOT
 from tools.option_table import table
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cli.settings.settings import Settings
+from cli.terminal.language import language
 from cli.terminal.screen import Screen
 
 if TYPE_CHECKING:
@@ -12,5 +13,10 @@ if TYPE_CHECKING:
 
 def readers_beside(settings: Settings, screen: Screen) -> "Sequence[OpenReader]":
     """The readers of each run of a command, in the order in which they are told of it."""
-    _ = settings, screen
-    return ()
+    # Imported here, so that a command without them stays fast.
+    readers: list[OpenReader] = []
+    if settings.hooks:
+        from cli.hooks.reader import call_hooks
+
+        readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask.value))
+    return readers

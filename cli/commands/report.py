@@ -25,7 +25,8 @@ from cli.report.tables import FilesBeside
 from cli.session.journal import open_existing
 from cli.session.step_mark import mark_of
 from cli.settings.flags import JournalFlags, grouped
-from cli.settings.settings import Letterhead, Settings
+from cli.settings.settings import Settings
+from cli.settings.tables import Letterhead
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
 from cli.terminal.layout import Hanging, render

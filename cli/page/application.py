@@ -25,7 +25,7 @@ from cli.report.files_beside import write_files
 from cli.report.subject import facts_of, subject_of
 from cli.session.control_client import own_name
 from cli.session.control_commands import RunCommands
-from cli.settings.settings import Letterhead
+from cli.settings.tables import Letterhead
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
 from cli.terminal.texts import printable

@@ -22,7 +22,7 @@ from cli.report.facts import DIGEST
 from cli.report.files_beside import digest_of, write_files
 from cli.report.subject import ReportFacts, again, facts_of
 from cli.report.tables import FileBeside
-from cli.settings.settings import Letterhead
+from cli.settings.tables import Letterhead
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import language
 from cli.terminal.texts import printable, reason_of

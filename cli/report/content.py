@@ -15,7 +15,7 @@ from cli.report.sums import control_sums, outcomes, sum_over
 from cli.report.tables import FilesBeside, ReportTable, Section, TableWriter, shown
 from cli.report.tally import tally_sections
 from cli.report.verdict import job_name, verdict_of
-from cli.settings.settings import Letterhead
+from cli.settings.tables import Letterhead
 from cli.terminal.language import CatalogueLanguage
 from texts.remedies import PROGRAM
 from texts.said import Quantity, Said, Value, counted, said

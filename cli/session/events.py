@@ -129,7 +129,8 @@ class RunReaders:
         self._interrupts = interrupts
         self._readers: list[RunReader] = []
         self._held: frozenset[str] = frozenset()
-        self._has_ended = False
+        self._last_words: anyio.CancelScope | None = None
+        """The time of the readers once the run has ended, which a signal cuts short; None until then."""
 
     @asynccontextmanager
     async def following(self, opens: Sequence[OpenReader]) -> AsyncIterator[None]:
@@ -152,9 +153,9 @@ class RunReaders:
 
     async def _hear_out(self, at_work: "Sequence[_AtWork]") -> None:
         """Wait for the readers of a run that has ended; one that was never begun here has nothing to say."""
-        if not self._has_ended:
+        if self._last_words is None:
             return
-        with self._interrupts.after_the_end(), anyio.move_on_after(LAST_WORDS):
+        with self._last_words, anyio.move_on_after(LAST_WORDS):
             for one in at_work:
                 await one.done.wait()
 
@@ -188,14 +189,14 @@ class RunReaders:
         self._end(closing)
 
     def _end(self, closing: Closing) -> None:
-        self._has_ended = True
+        self._last_words = self._interrupts.after_the_end()
         self._tell(RunEnded(closing))
 
     def _compare_holds(self) -> None:
         """Tell which holds have begun or ended since the last comparison."""
         present, before = self._holds.present, self._held
         self._held = frozenset(present)
-        if self._has_ended:
+        if self._last_words is not None:
             return
         for who, why in present.items():
             if who not in before:

@@ -14,7 +14,9 @@ from billing.secret import Secret, credentials
 from checkpoints.journal_file import network_of
 from cli.settings.file_access import Exposed, FoundFile, exposed, read_found
 from cli.settings.flags import Flags
+from cli.settings.hooks import HookSettings, hooks_of
 from cli.settings.places import IN_FOLDER, credentials_in, default_journal, in_full, state_folder
+from cli.settings.tables import KNOWN, Letterhead, SettingsTables
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import ENGLISH, LANGUAGES, VARIABLE, system_language
 from cli.terminal.texts import (
@@ -54,15 +56,6 @@ class SettingValue(Generic[Value_co]):
     of_file: bool = False
 
 
-class Letterhead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The table [report]: the organisation, and who signs; an empty name is filled in by hand."""
-
-    organisation: str = ""
-    handed_over_by: str = ""
-    taken_over_by: str = ""
-    chief_accountant: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The connection to the billing and the journal. `file` is the configuration file, if one was read.
@@ -81,6 +74,7 @@ class Settings:
     timeout: SettingValue[float] = SettingValue(TIMEOUT, BUILT_IN)
     language: SettingValue[str] = SettingValue(ENGLISH, BUILT_IN)
     letterhead: Letterhead = field(default_factory=Letterhead)
+    hooks: HookSettings = field(default_factory=HookSettings)
     file: Path | None = None
     state: Path = Path()
     """The folder of the billing's files when there is no settings file."""
@@ -97,13 +91,15 @@ class Settings:
         values = (self.database_password.value, *self.form.value.values())
         of_headers = (each for value in self.headers.value.values() for each in credentials(value.reveal()))
         of_addresses = (credentials_in(one.value or "") for one in (self.api_url, self.database))
-        return frozenset({*(value.reveal() for value in values), *of_headers, *chain(*of_addresses)} - {""})
+        return frozenset(
+            {*(value.reveal() for value in values), *of_headers, *chain(*of_addresses), *self.hooks.secrets} - {""}
+        )
 
     @property
     def exposed(self) -> tuple[Exposed, ...]:
         """The files that others on this machine can read, of those that hold secrets or rows."""
         secret = (self.database_password, self.form, self.headers)
-        held = any(setting.of_file and setting.value for setting in secret)
+        held = any(setting.of_file and setting.value for setting in secret) or any(self.hooks.secrets)
         addresses = (credentials_in(one.value or "") for one in (self.api_url, self.database) if one.of_file)
         return tuple(exposed(self.file, self.journal.value.resolve(), holds_secrets=held or any(addresses)))
 
@@ -159,38 +155,6 @@ class Settings:
 # ---- the file ---------------------------------------------------------------------------------------------------
 
 
-class _Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    url: str | None = None
-    form: dict[str, str] = {}
-    headers: dict[str, str] = {}
-    timeout: float | None = None
-
-
-class _Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    address: str | None = None
-    user: str | None = None
-    password: str | None = None
-    charset: str | None = None
-
-
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    language: str | None = None
-    report: Letterhead = Letterhead()
-    journal: str | None = None
-    journal_on_network: bool = False
-    api: _Api = _Api()
-    database: _Database = _Database()
-
-
-KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
-    "": _File.__struct_fields__,
-    "api": _Api.__struct_fields__,
-    "database": _Database.__struct_fields__,
-    "report": Letterhead.__struct_fields__,
-}
-"""The keys of the file, by their table."""
-
-
 def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings:
     """The settings in force in `folder`.
 
@@ -243,12 +207,13 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         timeout=_timeout(choose, flags, found),
         language=_language(choose, found),
         letterhead=found.report,
+        hooks=hooks_of(found.hooks, path.parent, choose.origin),
         file=path if text else None,
         state=state_folder(environment),
     )
 
 
-def _read(path: Path, *, required: bool) -> tuple[_File, str]:
+def _read(path: Path, *, required: bool) -> tuple[SettingsTables, str]:
     try:
         text = path.read_text(encoding="utf-8") if required else read_found(_found(path))
     except FileNotFoundError as error:
@@ -257,14 +222,14 @@ def _read(path: Path, *, required: bool) -> tuple[_File, str]:
         why = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8")
         raise SettingsRefused(said("{file} cannot be read: {reason}", file=path, reason=why)) from error
     if text is None:
-        return _File(), ""
+        return SettingsTables(), ""
     try:
         content = parse_toml(text)
     except ValueError as error:
         raise SettingsRefused(said("{file} is not TOML: {error}", file=path, error=error)) from error
     _refuse_unknown(path, text, content)
     try:
-        return msgspec.convert(content, _File), text
+        return msgspec.convert(content, SettingsTables), text
     except msgspec.ValidationError as error:
         # msgspec says "… - at `$.api.url`"; the value may be a secret and is not shown.
         what, _, where = str(error).partition(" - at `$.")
@@ -347,7 +312,7 @@ class _Chooser:
         return _place(Path(self.path.name), self.text, key)
 
 
-def _local(journal: SettingValue[Path], flags: Flags, found: _File) -> SettingValue[Path]:
+def _local(journal: SettingValue[Path], flags: Flags, found: SettingsTables) -> SettingValue[Path]:
     """The journal on a local disk. Raises `SettingsRefused` for one on a network file system."""
     kind = network_of(journal.value)
     if kind and not (flags.journal_on_network or found.journal_on_network):
@@ -366,7 +331,7 @@ def _local(journal: SettingValue[Path], flags: Flags, found: _File) -> SettingVa
 
 
 def _journal(
-    choose: _Chooser, flags: Flags, found: _File, path: Path, folder: Path, api_url: str
+    choose: _Chooser, flags: Flags, found: SettingsTables, path: Path, folder: Path, api_url: str
 ) -> SettingValue[Path]:
     given = None if flags.journal is None else str(flags.journal)
     chosen = choose("--journal", given, JOURNAL_FILE, "journal", found.journal, "")
@@ -387,7 +352,7 @@ def _charset(chosen: SettingValue[str]) -> SettingValue[str]:
         raise SettingsRefused(said("{error} (from {origin})", error=error, origin=chosen.origin)) from error
 
 
-def _language(choose: _Chooser, found: _File) -> SettingValue[str]:
+def _language(choose: _Chooser, found: SettingsTables) -> SettingValue[str]:
     """The language of reports: variable, file, then the system's. Raises `SettingsRefused` for an unknown one."""
     system = SettingValue(system_language(choose.environment), said("the system's locale"))
     chosen = choose("", None, VARIABLE, "language", found.language, "")
@@ -405,7 +370,7 @@ def _language(choose: _Chooser, found: _File) -> SettingValue[str]:
     return chosen
 
 
-def _timeout(choose: _Chooser, flags: Flags, found: _File) -> SettingValue[float]:
+def _timeout(choose: _Chooser, flags: Flags, found: SettingsTables) -> SettingValue[float]:
     # Checked here and not by the flag, whose help would show the range in a column that narrows all others.
     if flags.timeout is not None:
         if not SHORTEST_TIMEOUT <= flags.timeout <= _LONGEST_TIMEOUT:

@@ -1,0 +1,107 @@
+"""The messages of hooks: one JSON object for each event, with a sentence for people in their language."""
+
+import socket
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TypeAlias
+
+from checkpoints.records import Run
+from checkpoints.states import State
+from cli.session.events import Held, NeedsPerson, RunBegan, RunEnded
+from cli.session.step_mark import mark_of
+from cli.settings.hooks import HookEvent
+from cli.show.closing import Closing, closing_object, states_object
+from cli.terminal.names import STATE_NAMES
+from texts.said import Language, Quantity, Said, counted, said
+
+Message: TypeAlias = Mapping[str, object]
+
+
+class HookMessages:
+    """Makes the messages of one run; `text` is in the language of whoever reads it, all else is the same in each."""
+
+    def __init__(self, run: Run, journal: str, language: Language) -> None:
+        self._run = run
+        self._journal = journal
+        self._language = language
+
+    def start(self, event: RunBegan) -> Message:
+        """Sending begins, or goes on."""
+        left = event.totals.count_where(open=True)
+        text = (
+            counted(
+                "run {run} ({job}) goes on: {n} row to send",
+                "run {run} ({job}) goes on: {n} rows to send",
+                left,
+                **self._names,
+            )
+            if event.taken_up
+            else counted(
+                "run {run} ({job}) begins: {n} row to send",
+                "run {run} ({job}) begins: {n} rows to send",
+                left,
+                **self._names,
+            )
+        )
+        facts = {"taken_up": event.taken_up, **states_object(event.totals)}
+        return self._message(HookEvent.START, event.at, text, facts)
+
+    def hold(self, event: Held, seconds: float) -> Message:
+        """The run has been held for so many seconds."""
+        text = said(
+            "run {run} ({job}) has been held for {seconds} seconds: {why}",
+            seconds=f"{seconds:g}",
+            why=event.why,
+            **self._names,
+        )
+        facts = {"cause": event.who, "why": event.why, "since": _moment(event.at), "seconds": seconds}
+        return self._message(HookEvent.HOLD, event.at, text, facts)
+
+    def person(self, event: NeedsPerson) -> Message:
+        """A person has to look."""
+        text = said("run {run} ({job}) needs you: {why}", why=event.why, **self._names)
+        facts = {"rows": event.rows, "why": event.why, "commands": list(event.commands)}
+        return self._message(HookEvent.PERSON, event.at, text, facts)
+
+    def end(self, event: RunEnded) -> Message:
+        """The run has ended in this process: what `--json` says of it, too."""
+        closing = event.closing
+        text = said("run {run} ({job}) has ended: {outcome}", outcome=_outcome(closing), **self._names)
+        return self._message(HookEvent.END, event.at, text, closing_object(closing))
+
+    @property
+    def _names(self) -> dict[str, str]:
+        return {"run": self._run.name, "job": self._run.job}
+
+    def _message(self, event: HookEvent, at: datetime, text: Said, facts: Mapping[str, object]) -> Message:
+        mark = mark_of(self._run)
+        return {
+            "event": str(event),
+            "text": self._language.render(text),
+            "at": _moment(at),
+            "run": self._run.name,
+            "job": self._run.job,
+            "source": self._run.source,
+            "billing": self._run.target,
+            "journal": self._journal,
+            "host": socket.gethostname(),
+            "job_file": mark and {"file": mark.file, "round": mark.round, "step": mark.number, "steps": mark.steps},
+            **facts,
+        }
+
+
+def _outcome(closing: Closing) -> Said:
+    """How a run came out: its exit code, why it stopped, and its rows by state."""
+    rows = tuple(
+        said("{state} {n}", state=STATE_NAMES[state], n=Quantity(number))
+        for state in State
+        if (number := closing.totals.count(state))
+    )
+    code = said("exit code {code}", code=int(closing.exit))
+    if why := closing.stopped or closing.error:
+        code = said("{code}, {why}", code=code, why=why)
+    return said("{code}; {rows}", code=code, rows=rows) if rows else code
+
+
+def _moment(when: datetime) -> str:
+    return when.isoformat(timespec="seconds")

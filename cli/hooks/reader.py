@@ -1,0 +1,131 @@
+"""The reader of a run that calls hooks: each event once, beside the run, noted in the run's history."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+import anyio
+import msgspec
+import structlog
+from anyio.abc import TaskGroup
+
+from checkpoints.errors import JournalError
+from cli.hooks.calls import HookCalls
+from cli.hooks.messages import HookMessages, Message
+from cli.session.control_client import ourselves
+from cli.session.events import (
+    Held,
+    HoldEnded,
+    LiveRun,
+    NeedsPerson,
+    OpenReader,
+    RunBegan,
+    RunEnded,
+    RunEvent,
+    RunReader,
+)
+from cli.settings.hooks import PING, Hook, HookEvent, HookSettings
+from texts.said import Language, Said, said
+
+PING_EVERY: Final = 60.0
+"""Seconds between two pings."""
+
+log = structlog.get_logger(__name__)
+
+MaskValue: TypeAlias = Callable[[object], object]
+"""Takes the secrets out of a value for JSON."""
+
+
+def call_hooks(settings: HookSettings, language: Language, mask: MaskValue) -> OpenReader:
+    """Makes readers that call the hooks of the settings. What they tell goes through `mask`."""
+    return lambda live: HookReader(live, settings, language, mask)
+
+
+class HookReader(RunReader):
+    """Calls hooks for one run. A call is made beside all others, so one that hangs delays none."""
+
+    def __init__(self, live: LiveRun, settings: HookSettings, language: Language, mask: MaskValue) -> None:
+        self._live = live
+        self._settings = settings
+        self._mask = mask
+        self._messages = HookMessages(live.run, str(live.journal.path), language)
+        self._calls = HookCalls()
+        self._holds: dict[str, anyio.CancelScope] = {}
+        self._heard, self._events = anyio.create_memory_object_stream[RunEvent](math.inf)
+
+    def hear(self, event: RunEvent) -> None:
+        """Keep the event for `follow`."""
+        self._heard.send_nowait(event)
+
+    async def follow(self) -> None:
+        """Call the hooks as the events come, and ping; returns when the calls at the end of the run have ended."""
+        with self._heard, self._events:
+            async with self._calls.open(), anyio.create_task_group() as group:
+                pings = anyio.CancelScope()
+                group.start_soon(self._ping_on, pings)
+                async for event in self._events:
+                    self._answer(event, group)
+                    if isinstance(event, RunEnded):
+                        break
+                pings.cancel()
+                for hold in self._holds.values():
+                    hold.cancel()
+                group.start_soon(self._ping)
+
+    def _answer(self, event: RunEvent, group: TaskGroup) -> None:
+        """Begin what is to be done for an event."""
+        match event:
+            case RunBegan():
+                self._call(HookEvent.START, lambda: self._messages.start(event), group)
+            case Held(who=who):
+                self._holds[who] = scope = anyio.CancelScope()
+                group.start_soon(self._call_after, scope, event, group)
+            case HoldEnded(who=who):
+                self._holds.pop(who).cancel()
+            case NeedsPerson():
+                self._call(HookEvent.PERSON, lambda: self._messages.person(event), group)
+            case RunEnded():
+                self._call(HookEvent.END, lambda: self._messages.end(event), group)
+
+    async def _call_after(self, scope: anyio.CancelScope, event: Held, group: TaskGroup) -> None:
+        """Tell of a hold once it has lasted so long."""
+        seconds = self._settings.hold_seconds
+        with scope:
+            await anyio.sleep(seconds)
+            self._call(HookEvent.HOLD, lambda: self._messages.hold(event, seconds), group)
+
+    def _call(self, event: HookEvent, message: Callable[[], Message], group: TaskGroup) -> None:
+        if hook := self._settings.hooks.get(event):
+            group.start_soon(self._call_now, event, hook, message())
+
+    async def _call_now(self, event: HookEvent, hook: Hook, message: Mapping[str, object]) -> None:
+        answer = said("given up when the run was closed")
+        try:
+            answer = await self._calls.tell(hook, msgspec.json.encode(self._mask(dict(message))) + b"\n")
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._note(f"{event} {hook.name}", answer)
+
+    async def _note(self, called: str, answer: Said) -> None:
+        """Note in the run's history what was called, and what became of it."""
+        log.info("hook called", hook=called, answer=answer)
+        try:
+            await self._live.journal.history.note_command(self._live.run, ourselves(), called, answer)
+        except JournalError as error:
+            log.warning("the call of a hook is not noted in the journal", hook=called, why=str(error))
+
+    # ---- the ping ----
+
+    async def _ping_on(self, scope: anyio.CancelScope) -> None:
+        """Ping every minute while the run is worked on. Noted is when that fails, and when it works again."""
+        failed: Said | None = None
+        with scope:
+            while True:
+                answer = await self._ping()
+                if answer != failed and self._settings.ping:
+                    await self._note(f"{PING} {self._settings.ping.name}", answer or said("it is taken again"))
+                failed = answer
+                await anyio.sleep(PING_EVERY)
+
+    async def _ping(self) -> Said | None:
+        return None if self._settings.ping is None else await self._calls.ping(self._settings.ping)

@@ -1,0 +1,138 @@
+"""The table [hooks]: who is told when a run begins, is held, needs a person and ends, and what is pinged meanwhile.
+
+A command is a list of words, or a text that is divided as a shell divides it, and no shell runs it. An address is
+posted to. An address may hold a token, so all of it but its host is a secret.
+"""
+
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from billing.secret import NO_SECRET, Secret
+from cli.settings.places import credentials_in, in_full
+from cli.terminal.exits import SettingsRefused
+from texts.said import Quantity, said
+
+HOLD_SECONDS: Final = 60.0
+"""For how long a run is held before that is told, unless set otherwise."""
+
+_LONGEST_HOLD: Final = 86_400
+_PARTS: Final = re.compile(r"[/?&=#]")
+_TOKEN: Final = re.compile(r"(?=.*\d).{16,}")
+"""A part of an address that is long and has a digit is no word that stands elsewhere too."""
+
+
+class HookEvent(StrEnum):
+    """What is told, by the name of its setting."""
+
+    START = "on-start"
+    HOLD = "on-hold"
+    PERSON = "on-person"
+    END = "on-end"
+
+
+PING: Final = "ping"
+
+
+class HookTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """The table as it stands in the settings file."""
+
+    on_start: str | list[str] | None = None
+    on_hold: str | list[str] | None = None
+    on_person: str | list[str] | None = None
+    on_end: str | list[str] | None = None
+    hold_seconds: float = HOLD_SECONDS
+    ping: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Who is told: a command by its words, or an address. `name` is what may be shown of it."""
+
+    name: str
+    command: Sequence[str] = ()
+    url: Secret = NO_SECRET
+
+
+@dataclass(frozen=True, slots=True)
+class HookSettings:
+    """The hooks by what they are told of, and the address that is pinged, None for none."""
+
+    hooks: Mapping[HookEvent, Hook] = field(default_factory=lambda: MappingProxyType({}))
+    hold_seconds: float = HOLD_SECONDS
+    ping: Hook | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.hooks) or self.ping is not None
+
+    @property
+    def secrets(self) -> Iterator[str]:
+        """What must never be shown of the addresses, whoever shows it: passwords, and the parts that are a token."""
+        for hook in (*self.hooks.values(), *filter(None, [self.ping])):
+            address = hook.url.reveal()
+            yield from credentials_in(address)
+            yield from (part for part in _PARTS.split(address.partition("://")[2]) if _TOKEN.fullmatch(part))
+
+
+def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str]) -> HookSettings:
+    """The hooks of a settings file in `folder`. Raises `SettingsRefused`; `place` says where in the file a key is."""
+    given = {
+        HookEvent.START: table.on_start,
+        HookEvent.HOLD: table.on_hold,
+        HookEvent.PERSON: table.on_person,
+        HookEvent.END: table.on_end,
+    }
+    if not 0 <= table.hold_seconds <= _LONGEST_HOLD:
+        raise SettingsRefused(
+            said(
+                "{place}: hooks.hold-seconds: {given} are not seconds from 0 up to {most}",
+                place=place("hooks.hold-seconds"),
+                given=f"{table.hold_seconds:g}",
+                most=Quantity(_LONGEST_HOLD),
+            )
+        )
+    hooks = {event: _hook(f"hooks.{event}", text, folder, place) for event, text in given.items() if text is not None}
+    ping = None if table.ping is None else _hook(f"hooks.{PING}", table.ping, folder, place)
+    if ping is not None and ping.command:
+        raise _refused(f"hooks.{PING}", place, said("it is not an address that begins with http:// or https://"))
+    return HookSettings(MappingProxyType(hooks), table.hold_seconds, ping)
+
+
+def _hook(key: str, given: str | list[str], folder: Path, place: Callable[[str], str]) -> Hook:
+    """A hook from its text. No message shows the text, which may hold a token."""
+    if isinstance(given, str) and "://" in given.split(" ", 1)[0]:
+        return Hook(_host(key, given, place), url=Secret(given))
+    try:
+        words = shlex.split(given) if isinstance(given, str) else given
+    except ValueError as error:
+        raise _refused(key, place, said("a quote is not closed")) from error
+    if not words or not words[0]:
+        raise _refused(key, place, said("it names no command"))
+    # A bare name is sought as the system does it; a path in the file is relative to the file.
+    program = str(folder / in_full(words[0])) if "/" in words[0] else words[0]
+    return Hook(program, (program, *words[1:]))
+
+
+def _host(key: str, address: str, place: Callable[[str], str]) -> str:
+    """What may be shown of an address: scheme and host. Raises `SettingsRefused`."""
+    from yarl import URL  # noqa: PLC0415 - most commands call no hook
+
+    try:
+        url = URL(address)
+        host = f"{url.scheme}://{url.host or ''}"
+    except ValueError as error:
+        raise _refused(key, place, said("it is not a valid address")) from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise _refused(key, place, said("it is not an address that begins with http:// or https://"))
+    return host
+
+
+def _refused(key: str, place: Callable[[str], str], why: str) -> SettingsRefused:
+    return SettingsRefused(said("{place}: {key}: {what}", place=place(key), key=key, what=why))

@@ -1,0 +1,180 @@
+"""One call of a hook, to a command or an address: whatever that does is told by a sentence, and is never an error."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from aioresponses import aioresponses
+
+from billing.secret import Secret
+from cli.hooks import calls
+from cli.hooks.calls import LIMIT, HookCalls
+from cli.settings.hooks import Hook
+from tests.virtual_clock import run as on_virtual_clock
+
+MESSAGE = b'{"event":"on-end"}\n'
+TOKEN = "bot123456:token-of-the-bot"
+
+
+def shell(script: str, *words: str | Path) -> Hook:
+    return Hook("sh", ("sh", "-c", script, "sh", *map(str, words)))
+
+
+def address(url: str) -> Hook:
+    return Hook("https://example.org", url=Secret(url))
+
+
+async def told(hook: Hook) -> str:
+    hook_calls = HookCalls()
+    async with hook_calls.open():
+        return await hook_calls.tell(hook, MESSAGE)
+
+
+async def test_a_command_has_the_message_on_its_standard_input(tmp_path: Path) -> None:
+    assert await told(shell('cat > "$1"', tmp_path / "heard")) == "taken"
+    assert (tmp_path / "heard").read_bytes() == MESSAGE
+
+
+@pytest.mark.parametrize(
+    ("script", "answer"),
+    [
+        ("exit 7", "it ended with exit code 7"),
+        ("echo no mail today >&2; exit 75", "it ended with exit code 75: no mail today"),
+        ("kill -TERM $$", "it was ended by SIGTERM"),
+        ("exec 0<&-; exit 0", "taken"),
+        ("head -c 10000000 /dev/zero; head -c 10000000 /dev/zero >&2", "taken"),
+        (r"head -c 10000000 /dev/zero | tr '\0' x >&2; exit 1", f"it ended with exit code 1: {'x' * 200}"),
+    ],
+)
+async def test_what_a_command_does_is_told_and_bounded(script: str, answer: str) -> None:
+    found = await told(shell(script))
+    assert found.startswith(answer)
+    assert len(found) < 400
+
+
+async def test_a_command_that_is_not_there_is_told(tmp_path: Path) -> None:
+    plain = tmp_path / "not-executable"
+    plain.write_text("")
+    assert await told(Hook("x", (str(tmp_path / "nothing"),))) == "it cannot be started: No such file or directory"
+    assert await told(Hook("x", (str(plain),))) == "it cannot be started: Permission denied"
+
+
+async def test_a_command_that_hangs_is_killed_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The child holds the other end of a pipe, which is at its end when the child is.
+    monkeypatch.setattr(calls, "LIMIT", 0.5)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    answer = await told(shell('trap "" TERM INT; exec 3> "$1"; sleep 1000 & echo begun >&3; wait; wait', fifo))
+    assert answer == "killed: it had not ended after 0.5 seconds"
+    heard = b""
+    with anyio.fail_after(5):
+        while part := await read_part(reading):
+            heard += part
+    os.close(reading)
+    assert heard == b"begun\n"
+
+
+async def read_part(descriptor: int) -> bytes:
+    await anyio.wait_readable(descriptor)
+    return os.read(descriptor, 100)
+
+
+async def test_a_command_is_done_when_it_has_ended_whatever_its_children_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "_GRACE", 0.1)
+    pid = tmp_path / "pid"
+    assert await told(shell('sleep 1000 & echo "$!" > "$1"', pid)) == "taken"
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+
+
+async def test_a_command_does_not_see_the_password_of_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARBON_MIGRATE_DATABASE_PASSWORD", "masterkey")
+    monkeypatch.setenv("TELEGRAM_TOKEN", TOKEN)
+    await told(shell('env > "$1"', tmp_path / "e"))
+    seen = (tmp_path / "e").read_text()
+    assert "masterkey" not in seen
+    assert TOKEN in seen
+
+
+# ---- addresses --------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def served(handler: "Handler") -> AsyncIterator[str]:
+    application = web.Application()
+    application.router.add_route("*", "/{rest:.*}", handler.answer)
+    async with TestServer(application) as server:
+        yield str(server.make_url(f"/{TOKEN}/send"))
+
+
+class Handler:
+    """An address: keeps what it is sent, and answers."""
+
+    def __init__(self, answer: bytes = b"ok") -> None:
+        self.heard: list[tuple[str, str, bytes]] = []
+        self._answer = answer
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.heard.append((request.method, request.headers.get("Content-Type", ""), await request.read()))
+        return web.Response(body=self._answer)
+
+
+async def test_an_address_is_posted_to_and_a_ping_gets() -> None:
+    handler = Handler(b"x" * 10_000_000)
+    async with served(handler) as url:
+        hook_calls = HookCalls()
+        async with hook_calls.open():
+            assert await hook_calls.tell(address(url), MESSAGE) == "taken"
+            assert await hook_calls.ping(address(url)) is None
+    post, get = handler.heard
+    assert post == ("POST", "application/json", MESSAGE)
+    assert get[::2] == ("GET", b"")
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [(200, "taken"), (204, "taken"), (301, "the redirect 301"), (404, "error 404"), (500, "error 500")],
+)
+async def test_an_answer_is_judged_by_its_status(status: int, answer: str) -> None:
+    url = f"https://api.example.org/{TOKEN}/send"
+    with aioresponses() as web_answers:
+        web_answers.post(url, status=status, headers={"Location": "https://elsewhere.example.org/"})
+        web_answers.get(url, status=status)
+        assert answer in await told(address(url))
+        hook_calls = HookCalls()
+        async with hook_calls.open():
+            pinged = await hook_calls.ping(address(url))
+    assert (pinged is None) is (answer == "taken")
+
+
+async def test_an_address_that_nobody_serves_is_told_without_its_token() -> None:
+    found = await told(address(f"http://127.0.0.1:9/{TOKEN}/send"))
+    assert found.startswith("it cannot be reached: ")
+    assert TOKEN not in found
+
+
+def test_an_address_that_does_not_answer_is_left() -> None:
+    async def hang(*_: object, **__: object) -> None:
+        await anyio.sleep_forever()
+
+    async def ask() -> tuple[str, float]:
+        began = anyio.current_time()
+        with aioresponses() as web_answers:
+            web_answers.post("https://example.org/hangs", callback=hang)
+            return await told(address("https://example.org/hangs")), anyio.current_time() - began
+
+    answer, seconds = on_virtual_clock(ask())
+    assert answer == "no answer within 10 seconds"
+    assert seconds == pytest.approx(LIMIT)

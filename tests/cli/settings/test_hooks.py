@@ -1,0 +1,94 @@
+"""The table [hooks] of the settings file: commands and addresses, and what is refused of them."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.settings.flags import Flags
+from cli.settings.hooks import HookEvent, HookSettings
+from cli.settings.settings import load
+from cli.terminal.exits import SettingsRefused
+
+TOKEN = "bot1234567890:Canary-of-a-bot"
+
+
+def hooks(folder: Path, text: str) -> HookSettings:
+    (folder / "carbon-migrate.toml").write_text(f"[hooks]\n{text}\n", encoding="utf-8")
+    return load(Flags(), {}, folder).hooks
+
+
+def test_without_the_table_nobody_is_told(tmp_path: Path) -> None:
+    assert not load(Flags(), {}, tmp_path).hooks
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ('"logger -t load"', ("logger", "-t", "load")),
+        ('''"notify --to 'олег и ольга'"''', ("notify", "--to", "олег и ольга")),
+        ('["notify", "$HOME; rm -rf *"]', ("notify", "$HOME; rm -rf *")),
+        ('"/etc/hooks/mail a@b.ru"', ("/etc/hooks/mail", "a@b.ru")),
+        ('"logger see https://example.org"', ("logger", "see", "https://example.org")),
+    ],
+)
+def test_a_command_is_words(given: str, words: tuple[str, ...], tmp_path: Path) -> None:
+    hook = hooks(tmp_path, f"on-end = {given}").hooks[HookEvent.END]
+    assert tuple(hook.command) == words
+    assert hook.name == words[0]
+
+
+def test_a_command_with_a_path_is_sought_beside_the_file_or_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/olga")
+    found = hooks(tmp_path, 'on-start = "hooks/mail"\non-end = "~/bin/mail"').hooks
+    assert found[HookEvent.START].name == str(tmp_path / "hooks" / "mail")
+    assert found[HookEvent.END].name == "/home/olga/bin/mail"
+
+
+def test_of_an_address_only_its_host_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "carbon-migrate.toml").write_text(
+        f'[hooks]\non-hold = "https://olga:s3cret-word@example.org/{TOKEN}/send?to=load"\nping = "http://a.b/balances"\n'
+    )
+    settings = load(Flags(), {}, tmp_path)
+    hook = settings.hooks.hooks[HookEvent.HOLD]
+    assert hook.name == "https://example.org"
+    assert TOKEN not in repr(settings)
+    assert {TOKEN, "s3cret-word"} <= settings.secrets
+    # Words that may stand anywhere are not hidden everywhere.
+    assert not {"send", "balances", "load"} & settings.secrets
+
+
+def test_a_file_with_a_token_is_to_be_kept_from_others(tmp_path: Path) -> None:
+    path = tmp_path / "carbon-migrate.toml"
+    path.write_text(f'[hooks]\nping = "https://example.org/{TOKEN}"\n')
+    path.chmod(0o644)
+    (found,) = load(Flags(), {}, tmp_path).exposed
+    assert str(path) in found.command
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('on-end = "mail \'olga"', "line 2: hooks.on-end: a quote is not closed"),
+        ('on-end = ""', "hooks.on-end: it names no command"),
+        ("on-end = []", "hooks.on-end: it names no command"),
+        ("on-end = 5", "hooks.on-end: Expected `str | array | null`, got `int`"),
+        ('on-end = "ftp://example.org/x"', "hooks.on-end: it is not an address that begins with http:// or https://"),
+        ('on-end = "https:///x"', "hooks.on-end: it is not an address that begins with http:// or https://"),
+        ('ping = "curl"', "hooks.ping: it is not an address that begins with http:// or https://"),
+        ('on-error = "mail"', "there is no setting 'hooks.on-error'"),
+        ("hold-seconds = -1", "hooks.hold-seconds: -1 are not seconds from 0 up to 86400"),
+        ("hold-seconds = nan", "hooks.hold-seconds: nan are not seconds from 0 up to 86400"),
+    ],
+)
+def test_what_cannot_be_called_is_refused_before_anything_is_sent(text: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        hooks(tmp_path, text)
+    assert why in str(refused.value).replace("\u00a0", "")
+
+
+def test_what_is_refused_of_an_address_does_not_show_it(tmp_path: Path) -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        hooks(tmp_path, f'ping = "gopher://example.org/{TOKEN}"')
+    assert TOKEN not in str(refused.value)

@@ -1,0 +1,140 @@
+"""A load beside which hooks are called: they hear what happens, and change nothing, whatever they do."""
+
+import json
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from cli.terminal.exits import Exit
+from tests.cli.conftest import PATIENCE, Ended, Place
+
+ROWS = 4
+SECRETS = ("Canary-of-the-form", "Canary-of-a-header", "Canary-of-the-database", "bot1234567890:Canary-of-a-bot")
+KEEPS = 'cat > "$1.json"; tr "\\0" "\\n" < /proc/$PPID/cmdline > "$1.args"; env > "$1.env"'
+FAILS = "head -c 10000000 /dev/zero; head -c 10000000 /dev/zero >&2; exit 9"
+
+
+def toml(hooks: Mapping[str, object]) -> str:
+    """The settings of a load with these hooks, and with a secret of each sort."""
+    form, header, database, bot = SECRETS
+    lines = [f"{name} = {json.dumps(value)}" for name, value in hooks.items()]
+    return "\n".join(
+        [
+            f'api.form = {{ hash_key = "{form}" }}\napi.headers = {{ X-Token = "{header}" }}',
+            f'database.password = "{database}"',
+            "[hooks]",
+            f'ping = "http://127.0.0.1:9/{bot}"',
+            *lines,
+        ]
+    )
+
+
+def keeping(event: str) -> list[str]:
+    return ["sh", "-c", KEEPS, "sh", event]
+
+
+async def load(place: Place, hooks: Mapping[str, object], *flags: str, may_end_with: int = 0) -> Ended:
+    settings = place.write(toml(hooks), "carbon-migrate.toml")
+    settings.chmod(0o600)
+    rows = place.balances(ROWS).path
+    # Another load of the same rows: what the first one entered does not count.
+    return await place.cli(
+        "run", "balances", rows, "--yes", "--json", "--again", *flags, may_end_with=(may_end_with,)
+    )
+
+
+def heard(place: Place, event: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((place.cli.folder / f"{event}.json").read_text())
+    return found
+
+
+async def notes(place: Place, name: str) -> list[tuple[str, str]]:
+    async with place.journal() as journal:
+        commands = await journal.history.commands(await journal.run(name))
+    return [(one.command, one.answer) for one in commands if one.command.startswith("on-")]
+
+
+async def test_a_command_hears_what_json_says_and_no_secret_goes_anywhere(place: Place) -> None:
+    ended = await load(place, {"on-start": keeping("start"), "on-end": keeping("end")})
+    closing = ended.closing
+    end = heard(place, "end")
+    assert {**end, **closing} == end
+    assert heard(place, "start")["states"] == {"pending": ROWS}
+    assert (end["run"], end["billing"]) == (closing["run"], place.billing.url)
+    assert end["source"] == str(place.cli.folder / "balances.csv")
+    assert sorted(await notes(place, closing["run"])) == [("on-end sh", "taken"), ("on-start sh", "taken")]
+    status = await place.cli("status", closing["run"])
+    assert "on-end sh" in status.out
+    settings = place.cli.folder / "carbon-migrate.toml"
+    for path in place.cli.folder.rglob("*"):
+        if path.is_file() and path != settings:
+            assert [secret for secret in SECRETS if secret.encode() in path.read_bytes()] == [], path
+    assert [secret for secret in SECRETS if secret in ended.out + ended.err + status.out + status.err] == []
+
+
+async def test_hooks_that_fail_change_neither_json_nor_exit_code(place: Place, tmp_path: Path) -> None:
+    quiet = await load(place, {})
+    broken = {
+        "on-start": ["sh", "-c", FAILS],
+        "on-end": str(tmp_path / "nothing"),
+        "on-hold": "http://127.0.0.1:9/",
+        "hold-seconds": 0,
+    }
+    loud = await load(place, broken)
+    measured = {"run": "", "seconds": 0, "held": {}}
+    assert (loud.exit, list(loud.closing)) == (quiet.exit, list(quiet.closing))
+    assert json.dumps(loud.closing | measured) == json.dumps(quiet.closing | measured)
+    start, end = sorted(await notes(place, loud.closing["run"]), reverse=True)
+    assert start[1].startswith("it ended with exit code 9")
+    assert end[1] == "it cannot be started: No such file or directory"
+
+
+async def test_a_limit_that_stops_a_run_is_told_to_a_person(place: Place) -> None:
+    hooks = {"on-person": keeping("person"), "on-end": keeping("end")}
+    ended = await load(place, hooks, "--limit-money", "0.01", may_end_with=Exit.STOPPED)
+    person = heard(place, "person")
+    assert person["why"] == ended.closing["stopped"]
+    assert any(f"resume {ended.closing['run']}" in command for command in person["commands"])
+    assert heard(place, "end")["exit"] == Exit.STOPPED
+
+
+async def test_a_refused_input_is_told_by_its_end_alone(place: Place) -> None:
+    settings = place.write(toml({"on-start": keeping("start"), "on-end": keeping("end")}), "carbon-migrate.toml")
+    settings.chmod(0o600)
+    rows = place.write("contract_number;amount\nnobody;1,00\n")
+    ended = await place.cli("run", "balances", rows, "--yes", "--json", may_end_with=(Exit.REFUSED,))
+    end = heard(place, "end")
+    assert (end["exit"], end["error"]) == (Exit.REFUSED, ended.closing["error"])
+    assert not (place.cli.folder / "start.json").exists()
+
+
+async def test_who_does_not_wait_for_a_hook_that_hangs_has_the_same_end(place: Place) -> None:
+    fifo = place.cli.folder / "begun"
+    os.mkfifo(fifo)
+    hooks = {"on-end": ["sh", "-c", 'echo > "$1"; sleep 1000 & wait', "sh", str(fifo)]}
+    settings = place.write(toml(hooks), "carbon-migrate.toml")
+    settings.chmod(0o600)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    async with place.cli.started("run", "balances", place.balances(ROWS).path, "--yes", "--json") as started:
+        with anyio.fail_after(PATIENCE):
+            await anyio.wait_readable(reading)
+        started.signal(signal.SIGINT)
+        ended = await started.ended()
+    os.close(reading)
+    assert (ended.exit, ended.closing["exit"]) == (Exit.DONE, Exit.DONE)
+    assert await notes(place, ended.closing["run"]) == [("on-end sh", "given up when the run was closed")]
+
+
+async def test_each_step_of_a_job_file_is_a_run_that_is_told(place: Place) -> None:
+    settings = place.write(toml({"on-end": ["sh", "-c", "cat >> ends.jsonl"]}), "carbon-migrate.toml")
+    settings.chmod(0o600)
+    place.balances(ROWS)
+    step = '[[step]]\njob = "balances"\nfile = "balances.csv"\nagain = true\n'
+    job_file = place.write(f"format = 1\n[run]\nsettle = 0\n{step}{step}", "night.toml")
+    await place.cli("run", job_file, "--yes")
+    ends = [json.loads(line)["job_file"] for line in (place.cli.folder / "ends.jsonl").read_text().splitlines()]
+    assert ends == [{"file": str(job_file), "round": 1, "step": number, "steps": 2} for number in (1, 2)]
