@@ -1,8 +1,9 @@
 """The tally of an import: what its table asks for beside what the billing has, by folder, tariff and operator.
 
 The table's side is in the journal: each row has a subscriber step with its groups, whatever became of it. The
-billing's side are the live subscribers of the folders that the table names. Both are read page by page; in memory are
-sums a group, the names of the billing, and a bounded number of extra subscribers.
+billing's side are the live subscribers of the folders that the table names and, of rows that name none, those with
+their contract numbers. Both are read page by page; in memory are sums a group, names of the billing, and a bounded
+number of extra subscribers.
 """
 
 from collections import defaultdict
@@ -12,7 +13,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Final
 
-from billing.directory.subscribers import FolderMember, page_of_folders
+from billing.directory.subscribers import FolderMember, members_by_numbers, page_of_folders
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.sentences import DUPLICATE
@@ -22,7 +23,7 @@ from jobs.access.gateway import Gateway
 from jobs.access.operations import newest
 from jobs.access.payload import payload_of
 from jobs.imports.names_there import NamesThere, read_names
-from jobs.imports.subscriber import DIFFERENT, Step
+from jobs.imports.subscriber import DIFFERENT, LANE, Step
 from jobs.spec.parameters import row_key
 
 PAGE: Final = 2_000
@@ -92,9 +93,8 @@ class _Sums:
 
     @property
     def folders(self) -> frozenset[int]:
-        """The ids of the folders that the table names, 0 for the top."""
-        folders = (key for kind, key in self.by_group if kind is TallyKind.FOLDER)
-        return frozenset(int(key or 0) for key in folders if not key or key.isdecimal())
+        """The ids of the folders that the table names."""
+        return frozenset(int(key) for kind, key in self.by_group if kind is TallyKind.FOLDER and key.isdecimal())
 
     def number_folders(self, names: NamesThere) -> None:
         """Give the folders that are named by a path their ids, as far as they are there."""
@@ -210,12 +210,25 @@ class _Billing:
         folders, after = self.sums.folders, 0
         while page := await self._page(folders, after):
             after = page[-1].id
-            await self._add(page)
+            await self._add(page, of_folders=True)
+        if (TallyKind.FOLDER, "") in self.sums.by_group:
+            async for items in self.journal.each_page(self.run, _COUNTED):
+                await self._add(await self._without_folder(items), of_folders=False)
 
     async def _page(self, folders: frozenset[int], after: int) -> Sequence[FolderMember]:
         return await self.gateway.read(lambda database: page_of_folders(database, folders, after=after, size=PAGE))
 
-    async def _add(self, page: Sequence[FolderMember]) -> None:
+    async def _without_folder(self, items: Sequence[Item]) -> Sequence[FolderMember]:
+        """The subscribers of rows that name no folder, wherever the billing has put them."""
+        payloads = [(item, payload_of(item)) for item in items]
+        numbers = {
+            item.lane.removeprefix(LANE)
+            for item, payload in payloads
+            if payload.step == Step.SUBSCRIBER and not payload.groups.get(TallyKind.FOLDER)
+        }
+        return await self.gateway.read(lambda database: members_by_numbers(database, numbers)) if numbers else []
+
+    async def _add(self, page: Sequence[FolderMember], *, of_folders: bool) -> None:
         keys = [_key(one, step) for one in page for step in (Step.SUBSCRIBER, Step.BALANCE)]
         items = {one.key: one for one in await self.journal.items_by_key(self.run, keys)}
         known = []
@@ -225,7 +238,8 @@ class _Billing:
                 self._add_extra(one)
             else:
                 groups = payload_of(item).groups
-                known.append(_Known(one, groups, items.get(_key(one, Step.BALANCE))))
+                if of_folders is bool(groups.get(TallyKind.FOLDER)):
+                    known.append(_Known(one, groups, items.get(_key(one, Step.BALANCE))))
         differing = [one for one in known if one.gap]
         latest = await newest(self.gateway, [one.member.id for one in differing]) if differing else {}
         for subscriber in known:
@@ -250,8 +264,7 @@ class _Billing:
         }
         for kind, key in there.items():
             # What a row does not say of its subscriber is not compared.
-            is_told = kind is TallyKind.FOLDER or one.groups.get(kind)
-            group = self.sums.by_group[kind, str(key or "") if is_told else ""]
+            group = self.sums.by_group[kind, str(key or "") if one.groups.get(kind) else ""]
             group.billing.add(member.balance if has_balance else None)
             if was_moved:
                 group.moved.add(one.gap)

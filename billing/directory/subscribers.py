@@ -86,16 +86,13 @@ def by_contract_numbers(database: Database, numbers: Iterable[str]) -> Iterator[
 
     The database compares numbers exactly, except for trailing spaces.
     """
-    longest = database.longest("ABONENTS", "CONTRACT_NUMBER")
-    # Firebird refuses a statement with a number that does not fit the column.
-    possible = (number for number in dict.fromkeys(numbers) if len(number) <= longest and database.writes(number))
-    for chunk in chunks(possible):
+    for chunk in chunks(_possible(database, numbers)):
         yield from map(_abonent, database.query(_sql("by_contract_numbers"), {"numbers": chunk}))
 
 
 @dataclass(frozen=True, slots=True)
 class FolderMember:
-    """A live subscriber of a folder, 0 at the top; a tariff or an operator of 0 is none, or not known."""
+    """A live subscriber of a folder; a folder, a tariff or an operator of 0 is none, or not known."""
 
     id: int
     contract_number: str
@@ -109,15 +106,21 @@ class FolderMember:
 def page_of_folders(
     database: Database, folders: Collection[int], *, after: int = 0, size: int = 5_000
 ) -> list[FolderMember]:
-    """Up to `size` subscribers of these folders, a folder of 0 being the top, with ids after `after`, by id."""
+    """Up to `size` subscribers of these folders with ids after `after`, by id."""
     # More folders than one statement names are read side by side: what is beyond the page is read again.
     found: list[FolderMember] = []
-    for chunk in chunks(sorted(key for key in folders if key)):
+    for chunk in chunks(sorted(folders)):
         values: Values = {"folders": chunk, "after": after, "size": size}
         found += map(_member, database.query(_sql("in_folders"), values))
-    if 0 in folders:
-        found += map(_member, database.query(_sql("in_no_folder"), {"after": after, "size": size}))
     return sorted(found, key=lambda one: one.id)[:size]
+
+
+def members_by_numbers(database: Database, numbers: Collection[str]) -> list[FolderMember]:
+    """The live subscribers with these contract numbers, in whatever folder they are."""
+    found: list[FolderMember] = []
+    for chunk in chunks(_possible(database, numbers)):
+        found += map(_member, database.query(_sql("members_by_numbers"), {"numbers": chunk}))
+    return [one for one in found if one.contract_number in numbers]
 
 
 def balances(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, Decimal]]:
@@ -156,6 +159,12 @@ def any_name(database: Database) -> str | None:
 def _abonent(row: DatabaseRow) -> Abonent:
     key, number, name, parent, is_folder, deleted, account = row
     return Abonent(key, _text(number), _text(name), parent, bool(is_folder), bool(deleted), account)
+
+
+def _possible(database: Database, numbers: Iterable[str]) -> Iterator[str]:
+    """The numbers that a subscriber can have: Firebird refuses a statement with one that does not fit the column."""
+    longest = database.longest("ABONENTS", "CONTRACT_NUMBER")
+    return (number for number in dict.fromkeys(numbers) if len(number) <= longest and database.writes(number))
 
 
 def _member(row: DatabaseRow) -> FolderMember:

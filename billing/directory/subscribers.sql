@@ -67,11 +67,10 @@ left join admin_accounts aa on aa.id = a.account_id
 where a.id > :after and a.is_folder = 0 and a.deleted = 0 and a.parent_id in (:folders)
 order by a.id
 
--- name: in_no_folder
--- The subscribers at the top, in the same way.
-select first :size a.id, a.contract_number, [a.name|null], a.parent_id, [a.tarif_id|null], [a.operator_id|null],
+-- name: members_by_numbers
+-- The subscribers with these contract numbers, in whatever folder, in the same way.
+select a.id, a.contract_number, [a.name|null], a.parent_id, [a.tarif_id|null], [a.operator_id|null],
        cast(coalesce(aa.ostatok, 0) + coalesce(aa.debit, 0) - coalesce(aa.credit, 0) as numeric(18, 0))
 from abonents a
 left join admin_accounts aa on aa.id = a.account_id
-where a.id > :after and a.is_folder = 0 and a.deleted = 0 and a.parent_id is null
-order by a.id
+where a.contract_number in (:numbers) and a.is_folder = 0 and a.deleted = 0

@@ -204,6 +204,20 @@ async def test_what_rows_do_not_say_is_not_compared(setting: Setting) -> None:
     ]
 
 
+async def test_who_has_no_folder_in_the_file_is_found_in_any(setting: Setting) -> None:
+    setting.has(9201, "1", balance=5)
+    setting.has(9202, "2", folder=OTHER)
+    setting.has(9203, "3")
+    tally = await setting.tally(
+        Row("1", folder="", balance="5.00"), Row("2", folder=""), Row("3"), Row("4", folder="")
+    )
+    assert [(one.kind, one.key, one.file, one.billing) for one in tally.groups[:2]] == [
+        (TallyKind.FOLDER, "", of(3, "5"), of(2, "5")),
+        (TallyKind.FOLDER, "9200", of(1), of(1)),
+    ]
+    assert tally.extra == 0
+
+
 async def test_a_folder_that_was_never_made_has_nobody(setting: Setting) -> None:
     setting.execute("update abonents set name = 'Переулок' where id = ?", FOLDER)
     tally = await setting.tally(Row("1", state=REFUSED), folder="")
