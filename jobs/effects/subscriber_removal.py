@@ -55,6 +55,7 @@ _DELETES: Final[Mapping[Step, str]] = {
 _LAST_IN_FOLDER: Final = 20
 """Objects of a folder whose deletion the billing has to show before the folder goes: more than are under way."""
 
+_IN_FOLDERS: Final = frozenset({Step.SUBSCRIBER, Step.FOLDER})
 _GOES_ALONG: Final = said("goes with its subscriber, which the run has created")
 _FINAL: Final = said(
     "an import that was taken back is not made again from here: deleted accounts have lost their passwords, and "
@@ -66,7 +67,10 @@ _Entry: TypeAlias = NewItem | Refusal
 
 
 class SubscriberRemoval(CallEffect):
-    """Takes an import back. `how` are the parameters of the undo, which say how opening balances are taken back."""
+    """Takes an import back. `how` are the parameters of the undo, which say how opening balances are taken back.
+
+    One object an undo: it remembers in which folders something stays.
+    """
 
     has_steps = True
     looked_for = LookedFor.ALWAYS
@@ -74,6 +78,7 @@ class SubscriberRemoval(CallEffect):
     def __init__(self, gateway: Gateway, steps: StepEffects, how: Mapping[str, str]) -> None:
         super().__init__(gateway)
         self._how = dict(how)
+        self._stays: dict[str, str] = {}
         back: Back = self.undo
         self._deletes = {
             step: DeleteEffect(
@@ -106,7 +111,8 @@ class SubscriberRemoval(CallEffect):
         for person in made:
             steps = [one for one in by_lane[person.lane] if one.number >= person.number]
             entries |= _whole_or_not(person, steps, entries, having[_own_id(person)], changed)
-        return Prepared.of(_folders_last(taken, [_with_step(one, entries[one.item_id]) for one in taken]))
+        made_entries = [_with_step(one, entries[one.item_id]) for one in taken]
+        return Prepared.of(_folders_last(taken, made_entries, live, self._stays))
 
     async def _one_by_one(self, taken: Sequence[ItemToUndo]) -> list[tuple[ItemToUndo, _Entry]]:
         """Each item with what would take it back, were it alone. Raises `LookUpFailed`."""
@@ -133,9 +139,9 @@ class SubscriberRemoval(CallEffect):
         return self._deletes[step] if deletes else self._sets[step]
 
     async def _live(self, taken: Sequence[ItemToUndo]) -> set[int]:
-        """The subscribers of these items that are not deleted, by id. Raises `LookUpFailed`."""
-        persons = [_own_id(one) for one in taken if _step(one) is Step.SUBSCRIBER and _creates(one)]
-        ids = [one for one in dict.fromkeys([*persons, *(one.payload.abonent for one in taken)]) if one]
+        """The subscribers and folders of these items that are not deleted, by id. Raises `LookUpFailed`."""
+        made = [_own_id(one) for one in taken if _step(one) in _IN_FOLDERS and _creates(one)]
+        ids = [one for one in dict.fromkeys([*made, *(one.payload.abonent for one in taken)]) if one]
         found = await find(self._gateway, "Abonents", [{"id": str(one)} for one in ids], ("id", "deleted"))
         kind = CREATABLE_MODELS["Abonents"]
         return {key for key, things in zip(ids, found, strict=True) if any(map(kind.counts, things))}
@@ -310,21 +316,34 @@ def _with_step(one: ItemToUndo, entry: _Entry) -> _Entry:
     return replace(entry, payload=encode_payload(payload))
 
 
-def _folders_last(taken: Sequence[ItemToUndo], entries: Sequence[_Entry]) -> Iterator[_Entry]:
+def _folders_last(
+    taken: Sequence[ItemToUndo], entries: Sequence[_Entry], live: Collection[int], stays: dict[str, str]
+) -> Iterator[_Entry]:
     """The items, of which each folder needs all before it: they may lie in it.
 
     The last of those that do lie in it are named: the billing has to show that these are gone. What it has taken
-    before them it has carried out before them.
+    before them it has carried out before them. A folder in which something stays is left alone; `stays` has what it
+    is, by the folder's id.
     """
     within: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=_LAST_IN_FOLDER))
     for one, entry in zip(taken, entries, strict=True):
-        made = entry
-        if isinstance(entry, NewItem) and entry.skip_reason is None and _creates(one):
-            if _step(one) is Step.FOLDER:
-                made = _needing(entry, (*within[one.answer or ""], ALL_BEFORE))
-            parent = {**one.payload.wanted, **one.payload.key}.get("parent_id")
-            if parent:
-                within[parent].append(entry.key)
+        if not (_creates(one) and _step(one) in _IN_FOLDERS):
+            yield entry
+            continue
+        made, own = entry, one.answer or ""
+        goes = isinstance(entry, NewItem) and entry.skip_reason is None
+        if goes and own in stays:
+            made, goes = (
+                skip_changed(one, said("left alone, for the folder is not empty: {names}", names=stays[own])),
+                False,
+            )
+        elif isinstance(entry, NewItem) and goes and _step(one) is Step.FOLDER:
+            made = _needing(entry, (*within[own], ALL_BEFORE))
+        parent = {**one.payload.wanted, **one.payload.key}.get("parent_id")
+        if parent and goes:
+            within[parent].append(one.key)
+        elif parent and _own_id(one) in live:
+            stays.setdefault(parent, one.label)
         yield made
 
 

@@ -172,7 +172,8 @@ async def test_a_subscriber_that_somebody_has_changed_stays_with_all_it_has(
     assert await left_alone(journal, back) == {"00771", "Дома/1", "Дома"}
     reasons = await states(journal, back)
     folder, person = reasons[f"{run.name}/2"], reasons[f"{run.name}/3"]
-    assert folder == (State.REJECTED, "left alone, for the folder is not empty: 00771")
+    assert folder == (State.SKIPPED, "left alone, for the folder is not empty: 00771")
+    assert reasons[f"{run.name}/1"] == (State.SKIPPED, "left alone, for the folder is not empty: Дома/1")
     # The folder that the run has created after it is empty, and goes.
     assert reasons[f"{run.name}/11"][0] is State.ACCEPTED
     assert person[0] is State.SKIPPED
