@@ -293,9 +293,9 @@ async def test_who_has_the_file_of_a_crashed_billing_open_goes_with_it(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
     """Otherwise all of them hang, now and then, on what the billing has left locked in the embedded engine."""
-    crashed = await Lab(tmp_path, ProgramUnderTest(settings, environment)).run(
-        broken(11, rows=40, disturbances=(Disturbance(Act.CRASH, share=0.3),))
-    )
+    # So few calls at a time that the crash finds the load at work, also where the lab waits for the processor.
+    plan = replace(broken(11, rows=40, disturbances=(Disturbance(Act.CRASH, share=0.3),)), in_flight=2)
+    crashed = await Lab(tmp_path, ProgramUnderTest(settings, environment)).run(plan)
     assert crashed.problems == ()
     assert [event.followed for event in crashed.events if event.act is Act.CRASH] == ["with 1 keepers"]
 
