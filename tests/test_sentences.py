@@ -68,6 +68,7 @@ FOR_A_REASON = {
     "cli/commands/replay.py: at once": "a value of an option",
     "cli/commands/selftest.py: no settings.toml": "the name of a file",
     "cli/commands/translate.py: …\n# or": "the output of translate, the same in every language as all that is typed",
+    "cli/metrics/exposition.py": "the helps of metrics, the same in every language",
     "cli/page/admission.py": "HTML",
     "cli/page/application.py: inline": "HTTP",
     "cli/session/journal.py: taken up with": "a log event",

@@ -19,4 +19,8 @@ def readers_beside(settings: Settings, screen: Screen) -> "Sequence[OpenReader]"
         from cli.hooks.reader import call_hooks
 
         readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask.value))
+    if settings.metrics:
+        from cli.metrics.reader import publish_metrics
+
+        readers.append(publish_metrics(settings.metrics))
     return readers

@@ -15,6 +15,7 @@ from checkpoints.journal_file import network_of
 from cli.settings.file_access import Exposed, FoundFile, exposed, read_found
 from cli.settings.flags import Flags
 from cli.settings.hooks import HookSettings, hooks_of
+from cli.settings.metrics import MetricsSettings, metrics_of
 from cli.settings.places import IN_FOLDER, credentials_in, default_journal, in_full, state_folder
 from cli.settings.tables import KNOWN, Letterhead, SettingsTables
 from cli.terminal.exits import SettingsRefused
@@ -75,6 +76,7 @@ class Settings:
     language: SettingValue[str] = SettingValue(ENGLISH, BUILT_IN)
     letterhead: Letterhead = field(default_factory=Letterhead)
     hooks: HookSettings = field(default_factory=HookSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     file: Path | None = None
     state: Path = Path()
     """The folder of the billing's files when there is no settings file."""
@@ -208,6 +210,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         language=_language(choose, found),
         letterhead=found.report,
         hooks=hooks_of(found.hooks, path.parent, choose.origin),
+        metrics=metrics_of(found.metrics, path.parent, choose.origin),
         file=path if text else None,
         state=state_folder(environment),
     )

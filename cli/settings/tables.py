@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from cli.settings.hooks import HookTable
+from cli.settings.metrics import MetricsTable
 
 
 class Letterhead(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +46,7 @@ class SettingsTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: ApiTable = ApiTable()
     database: DatabaseTable = DatabaseTable()
     hooks: HookTable = HookTable()
+    metrics: MetricsTable = MetricsTable()
 
 
 KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
@@ -53,5 +55,6 @@ KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "database": DatabaseTable.__struct_encode_fields__,
     "report": Letterhead.__struct_encode_fields__,
     "hooks": HookTable.__struct_encode_fields__,
+    "metrics": MetricsTable.__struct_encode_fields__,
 }
 """The keys of the file, by their table."""

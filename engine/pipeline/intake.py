@@ -174,8 +174,7 @@ class Intake:
         with anyio.CancelScope(shield=True):
             judged = await self._journal.freeze(self._run, page, self._judge)
             items = [entry for entry in judged if isinstance(entry, NewItem)]
-            skipped = sum(item.skip_reason is not None for item in items)
-            self._progress.frozen(len(items) - skipped, skipped, len(judged) - len(items) + len(page.refusals))
+            self._progress.frozen(items, len(judged) - len(items) + len(page.refusals))
         return self._rows_of(judged)
 
     def _rows_of(self, judged: Sequence[NewItem | Refusal]) -> int:

@@ -12,6 +12,7 @@ until the items claimed for it are sent; an adaptive window has at least sixteen
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
 
 import anyio
 import structlog
@@ -236,7 +237,8 @@ class Pipeline:
                 await self._journal.claim(self._run, [item.item_id for item in claimed], completed)
                 self._ownership.told(began)
                 self._claiming = False
-                self._progress.moved(State.PENDING, State.SENDING, affordable)
+                amount = sum((item.amount for item in claimed if item.amount), Decimal(0))
+                self._progress.moved(State.PENDING, State.SENDING, affordable, amount=amount)
                 self._under_way += affordable
                 sent += affordable
                 self._claims.put(claimed)

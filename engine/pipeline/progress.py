@@ -4,14 +4,14 @@ Counts follow the journal, transition by transition.
 """
 
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import anyio
 
-from checkpoints.records import Change, Item, Totals
+from checkpoints.records import Change, Item, NewItem, Totals
 from checkpoints.states import State, states_where
 from engine.pacing.holds import IN_DOUBT, PAUSED, Holds
 from engine.statistics import ErrorGroups, Histogram, Pace, PaceSample, RecentCalls
@@ -50,6 +50,8 @@ class Status:
     last_error: str | None
     entered: Decimal = Decimal(0)
     """The sum of the rows that the billing has accepted."""
+    amounts: Mapping[str, Decimal] = field(default_factory=dict)
+    """The sums of the rows by state, of states that have rows."""
     has_steps: bool = False
     """Whether several rows of the run are steps of one row of its input."""
 
@@ -64,14 +66,14 @@ class Status:
         return self.total - self.skipped
 
     def as_dict(self) -> dict[str, object]:
-        """The snapshot as plain values, for JSON; the sum is a text, which loses no digit."""
+        """The snapshot as plain values, for JSON; sums are texts, which lose no digit."""
         return {name: _plain(getattr(self, name)) for name in self.__slots__}
 
 
 def _plain(value: object) -> object:
     match value:
         case Mapping():
-            return dict(value)
+            return {name: _plain(one) for name, one in value.items()}
         case Decimal():
             return format(value, "f")
         case _:
@@ -98,7 +100,7 @@ class Progress:
         self.intake_ended = False
         self.has_steps = has_steps
         self.last_error: str | None = None
-        self.entered = Decimal(0)
+        self.amounts: defaultdict[State, Decimal] = defaultdict(Decimal)
         self.holds = Holds()
         self.started = anyio.current_time()
         self.sending: Callable[[], Sending] = Sending
@@ -111,25 +113,26 @@ class Progress:
         """Begin with the totals of the journal."""
         self.counts = Counter(totals.counts)
         self.refused = totals.refused
-        self.entered = sum(
-            (totals.amounts.get(state, Decimal(0)) for state in states_where(in_effect=True)), Decimal(0)
-        )
+        self.amounts = defaultdict(Decimal, totals.amounts)
         self.intake_ended = intake_ended
         self.started = anyio.current_time()
         self._pace = Pace(time.monotonic())
 
-    def frozen(self, pending: int, skipped: int, refused: int) -> None:
+    def frozen(self, items: Iterable[NewItem], refused: int) -> None:
         """Count a frozen page."""
-        self.counts[State.PENDING] += pending
-        self.counts[State.SKIPPED] += skipped
+        for item in items:
+            state = State.PENDING if item.skip_reason is None else State.SKIPPED
+            self.counts[state] += 1
+            self.amounts[state] += item.amount or 0
         self.refused += refused
 
     def moved(self, source: State, target: State, items: int = 1, *, amount: Decimal | None = None) -> None:
         """Count items that went from one state to another; `amount` is their sum, where they have one."""
         self.counts[source] -= items
         self.counts[target] += items
-        if amount and source.in_effect is not target.in_effect:
-            self.entered += amount if target.in_effect else -amount
+        if amount:
+            self.amounts[source] -= amount
+            self.amounts[target] += amount
         if not target.open:
             self._pace.add(time.monotonic(), items)
 
@@ -165,6 +168,11 @@ class Progress:
     def total(self) -> int:
         """All items frozen so far."""
         return self.counts.total()
+
+    @property
+    def entered(self) -> Decimal:
+        """The sum of the items that the billing has accepted."""
+        return sum((self.amounts[state] for state in states_where(in_effect=True)), Decimal(0))
 
     @property
     def done(self) -> int:
@@ -204,6 +212,7 @@ class Progress:
             errors=self._errors.counted(),
             last_error=self.last_error,
             entered=self.entered,
+            amounts={str(state): self.amounts[state] for state in State if self.counts[state]},
             has_steps=self.has_steps,
         )
 

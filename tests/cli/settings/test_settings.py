@@ -259,3 +259,16 @@ def test_a_journal_on_a_network_file_system_is_refused_unless_told_otherwise(
     assert load(told, {}, tmp_path).journal.value == tmp_path / "shared.journal"
     written(tmp_path, "journal = 'shared.journal'\njournal_on_network = true\n")
     assert load(Flags(), {}, tmp_path).journal.value == tmp_path / "shared.journal"
+
+
+def test_the_file_of_the_metrics_is_relative_to_the_settings_file(tmp_path: Path) -> None:
+    written(tmp_path, '[metrics]\nfile = "figures/{run}.prom"\n')
+    assert load(Flags(), {}, tmp_path).metrics.file == tmp_path / "figures" / "{run}.prom"
+    assert not load(Flags(), {}, tmp_path / "elsewhere").metrics
+
+
+@pytest.mark.parametrize("named", ["", "folder/", ".."])
+def test_a_file_of_the_metrics_that_names_no_file_is_refused(named: str, tmp_path: Path) -> None:
+    written(tmp_path, f'[metrics]\nfile = "{named}"\n')
+    with pytest.raises(SettingsRefused, match=r"line 2: metrics\.file: it names no file"):
+        load(Flags(), {}, tmp_path)

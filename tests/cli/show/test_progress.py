@@ -11,7 +11,7 @@ import anyio
 import pytest
 from rich.console import Console
 
-from checkpoints.records import Totals
+from checkpoints.records import NewItem, Totals
 from checkpoints.states import State
 from cli.show.progress import line, screen_of, show_intake
 from cli.terminal.screen import Screen
@@ -163,7 +163,8 @@ def test_only_the_commonest_kinds_of_error_are_shown_while_it_goes() -> None:
 
 async def test_it_shows_what_the_progress_of_a_run_says() -> None:
     progress = Progress()
-    progress.frozen(100, 10, 2)
+    row = NewItem("7", "subscriber 7", "7", "{}")
+    progress.frozen([row] * 100 + [replace(row, skip_reason="already as wanted")] * 10, 2)
     progress.moved(State.PENDING, State.ACCEPTED, 50)
     progress.intake_ended = True
     progress.hold("9 in doubt: looking them up in 30 s")

@@ -53,15 +53,16 @@ async def test_a_stop_is_that_of_a_person() -> None:
 async def test_the_status_is_plain_and_tells_where_the_run_stands() -> None:
     steering = steering_of()
     progress = steering.progress
-    progress.take_up(Totals({State.PENDING: 90, State.SKIPPED: 10}), intake_ended=True)
+    sums = {State.PENDING: Decimal("22.50"), State.SKIPPED: Decimal(7)}
+    progress.take_up(Totals({State.PENDING: 90, State.SKIPPED: 10}, sums), intake_ended=True)
     progress.sending = lambda: Sending(3, 4, "rate 20")
     for _ in range(20):
         await anyio.sleep(0.5)
-        progress.moved(State.PENDING, State.SENDING)
+        progress.moved(State.PENDING, State.SENDING, amount=Decimal("0.25"))
         progress.called(0.25)
         progress.moved(State.SENDING, State.ACCEPTED, amount=Decimal("0.25"))
-    progress.moved(State.PENDING, State.SENDING)
-    progress.moved(State.SENDING, State.REJECTED)
+    progress.moved(State.PENDING, State.SENDING, amount=Decimal("0.25"))
+    progress.moved(State.SENDING, State.REJECTED, amount=Decimal("0.25"))
     progress.met("subscriber 7", "no account 17")
     progress.retries = 2
     status = steering.status()
@@ -90,6 +91,8 @@ async def test_the_status_is_plain_and_tells_where_the_run_stands() -> None:
         "errors": {"no account 17": 1},
         "last_error": "subscriber 7: no account 17",
         "entered": "5.00",
+        "has_steps": False,
+        "amounts": {"pending": "17.25", "skipped": "7", "accepted": "5.00", "rejected": "0.25"},
     }
     assert (steering.look().sent, steering.look().to_send) == (21, 90)
 

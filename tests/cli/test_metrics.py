@@ -1,0 +1,56 @@
+"""The metrics of a load as a scraper has them: from a real process, while it works, after a kill, and at its end."""
+
+import signal
+from pathlib import Path
+
+import anyio
+import pytest
+
+from checkpoints.states import State
+from tests.cli.conftest import PATIENCE, Place
+from tests.cli.metrics.conftest import of, scraped
+
+SETTINGS = """\
+[metrics]
+file = "metrics/carbon-{run}.prom"
+"""
+ROWS = 30
+
+
+async def the_file_in(folder: Path) -> anyio.Path:
+    """The one file of metrics, once it is there."""
+    with anyio.fail_after(PATIENCE):
+        while True:
+            if found := [path async for path in anyio.Path(folder).glob("*.prom")]:
+                (file,) = found
+                return file
+            await anyio.sleep(0.01)
+
+
+async def test_a_load_leaves_its_figures_also_where_it_is_killed(place: Place) -> None:
+    place.write(SETTINGS, "carbon-migrate.toml")
+    folder = place.cli.folder / "metrics"
+    await anyio.Path(folder).mkdir()
+    balances = place.balances(ROWS)
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--rate", "2") as run:
+        file = await the_file_in(folder)
+        await place.traffic.reaches(1)
+        run.signal(signal.SIGKILL)
+        await run.ended()
+    killed = scraped(await file.read_text())
+    assert of(killed, "working") == 1
+    assert sum(of(killed, "items", state=state) for state in State) == ROWS
+    assert sum(of(killed, "roubles", state=state) for state in State) == pytest.approx(float(balances.sum))
+    ended = await place.cli("resume", "--json", "--settle", "0.1", "--rate", "none")
+    done = scraped(await file.read_text())
+    assert file.name == f"carbon-{ended.closing['run']}.prom"
+    assert of(done, "items", state="accepted") == ROWS == ended.closing["states"]["accepted"]
+    assert of(done, "roubles", state="accepted") == float(balances.sum)
+    assert (of(done, "calls_total"), of(done, "last_exit_code")) == (ended.closing["calls"], 0)
+
+
+async def test_a_load_without_a_place_for_its_figures_says_so_and_goes_on(place: Place) -> None:
+    place.write(SETTINGS, "carbon-migrate.toml")
+    ended = await place.cli("run", "balances", place.balances(3).path, "--yes", "--json")
+    assert ended.closing["states"] == {"accepted": 3}
+    assert ended.err.count("the file of the metrics cannot be written") == 1
