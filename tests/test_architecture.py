@@ -104,6 +104,7 @@ SHORT_FOR_A_REASON = {
     "jobs/catalogue/imports.py": "the one job whose rows make several calls",
     "cli/show/checklist.py": "what is shown and kept of each check",
     "cli/page/server.py": "the one door of the page",
+    "cli/hooks/apprise_message.py": "a program, which is started by its path and imports nothing of ours",
     "cli/settings/tables.py": "what the settings file may hold, which its reader and the documentation share",
     "cli/commands/readers.py": "the one list of who reads a run, which five commands share",
     "cli/metrics/text_file.py": "how one file is replaced whole",

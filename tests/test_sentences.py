@@ -45,6 +45,7 @@ FOR_A_REASON = {
     "billing/selects/select.py: of the operator": "a kind of select, in logs",
     "billing/database/file_process.py: the keeper failed": "a fault of this program, with its traceback",
     "billing/selects/select.py: Data type unknown": "a text of Firebird",
+    "cli/hooks/apprise_message.py": "what a command of its own says, which is noted as it is",
     "cli/show/steps.py: not sent": "the kind of a reason, which journals count by",
     "checkpoints/sentences.py: a duplicate in the input": "the kind of a reason, which journals count by",
     "engine/job.py: all before": "a need of an item, as the journal keeps it",

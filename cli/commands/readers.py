@@ -18,7 +18,7 @@ def readers_beside(settings: Settings, screen: Screen) -> "Sequence[OpenReader]"
     if settings.hooks:
         from cli.hooks.reader import call_hooks
 
-        readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask.value))
+        readers.append(call_hooks(settings.hooks, language(settings.language.value), screen.mask))
     if settings.metrics:
         from cli.metrics.reader import publish_metrics
 

@@ -6,15 +6,18 @@ No call lasts longer than `LIMIT`, and none raises: what became of it is a sente
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Final, Self
 
 import aiohttp
 import anyio
+import msgspec
 from anyio.abc import Process
 
-from cli.settings.hooks import Hook
+from cli.settings.hooks import APPRISE, Hook
 from cli.terminal.texts import DATABASE_PASSWORD, printable, reason_of
 from texts.remedies import PROGRAM
 from texts.said import Said, said
@@ -33,9 +36,10 @@ _REDIRECTS: Final = 300
 
 
 class HookCalls:
-    """Calls hooks, over one HTTP session that is opened with the first address."""
+    """Calls hooks, over one HTTP session that the first address opens. `hide` takes secrets out of a text."""
 
-    def __init__(self) -> None:
+    def __init__(self, hide: Callable[[str], str]) -> None:
+        self._hide = hide
         self._session: aiohttp.ClientSession | None = None
 
     @asynccontextmanager
@@ -51,7 +55,9 @@ class HookCalls:
     async def tell(self, hook: Hook, message: bytes) -> Said:
         """Give the message, which is JSON, to a hook; returns what became of it."""
         if hook.command:
-            return await _run(hook.command, message)
+            return await _run(hook.command, message, self._hide)
+        if hook.name == APPRISE:
+            return await _run(_BY_APPRISE, _for_apprise(hook, message), self._hide)
         headers = {"Content-Type": "application/json"}
         url = hook.url.reveal()
         return await self._ask(
@@ -104,7 +110,7 @@ def _judge(status: int) -> Said:
 # ---- commands ---------------------------------------------------------------------------------------------------
 
 
-async def _run(words: Sequence[str], message: bytes) -> Said:
+async def _run(words: Sequence[str], message: bytes, hide: Callable[[str], str]) -> Said:
     """Run a command to its end, or kill it."""
     with _Output() as output:
         try:
@@ -133,7 +139,19 @@ async def _run(words: Sequence[str], message: bytes) -> Said:
                 await _end(process)
     if limit.cancelled_caught:
         return said("killed: it had not ended after {seconds} seconds", seconds=f"{LIMIT:g}")
-    return _outcome(process.returncode or 0, output.text)
+    return _outcome(process.returncode or 0, hide(output.text))
+
+
+_BY_APPRISE: Final = (sys.executable, "-P", str(Path(__file__).with_name("apprise_message.py")))
+"""The command that sends by Apprise; nothing of the working folder is imported."""
+
+
+def _for_apprise(hook: Hook, message: bytes) -> bytes:
+    """What that command is told: the address behind `apprise://`, and the message as people read it."""
+    told = msgspec.json.decode(message)
+    body = "\n".join([told["text"], *told.get("commands", ())])
+    url = hook.url.reveal().removeprefix(f"{APPRISE}://")
+    return msgspec.json.encode({"url": url, "title": f"{PROGRAM}: {told['event']}", "body": body})
 
 
 def _environment() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
 import anyio
 import msgspec
@@ -25,6 +25,7 @@ from cli.session.events import (
     RunReader,
 )
 from cli.settings.hooks import PING, Hook, HookEvent, HookSettings
+from cli.terminal.screen import OutputMask
 from texts.said import Language, Said, said
 
 PING_EVERY: Final = 60.0
@@ -32,11 +33,8 @@ PING_EVERY: Final = 60.0
 
 log = structlog.get_logger(__name__)
 
-MaskValue: TypeAlias = Callable[[object], object]
-"""Takes the secrets out of a value for JSON."""
 
-
-def call_hooks(settings: HookSettings, language: Language, mask: MaskValue) -> OpenReader:
+def call_hooks(settings: HookSettings, language: Language, mask: OutputMask) -> OpenReader:
     """Makes readers that call the hooks of the settings. What they tell goes through `mask`."""
     return lambda live: HookReader(live, settings, language, mask)
 
@@ -44,12 +42,12 @@ def call_hooks(settings: HookSettings, language: Language, mask: MaskValue) -> O
 class HookReader(RunReader):
     """Calls hooks for one run. A call is made beside all others, so one that hangs delays none."""
 
-    def __init__(self, live: LiveRun, settings: HookSettings, language: Language, mask: MaskValue) -> None:
+    def __init__(self, live: LiveRun, settings: HookSettings, language: Language, mask: OutputMask) -> None:
         self._live = live
         self._settings = settings
         self._mask = mask
         self._messages = HookMessages(live.run, str(live.journal.path), language)
-        self._calls = HookCalls()
+        self._calls = HookCalls(mask)
         self._holds: dict[str, anyio.CancelScope] = {}
         self._heard, self._events = anyio.create_memory_object_stream[RunEvent](math.inf)
 
@@ -101,7 +99,7 @@ class HookReader(RunReader):
     async def _call_now(self, event: HookEvent, hook: Hook, message: Mapping[str, object]) -> None:
         answer = said("given up when the run was closed")
         try:
-            answer = await self._calls.tell(hook, msgspec.json.encode(self._mask(dict(message))) + b"\n")
+            answer = await self._calls.tell(hook, msgspec.json.encode(self._mask.value(dict(message))) + b"\n")
         finally:
             with anyio.CancelScope(shield=True):
                 await self._note(f"{event} {hook.name}", answer)

@@ -1,7 +1,8 @@
 """The table [hooks]: who is told when a run begins, is held, needs a person and ends, and what is pinged meanwhile.
 
 A command is a list of words, or a text that is divided as a shell divides it, and no shell runs it. An address is
-posted to. An address may hold a token, so all of it but its host is a secret.
+posted to, and what follows `apprise://` is an address of Apprise. An address may hold a token, so all of it but its
+host is a secret.
 """
 
 import re
@@ -9,6 +10,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -39,6 +41,8 @@ class HookEvent(StrEnum):
 
 
 PING: Final = "ping"
+APPRISE: Final = "apprise"
+"""The scheme before an address of Apprise, and all that is shown of it."""
 
 
 class HookTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -100,7 +104,7 @@ def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str]) -> Hoo
         )
     hooks = {event: _hook(f"hooks.{event}", text, folder, place) for event, text in given.items() if text is not None}
     ping = None if table.ping is None else _hook(f"hooks.{PING}", table.ping, folder, place)
-    if ping is not None and ping.command:
+    if ping is not None and (ping.command or ping.name == APPRISE):
         raise _refused(f"hooks.{PING}", place, said("it is not an address that begins with http:// or https://"))
     return HookSettings(MappingProxyType(hooks), table.hold_seconds, ping)
 
@@ -108,7 +112,8 @@ def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str]) -> Hoo
 def _hook(key: str, given: str | list[str], folder: Path, place: Callable[[str], str]) -> Hook:
     """A hook from its text. No message shows the text, which may hold a token."""
     if isinstance(given, str) and "://" in given.split(" ", 1)[0]:
-        return Hook(_host(key, given, place), url=Secret(given))
+        name = _apprise(key, place) if given.startswith(f"{APPRISE}://") else _host(key, given, place)
+        return Hook(name, url=Secret(given))
     try:
         words = shlex.split(given) if isinstance(given, str) else given
     except ValueError as error:
@@ -118,6 +123,13 @@ def _hook(key: str, given: str | list[str], folder: Path, place: Callable[[str],
     # A bare name is sought as the system does it; a path in the file is relative to the file.
     program = str(folder / in_full(words[0])) if "/" in words[0] else words[0]
     return Hook(program, (program, *words[1:]))
+
+
+def _apprise(key: str, place: Callable[[str], str]) -> str:
+    if find_spec(APPRISE) is None:
+        why = said("Apprise is not installed; type {command}, or name a command", command=f"pip install {APPRISE}")
+        raise _refused(key, place, why)
+    return APPRISE
 
 
 def _host(key: str, address: str, place: Callable[[str], str]) -> str:

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aioresponses import aioresponses
 
-from billing.secret import Secret
+from billing.secret import Mask, Secret
 from cli.hooks import calls
 from cli.hooks.calls import LIMIT, HookCalls
 from cli.settings.hooks import Hook
@@ -20,6 +20,22 @@ from tests.virtual_clock import run as on_virtual_clock
 
 MESSAGE = b'{"event":"on-end"}\n'
 TOKEN = "bot123456:token-of-the-bot"
+PASSWORD = "Canary-of-the-database"
+APPRISE = """
+class Apprise:
+    def add(self, url):
+        self.url = url
+        return "nonsense" not in url
+    def notify(self, title, body):
+        import logging
+        logging.getLogger("apprise").error("POST %s", self.url)
+        if "hang" in self.url:
+            import time
+            time.sleep(1000)
+        with open("sent", "w") as file:
+            file.write("|".join([self.url, title, body]))
+        return "refused" not in self.url
+"""
 
 
 def shell(script: str, *words: str | Path) -> Hook:
@@ -31,7 +47,7 @@ def address(url: str) -> Hook:
 
 
 async def told(hook: Hook) -> str:
-    hook_calls = HookCalls()
+    hook_calls = HookCalls(Mask([PASSWORD]))
     async with hook_calls.open():
         return await hook_calls.tell(hook, MESSAGE)
 
@@ -46,6 +62,7 @@ async def test_a_command_has_the_message_on_its_standard_input(tmp_path: Path) -
     [
         ("exit 7", "it ended with exit code 7"),
         ("echo no mail today >&2; exit 75", "it ended with exit code 75: no mail today"),
+        (f"echo {PASSWORD} is wrong >&2; exit 1", "it ended with exit code 1: ••• is wrong"),
         ("kill -TERM $$", "it was ended by SIGTERM"),
         ("exec 0<&-; exit 0", "taken"),
         ("head -c 10000000 /dev/zero; head -c 10000000 /dev/zero >&2", "taken"),
@@ -134,7 +151,7 @@ class Handler:
 async def test_an_address_is_posted_to_and_a_ping_gets() -> None:
     handler = Handler(b"x" * 10_000_000)
     async with served(handler) as url:
-        hook_calls = HookCalls()
+        hook_calls = HookCalls(Mask([PASSWORD]))
         async with hook_calls.open():
             assert await hook_calls.tell(address(url), MESSAGE) == "taken"
             assert await hook_calls.ping(address(url)) is None
@@ -153,7 +170,7 @@ async def test_an_answer_is_judged_by_its_status(status: int, answer: str) -> No
         web_answers.post(url, status=status, headers={"Location": "https://elsewhere.example.org/"})
         web_answers.get(url, status=status)
         assert answer in await told(address(url))
-        hook_calls = HookCalls()
+        hook_calls = HookCalls(Mask([PASSWORD]))
         async with hook_calls.open():
             pinged = await hook_calls.ping(address(url))
     assert (pinged is None) is (answer == "taken")
@@ -178,3 +195,37 @@ def test_an_address_that_does_not_answer_is_left() -> None:
     answer, seconds = on_virtual_clock(ask())
     assert answer == "no answer within 10 seconds"
     assert seconds == pytest.approx(LIMIT)
+
+
+# ---- Apprise ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _apprise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module with as much of Apprise as is used, found by whoever is started here."""
+    (tmp_path / "apprise.py").write_text(APPRISE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("_apprise")
+@pytest.mark.parametrize(
+    ("url", "answer"),
+    [
+        (f"tgram://{TOKEN}/5", "taken"),
+        (f"refused://{TOKEN}", "it ended with exit code 1: Apprise could not deliver it"),
+        (f"nonsense://{TOKEN}", "it ended with exit code 1: Apprise does not know such an address"),
+        (f"hang://{TOKEN}", "killed: it had not ended after 0.3 seconds"),
+    ],
+)
+async def test_apprise_is_told_in_a_process_that_can_be_killed(
+    url: str, answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if url.startswith("hang"):
+        monkeypatch.setattr(calls, "LIMIT", 0.3)
+    message = b'{"event":"on-person","text":"run k7m2q needs you","commands":["resume k7m2q"]}'
+    hook_calls = HookCalls(Mask())
+    assert await hook_calls.tell(Hook("apprise", url=Secret(f"apprise://{url}")), message) == answer
+    if answer == "taken":
+        sent = (tmp_path / "sent").read_text()
+        assert sent == f"{url}|carbon-migrate: on-person|run k7m2q needs you\nresume k7m2q"

@@ -1,6 +1,6 @@
 """When hooks are called: each event once, a hold once it has lasted, a ping every minute, and all is noted."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from aioresponses import CallbackResult, aioresponses
 
-from billing.secret import Mask, Secret
+from billing.secret import Secret
 from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
@@ -22,6 +22,7 @@ from cli.settings.hooks import Hook, HookEvent, HookSettings
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
 from cli.terminal.language import language
+from cli.terminal.screen import OutputMask
 from engine.pipeline.progress import Progress
 from tests.virtual_clock import run as on_virtual_clock
 from tests.virtual_clock import settle
@@ -91,11 +92,13 @@ def tell(
     settings: HookSettings = ALL,
     told: Told | None = None,
     *,
-    mask: Mask | None = None,
+    secrets: Sequence[str] = (),
     lang: str = "en",
 ) -> Told:
     """Let a run take this course beside its hooks, on a virtual clock."""
     found = told or Told()
+    mask = OutputMask()
+    mask.hide(secrets)
 
     async def work() -> None:
         began = anyio.current_time()
@@ -112,7 +115,7 @@ def tell(
         with aioresponses() as web:
             web.post(URL, callback=heard, repeat=True)
             web.get(PING, callback=pinged, repeat=True)
-            reader = call_hooks(settings, language(lang), (mask or Mask()).value)(live)
+            reader = call_hooks(settings, language(lang), mask)(live)
             async with anyio.create_task_group() as group:
                 group.start_soon(reader.follow)
                 await settle()
@@ -225,6 +228,6 @@ def test_secrets_are_told_to_nobody() -> None:
         await anyio.sleep(61)
         reader.hear(RunEnded(Closing(Exit.STOPPED, "k7m2q", "balances", error="Canary-of-the-form is wrong")))
 
-    found = tell(leaking, mask=Mask(["Canary-of-the-form"]))
+    found = tell(leaking, secrets=["Canary-of-the-form"])
     assert len(found.messages) == 2
     assert "Canary" not in str(found.messages)

@@ -92,3 +92,15 @@ def test_what_is_refused_of_an_address_does_not_show_it(tmp_path: Path) -> None:
     with pytest.raises(SettingsRefused) as refused:
         hooks(tmp_path, f'ping = "gopher://example.org/{TOKEN}"')
     assert TOKEN not in str(refused.value)
+
+
+def test_an_address_of_apprise_asks_for_apprise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = f'on-end = "apprise://tgram://{TOKEN}/5"'
+    with pytest.raises(SettingsRefused, match=r"hooks\.on-end: Apprise is not installed; type pip install apprise"):
+        hooks(tmp_path, given)
+    (tmp_path / "apprise.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    hook = hooks(tmp_path, given).hooks[HookEvent.END]
+    assert (hook.name, hook.url.reveal()) == ("apprise", f"apprise://tgram://{TOKEN}/5")
+    with pytest.raises(SettingsRefused, match=r"hooks\.ping: it is not an address"):
+        hooks(tmp_path, f'ping = "apprise://tgram://{TOKEN}/5"')
