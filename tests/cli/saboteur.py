@@ -63,8 +63,10 @@ def trusts_an_early_look() -> None:
     # That look would find what the stacks have worked off since the early one.
     sends_without_looking()
 
-    async def unfinished_work(_: Gateway, accounts: Collection[int], abonents: Collection[int]) -> str | None:
-        assert accounts or abonents
+    async def unfinished_work(
+        _: Gateway, accounts: Collection[int], abonents: Collection[int], *, new: bool = False
+    ) -> str | None:
+        assert accounts or abonents or new
         return None
 
     _replace(Gateway, "unfinished_work", unfinished_work)
