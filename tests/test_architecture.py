@@ -107,6 +107,7 @@ SHORT_FOR_A_REASON = {
     "cli/hooks/apprise_message.py": "a program, which is started by its path and imports nothing of ours",
     "cli/settings/tables.py": "what the settings file may hold, which its reader and the documentation share",
     "cli/commands/readers.py": "the one list of who reads a run, which five commands share",
+    "cli/metrics/endpoint.py": "the one address of the metrics",
     "cli/metrics/text_file.py": "how one file is replaced whole",
     "cli/settings/metrics.py": "the one table [metrics]",
     "cli/session/stages.py": "the one question where a run stands",

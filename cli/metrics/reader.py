@@ -1,4 +1,4 @@
-"""The reader of a run that publishes its metrics: every 15 seconds while it is worked on, and at its end.
+"""The reader of a run that publishes its metrics: every 15 seconds and at its end, and to whoever asks meanwhile.
 
 All figures are those that the run has in memory; the journal is not asked.
 """
@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 import anyio
 
 from checkpoints.records import Totals
+from cli.metrics.endpoint import serve_metrics
 from cli.metrics.exposition import Measured, exposition, measured
 from cli.metrics.text_file import MetricsFile
 from cli.session.events import LiveRun, OpenReader, RunBegan, RunEnded, RunEvent, RunReader
@@ -28,7 +29,7 @@ def publish_metrics(settings: MetricsSettings) -> OpenReader:
 
     def open_reader(live: LiveRun) -> RunReader:
         file = settings.file
-        return MetricsReader(live, MetricsFile(file, live.run.name).write if file else None)
+        return MetricsReader(live, MetricsFile(file, live.run.name).write if file else None, settings.port)
 
     return open_reader
 
@@ -36,9 +37,10 @@ def publish_metrics(settings: MetricsSettings) -> OpenReader:
 class MetricsReader(RunReader):
     """Measures one run, from the moment at which it begins to send."""
 
-    def __init__(self, live: LiveRun, publish: Publish | None) -> None:
+    def __init__(self, live: LiveRun, publish: Publish | None, port: int | None = None) -> None:
         self._live = live
         self._publish = publish
+        self._port = port
         self._begun = anyio.Event()
         self._ended = anyio.Event()
         self._at_first = Totals()
@@ -58,11 +60,15 @@ class MetricsReader(RunReader):
     async def follow(self) -> None:
         """Publish until the run has ended, and then once more."""
         await self._begun.wait()
-        while not self._ended.is_set():
+        async with anyio.create_task_group() as group:
+            if self._port is not None and not self._ended.is_set():
+                group.start_soon(serve_metrics, self._port, self.text)
+            while not self._ended.is_set():
+                await self._publish_now()
+                with anyio.move_on_after(EVERY):
+                    await self._ended.wait()
             await self._publish_now()
-            with anyio.move_on_after(EVERY):
-                await self._ended.wait()
-        await self._publish_now()
+            group.cancel_scope.cancel()
 
     async def _publish_now(self) -> None:
         if self._publish is not None:

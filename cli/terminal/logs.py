@@ -1,4 +1,8 @@
-"""The log: readable lines on stderr, and JSON lines in a file beside the journal."""
+"""The log: readable lines on stderr, and JSON lines in a file beside the journal.
+
+Where stderr is systemd's journal, each line begins with its priority, as sd-daemon(3) says: `journalctl -p warning`
+then finds what is one.
+"""
 
 import logging
 import os
@@ -20,6 +24,9 @@ from texts.said import said
 Entry = MutableMapping[str, Any]
 
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+"""Of syslog, as systemd's journal has them."""
+
 _OURS: Final = frozenset({"level", "timestamp"})
 """What of an entry is no word of anybody else."""
 
@@ -75,12 +82,25 @@ class _Writer:
         self._file = file
         self._screen = screen
         self._on_screen = on_screen
+        self._has_priorities = _is_journald(screen)
 
     def __call__(self, _logger: object, _method: str, entry: Entry) -> str:
         self._file.add(json_line(entry, "utf-8"))
         if _LEVELS.get(entry["level"], 0) >= self._on_screen:
-            self._screen.err.print(_line(entry), soft_wrap=True)
+            line = _line(entry)
+            if self._has_priorities:
+                line = Text(f"<{_PRIORITIES[entry['level']]}>").append_text(line)
+            self._screen.err.print(line, soft_wrap=True)
         return ""
+
+
+def _is_journald(screen: Screen) -> bool:
+    """Whether stderr leads to systemd's journal: by the variable alone it might have been redirected since."""
+    try:
+        stderr = os.fstat(screen.err.file.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
 
 def _line(entry: Entry) -> Text:

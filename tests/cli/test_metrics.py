@@ -1,12 +1,15 @@
 """The metrics of a load as a scraper has them: from a real process, while it works, after a kill, and at its end."""
 
+import re
 import signal
 from pathlib import Path
 
+import aiohttp
 import anyio
 import pytest
 
 from checkpoints.states import State
+from cli.terminal.exits import Exit
 from tests.cli.conftest import PATIENCE, Place
 from tests.cli.metrics.conftest import of, scraped
 
@@ -47,6 +50,35 @@ async def test_a_load_leaves_its_figures_also_where_it_is_killed(place: Place) -
     assert of(done, "items", state="accepted") == ROWS == ended.closing["states"]["accepted"]
     assert of(done, "roubles", state="accepted") == float(balances.sum)
     assert (of(done, "calls_total"), of(done, "last_exit_code")) == (ended.closing["calls"], 0)
+
+
+async def test_every_scrape_of_a_load_is_whole_and_the_same_rows_are_in_each(place: Place) -> None:
+    place.write("[metrics]\nport = 0\n", "carbon-migrate.toml")
+    place.billing.latency = 0.02
+    # The scraper is done long before the run is, which has both on one event loop.
+    balances = place.balances(10 * ROWS)
+    async with (
+        aiohttp.ClientSession() as scraper,
+        place.cli.started("run", "balances", balances.path, "--yes", "--json", "--in-flight", "2") as run,
+    ):
+        heard = await run.said("/metrics")
+        address = re.search(r"http://127\.0\.0\.1:\d+/metrics", heard)
+        assert address is not None
+        async with scraper.get(address[0], headers={"Host": "example.org"}) as answer:
+            assert answer.status == 403
+        accepted: list[float] = []
+        for calls in range(1, ROWS, 4):
+            await place.traffic.reaches(calls)
+            async with scraper.get(address[0]) as answer:
+                assert answer.content_type == "text/plain"
+                seen = scraped(await answer.text())
+            assert sum(of(seen, "items", state=state) for state in State) == balances.rows
+            assert of(seen, "working") == 1
+            accepted.append(of(seen, "items", state="accepted"))
+        run.signal(signal.SIGINT)
+        assert (await run.ended()).exit == Exit.INTERRUPTED
+    assert accepted == sorted(accepted)
+    assert len(set(accepted)) > 1
 
 
 async def test_a_load_without_a_place_for_its_figures_says_so_and_goes_on(place: Place) -> None:

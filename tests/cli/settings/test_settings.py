@@ -272,3 +272,10 @@ def test_a_file_of_the_metrics_that_names_no_file_is_refused(named: str, tmp_pat
     written(tmp_path, f'[metrics]\nfile = "{named}"\n')
     with pytest.raises(SettingsRefused, match=r"line 2: metrics\.file: it names no file"):
         load(Flags(), {}, tmp_path)
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_of_the_metrics_that_is_none_is_refused(port: int, tmp_path: Path) -> None:
+    written(tmp_path, f"[metrics]\nport = {port}\n")
+    with pytest.raises(SettingsRefused, match=r"line 2: metrics\.port: it is not a port from 0 up to 65535"):
+        load(Flags(), {}, tmp_path)

@@ -79,3 +79,23 @@ def test_a_full_disk_ends_the_log_alone() -> None:
     with logging_to(Path("/dev/full"), shown):
         structlog.get_logger().warning("the journal failed")
     assert "the journal failed" in heard.getvalue()
+
+
+@pytest.mark.parametrize("leads_there", [True, False])
+def test_lines_in_systemds_journal_begin_with_their_priority(
+    leads_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "stderr"
+    with path.open("w", encoding="utf-8") as stderr:
+        there = path.stat()
+        monkeypatch.setenv("JOURNAL_STREAM", f"{there.st_dev}:{there.st_ino + (not leads_there)}")
+        shown = Screen(err=Console(file=stderr, width=200))
+        with logging_to(None, shown):
+            structlog.get_logger().info("all rows are read and saved")
+            structlog.get_logger().warning("rejected", label="one\ntwo")
+            structlog.get_logger().error("the journal failed")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [line[:3] if line.startswith("<") else "" for line in lines] == (
+        ["<6>", "<4>", "<3>"] if leads_there else ["", "", ""]
+    )
+    assert "rejected label=one" in lines[1]
