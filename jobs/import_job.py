@@ -258,7 +258,9 @@ class ImportJob(BillingJob):
     def cautions(self) -> tuple[str, ...]:
         """What could not be checked of the rows read so far, and the first value that may be wrong."""
         notes = [*self.effect.cautions, *self.unchecked]
-        notes += self._lookup.notes[:_NAMES_TOLD] if self._lookup else ()
+        if self._lookup:
+            notes += self._lookup.notes[:_NAMES_TOLD]
+            notes += [way_out] if (way_out := self._lookup.way_out) else []
         if self._stays:
             notes.append(
                 said(

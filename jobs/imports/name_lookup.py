@@ -10,7 +10,7 @@ from jobs.imports.fields import FieldTable, part_key
 from jobs.imports.names_there import FOLDER, NamesThere, noun_of, plain_name
 from jobs.imports.subscriber import FOLDER_ID, PATH, Part, Place, Step, Subscriber, Value, ValueFault
 from texts.remedies import Remedy, setting
-from texts.said import counted, said
+from texts.said import Said, counted, said
 
 REMEMBERED: Final = 1_000
 """Names without a meaning that are remembered with their first line; of others only that there are some."""
@@ -89,6 +89,24 @@ class NameLookup:
         if self._has_more:
             told.append(said("more names have no id: each is told with its row"))
         return tuple(told)
+
+    @property
+    def way_out(self) -> Said | None:
+        """What to type where names have no id, None where all have one."""
+        if not self._unknown:
+            return None
+        known = self._dictionary
+        settings = (
+            (("dictionary", known.file), ("output", known.file), ("force", ""))
+            if known
+            else (("output", "dictionary.csv"),)
+        )
+        return said(
+            "a dictionary gives names their ids: {command} writes it, with what it proposes, a person checks it, and "
+            "{flag} gives it to the import",
+            command=Remedy("dictionary", "FILE", settings),
+            flag=setting("dictionary", known.file if known else "dictionary.csv"),
+        )
 
     # ---- a part ----
 

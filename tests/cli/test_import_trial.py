@@ -132,4 +132,5 @@ async def test_a_name_without_an_id_is_told_with_its_first_line_and_counted(plac
     refused = await place.cli("import", *FILES, "--json", may_end_with=[2])
     assert "tariff 'Ночной' has no id: 4 rows, the first on line 10" in refused.words
     assert refused.words.count("the tariff 'Ночной' is not in ") == 1
+    assert "a dictionary gives names their ids: `carbon-migrate dictionary FILE --dictionary " in refused.words
     assert people(place) == {}
