@@ -12,6 +12,7 @@ from cli.session.step_mark import mark_of
 from cli.settings.hooks import HookEvent
 from cli.show.closing import Closing, closing_object, states_object
 from cli.terminal.names import STATE_NAMES
+from cli.terminal.texts import duration
 from texts.said import Language, Quantity, Said, counted, said
 
 Message: TypeAlias = Mapping[str, object]
@@ -49,8 +50,8 @@ class HookMessages:
     def hold(self, event: Held, seconds: float) -> Message:
         """The run has been held for so many seconds."""
         text = said(
-            "run {run} ({job}) has been held for {seconds} seconds: {why}",
-            seconds=f"{seconds:g}",
+            "run {run} ({job}) has been held for {time}: {why}",
+            time=duration(seconds),
             why=event.why,
             **self._names,
         )

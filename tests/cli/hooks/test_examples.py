@@ -20,7 +20,7 @@ HOOKS = ROOT / "examples" / "hooks"
 TOKEN = "12345:Canary-of-the-bot"
 MESSAGE = {
     "event": "on-person",
-    "text": "запуск k7m2q (balances) ждёт вас: 1 строка ждёт вашего решения",
+    "text": "загрузка k7m2q (balances) ждёт вас: 1 строка ждёт вашего решения",
     "run": "k7m2q",
     "host": "billing-1",
     "billing": "http://billing:8082",

@@ -177,6 +177,7 @@ def test_a_hold_is_told_once_when_it_has_lasted(lasts: float, told: list[tuple[f
     assert found.events[:-1] == told
     for _, message in found.messages[:-1]:
         assert (message["cause"], message["why"], message["seconds"]) == ("billing", "the billing is away", 60)
+        assert message["text"] == "run k7m2q (balances) has been held for 1:00: the billing is away"
 
 
 def test_each_hold_is_told_by_itself_and_none_after_the_end() -> None:
