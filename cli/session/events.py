@@ -189,7 +189,8 @@ class RunReaders:
         self._end(closing)
 
     def _end(self, closing: Closing) -> None:
-        self._last_words = self._interrupts.after_the_end()
+        if self._readers:
+            self._last_words = self._interrupts.after_the_end()
         self._tell(RunEnded(closing))
 
     def _compare_holds(self) -> None:

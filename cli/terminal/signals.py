@@ -141,6 +141,8 @@ class Interrupts:
     def _heed(self, number: signal.Signals) -> None:
         why = _NAMES[number]
         if self._ended:
+            # What comes after the run, as the next step of a job file, hears of it too.
+            self._stop.request(StopKind.INTERRUPTED, said("interrupted ({signal})", signal=why))
             self._say(said("{signal}: the run is closed; what was to be told of it is given up", signal=why))
             self._ended.cancel()
         elif not self._stop.requested:

@@ -3,14 +3,15 @@
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 
 from cli.terminal.exits import Exit
-from tests.cli.conftest import PATIENCE, Ended, Place
+from tests.cli.conftest import PATIENCE, Ended, Place, Started
 
 ROWS = 4
 SECRETS = ("Canary-of-the-form", "Canary-of-a-header", "Canary-of-the-database", "bot1234567890:Canary-of-a-bot")
@@ -112,29 +113,51 @@ async def test_a_refused_input_is_told_by_its_end_alone(place: Place) -> None:
     assert not (place.cli.folder / "start.json").exists()
 
 
-async def test_who_does_not_wait_for_a_hook_that_hangs_has_the_same_end(place: Place) -> None:
+@asynccontextmanager
+async def hanging_at_the_end(place: Place, *command: str | Path) -> AsyncIterator[Started]:
+    """A command that has ended a run, and waits for its hook."""
     fifo = place.cli.folder / "begun"
     os.mkfifo(fifo)
     hooks = {"on-end": ["sh", "-c", 'echo > "$1"; sleep 1000 & wait', "sh", str(fifo)]}
     settings = place.write(toml(hooks), "carbon-migrate.toml")
     settings.chmod(0o600)
     reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    async with place.cli.started("run", "balances", place.balances(ROWS).path, "--yes", "--json") as started:
-        with anyio.fail_after(PATIENCE):
-            await anyio.wait_readable(reading)
+    try:
+        async with place.cli.started(*command, "--yes", "--json") as started:
+            with anyio.fail_after(PATIENCE):
+                await anyio.wait_readable(reading)
+            yield started
+    finally:
+        os.close(reading)
+
+
+async def test_who_does_not_wait_for_a_hook_that_hangs_has_the_same_end(place: Place) -> None:
+    async with hanging_at_the_end(place, "run", "balances", place.balances(ROWS).path) as started:
         started.signal(signal.SIGINT)
         ended = await started.ended()
-    os.close(reading)
     assert (ended.exit, ended.closing["exit"]) == (Exit.DONE, Exit.DONE)
     assert await notes(place, ended.closing["run"]) == [("on-end sh", "given up when the run was closed")]
+
+
+async def test_who_interrupts_the_hook_of_a_step_interrupts_its_job_file(place: Place) -> None:
+    async with hanging_at_the_end(place, "run", two_steps(place)) as started:
+        started.signal(signal.SIGINT)
+        ended = await started.ended()
+    assert ended.exit == Exit.INTERRUPTED
+    assert [step["exit"] for step in ended.closing["steps"]] == [Exit.DONE, None]
+
+
+def two_steps(place: Place) -> Path:
+    """A job file that enters the same rows twice."""
+    place.balances(ROWS)
+    step = '[[step]]\njob = "balances"\nfile = "balances.csv"\nagain = true\n'
+    return place.write(f"format = 1\n[run]\nsettle = 0\n{step}{step}", "night.toml")
 
 
 async def test_each_step_of_a_job_file_is_a_run_that_is_told(place: Place) -> None:
     settings = place.write(toml({"on-end": ["sh", "-c", "cat >> ends.jsonl"]}), "carbon-migrate.toml")
     settings.chmod(0o600)
-    place.balances(ROWS)
-    step = '[[step]]\njob = "balances"\nfile = "balances.csv"\nagain = true\n'
-    job_file = place.write(f"format = 1\n[run]\nsettle = 0\n{step}{step}", "night.toml")
+    job_file = two_steps(place)
     await place.cli("run", job_file, "--yes")
     ends = [json.loads(line)["job_file"] for line in (place.cli.folder / "ends.jsonl").read_text().splitlines()]
     assert ends == [{"file": str(job_file), "round": 1, "step": number, "steps": 2} for number in (1, 2)]
