@@ -31,6 +31,9 @@ from texts.said import Language, Said, said
 PING_EVERY: Final = 60.0
 """Seconds between two pings."""
 
+RETURNS: Final = 10.0
+"""Seconds after which a hold is over: a billing that is tried by one call and fails again holds on."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -48,7 +51,7 @@ class HookReader(RunReader):
         self._mask = mask
         self._messages = HookMessages(live.run, str(live.journal.path), language)
         self._calls = HookCalls(mask)
-        self._holds: dict[str, anyio.CancelScope] = {}
+        self._holds: dict[str, _Hold] = {}
         self._heard, self._events = anyio.create_memory_object_stream[RunEvent](math.inf)
 
     def hear(self, event: RunEvent) -> None:
@@ -67,7 +70,7 @@ class HookReader(RunReader):
                         break
                 pings.cancel()
                 for hold in self._holds.values():
-                    hold.cancel()
+                    hold.scope.cancel()
                 group.start_soon(self._ping)
 
     def _answer(self, event: RunEvent, group: TaskGroup) -> None:
@@ -76,21 +79,30 @@ class HookReader(RunReader):
             case RunBegan():
                 self._call(HookEvent.START, lambda: self._messages.start(event), group)
             case Held(who=who):
-                self._holds[who] = scope = anyio.CancelScope()
-                group.start_soon(self._call_after, scope, event, group)
+                hold = self._holds.setdefault(who, _Hold(event))
+                scope = hold.begin()
+                if not hold.told:
+                    group.start_soon(self._call_after, hold, scope, group)
             case HoldEnded(who=who):
-                self._holds.pop(who).cancel()
+                group.start_soon(self._forget, who, self._holds[who].end())
             case NeedsPerson():
                 self._call(HookEvent.PERSON, lambda: self._messages.person(event), group)
             case RunEnded():
                 self._call(HookEvent.END, lambda: self._messages.end(event), group)
 
-    async def _call_after(self, scope: anyio.CancelScope, event: Held, group: TaskGroup) -> None:
+    async def _call_after(self, hold: "_Hold", scope: anyio.CancelScope, group: TaskGroup) -> None:
         """Tell of a hold once it has lasted so long."""
         seconds = self._settings.hold_seconds
         with scope:
-            await anyio.sleep(seconds)
-            self._call(HookEvent.HOLD, lambda: self._messages.hold(event, seconds), group)
+            await anyio.sleep(max(0.0, seconds - hold.lasted))
+            hold.told = True
+            self._call(HookEvent.HOLD, lambda: self._messages.hold(hold.event, seconds), group)
+
+    async def _forget(self, who: str, scope: anyio.CancelScope) -> None:
+        """Forget a hold that does not come again."""
+        with scope:
+            await anyio.sleep(RETURNS)
+            del self._holds[who]
 
     def _call(self, event: HookEvent, message: Callable[[], Message], group: TaskGroup) -> None:
         if hook := self._settings.hooks.get(event):
@@ -127,3 +139,30 @@ class HookReader(RunReader):
 
     async def _ping(self) -> Said | None:
         return None if self._settings.ping is None else await self._calls.ping(self._settings.ping)
+
+
+class _Hold:
+    """A hold with its short interruptions: how long it has lasted without them, and whether it was told."""
+
+    def __init__(self, event: Held) -> None:
+        self.event = event
+        self.told = False
+        self.lasted = 0.0
+        self.scope = anyio.CancelScope()
+        """Of what waits now: for the time to tell of it, or for its return."""
+        self._since = 0.0
+
+    def begin(self) -> anyio.CancelScope:
+        """It holds, also again."""
+        self._since = anyio.current_time()
+        return self._next_scope()
+
+    def end(self) -> anyio.CancelScope:
+        """It holds no more, for now."""
+        self.lasted += anyio.current_time() - self._since
+        return self._next_scope()
+
+    def _next_scope(self) -> anyio.CancelScope:
+        self.scope.cancel()
+        self.scope = anyio.CancelScope()
+        return self.scope

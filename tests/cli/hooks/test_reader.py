@@ -16,7 +16,7 @@ from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import State
-from cli.hooks.reader import PING_EVERY, call_hooks
+from cli.hooks.reader import PING_EVERY, RETURNS, call_hooks
 from cli.session.events import Held, HoldEnded, LiveRun, NeedsPerson, RunBegan, RunEnded, RunReader
 from cli.settings.hooks import Hook, HookEvent, HookSettings
 from cli.show.closing import Closing
@@ -186,12 +186,26 @@ def test_each_hold_is_told_by_itself_and_none_after_the_end() -> None:
             reader.hear(Held("rate", "the night"))
             await anyio.sleep(15)
             reader.hear(HoldEnded("rate"))
+            await anyio.sleep(RETURNS + 5)
         reader.hear(Held("paused", "paused by olga"))
         await anyio.sleep(9)
         reader.hear(ENDED)
 
     found = tell(held, replace(ALL, hold_seconds=10))
-    assert found.events == [(10, "on-hold"), (25, "on-hold"), (39, "on-end")]
+    assert found.events == [(10, "on-hold"), (40, "on-hold"), (69, "on-end")]
+
+
+@pytest.mark.parametrize(("between", "told"), [(1, [66]), (RETURNS + 1, [])])
+def test_a_billing_that_is_tried_by_a_call_and_fails_again_is_one_hold(between: float, told: list[float]) -> None:
+    async def tried(reader: RunReader) -> None:
+        for _ in range(20):
+            reader.hear(Held("billing", "the billing is busy"))
+            await anyio.sleep(9)
+            reader.hear(HoldEnded("billing"))
+            await anyio.sleep(between)
+        reader.hear(ENDED)
+
+    assert [when for when, event in tell(tried).events if event == "on-hold"] == told
 
 
 def test_it_is_pinged_every_minute_and_at_the_end() -> None:
