@@ -170,8 +170,8 @@ def subscribers_line(facts: StepsFacts) -> Said:
     if facts.is_undo:
         done = known.sent - known.open - known.rejected
         return counted(
-            "{n} subscriber created by the run; taken back: {done}",
-            "{n} subscribers created by the run; taken back: {done}",
+            "{n} subscriber of the run; taken back: {done}",
+            "{n} subscribers of the run; taken back: {done}",
             known.all,
             done=Quantity(done),
         )
