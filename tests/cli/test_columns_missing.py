@@ -87,11 +87,12 @@ async def test_without_a_database_the_api_is_asked_whether_it_can_look(place: Pl
     assert place.billing.ledger.effects("FinanceOperations") == {}
 
 
-@without("FINANCE_OPERATIONS.DESCR", "FINANCE_OPERATIONS.CODE1C", "ABONENTS.NAME", "TARIF")
+@without("FINANCE_OPERATIONS.DESCR", "FINANCE_OPERATIONS.CODE1C", "ABONENTS.NAME", "ABONENTS.EMAIL", "TARIF")
 async def test_doctor_lists_what_is_missing_and_what_then_does_not_work(place: Place) -> None:
     said = (await place.cli("doctor")).out
     words = " ".join(said.split())
-    assert "not there, and left out of what is read and shown: ABONENTS.NAME" in words
+    assert "not there, and left out of what is read and shown: ABONENTS.EMAIL" in words
+    assert "import: the billing's ABONENTS has no column NAME" in words
     assert "balances: the billing's FINANCE_OPERATIONS has no column DESCR" in words
     assert "passed-to-1c: the billing's FINANCE_OPERATIONS has no column CODE1C" in words
     assert "tariff-threshold: the billing's database has no table TARIF, which the job's own select needs" in words

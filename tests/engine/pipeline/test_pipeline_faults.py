@@ -92,7 +92,7 @@ async def test_an_intent_that_cannot_be_written_means_no_call(
     job = FakeJob(rows(10))
     migration = await prepared(journal, job)
 
-    async def failing(_run: Run, _item_ids: Sequence[int]) -> None:
+    async def failing(*_: object) -> None:
         raise JournalUnreadable("disk full")
 
     monkeypatch.setattr(journal, "claim", failing)
