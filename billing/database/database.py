@@ -7,6 +7,7 @@ see `billing.database.sql_blocks`.
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -52,7 +53,12 @@ _LOST: Final = frozenset({
     335544856,  # connection shut down
 })  # fmt: skip
 _BAD_PATH: Final = 335544972
-_WRONG_PASSWORD: Final = frozenset({335544472, 335545106})
+_NOT_CHECKED: Final = 335545106
+"""The code of a login that the server could not check. Firebird 3 fails so, once, where it is just closing the idle
+database of its users ("connection shutdown" in its firebird.log)."""
+_WRONG_PASSWORD: Final = frozenset({335544472, _NOT_CHECKED})
+_LOGIN_GAPS: Final = (0.1, 0.5)
+"""Seconds before a login that was not checked is tried again."""
 
 
 def attach(dsn: Dsn) -> Connection:
@@ -364,11 +370,15 @@ def _check_new_name(dsn: Dsn) -> None:
         ) from None
 
 
-def _attempt(dsn: Dsn, connect: Callable[[], T]) -> T:
+def _attempt(dsn: Dsn, connect: Callable[[], T], gaps: tuple[float, ...] = _LOGIN_GAPS) -> T:
+    """Connect; a login that the server could not check is tried again after each of the gaps, for it did nothing."""
     try:
         return connect()
     except fdb.Error as error:
-        raise as_database_error(dsn, error) from error
+        if not gaps or _NOT_CHECKED not in error.args:
+            raise as_database_error(dsn, error) from error
+    time.sleep(gaps[0])
+    return _attempt(dsn, connect, gaps[1:])
 
 
 def _check_file(path: Path) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import fdb
 import pytest
 
 from billing.database import database as databases
@@ -173,6 +174,32 @@ def test_what_a_server_refuses(firebird_server: FirebirdServer, billing_on_serve
     assert "wrong-one" not in str(refused.value)
     with pytest.raises(DatabaseAway, match=r"(?i)no such file"):
         Database(firebird_server.dsn("/nowhere/x.fdb")).connect()
+
+
+NOT_CHECKED = fdb.DatabaseError(
+    "Error while connecting:\n- SQLCODE: -902\n- Error occurred during login", -902, 335545106
+)
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3])
+def test_a_login_that_the_server_could_not_check_is_tried_again(
+    failures: int, billing_on_server: Dsn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Firebird 3 closes the database of its users when that is idle, and a login of this moment fails."""
+    connect, left = fdb.connect, [NOT_CHECKED] * failures
+
+    def connected(**arguments: object) -> object:
+        if left:
+            raise left.pop()
+        return connect(**arguments)
+
+    monkeypatch.setattr(fdb, "connect", connected)
+    if failures == 3:
+        with pytest.raises(WrongPassword):
+            attach(billing_on_server)
+    else:
+        attach(billing_on_server).close()
+    assert left == []
 
 
 @pytest.mark.parametrize("charset", ["UTF8", "WIN1251"])
