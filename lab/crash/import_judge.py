@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from checkpoints.states import State
 from jobs.imports.subscriber import Step
 from lab.crash.import_table import WantedSubscriber, step_key
-from lab.crash.judge import Problem, Verdict, step_problems
+from lab.crash.judge import Problem, Verdict, step_problems, verdict_of
 from lab.crash.program import ExitCode
 from texts.said import counted, said
 
@@ -105,19 +105,7 @@ def judge_import(books: ImportBooks) -> Verdict:
         *_verify_problems(books),
         *_undo_problems(books),
     ]
-    return Verdict(
-        once=tally["once"],
-        twice=tally["twice"],
-        lost=tally["lost"],
-        foreign=tally["foreign"],
-        repeated=0,
-        rejected=sum(item.state is State.REJECTED for item in books.items),
-        attempts=sum(item.attempts for item in books.items),
-        unknown=sum(count for (_, target), count in books.steps.items() if target == State.UNKNOWN),
-        found=books.steps.get((State.UNKNOWN, State.ACCEPTED), 0),
-        asked=0,
-        problems=tuple(problems),
-    )
+    return verdict_of(tally, books.items, books.steps, problems)
 
 
 def _input_problems(books: ImportBooks) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Protocol
 
 from checkpoints.states import State, may_follow
 from lab.crash.program import ExitCode
@@ -111,6 +112,35 @@ class Verdict:
     problems: tuple[Problem, ...]
 
 
+class _Judged(Protocol):
+    """What a verdict counts of a row."""
+
+    @property
+    def state(self) -> State: ...
+
+    @property
+    def attempts(self) -> int: ...
+
+
+def verdict_of(
+    tally: Counter[str], rows: Sequence[_Judged], steps: Mapping[tuple[str, str], int], problems: Sequence[Problem]
+) -> Verdict:
+    """The verdict of what was tallied, of the rows and their steps between states, and of the problems found."""
+    return Verdict(
+        once=tally["once"],
+        twice=tally["twice"],
+        lost=tally["lost"],
+        foreign=tally["foreign"],
+        repeated=tally["repeated"],
+        rejected=sum(row.state is State.REJECTED for row in rows),
+        attempts=sum(row.attempts for row in rows),
+        unknown=sum(count for (_, target), count in steps.items() if target == State.UNKNOWN),
+        found=steps.get((State.UNKNOWN, State.ACCEPTED), 0),
+        asked=tally["asked"],
+        problems=tuple(problems),
+    )
+
+
 def judge(books: Books) -> Verdict:
     """Judge an experiment."""
     tally: Counter[str] = Counter()
@@ -120,19 +150,7 @@ def judge(books: Books) -> Verdict:
         *_sum_problems(books),
         *step_problems(books.steps, sum(row.attempts for row in books.rows)),
     ]
-    return Verdict(
-        once=tally["once"],
-        twice=tally["twice"],
-        lost=tally["lost"],
-        foreign=tally["foreign"],
-        repeated=tally["repeated"],
-        rejected=sum(row.state is State.REJECTED for row in books.rows),
-        attempts=sum(row.attempts for row in books.rows),
-        unknown=sum(count for (_, target), count in books.steps.items() if target == State.UNKNOWN),
-        found=books.steps.get((State.UNKNOWN, State.ACCEPTED), 0),
-        asked=tally["asked"],
-        problems=tuple(problems),
-    )
+    return verdict_of(tally, books.rows, books.steps, problems)
 
 
 @dataclass(frozen=True, slots=True)
