@@ -5,17 +5,16 @@ as they were (`engine/sources/exported.py`); each joined table has a sheet of it
 rows.
 """
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from cli.output.item_files import OutputFile, in_a_cell, replacing
 from cli.output.marked_sheet import CheckedRow, MarkedSheet, MarkStyles, keep_in_sight, shortened, writable
-from cli.output.tables import SHEET_ROWS
+from cli.output.tables import SHEET_ROWS, written_workbook
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from engine.rows import FAULTS
@@ -141,16 +140,11 @@ def fault_workbook(target: OutputFile, header: Sequence[str], sheet: str = "") -
 
     Raises `CommandRefused` where it exists or cannot be written.
     """
-    with replacing(target) as made, tempfile.TemporaryDirectory(prefix=f"{made.name}.", dir=made.parent) as apart:
-        book = FaultWorkbook(made, Path(apart), header, sheet)
-        try:
-            yield book
-        except BaseException:
-            # The library closes its temporary files only on a complete save; the result is discarded.
-            with suppress(CommandRefused, OSError):
-                book.close()
-            raise
-        book.close()
+    with (
+        replacing(target) as made,
+        written_workbook(made, lambda apart: FaultWorkbook(made, apart, header, sheet)) as book,
+    ):
+        yield book
 
 
 def check_target(target: OutputFile) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TextIO, TypeAlias
+from typing import Final, Protocol, TextIO, TypeAlias, TypeVar
 
 import anyio.from_thread
 import anyio.to_thread
@@ -225,6 +225,31 @@ def _json_lines(path: Path, names: Sequence[str], _: int) -> Iterator[OutputTabl
         yield JsonLinesTable(stream, names)
 
 
+class _Closed(Protocol):
+    """What is complete when it is closed."""
+
+    def close(self) -> None: ...
+
+
+Book = TypeVar("Book", bound=_Closed)
+
+
+@contextmanager
+def written_workbook(path: Path, opened: Callable[[Path], Book]) -> Iterator[Book]:
+    """A workbook while it is written to `path`; `opened` makes it, with a folder for its temporary files."""
+    # In the same folder, readable by its owner alone, like the file.
+    with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as apart:
+        book = opened(Path(apart))
+        try:
+            yield book
+        except BaseException:
+            # The library closes its temporary files only on a complete save; the result is discarded.
+            with suppress(CommandRefused, OSError):
+                book.close()
+            raise
+        book.close()
+
+
 @contextmanager
 def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[OutputTable]:
     if rows >= SHEET_ROWS:
@@ -235,17 +260,8 @@ def _workbook(path: Path, names: Sequence[str], rows: int) -> Iterator[OutputTab
                 rows=Quantity(rows),
             )
         )
-    # A temporary folder in the same folder, readable by its owner alone, like the file.
-    with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as apart:
-        book = Workbook(path, Path(apart), names)
-        try:
-            yield book
-        except BaseException:
-            # The library closes its temporary files only on a complete save; the result is discarded.
-            with suppress(CommandRefused, OSError):
-                book.close()
-            raise
-        book.close()
+    with written_workbook(path, lambda apart: Workbook(path, apart, names)) as book:
+        yield book
 
 
 KINDS: Final[Mapping[str, Callable[[Path, Sequence[str], int], AbstractContextManager[OutputTable]]]] = (
