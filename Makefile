@@ -45,13 +45,15 @@ format: $(VENV)/.dev ## let ruff format and mend what it can
 bench: $(VENV)/.dev .ci/.packages-bench ## ten minutes of benchmarks, into docs/benchmarks.md; BENCH=--quick for two
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-docs: $(VENV)/.run ## write docs/jobs.md, the table of options and the figures of docs/architecture.md anew
+docs: $(VENV)/.dev ## the documentation as pages, in docs/_build; what of it is made from the code is written anew
 	@$(BIN)/python -m tools.jobs_page --write
 	@$(BIN)/python -m tools.option_table --write
 	@$(BIN)/python -m tools.figures --write
+	@$(BIN)/python -m tools.pages
 
-texts: $(VENV)/.run ## collect the sentences of the code into the catalogues of cli/locale, to be translated there
+texts: $(VENV)/.dev ## collect the sentences of the code into cli/locale, those of the pages into docs/locale, to be translated there
 	@$(BIN)/python -m tools.catalogues --write
+	@$(BIN)/python -m tools.pages --write
 
 pin: $(VENV)/.dev ## write requirements/*.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
@@ -60,7 +62,7 @@ pin: $(VENV)/.dev ## write requirements/*.txt anew from pyproject.toml
 	  --custom-compile-command 'make pin' --group build --group test --group check --group docs --group package --extra pdf pyproject.toml -o requirements/dev.txt
 
 clean: ## remove what the other commands made
-	rm -rf .venv .venv-* .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .ci/.packages-*
+	rm -rf .venv .venv-* .demo docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ci/.packages-*
 
 # ---- set-up ---------------------------------------------------------------------------------------------------
 

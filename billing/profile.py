@@ -1,7 +1,7 @@
 """The profile of a billing: its undocumented facts, each with how well it is known.
 
 A fact is *known* (a probe has asked this billing), *documented* (the vendor says so) or *assumed*. Jobs read the
-value; texts for people show the standing beside it. `docs/profile.md` has each fact with its evidence.
+value; texts for people show the standing beside it. `docs/explanation/profile.md` has each fact with its evidence.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -3,7 +3,7 @@
     root of a range = H(0x01 ‖ root of its first 2^k leaves ‖ root of the rest), 2^k the largest below its length
     leaf            = H(0x00 ‖ data)
 
-H is SHA-256. Whoever has the root can check a proof with twenty lines of their own, see docs/report.md.
+H is SHA-256. Whoever has the root can check a proof with twenty lines of their own, see docs/how-to/report.md.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -15,12 +15,16 @@ from cli.settings.tables import KNOWN
 from tools.house import ROOMS, ROOT
 from tools.option_table import table
 
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in page.parts),
+]
 WRITTEN_BY_TOOLS = {"jobs.md", "benchmarks.md"}
 README_LINES = 120
 SENTENCE_WORDS = 8
-JOB_FILES = ROOT / "docs" / "job-files.md"
+JOB_FILES = ROOT / "docs" / "reference" / "job-files.md"
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_LISTED = re.compile(r"^```{toctree}\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _NAMED = re.compile(r"`(docs/[\w./-]+\.md)`")
 _FILE = re.compile(rf"`((?:{'|'.join([*ROOMS, 'tests', 'tools', 'benchmarks'])})/[\w./-]*?)(?:::\w+)?`")
 _EXAMPLE = re.compile(r"```toml\n(.*?)```", re.DOTALL)
@@ -41,10 +45,21 @@ def test_every_file_that_a_page_names_is_there(page: Path) -> None:
 
 
 def test_the_readme_leads_to_every_page_and_is_short() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    links = {(ROOT / link).resolve() for link in _LINK.findall(readme) if "://" not in link}
-    assert [page.name for page in PAGES if page not in {*links, ROOT / "README.md"}] == []
-    assert len(readme.splitlines()) <= README_LINES
+    readme = ROOT / "README.md"
+    reached, waiting = {readme}, [readme]
+    while waiting:
+        page = waiting.pop()
+        text = page.read_text(encoding="utf-8")
+        # Sphinx's lists of pages name them without ending.
+        listed = [
+            f"{one}.md" for names in _LISTED.findall(text) for one in names.split("\n") if one[:1] not in {"", ":"}
+        ]
+        links = [link.partition("#")[0] for link in _LINK.findall(text) if "://" not in link]
+        found = {(page.parent / link).resolve() for link in (*links, *listed) if link.endswith(".md")}
+        waiting += found - reached
+        reached |= found
+    assert [page.name for page in PAGES if page not in reached] == []
+    assert len(readme.read_text(encoding="utf-8").splitlines()) <= README_LINES
 
 
 def test_contributing_begins_with_one_command() -> None:
@@ -147,7 +162,7 @@ def test_the_example_is_a_job_file(tmp_path: Path) -> None:
 
 
 def test_every_key_of_the_settings_file_is_told() -> None:
-    text = (ROOT / "docs" / "first-load.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     assert [f"[{table}]" for table in KNOWN if table and f"[{table}]" not in text] == []
     keys = [key for table in KNOWN.values() for key in table if key not in KNOWN]
     assert [key for key in keys if not re.search(rf"\b{key} = ", text)] == []

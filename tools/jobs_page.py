@@ -1,4 +1,4 @@
-"""The page `docs/jobs.md`, generated from the catalogue: `python -m tools.jobs_page --write`.
+"""The page `docs/reference/jobs.md`, generated from the catalogue: `python -m tools.jobs_page --write`.
 
 Facts that the catalogue does not have are data in this file: how the effect of each kind of call is recognised and
 verified. The tests that prove a job are those of `tests/proofs.py`.
@@ -19,7 +19,7 @@ from jobs.spec.spec import JobSpec, own_select
 from tests.proofs import proofs_of
 from texts.remedies import PROGRAM
 
-PAGE: Final = Path(__file__).parents[1] / "docs" / "jobs.md"
+PAGE: Final = Path(__file__).parents[1] / "docs" / "reference" / "jobs.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def _line(number: str, job: JobSpec) -> str:
 
 def _link(test: str) -> str:
     path, _, name = test.partition("::")
-    return f"[{name.removeprefix('test_').replace('_', ' ')}](../tests/{path})"
+    return f"[{name.removeprefix('test_').replace('_', ' ')}](../../tests/{path})"
 
 
 def _section(job: JobSpec) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The picture of the live page in the README: `python -m tools.page_picture` makes docs/page.png anew.
+"""The picture of the live page in the README: `python -m tools.page_picture` makes docs/how-to/page.png anew.
 
 A real load against a mock billing that rejects a few rows and loses a few answers, and its page in Debian's Chromium.
 The names of this machine and its folder are replaced by made-up ones.
@@ -21,7 +21,7 @@ from playwright.sync_api import Page, ViewportSize, sync_playwright
 from benchmarks import rig
 from tools.house import ROOT
 
-PICTURE: Final = ROOT / "docs" / "page.png"
+PICTURE: Final = ROOT / "docs" / "how-to" / "page.png"
 MOST_BYTES: Final = 200_000
 SIZE: Final[ViewportSize] = {"width": 1280, "height": 830}
 HOST: Final = "billing1"

@@ -103,9 +103,9 @@ def _refuse_ignored(file: str, typed: Mapping[str, str]) -> None:
         raise CommandRefused(
             counted(
                 "{file} says itself what is done, and {names} would be ignored: nothing was sent.\n"
-                "Leave it out, or let a step say it: docs/job-files.md has all keys",
+                "Leave it out, or let a step say it: docs/reference/job-files.md has all keys",
                 "{file} says itself what is done, and {names} would be ignored: nothing was sent.\n"
-                "Leave them out, or let a step say it: docs/job-files.md has all keys",
+                "Leave them out, or let a step say it: docs/reference/job-files.md has all keys",
                 len(names),
                 file=printable(file),
                 names=tuple(names),

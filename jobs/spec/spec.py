@@ -50,12 +50,12 @@ class SecondCall:
 class JobSpec:
     """One kind of job in the catalogue.
 
-    `recipes` are its numbers in `docs/jobs.md`; `example` is a command line. `fields` are the fields wanted in the
-    answer. `comment` is the parameter for the comment of created objects. `varying` is the argument with a value of
-    its own in each row, if this distinguishes the job from another one. `special` names the effect if it does not
-    follow from the chain. `undo` describes the undo, `undo_parameters` are its parameters. A job without `writes`
-    only reads, and its answers become a file. `identity` begins the keys of the rows of a job that differs from run
-    to run.
+    `recipes` are its numbers in `docs/reference/jobs.md`; `example` is a command line. `fields` are the fields wanted
+    in the answer. `comment` is the parameter for the comment of created objects. `varying` is the argument with a
+    value of its own in each row, if this distinguishes the job from another one. `special` names the effect if it
+    does not follow from the chain. `undo` describes the undo, `undo_parameters` are its parameters. A job without
+    `writes` only reads, and its answers become a file. `identity` begins the keys of the rows of a job that differs
+    from run to run.
     """
 
     name: str

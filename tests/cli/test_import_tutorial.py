@@ -25,7 +25,7 @@ from tests.cli.conftest import Cli, Ended, clean_environment
 from tests.cli.flows import Arrivals
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "import-tutorial.ru.md"
+PAGE = ROOT / "docs" / "tutorial" / "import.ru.md"
 EXAMPLES = ROOT / "examples" / "tutorial"
 ADDRESS = "http://127.0.0.1:8082"
 """Where the page has the mock billing; the test has it on a free port."""

@@ -1,4 +1,4 @@
-"""docs/jobs.md is what would be written now, and the tests that it names are there and go through the job."""
+"""docs/reference/jobs.md is what would be written now, and the tests that it names go through the job."""
 
 import ast
 from collections.abc import Collection

@@ -168,7 +168,9 @@ async def test_the_pdf_is_the_same_to_the_byte_and_has_every_letter(place: Place
 async def test_a_row_is_proved_with_the_lines_of_the_documentation(place: Place) -> None:
     run, _ = await loaded(place)
     root = (await place.cli("report", run, "-o", REPORT, "--json")).closing["root"]
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "report.md").read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "how-to" / "report.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     proof = place.cli.folder / "proof.json"
     for row in "135":
         proof.write_text((await place.cli("report", "prove", run, row)).out, encoding="utf-8")

@@ -169,7 +169,7 @@ async def test_rows_may_be_what_an_earlier_step_writes(place: Place) -> None:
 
 
 async def test_the_example_of_the_page_is_planned(place: Place) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "job-files.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "job-files.md").read_text(encoding="utf-8")
     place.write(page.partition("```toml\n")[2].partition("```")[0], "night.toml")
     (place.cli.folder / "data").mkdir()
     place.write("Договор;К зачислению\n00003;1,50\n00004;2,50\n", "data/balances.csv")

@@ -125,6 +125,6 @@ def test_what_no_encoding_holds_is_written_all_the_same(path: Path) -> None:
 
 
 def test_the_bounds_are_those_that_the_page_tells() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "personal-data.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "personal-data.md").read_text(encoding="utf-8")
     assert f"{LARGEST // 1_000_000} MB" in page
     assert f"{KEPT} earlier ones" in page

@@ -128,7 +128,7 @@ def test_at_a_terminal_without_a_line(say: Say, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_example_of_the_page_is_what_is_printed(say: Say) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "calls.md").read_text("utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "calls.md").read_text("utf-8")
     example, _, rest = page.partition("So from\n\n")[2].partition("\ncomes\n\n")
     command = rest.partition("\n\n")[0].strip()
     out, _ = say(textwrap.dedent(example))

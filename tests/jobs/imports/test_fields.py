@@ -100,7 +100,7 @@ def test_a_path_as_people_write_it() -> None:
 
 
 def test_the_page_has_every_field_with_its_usual_names() -> None:
-    page = (ROOT / "docs" / "import.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "import.md").read_text(encoding="utf-8")
     for step, name, field in FIELDS.names():
         (row,) = [line for line in page.splitlines() if line.startswith(f"| {step} | `{name}` |")]
         names = () if field.only_named else (*usual_names(name, field.columns), *field.columns)
@@ -112,7 +112,7 @@ def test_the_page_has_every_field_with_its_usual_names() -> None:
 
 
 def test_the_map_of_the_page_is_one(tables: Tables) -> None:
-    page = (ROOT / "docs" / "import.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "import.md").read_text(encoding="utf-8")
     text = next(one for one in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[subscriber]" in one)
     columns = tables.map(*text.splitlines())
     assert len(columns.parts) == 4

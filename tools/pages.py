@@ -1,0 +1,124 @@
+"""The documentation as pages: `python -m tools.pages` builds docs/_build, with `--write` it renews docs/locale.
+
+Sphinx builds, sphinx-intl keeps the translations: a paragraph whose English has changed is marked as fuzzy in its
+catalogue, and `tests/docs/test_pages.py` fails until somebody has looked at it. Tutorials and how-to pages are
+translated; reference and explanation are English.
+"""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po, write_po
+from sphinx_intl.basic import update
+
+from tools.house import ROOT
+
+DOCS: Final = ROOT / "docs"
+LOCALE: Final = DOCS / "locale"
+BUILT: Final = DOCS / "_build"
+SOURCE_LANGUAGE: Final = "en"
+LANGUAGES: Final = ("ru",)
+TRANSLATED: Final = ("index", "tutorial", "how-to")
+"""The pages and folders of pages that are translated."""
+_LINE: Final = 118
+
+
+def build(language: str, target: Path) -> str:
+    """Build the pages of a language as HTML, and return what Sphinx warns of: nothing, where all is well."""
+    return _sphinx("html", target, f"language={language}")
+
+
+def renew(locale: Path = LOCALE) -> None:
+    """Take new paragraphs of the translated pages into the catalogues below `locale`, and drop those that are gone.
+
+    A block of code is the same in each language until somebody translates what it shows.
+    Raises `RuntimeError` with what Sphinx warns of.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        templates, prose = Path(folder) / "templates", Path(folder) / "prose"
+        # No version: a release changes no catalogue.
+        blocks = ("version=", "gettext_additional_targets=literal-block")
+        if faults := _sphinx("gettext", templates, *blocks) or _sphinx("gettext", prose, "version="):
+            raise RuntimeError(faults)
+        for path in templates.rglob("*.pot"):
+            if path.relative_to(templates).with_suffix("").parts[0] not in TRANSLATED:
+                path.unlink()
+        with contextlib.redirect_stdout(io.StringIO()):
+            update(str(locale), str(templates), LANGUAGES, line_width=_LINE, ignore_obsolete=True, jobs=1)
+        for path in catalogues(locale):
+            page = Path(*path.relative_to(locale).parts[2:])
+            template = prose / page.with_suffix(".pot")
+            if template.exists():
+                _settle(path, page, _read(template))
+            else:
+                path.unlink()
+
+
+def catalogues(locale: Path = LOCALE) -> Iterator[Path]:
+    """The catalogues of all languages."""
+    yield from sorted(locale.rglob("*.po"))
+
+
+def unsettled(path: Path) -> list[str]:
+    """The paragraphs of a catalogue that have no translation, or one of an older text."""
+    return [str(one.id) for one in _read(path) if one.id and (one.fuzzy or not one.string)]
+
+
+def _settle(path: Path, page: Path, prose: Catalog) -> None:
+    """Give blocks of code that are new their own text, and the file a head that names its page."""
+    catalogue = _read(path)
+    for one in catalogue:
+        if one.id and not one.string and one.id not in prose:
+            one.string = one.id
+    catalogue.header_comment = f"# docs/{page.with_suffix('.md')}"
+    catalogue.fuzzy = False
+    text = io.BytesIO()
+    write_po(text, catalogue, width=_LINE, ignore_obsolete=True)
+    path.write_bytes(text.getvalue())
+
+
+def _read(path: Path) -> Catalog:
+    with path.open("rb") as file:
+        return read_po(file, abort_invalid=True)
+
+
+def _sphinx(builder: str, target: Path, *settings: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        warnings = Path(folder) / "warnings"
+        words = ["-q", "-E", "-n", "-b", builder, "-d", f"{folder}/doctrees", "-w", str(warnings)]
+        words += [word for one in settings for word in ("-D", one)]
+        # A fixed date: a catalogue changes with the pages alone.
+        ended = subprocess.run(  # noqa: S603 - our own words
+            [sys.executable, "-m", "sphinx", *words, str(DOCS), str(target)],
+            env={**os.environ, "SOURCE_DATE_EPOCH": "0"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return warnings.read_text(encoding="utf-8") or (ended.stderr if ended.returncode else "")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Build the pages of all languages, or with `--write` renew their catalogues."""
+    if "--write" in arguments:
+        renew()
+        return 0
+    for language in (SOURCE_LANGUAGE, *LANGUAGES):
+        target = BUILT / language
+        if faults := build(language, target):
+            sys.stderr.write(faults)
+            return 1
+        sys.stdout.write(f"{target.relative_to(ROOT)}/index.html\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
