@@ -112,7 +112,6 @@ SHORT_FOR_A_REASON = {
     "cli/settings/metrics.py": "the one table [metrics]",
     "cli/session/stages.py": "the one question where a run stands",
     "cli/__main__.py": "what `python -m cli` needs, and no more",
-    "lab/pytest_plugin.py": "an entry point by its name",
     "lab/record/made_up_rows.py": "one thought, which needs columns and pseudonyms",
     "checkpoints/sentences.py": "the sentences that SQL writes, which Python extracts for translation",
     "checkpoints/step_counts.py": "one thought, which only an import needs",

@@ -92,7 +92,6 @@ FOR_A_REASON = {
     "jobs/spec/entries.py: [cm": "the form of a mark",
     "lab/demo.py: The next demonstration": "a file in the demo's folder",
     "lab/demo.py: a process was started": "a fault of this program",
-    "lab/pytest_plugin.py": "the head of pytest",
     "cli/terminal/usage.py": "typer's own texts, which are recognised to be said in the reader's language",
 }
 
