@@ -6,12 +6,14 @@ import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 import typer
 
 from checkpoints.journal_file import why_unwritable
+from cli.service.service_manager import ServiceManager, service_manager
 from cli.settings.flags import Flags
 from cli.settings.places import IN_FOLDER, state_folder
 from cli.settings.settings import Settings, load
@@ -47,26 +49,50 @@ def execute(
     prints an object too: that of `failure`, or exit code and text.
     """
     screen = Screen(voice)
-    try:
-        if not only_reads:
-            _provide_files()
-        settings = settings_in_force(flags, screen)
-        if not only_reads:
-            _require_place(settings)
-    except CommandRefused as error:
-        if voice.as_json:
-            screen.emit(closing_object(Closing(error.code, error=text_of(error))))
-        raise
-    with logging_to(None if only_reads else settings.log, screen):
+    manager = ServiceManager.of(os.environ, screen.mask)
+    with _end_told(manager):
         try:
-            code = run_command(lambda: work(settings, screen), calls=not only_reads)
-        except Interrupted:
+            if not only_reads:
+                _provide_files()
+            settings = settings_in_force(flags, screen)
+            if not only_reads:
+                _require_place(settings)
+        except CommandRefused as error:
+            if voice.as_json:
+                screen.emit(closing_object(Closing(error.code, error=text_of(error))))
             raise
-        except Exception as error:  # noqa: BLE001 - shown here, while the log can still keep its details
-            code = exit_code(error, screen, sends=sends)
-            if voice.as_json and isinstance(error, OPERATOR_ERRORS):
-                screen.emit((failure or _failure)(code, text_of(error)))
-    raise typer.Exit(code)
+
+        async def beside_beats() -> Exit:
+            async with manager.beating():
+                return await work(settings, screen)
+
+        with logging_to(None if only_reads else settings.log, screen):
+            try:
+                code = run_command(beside_beats, calls=not only_reads, hear=manager.hear)
+            except Interrupted:
+                raise
+            except Exception as error:  # noqa: BLE001 - shown here, while the log can still keep its details
+                code = exit_code(error, screen, sends=sends)
+                manager.show(partial(text_of, error))
+                if voice.as_json and isinstance(error, OPERATOR_ERRORS):
+                    screen.emit((failure or _failure)(code, text_of(error)))
+        raise typer.Exit(code)
+
+
+@contextmanager
+def _end_told(manager: ServiceManager) -> Iterator[None]:
+    """Tell the service manager how the command in the context ends."""
+    try:
+        yield
+    except typer.Exit as ended:
+        manager.end(Exit(ended.exit_code))
+        raise
+    except CommandRefused as error:
+        manager.end(error.code, text_of(error))
+        raise
+    except Interrupted as interrupt:
+        manager.end(Exit.INTERRUPTED, said("interrupted ({signal})", signal=interrupt))
+        raise
 
 
 def _provide_files() -> None:
@@ -121,6 +147,10 @@ def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> N
         closing = await work(settings, screen)
         if voice.as_json:
             screen.emit(closing_object(closing))
+        if service_manager() is not None:
+            from cli.service.reader import show_outcome
+
+            show_outcome(closing)
         return closing.exit
 
     try:

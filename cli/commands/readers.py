@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from cli.service.service_manager import service_manager
 from cli.settings.settings import Settings
 from cli.terminal.language import language
 from cli.terminal.screen import Screen
@@ -23,4 +24,8 @@ def readers_beside(settings: Settings, screen: Screen) -> "Sequence[OpenReader]"
         from cli.metrics.reader import publish_metrics
 
         readers.append(publish_metrics(settings.metrics))
+    if (manager := service_manager()) is not None:
+        from cli.service.reader import show_to
+
+        readers.append(show_to(manager))
     return readers

@@ -6,14 +6,12 @@ from datetime import datetime
 from typing import TypeAlias
 
 from checkpoints.records import Run
-from checkpoints.states import State
-from cli.session.events import Held, NeedsPerson, RunBegan, RunEnded
+from cli.session.events import Held, NeedsPerson, RunBegan, RunEnded, describe_outcome
 from cli.session.step_mark import mark_of
 from cli.settings.hooks import HookEvent
-from cli.show.closing import Closing, closing_object, states_object
-from cli.terminal.names import STATE_NAMES
+from cli.show.closing import closing_object, states_object
 from cli.terminal.texts import duration
-from texts.said import Language, Quantity, Said, counted, said
+from texts.said import Language, Said, counted, said
 
 Message: TypeAlias = Mapping[str, object]
 
@@ -67,7 +65,7 @@ class HookMessages:
     def end(self, event: RunEnded) -> Message:
         """The run has ended in this process: what `--json` says of it, too."""
         closing = event.closing
-        text = said("run {run} ({job}) has ended: {outcome}", outcome=_outcome(closing), **self._names)
+        text = said("run {run} ({job}) has ended: {outcome}", outcome=describe_outcome(closing), **self._names)
         return self._message(HookEvent.END, event.at, text, closing_object(closing))
 
     @property
@@ -89,19 +87,6 @@ class HookMessages:
             "job_file": mark and {"file": mark.file, "round": mark.round, "step": mark.number, "steps": mark.steps},
             **facts,
         }
-
-
-def _outcome(closing: Closing) -> Said:
-    """How a run came out: its exit code, why it stopped, and its rows by state."""
-    rows = tuple(
-        said("{state} {n}", state=STATE_NAMES[state], n=Quantity(number))
-        for state in State
-        if (number := closing.totals.count(state))
-    )
-    code = said("exit code {code}", code=int(closing.exit))
-    if why := closing.stopped or closing.error:
-        code = said("{code}, {why}", code=code, why=why)
-    return said("{code}; {rows}", code=code, rows=rows) if rows else code
 
 
 def _moment(when: datetime) -> str:

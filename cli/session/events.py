@@ -1,4 +1,4 @@
-"""The events of a run, and who reads them beside it: hooks and metrics. No reader changes the run or its exit code.
+"""The events of a run, and who reads them beside it: hooks, metrics, systemd's status. No reader changes the run.
 
 RunBegan ──▶ Held ──▶ HoldEnded ──▶ … ──▶ NeedsPerson ──▶ RunEnded ──▶ the readers have some seconds to finish
 
@@ -21,10 +21,11 @@ from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from cli.show.closing import Closing, next_steps
 from cli.terminal.exits import OPERATOR_ERRORS, Exit, code_of
+from cli.terminal.names import STATE_NAMES
 from cli.terminal.signals import Interrupts, run_alongside
 from engine.pacing.holds import Stop, StopKind
 from engine.pipeline.progress import Progress, Status
-from texts.said import counted, text_of
+from texts.said import Quantity, Said, counted, said, text_of
 
 LAST_WORDS: Final = 12.0
 """Seconds that the end of a run waits for its readers: what they do at the end has its own limit, of ten."""
@@ -87,6 +88,19 @@ class RunEnded:
 
     closing: Closing
     at: datetime = field(default_factory=_now)
+
+
+def describe_outcome(closing: Closing) -> Said:
+    """How a run came out, in a line: its exit code, why it stopped, and its rows by state."""
+    rows = tuple(
+        said("{state} {n}", state=STATE_NAMES[state], n=Quantity(number))
+        for state in State
+        if (number := closing.totals.count(state))
+    )
+    code = said("exit code {code}", code=int(closing.exit))
+    if why := closing.stopped or closing.error:
+        code = said("{code}, {why}", code=code, why=why)
+    return said("{code}; {rows}", code=code, rows=rows) if rows else code
 
 
 RunEvent: TypeAlias = RunBegan | Held | HoldEnded | NeedsPerson | RunEnded

@@ -38,16 +38,19 @@ class Interrupted(Exception):
     """Raised when a signal has ended a command; everything it had open is closed. The text names the signal."""
 
 
-def run_command(work: Callable[[], Coroutine[Any, Any, Result]], *, calls: bool = True) -> Result:
+def run_command(
+    work: Callable[[], Coroutine[Any, Any, Result]], *, calls: bool = True, hear: Heed | None = None
+) -> Result:
     """Run a command in an event loop of its own. Raises `Interrupted`, and what `work` raises.
 
-    A command that `calls` the billing uses uvloop where available: it is faster, but takes longer to start.
+    A command that `calls` the billing uses uvloop where available: it is faster, but takes longer to start. `hear` is
+    told each signal, whoever handles it.
     """
     fast = calls and find_spec("uvloop") is not None
-    return anyio.run(_interruptible, work, backend_options={"use_uvloop": fast})
+    return anyio.run(_interruptible, work, hear, backend_options={"use_uvloop": fast})
 
 
-async def _interruptible(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+async def _interruptible(work: Callable[[], Coroutine[Any, Any, Result]], hear: Heed | None) -> Result:
     """Cancel the command at a signal.
 
     The task itself is cancelled, not a scope in it: a scope would wait for a thread that reads a table without end;
@@ -62,7 +65,7 @@ async def _interruptible(work: Callable[[], Coroutine[Any, Any, Result]]) -> Res
             task.cancel()
 
     try:
-        async with heeding(cancel):
+        async with heeding(cancel, hear):
             return await work()
     except asyncio.CancelledError:
         if not heard:
@@ -71,8 +74,11 @@ async def _interruptible(work: Callable[[], Coroutine[Any, Any, Result]]) -> Res
 
 
 @asynccontextmanager
-async def heeding(heed: Heed) -> AsyncIterator[None]:
-    """Call `heed` at SIGINT, SIGTERM and SIGHUP while the context lasts, in place of all other handlers."""
+async def heeding(heed: Heed, hear: Heed | None = None) -> AsyncIterator[None]:
+    """Call `heed` at SIGINT, SIGTERM and SIGHUP while the context lasts, in place of all other handlers.
+
+    The outermost context has a `hear` that is called before, whichever handler it is.
+    """
     others = _heeding.get()
     if others is not None:
         others.append(heed)
@@ -92,6 +98,8 @@ async def heeding(heed: Heed) -> AsyncIterator[None]:
 
             async def watch() -> None:
                 async for number in signals:
+                    if hear is not None:
+                        hear(number)
                     heeds[-1](number)
 
             async with run_alongside(watch):

@@ -1,0 +1,129 @@
+"""systemd, where it has started this process: it is told that the process works, lives and ends, and its status line.
+
+started ──▶ READY when a run is worked on ──▶ WATCHDOG and STATUS as time goes by ──▶ STOPPING ──▶ the outcome
+
+All of it comes from the event loop, so a loop that hangs says nothing more, and systemd kills it. Nothing of it
+changes the work: a fault is logged, and the work goes on.
+"""
+
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Final, Self
+
+import anyio
+import structlog
+
+from cli.service.notify_socket import Facts, NotifySocket
+from cli.terminal.exits import Exit
+from cli.terminal.signals import run_alongside
+from cli.terminal.texts import JOINT, printable, rendered
+
+ADDRESS: Final = "NOTIFY_SOCKET"
+_WATCHDOG: Final = "WATCHDOG_USEC"
+_WATCHED: Final = "WATCHDOG_PID"
+
+EVERY: Final = 5.0
+"""Seconds between two status lines, where the watchdog wants no more."""
+
+_MORE: Final = MappingProxyType({"EXTEND_TIMEOUT_USEC": 60_000_000})
+"""The minute that each beat asks for while the process starts or ends, which takes as long as the billing does."""
+
+PATIENCE: Final = 1.0
+"""Seconds for the last words, when nothing else is left to do."""
+
+LONGEST: Final = 300
+"""Characters of a status line."""
+
+log = structlog.get_logger(__name__)
+
+_manager: Final[ContextVar["ServiceManager | None"]] = ContextVar("service manager", default=None)
+
+
+def service_manager() -> "ServiceManager | None":
+    """The service manager of the command that is carried out, None for one that a person or cron has started."""
+    return _manager.get()
+
+
+class ServiceManager:
+    """Tells systemd of this process. `hide` takes secrets out of a text."""
+
+    def __init__(self, socket: NotifySocket, hide: Callable[[str], str], watchdog: float | None = None) -> None:
+        self.every = EVERY if watchdog is None else min(EVERY, watchdog / 2)
+        """Seconds between two beats: at most half of the time after which systemd takes the process for hung."""
+        self._socket = socket
+        self._hide = hide
+        self._look: Callable[[], str] | None = None
+        self._ready = False
+        self._ending = False
+        self._failed = False
+
+    @classmethod
+    def of(cls, environment: MutableMapping[str, str], hide: Callable[[str], str]) -> Self:
+        """The one that has started this process; where none has, nobody is told anything.
+
+        The variables are taken away: what this process starts is no service.
+        """
+        address = environment.pop(ADDRESS, "")
+        watchdog, watched = environment.pop(_WATCHDOG, ""), environment.pop(_WATCHED, "")
+        is_watched = watchdog.isdecimal() and int(watchdog) > 0 and watched in {"", str(os.getpid())}
+        manager = cls(NotifySocket(address), hide, int(watchdog) / 1_000_000 if is_watched else None)
+        _manager.set(manager if address else None)
+        return manager
+
+    @asynccontextmanager
+    async def beating(self) -> AsyncIterator[None]:
+        """Say again and again that the event loop goes round, and how far the work is, while the context lasts."""
+        if not self._socket:
+            yield
+            return
+        async with run_alongside(self._beat):
+            yield
+
+    async def _beat(self) -> None:
+        while True:
+            more = _MORE if not self._ready or self._ending else {}
+            self._socket.tell({"WATCHDOG": 1, **more, **self._status()})
+            await anyio.sleep(self.every)
+
+    def show(self, look: Callable[[], str]) -> None:
+        """Take `look` for the status line from now on, and tell it at once."""
+        self._look = look
+        self._socket.tell(self._status())
+
+    def work(self) -> None:
+        """A run is worked on: the service is started."""
+        if not self._ready:
+            self._ready = True
+            self._socket.tell({"READY": 1})
+
+    def hear(self, _number: signal.Signals) -> None:
+        """A signal asks the process to end, which takes as long as what is in flight."""
+        if not self._ending:
+            self._ending = True
+            self._socket.tell({"STOPPING": 1, **_MORE})
+
+    def end(self, code: Exit, outcome: str | None = None) -> None:
+        """The process ends with this code; the outcome remains as the status line, or what was shown last."""
+        if outcome is not None:
+            self._look = lambda: outcome
+        started = {} if self._ready or code not in {Exit.DONE, Exit.INTERRUPTED} else {"READY": 1}
+        # A service that ends well without having been started is a failure to systemd, and begun again. Of two such
+        # words in a datagram it takes the last one alone.
+        self._socket.tell(started, PATIENCE)
+        self._socket.tell({**({} if self._ending else {"STOPPING": 1}), **self._status()}, PATIENCE)
+
+    def _status(self) -> Facts:
+        if self._look is None:
+            return {}
+        try:
+            line = self._hide(rendered(self._look()).replace(JOINT, " "))
+            return {"STATUS": printable(line, LONGEST)}
+        except Exception:
+            if not self._failed:
+                log.exception("the status line has failed: a fault of ours, please report it")
+            self._failed = True
+            return {}

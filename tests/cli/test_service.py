@@ -1,0 +1,98 @@
+"""A job file as a service of systemd: a real process, against a notify socket of our own."""
+
+import signal
+
+import anyio
+import pytest
+
+from cli.terminal.exits import Exit
+from tests.cli.conftest import Cli, Place
+from tests.cli.service.conftest import Listener, listener
+
+__all__ = ["listener"]
+
+ROWS = 60
+HOOK = """\
+[hooks]
+on-start = ["sh", "-c", "env > environment"]
+"""
+NIGHT = """\
+format = 1
+
+[run]
+in_flight = 4
+settle = 0.1
+
+[[step]]
+job = "balances"
+file = "balances.csv"
+"""
+COMMAND = ("run", "night.toml", "--yes", "--quiet")
+
+
+def as_service(cli: Cli, listener: Listener) -> None:
+    cli.environment |= {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "200000"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_load_says_how_it_is_and_a_stop_waits_for_what_is_in_flight(
+    number: signal.Signals, place: Place, listener: Listener
+) -> None:
+    place.write(HOOK, "carbon-migrate.toml")
+    place.write(NIGHT, "night.toml")
+    place.balances(ROWS)
+    place.billing.latency = 0.3
+    as_service(place.cli, listener)
+    async with place.cli.started(*COMMAND) as run:
+        await listener.hears("READY")
+        await listener.hears("STATUS", f" of {ROWS} rows (")
+        await listener.hears("WATCHDOG", times=3)
+        await place.traffic.reaches(10)
+        run.signal(number)
+        await listener.hears("STOPPING")
+        ended = await run.ended()
+    listener.waiting()
+    assert ended.exit == Exit.INTERRUPTED
+    assert listener.names("READY", "STOPPING") == ["READY", "STOPPING"]
+    sent = place.traffic.arrived
+    assert sent < ROWS
+    assert listener.status.endswith(f"; pending {ROWS - sent}, accepted {sent}")
+    assert "exit code 130" in listener.status
+    environment = await anyio.Path(place.cli.folder / "environment").read_text()
+    assert "NOTIFY_SOCKET" not in environment
+    assert "WATCHDOG_USEC" not in environment
+    # Begun again, as the timer does it the next night, it goes on.
+    place.billing.latency = 0.0
+    listener.forget()
+    async with place.cli.started(*COMMAND) as run:
+        await listener.hears("STOPPING")
+        assert (await run.ended()).exit == Exit.DONE
+    assert listener.names("READY", "STOPPING") == ["READY", "STOPPING"]
+    assert listener.status.endswith(f"exit code 0; accepted {ROWS}")
+    found = await place.found()
+    assert (found.rows, found.most_for_one) == (ROWS, 1)
+
+
+async def test_a_socket_that_goes_away_ends_no_load(place: Place, listener: Listener) -> None:
+    balances = place.balances(ROWS)
+    place.billing.latency = 0.1
+    as_service(place.cli, listener)
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--in-flight", "4") as run:
+        await listener.hears("READY")
+        await anyio.Path(listener.address).unlink()
+        listener.close()
+        ended = await run.ended()
+    assert ended.closing["states"] == {"accepted": ROWS}
+    assert ended.err.count("systemd cannot be told of the run") == 1
+
+
+async def test_a_billing_that_is_away_is_said_in_the_status(place: Place, listener: Listener) -> None:
+    balances = place.balances(3)
+    as_service(place.cli, listener)
+    ended = await place.cli(
+        "run", "balances", balances.path, "--yes", "--api-url", "http://127.0.0.1:1", may_end_with=range(1, 5)
+    )
+    listener.waiting()
+    assert listener.names("READY", "STOPPING") == ["STOPPING"]
+    assert "127.0.0.1:1" in listener.status
+    assert ended.exit == Exit.REFUSED
