@@ -40,7 +40,7 @@ LONGEST: Final = 300
 
 log = structlog.get_logger(__name__)
 
-_manager: Final[ContextVar["ServiceManager | None"]] = ContextVar("service manager", default=None)
+_manager: Final[ContextVar["ServiceManager | None"]] = ContextVar("manager", default=None)
 
 
 def service_manager() -> "ServiceManager | None":
