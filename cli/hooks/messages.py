@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import TypeAlias
 
 from checkpoints.records import Run
-from cli.session.events import Held, NeedsPerson, RunBegan, RunEnded, describe_outcome
+from cli.session.events import FileEnded, Held, NeedsPerson, RunBegan, RunEnded, describe_exit, describe_outcome
 from cli.session.step_mark import mark_of
 from cli.settings.hooks import HookEvent
 from cli.show.closing import closing_object, states_object
-from cli.terminal.texts import duration
+from cli.terminal.texts import WHOLE, duration, printable
 from texts.said import Language, Said, counted, said
 
 Message: TypeAlias = Mapping[str, object]
@@ -67,6 +67,20 @@ class HookMessages:
         closing = event.closing
         text = said("run {run} ({job}) has ended: {outcome}", outcome=describe_outcome(closing), **self._names)
         return self._message(HookEvent.END, event.at, text, closing_object(closing))
+
+    def end_of_file(self, event: FileEnded) -> Message:
+        """The job file of the run has ended after it: what `--json` says of the file, too."""
+        mark, closing = mark_of(self._run), event.closing
+        text = said(
+            "job file {file} has ended after step {number} of {steps}: {outcome}",
+            file=printable(mark.file if mark else self._run.source, WHOLE),
+            number=mark.number if mark else 1,
+            steps=mark.steps if mark else 1,
+            outcome=describe_exit(closing),
+        )
+        return self._message(
+            HookEvent.END, event.at, text, {**closing_object(closing), "run": self._run.name, "job": self._run.job}
+        )
 
     @property
     def _names(self) -> dict[str, str]:

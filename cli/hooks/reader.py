@@ -14,6 +14,7 @@ from cli.hooks.calls import HookCalls
 from cli.hooks.messages import HookMessages, Message
 from cli.session.control_client import ourselves
 from cli.session.events import (
+    FileEnded,
     Held,
     HoldEnded,
     LiveRun,
@@ -66,7 +67,7 @@ class HookReader(RunReader):
                 group.start_soon(self._ping_on, pings)
                 async for event in self._events:
                     self._answer(event, group)
-                    if isinstance(event, RunEnded):
+                    if isinstance(event, RunEnded | FileEnded):
                         break
                 pings.cancel()
                 for hold in self._holds.values():
@@ -89,6 +90,8 @@ class HookReader(RunReader):
                 self._call(HookEvent.PERSON, lambda: self._messages.person(event), group)
             case RunEnded():
                 self._call(HookEvent.END, lambda: self._messages.end(event), group)
+            case FileEnded():
+                self._call(HookEvent.END, lambda: self._messages.end_of_file(event), group)
 
     async def _call_after(self, hold: "_Hold", scope: anyio.CancelScope, group: TaskGroup) -> None:
         """Tell of a hold once it has lasted so long."""

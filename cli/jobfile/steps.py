@@ -13,8 +13,8 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.jobfile.job_file import JobFile, JobFileStep
 from cli.jobfile.rounds import Round, StepDecision, StepState, passes, round_of
-from cli.jobfile.wait import WaitResult, wait
-from cli.session.events import OpenReader
+from cli.jobfile.wait import WaitResult, tell_end, wait
+from cli.session.events import LiveRun, OpenReader, RunEnded, RunEvent, RunReader
 from cli.session.journal import require_unlocked
 from cli.session.run_session import RunSession
 from cli.session.session import OpenRecorder, Session, close_ended, open_session
@@ -28,7 +28,7 @@ from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.screen import Screen
 from cli.terminal.texts import printable
 from engine.job import Job
-from engine.pacing.holds import Stop
+from engine.pacing.holds import Stop, StopKind
 from engine.rows import STDIN
 from texts.remedies import command_line
 from texts.said import Said, counted, said, text_of
@@ -123,10 +123,12 @@ async def run_file(file: JobFile, settings: Settings, options: FileRunOptions, s
         await _show_round(now, journal, screen)
         piped = await check_all(now.decisions, opened)
         done: list[StepOutcome] = []
-        closing = await _work_through(file, now, piped, opened, options, done)
+        closing, ended_after = await _work_through(file, now, piped, opened, options, done)
         left = [_outcome(decision, None) for decision in now.decisions[len(done) :]]
         closing = replace(closing, steps=(*done, *left))
         screen.result(Group(Text(""), steps_of_file(closing.steps)), good=closing.exit is Exit.DONE)
+        if ended_after is not None and options.readers:
+            await tell_end(ended_after, closing, replace(opened, readers=options.readers))
     return closing
 
 
@@ -137,15 +139,21 @@ async def _work_through(
     opened: Session,
     options: FileRunOptions,
     done: list[StepOutcome],
-) -> Closing:
-    """Work on the steps in order, and add the outcome of each to `done`; returns the closing without its steps."""
+) -> tuple[Closing, Run | None]:
+    """Work on the steps in order, and add the outcome of each to `done`; returns the closing without its steps.
+
+    The run with it is the one after which the file has ended between two steps; None where a run has ended it, whose
+    readers know.
+    """
     screen, journal = opened.screen, opened.journal
     closing, worst = Closing(Exit.DONE), Exit.DONE
-    waited = WaitResult()
+    waited, run = WaitResult(), None
     for decision in now.decisions:
         step = decision.step
         consent = replace(options.consent, skip_bad=options.consent.skip_bad or step.skip_bad)
-        session = replace(opened, consent=consent, stop=Stop(), readers=options.readers)
+        ends = _Ends()
+        readers = (*options.readers, ends.open) if options.readers else ()
+        session = replace(opened, consent=consent, stop=Stop(), readers=readers)
         place = said("Step {number} of {steps}:", number=step.number, steps=len(file.steps))
         screen.say(Group(Text(""), labelled(place, printable(step.order.kind.name), "bold")))
         try:
@@ -154,13 +162,15 @@ async def _work_through(
             done.append(_outcome(decision, closing))
             if not passes(step, closing.exit):
                 _show_end(file, step, closing, screen)
-                return waited.counted_in(closing)
+                return waited.counted_in(closing), None
             if decision is not now.decisions[-1] and closing.run is not None:
                 run = await journal.run(closing.run)
                 waited = waited.and_then(await wait(run, replace(session, pacing=options.pacing_now)))
                 if waited.stop.requested:
                     _show_stop(file, step, await journal.run(closing.run), waited.stop.reason, screen)
-                    return waited.counted_in(closing)
+                    # Who interrupts what a step has still to tell wants no more to be told.
+                    interrupted = session.stop.kind is StopKind.INTERRUPTED
+                    return waited.counted_in(closing), None if interrupted else run
         except OPERATOR_ERRORS as error:
             if all(one.done_before for one in done):
                 raise
@@ -168,9 +178,26 @@ async def _work_through(
             screen.complain(failed.error or "")
             if done[-1].number != step.number:
                 done.append(_outcome(decision, failed))
-            return waited.counted_in(failed)
+            return waited.counted_in(failed), None if ends.heard else run
         worst = max(worst, closing.exit)
-    return replace(waited.counted_in(closing), exit=worst)
+    return replace(waited.counted_in(closing), exit=worst), None
+
+
+class _Ends(RunReader):
+    """Hears whether a run of the step has told its end itself."""
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    def open(self, _: LiveRun) -> RunReader:
+        """Be the reader of a run."""
+        return self
+
+    def hear(self, event: RunEvent) -> None:
+        self.heard |= isinstance(event, RunEnded)
+
+    async def follow(self) -> None:
+        """There is nothing to do beside the run."""
 
 
 def _outcome(decision: StepDecision, closing: Closing | None) -> StepOutcome:

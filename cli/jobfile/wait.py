@@ -12,6 +12,7 @@ import structlog
 
 from checkpoints.records import Run
 from cli.session.control_server import serve_control
+from cli.session.events import RunReaders
 from cli.session.journal import locked
 from cli.session.session import Session
 from cli.show.closing import Closing
@@ -61,6 +62,14 @@ async def wait(run: Run, session: Session) -> WaitResult:
     return await _Waiting(run, session).wait()
 
 
+async def tell_end(run: Run, closing: Closing, session: Session) -> None:
+    """Tell the readers of a run that its job file ends after it; a signal ends the waiting for them."""
+    interrupts = Interrupts(Stop(), session.screen)
+    readers = RunReaders(run, session.journal, Progress(), interrupts, ended=True)
+    async with interrupts.listening(), readers.following(session.readers):
+        readers.end_file(closing)
+
+
 class _Waiting:
     """One wait after one run."""
 
@@ -75,7 +84,12 @@ class _Waiting:
 
     async def wait(self) -> WaitResult:
         progress = self._live_policy.progress
-        async with locked(self._run, self._journal, "run") as self._run, self._interrupts.listening():
+        readers = RunReaders(self._run, self._journal, progress, self._interrupts, ended=True)
+        async with (
+            locked(self._run, self._journal, "run") as self._run,
+            self._interrupts.listening(),
+            readers.following(self._session.readers),
+        ):
             progress.take_up(await self._journal.totals(self._run), intake_ended=True)
             with self._interrupts.before_sending():
                 await self._until_open(Barrier(await self._gauge(), self._live_policy))

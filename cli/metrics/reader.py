@@ -27,7 +27,9 @@ Publish: TypeAlias = Callable[[str], Awaitable[None]]
 def publish_metrics(settings: MetricsSettings) -> OpenReader:
     """Makes readers that publish metrics as the settings say."""
 
-    def open_reader(live: LiveRun) -> RunReader:
+    def open_reader(live: LiveRun) -> RunReader | None:
+        if live.ended:
+            return None
         file = settings.file
         return MetricsReader(live, MetricsFile(file, live.run.name).write if file else None, settings.port)
 

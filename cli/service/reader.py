@@ -13,7 +13,7 @@ from texts.said import Said, said
 
 def show_to(manager: ServiceManager) -> OpenReader:
     """Makes readers that show their runs to the service manager."""
-    return lambda live: StatusReader(live, manager)
+    return lambda live: None if live.ended else StatusReader(live, manager)
 
 
 class StatusReader(RunReader):

@@ -3,6 +3,7 @@
 RunBegan ──▶ Held ──▶ HoldEnded ──▶ … ──▶ NeedsPerson ──▶ RunEnded ──▶ the readers have some seconds to finish
 
 `RunBegan` is told when the first call may leave, so a run that is refused before that has a `RunEnded` alone.
+Between two steps of a job file readers hear of the holds there, and of the file's end by `FileEnded`.
 """
 
 from abc import ABC, abstractmethod
@@ -90,6 +91,14 @@ class RunEnded:
     at: datetime = field(default_factory=_now)
 
 
+@dataclass(frozen=True, slots=True)
+class FileEnded:
+    """The job file of an ended run ends before its next step begins: no run ends with it. `closing` is the file's."""
+
+    closing: Closing
+    at: datetime = field(default_factory=_now)
+
+
 def describe_outcome(closing: Closing) -> Said:
     """How a run came out, in a line: its exit code, why it stopped, and its rows by state."""
     rows = tuple(
@@ -97,48 +106,60 @@ def describe_outcome(closing: Closing) -> Said:
         for state in State
         if (number := closing.totals.count(state))
     )
-    code = said("exit code {code}", code=int(closing.exit))
-    if why := closing.stopped or closing.error:
-        code = said("{code}, {why}", code=code, why=why)
+    code = describe_exit(closing)
     return said("{code}; {rows}", code=code, rows=rows) if rows else code
 
 
-RunEvent: TypeAlias = RunBegan | Held | HoldEnded | NeedsPerson | RunEnded
+def describe_exit(closing: Closing) -> Said:
+    """The exit code, and why it stopped."""
+    code = said("exit code {code}", code=int(closing.exit))
+    why = closing.stopped or closing.error
+    return said("{code}, {why}", code=code, why=why) if why else code
+
+
+RunEvent: TypeAlias = RunBegan | Held | HoldEnded | NeedsPerson | RunEnded | FileEnded
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRun:
-    """A run that this process works on. `look` is what it says of itself at a moment, without asking the journal."""
+    """A run that this process works on. `look` is what it says of itself at a moment, without asking the journal.
+
+    `ended` is set between two steps of a job file, whose first one it was.
+    """
 
     run: Run
     journal: Journal
     look: Callable[[], Status]
+    ended: bool = False
 
 
 class RunReader(ABC):
     """Reads the events of one run.
 
-    `follow` does the work, beside the run; it returns by itself once it has heard `RunEnded`, or is cancelled.
+    `follow` does the work, beside the run; it returns by itself once it has heard `RunEnded` or `FileEnded`, or is
+    cancelled.
     """
 
     @abstractmethod
     def hear(self, event: RunEvent) -> None:
-        """Take an event when it happens, and return at once. `RunEnded` is the last one."""
+        """Take an event when it happens, and return at once. `RunEnded` or `FileEnded` is the last one."""
 
     @abstractmethod
     async def follow(self) -> None:
         """Work beside the run until it has ended."""
 
 
-OpenReader: TypeAlias = Callable[[LiveRun], RunReader]
-"""Makes the reader of a run."""
+OpenReader: TypeAlias = Callable[[LiveRun], RunReader | None]
+"""Makes the reader of a run, None where nobody wants to read it."""
 
 
 class RunReaders:
     """The readers of one run: what happens is told to all of them, and the fault of one is logged."""
 
-    def __init__(self, run: Run, journal: Journal, progress: Progress, interrupts: Interrupts) -> None:
-        self._live = LiveRun(run, journal, progress.status)
+    def __init__(
+        self, run: Run, journal: Journal, progress: Progress, interrupts: Interrupts, *, ended: bool = False
+    ) -> None:
+        self._live = LiveRun(run, journal, progress.status, ended)
         self._holds = progress.holds
         self._interrupts = interrupts
         self._readers: list[RunReader] = []
@@ -154,7 +175,8 @@ class RunReaders:
         """
         for open_reader in opens:
             with _harmless():
-                self._readers.append(open_reader(self._live))
+                if reader := open_reader(self._live):
+                    self._readers.append(reader)
         self._holds.listen(self._compare_holds)
         at_work = [_AtWork(reader) for reader in self._readers]
         async with run_alongside(*(one.follow for one in at_work)):
@@ -183,7 +205,7 @@ class RunReaders:
             totals = Totals()
             with suppress(JournalError):
                 totals = await self._live.journal.totals(run)
-            self._end(Closing(code, run.name, run.job, totals, error=text_of(error)))
+            self._end(RunEnded(Closing(code, run.name, run.job, totals, error=text_of(error))))
             raise
 
     async def begin(self, run: Run, *, taken_up: bool) -> None:
@@ -200,12 +222,16 @@ class RunReaders:
         elif manual := totals.count(State.MANUAL):
             why = counted("{n} row waits for your decision", "{n} rows wait for your decision", manual)
             self._tell(NeedsPerson(manual, why, commands))
-        self._end(closing)
+        self._end(RunEnded(closing))
 
-    def _end(self, closing: Closing) -> None:
+    def end_file(self, closing: Closing) -> None:
+        """Tell that the job file of the run ends after it."""
+        self._end(FileEnded(closing))
+
+    def _end(self, event: RunEnded | FileEnded) -> None:
         if self._readers:
             self._last_words = self._interrupts.after_the_end()
-        self._tell(RunEnded(closing))
+        self._tell(event)
 
     def _compare_holds(self) -> None:
         """Tell which holds have begun or ended since the last comparison."""

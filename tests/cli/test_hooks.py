@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -145,13 +146,54 @@ async def test_who_interrupts_the_hook_of_a_step_interrupts_its_job_file(place: 
         ended = await started.ended()
     assert ended.exit == Exit.INTERRUPTED
     assert [step["exit"] for step in ended.closing["steps"]] == [Exit.DONE, None]
+    # What was to be told is given up as a whole: the end of the file is not told by the same hook.
+    told = await notes(place, ended.closing["steps"][0]["run"])
+    assert told == [("on-end sh", "given up when the run was closed")]
 
 
 def two_steps(place: Place) -> Path:
     """A job file that enters the same rows twice."""
-    place.balances(ROWS)
-    step = '[[step]]\njob = "balances"\nfile = "balances.csv"\nagain = true\n'
-    return place.write(f"format = 1\n[run]\nsettle = 0\n{step}{step}", "night.toml")
+    rows = place.balances(ROWS).path
+    shutil.copy(rows, place.cli.folder / "second.csv")
+    step = '[[step]]\njob = "balances"\nfile = "{}"\nagain = true\n'
+    steps = step.format(rows.name) + step.format("second.csv")
+    return place.write(f"format = 1\n[run]\nsettle = 0\n{steps}", "night.toml")
+
+
+def told_lines(place: Place) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (place.cli.folder / "told.jsonl").read_text().splitlines()]
+
+
+async def test_a_file_that_a_step_ends_before_it_begins_is_told_with_the_run_before(place: Place) -> None:
+    hooks = {"on-end": ["sh", "-c", "cat >> told.jsonl; rm -f second.csv"]}
+    place.write(toml(hooks), "carbon-migrate.toml").chmod(0o600)
+    ended = await place.cli("run", two_steps(place), "--yes", "--json", may_end_with=(Exit.STOPPED,))
+    of_run, of_file = told_lines(place)
+    assert (of_run["exit"], of_file["exit"]) == (Exit.DONE, Exit.STOPPED)
+    assert of_file["run"] == of_run["run"]
+    assert of_file["job_file"] == of_run["job_file"]
+    assert of_file["steps"] == ended.closing["steps"]
+    assert of_file["text"].startswith(f"job file {place.cli.folder / 'night.toml'} has ended after step 1 of 2: ")
+    assert of_file["error"] == ended.closing["error"]
+    assert "second.csv" in of_file["error"]
+
+
+async def test_what_holds_a_file_between_two_steps_and_ends_it_there_is_told(place: Place) -> None:
+    told = ["sh", "-c", "cat >> told.jsonl"]
+    hooks = {"on-end": told, "on-hold": ["sh", "-c", "cat > hold.json; echo held >&2; exit 1"], "hold-seconds": 0}
+    place.write(toml(hooks), "carbon-migrate.toml").chmod(0o600)
+    # The billing does not work off what the first step has sent.
+    place.billing.stack_rate = 0.001
+    async with place.cli.started("run", two_steps(place), "--yes", "--json") as started:
+        await started.said("exit code 1: held")
+        started.signal(signal.SIGINT)
+        ended = await started.ended()
+    assert ended.exit == Exit.INTERRUPTED
+    assert heard(place, "hold")["cause"] == "barrier"
+    of_run, of_file = told_lines(place)
+    assert (of_run["exit"], of_file["exit"]) == (Exit.DONE, Exit.INTERRUPTED)
+    assert (of_file["stopped"], of_file["run"]) == (ended.closing["stopped"], of_run["run"])
+    assert len(await notes(place, of_run["run"])) == 3
 
 
 async def test_each_step_of_a_job_file_is_a_run_that_is_told(place: Place) -> None:

@@ -116,6 +116,7 @@ def tell(
             web.post(URL, callback=heard, repeat=True)
             web.get(PING, callback=pinged, repeat=True)
             reader = call_hooks(settings, language(lang), mask)(live)
+            assert reader is not None
             async with anyio.create_task_group() as group:
                 group.start_soon(reader.follow)
                 await settle()

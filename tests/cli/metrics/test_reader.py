@@ -12,8 +12,12 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from cli.metrics.exposition import Measured, exposition
-from cli.metrics.reader import EVERY, MetricsReader
+from cli.metrics.reader import EVERY, MetricsReader, publish_metrics
+from cli.service.notify_socket import NotifySocket
+from cli.service.reader import show_to
+from cli.service.service_manager import ServiceManager
 from cli.session.events import LiveRun, RunBegan, RunEnded
+from cli.settings.metrics import MetricsSettings
 from cli.show.closing import Closing
 from cli.terminal.exits import Exit
 from engine.pacing.holds import PAUSED
@@ -85,6 +89,12 @@ def test_a_run_that_is_refused_before_it_sends_has_its_end_alone() -> None:
     collected = on_virtual_clock(told())
     assert len(collected.texts) == 1
     assert of(collected.last, "last_exit_code") == Exit.REFUSED
+
+
+async def test_what_is_between_two_steps_of_a_job_file_is_measured_by_nobody() -> None:
+    live = LiveRun(A_RUN, cast("Journal", None), Progress().status, ended=True)
+    assert publish_metrics(MetricsSettings(port=0))(live) is None
+    assert show_to(ServiceManager(NotifySocket(""), str))(live) is None
 
 
 def test_what_moves_is_what_the_run_says_of_itself() -> None:
