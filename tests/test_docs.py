@@ -78,7 +78,8 @@ def test_no_sentence_stands_twice() -> None:
 
 
 def _sentences(text: str) -> Iterator[str]:
-    """The sentences of a page, as bare words; cells of tables and what is set as code are none."""
+    """The sentences of a page, as bare words; comments, cells of tables and what is set as code are none."""
+    text = re.sub(r"<!--.*?-->", "\n", text, flags=re.DOTALL)
     text = re.sub(r"^(```.*?^```|    .*?|\|.*?|#.*?)$", "\n", text, flags=re.DOTALL | re.MULTILINE)
     for paragraph in re.split(r"\n\s*\n|^\s*(?:[-*]|\d+\.) ", text, flags=re.MULTILINE):
         for sentence in re.split(r"(?<=[.!?:;])\s", paragraph):

@@ -30,7 +30,7 @@ _FORMS = (
     r"(?P<what>ends with|then the other terminal ends with) (?P<number>\d+)",
     r"(?P<what>killed after) (?P<number>\d+) calls?",
     r"(?P<what>in another terminal)(?:, until (?P<number>\d+) calls?)?",
-    r"(?P<what>typed as well|answered|not run): (?P<text>.+)",
+    r"(?P<what>typed as well|answered|not run|the billing fails): (?P<text>.+)",
     r"(?P<what>first)(?:, (?P<how>ends with|killed after) (?P<number>\d+)(?: calls)?)?: (?P<text>.+)",
 )
 
@@ -126,6 +126,7 @@ class Step:
     beside: int | None = None
     other_code: int | None = None
     answer: str = ""
+    fault: str = ""
     more: tuple[str, ...] = field(default=())
 
 
@@ -164,6 +165,8 @@ def _blocks(text: str) -> tuple[list[Block], list[Remark]]:
 def _steps(block: Block) -> Iterator[Step]:
     if block.of("not run"):
         return
+    if (fault := block.of("the billing fails")) is not None:
+        yield Step(fault=fault.text)
     for one in (remark for remark in block.remarks if remark.what == "first"):
         yield Step(command=one.text, code=_number(one, "ends with"), killed=_number(one, "killed after"))
     if (file := block.of("file") or block.of("added to")) is not None:

@@ -104,6 +104,8 @@ class Reader:
         elif step.file:
             with (self.cli.folder / step.file).open("a" if step.adds else "w", encoding="utf-8") as file:
                 file.write(self._placed(step.content))
+        elif step.fault:
+            await self._fail(step.fault)
         elif step.beside is not None:
             await self._type_beside(step, step.beside)
         else:
@@ -117,6 +119,12 @@ class Reader:
         for other in reversed(self.beside):
             await other.interrupt()
         await self.terminals.aclose()
+
+    async def _fail(self, fault: str) -> None:
+        """Let the billing fail as a table of a fault plan says."""
+        plan = f"fault = [{{{fault}}}]"
+        async with aiohttp.ClientSession() as session, session.put(f"{self.control}/faults", data=plan) as answer:
+            assert answer.ok, await answer.text()
 
     def _placed(self, text: str) -> str:
         """A text of the page with the addresses of this billing."""

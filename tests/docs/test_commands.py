@@ -13,13 +13,11 @@ NOT_YET = {
     "how-to/calls.md",
     "how-to/hooks.md",
     "how-to/metrics.md",
-    "how-to/operation.md",
     "how-to/page.md",
     "how-to/personal-data.md",
     "how-to/rehearsal.md",
     "how-to/replay.md",
     "how-to/report.md",
-    "how-to/trouble.md",
     "tutorial/first-load.md",
     "tutorial/import.ru.md",
 }
