@@ -3,6 +3,9 @@
 import tomllib
 from pathlib import Path
 
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+
 _PROJECT = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 project = _PROJECT["name"]
@@ -19,3 +22,8 @@ smartquotes = False
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_copy_source = False
+
+
+def setup(app: Sphinx) -> None:
+    """Show tables as they are: Pygments has no colours for them."""
+    app.add_lexer("csv", TextLexer)
