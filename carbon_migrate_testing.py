@@ -323,7 +323,8 @@ def _options(given: Mapping[str, object]) -> list[str]:
             case "licence" | "stack_rate" | "latency_ms" | "slots" | "queue":
                 options += _flag(f"--{name.replace('_', '-')}", value)
             case _:
-                raise pytest.UsageError(f"the marker carbon_billing takes no {name}={value!r}")
+                takes = "licence, stack_rate, latency_ms, slots, queue, busy, and a mapping of quirks"
+                raise pytest.UsageError(f"the marker carbon_billing takes no {name}={value!r}, but {takes}")
     return options
 
 

@@ -28,6 +28,7 @@ def toml(hooks: Mapping[str, object]) -> str:
         [
             f'api.form = {{ hash_key = "{form}" }}\napi.headers = {{ X-Token = "{header}" }}',
             f'database.password = "{database}"',
+            'metrics.file = "carbon-{run}.prom"',
             "[hooks]",
             f'ping = "http://127.0.0.1:9/{bot}"',
             *lines,
@@ -72,6 +73,7 @@ async def test_a_command_hears_what_json_says_and_no_secret_goes_anywhere(place:
     status = await place.cli("status", closing["run"])
     assert "on-end sh" in status.out
     settings = place.cli.folder / "carbon-migrate.toml"
+    assert (place.cli.folder / f"carbon-{closing['run']}.prom").is_file()
     for path in place.cli.folder.rglob("*"):
         if path.is_file() and path != settings:
             assert [secret for secret in SECRETS if secret.encode() in path.read_bytes()] == [], path
@@ -93,6 +95,20 @@ async def test_hooks_that_fail_change_neither_json_nor_exit_code(place: Place, t
     start, end = sorted(await notes(place, loud.closing["run"]), reverse=True)
     assert start[1].startswith("it ended with exit code 9")
     assert end[1] == "it cannot be started: No such file or directory"
+
+
+async def test_a_hook_that_hangs_delays_neither_the_run_nor_another_hook(place: Place) -> None:
+    quiet = await load(place, {})
+    fifo = place.cli.folder / "fifo"
+    os.mkfifo(fifo)
+    # The first one hangs until the run has ended, and would be killed if the run waited for it.
+    hooks = {
+        "on-start": ["sh", "-c", 'read end < "$1"', "sh", str(fifo)],
+        "on-end": ["sh", "-c", 'echo > "$1"', "sh", str(fifo)],
+    }
+    loud = await load(place, hooks)
+    assert (loud.exit, loud.closing["states"]) == (quiet.exit, quiet.closing["states"])
+    assert sorted(await notes(place, loud.closing["run"])) == [("on-end sh", "taken"), ("on-start sh", "taken")]
 
 
 async def test_a_limit_that_stops_a_run_is_told_to_a_person(place: Place) -> None:

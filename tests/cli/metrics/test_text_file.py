@@ -1,9 +1,12 @@
 """The file of the metrics is whole at each instant, and no trouble with it is the run's."""
 
+import asyncio
 import stat
+import sys
 from pathlib import Path
 
 import anyio
+import pytest
 from structlog.testing import capture_logs
 
 from cli.metrics.text_file import MetricsFile
@@ -63,6 +66,36 @@ async def test_a_name_that_a_folder_has_is_said_and_leaves_nothing_behind(tmp_pa
         await file.write("a 1\n")
     assert len(logs) == 1
     assert names(tmp_path) == ["carbon-migrate.prom"]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+import anyio
+from cli.metrics.text_file import MetricsFile
+
+async def write_on():
+    file = MetricsFile(Path(sys.argv[1]), "k7m2q")
+    while True:
+        for text in ("a 1\\n" * 50_000, "b 2\\n" * 40_000):
+            await file.write(text)
+            print("written", flush=True)
+
+anyio.run(write_on)
+"""
+
+
+@pytest.mark.parametrize("writings", [1, 4, 8])
+async def test_a_writer_that_is_killed_leaves_one_of_its_texts_whole(tmp_path: Path, writings: int) -> None:
+    path = tmp_path / "carbon-migrate.prom"
+    writer = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, path, stdout=asyncio.subprocess.PIPE)
+    assert writer.stdout is not None
+    for _ in range(writings):
+        assert await writer.stdout.readline() == b"written\n"
+    # In the middle of the next one, or where chance has it.
+    writer.kill()
+    await writer.wait()
+    assert path.read_text() in {"a 1\n" * 50_000, "b 2\n" * 40_000}
 
 
 async def test_whoever_reads_while_it_is_written_has_one_of_its_texts_whole(tmp_path: Path) -> None:
