@@ -35,7 +35,7 @@ from checkpoints.states import State
 from engine.pipeline.intake import Rehearsal, Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.payload import ACCOUNT, payload_of
-from jobs.catalogue.catalogue import JOBS
+from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.entries import entry_mark
@@ -107,7 +107,7 @@ async def _round(place: Path, rows: Path) -> Took:
         run, _ = await save_list(job, journal, recorded=recorded)
         await _accept(run, journal, database.dsn)
         how = {RUN: run.name, **_OPPOSITE}
-        undo, of_undo = await save_list(await build_undo(gateway, journal, how), journal, recorded=how)
+        undo, of_undo = await save_list(await build_undo(gateway, journal, how, BUILT_IN), journal, recorded=how)
         if not (await journal.totals(undo)).count(State.PENDING):
             raise RuntimeError("the undo would take nothing back: its figure would mean nothing")
     return Took(of_bare, of_plan, of_undo)

@@ -6,17 +6,16 @@ from typing import Final
 from billing.money import AmountError, parse_amount
 from checkpoints.records import Refusal, Run
 from engine.errors import InputRefused
-from jobs.catalogue.catalogue import job_of
 from jobs.rows.input import input_of_parameters
 from jobs.spec.columns import Column, locate
+from jobs.spec.spec import JobSpec
 
 AMOUNT: Final = "amount"
 """The name of the amount among the parameters of the jobs."""
 
 
-def amount_column(run: Run) -> Column | None:
-    """The column of the amounts in a run's input; None if there is none, or if several columns fit."""
-    job = job_of(run)
+def amount_column(run: Run, job: JobSpec) -> Column | None:
+    """The column of the amounts in the input of a run of a job; None if there is none, or if several columns fit."""
     wanted = {one.name: one.columns or () for one in job.parameters if one.name == AMOUNT}
     mapping = input_of_parameters(run.parameters).mapping
     taken = {title.strip() for name, title in mapping.items() if name != AMOUNT}

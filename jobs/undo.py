@@ -19,7 +19,7 @@ from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
 from jobs.billing_job import BillingJob
-from jobs.catalogue.catalogue import job_of
+from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.before_image import (
     Mate,
     at_its_place,
@@ -141,14 +141,14 @@ class UndoJob(BillingJob):
         return [_with_values_before(one, mates[one.lane]) if one.lane in lanes else one for one in taken]
 
 
-async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str, str]) -> Job:
+async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str, str], catalogue: Catalogue) -> Job:
     """The job that takes a run back, from the parameters of the undo.
 
     Raises `InputRefused` when the run cannot be taken back, and what `Journal.run` raises.
     """
     run = await journal.run(parameters[RUN])
     how = {name: value for name, value in parameters.items() if name != RUN}
-    effect = await effect_of_run(gateway, journal, run)
+    effect = await effect_of_run(gateway, journal, run, catalogue)
     back = effect.undo(how)
     if isinstance(back, Irreversible):
         raise InputRefused(
@@ -157,13 +157,13 @@ async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str
     return UndoJob(gateway, journal, EarlierItems(run, journal, last_first=effect.has_steps), back)
 
 
-async def effect_of_run(gateway: Gateway, journal: Journal, run: Run) -> CallEffect:
+async def effect_of_run(gateway: Gateway, journal: Journal, run: Run, catalogue: Catalogue) -> CallEffect:
     """The effect of a run's items; for an undo, the effect that takes the other run's items back."""
     if run.job != UNDO:
-        wanted = job_of(run)
+        wanted = catalogue.of(run)
         return effect_of(gateway, wanted, parameters_of(wanted, job_parameters(run.parameters)))
     other = await journal.run(run.parameters[RUN])
-    back = (await effect_of_run(gateway, journal, other)).undo(job_parameters(run.parameters))
+    back = (await effect_of_run(gateway, journal, other, catalogue)).undo(job_parameters(run.parameters))
     if isinstance(back, Irreversible):
         raise InputRefused(
             said(

@@ -92,7 +92,7 @@ FOLDERS_MAY_IMPORT = {
 }
 
 # The commands that start the lab, when they are called.
-STARTS_THE_LAB = {f"cli/commands/{name}.py" for name in ("mock", "replay", "selftest", "demo", "run")}
+STARTS_THE_LAB = {f"cli/commands/{name}.py" for name in ("mock", "replay", "selftest", "job_check", "demo", "run")}
 
 # The longest way down through a room, its folders as one.
 FLOORS = {"texts": 3, "checkpoints": 6, "engine": 4, "billing": 4, "jobs": 8, "lab": 3, "cli": 8}
@@ -114,6 +114,7 @@ SHORT_FOR_A_REASON = {
     "cli/metrics/endpoint.py": "the one address of the metrics",
     "cli/metrics/text_file.py": "how one file is replaced whole",
     "cli/settings/metrics.py": "the one table [metrics]",
+    "cli/settings/declarations.py": "who may have written code, asked before it is run",
     "cli/session/stages.py": "the one question where a run stands",
     "cli/__main__.py": "what `python -m cli` needs, and no more",
     "lab/record/made_up_rows.py": "one thought, which needs columns and pseudonyms",
@@ -139,6 +140,7 @@ SHORT_FOR_A_REASON = {
     "engine/pipeline/ownership.py": "the one question whether the run is still ours",
     "engine/pipeline/verifier.py": "the one pass of `verify`",
     "billing/database/sql_blocks.py": "the reader of .sql files, for billing, jobs and lab",
+    "cli/completion/written_jobs.py": "one thought, which imports nothing of the jobs",
     "cli/completion/options.py": "the table of options, which a tool writes and completion reads",
     "cli/session/step_mark.py": "what of a job file a run remembers, read by commands that read no job file",
     "jobs/refused_amounts.py": "one thought, which plan and report share",

@@ -12,6 +12,7 @@ import pytest
 from cli.completion.options import TABLE, as_json
 from cli.jobfile.job_file import FORMAT, KEYS, PACING, RUN, STEP, read
 from cli.settings.tables import KNOWN
+from jobs.catalogue.catalogue import BUILT_IN
 from tools.house import ROOMS, ROOT
 from tools.option_table import table
 
@@ -152,7 +153,7 @@ def test_every_key_of_a_job_file_is_told() -> None:
 def test_the_example_is_a_job_file(tmp_path: Path) -> None:
     (example,) = _EXAMPLE.findall(JOB_FILES.read_text(encoding="utf-8"))
     (tmp_path / "night.toml").write_text(example, encoding="utf-8")
-    file = read(tmp_path / "night.toml")
+    file = read(tmp_path / "night.toml", BUILT_IN)
     assert f"format = {FORMAT}\n" in example
     assert [step.order.kind.name for step in file.steps] == [
         "balances",

@@ -73,6 +73,7 @@ FOR_A_REASON = {
     "cli/page/admission.py": "HTML",
     "cli/page/application.py: inline": "HTTP",
     "cli/session/journal.py: taken up with": "a log event",
+    "cli/commands/resume.py: taken up with": "a command as it was typed, in the history of the run",
     "cli/session/stages.py": "the stages of --json",
     "cli/settings/order_flags.py: The job": "the name of a panel, which tools/help_texts.py collects",
     "cli/settings/profiles.py": "the head of the profile's file",

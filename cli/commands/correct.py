@@ -30,11 +30,11 @@ from cli.terminal.texts import printable
 from engine.job import Job
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Repeat
-from jobs.catalogue.catalogue import JOBS, job_of
 from jobs.job import build
 from jobs.rows.input import Input, input_of_parameters, job_parameters
 from jobs.spec.import_words import IMPORT
 from jobs.spec.spec import parameters_of, without_own
+from jobs.spec.undo_words import UNDO
 from texts.remedies import command_line, setting
 from texts.said import counted, said
 
@@ -94,7 +94,7 @@ async def _wipe_unsent(run: Run, journal: Journal) -> None:
 
 def _check(run: Run, settings: Settings) -> None:
     check_target(run, settings)
-    if run.job not in JOBS:
+    if run.job == UNDO:
         raise CommandRefused(
             said("run {run} takes another run back, and has no rows of an input to correct", run=run.name)
         )
@@ -118,7 +118,7 @@ def _check(run: Run, settings: Settings) -> None:
 
 def _job_of(run: Run, file: Input, session: Session) -> Job:
     """The run's job with the file as its source; the column mapping of the run's input applies to the file."""
-    wanted = job_of(run)
+    wanted = session.settings.catalogue.of(run)
     parameters = without_own(wanted, parameters_of(wanted, job_parameters(run.parameters)))
     mapping = {**input_of_parameters(run.parameters).mapping, **file.mapping}
     return build(wanted, session.gateway, parameters, replace(file, mapping=mapping))

@@ -43,7 +43,7 @@ from cli.terminal.signals import run_command
 from cli.terminal.texts import WHOLE, printable
 from engine.errors import EngineError
 from jobs.access.gateway import Gateway
-from jobs.catalogue.catalogue import JOBS
+from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL
 from jobs.job import build
 from jobs.rows.input import Input
@@ -70,11 +70,11 @@ async def missing_columns(database: Database) -> tuple[str, ...]:
     return tuple(map(str, schema.missing(documented())))
 
 
-async def refused_jobs(client: BillingClient, database: Database) -> Mapping[str, list[str]]:
+async def refused_jobs(client: BillingClient, database: Database, catalogue: Catalogue) -> Mapping[str, list[str]]:
     """By reason, the jobs that are refused before their first call, and those without their own select."""
     gateway = Gateway(client, database)
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for name, kind in JOBS.items():
+    for name, kind in catalogue.jobs.items():
         if name == CALL:
             continue
         parameters = {one.name: one.default or one.name for one in kind.parameters}
@@ -117,7 +117,13 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
         settings = load(flags, os.environ, Path.cwd())
         screen.mask.hide(settings.secrets)
         _settings(settings, checklist)
-        looks: list[Callable[[Settings, Checklist], Awaitable[None]]] = [_journal, _api, _database, _profile]
+        looks: list[Callable[[Settings, Checklist], Awaitable[None]]] = [
+            _declarations,
+            _journal,
+            _api,
+            _database,
+            _profile,
+        ]
         for look in looks:
             await look(settings, checklist)
     if screen.voice.as_json:
@@ -187,6 +193,14 @@ def _settings(settings: Settings, checklist: Checklist) -> None:
 
 def _with_origin(value: str, origin: str) -> Text:
     return Text.assemble(render(value), "  ", render(origin, "dim"))
+
+
+async def _declarations(settings: Settings, checklist: Checklist) -> None:
+    for one in settings.catalogue.declarations:
+        if one.fault:
+            checklist.wrong(said("own jobs"), one.fault)
+        else:
+            checklist.good(said("own jobs"), said("{jobs}, of {file}", jobs=tuple(one.jobs), file=one.path))
 
 
 async def _journal(settings: Settings, checklist: Checklist) -> None:
@@ -339,7 +353,7 @@ async def _columns(settings: Settings, database: Database, checklist: Checklist)
     if not missing:
         checklist.good(said("columns"), said("all that are documented are there"))
         return
-    refused = await refused_jobs(BillingClient(settings.client), database)
+    refused = await refused_jobs(BillingClient(settings.client), database, settings.catalogue)
     rest = [name for name in missing if not any(_names(reason, name) for reason in refused)]
     if rest:
         left_out = said("not there, and left out of what is read and shown: {columns}", columns=tuple(rest))

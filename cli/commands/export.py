@@ -265,7 +265,7 @@ async def export_answers(name: str, target: OutputFile, settings: Settings, scre
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
         refuse_purged(run)
-        if not reads(run.job, run.parameters):
+        if not reads(settings.catalogue.known(run)):
             raise CommandRefused(
                 said("run {run} is one of {job}: it writes, and has no answers", run=run.name, job=run.job)
             )

@@ -56,11 +56,13 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
     """
     given = typed(context)
 
-    async def order_of(screen: Screen) -> "Order":
+    async def order_of(settings: Settings, screen: Screen) -> "Order":
         from cli.session.order import typed_order
 
         order_flags = OrderFlags(again=again, another_billing=another_billing)
-        return await typed_order(JOB, file, order_flags, table.rows, CallFlags(), screen, importing=importing)
+        return await typed_order(
+            JOB, file, order_flags, table.rows, CallFlags(), screen, settings.catalogue, importing=importing
+        )
 
     async def check(settings: Settings, screen: Screen) -> Exit:
         from cli.session.input_check import check_order
@@ -68,7 +70,7 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
         if save is not None:
             raise CommandRefused(said("--check sends nothing and begins no run: leave --save out"))
         target = None if checking.output is None else OutputFile(checking.output, force=force)
-        return await check_order(await order_of(screen), file, target, settings, screen)
+        return await check_order(await order_of(settings, screen), file, target, settings, screen)
 
     async def work(settings: Settings, screen: Screen) -> Closing:
         # Imported here, so that `import --help` and a mistyped flag stay fast.
@@ -80,7 +82,7 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
 
         if checking.output is not None:
             raise CommandRefused(said("-o names the workbook of --check, and that is not given: add it"))
-        order = await order_of(screen)
+        order = await order_of(settings, screen)
         if save is not None:
             request = run_file.save_request(order, None, consent, pacing, given)
             return run_file.save_order(request, save, screen, force=force)

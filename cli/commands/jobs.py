@@ -1,15 +1,21 @@
-"""`jobs`: lists the jobs and their parameters."""
+"""`jobs`: lists the jobs and their parameters, and checks a declaration of one's own."""
 
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from rich.syntax import Syntax
 from rich.text import Text
 
-from cli.terminal.layout import Facts, command, one_line, render, steps_list
+from cli.commands.selftest import ROWS
+from cli.settings.flags import ConfigPath, Flags
+from cli.settings.settings import load
+from cli.terminal.exits import CommandRefused
+from cli.terminal.layout import Facts, command, labelled, one_line, render, steps_list
 from cli.terminal.screen import AsJson, Screen, Voice
-from jobs.catalogue.catalogue import JOBS, job_named
+from jobs.catalogue.catalogue import Catalogue
 from jobs.spec.columns import usual_names
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, Special, asked_for, own_select
@@ -19,22 +25,68 @@ from texts.said import said
 app: Final = typer.Typer(add_completion=False)
 
 
+ROUNDS: Final = 3
+CHECK: Final = "check"
+"""The word before a declaration that is to be checked; no job can have this name."""
+_CHECKING: Final = ("jobs", CHECK, "FILE.py")
+
+
 @app.command("jobs")
-def _jobs(
-    name: Annotated[str | None, typer.Argument(metavar="JOB", help="A job, for its parameters.")] = None,
+def _jobs(  # noqa: PLR0913 - each is a flag
+    name: Annotated[
+        str | None, typer.Argument(metavar="JOB", help=f"A job, for its parameters; or {CHECK} FILE.py.")
+    ] = None,
+    declaration: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help=f"The jobs of one's own to {CHECK}.", show_default=False)
+    ] = None,
     *,
+    rounds: Annotated[
+        int | None,
+        typer.Option("--rounds", min=1, metavar="N", help=f"Rounds for each job to {CHECK}, {ROUNDS} by default."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", min=0, metavar="N", help="The first round's; those after it count on. Drawn, by default."
+        ),
+    ] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option("--rows", min=20, max=20_000, metavar="N", help=f"Rows of a round, {ROWS} by default."),
+    ] = None,
+    config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
     """List the jobs, or show one with its parameters and an example.
 
-    Of one job it shows its parameters, its columns, its select, its call and its way back as well.
+    Of one job it shows its parameters, its columns, its select, its call and its way back as well. `check` tries the
+    jobs of a file of one's own in the crash lab, and says what it cannot promise of them.
     """
-    show(name, Screen(Voice(as_json=as_json)))
+    screen = Screen(Voice(as_json=as_json))
+    if name == CHECK:
+        if declaration is None:
+            raise CommandRefused(said("name the file to be checked: {command}", command=command_line(*_CHECKING)))
+        from cli.commands.job_check import check_declaration
+
+        raise typer.Exit(check_declaration(declaration, rounds or ROUNDS, seed, rows or ROWS, screen))
+    if declaration is not None or (rounds, seed, rows) != (None, None, None):
+        raise CommandRefused(
+            said(
+                "a file, {rounds}, {seed} and {rows} belong to {command}",
+                rounds=setting("rounds"),
+                seed=setting("seed"),
+                rows=setting("rows"),
+                command=command_line(*_CHECKING),
+            )
+        )
+    show(name, load(Flags(config=config), os.environ, Path.cwd()).catalogue, screen)
 
 
-def show(name: str | None, screen: Screen) -> None:
+def show(name: str | None, catalogue: Catalogue, screen: Screen) -> None:
     """Show all jobs, or one in detail. Raises `ParameterRefused` for an unknown name."""
-    chosen = list(JOBS.values()) if name is None else [job_named(name)]
+    chosen = list(catalogue.jobs.values()) if name is None else [catalogue.named(name)]
+    for fault in catalogue.faults if name is None else ():
+        screen.say_always(labelled(said("note:"), fault, "yellow"))
     if screen.voice.as_json:
         found = [as_object(job) for job in chosen]
         screen.emit(found if name is None else found[0])

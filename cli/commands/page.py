@@ -53,7 +53,7 @@ def page_beside(settings: Settings, screen: Screen) -> "OpenPage":
         from cli.page.application import PageOrder
         from cli.page.server import serving
 
-        order = PageOrder(run.name, reader().name, letterhead=settings.letterhead)
+        order = PageOrder(run.name, reader().name, letterhead=settings.letterhead, own_jobs=settings.own_jobs)
         async with serving(journal, order) as address:
             screen.say_always(said("The page of run {run}: {address}", run=run.name, address=address.url))
             screen.say_always(said("From another machine: {command}", command=address.tunnel))
@@ -69,7 +69,9 @@ async def show_page(name: str | None, settings: Settings, screen: Screen, *, rea
 
     async with (
         open_existing(settings.journal.value) as journal,
-        serving(journal, PageOrder(name, reader().name, read_only, settings.letterhead)) as address,
+        serving(
+            journal, PageOrder(name, reader().name, read_only, settings.letterhead, settings.own_jobs)
+        ) as address,
     ):
         if screen.voice.as_json:
             screen.emit({"address": address.url, "tunnel": address.tunnel})

@@ -84,7 +84,9 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
     async def work(settings: Settings, screen: Screen) -> Exit:
         if job.endswith(TOML):
             return await plan_file(job, folder, settings, pacing, screen, typed=given)
-        order = await typed_order(job, file, order_flags, rows, calling, screen, importing=importing)
+        order = await typed_order(
+            job, file, order_flags, rows, calling, screen, settings.catalogue, importing=importing
+        )
         code, planned = await plan(order, folder, settings, pacing.given, screen)
         if screen.voice.as_json:
             screen.emit(planned)
@@ -163,7 +165,7 @@ async def plan_file(
                 file=printable(out.path),
             )
         )
-    file = (await read_file(name, typed)).at(datetime.now().astimezone())
+    file = (await read_file(name, typed, settings.catalogue)).at(datetime.now().astimezone())
     given = with_file(pacing, file.pacing).given
     worst = Exit.DONE
     steps: list[Mapping[str, object]] = []

@@ -132,17 +132,17 @@ async def purge(which: str | datetime, settings: Settings, screen: Screen, *, ke
     async with open_existing(settings.journal.value) as journal:
         await _check_idle(journal)
         if isinstance(which, str):
-            selection = await select_run(journal, which, keep_totals=keep_totals)
+            selection = await select_run(journal, which, settings.catalogue, keep_totals=keep_totals)
             if selection.left_alone:
                 (left,) = selection.left_alone
                 raise CommandRefused(said("run {run} is not purged: {why}", run=left.run.name, why=left.why))
         else:
-            selection = await select_old(journal, which, keep_totals=keep_totals)
+            selection = await select_old(journal, which, settings.catalogue, keep_totals=keep_totals)
         result = PurgeResult(left_alone=list(selection.left_alone), bytes_before=_bytes(journal.path))
         if selection.runs or selection.plans:
             screen.say(_preview(selection, keep_totals=keep_totals))
             await _ask(selection, screen, yes=yes)
-        code = await _purge_all(selection, journal, result, screen, keep_totals=keep_totals)
+        code = await _purge_all(selection, journal, result, settings, screen, keep_totals=keep_totals)
         result.bytes_after = _bytes(journal.path)
     if screen.voice.as_json:
         screen.emit(_object(result, journal.path, code))
@@ -184,12 +184,18 @@ def _named(selection: PurgeSelection) -> str:
 
 
 async def _purge_all(
-    selection: PurgeSelection, journal: Journal, result: PurgeResult, screen: Screen, *, keep_totals: bool
+    selection: PurgeSelection,
+    journal: Journal,
+    result: PurgeResult,
+    settings: Settings,
+    screen: Screen,
+    *,
+    keep_totals: bool,
 ) -> Exit:
     for one in selection.runs:
         run = one.run
         try:
-            purged = await purge_run(run, journal, keep_totals=keep_totals)
+            purged = await purge_run(run, journal, settings.catalogue, keep_totals=keep_totals)
         except (RunHeld, RunTakenOver, RunUnfinished) as error:
             # Somebody has begun to work on it since it was looked at.
             result.left_alone.append(RunLeftAlone(run, text_of(error)))

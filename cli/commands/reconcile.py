@@ -14,7 +14,7 @@ from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.session.journal import locked, open_existing, require_content
 from cli.session.session import check_target, open_session
-from cli.settings.flags import Flags, RunName, grouped
+from cli.settings.flags import ChangedDeclaration, Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate, SettleDelay
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, outcome_table, states_object
@@ -48,6 +48,7 @@ def _reconcile(
     *,
     rate: ReadingRate = None,
     settle: SettleDelay = None,
+    changed_declaration: ChangedDeclaration = False,
     flags: Flags,
     voice: Voice,
 ) -> None:
@@ -56,7 +57,12 @@ def _reconcile(
     It can be typed days later, and after rows were put right by hand.
     """
     pacing = Pacing(rate=rate, settle=settle)
-    execute(lambda settings, screen: reconcile_run(name, settings, pacing.given, screen), flags, voice)
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        taken = settings.with_changed_declaration(changed_declaration)
+        return await reconcile_run(name, taken, pacing.given, screen)
+
+    execute(work, flags, voice)
 
 
 async def reconcile_run(name: str, settings: Settings, pacing: Mapping[str, str], screen: Screen) -> Exit:

@@ -29,7 +29,6 @@ from cli.terminal.layout import render
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import printable, reason_of
-from jobs.catalogue.catalogue import job_of
 from jobs.rows.input import input_of_parameters
 from texts.remedies import PROGRAM, setting
 from texts.said import Quantity, counted, said
@@ -183,7 +182,7 @@ async def write_made_up(name: str, target: OutputFile, settings: Settings) -> in
                 said("run {run} was not read from a file with columns: there are no rows to write", run=run.name)
             )
         mapping = input_of_parameters(run.parameters).mapping
-        made_up = MadeUpRows(await _pseudonyms(), job_of(run), run.header, mapping)
+        made_up = MadeUpRows(await _pseudonyms(), settings.catalogue.of(run), run.header, mapping)
         number = 0
         with replacing(target) as made, made.open("w", encoding="utf-8", newline="") as stream:
             # Not defused for a spreadsheet: these rows are read by programs.

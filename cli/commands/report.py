@@ -33,6 +33,7 @@ from cli.terminal.layout import Hanging, render
 from cli.terminal.names import place_of
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import WHOLE, markup_safe, printable
+from jobs.catalogue.catalogue import Catalogue
 from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, said
 
@@ -84,14 +85,16 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
         async with open_existing(settings.journal.value) as journal:
             match words:
                 case ["check", file]:
-                    return _show_check(await check(Path(file), settings.letterhead, journal), screen)
+                    return _show_check(
+                        await check(Path(file), settings.letterhead, journal, settings.catalogue), screen
+                    )
                 case ["prove", name, key]:
                     return await prove_row(await journal.run(name), key, journal, screen)
                 case [name]:
                     subject = await subject_of(name, journal, is_file=name.endswith(TOML))
                     target = OutputFile(output or _path_of(subject, "pdf" if pdf else "html"), force=force)
                     order = ReportOrder(target, _language(lang, settings), settings.letterhead, pdf)
-                    return await write_report(subject, order, journal, screen)
+                    return await write_report(subject, order, journal, settings.catalogue, screen)
                 case _:
                     raise CommandRefused(_USAGE)
 
@@ -131,12 +134,14 @@ def _path_of(subject: Subject, suffix: str) -> Path:
     return Path(f"report-{name}.{suffix}")
 
 
-async def write_report(subject: Subject, order: ReportOrder, journal: Journal, screen: Screen) -> Exit:
+async def write_report(
+    subject: Subject, order: ReportOrder, journal: Journal, catalogue: Catalogue, screen: Screen
+) -> Exit:
     """Write a report as a page or a PDF, and beside it the files of each run that has more than the report shows.
 
     Raises `CommandRefused` and `JournalError`.
     """
-    facts = await facts_of(subject, journal)
+    facts = await facts_of(subject, journal, catalogue)
     target = order.target
     to_stdout = target.path == STDOUT
     if to_stdout:

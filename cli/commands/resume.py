@@ -13,19 +13,29 @@ from cli.commands.execution import execute_run
 from cli.commands.page import page_beside
 from cli.commands.readers import readers_beside
 from cli.commands.replay import record_into
-from cli.session.control_client import unpause_run
+from cli.session.control_client import ourselves, unpause_run
 from cli.session.events import OpenReader
 from cli.session.journal import open_existing, require_content, require_unlocked, unfinished
 from cli.session.run_session import RunSession
-from cli.session.session import OpenPage, OpenRecorder, check_target, close_ended, open_session
-from cli.settings.flags import Consent, Flags, RecordFile, RecordNames, RunNameOrNone, WithPage, grouped
+from cli.session.session import OpenPage, OpenRecorder, Session, check_target, close_ended, open_session
+from cli.settings.flags import (
+    ChangedDeclaration,
+    Consent,
+    Flags,
+    RecordFile,
+    RecordNames,
+    RunNameOrNone,
+    WithPage,
+    grouped,
+)
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import printable
-from texts.remedies import command_line
+from jobs.spec.spec import DECLARATION_DIGEST
+from texts.remedies import command_line, setting
 from texts.said import counted, in_lines, said
 
 app: Final = typer.Typer(add_completion=False)
@@ -39,6 +49,7 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
     unpause: Annotated[
         bool, typer.Option("--unpause", help="Let a paused run go on at once; else it waits for `continue`.")
     ] = False,
+    changed_declaration: ChangedDeclaration = False,
     record: RecordFile = None,
     record_names: RecordNames = False,
     page: WithPage = False,
@@ -58,7 +69,7 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
         opens = page_beside(settings, screen) if page else None
         return await resume(
             name,
-            settings,
+            settings.with_changed_declaration(changed_declaration),
             pacing.given,
             consent,
             screen,
@@ -98,7 +109,7 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
             screen.result(said("There is nothing to resume: all runs are at their end."))
             return Closing(Exit.DONE)
         if not await unfinished(chosen, journal):
-            return await _show_ended(chosen, journal, screen)
+            return await _show_ended(chosen, journal, settings, screen)
         await require_unlocked(chosen, journal)
         check_target(chosen, settings)
         try:
@@ -107,6 +118,7 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
             ) as opened:
                 session = replace(opened.for_run(chosen), page=page, readers=readers)
                 job = await session.rebuild(chosen)
+                await _note_declaration(chosen, session)
                 if unpause and chosen.paused_at:
                     await unpause_run(chosen, journal)
                 return await RunSession(chosen, job, session, fresh=False).run()
@@ -120,6 +132,17 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
                 ),
                 Exit.STOPPED,
             ) from error
+
+
+async def _note_declaration(run: Run, session: Session) -> None:
+    """Note in the run's history that it goes on with another content of its declaration."""
+    spec = session.settings.catalogue.known(run)
+    if spec is None or spec.declared is None or run.parameters.get(DECLARATION_DIGEST) == spec.declared.digest:
+        return
+    now = said("SHA-256 of the declaration: {digest}", digest=spec.declared.digest)
+    await session.journal.history.note_command(
+        run, ourselves(), f"taken up with {setting('changed-declaration')}", now
+    )
 
 
 async def _run_to_resume(name: str | None, journal: Journal) -> Run | None:
@@ -139,9 +162,9 @@ async def _run_to_resume(name: str | None, journal: Journal) -> Run | None:
     return open_runs[0] if open_runs else None
 
 
-async def _show_ended(run: Run, journal: Journal, screen: Screen) -> Closing:
+async def _show_ended(run: Run, journal: Journal, settings: Settings, screen: Screen) -> Closing:
     """The closing of a run that has nothing left to send."""
-    closing, shown = await close_ended(run, await journal.totals(run), journal)
+    closing, shown = await close_ended(run, await journal.totals(run), journal, settings.catalogue)
     screen.say(said("There is nothing to resume: this run is at its end."))
     screen.result(await show_closing(closing, run, journal), good=closing.exit is Exit.DONE)
     if shown is not None:

@@ -6,7 +6,17 @@ from typing import Annotated, Final
 import typer
 
 from cli.commands.execution import execute_run
-from cli.settings.flags import Consent, Flags, RecordFile, RecordNames, WithPage, grouped, names_of, typed
+from cli.settings.flags import (
+    ChangedDeclaration,
+    Consent,
+    Flags,
+    RecordFile,
+    RecordNames,
+    WithPage,
+    grouped,
+    names_of,
+    typed,
+)
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
@@ -18,11 +28,14 @@ from texts.remedies import PROGRAM, Remedy, setting
 from texts.said import said
 
 CONTINUING: Final = (
-    frozenset({"job", "file", "corrects", "record"}) | names_of(RowFlags, Consent, Pacing, Flags, Voice)
+    frozenset({"job", "file", "corrects", "record", "changed_declaration"})
+    | names_of(RowFlags, Consent, Pacing, Flags, Voice)
 ) - {"limit", "only", "exclude"}
 """Parameters allowed beside `--continue`; the run keeps all others."""
 
-PLANNED: Final = frozenset({"plan", "record", "output", "page"}) | names_of(Consent, Pacing, Flags, Voice)
+PLANNED: Final = frozenset({"plan", "record", "output", "page", "changed_declaration"}) | names_of(
+    Consent, Pacing, Flags, Voice
+)
 """Parameters allowed beside `--plan`; the plan keeps all others."""
 
 app: Final = typer.Typer(add_completion=False)
@@ -57,6 +70,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         typer.Option("--save", metavar="FILE.toml", help="Write what was typed as a job file, and send nothing."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --save.")] = False,
+    changed_declaration: ChangedDeclaration = False,
     record: RecordFile = None,
     record_names: RecordNames = False,
     page: WithPage = False,
@@ -92,6 +106,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         from cli.session.order import parse_input, typed_order
         from cli.session.plans import planned_order
 
+        settings = settings.with_changed_declaration(changed_declaration)
         recorder = record_into(record, names=record_names)
         opens = page_beside(settings, screen) if page else None
         readers = readers_beside(settings, screen)
@@ -143,7 +158,9 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             return await run_file.run(
                 job, settings, pacing, consent, screen, typed=given, record=recorder, readers=readers
             )
-        order = await typed_order(job, file, order_flags, rows, calling, screen, importing=importing)
+        order = await typed_order(
+            job, file, order_flags, rows, calling, screen, settings.catalogue, importing=importing
+        )
         if save is not None:
             request = run_file.save_request(order, output, consent, pacing, given)
             return run_file.save_order(request, save, screen, force=force)

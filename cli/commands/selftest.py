@@ -8,17 +8,19 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Final
 
 import anyio
 import anyio.to_thread
+import msgspec
 import typer
 from rich.text import Text
 
-from cli.settings.flags import FaultWords
+from cli.settings.flags import FaultWords, Flags
+from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import command, one_line, render
 from cli.terminal.screen import Screen, Voice
@@ -29,6 +31,7 @@ from texts.said import Quantity, counted, said, text_of
 
 if TYPE_CHECKING:
     from lab.crash.experiment import Experiment, Lab
+    from lab.crash.trials import Trial
 
 MINUTES: Final = 1.0
 ROWS: Final = 240
@@ -45,7 +48,8 @@ _MAX_PROBLEMS_SHOWN: Final = 10
 class Series:
     """The series of experiments: the first seed, and the number or the duration.
 
-    With `count_on` the seeds count up from the first one; otherwise each is drawn.
+    With `count_on` the seeds count up from the first one; otherwise each is drawn. `own` is the trial of a job of
+    one's own, and `declaration` the file that declares it, where that is checked.
     """
 
     seed: int
@@ -56,6 +60,8 @@ class Series:
     rows: int
     faults: Sequence[str]
     config: Path | None
+    own: "Trial | None" = None
+    declaration: Path | None = None
 
     def seed_of(self, number: int) -> int:
         """The seed of an experiment, counted from 0."""
@@ -71,6 +77,9 @@ class Series:
     def repeat(self, seed: int) -> str:
         """The command that repeats the experiment with this seed."""
         rows = None if self.rows == ROWS else self.rows
+        if self.declaration is not None:
+            words = ["jobs", "check", str(self.declaration), "--seed", str(seed), "--rounds", "1"]
+            return " ".join([PROGRAM, *map(quote, words), *(("--rows", str(rows)) if rows else ())])
         faults = [("--fault", word) for word in self.faults]
         given = [("--job", self.job), *faults, ("--rows", rows), ("--config", self.config)]
         options = (str(word) for flag, value in given if value is not None for word in (flag, value))
@@ -129,26 +138,53 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         config=config,
     )
     screen = Screen(Voice(as_json=as_json))
-    raise typer.Exit(run_command(lambda: _interruptible(series, screen, keep=keep)))
+
+    async def work() -> Exit:
+        return await prove([await anyio.to_thread.run_sync(_with_trial, series)], screen, keep=keep)
+
+    raise typer.Exit(run_command(work))
 
 
-async def _interruptible(series: Series, screen: Screen, *, keep: bool) -> Exit:
-    """Run the series; Ctrl-C and SIGTERM end it and its processes. Finished results are kept."""
+def _with_trial(series: Series) -> Series:
+    """The series with the trial of its job, if that is one of one's own. Raises `CommandRefused`."""
+    from lab.crash.drawing import ALL
+    from lab.crash.errors import NoTrial
+    from lab.crash.experiment_plan import IMPORT
+    from lab.crash.own_trials import trial_of
+    from lab.crash.trials import TRIALS
+
+    if series.job is None or series.job in {ALL, IMPORT, *TRIALS}:
+        return series
+    spec = load(Flags(config=series.config), os.environ, Path.cwd()).catalogue.get(series.job)
+    if spec is None or spec.declared is None:
+        return series
+    try:
+        return replace(series, own=trial_of(spec))
+    except NoTrial as error:
+        option = setting("job", printable(series.job))
+        raise CommandRefused(said("{option}: {error}", option=option, error=error)) from error
+
+
+async def prove(
+    serieses: Sequence[Series], screen: Screen, *, keep: bool = False, done: "list[Experiment] | None" = None
+) -> Exit:
+    """Run the series; Ctrl-C and SIGTERM end them and their processes. Finished results are kept, in `done`."""
     from lab.crash.errors import LabError, MockNotStarted, UnknownJob
 
-    done: list[Experiment] = []
+    done = [] if done is None else done
     began = anyio.current_time()
     with anyio.CancelScope() as whole:
         async with heeding(lambda _: whole.cancel()):
             try:
-                await _run(series, done, screen, keep=keep)
+                for series in serieses:
+                    await _run(series, done, screen, keep=keep)
             except UnknownJob as error:
-                option = setting("job", printable(series.job))
+                option = setting("job", printable(serieses[0].job))
                 raise CommandRefused(said("{option}: {error}", option=option, error=error)) from error
             except LabError as error:
                 code = Exit.STOPPED if isinstance(error, MockNotStarted) else Exit.REFUSED
                 raise CommandRefused(text_of(error), code) from error
-    code = _close(series, done, anyio.current_time() - began, screen) if done else Exit.DONE
+    code = _close(serieses[0], done, anyio.current_time() - began, screen) if done else Exit.DONE
     if not whole.cancel_called:
         return code
     screen.say_always(render(said("interrupted; all that was started is stopped as well"), "yellow"))
@@ -164,11 +200,12 @@ async def _run(series: Series, done: "list[Experiment]", screen: Screen, *, keep
     from lab.mock.fault_plan import plan_text
 
     faults = plan_text(series.faults) if series.faults else None
-    given = _settings(series.config)
+    given = _settings(series.config) if series.declaration is None else None
+    before = len(done)
     folder = Path(tempfile.mkdtemp(prefix=f"{PROGRAM}-selftest-"))
     config = given or folder / "no settings.toml"
     if given is None:
-        config.touch()
+        config.write_text(_declaring(series.declaration), encoding="utf-8")
     elif not screen.voice.as_json:
         note = said(
             "with the settings of {file}, but for address, database and journal", file=printable(given, WHOLE)
@@ -178,16 +215,22 @@ async def _run(series: Series, done: "list[Experiment]", screen: Screen, *, keep
     began = anyio.current_time()
     try:
         screen.say(Text(heading(screen.err.width, printable), "dim"))
-        while series.goes_on(len(done), anyio.current_time() - began):
-            plan = draw(series.seed_of(len(done)), job=series.job, rows=series.rows, faults=faults)
+        while series.goes_on(len(done) - before, anyio.current_time() - began):
+            seed = series.seed_of(len(done) - before)
+            plan = draw(seed, job=series.job, rows=series.rows, faults=faults, own=series.own)
             experiment = await lab.run(plan)
             done.append(experiment)
             _show(experiment, lab, series, screen)
             if experiment.holds and not keep:
                 shutil.rmtree(lab.folder_of(plan), ignore_errors=True)
     finally:
-        if not keep and all(experiment.holds for experiment in done):
+        if not keep and all(experiment.holds for experiment in done[before:]):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _declaring(declaration: Path | None) -> str:
+    """Settings that name a declaration alone; nothing without one."""
+    return "" if declaration is None else f"jobs = [{msgspec.json.encode(str(declaration)).decode()}]\n"
 
 
 def _settings(config: Path | None) -> Path | None:

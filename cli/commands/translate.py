@@ -1,5 +1,6 @@
 """`translate`: reads shell one-liners, prints the commands on stdout and the faults on stderr."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from cli.settings.flags import parse_pairs
+from cli.settings.flags import Flags, parse_pairs
+from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused
+from cli.terminal.layout import labelled
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.streams import held_by
 from cli.terminal.texts import WHOLE, printable
@@ -17,6 +20,7 @@ from cli.translate.findings import Finding
 from cli.translate.one_liners import Translated, translate_all
 from cli.translate.translation import Translation
 from cli.translate.words import NEWLINE
+from jobs.catalogue.catalogue import BUILT_IN, Catalogue
 from texts.remedies import PROGRAM, setting
 from texts.said import Quantity, counted, said, text_of
 
@@ -66,7 +70,7 @@ def _translate(
     """
     screen = Screen(Voice(as_json=as_json))
     try:
-        found = translate_all(_text_of(line, file), _given(set_ or []))
+        found = translate_all(_text_of(line, file), _given(set_ or []), _catalogue(screen))
         _refuse_single(found)
     except CommandRefused as error:
         if as_json:
@@ -86,6 +90,17 @@ def _translate(
                 all=Quantity(len(found)),
             )
         )
+
+
+def _catalogue(screen: Screen) -> Catalogue:
+    """All jobs of the settings in this folder; the built-in ones where those cannot be used."""
+    try:
+        catalogue = load(Flags(), os.environ, Path.cwd()).catalogue
+    except CommandRefused:
+        return BUILT_IN
+    for fault in catalogue.faults:
+        screen.say_always(labelled(said("note:"), fault, "yellow"))
+    return catalogue
 
 
 _NOTHING: Final[Mapping[str, object]] = {"command": None, "faults": [], "notes": []}

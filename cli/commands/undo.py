@@ -17,7 +17,7 @@ from cli.session.journal import open_existing, require_content, unfinished
 from cli.session.run_session import RunSession
 from cli.session.session import check_target, open_session
 from cli.session.start import create_run
-from cli.settings.flags import Consent, Flags, RunName, grouped, parse_pairs
+from cli.settings.flags import ChangedDeclaration, Consent, Flags, RunName, grouped, parse_pairs
 from cli.settings.pacing_flags import Pacing
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
@@ -25,7 +25,7 @@ from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Screen, Voice
-from jobs.catalogue.catalogue import job_of
+from jobs.catalogue.catalogue import Catalogue
 from jobs.spec.parameters import check_parameters, contradictions, with_facts
 from jobs.spec.spec import JobSpec
 from jobs.spec.undo_words import RUN, UNDO
@@ -38,12 +38,13 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command("undo")
 @grouped
-def _undo(
+def _undo(  # noqa: PLR0913 - each is a flag or a group of them
     name: RunName,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="How it is taken back; repeatable.")
     ] = None,
     *,
+    changed_declaration: ChangedDeclaration = False,
     consent: Consent,
     pacing: Pacing,
     flags: Flags,
@@ -55,6 +56,7 @@ def _undo(
     """
 
     async def work(settings: Settings, screen: Screen) -> Closing:
+        settings = settings.with_changed_declaration(changed_declaration)
         return await undo(name, set_ or [], settings, pacing.given, consent, screen)
 
     execute_run(work, flags, voice, UNDO)
@@ -74,11 +76,13 @@ async def undo(
         if undecided := (await journal.totals(run)).count(State.MANUAL):
             _note_undecided(run, undecided, screen)
         check_target(run, settings)
-        way = _options(await _kind_of(run, journal), parse_pairs(how, "--set"), profile_of(settings), screen)
+        way = _options(
+            await _kind_of(run, journal, settings.catalogue), parse_pairs(how, "--set"), profile_of(settings), screen
+        )
         parameters = {RUN: run.name, **way}
         async with open_session(settings, screen, journal, pacing=pacing, consent=consent) as opened:
             session = replace(opened, readers=readers_beside(settings, screen))
-            job = await build_undo(session.gateway, journal, parameters)
+            job = await build_undo(session.gateway, journal, parameters, settings.catalogue)
             if not await journal.in_effect(run, size=1):
                 return await _nothing_left(run, journal, screen)
             created = await create_run(job, parameters, session)
@@ -158,11 +162,11 @@ def _note_undecided(run: Run, number: int, screen: Screen) -> None:
     screen.say_always(labelled(said("note:"), undecided, "yellow"))
 
 
-async def _kind_of(run: Run, journal: Journal) -> JobSpec:
+async def _kind_of(run: Run, journal: Journal, catalogue: Catalogue) -> JobSpec:
     """The job whose effect is reversed in the end, through any chain of undos."""
     while run.job == UNDO:
         run = await journal.run(run.parameters[RUN])
-    return job_of(run)
+    return catalogue.of(run)
 
 
 def _options(wanted: JobSpec, given: Mapping[str, str], profile: Profile, screen: Screen) -> dict[str, str]:

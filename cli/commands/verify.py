@@ -19,7 +19,7 @@ from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item,
 from cli.session.control_client import own_name
 from cli.session.journal import locked, open_existing, require_content
 from cli.session.session import check_target, open_session
-from cli.settings.flags import Flags, RunName, grouped
+from cli.settings.flags import ChangedDeclaration, Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table
@@ -47,7 +47,7 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command("verify")
 @grouped
-def _verify(
+def _verify(  # noqa: PLR0913 - each is a flag or a group of them
     name: RunName,
     output: Annotated[
         Path | None,
@@ -56,6 +56,7 @@ def _verify(
     *,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     rate: ReadingRate = None,
+    changed_declaration: ChangedDeclaration = False,
     flags: Flags,
     voice: Voice,
 ) -> None:
@@ -68,6 +69,7 @@ def _verify(
     async def work(settings: Settings, screen: Screen) -> Exit:
         if target is not None and target.path == STDOUT:
             screen = screen.beside_rows()
+        settings = settings.with_changed_declaration(changed_declaration)
         return await verify_run(name, target, settings, Pacing(rate=rate).given, screen)
 
     execute(work, flags, voice)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from checkpoints.errors import JournalError
 from checkpoints.states import State
@@ -16,6 +16,10 @@ from cli.settings.flags import Flags
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import reader
 from cli.terminal.texts import moment, printable
+
+if TYPE_CHECKING:
+    from cli.completion.written_jobs import WrittenJobs
+    from cli.settings.settings import Settings
 
 LATEST: Final = 50
 """Runs that are offered."""
@@ -91,31 +95,55 @@ def _values(word: str, typed: Typed) -> Iterator[Candidate]:
 def _runs(typed: Typed) -> Iterator[Candidate]:
     """The latest runs of the journal that the line and the settings name; none where it cannot be read."""
     from checkpoints.earlier_runs import runs_of  # noqa: PLC0415 - only what is asked for is imported
-    from cli.settings.places import in_full  # noqa: PLC0415 - as above
-    from cli.settings.settings import load  # noqa: PLC0415 - as above
 
-    given = typed.given
-    with suppress(CommandRefused, JournalError, OSError):
-        files = {name: in_full(path) for name in ("--journal", "--config") if (path := given.get(name))}
-        flags = Flags(api_url=given.get("--api-url"), journal=files.get("--journal"), config=files.get("--config"))
-        journal = load(flags, os.environ, Path.cwd()).journal.value
-        for run in reversed(runs_of(journal)[-LATEST:]):
+    settings = _settings_of(typed)
+    with suppress(JournalError, OSError):
+        for run in reversed(runs_of(settings.journal.value)[-LATEST:]) if settings else ():
             if not run.discarded_at:
                 yield Candidate(run.name, f"{run.job} {printable(run.source, 60)}, {moment(run.created_at)}")
 
 
-def _jobs(_: Typed) -> Iterator[Candidate]:
+def _settings_of(typed: Typed) -> "Settings | None":
+    """The settings that the line and its folder give, None where they cannot be used."""
+    from cli.settings.places import in_full  # noqa: PLC0415 - as above
+    from cli.settings.settings import load  # noqa: PLC0415 - as above
+
+    given = typed.given
+    with suppress(CommandRefused, OSError):
+        files = {name: in_full(path) for name in ("--journal", "--config") if (path := given.get(name))}
+        flags = Flags(api_url=given.get("--api-url"), journal=files.get("--journal"), config=files.get("--config"))
+        return load(flags, os.environ, Path.cwd())
+    return None
+
+
+def _jobs(typed: Typed) -> Iterator[Candidate]:
     from jobs.catalogue.catalogue import JOBS  # noqa: PLC0415 - as above
 
-    return (Candidate(name, job.summary) for name, job in JOBS.items())
+    yield from (Candidate(name, job.summary) for name, job in JOBS.items())
+    yield from (Candidate(name, job.summary) for name, job in _written_jobs(typed).items())
+    if typed.name == "jobs":
+        yield Candidate("check")
+
+
+def _written_jobs(typed: Typed) -> "WrittenJobs":
+    """The jobs of declarations, as they are written there: completing a word runs no code that is not ours."""
+    from cli.completion.written_jobs import written_jobs  # noqa: PLC0415 - as above
+
+    settings = _settings_of(typed)
+    return written_jobs(settings.own_jobs.files) if settings else {}
 
 
 def _parameters(typed: Typed) -> Iterator[Candidate]:
     """The parameters of the job that the line names, each to be followed by its value; none that is a secret."""
     from jobs.catalogue.catalogue import JOBS  # noqa: PLC0415 - as above
 
-    job = JOBS.get(typed.arguments[0]) if typed.arguments else None
-    return (Candidate(f"{one.name}=", one.help) for one in (job.parameters if job else ()) if not one.secret)
+    if not typed.arguments:
+        return
+    name = typed.arguments[0]
+    if job := JOBS.get(name):
+        yield from (Candidate(f"{one.name}=", one.help) for one in job.parameters if not one.secret)
+    elif written := _written_jobs(typed).get(name):
+        yield from (Candidate(f"{one}=", told) for one, told in written.parameters.items())
 
 
 def _settings(_: Typed) -> Iterator[Candidate]:

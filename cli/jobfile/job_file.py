@@ -18,7 +18,7 @@ from cli.terminal.texts import printable, reason_of
 from engine.errors import nearest
 from engine.rows import STDIN
 from engine.sources.raw.charset import AUTO
-from jobs.catalogue.catalogue import JOBS
+from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import YES
 from jobs.rows.input import Input
 from jobs.rows.key_lists import KeyList, key_list
@@ -142,7 +142,7 @@ class JobFile:
         return replace(self, steps=tuple(step.at(moment) for step in self.steps))
 
 
-def read(path: Path) -> JobFile:
+def read(path: Path, catalogue: Catalogue) -> JobFile:
     """Read the job file at `path` and check all of it before anything is sent.
 
     Raises `JobFileRefused` with file, line and column.
@@ -157,14 +157,15 @@ def read(path: Path) -> JobFile:
         parsed = parse_toml(text)
     except ValueError as error:
         raise JobFileRefused(said("{path} is not TOML: {error}", path=printable(path), error=error)) from error
-    return replace(_Reader(path, places(text)).file(parsed), digest=sha256(content).hexdigest())
+    return replace(_Reader(path, places(text), catalogue).file(parsed), digest=sha256(content).hexdigest())
 
 
 class _Reader:
     """Checks the content of the file, and finds the place of each value."""
 
-    def __init__(self, path: Path, where: Mapping[Way, TomlPlace]) -> None:
+    def __init__(self, path: Path, where: Mapping[Way, TomlPlace], catalogue: Catalogue) -> None:
         self._path = path
+        self._catalogue = catalogue
         self._where = where
 
     def file(self, content: Mapping[str, object]) -> JobFile:
@@ -260,7 +261,9 @@ class _Reader:
         try:
             switches = {name: step.get(name) is True for name in ("again", "another_billing")}
             enter, shared = parse_repeat(**switches), self._shared_accounts(way, step)
-            order = parse_order(str(job), self._input(step), self._given_values(way, step), enter, shared)
+            order = parse_order(
+                str(job), self._input(step), self._given_values(way, step), self._catalogue, enter, shared
+            )
         except StatementRefused as error:
             raise self._refused((*way, "sql" if "sql" in step else "look_up"), _in_step(index, error)) from error
         except (CommandRefused, ParameterRefused) as error:
@@ -329,9 +332,8 @@ class _Reader:
 
     def _beside(self, job: str, given: Mapping[str, str]) -> dict[str, str]:
         """The parameters, with the paths of files relative to the job file."""
-        files = {
-            one.name for one in (JOBS[job].parameters if job in JOBS else ()) if one.makes_file or one.reads_file
-        }
+        spec = self._catalogue.get(job)
+        files = {one.name for one in (spec.parameters if spec else ()) if one.makes_file or one.reads_file}
         return {
             name: str(self._path.parent.absolute() / in_full(value)) if name in files and value else value
             for name, value in given.items()

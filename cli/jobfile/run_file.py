@@ -21,6 +21,7 @@ from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import WHOLE, printable
+from jobs.catalogue.catalogue import Catalogue
 from texts.remedies import command_line
 from texts.said import counted, said
 
@@ -51,7 +52,7 @@ async def run(  # noqa: PLR0913 - one parameter for each part of the command lin
 
     `typed` is the command line, by parameter; options that would be ignored are refused.
     """
-    file = await read_file(name, typed)
+    file = await read_file(name, typed, settings.catalogue)
     options = FileRunOptions(with_file(pacing, file.pacing).given, pacing.given, consent, record, readers)
     return await run_file(file, settings, options, screen)
 
@@ -113,8 +114,8 @@ def _refuse_ignored(file: str, typed: Mapping[str, str]) -> None:
         )
 
 
-async def read_file(name: str, typed: Mapping[str, str]) -> JobFile:
+async def read_file(name: str, typed: Mapping[str, str], catalogue: Catalogue) -> JobFile:
     """The job file of that name. Raises `JobFileRefused`; `CommandRefused` where it would ignore what is `typed`."""
     _refuse_ignored(name, typed)
     # Resolve the path: the same file must be recognised under every spelling.
-    return await anyio.to_thread.run_sync(lambda: read(Path(name).resolve()))
+    return await anyio.to_thread.run_sync(lambda: read(Path(name).resolve(), catalogue))

@@ -24,12 +24,10 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import command, render
 from cli.terminal.texts import printable
 from engine.sources.exported import RUN, named
-from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import CALL
 from jobs.effects.answer_cells import Flat, decode_answer
-from jobs.rows.input import job_parameters
-from jobs.spec.chain import template_of
 from jobs.spec.chain_kind import ChainKind, kind_of
+from jobs.spec.spec import JobSpec
 from texts.remedies import Remedy, command_line
 from texts.said import Quantity, counted, said
 
@@ -48,25 +46,25 @@ _MOST_FIELDS: Final = 10_000
 _AGAIN: Final = "answer_"
 
 
-def reads(job: str, parameters: Mapping[str, str]) -> bool:
-    """Whether a job with these parameters gives answers."""
-    if job == CALL:
-        return kind_of(template_of(job_parameters(parameters))) is ChainKind.READS
-    return job in JOBS and not JOBS[job].writes
+def reads(spec: JobSpec | None) -> bool:
+    """Whether a job gives answers; nothing is known of those of an undo, and of a job whose declaration is gone."""
+    if spec is None:
+        return False
+    return kind_of(spec.template()) is ChainKind.READS if spec.name == CALL else not spec.writes
 
 
-def checked(job: str, parameters: Mapping[str, str], path: Path) -> dict[str, str]:
+def checked(spec: JobSpec, path: Path) -> dict[str, str]:
     """The parameters that a run keeps for its answer file, checked before anything is sent.
 
     Raises `CommandRefused` for a job without answers, and for a file that cannot be written.
     """
     output = f"-o {path}"
-    if not reads(job, parameters):
+    if not reads(spec):
         raise CommandRefused(
             said(
                 "{output}: {job} writes, and there are no answers to be kept; {command} has its rows",
                 output=output,
-                job=job,
+                job=spec.name,
                 command=Remedy("export"),
             )
         )

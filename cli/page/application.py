@@ -25,6 +25,7 @@ from cli.report.files_beside import write_files
 from cli.report.subject import facts_of, subject_of
 from cli.session.control_client import own_name
 from cli.session.control_commands import RunCommands
+from cli.settings.declarations import OwnJobs
 from cli.settings.tables import Letterhead
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
@@ -41,12 +42,16 @@ STATIC: Final = Path(__file__).parent / "static"
 
 @dataclass(frozen=True, slots=True)
 class PageOrder:
-    """How a page is wanted: the run that it shows first, its language, whether it takes commands, and who signs."""
+    """How a page is wanted: the run that it shows first, its language, whether it takes commands, and who signs.
+
+    Its reports name jobs of one's own as `own_jobs` declare them.
+    """
 
     run: str | None
     language: str
     read_only: bool = False
     letterhead: Letterhead = field(default_factory=Letterhead)
+    own_jobs: OwnJobs = field(default_factory=OwnJobs)
 
 
 class PageApplication:
@@ -130,7 +135,7 @@ class PageApplication:
         reader, letterhead = self._language(request), self._order.letterhead
         async with self._one_report:
             subject = await subject_of(request.match_info["run"], self._journal, is_file=False)
-            facts = await facts_of(subject, self._journal)
+            facts = await facts_of(subject, self._journal, self._order.own_jobs.catalogue)
             folder = await anyio.to_thread.run_sync(tempfile.TemporaryDirectory)
             try:
                 # The report names the files of exceptions that the command writes, with their digests.

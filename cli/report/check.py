@@ -26,6 +26,7 @@ from cli.settings.tables import Letterhead
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import language
 from cli.terminal.texts import printable, reason_of
+from jobs.catalogue.catalogue import Catalogue
 from texts.said import said, text_of
 
 MAX_SHOWN: Final = 20
@@ -85,7 +86,7 @@ class Checked:
     differences: ReportDifferences
 
 
-async def check(file: Path, letterhead: Letterhead, journal: Journal) -> Checked:
+async def check(file: Path, letterhead: Letterhead, journal: Journal, catalogue: Catalogue) -> Checked:
     """Compare a report with the journal.
 
     Raises `CommandRefused` for a file that is no report of runs in the journal, and `JournalError`.
@@ -98,7 +99,7 @@ async def check(file: Path, letterhead: Letterhead, journal: Journal) -> Checked
     except (OSError, UnicodeDecodeError, ValueError, NoSuchRun) as error:
         why = reason_of(error) if isinstance(error, OSError) else text_of(error)
         raise CommandRefused(said("{file} cannot be checked: {why}", file=printable(file), why=why)) from error
-    facts = await facts_of(subject, journal)
+    facts = await facts_of(subject, journal, catalogue)
     differences = ReportDifferences()
     for run in runs:
         await _compare_rows(run, stamp.digests[run.name], journal, differences)

@@ -161,7 +161,7 @@ class _Writer:
             pairs.append((said("Job file"), file))
             pairs += [(said("SHA-256 of the job file"), digest) for digest in self._digests()]
         else:
-            pairs.append((said("Job"), job_name(main.run)))
+            pairs.append((said("Job"), job_name(main)))
             if not main.is_undo:
                 pairs.append((said("Input"), shown(main.run.source)))
         if facts.kind is SubjectKind.RUN and (step := main.step) is not None:
@@ -251,7 +251,7 @@ class _Writer:
         number = one.step.number if one.step else 0
         asked, entered = one.asked, one.in_effect
         amount = entered.amount if one.has_money else None
-        return (number, one.run.name, job_name(one.run), Quantity(asked.rows), Quantity(entered.rows), amount)
+        return (number, one.run.name, job_name(one), Quantity(asked.rows), Quantity(entered.rows), amount)
 
     def _name_of_part(self, number: int, one: ReportedRun) -> Said:
         if self._facts.kind is SubjectKind.FILE and one.step is not None:

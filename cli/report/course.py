@@ -16,6 +16,7 @@ from cli.terminal.names import OUTCOMES
 from engine.pacing.policy import ALL, Policy, describe_policy, policy_with
 from jobs.access.vault import mask_secrets
 from jobs.rows.input import is_input, job_parameters
+from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
 from jobs.spec.undo_words import UNDO
 from texts.said import Quantity, Said, Value, counted, in_lines, said
 
@@ -144,6 +145,7 @@ def course_of(one: ReportedRun, write: TableWriter) -> Section:
 
 def _settings(run: Run, write: TableWriter) -> ReportTable:
     pairs: list[tuple[Said, Value]] = [
+        *_declared(run),
         (said("Parameters"), _APART.join(_given(job_parameters(run.parameters))) or said("none given")),
         (said("Limits"), describe_policy(policy_with(Policy(), run.policy, ALL))),
     ]
@@ -194,3 +196,13 @@ def _end(runner: Runner, last: Runner | None) -> Value:
     if runner is last:
         return said("without an end: killed, or at work when this was made")
     return said("killed, or the machine failed")
+
+
+def _declared(run: Run) -> list[tuple[Said, Value]]:
+    """The declaration of a job of one's own, as it was when the run was begun."""
+    if DECLARATION not in run.parameters:
+        return []
+    return [
+        (said("Declaration of the job"), run.parameters[DECLARATION]),
+        (said("SHA-256 of the declaration"), run.parameters[DECLARATION_DIGEST]),
+    ]

@@ -16,10 +16,11 @@ from checkpoints.step_counts import LaneCounts, StepCount
 from checkpoints.tally import ImportTally
 from cli.session.step_mark import StepMark, mark_of
 from jobs.access.payload import payload_of
-from jobs.catalogue.catalogue import job_of
+from jobs.catalogue.catalogue import Catalogue
 from jobs.imports.subscriber import AS_WANTED, DIFFERENT, LANE, STEP_NAMES, Step
 from jobs.refused_amounts import amount_column, amount_of_refused
 from jobs.spec.import_words import IMPORT
+from jobs.spec.spec import JobSpec
 from jobs.spec.undo_words import UNDO
 from texts.said import said
 
@@ -97,6 +98,8 @@ class Exceptions:
 class ReportedRun:
     """What a report says of a run. `undone_by` are the runs that have taken rows of it back, with their number.
 
+    `spec` is the kind of its job; None for an undo, and where its declaration gives that job no more.
+
     An import has counts of its `steps` and of its `subscribers`, an undo of one those of its steps.
     """
 
@@ -109,6 +112,7 @@ class ReportedRun:
     exceptions: Exceptions
     evidence: Evidence
     undone_by: Mapping[str, int]
+    spec: JobSpec | None
     steps: Sequence[StepCount] = ()
     subscribers: LaneCounts | None = None
 
@@ -148,7 +152,7 @@ class ReportedRun:
     @property
     def writes(self) -> bool:
         """Whether the job changes anything in the billing."""
-        return self.is_undo or job_of(self.run).writes
+        return self.spec is None or self.spec.writes
 
     @property
     def step(self) -> StepMark | None:
@@ -218,11 +222,12 @@ class _Leaves:
         return Evidence(self._tree.root.hex(), self._tree.size, bytes(self._digests))
 
 
-async def facts_of_run(run: Run, journal: Journal) -> ReportedRun:
+async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue) -> ReportedRun:
     """The facts of a run, whose items are read once. Raises `JournalError`."""
     history = journal.history
     leaves, exceptions = _Leaves(), Exceptions()
-    async for one in each_exception(run, journal, seen=leaves.add):
+    spec = catalogue.known(run)
+    async for one in each_exception(run, journal, spec, seen=leaves.add):
         exceptions.add(one)
     return ReportedRun(
         run=run,
@@ -234,6 +239,7 @@ async def facts_of_run(run: Run, journal: Journal) -> ReportedRun:
         exceptions=exceptions,
         evidence=leaves.evidence,
         undone_by=await journal.taken_back(run),
+        spec=spec,
         steps=await journal.step_counts(run) if run.job in {IMPORT, UNDO} else (),
         subscribers=await journal.lane_counts(run, LANE, DIFFERENT) if run.job == IMPORT else None,
     )
@@ -250,7 +256,7 @@ async def leaves_of(run: Run, journal: Journal) -> tuple[list[bytes], list[int]]
 
 
 async def each_exception(
-    run: Run, journal: Journal, *, seen: Callable[[Item], None] = lambda _: None
+    run: Run, journal: Journal, spec: JobSpec | None, *, seen: Callable[[Item], None] = lambda _: None
 ) -> AsyncIterator[ExceptionRow]:
     """All exceptions of a run: items in their order, then the refused rows of the input.
 
@@ -274,7 +280,7 @@ async def each_exception(
                         continue
                     reason = _of_step(item, reason)
                 yield ExceptionRow(item.line, item.number, item.label, item.amount, item.state, reason, decision)
-    column = amount_column(run) if has_amounts and run.job != UNDO else None
+    column = amount_column(run, spec) if has_amounts and spec is not None else None
     after = 0
     while page_of_refused := await journal.refusals(run, after=after):
         for _, refusal in page_of_refused:

@@ -60,7 +60,7 @@ async def write_files(
 async def _files_of(one: ReportedRun, language: CatalogueLanguage, folder: Path, journal: Journal) -> FilesBeside:
     beside = _NONE
     if one.exceptions.number > SHOWN:
-        rows = _exceptions(one.run, language, journal)
+        rows = _exceptions(one, language, journal)
         beside = replace(beside, exceptions=await _written(one.run, "exceptions", HEADER, rows, folder))
     if one.tally is not None and one.tally.extra > EXTRA_SHOWN:
         rows = _extra(one.tally)
@@ -101,8 +101,8 @@ async def _write(target: OutputFile, header: Sequence[str], rows: AsyncIterator[
         await anyio.to_thread.run_sync(sheet.all, page)
 
 
-async def _exceptions(run: Run, language: CatalogueLanguage, journal: Journal) -> AsyncIterator[list[str]]:
-    async for row in each_exception(run, journal):
+async def _exceptions(one: ReportedRun, language: CatalogueLanguage, journal: Journal) -> AsyncIterator[list[str]]:
+    async for row in each_exception(one.run, journal, one.spec):
         yield _cells(row, language)
 
 

@@ -15,6 +15,7 @@ from cli.session.journal import refuse_purged
 from cli.session.step_mark import StepMark, mark_of
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
+from jobs.catalogue.catalogue import Catalogue
 from jobs.spec.undo_words import RUN, UNDO
 from texts.said import said
 
@@ -152,11 +153,11 @@ async def _of_undo(run: Run, journal: Journal) -> Subject:
     return Subject(SubjectKind.UNDO, tuple(chain))
 
 
-async def facts_of(subject: Subject, journal: Journal) -> ReportFacts:
+async def facts_of(subject: Subject, journal: Journal, catalogue: Catalogue) -> ReportFacts:
     """The facts of a report. Raises `JournalError`, also for a run whose rows were purged."""
     for run in subject.runs:
         refuse_purged(run)
-    runs = tuple([await facts_of_run(run, journal) for run in subject.runs])
+    runs = tuple([await facts_of_run(run, journal, catalogue) for run in subject.runs])
     roots = [one.evidence.root for one in runs]
     root = roots[0] if len(roots) == 1 else root_of(leaf_hash(bytes.fromhex(one)) for one in roots).hex()
     return ReportFacts(subject.kind, runs, root, await journal.history.report_before(subject.main, root))

@@ -3,22 +3,23 @@
 from collections.abc import Iterator
 from decimal import Decimal
 
-from checkpoints.records import Run
 from checkpoints.states import State
 from cli.report.facts import ReportedRun
 from cli.report.steps import entered_by_import, left_by_import
 from cli.report.subject import ReportFacts, SubjectKind
 from cli.report.sums import sum_over
-from jobs.catalogue.catalogue import job_of
 from jobs.spec.undo_words import RUN, UNDO
 from texts.said import Quantity, Said, Value, counted, said
 
 
-def job_name(run: Run) -> Said:
-    """What a run does, for people, with the name of its job."""
+def job_name(one: ReportedRun) -> Said | str:
+    """What a run does, for people, with the name of its job; the name alone where its declaration is gone."""
+    run = one.run
     if run.job == UNDO:
         return said("take run {run} back ({job})", run=run.parameters[RUN], job=run.job)
-    return said("{summary} ({job})", summary=job_of(run).summary, job=run.job)
+    if one.spec is None:
+        return run.job
+    return said("{summary} ({job})", summary=one.spec.summary, job=run.job)
 
 
 def verdict_of(facts: ReportFacts) -> Iterator[Said]:

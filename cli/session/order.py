@@ -20,7 +20,7 @@ from engine.pipeline.intake import Repeat
 from engine.rows import STDIN
 from engine.sources.raw.original import FileOnDisk
 from jobs.access.vault import BATCH, mask_secrets, new_batch, seal_parameters
-from jobs.catalogue.catalogue import kind
+from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import YES
 from jobs.import_job import with_files_of_map
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, Input
@@ -29,7 +29,7 @@ from jobs.spec.chain import chain_text
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.import_words import IMPORT, MAP
-from jobs.spec.spec import JobSpec, Special, parameters_of
+from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec, Special, parameters_of
 from texts.remedies import setting
 from texts.said import in_lines, said
 
@@ -57,13 +57,15 @@ class Order:
         batch = {BATCH: self.batch} if self.kind.keeps_secrets else {}
         enter = {} if self.enter is Repeat.ONCE else {REPEAT: self.enter.value}
         shared = {} if self.shared_accounts is None else {SHARED_ACCOUNTS: self.shared_accounts.value}
-        return {**self.parameters, **self.rows.to_parameters(), **batch, **enter, **shared}
+        declared = {} if self.kind.declared is None else self.kind.declared.parameters
+        return {**self.parameters, **self.rows.to_parameters(), **batch, **enter, **shared, **declared}
 
 
 def parse_order(
     job: str,
     rows: Input,
     given: Mapping[str, str],
+    catalogue: Catalogue,
     enter: Repeat = Repeat.ONCE,
     shared_accounts: SharedAccountsRule | None = None,
 ) -> Order:
@@ -76,7 +78,7 @@ def parse_order(
         raise CommandRefused(
             said("the rows come from a file or from {flag}, not from both: leave one out", flag=setting("sql"))
         )
-    wanted = kind(job, given)
+    wanted = catalogue.kind(job, given)
     bound = _bound(wanted, rows, given)
     own = {name: value for name, value in given.items() if name not in bound}
     parameters = _with_files(wanted, parameters_of(wanted, own))
@@ -163,13 +165,14 @@ def parse_input(file: str | None, rows: RowFlags) -> Input:
     )
 
 
-async def typed_order(  # noqa: PLR0913 - one parameter for each group of flags
+async def typed_order(  # noqa: PLR0913, PLR0917 - one parameter for each group of flags
     job: str,
     file: str | None,
     order_flags: OrderFlags,
     rows: RowFlags,
     calling: CallFlags,
     screen: Screen,
+    catalogue: Catalogue,
     *,
     importing: ImportFlags,
 ) -> Order:
@@ -183,10 +186,10 @@ async def typed_order(  # noqa: PLR0913 - one parameter for each group of flags
         file_of_map = map_file_of(rows.mapping)
         given |= {MAP: file_of_map} if file_of_map else {}
         rows = replace(rows, mapping=map_pairs_of(rows.mapping))
-    _refuse_typed_secrets(kind(job, given), given)
+    _refuse_typed_secrets(catalogue.kind(job, given), given)
     values = await asked_for(order_flags.ask or [], given, file, screen)
     repeat = parse_repeat(again=order_flags.again, another_billing=order_flags.another_billing)
-    return parse_order(job, parse_input(file, rows), values, repeat, order_flags.shared_accounts)
+    return parse_order(job, parse_input(file, rows), values, catalogue, repeat, order_flags.shared_accounts)
 
 
 def _refuse_typed_secrets(wanted: JobSpec, given: Mapping[str, str]) -> None:
@@ -217,6 +220,6 @@ def identity(parameters: Mapping[str, str]) -> dict[str, str]:
         name: mask_secrets(value)
         for name, value in parameters.items()
         if value
-        and name not in {REPEAT, SHARED_ACCOUNTS, BATCH, ANSWER_FILE_PARAMETER}
+        and name not in {REPEAT, SHARED_ACCOUNTS, BATCH, ANSWER_FILE_PARAMETER, DECLARATION, DECLARATION_DIGEST}
         and not name.startswith((PLACE, PLAN))
     }

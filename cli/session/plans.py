@@ -22,7 +22,6 @@ from cli.show.preview import given_parameters
 from cli.terminal.exits import CommandRefused
 from cli.terminal.texts import printable
 from jobs.access.vault import mask_secrets, new_batch
-from jobs.catalogue.catalogue import job_of
 from jobs.rows.input import input_of_parameters, job_parameters
 from jobs.spec.spec import parameters_of
 from texts.remedies import command_line, setting
@@ -84,7 +83,7 @@ async def planned_order(name: str, settings: Settings) -> Order:
                 command=command_line("run", "FILE.toml"),
             )
         )
-    wanted = job_of(plan)
+    wanted = settings.catalogue.of(plan)
     parameters = parameters_of(wanted, job_parameters(plan.parameters))
     secrets = [one.name for one in wanted.parameters if one.secret]
     if given := next((one for one in secrets if parameters.get(one)), None):

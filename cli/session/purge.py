@@ -22,14 +22,16 @@ from cli.session.step_mark import PLACE, mark_of
 from cli.show.plan_facts import same_input
 from cli.terminal.texts import printable
 from jobs.access.payload import emptied
-from jobs.catalogue.catalogue import JOBS
+from jobs.catalogue.catalogue import Catalogue
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS
+from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec
 from jobs.spec.undo_words import RUN, UNDO
 from texts.remedies import command_line
 from texts.said import counted, said
 
-_ALWAYS_KEPT: Final = frozenset({REPEAT, SHARED_ACCOUNTS, PLAN})
-"""Parameters without anything of people: how often rows may be entered, what shares an account, the plan's name."""
+_ALWAYS_KEPT: Final = frozenset({REPEAT, SHARED_ACCOUNTS, PLAN, DECLARATION, DECLARATION_DIGEST})
+"""Parameters without anything of people: how often rows may be entered, what shares an account, the plan's name,
+the declaration of the job."""
 
 _OP_TYPE: Final = "op_type"
 """The kind of operation that a run has entered, which an accountant needs."""
@@ -62,7 +64,9 @@ class PurgeSelection:
     plans: tuple[Run, ...]
 
 
-async def select_old(journal: Journal, before: datetime, *, keep_totals: bool) -> PurgeSelection:
+async def select_old(
+    journal: Journal, before: datetime, catalogue: Catalogue, *, keep_totals: bool
+) -> PurgeSelection:
     """All runs whose last change was before a time, and the plans of that age."""
     runs = await journal.runs()
     chosen: list[RunToPurge] = []
@@ -74,12 +78,12 @@ async def select_old(journal: Journal, before: datetime, *, keep_totals: bool) -
         if why := await _reason_to_keep(run, needed, journal):
             left_alone.append(RunLeftAlone(run, why))
         else:
-            chosen.append(await _to_purge(run, ended, journal))
+            chosen.append(await _to_purge(run, ended, journal, catalogue))
     plans = [plan for plan in await _plans(journal) if plan.created_at < before]
     return PurgeSelection(tuple(chosen), tuple(left_alone), tuple(plans))
 
 
-async def select_run(journal: Journal, name: str, *, keep_totals: bool) -> PurgeSelection:
+async def select_run(journal: Journal, name: str, catalogue: Catalogue, *, keep_totals: bool) -> PurgeSelection:
     """The run of that name, with the plans of its input; or the plan of that name. Raises `NoSuchRun`."""
     plans = await _plans(journal)
     try:
@@ -93,14 +97,14 @@ async def select_run(journal: Journal, name: str, *, keep_totals: bool) -> Purge
         return PurgeSelection((), (), ())
     if why := await _reason_to_keep(run, await _needed(await journal.runs(), journal), journal):
         return PurgeSelection((), (RunLeftAlone(run, why),), ())
-    chosen = await _to_purge(run, await journal.history.last_change(run), journal)
+    chosen = await _to_purge(run, await journal.history.last_change(run), journal, catalogue)
     own = tuple(plan for plan in plans if same_input(plan, run) or plan.name == run.parameters.get(PLAN))
     return PurgeSelection((chosen,), (), own)
 
 
-async def purge_run(run: Run, journal: Journal, *, keep_totals: bool) -> Purged:
+async def purge_run(run: Run, journal: Journal, catalogue: Catalogue, *, keep_totals: bool) -> Purged:
     """Purge a run. Raises `RunHeld`, `RunTakenOver` and `RunUnfinished`, and removes nothing then."""
-    return await journal.purge(run, Purge(kept_parameters(run), emptied, keep_totals=keep_totals))
+    return await journal.purge(run, Purge(kept_parameters(run, catalogue), emptied, keep_totals=keep_totals))
 
 
 async def purge_plans(journal: Journal, plans: Sequence[Run]) -> Purged:
@@ -119,21 +123,21 @@ async def purge_plans(journal: Journal, plans: Sequence[Run]) -> Purged:
     return Purged(removed=removed, refusals=refusals)
 
 
-def kept_parameters(run: Run) -> dict[str, str]:
+def kept_parameters(run: Run, catalogue: Catalogue) -> dict[str, str]:
     """The parameters that a purged run keeps: none that may hold something of a person.
 
     Values that are chosen from a list are kept, and those without which the journal does not know what a run is: the
     run that an undo takes back, the place in a job file.
     """
-    return {name: value for name, value in run.parameters.items() if _is_kept(run, name, value)}
+    spec = catalogue.get(run.job)
+    return {name: value for name, value in run.parameters.items() if _is_kept(run, spec, name, value)}
 
 
-def _is_kept(run: Run, name: str, value: str) -> bool:
+def _is_kept(run: Run, spec: JobSpec | None, name: str, value: str) -> bool:
     if name in _ALWAYS_KEPT or name.startswith(PLACE):
         return True
     if run.job == UNDO:
         return name == RUN
-    spec = JOBS.get(run.job)
     if spec is None:
         return False
     own = [one for one in spec.parameters if one.name == name]
@@ -150,13 +154,13 @@ async def _plans(journal: Journal) -> list[Run]:
     return [plan for plan in complete if plan.purged_at is None]
 
 
-async def _to_purge(run: Run, ended: datetime, journal: Journal) -> RunToPurge:
-    return RunToPurge(run, ended, await journal.totals(run), tuple(files_of(run)))
+async def _to_purge(run: Run, ended: datetime, journal: Journal, catalogue: Catalogue) -> RunToPurge:
+    return RunToPurge(run, ended, await journal.totals(run), tuple(files_of(run, catalogue)))
 
 
-def files_of(run: Run) -> list[Path]:
+def files_of(run: Run, catalogue: Catalogue) -> list[Path]:
     """The files that a run has written for people, as far as they are still there."""
-    spec = JOBS.get(run.job)
+    spec = catalogue.get(run.job)
     made = [one.name for one in spec.parameters if one.makes_file] if spec else []
     named = [run.parameters[name] for name in (ANSWER_FILE_PARAMETER, *made) if run.parameters.get(name)]
     return [path for path in map(Path, named) if path.exists()]

@@ -443,4 +443,4 @@ class RunSession:
         """Finish a run that has nothing left to send."""
         if self._run.approved_at is None or self._run.frozen_at is None or totals.count_where(open=True):
             return FinishedRun()
-        return await finish_run(self._run, self._journal, anew=True)
+        return await finish_run(self._run, self._journal, self._session.settings.catalogue, anew=True)

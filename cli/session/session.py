@@ -8,7 +8,7 @@ A command opens a session, locks its run (`cli/session/journal.py`), works on it
         async with open_session(settings, screen, journal) as opened, locked(run, journal, "resume") as run:
             job = await opened.for_run(run).rebuild(run)
             …
-            await finish_run(run, journal, anew=True)
+            await finish_run(run, journal, settings.catalogue, anew=True)
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -52,7 +52,7 @@ from engine.pacing.policy import Policy
 from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.vault import BATCH, Vault, vault_path
-from jobs.catalogue.catalogue import JOBS, job_of
+from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.factory import finish_of
 from jobs.job import build
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, input_of_parameters, job_parameters
@@ -136,8 +136,8 @@ class Session:
         """The job of a run, rebuilt from the journal. Raises what `build` and `build_undo` raise."""
         own = job_parameters(run.parameters)
         if run.job == UNDO:
-            return await build_undo(self.gateway, self.journal, own)
-        spec = job_of(run)
+            return await build_undo(self.gateway, self.journal, own, self.settings.catalogue)
+        spec = self.settings.catalogue.of(run)
         return build(spec, self.gateway, parameters_of(spec, own), input_of_parameters(run.parameters))
 
 
@@ -243,23 +243,29 @@ class FinishedRun:
     trouble: str | None = None
 
 
-async def finish_run(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
+async def finish_run(run: Run, journal: Journal, catalogue: Catalogue, *, anew: bool) -> FinishedRun:
     """Complete the files of a finished run, and wipe its secrets.
 
     Called when the run ends and again when it is resumed there, since a kill may have come in between.
     `anew` rewrites an existing file of answers. Raises `JournalError`.
     """
-    finish = finish_of(JOBS[run.job]) if run.job in JOBS else None
-    finished = await _write_answers(run, journal, anew=anew) if finish is None else await _hand_over(run, finish)
+    spec = catalogue.known(run)
+    finish = None if spec is None else finish_of(spec)
+    if finish is not None:
+        finished = await _hand_over(run, finish)
+    else:
+        finished = await _write_answers(run, journal, anew=anew) if reads(spec) else FinishedRun()
     if not (await journal.totals(run)).count_where(settled=False):
         await wipe_secrets(run, journal)
     return finished
 
 
-async def close_ended(run: Run, totals: Totals, journal: Journal) -> tuple[Closing, RenderableType | None]:
+async def close_ended(
+    run: Run, totals: Totals, journal: Journal, catalogue: Catalogue
+) -> tuple[Closing, RenderableType | None]:
     """The closing of a run that has nothing left to send, and the output of its finishing. Raises `JournalError`."""
     # A kill may have come between the last answer and the finishing of the run.
-    finished = await finish_run(run, journal, anew=False)
+    finished = await finish_run(run, journal, catalogue, anew=False)
     code = Exit.STOPPED if finished.trouble else outcome_of(totals)
     return Closing(code, run.name, run.job, totals, stopped=finished.trouble, error=finished.trouble), finished.shown
 
@@ -300,8 +306,6 @@ async def _hand_over(run: Run, finish: Callable[[Run], str]) -> FinishedRun:
 
 async def _write_answers(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:
     """Write the answers to the named file; without one, show the first of them."""
-    if not reads(run.job, run.parameters):
-        return FinishedRun()
     named = run.parameters.get(ANSWER_FILE_PARAMETER)
     if named is None:
         return FinishedRun(await first_rows(run, journal))

@@ -37,6 +37,7 @@ from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.progress import Progress
 from jobs.access.vault import Vault, vault_path
 from jobs.job import build
+from jobs.spec.spec import DECLARATION
 from texts.remedies import command_line, setting
 from texts.said import Said, counted, said
 
@@ -110,7 +111,7 @@ def check_files(order: Order, output: Path | None) -> dict[str, str]:
 
     An existing file is refused, so that none is lost.
     """
-    file = checked(order.kind.name, order.parameters, output) if output else {}
+    file = checked(order.kind, output) if output else {}
     for parameter in order.kind.parameters:
         if not parameter.makes_file:
             continue
@@ -136,10 +137,21 @@ async def create_run(job: Job, recorded: Mapping[str, str], session: Session) ->
     """
     new = await new_run(job, recorded, session.settings.target, session.pacing)
     journal = session.journal
+    await _check_declaration(new, session)
     for run in await journal.runs():
         if run.job == new.job and run.target == new.target and run.source == new.source:
             await _replace_unstarted(run, new, journal)
     return await journal.create_run(new)
+
+
+async def _check_declaration(new: NewRun, session: Session) -> None:
+    """Refuse a job whose declaration has changed since its last run: rows of that one could be entered once more."""
+    catalogue = session.settings.catalogue
+    spec = catalogue.get(new.job) if DECLARATION in new.parameters else None
+    before = [run for run in await session.journal.runs() if run.job == new.job and run.target == new.target]
+    kept = [run for run in before if not run.discarded_at]
+    if spec is not None and kept:
+        catalogue.check_unchanged(kept[-1], spec)
 
 
 async def new_run(job: Job, recorded: Mapping[str, str], target: str, pacing: Mapping[str, str] = _NOTHING) -> NewRun:

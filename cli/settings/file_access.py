@@ -32,11 +32,15 @@ _BESIDE_A_JOURNAL: Final = (
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that was not named: what it is, and the flag by which it can be named, if there is one."""
+    """A file that was not named: what it is, and the flag by which it can be named, if there is one.
+
+    One that `is_run`, as code, must not be written by its group either.
+    """
 
     path: Path
     what: str
     flag: Remedy | None = None
+    is_run: bool = False
 
     def check(self, trusted: Collection[int] = ()) -> None:
         """Raise `SettingsRefused` for one that somebody else has made, or that everybody may write.
@@ -58,16 +62,31 @@ class FoundFile:
                 raise SettingsRefused(
                     said("{refused} {remedy}", refused=refused, remedy=self._way_to_take_it(ours)),
                 )
-            if status.st_mode & stat.S_IWOTH and not stat.S_ISLNK(status.st_mode):
-                raise SettingsRefused(
-                    said(
-                        "everybody may write {what} {file}: it is not taken. Look at what it says, and close it:\n"
-                        "{command}",
-                        what=self.what,
-                        file=printable(self.path),
-                        command=_command("chmod", "o-w", [self.path]),
-                    )
+            if not stat.S_ISLNK(status.st_mode):
+                self.check_mode(status.st_mode)
+
+    def check_mode(self, mode: int) -> None:
+        """Raise `SettingsRefused` for a mode by which too many may write the file."""
+        if mode & stat.S_IWOTH:
+            raise SettingsRefused(
+                said(
+                    "everybody may write {what} {file}: it is not taken. Look at what it says, and close it:\n"
+                    "{command}",
+                    what=self.what,
+                    file=printable(self.path),
+                    command=_command("chmod", "go-w" if self.is_run else "o-w", [self.path]),
                 )
+            )
+        if self.is_run and mode & stat.S_IWGRP:
+            raise SettingsRefused(
+                said(
+                    "its group may write {what} {file}: it is not run. Look at what it says, and close it:\n"
+                    "{command}",
+                    what=self.what,
+                    file=printable(self.path),
+                    command=_command("chmod", "go-w", [self.path]),
+                )
+            )
 
     def _way_to_take_it(self, user: str) -> Said:
         command = _command("chown", user, [self.path])
@@ -80,13 +99,19 @@ class FoundFile:
 
 def read_found(found: FoundFile) -> str | None:
     """The text of a file that was not named, None where there is none. Raises what `check` and reading raise."""
+    content = read_found_bytes(found)
+    return None if content is None else content.decode("utf-8").replace("\r\n", "\n")
+
+
+def read_found_bytes(found: FoundFile) -> bytes | None:
+    """The bytes of a file that was not named, None where there is none. Raises what `check` and reading raise."""
     try:
         found.check()
         # Not blocked by a pipe that somebody has put there, and checked again for what is open.
         descriptor = os.open(found.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
-    with os.fdopen(descriptor, encoding="utf-8") as file:
+    with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise SettingsRefused(
@@ -96,6 +121,8 @@ def read_found(found: FoundFile) -> str | None:
             raise SettingsRefused(
                 said("{what} {file} was exchanged while it was opened", what=found.what, file=printable(found.path))
             )
+        if found.is_run:
+            found.check_mode(status.st_mode)
         return file.read()
 
 

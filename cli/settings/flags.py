@@ -45,6 +45,14 @@ RecordNames = Annotated[
     bool, typer.Option("--record-names", help="Keep names, phones, logins and the like in the recording as they are.")
 ]
 
+ChangedDeclaration = Annotated[
+    bool,
+    typer.Option(
+        "--changed-declaration",
+        help="Go on although the file that declares the run's job has changed since the run was begun.",
+    ),
+]
+
 
 ApiUrl = Annotated[
     str | None,

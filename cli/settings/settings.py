@@ -12,6 +12,7 @@ from billing.database.dsn import Dsn, charset_named
 from billing.errors import SettingsError
 from billing.secret import Secret, credentials
 from checkpoints.journal_file import network_of
+from cli.settings.declarations import OwnJobs, own_jobs_of
 from cli.settings.file_access import Exposed, FoundFile, exposed, read_found
 from cli.settings.flags import Flags
 from cli.settings.hooks import HookSettings, hooks_of
@@ -39,6 +40,7 @@ from texts.said import Quantity, said
 
 if TYPE_CHECKING:
     from billing.api.client import ClientSettings
+    from jobs.catalogue.catalogue import Catalogue
 
 Value_co = TypeVar("Value_co", covariant=True)
 
@@ -77,6 +79,7 @@ class Settings:
     letterhead: Letterhead = field(default_factory=Letterhead)
     hooks: HookSettings = field(default_factory=HookSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    own_jobs: OwnJobs = field(default_factory=OwnJobs)
     file: Path | None = None
     state: Path = Path()
     """The folder of the billing's files when there is no settings file."""
@@ -86,6 +89,15 @@ class Settings:
         """The path of the log file, beside the journal's real file with links resolved."""
         journal = self.journal.value.resolve()
         return journal.with_name(f"{journal.name}.log")
+
+    @property
+    def catalogue(self) -> "Catalogue":
+        """All jobs: the built-in ones, and those that the file names declarations of."""
+        return self.own_jobs.catalogue
+
+    def with_changed_declaration(self, taken: bool) -> "Settings":  # noqa: FBT001 - the flag itself
+        """The same settings, for a command that was told whether a changed declaration is taken."""
+        return replace(self, own_jobs=replace(self.own_jobs, takes_changed=True)) if taken else self
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -211,6 +223,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         letterhead=found.report,
         hooks=hooks_of(found.hooks, path.parent, choose.origin),
         metrics=metrics_of(found.metrics, path.parent, choose.origin),
+        own_jobs=own_jobs_of(found.jobs, path.parent, choose.origin("jobs")),
         file=path if text else None,
         state=state_folder(environment),
     )

@@ -10,10 +10,11 @@ from cli.translate.form import read_form
 from cli.translate.request import CallRequest, Data
 from cli.translate.tables import Placeholders
 from cli.translate.template import LineTemplate, fields_of, template
-from jobs.catalogue.catalogue import job_like
+from jobs.catalogue.catalogue import Catalogue
 from jobs.spec.chain import Template, parse
 from jobs.spec.chain_kind import GET
 from jobs.spec.errors import ParameterRefused
+from jobs.spec.spec import JobSpec
 from texts.said import text_of
 
 
@@ -26,7 +27,7 @@ class TranslatedCall:
     """
 
     template: Template
-    job: str | None
+    job: JobSpec | None
     secrets: tuple[str, ...]
     untyped: tuple[str, ...]
     varies: bool
@@ -41,33 +42,33 @@ class TranslatedCall:
         return ("--model", self.template.model, *links, *fields)
 
 
-def calling(request: CallRequest, names: Placeholders) -> TranslatedCall:
+def calling(request: CallRequest, names: Placeholders, catalogue: Catalogue) -> TranslatedCall:
     """The call as the shell makes it, or, where that is invalid, as it reads with the inner quotes kept.
 
     Raises `CommandRefused` for a call that cannot be translated.
     """
     try:
-        return _read(request.model, request.data, names)
+        return _read(request.model, request.data, names, catalogue)
     except CommandRefused:
-        as_meant = _tried(request.model, request.data, names)
+        as_meant = _tried(request.model, request.data, names, catalogue)
         if as_meant is None:
             raise
         return as_meant
 
 
-def _tried(model: str, data: Sequence[Data], names: Placeholders) -> TranslatedCall | None:
+def _tried(model: str, data: Sequence[Data], names: Placeholders, catalogue: Catalogue) -> TranslatedCall | None:
     """The call with the inner quotes of its data; None if that is invalid too."""
     eaten = [one.place for one in data if one.kept is not None]
     if not eaten:
         return None
     try:
-        found = _read(model, [replace(one, text=one.kept or one.text) for one in data], names)
+        found = _read(model, [replace(one, text=one.kept or one.text) for one in data], names, catalogue)
     except CommandRefused:
         return None
     return replace(found, faults=(*found.faults, findings.QUOTES_EATEN.at(eaten[0])))
 
 
-def _read(model: str, data: Sequence[Data], names: Placeholders) -> TranslatedCall:
+def _read(model: str, data: Sequence[Data], names: Placeholders, catalogue: Catalogue) -> TranslatedCall:
     form = read_form(data)
     templates = [template(step.method, step.key, step.arguments, step.place, names) for step in form.steps]
     fields = fields_of(form.fields, data[0].place)
@@ -84,7 +85,7 @@ def _read(model: str, data: Sequence[Data], names: Placeholders) -> TranslatedCa
         raise refused(data[0].place, text_of(error)) from error
     return TranslatedCall(
         whole,
-        _job_for(whole, templates),
+        _job_for(whole, templates, catalogue),
         secrets,
         tuple(dict.fromkeys(name for one in templates for name in one.untyped)),
         any(one.varying for one in templates),
@@ -93,8 +94,8 @@ def _read(model: str, data: Sequence[Data], names: Placeholders) -> TranslatedCa
     )
 
 
-def _job_for(call: Template, templates: Sequence[LineTemplate]) -> str | None:
+def _job_for(call: Template, templates: Sequence[LineTemplate], catalogue: Catalogue) -> JobSpec | None:
     """The catalogue's job that makes this call, None where there is none."""
     # The arguments of objects.get are only the key of the object.
     own = templates[1:] if call.methods[0] == GET else templates
-    return job_like(call, {name for one in own for name in one.varying})
+    return catalogue.like(call, {name for one in own for name in one.varying})

@@ -8,7 +8,6 @@ from itertools import product
 from typing import Final
 
 from cli.translate.call import TranslatedCall
-from jobs.catalogue.catalogue import JOBS
 from jobs.spec.chain import Hole, Link, Template, TemplateText, Tree
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec
@@ -27,7 +26,7 @@ class JobForm:
 
 def job_form(call: TranslatedCall) -> JobForm | None:
     """The job that makes the same call with the same values; None where it does something else, or gives less."""
-    spec = JOBS.get(call.job or "")
+    spec = call.job
     if spec is None or spec.then is not None or call.template.fields != spec.fields:
         return None
     for choice in _choices(spec):

@@ -11,6 +11,7 @@ from cli.translate.script import FORMS, assigned, note_of_ignored, read
 from cli.translate.shell import lex
 from cli.translate.translation import Translation, translate
 from cli.translate.words import ShellText
+from jobs.catalogue.catalogue import Catalogue
 from texts.remedies import setting
 from texts.said import Quantity, said, text_of
 
@@ -24,12 +25,12 @@ class Translated:
     refusal: str = ""
 
 
-def translate_all(text: str, given: Mapping[str, str]) -> list[Translated]:
+def translate_all(text: str, given: Mapping[str, str], catalogue: Catalogue) -> list[Translated]:
     """The one-liners of a text, in order; `given` are values of variables that it does not define.
 
     Raises `CommandRefused` for a text without any, and for a given value that nothing uses.
     """
-    reading = _Reading(given, {}, set())
+    reading = _Reading(given, catalogue, {}, set())
     found = [one for snippet in snippets(text) for one in reading.all_of(snippet)]
     if not found:
         raise refused(
@@ -54,6 +55,7 @@ class _Reading:
     """What is known on the way through a text: the variables that it has set, and the given ones that were used."""
 
     given: Mapping[str, str]
+    catalogue: Catalogue
     constants: Mapping[str, ShellText]
     asked: set[str]
 
@@ -99,7 +101,7 @@ class _Reading:
             start = pipeline.place if at else START
             own = [one for one in of_quotes if one.place >= start and (end is None or one.place < end)]
             try:
-                found, asked = translate(read(pipeline, constants), self.given)
+                found, asked = translate(read(pipeline, constants), self.given, self.catalogue)
             except CommandRefused as error:
                 yield Translated(pipeline.place, None, _with_quote(error, own))
                 continue

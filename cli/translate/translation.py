@@ -22,6 +22,7 @@ from cli.translate.tables import LoopTable, Placeholders
 from cli.translate.text_table import TYPED, text_table
 from cli.translate.wget import read_wget
 from cli.translate.words import Word
+from jobs.catalogue.catalogue import Catalogue
 from jobs.catalogue.typed_call import CALL
 from jobs.spec.chain_kind import secret_placeholders
 from texts.remedies import PROGRAM, setting
@@ -76,7 +77,7 @@ def quoted(word: str) -> str:
     return f'"{word}"' if "'" in word and not _OPENS_IN_DOUBLE & set(word) else shlex.quote(word)
 
 
-def translate(parts: OneLiner, given: Mapping[str, str]) -> tuple[Translation, set[str]]:
+def translate(parts: OneLiner, given: Mapping[str, str], catalogue: Catalogue) -> tuple[Translation, set[str]]:
     """The command for a one-liner, and the names of `given` that it has used.
 
     `given` are values of variables that it does not define. Raises `CommandRefused`, naming the part, for a line that
@@ -90,7 +91,7 @@ def translate(parts: OneLiner, given: Mapping[str, str]) -> tuple[Translation, s
     table = _table(parts, outer, lookups)
     request = _request(_resolved(lookups.call, scope))
     names = Placeholders(table, scope, lookups.found)
-    call = calling(request, names)
+    call = calling(request, names, catalogue)
     _check_guards(parts, lookups, table, call.template.names)
     if table is not None:
         table.refuse_secrets(secret_placeholders(call.template), parts.call.place)
@@ -199,8 +200,8 @@ def _notes(
     if call.job and not as_itself:
         yield said(
             "the catalogue has a job for this: {run}; {jobs} says how",
-            run=f"{PROGRAM} run {call.job}",
-            jobs=f"{PROGRAM} jobs {call.job}",
+            run=f"{PROGRAM} run {call.job.name}",
+            jobs=f"{PROGRAM} jobs {call.job.name}",
         )
     for name in call.secrets:
         yield said(NOT_PRINTED, name=name)

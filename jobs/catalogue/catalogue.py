@@ -1,11 +1,13 @@
 """The catalogue: all jobs by name, and by their calls."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from checkpoints.records import Run
 from engine.errors import nearest
+from jobs.catalogue.declaration import Declaration
 from jobs.catalogue.imports import IMPORT
 from jobs.catalogue.money import MONEY
 from jobs.catalogue.passwords import PASSWORDS
@@ -16,8 +18,9 @@ from jobs.catalogue.typed_call import CALL, TYPED_CALL, call_kind
 from jobs.spec.chain import Link, Template
 from jobs.spec.chain_kind import CREATE, GET, SET
 from jobs.spec.errors import ParameterRefused
-from jobs.spec.spec import JobSpec
-from texts.said import said
+from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec
+from texts.remedies import SETTINGS_FILE, setting
+from texts.said import in_lines, said
 
 JOBS: Final[Mapping[str, JobSpec]] = MappingProxyType(
     {
@@ -39,51 +42,137 @@ JOBS: Final[Mapping[str, JobSpec]] = MappingProxyType(
         )
     }
 )
+"""The built-in jobs by name."""
+
+KEY: Final = "jobs"
+"""The key of the settings that names the declarations."""
+
+_DIGITS: Final = 12
+"""Digits of a SHA-256 that are shown."""
+
+DeclarationFile: TypeAlias = Callable[[Container[str]], Declaration]
+"""Reads a declaration, given the names that are taken."""
 
 
-def kind(name: str, parameters: Mapping[str, str]) -> JobSpec:
-    """The kind of job of that name; for `call` it is made from the chain in the parameters.
+class Catalogue:
+    """All jobs that a command knows: the built-in ones, and those of declarations.
 
-    Raises `ParameterRefused` for an unknown name, with the nearest and all names, and for an invalid chain.
+    The declarations are read when a job is asked for that is not built in, or all of them: no other command runs code
+    that is not ours. With `takes_changed` a run goes on although its declaration has changed.
     """
-    return call_kind(parameters) if name == CALL else job_named(name)
 
+    def __init__(self, files: Sequence[DeclarationFile] = (), *, takes_changed: bool = False) -> None:
+        self._files = tuple(files)
+        self._takes_changed = takes_changed
 
-def job_of(run: Run) -> JobSpec:
-    """The kind of job of a run in the journal.
+    @cached_property
+    def declarations(self) -> tuple[Declaration, ...]:
+        """The declarations, also those with a fault."""
+        found: list[Declaration] = []
+        taken = set(JOBS)
+        for file in self._files:
+            found.append(file(taken))
+            taken |= found[-1].jobs.keys()
+        return tuple(found)
 
-    Raises `ParameterRefused` as `kind` does.
-    """
-    return kind(run.job, run.parameters)
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Why declarations give no job, a sentence each."""
+        return tuple(one.fault for one in self.declarations if one.fault)
 
+    @property
+    def jobs(self) -> Mapping[str, JobSpec]:
+        """All jobs by name, the built-in ones first."""
+        return {**JOBS, **{name: spec for one in self.declarations for name, spec in one.jobs.items()}}
 
-def job_named(name: str) -> JobSpec:
-    """The job of that name in the list. Raises `ParameterRefused`, with the nearest and all names."""
-    if name not in JOBS:
+    def get(self, name: str) -> JobSpec | None:
+        """The job of that name, None without one."""
+        return JOBS.get(name) or self.jobs.get(name)
+
+    def named(self, name: str) -> JobSpec:
+        """The job of that name. Raises `ParameterRefused`, naming the nearest, all, and faults of declarations."""
+        if found := self.get(name):
+            return found
+        unknown = said(
+            "there is no job {name!r}{nearest}; there are: {names}",
+            name=name,
+            nearest=nearest(name, self.jobs),
+            names=tuple(self.jobs),
+        )
+        raise ParameterRefused(in_lines([unknown, *self.faults]))
+
+    def kind(self, name: str, parameters: Mapping[str, str]) -> JobSpec:
+        """The kind of job of that name; for `call` it is made from the chain in the parameters.
+
+        Raises `ParameterRefused` for an unknown name, and for an invalid chain.
+        """
+        return call_kind(parameters) if name == CALL else self.named(name)
+
+    def known(self, run: Run) -> JobSpec | None:
+        """The kind of job of a run, to tell what it was; None where its declaration gives it no more."""
+        return call_kind(run.parameters) if run.job == CALL else self.get(run.job)
+
+    def of(self, run: Run) -> JobSpec:
+        """The kind of job of a run, to work on it.
+
+        Raises `ParameterRefused` as `kind` does; where its declaration cannot be had, or has changed since the run
+        was begun.
+        """
+        if DECLARATION not in run.parameters:
+            return self.kind(run.job, run.parameters)
+        spec = self.get(run.job)
+        if spec is None or spec.declared is None:
+            raise ParameterRefused(self._lost(run))
+        self.check_unchanged(run, spec)
+        return spec
+
+    def check_unchanged(self, run: Run, spec: JobSpec) -> None:
+        """Raise `ParameterRefused` where the declaration of a job has changed since a run of it was begun."""
+        then, now = run.parameters.get(DECLARATION_DIGEST, ""), spec.declared
+        if self._takes_changed or now is None or then == now.digest:
+            return
         raise ParameterRefused(
             said(
-                "there is no job {name!r}{nearest}; there are: {names}",
-                name=name,
-                nearest=nearest(name, JOBS),
-                names=tuple(JOBS),
+                "run {run} was begun with the job {job} of {file} with SHA-256 {then}…, and now it is {now}…: what "
+                "was changed could send its rows anew or in another way. Put the file back as it was; or, if the "
+                "change does no harm to what that run has sent, add {flag}",
+                run=run.name,
+                job=run.job,
+                file=now.file,
+                then=then[:_DIGITS] or said("none"),
+                now=now.digest[:_DIGITS],
+                flag=setting("changed-declaration"),
             )
         )
-    return JOBS[name]
+
+    def _lost(self, run: Run) -> str:
+        """Why there is no job for a run of one's own."""
+        lost = said(
+            "run {run} is of the job {job}, which {file} has declared, and the settings give no such job: name that "
+            "file in {key} of {settings}, as it was then (SHA-256 {digest}…)",
+            run=run.name,
+            job=run.job,
+            file=run.parameters[DECLARATION],
+            key=KEY,
+            settings=SETTINGS_FILE,
+            digest=run.parameters.get(DECLARATION_DIGEST, "")[:_DIGITS],
+        )
+        return in_lines([lost, *self.faults])
+
+    def like(self, call: Template, varying: Collection[str] = ()) -> JobSpec | None:
+        """The job that makes such a call, None without one.
+
+        `varying` are the arguments with a value of its own in each row; they distinguish jobs with the same call.
+        """
+        # An import makes many a call for a row, and none of them alone is one.
+        others = [spec for spec in self.jobs.values() if spec not in (TYPED_CALL, IMPORT)]
+        same = [spec for spec in others if any(_makes(spec, one, call) for one in spec.templates)]
+        apart = [spec for spec in same if spec.varying and spec.varying in varying]
+        return next(iter((*apart, *(one for one in same if not one.varying))), None)
 
 
-# ---- the job of a call -------------------------------------------------------------------------------------------
-
-
-def job_like(call: Template, varying: Collection[str] = ()) -> str | None:
-    """The name of the job that makes such a call, None without one.
-
-    `varying` are the arguments with a value of its own in each row; they distinguish jobs with the same call.
-    """
-    # An import makes many a call for a row, and none of them alone is one.
-    others = [spec for spec in JOBS.values() if spec not in (TYPED_CALL, IMPORT)]
-    same = [spec for spec in others if any(_makes(spec, one, call) for one in spec.templates)]
-    apart = [spec for spec in same if spec.varying and spec.varying in varying]
-    return next((spec.name for spec in (*apart, *(one for one in same if not one.varying))), None)
+BUILT_IN: Final = Catalogue()
+"""The built-in jobs alone."""
 
 
 def _makes(spec: JobSpec, own: Template, call: Template) -> bool:

@@ -65,6 +65,7 @@ class AnyCallEffect(CallEffect):
         self._tells_secret = not SESSIONS.isdisjoint(template.methods)
         self._telling = _telling(template)
         self._look_up = select_of(knowledge.look_up) if knowledge.look_up else None
+        self.recognises = self._look_up is not None
         if not self.repeatable:
             self.looked_for = LookedFor.WHEN_TAKEN_UP if self._look_up else LookedFor.NEVER
             self.cautions = () if self._look_up else (NO_WAY_TO_LOOK,)

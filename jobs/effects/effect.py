@@ -55,10 +55,11 @@ class CallEffect(Effect):
     """The effect of the calls of a job. Its items carry a `Payload`.
 
     `names` are the values that it needs from each row or from the parameters; `cautions` are sentences that the
-    operator should read before approval.
+    operator should read before approval. One that `recognises` its effect can look it up and read it back.
     """
 
     cautions: tuple[str, ...] = ()
+    recognises: bool = True
 
     def __init__(self, gateway: Gateway, names: Sequence[str] = ()) -> None:
         self._gateway = gateway

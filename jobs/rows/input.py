@@ -20,6 +20,7 @@ from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.rows.key_lists import KeyList
 from jobs.rows.select_source import select_source
 from jobs.spec.import_words import COLUMN
+from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
 from texts.remedies import DATABASE, SETTINGS_FILE, setting
 from texts.said import said
 
@@ -97,7 +98,7 @@ def job_parameters(remembered: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in remembered.items()
-        if name not in {REPEAT, SHARED_ACCOUNTS} and not is_input(name)
+        if name not in {REPEAT, SHARED_ACCOUNTS, DECLARATION, DECLARATION_DIGEST} and not is_input(name)
     }
 
 

@@ -2,13 +2,16 @@
 
 The effect is made from the chain (`jobs/effects/factory.py`), the text of the call is the chain with its
 placeholders, `translate` recognises a call by it, and the page of jobs and the crash lab read it.
+
+With `jobs/spec/parameters.py` and `jobs/spec/entries.py` this is what a declaration, a file with jobs of one's own,
+imports: their public names change only with a line in CHANGELOG.md.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cache
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from billing.database.schema import whole
 from billing.database.sql_blocks import SqlStatement as Sql
@@ -21,10 +24,15 @@ from jobs.spec.parameters import Parameter, check_parameters, row_key
 from texts.said import said
 
 Select: TypeAlias = str | Callable[[Mapping[str, str]], str]
-"""The name of a block in `jobs/catalogue/selects.sql`, or a function of the parameters; "" if rows must be given."""
+"""The name of a block in `jobs/catalogue/selects.sql`, the text of a select, or a function of the parameters that
+gives one of the two; "" if rows must be given."""
 
 Chain: TypeAlias = tuple[str, ...] | Callable[[Mapping[str, str]], tuple[str, ...]]
 """The links of a call as typed, with `{name}` for each value, or a function of the parameters."""
+
+DECLARATION: Final = "declaration"
+DECLARATION_DIGEST: Final = "declaration_sha256"
+"""The parameters of a run whose job is one's own: the path of the file that declares it, and SHA-256 of its bytes."""
 
 
 class Special(Enum):
@@ -47,23 +55,36 @@ class SecondCall:
 
 
 @dataclass(frozen=True, slots=True)
-class JobSpec:
-    """One kind of job in the catalogue.
+class DeclaredIn:
+    """The file of one's own that declares a job: its path, and SHA-256 of its bytes."""
 
-    `recipes` are its numbers in `docs/reference/jobs.md`; `example` is a command line. `fields` are the fields wanted
-    in the answer. `comment` is the parameter for the comment of created objects. `varying` is the argument with a
-    value of its own in each row, if this distinguishes the job from another one. `special` names the effect if it
-    does not follow from the chain. `undo` describes the undo, `undo_parameters` are its parameters. A job without
+    file: str
+    digest: str
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters by which a run remembers it."""
+        return {DECLARATION: self.file, DECLARATION_DIGEST: self.digest}
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """One kind of job.
+
+    `example` is a command line, `recipes` are the numbers of a built-in job in its reference. `fields` are the fields
+    wanted in the answer. `comment` is the parameter for the comment of created objects. `varying` is the argument
+    with a value of its own in each row, if this distinguishes the job from another one. `special` names the effect if
+    it does not follow from the chain. `undo` describes the undo, `undo_parameters` are its parameters. A job without
     `writes` only reads, and its answers become a file. `identity` begins the keys of the rows of a job that differs
-    from run to run.
+    from run to run. `declared` is the file of a job of one's own, and is filled in by who reads that file.
     """
 
     name: str
-    recipes: tuple[int, ...]
     summary: str
     model: str
     chain: Chain = field(repr=False)
     example: str
+    recipes: tuple[int, ...] = ()
     fields: tuple[str, ...] = ()
     then: SecondCall | None = None
     parameters: tuple[Parameter, ...] = ()
@@ -75,6 +96,7 @@ class JobSpec:
     undo_parameters: tuple[Parameter, ...] = ()
     undo: str = said("the old values are set again, where nobody has changed them since")
     identity: str = ""
+    declared: DeclaredIn | None = None
 
     def template(self, parameters: Mapping[str, str] | None = None) -> Template:
         """The call with its placeholders, chosen by the parameters or by their defaults."""
@@ -130,8 +152,10 @@ def parameters_of(kind: JobSpec, given: Mapping[str, str]) -> dict[str, str]:
 
 def statement_of(wanted: Select, parameters: Mapping[str, str]) -> Sql | None:
     """A job's own select, not yet fitted to the billing; None if it has none."""
-    name = wanted if isinstance(wanted, str) else wanted(parameters)
-    return sql_block("selects", name, "jobs.catalogue") if name else None
+    text = wanted if isinstance(wanted, str) else wanted(parameters)
+    if not text or text.isidentifier():
+        return sql_block("selects", text, "jobs.catalogue") if text else None
+    return Sql("own", text)
 
 
 def own_select(kind: JobSpec) -> str:

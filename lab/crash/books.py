@@ -15,7 +15,7 @@ from checkpoints.journal import open_journal
 from checkpoints.records import Item, Totals
 from checkpoints.states import State
 from jobs.spec.chain import Template
-from jobs.spec.entries import find_mark
+from jobs.spec.entries import OPERATIONS, find_mark
 from lab.crash.experiment_plan import ExperimentPlan
 from lab.crash.fields import fields_now
 from lab.crash.judge import BookRow, Books, LedgerEffect
@@ -24,15 +24,12 @@ from lab.crash.observer import Observer
 from lab.crash.trials import TRIALS, By, Trial, Wanted, sql
 from lab.mock.connection import MockConnection
 
-MONEY = frozenset({"balances", "payment"})
-"""Jobs whose operations are counted and summed in the billing's own table."""
-
 
 async def read_books(
     plan: ExperimentPlan, requested: RequestedLoad, observer: Observer, billing: Path, run: str, verified: int
 ) -> Books:
     """The books of a finished experiment; no process may work on journal or billing any more."""
-    trial = TRIALS[plan.job]
+    trial = plan.own or TRIALS[plan.job]
     steps = observer.steps()
     items, totals = await _journal(observer.path, run)
     effects, entered, ends = await anyio.to_thread.run_sync(_ledger, trial, requested, billing)
@@ -92,7 +89,7 @@ def _ledger(
     with Database(Dsn(str(billing))) as database:
         effects = list(_effects(database, trial))
         entered = None
-        if trial.job in MONEY:
+        if trial.model == OPERATIONS:  # counted and summed in the billing's own table too
             ((count, scaled),) = database.query(sql("entered_operations"), {"before": requested.last})
             entered = count, roubles(scaled)
         found = list(database.query(sql(trial.ends))) if trial.ends else []

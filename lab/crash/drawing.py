@@ -43,12 +43,16 @@ Fault: TypeAlias = Mapping[str, Value]
 """A `[[fault]]` of the mock's fault plan, with the names of the file."""
 
 
-def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | None = None) -> ExperimentPlan:
+def draw(
+    seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | None = None, own: Trial | None = None
+) -> ExperimentPlan:
     """The experiment of a seed; `job` and `faults` (TOML) replace what would be drawn.
+
+    `own` is the trial of a job of one's own, which takes the place of `job`.
 
     With given faults there is no proxy, so that these are the only faults.
     """
-    if job is not None and job not in {ALL, IMPORT, *TRIALS}:
+    if own is None and job is not None and job not in {ALL, IMPORT, *TRIALS}:
         raise UnknownJob(
             said(
                 "the lab knows {jobs}, {all} for one of them, and {imports}",
@@ -58,10 +62,10 @@ def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | N
             )
         )
     # Each part has its own random stream, so fixing one of them leaves the others unchanged.
-    chosen = _job(seed, job)
+    chosen = _job(seed, job) if own is None else own.job
     if chosen == IMPORT:
         return _import(seed, rows, faults)
-    trial = TRIALS[chosen]
+    trial = own or TRIALS[chosen]
     model = trial.called or trial.model
     plan = ExperimentPlan(
         seed=seed,
@@ -76,6 +80,7 @@ def draw(seed: int, *, job: str | None = None, rows: int = ROWS, faults: str | N
         without_database=chosen != WARNING_THRESHOLD and _draw(seed, "database").random() < _WITHOUT_DATABASE,
         quirks=_quirks(_draw(seed, "quirks")),
         lacking=_lacking(_draw(seed, "columns"), chosen) if chosen in JOBS else (),
+        own=own,
     )
     if not plan.api_alone:
         return plan

@@ -2,6 +2,7 @@
 
 LabError
 ├── UnknownJob       no trial tries the job that was named
+├── NoTrial          the lab cannot try a job of one's own
 └── MockNotStarted   the mock billing did not come up
 """
 
@@ -12,6 +13,10 @@ class LabError(Exception):
 
 class UnknownJob(LabError):
     """Raised for a job that the lab does not test; the text lists those that it tests."""
+
+
+class NoTrial(LabError):
+    """Raised for a job of one's own that the lab has no rows for, or whose effect it does not know."""
 
 
 class MockNotStarted(LabError):

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from billing.directory.models import OPENING_BALANCE
 from lab.crash.proxy import Interference
+from lab.crash.trials import Trial
 
 ROWS: Final = 240
 SETTLE: Final = 0.8
@@ -157,6 +159,8 @@ class ExperimentPlan:
     """The shares of an import's undo at which it is killed."""
     undo_faults: str = ""
     """The mock's fault plan for the undo of an import."""
+    own: Trial | None = None
+    """The trial of a job of one's own, None for a built-in job."""
     settle: float = SETTLE
     timeout: float = TIMEOUT
 
@@ -178,7 +182,8 @@ class ExperimentPlan:
     @property
     def other_balances(self) -> bool:
         """Whether opening balances behave differently from the load's assumption, and the database shows it."""
-        return self.job == BALANCES and "type_8=adds" in self.quirks and not self.api_alone
+        sets = self.job == BALANCES or (self.own is not None and self.own.key_end == str(OPENING_BALANCE))
+        return sets and "type_8=adds" in self.quirks and not self.api_alone
 
     @property
     def refused_for(self) -> str | None:

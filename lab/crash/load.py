@@ -21,7 +21,6 @@ from billing.directory.models import OPENING_BALANCE
 from jobs.spec.parameters import row_key
 from lab.crash import clock
 from lab.crash.experiment_plan import BALANCES, IMPORT, MOST_IN_FLIGHT, WARNING_THRESHOLD, ExperimentPlan
-from lab.crash.fields import wanted_fields
 from lab.crash.import_books import live_content
 from lab.crash.import_table import (
     DICTIONARY,
@@ -68,7 +67,7 @@ def prepare_load(folder: Path, plan: ExperimentPlan, billing: Path) -> Requested
     if plan.job == IMPORT:
         with Database(Dsn(str(billing))) as database:
             return _import(folder, draw, plan, database)
-    trial = TRIALS[plan.job]
+    trial = plan.own or TRIALS[plan.job]
     if trial.arranged:
         _arrange(billing, trial, plan.rows)
     with Database(Dsn(str(billing))) as database:
@@ -109,10 +108,7 @@ def _rows(folder: Path, draw: Random, trial: Trial, rows: Sequence[Sequence[obje
             key = trial.key(own)
             line = [*map(str, cells), *(cell(draw) for cell in trial.drawn)]
             sheet.writerow(line)
-            if trial.sets is not None:
-                text = wanted_fields(trial.sets, dict(zip(trial.header, line, strict=True)))
-            else:
-                text = trial.constant or line[-1]
+            text = trial.wanted(line)
             wanted[key] = Decimal(text) if trial.amount else text
             objects[key] = int(str(of))
     called = CALLED if trial.job == "call" else ()

@@ -151,13 +151,13 @@ def _detailed(experiment: Experiment, repeat: Callable[[int], str]) -> Mapping[s
         "processes": experiment.processes,
         "foreign": experiment.verdict.foreign if experiment.verdict else 0,
         "repeated": experiment.verdict.repeated if experiment.verdict else 0,
-        "plan": _plan(asdict(experiment.plan)),
+        "plan": _plan(asdict(replace(experiment.plan, own=None))),
     }
 
 
 def _plan(plan: Mapping[str, object]) -> Mapping[str, object]:
     """A plan with the names that its parts have in the JSON."""
-    return {_NAMES.get(name, name): value for name, value in plan.items()}
+    return {_NAMES.get(name, name): value for name, value in plan.items() if name != "own"}
 
 
 _NAMES: Final = {"disturbances": "mischief"}

@@ -6,14 +6,15 @@ checks that.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 from random import Random
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from billing.api.calls import NOTHING
 from billing.database.sql_blocks import SqlStatement, sql_block
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import call_kind
@@ -21,7 +22,7 @@ from jobs.spec.chain import Template, chain_text
 from jobs.spec.chain_kind import ChainKind, kind_of
 from jobs.spec.parameters import MONTHS_BACK, Parameter, a_date, a_moment, an_id, roubles, row_key
 from jobs.spec.spec import JobSpec
-from lab.crash.fields import money_field
+from lab.crash.fields import money_field, wanted_fields
 from lab.mock.people import EMPTY_POOLS, TARIFFS
 
 Wanted: TypeAlias = Decimal | str
@@ -52,7 +53,8 @@ class Trial:
     left to a person, `unreadable` that nothing can be read back, which `verify` reports. `file` is where the job
     writes the values that the billing generated, id and value. `constant` is wanted of all rows alike. `arranged`
     names the block that adds rows to the billing where a new one has too few. `identity` is the prefix of the keys of
-    a job that has one.
+    a job that has one, `key_end` what ends them. `enters` is the column of the wanted value where that is not the
+    last one, and `values` are those that the job has for all rows.
     """
 
     job: str
@@ -73,11 +75,22 @@ class Trial:
     file: str = ""
     constant: str = ""
     identity: str = ""
+    key_end: str = ""
+    enters: str = ""
+    values: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     sets: Template | None = None
 
     def key(self, own: object) -> str:
         """The key of a row in the journal, from its key in queries.sql."""
-        return row_key((self.identity, str(own))) if self.identity else str(own)
+        key = row_key((str(own), self.key_end)) if self.key_end else str(own)
+        return row_key((self.identity, key)) if self.identity else key
+
+    def wanted(self, cells: Sequence[str]) -> str:
+        """The wanted value of a row, from its cells in the input."""
+        row = dict(zip(self.header, cells, strict=True))
+        if self.sets is not None:
+            return wanted_fields(self.sets, {**self.values, **row})
+        return self.constant or (row[self.enters] if self.enters else cells[-1])
 
     @property
     def arguments(self) -> list[str]:
@@ -143,7 +156,7 @@ class _Objects:
     arranged: str = ""
 
 
-_OBJECTS: Final[Mapping[str, _Objects]] = {
+OBJECTS: Final[Mapping[str, _Objects]] = {
     "Abonents": _Objects("subscribers"),
     "AdminAccounts": _Objects("accounts"),
     "Users": _Objects("users"),
@@ -164,9 +177,16 @@ _BY_CHECK: Final[Mapping[Callable[[str], str], Cell]] = {
 """Values to draw for a parameter, by its check; a word for any other one."""
 
 
+CELLS: Final[Mapping[str, tuple[Cell, ...]]] = {
+    "": (_amount, _pool, _day, _moment, _month, _word),
+    "Tarif": (_tariff,),
+}
+"""Values to draw for a parameter of any check, by what it refers to: the first that it takes."""
+
+
 def trial_of_fields(job: JobSpec, *, rows: str = "", drawn: tuple[Cell, ...] | None = None) -> Trial:
     """The trial of a job that sets fields, from its spec; `rows` and `drawn` replace the usual ones."""
-    chain, objects = job.template(), _OBJECTS[job.model]
+    chain, objects = job.template(), OBJECTS[job.model]
     finding = {name for _, name in chain.links[0].places}
     parameters = {one.name: one for one in job.parameters}
     cells = tuple(_cell_of(parameters[name]) for name in chain.names if name not in finding)

@@ -10,7 +10,7 @@ import pytest
 from cli.main import load
 from cli.session.order import given_values, parse_order
 from cli.settings.order_flags import CallFlags
-from jobs.catalogue.catalogue import JOBS
+from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.rows.input import Input
 from jobs.spec.parameters import today
 
@@ -52,5 +52,5 @@ def test_an_example_is_taken_as_it_stands(page: str, command: str) -> None:
             given["model"], given["chain"] or None, given["fields"], given["repeatable"], given["look_up"]
         )
         rows = Input(file=given["file"] or "", sql=given["sql"] or "")
-        order = parse_order(given["job"], rows, given_values(given["set_"], calling))
+        order = parse_order(given["job"], rows, given_values(given["set_"], calling), BUILT_IN)
         assert order.kind.name == given["job"], page

@@ -16,6 +16,7 @@ from cli.session.order import identity, parse_order
 from cli.session.session import finish_run, wipe_secrets
 from cli.session.start import give_up
 from jobs.access.vault import BATCH, Vault, is_token, vault_path
+from jobs.catalogue.catalogue import BUILT_IN
 from jobs.catalogue.passwords import PASSWORDS
 from jobs.rows.input import Input
 from jobs.spec.errors import SecretGone
@@ -119,16 +120,16 @@ async def test_every_job_on_passwords_is_planned_killed_resumed_and_verified(
 
 
 def test_what_a_run_remembers_of_a_secret_is_a_token() -> None:
-    order = parse_order("password", Input(), {"user_id": "5", "psw": WORD})
+    order = parse_order("password", Input(), {"user_id": "5", "psw": WORD}, BUILT_IN)
     assert WORD not in repr(order)
     assert WORD not in str(order.to_parameters())
     token = order.to_parameters()["psw"]
     assert is_token(token)
     assert order.secrets == {token: Secret(WORD)}
     assert token.startswith(f"•••{order.to_parameters()[BATCH]}.")
-    assert BATCH not in parse_order("at-ip", Input(), {"ip": "10.0.0.1"}).to_parameters()
+    assert BATCH not in parse_order("at-ip", Input(), {"ip": "10.0.0.1"}, BUILT_IN).to_parameters()
     # With another word it is the same run all the same: nobody can tell.
-    other = parse_order("password", Input(), {"user_id": "5", "psw": "anders"})
+    other = parse_order("password", Input(), {"user_id": "5", "psw": "anders"}, BUILT_IN)
     assert identity(other.to_parameters()) == identity(order.to_parameters())
 
 
@@ -161,7 +162,7 @@ async def test_secrets_are_wiped_when_nothing_may_be_sent_any_more(tmp_path: Pat
             if state is State.MANUAL:
                 await journal.doubt(run)
             await journal.record(run, [Change(item.item_id, state)])
-        await finish_run(run, journal, anew=True)
+        await finish_run(run, journal, BUILT_IN, anew=True)
     assert other.open([others]) == {others: "anders"}
     assert (WORD.encode() in vault_path(path).read_bytes()) == kept
     if not kept:

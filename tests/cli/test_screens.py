@@ -43,6 +43,7 @@ from cli.terminal.streams import lasting
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Status
 from jobs.access.payload import Payload, encode_payload
+from jobs.catalogue.catalogue import BUILT_IN
 from jobs.spec.columns import Assigned, Column
 from jobs.value_changes import ChangeKind, FieldChange, RowChange
 from tests.checkpoints.samples import frozen_run, keep, new_item, page
@@ -376,7 +377,7 @@ async def test_status_of_all_runs(journal: Journal) -> None:
 @pytest.mark.parametrize("job", ["balances", "tariff-threshold"])
 async def test_a_job(job: str) -> None:
     async def shows(screen: Screen) -> None:
-        show(job, screen)
+        show(job, BUILT_IN, screen)
 
     await compare(f"job-{job}", shows)
 

@@ -12,6 +12,7 @@ from engine.errors import InputRefused
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault
 from jobs.billing_job import BillingJob
+from jobs.catalogue.catalogue import BUILT_IN
 from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.errors import ParameterRefused
@@ -25,7 +26,7 @@ def import_of(gateway: Gateway, place: Path, **given: str) -> BillingJob:
     """The job, as a command line orders it."""
     table = place / "subscribers.csv"
     table.write_text(HEADER + ROW, encoding="utf-8")
-    order = parse_order("import", Input(file=str(table)), given)
+    order = parse_order("import", Input(file=str(table)), given, BUILT_IN)
     return build(order.kind, gateway, order.parameters, order.rows)
 
 
@@ -82,7 +83,7 @@ async def test_of_rows_that_a_sample_leaves_out_no_secret_is_kept(gateway: Gatew
     table = tmp_path / "subscribers.csv"
     rows = "".join(f"Н-{number};Иванов;u{number};secret{number}\n" for number in range(30))
     table.write_text(f"Договор;ФИО;Логин;Пароль\n{rows}", encoding="utf-8")
-    order = parse_order("import", Input(file=str(table)), {"sample": "4"})
+    order = parse_order("import", Input(file=str(table)), {"sample": "4"}, BUILT_IN)
     vault = tmp_path / "vault"
     job = build(order.kind, replace(gateway, vault=Vault(vault)), order.parameters, order.rows)
     pages = await anyio.to_thread.run_sync(lambda: list(job.source.pages(None)))

@@ -20,7 +20,7 @@ from engine.errors import LookUpFailed
 from engine.evidence import Accepted
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, chain_of, encode_payload
-from jobs.catalogue.catalogue import job_named
+from jobs.catalogue.catalogue import BUILT_IN
 from jobs.effects.any_call import AnyCallEffect, CallRules
 from jobs.effects.create import payload_for
 from jobs.effects.effect import CallEffect
@@ -75,13 +75,13 @@ def effects(gateway: Gateway) -> dict[str, tuple[CallEffect, Payload]]:
     got: tuple[str, dict[str, object]] = ("objects.get", {"id": 5})
     user = chain("Users", got, key={"id": "5"})
     return {
-        "balances": (effect_of(gateway, job_named("balances")), payload_for("FinanceOperations", OPERATION, 5)),
+        "balances": (effect_of(gateway, BUILT_IN.named("balances")), payload_for("FinanceOperations", OPERATION, 5)),
         "payment": (
-            effect_of(gateway, job_named("payment"), recognise="sum"),
+            effect_of(gateway, BUILT_IN.named("payment"), recognise="sum"),
             chain("Abonents", got, key={"id": "5"}, wanted={"SUM_IN": "50.5"}, was={"op_id": "3"}),
         ),
         "warning-threshold": (
-            effect_of(gateway, job_named("warning-threshold"), amount="-120"),
+            effect_of(gateway, BUILT_IN.named("warning-threshold"), amount="-120"),
             chain(
                 "AdminAccounts",
                 ("objects.get", {"account_id_abonents": 5}),
@@ -93,13 +93,13 @@ def effects(gateway: Gateway) -> dict[str, tuple[CallEffect, Payload]]:
             ),
         ),
         "delete-account": (
-            effect_of(gateway, job_named("delete-account")),
+            effect_of(gateway, BUILT_IN.named("delete-account")),
             chain("Users", got, ("delete", {}), key={"id": "5"}, wanted={"deleted": "1"}),
         ),
-        "password": (effect_of(gateway, job_named("password"), dontshow="yes"), user),
-        "services-on-offer": (effect_of(gateway, job_named("services-on-offer")), user),
+        "password": (effect_of(gateway, BUILT_IN.named("password"), dontshow="yes"), user),
+        "services-on-offer": (effect_of(gateway, BUILT_IN.named("services-on-offer")), user),
         "by-sms": (
-            effect_of(gateway, job_named("by-sms"), sms="+79990000001"),
+            effect_of(gateway, BUILT_IN.named("by-sms"), sms="+79990000001"),
             chain("Users", ("objects.filter", {"id": 5})),
         ),
         "call": (

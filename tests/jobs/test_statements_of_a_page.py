@@ -14,7 +14,7 @@ from billing.database.sql_blocks import Value
 from checkpoints.journal import Journal, open_journal
 from engine.job import Job
 from jobs.access.gateway import Gateway
-from jobs.catalogue.catalogue import job_named
+from jobs.catalogue.catalogue import BUILT_IN
 from jobs.spec.undo_words import RUN
 from jobs.undo import build_undo
 from tests.jobs.making import job_of, rows_of
@@ -93,8 +93,8 @@ async def test_plan_and_undo_ask_as_often_for_many_rows_as_for_few(
     tmp_path: Path,
 ) -> None:
     rows = rows_of(tmp_path, _subscribers(counted))
-    job = job_of(counted, job_named(name), rows, **given)
+    job = job_of(counted, BUILT_IN.named(name), rows, **given)
     assert await _for_a_page(job, FEW, selects) == await _for_a_page(job, MANY, selects) > 0
     run = await done(counted, journal, name, rows, given)
-    undo = await build_undo(counted, journal, {RUN: run.name, **how})
+    undo = await build_undo(counted, journal, {RUN: run.name, **how}, BUILT_IN)
     assert await _for_a_page(undo, FEW, selects) == await _for_a_page(undo, MANY, selects) > 0

@@ -9,7 +9,7 @@ from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from engine.errors import InputRefused
 from jobs.access.gateway import Gateway
-from jobs.catalogue.catalogue import job_named
+from jobs.catalogue.catalogue import BUILT_IN
 from lab.mock.leaving_out import leave_out
 from tests.jobs.making import effect_of
 
@@ -31,6 +31,6 @@ async def test_what_a_look_up_needs_and_is_not_there_is_told(
     connection.close()
     with Database(Dsn(str(billing_file))) as database:
         given = {"amount": "5"} if name == "warning-threshold" else {}
-        effect = effect_of(Gateway(client, database), job_named(name), **given)
+        effect = effect_of(Gateway(client, database), BUILT_IN.named(name), **given)
         with pytest.raises(InputRefused, match=told):
             await effect.try_out()

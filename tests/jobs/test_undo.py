@@ -19,7 +19,7 @@ from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.progress import Progress
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
-from jobs.catalogue.catalogue import job_named
+from jobs.catalogue.catalogue import BUILT_IN
 from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.spec import parameters_of
@@ -80,14 +80,14 @@ async def done(
     meanwhile: Callable[[], None] = lambda: None,
     enter: Repeat = Repeat.ONCE,
 ) -> Run:
-    parameters = parameters_of(job_named(name), given)
-    job = build(job_named(name), gateway, parameters, rows)
+    parameters = parameters_of(BUILT_IN.named(name), given)
+    job = build(BUILT_IN.named(name), gateway, parameters, rows)
     return await carried_out(job, parameters, journal, meanwhile=meanwhile, enter=enter)
 
 
 async def undone(gateway: Gateway, journal: Journal, run: Run, *, most: int = 1000, **how: str) -> Run:
     parameters = {RUN: run.name, **how}
-    return await carried_out(await build_undo(gateway, journal, parameters), parameters, journal, most=most)
+    return await carried_out(await build_undo(gateway, journal, parameters, BUILT_IN), parameters, journal, most=most)
 
 
 async def counts(journal: Journal, run: Run) -> dict[str, int]:
@@ -315,9 +315,9 @@ async def test_what_cannot_be_taken_back_says_why(
     both: Gateway, journal: Journal, tmp_path: Path, name: str, text: str | None, given: dict[str, str], why: str
 ) -> None:
     rows = Input() if text is None else rows_of(tmp_path, text)
-    run = await journal.create_run(NewRun(name, parameters_of(job_named(name), given), TARGET, rows.file))
+    run = await journal.create_run(NewRun(name, parameters_of(BUILT_IN.named(name), given), TARGET, rows.file))
     with pytest.raises(InputRefused, match=f"run {run.name} .{name}. cannot be taken back: {why}"):
-        await build_undo(both, journal, {RUN: run.name})
+        await build_undo(both, journal, {RUN: run.name}, BUILT_IN)
 
 
 async def test_a_storno_is_final(both: Gateway, journal: Journal, tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ async def test_a_storno_is_final(both: Gateway, journal: Journal, tmp_path: Path
     storno = await undone(both, journal, run, way="storno")
     assert storno.job == UNDO
     with pytest.raises(InputRefused, match="a storno is final"):
-        await build_undo(both, journal, {RUN: storno.name})
+        await build_undo(both, journal, {RUN: storno.name}, BUILT_IN)
 
 
 async def test_steps_are_taken_back_from_the_last_to_the_first_and_entered_again_from_the_first(

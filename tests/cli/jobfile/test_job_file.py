@@ -16,6 +16,7 @@ from cli.terminal.exits import CommandRefused
 from engine.pacing.gauges import hours_of
 from engine.pacing.limits import Percent
 from engine.pacing.policy import ALL, Policy, policy_with
+from jobs.catalogue.catalogue import BUILT_IN
 from jobs.rows.input import Input
 from tests.cli.conftest import Place, Typed
 
@@ -233,7 +234,7 @@ def test_all_that_was_typed_and_has_a_place_is_saved(typed: Typed, tmp_path: Pat
             "skip_bad": True,
         }
     ]
-    file = read(tmp_path / "saved.toml")
+    file = read(tmp_path / "saved.toml", BUILT_IN)
     assert file.steps[0].output == tmp_path / "out.csv"
     assert policy_with(Policy(), with_file(Pacing(), file.pacing).given, ALL) == Policy(
         in_flight=3,
@@ -275,7 +276,7 @@ def test_a_file_that_a_job_makes_is_sought_beside_the_job_file(
     assert tomllib.loads((tmp_path / "saved.toml").read_text())["step"][0]["set"]["to"] == "out/new.csv"
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    (step,) = read(tmp_path / "saved.toml").steps
+    (step,) = read(tmp_path / "saved.toml", BUILT_IN).steps
     assert step.order.parameters["to"] == str(tmp_path / "out" / "new.csv")
 
 
@@ -286,7 +287,7 @@ def test_a_job_file_is_saved_under_a_name_that_run_takes_for_one(typed: Typed, n
 
 
 def test_no_job_file_keeps_a_secret(tmp_path: Path) -> None:
-    order = parse_order("password", Input(), {"user_id": "1", "psw": "Tiger7"})
+    order = parse_order("password", Input(), {"user_id": "1", "psw": "Tiger7"}, BUILT_IN)
     with pytest.raises(CommandRefused, match="psw is a secret: no job file keeps one"):
         save(SaveRequest(order, None, skip_bad=False, pacing={}), tmp_path / "x.toml", force=False)
     assert not (tmp_path / "x.toml").exists()

@@ -14,6 +14,7 @@ from cli.jobfile.job_file import JobFile, read
 from cli.jobfile.rounds import Round, StepState, round_of
 from cli.session.step_mark import StepMark
 from engine.sources.raw.original import FileOnDisk
+from jobs.catalogue.catalogue import BUILT_IN
 
 TARGET = "http://billing"
 STEPS = """
@@ -45,7 +46,7 @@ class Desk:
 
     def file(self, text: str = STEPS) -> JobFile:
         (self.folder / "night.toml").write_text(text, encoding="utf-8")
-        return read(self.folder / "night.toml")
+        return read(self.folder / "night.toml", BUILT_IN)
 
     async def ran(
         self,
@@ -264,7 +265,7 @@ async def test_runs_of_other_files_billings_and_those_given_up_are_none_of_it(de
     assert (await round_of(file, "http://another", desk.journal, EVENING)).note == ""
     copy = desk.folder / "copy.toml"
     copy.write_text(STEPS, encoding="utf-8")
-    assert (await desk.round(read(copy))).note == ""
+    assert (await desk.round(read(copy, BUILT_IN))).note == ""
     await desk.journal.discard(one)
     assert (await desk.round(file)).note == ""
 

@@ -10,6 +10,7 @@ from typing import Any
 from cli.terminal.exits import CommandRefused
 from cli.translate.one_liners import translate_all
 from cli.translate.translation import Translation
+from jobs.catalogue.catalogue import BUILT_IN
 
 FOLDER = Path(__file__).parent
 URL = "http://h:8082/rest_api/v2"
@@ -87,7 +88,7 @@ def kinds(found: Translation) -> list[str]:
 
 def translated(text: str, /, **given: str) -> Translation:
     """The one one-liner of a text, with the values of its variables."""
-    (found,) = translate_all(text, given)
+    (found,) = translate_all(text, given, BUILT_IN)
     if found.translation is None:
         raise CommandRefused(found.refusal)
     return found.translation

@@ -19,7 +19,9 @@ from cli.session.session import finish_run
 from cli.terminal.exits import CommandRefused
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
+from jobs.catalogue.catalogue import BUILT_IN
 from jobs.catalogue.readings import READINGS
+from jobs.catalogue.typed_call import call_kind
 from jobs.effects.answer_cells import Flat, encode_answer
 from tests.cli.conftest import Place, Typed
 from tests.cli.flows import Flow, all_of, flow
@@ -147,17 +149,17 @@ def test_what_cannot_be_written_in_the_end_is_refused_before(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there.csv").touch()
     with pytest.raises(CommandRefused, match=why):
-        answers.checked(job, {}, Path(name))
-    assert answers.checked("at-ip", {}, Path("out.csv")) == {"input_answers": str(tmp_path / "out.csv")}
+        answers.checked(BUILT_IN.named(job), Path(name))
+    assert answers.checked(BUILT_IN.named("at-ip"), Path("out.csv")) == {"input_answers": str(tmp_path / "out.csv")}
 
 
 def test_a_call_of_any_chain_has_answers_where_it_only_reads() -> None:
     def chain(method: str) -> dict[str, str]:
         return {"model": "Users", "chain": json.dumps([method]), "input_answers": "x"}
 
-    assert answers.reads("call", chain("objects.filter"))
-    assert not answers.reads("call", chain("objects.create"))
-    assert not answers.reads("undo", {})
+    assert answers.reads(call_kind(chain("objects.filter")))
+    assert not answers.reads(call_kind(chain("objects.create")))
+    assert not answers.reads(BUILT_IN.get("undo"))
 
 
 def test_a_wrong_name_is_refused_by_the_command_with_2_and_nothing_is_begun(typed: Typed, tmp_path: Path) -> None:
@@ -174,17 +176,17 @@ async def test_a_run_at_its_end_leaves_its_file_alone_and_makes_it_where_it_is_m
     async with open_journal(tmp_path / "journal") as journal:
         run = await run_of(journal, ("ip",), [(("10.0.0.1",), [{"login": "a"}])])
         run = replace(run, parameters={"input_answers": str(path)})
-        assert (await finish_run(run, journal, anew=False)).trouble is None
+        assert (await finish_run(run, journal, BUILT_IN, anew=False)).trouble is None
         assert lines(path) == [["ip", "login", "carbon_run"], ["10.0.0.1", "a", run.name]]
         # Somebody works with it.
         path.write_text("mine", encoding="utf-8")
-        assert "answers are in" in str((await finish_run(run, journal, anew=False)).shown)
+        assert "answers are in" in str((await finish_run(run, journal, BUILT_IN, anew=False)).shown)
         assert path.read_text("utf-8") == "mine"
         # Corrected rows have come into the run, and been sent.
-        await finish_run(run, journal, anew=True)
+        await finish_run(run, journal, BUILT_IN, anew=True)
         assert len(lines(path)) == 2
         gone = replace(run, parameters={"input_answers": str(tmp_path / "gone" / "out.csv")})
-        trouble = (await finish_run(gone, journal, anew=True)).trouble or ""
+        trouble = (await finish_run(gone, journal, BUILT_IN, anew=True)).trouble or ""
     assert "gone/out.csv cannot be written" in trouble
     assert f"carbon-migrate export {run.name} --state answers -o FILE" in trouble
 

@@ -30,6 +30,7 @@ from cli.session.order import given_values, parse_input, parse_order
 from cli.settings.order_flags import CallFlags, RowFlags
 from cli.translate.translation import Translation
 from jobs.access.gateway import Gateway
+from jobs.catalogue.catalogue import BUILT_IN
 from jobs.job import build
 from jobs.spec.entries import without_marks
 from lab.mock.server import running
@@ -164,7 +165,7 @@ class Receiver:
         source = RowFlags(given["sql"], given["columns"], given["mapping"], delimiter=given["delimiter"])
         file = given["file"]
         path = None if file is None else rows if file == "-" else folder / file
-        order = parse_order(given["job"], parse_input(None if path is None else str(path), source), said)
+        order = parse_order(given["job"], parse_input(None if path is None else str(path), source), said, BUILT_IN)
         sending = build(order.kind, self.gateway, order.parameters, order.rows)
         number = 0
         for page in sending.source.pages(None):

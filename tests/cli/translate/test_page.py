@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cli.terminal.exits import CommandRefused
 from cli.translate.one_liners import Translated, translate_all
+from jobs.catalogue.catalogue import BUILT_IN
 from tests.cli.conftest import Typed
 from tests.cli.oneliners import PUBLISHED, post
 
@@ -20,7 +21,7 @@ def curl(key: str) -> str:
 
 def read(text: str) -> list[tuple[int, str]]:
     """The line of each one-liner, and the id that its call has, or the beginning of its refusal."""
-    return [(one.place.line, told(one)) for one in translate_all(text, {})]
+    return [(one.place.line, told(one)) for one in translate_all(text, {}, BUILT_IN)]
 
 
 def told(one: Translated) -> str:
@@ -34,7 +35,7 @@ def test_the_vendors_page() -> None:
     """With its headings, its marks and its prose, as it is copied."""
     parts = [f"# h5. Пример {number}\n{{code}}{one.line}{{code}}\n" for number, one in enumerate(PUBLISHED.values())]
     page = "h2. Примеры\nНекоторые примеры с curl и sqlexec вы можете посмотреть здесь.\n" + "\n".join(parts)
-    found = translate_all(page, {})
+    found = translate_all(page, {}, BUILT_IN)
     assert [list(one.translation.command) for one in found if one.translation] == [
         one.first for one in PUBLISHED.values()
     ]
@@ -53,7 +54,9 @@ def test_marks_may_stand_on_the_line_of_the_command() -> None:
 
 
 def test_a_place_is_that_of_the_page() -> None:
-    (one,) = translate_all(f"text\n\n  $ {curl('1')}".replace("method2=refresh&arg2={}", "method2=refresh"), {})
+    (one,) = translate_all(
+        f"text\n\n  $ {curl('1')}".replace("method2=refresh&arg2={}", "method2=refresh"), {}, BUILT_IN
+    )
     assert one.translation
     (fault,) = one.translation.faults
     assert (fault.place.line, fault.place.column) == (3, 55)
@@ -140,21 +143,21 @@ def test_a_line_that_is_too_long_is_refused_before_it_is_read() -> None:
         (2, "line 2, column 1: a command of more than 20000 characters; a one-liner is not"),
         (3, '{"id": 1}'),
     ]
-    assert [told(one) for one in translate_all(slow, {})] == [found[0][1].replace("line 2", "line 1")]
+    assert [told(one) for one in translate_all(slow, {}, BUILT_IN)] == [found[0][1].replace("line 2", "line 1")]
 
 
 def test_a_text_without_any_is_said_to_be_so() -> None:
     for text in ("", "\n\n", "Здесь ничего нет.\nИ здесь.\n", "x=1\n"):
         with pytest.raises(CommandRefused, match=r"cannot be translated|there is no curl and no sqlexec"):
-            translate_all(text, {})
+            translate_all(text, {}, BUILT_IN)
 
 
 def test_a_given_value_has_to_be_used_by_one_of_them() -> None:
     each = curl("'$x'")
     text = f"{curl('1')}\n{each}\n"
-    assert [told(one) for one in translate_all(text, {"x": "5"})] == ['{"id": 1}', '{"id": 5}']
+    assert [told(one) for one in translate_all(text, {"x": "5"}, BUILT_IN)] == ['{"id": 1}', '{"id": 5}']
     with pytest.raises(CommandRefused, match="there is no \\$y in the line"):
-        translate_all(text, {"x": "5", "y": "5"})
+        translate_all(text, {"x": "5", "y": "5"}, BUILT_IN)
 
 
 def test_the_command_shows_each_with_its_line_and_ends_with_2_where_one_is_refused(
@@ -185,7 +188,7 @@ PIECES = st.sampled_from(
 def test_nothing_makes_it_stumble_and_no_call_leaves_a_loop(pieces: list[str]) -> None:
     text = " ".join(pieces)
     try:
-        found = translate_all(text, {})
+        found = translate_all(text, {}, BUILT_IN)
     except CommandRefused:
         return
     for one in found:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cli.terminal.exits import CommandRefused, Exit
 from cli.translate.one_liners import translate_all
 from cli.translate.translation import Translation
+from jobs.catalogue.catalogue import BUILT_IN
 from jobs.spec.chain import parse
 from tests.cli.oneliners import PUBLISHED, URL, chains, generic, get, loop, option, post, translated, values_of
 from tests.cli.translate.test_translation import pasted
@@ -386,7 +387,7 @@ def test_a_line_with_a_slip_is_translated_into_a_good_command_or_refused(data: s
         end = min(len(line), start + data.draw(st.integers(0, 6)))
         line = line[:start] + data.draw(SNIPPETS) + line[end:]
     try:
-        read = translate_all(line, {})
+        read = translate_all(line, {}, BUILT_IN)
     except CommandRefused:
         return
     for one in read:

@@ -17,6 +17,7 @@ from cli.settings.order_flags import CallFlags
 from cli.translate.one_liners import translate_all
 from cli.translate.translation import quoted
 from engine.errors import InputRefused
+from jobs.catalogue.catalogue import BUILT_IN
 from jobs.rows.input import Input
 from jobs.rows.select_source import select_source
 from jobs.spec.chain import parse
@@ -100,7 +101,7 @@ def test_a_run_takes_it(command: list[str]) -> None:
             fields=next(iter(flags["--fields"]), None),
         ),
     )
-    order = parse_order(job, Input(sql="".join(flags["--sql"])), said)
+    order = parse_order(job, Input(sql="".join(flags["--sql"])), said, BUILT_IN)
     assert len(order.secrets) == len(flags["--ask"])
     if job == "call":
         names = set(parse(flags["--model"][0], flags["--chain"]).names)
@@ -163,6 +164,6 @@ def test_what_is_wrong_with_all_of_them_is_said_once(one: Published) -> None:
 def test_two_lines_of_the_page_pasted_together() -> None:
     # They stand so on the page: the quote too many of the first would take in the start of the second.
     lines = [PUBLISHED["delete-account"], PUBLISHED["service-operator"]]
-    found = translate_all("".join(one.line for one in lines), {})
+    found = translate_all("".join(one.line for one in lines), {}, BUILT_IN)
     assert [one.place.line for one in found] == [1, 2]
     assert [list(one.translation.command) for one in found if one.translation] == [one.as_job for one in lines]

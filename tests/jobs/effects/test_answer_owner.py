@@ -8,7 +8,7 @@ from checkpoints.records import NewItem, Run
 from engine.evidence import Accepted, Lost
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, chain_of, encode_payload
-from jobs.catalogue.catalogue import job_named
+from jobs.catalogue.catalogue import BUILT_IN
 from jobs.effects.create import payload_for
 from jobs.spec.entries import with_mark
 from tests.jobs.conftest import Frozen
@@ -39,7 +39,7 @@ def account(key: int = 17, **fields: object) -> dict[str, object]:
 
 async def test_a_create_shares_connections_once_an_answer_bore_its_mark(run: Run, frozen: Frozen) -> None:
     client, item = AsyncMock(spec=BillingClient), frozen(CREATED)
-    effect = effect_of(Gateway(client), job_named("balances"))
+    effect = effect_of(Gateway(client), BUILT_IN.named("balances"))
     for answer, row, is_believed in (
         (operation(None), None, True),
         (operation(None), None, True),
@@ -57,7 +57,7 @@ async def test_a_create_shares_connections_once_an_answer_bore_its_mark(run: Run
 
 async def test_fields_share_connections_once_an_answer_named_object_and_values(run: Run, frozen: Frozen) -> None:
     client, item = AsyncMock(spec=BillingClient), frozen(SET)
-    effect = effect_of(Gateway(client), job_named("warning-threshold"), amount="-120")
+    effect = effect_of(Gateway(client), BUILT_IN.named("warning-threshold"), amount="-120")
     for answer, row, is_believed in (
         (True, None, True),
         (account(), None, True),

@@ -30,7 +30,7 @@ LOGIN_OF = ('objects.get {"id": {id}}',)
 def reading(*chain: str, model: str = "Users", fields: tuple[str, ...] = (), secret: str = "") -> JobSpec:
     template = parse(model, chain, fields)
     parameters = tuple(Parameter(name, "", columns=(), secret=name == secret) for name in template.names)
-    return JobSpec("reading", (), "", model, chain, "", fields, parameters=parameters)
+    return JobSpec("reading", "", model, chain, "", fields=fields, parameters=parameters)
 
 
 @pytest.fixture

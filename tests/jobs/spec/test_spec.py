@@ -1,6 +1,6 @@
 import pytest
 
-from jobs.catalogue.catalogue import JOBS, job_named, kind
+from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.catalogue.typed_call import CALL, call_kind
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
@@ -65,27 +65,27 @@ def test_a_text_has_one_line_and_an_end() -> None:
 
 def test_what_the_rows_may_say_need_not_be_given() -> None:
     of_rows = Parameter("id", "of the row", parse=an_id, columns=())
-    one = JobSpec("demo", (), "", KIND.model, KIND.chain, "", parameters=(of_rows,))
+    one = JobSpec("demo", "", KIND.model, KIND.chain, "", parameters=(of_rows,))
     # A run that remembers nothing for it is taken up with nothing.
     assert parameters_of(one, {}) == parameters_of(one, {"id": ""}) == {"id": ""}
     assert parameters_of(one, {"id": "07"}) == {"id": "7"}
 
 
 def test_the_catalogue_names_the_nearest() -> None:
-    assert kind("balances", {}) is job_named("balances") is JOBS["balances"]
+    assert BUILT_IN.kind("balances", {}) is BUILT_IN.named("balances") is JOBS["balances"]
     with pytest.raises(
         ParameterRefused, match=r"no job 'balance'; did you mean 'balances'\?; there are: balances, p"
     ):
-        kind("balance", {})
+        BUILT_IN.kind("balance", {})
 
 
 def test_a_call_is_the_kind_that_its_chain_makes() -> None:
     said = {"model": "Users", "chain": chain_text(['objects.get {"id": {user}}', 'set {"pull": {pool}}', "save"])}
-    made = kind(CALL, said)
+    made = BUILT_IN.kind(CALL, said)
     assert [one.name for one in made.parameters][-2:] == ["user", "pool"]
     assert made.call == call_kind(said).call != JOBS[CALL].call
     with pytest.raises(ParameterRefused):
-        kind(CALL, {})
+        BUILT_IN.kind(CALL, {})
 
 
 def test_names_are_of_one_job_each() -> None:

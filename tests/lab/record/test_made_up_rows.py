@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from billing.api.calls import NOTHING
-from jobs.catalogue.catalogue import JOBS, kind
+from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.spec.chain import chain_text
 from lab.record.made_up_rows import MadeUpRows
 from lab.record.pseudonyms import PersonalKind, Pseudonyms
@@ -40,9 +40,9 @@ def test_a_column_is_of_what_it_is_sent_as() -> None:
 @pytest.mark.parametrize(("model", "kept"), [("Tarif", True), ("Abonents", False)])
 def test_a_typed_call_knows_its_model_and_fields(model: str, kept: bool) -> None:
     chain = chain_text(['objects.get {"id": {id}}', 'set {"name": "{name}", "sms": "{to}"}', "save"])
-    made_up = MadeUpRows(PEOPLE, kind("call", {"model": model, "chain": chain}), ["id", "name", "to"], NOTHING).row(
-        ["5", "Вера", "+79123456789"]
-    )
+    made_up = MadeUpRows(
+        PEOPLE, BUILT_IN.kind("call", {"model": model, "chain": chain}), ["id", "name", "to"], NOTHING
+    ).row(["5", "Вера", "+79123456789"])
     name = "Вера" if kept else PEOPLE.of(PersonalKind.NAME, "Вера")
     assert made_up == ["5", name, PEOPLE.of(PersonalKind.PHONE, "+79123456789")]
 

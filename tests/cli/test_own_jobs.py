@@ -1,0 +1,256 @@
+"""Jobs of one's own: the example is planned, run, killed, resumed, verified and undone; bad files are named."""
+
+import os
+import shutil
+import signal
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from checkpoints.states import State
+from tests.cli.conftest import Place, Typed
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "jobs" / "ours.py"
+STRANGER = 4711
+ROWS = 6
+PACING = ("--in-flight", "2", "--settle", "0.1")
+
+SETTING = """
+from jobs.spec.parameters import SUBSCRIBER, Parameter, roubles
+from jobs.spec.spec import JobSpec
+
+JOB = JobSpec(
+    name="{name}",
+    summary="lower what a subscriber may owe",
+    model="AdminAccounts",
+    chain=('objects.get {{"account_id_abonents": {{abonent_id}}}}', 'set {{"limit": "{{limit}}"}}', "save"),
+    parameters=(*SUBSCRIBER, Parameter("limit", "in roubles", parse=roubles, columns=())),
+    example="carbon-migrate run {name} limits.csv",
+)
+"""
+UNKNOWN = """
+from jobs.spec.parameters import USER, an_id
+from jobs.spec.spec import JobSpec
+
+JOB = JobSpec(
+    name="reset-session",
+    summary="end the session of an account",
+    model="Users",
+    chain=('objects.get {"id": {user_id}}', "reset_session"),
+    parameters=(USER,),
+    example="carbon-migrate run reset-session accounts.csv",
+)
+"""
+
+
+def declare(folder: Path, content: str, name: str = "ours.py") -> Path:
+    """A declaration that the settings of the folder name."""
+    (folder / "carbon-migrate.toml").write_text(f'jobs = ["{name}"]\n', encoding="utf-8")
+    path = folder / name
+    path.write_text(content, encoding="utf-8")
+    path.chmod(0o644)
+    return path
+
+
+def short(content: str) -> str:
+    return sha256(content.encode()).hexdigest()[:12]
+
+
+@pytest.mark.timeout(120)
+async def test_the_example_is_planned_run_killed_resumed_verified_and_undone(place: Place) -> None:
+    cli, text = place.cli, EXAMPLE.read_text("utf-8")
+    path = declare(cli.folder, text)
+    query = "select first :rows id from abonents where is_folder = 0 and deleted = 0 order by id"
+    ids = [key for (key,) in place.billing.database.query(query, {"rows": ROWS})]
+    place.write("abonent_id;сумма\n" + "".join(f"{key};-5{place_},50\n" for place_, key in enumerate(ids)))
+    ((last,),) = place.billing.database.query("select max(op_id) from finance_operations")
+    job = ("paper-invoice", "balances.csv")
+    assert (await cli("plan", *job, "--json")).closing["states"] == {State.PENDING: ROWS}
+    place.billing.latency = 0.1
+    async with cli.started("run", *job, "--yes", *PACING) as run:
+        await place.traffic.reaches(3)
+        run.signal(signal.SIGKILL)
+        await run.ended()
+    place.billing.latency = 0.0
+
+    # The file is changed while the run is open: all that works on it refuses, and says what it was and what it is.
+    changed = text.replace("-50", "-60")
+    path.write_text(changed, encoding="utf-8")
+    (begun,) = await place.runs()
+    for command in (
+        ("resume", begun.name, "--yes"),
+        ("verify", begun.name),
+        ("reconcile", begun.name),
+        ("run", *job, "--yes"),
+    ):
+        refused = await cli(*command, may_end_with=(2,))
+        assert f"with SHA-256 {short(text)}…, and now it is {short(changed)}…" in refused.words
+        assert "Put the file back as it was; or" in refused.words
+        assert "add --changed-declaration" in refused.words
+    # The settings name it no more.
+    (cli.folder / "carbon-migrate.toml").write_text("", encoding="utf-8")
+    refused = await cli("resume", begun.name, "--yes", may_end_with=(2,))
+    assert f"which {path} has declared, and the settings give no such job: name that file in jobs of" in refused.words
+    declare(cli.folder, changed)
+    ended = await cli("resume", begun.name, "--yes", "--json", "--changed-declaration", *PACING)
+    assert ended.closing["states"] == {State.ACCEPTED: ROWS}
+
+    path.write_text(text, encoding="utf-8")
+    await cli("verify", begun.name)
+    await cli("report", begun.name, "--lang", "en", "-o", "report.html")
+    page = (cli.folder / "report.html").read_text("utf-8")
+    assert "charge subscribers for invoices on paper (paper-invoice)" in page
+    assert sha256(text.encode()).hexdigest() in page
+    assert "taken up with --changed-declaration" in page
+    assert sha256(changed.encode()).hexdigest() in page
+    # A second run of the same rows enters nothing.
+    again = (await cli("run", *job, "--yes", "--json")).closing
+    assert again["states"] == {State.SKIPPED: ROWS}
+    path.write_text(changed, encoding="utf-8")
+    assert short(changed) in (await cli("undo", begun.name, "--yes", may_end_with=(2,))).words
+    undo = ("undo", begun.name, "--set", "way=opposite", "--yes", "--json", *PACING)
+    undone = (await cli(*undo, "--changed-declaration")).closing
+    assert undone["states"] == {State.ACCEPTED: ROWS}
+    sums = "select count(*), cast(sum(op_summa) as numeric(18, 0)) from finance_operations where op_id > :last"
+    entered, total = next(iter(place.billing.database.query(sums, {"last": last})))
+    assert (entered, total) == (2 * ROWS, 0)
+
+
+def test_it_is_a_job_as_any_other(typed: Typed, tmp_path: Path) -> None:
+    path = declare(tmp_path, EXAMPLE.read_text("utf-8"))
+    assert len(EXAMPLE.read_text("utf-8").splitlines()) <= 25
+    assert "paper-invoice" in typed("jobs").out
+    shown = typed("jobs", "paper-invoice")
+    assert "select id as abonent_id, -50 as fee from abonents where parent_id = :folder" in shown.out
+    assert "--set folder=…" in shown.out
+    (tmp_path / "steps.toml").write_text(
+        'format = 1\n[[step]]\njob = "paper-invoice"\nset = { abonent_id = "5", fee = "x" }\n', encoding="utf-8"
+    )
+    refused = typed("run", "steps.toml", "--yes", "--api-url", "http://127.0.0.1:9")
+    assert refused.exit == 2
+    assert "steps.toml, line 4" in refused.words
+    assert path.exists()
+
+
+def test_a_call_is_known_by_a_job_of_ones_own(typed: Typed, tmp_path: Path) -> None:
+    line = (
+        "curl -s http://h:8082/rest_api/v2/Users/ -d "
+        """'method1=objects.get&arg1={"id": 5}&method2=reset_session'"""
+    )
+    assert "run call" in typed("translate", line).out
+    declare(tmp_path, UNKNOWN)
+    assert typed("translate", line).out.startswith("carbon-migrate run reset-session")
+    declare(tmp_path, "1/0")
+    broken = typed("translate", line)
+    assert "run call" in broken.out
+    assert "ZeroDivisionError" in broken.words
+
+
+def test_words_are_completed_from_what_is_written_and_nothing_is_run(typed: Typed, tmp_path: Path) -> None:
+    declare(tmp_path, f"{EXAMPLE.read_text('utf-8')}\nraise SystemExit(open('ran', 'w').close())\n")
+    words = typed("completion", "fish", "--line", "carbon-migrate run paper").out
+    assert words == "paper-invoice\tcharge subscribers for invoices on paper\n"
+    assert (
+        "fee=\tthe fee in roubles, as -50"
+        in typed("completion", "fish", "--line", "carbon-migrate run paper-invoice --set ").out
+    )
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("import sys\n\nsys.exit(3)\n", "line 3: SystemExit: 3"),
+        ("def broken():\n    return 1 / 0\n\n\nbroken()\n", "line 2: ZeroDivisionError: division by zero"),
+        ("class Own(BaseException):\n    pass\n\n\nraise Own\n", "line 5: ours.Own"),
+        ("JOB = (\n", "line 1: SyntaxError: '(' was never closed"),
+        ("import nowhere.to_be_found\n", "line 1: ModuleNotFoundError: No module named 'nowhere'"),
+        ("\0", "source code string cannot contain null bytes"),
+        ("x = 1\n", "it declares no job: nothing at its top is a JobSpec"),
+        (SETTING.format(name="balances"), "line 5: there is a job 'balances' already: give this one another name"),
+        (SETTING.format(name="undo"), "line 5: 'undo' cannot be the name of a job"),
+        (SETTING.format(name="Our Job"), "line 5: 'Our Job' cannot be the name of a job: take small letters"),
+        (
+            SETTING.format(name="ours") + SETTING.format(name="ours").replace("JOB", "TWO"),
+            "line 17: there is a job 'ours'",
+        ),
+        (
+            SETTING.format(name="ours").replace('"limit",', '"limits",'),
+            "job ours: it takes limit, and has no parameter",
+        ),
+        (SETTING.format(name="ours").replace('"save")', '"save {")'), "line 5: job ours: chain, link 3"),
+        (
+            SETTING.format(name="ours").replace('"limit",', '"enter",'),
+            "job ours: it takes limit, and has no parameter",
+        ),
+        (UNKNOWN.replace("reset_session", "objects.get"), "job reset-session: by its methods it needs writes=False"),
+        (SETTING.format(name="ours").replace("summary=", "sumary="), "unexpected keyword argument 'sumary'"),
+    ],
+)
+def test_a_bad_file_is_named_with_line_and_reason_and_the_rest_works(
+    typed: Typed, tmp_path: Path, content: str, why: str
+) -> None:
+    path = declare(tmp_path, content)
+    listed = typed("jobs")
+    assert listed.exit == 0
+    assert "tariff-threshold" in listed.out
+    assert why in listed.words
+    assert str(path) in listed.words
+    assert typed("jobs", "balances").exit == 0
+    assert typed("status", "--api-url", "http://127.0.0.1:9").exit == 2, "there is no journal"
+    refused = typed("run", "no-such-job", "x.csv", "--api-url", "http://127.0.0.1:9")
+    assert refused.exit == 2
+    assert why in refused.words
+    assert typed("jobs", "check", "ours.py").exit == 2
+
+
+def test_a_file_that_is_not_there_or_not_ours_is_not_run(typed: Typed, tmp_path: Path) -> None:
+    path = declare(tmp_path, f"{EXAMPLE.read_text('utf-8')}\nopen('ran', 'w').close()\n")
+    for mode, why in ((0o646, "everybody may write the declaration"), (0o664, "its group may write the declaration")):
+        path.chmod(mode)
+        refused = typed("jobs", "paper-invoice")
+        assert refused.exit == 2
+        assert why in refused.words
+        assert "chmod go-w " in refused.words
+        assert typed("jobs", "check", "ours.py").exit == 2
+    path.chmod(0o644)
+    if not os.getuid():
+        os.chown(path, STRANGER, -1)
+        assert "belongs to user 4711, and this is root" in typed("jobs", "paper-invoice").words
+        assert typed("jobs", "check", str(path)).exit == 2
+    path.unlink()
+    missing = typed("jobs")
+    assert missing.exit == 0
+    assert f"carbon-migrate.toml, line 1: there is no file {path}" in missing.words
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_a_function_of_it_raises_is_a_refused_row(typed: Typed, tmp_path: Path) -> None:
+    content = SETTING.format(name="ours").replace("parse=roubles", "parse=lambda text: text.amount")
+    declare(tmp_path, content)
+    refused = typed("run", "ours", "--set", "abonent_id=5", "--set", "limit=1", "--api-url", "http://127.0.0.1:9")
+    assert refused.exit == 2
+    assert "limit: AttributeError: 'str' object has no attribute 'amount'" in refused.words
+
+
+def test_what_cannot_be_promised_is_said_with_4(typed: Typed, tmp_path: Path) -> None:
+    declare(tmp_path, UNKNOWN)
+    checked = typed("jobs", "check", "ours.py")
+    assert checked.exit == 4
+    said = " ".join(checked.out.split())
+    for words in ("no look-up: ", "not repeatable: ", "no read-back: ", "no undo: ", "no select of its own: "):
+        assert words in said
+    assert "not tried in the lab: the lab does not know what objects.get → reset_session of Users does" in said
+    assert "it can be used, but not without a person" in said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_job_that_promises_all_passes_the_crash_lab(typed: Typed, tmp_path: Path) -> None:
+    shutil.copyfile(EXAMPLE, tmp_path / "ours.py")
+    (tmp_path / "ours.py").chmod(0o600)
+    checked = typed("jobs", "check", "ours.py", "--rounds", "1", "--seed", "5", "--rows", "20")
+    assert checked.exit == 0, checked.err
+    assert "1 round in" in checked.words
+    assert "it can be used: name it in `jobs` of carbon-migrate.toml" in checked.out
