@@ -37,7 +37,7 @@ GUIDES: Final[Mapping[str, Guide]] = MappingProxyType(
         "doctor": Guide("doctor", ["tutorial/first-load.md"]),
         "jobs": Guide("jobs balances", ["reference/jobs.md"]),
         "translate": Guide("translate -f recipes.sh", ["how-to/calls.md"]),
-        "probe": Guide("probe --abonent 1042", ["explanation/profile.md"]),
+        "probe": Guide("probe --abonent 1042", ["how-to/probe.md", "explanation/profile.md"]),
         "dictionary": Guide("dictionary subscribers.csv -o names.csv", ["reference/import.md"]),
         "completion": Guide("completion bash", []),
         "plan": Guide("plan balances balances.csv", ["tutorial/first-load.md"]),

@@ -2,9 +2,7 @@
 
 import io
 import json
-import shlex
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,14 +123,6 @@ def test_at_a_terminal_without_a_line(say: Say, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(io, "TextIOWrapper", lambda _: Terminal())
     with pytest.raises(CommandRefused, match="give it in a file"):
         say()
-
-
-def test_the_example_of_the_page_is_what_is_printed(say: Say) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "how-to" / "calls.md").read_text("utf-8")
-    example, _, rest = page.partition("So from\n\n")[2].partition("\ncomes\n\n")
-    command = rest.partition("\n\n")[0].strip()
-    out, _ = say(textwrap.dedent(example))
-    assert shlex.split(out.partition("\n\n")[0].replace("\\\n", "")) == shlex.split(command)
 
 
 def test_the_faults_are_told_in_russian_and_the_commands_are_the_same(typed: Typed) -> None:
