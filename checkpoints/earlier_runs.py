@@ -1,93 +1,91 @@
 """The earlier runs of a journal, opened for reading only."""
 
-import sqlite3
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager, closing
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 
-from checkpoints import sqlite_rows as rows
-from checkpoints.errors import JournalUnreadable
+from checkpoints import rows
 from checkpoints.intake_pages import standing_items, twins_of
+from checkpoints.looking import look_into
+from checkpoints.place import JournalPlace
 from checkpoints.queries import Queries
 from checkpoints.records import EarlierEntry, KnownMark, NewItem, Run, StandingItem
-from checkpoints.sqlite_connection import JournalReader, connect_to_look
-from checkpoints.sqlite_schema import has_format
-from texts.said import said
+
+Result = TypeVar("Result")
 
 
 class Earlier:
-    """The items of all runs, by business key."""
+    """The items of all runs, by business key; none without a journal.
 
-    def __init__(self, reader: JournalReader | None) -> None:
-        self._reader = reader
+    A worker thread reads, one at a time; a cancelled task leaves its thread inside, for which the close waits.
+    """
+
+    def __init__(self, where: Path | JournalPlace) -> None:
+        self._where = where
+        self._opened = contextlib.ExitStack()
+        self._inside = threading.Lock()
+        self._one_at_a_time = anyio.CapacityLimiter(1)
+        self._db: Queries | None = None
+
+    def open(self) -> None:
+        """Open the journal; blocks. Raises `JournalUnreadable` and `JournalOtherFormat`."""
+        self._db = self._opened.enter_context(look_into(self._where))
+
+    def close(self) -> None:
+        """Close it once no thread is inside; blocks."""
+        with self._inside:
+            self._db = None
+            self._opened.close()
 
     async def twins(self, job: str, items: Sequence[NewItem]) -> list[list[EarlierEntry]]:
         """For each item of a job, the items with its key whose effect stands, on any target."""
-        if self._reader is None:
-            return [[] for _ in items]
-        return await self._reader.do(lambda db: twins_of(Queries(db), job, items))
+        return await self._read(lambda db: twins_of(db, job, items), [[] for _ in items])
 
     async def known_marks(self, marks: Collection[tuple[str, int]]) -> list[KnownMark]:
         """Those of the marks (pairs of run and number) whose items are in the journal."""
-        if self._reader is None:
-            return []
-        return await self._reader.do(
-            lambda db: [rows.to_known_mark(row) for row in Queries(db).each("known_marks", marks=marks)]
+        return await self._read(
+            lambda db: [rows.to_known_mark(row) for row in db.each("known_marks", marks=marks)], []
         )
 
     async def standing_in_lanes(
         self, job: str, target: str, items: Sequence[NewItem], own: str
     ) -> list[StandingItem]:
         """The items in the lanes of these whose effect stands, of the job's runs for a target but the run `own`."""
-        if self._reader is None:
-            return []
-        return await self._reader.do(lambda db: standing_items(Queries(db), job, target, items, own))
+        return await self._read(lambda db: standing_items(db, job, target, items, own), [])
+
+    async def _read(self, work: Callable[[Queries], Result], nothing: Result) -> Result:
+        def reading() -> Result:
+            with self._inside:
+                return nothing if self._db is None else self._db.attempt(work)
+
+        return await anyio.to_thread.run_sync(reading, limiter=self._one_at_a_time)
 
 
 @asynccontextmanager
-async def earlier_runs(path: Path) -> AsyncIterator[Earlier]:
-    """The runs of the journal at `path`, opened read-only; no runs if there is no journal.
+async def earlier_runs(where: Path | JournalPlace) -> AsyncIterator[Earlier]:
+    """The runs of a journal, opened read-only; no runs if there is no journal.
 
     Raises `JournalUnreadable` and `JournalOtherFormat`.
     """
-    if not await anyio.Path(path).exists():
-        yield Earlier(None)
-        return
-    reader = JournalReader(connect_to_look(path), path)
+    earlier = Earlier(where)
     try:
-        has_runs = await reader.do(lambda db: _has_runs(db, path))
-        yield Earlier(reader if has_runs else None)
+        await anyio.to_thread.run_sync(earlier.open)
+        yield earlier
     finally:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(reader.close)
+            await anyio.to_thread.run_sync(earlier.close)
 
 
-def _has_runs(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file is a journal; False for an empty file."""
-    try:
-        return has_format(connection, path)
-    except sqlite3.Error as error:
-        raise JournalUnreadable(
-            said("{path} cannot be read as a journal: {error}", path=path, error=error)
-        ) from error
-
-
-def runs_of(path: Path) -> list[Run]:
-    """The runs of the journal at `path`, the oldest first, read-only and at once; none if there is no journal.
+def runs_of(where: Path | JournalPlace) -> list[Run]:
+    """The runs of a journal, the oldest first, read-only and at once; none if there is no journal.
 
     Raises `JournalUnreadable` and `JournalOtherFormat`.
     """
-    if not path.exists():
-        return []
-    with closing(connect_to_look(path)) as connection:
-        if not _has_runs(connection, path):
-            return []
-        try:
-            return [rows.to_run(row) for row in Queries(connection).each("runs")]
-        except sqlite3.Error as error:
-            raise JournalUnreadable(
-                said("{path} cannot be read as a journal: {error}", path=path, error=error)
-            ) from error
+    with look_into(where) as db:
+        return [] if db is None else [rows.to_run(row) for row in db.each("runs")]

@@ -15,7 +15,6 @@ JournalError
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from texts.said import said
 
@@ -43,7 +42,7 @@ class JournalNotClosed(JournalError):
 class NoSuchRun(JournalError):
     """Raised when the journal has no run of the given name; the text lists some of its runs."""
 
-    def __init__(self, journal: Path, name: str, known: Sequence[str]) -> None:
+    def __init__(self, journal: str, name: str, known: Sequence[str]) -> None:
         if known:
             super().__init__(
                 said("{path} has no run {name!r}; its runs: {known}", path=journal, name=name, known=tuple(known))

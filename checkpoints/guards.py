@@ -1,6 +1,6 @@
 """The conditions that reads and writes of a run check in their own transaction, so that nothing comes in between."""
 
-from checkpoints import sqlite_rows as rows
+from checkpoints import rows
 from checkpoints.errors import RunPurged, RunTakenOver
 from checkpoints.queries import Queries
 from checkpoints.records import Run

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import anyio
 
-from checkpoints import sqlite_rows as rows
+from checkpoints import rows
 from checkpoints.errors import JournalError
 from checkpoints.queries import Queries
 from checkpoints.records import (
@@ -22,7 +22,7 @@ from checkpoints.records import (
     Runner,
     Verification,
 )
-from checkpoints.sqlite_store import SqliteStore
+from checkpoints.store import Store
 from checkpoints.tally import ImportTally
 from texts.stored import to_json
 
@@ -30,7 +30,7 @@ from texts.stored import to_json
 class History:
     """Reads and writes the history of runs in an open journal."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     async def runners(self, run: Run) -> list[Runner]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from checkpoints import sqlite_rows as rows
+from checkpoints import rows
 from checkpoints.digests import PURGED_VALUE, Digests, stored_keys
 from checkpoints.errors import RunPurged
 from checkpoints.queries import Queries, Value
@@ -34,6 +34,8 @@ Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
 
 def freeze_page(db: Queries, run: Run, page: Page, judge: Judge) -> list[NewItem | Refusal]:
     """Freeze a page together with its cursor; returns each item as judged."""
+    # Two runs that freeze the same row at one time must see each other's.
+    db.exclude_others()
     judged = judge_items(db, run, page.items, judge)
     refusals = [*page.refusals, *(entry for entry in judged if isinstance(entry, Refusal))]
     _freeze_items(db, run, judged)
@@ -45,6 +47,7 @@ def freeze_page(db: Queries, run: Run, page: Page, judge: Judge) -> list[NewItem
 
 def freeze_corrections(db: Queries, run: Run, page: Sequence[Correction], judge: Judge) -> list[NewItem | Refusal]:
     """Freeze corrected rows in place of the faulty ones; a row that is refused again replaces nothing."""
+    db.exclude_others()
     judged = judge_items(db, run, [one.item for one in page], judge)
     taken = [one for one, verdict in zip(page, judged, strict=True) if isinstance(verdict, NewItem)]
     numbers = [one.number for one in taken if one.number is not None]
@@ -123,9 +126,13 @@ def pending_before(
     db: Queries, run: Run, lanes: Collection[str], before: int, counts: Callable[[str], bool]
 ) -> dict[str, PendingBefore]:
     """What the pending items before item number `before` whose payload `counts` do in these lanes, by lane."""
-    db.define("counts", 1, counts)
-    found = db.all("pending_before", run_id=run.run_id, lanes=lanes, before=before)
-    return {row["lane"]: PendingBefore(row["payload"], Decimal(row["amount"])) for row in found}
+    found: dict[str, PendingBefore] = {}
+    for row in db.each("pending_before", run_id=run.run_id, lanes=lanes, before=before):
+        if counts(row["payload"]):
+            known = found.get(row["lane"])
+            amount = Decimal(row["amount"] or 0) + (known.amount if known else 0)
+            found[row["lane"]] = PendingBefore(row["payload"], amount)
+    return found
 
 
 def merge_rows(db: Queries, run: Run, merged: Sequence[Merged]) -> None:

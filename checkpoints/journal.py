@@ -8,17 +8,19 @@ is refused once another process has raised the epoch. Reads and writes are block
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeVar
 
-from checkpoints import intake_pages, transitions
-from checkpoints import sqlite_rows as rows
+import anyio
+
+from checkpoints import intake_pages, rows, transitions
 from checkpoints.errors import NoSuchRun, RunHeld
 from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.history import History, begin_runner
 from checkpoints.intake_pages import Judge, totals_of
+from checkpoints.place import JournalPlace
 from checkpoints.purge import Purge, purge_run
 from checkpoints.queries import Queries, Row, Value
 from checkpoints.records import (
@@ -42,9 +44,10 @@ from checkpoints.records import (
     Totals,
 )
 from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
-from checkpoints.sqlite_store import SqliteStore, open_store
+from checkpoints.sqlite_store import open_store
 from checkpoints.states import State
 from checkpoints.step_counts import LaneCounts, StepCount, to_lane_counts, to_step_count
+from checkpoints.store import Store
 from checkpoints.transitions import NO_PAYLOADS
 from texts.said import said
 
@@ -55,16 +58,24 @@ NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 @asynccontextmanager
-async def open_journal(path: Path) -> "AsyncIterator[Journal]":
-    """Open the journal at `path`, and create it if it does not exist.
+async def open_journal(where: Path | JournalPlace) -> "AsyncIterator[Journal]":
+    """Open the journal at a path, or in PostgreSQL, and create it if it does not exist.
 
     A symbolic link is followed: files beside the journal are placed beside the target of the link.
 
     Raises `JournalUnreadable` if it cannot be opened, `JournalAliased` if the file has several names, and
     `JournalOtherFormat` if another version wrote it.
     """
-    async with open_store(path) as store:
+    async with _store_at(JournalPlace(where) if isinstance(where, Path) else where) as store:
         yield Journal(store)
+
+
+def _store_at(place: JournalPlace) -> AbstractAsyncContextManager[Store]:
+    if place.postgres is None:
+        return open_store(place.path)
+    from checkpoints.postgres_store import open_postgres  # noqa: PLC0415 - an extra
+
+    return open_postgres(place, place.postgres)
 
 
 UNNAMED: Final = NewRunner()
@@ -74,7 +85,7 @@ UNNAMED: Final = NewRunner()
 class Journal:
     """The runs of a journal and their items. Created by `open_journal`."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.path = store.path
         self._store = store
         self._read = store.read
@@ -92,7 +103,7 @@ class Journal:
         """The run of that name. Raises `NoSuchRun`, which lists the journal's runs."""
         found = await self._read(lambda db: db.first("run_by_name", name=name))
         if found is None:
-            raise NoSuchRun(self.path, name, [run.name for run in (await self.runs())[-10:]])
+            raise NoSuchRun(self._store.name, name, [run.name for run in (await self.runs())[-10:]])
         return rows.to_run(found)
 
     async def runs(self) -> list[Run]:
@@ -142,13 +153,14 @@ class Journal:
 
     @asynccontextmanager
     async def _locked(self, run: Run) -> AsyncIterator[None]:
-        if not self._store.lock(run.run_id):
+        if not await self._store.lock(run.run_id):
             holder = (await self._latest_holder(run)).sentence
             raise RunHeld(said("another process works on this run: {holder}", holder=holder))
         try:
             yield
         finally:
-            self._store.unlock(run.run_id)
+            with anyio.CancelScope(shield=True):
+                await self._store.unlock(run.run_id)
 
     async def take_up(self, run: Run, runner: NewRunner = UNNAMED) -> Run:
         """Raise the run's epoch, which ends the writes of earlier runners; returns the run as it is now.
@@ -179,7 +191,7 @@ class Journal:
 
     async def holder(self, run: Run) -> Holder | None:
         """The process that works on the run now, None for none."""
-        return await self._latest_holder(run) if self._store.is_locked(run.run_id) else None
+        return await self._latest_holder(run) if await self._store.is_locked(run.run_id) else None
 
     async def _latest_holder(self, run: Run) -> Holder:
         return await self._read(lambda db: rows.to_holder(db.first("holder", run_id=run.run_id)))

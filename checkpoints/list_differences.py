@@ -20,8 +20,9 @@ import msgspec
 from checkpoints.errors import JournalUnreadable
 from checkpoints.queries import Queries
 from checkpoints.records import Run
+from checkpoints.rows import to_sentence
 from checkpoints.sqlite_connection import connect_to_look, read_only
-from checkpoints.sqlite_rows import to_sentence
+from checkpoints.sqlite_queries import SqliteQueries
 from texts.said import Said, said
 from texts.stored import from_json
 
@@ -128,7 +129,7 @@ def _opened(older: Path, newer: Path) -> Iterator[Queries]:
         connection.execute("attach database ? as older", (read_only(older),))
         # All blocks read the same state of both.
         connection.execute("begin")
-        yield Queries(connection)
+        yield SqliteQueries(connection)
 
 
 def _rows(

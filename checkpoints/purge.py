@@ -13,13 +13,16 @@ Removed texts stay in free pages of the file until it is rewritten (`SqliteStore
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from checkpoints import sqlite_rows as rows
+from checkpoints import rows
 from checkpoints.digests import Digests, new_secret
 from checkpoints.errors import RunUnfinished
-from checkpoints.queries import Queries
+from checkpoints.queries import Queries, Row
 from checkpoints.records import Purged, Run, Totals
 from texts.said import said
+
+_PAGE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,20 @@ def purge_run(db: Queries, run: Run, purge: Purge, totals: Totals, now: str) -> 
         db.write("remove_commands", run_id=run.run_id)
         refusals = db.write("remove_refusals", run_id=run.run_id)
         removed = db.write("remove_items", run_id=run.run_id)
-    digests = Digests(db.one("purging")["secret"])
-    db.define("purged_key", 2, digests.of_key)
-    db.define("purged_values", 2, digests.of_values)
-    db.define("purged_payload", 1, purge.empty)
-    emptied = db.write(
-        "purge_items", run_id=run.run_id, job=run.job, is_first=is_first, keep_totals=purge.keep_totals
-    )
+    digests = Digests(db.one("purging")["secret"]) if is_first else None
+    emptied, last = 0, 0
+    while page := db.all("to_purge", run_id=run.run_id, after=last, size=_PAGE):
+        kept = [_emptied(row, run.job, purge, digests) for row in page]
+        emptied += db.write("purge_items", run_id=run.run_id, rows=kept, keep_totals=purge.keep_totals)
+        last = page[-1]["item_id"]
     calls = before["items"] if is_first else 0
     return Purged(emptied, removed, refusals, calls, before["answers"], before["messages"])
+
+
+def _emptied(row: Row, job: str, purge: Purge, digests: Digests | None) -> tuple[int | str | None, ...]:
+    """What `purge_items` keeps of an item; one that was purged before has its digests already."""
+    key, lane, wanted = row["key"], row["lane"], row["wanted"]
+    if digests is not None:
+        key, lane = digests.of_key(job, key), digests.of_key(job, lane)
+        wanted = digests.of_values(row["amount"], wanted)
+    return row["item_id"], key, lane, purge.empty(row["payload"]), wanted

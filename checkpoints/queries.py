@@ -1,23 +1,23 @@
-"""The journal's SQL: runs the named blocks of `queries.sql` on one connection, and reads `schema.sql`.
+"""The journal's SQL: named blocks of `queries.sql`, run on one connection of a store.
 
 A block begins with a line `-- name: <name>`. Its parameters are named; a list is passed as one JSON text, which the
 block reads with `json_each`. For a sentence `:why`, what is kept of its template is `:why_said`. Rows are read by the
-names of their columns.
+names of their columns. Blocks that PostgreSQL needs in another form stand under the same names in `postgres.sql`.
 """
 
 import re
-import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
 from texts.stored import to_json
 
-Row = sqlite3.Row
+Result = TypeVar("Result")
 Value = str | int | None | Collection[object]
 """The value of a parameter; a collection is passed as one JSON text."""
 
@@ -25,46 +25,45 @@ _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 
 
-def schema() -> str:
-    """The tables, triggers and views of a journal."""
-    return _text("schema.sql")
+class Row(Protocol):
+    """A row of a block, read by the names of its columns."""
+
+    def __getitem__(self, name: str, /) -> Any: ...  # noqa: ANN401 - of whatever type the column is
 
 
-def upgrade() -> str:
-    """What makes a journal of the format before this one a journal of this format."""
-    return _text("upgrade_5.sql")
+class Queries(ABC):
+    """Runs blocks on a connection, inside its open transaction. Raises the errors of the store's driver."""
 
-
-def upgrade_early() -> str:
-    """What makes an early journal of that format one with its last tables, before it is upgraded."""
-    return _text("upgrade_5_early.sql")
-
-
-@cache
-def blocks() -> Mapping[str, str]:
-    """The blocks of `queries.sql` by their names."""
-    _, *parts = _NAME.split(_text("queries.sql"))
-    return dict(zip(parts[::2], (body.strip() for body in parts[1::2]), strict=True))
-
-
-class Queries:
-    """Runs blocks on a connection, inside its open transaction. Raises `sqlite3.Error`."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
+    @abstractmethod
     def each(self, name: str, /, **values: Value) -> Iterator[Row]:
         """The rows of a block, read one by one."""
-        return self._run(blocks()[name], values)
+
+    @abstractmethod
+    def write(self, name: str, /, **values: Value) -> int:
+        """Run a block that writes; returns the number of rows written."""
+
+    @abstractmethod
+    def items(self, name: str, /, **values: Value) -> str:
+        """The items of a block, as one JSON text for `rows.to_items`."""
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[None]:
+        """A read transaction: all reads inside see the same state."""
+
+    @abstractmethod
+    def attempt(self, work: "Callable[[Queries], Result]") -> "Result":
+        """Run `work` outside of a transaction of its own. Raises `JournalUnreadable` where the driver fails."""
+
+    def exclude_others(self) -> None:
+        """Until the transaction ends, let no other process write what depends on rows that both read."""
 
     def all(self, name: str, /, **values: Value) -> list[Row]:
         """All rows of a block."""
-        return self._run(blocks()[name], values).fetchall()
+        return list(self.each(name, **values))
 
     def first(self, name: str, /, **values: Value) -> Row | None:
         """The first row of a block, None if there is none."""
-        row: Row | None = self._run(blocks()[name], values).fetchone()
-        return row
+        return next(self.each(name, **values), None)
 
     def one(self, name: str, /, **values: Value) -> Row:
         """The row of a block that always has one. Raises `LookupError` if it has none."""
@@ -73,31 +72,11 @@ class Queries:
             raise LookupError(f"the block {name} has found no row")
         return row
 
-    def write(self, name: str, /, **values: Value) -> int:
-        """Run a block that writes; returns the number of rows written."""
-        return self._run(blocks()[name], values).rowcount
 
-    def items(self, name: str, /, **values: Value) -> str:
-        """The items of a block, as one JSON text for `sqlite_rows.to_items`."""
-        text: str = self._run(f"with found as (\n{blocks()[name]}\n)\n{blocks()['as_items']}", values).fetchone()[0]
-        return text
-
-    def define(self, name: str, arguments: int, function: Callable[..., str | bool]) -> None:
-        """Let the blocks of this connection use a function of so many arguments."""
-        self._connection.create_function(name, arguments, function)
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """A read transaction: all reads inside see the same state."""
-        self._connection.execute("begin")
-        try:
-            yield
-        finally:
-            self._connection.execute("rollback")
-
-    def _run(self, sql: str, values: Mapping[str, Value]) -> sqlite3.Cursor:
-        kept = {f"{name}_said": to_json(value) for name, value in values.items() if isinstance(value, str)}
-        return self._connection.execute(sql, kept | {name: _bound(value) for name, value in values.items()})
+def bind(values: Mapping[str, Value]) -> dict[str, str | int | None]:
+    """The parameters of a block, with the templates of sentences."""
+    kept = {f"{name}_said": to_json(value) for name, value in values.items() if isinstance(value, str)}
+    return kept | {name: _bound(value) for name, value in values.items()}
 
 
 def _bound(value: Value) -> str | int | None:
@@ -110,5 +89,13 @@ def _bound(value: Value) -> str | int | None:
     return _encode(value if isinstance(value, Sequence) else list(value)).decode()
 
 
-def _text(file: str) -> str:
+@cache
+def blocks(file: str = "queries.sql") -> Mapping[str, str]:
+    """The blocks of a file by their names."""
+    _, *parts = _NAME.split(text_of_file(file))
+    return dict(zip(parts[::2], (body.strip() for body in parts[1::2]), strict=True))
+
+
+def text_of_file(file: str) -> str:
+    """The text of one of the room's SQL files."""
     return files("checkpoints").joinpath(file).read_text(encoding="utf-8")

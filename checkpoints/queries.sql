@@ -46,7 +46,7 @@ values (:run_id, :now, :who, :command, :answer, :answer_said)
 -- name: commands
 -- The last commands, the oldest first.
 select who, command, answer, answer_said, given_at
-from (select * from commands where run_id = :run_id order by command_id desc limit :size)
+from (select * from commands where run_id = :run_id order by command_id desc limit :size) latest
 order by command_id
 
 -- ---- The runner of a run ------------------------------------------------------------------------------------------
@@ -268,13 +268,11 @@ where run_id = :run_id and state = 'pending' and lane in (
 order by lane, number
 
 -- name: pending_before
--- Of each of these lanes, the payload of the last pending item before :before, and the sum of all of them; items whose
--- payload does not count are left out. SQLite takes the payload from the row that has the max.
-select lane, max(number) as number, payload, coalesce(decimal_sum(amount), '0') as amount
+-- The pending items before :before in these lanes, in their order.
+select lane, payload, amount
 from items
 where run_id = :run_id and state = 'pending' and number < :before and lane in (select value from json_each(:lanes))
-  and counts(payload)
-group by lane
+order by lane, number
 
 -- name: merge_carrier
 -- The row that carries others of its account: its call and its amount cover all of them.
@@ -644,20 +642,33 @@ update purging set is_cleaned = :is_cleaned
 select count(*) as items, count(answer) as answers, count(message) as messages
 from items where run_id = :run_id
 
+-- name: to_purge
+-- What of a run's items a purge makes its digests from, a page at a time.
+select item_id, key, lane, payload, wanted, coalesce(row_amount, amount) as amount
+from items
+where run_id = :run_id and item_id > :after
+order by item_id
+limit :size
+
 -- name: purge_items
--- A row keeps its number, its state and its times, what kind of call it is, and key, lane and values as digests. With
--- :keep_totals it keeps its sums, and an answer that is the id of an operation.
+-- A row keeps its number, its state and its times; :rows have what else it keeps: the kind of its call, and key, lane and
+-- values as digests. With :keep_totals it keeps its sums, and an answer that is the id of an operation.
 update items
-set key = case when :is_first then purged_key(:job, key) else key end,
-    wanted = case when :is_first then purged_values(coalesce(row_amount, amount), wanted) else wanted end,
-    lane = case when :is_first then purged_key(:job, lane) else lane end,
-    label = '', payload = purged_payload(payload), row = '[]', message = null, message_said = null,
+set key = p.key, lane = p.lane, payload = p.payload, wanted = p.wanted,
+    label = '', row = '[]', message = null, message_said = null,
     line = case when :keep_totals then line end,
     answer = case when :keep_totals and amount is not null and answer not glob '*[^0-9]*'
                        and cast(answer as integer) <= 2147483647 then answer end,
     amount = case when :keep_totals then amount end,
     row_amount = case when :keep_totals then row_amount end
-where run_id = :run_id
+from (
+    select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as key,
+           json_extract(value, '$[2]') as lane, json_extract(value, '$[3]') as payload,
+           json_extract(value, '$[4]') as wanted
+    from json_each(:rows)
+) p
+-- The plus keeps SQLite from scanning all items of the run for these few.
+where +items.run_id = :run_id and items.item_id = p.item_id
 
 -- name: remove_items
 -- Rows that entered nothing. A row that another one carries or takes back is needed by that one.

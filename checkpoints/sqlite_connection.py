@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from checkpoints.errors import JournalUnreadable
+from checkpoints.writer import Dialect
 from texts.said import said
 
 Result = TypeVar("Result")
@@ -31,6 +32,16 @@ class _DecimalSum:
 
     def finalize(self) -> str:
         return format(self._sum, "f")
+
+
+def _is_forbidden(error: Exception) -> bool:
+    return isinstance(error, sqlite3.IntegrityError) and str(error).startswith("forbidden transition")
+
+
+SQLITE: Final[Dialect[sqlite3.Connection]] = Dialect(
+    "begin immediate", sqlite3.Error, _is_forbidden, sqlite3.Connection.interrupt
+)
+"""For the writer of a journal."""
 
 
 def connect(path: Path) -> sqlite3.Connection:

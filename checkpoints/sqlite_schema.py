@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from checkpoints.errors import JournalOtherFormat, JournalUnreadable
-from checkpoints.queries import Queries, schema, upgrade, upgrade_early
 from checkpoints.sqlite_connection import BUSY_SECONDS, connect
-from checkpoints.states import TRANSITIONS, State
+from checkpoints.sqlite_queries import SqliteQueries, schema, upgrade, upgrade_early
+from checkpoints.state_tables import fill_states
+from checkpoints.states import State
 from texts.remedies import Remedy
 from texts.said import said
 
@@ -34,12 +35,12 @@ def prepare(path: Path) -> None:
         connection.execute("begin immediate")
         found = _format_of(connection, path)
         if found != FORMAT:
-            if found and not Queries(connection).all("runners_have_hosts"):
+            if found and not SqliteQueries(connection).all("runners_have_hosts"):
                 _run_script(connection, upgrade_early())
             _run_script(connection, upgrade() if found else schema())
             connection.execute(f"pragma application_id = {APPLICATION_ID}")
             connection.execute(f"pragma user_version = {FORMAT}")
-        _fill_states(Queries(connection))
+        fill_states(SqliteQueries(connection))
         connection.execute("commit")
     except sqlite3.Error as error:
         raise JournalUnreadable(
@@ -83,7 +84,7 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
         (found,) = connection.execute("pragma user_version").fetchone()
         (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
         is_journal = tables and application == APPLICATION_ID and found in {_CONVERTED, FORMAT}
-        states = Queries(connection).all("states") if is_journal else []
+        states = SqliteQueries(connection).all("states") if is_journal else []
     if tables and application != APPLICATION_ID:
         raise JournalUnreadable(
             said("{path} is a database of another program, not a journal: name another file", path=path)
@@ -110,7 +111,7 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
                 known=FORMAT,
             )
         )
-    if unknown := {row[0] for row in states} - set(State):
+    if unknown := {row["state"] for row in states} - set(State):
         raise JournalOtherFormat(
             said(
                 "{path} was written by a newer carbon-migrate (its state {states} is not known to this one): install "
@@ -122,25 +123,11 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
     return int(found)
 
 
-def _fill_states(queries: Queries) -> None:
-    """Fill the tables of states and transitions from `states.py`; nothing is written if they are equal."""
-    states = [
-        (str(state), *map(int, (state.open, state.settled, state.in_effect, state.counts_money, state.to_send)))
-        for state in State
-    ]
-    if sorted(tuple(row) for row in queries.all("states")) != sorted(states):
-        queries.write("forget_states")
-        queries.write("fill_states", rows=states)
-    steps = [(step.source or "", str(step.target)) for step in TRANSITIONS]
-    if sorted(tuple(row) for row in queries.all("transitions")) != sorted(steps):
-        queries.write("forget_transitions")
-        queries.write("fill_transitions", rows=steps)
-
-
 def _refuse_strangers(path: Path) -> None:
     """Check the file before `connect`, which would switch another program's database to WAL mode."""
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
+            connection.row_factory = sqlite3.Row
             _format_of(connection, path)
     except sqlite3.Error as error:
         raise JournalUnreadable(

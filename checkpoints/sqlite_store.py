@@ -20,23 +20,26 @@ import anyio.to_thread
 from checkpoints.errors import JournalNotCleaned
 from checkpoints.journal_file import JournalFile
 from checkpoints.queries import Queries
-from checkpoints.sqlite_connection import BUSY_SECONDS, JournalReader, connect
+from checkpoints.sqlite_connection import BUSY_SECONDS, SQLITE, JournalReader, connect
+from checkpoints.sqlite_queries import SqliteQueries
 from checkpoints.sqlite_schema import prepare
-from checkpoints.sqlite_writer import Writer
+from checkpoints.store import Store
+from checkpoints.writer import Writer
 from texts.said import said
 
 Result = TypeVar("Result")
 
 
-class SqliteStore:
+class SqliteStore(Store):
     """The store at `path`; it can be read and written once it is open."""
 
     _file: JournalFile
     _reader: JournalReader
-    _writer: Writer
+    _writer: Writer[sqlite3.Connection]
 
     def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
         self.path = path.resolve()
+        self.name = str(self.path)
         self._loop = loop
         self._one_at_a_time = threading.Lock()
         self._opened = contextlib.ExitStack()
@@ -55,7 +58,7 @@ class SqliteStore:
                 prepare(self.path)
             self._reader = JournalReader(connect(self.path), self.path)
             opened.callback(self._reader.close)
-            self._writer = Writer(connect(self.path), self._loop)
+            self._writer = Writer(connect(self.path), SQLITE, self._loop)
             opened.callback(self._writer.close)
             self._opened = opened.pop_all()
 
@@ -67,11 +70,11 @@ class SqliteStore:
 
     async def read(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work` on the committed data. Raises `JournalUnreadable`."""
-        return await self._reader.do(lambda connection: work(Queries(connection)))
+        return await self._reader.do(lambda connection: work(SqliteQueries(connection)))
 
     async def write(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises."""
-        return await self._writer.do(lambda connection: work(Queries(connection)))
+        return await self._writer.do(lambda connection: work(SqliteQueries(connection)))
 
     async def clean(self) -> None:
         """Rewrite the file without what was deleted from it. Raises `JournalNotCleaned`."""
@@ -84,7 +87,7 @@ class SqliteStore:
                 # The log still has the old pages. It is emptied once no other connection reads them.
                 (is_busy, *_) = connection.execute("pragma wal_checkpoint(truncate)").fetchone()
                 if not is_busy:
-                    Queries(connection).write("mark_cleaned", is_cleaned=1)
+                    SqliteQueries(connection).write("mark_cleaned", is_cleaned=1)
             except sqlite3.Error as error:
                 raise JournalNotCleaned(
                     said(
@@ -102,15 +105,15 @@ class SqliteStore:
                 )
             )
 
-    def lock(self, run_id: int) -> bool:
+    async def lock(self, run_id: int) -> bool:
         """Take the lock of a run; False if it is held, in this process or in another."""
         return self._file.lock(run_id)
 
-    def unlock(self, run_id: int) -> None:
+    async def unlock(self, run_id: int) -> None:
         """Release the lock of a run."""
         self._file.unlock(run_id)
 
-    def is_locked(self, run_id: int) -> bool:
+    async def is_locked(self, run_id: int) -> bool:
         """Whether the lock of a run is held, by this process or another."""
         return self._file.is_locked(run_id)
 

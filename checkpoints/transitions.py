@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from checkpoints import sqlite_rows as rows
+from checkpoints import rows
 from checkpoints.errors import ForbiddenTransition
 from checkpoints.queries import Queries, Value
 from checkpoints.records import Change, Item, Run

@@ -15,14 +15,16 @@ from billing.database.dsn import Dsn
 from lab.mock.population import create
 from lab.mock.server import MockBilling, running
 from tests import firebird_server as real_firebird
+from tests import postgres_server as real_postgres
 from tests.cli.forking import close_command_server
 from tests.firebird_server import FirebirdServer
 from tests.janitor import Janitor
+from tests.postgres_server import PostgresServer
 
 ABONENTS = 1_000
 SEED = 7
-SLOW_FIXTURES = {"billing_template", "firebird_server"}
-"""What `make quick` does without: all that has a billing."""
+SLOW_FIXTURES = {"billing_template", "firebird_server", "postgres_server"}
+"""What `make quick` does without: all that has a billing, or a server."""
 JANITOR = pytest.StashKey[Janitor]()
 
 # No deadline: how long an example takes is up to what else runs on the machine, as is how long it takes to draw it.
@@ -120,6 +122,13 @@ async def mock_billing(billing_file: Path) -> AsyncIterator[MockBilling]:
 def firebird_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirebirdServer]:
     """A real Firebird 3 server; where there is none the test fails, and says what to type."""
     with real_firebird.running(tmp_path_factory.mktemp("firebird")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real PostgreSQL; where there is none the test fails, and says what to type."""
+    with real_postgres.running() as server:
         yield server
 
 

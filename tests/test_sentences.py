@@ -54,7 +54,7 @@ FOR_A_REASON = {
     "jobs/imports/subscriber.py: there already, and different": "the kind of a reason, which journals count by",
     "texts/stored.py: … is no template of ours": "a fault of this program",
     "checkpoints/merkle.py": "a proof that is no proof, which whoever checks one says in a sentence",
-    "checkpoints/sqlite_writer.py: forbidden transition": "a text of the journal's triggers",
+    "checkpoints/writer.py: forbidden transition": "a text of the journal's triggers",
     "lab/crash/": "the crash lab's findings, read by whoever works on this program",
     "lab/mock/": "the mock billing's control port and answers, read by tests",
     "lab/record/": "HTTP",

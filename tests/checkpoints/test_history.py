@@ -1,16 +1,16 @@
 """What the journal keeps of a run beside its rows: who worked on it, what was read back, the roots of its reports."""
 
-import sqlite3
-from contextlib import closing
 from datetime import datetime, timedelta
 
 import pytest
 
 from checkpoints.errors import RunTakenOver
 from checkpoints.journal import Journal
+from checkpoints.place import JournalPlace
 from checkpoints.records import Change, LookUps, NewRunner
 from checkpoints.states import State
 from tests.checkpoints.samples import frozen_run, new_item
+from tests.checkpoints.shells import shell
 from texts.said import Said, said
 
 RESUME = NewRunner("resume", "olga@console", "0.1.0", "5.24.06")
@@ -97,7 +97,9 @@ async def test_a_report_names_the_one_before_it_however_often_it_is_made(journal
         "update decisions set decided_at = ? where decision_id = 1",
     ],
 )
-async def test_a_run_has_changed_when_anything_of_it_has_changed_last(journal: Journal, latest: str) -> None:
+async def test_a_run_has_changed_when_anything_of_it_has_changed_last(
+    journal: Journal, journal_place: JournalPlace, latest: str
+) -> None:
     run = await frozen_run(journal, new_item("a"), new_item("b"))
     for _ in range(2):
         async with journal.taken_up(run, NewRunner("run")):
@@ -110,17 +112,19 @@ async def test_a_run_has_changed_when_anything_of_it_has_changed_last(journal: J
         await journal.decide(run, item, State.ACCEPTED, who="olga", why="seen")
         await journal.history.note_verification(run, "olga", {})
     moment = "2999-01-01T00:00:00+00:00"
-    with closing(sqlite3.connect(journal.path, isolation_level=None)) as shell:
-        assert shell.execute(latest, (moment,)).rowcount == 1
+    with shell(journal_place) as behind:
+        assert behind.execute(latest, (moment,)).rowcount == 1
     assert (await journal.history.of_run(run)).changed_at == datetime.fromisoformat(moment)
 
 
-async def test_who_only_looks_at_a_run_does_not_make_it_younger(journal: Journal) -> None:
+async def test_who_only_looks_at_a_run_does_not_make_it_younger(
+    journal: Journal, journal_place: JournalPlace
+) -> None:
     run = await frozen_run(journal, new_item("a"))
     before = await journal.history.last_change(run)
-    with closing(sqlite3.connect(journal.path, isolation_level=None)) as shell:
-        shell.execute("update items set changed_at = '2001-01-01T00:00:00+00:00'")
-        shell.execute("update runs set created_at = '2001-01-01T00:00:00+00:00'")
+    with shell(journal_place) as behind:
+        behind.execute("update items set changed_at = '2001-01-01T00:00:00+00:00'")
+        behind.execute("update runs set created_at = '2001-01-01T00:00:00+00:00'")
     async with journal.taken_up(run, NewRunner("verify")):
         await journal.history.note_verification(run, "olga", {})
     assert await journal.history.last_change(run) == datetime.fromisoformat("2001-01-01T00:00:00+00:00") < before

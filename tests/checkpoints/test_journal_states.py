@@ -18,9 +18,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from checkpoints.errors import ForbiddenTransition, RunHeld
 from checkpoints.journal import Journal, open_journal
+from checkpoints.place import JournalPlace, postgres_place
 from checkpoints.records import Change, EarlierEntry, NewItem, Refusal, Run, Stage
 from checkpoints.states import State, may_follow
 from tests.checkpoints.samples import NEW_RUN, all_items, new_item, page
+from tests.postgres_server import PostgresServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -74,6 +76,7 @@ class JournalMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="journal-"))
+        self.place = self.new_place()
         self.runner = asyncio.Runner()
         self.opened = AsyncExitStack()
         self.model = Model()
@@ -81,11 +84,14 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal: Journal
         self.run_: Run
 
+    def new_place(self) -> JournalPlace:
+        return JournalPlace(self.folder / "journal.db")
+
     def do(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         return self.runner.run(coroutine)
 
     def open(self) -> None:
-        self.journal = self.do(self.opened.enter_async_context(open_journal(self.folder / "journal.db")))
+        self.journal = self.do(self.opened.enter_async_context(open_journal(self.place)))
 
     def teardown(self) -> None:
         self.do(self.opened.aclose())
@@ -179,7 +185,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.run_ = self.do(self.journal.run(self.run_.name))
 
     async def _one_runner(self) -> None:
-        other = await self.opened.enter_async_context(open_journal(self.folder / "journal.db"))
+        other = await self.opened.enter_async_context(open_journal(self.place))
         async with self.journal.taken_up(self.run_):
             with pytest.raises(RunHeld, match=str(os.getpid())):
                 await other.taken_up(self.run_).__aenter__()
@@ -247,8 +253,21 @@ class JournalMachine(RuleBasedStateMachine):
         return [index for index, state in enumerate(self.model.states) if state in states]
 
 
-JournalMachine.TestCase.settings = settings(
-    max_examples=60,
-    stateful_step_count=30,
-)
+class PostgresMachine(JournalMachine):
+    """The same with a journal in PostgreSQL."""
+
+    server: PostgresServer
+
+    def new_place(self) -> JournalPlace:
+        return postgres_place(self.server.new_journal(), self.folder)
+
+
+@pytest.fixture(scope="module")
+def _server(postgres_server: PostgresServer) -> None:
+    PostgresMachine.server = postgres_server
+
+
+JournalMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
+PostgresMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=30)
 TestJournalAgainstTheModel = JournalMachine.TestCase
+TestPostgresAgainstTheModel = pytest.mark.usefixtures("_server")(PostgresMachine.TestCase)

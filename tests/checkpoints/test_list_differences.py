@@ -3,10 +3,15 @@
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from checkpoints.journal import Journal, open_journal
 from checkpoints.list_differences import ListDifferences, changes_between_plans, differences_from_plan
 from checkpoints.records import NewItem, Refusal, Run
 from tests.checkpoints.samples import NEW_RUN, frozen_run, keep, new_item, page
+
+pytestmark = pytest.mark.usefixtures("path")
+"""Lists are compared in files: those of another journal are copied first."""
 
 
 async def changes(journal: Journal, before: Run, plan: Run, size: int = 20) -> ListDifferences:

@@ -12,11 +12,13 @@ import pytest
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalNotCleaned, JournalUnreadable, RunHeld, RunPurged, RunTakenOver, RunUnfinished
 from checkpoints.journal import Journal, open_journal
+from checkpoints.place import JournalPlace
 from checkpoints.purge import Purge
 from checkpoints.records import Change, EarlierEntry, Merged, NewItem, NewRun, Refusal, Run, Totals
 from checkpoints.states import State
 from checkpoints.tally import ExtraSubscriber, ImportTally
 from tests.checkpoints.samples import NEW_RUN, all_items, keep, new_item, page
+from tests.checkpoints.shells import shell
 from tests.checkpoints.test_taking_back import undone
 
 CANARY = "Канарейкина Вера"
@@ -90,6 +92,7 @@ async def judged(journal: Journal, *items: NewItem) -> list[list[tuple[str, Deci
 
 
 @pytest.mark.parametrize("keep_totals", [True, False])
+@pytest.mark.usefixtures("path")
 async def test_nothing_of_people_is_left_in_the_bytes_of_the_file(journal: Journal, *, keep_totals: bool) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES, new=replace(NEW_RUN, parameters={"sms": PHONE}))
     other = await finished(journal, new_item("stays", "1"), refused=())
@@ -119,47 +122,53 @@ async def test_the_totals_are_as_before(journal: Journal, *, keep_totals: bool) 
     assert again.purged_at is not None
 
 
-def rows_of(path: Path) -> list[tuple[object, ...]]:
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        query = "select number, line, label, payload, row, message, amount, answer, state from items"
-        return connection.execute(query).fetchall()
+def rows_of(place: JournalPlace) -> list[tuple[object, ...]]:
+    with shell(place) as behind:
+        query = "select number, line, label, payload, row, message, amount, answer, state from items order by number"
+        return list(behind.execute(query).fetchall())
 
 
-async def test_with_totals_each_row_keeps_what_proves_them(journal: Journal) -> None:
+async def test_with_totals_each_row_keeps_what_proves_them(journal: Journal, journal_place: JournalPlace) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES)
     purged = await journal.purge(run, WITH_TOTALS)
     assert (purged.emptied, purged.removed, purged.refusals) == (3, 0, 1)
     nothing = ("", "{}", "[]", None)
-    assert rows_of(journal.path) == [
+    assert rows_of(journal_place) == [
         (1, 2, *nothing, "5.10", "4711", "accepted"),
         (2, 2, *nothing, "5.10", None, "skipped"),
         (3, 2, *nothing, "3", None, "rejected"),
     ]
 
 
-async def test_without_totals_only_a_trace_of_what_was_entered_stays(journal: Journal) -> None:
+async def test_without_totals_only_a_trace_of_what_was_entered_stays(
+    journal: Journal, journal_place: JournalPlace
+) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES)
     purged = await journal.purge(run, ALL)
     assert (purged.emptied, purged.removed, purged.refusals) == (1, 2, 1)
     assert (purged.calls, purged.answers, purged.messages) == (3, 1, 3)
-    assert rows_of(journal.path) == [(1, None, "", "{}", "[]", None, None, None, "accepted")]
+    assert rows_of(journal_place) == [(1, None, "", "{}", "[]", None, None, None, "accepted")]
 
 
 @pytest.mark.parametrize("answer", ["89161234567", "9161234567", f'{{"name": "{CANARY}"}}', "12a"])
-async def test_an_answer_stays_only_where_it_is_an_id(journal: Journal, answer: str) -> None:
+async def test_an_answer_stays_only_where_it_is_an_id(
+    journal: Journal, journal_place: JournalPlace, answer: str
+) -> None:
     run = await finished(journal, PERSON, answer=answer)
     await journal.purge(run, WITH_TOTALS)
-    assert [row[7] for row in rows_of(journal.path)] == [None]
+    assert [row[7] for row in rows_of(journal_place)] == [None]
 
 
-async def test_a_run_without_sums_keeps_no_answer(journal: Journal) -> None:
+async def test_a_run_without_sums_keeps_no_answer(journal: Journal, journal_place: JournalPlace) -> None:
     run = await finished(journal, replace(PERSON, amount=None), answer="4711")
     await journal.purge(run, WITH_TOTALS)
-    assert [row[7] for row in rows_of(journal.path)] == [None]
+    assert [row[7] for row in rows_of(journal_place)] == [None]
 
 
 @pytest.mark.parametrize("keep_totals", [True, False])
-async def test_the_same_money_is_known_after_a_purge(journal: Journal, *, keep_totals: bool) -> None:
+async def test_the_same_money_is_known_after_a_purge(
+    journal: Journal, journal_place: JournalPlace, *, keep_totals: bool
+) -> None:
     attribute = replace(PERSON, key="7/attribute", amount=None, wanted="value A")
     run = await finished(journal, PERSON, attribute)
     await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
@@ -174,7 +183,7 @@ async def test_the_same_money_is_known_after_a_purge(journal: Journal, *, keep_t
         [(run.name, None, "a value that is purged")],
         [],
     ]
-    async with earlier_runs(journal.path) as earlier:
+    async with earlier_runs(journal_place) as earlier:
         (twins,) = await earlier.twins(run.job, [same])
     assert [(twin.run, twin.amount, twin.state) for twin in twins] == [(run.name, same.amount, State.ACCEPTED)]
     assert [(mark.run, mark.number) for mark in await journal.known_marks([(run.name, 1)])] == [(run.name, 1)]
@@ -200,7 +209,9 @@ async def test_a_row_that_another_one_carries_is_known_by_its_own_sum(journal: J
 
 
 @pytest.mark.parametrize("keep_totals", [True, False])
-async def test_what_stands_in_an_account_is_known_after_a_purge(journal: Journal, *, keep_totals: bool) -> None:
+async def test_what_stands_in_an_account_is_known_after_a_purge(
+    journal: Journal, journal_place: JournalPlace, *, keep_totals: bool
+) -> None:
     run = await finished(journal, PERSON)
     await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
     other = replace(PERSON, key="another subscriber of the account")
@@ -208,7 +219,7 @@ async def test_what_stands_in_an_account_is_known_after_a_purge(journal: Journal
     asked = (run.job, run.target, [PERSON, other, elsewhere], "")
     (found,) = await journal.standing_in_lanes(*asked)
     assert (found.run, found.lane, found.key, found.payload) == (run.name, PERSON.lane, PERSON.key, "{}")
-    async with earlier_runs(journal.path) as earlier:
+    async with earlier_runs(journal_place) as earlier:
         assert await earlier.standing_in_lanes(*asked) == [found]
     (found,) = await journal.standing_in_lanes(run.job, run.target, [other], "")
     assert found.key not in {PERSON.key, other.key}
@@ -239,7 +250,7 @@ async def test_what_an_undo_would_restore_has_to_be_known(journal: Journal) -> N
         await journal.entered_anew([back.item_id])
 
 
-async def test_a_run_with_something_left_to_do_is_not_touched(journal: Journal) -> None:
+async def test_a_run_with_something_left_to_do_is_not_touched(journal: Journal, journal_place: JournalPlace) -> None:
     waiting = await journal.create_run(NEW_RUN)
     await journal.freeze(waiting, page(PERSON), keep)
     sending = await finished(journal, replace(PERSON, key="x"))
@@ -249,11 +260,11 @@ async def test_a_run_with_something_left_to_do_is_not_touched(journal: Journal) 
     (item,) = await all_items(journal, decided)
     await journal.doubt_answers(decided, [item.item_id], "doubted")
     await journal.record(decided, [Change(item.item_id, State.MANUAL)])
-    before = rows_of(journal.path)
+    before = rows_of(journal_place)
     for run in (waiting, sending, decided):
         with pytest.raises(RunUnfinished, match="not at its end"):
             await journal.purge(run, ALL)
-    assert rows_of(journal.path) == before
+    assert rows_of(journal_place) == before
 
 
 async def test_it_is_the_runs_own_rows_that_have_to_be_at_their_end(journal: Journal) -> None:
@@ -274,6 +285,7 @@ async def test_rows_that_entered_nothing_go_whatever_was_taken_back_elsewhere(jo
     assert (await journal.purge(run, ALL)).removed == 2
 
 
+@pytest.mark.usefixtures("path")
 async def test_all_purges_of_a_journal_share_one_secret(journal: Journal) -> None:
     for key in "xy":
         await journal.purge(await finished(journal, replace(PERSON, key=key)), ALL)
@@ -281,6 +293,7 @@ async def test_all_purges_of_a_journal_share_one_secret(journal: Journal) -> Non
         assert shell.execute("select count(*) from purging").fetchone() == (1,)
 
 
+@pytest.mark.usefixtures("path")
 async def test_a_run_that_was_given_up_loses_its_refused_rows(journal: Journal) -> None:
     run = await journal.create_run(NEW_RUN)
     await journal.freeze(run, page(PERSON, refusals=[REFUSED]), keep)
@@ -290,9 +303,9 @@ async def test_a_run_that_was_given_up_loses_its_refused_rows(journal: Journal) 
     assert CANARY.encode() not in bytes_of(journal.path)
 
 
-async def test_a_run_that_is_worked_on_is_not_touched(journal: Journal, path: Path) -> None:
+async def test_a_run_that_is_worked_on_is_not_touched(journal: Journal, journal_place: JournalPlace) -> None:
     run = await finished(journal, PERSON)
-    async with open_journal(path) as other, other.taken_up(run):
+    async with open_journal(journal_place) as other, other.taken_up(run):
         with pytest.raises(RunHeld, match="another process works on this run"):
             await journal.purge(run, WITH_TOTALS)
     assert [item.label for item in await all_items(journal, run)] == [CANARY]
@@ -327,7 +340,9 @@ async def test_the_rows_of_a_purged_run_cannot_be_read_or_written(journal: Journ
         await journal.record(run, [Change(1, State.APPLIED)])
 
 
-async def test_a_run_that_keeps_its_totals_can_be_purged_of_them_later(journal: Journal) -> None:
+async def test_a_run_that_keeps_its_totals_can_be_purged_of_them_later(
+    journal: Journal, journal_place: JournalPlace
+) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES)
     await journal.purge(run, WITH_TOTALS)
     first = await journal.run(run.name)
@@ -335,9 +350,10 @@ async def test_a_run_that_keeps_its_totals_can_be_purged_of_them_later(journal: 
     assert await journal.totals(run) == TOTALS
     assert (await journal.run(run.name)).purged_at == first.purged_at
     assert await judged(journal, PERSON) == [[(run.name, PERSON.amount, None)]]
-    assert len(rows_of(journal.path)) == 1
+    assert len(rows_of(journal_place)) == 1
 
 
+@pytest.mark.usefixtures("path")
 async def test_digests_of_two_journals_and_of_two_jobs_differ(journal: Journal, tmp_path: Path) -> None:
     async with open_journal(tmp_path / "other.journal") as other:
         keys = set()
@@ -350,6 +366,7 @@ async def test_digests_of_two_journals_and_of_two_jobs_differ(journal: Journal, 
     assert len(keys) == 3
 
 
+@pytest.mark.usefixtures("path")
 async def test_a_log_that_another_one_reads_is_told_and_can_be_emptied_later(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -367,6 +384,7 @@ async def test_a_log_that_another_one_reads_is_told_and_can_be_emptied_later(
     assert CANARY.encode() not in bytes_of(journal.path)
 
 
+@pytest.mark.usefixtures("path")
 async def test_a_purge_that_is_not_written_removes_nothing(journal: Journal) -> None:
     run = await finished(journal, PERSON)
     with contextlib.closing(sqlite3.connect(journal.path, isolation_level=None)) as other:

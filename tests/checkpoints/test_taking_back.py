@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import ForbiddenTransition, JournalOtherFormat, JournalUnreadable
 from checkpoints.journal import Journal, open_journal
+from checkpoints.looking import look_into
+from checkpoints.place import JournalPlace
 from checkpoints.records import Change, Correction, EarlierEntry, Item, Merged, NewItem, NewRun, Refusal, Run
 from checkpoints.sqlite_schema import prepare
 from checkpoints.states import State
@@ -208,11 +210,13 @@ async def test_a_replaced_item_stays_so_and_is_in_nobodys_way(journal: Journal) 
 # ---- only looking ------------------------------------------------------------------------------------------------
 
 
-async def test_whoever_only_looks_sees_what_is_in_effect_and_can_write_nothing(journal: Journal) -> None:
+async def test_whoever_only_looks_sees_what_is_in_effect_and_can_write_nothing(
+    journal: Journal, journal_place: JournalPlace
+) -> None:
     run = await frozen_run(journal, new_item("a", "7"), new_item("b"))
     await accepted(journal, run)
     await undone(journal, [(await all_items(journal, run))[1]])
-    async with earlier_runs(journal.path) as earlier:
+    async with earlier_runs(journal_place) as earlier:
         found = await earlier.twins("balances", [new_item("a"), new_item("b"), new_item("c")])
         assert [[(twin.run, twin.key, twin.amount, twin.target) for twin in twins] for twins in found] == [
             [(run.name, "a", Decimal(7), NEW_RUN.target)],
@@ -220,9 +224,10 @@ async def test_whoever_only_looks_sees_what_is_in_effect_and_can_write_nothing(j
             [],
         ]
         assert await earlier.twins("payment", [new_item("a")]) == [[]]
-        assert earlier._reader is not None
-        with pytest.raises(JournalUnreadable, match="readonly"):
-            await earlier._reader.do(lambda db: db.execute("delete from items"))
+    with look_into(journal_place) as db:
+        assert db is not None
+        with pytest.raises(JournalUnreadable, match=r"read-?only"):
+            db.attempt(lambda blocks: blocks.write("forget_states"))
 
 
 async def test_where_there_is_no_journal_there_are_no_earlier_runs(tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 """The tally of an import: what it says of a group, that it is bounded, and how the journal keeps it."""
 
-from contextlib import closing
 from decimal import Decimal
-from sqlite3 import connect
 
 import pytest
 
 from checkpoints.journal import Journal
+from checkpoints.place import JournalPlace
 from checkpoints.tally import (
     ALL_OTHERS,
     MAX_GROUPS,
@@ -19,6 +18,7 @@ from checkpoints.tally import (
     summed,
 )
 from tests.checkpoints.samples import frozen_run, new_item
+from tests.checkpoints.shells import shell
 
 NONE, FIVE, SIX = Count(), Count(5, Decimal("12.50")), Count(6, Decimal("12.50"))
 EXTRA = ExtraSubscriber(94, "Д94/2018", "Канарейкина Вера", 89, Decimal("-1.00"))
@@ -76,11 +76,11 @@ async def test_it_is_kept_with_its_verification(journal: Journal) -> None:
     assert without.tally is None
 
 
-async def test_only_the_last_one_has_names_of_subscribers(journal: Journal) -> None:
+async def test_only_the_last_one_has_names_of_subscribers(journal: Journal, journal_place: JournalPlace) -> None:
     run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
     for one in (run, run, other):
         await journal.history.note_verification(one, "olga", {}, TALLY)
-    with closing(connect(journal.path)) as shell:
-        kept = [text for (text,) in shell.execute("select result from verifications order by verification_id")]
+    with shell(journal_place) as behind:
+        kept = [text for (text,) in behind.execute("select result from verifications order by verification_id")]
     assert [EXTRA.name in text for text in kept] == [False, True, True]
     assert all("Улица" in text for text in kept)

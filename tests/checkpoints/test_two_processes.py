@@ -18,6 +18,7 @@ from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalUnreadable
 from checkpoints.journal import open_journal
 from checkpoints.records import Item
+from checkpoints.sqlite_store import SqliteStore
 from checkpoints.states import State
 from tests.checkpoints.processes import PATIENCE, hear, open_many, process, read_for_ever, write_for_ever
 from tests.checkpoints.samples import NEW_RUN, all_items, keep, new_item, page
@@ -148,7 +149,9 @@ async def test_a_journal_that_is_closed_is_one_file_also_when_a_read_was_broken_
     assert [entry.name async for entry in anyio.Path(path.parent).iterdir()] == [path.name]
     async with open_journal(path) as journal:
         await journal.create_run(NEW_RUN)
-        reading = asyncio.create_task(journal._store._reader.do(read))
+        store = journal._store
+        assert isinstance(store, SqliteStore)
+        reading = asyncio.create_task(store._reader.do(read))
         await begun.wait()
     with pytest.raises(JournalUnreadable, match="interrupted"):
         await reading

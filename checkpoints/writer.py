@@ -7,16 +7,42 @@ delay: the next group forms while one commit is being flushed to the disk.
 import asyncio
 import contextlib
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from checkpoints.errors import ForbiddenTransition, JournalNotClosed, JournalUnreadable
 from texts.said import said
 
 Result = TypeVar("Result")
-Work = Callable[[sqlite3.Connection], Result]
+
+
+class Connection(Protocol):
+    """What the thread does with a connection of a store's driver, whatever the driver is."""
+
+    def execute(self, sql: Any, /) -> object:  # noqa: ANN401 - psycopg wants a text of its own type
+        """Run a statement."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+AnyConnection = TypeVar("AnyConnection", bound=Connection)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect(Generic[AnyConnection]):
+    """How a driver begins a transaction that writes, interrupts a statement from another thread, and fails.
+
+    `error` is the root of its errors, `is_forbidden` whether one is that of the triggers of the table of states.
+    """
+
+    begin: str
+    error: type[Exception]
+    is_forbidden: Callable[[Exception], bool]
+    interrupt: Callable[[AnyConnection], None]
+
 
 PATIENCE: Final = 75.0
 """Seconds that closing waits for accepted work: more than twice the time that a commit waits for another process."""
@@ -30,26 +56,29 @@ class _Order:
 
     __slots__ = ("error", "future", "result", "work")
 
-    def __init__(self, work: Work[Any], future: "asyncio.Future[Any]") -> None:
+    def __init__(self, work: Callable[[Any], Any], future: "asyncio.Future[Any]") -> None:
         self.work = work
         self.future = future
         self.result: Any = None
         self.error: BaseException | None = None
 
 
-class Writer:
+class Writer(Generic[AnyConnection]):
     """Runs pieces of work on one connection in one thread; each is atomic, and durable when its await returns."""
 
-    def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, connection: AnyConnection, dialect: Dialect[AnyConnection], loop: asyncio.AbstractEventLoop
+    ) -> None:
         """Take ownership of the connection: only the thread uses it from now on, and closes it."""
         self._connection = connection
+        self._dialect = dialect
         self._closed = False
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._loop = loop
         self._thread = threading.Thread(target=self._serve, name="journal-writer", daemon=True)
         self._thread.start()
 
-    async def do(self, work: Work[Result]) -> Result:
+    async def do(self, work: Callable[[AnyConnection], Result]) -> Result:
         """Run `work` and wait until its effect is on the disk.
 
         Raises `ForbiddenTransition` if it breaks the table of states, `JournalUnreadable` if it cannot be written;
@@ -72,8 +101,8 @@ class Writer:
         self._thread.join(patience)
         if self._thread.is_alive():
             # The connection cannot be closed meanwhile: only the thread closes it, and it is still running.
-            with contextlib.suppress(sqlite3.ProgrammingError):
-                self._connection.interrupt()
+            with contextlib.suppress(self._dialect.error):
+                self._dialect.interrupt(self._connection)
             self._thread.join(LAST_PATIENCE)
         if self._thread.is_alive():
             raise JournalNotClosed(
@@ -89,7 +118,7 @@ class Writer:
             open_for_orders = True
             while open_for_orders:
                 group, open_for_orders = self._gather()
-                _commit(connection, group)
+                self._commit(connection, group)
                 # The loop is closed if the program ended early: there are no waiters left.
                 with contextlib.suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(_wake, group)
@@ -106,33 +135,31 @@ class Writer:
                 return group, True
         return group, False
 
+    def _commit(self, connection: AnyConnection, group: list[_Order]) -> None:
+        """Run the group in one transaction; a piece that fails is rolled back alone."""
+        try:
+            connection.execute(self._dialect.begin)
+            for order in group:
+                connection.execute("savepoint piece")
+                try:
+                    order.result = order.work(connection)
+                except Exception as error:  # noqa: BLE001 - every error is passed on to the waiter
+                    order.error = self._as_journal_error(error)
+                    connection.execute("rollback to piece")
+                connection.execute("release piece")
+            connection.execute("commit")
+        except self._dialect.error as error:
+            for order in group:
+                order.error = order.error or self._as_journal_error(error)
+            with contextlib.suppress(self._dialect.error):
+                connection.execute("rollback")
 
-def _commit(connection: sqlite3.Connection, group: list[_Order]) -> None:
-    """Run the group in one transaction; a piece that fails is rolled back alone."""
-    try:
-        connection.execute("begin immediate")
-        for order in group:
-            connection.execute("savepoint piece")
-            try:
-                order.result = order.work(connection)
-            except Exception as error:  # noqa: BLE001 - every error is passed on to the waiter
-                order.error = _as_journal_error(error)
-                connection.execute("rollback to piece")
-            connection.execute("release piece")
-        connection.execute("commit")
-    except sqlite3.Error as error:
-        for order in group:
-            order.error = order.error or _as_journal_error(error)
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("rollback")
-
-
-def _as_journal_error(error: Exception) -> Exception:
-    if isinstance(error, sqlite3.IntegrityError) and str(error).startswith("forbidden transition"):
-        return ForbiddenTransition(str(error))
-    if isinstance(error, sqlite3.Error):
-        return JournalUnreadable(said("the journal cannot be written: {error}", error=error))
-    return error
+    def _as_journal_error(self, error: Exception) -> Exception:
+        if self._dialect.is_forbidden(error):
+            return ForbiddenTransition(str(error))
+        if isinstance(error, self._dialect.error):
+            return JournalUnreadable(said("the journal cannot be written: {error}", error=error))
+        return error
 
 
 def _wake(group: list[_Order]) -> None:

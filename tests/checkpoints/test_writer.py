@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from checkpoints.errors import ForbiddenTransition, JournalNotClosed, JournalUnreadable
-from checkpoints.sqlite_writer import Writer
+from checkpoints.sqlite_connection import SQLITE
+from checkpoints.writer import Writer
 
 PATIENCE = 30.0
 """Seconds after which a thread that was to be let go is given up."""
@@ -32,8 +33,8 @@ def connecting(path: Path, *pragmas: str, timeout: float = 5.0) -> Callable[[], 
 
 
 @asynccontextmanager
-async def writing(connect: Callable[[], sqlite3.Connection]) -> AsyncIterator[Writer]:
-    writer = Writer(connect(), asyncio.get_running_loop())
+async def writing(connect: Callable[[], sqlite3.Connection]) -> AsyncIterator[Writer[sqlite3.Connection]]:
+    writer = Writer(connect(), SQLITE, asyncio.get_running_loop())
     try:
         yield writer
     finally:
@@ -68,7 +69,9 @@ class Barrier:
         self._open.set()
 
 
-async def gathered(writer: Writer, works: list[Callable[[sqlite3.Connection], str]]) -> list[str | BaseException]:
+async def gathered(
+    writer: Writer[sqlite3.Connection], works: list[Callable[[sqlite3.Connection], str]]
+) -> list[str | BaseException]:
     """Hand `works` over while the thread is busy, so that they make one group."""
     barrier = Barrier()
     first = asyncio.create_task(writer.do(barrier))
@@ -142,7 +145,7 @@ async def test_a_step_that_the_table_forbids_is_told_as_one(path: Path) -> None:
 
 
 async def test_closing_finishes_what_was_handed_over(path: Path) -> None:
-    writer = Writer(connecting(path)(), asyncio.get_running_loop())
+    writer = Writer(connecting(path)(), SQLITE, asyncio.get_running_loop())
     barrier = Barrier()
     wanted = [str(number) for number in range(50)]
     first = asyncio.create_task(writer.do(barrier))
@@ -207,7 +210,7 @@ async def test_a_journal_locked_by_another_is_told_to_the_whole_group_and_used_a
 
 
 async def test_what_comes_after_the_close_is_refused_instead_of_waiting_for_ever(path: Path) -> None:
-    writer = Writer(connecting(path)(), asyncio.get_running_loop())
+    writer = Writer(connecting(path)(), SQLITE, asyncio.get_running_loop())
     await asyncio.to_thread(writer.close)
     with pytest.raises(JournalUnreadable, match="closed"):
         await writer.do(saying("too late"))
@@ -216,8 +219,8 @@ async def test_what_comes_after_the_close_is_refused_instead_of_waiting_for_ever
 def test_a_loop_that_has_gone_does_not_stop_the_commit(path: Path) -> None:
     barrier = Barrier()
 
-    async def hand_over() -> Writer:
-        writer = Writer(connecting(path)(), asyncio.get_running_loop())
+    async def hand_over() -> Writer[sqlite3.Connection]:
+        writer = Writer(connecting(path)(), SQLITE, asyncio.get_running_loop())
         for work in (barrier, saying("last words")):
             asyncio.create_task(writer.do(work)).add_done_callback(lambda _task: None)
         await asyncio.to_thread(barrier.reached.wait, PATIENCE)
@@ -233,7 +236,7 @@ def test_a_loop_that_has_gone_does_not_stop_the_commit(path: Path) -> None:
 
 async def test_a_write_without_end_is_broken_off_by_the_close_and_told(path: Path) -> None:
     endless = "with recursive n (i) as (select 1 union all select i + 1 from n) select count(*) from n"
-    writer = Writer(connecting(path)(), asyncio.get_running_loop())
+    writer = Writer(connecting(path)(), SQLITE, asyncio.get_running_loop())
     await writer.do(saying("a"))
     hanging = asyncio.create_task(writer.do(lambda db: db.execute(endless).fetchone()))
     await asyncio.sleep(0)
@@ -246,8 +249,8 @@ async def test_a_write_without_end_is_broken_off_by_the_close_and_told(path: Pat
 async def test_a_thread_that_does_not_end_is_told_by_the_close_and_hangs_nobody(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpoints.sqlite_writer.LAST_PATIENCE", 0.05)
-    writer = Writer(connecting(path)(), asyncio.get_running_loop())
+    monkeypatch.setattr("checkpoints.writer.LAST_PATIENCE", 0.05)
+    writer = Writer(connecting(path)(), SQLITE, asyncio.get_running_loop())
     barrier = Barrier()
     stuck = asyncio.create_task(writer.do(barrier))
     await asyncio.to_thread(barrier.reached.wait, PATIENCE)

@@ -1,0 +1,71 @@
+"""Where a journal is: a file on this machine, or a schema of a PostgreSQL database."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from checkpoints.errors import JournalUnreadable
+from texts.said import said
+
+SCHEMES: Final = ("postgresql", "postgres")
+SCHEMA: Final = "carbon_migrate"
+"""The schema of a journal whose address names none, with `?schema=`."""
+
+_PORT: Final = 5432
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresAddress:
+    """A journal in PostgreSQL: `url` for libpq, without the schema, and with a password where one was given."""
+
+    url: str = field(repr=False)
+    schema: str
+    name: str
+    """How it is shown: without user, password and options."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalPlace:
+    """The place of a journal.
+
+    `path` is its file; of one in PostgreSQL it is the name beside which this machine keeps its own files of it.
+    """
+
+    path: Path
+    postgres: PostgresAddress | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages name the journal."""
+        return self.postgres.name if self.postgres else str(self.path)
+
+
+def is_postgres(text: str) -> bool:
+    """Whether the name of a journal is the address of one in PostgreSQL."""
+    return text.partition("://")[0] in SCHEMES and "://" in text
+
+
+def postgres_place(text: str, state: Path) -> JournalPlace:
+    """The place of a journal in PostgreSQL; the files of this machine go to the folder `state`.
+
+    Raises `JournalUnreadable` for an address that cannot be one.
+    """
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port or _PORT
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError as error:
+        raise JournalUnreadable(said("the address of the journal is not valid: {error}", error=error)) from error
+    schema = options.pop("schema", SCHEMA)
+    database = parts.path.strip("/")
+    if not database or not schema.isidentifier():
+        raise JournalUnreadable(
+            said("the address of the journal needs a database, and a schema of letters: postgresql://HOST/DATABASE")
+        )
+    name = f"postgresql://{host or 'localhost'}:{port}/{database}?schema={schema}"
+    url = urlunsplit((SCHEMES[0], parts.netloc, parts.path, urlencode(options), ""))
+    # One local name a journal, whoever types it in whatever form.
+    key = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return JournalPlace(state / f"{database}-{schema}-{key}.postgres", PostgresAddress(url, schema, name))

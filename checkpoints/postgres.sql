@@ -1,0 +1,356 @@
+-- The blocks of queries.sql that PostgreSQL needs in another form, under the same names; the comments there hold here.
+-- Lists are passed as one JSON text, read with the functions of postgres_schema.sql.
+
+-- name: runners_have_hosts
+select 'host' as name
+
+-- name: begin_runner
+insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at)
+select run_id, epoch, :purpose, :who, :host, :process, :version, :billing, :now from runs where run_id = :run_id
+
+-- name: runners
+select purpose, who, process, version, billing, began_at, ended_at, found, absent, "left"
+from runners
+where run_id = :run_id
+order by epoch
+
+-- name: note_look_ups
+update runners
+set found = found + :found, absent = absent + :absent, "left" = "left" + :left
+where run_id = :run_id and epoch = :epoch
+
+-- name: forget_extra_subscribers
+update verifications set result = (result::jsonb #- '{tally,first_extra}')::text
+where run_id = :run_id and result::jsonb #> '{tally,first_extra}' is not null
+
+-- name: run_history
+select greatest(coalesce((select max(changed_at) from items where run_id = :run_id), ''),
+                coalesce((select max(coalesce(ended_at, began_at)) from runners where run_id = :run_id), ''),
+                coalesce((select max(verified_at) from verifications where run_id = :run_id), ''),
+                coalesce((select max(decided_at) from decisions d join items i using (item_id) where i.run_id = :run_id), ''),
+                r.created_at) as changed_at,
+       (select count(*) from items where run_id = :run_id and taken_back = 1) as rows_taken_back,
+       (select coalesce(sum(amount::numeric), 0)::text from items where run_id = :run_id and taken_back = 1)
+           as sum_taken_back,
+       r.assumptions, r.assumptions_said
+from runs r
+where r.run_id = :run_id
+
+-- name: report_before
+select r.name as run, p.made_at, p.root
+from reports p
+join runs r on r.run_id = p.run_id
+where p.report_id < coalesce((select report_id from reports where run_id = :run_id and root = :root), 1::bigint << 62)
+order by p.report_id desc limit 1
+
+-- name: taken_over
+-- The row stays as it is until the transaction ends: nobody raises the epoch between this look and what it allows.
+select epoch from (select epoch from runs where run_id = :run_id for share) held where epoch <> :epoch
+
+-- name: freeze_items
+insert into items (run_id, number, key, label, lane, payload, amount, line, row, state, message, message_said,
+                   undoes, wanted, frozen_at, changed_at)
+select :run_id, (value->>0)::bigint, value->>1, value->>2, value->>3, value->>4, value->>5, (value->>6)::bigint,
+       value->>7, value->>8, value->>9, value->>10, (value->>11)::bigint, value->>12, :now, :now
+from elements(:rows) with ordinality as list (value, place)
+order by place
+
+-- name: freeze_refusals
+insert into refusals (run_id, line, column_name, label, reason, reason_said, row, conflict)
+select :run_id, (value->>0)::bigint, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6
+from elements(:rows) with ordinality as list (value, place)
+order by place
+
+-- name: earlier
+select r.name as run, k.value->>0 as key, i.amount, i.wanted, i.state, i.line, i.changed_at,
+       r.target, r.purged_at is not null as is_purged
+from elements(:keys) as k (value)
+join effects i on i.key = k.value->>1
+join runs r on r.run_id = i.run_id and r.job = :job
+order by i.item_id
+
+-- name: standing_in_lanes
+select r.name as run, l.value->>0 as lane, i.key, i.payload, i.label, i.line, i.number, e.state,
+       r.purged_at is not null as is_purged
+from runs r
+cross join elements(:lanes) as l (value)
+join items i on i.run_id = r.run_id and i.lane = l.value->>1 and i.undoes is null
+join effects e on e.item_id = i.item_id
+where r.job = :job and r.target = :target and r.name <> :own
+order by i.item_id
+
+-- name: known_marks
+select r.name as run, i.number, r.target, i.state
+from elements(:marks) as m (value)
+join runs r on r.name = m.value->>0
+join items i on i.run_id = r.run_id and i.number = (m.value->>1)::bigint
+
+-- name: replace_items
+update items
+set state = 'replaced', message = replace(:template, '{message}', coalesce(message, '')), changed_at = :now,
+    message_said = json_build_object(
+        'is', 'said', 'template', :template::text,
+        'values', json_build_object('message', coalesce(message_said::json, to_json(coalesce(message, ''))))
+    )::text
+where run_id = :run_id and state = 'rejected' and number in (select numbers(:numbers))
+
+-- name: mend_refusals
+update refusals
+set mended_at = :now
+where run_id = :run_id and mended_at is null and refusal_id in (select numbers(:ids))
+
+-- name: refuse_items
+insert into refusals (run_id, line, column_name, label, reason, reason_said, row)
+select i.run_id, i.line, null, i.label, r.value->>1, r.value->>2, i.row
+from elements(:reasons) as r (value)
+join items i on i.item_id = (r.value->>0)::bigint and i.run_id = :run_id
+where i.state = 'pending' and exists (select 1 from runs where run_id = i.run_id and approved_at is null)
+order by i.number
+
+-- name: withdraw_items
+delete from items
+where run_id = :run_id and item_id in (select numbers(:items)) and state = 'pending'
+  and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
+
+-- name: shared_lanes
+select count(distinct lane) as lanes, count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount
+from items
+where run_id = :run_id and state = 'pending' and lane in (
+    select lane from items where run_id = :run_id and state = 'pending' group by lane having count(*) > 1
+)
+
+-- name: pending_before
+select lane, payload, amount
+from items
+where run_id = :run_id and state = 'pending' and number < :before and lane in (select words(:lanes))
+order by lane, number
+
+-- name: merge_rows
+update items
+set state = 'skipped', message = :message, message_said = :message_said, carried_by = :carrier, row_amount = amount,
+    amount = case when :summed then '0' else amount end, changed_at = :now
+where run_id = :run_id and item_id in (select numbers(:items)) and state = 'pending'
+  and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
+
+-- name: first_in_lanes
+select distinct on (lane) lane, number, key
+from items
+where run_id = :run_id and lane in (select words(:lanes))
+  and state in (select state from states where in_effect or not settled)
+order by lane, number
+
+-- name: claim
+update items
+set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
+where run_id = :run_id and item_id in (select numbers(:ids))
+
+-- name: keep
+update items
+set payload = k.value->>1, changed_at = :now
+from elements(:kept) as k (value)
+where items.run_id = :run_id and items.item_id = (k.value->>0)::bigint
+  and items.state in (select state from states where to_send)
+
+-- name: record
+update items
+set state = c.value->>1, answer = coalesce(c.value->>2, items.answer), message = c.value->>3,
+    message_said = c.value->>4, changed_at = :now
+from elements(:changes) as c (value)
+where items.run_id = :run_id and items.item_id = (c.value->>0)::bigint
+
+-- name: doubt_answers
+update items
+set state = 'unknown', message = :why, message_said = :why_said, changed_at = :now
+where run_id = :run_id and state = 'accepted' and item_id in (select numbers(:ids))
+returning item_id
+
+-- name: doubt_shared_ids
+update items
+set state = 'unknown', changed_at = :now,
+    message = replace(:template, '{answer}', answer),
+    message_said = json_build_object(
+        'is', 'said', 'template', :template::text, 'values', json_build_object('answer', answer)
+    )::text
+where state = 'accepted' and item_id in (
+    select one.item_id
+    from numbers(:ids) as mine (value)
+    join items own on own.item_id = mine.value
+    join items one on one.run_id = own.run_id and one.answer = own.answer and one.answer ~ '^[0-9]'
+        and one.payload::json->>'model' is not distinct from own.payload::json->>'model'
+    where exists (
+        select 1 from items other
+        where other.run_id = own.run_id and other.answer = own.answer and other.answer ~ '^[0-9]'
+          and other.item_id <> one.item_id
+          and other.payload::json->>'model' is not distinct from one.payload::json->>'model'
+          and other.state in (select state from states where counts_money and not to_send)
+    )
+)
+returning item_id
+
+-- name: as_items
+select coalesce(json_agg(json_build_array(
+    item_id, number, key, label, lane, payload, amount, line, row::json, state, attempts, answer,
+    coalesce(message_said::json, to_json(message)), changed_at
+)), '[]')::text as items
+from found
+
+-- name: items
+select *
+from items
+where run_id = :run_id and number > :after and state in (select words(:states))
+order by number
+limit :size
+
+-- name: items_by_id
+select * from items where item_id in (select numbers(:ids)) order by number
+
+-- name: items_by_key
+select *
+from items
+where item_id in (
+    select (
+        select item_id from items one
+        where one.key = k.value and one.run_id = :run_id
+          and not (one.state = 'skipped' and substr(coalesce(one.message, ''), 1, length(:duplicate)) = :duplicate)
+        order by one.state = 'replaced', one.number desc
+        limit 1
+    )
+    from words(:keys) as k (value)
+)
+order by number
+
+-- name: totals
+select state, count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount
+from items
+where run_id = :run_id
+group by state
+
+-- name: absolute_sum
+select coalesce(sum(abs(amount::numeric)), 0)::text as amount
+from items
+where run_id = :run_id and state in (select words(:states))
+
+-- name: reasons
+select kind, items, amount, line, label, example, example_said
+from (
+    select split_part(message, ':', 1) as kind, count(*) as items,
+           coalesce(sum(amount::numeric), 0)::text as amount, min(number) as first,
+           (array_agg(line order by number))[1] as line, (array_agg(label order by number))[1] as label,
+           (array_agg(message order by number))[1] as example,
+           (array_agg(message_said order by number))[1] as example_said
+    from items
+    where run_id = :run_id and state = :state
+      and (message is not null or state not in (select state from states where in_effect))
+    group by split_part(message, ':', 1)
+) grouped
+order by items desc, first
+limit :size
+
+-- name: step_counts
+select coalesce(payload::json->>'step', '') as step, state,
+       payload::json->'steps'->0->>0 <> 'objects.create' and payload::json->'was' is not null as changes,
+       case when state <> 'skipped' then '' else split_part(coalesce(message, ''), ':', 1) end as kind,
+       count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount
+from items
+where run_id = :run_id and state <> 'replaced'
+group by 1, 2, 3, 4
+
+-- name: cells_of_lanes
+select distinct on (lane) lane, row
+from items
+where run_id = :run_id and lane in (select words(:lanes)) and row not in ('', '[]')
+order by lane, number
+
+-- name: lane_counts
+select count(*) as lanes, count(*) filter (where is_open) as open,
+       count(*) filter (where is_rejected and not is_open) as rejected,
+       count(*) filter (where is_left and not is_rejected and not is_open) as left_alone,
+       count(*) filter (where is_sent) as sent,
+       (select count(distinct line) from items where run_id = :run_id and state <> 'skipped') as lines
+from (
+    select bool_or(state in (select state from states where not settled)) as is_open,
+           bool_or(state = 'rejected') as is_rejected,
+           bool_or(state = 'skipped' and :kind <> '' and starts_with(coalesce(message, ''), :kind)) as is_left,
+           bool_or(state <> 'skipped') as is_sent
+    from items
+    where run_id = :run_id and state <> 'replaced' and starts_with(lane, :prefix)
+    group by lane
+) grouped
+
+-- name: in_effect_last_first
+select *
+from items
+where run_id = :run_id and number < coalesce(:before::bigint, 1::bigint << 62)
+  and state in (select state from states where in_effect) and taken_back = 0
+order by number desc
+limit :size
+
+-- name: taken_back
+select r.name, count(*) as items
+from items i
+join items u on u.undoes = i.item_id
+join runs r on r.run_id = u.run_id
+where i.run_id = :run_id and i.taken_back = 1
+  and u.taken_back = 0 and u.state in (select state from states where in_effect)
+group by u.run_id, r.name
+order by u.run_id
+
+-- name: taken_back_of
+select item_id from items where item_id in (select numbers(:ids)) and taken_back = 1
+
+-- name: lane_mates
+select *
+from items
+where run_id = :run_id and state in (select state from states where in_effect) and lane in (select words(:lanes))
+order by number
+
+-- name: mates_in_shared_lanes
+select *
+from items
+where run_id = :run_id and state in (select state from states where in_effect) and lane in (
+    select lane from items
+    where run_id = :run_id and state in (select state from states where in_effect) and lane in (select words(:lanes))
+    group by lane having count(*) > 1
+)
+order by number
+
+-- name: restored
+with recursive chain (asked, item_id, undoes) as (
+    select item_id, item_id, undoes from items where item_id in (select numbers(:ids))
+    union all
+    select c.asked, i.item_id, i.undoes from chain c join items i on i.item_id = c.undoes
+)
+select c.asked as item_id, first.key, its.name as run, its.job, its.target, its.purged_at
+from chain c
+join items first on first.item_id = c.item_id
+join runs its on its.run_id = first.run_id
+where c.undoes is null and first.taken_back = 1
+
+-- name: entered_anew
+select (c.value->>0)::bigint as item_id, r.name as run
+from elements(:restored) as c (value)
+join effects e on e.key = c.value->>1 and e.item_id > (c.value->>0)::bigint
+join runs r on r.run_id = e.run_id and r.job = c.value->>2 and r.target = c.value->>3
+order by e.item_id
+
+-- name: purge_items
+update items
+set key = p.value->>1, lane = p.value->>2, payload = p.value->>3, wanted = p.value->>4,
+    label = '', row = '[]', message = null, message_said = null,
+    line = case when :keep_totals then line end,
+    answer = case when :keep_totals and amount is not null and answer ~ '^[0-9]{1,10}$'
+                       and answer::bigint <= 2147483647 then answer end,
+    amount = case when :keep_totals then amount end,
+    row_amount = case when :keep_totals then row_amount end
+from elements(:rows) as p (value)
+where items.run_id = :run_id and items.item_id = (p.value->>0)::bigint
+
+-- name: fill_states
+insert into states (state, open, settled, in_effect, counts_money, to_send)
+select value->>0, (value->>1)::integer::boolean, (value->>2)::integer::boolean, (value->>3)::integer::boolean,
+       (value->>4)::integer::boolean, (value->>5)::integer::boolean
+from elements(:rows) as list (value)
+
+-- name: fill_transitions
+insert into transitions (source, target)
+select value->>0, value->>1 from elements(:rows) as list (value)

@@ -1,0 +1,153 @@
+"""Connections to a journal in PostgreSQL: how they are opened, and how blocks run on them.
+
+psycopg is an extra of the program, and is imported where a connection is opened.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from checkpoints.errors import JournalUnreadable
+from checkpoints.place import PostgresAddress
+from checkpoints.queries import Queries, Result, Row, Value, bind, blocks
+from texts.said import said
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[dict[str, Any]]
+
+CONNECT_SECONDS: Final = 10
+LOCK_SECONDS: Final = 30
+"""Seconds that a write waits for another process's commit."""
+
+IDLE_SECONDS: Final = 10
+"""Seconds after which the server ends a transaction whose process does nothing: a frozen one must not hold others."""
+
+_ALIVE: Final[Mapping[str, Any]] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""A server that has gone away without a word is noticed within some ten seconds (libpq, "Parameter Key Words")."""
+
+_PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]\w*)")
+_NUL: Final = re.compile(r"\\*\\u0000")
+
+
+def connect(address: PostgresAddress) -> "Connection":
+    """Open a connection in autocommit mode, for explicit transactions. Raises `JournalUnreadable`."""
+    try:
+        import psycopg  # noqa: PLC0415 - an extra
+        from psycopg.rows import dict_row  # noqa: PLC0415 - as above
+    except ImportError as error:
+        raise JournalUnreadable(
+            said(
+                "a journal in PostgreSQL needs a library that is not installed: pip install {package}",
+                package="'carbon-migrate[postgres]'",
+            )
+        ) from error
+    try:
+        return psycopg.connect(
+            address.url,
+            autocommit=True,
+            row_factory=dict_row,
+            # Parameters are put into the text of the statement: types are found as in SQLite, by what is compared.
+            cursor_factory=psycopg.ClientCursor,
+            connect_timeout=CONNECT_SECONDS,
+            application_name="carbon-migrate",
+            # A commit is on the disk, whatever the server's own setting is.
+            options=f"-c search_path={address.schema} -c synchronous_commit=on -c lock_timeout={LOCK_SECONDS}s "
+            f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s -c client_encoding=UTF8 -c timezone=UTC",
+            **_ALIVE,
+        )
+    except (psycopg.Error, UnicodeError) as error:
+        raise JournalUnreadable(
+            said("the journal {name} cannot be opened: {error}", name=address.name, error=in_a_line(error))
+        ) from error
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Raise `JournalUnreadable` for an error of the driver."""
+    import psycopg  # noqa: PLC0415 - an extra
+
+    try:
+        yield
+    except psycopg.Error as error:
+        raise JournalUnreadable(
+            said("the journal {name} cannot be read: {error}", name=name, error=in_a_line(error))
+        ) from error
+
+
+def in_a_line(error: Exception) -> str:
+    """The text of an error of psycopg; libpq breaks it into lines."""
+    return " ".join(str(error).split())
+
+
+class PostgresQueries(Queries):
+    """Runs blocks on a connection to PostgreSQL. Raises `psycopg.Error`."""
+
+    def __init__(self, connection: "Connection", name: str) -> None:
+        self._connection = connection
+        self._name = name
+
+    def each(self, name: str, /, **values: Value) -> Iterator[Row]:
+        """The rows of a block."""
+        return iter(self._run(_block(name), values).fetchall())
+
+    def write(self, name: str, /, **values: Value) -> int:
+        """Run a block that writes; returns the number of rows written."""
+        return self._run(_block(name), values).rowcount
+
+    def items(self, name: str, /, **values: Value) -> str:
+        """The items of a block, as one JSON text for `rows.to_items`."""
+        row = self._run(f"with found as (\n{_block(name)}\n)\n{_block('as_items')}", values).fetchone()
+        text: str = "[]" if row is None else row["items"]
+        return text
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """A read transaction: all reads inside see the same state."""
+        self._connection.execute("begin isolation level repeatable read read only")
+        try:
+            yield
+        finally:
+            self._connection.execute("rollback")
+
+    def exclude_others(self) -> None:
+        """Until the transaction ends, let no other process write what depends on rows that both read."""
+        self._connection.execute("select pg_advisory_xact_lock(hashtext(current_schema()), 0)")
+
+    def attempt(self, work: Callable[[Queries], Result]) -> Result:
+        """Run `work`. Raises `JournalUnreadable` where PostgreSQL, or the way to it, fails."""
+        with explained(self._name):
+            return work(self)
+
+    def _run(self, sql: str, values: Mapping[str, Value]) -> "psycopg.Cursor[dict[str, Any]]":
+        bound = {name: _without_nul(value) for name, value in bind(values).items()}
+        # The blocks are the program's own text.
+        return self._connection.execute(cast("Any", sql), bound)
+
+
+@cache
+def _block(name: str) -> str:
+    """A block as psycopg takes it: `%(name)s` for `:name`."""
+    text = blocks("postgres.sql").get(name) or blocks()[name]
+    return _PARAMETER.sub(r"%(\1)s", text.replace("%", "%%"))
+
+
+def _without_nul(value: str | int | None) -> str | int | None:
+    """A text that PostgreSQL can keep: it has no character 0, which is shown as unreadable instead."""
+    if not isinstance(value, str):
+        return value
+    return _NUL.sub(_replaced, value.replace("\0", "\ufffd")) if "\0" in value or "u0000" in value else value
+
+
+def _replaced(found: re.Match[str]) -> str:
+    # An even number of backslashes is so many backslashes, and no escape.
+    slashes = len(found[0]) - len("u0000")
+    return found[0] if slashes % 2 == 0 else f"{found[0][: -len('u0000')]}ufffd"

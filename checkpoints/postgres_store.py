@@ -1,0 +1,216 @@
+"""The store of a journal in PostgreSQL, for several machines: a read connection, a write thread, locks of runs.
+
+A run is locked by an advisory lock of a session of its own, which the server releases when the process dies or its
+connection is lost. A connection is not opened again: what works on a run ends with an error, the run is taken up
+anew, and what was under way is looked up in the billing.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import anyio
+import anyio.to_thread
+
+from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
+from checkpoints.place import JournalPlace, PostgresAddress
+from checkpoints.postgres_connection import PostgresQueries, connect, explained
+from checkpoints.queries import Queries, text_of_file
+from checkpoints.state_tables import fill_states
+from checkpoints.states import State
+from checkpoints.store import Store
+from checkpoints.writer import Dialect, Writer
+from texts.said import said
+
+if TYPE_CHECKING:
+    from checkpoints.postgres_connection import Connection
+
+Result = TypeVar("Result")
+
+FORMAT: Final = 1
+"""The format of `postgres_schema.sql`."""
+
+_LOCK: Final = "hashtext(current_schema()), %s"
+"""An advisory lock of this journal: its schema, and the run; 0 is for what concerns all runs."""
+
+
+class PostgresStore(Store):
+    """The store at an address; it can be read and written once it is open."""
+
+    _reader: "Connection"
+    _locks: "Connection"
+    _writer: "Writer[Connection]"
+
+    def __init__(self, place: JournalPlace, address: PostgresAddress, loop: asyncio.AbstractEventLoop) -> None:
+        self.path = place.path
+        self.name = address.name
+        self._address = address
+        self._loop = loop
+        self._held: set[int] = set()
+        # A cancelled task leaves its thread inside a connection, which is closed when none is inside.
+        self._reading, self._locking = threading.Lock(), threading.Lock()
+        self._one_reads, self._one_locks = anyio.CapacityLimiter(1), anyio.CapacityLimiter(1)
+        self._opened = contextlib.ExitStack()
+
+    def open(self) -> None:
+        """Connect, and create the journal where there is none; blocks.
+
+        Raises `JournalUnreadable`, and `JournalOtherFormat` for a journal of another version.
+        """
+        with contextlib.ExitStack() as opened:
+            self._reader = opened.enter_context(contextlib.closing(connect(self._address)))
+            self._locks = opened.enter_context(contextlib.closing(connect(self._address)))
+            writer = connect(self._address)
+            try:
+                with explained(self.name):
+                    _prepare(writer, self._address)
+            except BaseException:
+                writer.close()
+                raise
+            self._writer = Writer(writer, _dialect(), self._loop)
+            opened.callback(self._writer.close)
+            self._opened = opened.pop_all()
+
+    def close(self) -> None:
+        """Finish all accepted writes, and close everything; blocks. Raises `JournalNotClosed`."""
+        with self._reading, self._locking:
+            self._opened.close()
+
+    async def read(self, work: Callable[[Queries], Result]) -> Result:
+        """Run `work` on the committed data. Raises `JournalUnreadable`."""
+
+        def reading() -> Result:
+            with self._reading:
+                return PostgresQueries(self._reader, self.name).attempt(work)
+
+        return await anyio.to_thread.run_sync(reading, limiter=self._one_reads)
+
+    async def write(self, work: Callable[[Queries], Result]) -> Result:
+        """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises."""
+        return await self._writer.do(lambda connection: work(PostgresQueries(connection, self.name)))
+
+    async def clean(self) -> None:
+        """Rewrite the tables without what was deleted from them. Raises `JournalNotCleaned`."""
+        await anyio.to_thread.run_sync(self._clean)
+
+    def _clean(self) -> None:
+        try:
+            with explained(self.name), contextlib.closing(connect(self._address)) as connection:
+                for table in ("items", "refusals", "decisions", "commands", "runs", "verifications"):
+                    connection.execute(cast("Any", f"vacuum full {table}"))
+                PostgresQueries(connection, self.name).write("mark_cleaned", is_cleaned=1)
+        except JournalUnreadable as error:
+            raise JournalNotCleaned(
+                said("what is removed may still be in the files of the server: {error}", error=error)
+            ) from error
+
+    async def lock(self, run_id: int) -> bool:
+        """Take the lock of a run; False if it is held, in this process or in another. Raises `JournalUnreadable`."""
+        if run_id in self._held:
+            return False
+        taken = bool(await self._ask(f"select pg_try_advisory_lock({_LOCK}) as answer", run_id))
+        if taken:
+            self._held.add(run_id)
+        return taken
+
+    async def unlock(self, run_id: int) -> None:
+        """Release the lock of a run; one that was lost with its connection is released already."""
+        self._held.discard(run_id)
+        with contextlib.suppress(JournalUnreadable):
+            await self._ask(f"select pg_advisory_unlock({_LOCK}) as answer", run_id)
+
+    async def is_locked(self, run_id: int) -> bool:
+        """Whether the lock of a run is held, by this process or another. Raises `JournalUnreadable`."""
+        return run_id in self._held or bool(
+            await self._ask(
+                "select exists (select 1 from pg_locks where locktype = 'advisory' and objsubid = 2 and granted "
+                "and database = (select oid from pg_database where datname = current_database()) "
+                "and classid::bigint = hashtext(current_schema())::bigint & 4294967295 and objid = %s) as answer",
+                run_id,
+            )
+        )
+
+    async def _ask(self, sql: str, run_id: int) -> object:
+        def asking() -> object:
+            with self._locking, explained(self.name):
+                row = self._locks.execute(cast("Any", sql), (run_id,)).fetchone()
+                return row["answer"] if row else None
+
+        return await anyio.to_thread.run_sync(asking, limiter=self._one_locks)
+
+
+@asynccontextmanager
+async def open_postgres(place: JournalPlace, address: PostgresAddress) -> AsyncIterator[PostgresStore]:
+    """The store at an address, open for as long as the context lasts."""
+    store = PostgresStore(place, address, asyncio.get_running_loop())
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(store.open)
+    try:
+        yield store
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(store.close)
+
+
+@contextlib.contextmanager
+def look_into_postgres(address: PostgresAddress) -> Iterator[Queries | None]:
+    """The journal's blocks for this thread, read-only, None where there is no journal; blocks.
+
+    Raises `JournalUnreadable`, also for what fails within the context, and `JournalOtherFormat`.
+    """
+    with contextlib.closing(connect(address)) as connection, explained(address.name):
+        connection.execute("set default_transaction_read_only to on")
+        if _is_there(connection):
+            db = PostgresQueries(connection, address.name)
+            _check_format(connection, db, address)
+            yield db
+        else:
+            yield None
+
+
+def _prepare(connection: "Connection", address: PostgresAddress) -> None:
+    """Create the journal in its schema, or bring its table of states up to date. Raises `JournalOtherFormat`."""
+    connection.execute("begin")
+    # Two processes that create it at once would both find nothing.
+    connection.execute("select pg_advisory_xact_lock(hashtext(%s), 0)", (address.schema,))
+    connection.execute(cast("Any", f'create schema if not exists "{address.schema}"'))
+    if not _is_there(connection):
+        connection.execute(cast("Any", text_of_file("postgres_schema.sql").replace("%", "%%")))
+        connection.execute("insert into journal (format) values (%s)", (FORMAT,))
+    db = PostgresQueries(connection, address.name)
+    _check_format(connection, db, address)
+    fill_states(db)
+    connection.execute("commit")
+
+
+def _is_there(connection: "Connection") -> bool:
+    row = connection.execute("select to_regclass('journal') is not null as is_there").fetchone()
+    return row is not None and bool(row["is_there"])
+
+
+def _check_format(connection: "Connection", db: Queries, address: PostgresAddress) -> None:
+    """Raise `JournalOtherFormat` for a journal of another version, also for a state that this one does not know."""
+    found = connection.execute("select format from journal").fetchone()
+    states = {row["state"] for row in db.all("states")}
+    if found is None or found["format"] != FORMAT or states - set(State):
+        raise JournalOtherFormat(
+            said(
+                "{name} was written by another carbon-migrate (format {found}; this one knows {known}): use one "
+                "version on all machines, or name another schema",
+                name=address.name,
+                found=found["format"] if found else 0,
+                known=FORMAT,
+            )
+        )
+
+
+def _dialect() -> "Dialect[Connection]":
+    import psycopg  # noqa: PLC0415 - an extra
+
+    def is_forbidden(error: Exception) -> bool:
+        return isinstance(error, psycopg.IntegrityError) and str(error).startswith("forbidden transition")
+
+    return Dialect("begin", psycopg.Error, is_forbidden, lambda connection: connection.cancel())

@@ -1,0 +1,63 @@
+"""The blocks of `queries.sql` on a connection of SQLite, and the text of its schema."""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from checkpoints.errors import JournalUnreadable
+from checkpoints.queries import Queries, Result, Row, Value, bind, blocks, text_of_file
+from texts.said import said
+
+
+def schema() -> str:
+    """The tables, triggers and views of a journal."""
+    return text_of_file("schema.sql")
+
+
+def upgrade() -> str:
+    """What makes a journal of the format before this one a journal of this format."""
+    return text_of_file("upgrade_5.sql")
+
+
+def upgrade_early() -> str:
+    """What makes an early journal of that format one with its last tables, before it is upgraded."""
+    return text_of_file("upgrade_5_early.sql")
+
+
+class SqliteQueries(Queries):
+    """Runs blocks on a connection of SQLite. Raises `sqlite3.Error`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def each(self, name: str, /, **values: Value) -> Iterator[Row]:
+        """The rows of a block, read one by one."""
+        return self._run(blocks()[name], values)
+
+    def write(self, name: str, /, **values: Value) -> int:
+        """Run a block that writes; returns the number of rows written."""
+        return self._run(blocks()[name], values).rowcount
+
+    def items(self, name: str, /, **values: Value) -> str:
+        """The items of a block, as one JSON text for `rows.to_items`."""
+        text: str = self._run(f"with found as (\n{blocks()[name]}\n)\n{blocks()['as_items']}", values).fetchone()[0]
+        return text
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """A read transaction: all reads inside see the same state."""
+        self._connection.execute("begin")
+        try:
+            yield
+        finally:
+            self._connection.execute("rollback")
+
+    def attempt(self, work: Callable[[Queries], Result]) -> Result:
+        """Run `work`. Raises `JournalUnreadable` where SQLite fails."""
+        try:
+            return work(self)
+        except sqlite3.Error as error:
+            raise JournalUnreadable(said("the journal cannot be read: {error}", error=error)) from error
+
+    def _run(self, sql: str, values: Mapping[str, Value]) -> sqlite3.Cursor:
+        return self._connection.execute(sql, bind(values))

@@ -1,0 +1,48 @@
+"""The store of a journal: what the journal needs of a database.
+
+Two stores have it: `sqlite_store.py`, one file on this machine, and `postgres_store.py`, for several machines.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from checkpoints.queries import Queries
+
+Result = TypeVar("Result")
+
+
+class Store(ABC):
+    """An open store: transactions that are durable when they return, and one runner a run.
+
+    `path` is the journal's file; of a journal in a database the name beside which this machine keeps its other files.
+    `name` is how messages name it, without a password.
+    """
+
+    path: Path
+    name: str
+
+    @abstractmethod
+    async def read(self, work: Callable[[Queries], Result]) -> Result:
+        """Run `work` on the committed data. Raises `JournalUnreadable`."""
+
+    @abstractmethod
+    async def write(self, work: Callable[[Queries], Result]) -> Result:
+        """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises."""
+
+    @abstractmethod
+    async def lock(self, run_id: int) -> bool:
+        """Take the lock of a run; False if it is held, in this process or in another. Raises `JournalUnreadable`."""
+
+    @abstractmethod
+    async def unlock(self, run_id: int) -> None:
+        """Release the lock of a run."""
+
+    @abstractmethod
+    async def is_locked(self, run_id: int) -> bool:
+        """Whether the lock of a run is held, by this process or another. Raises `JournalUnreadable`."""
+
+    @abstractmethod
+    async def clean(self) -> None:
+        """Rewrite what is stored without what was deleted from it. Raises `JournalNotCleaned`."""
