@@ -11,11 +11,11 @@ import anyio
 import anyio.to_thread
 
 from checkpoints import rows
+from checkpoints.address import JournalAddress
 from checkpoints.intake_pages import standing_items, twins_of
-from checkpoints.looking import look_into
-from checkpoints.place import JournalPlace
 from checkpoints.queries import Queries
 from checkpoints.records import EarlierEntry, KnownMark, NewItem, Run, StandingItem
+from checkpoints.stores import look_into
 
 Result = TypeVar("Result")
 
@@ -26,7 +26,7 @@ class Earlier:
     A worker thread reads, one at a time; a cancelled task leaves its thread inside, for which the close waits.
     """
 
-    def __init__(self, where: Path | JournalPlace) -> None:
+    def __init__(self, where: Path | JournalAddress) -> None:
         self._where = where
         self._opened = contextlib.ExitStack()
         self._inside = threading.Lock()
@@ -68,7 +68,7 @@ class Earlier:
 
 
 @asynccontextmanager
-async def earlier_runs(where: Path | JournalPlace) -> AsyncIterator[Earlier]:
+async def earlier_runs(where: Path | JournalAddress) -> AsyncIterator[Earlier]:
     """The runs of a journal, opened read-only; no runs if there is no journal.
 
     Raises `JournalUnreadable` and `JournalOtherFormat`.
@@ -82,7 +82,7 @@ async def earlier_runs(where: Path | JournalPlace) -> AsyncIterator[Earlier]:
             await anyio.to_thread.run_sync(earlier.close)
 
 
-def runs_of(where: Path | JournalPlace) -> list[Run]:
+def runs_of(where: Path | JournalAddress) -> list[Run]:
     """The runs of a journal, the oldest first, read-only and at once; none if there is no journal.
 
     Raises `JournalUnreadable` and `JournalOtherFormat`.

@@ -8,21 +8,21 @@ is refused once another process has raised the epoch. Reads and writes are block
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import anyio
 
 from checkpoints import intake_pages, rows, transitions
+from checkpoints.address import JournalAddress
 from checkpoints.errors import NoSuchRun, RunHeld
 from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.history import History, begin_runner
 from checkpoints.intake_pages import Judge, totals_of
-from checkpoints.place import JournalPlace
 from checkpoints.purge import Purge, purge_run
-from checkpoints.queries import Queries, Row, Value
+from checkpoints.queries import FoundRow, Queries, Result, Value
 from checkpoints.records import (
     Change,
     Correction,
@@ -44,38 +44,27 @@ from checkpoints.records import (
     Totals,
 )
 from checkpoints.sentences import CONTRADICTS, DUPLICATE, ENDED
-from checkpoints.sqlite_store import open_store
 from checkpoints.states import State
 from checkpoints.step_counts import LaneCounts, StepCount, to_lane_counts, to_step_count
 from checkpoints.store import Store
+from checkpoints.stores import open_store
 from checkpoints.transitions import NO_PAYLOADS
 from texts.said import said
 
-Result = TypeVar("Result")
-
-NAME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+NAME_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 """Letters of a run's name, without pairs that are confused when read out over the telephone."""
 
 
 @asynccontextmanager
-async def open_journal(where: Path | JournalPlace) -> "AsyncIterator[Journal]":
+async def open_journal(where: Path | JournalAddress) -> "AsyncIterator[Journal]":
     """Open the journal at a path, or in PostgreSQL, and create it if it does not exist.
 
     A symbolic link is followed: files beside the journal are placed beside the target of the link.
-
     Raises `JournalUnreadable` if it cannot be opened, `JournalAliased` if the file has several names, and
     `JournalOtherFormat` if another version wrote it.
     """
-    async with _store_at(JournalPlace(where) if isinstance(where, Path) else where) as store:
+    async with open_store(where) as store:
         yield Journal(store)
-
-
-def _store_at(place: JournalPlace) -> AbstractAsyncContextManager[Store]:
-    if place.postgres is None:
-        return open_store(place.path)
-    from checkpoints.postgres_store import open_postgres  # noqa: PLC0415 - an extra
-
-    return open_postgres(place, place.postgres)
 
 
 UNNAMED: Final = NewRunner()
@@ -94,7 +83,7 @@ class Journal:
     # ---- runs ----
 
     async def create_run(self, new: NewRun) -> Run:
-        """Create a run; its name is short and random, so that the marks of two journals do not collide."""
+        """Create a run; its name is random, so that the marks of two journals do not collide."""
         name = "".join(secrets.choice(NAME_LETTERS) for _ in range(5))
         await self._store.write(lambda db: db.write("create_run", name=name, now=rows.now(), **rows.of_new_run(new)))
         return await self.run(name)
@@ -444,10 +433,10 @@ class Journal:
 
         return await self._store.write(fenced)
 
-    async def _all(self, name: str, /, **values: Value) -> list[Row]:
+    async def _all(self, name: str, /, **values: Value) -> list[FoundRow]:
         return await self._read(lambda db: db.all(name, **values))
 
-    async def _one(self, name: str, /, **values: Value) -> Row:
+    async def _one(self, name: str, /, **values: Value) -> FoundRow:
         return await self._read(lambda db: db.one(name, **values))
 
     async def _items(self, name: str, /, *, run_id: int, **values: Value) -> list[Item]:

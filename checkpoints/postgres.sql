@@ -354,3 +354,43 @@ from elements(:rows) as list (value)
 -- name: fill_transitions
 insert into transitions (source, target)
 select value->>0, value->>1 from elements(:rows) as list (value)
+
+-- ---- What PostgreSQL alone is asked --------------------------------------------------------------------------------
+-- An advisory lock is of this journal by the name of its schema, and of a run; 0 is for what concerns all runs.
+
+-- name: exclude_others
+select pg_advisory_xact_lock(hashtext(current_schema()), 0)
+
+-- name: exclude_makers
+-- While a journal is made, before its schema is there.
+select pg_advisory_xact_lock(hashtext(:schema), 0)
+
+-- name: lock_run
+select pg_try_advisory_lock(hashtext(current_schema()), :run_id) as answer
+
+-- name: unlock_run
+select pg_advisory_unlock(hashtext(current_schema()), :run_id) as answer
+
+-- name: is_run_locked
+select exists (
+    select 1 from pg_locks
+    where locktype = 'advisory' and objsubid = 2 and granted
+      and database = (select oid from pg_database where datname = current_database())
+      and classid::bigint = hashtext(current_schema())::bigint & 4294967295 and objid::bigint = :run_id
+) as answer
+
+-- name: has_journal
+select to_regclass('journal') is not null as answer
+
+-- name: format_of_journal
+select format as answer from journal
+
+-- name: note_format
+insert into journal (format) values (:format)
+
+-- name: rewrite_tables
+-- Not within a transaction.
+vacuum full items, refusals, decisions, commands, runs, verifications
+
+-- name: only_look
+set default_transaction_read_only to on

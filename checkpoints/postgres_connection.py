@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from checkpoints.address import PostgresAddress
 from checkpoints.errors import JournalUnreadable
-from checkpoints.place import PostgresAddress
-from checkpoints.queries import Queries, Result, Row, Value, bind, blocks
+from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks
 from texts.said import said
 
 if TYPE_CHECKING:
     import psycopg
 
-    Connection = psycopg.Connection[dict[str, Any]]
+    PostgresConnection = psycopg.Connection[dict[str, Any]]
 
 CONNECT_SECONDS: Final = 10
 LOCK_SECONDS: Final = 30
@@ -38,7 +38,7 @@ _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 _NUL: Final = re.compile(r"\\*\\u0000")
 
 
-def connect(address: PostgresAddress) -> "Connection":
+def connect(address: PostgresAddress) -> "PostgresConnection":
     """Open a connection in autocommit mode, for explicit transactions. Raises `JournalUnreadable`."""
     try:
         import psycopg  # noqa: PLC0415 - an extra
@@ -91,11 +91,11 @@ def in_a_line(error: Exception) -> str:
 class PostgresQueries(Queries):
     """Runs blocks on a connection to PostgreSQL. Raises `psycopg.Error`."""
 
-    def __init__(self, connection: "Connection", name: str) -> None:
+    def __init__(self, connection: "PostgresConnection", name: str) -> None:
         self._connection = connection
         self._name = name
 
-    def each(self, name: str, /, **values: Value) -> Iterator[Row]:
+    def each(self, name: str, /, **values: Value) -> Iterator[FoundRow]:
         """The rows of a block."""
         return iter(self._run(_block(name), values).fetchall())
 
@@ -120,7 +120,13 @@ class PostgresQueries(Queries):
 
     def exclude_others(self) -> None:
         """Until the transaction ends, let no other process write what depends on rows that both read."""
-        self._connection.execute("select pg_advisory_xact_lock(hashtext(current_schema()), 0)")
+        self.ask("exclude_others")
+
+    def ask(self, name: str, /, **values: Value) -> object:
+        """The answer of a block that PostgreSQL alone has, None for none."""
+        found = self._run(_block(name), values)
+        row = found.fetchone() if found.description else None
+        return row.get("answer") if row else None
 
     def attempt(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work`. Raises `JournalUnreadable` where PostgreSQL, or the way to it, fails."""

@@ -1,4 +1,7 @@
--- The journal in PostgreSQL, format 1: the tables of schema.sql, where each column is explained, in a schema of their own.
+-- The journal in PostgreSQL, format 1: the tables of schema.sql, where each column is explained, in a schema of their own,
+-- whose name takes the place of carbon_migrate.
+
+create schema if not exists carbon_migrate;
 
 create table journal (
     format integer not null

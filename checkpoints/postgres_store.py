@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import anyio
 import anyio.to_thread
 
+from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
-from checkpoints.place import JournalPlace, PostgresAddress
 from checkpoints.postgres_connection import PostgresQueries, connect, explained
 from checkpoints.queries import Queries, text_of_file
 from checkpoints.state_tables import fill_states
@@ -26,25 +26,22 @@ from checkpoints.writer import Dialect, Writer
 from texts.said import said
 
 if TYPE_CHECKING:
-    from checkpoints.postgres_connection import Connection
+    from checkpoints.postgres_connection import PostgresConnection
 
 Result = TypeVar("Result")
 
 FORMAT: Final = 1
 """The format of `postgres_schema.sql`."""
 
-_LOCK: Final = "hashtext(current_schema()), %s"
-"""An advisory lock of this journal: its schema, and the run; 0 is for what concerns all runs."""
-
 
 class PostgresStore(Store):
     """The store at an address; it can be read and written once it is open."""
 
-    _reader: "Connection"
-    _locks: "Connection"
-    _writer: "Writer[Connection]"
+    _reader: "PostgresConnection"
+    _locks: "PostgresConnection"
+    _writer: "Writer[PostgresConnection]"
 
-    def __init__(self, place: JournalPlace, address: PostgresAddress, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, place: JournalAddress, address: PostgresAddress, loop: asyncio.AbstractEventLoop) -> None:
         self.path = place.path
         self.name = address.name
         self._address = address
@@ -99,9 +96,9 @@ class PostgresStore(Store):
     def _clean(self) -> None:
         try:
             with explained(self.name), contextlib.closing(connect(self._address)) as connection:
-                for table in ("items", "refusals", "decisions", "commands", "runs", "verifications"):
-                    connection.execute(cast("Any", f"vacuum full {table}"))
-                PostgresQueries(connection, self.name).write("mark_cleaned", is_cleaned=1)
+                db = PostgresQueries(connection, self.name)
+                db.ask("rewrite_tables")
+                db.write("mark_cleaned", is_cleaned=1)
         except JournalUnreadable as error:
             raise JournalNotCleaned(
                 said("what is removed may still be in the files of the server: {error}", error=error)
@@ -111,7 +108,7 @@ class PostgresStore(Store):
         """Take the lock of a run; False if it is held, in this process or in another. Raises `JournalUnreadable`."""
         if run_id in self._held:
             return False
-        taken = bool(await self._ask(f"select pg_try_advisory_lock({_LOCK}) as answer", run_id))
+        taken = bool(await self._ask("lock_run", run_id))
         if taken:
             self._held.add(run_id)
         return taken
@@ -120,30 +117,23 @@ class PostgresStore(Store):
         """Release the lock of a run; one that was lost with its connection is released already."""
         self._held.discard(run_id)
         with contextlib.suppress(JournalUnreadable):
-            await self._ask(f"select pg_advisory_unlock({_LOCK}) as answer", run_id)
+            await self._ask("unlock_run", run_id)
 
     async def is_locked(self, run_id: int) -> bool:
         """Whether the lock of a run is held, by this process or another. Raises `JournalUnreadable`."""
-        return run_id in self._held or bool(
-            await self._ask(
-                "select exists (select 1 from pg_locks where locktype = 'advisory' and objsubid = 2 and granted "
-                "and database = (select oid from pg_database where datname = current_database()) "
-                "and classid::bigint = hashtext(current_schema())::bigint & 4294967295 and objid = %s) as answer",
-                run_id,
-            )
-        )
+        return run_id in self._held or bool(await self._ask("is_run_locked", run_id))
 
-    async def _ask(self, sql: str, run_id: int) -> object:
+    async def _ask(self, name: str, run_id: int) -> object:
         def asking() -> object:
-            with self._locking, explained(self.name):
-                row = self._locks.execute(cast("Any", sql), (run_id,)).fetchone()
-                return row["answer"] if row else None
+            with self._locking:
+                db = PostgresQueries(self._locks, self.name)
+                return db.attempt(lambda _: db.ask(name, run_id=run_id))
 
         return await anyio.to_thread.run_sync(asking, limiter=self._one_locks)
 
 
 @asynccontextmanager
-async def open_postgres(place: JournalPlace, address: PostgresAddress) -> AsyncIterator[PostgresStore]:
+async def open_postgres(place: JournalAddress, address: PostgresAddress) -> AsyncIterator[PostgresStore]:
     """The store at an address, open for as long as the context lasts."""
     store = PostgresStore(place, address, asyncio.get_running_loop())
     with anyio.CancelScope(shield=True):
@@ -162,52 +152,44 @@ def look_into_postgres(address: PostgresAddress) -> Iterator[Queries | None]:
     Raises `JournalUnreadable`, also for what fails within the context, and `JournalOtherFormat`.
     """
     with contextlib.closing(connect(address)) as connection, explained(address.name):
-        connection.execute("set default_transaction_read_only to on")
-        if _is_there(connection):
-            db = PostgresQueries(connection, address.name)
-            _check_format(connection, db, address)
-            yield db
-        else:
-            yield None
+        db = PostgresQueries(connection, address.name)
+        db.ask("only_look")
+        is_there = db.ask("has_journal")
+        if is_there:
+            _check_format(db, address)
+        yield db if is_there else None
 
 
-def _prepare(connection: "Connection", address: PostgresAddress) -> None:
+def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None:
     """Create the journal in its schema, or bring its table of states up to date. Raises `JournalOtherFormat`."""
-    connection.execute("begin")
-    # Two processes that create it at once would both find nothing.
-    connection.execute("select pg_advisory_xact_lock(hashtext(%s), 0)", (address.schema,))
-    connection.execute(cast("Any", f'create schema if not exists "{address.schema}"'))
-    if not _is_there(connection):
-        connection.execute(cast("Any", text_of_file("postgres_schema.sql").replace("%", "%%")))
-        connection.execute("insert into journal (format) values (%s)", (FORMAT,))
     db = PostgresQueries(connection, address.name)
-    _check_format(connection, db, address)
-    fill_states(db)
-    connection.execute("commit")
+    with connection.transaction():
+        # Two processes that create it at once would both find nothing.
+        db.ask("exclude_makers", schema=address.schema)
+        if not db.ask("has_journal"):
+            text = text_of_file("postgres_schema.sql").replace("carbon_migrate", address.schema)
+            connection.execute(cast("Any", text))
+            db.write("note_format", format=FORMAT)
+        _check_format(db, address)
+        fill_states(db)
 
 
-def _is_there(connection: "Connection") -> bool:
-    row = connection.execute("select to_regclass('journal') is not null as is_there").fetchone()
-    return row is not None and bool(row["is_there"])
-
-
-def _check_format(connection: "Connection", db: Queries, address: PostgresAddress) -> None:
+def _check_format(db: PostgresQueries, address: PostgresAddress) -> None:
     """Raise `JournalOtherFormat` for a journal of another version, also for a state that this one does not know."""
-    found = connection.execute("select format from journal").fetchone()
-    states = {row["state"] for row in db.all("states")}
-    if found is None or found["format"] != FORMAT or states - set(State):
+    found = db.ask("format_of_journal")
+    if found != FORMAT or {row["state"] for row in db.all("states")} - set(State):
         raise JournalOtherFormat(
             said(
                 "{name} was written by another carbon-migrate (format {found}; this one knows {known}): use one "
                 "version on all machines, or name another schema",
                 name=address.name,
-                found=found["format"] if found else 0,
+                found=str(found),
                 known=FORMAT,
             )
         )
 
 
-def _dialect() -> "Dialect[Connection]":
+def _dialect() -> "Dialect[PostgresConnection]":
     import psycopg  # noqa: PLC0415 - an extra
 
     def is_forbidden(error: Exception) -> bool:

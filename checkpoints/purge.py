@@ -18,7 +18,7 @@ from typing import Final
 from checkpoints import rows
 from checkpoints.digests import Digests, new_secret
 from checkpoints.errors import RunUnfinished
-from checkpoints.queries import Queries, Row
+from checkpoints.queries import FoundRow, Queries
 from checkpoints.records import Purged, Run, Totals
 from texts.said import said
 
@@ -68,7 +68,7 @@ def purge_run(db: Queries, run: Run, purge: Purge, totals: Totals, now: str) -> 
     return Purged(emptied, removed, refusals, calls, before["answers"], before["messages"])
 
 
-def _emptied(row: Row, job: str, purge: Purge, digests: Digests | None) -> tuple[int | str | None, ...]:
+def _emptied(row: FoundRow, job: str, purge: Purge, digests: Digests | None) -> tuple[int | str | None, ...]:
     """What `purge_items` keeps of an item; one that was purged before has its digests already."""
     key, lane, wanted = row["key"], row["lane"], row["wanted"]
     if digests is not None:

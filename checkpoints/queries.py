@@ -25,7 +25,7 @@ _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 
 
-class Row(Protocol):
+class FoundRow(Protocol):
     """A row of a block, read by the names of its columns."""
 
     def __getitem__(self, name: str, /) -> Any: ...  # noqa: ANN401 - of whatever type the column is
@@ -35,7 +35,7 @@ class Queries(ABC):
     """Runs blocks on a connection, inside its open transaction. Raises the errors of the store's driver."""
 
     @abstractmethod
-    def each(self, name: str, /, **values: Value) -> Iterator[Row]:
+    def each(self, name: str, /, **values: Value) -> Iterator[FoundRow]:
         """The rows of a block, read one by one."""
 
     @abstractmethod
@@ -57,15 +57,15 @@ class Queries(ABC):
     def exclude_others(self) -> None:
         """Until the transaction ends, let no other process write what depends on rows that both read."""
 
-    def all(self, name: str, /, **values: Value) -> list[Row]:
+    def all(self, name: str, /, **values: Value) -> list[FoundRow]:
         """All rows of a block."""
         return list(self.each(name, **values))
 
-    def first(self, name: str, /, **values: Value) -> Row | None:
+    def first(self, name: str, /, **values: Value) -> FoundRow | None:
         """The first row of a block, None if there is none."""
         return next(self.each(name, **values), None)
 
-    def one(self, name: str, /, **values: Value) -> Row:
+    def one(self, name: str, /, **values: Value) -> FoundRow:
         """The row of a block that always has one. Raises `LookupError` if it has none."""
         row = self.first(name, **values)
         if row is None:

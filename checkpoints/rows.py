@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from checkpoints.digests import Digests
-from checkpoints.queries import Row, Value
+from checkpoints.queries import FoundRow, Value
 from checkpoints.records import (
     Change,
     Command,
@@ -120,7 +120,7 @@ def to_counts(text: str) -> dict[str, int]:
     return _counts(text)
 
 
-def to_run(row: Row) -> Run:
+def to_run(row: FoundRow) -> Run:
     """A row of `runs`."""
     return Run(
         run_id=row["run_id"],
@@ -145,7 +145,7 @@ def to_run(row: Row) -> Run:
     )
 
 
-def to_holder(row: Row | None) -> Holder:
+def to_holder(row: FoundRow | None) -> Holder:
     """A row of `holder`; without one, or if its process is gone, the present runner is not noted yet."""
     here = socket.gethostname()
     if row is None or (row["host"] == here and not Path(f"/proc/{row['process']}").exists()):
@@ -154,7 +154,7 @@ def to_holder(row: Row | None) -> Holder:
     return Holder(row["host"], row["process"], f"{since:%Y-%m-%d %H:%M:%S} UTC")
 
 
-def to_command(row: Row) -> Command:
+def to_command(row: FoundRow) -> Command:
     """A row of `commands`."""
     return Command(
         row["who"],
@@ -164,12 +164,12 @@ def to_command(row: Row) -> Command:
     )
 
 
-def to_decision(row: Row) -> Decision:
+def to_decision(row: FoundRow) -> Decision:
     """A row of `decisions`."""
     return Decision(row["number"], row["label"], State(row["state"]), row["who"], row["why"], row["decided_at"])
 
 
-def to_totals(states: Sequence[Row], refused: int, left_out: Mapping[str, int]) -> Totals:
+def to_totals(states: Sequence[FoundRow], refused: int, left_out: Mapping[str, int]) -> Totals:
     """The rows of `totals`, with the rows that became no items."""
     return Totals(
         {State(row["state"]): row["items"] for row in states},
@@ -179,7 +179,7 @@ def to_totals(states: Sequence[Row], refused: int, left_out: Mapping[str, int]) 
     )
 
 
-def to_digests(row: Row | None) -> Digests | None:
+def to_digests(row: FoundRow | None) -> Digests | None:
     """The row of `purging`; None if nothing of the journal was purged."""
     return None if row is None else Digests(row["secret"])
 
@@ -206,7 +206,7 @@ def to_items(page: str) -> list[Item]:
     return _items(page)
 
 
-def to_twin(row: Row) -> EarlierEntry:
+def to_twin(row: FoundRow) -> EarlierEntry:
     """A row of `earlier`."""
     return EarlierEntry(
         run=row["run"],
@@ -221,7 +221,7 @@ def to_twin(row: Row) -> EarlierEntry:
     )
 
 
-def to_standing_item(row: Row, key: str) -> StandingItem:
+def to_standing_item(row: FoundRow, key: str) -> StandingItem:
     """A row of `standing_in_lanes`, with its key."""
     return StandingItem(
         run=row["run"],
@@ -236,12 +236,12 @@ def to_standing_item(row: Row, key: str) -> StandingItem:
     )
 
 
-def to_known_mark(row: Row) -> KnownMark:
+def to_known_mark(row: FoundRow) -> KnownMark:
     """A row of `known_marks`."""
     return KnownMark(row["run"], row["number"], row["target"], State(row["state"]))
 
 
-def to_runner(row: Row) -> Runner:
+def to_runner(row: FoundRow) -> Runner:
     """A row of `runners`."""
     return Runner(
         purpose=row["purpose"],
@@ -255,7 +255,7 @@ def to_runner(row: Row) -> Runner:
     )
 
 
-def to_verification(row: Row) -> Verification:
+def to_verification(row: FoundRow) -> Verification:
     """A row of `last_verification`."""
     result = json.loads(row["result"])
     tally = result.pop(_TALLY, None)
@@ -268,7 +268,7 @@ def of_verification(result: Mapping[str, str | int], tally: ImportTally | None) 
     return msgspec.json.encode(result if tally is None else {**result, _TALLY: tally}).decode()
 
 
-def to_run_history(row: Row) -> RunHistory:
+def to_run_history(row: FoundRow) -> RunHistory:
     """The row of `run_history`."""
     moment = datetime.fromisoformat(row["changed_at"])
     text = row["assumptions"]
@@ -276,18 +276,18 @@ def to_run_history(row: Row) -> RunHistory:
     return RunHistory(moment, row["rows_taken_back"], Decimal(row["sum_taken_back"] or 0), assumptions)
 
 
-def to_report_root(row: Row) -> ReportRoot:
+def to_report_root(row: FoundRow) -> ReportRoot:
     """A row of `report_before`."""
     return ReportRoot(row["run"], datetime.fromisoformat(row["made_at"]), row["root"])
 
 
-def to_refusal(row: Row) -> Refusal:
+def to_refusal(row: FoundRow) -> Refusal:
     """A row of `refusals`."""
     reason = from_json(row["reason"], row["reason_said"])
     return Refusal(row["line"], row["column_name"], row["label"], reason, _cells(row["row"]))
 
 
-def to_reason(row: Row) -> Reason:
+def to_reason(row: FoundRow) -> Reason:
     """A row of `reasons`."""
     amount = Decimal(row["amount"])
     example = from_json(row["example"] or "", row["example_said"])

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from checkpoints.errors import JournalUnreadable
-from checkpoints.queries import Queries, Result, Row, Value, bind, blocks, text_of_file
+from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks, text_of_file
 from texts.said import said
 
 
@@ -30,7 +30,7 @@ class SqliteQueries(Queries):
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def each(self, name: str, /, **values: Value) -> Iterator[Row]:
+    def each(self, name: str, /, **values: Value) -> Iterator[FoundRow]:
         """The rows of a block, read one by one."""
         return self._run(blocks()[name], values)
 

@@ -119,7 +119,7 @@ class SqliteStore(Store):
 
 
 @asynccontextmanager
-async def open_store(path: Path) -> AsyncIterator[SqliteStore]:
+async def open_sqlite(path: Path) -> AsyncIterator[SqliteStore]:
     """The store at `path`, open for as long as the context lasts."""
     store = SqliteStore(path, asyncio.get_running_loop())
     try:

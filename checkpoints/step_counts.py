@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from checkpoints.queries import Row
+from checkpoints.queries import FoundRow
 from checkpoints.states import State
 
 
@@ -38,12 +38,12 @@ class LaneCounts:
     lines: int = 0
 
 
-def to_step_count(row: Row) -> StepCount:
+def to_step_count(row: FoundRow) -> StepCount:
     """A row of `step_counts`."""
     state, amount = State(row["state"]), Decimal(row["amount"] or 0)
     return StepCount(row["step"], state, bool(row["changes"]), row["kind"], row["items"], amount)
 
 
-def to_lane_counts(row: Row) -> LaneCounts:
+def to_lane_counts(row: FoundRow) -> LaneCounts:
     """The row of `lane_counts`."""
     return LaneCounts(row["lanes"], row["open"], row["rejected"], row["left_alone"], row["sent"], row["lines"])

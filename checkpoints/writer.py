@@ -18,7 +18,7 @@ from texts.said import said
 Result = TypeVar("Result")
 
 
-class Connection(Protocol):
+class DriverConnection(Protocol):
     """What the thread does with a connection of a store's driver, whatever the driver is."""
 
     def execute(self, sql: Any, /) -> object:  # noqa: ANN401 - psycopg wants a text of its own type
@@ -28,7 +28,7 @@ class Connection(Protocol):
         """Close the connection."""
 
 
-AnyConnection = TypeVar("AnyConnection", bound=Connection)
+AnyConnection = TypeVar("AnyConnection", bound=DriverConnection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.journal import Journal, open_journal
-from checkpoints.place import JournalPlace, postgres_place
 from tests.postgres_server import PostgresServer
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Let a test that has a journal, and does not look into its file, run with each store."""
-    if {"journal", "journal_place"} & set(metafunc.fixturenames) and "path" not in metafunc.fixturenames:
+    if {"journal", "journal_address"} & set(metafunc.fixturenames) and "path" not in metafunc.fixturenames:
         metafunc.parametrize("store", ["sqlite", "postgres"])
 
 
@@ -25,13 +25,13 @@ def store() -> str:
 
 
 @pytest.fixture
-def journal_place(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> JournalPlace:
+def journal_address(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> JournalAddress:
     """Where a journal is to be."""
     if store == "sqlite":
-        return JournalPlace(tmp_path / "journal.db")
+        return JournalAddress(tmp_path / "journal.db")
     server = request.getfixturevalue("postgres_server")
     assert isinstance(server, PostgresServer)
-    return postgres_place(server.new_journal(), tmp_path)
+    return journal_in_postgres(server.new_journal(), tmp_path)
 
 
 @pytest.fixture
@@ -40,6 +40,6 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def journal(journal_place: JournalPlace) -> AsyncIterator[Journal]:
-    async with open_journal(journal_place) as opened:
+async def journal(journal_address: JournalAddress) -> AsyncIterator[Journal]:
+    async with open_journal(journal_address) as opened:
         yield opened

@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 
 import psycopg
 
-from checkpoints.place import JournalPlace
+from checkpoints.address import JournalAddress
 
 
 class Shell(Protocol):
@@ -25,7 +25,7 @@ class _Postgres:
 
 
 @contextmanager
-def shell(place: JournalPlace) -> Iterator[Shell]:
+def shell(place: JournalAddress) -> Iterator[Shell]:
     """A connection to the tables of a journal."""
     if place.postgres is None:
         with closing(sqlite3.connect(place.path, isolation_level=None)) as connection:

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from checkpoints.address import JournalAddress
 from checkpoints.errors import RunTakenOver
 from checkpoints.journal import Journal
-from checkpoints.place import JournalPlace
 from checkpoints.records import Change, LookUps, NewRunner
 from checkpoints.states import State
 from tests.checkpoints.samples import frozen_run, new_item
@@ -98,7 +98,7 @@ async def test_a_report_names_the_one_before_it_however_often_it_is_made(journal
     ],
 )
 async def test_a_run_has_changed_when_anything_of_it_has_changed_last(
-    journal: Journal, journal_place: JournalPlace, latest: str
+    journal: Journal, journal_address: JournalAddress, latest: str
 ) -> None:
     run = await frozen_run(journal, new_item("a"), new_item("b"))
     for _ in range(2):
@@ -112,17 +112,17 @@ async def test_a_run_has_changed_when_anything_of_it_has_changed_last(
         await journal.decide(run, item, State.ACCEPTED, who="olga", why="seen")
         await journal.history.note_verification(run, "olga", {})
     moment = "2999-01-01T00:00:00+00:00"
-    with shell(journal_place) as behind:
+    with shell(journal_address) as behind:
         assert behind.execute(latest, (moment,)).rowcount == 1
     assert (await journal.history.of_run(run)).changed_at == datetime.fromisoformat(moment)
 
 
 async def test_who_only_looks_at_a_run_does_not_make_it_younger(
-    journal: Journal, journal_place: JournalPlace
+    journal: Journal, journal_address: JournalAddress
 ) -> None:
     run = await frozen_run(journal, new_item("a"))
     before = await journal.history.last_change(run)
-    with shell(journal_place) as behind:
+    with shell(journal_address) as behind:
         behind.execute("update items set changed_at = '2001-01-01T00:00:00+00:00'")
         behind.execute("update runs set created_at = '2001-01-01T00:00:00+00:00'")
     async with journal.taken_up(run, NewRunner("verify")):

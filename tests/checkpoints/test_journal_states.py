@@ -16,9 +16,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.errors import ForbiddenTransition, RunHeld
 from checkpoints.journal import Journal, open_journal
-from checkpoints.place import JournalPlace, postgres_place
 from checkpoints.records import Change, EarlierEntry, NewItem, Refusal, Run, Stage
 from checkpoints.states import State, may_follow
 from tests.checkpoints.samples import NEW_RUN, all_items, new_item, page
@@ -84,8 +84,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal: Journal
         self.run_: Run
 
-    def new_place(self) -> JournalPlace:
-        return JournalPlace(self.folder / "journal.db")
+    def new_place(self) -> JournalAddress:
+        return JournalAddress(self.folder / "journal.db")
 
     def do(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         return self.runner.run(coroutine)
@@ -258,8 +258,8 @@ class PostgresMachine(JournalMachine):
 
     server: PostgresServer
 
-    def new_place(self) -> JournalPlace:
-        return postgres_place(self.server.new_journal(), self.folder)
+    def new_place(self) -> JournalAddress:
+        return journal_in_postgres(self.server.new_journal(), self.folder)
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from checkpoints.address import JournalAddress
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalNotCleaned, JournalUnreadable, RunHeld, RunPurged, RunTakenOver, RunUnfinished
 from checkpoints.journal import Journal, open_journal
-from checkpoints.place import JournalPlace
 from checkpoints.purge import Purge
 from checkpoints.records import Change, EarlierEntry, Merged, NewItem, NewRun, Refusal, Run, Totals
 from checkpoints.states import State
@@ -122,18 +122,18 @@ async def test_the_totals_are_as_before(journal: Journal, *, keep_totals: bool) 
     assert again.purged_at is not None
 
 
-def rows_of(place: JournalPlace) -> list[tuple[object, ...]]:
+def rows_of(place: JournalAddress) -> list[tuple[object, ...]]:
     with shell(place) as behind:
         query = "select number, line, label, payload, row, message, amount, answer, state from items order by number"
         return list(behind.execute(query).fetchall())
 
 
-async def test_with_totals_each_row_keeps_what_proves_them(journal: Journal, journal_place: JournalPlace) -> None:
+async def test_with_totals_each_row_keeps_what_proves_them(journal: Journal, journal_address: JournalAddress) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES)
     purged = await journal.purge(run, WITH_TOTALS)
     assert (purged.emptied, purged.removed, purged.refusals) == (3, 0, 1)
     nothing = ("", "{}", "[]", None)
-    assert rows_of(journal_place) == [
+    assert rows_of(journal_address) == [
         (1, 2, *nothing, "5.10", "4711", "accepted"),
         (2, 2, *nothing, "5.10", None, "skipped"),
         (3, 2, *nothing, "3", None, "rejected"),
@@ -141,33 +141,33 @@ async def test_with_totals_each_row_keeps_what_proves_them(journal: Journal, jou
 
 
 async def test_without_totals_only_a_trace_of_what_was_entered_stays(
-    journal: Journal, journal_place: JournalPlace
+    journal: Journal, journal_address: JournalAddress
 ) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES)
     purged = await journal.purge(run, ALL)
     assert (purged.emptied, purged.removed, purged.refusals) == (1, 2, 1)
     assert (purged.calls, purged.answers, purged.messages) == (3, 1, 3)
-    assert rows_of(journal_place) == [(1, None, "", "{}", "[]", None, None, None, "accepted")]
+    assert rows_of(journal_address) == [(1, None, "", "{}", "[]", None, None, None, "accepted")]
 
 
 @pytest.mark.parametrize("answer", ["89161234567", "9161234567", f'{{"name": "{CANARY}"}}', "12a"])
 async def test_an_answer_stays_only_where_it_is_an_id(
-    journal: Journal, journal_place: JournalPlace, answer: str
+    journal: Journal, journal_address: JournalAddress, answer: str
 ) -> None:
     run = await finished(journal, PERSON, answer=answer)
     await journal.purge(run, WITH_TOTALS)
-    assert [row[7] for row in rows_of(journal_place)] == [None]
+    assert [row[7] for row in rows_of(journal_address)] == [None]
 
 
-async def test_a_run_without_sums_keeps_no_answer(journal: Journal, journal_place: JournalPlace) -> None:
+async def test_a_run_without_sums_keeps_no_answer(journal: Journal, journal_address: JournalAddress) -> None:
     run = await finished(journal, replace(PERSON, amount=None), answer="4711")
     await journal.purge(run, WITH_TOTALS)
-    assert [row[7] for row in rows_of(journal_place)] == [None]
+    assert [row[7] for row in rows_of(journal_address)] == [None]
 
 
 @pytest.mark.parametrize("keep_totals", [True, False])
 async def test_the_same_money_is_known_after_a_purge(
-    journal: Journal, journal_place: JournalPlace, *, keep_totals: bool
+    journal: Journal, journal_address: JournalAddress, *, keep_totals: bool
 ) -> None:
     attribute = replace(PERSON, key="7/attribute", amount=None, wanted="value A")
     run = await finished(journal, PERSON, attribute)
@@ -183,7 +183,7 @@ async def test_the_same_money_is_known_after_a_purge(
         [(run.name, None, "a value that is purged")],
         [],
     ]
-    async with earlier_runs(journal_place) as earlier:
+    async with earlier_runs(journal_address) as earlier:
         (twins,) = await earlier.twins(run.job, [same])
     assert [(twin.run, twin.amount, twin.state) for twin in twins] == [(run.name, same.amount, State.ACCEPTED)]
     assert [(mark.run, mark.number) for mark in await journal.known_marks([(run.name, 1)])] == [(run.name, 1)]
@@ -210,7 +210,7 @@ async def test_a_row_that_another_one_carries_is_known_by_its_own_sum(journal: J
 
 @pytest.mark.parametrize("keep_totals", [True, False])
 async def test_what_stands_in_an_account_is_known_after_a_purge(
-    journal: Journal, journal_place: JournalPlace, *, keep_totals: bool
+    journal: Journal, journal_address: JournalAddress, *, keep_totals: bool
 ) -> None:
     run = await finished(journal, PERSON)
     await journal.purge(run, WITH_TOTALS if keep_totals else ALL)
@@ -219,7 +219,7 @@ async def test_what_stands_in_an_account_is_known_after_a_purge(
     asked = (run.job, run.target, [PERSON, other, elsewhere], "")
     (found,) = await journal.standing_in_lanes(*asked)
     assert (found.run, found.lane, found.key, found.payload) == (run.name, PERSON.lane, PERSON.key, "{}")
-    async with earlier_runs(journal_place) as earlier:
+    async with earlier_runs(journal_address) as earlier:
         assert await earlier.standing_in_lanes(*asked) == [found]
     (found,) = await journal.standing_in_lanes(run.job, run.target, [other], "")
     assert found.key not in {PERSON.key, other.key}
@@ -250,7 +250,9 @@ async def test_what_an_undo_would_restore_has_to_be_known(journal: Journal) -> N
         await journal.entered_anew([back.item_id])
 
 
-async def test_a_run_with_something_left_to_do_is_not_touched(journal: Journal, journal_place: JournalPlace) -> None:
+async def test_a_run_with_something_left_to_do_is_not_touched(
+    journal: Journal, journal_address: JournalAddress
+) -> None:
     waiting = await journal.create_run(NEW_RUN)
     await journal.freeze(waiting, page(PERSON), keep)
     sending = await finished(journal, replace(PERSON, key="x"))
@@ -260,11 +262,11 @@ async def test_a_run_with_something_left_to_do_is_not_touched(journal: Journal, 
     (item,) = await all_items(journal, decided)
     await journal.doubt_answers(decided, [item.item_id], "doubted")
     await journal.record(decided, [Change(item.item_id, State.MANUAL)])
-    before = rows_of(journal_place)
+    before = rows_of(journal_address)
     for run in (waiting, sending, decided):
         with pytest.raises(RunUnfinished, match="not at its end"):
             await journal.purge(run, ALL)
-    assert rows_of(journal_place) == before
+    assert rows_of(journal_address) == before
 
 
 async def test_it_is_the_runs_own_rows_that_have_to_be_at_their_end(journal: Journal) -> None:
@@ -303,9 +305,9 @@ async def test_a_run_that_was_given_up_loses_its_refused_rows(journal: Journal) 
     assert CANARY.encode() not in bytes_of(journal.path)
 
 
-async def test_a_run_that_is_worked_on_is_not_touched(journal: Journal, journal_place: JournalPlace) -> None:
+async def test_a_run_that_is_worked_on_is_not_touched(journal: Journal, journal_address: JournalAddress) -> None:
     run = await finished(journal, PERSON)
-    async with open_journal(journal_place) as other, other.taken_up(run):
+    async with open_journal(journal_address) as other, other.taken_up(run):
         with pytest.raises(RunHeld, match="another process works on this run"):
             await journal.purge(run, WITH_TOTALS)
     assert [item.label for item in await all_items(journal, run)] == [CANARY]
@@ -341,7 +343,7 @@ async def test_the_rows_of_a_purged_run_cannot_be_read_or_written(journal: Journ
 
 
 async def test_a_run_that_keeps_its_totals_can_be_purged_of_them_later(
-    journal: Journal, journal_place: JournalPlace
+    journal: Journal, journal_address: JournalAddress
 ) -> None:
     run = await finished(journal, PERSON, SKIPPED, REFUSES)
     await journal.purge(run, WITH_TOTALS)
@@ -350,7 +352,7 @@ async def test_a_run_that_keeps_its_totals_can_be_purged_of_them_later(
     assert await journal.totals(run) == TOTALS
     assert (await journal.run(run.name)).purged_at == first.purged_at
     assert await judged(journal, PERSON) == [[(run.name, PERSON.amount, None)]]
-    assert len(rows_of(journal_place)) == 1
+    assert len(rows_of(journal_address)) == 1
 
 
 @pytest.mark.usefixtures("path")

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from checkpoints.address import JournalAddress
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import ForbiddenTransition, JournalOtherFormat, JournalUnreadable
 from checkpoints.journal import Journal, open_journal
-from checkpoints.looking import look_into
-from checkpoints.place import JournalPlace
 from checkpoints.records import Change, Correction, EarlierEntry, Item, Merged, NewItem, NewRun, Refusal, Run
 from checkpoints.sqlite_schema import prepare
 from checkpoints.states import State
+from checkpoints.stores import look_into
 from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, keep, new_item, page, states
 
 UNDO = NewRun("undo", {"run": "other"}, NEW_RUN.target, "run other")
@@ -211,12 +211,12 @@ async def test_a_replaced_item_stays_so_and_is_in_nobodys_way(journal: Journal) 
 
 
 async def test_whoever_only_looks_sees_what_is_in_effect_and_can_write_nothing(
-    journal: Journal, journal_place: JournalPlace
+    journal: Journal, journal_address: JournalAddress
 ) -> None:
     run = await frozen_run(journal, new_item("a", "7"), new_item("b"))
     await accepted(journal, run)
     await undone(journal, [(await all_items(journal, run))[1]])
-    async with earlier_runs(journal_place) as earlier:
+    async with earlier_runs(journal_address) as earlier:
         found = await earlier.twins("balances", [new_item("a"), new_item("b"), new_item("c")])
         assert [[(twin.run, twin.key, twin.amount, twin.target) for twin in twins] for twins in found] == [
             [(run.name, "a", Decimal(7), NEW_RUN.target)],
@@ -224,7 +224,7 @@ async def test_whoever_only_looks_sees_what_is_in_effect_and_can_write_nothing(
             [],
         ]
         assert await earlier.twins("payment", [new_item("a")]) == [[]]
-    with look_into(journal_place) as db:
+    with look_into(journal_address) as db:
         assert db is not None
         with pytest.raises(JournalUnreadable, match=r"read-?only"):
             db.attempt(lambda blocks: blocks.write("forget_states"))

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
+from checkpoints.address import JournalAddress
 from checkpoints.journal import Journal
-from checkpoints.place import JournalPlace
 from checkpoints.tally import (
     ALL_OTHERS,
     MAX_GROUPS,
@@ -76,11 +76,11 @@ async def test_it_is_kept_with_its_verification(journal: Journal) -> None:
     assert without.tally is None
 
 
-async def test_only_the_last_one_has_names_of_subscribers(journal: Journal, journal_place: JournalPlace) -> None:
+async def test_only_the_last_one_has_names_of_subscribers(journal: Journal, journal_address: JournalAddress) -> None:
     run, other = await frozen_run(journal, new_item("a")), await frozen_run(journal, new_item("b"))
     for one in (run, run, other):
         await journal.history.note_verification(one, "olga", {}, TALLY)
-    with shell(journal_place) as behind:
+    with shell(journal_address) as behind:
         kept = [text for (text,) in behind.execute("select result from verifications order by verification_id")]
     assert [EXTRA.name in text for text in kept] == [False, True, True]
     assert all("Улица" in text for text in kept)

@@ -27,7 +27,7 @@ class PostgresAddress:
 
 
 @dataclass(frozen=True, slots=True)
-class JournalPlace:
+class JournalAddress:
     """The place of a journal.
 
     `path` is its file; of one in PostgreSQL it is the name beside which this machine keeps its own files of it.
@@ -47,7 +47,7 @@ def is_postgres(text: str) -> bool:
     return text.partition("://")[0] in SCHEMES and "://" in text
 
 
-def postgres_place(text: str, state: Path) -> JournalPlace:
+def journal_in_postgres(text: str, state: Path) -> JournalAddress:
     """The place of a journal in PostgreSQL; the files of this machine go to the folder `state`.
 
     Raises `JournalUnreadable` for an address that cannot be one.
@@ -68,4 +68,4 @@ def postgres_place(text: str, state: Path) -> JournalPlace:
     url = urlunsplit((SCHEMES[0], parts.netloc, parts.path, urlencode(options), ""))
     # One local name a journal, whoever types it in whatever form.
     key = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return JournalPlace(state / f"{database}-{schema}-{key}.postgres", PostgresAddress(url, schema, name))
+    return JournalAddress(state / f"{database}-{schema}-{key}.postgres", PostgresAddress(url, schema, name))

@@ -1,0 +1,56 @@
+"""The store of a journal by its address: opened to work with, or only to look into."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from checkpoints.address import JournalAddress
+from checkpoints.errors import JournalUnreadable
+from checkpoints.queries import Queries
+from checkpoints.sqlite_connection import connect_to_look
+from checkpoints.sqlite_queries import SqliteQueries
+from checkpoints.sqlite_schema import has_format
+from checkpoints.sqlite_store import open_sqlite
+from checkpoints.store import Store
+from texts.said import said
+
+
+def open_store(where: Path | JournalAddress) -> contextlib.AbstractAsyncContextManager[Store]:
+    """The store of a journal, which is created where there is none, open for as long as the context lasts."""
+    address = address_of(where)
+    if address.postgres is None:
+        return open_sqlite(address.path)
+    from checkpoints.postgres_store import open_postgres  # noqa: PLC0415 - an extra
+
+    return open_postgres(address, address.postgres)
+
+
+@contextlib.contextmanager
+def look_into(where: Path | JournalAddress) -> Iterator[Queries | None]:
+    """The blocks of a journal for this thread, read-only, None where there is no journal, or an empty one; blocks.
+
+    Raises `JournalUnreadable` and `JournalOtherFormat`, also for what fails within the context.
+    """
+    address = address_of(where)
+    if address.postgres is not None:
+        from checkpoints.postgres_store import look_into_postgres  # noqa: PLC0415 - an extra
+
+        with look_into_postgres(address.postgres) as db:
+            yield db
+        return
+    if not address.path.exists():
+        yield None
+        return
+    try:
+        with contextlib.closing(connect_to_look(address.path)) as connection:
+            yield SqliteQueries(connection) if has_format(connection, address.path) else None
+    except sqlite3.Error as error:
+        raise JournalUnreadable(
+            said("{path} cannot be read as a journal: {error}", path=address.path, error=error)
+        ) from error
+
+
+def address_of(where: Path | JournalAddress) -> JournalAddress:
+    """The address of a journal, of which a path is the whole one of a file."""
+    return JournalAddress(where) if isinstance(where, Path) else where
