@@ -171,7 +171,7 @@ async def _ask(question: str, run: Run, file: str, session: Session) -> None:
     with session.screen.keyboard(file) as keyboard:
         if keyboard is None:
             raise CommandRefused(said("{why}.\nNothing was sent.", why=is_unattended(question, file)))
-        if not await session.screen.agrees(
+        if not await session.screen.agrees_to_send(
             said("{question} They go into run {run}.", question=question, run=run.name), keyboard
         ):
             raise CommandRefused(said("the answer was no\nNothing was sent."))

@@ -28,7 +28,7 @@ from billing.errors import ColumnsMissing
 from billing.money import SCALE
 from billing.profile import describe_fact
 from checkpoints.journal import open_journal
-from cli.commands.execution import errors_shown
+from cli.commands.execution import errors_shown, wear_badge
 from cli.session.journal import unfinished
 from cli.settings.flags import Flags, grouped
 from cli.settings.places import without_credentials
@@ -116,6 +116,7 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
     with checklist.trying(said("settings")):
         settings = load(flags, os.environ, Path.cwd())
         screen.mask.hide(settings.secrets)
+        wear_badge(settings, screen)
         _settings(settings, checklist)
         looks: list[Callable[[Settings, Checklist], Awaitable[None]]] = [
             _declarations,
@@ -164,6 +165,9 @@ async def _runtime(checklist: Checklist) -> None:
 
 def _settings(settings: Settings, checklist: Checklist) -> None:
     table = Facts(indent=4)
+    if profile := settings.profile:
+        checklist.settings["profile"] = {"value": profile.badge.profile, "origin": profile.origin}
+        table.add(said("billing"), Text.assemble(profile.badge.line, "  ", render(profile.origin, "dim")))
     secret = {
         said("password"): settings.database_password,
         said("form"): settings.form,

@@ -25,7 +25,7 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import printable, reason_of
 from engine.pacing.open_files import TooFewFiles, provide_files
-from texts.remedies import PROGRAM, command_line
+from texts.remedies import PROGRAM, advise_profile, command_line
 from texts.said import in_lines, said, text_of
 
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
@@ -116,6 +116,9 @@ def settings_in_force(flags: Flags, screen: Screen) -> Settings:
     """
     settings = load(flags, os.environ, Path.cwd())
     screen.mask.hide(settings.secrets)
+    wear_badge(settings, screen)
+    if settings.profile is not None:
+        screen.say(settings.profile.badge.line)
     if settings.journal.origin == IN_FOLDER:
         found = said("the journal is {journal}, found in the working folder", journal=settings.journal.value)
         screen.say(labelled(said("note:"), found))
@@ -123,6 +126,14 @@ def settings_in_force(flags: Flags, screen: Screen) -> Settings:
         screen.say_always(labelled("!", said("{reason}. Close it:", reason=one.reason), "yellow"))
         screen.err.print(f"  {one.command}", markup=False, soft_wrap=True)
     return settings
+
+
+def wear_badge(settings: Settings, screen: Screen) -> None:
+    """Let a screen ask by the chosen profile of settings, and what is advised from now on name it."""
+    if settings.profile is not None:
+        screen.heading.badge = settings.profile.badge
+        if settings.profile.by_flag:
+            advise_profile(settings.profile.badge.profile)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from cli.commands.selftest import ROWS
-from cli.settings.flags import ConfigPath, Flags
+from cli.settings.flags import COMMON_PART, ConfigPath, Flags
 from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import Facts, command, labelled, one_line, render, steps_list
@@ -79,7 +79,7 @@ def _jobs(  # noqa: PLR0913 - each is a flag
                 command=command_line(*_CHECKING),
             )
         )
-    show(name, load(Flags(config=config), os.environ, Path.cwd()).catalogue, screen)
+    show(name, load(Flags(config=config, profile=COMMON_PART), os.environ, Path.cwd()).catalogue, screen)
 
 
 def show(name: str | None, catalogue: Catalogue, screen: Screen) -> None:

@@ -40,7 +40,7 @@ from jobs.probe.probe import Findings, Probe, steps, test_subscriber
 from jobs.spec.entries import STORNO_CALL, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
 from texts.remedies import command_line
-from texts.said import in_lines, said
+from texts.said import Said, in_lines, said
 
 ENDING = ".probe"
 """The suffix of the intent file, which lies beside the profile."""
@@ -236,13 +236,13 @@ async def _delete_earlier(objects: ProbeObjects, screen: Screen, *, yes: bool) -
     return True
 
 
-async def _agreed(question: str, screen: Screen, *, yes: bool) -> bool:
+async def _agreed(question: Said, screen: Screen, *, yes: bool) -> bool:
     if yes:
         return True
     with screen.keyboard("") as keyboard:
         if keyboard is None:
             raise CommandRefused(is_unattended(question, ""))
-        return await screen.agrees(question, keyboard)
+        return await screen.agrees_to_send(question, keyboard)
 
 
 def _refused(screen: Screen) -> Exit:
@@ -295,7 +295,7 @@ def _close(
 
 
 def _next_steps(findings: Findings, path: Path) -> list[Text]:
-    lines = [Text(""), render(said("The profile is in {file}.", file=path))]
+    lines = [Text(""), render(said("The billing's profile is in {file}.", file=path))]
     if findings.stopped:
         lines.append(render(said("The probe stopped: {why}", why=findings.stopped), "bold red", 600))
     for one, why in findings.left.items():

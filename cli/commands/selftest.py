@@ -19,7 +19,7 @@ import msgspec
 import typer
 from rich.text import Text
 
-from cli.settings.flags import FaultWords, Flags
+from cli.settings.flags import COMMON_PART, FaultWords, Flags
 from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import command, one_line, render
@@ -155,7 +155,7 @@ def _with_trial(series: Series) -> Series:
 
     if series.job is None or series.job in {ALL, IMPORT, *TRIALS}:
         return series
-    spec = load(Flags(config=series.config), os.environ, Path.cwd()).catalogue.get(series.job)
+    spec = load(Flags(config=series.config, profile=COMMON_PART), os.environ, Path.cwd()).catalogue.get(series.job)
     if spec is None or spec.declared is None:
         return series
     try:

@@ -33,6 +33,7 @@ from cli.show.closing import (
 )
 from cli.show.progress import screen_of
 from cli.show.steps import steps_of
+from cli.terminal.badge import badge_of, is_of_badge
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Facts, Hanging, render, steps_list
 from cli.terminal.names import REFUSED, STATE_NAMES
@@ -182,12 +183,16 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
     run, holder = seen.run, seen.holder
     totals = await journal.totals(run)
     facts = Facts()
-    parameters = ", ".join(f"{name}={value}" for name, value in run.parameters.items() if value)
+    parameters = ", ".join(
+        f"{name}={value}" for name, value in run.parameters.items() if value and not is_of_badge(name)
+    )
+    badge = badge_of(run.parameters)
     stage = describe_stage(run, totals, is_held=holder is not None)
     for what, value in (
         (said("run"), said("{run}, {stage}", run=run.name, stage=stage)),
         (said("job"), f"{run.job} {parameters}"),
         (said("rows from"), source_of(run)),
+        (said("settings"), badge.line if badge else NOTHING),
         (said("billing"), run.target),
         (said("begun"), moment(run.created_at)),
         (said("list complete"), moment(run.frozen_at)),
@@ -199,7 +204,7 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
         (said("held by"), holder.sentence if holder else said("nobody")),
     ):
         if value != NOTHING:
-            facts.add(what, render(value))
+            facts.add(what, value if isinstance(value, Text) else render(value))
     parts: list[RenderableType] = [facts, Text(""), outcome_table(totals, await steps_of(run, journal))]
     if seen.live:
         parts += [Text(""), screen_of(seen.live)]
@@ -300,6 +305,7 @@ def facts_object(seen: RunSeen, stage: str) -> dict[str, object]:
         "parameters": dict(run.parameters),
         "source": run.source,
         "target": run.target,
+        "profile": None if (badge := badge_of(run.parameters)) is None else badge.as_object(),
         "stage": stage,
         "settings": dict(run.policy),
         "created": run.created_at,

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from cli.settings.flags import Flags, parse_pairs
+from cli.settings.flags import COMMON_PART, Flags, parse_pairs
 from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import labelled
@@ -95,7 +95,7 @@ def _translate(
 def _catalogue(screen: Screen) -> Catalogue:
     """All jobs of the settings in this folder; the built-in ones where those cannot be used."""
     try:
-        catalogue = load(Flags(), os.environ, Path.cwd()).catalogue
+        catalogue = load(Flags(profile=COMMON_PART), os.environ, Path.cwd()).catalogue
     except CommandRefused:
         return BUILT_IN
     for fault in catalogue.faults:

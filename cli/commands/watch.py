@@ -15,6 +15,7 @@ from cli.session.journal import open_existing
 from cli.session.stages import RUNNING, describe_stage
 from cli.settings.settings import Settings
 from cli.show.progress import line, screen_of
+from cli.terminal.badge import badge_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import render
 from cli.terminal.names import STATE_NAMES
@@ -137,6 +138,8 @@ async def _describe_idle(seen: RunSeen, journal: Journal) -> str:
 def _title(seen: RunSeen) -> Text:
     run = seen.run
     title = render(said("run {run}", run=run.name), "bold")
+    if badge := badge_of(run.parameters):
+        title.append(" ").append_text(badge.line)
     if run.paused_at:
         paused = said("paused, by {who}, since {when}", who=run.paused_by or "", when=moment(run.paused_at))
         return title.append(" ").append_text(render(paused, "bold yellow"))

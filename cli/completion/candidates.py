@@ -16,6 +16,7 @@ from cli.settings.flags import Flags
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import reader
 from cli.terminal.texts import moment, printable
+from texts.remedies import SETTINGS_FILE
 
 if TYPE_CHECKING:
     from cli.completion.written_jobs import WrittenJobs
@@ -111,9 +112,24 @@ def _settings_of(typed: Typed) -> "Settings | None":
     given = typed.given
     with suppress(CommandRefused, OSError):
         files = {name: in_full(path) for name in ("--journal", "--config") if (path := given.get(name))}
-        flags = Flags(api_url=given.get("--api-url"), journal=files.get("--journal"), config=files.get("--config"))
+        flags = Flags(
+            api_url=given.get("--api-url"),
+            journal=files.get("--journal"),
+            config=files.get("--config"),
+            profile=given.get("--profile"),
+        )
         return load(flags, os.environ, Path.cwd())
     return None
+
+
+def _profiles(typed: Typed) -> Iterator[Candidate]:
+    """The profiles of settings of the file that the line names; none where it cannot be read."""
+    from cli.settings.places import in_full  # noqa: PLC0415 - as above
+    from cli.settings.settings_file import badges_in  # noqa: PLC0415 - as above
+
+    with suppress(CommandRefused, OSError):
+        for badge in badges_in(in_full(typed.given.get("--config", SETTINGS_FILE))):
+            yield Candidate(badge.profile, printable(badge.sentence))
 
 
 def _jobs(typed: Typed) -> Iterator[Candidate]:
@@ -160,6 +176,7 @@ def _states(_: Typed) -> Iterator[Candidate]:
 _KNOWN: Final[Mapping[str, Callable[[Typed], Iterator[Candidate]]]] = MappingProxyType(
     {
         "RUN": _runs,
+        "PROFILE": _profiles,
         "JOB": _jobs,
         "NAME=VALUE": _parameters,
         "NAME=VALUE…": _settings,

@@ -10,6 +10,7 @@ from cli.session.events import FileEnded, Held, NeedsPerson, RunBegan, RunEnded,
 from cli.session.step_mark import mark_of
 from cli.settings.hooks import HookEvent
 from cli.show.closing import closing_object, states_object
+from cli.terminal.badge import badge_of
 from cli.terminal.texts import WHOLE, duration, printable
 from texts.said import Language, Said, counted, said
 
@@ -96,6 +97,7 @@ class HookMessages:
             "job": self._run.job,
             "source": self._run.source,
             "billing": self._run.target,
+            "profile": None if (badge := badge_of(self._run.parameters)) is None else badge.as_object(),
             "journal": self._journal,
             "host": socket.gethostname(),
             "job_file": mark and {"file": mark.file, "round": mark.round, "step": mark.number, "steps": mark.steps},

@@ -11,6 +11,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import State
 from cli.page.facts import ACCEPTED, ASKED, PAUSE
+from cli.page.snapshot import profile_of_run
 from cli.session.stages import describe_stage, stage_of
 from cli.terminal.texts import printable
 from jobs.spec.undo_words import source_of
@@ -77,6 +78,7 @@ def _entry(one: _CountedRun, language: Language) -> dict[str, object]:
         "job": run.job,
         "source": printable(language.render(source_of(run))),
         "target": printable(run.target),
+        "profile": profile_of_run(run, language),
         "stage": stage_of(run, totals, is_held=is_held),
         "stage_text": language.render(describe_stage(run, totals, is_held=is_held)),
         "begun": run.created_at.isoformat(),

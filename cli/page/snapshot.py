@@ -9,6 +9,7 @@ from checkpoints.states import State
 from cli.page.facts import ACCEPTED, ASKED, TROUBLE, RunFacts
 from cli.session.stages import describe_stage, stage_of
 from cli.show.progress import limit_of
+from cli.terminal.badge import badge_of
 from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
 from cli.terminal.texts import printable
 from jobs.rows.input import job_parameters
@@ -82,12 +83,21 @@ def _run(facts: RunFacts, language: Language) -> Mapping[str, object]:
         "source": printable(language.render(source_of(run)), _LONGEST),
         "target": printable(run.target, _LONGEST),
         "version": printable(version),
+        "profile": profile_of_run(run, language),
         "begun": run.created_at,
         "approved": run.approved_at,
         "stage": stage_of(run, totals, is_held=is_held),
         "stage_text": language.render(describe_stage(run, totals, is_held=is_held)),
         "who": printable(facts.runners[0].who if facts.runners else ""),
     }
+
+
+def profile_of_run(run: Run, language: Language) -> Mapping[str, object] | None:
+    """The profile of settings that a run was begun by, in words, and whether that is production."""
+    badge = badge_of(run.parameters)
+    if badge is None:
+        return None
+    return {"text": printable(language.render(badge.sentence), _LONGEST), "production": badge.production}
 
 
 def _worked_by(facts: RunFacts) -> Mapping[str, object] | None:

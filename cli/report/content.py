@@ -16,6 +16,7 @@ from cli.report.tables import FilesBeside, ReportTable, Section, TableWriter, sh
 from cli.report.tally import tally_sections
 from cli.report.verdict import job_name, verdict_of
 from cli.settings.tables import Letterhead
+from cli.terminal.badge import badge_of
 from cli.terminal.language import CatalogueLanguage
 from texts.remedies import PROGRAM
 from texts.said import Quantity, Said, Value, counted, said
@@ -173,6 +174,8 @@ class _Writer:
                 command=f"{PROGRAM} report {PurePath(step.file).name}",
             )
             pairs.append((said("Job file"), part))
+        if badge := badge_of(main.run.parameters):
+            pairs.append((said("Settings"), badge.sentence))
         pairs.append((said("Billing"), self._billing(main)))
         return self._write.pairs(*pairs)
 

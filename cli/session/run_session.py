@@ -39,9 +39,8 @@ from cli.show.preview import (
     plan_of,
     preview,
     shared_accounts,
-    tell_notes,
 )
-from cli.show.progress import show_intake, show_sending
+from cli.show.progress import show_intake, show_sending, tell_notes
 from cli.show.steps import steps_of
 from cli.terminal.exits import CommandRefused, Exit, NothingSent, exit_of
 from cli.terminal.layout import labelled, render
@@ -305,7 +304,7 @@ class RunSession:
             if keyboard is None:
                 raise await self._unattended(is_unattended(plan.question, file))
             self._asking = True
-            if not await self._screen.agrees(plan.question, keyboard):
+            if not await self._screen.agrees_to_send(plan.question, keyboard):
                 raise await self._discarded(said("the answer was no"))
 
     async def _unattended(self, why: str) -> CommandRefused:

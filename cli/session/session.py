@@ -203,6 +203,7 @@ def _connected(database: Database) -> None:
 def check_target(run: Run, settings: Settings) -> None:
     """Raise `CommandRefused` for a run of another billing than that of the settings."""
     if run.target != settings.target:
+        other = settings.profile.profile_at(run.target) if settings.profile else ""
         raise CommandRefused(
             said(
                 "run {run} works on {target}, and the settings name {other} (from {origin}). Give {flag} to go on "
@@ -211,7 +212,7 @@ def check_target(run: Run, settings: Settings) -> None:
                 target=printable(run.target),
                 other=printable(settings.target),
                 origin=settings.api_url.origin,
-                flag=setting("api-url", printable(run.target)),
+                flag=setting("profile", other) if other else setting("api-url", printable(run.target)),
             )
         )
 

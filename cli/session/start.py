@@ -24,8 +24,7 @@ from cli.session.session import OpenPage, OpenRecorder, Session, open_session, w
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
-from cli.show.preview import tell_notes
-from cli.show.progress import show_intake
+from cli.show.progress import show_intake, tell_notes
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen
 from cli.terminal.texts import from_bytes, printable
@@ -135,7 +134,9 @@ async def create_run(job: Job, recorded: Mapping[str, str], session: Session) ->
     `recorded` is what the journal keeps to rebuild the job. Raises `CommandRefused` when it is under way,
     `InputRefused` when the input cannot be read at all.
     """
-    new = await new_run(job, recorded, session.settings.target, session.pacing)
+    profile = session.settings.profile
+    badge = profile.badge.to_parameters() if profile else {}
+    new = await new_run(job, {**recorded, **badge}, session.settings.target, session.pacing)
     journal = session.journal
     await _check_declaration(new, session)
     for run in await journal.runs():

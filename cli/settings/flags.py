@@ -103,6 +103,20 @@ ConfigPath = Annotated[
 ]
 
 
+COMMON_PART: Final = "\0"
+"""In place of a profile of settings: what stands outside of all. Nobody can type it."""
+
+SettingsProfileName = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="PROFILE",
+        rich_help_panel=_CONNECTION,
+        help=f"Which profile of settings of that file counts. Or {remedies.SETTINGS_PROFILE}.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Flags:
     """The connection to billing and journal, as given on the command line; None where not given."""
@@ -149,6 +163,7 @@ class Flags:
     journal_on_network: OnNetwork = False
     timeout: Timeout = None
     config: ConfigPath = None
+    profile: SettingsProfileName = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +174,7 @@ class JournalFlags:
     journal: JournalPath = None
     journal_on_network: OnNetwork = False
     config: ConfigPath = None
+    profile: SettingsProfileName = None
 
     def whole(self) -> Flags:
         """The same with nothing given of the connection to the billing."""
@@ -167,6 +183,7 @@ class JournalFlags:
             journal=self.journal,
             journal_on_network=self.journal_on_network,
             config=self.config,
+            profile=self.profile,
         )
 
 
@@ -177,10 +194,11 @@ class ApiFlags:
     api_url: ApiUrl = None
     timeout: Timeout = None
     config: ConfigPath = None
+    profile: SettingsProfileName = None
 
     def whole(self) -> Flags:
         """The same with nothing given of database and journal."""
-        return Flags(api_url=self.api_url, timeout=self.timeout, config=self.config)
+        return Flags(api_url=self.api_url, timeout=self.timeout, config=self.config, profile=self.profile)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,11 +51,16 @@ def default_journal(environment: Mapping[str, str], folder: Path, api_url: str) 
     here = folder / JOURNAL
     if here.exists():
         return JournalPlace(here, IN_FOLDER)
+    return JournalPlace(journal_of_billing(environment, api_url), OF_BILLING)
+
+
+def journal_of_billing(environment: Mapping[str, str], api_url: str) -> Path:
+    """The journal in the state folder, whatever lies in the working folder."""
     state = state_folder(environment)
     if api_url:
-        return JournalPlace(state / f"{name_of_billing(api_url)}{SUFFIX}", OF_BILLING)
+        return state / f"{name_of_billing(api_url)}{SUFFIX}"
     there = journals_in(state)
-    return JournalPlace(there[0] if len(there) == 1 else state / JOURNAL, OF_BILLING)
+    return there[0] if len(there) == 1 else state / JOURNAL
 
 
 def journals_in(folder: Path) -> list[Path]:

@@ -43,21 +43,21 @@ def profile_of(settings: Settings) -> Profile:
     try:
         # Whoever has made a settings file that was named is trusted with what lies beside it.
         trusted = {settings.file.stat().st_uid} if settings.file else ()
-        FoundFile(path, said("the profile")).check(trusted)
+        FoundFile(path, said("the billing's profile")).check(trusted)
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return UNKNOWN
     except (OSError, UnicodeDecodeError) as error:
         why = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8")
         raise SettingsRefused(
-            said("the profile {file} cannot be read: {reason}", file=printable(path), reason=why)
+            said("the billing's profile {file} cannot be read: {reason}", file=printable(path), reason=why)
         ) from error
     profile = _parsed(path, text)
     if profile.billing != settings.target:
         raise SettingsRefused(
             said(
-                "the profile {file} is of the billing {billing}, and the settings name {target}: remove it, and "
-                "probe this one ({command})",
+                "the billing's profile {file} is of the billing {billing}, and the settings name {target}: remove "
+                "it, and probe this one ({command})",
                 file=printable(path),
                 billing=printable(profile.billing) or said("nobody knows which"),
                 target=printable(settings.target),
@@ -84,7 +84,11 @@ def write_profile(settings: Settings, profile: Profile) -> Path:
             raise
     except OSError as error:
         raise SettingsRefused(
-            said("the profile {file} cannot be written: {reason}", file=printable(path), reason=reason_of(error))
+            said(
+                "the billing's profile {file} cannot be written: {reason}",
+                file=printable(path),
+                reason=reason_of(error),
+            )
         ) from error
     return path
 
@@ -107,14 +111,14 @@ def _parsed(path: Path, text: str) -> Profile:
         content = parse_toml(text)
     except ValueError as error:
         raise SettingsRefused(
-            said("the profile {file} is not TOML: {error}", file=printable(path), error=error)
+            said("the billing's profile {file} is not TOML: {error}", file=printable(path), error=error)
         ) from error
     where = places(text)
     for name in content:
         if name not in Profile.__struct_fields__:
             raise SettingsRefused(
                 said(
-                    "the profile {file}, {place}: there is no fact {name!r}; a profile has: {known}",
+                    "the billing's profile {file}, {place}: there is no fact {name!r}; it has: {known}",
                     file=printable(path),
                     place=str(where.get((name,), "")),
                     name=printable(name),
@@ -132,7 +136,7 @@ def _parsed(path: Path, text: str) -> Profile:
             way = way[:-1]
         raise SettingsRefused(
             said(
-                "the profile {file}, {place}: {name}: {what}",
+                "the billing's profile {file}, {place}: {name}: {what}",
                 file=printable(path),
                 place=str(where.get(way, "")),
                 name=named,

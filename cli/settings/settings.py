@@ -6,19 +6,27 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-import msgspec
-
 from billing.database.dsn import Dsn, charset_named
 from billing.errors import SettingsError
 from billing.secret import Secret, credentials
 from checkpoints.journal_file import network_of
 from cli.settings.declarations import OwnJobs, own_jobs_of
-from cli.settings.file_access import Exposed, FoundFile, exposed, read_found
+from cli.settings.file_access import Exposed, FoundFile, exposed
 from cli.settings.flags import Flags
 from cli.settings.hooks import HookSettings, hooks_of
 from cli.settings.metrics import MetricsSettings, metrics_of
-from cli.settings.places import IN_FOLDER, credentials_in, default_journal, in_full, state_folder
-from cli.settings.tables import KNOWN, Letterhead, SettingsTables
+from cli.settings.places import (
+    IN_FOLDER,
+    OF_BILLING,
+    credentials_in,
+    default_journal,
+    in_full,
+    journal_of_billing,
+    state_folder,
+)
+from cli.settings.settings_file import place_of, read_settings_file
+from cli.settings.settings_profiles import SettingsProfile
+from cli.settings.tables import Letterhead, SettingsTables
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import ENGLISH, LANGUAGES, VARIABLE, system_language
 from cli.terminal.texts import (
@@ -31,10 +39,7 @@ from cli.terminal.texts import (
     TIMEOUT,
     USER,
     printable,
-    reason_of,
 )
-from engine.errors import nearest
-from jobs.spec.toml_places import parse_toml
 from texts.remedies import DATABASE, SETTINGS_FILE, setting
 from texts.said import Quantity, said
 
@@ -80,6 +85,7 @@ class Settings:
     hooks: HookSettings = field(default_factory=HookSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     own_jobs: OwnJobs = field(default_factory=OwnJobs)
+    profile: SettingsProfile | None = None
     file: Path | None = None
     state: Path = Path()
     """The folder of the billing's files when there is no settings file."""
@@ -185,10 +191,13 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
             )
         )
     path = flags.config or folder / SETTINGS_FILE
-    found, text = _read(path, required=flags.config is not None)
-    choose = _Chooser(environment, path, text)
+    found, text, profile = read_settings_file(path, flags, environment)
+    choose = _Chooser(environment, path, text, profile)
     database = choose("--database", flags.database, DATABASE, "database.address", found.database.address, "")
     api_url = choose("--api-url", flags.api_url, API_URL, "api.url", found.api.url, "")
+    if profile is not None:
+        profile.refuse_another("api.url", api_url.value, api_url.origin, found.api.url)
+        profile.refuse_another("database.address", database.value, database.origin, found.database.address)
     return Settings(
         api_url=_none_if_empty(api_url),
         form=choose.secrets_of_file("api.form", found.api.form),
@@ -224,78 +233,10 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         hooks=hooks_of(found.hooks, path.parent, choose.origin),
         metrics=metrics_of(found.metrics, path.parent, choose.origin),
         own_jobs=own_jobs_of(found.jobs, path.parent, choose.origin("jobs")),
+        profile=profile,
         file=path if text else None,
         state=state_folder(environment),
     )
-
-
-def _read(path: Path, *, required: bool) -> tuple[SettingsTables, str]:
-    try:
-        text = path.read_text(encoding="utf-8") if required else read_found(_found(path))
-    except FileNotFoundError as error:
-        raise SettingsRefused(said("there is no file {file} (from --config)", file=path)) from error
-    except (OSError, UnicodeDecodeError) as error:
-        why = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8")
-        raise SettingsRefused(said("{file} cannot be read: {reason}", file=path, reason=why)) from error
-    if text is None:
-        return SettingsTables(), ""
-    try:
-        content = parse_toml(text)
-    except ValueError as error:
-        raise SettingsRefused(said("{file} is not TOML: {error}", file=path, error=error)) from error
-    _refuse_unknown(path, text, content)
-    try:
-        return msgspec.convert(content, SettingsTables), text
-    except msgspec.ValidationError as error:
-        # msgspec says "… - at `$.api.url`"; the value may be a secret and is not shown.
-        what, _, where = str(error).partition(" - at `$.")
-        key = where.rstrip("`").removesuffix("[...]")
-        place = _place(path, text, key)
-        raise SettingsRefused(said("{place}: {key}: {what}", place=place, key=key, what=what)) from error
-
-
-def _found(path: Path) -> FoundFile:
-    return FoundFile(path, said("the settings file"), setting("config", path.name))
-
-
-def _refuse_unknown(path: Path, text: str, content: Mapping[str, object]) -> None:
-    for table, known in KNOWN.items():
-        inside = content.get(table) if table else content
-        for key in inside if isinstance(inside, Mapping) else ():
-            if key not in known:
-                name = f"{table}.{key}" if table else key
-                raise SettingsRefused(
-                    said(
-                        "{place}: there is no setting {name!r}{nearest}; {where} has: {known}",
-                        place=_place(path, text, name),
-                        name=printable(name),
-                        nearest=nearest(key, known),
-                        where=f"[{table}]" if table else said("the file"),
-                        known=known,
-                    )
-                )
-
-
-def _place(path: Path, text: str, key: str) -> str:
-    """The file and the line on which a key is set; the file alone where the line is unknown."""
-    number = line_of(text, key)
-    return said("{file}, line {line}", file=path, line=number) if number else str(path)
-
-
-def line_of(text: str, key: str) -> int | None:
-    """The line, from 1, of a TOML text on which the dotted `key` is set or its table begins."""
-    table = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.strip()
-        if words.startswith("[") and "]" in words:
-            table = words.strip("[").partition("]")[0].strip().replace('"', "")
-            if table == key:
-                return number
-        name, equals, _ = words.partition("=")
-        bare = name.strip().strip("\"'")
-        if equals and (f"{table}.{bare}" if table else bare) in {key, key.rpartition(".")[0]}:
-            return number
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +246,7 @@ class _Chooser:
     environment: Mapping[str, str]
     path: Path
     text: str
+    profile: SettingsProfile | None = None
 
     def __call__(
         self, flag: str, given: str | None, variable: str, key: str, of_file: str | None, default: str
@@ -325,7 +267,7 @@ class _Chooser:
 
     def origin(self, key: str) -> str:
         """The origin of a key of the file."""
-        return _place(Path(self.path.name), self.text, key)
+        return place_of(Path(self.path.name), self.text, self.profile.key_of(key) if self.profile else key)
 
 
 def _local(journal: SettingValue[Path], flags: Flags, found: SettingsTables) -> SettingValue[Path]:
@@ -355,6 +297,10 @@ def _journal(
         place = default_journal(choose.environment, folder, api_url)
         if place.origin == IN_FOLDER:
             FoundFile(place.path, said("the journal"), setting("journal", place.path.name)).check()
+            if choose.profile is not None:
+                if any(path.parent / in_full(one) == place.path for one in choose.profile.journals):
+                    return SettingValue(journal_of_billing(choose.environment, api_url), OF_BILLING)
+                choose.profile.refuse_found_journal(place.path)
         return SettingValue(place.path, place.origin)
     # Paths in the file are relative to the file.
     beside = path.parent if chosen.of_file else folder
@@ -405,7 +351,7 @@ def _timeout(choose: _Chooser, flags: Flags, found: SettingsTables) -> SettingVa
             raise SettingsRefused(
                 said(
                     "{place}: api.timeout: {given} are not seconds above 0 and up to {most}",
-                    place=_place(choose.path, choose.text, "api.timeout"),
+                    place=choose.origin("api.timeout"),
                     given=f"{found.api.timeout:g}",
                     most=Quantity(_LONGEST_TIMEOUT),
                 )

@@ -50,8 +50,14 @@ class SettingsTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: MetricsTable = MetricsTable()
 
 
+PROFILE: Final = "profile"
+DEFAULT_PROFILE: Final = "default_profile"
+PROFILE_KEYS: Final = ("name", "production")
+"""What only a profile of settings has; for the rest it has what the file has."""
+
 KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
-    "": SettingsTables.__struct_encode_fields__,
+    "": (*SettingsTables.__struct_encode_fields__, DEFAULT_PROFILE, PROFILE),
+    f"{PROFILE}.NAME": (*PROFILE_KEYS, *SettingsTables.__struct_encode_fields__),
     "api": ApiTable.__struct_encode_fields__,
     "database": DatabaseTable.__struct_encode_fields__,
     "report": Letterhead.__struct_encode_fields__,

@@ -27,6 +27,7 @@ from cli.show.preview import (
 )
 from cli.show.steps import steps_object, steps_table
 from cli.show.value_changes import balances_line, changes_list, changes_object
+from cli.terminal.badge import add_badge
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Facts, Hanging, one_line, render, steps_list
 from cli.terminal.names import REFUSED
@@ -49,6 +50,7 @@ def plan_screen(facts: PlanFacts, target: Target, journal: Path) -> RenderableTy
         table.add(said("columns"), columns)
     _add_counts(table, facts)
     table.add(said("takes"), _time(facts, with_stacks=target.database is not None))
+    add_badge(table, run.parameters)
     table.add(said("billing"), billing_line(run, target))
     if plan.assumptions:
         table.add(said("assumed"), assumed_line(plan))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-import anyio.to_thread
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -22,13 +21,12 @@ from cli.show.closing import (
     refused_rows,
 )
 from cli.show.steps import StepsFacts, steps_of, steps_table, to_send_of
-from cli.terminal.layout import Facts, Hanging, command, labelled, render
+from cli.terminal.badge import add_badge
+from cli.terminal.layout import Facts, Hanging, command, render
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, place_of
-from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, count, printable
 from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy
-from engine.rows import Source
 from engine.sources.exported import is_of_export
 from jobs.access.vault import mask_secrets
 from jobs.imports.subscriber import DIFFERENT
@@ -187,12 +185,6 @@ async def _first_look_alikes(run: Run, journal: Journal) -> list[Item]:
     return found[:MAX_REFUSALS_SHOWN]
 
 
-async def tell_notes(source: Source, screen: Screen) -> None:
-    """Show notes on how the rows are read, where the flags leave it open. Raises `InputRefused`."""
-    for note in await anyio.to_thread.run_sync(lambda: source.notes):
-        screen.say(labelled(said("note:"), note))
-
-
 async def _first_skipped(kind: str, run: Run, skipped: Sequence[Reason], journal: Journal) -> list[Item]:
     """The first rows that are skipped for a kind of reason."""
     found: list[Item] = []
@@ -221,6 +213,7 @@ def preview(plan: PreviewFacts, target: Target, journal: Path, policy: Policy) -
         table.add(said("note"), _shared(plan.shared.lanes))
     if plan.look_alike_rows:
         table.add(said("caution"), render(look_alike_line(plan), "bold yellow"))
+    add_badge(table, run.parameters)
     table.add(said("billing"), billing_line(run, target))
     none = said("none: all is asked through the API, a call a row")
     table.add(said("database"), render(target.database or none))
@@ -282,17 +275,19 @@ def look_alike_line(plan: PreviewFacts) -> Said:
 
 def look_alike_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     """The first of these rows, each with the entry it resembles; `all_of_them` says where all are."""
-    lines: list[RenderableType] = [_row("?", item) for item in plan.first_look_alikes]
-    if plan.look_alike_rows > len(lines):
-        lines.append(and_more(plan.look_alike_rows - len(lines), all_of_them))
-    return Group(*([Text(""), *lines] if lines else []))
+    return _first_of(plan.first_look_alikes, "?", plan.look_alike_rows, all_of_them)
 
 
 def differences(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     """The first steps whose object is there and differs; `all_of_them` says where all are."""
-    lines: list[RenderableType] = [_row("≠", item) for item in plan.first_differences]
-    if plan.differences > len(lines):
-        lines.append(and_more(plan.differences - len(lines), all_of_them))
+    return _first_of(plan.first_differences, "≠", plan.differences, all_of_them)
+
+
+def _first_of(first: Sequence[Item], sign: str, number: int, all_of_them: str) -> RenderableType:
+    """The first of so many rows, each behind a sign."""
+    lines: list[RenderableType] = [_row(sign, item) for item in first]
+    if number > len(lines):
+        lines.append(and_more(number - len(lines), all_of_them))
     return Group(*([Text(""), *lines] if lines else []))
 
 

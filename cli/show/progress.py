@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import anyio
+import anyio.to_thread
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -12,13 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.states import State, states_where
-from cli.terminal.layout import Hanging, render
+from cli.terminal.layout import Hanging, labelled, render
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import JOINT, LONGEST, WHOLE, count, decimal, duration, printable, rate
 from engine.pacing.policy import ALL as SETTINGS
 from engine.pipeline.progress import Progress, Status
+from engine.rows import Source
 from texts.said import Quantity, Said, counted, said
 
 LINE_EVERY: Final = 5.0
@@ -47,6 +49,12 @@ async def show_intake(
         screen, lambda: _read(progress, name) if progress.total or not seen() else seen_rows(seen(), name)
     ):
         yield
+
+
+async def tell_notes(source: Source, screen: Screen) -> None:
+    """Show notes on how the rows are read, where the flags leave it open. Raises `InputRefused`."""
+    for note in await anyio.to_thread.run_sync(lambda: source.notes):
+        screen.say(labelled(said("note:"), note))
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from texts.remedies import SETTINGS_FILE
+from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE
 from texts.said import Language, Quantity, two_decimals
 
 ENGLISH: Final = "en"
@@ -132,7 +132,8 @@ def typed_language(words: Sequence[str], environment: Mapping[str, str]) -> str:
     for named in (_given(OPTION, words), environment.get(VARIABLE, "")):
         if named in LANGUAGES:
             return named
-    of_file = _of_file(_given("--config", words))
+    profile = _given("--profile", words) or environment.get(SETTINGS_PROFILE, "")
+    of_file = _of_file(_given("--config", words), profile)
     return of_file if of_file in LANGUAGES else system_language(environment)
 
 
@@ -146,12 +147,14 @@ def _given(option: str, words: Sequence[str]) -> str:
     return ""
 
 
-def _of_file(config: str) -> str:
-    """The language in the settings file, "" where none is to be had."""
+def _of_file(config: str, profile: str) -> str:
+    """The language in the settings file and this profile of it, "" where none is to be had."""
     path = Path(config or SETTINGS_FILE)
-    with suppress(OSError, ValueError, RecursionError):
+    with suppress(OSError, ValueError, RecursionError, AttributeError, TypeError):
         if path.is_file():
             import tomllib  # noqa: PLC0415 - most often there is no file here
 
-            return str(tomllib.loads(path.read_text(encoding="utf-8")).get("language", ""))
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            of_profile = content.get("profile", {}).get(profile or content.get("default_profile"), {})
+            return str(of_profile.get("language") or content.get("language", ""))
     return ""

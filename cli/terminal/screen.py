@@ -17,6 +17,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from billing.secret import Mask
+from cli.terminal.badge import Badge, Heading
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import of_markup, render
 from cli.terminal.streams import json_line, lasting
@@ -31,6 +32,10 @@ _PANEL: Final = said("Screen")
 _ENDS_WITH_COMMAND: Final = re.compile(rf"(.+?)[,:]? `({PROGRAM} [^`]+)`\.?")
 TERMINAL: Final = Path("/dev/tty")
 """The keyboard while standard input carries rows."""
+
+TRIES: Final = 3
+"""How often a billing's name may be mistyped before that counts as a no."""
+_NO: Final = {"", "n", "no", "н", "нет"}
 
 
 class Unanswered(CommandRefused):
@@ -152,6 +157,7 @@ class Screen:
     err: Console = field(default_factory=_message_console)
     out: Console = field(default_factory=_result_console)
     mask: OutputMask = field(default_factory=OutputMask)
+    heading: Heading = field(default_factory=Heading)
 
     def __post_init__(self) -> None:
         for console in (self.err, self.out):
@@ -212,6 +218,33 @@ class Screen:
         answers = render(said("[y/N]"), "bold")
         self.err.print(Text.assemble(_question(question), " ", answers, " "), end="")
         return (await self._answer(keyboard)).strip().casefold() in {"y", "yes", "д", "да"}
+
+    async def agrees_to_send(self, question: Said, keyboard: TextIO) -> bool:
+        """Ask whether to send to the billing of these settings, whose badge stands before the question.
+
+        In production the name of the billing is to be typed. Can be cancelled while waiting, and raises `Unanswered`.
+        """
+        badge = self.heading.badge
+        if badge is None:
+            return await self.agrees(question, keyboard)
+        self.err.print(Text.assemble("\n", badge.line))
+        if not badge.production:
+            return await self.agrees(question, keyboard)
+        self.err.print(_question(question))
+        return await self._names(badge, keyboard)
+
+    async def _names(self, badge: Badge, keyboard: TextIO) -> bool:
+        """Ask for the name of a billing."""
+        wanted = said("Type the name of the billing, {name}, to send:", name=badge.to_type)
+        for _ in range(TRIES):
+            self.err.print(render(wanted, "bold red").append(" "), end="")
+            answer = await self._answer(keyboard)
+            if badge.is_named_by(answer):
+                return True
+            if answer.strip().casefold() in _NO:
+                break
+            self.say_always(said("That is {answer!r}, and not its name.", answer=printable(answer.strip())))
+        return False
 
     async def chooses(self, question: str, keyboard: TextIO) -> str:
         """Ask on the terminal for a word, which is the same in every language. Can be cancelled while waiting."""

@@ -29,6 +29,7 @@ export class RunView {
     this.#tenth = 0;
     for (const id of ["silent", "paused"]) notice(find(id), "", "");
     show(find("run"), false);
+    show(find("profile"), false);
   }
 
   show(snapshot, words) {
@@ -53,6 +54,10 @@ export class RunView {
     shown.dataset.kind = kind;
     renew(shown, [kind, stage], () => [sign(STAGES[kind]), make("span", "", stage)]);
     show(shown, true);
+    const badge = find("profile");
+    write(badge, run.profile?.text ?? "");
+    badge.classList.toggle("production", run.profile?.production ?? false);
+    show(badge, Boolean(run.profile));
     const tenth = Math.floor((asked.rows ? accepted.rows / asked.rows : 0) * (100 / TOLD_EVERY));
     // The figures change each second; who listens is told what matters of it.
     if (this.#kind !== "" && (kind !== this.#kind || tenth > this.#tenth)) {

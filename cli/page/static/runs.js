@@ -48,7 +48,7 @@ function row(run, words) {
   const link = make("a", "", run.run);
   link.href = `#${encodeURIComponent(run.run)}`;
   const cells = [
-    ["runs.run", make("td", "", make("span", "first", link, ` ${run.job}`), make("span", "second", run.target))],
+    ["runs.run", make("td", "", make("span", "first", link, ` ${run.job}`), ...origin(run))],
     ["runs.source", make("td", "", run.source)],
     ["runs.stage", make("td", "", run.stage_text)],
     ["runs.begun", make("td", "figure", words.fullMoment(run.begun))],
@@ -60,6 +60,13 @@ function row(run, words) {
     cell.dataset.label = words.text(label);
     return cell;
   }));
+}
+
+/** The billing of a run, and the profile of settings that it was begun by. */
+function origin(run) {
+  const target = make("span", "second", run.target);
+  if (!run.profile) return [target];
+  return [target, make("span", run.profile.production ? "profile production" : "profile", run.profile.text)];
 }
 
 function sums(run, words) {

@@ -51,6 +51,17 @@ def test_a_line_begins_with_a_command(words: Words) -> None:
     assert words("carbon-migrate --lang ru stat") == ["status"]
 
 
+def test_profiles_of_settings_are_completed_from_the_file(words: Words, tmp_path: Path) -> None:
+    file = tmp_path / "carbon-migrate.toml"
+    assert words("carbon-migrate status --profile ") == []
+    file.write_text("[profile.test]\n[profile.production]\nname = 'ISP North'\n", encoding="utf-8")
+    assert words("carbon-migrate status --profile ") == ["test", "production"]
+    assert words("carbon-migrate run balances --profile=pr") == ["production"]
+    assert words(f"carbon-migrate run balances --config {file} --profile t") == ["test"]
+    file.write_text("[profile.test\n", encoding="utf-8")
+    assert words("carbon-migrate status --profile ") == []
+
+
 def test_a_command_has_its_options_each_once(words: Words) -> None:
     assert words("carbon-migrate status --") == [
         "--watch",
@@ -58,6 +69,7 @@ def test_a_command_has_its_options_each_once(words: Words) -> None:
         "--journal",
         "--journal-on-network",
         "--config",
+        "--profile",
         "--json",
         "--lang",
         "--help",

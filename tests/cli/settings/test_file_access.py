@@ -91,7 +91,7 @@ def test_a_profile_of_somebody_else_is_not_taken(tmp_path: Path, give_away: Give
     path.write_text(f'billing = "{URL}"\nversion = "5"\n', encoding="utf-8")
     assert profile_of(settings).version == "5"
     give_away(path)
-    with pytest.raises(SettingsRefused, match=r"the profile .* belongs to"):
+    with pytest.raises(SettingsRefused, match=r"the billing's profile .* belongs to"):
         profile_of(settings)
 
 

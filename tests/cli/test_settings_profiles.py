@@ -1,0 +1,105 @@
+"""Profiles of settings as an operator has them: what is asked in production, and where it is seen which one it is."""
+
+import json
+
+import pytest
+
+from cli.completion.options import commands
+from tests.cli.conftest import Place
+from tests.cli.terminal.terminals import at_a_terminal
+from texts.remedies import TAKES_PROFILE
+
+NAMED = "PRODUCTION: ISP North (profile of settings: production)"
+
+
+@pytest.fixture
+def place(place: Place) -> Place:
+    """A place with a settings file of two profiles, and nothing of that in the environment."""
+    for name in ("API_URL", "DATABASE", "JOURNAL"):
+        del place.cli.environment[f"CARBON_MIGRATE_{name}"]
+    settings = f"""\
+[database]
+address = "{place.file}"
+[profile.test.api]
+url = "http://127.0.0.1:9"
+[profile.production]
+name = "ISP North"
+journal = "carbon-migrate.journal"
+api = {{ url = "{place.billing.url}" }}
+"""
+    place.write(settings, "carbon-migrate.toml").chmod(0o600)
+    return place
+
+
+async def test_in_production_the_name_of_the_billing_is_typed_before_money_leaves(place: Place) -> None:
+    balances = place.balances(3)
+    typed = ("run", "balances", str(balances.path), "--profile", "production")
+    with at_a_terminal(place, *typed) as terminal:
+        await terminal.shows("to send:")
+        terminal.types("y\n")
+        await terminal.shows("That is 'y', and not its name.")
+        assert (await place.found()).rows == 0
+        terminal.types("no\n")
+        assert await terminal.ends() == 2
+    assert "the answer was no" in terminal.seen
+    assert (await place.found()).rows == 0
+    with at_a_terminal(place, *typed) as terminal:
+        await terminal.shows("to send:")
+        terminal.types("isp  north\n")
+        assert await terminal.ends() == 0
+    assert (await place.found()).rows == 3
+    red = "\x1b[1;37;41m"
+    head, _, rest = terminal.seen.partition("job")
+    assert f"{red}{NAMED}\x1b[0m" in head
+    assert f"{red}{NAMED}\x1b[0m" in rest, "and before the question"
+    assert "carbon-migrate verify " in rest
+    assert "--profile production" in rest.partition("carbon-migrate verify ")[2], "the next command can be copied"
+
+
+async def test_without_colours_the_words_say_it_and_another_profile_asks_as_ever(place: Place) -> None:
+    file = place.cli.folder / "carbon-migrate.toml"
+    file.write_text(file.read_text(encoding="utf-8") + "production = false\n", encoding="utf-8")
+    place.cli.environment["NO_COLOR"] = "1"
+    balances = place.balances(3)
+    with at_a_terminal(place, "run", "balances", str(balances.path), "--profile", "production") as terminal:
+        await terminal.shows("[y/N]")
+        terminal.types("y\n")
+        assert await terminal.ends() == 0
+    assert "PRODUCTION" not in terminal.seen
+    assert "\x1b[3" not in terminal.seen.replace("\x1b[3m", "")
+    assert "ISP North (profile of settings: production)" in terminal.seen
+    assert (await place.found()).rows == 3
+
+
+async def test_a_run_keeps_its_profile_and_shows_it_everywhere(place: Place) -> None:
+    balances = place.balances(3)
+    refused = await place.cli("run", "balances", balances.path, "--profile", "production", may_end_with=[2])
+    assert "no terminal to confirm on: add --yes" in refused.words
+    ran = await place.cli("run", "balances", balances.path, "--profile", "production", "--yes", "--json")
+    run = ran.closing["run"]
+    assert ran.err.startswith(NAMED)
+    production = ("--profile", "production")
+    shown = await place.cli("status", run, *production)
+    assert shown.err == f"{NAMED}\n"
+    assert f"settings       {NAMED}" in shown.out
+    assert "settings_" not in shown.out
+    *_, one = (await place.cli("status", *production, "--json")).closing["runs"]
+    assert one["profile"] == {"name": "production", "billing": "ISP North", "production": True}
+    await place.cli("report", run, *production, "-o", "report.html")
+    assert NAMED in (place.cli.folder / "report.html").read_text(encoding="utf-8")
+    undone = await place.cli("undo", run, *production, "--yes", "--json")
+    assert NAMED in (await place.cli("status", undone.closing["run"], *production)).out
+
+    # The same journal by another profile, which is another billing: nothing of it goes there.
+    other = ("--profile", "test", "--journal", "carbon-migrate.journal")
+    strayed = await place.cli("verify", run, *other, may_end_with=[2])
+    assert "Give --profile production to go on with it" in strayed.words
+    none = await place.cli("status", "--profile", "test", may_end_with=[2])
+    assert "127.0.0.1-9.journal" in none.words
+    doctor = await place.cli("doctor", *production, "--json")
+    assert json.loads(doctor.out)["settings"]["profile"] == {"value": "production", "origin": "--profile"}
+
+
+def test_the_commands_that_read_settings_are_those_that_take_a_profile() -> None:
+    takes = {name for name, command in commands().items() if command.option("--profile")}
+    assert {name for name in takes if " " not in name} == TAKES_PROFILE
