@@ -7,12 +7,8 @@ import pytest
 
 from tests.docs.blocks import KNOWN, TYPED, Page, Remark, comments_of, pages
 from tests.docs.reader import read
-from tools.pages import DOCS, LANGUAGES, SOURCE_LANGUAGE
+from tools.pages import DOCS, LANGUAGES
 
-NOT_YET = {
-    "tutorial/first-load.md",
-}
-"""Pages whose commands are not run yet; a page that is written or rewritten leaves the list."""
 REASONS = {
     "another machine": "it is typed at a machine that a test has not",
     "for ever": "it ends with the machine",
@@ -27,7 +23,7 @@ REASONS = {
 MOST_NOT_RUN = 0.25
 """Of all blocks of commands."""
 
-RUN = [path for path in pages() if path.relative_to(DOCS).as_posix() not in NOT_YET]
+RUN = pages()
 
 
 def name_of(path: Path) -> str:
@@ -66,11 +62,3 @@ def test_few_blocks_are_not_run_and_each_has_a_reason() -> None:
     reasons = Counter(remark.text for block in blocks if (remark := block.of("not run")))
     assert set(reasons) <= set(REASONS)
     assert reasons.total() <= MOST_NOT_RUN * len(blocks)
-
-
-def test_pages_that_are_not_run_yet_become_fewer() -> None:
-    """A page that has no block of four spaces any more has been rewritten: it is run from now on."""
-    rewritten = [name for name in NOT_YET if not any(block.kind == "" for block in Page.read(DOCS / name).blocks)]
-    assert rewritten == []
-    assert {name for name in NOT_YET if not (DOCS / name).exists()} == set()
-    assert SOURCE_LANGUAGE not in LANGUAGES

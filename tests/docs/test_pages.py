@@ -7,11 +7,6 @@ import pytest
 
 from tools.pages import LANGUAGES, LOCALE, SOURCE_LANGUAGE, build, catalogues, renew, unsettled
 
-TRANSLATED_LATER = {
-    "tutorial/first-load.po",
-}
-"""Pages that wait for their Russian; a new one is translated at once."""
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", [SOURCE_LANGUAGE, *LANGUAGES])
@@ -31,5 +26,4 @@ def test_the_catalogues_have_the_paragraphs_of_the_pages_and_no_others(tmp_path:
 
 @pytest.mark.parametrize("path", list(catalogues()), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_each_paragraph_has_a_translation_of_its_present_text(path: Path) -> None:
-    if Path(*path.relative_to(LOCALE).parts[2:]).as_posix() not in TRANSLATED_LATER:
-        assert unsettled(path) == []
+    assert unsettled(path) == []
