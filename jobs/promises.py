@@ -42,7 +42,9 @@ class Lack:
 
 def lacks_of(spec: JobSpec, gateway: Gateway) -> Iterator[Lack]:
     """What a job cannot promise; nothing is asked of the billing. Raises `ParameterRefused`."""
-    effect = effect_of(gateway, spec, {one.name: one.default or one.name for one in spec.parameters})
+    effect = effect_of(
+        gateway, spec, {one.name: one.name if one.default is None else one.default for one in spec.parameters}
+    )
     if spec.writes:
         if not (effect.recognises or effect.repeatable):
             yield Lack(

@@ -77,7 +77,7 @@ async def refused_jobs(client: BillingClient, database: Database, catalogue: Cat
     for name, kind in catalogue.jobs.items():
         if name == CALL:
             continue
-        parameters = {one.name: one.default or one.name for one in kind.parameters}
+        parameters = {one.name: one.name if one.default is None else one.default for one in kind.parameters}
         try:
             await build(kind, gateway, parameters, Input()).try_out()
         except EngineError as error:

@@ -15,6 +15,7 @@ from cli.terminal.screen import Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import printable
 from jobs.promises import NEEDS_A_PERSON, Lack, lacks_of
+from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import JobSpec
 from texts.remedies import SETTINGS_FILE, command_line
 from texts.said import Said, said, text_of
@@ -94,7 +95,11 @@ def _checked(spec: JobSpec) -> CheckedJob:
     from lab.crash.own_trials import trial_of
 
     # Nothing is asked of this billing: an effect says what it can by itself.
-    lacks = tuple(lacks_of(spec, Gateway(BillingClient(ClientSettings("http://127.0.0.1:1")))))
+    gateway = Gateway(BillingClient(ClientSettings("http://127.0.0.1:1")))
+    try:
+        lacks = tuple(lacks_of(spec, gateway))
+    except ParameterRefused as error:
+        raise CommandRefused(said("job {name}: {why}", name=spec.name, why=error)) from error
     try:
         return CheckedJob(spec, lacks, trial_of(spec))
     except NoTrial as error:
@@ -106,7 +111,8 @@ def _show(one: CheckedJob, screen: Screen) -> None:
     name = Text(one.spec.name, "bold").append("  ", "not bold").append_text(render(one.spec.summary, "not bold"))
     screen.result(name)
     if one.untried:
-        screen.result(Hanging(Text("  – "), render(said("not tried in the lab: {reason}", reason=one.untried))))
+        sign = Text("  ! ", "yellow") if one.spec.writes else Text("  – ")
+        screen.result(Hanging(sign, render(said("not tried in the lab: {reason}", reason=one.untried))))
     for lack in one.lacks:
         sign = Text("  ! ", "yellow") if lack.kind in NEEDS_A_PERSON else Text("  – ")
         screen.result(Hanging(sign, render(lack.text)))

@@ -10,7 +10,7 @@ PAPER_INVOICE = JobSpec(
     model="FinanceOperations",
     chain=('objects.create {"abonent_id": {abonent_id}, "op_summa": "{fee}", "op_type_id": 2, "descr": "{descr}"}',),
     comment="descr",
-    select="select id as abonent_id, -50 as fee from abonents where parent_id = :folder and is_folder = 0",
+    select="select id as abonent_id, -50 as fee from abonents where parent_id=:folder and is_folder=0 and deleted=0",
     parameters=(
         *SUBSCRIBER,
         FOLDER,

@@ -78,17 +78,27 @@ def read_declaration(path: Path, content: bytes, taken: Container[str]) -> Decla
 
 def _guarded(spec: JobSpec, declared: DeclaredIn) -> JobSpec:
     """The job with the file that declares it; what its functions raise is a refused row or a refused run."""
-    parameters = tuple(replace(one, parse=_refusing(one.parse, ValueError)) for one in spec.parameters)
+    parameters = tuple(replace(one, parse=_refusing(_giving_text(one.parse), ValueError)) for one in spec.parameters)
     chain = spec.chain if isinstance(spec.chain, tuple) else _refusing(spec.chain, ParameterRefused)
     select = spec.select if isinstance(spec.select, str) else _refusing(spec.select, ParameterRefused)
     return replace(spec, parameters=parameters, chain=chain, select=select, declared=declared)
+
+
+def _giving_text(parse: Callable[[str], object]) -> Callable[[str], str]:
+    def guarded(text: str) -> str:
+        value = parse(text)
+        if not isinstance(value, str):
+            raise TypeError(f"{value!r} is no text")
+        return value
+
+    return guarded
 
 
 def _refusing(function: Callable[Given, Result], refusal: type[Exception]) -> Callable[Given, Result]:
     def guarded(*given: Given.args, **named: Given.kwargs) -> Result:
         try:
             return function(*given, **named)
-        except (ValueError, EngineError):
+        except (refusal, EngineError):
             raise
         except Exception as error:
             raise refusal(_reason(error)) from error

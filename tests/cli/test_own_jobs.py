@@ -30,7 +30,7 @@ JOB = JobSpec(
 )
 """
 UNKNOWN = """
-from jobs.spec.parameters import USER, an_id
+from jobs.spec.parameters import USER
 from jobs.spec.spec import JobSpec
 
 JOB = JobSpec(
@@ -122,7 +122,7 @@ def test_it_is_a_job_as_any_other(typed: Typed, tmp_path: Path) -> None:
     assert len(EXAMPLE.read_text("utf-8").splitlines()) <= 25
     assert "paper-invoice" in typed("jobs").out
     shown = typed("jobs", "paper-invoice")
-    assert "select id as abonent_id, -50 as fee from abonents where parent_id = :folder" in shown.out
+    assert "select id as abonent_id, -50 as fee from abonents where parent_id=:folder" in shown.out
     assert "--set folder=…" in shown.out
     (tmp_path / "steps.toml").write_text(
         'format = 1\n[[step]]\njob = "paper-invoice"\nset = { abonent_id = "5", fee = "x" }\n', encoding="utf-8"
@@ -232,6 +232,9 @@ def test_what_a_function_of_it_raises_is_a_refused_row(typed: Typed, tmp_path: P
     refused = typed("run", "ours", "--set", "abonent_id=5", "--set", "limit=1", "--api-url", "http://127.0.0.1:9")
     assert refused.exit == 2
     assert "limit: AttributeError: 'str' object has no attribute 'amount'" in refused.words
+    declare(tmp_path, SETTING.format(name="ours").replace("parse=roubles", "parse=int"))
+    refused = typed("run", "ours", "--set", "abonent_id=5", "--set", "limit=1", "--api-url", "http://127.0.0.1:9")
+    assert "limit: TypeError: 1 is no text" in refused.words
 
 
 def test_what_cannot_be_promised_is_said_with_4(typed: Typed, tmp_path: Path) -> None:
@@ -243,6 +246,31 @@ def test_what_cannot_be_promised_is_said_with_4(typed: Typed, tmp_path: Path) ->
         assert words in said
     assert "not tried in the lab: the lab does not know what objects.get → reset_session of Users does" in said
     assert "it can be used, but not without a person" in said
+    refused = typed("selftest", "--job", "reset-session", "--rounds", "1")
+    assert refused.exit == 2
+    assert (
+        "--job reset-session: the lab does not know what objects.get → reset_session of Users does" in refused.words
+    )
+
+
+def test_a_look_up_that_is_declared_is_promised_and_what_no_effect_can_be_made_of_is_refused(
+    typed: Typed, tmp_path: Path
+) -> None:
+    looked_up = UNKNOWN.replace(
+        "parameters=(USER,)",
+        'parameters=(USER, Parameter("look_up", "finds it", "select 1 from users where id = :user_id"))',
+    ).replace("import USER", "import USER, Parameter")
+    declare(tmp_path, looked_up)
+    checked = typed("jobs", "check", "ours.py")
+    assert checked.exit == 4, "there is no undo"
+    assert "no look-up" not in checked.out
+    assert "no read-back" not in checked.out
+    declare(tmp_path, looked_up.replace("select 1 from users where id = :user_id", ""))
+    assert "no look-up: " in typed("jobs", "check", "ours.py").out
+    declare(tmp_path, EXAMPLE.read_text("utf-8").replace(', "op_type_id": 2', ""))
+    refused = typed("jobs", "check", "ours.py")
+    assert refused.exit == 2
+    assert "job paper-invoice: objects.create of FinanceOperations has to say op_type_id" in refused.words
 
 
 @pytest.mark.slow
