@@ -53,6 +53,9 @@ _MADE_BY_DEMO: Final = "made-by-carbon-migrate-demo"
 _BILLING: Final = "billing.fdb"
 _MODEL: Final = "FinanceOperations"
 _PACING: Final = ("--settle", "1", "--in-flight", "64")
+_FEW: Final = 2_000
+"""Rows that are sent so slowly that the load cannot end before it is killed."""
+_SLOWLY: Final = ("--rate", "150")
 _KILL_AT: Final = 0.45
 """The share of the rows after which the load is killed."""
 _OWED: Final = 0.08
@@ -140,7 +143,8 @@ class DemoStage:
 
     async def kill_load(self, rows: int, on_progress: Callable[[int], None]) -> KilledLoad:
         """Start the load and kill it in the middle; `on_progress` gets the number of accepted rows."""
-        arguments = ("run", "balances", BALANCES, "--yes", *_PACING, "--quiet")
+        slowly = _SLOWLY if rows <= _FEW else ()
+        arguments = ("run", "balances", BALANCES, "--yes", *_PACING, *slowly, "--quiet")
         self._on_command(arguments)
         async with await start(arguments, self._folder, self._environment) as process:
             try:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lab.demo import Proof
 
 SUBSCRIBERS: Final = 10_000
+QUICK: Final = 300
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -35,12 +36,14 @@ def _demo(
     abonents: Annotated[
         int, typer.Option("--abonents", min=200, max=1_000_000, metavar="N", help="Size of the billing.")
     ] = SUBSCRIBERS,
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="A billing of 300 subscribers: it takes seconds.")] = False,
 ) -> None:
     """Load balances, kill the load, resume it, and prove the result.
 
     It makes a billing of its own for that, in a folder.
     """
-    raise typer.Exit(run_command(lambda: _interruptible(abonents, Screen())))
+    raise typer.Exit(run_command(lambda: _interruptible(QUICK if quick else abonents, Screen())))
 
 
 async def _interruptible(subscribers: int, screen: Screen) -> Exit:
