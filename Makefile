@@ -1,6 +1,6 @@
 # Two commands matter: `make demo` and `make test`. Each does the whole set-up on a fresh Debian machine.
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick same-tests check next-aiohttp soak format bench docs texts pin clean
+.PHONY: help demo test quick same-tests check next-aiohttp soak format bench docs texts package pin clean
 
 PYTHON ?= python3
 # A Python that is named has an environment of its own, beside the usual one.
@@ -56,14 +56,19 @@ texts: $(VENV)/.dev ## collect the sentences of the code into cli/locale, those 
 	@$(BIN)/python -m tools.catalogues --write
 	@$(BIN)/python -m tools.pages --write
 
+package: $(VENV)/.dev ## wheel, .deb, man pages, SBOM and checksums into dist/, of the version in pyproject.toml
+	@$(BIN)/python -m tools.package
+
 pin: $(VENV)/.dev ## write requirements/*.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make pin' --group build pyproject.toml -o requirements/run.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make pin' --group build --group test --group check --group docs --group package --extra pdf --extra postgres pyproject.toml -o requirements/dev.txt
+	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make pin' --extra pdf --constraint requirements/dev.txt pyproject.toml -o requirements/package.txt
 
 clean: ## remove what the other commands made
-	rm -rf .venv .venv-* .demo docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ci/.packages-*
+	rm -rf .venv .venv-* .demo docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ci/.packages-* .ci/.clean-root* dist
 
 # ---- set-up ---------------------------------------------------------------------------------------------------
 
