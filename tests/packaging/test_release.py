@@ -1,0 +1,67 @@
+"""A package is called as pyproject.toml says, and is refused where tag or changelog say something else."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools.package.release import NotReleasable, Release, check, release_of
+
+
+def git(folder: Path, *words: str) -> None:
+    settings = ("-c", "user.name=A", "-c", "user.email=a@localhost", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *settings, *words], cwd=folder, check=True, capture_output=True)  # noqa: S603, S607
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A clone of a project of version 1.2.0, whose only commit is of 2026."""
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"):
+        monkeypatch.setenv(name, "1767225600 +0000")
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.0"\n')
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 1.2.0 – 2026-01-01\n\n## 1.1.0\n")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "Say hello")
+    return tmp_path
+
+
+def test_a_commit_with_the_tag_of_its_version_is_that_version(clone: Path) -> None:
+    git(clone, "tag", "v1.2.0")
+    assert release_of(clone) == Release("1.2.0", "1.2.0", 1767225600)
+
+
+def test_a_commit_without_a_tag_is_older_than_its_version(clone: Path) -> None:
+    release = release_of(clone)
+    assert release.version == "1.2.0"
+    assert release.debian_version.startswith("1.2.0~20260101000000.")
+    older = ["dpkg", "--compare-versions", release.debian_version, "lt", "1.2.0"]
+    subprocess.run(older, check=True)  # noqa: S603 - Debian's own comparison
+
+
+def test_a_tag_of_another_version_is_refused(clone: Path) -> None:
+    git(clone, "tag", "v1.3.0")
+    with pytest.raises(NotReleasable, match=r"the tag v1\.3\.0, and pyproject\.toml says 1\.2\.0"):
+        release_of(clone)
+
+
+@pytest.mark.parametrize("headings", [["Unreleased", "1.1.0"], ["1.1.0"]])
+def test_a_tag_without_a_heading_is_refused(headings: list[str]) -> None:
+    with pytest.raises(NotReleasable, match=r"no heading '## 1\.2\.0'"):
+        check("1.2.0", ["1.2.0"], headings)
+
+
+def test_a_version_to_come_may_have_its_changes_under_unreleased() -> None:
+    check("1.2.0", [], ["Unreleased", "1.1.0"])
+    with pytest.raises(NotReleasable):
+        check("1.2.0", [], ["1.1.0"])
+
+
+def test_what_is_no_clone_needs_the_time_of_its_source(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (clone / ".git").rename(clone / "no-git")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(clone.parent))
+    with pytest.raises(NotReleasable, match="SOURCE_DATE_EPOCH"):
+        release_of(clone)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
+    assert release_of(clone).day == "2026-01-01"

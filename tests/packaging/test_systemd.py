@@ -1,0 +1,107 @@
+"""The units for systemd: systemd takes them, they are closed, and each exit code is restarted or not as it has to."""
+
+import re
+import shutil
+import subprocess
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from cli.settings.places import OF_ROOT
+from cli.terminal.exits import Exit
+from texts.remedies import PROGRAM, SETTINGS_FILE
+from tools.house import ROOT
+
+UNITS = ROOT / "packaging" / "systemd"
+SERVICE = UNITS / f"{PROGRAM}@.service"
+TIMER = UNITS / f"{PROGRAM}@.timer"
+USERS = UNITS / f"{PROGRAM}.conf"
+FOLDER = f"/etc/{PROGRAM}"
+OF_SYSTEMD = Path("/usr/lib/systemd/system")
+TARGETS = ("sysinit", "basic", "shutdown", "timers", "network-online", "time-sync")
+EXPOSURE = 15
+"""The most that `systemd-analyze security` may find, in tenths: of 100, a service without any protection has 96."""
+
+
+def settings_of(unit: Path) -> Mapping[str, Sequence[str]]:
+    """What a unit sets, by name."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for line in unit.read_text(encoding="utf-8").splitlines():
+        name, equals, value = line.partition("=")
+        if equals and not line.startswith("#"):
+            found[name].append(value)
+    return found
+
+
+def codes(name: str) -> set[int]:
+    (value,) = settings_of(SERVICE)[name]
+    return {int(code) for code in value.split()}
+
+
+def analyze(*words: str | Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(  # noqa: S603 - systemd's own tool
+        ["/usr/bin/systemd-analyze", *map(str, words)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root with the units, the targets of systemd that they name, and a program."""
+    units = tmp_path / "usr" / "lib" / "systemd" / "system"
+    program = tmp_path / "usr" / "bin" / PROGRAM
+    for folder in (units, program.parent):
+        folder.mkdir(parents=True)
+    for unit in (SERVICE, TIMER, *(OF_SYSTEMD / f"{name}.target" for name in TARGETS)):
+        shutil.copy(unit, units)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    return tmp_path
+
+
+def test_systemd_takes_the_units(root: Path) -> None:
+    names = [f"{PROGRAM}@night.service", f"{PROGRAM}@night.timer"]
+    found = analyze("verify", "--man=no", f"--root={root}", *names)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def test_a_unit_that_systemd_does_not_take_is_seen(root: Path) -> None:
+    unit = root / "usr" / "lib" / "systemd" / "system" / SERVICE.name
+    unit.write_text(unit.read_text().replace("KillMode=mixed", "KillMode=mixture"))
+    assert "mixture" in analyze("verify", "--man=no", f"--root={root}", f"{PROGRAM}@night.service").stderr
+
+
+def test_the_service_is_closed() -> None:
+    found = analyze("security", "--offline=true", f"--threshold={EXPOSURE}", SERVICE)
+    assert found.returncode == 0, found.stdout
+
+
+def test_every_exit_code_is_restarted_or_is_not() -> None:
+    """Restart=on-abnormal takes up what was killed; an exit code is restarted where it is named, and no other is."""
+    restarted, left = codes("RestartForceExitStatus"), codes("RestartPreventExitStatus")
+    assert settings_of(SERVICE)["Restart"] == ["on-abnormal"]
+    assert restarted == {Exit.STOPPED}
+    assert {Exit.REFUSED, Exit.UNDECIDED, Exit.FAULT} <= left
+    assert not restarted & left
+    assert restarted | left | {Exit.DONE} == set(Exit), "a new exit code: is it restarted?"
+    # A stop is no failure.
+    assert codes("SuccessExitStatus") == {Exit.INTERRUPTED}
+
+
+def test_what_the_units_name_is_where_the_package_has_it() -> None:
+    service = settings_of(SERVICE)
+    assert service["ExecStart"] == [f"/usr/bin/{PROGRAM} run {FOLDER}/%i.toml --yes --quiet"]
+    assert service["WorkingDirectory"] == [FOLDER]
+    assert service["AssertPathExists"] == [f"{FOLDER}/{SETTINGS_FILE}", f"{FOLDER}/%i.toml"]
+    # The journals are where root finds them, too.
+    (state,) = service["Environment"]
+    assert state == f"XDG_STATE_HOME={OF_ROOT}"
+    assert service["StateDirectory"] == [PROGRAM]
+    assert re.findall(r"^u (\S+) ", USERS.read_text(), re.MULTILINE) == service["User"] == service["Group"]
+
+
+def test_a_stop_asks_the_run_alone_and_waits() -> None:
+    service = settings_of(SERVICE)
+    assert (service["KillSignal"], service["KillMode"]) == (["SIGINT"], ["mixed"])
+    assert (service["Type"], service["NotifyAccess"]) == (["notify"], ["main"])

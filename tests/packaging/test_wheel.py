@@ -1,0 +1,76 @@
+"""The image's steps, and the wheel of an ordinary user, in a clean Debian that has nothing but Python."""
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.clean_root import ROOT, DebianRoot
+from tests.packaging.conftest import CleanRoot, Packages, load_first
+
+pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
+DOCKERFILE = ROOT / "packaging" / "Dockerfile"
+UV = {"UV_OFFLINE": "1", "UV_NO_INDEX": "1", "UV_FIND_LINKS": "/wheelhouse", "UV_PYTHON_DOWNLOADS": "never"}
+OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheelhouse", "DEBIAN_FRONTEND": "noninteractive"}
+Instruction = tuple[str, str]
+
+
+def instructions() -> Iterator[Instruction]:
+    """The instructions of the Dockerfile: a word in capitals, and what stands behind it."""
+    lines = [line for line in DOCKERFILE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    for line in re.sub(r"\\\n", " ", "\n".join(lines)).splitlines():
+        word, _, rest = line.partition(" ")
+        if word:
+            yield word, rest
+
+
+def built_like_the_image(root: DebianRoot, packages: Packages) -> None:
+    """Do in a root what Docker would do: copy and run. No engine is needed for that."""
+    for word, rest in instructions():
+        if word == "RUN":
+            root.run(rest, environment=OFFLINE)
+        elif word == "COPY":
+            *sources, target = rest.split()
+            root.path(target).mkdir(parents=True)
+            for source in sources:
+                found = packages.folder.glob(Path(source).name) if source.startswith("dist/") else ROOT.glob(source)
+                for file in found:
+                    shutil.copy(file, root.path(target))
+
+
+def test_image_and_wheel_where_there_is_python_alone(
+    packages: Packages, clean_root: CleanRoot, wheelhouse: Path
+) -> None:
+    root = clean_root()
+    shutil.copytree(wheelhouse, root.path("/wheelhouse"))
+    built_like_the_image(root, packages)
+    shown = root.run("carbon-migrate --version; touch here", "carbon-migrate")
+    assert shown.stdout == f"carbon-migrate {version('carbon-migrate')}\n"
+
+    # An ordinary user of a machine that has uv: the program lands in an environment of its own.
+    root.path("/usr/local/bin/carbon-migrate").unlink()
+    shutil.copy(Path(sys.executable).with_name("uv"), root.path("/usr/local/bin/uv"))
+    wheel = shutil.copy(packages.one("*.whl"), root.path("/wheelhouse"))
+    shutil.copy(packages.one("constraints.txt"), root.path("/wheelhouse"))
+    root.run("useradd --create-home anna")
+    install = f"uv tool install --constraints /wheelhouse/constraints.txt '/wheelhouse/{Path(wheel).name}[pdf]'"
+    root.run(install, "anna", UV)
+    load_first(root, "anna", {"PATH": "/home/anna/.local/bin:/usr/bin:/bin"})
+    assert list(root.path("/home/anna/.local/state/carbon-migrate").glob("*.journal"))
+
+
+def test_the_image_is_run_by_an_ordinary_user_and_stopped_as_by_ctrl_c() -> None:
+    found = dict(instructions())
+    assert (found["USER"], found["STOPSIGNAL"]) == ("carbon-migrate", "SIGINT")
+    assert found["VOLUME"] == "/var/lib/carbon-migrate"
+    assert found["ENTRYPOINT"] == '["carbon-migrate"]'
+
+
+def test_all_that_the_image_copies_is_let_through() -> None:
+    allowed = DOCKERFILE.with_name("Dockerfile.dockerignore").read_text().splitlines()
+    copied = [source for word, rest in instructions() if word == "COPY" for source in rest.split()[:-1]]
+    assert allowed == ["*", *(f"!{source}" for source in copied)]
