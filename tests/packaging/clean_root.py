@@ -46,7 +46,8 @@ class DebianRoot:
         home = self.home(user)
         values = {"HOME": home, "PATH": PATH, "LANG": "C.UTF-8", **environment}
         own = ("unshare", "--mount", "--pid", "--fork", "--kill-child", f"--mount-proc={self.folder}/proc")
-        words = (*own, "/usr/sbin/chroot", f"--userspec={user}", str(self.folder), "sh", "-euc", f"cd {home}\n{script}")
+        there = ("/usr/sbin/chroot", f"--userspec={user}", str(self.folder))
+        words = (*own, *there, "sh", "-euc", f"cd {home}\n{script}")
         ended = subprocess.run(  # noqa: S603 - scripts of these tests
             words, env=values, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
