@@ -139,7 +139,7 @@ def typed_language(words: Sequence[str], environment: Mapping[str, str]) -> str:
 
 def _given(option: str, words: Sequence[str]) -> str:
     """What is typed for an option, "" where it is not typed."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words, ""][1:], strict=True):
         if word == option:
             return following
         if word.startswith(f"{option}="):

@@ -74,6 +74,7 @@ def test_what_the_catalogue_lacks_is_english() -> None:
         ("run", "ru", "language = 'en'", RUSSIAN),
         ("run", "", "language = 'en'", ENGLISH),
         ("run", "", "", RUSSIAN),
+        ("", "", "", RUSSIAN),
         ("run --lang", "", "", RUSSIAN),
         ("run --lang xx", "yy", "language = 'zz'", RUSSIAN),
         ("run", "", "language = [", RUSSIAN),
