@@ -15,11 +15,11 @@ from rich.text import Text
 from checkpoints.states import State
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import reader
-from cli.terminal.layout import render
+from cli.terminal.layout import render, steps_list
 from cli.terminal.screen import Screen
 from cli.terminal.signals import heeding, run_command
 from cli.terminal.texts import count, duration, money, printable
-from texts.remedies import PROGRAM
+from texts.remedies import PROGRAM, command_line
 from texts.said import Quantity, counted, said, text_of
 
 if TYPE_CHECKING:
@@ -186,13 +186,10 @@ class _Narration:
                 padding=(1, 3),
             )
         )
-        where = said(
-            "All of it is in {folder}/: the billing, the file, the journal and its log. Next: {command}, and the "
-            "README for the first real load.",
-            folder=folder,
-            command=f"{PROGRAM} doctor",
-        )
+        where = said("All of it is in {folder}/: the billing, the file, the journal and its log.", folder=folder)
         self._out.print(render(where, "dim"))
+        make = command_line("mock", "init", "billing.fdb", "--abonents", "100")
+        self._out.print(steps_list([(make, said("make a billing to practise on"))]))
 
 
 def _compared(proof: "Proof") -> Iterator[tuple[str, str, str]]:
