@@ -191,6 +191,9 @@ def _settings(settings: Settings, checklist: Checklist) -> None:
     none = said("no {file}: flags and environment alone", file=SETTINGS_FILE)
     checklist.good(said("settings"), str(settings.file) if settings.file else none)
     checklist.screen.result(table)
+    # Those of API and database are missed where these are asked.
+    with checklist.trying(said("hooks")):
+        settings.hidden.require("hooks")
     for one in settings.exposed:
         checklist.note(said("access"), said("{reason}:", reason=one.reason), one.command)
 
@@ -335,14 +338,14 @@ def _read_time(text: str) -> datetime | None:
 
 
 async def _database(settings: Settings, checklist: Checklist) -> None:
-    dsn = settings.dsn
-    if dsn is None:
-        checklist.note(
-            said("database"),
-            said("none is set: all is asked through the API, a call a row, and some jobs cannot work"),
-        )
-        return
     with checklist.trying(said("database")):
+        dsn = settings.dsn
+        if dsn is None:
+            checklist.note(
+                said("database"),
+                said("none is set: all is asked through the API, a call a row, and some jobs cannot work"),
+            )
+            return
         database = open_file_database(dsn)
         try:
             await anyio.to_thread.run_sync(_look_into, database, checklist)

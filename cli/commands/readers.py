@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def readers_beside(settings: Settings, screen: Screen) -> "Sequence[OpenReader]":
-    """The readers of each run of a command, in the order in which they are told of it."""
+    """The readers of each run of a command, in the order in which they are told of it. Raises `SettingsRefused`."""
+    settings.hidden.require("hooks")
     # Imported here, so that a command without them stays fast.
     readers: list[OpenReader] = []
     if settings.hooks:

@@ -8,16 +8,17 @@ host is a secret.
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
 from billing.secret import NO_SECRET, Secret
+from cli.settings.credentials import Credential, Credentials, Hidden
 from cli.settings.places import credentials_in, in_full
 from cli.terminal.exits import SettingsRefused
 from texts.said import Quantity, said
@@ -45,15 +46,19 @@ APPRISE: Final = "apprise"
 """The scheme before an address of Apprise, and all that is shown of it."""
 
 
+Given: TypeAlias = str | list[str] | Credential
+"""A command, an address, or the credential that is an address."""
+
+
 class HookTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """The table as it stands in the settings file."""
 
-    on_start: str | list[str] | None = None
-    on_hold: str | list[str] | None = None
-    on_person: str | list[str] | None = None
-    on_end: str | list[str] | None = None
+    on_start: Given | None = None
+    on_hold: Given | None = None
+    on_person: Given | None = None
+    on_end: Given | None = None
     hold_seconds: float = HOLD_SECONDS
-    ping: str | None = None
+    ping: Hidden | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Hook:
     name: str
     command: Sequence[str] = ()
     url: Secret = NO_SECRET
+    of_credential: bool = False
+    """Whether the address stands in a credential, and not in the settings file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +86,30 @@ class HookSettings:
     @property
     def secrets(self) -> Iterator[str]:
         """What must never be shown of the addresses, whoever shows it: passwords, and the parts that are a token."""
-        for hook in (*self.hooks.values(), *filter(None, [self.ping])):
-            address = hook.url.reveal()
-            yield from credentials_in(address)
-            yield from (part for part in _PARTS.split(address.partition("://")[2]) if _TOKEN.fullmatch(part))
+        for hook in self._all:
+            yield from _secrets_of(hook)
+
+    @property
+    def has_secrets_in_file(self) -> bool:
+        """Whether the settings file itself holds one of them."""
+        return any(any(_secrets_of(hook)) for hook in self._all if not hook.of_credential)
+
+    @property
+    def _all(self) -> Sequence[Hook]:
+        return (*self.hooks.values(), *filter(None, [self.ping]))
 
 
-def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str]) -> HookSettings:
-    """The hooks of a settings file in `folder`. Raises `SettingsRefused`; `place` says where in the file a key is."""
+def _secrets_of(hook: Hook) -> Iterator[str]:
+    address = hook.url.reveal()
+    yield from credentials_in(address)
+    yield from (part for part in _PARTS.split(address.partition("://")[2]) if _TOKEN.fullmatch(part))
+
+
+def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str], credentials: Credentials) -> HookSettings:
+    """The hooks of a settings file in `folder`. Raises `SettingsRefused`; `place` says where in the file a key is.
+
+    One whose credential cannot be read is left out, and named by `credentials`.
+    """
     given = {
         HookEvent.START: table.on_start,
         HookEvent.HOLD: table.on_hold,
@@ -102,8 +125,16 @@ def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str]) -> Hoo
                 most=Quantity(_LONGEST_HOLD),
             )
         )
-    hooks = {event: _hook(f"hooks.{event}", text, folder, place) for event, text in given.items() if text is not None}
-    ping = None if table.ping is None else _hook(f"hooks.{PING}", table.ping, folder, place)
+
+    def hook_of(name: str, given: Given | None) -> Hook | None:
+        key = f"hooks.{name}"
+        if isinstance(given, Credential):
+            address = credentials.text(key, given)
+            return _of_credential(key, address, place) if address else None
+        return None if given is None else _hook(key, given, folder, place)
+
+    hooks = {event: hook for event, text in given.items() if (hook := hook_of(event, text)) is not None}
+    ping = hook_of(PING, table.ping)
     if ping is not None and (ping.command or ping.name == APPRISE):
         raise _refused(f"hooks.{PING}", place, said("it is not an address that begins with http:// or https://"))
     return HookSettings(MappingProxyType(hooks), table.hold_seconds, ping)
@@ -111,7 +142,7 @@ def hooks_of(table: HookTable, folder: Path, place: Callable[[str], str]) -> Hoo
 
 def _hook(key: str, given: str | list[str], folder: Path, place: Callable[[str], str]) -> Hook:
     """A hook from its text. No message shows the text, which may hold a token."""
-    if isinstance(given, str) and "://" in given.split(" ", 1)[0]:
+    if isinstance(given, str) and _is_address(given):
         name = _apprise(key, place) if given.startswith(f"{APPRISE}://") else _host(key, given, place)
         return Hook(name, url=Secret(given))
     try:
@@ -123,6 +154,18 @@ def _hook(key: str, given: str | list[str], folder: Path, place: Callable[[str],
     # A bare name is sought as the system does it; a path in the file is relative to the file.
     program = str(folder / in_full(words[0])) if "/" in words[0] else words[0]
     return Hook(program, (program, *words[1:]))
+
+
+def _of_credential(key: str, address: str, place: Callable[[str], str]) -> Hook:
+    """A hook whose address is a secret as a whole."""
+    if not _is_address(address):
+        # The words of a command can be seen by everybody on this machine.
+        raise _refused(key, place, said("a credential is an address here, and this one is none"))
+    return replace(_hook(key, address, Path(), place), of_credential=True)
+
+
+def _is_address(text: str) -> bool:
+    return "://" in text.split(" ", 1)[0]
 
 
 def _apprise(key: str, place: Callable[[str], str]) -> str:

@@ -10,6 +10,7 @@ from billing.database.dsn import Dsn, charset_named
 from billing.errors import SettingsError
 from billing.secret import Secret, credentials
 from checkpoints.journal_file import network_of
+from cli.settings.credentials import Credentials, Hidden
 from cli.settings.declarations import OwnJobs, own_jobs_of
 from cli.settings.file_access import Exposed, FoundFile, exposed
 from cli.settings.flags import Flags
@@ -81,6 +82,7 @@ class Settings:
     journal: SettingValue[Path]
     timeout: SettingValue[float] = SettingValue(TIMEOUT, BUILT_IN)
     language: SettingValue[str] = SettingValue(ENGLISH, BUILT_IN)
+    hidden: Credentials = field(default_factory=Credentials)
     letterhead: Letterhead = field(default_factory=Letterhead)
     hooks: HookSettings = field(default_factory=HookSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
@@ -119,7 +121,7 @@ class Settings:
     def exposed(self) -> tuple[Exposed, ...]:
         """The files that others on this machine can read, of those that hold secrets or rows."""
         secret = (self.database_password, self.form, self.headers)
-        held = any(setting.of_file and setting.value for setting in secret) or any(self.hooks.secrets)
+        held = any(setting.of_file and setting.value for setting in secret) or self.hooks.has_secrets_in_file
         addresses = (credentials_in(one.value or "") for one in (self.api_url, self.database) if one.of_file)
         return tuple(exposed(self.file, self.journal.value.resolve(), holds_secrets=held or any(addresses)))
 
@@ -128,11 +130,17 @@ class Settings:
         """The REST API's address in normalised form, as runs record it. Raises `SettingsRefused`."""
         from yarl import URL  # noqa: PLC0415 - most commands need no address
 
-        return str(URL(self.client.base_url)).rstrip("/")
+        return str(URL(self._client.base_url)).rstrip("/")
 
     @property
     def client(self) -> "ClientSettings":
         """The settings of the REST client. Raises `SettingsRefused` when they are missing or invalid."""
+        self.hidden.require("api")
+        return self._client
+
+    @property
+    def _client(self) -> "ClientSettings":
+        """The same, also without its credentials."""
         if not self.api_url.value:
             raise SettingsRefused(
                 said(
@@ -161,9 +169,10 @@ class Settings:
 
     @property
     def dsn(self) -> Dsn | None:
-        """The address of the database, None where none is set."""
+        """The address of the database, None where none is set. Raises `SettingsRefused` without its credential."""
         if not self.database.value:
             return None
+        self.hidden.require("database")
         return Dsn(
             self.database.value,
             self.database_user.value,
@@ -193,6 +202,9 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     path = flags.config or folder / SETTINGS_FILE
     found, text, profile = read_settings_file(path, flags, environment)
     choose = _Chooser(environment, path, text, profile)
+    hidden = Credentials(environment, choose.origin)
+    # A variable goes before the file, whose credential is not needed then.
+    password = None if environment.get(DATABASE_PASSWORD) else found.database.password
     database = choose("--database", flags.database, DATABASE, "database.address", found.database.address, "")
     api_url = choose("--api-url", flags.api_url, API_URL, "api.url", found.api.url, "")
     if profile is not None:
@@ -200,8 +212,8 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         profile.refuse_another("database.address", database.value, database.origin, found.database.address)
     return Settings(
         api_url=_none_if_empty(api_url),
-        form=choose.secrets_of_file("api.form", found.api.form),
-        headers=choose.secrets_of_file("api.headers", found.api.headers),
+        form=choose.secrets_of_file("api.form", found.api.form, hidden),
+        headers=choose.secrets_of_file("api.headers", found.api.headers, hidden),
         database=_none_if_empty(_beside(database, path)),
         database_user=choose(
             "--database-user", flags.database_user, DATABASE_USER, "database.user", found.database.user, USER
@@ -212,9 +224,10 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
                 flags.database_password,
                 DATABASE_PASSWORD,
                 "database.password",
-                found.database.password,
+                None if password is None else hidden.text("database.password", password),
                 "",
-            )
+            ),
+            hidden,
         ),
         database_charset=_charset(
             choose(
@@ -230,10 +243,11 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         timeout=_timeout(choose, flags, found),
         language=_language(choose, found),
         letterhead=found.report,
-        hooks=hooks_of(found.hooks, path.parent, choose.origin),
+        hooks=hooks_of(found.hooks, path.parent, choose.origin, hidden),
         metrics=metrics_of(found.metrics, path.parent, choose.origin),
         own_jobs=own_jobs_of(found.jobs, path.parent, choose.origin("jobs")),
         profile=profile,
+        hidden=hidden,
         file=path if text else None,
         state=state_folder(environment),
     )
@@ -260,10 +274,13 @@ class _Chooser:
             return SettingValue(of_file, self.origin(key), of_file=True)
         return SettingValue(default, BUILT_IN)
 
-    def secrets_of_file(self, key: str, values: Mapping[str, str]) -> SettingValue[Mapping[str, Secret]]:
+    def secrets_of_file(
+        self, key: str, values: Mapping[str, Hidden], hidden: Credentials
+    ) -> SettingValue[Mapping[str, Secret]]:
         """A setting that only the file can have."""
-        secrets = {name: Secret(value) for name, value in values.items()}
-        return SettingValue(secrets, self.origin(key) if values else BUILT_IN, of_file=bool(values))
+        secrets = {name: Secret(hidden.text(f"{key}.{name}", value)) for name, value in values.items()}
+        origin = hidden.origin(key, self.origin(key)) if values else BUILT_IN
+        return SettingValue(secrets, origin, of_file=any(isinstance(value, str) for value in values.values()))
 
     def origin(self, key: str) -> str:
         """The origin of a key of the file."""
@@ -366,7 +383,9 @@ def _beside(database: SettingValue[str], path: Path) -> SettingValue[str]:
     return SettingValue(str(path.parent / database.value), database.origin)
 
 
-def _secret(setting: SettingValue[str]) -> SettingValue[Secret]:
+def _secret(setting: SettingValue[str], hidden: Credentials) -> SettingValue[Secret]:
+    if setting.of_file and "database.password" in hidden.names:
+        return SettingValue(Secret(setting.value), hidden.origin("database.password", setting.origin))
     return SettingValue(Secret(setting.value), setting.origin, setting.of_file)
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from cli.settings.credentials import Hidden
 from cli.settings.hooks import HookTable
 from cli.settings.metrics import MetricsTable
 
@@ -22,8 +23,8 @@ class ApiTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table [api]: where the REST API is, and what each call to it carries."""
 
     url: str | None = None
-    form: dict[str, str] = {}
-    headers: dict[str, str] = {}
+    form: dict[str, Hidden] = {}
+    headers: dict[str, Hidden] = {}
     timeout: float | None = None
 
 
@@ -32,7 +33,7 @@ class DatabaseTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     address: str | None = None
     user: str | None = None
-    password: str | None = None
+    password: Hidden | None = None
     charset: str | None = None
 
 

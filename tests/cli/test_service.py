@@ -1,6 +1,7 @@
 """A job file as a service of systemd: a real process, against a notify socket of our own."""
 
 import signal
+from pathlib import Path
 
 import anyio
 import pytest
@@ -12,7 +13,11 @@ from tests.cli.service.conftest import Listener, listener
 __all__ = ["listener"]
 
 ROWS = 60
-HOOK = """\
+CANARY = "canary-of-the-form"
+SETTINGS = """\
+[api]
+form = {hash_key = {credential = "key"}}
+
 [hooks]
 on-start = ["sh", "-c", "env > environment"]
 """
@@ -31,14 +36,20 @@ COMMAND = ("run", "night.toml", "--yes", "--quiet")
 
 
 def as_service(cli: Cli, listener: Listener) -> None:
-    cli.environment |= {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "200000"}
+    systemd = {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "200000", "CREDENTIALS_DIRECTORY": str(cli.folder)}
+    cli.environment |= systemd
+
+
+def holds_canary(path: Path) -> bool:
+    return CANARY.encode() in path.read_bytes()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_load_says_how_it_is_and_a_stop_waits_for_what_is_in_flight(
     number: signal.Signals, place: Place, listener: Listener
 ) -> None:
-    place.write(HOOK, "carbon-migrate.toml")
+    place.write(SETTINGS, "carbon-migrate.toml")
+    place.write(CANARY, "key")
     place.write(NIGHT, "night.toml")
     place.balances(ROWS)
     place.billing.latency = 0.3
@@ -71,6 +82,8 @@ async def test_a_load_says_how_it_is_and_a_stop_waits_for_what_is_in_flight(
     assert listener.status.endswith(f"exit code 0; accepted {ROWS}")
     found = await place.found()
     assert (found.rows, found.most_for_one) == (ROWS, 1)
+    assert {path.name for path in place.cli.folder.iterdir() if path.is_file() and holds_canary(path)} == {"key"}
+    assert CANARY not in str(listener.heard)
 
 
 async def test_a_socket_that_goes_away_ends_no_load(place: Place, listener: Listener) -> None:

@@ -73,7 +73,7 @@ def test_a_file_with_a_token_is_to_be_kept_from_others(tmp_path: Path) -> None:
         ('on-end = "mail \'olga"', "line 2: hooks.on-end: a quote is not closed"),
         ('on-end = ""', "hooks.on-end: it names no command"),
         ("on-end = []", "hooks.on-end: it names no command"),
-        ("on-end = 5", "hooks.on-end: Expected `str | array | null`, got `int`"),
+        ("on-end = 5", "hooks.on-end: Expected `str | object | array | null`, got `int`"),
         ('on-end = "ftp://example.org/x"', "hooks.on-end: it is not an address that begins with http:// or https://"),
         ('on-end = "https:///x"', "hooks.on-end: it is not an address that begins with http:// or https://"),
         ('ping = "curl"', "hooks.ping: it is not an address that begins with http:// or https://"),

@@ -144,7 +144,7 @@ def test_secrets_stand_in_no_repr(tmp_path: Path) -> None:
         ),
         ("[databse]\nuser = 'x'\n", "line 1: there is no setting 'databse'"),
         ("[database]\nuser = 5\n", r"line 2: database.user: Expected `str( \| null)?`, got `int`"),
-        ("[api]\nform = { hash_key = 5 }\n", "line 2: api.form: Expected `str`, got `int`"),
+        ("[api]\nform = { hash_key = 5 }\n", r"line 2: api.form: Expected `str \| object`, got `int`"),
         ("journal =\n", "is not TOML: .*line 1"),
         ('journal = "a\\u0000b"\n', "is not TOML: journal: it holds a NUL"),
     ],

@@ -1,0 +1,190 @@
+"""Secrets that systemd keeps: read from its folder when they are there, and told how to be made when they are not."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from billing.secret import Secret
+from cli.settings.flags import Flags
+from cli.settings.hooks import HookEvent
+from cli.settings.settings import Settings, load
+from cli.terminal.exits import SettingsRefused
+from tests.cli.conftest import Typed
+
+TOML = """\
+[api]
+url = "http://billing:8082"
+form = {hash_key = {credential = "key"}, psw = "of-the-file"}
+headers = {Authorization = {credential = "proxy"}}
+
+[database]
+address = "billing:/var/db/billing.gdb"
+password = {credential = "db"}
+
+[hooks]
+on-end = {credential = "chat"}
+ping = {credential = "ping"}
+"""
+GIVEN = {
+    "db": "canary-of-the-database\n",
+    "key": "canary-of-the-form",
+    "proxy": "Bearer canary-of-the-proxy\r\n",
+    "chat": "https://chat.example.org/bot123:canary-of-the-chat-1/send",
+    "ping": "https://ping.example.org/canary-of-the-ping-12345",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder that systemd makes for a service."""
+    found = tmp_path / "credentials"
+    found.mkdir()
+    for name, text in GIVEN.items():
+        (found / name).write_bytes(text.encode())
+    return found
+
+
+def settings(tmp_path: Path, folder: Path | None, text: str = TOML, **variables: str) -> Settings:
+    (tmp_path / "carbon-migrate.toml").write_text(text, encoding="utf-8")
+    of_systemd = {} if folder is None else {"CREDENTIALS_DIRECTORY": str(folder)}
+    return load(Flags(), {"XDG_STATE_HOME": str(tmp_path), **of_systemd, **variables}, tmp_path)
+
+
+def test_each_secret_may_be_a_credential_and_is_one_everywhere(tmp_path: Path, folder: Path) -> None:
+    found = settings(tmp_path, folder)
+    assert found.dsn is not None
+    assert found.dsn.password == Secret("canary-of-the-database")
+    assert found.client.extra == {"hash_key": Secret("canary-of-the-form"), "psw": Secret("of-the-file")}
+    assert found.client.headers == {"Authorization": Secret("Bearer canary-of-the-proxy")}
+    assert found.hooks.hooks[HookEvent.END].url == Secret(GIVEN["chat"])
+    assert found.hooks.hooks[HookEvent.END].name == "https://chat.example.org"
+    assert found.hooks.ping is not None
+    assert found.hidden.unread == {}
+    assert "canary" not in repr(found)
+    secrets = "\n".join(found.secrets)
+    assert all(f"canary-of-the-{name}" in secrets for name in ("database", "form", "proxy", "ping"))
+
+
+def test_the_origin_names_the_credential(tmp_path: Path, folder: Path) -> None:
+    found = settings(tmp_path, folder)
+    assert found.database_password.origin == "carbon-migrate.toml, line 8: credential db"
+    assert found.form.origin == "carbon-migrate.toml, line 3: credential key"
+
+
+def test_a_file_that_only_names_credentials_may_be_read_by_everybody(tmp_path: Path, folder: Path) -> None:
+    assert settings(tmp_path, folder, TOML.replace(', psw = "of-the-file"', "")).exposed == ()
+    (one,) = settings(tmp_path, folder).exposed
+    assert "chmod 600" in one.command
+
+
+def test_outside_of_a_service_only_what_is_needed_is_missed(tmp_path: Path) -> None:
+    found = settings(tmp_path, None)
+    assert found.target == "http://billing:8082"
+    assert found.hooks.hooks == {}
+    for need, key in (
+        (lambda: found.dsn, "database.password is the credential db"),
+        (lambda: found.client, "api.form.hash_key is the credential key"),
+        (lambda: found.hidden.require("hooks"), "hooks.on-end is the credential chat"),
+    ):
+        with pytest.raises(SettingsRefused, match=key) as refused:
+            need()
+        assert "CREDENTIALS_DIRECTORY is not set" in str(refused.value)
+        assert "systemd-run --pty --property=LoadCredentialEncrypted=" in str(refused.value)
+
+
+def test_a_variable_goes_before_a_credential(tmp_path: Path) -> None:
+    found = settings(tmp_path, None, CARBON_MIGRATE_DATABASE_PASSWORD="of-the-variable")
+    assert found.dsn is not None
+    assert found.dsn.password == Secret("of-the-variable")
+
+
+def test_a_credential_that_the_unit_does_not_give_is_told_how_to_be_made(tmp_path: Path, folder: Path) -> None:
+    (folder / "db").unlink()
+    with pytest.raises(SettingsRefused) as refused:
+        _ = settings(tmp_path, folder).dsn
+    lines = str(refused.value).splitlines()
+    assert lines[0] == (
+        "carbon-migrate.toml, line 8: database.password is the credential db, and the service was not given it. "
+        "Encrypt it:"
+    )
+    assert "systemd-creds encrypt --name=db - /etc/credstore.encrypted/carbon-migrate.db" in lines[1]
+    assert lines[-1] == "LoadCredentialEncrypted=db:carbon-migrate.db"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "it is empty"),
+        (b"\n", "it is empty"),
+        (b"two\nlines", "no secret of one line"),
+        (b"nul\0", "no secret of one line"),
+        (b"x" * 100_000, "no secret of one line"),
+        ("пароль".encode("cp1251"), "it is not UTF-8"),
+    ],
+    ids=["empty", "newline", "lines", "nul", "long", "cp1251"],
+)
+def test_a_credential_that_is_no_secret_is_not_taken(content: bytes, told: str, tmp_path: Path, folder: Path) -> None:
+    (folder / "db").write_bytes(content)
+    with pytest.raises(SettingsRefused, match=told) as refused:
+        _ = settings(tmp_path, folder).dsn
+    assert "xxx" not in str(refused.value)
+
+
+def test_a_credential_that_is_no_file_is_not_taken(tmp_path: Path, folder: Path) -> None:
+    (folder / "db").unlink()
+    os.mkfifo(folder / "db")
+    with pytest.raises(SettingsRefused, match="it is empty"):
+        _ = settings(tmp_path, folder).dsn
+    (folder / "db").unlink()
+    (folder / "db").mkdir()
+    with pytest.raises(SettingsRefused, match="it cannot be read"):
+        _ = settings(tmp_path, folder).dsn
+
+
+@pytest.mark.parametrize("name", ["", "../db", "/etc/shadow", ".db", "a b", "a" * 101, "пароль"])
+def test_the_name_of_a_credential_is_no_path(name: str, tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(SettingsRefused, match=r"line 2: database.password: a credential has a name of letters"):
+        settings(tmp_path, folder, f'[database]\npassword = {{credential = "{name}"}}\n')
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[database]\npassword = {credentials = "db"}\n', "line 2: database.password: Object "),
+        ("[database]\npassword = {credential = 5}\n", "line 2: database.password"),
+        ('[database]\nuser = {credential = "db"}\n', "line 2: database.user: Expected `str"),
+        ('[hooks]\non-end = {credential = "db"}\n', "line 2: hooks.on-end: a credential is an address here"),
+    ],
+)
+def test_what_is_wrong_with_a_credential_is_said_with_its_line(
+    text: str, told: str, tmp_path: Path, folder: Path
+) -> None:
+    with pytest.raises(SettingsRefused, match=told) as refused:
+        settings(tmp_path, folder, text)
+    assert "canary" not in str(refused.value)
+
+
+def test_doctor_says_where_a_secret_comes_from_and_what_is_missing(
+    typed: Typed, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "carbon-migrate.toml").write_text(TOML.replace("http://billing:8082", "http://127.0.0.1:1"))
+    (folder / "chat").unlink()
+    (folder / "db").unlink()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
+    found = typed("doctor")
+    assert found.exit == 2
+    words = " ".join(found.out.split())
+    assert "carbon-migrate.toml, line 4: credential proxy" in words
+    assert "hooks.on-end is the credential chat, and the service was not given it" in words
+    assert "database.password is the credential db, and the service was not given it" in words
+    assert "canary" not in found.out + found.err
+
+
+def test_a_command_that_needs_no_credential_works_without(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "carbon-migrate.toml").write_text(TOML)
+    (tmp_path / "carbon-migrate.toml").chmod(0o600)
+    assert "there is no journal" in typed("status").err
+    refused = typed("run", "balances", "rows.csv", "--yes")
+    assert refused.exit == 2
+    assert "only what systemd starts has credentials" in refused.err
