@@ -6,7 +6,6 @@ from typing import Annotated, Final
 
 import typer
 
-from billing.errors import BillingAway, BillingBusy, DatabaseAway
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
 from cli.commands.execution import execute_run
@@ -31,7 +30,7 @@ from cli.settings.flags import (
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
-from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.exits import AWAY, CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import printable
 from jobs.spec.spec import DECLARATION_DIGEST
@@ -122,7 +121,7 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
                 if unpause and chosen.paused_at:
                     await unpause_run(chosen, journal)
                 return await RunSession(chosen, job, session, fresh=False).run()
-        except (BillingAway, BillingBusy, DatabaseAway) as error:
+        except AWAY as error:
             raise CommandRefused(
                 said(
                     "{error}\nRun {run} stays as it is. When the billing is back:\n{command}",

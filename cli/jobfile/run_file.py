@@ -18,7 +18,7 @@ from cli.settings.order_flags import CallFlags, ImportFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, with_file
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
-from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.exits import AWAY, CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import WHOLE, printable
 from jobs.catalogue.catalogue import Catalogue
@@ -50,11 +50,23 @@ async def run(  # noqa: PLR0913 - one parameter for each part of the command lin
 ) -> Closing:
     """Run the steps of the job file in order. Raises `JobFileRefused`, and what `run_file` raises.
 
+    A billing that is away is no refusal, for a job file is started at night, when nobody is there: the code says that
+    the same command goes on.
     `typed` is the command line, by parameter; options that would be ignored are refused.
     """
     file = await read_file(name, typed, settings.catalogue)
     options = FileRunOptions(with_file(pacing, file.pacing).given, pacing.given, consent, record, readers)
-    return await run_file(file, settings, options, screen)
+    try:
+        return await run_file(file, settings, options, screen)
+    except AWAY as error:
+        raise CommandRefused(
+            said(
+                "{error}\nWhen the billing is back, the same command goes on:\n{command}",
+                error=error,
+                command=command_line("run", printable(name, WHOLE)),
+            ),
+            Exit.STOPPED,
+        ) from error
 
 
 def save_request(

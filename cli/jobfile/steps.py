@@ -23,7 +23,7 @@ from cli.session.step_mark import StepMark
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, StepOutcome, steps_of_file
-from cli.terminal.exits import OPERATOR_ERRORS, Exit, NothingSent, code_of
+from cli.terminal.exits import AWAY, OPERATOR_ERRORS, Exit, NothingSent, code_of
 from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.screen import Screen
 from cli.terminal.texts import printable
@@ -52,7 +52,7 @@ async def check_all(decisions: Sequence[StepDecision], session: Session) -> Mapp
                     await anyio.to_thread.run_sync(_open, one.job)
             except OPERATOR_ERRORS as error:
                 why = said("{step}: {error}", step=named(step), error=error)
-                raise NothingSent(why, code_of(error)) from error
+                raise NothingSent(why, Exit.STOPPED if isinstance(error, AWAY) else code_of(error)) from error
             if step.order.rows.file == STDIN:
                 piped[step.number] = one
         for path in files_made(step):

@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Final
 
-from billing.errors import BillingError
+from billing.errors import BillingAway, BillingBusy, BillingError, DatabaseAway
 from checkpoints.errors import ForbiddenTransition, JournalError, JournalNotClosed, RunTakenOver
 from checkpoints.records import Totals
 from checkpoints.states import State
@@ -80,6 +80,10 @@ class SettingsRefused(CommandRefused):
 
 OPERATOR_ERRORS: Final = (CommandRefused, EngineError, JournalError, BillingError)
 """Errors that an operator can cause or fix: shown as a sentence, never as a traceback."""
+
+
+AWAY: Final = (BillingAway, BillingBusy, DatabaseAway)
+"""Errors that end by themselves: what is known to be in order goes on later by the same command."""
 
 
 def code_of(error: Exception) -> Exit:

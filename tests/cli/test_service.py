@@ -99,13 +99,19 @@ async def test_a_socket_that_goes_away_ends_no_load(place: Place, listener: List
     assert ended.err.count("systemd cannot be told of the run") == 1
 
 
-async def test_a_billing_that_is_away_is_said_in_the_status(place: Place, listener: Listener) -> None:
-    balances = place.balances(3)
+@pytest.mark.parametrize("away", ["billing", "database"])
+async def test_a_service_whose_billing_is_away_was_not_started_and_is_begun_again(
+    away: str, place: Place, listener: Listener
+) -> None:
+    place.write(NIGHT, "night.toml")
+    place.balances(3)
     as_service(place.cli, listener)
-    ended = await place.cli(
-        "run", "balances", balances.path, "--yes", "--api-url", "http://127.0.0.1:1", may_end_with=range(1, 5)
-    )
+    wrong = {"billing": ("--api-url", "http://127.0.0.1:1"), "database": ("--database", "127.0.0.1/1:/billing.fdb")}
+    ended = await place.cli(*COMMAND, *wrong[away], may_end_with=(Exit.STOPPED,))
     listener.waiting()
     assert listener.names("READY", "STOPPING") == ["STOPPING"]
-    assert "127.0.0.1:1" in listener.status
-    assert ended.exit == Exit.REFUSED
+    assert "127.0.0.1" in listener.status
+    assert "carbon-migrate run night.toml" in ended.err
+    # As soon as it is back:
+    await place.cli("run", "night.toml", "--yes")
+    assert (await place.found()).rows == 3

@@ -188,3 +188,23 @@ def test_a_command_that_needs_no_credential_works_without(typed: Typed, tmp_path
     refused = typed("run", "balances", "rows.csv", "--yes")
     assert refused.exit == 2
     assert "only what systemd starts has credentials" in refused.err
+
+
+def test_each_profile_of_settings_may_have_a_credential_of_its_own(tmp_path: Path, folder: Path) -> None:
+    text = """\
+[database]
+address = "billing:/var/db/billing.gdb"
+password = {credential = "db"}
+
+[profile.test]
+api = {url = "http://test:8082"}
+
+[profile.production]
+api = {url = "http://billing:8082"}
+database = {password = {credential = "key"}}
+"""
+    passwords = [
+        settings(tmp_path, folder, text, CARBON_MIGRATE_PROFILE=name).database_password.value.reveal()
+        for name in ("test", "production")
+    ]
+    assert passwords == ["canary-of-the-database", "canary-of-the-form"]
