@@ -1,5 +1,6 @@
 """The documentation builds without a warning in each language, and its translations are those of today's pages."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,12 +8,16 @@ import pytest
 
 from tools.pages import LANGUAGES, LOCALE, SOURCE_LANGUAGE, build, catalogues, renew, unsettled
 
+SHOWN = {SOURCE_LANGUAGE: "balances, stopped", "ru": "balances, остановлена"}
+"""What a screen of the page on trouble says in each language."""
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", [SOURCE_LANGUAGE, *LANGUAGES])
-def test_the_pages_build_without_a_warning(language: str, tmp_path: Path) -> None:
+def test_the_pages_build_without_a_warning_and_show_screens_in_their_language(language: str, tmp_path: Path) -> None:
     assert build(language, tmp_path) == ""
-    assert (tmp_path / "how-to" / "trouble.html").is_file()
+    page = re.sub(r"<[^>]+>", "", (tmp_path / "how-to" / "trouble.html").read_text(encoding="utf-8"))
+    assert SHOWN[language] in page
 
 
 @pytest.mark.slow
