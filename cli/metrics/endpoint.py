@@ -36,7 +36,14 @@ async def serve_metrics(port: int, text: Callable[[], str]) -> None:
         return
     listening.setblocking(False)  # noqa: FBT003 - the socket's own signature
     log.info("metrics are served", address=f"http://{LOOPBACK}:{listening.getsockname()[1]}{PATH}")
-    application = web.Application(client_max_size=1)
+    try:
+        await Door(listening, metrics_application(text), LIMITS).serve()
+    finally:
+        listening.close()
+
+
+def metrics_application(text: Callable[[], str]) -> web.Application:
+    """The application that answers a scraper with the text of each moment."""
 
     async def answer(request: web.Request) -> web.Response:
         # A foreign name that leads here is an attack through DNS by a page in somebody's browser.
@@ -44,8 +51,6 @@ async def serve_metrics(port: int, text: Callable[[], str]) -> None:
             raise web.HTTPForbidden
         return web.Response(body=text().encode(), headers={"Content-Type": f"{CONTENT_TYPE}; charset=utf-8"})
 
-    application.router.add_get(PATH, answer)
-    try:
-        await Door(listening, application, LIMITS).serve()
-    finally:
-        listening.close()
+    made = web.Application(client_max_size=1)
+    made.router.add_get(PATH, answer)
+    return made

@@ -1,22 +1,72 @@
 """The reference has all that is there, and is what would be written now."""
 
+import inspect
+import json
 import re
 import shlex
-from collections.abc import Iterator
-from typing import Any
+import sqlite3
+import textwrap
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import fields
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
 
+import anyio
 import pytest
+from aiohttp import hdrs, web
+from jsonschema import Draft202012Validator
 
+from checkpoints.journal import open_journal
+from checkpoints.records import Totals
+from checkpoints.sqlite_schema import prepare
+from checkpoints.states import State
+from cli.hooks.messages import HookMessages
+from cli.jobfile.job_file import KEYS, PACING, JobFileRefused, read
 from cli.main import COMMANDS, load
+from cli.metrics.endpoint import metrics_application
+from cli.metrics.exposition import Measured, exposition
+from cli.page.admission import Admission
+from cli.page.application import PageApplication, PageOrder
+from cli.page.feed import Feeds
+from cli.session.events import Held, NeedsPerson, RunBegan, RunEnded
+from cli.settings.flags import Flags
+from cli.settings.hooks import HookEvent
+from cli.settings.settings import load as load_settings
+from cli.show.closing import Closing
+from cli.terminal.exits import Exit, SettingsRefused
+from cli.terminal.language import language
+from engine.control.application import ControlApplication
+from engine.control.handler import ControlHandler
+from engine.control.messages import ControlRequest
+from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
+from engine.pipeline.progress import Status
+from engine.sources import exported
+from engine.sources.detect import FORMATS
+from engine.statistics import PaceSample
+from jobs.catalogue.catalogue import BUILT_IN
+from jobs.spec.entries import CREATED
+from tests.checkpoints.samples import NEW_RUN
 from tools.house import ROOT
 from tools.reference.commands import GUIDES, slug
+from tools.reference.exit_codes import ANY, codes_of
 from tools.reference.pages import REFERENCE, stale
+from tools.reference.settings_keys import FACTS, TOP, keys
+from tools.reference.small_tables import VARIABLES, variables
+
+RUN = "k7m2q"
+SCHEMA = json.loads((REFERENCE / "job-file.schema.json").read_text(encoding="utf-8"))
+SETTINGS = Draft202012Validator(json.loads((REFERENCE / "settings.schema.json").read_text(encoding="utf-8")))
 
 
-def sections(page: str) -> dict[str, str]:
-    """The parts of a page of the reference by their headings of the second level."""
+def sections(page: str, level: str = "##") -> dict[str, str]:
+    """The parts of a page of the reference by their headings."""
     text = (REFERENCE / page).read_text(encoding="utf-8")
-    parts = re.split(r"^## (.*)\n", text, flags=re.MULTILINE)
+    parts = re.split(rf"^{level} (.*)\n", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
@@ -68,3 +118,267 @@ def test_every_command_has_an_example_that_it_takes(name: str, group: str, comma
 
 def test_no_example_is_left_of_a_command_that_is_gone() -> None:
     assert GUIDES.keys() - {name for name, *_ in typed()} == set()
+
+
+# ---- exit codes ---------------------------------------------------------------------------------------------------
+
+
+def test_every_exit_code_has_its_entry() -> None:
+    page = (REFERENCE / "exit-codes.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == [str(int(code)) for code in Exit]
+
+
+@EACH
+def test_the_exit_codes_that_a_command_names_are_told_of_it(name: str, group: str, command: Any) -> None:
+    module = inspect.getsource(import_module(COMMANDS[name.split(maxsplit=1)[0]].module))
+    function = inspect.getsource(command.callback.__wrapped__) if hasattr(command.callback, "__wrapped__") else ""
+    named = {Exit[code] for code in re.findall(r"\bExit\.([A-Z]+)\b", function or module)}
+    assert named - codes_of(name) == set()
+    row = next(
+        line
+        for line in sections("exit-codes.md")["Which command ends with what"].splitlines()
+        if f"[{name}](commands/{slug(group)}.md" in line
+    )
+    told = {Exit(int(code)) for code in re.findall(r"\b(\d+)(?=[:,] | and )|and (\d+)", row) for code in code if code}
+    assert codes_of(name) - ANY == told
+
+
+# ---- the journal --------------------------------------------------------------------------------------------------
+
+
+def test_every_table_and_column_of_a_journal_has_its_entry(tmp_path: Path) -> None:
+    prepare(tmp_path / "journal")
+    page = sections("journal.md")
+    with closing(sqlite3.connect(tmp_path / "journal")) as journal:
+        there = dict(journal.execute("select name, type from sqlite_schema where type in ('table', 'view')"))
+        assert there.keys() == page.keys() - {"The states of an item"}
+        for name in (name for name, kind in there.items() if kind == "table"):
+            columns = [column for _, column, *_ in journal.execute(f"pragma table_info({name})")]
+            assert re.findall(r"^\| `(\w+)` \|", page[name], re.MULTILINE) == columns
+
+
+def test_every_state_has_its_entry() -> None:
+    states, *_ = sections("journal.md")["The states of an item"].split("| property |")
+    assert re.findall(r"^\| `(\w+)` \|", states, re.MULTILINE) == [str(state) for state in State]
+
+
+# ---- HTTP ---------------------------------------------------------------------------------------------------------
+
+
+def routes(application: web.Application) -> set[str]:
+    """The requests that an application answers, with `{run}` for the run."""
+    found = ((one.method, one.resource.canonical) for one in application.router.routes() if one.resource)
+    return {f"{method} {path.replace(RUN, '{run}')}" for method, path in found if method != hdrs.METH_HEAD}
+
+
+def requests(title: str) -> set[str]:
+    """The requests that a section tells of."""
+    return set(re.findall(r"^\| `([A-Z]+ /\S*)` \|", sections("http.md")[title], re.MULTILINE))
+
+
+def rows(text: str) -> set[str]:
+    """The keys in the first cells of the tables of a text."""
+    return {key for cell in re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE) for key in re.findall(r"`(\w+)`", cell)}
+
+
+async def test_every_request_that_is_answered_has_its_entry(tmp_path: Path) -> None:
+    control = ControlApplication(RUN, cast("ControlHandler", None)).application()
+    assert routes(control) == requests("The control socket")
+    async with open_journal(tmp_path / "journal") as journal, anyio.create_task_group() as group:
+        page = PageApplication(journal, PageOrder(None, "en"), Admission(0), Feeds(journal, group), 0)
+        assert routes(page.application()) == requests("The page")
+    assert routes(metrics_application(str)) == requests("The metrics")
+
+
+def test_every_key_of_status_sample_and_command_has_its_entry() -> None:
+    status, sample, _ = re.split(
+        r"^### (?:A sample|Events)", sections("http.md")["The control socket"], flags=re.MULTILINE
+    )
+    command, status = status.split("### The status")
+    assert rows(status) == {field.name for field in fields(Status)}
+    assert rows(sample) == {field.name for field in fields(PaceSample)}
+    assert rows(command) == {field.name for field in fields(ControlRequest)}
+
+
+# ---- metrics, hooks, marks, variables -----------------------------------------------------------------------------
+
+
+def test_every_metric_has_its_entry_with_its_labels() -> None:
+    page = (REFERENCE / "metrics.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `(carbon_\w+)` \| \w+ \| (?:`(\w+)`|–) \|", page, re.MULTILINE))
+    at = datetime.now(UTC)
+    text = exposition(Measured("k7m2q", "balances", at, {}, {}, held_seconds={"paused": 1.0}, ended_at=at, exit=0))
+    published = {
+        name: re.findall(r"(\w+)=", labels) for name, labels in re.findall(r"^(\w+)\{(.*)\}", text, re.MULTILINE)
+    }
+    assert published == {name: ["run", "job", *filter(None, [label])] for name, label in told.items()}
+    causes = set(re.findall(r"^\| `([a-z ]+)` \|", page, re.MULTILINE))
+    assert causes == {IN_DOUBT, PAUSED, BILLING, BARRIER}
+
+
+async def test_every_key_of_a_hooks_message_has_its_entry(tmp_path: Path) -> None:
+    page = (REFERENCE / "hook-messages.md").read_text(encoding="utf-8")
+    told: dict[str, set[str]] = defaultdict(set)
+    for names, events, _ in re.findall(r"^\| (`.*?`) \| (.*?) \| (.*) \|$", page, re.MULTILINE):
+        for event in HookEvent if events == "all" else map(HookEvent, events.split(", ")):
+            told[event].update(re.findall(r"`(\w+)`", names))
+    async with open_journal(tmp_path / "journal") as journal:
+        run = await journal.create_run(NEW_RUN)
+    messages = HookMessages(run, "journal", language("en"))
+    sent = [
+        messages.start(RunBegan(Totals(), taken_up=False)),
+        messages.hold(Held(PAUSED, "why"), 60.0),
+        messages.person(NeedsPerson(1, "why", ())),
+        messages.end(RunEnded(Closing(Exit.DONE, RUN, "balances"))),
+    ]
+    assert {str(one["event"]) for one in sent} == told.keys()
+    assert [key for one in sent for key in one if key not in told[HookEvent(str(one["event"]))]] == []
+
+
+def test_every_model_with_a_mark_and_every_variable_has_its_entry() -> None:
+    marks = (REFERENCE / "marks.md").read_text(encoding="utf-8")
+    assert [model for model in CREATED if f"| `{model}` |" not in marks] == []
+    assert [name for name in variables() if name not in VARIABLES] == [], (
+        "say what it is: tools/reference/small_tables.py"
+    )
+
+
+# ---- the settings -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "key"), list(keys()))
+def test_every_key_of_the_settings_has_its_entry(name: str, key: str) -> None:
+    way = f"{name}.{key}".lstrip(".")
+    assert way in FACTS, "say what the key is for in tools/reference/settings_keys.py, and type: make docs"
+    section = sections("settings.md", "###")[f"`[{name}]`" if name else TOP]
+    (row,) = (line for line in section.splitlines() if line.startswith(f"| `{key}` |"))
+    assert row.split(" | ")[1] != "–", "give its type there as well"
+
+
+@pytest.mark.parametrize("way", [way for way, facts in FACTS.items() if facts.variable and way != "language"])
+def test_a_variable_goes_before_the_file_and_a_flag_before_both(way: str, tmp_path: Path) -> None:
+    table, _, key = way.rpartition(".")
+    (tmp_path / "carbon-migrate.toml").write_text(f'{f"[{table}]" if table else ""}\n{key} = "UTF8"\n')
+    facts = FACTS[way]
+    name = facts.variable.removeprefix("CARBON_MIGRATE_").lower()
+
+    def origin(environment: Mapping[str, str], **flags: Any) -> str:
+        return str(getattr(load_settings(Flags(**flags), environment, tmp_path), name).origin)
+
+    assert "carbon-migrate.toml" in origin({})
+    assert origin({facts.variable: "UTF8"}) == facts.variable
+    if facts.flag:
+        flag = facts.flag.removeprefix("--").replace("-", "_")
+        given = Path("UTF8") if flag == "journal" else "UTF8"
+        assert origin({facts.variable: "UTF8"}, **{flag: given}) == facts.flag
+
+
+def test_the_defaults_are_those_of_an_empty_file(tmp_path: Path) -> None:
+    found = load_settings(Flags(), {"XDG_STATE_HOME": str(tmp_path)}, tmp_path)
+    assert FACTS["database.user"].default == found.database_user.value
+    assert FACTS["database.charset"].default == found.database_charset.value
+    assert FACTS["api.timeout"].default == f"{found.timeout.value:g}"
+    assert FACTS["hooks.hold-seconds"].default == f"{found.hooks.hold_seconds:g}"
+
+
+def settings_examples() -> Iterator[tuple[str, str]]:
+    """The settings that the page shows, and those that come with the program."""
+    page = (REFERENCE / "settings.md").read_text(encoding="utf-8")
+    for block in re.findall(r"(?:^    .*\n|^\n)+", page, re.MULTILINE):
+        if "    [" in block:
+            yield "settings.md", textwrap.dedent(block)
+    for path in sorted((ROOT / "examples").rglob("carbon-migrate.toml")):
+        yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "text"), list(settings_examples()))
+def test_each_example_of_settings_is_valid(name: str, text: str) -> None:
+    assert [fault.message for fault in SETTINGS.iter_errors(tomllib.loads(text))] == [], name
+
+
+@pytest.mark.parametrize("text", ["[api]\nurk = 'x'", "[database]\nuser = 1", "[metrics]\nport = 'x'", "jbos = 1"])
+def test_what_the_schema_of_settings_refuses_the_program_refuses_too(text: str, tmp_path: Path) -> None:
+    assert len(list(SETTINGS.iter_errors(tomllib.loads(text)))) == 1
+    (tmp_path / "carbon-migrate.toml").write_text(text)
+    with pytest.raises(SettingsRefused):
+        load_settings(Flags(), {}, tmp_path)
+
+
+def test_every_key_of_the_settings_is_in_the_schema_and_described() -> None:
+    SETTINGS.check_schema(SETTINGS.schema)
+    for name, key in keys():
+        of = SETTINGS.schema
+        for part in filter(None, name.split(".")):
+            of = of.get("properties", {}).get(part) or of["additionalProperties"]
+        way = f"{name}.{key}".lstrip(".")
+        assert way not in FACTS or of["properties"][key]["description"] == FACTS[way].help
+
+
+# ---- the schema of job files --------------------------------------------------------------------------------------
+
+
+def examples() -> Iterator[tuple[str, str]]:
+    """The job files of pages, and those that come with the program."""
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        found = re.findall(r"^```toml\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        yield from ((page.name, text) for text in found if "[[step]]" in text)
+    for path in sorted((ROOT / "examples").rglob("*.toml")):
+        if "[[step]]" in (text := path.read_text(encoding="utf-8")):
+            yield path.name, text
+
+
+@pytest.mark.parametrize(("name", "text"), list(examples()))
+def test_each_example_of_a_job_file_is_valid(name: str, text: str) -> None:
+    faults = [fault.message for fault in Draft202012Validator(SCHEMA).iter_errors(tomllib.loads(text))]
+    assert faults == [], name
+
+
+WRONG = {
+    "format = 2\n[[step]]\njob = 'balances'": "2 is greater than the maximum of 1",
+    "[run]\nrate = 5": "'step' is a required property",
+    "[[step]]\nfile = 'a.csv'": "'job' is a required property",
+    "[[step]]\njob = 'balances'\nlimit = 0": "0 is less than the minimum of 1",
+    "[[step]]\njob = 'balances'\nskip = true": "Additional properties are not allowed ('skip' was unexpected)",
+    "[[step]]\njob = 'balances'\nset = {amount = 0.1}": "0.1 is not of type 'string', 'integer'",
+    "[run]\nspeed = 5\n[[step]]\njob = 'balances'": "Additional properties are not allowed ('speed' was unexpected)",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_what_the_schema_refuses_the_program_refuses_too(text: str, tmp_path: Path) -> None:
+    (fault,) = Draft202012Validator(SCHEMA).iter_errors(tomllib.loads(text))
+    assert fault.message == WRONG[text]
+    (tmp_path / "night.toml").write_text(text)
+    with pytest.raises(JobFileRefused):
+        read(tmp_path / "night.toml", BUILT_IN)
+
+
+def test_every_key_of_a_job_file_is_in_its_schema_and_described() -> None:
+    properties = SCHEMA["properties"]
+    step, run = properties["step"]["items"]["properties"], properties["run"]["properties"]
+    assert step.keys() == KEYS.keys()
+    assert run.keys() == PACING
+    described = {**step, **run, "format": properties["format"]}
+    assert [key for key, one in described.items() if not one["description"]] == []
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+# ---- the input ----------------------------------------------------------------------------------------------------
+
+
+def test_every_format_that_is_read_has_its_entry() -> None:
+    page = (REFERENCE / "input.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| ([^|]*) \| [^|]* \| [^|]* \|$", page, re.MULTILINE)[1:]
+    read_at_all = [one.opens.__module__.rpartition(".")[2] for one in FORMATS if "refuse" not in one.opens.__name__]
+    assert dict(zip(read_at_all, told, strict=True)) == {
+        "ods": "ODS",
+        "xlsx": "XLSX",
+        "json_lines": "JSON lines",
+        "isql": "isql",
+        "delimited": "CSV and the like",
+    }
+
+
+def test_every_column_that_export_adds_has_its_entry() -> None:
+    page = (REFERENCE / "marks.md").read_text(encoding="utf-8")
+    assert [one for one in (*exported.COLUMNS, exported.RUN, exported.STEP) if f"`{one}`" not in page] == []
