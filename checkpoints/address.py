@@ -36,8 +36,7 @@ class JournalAddress:
     path: Path
     postgres: PostgresAddress | None = None
 
-    @property
-    def name(self) -> str:
+    def __str__(self) -> str:
         """How messages name the journal."""
         return self.postgres.name if self.postgres else str(self.path)
 

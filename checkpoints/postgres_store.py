@@ -57,6 +57,9 @@ class PostgresStore(Store):
 
         Raises `JournalUnreadable`, and `JournalOtherFormat` for a journal of another version.
         """
+        # What this machine keeps of the journal, its socket, log and secrets, stands beside a file of its own.
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.touch(mode=0o600)
         with contextlib.ExitStack() as opened:
             self._reader = opened.enter_context(contextlib.closing(connect(self._address)))
             self._locks = opened.enter_context(contextlib.closing(connect(self._address)))

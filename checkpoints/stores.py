@@ -51,6 +51,15 @@ def look_into(where: Path | JournalAddress) -> Iterator[Queries | None]:
         ) from error
 
 
+def is_there(where: Path | JournalAddress) -> bool:
+    """Whether there is a journal; an empty file counts as one; blocks. Raises what `look_into` raises."""
+    address = address_of(where)
+    if address.postgres is None:
+        return address.path.exists()
+    with look_into(address) as db:
+        return db is not None
+
+
 def address_of(where: Path | JournalAddress) -> JournalAddress:
     """The address of a journal, of which a path is the whole one of a file."""
     return JournalAddress(where) if isinstance(where, Path) else where

@@ -132,7 +132,7 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
         outcome = await corrections.look()
         plan = outcome.plan(await plan_of(rehearsed, job, plans), replace(run, source=rehearsed.source))
         show = session.screen.say if session.consent.yes else session.screen.say_always
-        show(preview(plan, session.billing.target, session.journal.path, session.policy_of(run)))
+        show(preview(plan, session.billing.target, session.journal.name, session.policy_of(run)))
         _require_something(plan, outcome, session)
         if plan.to_send and not session.consent.yes:
             await _ask(plan.question, run, file, session)

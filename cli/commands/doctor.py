@@ -27,7 +27,9 @@ from billing.directory.system import check_scale
 from billing.errors import ColumnsMissing
 from billing.money import SCALE
 from billing.profile import describe_fact
+from checkpoints.address import JournalAddress
 from checkpoints.journal import open_journal
+from checkpoints.stores import is_there
 from cli.commands.execution import errors_shown, wear_badge
 from cli.session.journal import unfinished
 from cli.settings.flags import Flags, grouped
@@ -173,7 +175,7 @@ def _settings(settings: Settings, checklist: Checklist) -> None:
         said("form"): settings.form,
         said("headers"): settings.headers,
     }
-    open_settings: dict[str, SettingValue[str | None] | SettingValue[str] | SettingValue[Path]] = {
+    open_settings: dict[str, SettingValue[str | None] | SettingValue[str] | SettingValue[JournalAddress]] = {
         said("api url"): settings.api_url,
         said("database"): settings.database,
         said("user"): settings.database_user,
@@ -211,18 +213,18 @@ async def _declarations(settings: Settings, checklist: Checklist) -> None:
 
 
 async def _journal(settings: Settings, checklist: Checklist) -> None:
-    path = anyio.Path(settings.journal.value)
-    name = str(path)
+    where = settings.journal.value
+    name = str(where)
     with checklist.trying(said("journal")):
-        if await path.exists():
-            async with open_journal(settings.journal.value) as journal:
+        if await anyio.to_thread.run_sync(is_there, where):
+            async with open_journal(where) as journal:
                 runs = await journal.runs()
                 left = tuple([run.name for run in runs if await unfinished(run, journal)])
             told = counted("{journal}: {n} run", "{journal}: {n} runs", len(runs), journal=name)
             if left:
                 told = said("{journal}; not at their end: {runs}", journal=told, runs=left)
             checklist.good(said("journal"), told)
-        elif os.access(_nearest_folder(settings.journal.value), os.W_OK):
+        elif os.access(_nearest_folder(where.path), os.W_OK):
             checklist.good(said("journal"), said("{journal} will be made by the first run", journal=name))
         else:
             checklist.wrong(
@@ -233,7 +235,7 @@ async def _journal(settings: Settings, checklist: Checklist) -> None:
                     flag=setting("journal"),
                 ),
             )
-    free = shutil.disk_usage(_nearest_folder(settings.journal.value)).free
+    free = shutil.disk_usage(_nearest_folder(where.path)).free
     told = said("{free} MiB free beside the journal", free=Quantity(free // 1024 // 1024))
     if free < LEAST_FREE:
         wanted = said(

@@ -105,7 +105,7 @@ def _provide_files() -> None:
 def _require_place(settings: Settings) -> None:
     """Say it of the journal, and not of its log, where this user can write neither."""
     log = settings.log if settings.log.exists() else settings.log.parent
-    if not os.access(log, os.W_OK, effective_ids=True) and (why := why_unwritable(settings.journal.value)):
+    if not os.access(log, os.W_OK, effective_ids=True) and (why := why_unwritable(settings.journal.value.path)):
         raise CommandRefused(why)
 
 
@@ -120,7 +120,7 @@ def settings_in_force(flags: Flags, screen: Screen) -> Settings:
     if settings.profile is not None:
         screen.say(settings.profile.badge.line)
     if settings.journal.origin == IN_FOLDER:
-        found = said("the journal is {journal}, found in the working folder", journal=settings.journal.value)
+        found = said("the journal is {journal}, found in the working folder", journal=str(settings.journal.value))
         screen.say(labelled(said("note:"), found))
     for one in settings.exposed:
         screen.say_always(labelled("!", said("{reason}. Close it:", reason=one.reason), "yellow"))

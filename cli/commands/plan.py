@@ -116,7 +116,7 @@ async def plan(
     real = settings.journal.value
     if out is not None:
         check_free(out)
-    async with open_billing(settings) as billing, open_journal(plans_beside(real)) as journal:
+    async with open_billing(settings) as billing, open_journal(plans_beside(real.path)) as journal:
         billing.gateway.rate.per_second = policy_with(Policy(), pacing, ALL).rate
         job = build(order.kind, billing.gateway, order.parameters, order.rows)
         await job.check()
@@ -133,7 +133,7 @@ async def plan(
         facts = await plan_facts(run, job, billing.gateway, journal)
         bad = facts.plan.totals.refused or facts.plan.duplicates or question.accounts
         code = Exit.REJECTED if bad else Exit.DONE
-        screen.result(plan_screen(facts, billing.target, real))
+        screen.result(plan_screen(facts, billing.target, str(real)))
         if question.accounts:
             screen.result(shared_accounts(question, profile), good=False)
         for caution in job.cautions:

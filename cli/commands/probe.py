@@ -17,6 +17,7 @@ from rich.text import Text
 from billing.directory.subscribers import Abonent
 from billing.profile import describe_fact
 from checkpoints.journal import open_journal
+from checkpoints.stores import is_there
 from cli.commands.execution import execute
 from cli.session.session import BillingConnection, open_billing
 from cli.settings.flags import Flags, grouped, parse_pairs
@@ -160,10 +161,10 @@ def _intent_path(settings: Settings) -> Path:
 
 async def _check_runs(settings: Settings) -> None:
     """Refuse to probe during a run: its entries could be mistaken for effects of the probe."""
-    path = settings.journal.value
-    if not await anyio.Path(path).exists():
+    where = settings.journal.value
+    if not await anyio.to_thread.run_sync(is_there, where):
         return
-    async with open_journal(path) as journal:
+    async with open_journal(where) as journal:
         for run in await journal.runs():
             if run.target == settings.target and (holder := await journal.holder(run)):
                 raise CommandRefused(

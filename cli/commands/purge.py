@@ -145,7 +145,7 @@ async def purge(which: str | datetime, settings: Settings, screen: Screen, *, ke
         code = await _purge_all(selection, journal, result, settings, screen, keep_totals=keep_totals)
         result.bytes_after = _bytes(journal.path)
     if screen.voice.as_json:
-        screen.emit(_object(result, journal.path, code))
+        screen.emit(_object(result, journal.name, code))
     screen.result(_closing(result), good=code is Exit.DONE)
     return code
 
@@ -329,10 +329,10 @@ def _indented(sentence: str, style: str = "") -> Text:
     return Text(f"  {printable(sentence)}", style)
 
 
-def _object(result: PurgeResult, path: Path, code: Exit) -> Mapping[str, object]:
+def _object(result: PurgeResult, journal: str, code: Exit) -> Mapping[str, object]:
     """The object of `--json`."""
     return {
-        "journal": str(path),
+        "journal": journal,
         "purged": [
             {"run": one.run.name, "job": one.run.job, "last_change": one.ended, "removed": purged}
             for one, purged in result.runs

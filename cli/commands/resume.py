@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Final
 
+import anyio.to_thread
 import typer
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage
+from checkpoints.stores import is_there
 from cli.commands.execution import execute_run
 from cli.commands.page import page_beside
 from cli.commands.readers import readers_beside
@@ -98,11 +100,11 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
     It keeps its pacing, except for the settings of `pacing`. A paused run waits for `continue`, or goes on at once
     with `unpause`. Raises `CommandRefused`, `BillingError` and `JournalError`; nothing was sent then.
     """
-    journal_path = settings.journal.value
-    if name is None and not journal_path.exists():
-        screen.result(said("There is nothing to resume: there is no journal {journal}.", journal=journal_path))
+    where = settings.journal.value
+    if name is None and not await anyio.to_thread.run_sync(is_there, where):
+        screen.result(said("There is nothing to resume: there is no journal {journal}.", journal=str(where)))
         return Closing(Exit.DONE)
-    async with open_existing(journal_path) as journal:
+    async with open_existing(where) as journal:
         chosen = await _run_to_resume(name, journal)
         if chosen is None:
             screen.result(said("There is nothing to resume: all runs are at their end."))

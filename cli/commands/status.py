@@ -126,14 +126,14 @@ async def status(name: str | None, settings: Settings, screen: Screen) -> Exit:
         runs = await journal.runs()
         if screen.voice.as_json:
             objects = [await run_object(await see(run.name, journal), journal) for run in runs]
-            screen.emit({"journal": str(journal.path), "runs": objects})
+            screen.emit({"journal": journal.name, "runs": objects})
         elif runs:
             table = RunsTable()
             for run in runs:
                 table.add(run, await journal.totals(run), await journal.holder(run))
             screen.show(table)
         else:
-            screen.show(said("{journal} has no runs yet", journal=journal.path))
+            screen.show(said("{journal} has no runs yet", journal=journal.name))
     return Exit.DONE
 
 

@@ -57,7 +57,7 @@ async def _only_working_run(journal: Journal) -> str:
         raise CommandRefused(
             said(
                 "nobody works on any run of {journal}: {command} shows them",
-                journal=printable(journal.path),
+                journal=printable(journal.name),
                 command=command_line("status"),
             )
         )

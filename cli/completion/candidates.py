@@ -111,10 +111,10 @@ def _settings_of(typed: Typed) -> "Settings | None":
 
     given = typed.given
     with suppress(CommandRefused, OSError):
-        files = {name: in_full(path) for name in ("--journal", "--config") if (path := given.get(name))}
+        files = {name: in_full(path) for name in ("--config",) if (path := given.get(name))}
         flags = Flags(
             api_url=given.get("--api-url"),
-            journal=files.get("--journal"),
+            journal=given.get("--journal"),
             config=files.get("--config"),
             profile=given.get("--profile"),
         )

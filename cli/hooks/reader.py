@@ -50,7 +50,7 @@ class HookReader(RunReader):
         self._live = live
         self._settings = settings
         self._mask = mask
-        self._messages = HookMessages(live.run, str(live.journal.path), language)
+        self._messages = HookMessages(live.run, live.journal.name, language)
         self._calls = HookCalls(mask)
         self._holds: dict[str, _Hold] = {}
         self._heard, self._events = anyio.create_memory_object_stream[RunEvent](math.inf)

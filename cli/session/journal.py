@@ -5,16 +5,17 @@ Nothing here depends on the billing, so commands that only read the journal load
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import anyio
 import anyio.to_thread
 from rich.text import Text
 
+from checkpoints.address import JournalAddress
 from checkpoints.errors import RunHeld, RunPurged
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRunner, Run, Stage
 from checkpoints.states import State
+from checkpoints.stores import is_there
 from cli.session.control_client import ourselves, own_name
 from cli.settings.places import journals_in
 from cli.terminal.exits import CommandRefused
@@ -26,17 +27,17 @@ from texts.said import counted, said, text_of
 
 
 @asynccontextmanager
-async def open_existing(path: Path) -> AsyncIterator[Journal]:
-    """Open the journal at `path`. Raises `CommandRefused` where there is none, and what `open_journal` raises."""
-    if not await anyio.Path(path).exists():
-        others = [str(one) for one in await anyio.to_thread.run_sync(journals_in, path.parent)]
+async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
+    """Open a journal. Raises `CommandRefused` where there is none, and what `open_journal` raises."""
+    if not await anyio.to_thread.run_sync(is_there, where):
+        others = [str(one) for one in await anyio.to_thread.run_sync(journals_in, where.path.parent)]
         billing, journal_file = setting("api-url"), setting("journal")
         if not others:
             raise CommandRefused(
                 said(
                     "there is no journal {path}: nothing was run with it. Name the billing with {billing}, or the "
                     "run's journal with {journal}",
-                    path=path,
+                    path=str(where),
                     billing=billing,
                     journal=journal_file,
                 )
@@ -45,13 +46,13 @@ async def open_existing(path: Path) -> AsyncIterator[Journal]:
             said(
                 "there is no journal {path}: nothing was run with it. Name the billing with {billing}, or the run's "
                 "journal with {journal}; beside it there are: {others}",
-                path=path,
+                path=str(where),
                 billing=billing,
                 journal=journal_file,
                 others=tuple(others),
             )
         )
-    async with open_journal(path) as journal:
+    async with open_journal(where) as journal:
         yield journal
 
 

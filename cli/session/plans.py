@@ -51,13 +51,13 @@ def remembered_by_plan(billing: BillingConnection, step: str = "") -> dict[str, 
 
 async def planned_order(name: str, settings: Settings) -> Order:
     """The order of the plan of that name. Raises `CommandRefused` where it cannot be run."""
-    path = plans_beside(settings.journal.value)
+    path = plans_beside(settings.journal.value.path)
     if not path.exists():
         raise CommandRefused(
             said(
                 "there is no plan {plan}: none was made beside {journal}",
                 plan=printable(name),
-                journal=printable(settings.journal.value),
+                journal=printable(str(settings.journal.value)),
             )
         )
     async with open_journal(path) as plans:

@@ -42,7 +42,7 @@ from cli.show.preview import (
 )
 from cli.show.progress import show_intake, show_sending, tell_notes
 from cli.show.steps import steps_of
-from cli.terminal.exits import CommandRefused, Exit, NothingSent, exit_of
+from cli.terminal.exits import CommandRefused, Exit, JournalLost, NothingSent, exit_of
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
@@ -119,7 +119,12 @@ class RunSession:
         ):
             await self._read_policy()
             sent = await self._send() if await self._may_send() else Sent()
-            return await self._close(sent)
+            try:
+                return await self._close(sent)
+            except JournalError as error:
+                if not sent.error:
+                    raise
+                raise JournalLost(sent.error, self._run.name) from error
 
     def _page(self) -> AbstractAsyncContextManager[None]:
         opens = self._session.page
@@ -257,7 +262,7 @@ class RunSession:
         consent = self._session.consent
         # An operator who is asked must see the preview, even with --quiet.
         show = self._screen.say if consent.yes else self._screen.say_always
-        show(preview(plan, self._session.billing.target, self._journal.path, self._live_policy.policy))
+        show(preview(plan, self._session.billing.target, self._journal.name, self._live_policy.policy))
         self._caution(show)
         if (plan.totals.refused or plan.duplicates) and not consent.skip_bad:
             raise await self._refused(plan)
@@ -385,8 +390,7 @@ class RunSession:
         return Sent(progress.calls, progress.seconds, progress.holds.seconds, error)
 
     async def _close(self, sent: Sent) -> Closing:
-        """The outcome of the run, read from the journal."""
-        # Only to show it: another process may hold its lock by now.
+        """The outcome, read from the journal only to show it: another process may hold the run's lock by now."""
         self._run = await self._journal.run(self._run.name)
         totals = await self._journal.totals(self._run)
         code = exit_of(totals, self._stop.kind, intake_ended=self._run.frozen_at is not None)

@@ -63,15 +63,14 @@ ApiUrl = Annotated[
         help=f"The billing's REST API, as http://HOST:8082. Or {names.API_URL}.",
     ),
 ]
-JournalPath = Annotated[
-    Path | None,
+JournalName = Annotated[
+    str | None,
     typer.Option(
         "--journal",
         metavar="FILE",
-        readable=False,  # Said by who reads it, in the words of all other faults of the file.
         rich_help_panel=_CONNECTION,
-        help="Where all runs are remembered; by default the billing's own file in the state folder. "
-        f"Or {names.JOURNAL_FILE}.",
+        help="Where all runs are remembered; by default the billing's own file in the state folder. For several "
+        f"machines postgresql://HOST/DATABASE. Or {names.JOURNAL_FILE}.",
     ),
 ]
 OnNetwork = Annotated[
@@ -159,7 +158,7 @@ class Flags:
             help=f"{names.CHARSET} by default; WIN1251 for version 4. Or {names.DATABASE_CHARSET}.",
         ),
     ] = None
-    journal: JournalPath = None
+    journal: JournalName = None
     journal_on_network: OnNetwork = False
     timeout: Timeout = None
     config: ConfigPath = None
@@ -171,7 +170,7 @@ class JournalFlags:
     """The flags of a command that works on the journal alone; the address says which billing's journal it is."""
 
     api_url: ApiUrl = None
-    journal: JournalPath = None
+    journal: JournalName = None
     journal_on_network: OnNetwork = False
     config: ConfigPath = None
     profile: SettingsProfileName = None

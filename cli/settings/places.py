@@ -122,6 +122,11 @@ def credentials_in(address: str) -> tuple[str, ...]:
     return (together, password, unquote(password)) if together else ()
 
 
+def has_password(address: str) -> bool:
+    """Whether an address has a password in it, and not a user alone."""
+    return ":" in _credentials(address)[1]
+
+
 def _credentials(address: str) -> tuple[str, str, str]:
     """What stands before the credentials of an address, they, and what stands behind their @."""
     scheme, marks, rest = address.partition("//")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from billing.database.dsn import Dsn, charset_named
 from billing.errors import SettingsError
 from billing.secret import Secret, credentials
+from checkpoints.address import JournalAddress, is_postgres, journal_in_postgres
+from checkpoints.errors import JournalError
 from checkpoints.journal_file import network_of
 from cli.settings.credentials import Credentials, Hidden
 from cli.settings.declarations import OwnJobs, own_jobs_of
@@ -21,6 +23,7 @@ from cli.settings.places import (
     OF_BILLING,
     credentials_in,
     default_journal,
+    has_password,
     in_full,
     journal_of_billing,
     state_folder,
@@ -79,7 +82,7 @@ class Settings:
     database_user: SettingValue[str]
     database_password: SettingValue[Secret]
     database_charset: SettingValue[str]
-    journal: SettingValue[Path]
+    journal: SettingValue[JournalAddress]
     timeout: SettingValue[float] = SettingValue(TIMEOUT, BUILT_IN)
     language: SettingValue[str] = SettingValue(ENGLISH, BUILT_IN)
     hidden: Credentials = field(default_factory=Credentials)
@@ -95,7 +98,7 @@ class Settings:
     @property
     def log(self) -> Path:
         """The path of the log file, beside the journal's real file with links resolved."""
-        journal = self.journal.value.resolve()
+        journal = self.journal.value.path.resolve()
         return journal.with_name(f"{journal.name}.log")
 
     @property
@@ -112,10 +115,17 @@ class Settings:
         """All texts that must never be shown."""
         values = (self.database_password.value, *self.form.value.values())
         of_headers = (each for value in self.headers.value.values() for each in credentials(value.reveal()))
-        of_addresses = (credentials_in(one.value or "") for one in (self.api_url, self.database))
+        addresses = (self.api_url.value, self.database.value, self._journal_url)
+        of_addresses = (credentials_in(one or "") for one in addresses)
         return frozenset(
             {*(value.reveal() for value in values), *of_headers, *chain(*of_addresses), *self.hooks.secrets} - {""}
         )
+
+    @property
+    def _journal_url(self) -> str:
+        """The address of a journal in PostgreSQL where it has a password; a user alone is no secret."""
+        postgres = self.journal.value.postgres
+        return postgres.url if postgres and has_password(postgres.url) else ""
 
     @property
     def exposed(self) -> tuple[Exposed, ...]:
@@ -123,7 +133,7 @@ class Settings:
         secret = (self.database_password, self.form, self.headers)
         held = any(setting.of_file and setting.value for setting in secret) or self.hooks.has_secrets_in_file
         addresses = (credentials_in(one.value or "") for one in (self.api_url, self.database) if one.of_file)
-        return tuple(exposed(self.file, self.journal.value.resolve(), holds_secrets=held or any(addresses)))
+        return tuple(exposed(self.file, self.journal.value.path.resolve(), holds_secrets=held or any(addresses)))
 
     @property
     def target(self) -> str:
@@ -287,9 +297,11 @@ class _Chooser:
         return place_of(Path(self.path.name), self.text, self.profile.key_of(key) if self.profile else key)
 
 
-def _local(journal: SettingValue[Path], flags: Flags, found: SettingsTables) -> SettingValue[Path]:
+def _local(
+    journal: SettingValue[JournalAddress], flags: Flags, found: SettingsTables
+) -> SettingValue[JournalAddress]:
     """The journal on a local disk. Raises `SettingsRefused` for one on a network file system."""
-    kind = network_of(journal.value)
+    kind = "" if journal.value.postgres else network_of(journal.value.path)
     if kind and not (flags.journal_on_network or found.journal_on_network):
         raise SettingsRefused(
             said(
@@ -297,7 +309,7 @@ def _local(journal: SettingValue[Path], flags: Flags, found: SettingsTables) -> 
                 "a time damage it, its locks may not reach from one to the other, and what it has acknowledged may "
                 "be lost with the server. Name a local file with --journal; or give --journal-on-network "
                 "(journal_on_network = true in the settings file), and see to it that one machine at a time uses it",
-                journal=printable(journal.value),
+                journal=printable(journal.value.path),
                 origin=journal.origin,
                 kind=kind,
             )
@@ -307,21 +319,39 @@ def _local(journal: SettingValue[Path], flags: Flags, found: SettingsTables) -> 
 
 def _journal(
     choose: _Chooser, flags: Flags, found: SettingsTables, path: Path, folder: Path, api_url: str
-) -> SettingValue[Path]:
-    given = None if flags.journal is None else str(flags.journal)
-    chosen = choose("--journal", given, JOURNAL_FILE, "journal", found.journal, "")
+) -> SettingValue[JournalAddress]:
+    chosen = choose("--journal", flags.journal, JOURNAL_FILE, "journal", found.journal, "")
+    if is_postgres(chosen.value):
+        return _in_postgres(chosen, choose)
     if not chosen.value:
         place = default_journal(choose.environment, folder, api_url)
         if place.origin == IN_FOLDER:
             FoundFile(place.path, said("the journal"), setting("journal", place.path.name)).check()
             if choose.profile is not None:
                 if any(path.parent / in_full(one) == place.path for one in choose.profile.journals):
-                    return SettingValue(journal_of_billing(choose.environment, api_url), OF_BILLING)
+                    return SettingValue(JournalAddress(journal_of_billing(choose.environment, api_url)), OF_BILLING)
                 choose.profile.refuse_found_journal(place.path)
-        return SettingValue(place.path, place.origin)
+        return SettingValue(JournalAddress(place.path), place.origin)
     # Paths in the file are relative to the file.
     beside = path.parent if chosen.of_file else folder
-    return SettingValue(beside / in_full(chosen.value), chosen.origin)
+    return SettingValue(JournalAddress(beside / in_full(chosen.value)), chosen.origin)
+
+
+def _in_postgres(chosen: SettingValue[str], choose: _Chooser) -> SettingValue[JournalAddress]:
+    """The address of a journal in PostgreSQL. Raises `SettingsRefused`, also for a password that all can see."""
+    if chosen.origin == "--journal" and has_password(chosen.value):
+        raise SettingsRefused(
+            said(
+                "--journal: everybody on this machine can see a command line. Leave the password out of the address "
+                "and set the variable {variable}, or put it into {pgpass}",
+                variable="PGPASSWORD",
+                pgpass="~/.pgpass",
+            )
+        )
+    try:
+        return SettingValue(journal_in_postgres(chosen.value, state_folder(choose.environment)), chosen.origin)
+    except JournalError as error:
+        raise SettingsRefused(said("{error} (from {origin})", error=error, origin=chosen.origin)) from error
 
 
 def _charset(chosen: SettingValue[str]) -> SettingValue[str]:

@@ -1,7 +1,6 @@
 """The screen of a plan: counts and sums of each kind, the duration, and the first requests."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -39,7 +38,7 @@ WORKER = 5.5
 """Records a second that the billing's worker takes from its stacks [D]."""
 
 
-def plan_screen(facts: PlanFacts, target: Target, journal: Path) -> RenderableType:
+def plan_screen(facts: PlanFacts, target: Target, journal: str) -> RenderableType:
     """The screen of a plan."""
     plan, run = facts.plan, facts.plan.run
     table = Facts()

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -196,7 +195,7 @@ async def _first_skipped(kind: str, run: Run, skipped: Sequence[Reason], journal
     return found[:MAX_REFUSALS_SHOWN]
 
 
-def preview(plan: PreviewFacts, target: Target, journal: Path, policy: Policy) -> RenderableType:
+def preview(plan: PreviewFacts, target: Target, journal: str, policy: Policy) -> RenderableType:
     """The screen of the preview."""
     table = Facts()
     run, totals = plan.run, plan.totals

@@ -9,6 +9,7 @@ from checkpoints.records import Totals
 from checkpoints.states import State
 from engine.errors import CountsDiffer, EngineError, LookUpFailed
 from engine.pacing.holds import StopKind
+from texts.remedies import command_line
 from texts.said import said
 
 
@@ -64,6 +65,19 @@ class CommandRefused(Exception):
     def __init__(self, message: str, code: Exit = Exit.REFUSED) -> None:
         super().__init__(message)
         self.code = code
+
+
+class JournalLost(CommandRefused):
+    """Raised when the journal failed while a run was sending, and cannot be read either."""
+
+    def __init__(self, why: str, run: str) -> None:
+        message = said(
+            "{why}. Nothing is sent without it. Once it can be written again, {command} looks up in the billing what "
+            "was under way, and goes on",
+            why=why,
+            command=command_line("resume", run),
+        )
+        super().__init__(message, Exit.STOPPED)
 
 
 class NothingSent(CommandRefused):

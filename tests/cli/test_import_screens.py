@@ -145,7 +145,7 @@ async def test_the_preview_of_an_import(journal: Journal) -> None:
     plan = await facts_of(await import_run(journal), journal)
 
     async def shows(screen: Screen) -> None:
-        screen.show(preview(plan, Target("5.24.06", None), JOURNAL, Policy()))
+        screen.show(preview(plan, Target("5.24.06", None), str(JOURNAL), Policy()))
         screen.show(Hanging(Text(""), render(plan.question)))
 
     await compare("import-preview", shows)
@@ -171,7 +171,7 @@ async def test_the_plan_of_an_import(journal: Journal) -> None:
     target = Target("5.24.06", "billing.example.org/3050:/app/asr_billing/var/db/billing.gdb")
 
     async def shows(screen: Screen) -> None:
-        screen.result(plan_screen(facts, target, JOURNAL))
+        screen.result(plan_screen(facts, target, str(JOURNAL)))
 
     await compare("import-plan", shows)
 

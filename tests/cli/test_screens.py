@@ -316,7 +316,7 @@ async def test_plan() -> None:
     target = Target("5.24.06", "billing.example.org/3050:/app/asr_billing/var/db/billing.gdb")
 
     async def shows(screen: Screen) -> None:
-        screen.result(plan_screen(facts, target, JOURNAL))
+        screen.result(plan_screen(facts, target, str(JOURNAL)))
         screen.result(next_step(facts.plan.run, skips_bad=True))
 
     await compare("plan", shows)
@@ -324,7 +324,7 @@ async def test_plan() -> None:
 
 async def test_preview() -> None:
     plan = planned().plan
-    await compare("preview", of(lambda: preview(plan, Target("5.24.06", None), JOURNAL, Policy())))
+    await compare("preview", of(lambda: preview(plan, Target("5.24.06", None), str(JOURNAL), Policy())))
 
 
 async def test_a_load_that_is_under_way() -> None:

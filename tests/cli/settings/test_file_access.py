@@ -81,7 +81,7 @@ def test_a_journal_of_somebody_else_in_the_working_folder_is_not_taken(tmp_path:
     give_away(journal)
     with pytest.raises(SettingsRefused, match=r"the journal .* belongs to .*--journal carbon-migrate\.journal"):
         load(Flags(), {}, tmp_path)
-    assert load(Flags(journal=Path("carbon-migrate.journal")), {}, tmp_path).journal.value == journal
+    assert load(Flags(journal="carbon-migrate.journal"), {}, tmp_path).journal.value.path == journal
 
 
 def test_a_profile_of_somebody_else_is_not_taken(tmp_path: Path, give_away: GiveAway) -> None:

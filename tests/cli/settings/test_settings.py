@@ -89,7 +89,7 @@ def test_without_anything_there_are_defaults_and_no_billing(tmp_path: Path) -> N
     settings = load(Flags(), {"CARBON_MIGRATE_API_URL": "", "XDG_STATE_HOME": str(tmp_path / "state")}, tmp_path)
     assert settings.api_url.value is None
     assert settings.dsn is None
-    assert settings.journal.value == tmp_path / "state" / "carbon-migrate" / "carbon-migrate.journal"
+    assert settings.journal.value.path == tmp_path / "state" / "carbon-migrate" / "carbon-migrate.journal"
     with pytest.raises(SettingsRefused, match=r"--api-url(.|\n)*CARBON_MIGRATE_API_URL(.|\n)*\[api\]"):
         _ = settings.target
 
@@ -99,10 +99,10 @@ def test_what_the_file_names_is_sought_beside_the_file(tmp_path: Path) -> None:
     folder.mkdir()
     path = written(folder, 'journal = "a.journal"\n[database]\naddress = "b.fdb"\n', "other.toml")
     settings = load(Flags(config=path), {}, tmp_path)
-    assert settings.journal.value == folder / "a.journal"
+    assert settings.journal.value.path == folder / "a.journal"
     assert settings.database.value == str(folder / "b.fdb")
     assert settings.log == folder / "a.journal.log"
-    assert load(Flags(config=path, journal=Path("c.journal")), {}, tmp_path).journal.value == tmp_path / "c.journal"
+    assert load(Flags(config=path, journal="c.journal"), {}, tmp_path).journal.value.path == tmp_path / "c.journal"
 
 
 def test_a_database_on_a_server_is_no_path(tmp_path: Path) -> None:
@@ -206,7 +206,8 @@ URL = "http://169.254.80.82:8082"
 def of_url(tmp_path: Path, folder: str = "here", url: str = URL) -> SettingValue[Path]:
     (tmp_path / folder).mkdir(exist_ok=True)
     environment = {"CARBON_MIGRATE_API_URL": url, "XDG_STATE_HOME": str(tmp_path / "state")}
-    return load(Flags(), environment, tmp_path / folder).journal
+    found = load(Flags(), environment, tmp_path / folder).journal
+    return SettingValue(found.value.path, found.origin)
 
 
 def test_the_journal_belongs_to_the_billing_wherever_the_command_is_typed(tmp_path: Path) -> None:
@@ -251,14 +252,14 @@ def test_a_journal_on_a_network_file_system_is_refused_unless_told_otherwise(
     monkeypatch.setattr(
         "cli.settings.settings.network_of", lambda path: "nfs4" if path.name == "shared.journal" else ""
     )
-    flags = Flags(journal=Path("shared.journal"))
+    flags = Flags(journal="shared.journal")
     with pytest.raises(SettingsRefused, match=r"shared\.journal \(--journal\) is on a network file system \(nfs4\)"):
         load(flags, {}, tmp_path)
-    assert load(Flags(journal=Path("mine.journal")), {}, tmp_path).journal.value == tmp_path / "mine.journal"
+    assert load(Flags(journal="mine.journal"), {}, tmp_path).journal.value.path == tmp_path / "mine.journal"
     told = replace(flags, journal_on_network=True)
-    assert load(told, {}, tmp_path).journal.value == tmp_path / "shared.journal"
+    assert load(told, {}, tmp_path).journal.value.path == tmp_path / "shared.journal"
     written(tmp_path, "journal = 'shared.journal'\njournal_on_network = true\n")
-    assert load(Flags(), {}, tmp_path).journal.value == tmp_path / "shared.journal"
+    assert load(Flags(), {}, tmp_path).journal.value.path == tmp_path / "shared.journal"
 
 
 def test_the_file_of_the_metrics_is_relative_to_the_settings_file(tmp_path: Path) -> None:

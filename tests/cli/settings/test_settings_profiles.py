@@ -62,7 +62,7 @@ def test_a_profile_is_laid_over_the_common_part_and_each_value_names_its_line(tm
     assert other.profile.badge == Badge("test")
     assert other.form.value["hash_key"].reveal() == "of-all"
     assert other.database.value is None
-    assert other.journal.value.name == "stand-8082.journal" != settings.journal.value.name
+    assert other.journal.value.path.name == "stand-8082.journal" != settings.journal.value.path.name
 
 
 def test_the_flag_goes_before_the_variable_and_that_before_the_file(tmp_path: Path) -> None:
@@ -147,8 +147,8 @@ def test_a_journal_of_the_working_folder_is_taken_by_the_profile_that_names_it(t
     named = TOML.replace(
         "[profile.test.api]", '[profile.test]\njournal = "carbon-migrate.journal"\n[profile.test.api]'
     )
-    assert loaded(tmp_path, "test", named).journal.value.parent == tmp_path
-    assert loaded(tmp_path, "production", named).journal.value.name == "north-8082.journal"
+    assert loaded(tmp_path, "test", named).journal.value.path.parent == tmp_path
+    assert loaded(tmp_path, "production", named).journal.value.path.name == "north-8082.journal"
 
 
 @pytest.mark.parametrize(

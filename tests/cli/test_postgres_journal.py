@@ -1,0 +1,80 @@
+"""A load with its journal in PostgreSQL: killed, taken up in another folder as on another machine, and taken back."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from checkpoints.address import journal_in_postgres
+from tests.checkpoints.shells import shell
+from tests.cli.conftest import Cli, Place
+from tests.postgres_server import PostgresServer
+
+
+@pytest.fixture
+def shared(place: Place, postgres_server: PostgresServer) -> Place:
+    """A billing whose journal is in PostgreSQL."""
+    return replace(place, cli=_with_journal(place.cli, postgres_server.new_journal(), place.cli.folder))
+
+
+def _with_journal(cli: Cli, journal: str, folder: Path) -> Cli:
+    folder.mkdir(exist_ok=True)
+    state = {"CARBON_MIGRATE_JOURNAL": journal, "XDG_STATE_HOME": str(folder / "state")}
+    return Cli(folder, {**cli.environment, **state})
+
+
+async def test_a_load_is_killed_and_taken_up_by_another_machine(shared: Place, tmp_path: Path) -> None:
+    shared.billing.latency = 0.01
+    balances = shared.balances(200)
+    async with shared.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "8") as load:
+        await shared.traffic.reaches(60)
+        load.signal(signal.SIGKILL)
+        await load.ended()
+    other = _with_journal(shared.cli, shared.cli.environment["CARBON_MIGRATE_JOURNAL"], tmp_path / "other")
+    resumed = await other("resume", "--settle", "0.3", "--json")
+    assert resumed.closing["states"] == {"accepted": 200}
+    found = await shared.found()
+    assert (found.rows, found.sum, found.most_for_one) == (200, balances.sum, 1)
+    verified = await other("verify", resumed.closing["run"], "--json")
+    assert verified.closing["states"] == {"applied": 200}
+    await other("report", resumed.closing["run"], "-o", "report.html")
+    undone = await shared.cli("undo", resumed.closing["run"], "--set", "way=storno", "--yes", "--json")
+    assert undone.closing["states"] == {"accepted": 200}
+    assert "no run" not in (await shared.cli("status")).out
+
+
+async def test_two_machines_do_not_work_on_one_run(shared: Place, tmp_path: Path) -> None:
+    shared.billing.latency = 0.05
+    balances = shared.balances(100)
+    async with shared.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "2") as load:
+        await shared.traffic.reaches(10)
+        other = _with_journal(shared.cli, shared.cli.environment["CARBON_MIGRATE_JOURNAL"], tmp_path / "other")
+        refused = await other("resume", may_end_with=(2,))
+        assert "another process works on this run" in refused.err
+        await load.ended(None)
+    assert (await shared.found()).most_for_one == 1
+
+
+async def test_a_connection_that_is_cut_lets_nothing_new_leave(shared: Place, tmp_path: Path) -> None:
+    shared.billing.latency = 0.05
+    balances = shared.balances(200)
+    address = journal_in_postgres(shared.cli.environment["CARBON_MIGRATE_JOURNAL"], tmp_path)
+    async with shared.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as load:
+        await shared.traffic.reaches(40)
+        with shell(address) as server:
+            server.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'carbon-migrate'"
+            )
+        ended = await load.ended(None)
+    assert ended.exit == 3, ended.err
+    resumed = await shared.cli("resume", "--settle", "0.3", "--json")
+    assert resumed.closing["states"] == {"accepted": 200}
+    found = await shared.found()
+    assert (found.rows, found.sum, found.most_for_one) == (200, balances.sum, 1)
+
+
+async def test_a_password_is_not_typed_and_not_kept(shared: Place) -> None:
+    refused = await shared.cli("status", "--journal", "postgresql://u:word@127.0.0.1/db", may_end_with=(2,))
+    assert "PGPASSWORD" in refused.err
+    assert "word@" not in refused.err
