@@ -75,7 +75,7 @@ class Journal:
     """The runs of a journal and their items. Created by `open_journal`."""
 
     def __init__(self, store: Store) -> None:
-        self.path, self.name = store.path, store.name
+        self.path, self.name, self.kept_copy = store.path, store.name, store.kept_copy
         self._store = store
         self._read = store.read
         self.history = History(store)

@@ -116,6 +116,10 @@ class JournalFile:
         """Whether the lock of a run is held, by this process or another."""
         return run_id in self._held or _is_locked(self._file, run_id)
 
+    def is_in_use(self) -> bool:
+        """Whether another process holds the lock of any run."""
+        return _is_locked(self._file, 1, 0)
+
     def _set(self, kind: int, number: int) -> bool:
         try:
             fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, FIRST_BYTE + number, 1, 0))
@@ -167,8 +171,9 @@ def is_locked(path: Path, run_id: int) -> bool:
         os.close(file)
 
 
-def _is_locked(file: int, run_id: int) -> bool:
-    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, FIRST_BYTE + run_id, 1, 0)
+def _is_locked(file: int, run_id: int, runs: int = 1) -> bool:
+    """Whether the lock of one of `runs` is held, from `run_id` on; of 0, of any from there on."""
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, FIRST_BYTE + run_id, runs, 0)
     kind, *_ = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked))
     return bool(kind != fcntl.F_UNLCK)
 

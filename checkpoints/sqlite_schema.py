@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from checkpoints.errors import JournalOtherFormat, JournalUnreadable
+from checkpoints.errors import JournalOtherFormat, JournalUnreadable, RunHeld
+from checkpoints.kept_copies import copy_name, keep_copy
 from checkpoints.sqlite_connection import BUSY_SECONDS, connect
 from checkpoints.sqlite_queries import SqliteQueries, schema, upgrade, upgrade_early
 from checkpoints.state_tables import fill_states
 from checkpoints.states import State
 from texts.remedies import Remedy
-from texts.said import said
+from texts.said import Said, said
 
 APPLICATION_ID: Final = 0x434D4A31
 """Marks the file as a journal (`CMJ1`), so that another program's database is never written to."""
@@ -23,17 +24,31 @@ FORMAT: Final = 6
 _CONVERTED: Final = 5
 
 
-def prepare(path: Path) -> None:
+def prepare(path: Path, *, in_use: bool = False) -> Path | None:
     """Create a journal in an empty file at `path`, or bring an older one and its table of states up to date.
 
-    Raises `JournalOtherFormat` for a journal of another format or with newer states, and `JournalUnreadable` for a
-    file that is not a journal; neither is changed.
+    Returns the copy of an older one that is kept beside it, None where nothing was converted. Raises
+    `JournalOtherFormat` for a journal of another format or with newer states, `JournalUnreadable` for a file that is
+    not a journal, or of which no copy can be kept, and `RunHeld` for an older one that is `in_use`; none of them is
+    changed.
     """
     _refuse_strangers(path)
     connection = connect(path)
+    copy = None
     try:
         connection.execute("begin immediate")
         found = _format_of(connection, path)
+        if found == _CONVERTED:
+            if in_use:
+                raise RunHeld(
+                    said(
+                        "a process of an earlier carbon-migrate works on a run of {path}, which would be converted "
+                        "under its hands: wait until it has ended, or stop it there",
+                        path=path,
+                    )
+                )
+            # In the transaction, so that nobody writes between the copy and the conversion.
+            copy = keep_copy(path, found)
         if found != FORMAT:
             if found and not SqliteQueries(connection).all("runners_have_hosts"):
                 _run_script(connection, upgrade_early())
@@ -48,6 +63,7 @@ def prepare(path: Path) -> None:
         ) from error
     finally:
         connection.close()
+    return copy
 
 
 def has_format(connection: sqlite3.Connection, path: Path) -> bool:
@@ -90,15 +106,7 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
             said("{path} is a database of another program, not a journal: name another file", path=path)
         )
     if found > FORMAT:
-        raise JournalOtherFormat(
-            said(
-                "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
-                "version or name another journal",
-                path=path,
-                found=found,
-                known=FORMAT,
-            )
-        )
+        raise JournalOtherFormat(_of_newer(path, found))
     if 0 < found < _CONVERTED:
         raise JournalOtherFormat(
             said(
@@ -121,6 +129,27 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
             )
         )
     return int(found)
+
+
+def _of_newer(path: Path, found: int) -> Said:
+    if not (copy := copy_name(path, FORMAT)).exists():
+        return said(
+            "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
+            "version or name another journal",
+            path=path,
+            found=found,
+            known=FORMAT,
+        )
+    return said(
+        "{path} was written by a newer carbon-migrate (format {found}; this one knows {known}): install that "
+        "version; or go back to the copy that it has kept, {copy}: move {path} away with what is named like it and "
+        "ends with -wal or -shm, and give the copy its name. What was sent since then is found by its marks in the "
+        "billing, which payments have not",
+        path=path,
+        found=found,
+        known=FORMAT,
+        copy=copy.name,
+    )
 
 
 def _refuse_strangers(path: Path) -> None:

@@ -55,7 +55,7 @@ class SqliteStore(Store):
             opened.callback(self._file.close)
             # Two processes that create it at once would find it incomplete, or SQLite busy changing its mode.
             with self._file.making(BUSY_SECONDS):
-                prepare(self.path)
+                self.kept_copy = prepare(self.path, in_use=self._file.is_in_use())
             self._reader = JournalReader(connect(self.path), self.path)
             opened.callback(self._reader.close)
             self._writer = Writer(connect(self.path), SQLITE, self._loop)

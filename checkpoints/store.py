@@ -17,11 +17,13 @@ class Store(ABC):
     """An open store: transactions that are durable when they return, and one runner a run.
 
     `path` is the journal's file; of a journal in a database the name beside which this machine keeps its other files.
-    `name` is how messages name it, without a password.
+    `name` is how messages name it, without a password. `kept_copy` is the copy of a journal of an earlier format that
+    was made when this store opened it, None where it had to convert nothing.
     """
 
     path: Path
     name: str
+    kept_copy: Path | None = None
 
     @abstractmethod
     async def read(self, work: Callable[[Queries], Result]) -> Result:

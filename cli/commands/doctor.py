@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import shutil
 import sys
 from collections import defaultdict
@@ -29,9 +30,11 @@ from billing.money import SCALE
 from billing.profile import describe_fact
 from checkpoints.address import JournalAddress
 from checkpoints.journal import open_journal
+from checkpoints.kept_copies import kept_copies
 from checkpoints.stores import is_there
 from cli.commands.execution import errors_shown, wear_badge
 from cli.session.journal import unfinished
+from cli.session.plans import plans_beside
 from cli.settings.flags import Flags, grouped
 from cli.settings.places import without_credentials
 from cli.settings.profiles import profile_of, profile_path
@@ -235,6 +238,13 @@ async def _journal(settings: Settings, checklist: Checklist) -> None:
                     flag=setting("journal"),
                 ),
             )
+    for copy in (*kept_copies(where.path), *kept_copies(plans_beside(where.path))):
+        note = said(
+            "{copy}: the journal as the program before had it, with all that it held of people. Once you are sure "
+            "not to go back:",
+            copy=copy,
+        )
+        checklist.note(said("kept copy"), note, shlex.join(["rm", str(copy)]))
     free = shutil.disk_usage(_nearest_folder(where.path)).free
     told = said("{free} MiB free beside the journal", free=Quantity(free // 1024 // 1024))
     if free < LEAST_FREE:

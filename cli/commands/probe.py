@@ -16,9 +16,9 @@ from rich.text import Text
 
 from billing.directory.subscribers import Abonent
 from billing.profile import describe_fact
-from checkpoints.journal import open_journal
 from checkpoints.stores import is_there
 from cli.commands.execution import execute
+from cli.session.journal import open_noted
 from cli.session.session import BillingConnection, open_billing
 from cli.settings.flags import Flags, grouped, parse_pairs
 from cli.settings.pacing_flags import Pacing, SettleDelay
@@ -164,7 +164,7 @@ async def _check_runs(settings: Settings) -> None:
     where = settings.journal.value
     if not await anyio.to_thread.run_sync(is_there, where):
         return
-    async with open_journal(where) as journal:
+    async with open_noted(where) as journal:
         for run in await journal.runs():
             if run.target == settings.target and (holder := await journal.holder(run)):
                 raise CommandRefused(

@@ -32,7 +32,7 @@ from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import reader
 from cli.terminal.screen import BriefVoice, Screen, is_unattended
-from cli.terminal.texts import WHOLE, count, markup_safe, moment, money, printable
+from cli.terminal.texts import WHOLE, count, markup_safe, moment, money, printable, reason_of
 from texts.remedies import PROGRAM, setting
 from texts.said import Quantity, counted, said, text_of
 
@@ -104,12 +104,13 @@ def parse_which(name: str | None, age: str | None) -> str | datetime:
 
 @dataclass(slots=True)
 class PurgeResult:
-    """What a purge has done: by run what was removed, of plans, and the bytes of the journal."""
+    """What a purge has done: by run what was removed, of plans, kept copies, and the bytes of the journal."""
 
     runs: list[tuple[RunToPurge, Purged]] = field(default_factory=list)
     left_alone: list[RunLeftAlone] = field(default_factory=list)
     plans: int = 0
     of_plans: Purged = field(default_factory=Purged)
+    copies: list[Path] = field(default_factory=list)
     bytes_before: int = 0
     bytes_after: int = 0
 
@@ -139,7 +140,7 @@ async def purge(which: str | datetime, settings: Settings, screen: Screen, *, ke
         else:
             selection = await select_old(journal, which, settings.catalogue, keep_totals=keep_totals)
         result = PurgeResult(left_alone=list(selection.left_alone), bytes_before=_bytes(journal.path))
-        if selection.runs or selection.plans:
+        if not selection.is_empty:
             screen.say(_preview(selection, keep_totals=keep_totals))
             await _ask(selection, screen, yes=yes)
         code = await _purge_all(selection, journal, result, settings, screen, keep_totals=keep_totals)
@@ -178,6 +179,8 @@ async def _ask(selection: PurgeSelection, screen: Screen, *, yes: bool) -> None:
 def _named(selection: PurgeSelection) -> str:
     runs = counted("{n} run", "{n} runs", len(selection.runs))
     plans = counted("{n} plan", "{n} plans", len(selection.plans))
+    if not (selection.runs or selection.plans):
+        return counted("{n} kept copy of the journal", "{n} kept copies of the journal", len(selection.copies))
     if not selection.plans:
         return runs
     return said("{runs} and {plans}", runs=runs, plans=plans) if selection.runs else plans
@@ -207,6 +210,20 @@ async def _purge_all(
             await journal.clean()
         result.of_plans = await purge_plans(journal, selection.plans)
         result.plans = len(selection.plans)
+        for copy in selection.copies:
+            copy.unlink(missing_ok=True)
+            log.info("removed", copy=str(copy))
+            result.copies.append(copy)
+    except OSError as error:
+        screen.complain(
+            said(
+                "{copy} cannot be removed, and holds what is purged: {why}\nThe same command once more tries it "
+                "again",
+                copy=printable(str(error.filename)),
+                why=reason_of(error),
+            )
+        )
+        return Exit.STOPPED
     except JournalNotCleaned as error:
         screen.complain(said("{error}\nThe same command once more tries it again", error=error))
         return Exit.STOPPED
@@ -265,6 +282,10 @@ def _preview(selection: PurgeSelection, *, keep_totals: bool) -> RenderableType:
             len(selection.plans),
         )
         parts.append(Text(printable(plans)))
+    parts += [
+        Text(printable(said("{copy} is removed: it was kept for going back to the program before", copy=copy)))
+        for copy in selection.copies
+    ]
     return Group(*parts, *_left_alone(selection.left_alone))
 
 
@@ -283,7 +304,7 @@ def _left_alone(left_alone: Sequence[RunLeftAlone]) -> list[Text]:
 
 
 def _closing(result: PurgeResult) -> RenderableType:
-    if not result.runs and not result.plans:
+    if not (result.runs or result.plans or result.copies):
         return Group(Text(printable(said("There is nothing to purge."))), *_left_alone(result.left_alone))
     parts: list[RenderableType] = []
     if result.runs:
@@ -315,9 +336,11 @@ def _closing(result: PurgeResult) -> RenderableType:
             rows=Quantity(removed),
         )
         parts.append(Text(printable(lists)))
-    before, after = (reader().decimal(size / _MEGABYTE) for size in (result.bytes_before, result.bytes_after))
-    rewritten = said("the journal is rewritten: {before} MB before, {after} MB now", before=before, after=after)
-    parts.append(_indented(rewritten, "dim"))
+    parts += [Text(printable(said("✓ removed: {copy}", copy=copy))) for copy in result.copies]
+    if result.runs or result.plans:
+        before, after = (reader().decimal(size / _MEGABYTE) for size in (result.bytes_before, result.bytes_after))
+        rewritten = said("the journal is rewritten: {before} MB before, {after} MB now", before=before, after=after)
+        parts.append(_indented(rewritten, "dim"))
     if result.files:
         parts.append(_indented(said("files of these runs that stay, delete them by hand:")))
         parts += [Text(f"    {printable(file)}") for file in result.files]
@@ -338,6 +361,7 @@ def _object(result: PurgeResult, journal: str, code: Exit) -> Mapping[str, objec
             for one, purged in result.runs
         ],
         "plans": result.plans,
+        "copies": [str(copy) for copy in result.copies],
         "left_alone": [{"run": one.run.name, "why": one.why} for one in result.left_alone],
         "files": [str(file) for file in result.files],
         "bytes_before": result.bytes_before,

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 import anyio.to_thread
+import structlog
 from rich.text import Text
 
 from checkpoints.address import JournalAddress
@@ -24,6 +25,24 @@ from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings
 from jobs.spec.undo_words import RUN, UNDO
 from texts.remedies import PROGRAM, command_line, setting
 from texts.said import counted, said, text_of
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_noted(where: JournalAddress) -> AsyncIterator[Journal]:
+    """Open a journal, and say where the copy of one is that had to be converted.
+
+    Raises what `open_journal` raises.
+    """
+    async with open_journal(where) as journal:
+        if journal.kept_copy:
+            log.warning(
+                "the journal was of an earlier format, and is converted; as it was it is kept, for going back to the "
+                "program before",
+                copy=str(journal.kept_copy),
+            )
+        yield journal
 
 
 @asynccontextmanager
@@ -52,7 +71,7 @@ async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
                 others=tuple(others),
             )
         )
-    async with open_journal(where) as journal:
+    async with open_noted(where) as journal:
         yield journal
 
 

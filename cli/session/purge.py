@@ -1,4 +1,4 @@
-"""What of a journal is purged: runs that are at their end for everybody, and plans.
+"""What of a journal is purged: runs that are at their end for everybody, plans, and kept copies that hold them.
 
 A run is left alone while anything needs its rows: itself, a person who has to decide, an undo of it that is under
 way, or the round of a job file, which would begin its step anew.
@@ -6,12 +6,13 @@ way, or the round of a job file, which would begin its step anew.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
+from checkpoints.kept_copies import kept_copies
 from checkpoints.purge import Purge
 from checkpoints.records import Purged, Run, Stage, Totals
 from cli.output.answer_files import ANSWER_FILE_PARAMETER
@@ -57,17 +58,23 @@ class RunLeftAlone:
 
 @dataclass(frozen=True, slots=True)
 class PurgeSelection:
-    """The runs and plans of a purge, and the runs that are left alone."""
+    """The runs and plans of a purge, the runs that are left alone, and kept copies of the journal that go as well."""
 
-    runs: tuple[RunToPurge, ...]
-    left_alone: tuple[RunLeftAlone, ...]
-    plans: tuple[Run, ...]
+    runs: tuple[RunToPurge, ...] = ()
+    left_alone: tuple[RunLeftAlone, ...] = ()
+    plans: tuple[Run, ...] = ()
+    copies: tuple[Path, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to purge."""
+        return not (self.runs or self.plans or self.copies)
 
 
 async def select_old(
     journal: Journal, before: datetime, catalogue: Catalogue, *, keep_totals: bool
 ) -> PurgeSelection:
-    """All runs whose last change was before a time, and the plans of that age."""
+    """All runs whose last change was before a time, and the plans of that age; kept copies, too."""
     runs = await journal.runs()
     chosen: list[RunToPurge] = []
     left_alone: list[RunLeftAlone] = []
@@ -80,7 +87,8 @@ async def select_old(
         else:
             chosen.append(await _to_purge(run, ended, journal, catalogue))
     plans = [plan for plan in await _plans(journal) if plan.created_at < before]
-    return PurgeSelection(tuple(chosen), tuple(left_alone), tuple(plans))
+    copies = _copies_with(journal, [one.run for one in chosen], plans, before)
+    return PurgeSelection(tuple(chosen), tuple(left_alone), tuple(plans), copies)
 
 
 async def select_run(journal: Journal, name: str, catalogue: Catalogue, *, keep_totals: bool) -> PurgeSelection:
@@ -92,14 +100,33 @@ async def select_run(journal: Journal, name: str, catalogue: Catalogue, *, keep_
         named = tuple(plan for plan in plans if plan.name == name)
         if not named:
             raise
-        return PurgeSelection((), (), named)
+        return PurgeSelection(plans=named, copies=_copies_with(journal, (), named))
     if _is_purged(run, keep_totals=keep_totals):
-        return PurgeSelection((), (), ())
+        return PurgeSelection(copies=_copies_with(journal, [run], ()))
     if why := await _reason_to_keep(run, await _needed(await journal.runs(), journal), journal):
-        return PurgeSelection((), (RunLeftAlone(run, why),), ())
+        return PurgeSelection(left_alone=(RunLeftAlone(run, why),))
     chosen = await _to_purge(run, await journal.history.last_change(run), journal, catalogue)
     own = tuple(plan for plan in plans if same_input(plan, run) or plan.name == run.parameters.get(PLAN))
-    return PurgeSelection((chosen,), (), own)
+    return PurgeSelection((chosen,), (), own, _copies_with(journal, [run], own))
+
+
+def _copies_with(
+    journal: Journal, runs: Sequence[Run], plans: Sequence[Run], before: datetime | None = None
+) -> tuple[Path, ...]:
+    """The kept copies that hold rows of these runs or plans, and all that were made before a time."""
+    beside = ((journal.path, runs), (plans_beside(journal.path), plans))
+    return tuple(
+        copy
+        for path, listed in beside
+        for copy in kept_copies(path)
+        if (made := datetime.fromtimestamp(copy.stat().st_mtime, UTC)) < (before or made)
+        or any(_was_in(run, made) for run in listed)
+    )
+
+
+def _was_in(run: Run, made: datetime) -> bool:
+    """Whether a copy of that time can hold rows of the run."""
+    return run.created_at <= made and not (run.has_only_totals and run.purged_at and run.purged_at <= made)
 
 
 async def purge_run(run: Run, journal: Journal, catalogue: Catalogue, *, keep_totals: bool) -> Purged:

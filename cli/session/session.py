@@ -29,13 +29,13 @@ from billing.database.database import Database
 from billing.database.file_database import open_file_database
 from billing.directory.system import check_scale
 from billing.money import SCALE
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import State, states_where
 from cli.output.answer_files import ANSWER_FILE_PARAMETER, ANSWERS, first_rows, reads, write_answers
 from cli.output.item_files import OutputFile
 from cli.session.events import OpenReader
-from cli.session.journal import policy_of
+from cli.session.journal import open_noted, policy_of
 from cli.settings.flags import Consent
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
@@ -157,12 +157,12 @@ async def open_session(
     """A session with the billing of the settings and the given open `journal`.
 
     Without one, the journal of the settings is opened once the billing has answered, and created where there is none.
-    Raises what `open_billing` and `open_journal` raise.
+    Raises what `open_billing` and `open_noted` raise.
     """
     async with AsyncExitStack() as stack:
         billing = await stack.enter_async_context(open_billing(settings, record))
         if journal is None:
-            journal = await stack.enter_async_context(open_journal(settings.journal.value))
+            journal = await stack.enter_async_context(open_noted(settings.journal.value))
         yield Session(settings, screen, journal, billing, pacing, consent or Consent())
 
 

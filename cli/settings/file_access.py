@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from checkpoints.kept_copies import kept_copies
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.log_file import KEPT
 from cli.terminal.texts import printable
@@ -27,7 +28,10 @@ _BESIDE_A_JOURNAL: Final = (
     *("", "-wal", "-shm", "-plans", "-secrets", ".log"),
     *(f".log.{number}" for number in range(1, KEPT + 1)),
 )
-"""Endings of a journal's name, for the files that are kept beside it."""
+"""Endings of a journal's name, for the files that are kept beside it; kept copies come to these."""
+
+_CONVERTED: Final = ("", "-plans")
+"""Endings of those that are journals themselves, of which a copy is kept when their format changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,7 @@ def exposed(settings_file: Path | None, journal: Path, *, holds_secrets: bool) -
         )
         yield Exposed(reason, _command("chmod", "600", [settings_file]))
     family = [journal.with_name(f"{journal.name}{ending}") for ending in _BESIDE_A_JOURNAL]
+    family += [copy for ending in _CONVERTED for copy in kept_copies(journal.with_name(f"{journal.name}{ending}"))]
     open_ones = [path for path in family if _open_mode([path])]
     if mode := _open_mode(open_ones):
         reason = _of_mode(
