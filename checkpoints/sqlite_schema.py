@@ -42,8 +42,8 @@ def prepare(path: Path, *, in_use: bool = False) -> Path | None:
             if in_use:
                 raise RunHeld(
                     said(
-                        "a process of an earlier carbon-migrate works on a run of {path}, which would be converted "
-                        "under its hands: wait until it has ended, or stop it there",
+                        "a run of {path} is worked on by an earlier carbon-migrate, under whose hands the journal "
+                        "would be converted: wait until it has ended, or stop it there",
                         path=path,
                     )
                 )

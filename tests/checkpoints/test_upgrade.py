@@ -105,7 +105,7 @@ async def test_without_room_for_the_copy_nothing_is_converted(path: Path) -> Non
 async def test_a_journal_that_the_program_before_works_on_is_left_alone(path: Path) -> None:
     older_program = JournalFile(path)
     assert older_program.lock(2)
-    with pytest.raises(RunHeld, match=r"an earlier carbon-migrate works on a run of .*a\.journal"):
+    with pytest.raises(RunHeld, match=r"a run of .*a\.journal is worked on by an earlier carbon-migrate"):
         async with open_journal(path):
             pass
     assert (format5.format_of(path), kept_copies(path)) == (5, [])
