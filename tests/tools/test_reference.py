@@ -269,8 +269,7 @@ def test_a_variable_goes_before_the_file_and_a_flag_before_both(way: str, tmp_pa
     assert origin({facts.variable: "UTF8"}) == facts.variable
     if facts.flag:
         flag = facts.flag.removeprefix("--").replace("-", "_")
-        given = Path("UTF8") if flag == "journal" else "UTF8"
-        assert origin({facts.variable: "UTF8"}, **{flag: given}) == facts.flag
+        assert origin({facts.variable: "UTF8"}, **{flag: "UTF8"}) == facts.flag
 
 
 def test_the_defaults_are_those_of_an_empty_file(tmp_path: Path) -> None:
