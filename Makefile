@@ -11,6 +11,8 @@ AIOHTTP ?= aiohttp
 BENCH   ?= --write
 SEED    ?=
 LOAD    ?= 0
+# Bytecode is kept: half a thousand files, which each worker of the tests would compile for itself.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -73,13 +75,15 @@ clean: ## remove what the other commands made
 # ---- set-up ---------------------------------------------------------------------------------------------------
 
 # The virtual environment for running: pinned versions, checked hashes, then this project itself with its catalogues.
-$(VENV)/.run: requirements/run.txt pyproject.toml $(wildcard cli/locale/*/LC_MESSAGES/*.po) .ci/.packages-run
+PROJECT := pyproject.toml $(wildcard cli/locale/*/LC_MESSAGES/*.po) .ci/.packages-run
+$(VENV)/.run: requirements/run.txt $(PROJECT)
 	@.ci/venv $(PYTHON) $(VENV) requirements/run.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+# All that runs is among what develops, in the same versions.
+$(VENV)/.dev: requirements/dev.txt $(PROJECT)
 	@.ci/venv $(PYTHON) $(VENV) requirements/dev.txt
-	@touch $@
+	@touch $@ $(VENV)/.run
 
 .ci/.packages-%: .ci/packages
 	@.ci/packages $*

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -41,14 +42,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
     A shell in the background ignores SIGINT, and nohup SIGHUP; so do all programs that they start in turn, to which
     tests send both. Where bytecode is not to be written, each of a thousand processes would compile all modules
-    again. Tests stop and kill processes that hold locks, and whoever shares the lock table with them waits: no two
-    workers share one, nor does a test with a load that runs on this machine.
+    again, and each worker rewrite all assertions. Tests stop and kill processes that hold locks, and whoever shares
+    the lock table with them waits: no two workers share one, nor does a test with a load that runs on this machine.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     # The same examples in each run: what is found is found at once, and nothing fails by chance.
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
     # Known by then: where pytest itself keeps the folders of tests that fail.

@@ -74,7 +74,7 @@ async def sent(client: BillingClient) -> object:
 
 
 def packed(window: int, mebibytes: int = 64) -> bytes:
-    pack = zlib.compressobj(9, wbits=window)
+    pack = zlib.compressobj(1, wbits=window)
     return b"".join([*(pack.compress(b" " * MEBIBYTE) for _ in range(mebibytes)), pack.flush()])
 
 
