@@ -56,6 +56,36 @@ async def test_in_production_the_name_of_the_billing_is_typed_before_money_leave
     assert "--profile production" in rest.partition("carbon-migrate verify ")[2], "the next command can be copied"
 
 
+async def test_undo_asks_for_the_name_and_resume_with_another_profile_names_the_right_one(place: Place) -> None:
+    balances = place.balances(6)
+    production = ("--profile", "production")
+    ran = await place.cli(
+        *("run", "balances", balances.path, *production, "--yes", "--json", "--limit-money", "0.2"), may_end_with=[3]
+    )
+    run = ran.closing["run"]
+    entered = (await place.found()).rows
+    assert 0 < entered < 6
+    other = ("--profile", "test", "--journal", "carbon-migrate.journal")
+    strayed = await place.cli("resume", run, *other, "--yes", may_end_with=[2])
+    assert f"run {run} works on {place.billing.url}, and the settings name http://127.0.0.1:9" in strayed.words
+    assert "Give --profile production to go on with it" in strayed.words
+    assert (await place.found()).rows == entered
+    # A run that was approved asks for nothing more.
+    await place.cli("resume", run, *production, "--limit-money", "none")
+    assert (await place.found()).rows == 6
+    undo = ("undo", run, "--set", "way=storno", "--set", "storno_call=storno", *production)
+    for answer, code in (("no", 2), ("Isp North", 0)):
+        with at_a_terminal(place, *undo) as terminal:
+            await terminal.shows("Type the name of the billing, ISP North, to send:")
+            terminal.types(f"{answer}\n")
+            assert await terminal.ends() == code, terminal.seen
+        assert NAMED in terminal.seen
+    states = [(await place.cli("status", one.name, *production, "--json")).closing for one in await place.runs()]
+    assert [one["states"] for one in states] == [{"accepted": 6}, {}, {"accepted": 6}], (
+        "the one of the no is given up"
+    )
+
+
 async def test_without_colours_the_words_say_it_and_another_profile_asks_as_ever(place: Place) -> None:
     file = place.cli.folder / "carbon-migrate.toml"
     file.write_text(file.read_text(encoding="utf-8") + "production = false\n", encoding="utf-8")
