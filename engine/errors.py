@@ -17,13 +17,13 @@ from texts.said import said
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A phrase that ends a sentence, with the known word nearest to a mistyped one; "" where none is near.
+    """A phrase in brackets that follows the mistyped word, with the known word nearest to it; "" where none is near.
 
     `_` counts as `-`.
     """
     by_plain = {_plain(one): str(one) for one in known}
     close = get_close_matches(_plain(word), by_plain, n=1)
-    return said("; did you mean {word!r}?", word=by_plain[close[0]]) if close else ""
+    return said(" (did you mean {word!r}?)", word=by_plain[close[0]]) if close else ""
 
 
 def _plain(word: str) -> str:

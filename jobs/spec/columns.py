@@ -249,7 +249,7 @@ def _giving_way(
 def _nearest(word: str, known: Iterable[str]) -> str:
     by_plain = {normalise_header(one): one.strip() for one in known}
     close = get_close_matches(normalise_header(word), by_plain, n=1)
-    return said("; did you mean {word!r}?", word=by_plain[close[0]]) if close else ""
+    return said(" (did you mean {word!r}?)", word=by_plain[close[0]]) if close else ""
 
 
 def _titles(header: Sequence[str]) -> str:

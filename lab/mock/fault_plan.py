@@ -181,11 +181,11 @@ def plan_of_flags(words: Sequence[str], seed: int | None) -> FaultPlan:
 
 
 def nearest(word: str, known: Collection[str]) -> str:
-    """The nearest known word as the end of a sentence; empty where none is near."""
+    """The nearest known word as the end of a sentence; all of them where none is near."""
     found = get_close_matches(word.casefold(), [each.casefold() for each in known], n=1, cutoff=0.4)
     by_case = {each.casefold(): each for each in known}
     if found:
-        return said("; did you mean {word!r}?", word=by_case[found[0]])
+        return said(" (did you mean {word!r}?)", word=by_case[found[0]])
     return said("; there are: {known}", known=tuple(known))
 
 

@@ -72,7 +72,7 @@ def data(place: Place, text: str = "Договор;К зачислению\n0000
         ('[[step]]\njob = "balances"\nfile = 5\n', ["line 3, column 1", "file: a text is expected, not 5"]),
         (
             '[[step]]\njob = "operator"\n[[step]]\njob = "balances"\nfile = "x.csv"\nset = {amonut = "5"}\n',
-            ["line 6, column 8", "step 2", "no parameter 'amonut'; did you mean 'amount'?"],
+            ["line 6, column 8", "step 2", "no parameter 'amonut' (did you mean 'amount'?)"],
         ),
         (
             '[[step]]\njob = "warning-threshold"\n[step.set]\nfolder = "89"\namount = "12O"\n',
@@ -80,7 +80,7 @@ def data(place: Place, text: str = "Договор;К зачислению\n0000
         ),
         (
             '[[step]]\njob = "administrators"\noutput = "a-{dat}.csv"\n',
-            ["line 3, column 1", "no {dat}; did you mean 'date'?; there are: {date}, {time}"],
+            ["line 3, column 1", "no {dat} (did you mean 'date'?); there are: {date}, {time}"],
         ),
         (
             '[[step]]\njob = "random-password"\nset = {to = "a-{day}.csv", user_id = "1"}\n',

@@ -136,11 +136,11 @@ def test_secrets_stand_in_no_repr(tmp_path: Path) -> None:
     [
         (
             '[api]\n\nurl = "http://a"\nulr = "http://b"\n',
-            r"line 4: there is no setting 'api.ulr'; did you mean 'url'\?; \[api\] has: url",
+            r"line 4: there is no setting 'api.ulr' \(did you mean 'url'\?\); \[api\] has: url",
         ),
         (
             "jurnal = 'x'\n",
-            "line 1: there is no setting 'jurnal'; did you mean 'journal'\\?; the file has: language, ",
+            "line 1: there is no setting 'jurnal' \\(did you mean 'journal'\\?\\); the file has: language, ",
         ),
         ("[databse]\nuser = 'x'\n", "line 1: there is no setting 'databse'"),
         ("[database]\nuser = 5\n", r"line 2: database.user: Expected `str( \| null)?`, got `int`"),

@@ -151,7 +151,7 @@ def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
     ("typed", "meant"), [("rte", "rate"), ("in_flight", "in-flight"), ("inflight", "in-flight"), ("HOURS", "hours")]
 )
 def test_a_name_that_is_nearly_right_gets_a_suggestion(typed: str, meant: str) -> None:
-    with pytest.raises(ValueError, match=f"there is no setting '{typed}'; did you mean '{meant}'"):
+    with pytest.raises(ValueError, match=rf"there is no setting '{typed}' \(did you mean '{meant}'"):
         policy_with(Policy(), {typed: "1"})
 
 

@@ -128,7 +128,7 @@ def test_all_faults_of_a_file_are_said_with_line_and_column(written: Path) -> No
     ) == [
         "FILE: 9 entries of the dictionary have to be mended:",
         (
-            "line 3, column kind: there is no kind 'tarif'; did you mean 'tariff'?; there are: tariff, service, "
+            "line 3, column kind: there is no kind 'tarif' (did you mean 'tariff'?); there are: tariff, service, "
             "folder, operator, administrator, attribute, pool, snat pool"
         ),
         "line 4, column name: it is empty",

@@ -96,8 +96,8 @@ def test_the_file_of_a_table_lies_beside_the_map(tables: Tables) -> None:
 @pytest.mark.parametrize(
     ("lines", "fault"),
     [
-        (("[subsriber]",), "map.toml, line 1, column 2: there is no key 'subsriber' here; did you mean 'subscriber'"),
-        (("[subscriber]", 'nmae = "ФИО"'), "map.toml, line 2, column 1: there is no key 'nmae' here; did you mean"),
+        (("[subsriber]",), "map.toml, line 1, column 2: there is no key 'subsriber' here (did you mean 'subscriber'"),
+        (("[subscriber]", 'nmae = "ФИО"'), "map.toml, line 2, column 1: there is no key 'nmae' here (did you mean"),
         (("[subscriber]", "name = 7"), "map.toml, line 2, column 1: a column, a list of columns, or a table with"),
         (("[subscriber]", "name = []"), "map.toml, line 2, column 1: a column, a list of columns, or a table with"),
         (("[subscriber]", 'name = { colum = "A" }'), "map.toml, line 2, column 10: there is no key 'colum' here"),
@@ -114,7 +114,7 @@ def test_the_file_of_a_table_lies_beside_the_map(tables: Tables) -> None:
         (("[tables.payments]", 'file = "p.csv"'), "map.toml, line 1, column 2: there is no key 'payments' here"),
         (
             ("[tables.services]", 'fil = "p.csv"'),
-            "map.toml, line 2, column 1: there is no key 'fil' here; did you mean",
+            "map.toml, line 2, column 1: there is no key 'fil' here (did you mean",
         ),
         (("[fields.Payments.x]", 'kind = "text"'), "there is no key 'Payments' here"),
         (

@@ -125,7 +125,7 @@ def test_one_column_that_can_be_two_things_is_asked_about() -> None:
 
 def test_a_mapping_to_nothing_names_the_nearest() -> None:
     told = refused(["Договор", "Сумма"], BALANCES, amount="Сума")
-    assert told == "--map amount=Сума: a.csv has no such column; did you mean 'Сумма'?; it has: Договор, Сумма"
+    assert told == "--map amount=Сума: a.csv has no such column (did you mean 'Сумма'?); it has: Договор, Сумма"
     assert "no such column; it has: Договор" in refused(["Договор"], BALANCES, amount="")
 
 
@@ -138,7 +138,7 @@ def test_a_mapping_takes_the_exact_name_before_one_that_is_alike() -> None:
 def test_a_mapping_of_what_nobody_asks_for_is_refused() -> None:
     told = refused(["id", "сумма"], BALANCES, ammount="сумма")
     assert told == (
-        "--map ammount=сумма: the rows are not asked for ammount; did you mean 'amount'?; they are asked for: "
+        "--map ammount=сумма: the rows are not asked for ammount (did you mean 'amount'?); they are asked for: "
         "abonent_id, contract_number, amount"
     )
 

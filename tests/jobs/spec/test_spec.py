@@ -35,9 +35,9 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(ParameterRefused) as caught:
         parameters_of(KIND, {"foldr": "1", "from": "tarif", "amount": "12O"})
     assert str(caught.value).splitlines() == [
-        "demo has no parameter 'foldr'; did you mean 'folder'?; it has: folder, from, amount",
+        "demo has no parameter 'foldr' (did you mean 'folder'?); it has: folder, from, amount",
         "folder: is required: id of the folder; give --set folder=…",
-        "from: 'tarif' is none of amount, tariff; did you mean 'tariff'?",
+        "from: 'tarif' is none of amount, tariff (did you mean 'tariff'?)",
         "amount: character 3 is the Latin letter 'O', which looks like a zero",
     ]
 
@@ -74,7 +74,7 @@ def test_what_the_rows_may_say_need_not_be_given() -> None:
 def test_the_catalogue_names_the_nearest() -> None:
     assert BUILT_IN.kind("balances", {}) is BUILT_IN.named("balances") is JOBS["balances"]
     with pytest.raises(
-        ParameterRefused, match=r"no job 'balance'; did you mean 'balances'\?; there are: balances, p"
+        ParameterRefused, match=r"no job 'balance' \(did you mean 'balances'\?\); there are: balances, p"
     ):
         BUILT_IN.kind("balance", {})
 

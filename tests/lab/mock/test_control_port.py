@@ -71,7 +71,7 @@ async def test_a_plan_that_is_wrong_changes_nothing(billing_file: Path) -> None:
         before = server.faults.plan
         status, answer = await control.put("/faults", '[[fault]]\nkind = "busi"')
         assert (status, server.faults.plan) == (400, before)
-        assert answer["error"] == "the plan:2: fault 1: there is no kind 'busi'; did you mean 'busy'?"
+        assert answer["error"] == "the plan:2: fault 1: there is no kind 'busi' (did you mean 'busy'?)"
 
 
 async def test_the_ledger_by_subject_a_page_at_a_time(billing_file: Path) -> None:
@@ -135,7 +135,7 @@ async def test_the_state_is_seen_and_changed(billing_file: Path) -> None:
     [
         ("{", "this is not JSON"),
         ("[]", "a JSON object is needed"),
-        ('{"slot": 3}', "there is no 'slot' to set; did you mean 'slots'?"),
+        ('{"slot": 3}', "there is no 'slot' to set (did you mean 'slots'?)"),
         ('{"latency": 1, "slots": 0}', "slots: 0 cannot be set"),
         ('{"stack_rate": true}', "stack_rate: True cannot be set"),
         ('{"licence": -1}', "licence: -1 cannot be set"),
