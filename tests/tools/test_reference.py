@@ -51,7 +51,7 @@ from engine.statistics import PaceSample
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.spec.entries import CREATED
 from tests.checkpoints.samples import NEW_RUN
-from tools.house import ROOT
+from tools.house import ROOMS, ROOT
 from tools.reference.commands import GUIDES, slug
 from tools.reference.exit_codes import ANY, codes_of
 from tools.reference.pages import REFERENCE, stale
@@ -151,7 +151,7 @@ def test_every_table_and_column_of_a_journal_has_its_entry(tmp_path: Path) -> No
     page = sections("journal.md")
     with closing(sqlite3.connect(tmp_path / "journal")) as journal:
         there = dict(journal.execute("select name, type from sqlite_schema where type in ('table', 'view')"))
-        assert there.keys() == page.keys() - {"The states of an item"}
+        assert there.keys() == page.keys() - {"In PostgreSQL", "The states of an item"}
         for name in (name for name, kind in there.items() if kind == "table"):
             columns = [column for _, column, *_ in journal.execute(f"pragma table_info({name})")]
             assert re.findall(r"^\| `(\w+)` \|", page[name], re.MULTILINE) == columns
@@ -241,6 +241,22 @@ def test_every_model_with_a_mark_and_every_variable_has_its_entry() -> None:
     assert [name for name in variables() if name not in VARIABLES] == [], (
         "say what it is: tools/reference/small_tables.py"
     )
+
+
+def test_every_variable_of_the_system_that_is_read_has_its_entry() -> None:
+    told = (REFERENCE / "environment.md").read_text(encoding="utf-8")
+    read = {name for room in ROOMS for path in (ROOT / room).rglob("*.py") for name in names_read(path)}
+    assert {"HOME", "FIREBIRD", "CREDENTIALS_DIRECTORY"} <= read
+    assert [name for name in sorted(read) if f"`{name}`" not in told] == []
+
+
+def names_read(path: Path) -> Iterator[str]:
+    """The variables that a file takes out of an environment, by name or by a constant of its own."""
+    text = path.read_text(encoding="utf-8")
+    constants = dict(re.findall(r'^(\w+)(?:: Final)? = "([A-Z_]+)"$', text, re.MULTILINE))
+    for name, constant in re.findall(r'\benviron(?:ment)?(?:\.get\(|\.pop\(|\[)(?:"([A-Z_]+)"|(\w+))', text):
+        if found := name or constants.get(constant):
+            yield found
 
 
 # ---- the settings -------------------------------------------------------------------------------------------------

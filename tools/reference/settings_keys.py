@@ -48,7 +48,12 @@ FACTS: Final[Mapping[str, KeyFacts]] = MappingProxyType(
         "language": KeyFacts(
             "language of screens, help and reports: `ru` or `en`", "that of the system", OPTION, VARIABLE
         ),
-        "journal": KeyFacts("the journal; relative to the file", "the billing's own", "--journal", JOURNAL_FILE),
+        "journal": KeyFacts(
+            "the journal: a file, relative to this one, or `postgresql://HOST/DATABASE`",
+            "the billing's own",
+            "--journal",
+            JOURNAL_FILE,
+        ),
         "journal_on_network": KeyFacts(
             "take a journal on a network file system: you see to it that one machine at a time uses it",
             "false",
