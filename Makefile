@@ -67,7 +67,7 @@ pin: $(VENV)/.dev ## write requirements/*.txt anew from pyproject.toml
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make pin' --group build --group test --group check --group docs --group package --extra pdf --extra postgres pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --custom-compile-command 'make pin' --extra pdf --constraint requirements/dev.txt pyproject.toml -o requirements/package.txt
+	  --custom-compile-command 'make pin' --extra pdf --extra postgres --constraint requirements/dev.txt pyproject.toml -o requirements/package.txt
 
 clean: ## remove what the other commands made
 	rm -rf .venv .venv-* .demo docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .ci/.packages-* .ci/.clean-root* dist
