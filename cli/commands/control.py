@@ -20,7 +20,7 @@ from cli.settings.settings import Settings
 from cli.show.closing import next_steps, outcome_table, states_object
 from cli.show.steps import steps_of
 from cli.terminal.exits import CommandRefused, Exit, exit_of
-from cli.terminal.layout import render, steps_list
+from cli.terminal.layout import render, steps_list, with_commands
 from cli.terminal.screen import AsJson, BriefVoice, Screen, Voice
 from cli.terminal.texts import moment, printable
 from engine.control.messages import ControlAnswer
@@ -201,5 +201,5 @@ def _show_answer(run: Run, command: str, answer: ControlAnswer, screen: Screen) 
     if screen.voice.as_json:
         screen.emit({"run": run.name, "command": command, "said": answer.said, "exit": int(Exit.DONE)})
     elif answer.said:
-        screen.result(render(said("run {run}: {answer}", run=run.name, answer=answer.said), limit=600))
+        screen.result(with_commands(said("run {run}: {answer}", run=run.name, answer=answer.said)))
     return Exit.DONE

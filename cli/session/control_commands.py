@@ -77,18 +77,14 @@ class RunCommands:
         return await self._ask(run, command) or ControlAnswer(answer)
 
     async def _paused_at_rest(self, run: Run) -> Said:
-        waits = said("it sends nothing until {command}", command=command_line("continue", run.name))
+        waits = said("it sends nothing until\n  {command}", command=command_line("continue", run.name))
         if holder := await self._journal.holder(run):
             return said(
                 "paused; {holder} does not listen at this moment and finds it in the journal: {waits}",
                 holder=holder.sentence,
                 waits=waits,
             )
-        return said(
-            "paused; nobody works on it, and when {command} takes it up, {waits}",
-            command=await resume_command(run, self._journal),
-            waits=waits,
-        )
+        return said("paused; nobody works on it. Also when it is taken up, {waits}", waits=waits)
 
     async def _unpaused_at_rest(self, run: Run) -> Said:
         was = said("it is not paused any more") if run.paused_at else said("it was not paused")
@@ -99,7 +95,7 @@ class RunCommands:
                 holder=holder.sentence,
             )
         command = await resume_command(run, self._journal)
-        return said("{was}; nobody works on it: {command} goes on with it", was=was, command=command)
+        return said("{was}; nobody works on it. To go on:\n  {command}", was=was, command=command)
 
     # ---- refusals ----
 

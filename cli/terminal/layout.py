@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.text import Text
 
-from cli.terminal.texts import WHOLE, printable
+from cli.terminal.texts import WHOLE, printable, rendered
 from texts.said import Said, said
 
 _NARROW: Final = 24
@@ -105,6 +105,12 @@ def one_line(*parts: str | Text) -> Text:
 def command(text: str) -> Text:
     """A command to be copied."""
     return one_line("  ", Text(text, "bold"))
+
+
+def with_commands(text: str) -> Group:
+    """A sentence whose indented lines are commands to be copied."""
+    lines = rendered(text).split("\n")
+    return Group(*(command(printable(line)) if line.startswith("  ") else render(line) for line in lines))
 
 
 def steps_list(steps: Sequence[tuple[str, str]]) -> Group:
