@@ -35,9 +35,9 @@ _OURS: Final = frozenset({"level", "timestamp"})
 def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
     """Log to the screen and to the file at `path` (mode 0600) while the context lasts.
 
-    The screen shows info and above, with `--verbose` all, with `--quiet` and on a terminal warnings and above; the
-    file gets info and above, with `--verbose` all. The screen's mask takes secrets out. Raises `SettingsRefused` when
-    the file cannot be written.
+    The screen shows info and above, of single rows warnings and above, with `--verbose` all, with `--quiet` and on a
+    terminal warnings and above; the file gets info and above, with `--verbose` all. The screen's mask takes secrets
+    out. Raises `SettingsRefused` when the file cannot be written.
     """
     try:
         if path is not None:
@@ -61,7 +61,7 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
                     structlog.processors.TimeStamper(fmt="iso", utc=True),
                     structlog.processors.format_exc_info,
                     _mask_secrets(screen.mask),
-                    _Writer(file, screen, on_screen),
+                    _Writer(file, screen, on_screen, _LEVELS["debug" if screen.voice.verbose else "warning"]),
                 ],
                 wrapper_class=structlog.make_filtering_bound_logger(lowest),
                 logger_factory=structlog.ReturnLoggerFactory(),
@@ -76,17 +76,18 @@ def logging_to(path: Path | None, screen: Screen) -> Iterator[None]:
 
 
 class _Writer:
-    """The last log processor: writes an entry to the file and, from its level on, to the screen."""
+    """The last log processor: writes an entry to the file and, from a level on, to the screen; rows have another."""
 
-    def __init__(self, file: LogFile, screen: Screen, on_screen: int) -> None:
+    def __init__(self, file: LogFile, screen: Screen, on_screen: int, of_rows: int) -> None:
         self._file = file
         self._screen = screen
         self._on_screen = on_screen
+        self._of_rows = max(on_screen, of_rows)
         self._has_priorities = _is_journald(screen)
 
     def __call__(self, _logger: object, _method: str, entry: Entry) -> str:
         self._file.add(json_line(entry, "utf-8"))
-        if _LEVELS.get(entry["level"], 0) >= self._on_screen:
+        if _LEVELS.get(entry["level"], 0) >= (self._of_rows if "item" in entry else self._on_screen):
             line = _line(entry)
             if self._has_priorities:
                 line = Text(f"<{_PRIORITIES[entry['level']]}>").append_text(line)

@@ -60,6 +60,9 @@ class Reconciler:
             await self._look_until_settled(met)
         finally:
             self._progress.hold(None)
+        if met[State.PENDING]:
+            # On a screen this stands for the lines of the rows, of which there can be thousands.
+            log.warning("not in the billing, sent again", rows=met[State.PENDING])
         if met:
             log.info("settled what was unknown", **{str(state): count for state, count in met.items()})
 
@@ -153,7 +156,7 @@ class Reconciler:
             if change.state is State.MANUAL:
                 log.warning("a person has to decide", item=item.number, label=item.label, why=change.message)
             elif change.state is State.PENDING:
-                log.warning("not in the billing, sent again", item=item.number, label=item.label, why=item.message)
+                log.info("not in the billing, sent again", item=item.number, label=item.label, why=item.message)
         return Counter(change.state for change in changes)
 
     async def _note(self, changes: Sequence[Change]) -> None:

@@ -58,6 +58,18 @@ def test_quiet_keeps_information_to_the_file(tmp_path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) == 2
 
 
+@pytest.mark.parametrize("verbose", [False, True])
+def test_what_is_said_of_a_row_is_in_the_file_and_on_the_screen_where_it_is_a_warning(
+    verbose: bool, tmp_path: Path
+) -> None:
+    heard = StringIO()
+    with logging_to(tmp_path / "run.log", Screen(Voice(verbose=verbose), err=Console(file=heard, width=200))):
+        structlog.get_logger().info("sent again", item=7)
+        structlog.get_logger().warning("a person has to decide", item=8)
+    assert ("item=7" in heard.getvalue(), "item=8" in heard.getvalue()) == (verbose, True)
+    assert len((tmp_path / "run.log").read_text(encoding="utf-8").splitlines()) == 2
+
+
 def test_what_libraries_log_comes_to_the_same_place(tmp_path: Path) -> None:
     path = tmp_path / "run.log"
     shown, _ = screen(quiet=True)

@@ -75,6 +75,10 @@ async def test_only_what_is_unknown_is_looked_up_page_by_page() -> None:
     with capture_logs() as logged:
         await setting.settle()
     assert logged[-1] == {"event": "settled what was unknown", "log_level": "info", "accepted": 4, "pending": 3}
+    # A line a row for the log, and one for the screen.
+    again = [line for line in logged if line["event"] == "not in the billing, sent again"]
+    assert [line["log_level"] for line in again] == ["info", "info", "info", "warning"]
+    assert again[-1]["rows"] == 3
     assert setting.job.looked_up == [["1", "2", "3"], ["4", "5", "6"], ["7"]]
     odd_and_even = {str(number): State.ACCEPTED if number % 2 else State.PENDING for number in range(1, 8)}
     assert setting.journal.states() == odd_and_even | before
