@@ -17,6 +17,9 @@ ROWS = 80
 SLOW = 0.3
 """Seconds of an answer while a run is looked at: it is still there when something has been done."""
 
+VERY_SLOW = 2.0
+"""Seconds of an answer while a run must not come to its end, however slow the machine is: its rows take 76."""
+
 SOON = 3.0
 """Seconds within which the page says that nobody works on a run."""
 
@@ -35,13 +38,13 @@ async def page_of(place: Place, *words: str) -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def a_load(place: Place) -> AsyncIterator[tuple[Started, str]]:
+async def a_load(place: Place, answer: float = SLOW) -> AsyncIterator[tuple[Started, str]]:
     """A load in the middle of its work, two calls at a time, and the name of its run."""
     balances = place.balances(ROWS)
     place.billing.latency = 0.05
     async with place.cli.started("run", "balances", balances.path, "--yes", "--json", "--in-flight", "2") as load:
         await place.traffic.reaches(place.traffic.arrived + 4)
-        place.billing.latency = SLOW
+        place.billing.latency = answer
         yield load, (await place.runs())[-1].name
 
 
@@ -67,7 +70,11 @@ async def test_its_figures_are_those_of_status_to_the_kopeck_and_it_ends_with_th
 async def test_a_pause_stops_the_calls_within_a_second_and_stands_in_the_journal_with_its_sender(
     place: Place,
 ) -> None:
-    async with a_load(place) as (load, name), page_of(place, name) as browser, browser.stream(name) as stream:
+    async with (
+        a_load(place, VERY_SLOW) as (load, name),
+        page_of(place, name) as browser,
+        browser.stream(name) as stream,
+    ):
         reply = await browser.commands(name, "pause")
         assert (reply.status, reply.found["refused"]) == (200, False)
         place.billing.latency = 0.0
