@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import tomllib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -87,6 +88,33 @@ def test_every_exit_code_is_restarted_or_is_not() -> None:
     assert restarted | left | {Exit.DONE} == set(Exit), "a new exit code: is it restarted?"
     # A stop is no failure.
     assert codes("SuccessExitStatus") == {Exit.INTERRUPTED}
+
+
+def secrets_in(unit: Path) -> list[str]:
+    """What of a unit could hold a secret: a variable, a credential that it says itself, a word of a command."""
+    found = []
+    for name, values in settings_of(unit).items():
+        plain = name in {"SetCredential", "LoadCredential", "EnvironmentFile"}
+        variable = name == "Environment" and any(not value.startswith("XDG_STATE_HOME=") for value in values)
+        word = name.startswith("Exec") and any(
+            re.search(r"(?i)passw|psw|secret|token|key|//\S+@", one) for one in values
+        )
+        if plain or variable or word:
+            found.append(name)
+    return found
+
+
+def test_no_secret_is_in_a_unit_or_in_the_settings_beside_it(tmp_path: Path) -> None:
+    assert {unit.name: secrets_in(unit) for unit in UNITS.iterdir()} == {
+        unit.name: [] for unit in (SERVICE, TIMER, USERS)
+    }
+    assert settings_of(SERVICE)["LoadCredentialEncrypted"] == [f"db:{PROGRAM}.db"]
+    settings = tomllib.loads((UNITS.parent / SETTINGS_FILE).read_text(encoding="utf-8"))
+    assert settings["database"]["password"] == "…"
+    for line in ("Environment=CARBON_MIGRATE_DATABASE_PASSWORD=masterkey", "SetCredential=db:masterkey"):
+        unit = tmp_path / SERVICE.name
+        unit.write_text(f"{SERVICE.read_text()}{line}\n")
+        assert secrets_in(unit) == [line.partition("=")[0]]
 
 
 def test_what_the_units_name_is_where_the_package_has_it() -> None:
