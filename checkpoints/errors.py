@@ -8,6 +8,8 @@ JournalError
 ├── NoSuchRun             no run has the name that the operator typed
 ├── RunHeld               another process is working on the run
 ├── RunTakenOver          another process has taken the run up since: this one writes and sends nothing more
+├── NoJournal             there is no journal where one is to be copied from
+├── JournalNotCopied      the target has runs already, or the copy is not equal
 ├── RunPurged             the rows of the run were purged: what they were is no longer known
 ├── RunUnfinished         the run cannot be purged, as it is not at its end
 ├── JournalNotCleaned     removed texts may still be in the file
@@ -57,6 +59,14 @@ class RunHeld(JournalError):
 
 class RunTakenOver(JournalError):
     """Raised when another runner has taken the run up; the write is not kept, and the text names the runner."""
+
+
+class NoJournal(JournalError):
+    """Raised when there is no journal to be copied."""
+
+
+class JournalNotCopied(JournalError):
+    """Raised when a journal cannot be copied; the target is as it was."""
 
 
 class RunPurged(JournalError):

@@ -1,7 +1,7 @@
 """The conditions that reads and writes of a run check in their own transaction, so that nothing comes in between."""
 
 from checkpoints import rows
-from checkpoints.errors import RunPurged, RunTakenOver
+from checkpoints.errors import RunHeld, RunPurged, RunTakenOver
 from checkpoints.queries import Queries
 from checkpoints.records import Run
 from texts.said import said
@@ -19,6 +19,15 @@ def check_epoch(db: Queries, run: Run) -> None:
                 holder=holder.sentence,
             )
         )
+
+
+def refuse_held(db: Queries, run_id: int) -> None:
+    """Raise `RunHeld` for a run of a whole journal that is in use, with its name and its holder's."""
+    holder = rows.to_holder(db.first("holder", run_id=run_id))
+    names = {row["run_id"]: row["name"] for row in db.each("runs")}
+    raise RunHeld(
+        said("another process works on run {run}: {holder}", run=names.get(run_id, "?"), holder=holder.sentence)
+    )
 
 
 def refuse_purged(db: Queries, run_id: int) -> None:

@@ -171,6 +171,37 @@ def is_locked(path: Path, run_id: int) -> bool:
         os.close(file)
 
 
+@contextmanager
+def none_taken_up(path: Path) -> Iterator[int | None]:
+    """Let no run of the journal be taken up while the context lasts; gives the id of one that is worked on, if any.
+
+    The file is only read. It begins before this process opens SQLite's connections to it, and ends after they are
+    closed.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise JournalUnreadable(
+            said("the journal {path} cannot be read: {why}", path=path, why=str(error.strerror))
+        ) from error
+    try:
+        # Shared, and on the bytes of all runs: runners lock theirs for themselves alone.
+        asked = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, FIRST_BYTE + 1, 0, 0)
+        held = None
+        try:
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, asked)
+        except OSError as error:
+            if error.errno not in {errno.EAGAIN, errno.EACCES}:
+                raise JournalUnreadable(
+                    said("the journal {path} cannot be locked: {why}", path=path, why=str(error.strerror))
+                ) from error
+            _, _, byte, *_ = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_OFD_GETLK, asked))
+            held = byte - FIRST_BYTE
+        yield held
+    finally:
+        os.close(file)
+
+
 def _is_locked(file: int, run_id: int, runs: int = 1) -> bool:
     """Whether the lock of one of `runs` is held, from `run_id` on; of 0, of any from there on."""
     asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, FIRST_BYTE + run_id, runs, 0)

@@ -355,6 +355,57 @@ from elements(:rows) as list (value)
 insert into transitions (source, target)
 select value->>0, value->>1 from elements(:rows) as list (value)
 
+-- name: defer_references
+set constraints all deferred
+
+-- name: take_time
+set idle_in_transaction_session_timeout = 0
+
+-- name: move_counters
+select setval(pg_get_serial_sequence('runs', 'run_id'), (select max(run_id) from runs)),
+       setval(pg_get_serial_sequence('items', 'item_id'), (select max(item_id) from items)),
+       setval(pg_get_serial_sequence('refusals', 'refusal_id'), (select max(refusal_id) from refusals)),
+       setval(pg_get_serial_sequence('decisions', 'decision_id'), (select max(decision_id) from decisions)),
+       setval(pg_get_serial_sequence('commands', 'command_id'), (select max(command_id) from commands)),
+       setval(pg_get_serial_sequence('verifications', 'verification_id'), (select max(verification_id) from verifications)),
+       setval(pg_get_serial_sequence('reports', 'report_id'), (select max(report_id) from reports))
+
+-- name: copy_runs
+insert into runs overriding system value
+select * from json_populate_recordset(null::runs, :rows)
+
+-- name: copy_purging
+insert into purging
+select * from json_populate_recordset(null::purging, :rows)
+
+-- name: copy_items
+insert into items overriding system value
+select * from json_populate_recordset(null::items, :rows)
+
+-- name: copy_refusals
+insert into refusals overriding system value
+select * from json_populate_recordset(null::refusals, :rows)
+
+-- name: copy_decisions
+insert into decisions overriding system value
+select * from json_populate_recordset(null::decisions, :rows)
+
+-- name: copy_commands
+insert into commands overriding system value
+select * from json_populate_recordset(null::commands, :rows)
+
+-- name: copy_runners
+insert into runners
+select * from json_populate_recordset(null::runners, :rows)
+
+-- name: copy_verifications
+insert into verifications overriding system value
+select * from json_populate_recordset(null::verifications, :rows)
+
+-- name: copy_reports
+insert into reports overriding system value
+select * from json_populate_recordset(null::reports, :rows)
+
 -- ---- What PostgreSQL alone is asked --------------------------------------------------------------------------------
 -- An advisory lock is of this journal by the name of its schema, and of a run; 0 is for what concerns all runs.
 
@@ -367,6 +418,12 @@ select pg_advisory_xact_lock(hashtext(:schema), 0)
 
 -- name: lock_run
 select pg_try_advisory_lock(hashtext(current_schema()), :run_id) as answer
+
+-- name: keep_runs_idle
+-- The locks of all runs, shared, until the connection ends; a run that somebody works on.
+select run_id
+from (select run_id, pg_try_advisory_lock_shared(hashtext(current_schema()), run_id::integer) as is_idle from runs) held
+where not is_idle
 
 -- name: unlock_run
 select pg_advisory_unlock(hashtext(current_schema()), :run_id) as answer

@@ -17,7 +17,8 @@ import anyio.to_thread
 
 from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
-from checkpoints.postgres_connection import PostgresQueries, connect, explained
+from checkpoints.guards import refuse_held
+from checkpoints.postgres_connection import PostgresQueries, connect, explained, in_a_line
 from checkpoints.queries import Queries, text_of_file
 from checkpoints.state_tables import fill_states
 from checkpoints.states import State
@@ -161,6 +162,34 @@ def look_into_postgres(address: PostgresAddress) -> Iterator[Queries | None]:
         if is_there:
             _check_format(db, address)
         yield db if is_there else None
+
+
+@contextlib.contextmanager
+def look_into_idle_postgres(address: PostgresAddress) -> Iterator[Queries | None]:
+    """As `look_into_postgres`, while no run is taken up. Raises `RunHeld` where one is worked on."""
+    with look_into_postgres(address) as db:
+        if db is not None and (held := db.first("keep_runs_idle")) is not None:
+            refuse_held(db, held["run_id"])
+        yield db
+
+
+@contextlib.contextmanager
+def filled_postgres(address: PostgresAddress) -> Iterator[Queries]:
+    """A journal that is made, and written in the context, in one transaction; blocks.
+
+    Raises `JournalUnreadable`, also for what fails within the context, and `JournalOtherFormat`.
+    """
+    import psycopg  # noqa: PLC0415 - an extra
+
+    with contextlib.closing(connect(address)) as connection:
+        try:
+            with connection.transaction():
+                _prepare(connection, address)
+                yield PostgresQueries(connection, address.name)
+        except psycopg.Error as error:
+            raise JournalUnreadable(
+                said("the journal {name} cannot be written: {error}", name=address.name, error=in_a_line(error))
+            ) from error
 
 
 def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None:

@@ -733,6 +733,174 @@ union all
 select 0, line, label, reason, reason_said from (select * from old except select * from new)
 order by line, is_new
 
+-- ---- A copy of the whole journal ---------------------------------------------------------------------------------
+-- A page of a table after the key of the last row, and such a page written as it is; :rows are objects by column.
+
+-- name: defer_references
+-- A row may name a later one, as that which carries it.
+pragma defer_foreign_keys = on
+
+-- name: move_counters
+-- SQLite counts on from the last row.
+select null
+
+-- name: take_time
+-- A copy may be silent for as long as it reads.
+select null
+
+-- name: page_of_runs
+select * from runs
+where run_id > :after_run_id
+order by run_id
+limit :size
+
+-- name: copy_runs
+insert into runs (
+    run_id, name, job, parameters, target, source, source_digest, header, policy, left_out, cursor, created_at,
+    frozen_at, approved_at, discarded_at, paused_at, paused_by, epoch, purged_at, assumptions, assumptions_said,
+    purged_totals
+)
+select
+    json_extract(value, '$.run_id'), json_extract(value, '$.name'), json_extract(value, '$.job'),
+    json_extract(value, '$.parameters'), json_extract(value, '$.target'), json_extract(value, '$.source'),
+    json_extract(value, '$.source_digest'), json_extract(value, '$.header'), json_extract(value, '$.policy'),
+    json_extract(value, '$.left_out'), json_extract(value, '$.cursor'), json_extract(value, '$.created_at'),
+    json_extract(value, '$.frozen_at'), json_extract(value, '$.approved_at'), json_extract(value, '$.discarded_at'),
+    json_extract(value, '$.paused_at'), json_extract(value, '$.paused_by'), json_extract(value, '$.epoch'),
+    json_extract(value, '$.purged_at'), json_extract(value, '$.assumptions'),
+    json_extract(value, '$.assumptions_said'), json_extract(value, '$.purged_totals')
+from json_each(:rows)
+
+-- name: page_of_purging
+select * from purging
+limit :size
+
+-- name: copy_purging
+insert into purging (
+    secret, is_cleaned
+)
+select
+    json_extract(value, '$.secret'), json_extract(value, '$.is_cleaned')
+from json_each(:rows)
+
+-- name: page_of_items
+select * from items
+where item_id > :after_item_id
+order by item_id
+limit :size
+
+-- name: copy_items
+insert into items (
+    item_id, run_id, number, key, label, lane, payload, amount, wanted, line, row, state, attempts, answer, message,
+    message_said, undoes, taken_back, carried_by, row_amount, frozen_at, sent_at, changed_at
+)
+select
+    json_extract(value, '$.item_id'), json_extract(value, '$.run_id'), json_extract(value, '$.number'),
+    json_extract(value, '$.key'), json_extract(value, '$.label'), json_extract(value, '$.lane'),
+    json_extract(value, '$.payload'), json_extract(value, '$.amount'), json_extract(value, '$.wanted'),
+    json_extract(value, '$.line'), json_extract(value, '$.row'), json_extract(value, '$.state'),
+    json_extract(value, '$.attempts'), json_extract(value, '$.answer'), json_extract(value, '$.message'),
+    json_extract(value, '$.message_said'), json_extract(value, '$.undoes'), json_extract(value, '$.taken_back'),
+    json_extract(value, '$.carried_by'), json_extract(value, '$.row_amount'), json_extract(value, '$.frozen_at'),
+    json_extract(value, '$.sent_at'), json_extract(value, '$.changed_at')
+from json_each(:rows)
+
+-- name: page_of_refusals
+select * from refusals
+where refusal_id > :after_refusal_id
+order by refusal_id
+limit :size
+
+-- name: copy_refusals
+insert into refusals (
+    refusal_id, run_id, line, column_name, label, reason, reason_said, row, conflict, mended_at
+)
+select
+    json_extract(value, '$.refusal_id'), json_extract(value, '$.run_id'), json_extract(value, '$.line'),
+    json_extract(value, '$.column_name'), json_extract(value, '$.label'), json_extract(value, '$.reason'),
+    json_extract(value, '$.reason_said'), json_extract(value, '$.row'), json_extract(value, '$.conflict'),
+    json_extract(value, '$.mended_at')
+from json_each(:rows)
+
+-- name: page_of_decisions
+select * from decisions
+where decision_id > :after_decision_id
+order by decision_id
+limit :size
+
+-- name: copy_decisions
+insert into decisions (
+    decision_id, item_id, decided_at, who, state, why
+)
+select
+    json_extract(value, '$.decision_id'), json_extract(value, '$.item_id'), json_extract(value, '$.decided_at'),
+    json_extract(value, '$.who'), json_extract(value, '$.state'), json_extract(value, '$.why')
+from json_each(:rows)
+
+-- name: page_of_commands
+select * from commands
+where command_id > :after_command_id
+order by command_id
+limit :size
+
+-- name: copy_commands
+insert into commands (
+    command_id, run_id, given_at, who, command, answer, answer_said
+)
+select
+    json_extract(value, '$.command_id'), json_extract(value, '$.run_id'), json_extract(value, '$.given_at'),
+    json_extract(value, '$.who'), json_extract(value, '$.command'), json_extract(value, '$.answer'),
+    json_extract(value, '$.answer_said')
+from json_each(:rows)
+
+-- name: page_of_runners
+select * from runners
+where (run_id, epoch) > (:after_run_id, :after_epoch)
+order by run_id, epoch
+limit :size
+
+-- name: copy_runners
+insert into runners (
+    run_id, epoch, purpose, who, host, process, version, billing, began_at, ended_at, found, absent, left
+)
+select
+    json_extract(value, '$.run_id'), json_extract(value, '$.epoch'), json_extract(value, '$.purpose'),
+    json_extract(value, '$.who'), json_extract(value, '$.host'), json_extract(value, '$.process'),
+    json_extract(value, '$.version'), json_extract(value, '$.billing'), json_extract(value, '$.began_at'),
+    json_extract(value, '$.ended_at'), json_extract(value, '$.found'), json_extract(value, '$.absent'),
+    json_extract(value, '$.left')
+from json_each(:rows)
+
+-- name: page_of_verifications
+select * from verifications
+where verification_id > :after_verification_id
+order by verification_id
+limit :size
+
+-- name: copy_verifications
+insert into verifications (
+    verification_id, run_id, verified_at, who, result
+)
+select
+    json_extract(value, '$.verification_id'), json_extract(value, '$.run_id'), json_extract(value, '$.verified_at'),
+    json_extract(value, '$.who'), json_extract(value, '$.result')
+from json_each(:rows)
+
+-- name: page_of_reports
+select * from reports
+where report_id > :after_report_id
+order by report_id
+limit :size
+
+-- name: copy_reports
+insert into reports (
+    report_id, run_id, made_at, root
+)
+select
+    json_extract(value, '$.report_id'), json_extract(value, '$.run_id'), json_extract(value, '$.made_at'),
+    json_extract(value, '$.root')
+from json_each(:rows)
+
 -- ---- The table of states, filled at every open ----------------------------------------------------------------------
 
 -- name: states

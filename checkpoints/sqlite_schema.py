@@ -32,38 +32,47 @@ def prepare(path: Path, *, in_use: bool = False) -> Path | None:
     not a journal, or of which no copy can be kept, and `RunHeld` for an older one that is `in_use`; none of them is
     changed.
     """
+    with prepared(path, in_use=in_use) as (_, copy):
+        return copy
+
+
+@contextlib.contextmanager
+def prepared(path: Path, *, in_use: bool = False) -> Iterator[tuple[SqliteQueries, Path | None]]:
+    """The journal of `prepare` and its copy, in one transaction with what is written in the context.
+
+    Raises what `prepare` raises.
+    """
     _refuse_strangers(path)
-    connection = connect(path)
-    copy = None
-    try:
-        connection.execute("begin immediate")
-        found = _format_of(connection, path)
-        if found == _CONVERTED:
-            if in_use:
-                raise RunHeld(
-                    said(
-                        "a run of {path} is worked on by an earlier carbon-migrate, under whose hands the journal "
-                        "would be converted: wait until it has ended, or stop it there",
-                        path=path,
+    with contextlib.closing(connect(path)) as connection:
+        copy = None
+        try:
+            connection.execute("begin immediate")
+            found = _format_of(connection, path)
+            if found == _CONVERTED:
+                if in_use:
+                    raise RunHeld(
+                        said(
+                            "a run of {path} is worked on by an earlier carbon-migrate, under whose hands the "
+                            "journal would be converted: wait until it has ended, or stop it there",
+                            path=path,
+                        )
                     )
-                )
-            # In the transaction, so that nobody writes between the copy and the conversion.
-            copy = keep_copy(path, found)
-        if found != FORMAT:
-            if found and not SqliteQueries(connection).all("runners_have_hosts"):
-                _run_script(connection, upgrade_early())
-            _run_script(connection, upgrade() if found else schema())
-            connection.execute(f"pragma application_id = {APPLICATION_ID}")
-            connection.execute(f"pragma user_version = {FORMAT}")
-        fill_states(SqliteQueries(connection))
-        connection.execute("commit")
-    except sqlite3.Error as error:
-        raise JournalUnreadable(
-            said("{path} cannot be used as a journal: {error}", path=path, error=error)
-        ) from error
-    finally:
-        connection.close()
-    return copy
+                # In the transaction, so that nobody writes between the copy and the conversion.
+                copy = keep_copy(path, found)
+            if found != FORMAT:
+                if found and not SqliteQueries(connection).all("runners_have_hosts"):
+                    _run_script(connection, upgrade_early())
+                _run_script(connection, upgrade() if found else schema())
+                connection.execute(f"pragma application_id = {APPLICATION_ID}")
+                connection.execute(f"pragma user_version = {FORMAT}")
+            fill_states(SqliteQueries(connection))
+            yield SqliteQueries(connection), copy
+            # What is not committed is rolled back when the connection is closed.
+            connection.execute("commit")
+        except sqlite3.Error as error:
+            raise JournalUnreadable(
+                said("{path} cannot be used as a journal: {error}", path=path, error=error)
+            ) from error
 
 
 def has_format(connection: sqlite3.Connection, path: Path) -> bool:

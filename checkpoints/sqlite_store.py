@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +22,7 @@ from checkpoints.journal_file import JournalFile
 from checkpoints.queries import Queries
 from checkpoints.sqlite_connection import BUSY_SECONDS, SQLITE, JournalReader, connect
 from checkpoints.sqlite_queries import SqliteQueries
-from checkpoints.sqlite_schema import prepare
+from checkpoints.sqlite_schema import prepare, prepared
 from checkpoints.store import Store
 from checkpoints.writer import Writer
 from texts.said import said
@@ -116,6 +116,17 @@ class SqliteStore(Store):
     async def is_locked(self, run_id: int) -> bool:
         """Whether the lock of a run is held, by this process or another."""
         return self._file.is_locked(run_id)
+
+
+@contextlib.contextmanager
+def filled_sqlite(path: Path) -> Iterator[Queries]:
+    """A journal at `path` that is made, and written in the context, in one transaction; blocks.
+
+    Raises `JournalUnreadable`, also for what fails within the context, and what `prepare` raises.
+    """
+    path = path.resolve()
+    with contextlib.closing(JournalFile(path)) as file, file.making(BUSY_SECONDS), prepared(path) as (db, _):
+        yield db
 
 
 @asynccontextmanager

@@ -8,6 +8,12 @@ from checkpoints.states import TRANSITIONS, State
 _PROPERTIES: Final = ("open", "settled", "in_effect", "counts_money", "to_send")
 
 
+def let_enter_in_any_state(db: Queries) -> None:
+    """Let items of any state be written, as those of another journal are, until `fill_states` in this transaction."""
+    db.write("forget_transitions")
+    db.write("fill_transitions", rows=[("", str(state)) for state in State])
+
+
 def fill_states(db: Queries) -> None:
     """Bring both tables up to date; nothing is written if they are."""
     states = sorted((str(state), *(int(getattr(state, name)) for name in _PROPERTIES)) for state in State)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalUnreadable
+from checkpoints.guards import refuse_held
+from checkpoints.journal_file import none_taken_up
 from checkpoints.queries import Queries
 from checkpoints.sqlite_connection import connect_to_look
 from checkpoints.sqlite_queries import SqliteQueries
 from checkpoints.sqlite_schema import has_format
-from checkpoints.sqlite_store import open_sqlite
+from checkpoints.sqlite_store import filled_sqlite, open_sqlite
 from checkpoints.store import Store
 from texts.said import said
 
@@ -49,6 +51,42 @@ def look_into(where: Path | JournalAddress) -> Iterator[Queries | None]:
         raise JournalUnreadable(
             said("{path} cannot be read as a journal: {error}", path=address.path, error=error)
         ) from error
+
+
+@contextlib.contextmanager
+def look_into_idle(where: Path | JournalAddress) -> Iterator[Queries | None]:
+    """As `look_into`, while no run of the journal is taken up; blocks. Raises `RunHeld` where one is worked on."""
+    address = address_of(where)
+    if address.postgres is not None:
+        from checkpoints.postgres_store import look_into_idle_postgres  # noqa: PLC0415 - an extra
+
+        with look_into_idle_postgres(address.postgres) as db:
+            yield db
+        return
+    if not address.path.exists():
+        yield None
+        return
+    with none_taken_up(address.path) as held, look_into(address) as db:
+        if db is not None and held is not None:
+            refuse_held(db, held)
+        yield db
+
+
+@contextlib.contextmanager
+def filled(where: Path | JournalAddress) -> Iterator[Queries]:
+    """A journal that is made where there is none, and written in the context, in one transaction; blocks.
+
+    Raises `JournalUnreadable`, also for what fails within the context, and `JournalOtherFormat`.
+    """
+    address = address_of(where)
+    if address.postgres is None:
+        with filled_sqlite(address.path) as db:
+            yield db
+        return
+    from checkpoints.postgres_store import filled_postgres  # noqa: PLC0415 - an extra
+
+    with filled_postgres(address.postgres) as db:
+        yield db
 
 
 def is_there(where: Path | JournalAddress) -> bool:

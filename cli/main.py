@@ -97,6 +97,9 @@ COMMANDS: Final = {
     "purge": Entry(
         "cli.commands.purge", SETTLE, "Remove what finished runs hold of people; totals can be kept.", Product.CHANGE
     ),
+    "journal": Entry(
+        "cli.commands.journal", SETTLE, "Move a journal: from a file to PostgreSQL, or back.", Product.CHANGE
+    ),
     "demo": Entry(
         "cli.commands.demo", TRY, "Load balances, kill the load, resume it, and prove the result.", Product.CHANGE
     ),

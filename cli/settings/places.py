@@ -13,6 +13,8 @@ from typing import Final
 from urllib.parse import unquote
 
 from billing.secret import PLACEHOLDER
+from checkpoints.address import JournalAddress, is_postgres, journal_in_postgres
+from checkpoints.errors import JournalError
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import JOURNAL, printable
 from texts.remedies import PROGRAM
@@ -125,6 +127,34 @@ def credentials_in(address: str) -> tuple[str, ...]:
 def has_password(address: str) -> bool:
     """Whether an address has a password in it, and not a user alone."""
     return ":" in _credentials(address)[1]
+
+
+def refuse_typed_password(address: str, name: str) -> None:
+    """Raise `SettingsRefused` for an address that was typed, as the option or argument `name`, with a password."""
+    if has_password(address):
+        raise SettingsRefused(
+            said(
+                "{name}: everybody on this machine can see a command line. Leave the password out of the address "
+                "and set the variable {variable}, or put it into {pgpass}",
+                name=name,
+                variable="PGPASSWORD",
+                pgpass="~/.pgpass",
+            )
+        )
+
+
+def typed_journal(text: str, name: str, environment: Mapping[str, str]) -> JournalAddress:
+    """The journal that was typed as the argument `name`: a file, or an address in PostgreSQL.
+
+    Raises `SettingsRefused`.
+    """
+    if not is_postgres(text):
+        return JournalAddress(Path.cwd() / in_full(text))
+    refuse_typed_password(text, name)
+    try:
+        return journal_in_postgres(text, state_folder(environment))
+    except JournalError as error:
+        raise SettingsRefused(said("{name}: {error}", name=name, error=error)) from error
 
 
 def _credentials(address: str) -> tuple[str, str, str]:

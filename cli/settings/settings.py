@@ -26,6 +26,7 @@ from cli.settings.places import (
     has_password,
     in_full,
     journal_of_billing,
+    refuse_typed_password,
     state_folder,
 )
 from cli.settings.settings_file import place_of, read_settings_file
@@ -339,15 +340,8 @@ def _journal(
 
 def _in_postgres(chosen: SettingValue[str], choose: _Chooser) -> SettingValue[JournalAddress]:
     """The address of a journal in PostgreSQL. Raises `SettingsRefused`, also for a password that all can see."""
-    if chosen.origin == "--journal" and has_password(chosen.value):
-        raise SettingsRefused(
-            said(
-                "--journal: everybody on this machine can see a command line. Leave the password out of the address "
-                "and set the variable {variable}, or put it into {pgpass}",
-                variable="PGPASSWORD",
-                pgpass="~/.pgpass",
-            )
-        )
+    if chosen.origin == "--journal":
+        refuse_typed_password(chosen.value, chosen.origin)
     try:
         return SettingValue(journal_in_postgres(chosen.value, state_folder(choose.environment)), chosen.origin)
     except JournalError as error:

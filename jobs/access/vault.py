@@ -114,6 +114,15 @@ class Vault:
             raise SecretGone
         return {token: str(row[0]) for token, row in found.items()}
 
+    @property
+    def holds(self) -> bool:
+        """Whether secrets of the run are kept."""
+        if self._path is None or not self._path.exists():
+            return False
+        with self._opened(self._path) as database:
+            database.execute(_sql("create"))
+            return database.execute(_sql("holds"), {"batch": self._batch}).fetchone() is not None
+
     def forget(self, needed: Collection[str]) -> None:
         """Wipe the run's secrets, and those left behind by killed processes.
 

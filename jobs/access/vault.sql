@@ -14,6 +14,9 @@ insert or replace into secrets (token, batch, secret, sealed_at) values (:token,
 -- name: open
 select secret from secrets where token = :token
 
+-- name: holds
+select 1 from secrets where batch = :batch limit 1
+
 -- name: forget
 -- An old batch that no run needs belongs to a process killed before it entered its run; a new one may belong to a
 -- process that is about to enter its run.

@@ -78,3 +78,32 @@ async def test_a_password_is_not_typed_and_not_kept(shared: Place) -> None:
     refused = await shared.cli("status", "--journal", "postgresql://u:word@127.0.0.1/db", may_end_with=(2,))
     assert "PGPASSWORD" in refused.err
     assert "word@" not in refused.err
+
+
+async def test_a_journal_is_moved_into_postgres_and_the_load_goes_on_there(
+    place: Place, postgres_server: PostgresServer
+) -> None:
+    place.billing.latency = 0.01
+    balances = place.balances(60)
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as load:
+        await place.traffic.reaches(20)
+        refused = await place.cli("journal", "copy", place.cli.journal, "early.journal", may_end_with=(2,))
+        assert "another process works on run" in refused.err
+        load.signal(signal.SIGKILL)
+        await load.ended()
+    address = postgres_server.new_journal()
+    copied = await place.cli("journal", "copy", place.cli.journal, address, "--json")
+    (run,) = copied.closing["runs"]
+    assert (run["rows"], run["sum"]) == (60, str(balances.sum))
+    assert address.partition("@")[2] in copied.words
+    moved = _with_journal(place.cli, address, place.cli.folder / "moved")
+    resumed = await moved("resume", "--settle", "0.3", "--json")
+    assert resumed.closing["states"] == {"accepted": 60}
+    found = await place.found()
+    assert (found.rows, found.sum, found.most_for_one) == (60, balances.sum, 1)
+    again = await place.cli("journal", "copy", place.cli.journal, address, may_end_with=(2,))
+    assert "with runs already" in again.words
+    back = await place.cli("journal", "copy", address, "back.journal", "--json")
+    assert back.closing["runs"][0]["rows"] == 60
+    assert back.closing["runs"][0]["root"] != run["root"]
+    assert "accepted" in (await place.cli("status", run["run"], "--journal", "back.journal")).out

@@ -61,6 +61,9 @@ GUIDES: Final[Mapping[str, Guide]] = MappingProxyType(
         "report": Guide("report k7m2q --lang ru", ["how-to/report.md"]),
         "undo": Guide("undo k7m2q --set way=opposite", ["how-to/undo.md"]),
         "purge": Guide("purge --older-than 90d --keep-totals", ["how-to/personal-data.md"]),
+        "journal copy": Guide(
+            "journal copy carbon-migrate.journal postgresql://HOST/DATABASE", ["how-to/postgres.md"]
+        ),
         "demo": Guide("demo", []),
         "selftest": Guide("selftest --rounds 1", ["how-to/rehearsal.md"]),
         "mock init": Guide("mock init billing.fdb --abonents 1000", ["how-to/rehearsal.md"]),
