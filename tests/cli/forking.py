@@ -3,7 +3,8 @@
 A test of the command line starts a real process for each command, and half of what that costs is the import of the
 same modules. `python -m tests.cli.forking SOCKET` imports them once and waits; each command is a fork of it, in a
 folder, an environment and with outputs of its own, and with nothing else of the server's. It is killed, waited for
-and read as any other process. `tests/cli/terminal/terminals.py` and the crash lab start the program itself.
+and read as any other process. `tests/cli/terminal/terminals.py` starts the program itself, and so does the crash lab
+with its fixed seeds.
 """
 
 import asyncio
@@ -105,6 +106,10 @@ class Command:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Wait for its end, and read no more."""
         await self.wait()
         for output in (self.stdout, self.stderr, self._status):
             output.close()
@@ -125,17 +130,27 @@ class CommandServer:
                 stdin=subprocess.DEVNULL,
             )
 
-    async def start(self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Command:
-        """Start a command."""
-        request = json.dumps([list(arguments), str(folder), dict(environment)]).encode()
+    async def start(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        stdout: int | None = None,
+        stderr: int | None = None,
+        module: str = "cli",
+    ) -> Command:
+        """Start a command, the program's or another module's; an output that is given no file can be read."""
+        request = json.dumps([module, list(arguments), str(folder), dict(environment)]).encode()
         pipes = [os.pipe() for _ in range(3)]
+        written = [end for _, end in pipes]
+        given = [own if file is None else file for own, file in zip(written, (stdout, stderr, None), strict=True)]
         try:
-            socket.send_fds(self._line, [request], [written for _, written in pipes])
+            socket.send_fds(self._line, [request], given)
         finally:
-            for _, written in pipes:
-                os.close(written)
-        stdout, stderr, status = [await Output.of(read) for read, _ in pipes]
-        return Command(int(await status.line()), status, stdout, stderr)
+            for end in written:
+                os.close(end)
+        out, err, status = [await Output.of(read) for read, _ in pipes]
+        return Command(int(await status.line()), status, out, err)
 
     def close(self) -> None:
         """End it; commands that still run go on."""
@@ -163,6 +178,7 @@ def close_command_server() -> None:
 class Request:
     """A command to become: what was typed, where, and its outputs."""
 
+    module: str
     arguments: list[str]
     folder: str
     environment: dict[str, str]
@@ -180,8 +196,8 @@ class Request:
         os.chdir(self.folder)
         os.environ.clear()
         os.environ.update(self.environment)
-        sys.argv = ["cli", *self.arguments]
-        runpy.run_module("cli", run_name="__main__", alter_sys=True)
+        sys.argv = [self.module, *self.arguments]
+        runpy.run_module(self.module, run_name="__main__", alter_sys=True)
 
 
 def serve(line: socket.socket) -> Request | None:

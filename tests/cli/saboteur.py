@@ -8,8 +8,9 @@ from yarl import URL
 
 from billing.api import wire
 from billing.api.wire import Flight, Wire
-from checkpoints import journal, queries
+from checkpoints import journal, sqlite_queries
 from checkpoints.journal_file import JournalFile
+from checkpoints.queries import blocks
 from checkpoints.records import Change, Item, NewItem, Run
 from checkpoints.transitions import NO_PAYLOADS
 from cli.main import main
@@ -170,9 +171,9 @@ def _replace(owner: object, name: str, new: object) -> None:
 
 
 def _at_start_becomes(state: str) -> None:
-    blocks = queries.blocks()
-    twisted = {**blocks, "doubt": blocks["doubt"].replace("state = 'unknown'", f"state = '{state}'")}
-    _replace(queries, "blocks", lambda: twisted)
+    known = blocks()
+    twisted = {**known, "doubt": known["doubt"].replace("state = 'unknown'", f"state = '{state}'")}
+    _replace(sqlite_queries, "blocks", lambda: twisted)
 
 
 WAYS = {

@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
 DOCKERFILE = ROOT / "packaging" / "Dockerfile"
 UV = {"UV_OFFLINE": "1", "UV_NO_INDEX": "1", "UV_FIND_LINKS": "/wheelhouse", "UV_PYTHON_DOWNLOADS": "never"}
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheelhouse", "DEBIAN_FRONTEND": "noninteractive"}
+# Bytecode of all packages takes a while, and one short command is run.
+OFFLINE |= {"PIP_NO_COMPILE": "1"}
 Instruction = tuple[str, str]
 
 

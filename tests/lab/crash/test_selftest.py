@@ -22,7 +22,7 @@ from lab.crash.experiment_plan import (
     ExperimentPlan,
 )
 from lab.crash.journals import Alias, Elsewhere
-from lab.crash.program import ProgramUnderTest
+from lab.crash.program import MODULE, ProgramUnderTest
 from lab.crash.proxy import Interference, ProxyFault
 from tests.cli import saboteur
 from tests.cli.conftest import clean_environment
@@ -40,6 +40,9 @@ ROWS = 100
 FEW = 8
 """Each made-up password is two entries of a slow stack, and the second waits for the first."""
 AT_A_TIME = 2
+
+BY_ITSELF = ("-P", "-m", MODULE)
+"""The program as an administrator starts it, and no fork: `conftest.py` makes forks of others."""
 
 
 @pytest.fixture
@@ -89,7 +92,7 @@ def test_the_fixed_seeds_have_every_act_and_every_job() -> None:
 async def test_every_effect_lands_once_whatever_happens(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment))
+    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, BY_ITSELF))
     experiments = await run_all(lab, [draw(seed, rows=ROWS) for seed in SEEDS])
     assert {one.plan.seed: one.problems for one in experiments} == dict.fromkeys(SEEDS, ())
     assert all(one.holds and one.injected for one in experiments)
