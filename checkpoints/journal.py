@@ -52,7 +52,7 @@ from checkpoints.transitions import NO_PAYLOADS
 from texts.said import said
 
 NAME_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
-"""Letters of a run's name, without pairs that are confused when read out over the telephone."""
+"""Letters of a run's name, without pairs that are confused over the telephone."""
 
 
 @asynccontextmanager
@@ -75,9 +75,9 @@ class Journal:
     """The runs of a journal and their items. Created by `open_journal`."""
 
     def __init__(self, store: Store) -> None:
-        self.path, self.name, self.kept_copy = store.path, store.name, store.kept_copy
-        self._store = store
-        self._read = store.read
+        self.path, self.name, self.is_shared = store.path, store.name, store.is_shared
+        self.kept_copy = store.kept_copy
+        self._store, self._read = store, store.read
         self.history = History(store)
 
     # ---- runs ----

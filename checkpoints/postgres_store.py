@@ -38,6 +38,8 @@ FORMAT: Final = 1
 class PostgresStore(Store):
     """The store at an address; it can be read and written once it is open."""
 
+    is_shared = True
+
     _reader: "PostgresConnection"
     _locks: "PostgresConnection"
     _writer: "Writer[PostgresConnection]"

@@ -18,12 +18,14 @@ class Store(ABC):
 
     `path` is the journal's file; of a journal in a database the name beside which this machine keeps its other files.
     `name` is how messages name it, without a password. `kept_copy` is the copy of a journal of an earlier format that
-    was made when this store opened it, None where it had to convert nothing.
+    was made when this store opened it, None where it had to convert nothing. `is_shared` says that several machines
+    may have the journal open.
     """
 
     path: Path
     name: str
     kept_copy: Path | None = None
+    is_shared = False
 
     @abstractmethod
     async def read(self, work: Callable[[Queries], Result]) -> Result:

@@ -115,6 +115,7 @@ SHORT_FOR_A_REASON = {
     "cli/metrics/text_file.py": "how one file is replaced whole",
     "cli/settings/metrics.py": "the one table [metrics]",
     "cli/settings/declarations.py": "who may have written code, asked before it is run",
+    "cli/session/machine_lock.py": "the one lock that no journal has",
     "cli/session/stages.py": "the one question where a run stands",
     "cli/__main__.py": "what `python -m cli` needs, and no more",
     "lab/record/made_up_rows.py": "one thought, which needs columns and pseudonyms",

@@ -31,7 +31,7 @@ from texts.said import said
 log = structlog.get_logger(__name__)
 
 GLANCE: Final = 1.0
-"""Seconds between two looks into the journal, where there is no socket."""
+"""Seconds between two looks into the journal, where others cannot reach the socket."""
 
 _ROOT: Final = 0
 """The user id of root, who may control every run."""
@@ -41,8 +41,8 @@ _ROOT: Final = 0
 async def serve_control(run: Run, journal: Journal, controlled: Controllable, screen: Screen) -> AsyncIterator[None]:
     """Serve the run's control socket while the body runs; a pause in the journal holds before the body begins.
 
-    Only the user of this process and root may connect. Where the journal's folder cannot hold a socket, only a pause
-    and its end are taken, from the journal. Raises `JournalError`.
+    Only the user of this process and root may connect. A pause and its end are taken from the journal as well where
+    its folder cannot hold a socket, or other machines have it open. Raises `JournalError`.
     """
     handler = ControlHandler(run, journal, controlled)
     async with AsyncExitStack() as stack:
@@ -59,6 +59,10 @@ async def serve_control(run: Run, journal: Journal, controlled: Controllable, sc
             answers = ControlApplication(run.name, handler)
             serve = Door(listener, answers.application(), DoorLimits(), _check_user).serve
             await stack.enter_async_context(run_alongside(partial(_logged, answers.sample)))
+            if journal.is_shared:
+                # What another machine, or another state folder, has asked for.
+                follow = partial(_follow_journal, handler)
+                await stack.enter_async_context(run_alongside(partial(_logged, follow)))
         await stack.enter_async_context(run_alongside(partial(_logged, serve)))
         # Read the pause only after the socket listens, so that none is missed.
         _tell_pause(await handler.take_up(), screen)

@@ -18,6 +18,7 @@ from checkpoints.records import NewRunner, Run, Stage
 from checkpoints.states import State
 from checkpoints.stores import is_there
 from cli.session.control_client import ourselves, own_name
+from cli.session.machine_lock import only_copy
 from cli.settings.places import journals_in
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import labelled, render
@@ -110,7 +111,8 @@ async def locked(run: Run, journal: Journal, purpose: str, *, billing: str = "")
     runner = NewRunner(purpose, own_name(), version(PROGRAM), billing)
     try:
         async with journal.taken_up(run, runner) as ours:
-            yield ours
+            with only_copy(ours):
+                yield ours
     except RunHeld as error:
         raise await _busy(run, journal, text_of(error)) from error
 

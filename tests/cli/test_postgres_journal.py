@@ -56,6 +56,26 @@ async def test_two_machines_do_not_work_on_one_run(shared: Place, tmp_path: Path
     assert (await shared.found()).most_for_one == 1
 
 
+async def test_another_machine_pauses_a_run_and_lets_it_go_on(shared: Place, tmp_path: Path) -> None:
+    shared.billing.latency = 0.05
+    balances = shared.balances(150)
+    other = _with_journal(shared.cli, shared.cli.environment["CARBON_MIGRATE_JOURNAL"], tmp_path / "other")
+    async with shared.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "2") as load:
+        await shared.traffic.reaches(10)
+        (run,) = (await other("status", "--json")).closing["runs"]
+        await other("pause", run["run"])
+        await load.said("paused")
+        # What was in flight takes 0.05 s, a command more than that.
+        await other("status")
+        arrived = shared.traffic.arrived
+        await other("status")
+        assert shared.traffic.arrived == arrived < 150
+        await other("continue", run["run"])
+        assert (await load.ended(None)).exit == 0
+    found = await shared.found()
+    assert (found.rows, found.most_for_one) == (150, 1)
+
+
 async def test_a_connection_that_is_cut_lets_nothing_new_leave(shared: Place, tmp_path: Path) -> None:
     shared.billing.latency = 0.05
     balances = shared.balances(200)
