@@ -282,3 +282,17 @@ def test_a_job_that_promises_all_passes_the_crash_lab(typed: Typed, tmp_path: Pa
     assert checked.exit == 0, checked.err
     assert "1 round in" in checked.words
     assert "it can be used: name it in `jobs` of carbon-migrate.toml" in checked.out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_job_that_enters_another_sum_than_it_was_given_fails_its_round(typed: Typed, tmp_path: Path) -> None:
+    declaration = EXAMPLE.read_text("utf-8").replace(
+        "parse=roubles", 'parse=lambda text: roubles(f"{2 * float(text):.2f}")'
+    )
+    declare(tmp_path, declaration)
+    checked = typed("jobs", "check", "ours.py", "--rounds", "1", "--seed", "3", "--rows", "20")
+    assert checked.exit == 1, checked.err
+    assert "✗ asked for 41 430.64, the journal's states add up to 82 861.28" in checked.words
+    assert "1 of 1 round failed" in checked.words
+    assert "it can be used" not in checked.words
