@@ -29,7 +29,8 @@ from tests.cli.forking import Command, command_server
 from tests.cli.marked_language import marked_language, unmarked
 
 MODEL = "FinanceOperations"
-PATIENCE = 30.0
+PATIENCE = 100.0
+"""Seconds for anything that is waited for, before the test ends by itself. A process can take thirty to begin."""
 
 
 @dataclass(frozen=True, slots=True)
