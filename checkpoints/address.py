@@ -13,6 +13,10 @@ SCHEMES: Final = ("postgresql", "postgres")
 SCHEMA: Final = "carbon_migrate"
 """The schema of a journal whose address names none, with `?schema=`."""
 
+LEASE: Final = 15.0
+"""Seconds for which a process may send after it has last renewed its lease, where the address has no `lease=`."""
+
+_SHORTEST_LEASE, _LONGEST_LEASE = 0.5, 3600.0
 _PORT: Final = 5432
 
 
@@ -24,6 +28,7 @@ class PostgresAddress:
     schema: str
     name: str
     """How it is shown: without user, password and options."""
+    lease: float = LEASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,26 @@ def journal_in_postgres(text: str, state: Path) -> JournalAddress:
         raise JournalUnreadable(
             said("the address of the journal needs a database, and a schema of letters: postgresql://HOST/DATABASE")
         )
+    lease = _lease(options.pop("lease", ""))
     name = f"postgresql://{host or 'localhost'}:{port}/{database}?schema={schema}"
     url = urlunsplit((SCHEMES[0], parts.netloc, parts.path, urlencode(options), ""))
     # One local name a journal, whoever types it in whatever form.
     key = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return JournalAddress(state / f"{database}-{schema}-{key}.postgres", PostgresAddress(url, schema, name))
+    return JournalAddress(state / f"{database}-{schema}-{key}.postgres", PostgresAddress(url, schema, name, lease))
+
+
+def _lease(text: str) -> float:
+    try:
+        seconds = float(text or LEASE)
+    except ValueError:
+        seconds = 0.0
+    if not _SHORTEST_LEASE <= seconds <= _LONGEST_LEASE:
+        raise JournalUnreadable(
+            said(
+                "the address of the journal has lease={text}: give seconds from {least} to {most}",
+                text=text,
+                least=f"{_SHORTEST_LEASE:g}",
+                most=round(_LONGEST_LEASE),
+            )
+        )
+    return seconds

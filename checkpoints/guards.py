@@ -10,7 +10,7 @@ from texts.said import said
 def check_epoch(db: Queries, run: Run) -> None:
     """Raise `RunTakenOver` if another process has taken the run up since `run` was taken up or read."""
     if db.first("taken_over", run_id=run.run_id, epoch=run.epoch) is not None:
-        holder = rows.to_holder(db.first("holder", run_id=run.run_id))
+        holder = rows.to_holder(db.first("new_owner", run_id=run.run_id))
         raise RunTakenOver(
             said(
                 "run {run} was taken over by {holder}. This process sends and records nothing more; what it had in "

@@ -10,7 +10,7 @@ import anyio
 
 from checkpoints import rows
 from checkpoints.errors import JournalError
-from checkpoints.queries import Queries
+from checkpoints.queries import Queries, Value
 from checkpoints.records import (
     Command,
     Decision,
@@ -55,6 +55,14 @@ class History:
             await self._store.write(
                 lambda db: db.write("end_runner", run_id=run.run_id, epoch=run.epoch, now=rows.now())
             )
+
+    async def note_free(self, run: Run, machine: str) -> None:
+        """Note that no earlier owner of the billing can send any more, but for other runs of this machine."""
+        await self._store.write(lambda db: db.write("note_free", run_id=run.run_id, epoch=run.epoch, machine=machine))
+
+    async def note_calls_ended(self, run: Run) -> None:
+        """Note that no call of an earlier owner of the run can be under way any more."""
+        await self._store.write(lambda db: db.write("note_calls_ended", run_id=run.run_id, epoch=run.epoch))
 
     async def note_command(self, run: Run, who: str, command: str, answer: str) -> None:
         """Note a command to the run, and its answer."""
@@ -108,8 +116,21 @@ class History:
         return None if found is None else rows.to_report_root(found)
 
 
-def begin_runner(db: Queries, run: Run, runner: NewRunner) -> None:
-    """Note the process that takes a run up, in the transaction that raises its epoch."""
-    values = {"purpose": runner.purpose, "who": runner.who, "version": runner.version, "billing": runner.billing}
-    host, process = socket.gethostname(), os.getpid()
-    db.write("begin_runner", run_id=run.run_id, host=host, process=process, now=rows.now(), **values)
+def begin_runner(db: Queries, run: Run, runner: NewRunner, machine: str, lease: float) -> None:
+    """Raise the epoch of a run, and note the process that takes it up; `lease` is in seconds, 0 for none."""
+    of_owner: dict[str, Value] = {
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "machine": machine,
+        "purpose": runner.purpose,
+        "now": rows.now(),
+    }
+    db.write("take_up", run_id=run.run_id, **of_owner)
+    values: dict[str, Value] = {
+        "who": runner.who,
+        "version": runner.version,
+        "billing": runner.billing,
+        "lease_ms": round(lease * 1000),
+        "call_ms": round(runner.call_seconds * 1000),
+    }
+    db.write("begin_runner", run_id=run.run_id, **of_owner, **values)

@@ -19,8 +19,9 @@ from checkpoints import intake_pages, rows, transitions
 from checkpoints.address import JournalAddress
 from checkpoints.errors import NoSuchRun, RunHeld
 from checkpoints.guards import check_epoch, refuse_purged
-from checkpoints.history import History, begin_runner
+from checkpoints.history import History
 from checkpoints.intake_pages import Judge, totals_of
+from checkpoints.lease import Lease, boot_time, keep_lease, take_up_run
 from checkpoints.purge import Purge, purge_run
 from checkpoints.queries import FoundRow, Queries, Result, Value
 from checkpoints.records import (
@@ -78,6 +79,7 @@ class Journal:
         self.path, self.name, self.is_shared = store.path, store.name, store.is_shared
         self.kept_copy = store.kept_copy
         self._store, self._read = store, store.read
+        self._leases: dict[int, Lease] = {}
         self.history = History(store)
 
     # ---- runs ----
@@ -136,7 +138,8 @@ class Journal:
         async with self._locked(run):
             ours = await self.take_up(run, runner)
             try:
-                yield ours
+                async with keep_lease(self.lease_of(ours), ours, self._store):
+                    yield ours
             finally:
                 await self.history.end_runner(ours)
 
@@ -152,18 +155,15 @@ class Journal:
                 await self._store.unlock(run.run_id)
 
     async def take_up(self, run: Run, runner: NewRunner = UNNAMED) -> Run:
-        """Raise the run's epoch, which ends the writes of earlier runners; returns the run as it is now.
+        """Raise the run's epoch, for a caller that holds its lock; the run as it is now. Raises as `take_up_run`."""
+        began, seconds = boot_time(), self._store.lease_seconds
+        taken, earlier = await self._store.write(lambda db: take_up_run(db, run, runner, seconds))
+        self._leases[run.run_id] = Lease(seconds, began, earlier)
+        return taken
 
-        The caller must hold the run's lock, as `taken_up` does. Raises `RunPurged`.
-        """
-
-        def work(db: Queries) -> Run:
-            refuse_purged(db, run.run_id)
-            db.write("take_up", run_id=run.run_id)
-            begin_runner(db, run, runner)
-            return rows.to_run(db.one("run_by_name", name=run.name))
-
-        return await self._store.write(work)
+    def lease_of(self, run: Run) -> Lease:
+        """The lease under which this process has taken the run up."""
+        return self._leases.get(run.run_id) or Lease()
 
     async def confirm(self, run: Run) -> None:
         """Check that no other process has taken the run up since. Raises `RunTakenOver`."""

@@ -5,8 +5,40 @@
 select 'host' as name
 
 -- name: begin_runner
-insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at)
-select run_id, epoch, :purpose, :who, :host, :process, :version, :billing, :now from runs where run_id = :run_id
+insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at, machine, lease_ms, call_ms)
+select run_id, epoch, :purpose, :who, :host, :process, :version, :billing, :now, :machine, :lease_ms, :call_ms
+from runs where run_id = :run_id
+
+-- name: take_up
+-- The billing has a new owner, and the run a new epoch. So have the runs of the billing that another machine has not
+-- ended: what works on them writes and renews nothing more.
+with billing as (
+    insert into billings as b (target, epoch, machine, host, process, purpose, taken_at)
+    select target, 1, :machine, :host, :process, :purpose, :now from runs where run_id = :run_id
+    on conflict (target) do update
+    set epoch = b.epoch + 1, machine = excluded.machine, host = excluded.host, process = excluded.process,
+        purpose = excluded.purpose, taken_at = excluded.taken_at
+    returning target
+)
+update runs set epoch = runs.epoch + 1
+from billing
+where runs.target = billing.target and (
+    runs.run_id = :run_id
+    or exists (
+        select 1 from runners r
+        where r.run_id = runs.run_id and r.epoch = runs.epoch and r.ended_at is null and r.machine <> :machine
+    )
+)
+
+-- name: new_owner
+select host, process, began_at
+from (
+    select 1 as place, r.host, r.process, r.began_at
+    from runs join runners r using (run_id, epoch) where run_id = :run_id
+    union all
+    select 2, b.host, b.process, b.taken_at from runs join billings b using (target) where run_id = :run_id
+) found
+order by place limit 1
 
 -- name: runners
 select purpose, who, process, version, billing, began_at, ended_at, found, absent, "left"
@@ -395,8 +427,12 @@ insert into commands overriding system value
 select * from json_populate_recordset(null::commands, :rows)
 
 -- name: copy_runners
-insert into runners
-select * from json_populate_recordset(null::runners, :rows)
+-- Of a journal in a file they have no leases.
+insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at, ended_at, found, absent,
+                     "left", machine, renewed_at, lease_ms, call_ms)
+select run_id, epoch, purpose, who, host, process, version, billing, began_at, ended_at, found, absent, "left",
+       coalesce(machine, ''), coalesce(renewed_at, clock_timestamp()), coalesce(lease_ms, 0), coalesce(call_ms, 0)
+from json_populate_recordset(null::runners, :rows)
 
 -- name: copy_verifications
 insert into verifications overriding system value
@@ -429,12 +465,62 @@ where not is_idle
 select pg_advisory_unlock(hashtext(current_schema()), :run_id) as answer
 
 -- name: is_run_locked
-select exists (
-    select 1 from pg_locks
-    where locktype = 'advisory' and objsubid = 2 and granted
-      and database = (select oid from pg_database where datname = current_database())
-      and classid::bigint = hashtext(current_schema())::bigint & 4294967295 and objid::bigint = :run_id
-) as answer
+-- The lock of a process that is frozen counts for nothing once its lease has lapsed.
+select exists (select 1 from holders where run_id = :run_id)
+   and not coalesce((select is_lapsed from last_runners where run_id = :run_id), false) as answer
+
+-- name: has_lapsed
+-- The server's clock decides only who is waited for; who takes over waits on a clock of its own.
+select is_lapsed as answer from last_runners where run_id = :run_id
+
+-- name: end_holder
+select pg_terminate_backend(pid, 5000) as answer from holders where run_id = :run_id
+
+-- name: renew_lease
+-- Who has taken over waits a lease from then on, so this may be written beside it.
+update runners r set renewed_at = clock_timestamp()
+from runs
+where runs.run_id = r.run_id and runs.epoch = r.epoch
+  and r.run_id = :run_id and r.epoch = :epoch and r.ended_at is null
+returning 1 as answer
+
+-- name: lock_billing
+-- Who takes a billing up waits here for whoever does it, and then sees what that one has written.
+insert into billings (target) select target from runs where run_id = :run_id
+on conflict (target) do update set target = excluded.target
+
+-- name: other_machine
+-- Who works on another run of the billing, from another machine.
+select runs.name as run, r.host, r.process, r.began_at
+from runs own
+join runs on runs.target = own.target and runs.run_id <> own.run_id
+join last_runners r on r.run_id = runs.run_id
+join holders h on h.run_id = runs.run_id
+where own.run_id = :run_id and r.machine <> :machine and r.ended_at is null and not r.is_lapsed
+limit 1
+
+-- name: earlier_leases
+-- The owners of a billing that were not ended in order, and may still send or have sent.
+select r.machine, r.process, r.run_id = own.run_id as is_own, r.lease_ms, r.call_ms
+from runs own
+join runs on runs.target = own.target
+join runners r on r.run_id = runs.run_id
+where own.run_id = :run_id and r.ended_at is null
+  and (r.lease_ms > 0 or (r.call_ms > 0 and r.run_id = own.run_id))
+
+-- name: note_free
+update runners r set lease_ms = 0
+from runs own
+join runs on runs.target = own.target
+where own.run_id = :run_id and own.epoch = :epoch
+  and r.run_id = runs.run_id and r.epoch < runs.epoch and r.ended_at is null
+  and (r.run_id = own.run_id or r.machine <> :machine)
+
+-- name: note_calls_ended
+update runners r set call_ms = 0
+from runs
+where runs.run_id = :run_id and runs.epoch = :epoch and r.run_id = runs.run_id and r.epoch < runs.epoch
+  and r.ended_at is null
 
 -- name: has_journal
 select to_regclass('journal') is not null as answer

@@ -50,6 +50,7 @@ def connect(address: PostgresAddress) -> "PostgresConnection":
                 package="'carbon-migrate[postgres]'",
             )
         ) from error
+    idle = round(min(IDLE_SECONDS, address.lease) * 1000)
     try:
         return psycopg.connect(
             address.url,
@@ -61,7 +62,7 @@ def connect(address: PostgresAddress) -> "PostgresConnection":
             application_name="carbon-migrate",
             # A commit is on the disk, whatever the server's own setting is.
             options=f"-c search_path={address.schema} -c synchronous_commit=on -c lock_timeout={LOCK_SECONDS}s "
-            f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s -c client_encoding=UTF8 -c timezone=UTC",
+            f"-c idle_in_transaction_session_timeout={idle}ms -c client_encoding=UTF8 -c timezone=UTC",
             **_ALIVE,
         )
     except (psycopg.Error, UnicodeError) as error:

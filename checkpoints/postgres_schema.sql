@@ -137,7 +137,24 @@ create table runners (
     found    bigint not null default 0,
     absent   bigint not null default 0,
     "left"   bigint not null default 0,
+    -- What tells a frozen runner from one that is gone: its machine since it was started, when it was last heard of by
+    -- the server's clock, how long it may send after that, and how long a call of it takes; 0 once that is over.
+    machine    text not null default '',
+    renewed_at timestamptz not null default clock_timestamp(),
+    lease_ms   bigint not null default 0,
+    call_ms    bigint not null default 0,
     primary key (run_id, epoch)
+);
+
+-- Who works on a billing: the process that took a run of it up last. One machine at a time owns a billing.
+create table billings (
+    target   text primary key,
+    epoch    bigint not null default 0,
+    machine  text not null default '',
+    host     text not null default '',
+    process  bigint not null default 0,
+    purpose  text not null default '',
+    taken_at text not null default ''
 );
 
 create table verifications (
@@ -236,3 +253,20 @@ where c.state in (select state from states where in_effect or not settled)
       )
       select 1 from behind where state in (select state from states where not settled)
   ));
+
+-- ---- Who works on what -------------------------------------------------------------------------------------------
+
+-- The sessions that hold the locks of runs.
+create view holders as
+select objid::bigint as run_id, pid
+from pg_locks
+where locktype = 'advisory' and objsubid = 2 and granted and objid::bigint > 0
+  and database = (select oid from pg_database where datname = current_database())
+  and classid::bigint = hashtext('carbon_migrate')::bigint & 4294967295;
+
+-- The last runner of each run; its lease has lapsed where it should have been renewed by now, and was not.
+create view last_runners as
+select distinct on (run_id) *,
+       ended_at is null and renewed_at + lease_ms * interval '1 millisecond' < clock_timestamp() as is_lapsed
+from runners
+order by run_id, epoch desc;

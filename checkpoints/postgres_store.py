@@ -7,6 +7,8 @@ anew, and what was under way is looked up in the billing.
 
 import asyncio
 import contextlib
+import os
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -42,11 +44,13 @@ class PostgresStore(Store):
 
     _reader: "PostgresConnection"
     _locks: "PostgresConnection"
+    _written: "PostgresConnection"
     _writer: "Writer[PostgresConnection]"
 
     def __init__(self, place: JournalAddress, address: PostgresAddress, loop: asyncio.AbstractEventLoop) -> None:
         self.path = place.path
         self.name = address.name
+        self.lease_seconds = address.lease
         self._address = address
         self._loop = loop
         self._held: set[int] = set()
@@ -73,6 +77,7 @@ class PostgresStore(Store):
             except BaseException:
                 writer.close()
                 raise
+            self._written = writer
             self._writer = Writer(writer, _dialect(), self._loop)
             opened.callback(self._writer.close)
             self._opened = opened.pop_all()
@@ -115,6 +120,10 @@ class PostgresStore(Store):
         if run_id in self._held:
             return False
         taken = bool(await self._ask("lock_run", run_id))
+        if not taken and await self._ask("has_lapsed", run_id):
+            # A process that is frozen keeps its connection, and has stopped itself by now.
+            await self._ask("end_holder", run_id)
+            taken = bool(await self._ask("lock_run", run_id))
         if taken:
             self._held.add(run_id)
         return taken
@@ -129,11 +138,21 @@ class PostgresStore(Store):
         """Whether the lock of a run is held, by this process or another. Raises `JournalUnreadable`."""
         return run_id in self._held or bool(await self._ask("is_run_locked", run_id))
 
-    async def _ask(self, name: str, run_id: int) -> object:
+    async def renew(self, run_id: int, epoch: int) -> bool:
+        """Renew a lease over the connection of the locks: one that was cut off renews nothing."""
+        return bool(await self._ask("renew_lease", run_id, epoch=epoch))
+
+    def cut(self) -> None:
+        """Shut the sockets down, so that a thread that waits for an answer gets an error."""
+        for connection in (self._locks, self._reader, self._written):
+            with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as end:
+                end.shutdown(socket.SHUT_RDWR)
+
+    async def _ask(self, name: str, run_id: int, **values: int) -> object:
         def asking() -> object:
             with self._locking:
                 db = PostgresQueries(self._locks, self.name)
-                return db.attempt(lambda _: db.ask(name, run_id=run_id))
+                return db.attempt(lambda _: db.ask(name, run_id=run_id, **values))
 
         return await anyio.to_thread.run_sync(asking, limiter=self._one_locks)
 

@@ -124,6 +124,10 @@ order by p.report_id desc limit 1
 -- The epoch of a run, if it is another one than :epoch.
 select epoch from runs where run_id = :run_id and epoch <> :epoch
 
+-- name: new_owner
+-- Who has taken a run over.
+select host, process, began_at from runners where run_id = :run_id order by epoch desc limit 1
+
 -- name: holder
 -- The last runner of a run. Only the lock on the journal's file tells whether it still works on it.
 select host, process, began_at from runners where run_id = :run_id order by epoch desc limit 1

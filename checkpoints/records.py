@@ -108,13 +108,14 @@ class Holder:
 class NewRunner:
     """A process that takes a run up: its command, user and host, and the versions of the program and of the billing.
 
-    `billing` is "" where the billing was not asked.
+    `billing` is "" where the billing was not asked. A call of it ends within `call_seconds`.
     """
 
     purpose: str = ""
     who: str = ""
     version: str = ""
     billing: str = ""
+    call_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

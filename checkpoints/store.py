@@ -26,6 +26,8 @@ class Store(ABC):
     name: str
     kept_copy: Path | None = None
     is_shared = False
+    lease_seconds: float = 0.0
+    """How long a process may send after it has last renewed its lease; 0 where a lock ends with its process alone."""
 
     @abstractmethod
     async def read(self, work: Callable[[Queries], Result]) -> Result:
@@ -46,6 +48,13 @@ class Store(ABC):
     @abstractmethod
     async def is_locked(self, run_id: int) -> bool:
         """Whether the lock of a run is held, by this process or another. Raises `JournalUnreadable`."""
+
+    async def renew(self, run_id: int, epoch: int) -> bool:
+        """Renew the lease of a runner; False where it has none, or no longer. Raises `JournalUnreadable`."""
+        return True
+
+    def cut(self) -> None:
+        """End the connections to a database that does not answer: what waits for it fails. Does not block."""
 
     @abstractmethod
     async def clean(self) -> None:

@@ -220,6 +220,10 @@ class Effect(ABC):
         """
         return nullcontext()
 
+    def fenced(self, may_leave: Callable[[], bool]) -> AbstractContextManager[None]:
+        """Ask `may_leave` just before each call leaves, in the line before it; without leave it is `NotSent`."""
+        return nullcontext()
+
     @abstractmethod
     async def probe(self) -> None:
         """Check that the billing answers. Raises `LookUpFailed` with the reason if it does not."""

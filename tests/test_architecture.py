@@ -122,7 +122,6 @@ SHORT_FOR_A_REASON = {
     "checkpoints/sentences.py": "the sentences that SQL writes, which Python extracts for translation",
     "checkpoints/step_counts.py": "one thought, which only an import needs",
     "checkpoints/store.py": "the port of the journal: what it needs of a database",
-    "checkpoints/address.py": "what both stores and the settings share",
     "checkpoints/state_tables.py": "what both stores fill when they are opened",
     "checkpoints/sqlite_queries.py": "the blocks on one driver, as postgres_connection.py has them on the other",
     "checkpoints/guards.py": "the conditions that are checked in the transaction of a read or write",

@@ -205,6 +205,16 @@ class BillingClient:
         finally:
             self._report = before
 
+    @contextmanager
+    def fenced(self, may_leave: Callable[[], bool]) -> Iterator[None]:
+        """Ask `may_leave` in the line before each write; a call that may not leave is `NotSent`."""
+        wire = self._open_wire
+        before, wire.may_leave = wire.may_leave, may_leave
+        try:
+            yield
+        finally:
+            wire.may_leave = before
+
     async def send(self, call: Call, *, row: int | None = None) -> Evidence:
         """Send a call once; the evidence of its outcome. Network trouble is a value, never raised.
 
@@ -291,12 +301,8 @@ class BillingClient:
 
     async def _post(self, call: Call, flight: Flight) -> Reply:
         """Make exactly one POST; the answer as it came, or why there is none."""
-        wire = self._wire
-        if wire is None or wire.closed:
-            state = "not open yet" if wire is None else "closed"
-            raise RuntimeError(f"this BillingClient is {state}: use it within its `async with`")
         try:
-            answer = await wire.post(call.path, flight)
+            answer = await self._open_wire.post(call.path, flight)
         except (aiohttp.ClientError, HttpProcessingError, OSError) as fault:
             flight.ending = ending_of(fault)
             text = describe_fault(fault, self._limits, self._mask.knowing(secrets_of(call)), left=flight.left)
@@ -312,6 +318,14 @@ class BillingClient:
                 )
             )
         return status, flight.headers, answer
+
+    @property
+    def _open_wire(self) -> Wire:
+        wire = self._wire
+        if wire is None or wire.closed:
+            state = "not open yet" if wire is None else "closed"
+            raise RuntimeError(f"this BillingClient is {state}: use it within its `async with`")
+        return wire
 
     def _judge(self, call: Call, flight: Flight, seen: Reply) -> Evidence:
         """The evidence of an answer; its connection is used again only after a documented answer without an error."""

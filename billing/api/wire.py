@@ -175,6 +175,10 @@ class NoAnswer(ConnectionError):
     """Raised when a server says again and again that it is about to answer."""
 
 
+class FenceClosed(ConnectionError):
+    """Raised when nothing may leave any more; nothing was sent."""
+
+
 class UnaskedAnswer(ConnectionError):
     """Raised when bytes follow the end of an answer: either of the two may be ours."""
 
@@ -274,6 +278,7 @@ class Wire:
     """Connections to one server; used within one event loop, and closed at the end.
 
     `headers` go with each request. `unasked` is called, in the event loop, with bytes from an idle connection.
+    `may_leave` is asked in the line before each write.
     """
 
     def __init__(
@@ -286,6 +291,7 @@ class Wire:
         # The caller limits the calls in flight: a wait for a free connection would only hide it.
         self._connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
         self._unasked = unasked
+        self.may_leave: Callable[[], bool] = lambda: True
         self._resting: deque[_Resting] = deque()
         self._now = asyncio.get_running_loop().time
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect)
@@ -328,7 +334,8 @@ class Wire:
         try:
             protocol, transport = ends(connection)
             head = post.head if shared else post.last_head
-            # Nothing is awaited between the check of the connection and the write, so it cannot be closed between.
+            # Nothing is awaited between these checks and the write: the connection cannot be closed between.
+            _check_fence(self.may_leave)
             flight.left = True
             transport.write(b"%b%d\r\n\r\n%b" % (head, len(flight.form), flight.form))
             protocol.start_timeout()
@@ -401,6 +408,12 @@ async def _final(parser: ResponseHandler) -> tuple[RawResponseMessage, aiohttp.S
             _MOST_INTERIM,
         )
     )
+
+
+def _check_fence(may_leave: Callable[[], bool]) -> None:
+    """Raise `FenceClosed` if nothing may leave."""
+    if not may_leave():
+        raise FenceClosed(said("this process may send nothing more"))
 
 
 def _check_alone(parser: ResponseHandler) -> None:

@@ -101,14 +101,17 @@ def refuse_purged(run: Run) -> None:
 
 
 @asynccontextmanager
-async def locked(run: Run, journal: Journal, purpose: str, *, billing: str = "") -> AsyncIterator[Run]:
+async def locked(
+    run: Run, journal: Journal, purpose: str, *, billing: str = "", call_seconds: float = 0.0
+) -> AsyncIterator[Run]:
     """Hold the run's lock for the context; yields the run. Raises `CommandRefused` when another process has it.
 
-    `purpose` is the command, `billing` the version that the billing reported, "" where it was not asked.
+    `purpose` is the command, `billing` the version that the billing reported, "" where it was not asked. A call of
+    the command ends within `call_seconds`, 0 where it sends none that changes anything.
     """
     from importlib.metadata import version  # noqa: PLC0415 - `status` starts without it
 
-    runner = NewRunner(purpose, own_name(), version(PROGRAM), billing)
+    runner = NewRunner(purpose, own_name(), version(PROGRAM), billing, call_seconds)
     try:
         async with journal.taken_up(run, runner) as ours:
             with only_copy(ours):

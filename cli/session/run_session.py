@@ -132,7 +132,8 @@ class RunSession:
 
     def _locked(self) -> AbstractAsyncContextManager[Run]:
         purpose = "run" if self._fresh else "resume"
-        return locked(self._run, self._journal, purpose, billing=self._session.billing.health.version)
+        version, seconds = self._session.billing.health.version, self._session.settings.client.deadline
+        return locked(self._run, self._journal, purpose, billing=version, call_seconds=seconds)
 
     # ---- before anything is sent ----
 

@@ -136,7 +136,7 @@ class Pipeline:
         self._progress.take_up(await self._journal.totals(self._run), intake_ended=is_frozen)
         try:
             # Doubts about answers are reported while calls may be under way.
-            with self._effect.doubts(self._doubt):
+            with self._effect.doubts(self._doubt), self._effect.fenced(self._ownership.lease.is_valid):
                 async with anyio.create_task_group() as tasks:
                     if not is_frozen:
                         tasks.start_soon(self._take_in)
@@ -144,6 +144,7 @@ class Pipeline:
                     tasks.start_soon(self._breaker.keep)
                     tasks.start_soon(self._throttle.watch)
                     tasks.start_soon(self._heed_stop)
+                    tasks.start_soon(self._ownership.stop_when_lost, self._stop)
                     if self._effect.has_steps:
                         tasks.start_soon(self._precedence.watch)
                     await self._alternate(tasks)
@@ -154,6 +155,7 @@ class Pipeline:
 
     async def _alternate(self, tasks: TaskGroup) -> None:
         """Settle unknown items, then send pending ones, and repeat while sending leaves unknown items."""
+        await self._ownership.wait_for_earlier(self._progress, self._stop)
         await self._take_up()
         canary = self._aftermath.canary = await canary_of(
             self._run, self._journal, self._progress.counts, wanted=self._policy.canary

@@ -51,11 +51,12 @@ class Reconciler:
         unknown = self._progress.counts[State.UNKNOWN]
         if not unknown:
             return
-        if self._effect.repeatable:
-            await self._send_again()
-            return
         met: Counter[State] = Counter()
         try:
+            await self._wait_for_earlier_calls(unknown)
+            if self._effect.repeatable:
+                await self._send_again()
+                return
             await self._wait_for_last_call(unknown)
             await self._look_until_settled(met)
         finally:
@@ -118,6 +119,27 @@ class Reconciler:
         async for page in self._journal.each_page(self._run, {State.UNKNOWN}, size=self._policy.page):
             again = [Change(item.item_id, State.PENDING, message=item.message) for item in page]
             await self._record(State.UNKNOWN, page, again)
+
+    async def _wait_for_earlier_calls(self, unknown: int) -> None:
+        """Wait until no call can be under way of an owner that was frozen or cut off, and not ended in order.
+
+        Then the settle delay begins, or what can be repeated is sent again and nothing overtakes it.
+        """
+        lease = self._journal.lease_of(self._run)
+        if not lease.until_calls_end:
+            return
+
+        def left(seconds: int) -> str:
+            return said(
+                "{rows} in doubt: the process that sent them was not ended in order; looking them up in {seconds} s",
+                rows=Quantity(unknown),
+                seconds=Quantity(seconds),
+            )
+
+        await count_down(anyio.current_time() + lease.until_calls_end, self._progress, self._stop, left)
+        self.lost()
+        if not lease.until_calls_end:
+            await self._journal.history.note_calls_ended(self._run)
 
     async def _wait_for_last_call(self, unknown: int) -> None:
         """Wait for the settle delay, as a call whose answer was lost may still have its effect."""

@@ -85,6 +85,10 @@ class CallEffect(Effect):
         """The call of the item as one readable line, without secrets."""
         return mask_secrets(describe(payload_of(item).call))
 
+    def fenced(self, may_leave: Callable[[], bool]) -> AbstractContextManager[None]:
+        """Let a call leave only while it may."""
+        return self._gateway.client.fenced(may_leave)
+
     def doubts(self, report: Callable[[int], None]) -> AbstractContextManager[None]:
         """Report items whose answers may belong to other calls."""
         return self._gateway.client.doubts(report)

@@ -14,6 +14,7 @@ import msgspec
 from checkpoints.errors import ForbiddenTransition, RunTakenOver
 from checkpoints.history import History
 from checkpoints.journal import Journal
+from checkpoints.lease import Lease
 from checkpoints.records import Change, Item, LookUps, NewItem, Reason, Refusal, Run, Totals
 from checkpoints.states import State, may_follow
 from checkpoints.transitions import NO_PAYLOADS
@@ -316,7 +317,11 @@ class MemoryJournal(Journal):
         self._by_key = {one.key: one.item_id for one in items}
         self.recorded: list[list[Change]] = []
         self.taken_over = False
+        self.lease = Lease()
         self.confirmed = 0
+
+    def lease_of(self, run: Run) -> Lease:
+        return self.lease
 
     async def confirm(self, run: Run) -> None:
         self.confirmed += 1

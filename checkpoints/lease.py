@@ -1,0 +1,201 @@
+"""The lease of a billing: how long this process may send to it without hearing from the journal.
+
+    take_up ──▶ renewed every third of its length ──▶ ended in order, or lost for good
+                                                      (ran out, taken over, no connection)
+
+The journal of several machines cannot stop a process that is frozen or cut off, so each process stops itself. Its
+lease counts from the moment before the renewal was sent, on a clock that runs on while the machine sleeps, and it is
+a little shorter here than others think. Who takes the billing over waits a whole lease by a clock of its own: no two
+clocks are compared. A lease that ran out is not renewed: the run stops, and can be resumed.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from checkpoints import rows
+from checkpoints.errors import JournalUnreadable, RunHeld
+from checkpoints.guards import check_epoch, refuse_purged
+from checkpoints.history import begin_runner
+from checkpoints.queries import FoundRow, Queries
+from checkpoints.records import NewRunner, Run
+from checkpoints.store import Store
+from texts.said import said, text_of
+
+MARGIN: Final = 0.1
+"""The share of a lease that its owner does not use, for the line between its look and the write, and for clocks."""
+
+_RENEWALS: Final = 3
+"""Renewals in the time of a lease: two may fail to come in time."""
+
+_GONE: Final = frozenset("ZX")
+"""States of a process that does nothing any more (proc(5), stat)."""
+
+
+def boot_time() -> float:
+    """Seconds since this machine was started, those included for which it slept."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierOwners:
+    """What earlier owners of a billing, not ended in order, may do after a take-over, in seconds.
+
+    They may send for `lease`, and what they have sent for the run may be under way until `calls`.
+    """
+
+    lease: float = 0.0
+    calls: float = 0.0
+
+
+class Lease:
+    """The lease of one taking up; `seconds` of 0 is one without an end, where a lock stands by itself."""
+
+    def __init__(
+        self,
+        seconds: float = 0.0,
+        began: float = 0.0,
+        earlier: EarlierOwners = EarlierOwners(),
+        clock: Callable[[], float] = boot_time,
+    ) -> None:
+        self.seconds = seconds
+        self.why = ""
+        """Why it is lost, and what to do next; "" while it is not."""
+        self.lost = asyncio.Event()
+        self._clock = clock
+        self._taken = clock()
+        self._earlier = earlier
+        self.renewed(began)
+
+    def is_valid(self) -> bool:
+        """Whether a call may leave at this moment."""
+        if not self.seconds:
+            return True
+        if not self.why and self._clock() >= self._until:
+            self.lose(
+                said(
+                    "the lease of the billing ran out after {seconds} s without a renewal: this process was stopped, "
+                    "or the journal did not answer. Nothing more is sent, for another machine may have taken over",
+                    seconds=f"{self.seconds:g}",
+                )
+            )
+        return not self.why
+
+    def renewed(self, began: float) -> None:
+        """Note a renewal that was sent at the moment `began`, or later."""
+        self._until = began + self.seconds * (1 - MARGIN)
+
+    def lose(self, why: str) -> None:
+        """Let nothing more leave; the first reason is kept."""
+        self.why = self.why or why
+        self.lost.set()
+
+    @property
+    def until_free(self) -> float:
+        """Seconds until no earlier owner of the billing sends any more."""
+        return max(self._taken + self._earlier.lease - self._clock(), 0.0)
+
+    @property
+    def until_calls_end(self) -> float:
+        """Seconds until no call of an earlier owner of the run is under way any more."""
+        return max(self._taken + self._earlier.calls - self._clock(), 0.0)
+
+    async def keep(self, renew: Callable[[], Awaitable[None]], cut: Callable[[], None]) -> None:
+        """Renew the lease until it is lost; `cut` ends a connection over which nothing comes."""
+        while self.seconds:
+            await asyncio.sleep(self.seconds / _RENEWALS)
+            if not self.is_valid():
+                return
+            began = self._clock()
+            renewal = asyncio.ensure_future(renew())
+            # A renewal that no answer comes to is left to its thread, and its error to nobody.
+            renewal.add_done_callback(lambda done: done.cancelled() or done.exception())
+            while not renewal.done() and self.is_valid():
+                await asyncio.wait({renewal}, timeout=max(self._until - self._clock(), 0.0))
+            if not renewal.done():
+                # What came back of the calls in flight may be written yet, if the journal answers late.
+                await asyncio.wait({renewal}, timeout=self.seconds)
+                if not renewal.done():
+                    cut()
+                return
+            if error := renewal.exception():
+                self.lose(said("the lease of the billing could not be renewed: {error}", error=text_of(error)))
+                return
+            self.renewed(began)
+
+
+@asynccontextmanager
+async def keep_lease(lease: Lease, run: Run, store: Store) -> AsyncIterator[None]:
+    """Renew the lease of a run for the time of the context, after which nothing leaves under it."""
+
+    async def renew() -> None:
+        if not await store.renew(run.run_id, run.epoch):
+            await store.read(lambda db: check_epoch(db, run))
+            raise JournalUnreadable(said("the journal does not know this process"))
+
+    keeping = asyncio.create_task(lease.keep(renew, store.cut))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        lease.lose(said("this process has ended its work on the run"))
+
+
+def take_up_run(db: Queries, run: Run, runner: NewRunner, seconds: float) -> tuple[Run, EarlierOwners]:
+    """Take a run and its billing up, in the caller's transaction; the run, and what earlier owners may still do.
+
+    Raises `RunPurged`, and `RunHeld` while another machine works on the billing.
+    """
+    refuse_purged(db, run.run_id)
+    earlier = EarlierOwners()
+    if seconds:
+        db.write("lock_billing", run_id=run.run_id)
+        owner = db.first("other_machine", run_id=run.run_id, machine=machine())
+        if owner is not None:
+            raise RunHeld(
+                said(
+                    "another machine works on this billing, with run {run}: {holder}. Two machines would send to it "
+                    "at twice its rate",
+                    run=owner["run"],
+                    holder=rows.to_holder(owner).sentence,
+                )
+            )
+        earlier = _earlier(db.all("earlier_leases", run_id=run.run_id))
+    begin_runner(db, run, runner, machine(), seconds)
+    return rows.to_run(db.one("run_by_name", name=run.name)), earlier
+
+
+def _earlier(found: list[FoundRow]) -> EarlierOwners:
+    lease = calls = 0.0
+    for row in found:
+        is_here = row["machine"] == machine()
+        # What ended on this machine sends nothing more, and its connections were reset. Another run of this machine
+        # goes on beside this one.
+        if is_here and (not row["is_own"] or not _is_alive(row["process"])):
+            continue
+        lease = max(lease, row["lease_ms"] / 1000)
+        if row["is_own"]:
+            calls = max(calls, (row["lease_ms"] + row["call_ms"]) / 1000)
+    return EarlierOwners(lease, calls)
+
+
+def _is_alive(process: int) -> bool:
+    """Whether a process of this machine may run on; this one has ended what it did before."""
+    if process == os.getpid():
+        return False
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in _GONE
+    return False
+
+
+@cache
+def machine() -> str:
+    """What names this machine since it was started, and the processes that see each other on it."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
