@@ -77,7 +77,7 @@ class Journal:
 
     def __init__(self, store: Store) -> None:
         self.path, self.name, self.is_shared = store.path, store.name, store.is_shared
-        self.kept_copy = store.kept_copy
+        self.kept_copy, self.address, self.size = store.kept_copy, store.address, store.size
         self._store, self._read = store, store.read
         self._leases: dict[int, Lease] = {}
         self.history = History(store)

@@ -77,7 +77,9 @@ order by p.report_id desc limit 1
 
 -- name: taken_over
 -- The row stays as it is until the transaction ends: nobody raises the epoch between this look and what it allows.
-select epoch from (select epoch from runs where run_id = :run_id for share) held where epoch <> :epoch
+-- Materialized: the condition is not moved in, where it would leave no row to be locked.
+with held as materialized (select epoch from runs where run_id = :run_id for share)
+select epoch from held where epoch <> :epoch
 
 -- name: freeze_items
 insert into items (run_id, number, key, label, lane, payload, amount, line, row, state, message, message_said,
@@ -530,6 +532,16 @@ select format as answer from journal
 
 -- name: note_format
 insert into journal (format) values (:format)
+
+-- name: size
+select coalesce(sum(pg_total_relation_size(oid)), 0)::bigint as bytes
+from pg_class
+where relkind = 'r' and relnamespace = current_schema()::regnamespace
+
+-- name: facts_of_server
+select current_setting('server_version') as version, extract(epoch from clock_timestamp())::float8 as now,
+       case when to_regnamespace(:schema) is null then has_database_privilege(current_database(), 'CREATE')
+            else has_schema_privilege(:schema, 'CREATE') end as may_make
 
 -- name: rewrite_tables
 -- Not within a transaction.

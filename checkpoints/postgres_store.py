@@ -10,8 +10,10 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import anyio
@@ -48,7 +50,7 @@ class PostgresStore(Store):
     _writer: "Writer[PostgresConnection]"
 
     def __init__(self, place: JournalAddress, address: PostgresAddress, loop: asyncio.AbstractEventLoop) -> None:
-        self.path = place.path
+        self.path, self.address = place.path, place
         self.name = address.name
         self.lease_seconds = address.lease
         self._address = address
@@ -99,6 +101,11 @@ class PostgresStore(Store):
     async def write(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises."""
         return await self._writer.do(lambda connection: work(PostgresQueries(connection, self.name)))
+
+    async def size(self) -> int:
+        """The bytes of the tables with their indexes. Raises `JournalUnreadable`."""
+        found = await self.read(lambda db: db.one("size"))
+        return int(found["bytes"])
 
     async def clean(self) -> None:
         """Rewrite the tables without what was deleted from them. Raises `JournalNotCleaned`."""
@@ -183,6 +190,24 @@ def look_into_postgres(address: PostgresAddress) -> Iterator[Queries | None]:
         if is_there:
             _check_format(db, address)
         yield db if is_there else None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """A server: its version, whether this role may make the journal there, and how many seconds its clock is away."""
+
+    version: str
+    may_make: bool
+    skew: float
+
+
+def facts_of_server(address: PostgresAddress) -> ServerFacts:
+    """The facts of the server at an address; blocks. Raises `JournalUnreadable`."""
+    with contextlib.closing(connect(address)) as connection, explained(address.name):
+        before = time.time()
+        row = PostgresQueries(connection, address.name).one("facts_of_server", schema=address.schema)
+        now = (before + time.time()) / 2
+        return ServerFacts(row["version"], row["may_make"], float(row["now"]) - now)
 
 
 @contextlib.contextmanager

@@ -905,6 +905,12 @@ select
     json_extract(value, '$.root')
 from json_each(:rows)
 
+-- name: page_of_list
+select * from items where run_id = :run_id and number > :after order by number limit :size
+
+-- name: page_of_list_refusals
+select * from refusals where run_id = :run_id and refusal_id > :after order by refusal_id limit :size
+
 -- ---- The table of states, filled at every open ----------------------------------------------------------------------
 
 -- name: states

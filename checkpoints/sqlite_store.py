@@ -17,6 +17,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
+from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalNotCleaned
 from checkpoints.journal_file import JournalFile
 from checkpoints.queries import Queries
@@ -39,6 +40,7 @@ class SqliteStore(Store):
 
     def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
         self.path = path.resolve()
+        self.address = JournalAddress(self.path)
         self.name = str(self.path)
         self._loop = loop
         self._one_at_a_time = threading.Lock()
@@ -75,6 +77,11 @@ class SqliteStore(Store):
     async def write(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises."""
         return await self._writer.do(lambda connection: work(SqliteQueries(connection)))
+
+    async def size(self) -> int:
+        """The bytes of the file with its log."""
+        files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
+        return sum(one.stat().st_size for one in files if one.exists())
 
     async def clean(self) -> None:
         """Rewrite the file without what was deleted from it. Raises `JournalNotCleaned`."""

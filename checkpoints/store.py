@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from checkpoints.address import JournalAddress
 from checkpoints.queries import Queries
 
 Result = TypeVar("Result")
@@ -23,6 +24,7 @@ class Store(ABC):
     """
 
     path: Path
+    address: JournalAddress
     name: str
     kept_copy: Path | None = None
     is_shared = False
@@ -55,6 +57,10 @@ class Store(ABC):
 
     def cut(self) -> None:
         """End the connections to a database that does not answer: what waits for it fails. Does not block."""
+
+    @abstractmethod
+    async def size(self) -> int:
+        """The bytes of all that is stored. Raises `JournalUnreadable`."""
 
     @abstractmethod
     async def clean(self) -> None:

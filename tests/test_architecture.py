@@ -124,6 +124,7 @@ SHORT_FOR_A_REASON = {
     "checkpoints/store.py": "the port of the journal: what it needs of a database",
     "checkpoints/state_tables.py": "what both stores fill when they are opened",
     "checkpoints/sqlite_queries.py": "the blocks on one driver, as postgres_connection.py has them on the other",
+    "checkpoints/list_copy.py": "one thought, as copying.py has it of whole journals",
     "checkpoints/guards.py": "the conditions that are checked in the transaction of a read or write",
     "checkpoints/transitions.py": "the transactions of sending, as intake_pages.py has those of the intake",
     "checkpoints/digests.py": "one thought, which intake, purge and connections share",

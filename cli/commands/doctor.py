@@ -2,8 +2,6 @@
 
 import os
 import platform
-import shlex
-import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,12 +27,8 @@ from billing.errors import ColumnsMissing
 from billing.money import SCALE
 from billing.profile import describe_fact
 from checkpoints.address import JournalAddress
-from checkpoints.journal import open_journal
-from checkpoints.kept_copies import kept_copies
-from checkpoints.stores import is_there
+from cli.commands.doctor_journal import MOST_SKEW, check_journal
 from cli.commands.execution import errors_shown, wear_badge
-from cli.session.journal import unfinished
-from cli.session.plans import plans_beside
 from cli.settings.flags import Flags, grouped
 from cli.settings.places import without_credentials
 from cli.settings.profiles import profile_of, profile_path
@@ -106,13 +100,6 @@ def _without_own_select(database: Database, kind: JobSpec) -> str:
     return ""
 
 
-LEAST_FREE: Final = 256 * 1024 * 1024
-"""Bytes that should be free on the journal's disk; a row takes about half a kilobyte."""
-
-MOST_SKEW: Final = 60.0
-"""Difference of the two clocks in seconds above which it is reported."""
-
-
 async def examine(flags: Flags, screen: Screen) -> Exit:
     """Run all checks; 0 when nothing prevents a run, else 2."""
     checklist = Checklist(screen)
@@ -125,7 +112,7 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
         _settings(settings, checklist)
         looks: list[Callable[[Settings, Checklist], Awaitable[None]]] = [
             _declarations,
-            _journal,
+            check_journal,
             _api,
             _database,
             _profile,
@@ -213,54 +200,6 @@ async def _declarations(settings: Settings, checklist: Checklist) -> None:
             checklist.wrong(said("own jobs"), one.fault)
         else:
             checklist.good(said("own jobs"), said("{jobs}, of {file}", jobs=tuple(one.jobs), file=one.path))
-
-
-async def _journal(settings: Settings, checklist: Checklist) -> None:
-    where = settings.journal.value
-    name = str(where)
-    with checklist.trying(said("journal")):
-        if await anyio.to_thread.run_sync(is_there, where):
-            async with open_journal(where) as journal:
-                runs = await journal.runs()
-                left = tuple([run.name for run in runs if await unfinished(run, journal)])
-            told = counted("{journal}: {n} run", "{journal}: {n} runs", len(runs), journal=name)
-            if left:
-                told = said("{journal}; not at their end: {runs}", journal=told, runs=left)
-            checklist.good(said("journal"), told)
-        elif os.access(_nearest_folder(where.path), os.W_OK):
-            checklist.good(said("journal"), said("{journal} will be made by the first run", journal=name))
-        else:
-            checklist.wrong(
-                said("journal"),
-                said(
-                    "{journal} cannot be made: its folder cannot be written. Name another: {flag}",
-                    journal=name,
-                    flag=setting("journal"),
-                ),
-            )
-    for copy in (*kept_copies(where.path), *kept_copies(plans_beside(where.path))):
-        note = said(
-            "{copy}: the journal as the program before had it, with all that it held of people. Once you are sure "
-            "not to go back:",
-            copy=copy,
-        )
-        checklist.note(said("kept copy"), note, shlex.join(["rm", str(copy)]))
-    free = shutil.disk_usage(_nearest_folder(where.path)).free
-    told = said("{free} MiB free beside the journal", free=Quantity(free // 1024 // 1024))
-    if free < LEAST_FREE:
-        wanted = said(
-            "{free}: a run of {rows} rows wants about {wanted}",
-            free=told,
-            rows=Quantity(100_000),
-            wanted=LEAST_FREE // 1024 // 1024,
-        )
-        checklist.wrong(said("disk"), wanted)
-    else:
-        checklist.good(said("disk"), told)
-
-
-def _nearest_folder(path: Path) -> Path:
-    return next(folder for folder in path.absolute().parents if folder.is_dir())
 
 
 async def _api(settings: Settings, checklist: Checklist) -> None:

@@ -139,12 +139,12 @@ async def purge(which: str | datetime, settings: Settings, screen: Screen, *, ke
                 raise CommandRefused(said("run {run} is not purged: {why}", run=left.run.name, why=left.why))
         else:
             selection = await select_old(journal, which, settings.catalogue, keep_totals=keep_totals)
-        result = PurgeResult(left_alone=list(selection.left_alone), bytes_before=_bytes(journal.path))
+        result = PurgeResult(left_alone=list(selection.left_alone), bytes_before=await journal.size())
         if not selection.is_empty:
             screen.say(_preview(selection, keep_totals=keep_totals))
             await _ask(selection, screen, yes=yes)
         code = await _purge_all(selection, journal, result, settings, screen, keep_totals=keep_totals)
-        result.bytes_after = _bytes(journal.path)
+        result.bytes_after = await journal.size()
     if screen.voice.as_json:
         screen.emit(_object(result, journal.name, code))
     screen.result(_closing(result), good=code is Exit.DONE)
@@ -228,11 +228,6 @@ async def _purge_all(
         screen.complain(said("{error}\nThe same command once more tries it again", error=error))
         return Exit.STOPPED
     return Exit.DONE
-
-
-def _bytes(path: Path) -> int:
-    """The size of a journal with its log."""
-    return sum(one.stat().st_size for one in (path, path.with_name(f"{path.name}-wal")) if one.exists())
 
 
 # ---- the screen -------------------------------------------------------------------------------------------------

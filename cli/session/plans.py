@@ -12,6 +12,7 @@ from typing import Final
 
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
+from checkpoints.list_copy import list_file
 from checkpoints.list_differences import ListDifference, ListDifferences, differences_from_plan
 from checkpoints.records import Run
 from cli.session.order import PLAN, Order
@@ -141,9 +142,8 @@ async def departures(run: Run, journal: Journal, billing: BillingConnection) -> 
             facts.append(
                 said("rows that are left out: {then} then, {now} now", then=_counted(then), now=_counted(now))
             )
-        found = await differences_from_plan(
-            path, plan, journal.path, run, size=MAX_DIFFERENCES_SHOWN, plain=mask_secrets
-        )
+        async with list_file(journal.address, run) as file:
+            found = await differences_from_plan(path, plan, file, run, size=MAX_DIFFERENCES_SHOWN, plain=mask_secrets)
     if not facts and not found.counts:
         return None
     differences = _in_lines([*facts, *_lines(found)])

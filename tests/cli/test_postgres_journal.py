@@ -127,3 +127,29 @@ async def test_a_journal_is_moved_into_postgres_and_the_load_goes_on_there(
     assert back.closing["runs"][0]["rows"] == 60
     assert back.closing["runs"][0]["root"] != run["root"]
     assert "accepted" in (await place.cli("status", run["run"], "--journal", "back.journal")).out
+
+
+async def test_what_was_planned_is_what_is_sent(shared: Place) -> None:
+    balances = shared.balances(5)
+    planned = await shared.cli("plan", "balances", balances.path, "--json")
+    ended = await shared.cli("run", "--plan", planned.closing["plan"], "--yes", "--json")
+    assert ended.closing["states"] == {"accepted": 5}
+    # What this run has entered is no part of the plan.
+    refused = await shared.cli("run", "--plan", planned.closing["plan"], "--yes", "--json", may_end_with=(2,))
+    assert "5 × pending then, now skipped" in refused.closing["error"]
+    assert (await shared.found()).most_for_one == 1
+
+
+async def test_a_purge_says_what_the_tables_have_become(shared: Place) -> None:
+    await shared.cli("run", "balances", shared.balances(5).path, "--yes")
+    purged = await shared.cli("purge", "--older-than", "0d", "--yes", "--json")
+    assert purged.closing["bytes_before"] > 0
+    assert purged.closing["bytes_after"] > 0
+
+
+async def test_doctor_says_of_the_server_what_a_run_rests_on(shared: Place) -> None:
+    good = await shared.cli("doctor", may_end_with=(0, 2))
+    assert "will be made by the first run" in good.out
+    assert "s between its clock and this one" in good.out
+    away = await shared.cli("doctor", "--journal", "postgresql://127.0.0.1:1/db", may_end_with=(2,))
+    assert "cannot be opened: connection failed" in " ".join(away.out.split())

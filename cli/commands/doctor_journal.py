@@ -1,0 +1,114 @@
+"""What `doctor` looks at of the journal: its runs, its disk, or its PostgreSQL server."""
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+
+from checkpoints.address import PostgresAddress
+from checkpoints.journal import open_journal
+from checkpoints.kept_copies import kept_copies
+from checkpoints.stores import is_there
+from cli.session.journal import unfinished
+from cli.session.plans import plans_beside
+from cli.settings.settings import Settings
+from cli.show.checklist import Checklist
+from cli.terminal.texts import printable
+from texts.remedies import setting
+from texts.said import Quantity, counted, said
+
+LEAST_FREE: Final = 256 * 1024 * 1024
+"""Bytes that should be free on the journal's disk; a row takes about half a kilobyte."""
+
+MOST_SKEW: Final = 60.0
+"""Difference of the two clocks in seconds above which it is reported."""
+
+
+async def check_journal(settings: Settings, checklist: Checklist) -> None:
+    """Check the journal, and the disk or the server that it is on."""
+    where = settings.journal.value
+    name = str(where)
+    with checklist.trying(said("journal")):
+        if await anyio.to_thread.run_sync(is_there, where):
+            async with open_journal(where) as journal:
+                runs = await journal.runs()
+                left = tuple([run.name for run in runs if await unfinished(run, journal)])
+            told = counted("{journal}: {n} run", "{journal}: {n} runs", len(runs), journal=name)
+            if left:
+                told = said("{journal}; not at their end: {runs}", journal=told, runs=left)
+            checklist.good(said("journal"), told)
+        elif where.postgres is not None or os.access(_nearest_folder(where.path), os.W_OK):
+            checklist.good(said("journal"), said("{journal} will be made by the first run", journal=name))
+        else:
+            checklist.wrong(
+                said("journal"),
+                said(
+                    "{journal} cannot be made: its folder cannot be written. Name another: {flag}",
+                    journal=name,
+                    flag=setting("journal"),
+                ),
+            )
+    for copy in (*kept_copies(where.path), *kept_copies(plans_beside(where.path))):
+        note = said(
+            "{copy}: the journal as the program before had it, with all that it held of people. Once you are sure "
+            "not to go back:",
+            copy=copy,
+        )
+        checklist.note(said("kept copy"), note, shlex.join(["rm", str(copy)]))
+    if where.postgres is not None:
+        with checklist.trying(said("server")):
+            await _server(where.postgres, checklist)
+        return
+    free = shutil.disk_usage(_nearest_folder(where.path)).free
+    told = said("{free} MiB free beside the journal", free=Quantity(free // 1024 // 1024))
+    if free < LEAST_FREE:
+        wanted = said(
+            "{free}: a run of {rows} rows wants about {wanted}",
+            free=told,
+            rows=Quantity(100_000),
+            wanted=LEAST_FREE // 1024 // 1024,
+        )
+        checklist.wrong(said("disk"), wanted)
+    else:
+        checklist.good(said("disk"), told)
+
+
+async def _server(address: PostgresAddress, checklist: Checklist) -> None:
+    """Show what is known of the server of a journal in PostgreSQL."""
+    from checkpoints.postgres_store import facts_of_server
+
+    facts = await anyio.to_thread.run_sync(facts_of_server, address)
+    if not facts.may_make:
+        checklist.wrong(
+            said("server"),
+            said(
+                "this role may not make tables in schema {schema}: let the owner of the database type: {command}",
+                schema=address.schema,
+                command=f"create schema {address.schema} authorization ROLE",
+            ),
+        )
+    elif abs(facts.skew) > MOST_SKEW:
+        checklist.note(
+            said("server"),
+            said(
+                "the clock of PostgreSQL is {seconds} s away from this machine's: times of several machines will "
+                "not match",
+                seconds=round(abs(facts.skew)),
+            ),
+        )
+    else:
+        checklist.good(
+            said("server"),
+            said(
+                "PostgreSQL {version}; {seconds} s between its clock and this one",
+                version=printable(facts.version),
+                seconds=round(abs(facts.skew)),
+            ),
+        )
+
+
+def _nearest_folder(path: Path) -> Path:
+    return next(folder for folder in path.absolute().parents if folder.is_dir())

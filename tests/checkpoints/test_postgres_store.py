@@ -1,0 +1,141 @@
+"""What the journal in PostgreSQL alone rests on: durable commits, and locks between two machines."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import anyio
+import psycopg
+import pytest
+
+from checkpoints.address import JournalAddress, PostgresAddress, journal_in_postgres
+from checkpoints.journal import open_journal
+from checkpoints.list_copy import list_file
+from checkpoints.postgres_connection import connect
+from checkpoints.postgres_store import facts_of_server
+from checkpoints.records import EarlierEntry, NewItem, Page
+from tests.checkpoints.samples import NEW_RUN, keep, new_item, page
+from tests.postgres_server import PostgresServer
+
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def where(postgres_server: PostgresServer, tmp_path: Path) -> JournalAddress:
+    return journal_in_postgres(postgres_server.new_journal(), tmp_path)
+
+
+@pytest.fixture
+def waits(postgres_server: PostgresServer) -> Iterator[Callable[[threading.Event], None]]:
+    """Blocks until a connection waits for a lock, or until the event is set."""
+    with psycopg.connect(postgres_server.url, autocommit=True) as server:
+
+        def until(event: threading.Event) -> None:
+            while not event.wait(0.01) and not server.execute("select 1 from pg_locks where not granted").fetchone():
+                pass
+
+        yield until
+
+
+def _address(where: JournalAddress) -> PostgresAddress:
+    assert where.postgres is not None
+    return where.postgres
+
+
+def test_a_commit_is_on_the_disk_whatever_the_server_says(
+    where: JournalAddress, postgres_server: PostgresServer
+) -> None:
+    with psycopg.connect(postgres_server.url, autocommit=True) as server:
+        server.execute("alter database postgres set synchronous_commit = off")
+        try:
+            with connect(_address(where)) as ours:
+                assert ours.execute("show synchronous_commit").fetchone() == {"synchronous_commit": "on"}
+        finally:
+            server.execute("alter database postgres reset synchronous_commit")
+
+
+async def test_nobody_takes_a_run_up_between_the_look_at_its_epoch_and_the_write(
+    where: JournalAddress, waits: Callable[[threading.Event], None]
+) -> None:
+    taken = threading.Event()
+    was_taken: list[bool] = []
+
+    def judge(item: NewItem, _: Sequence[EarlierEntry]) -> NewItem:
+        # The epoch was looked at, and nothing is written yet.
+        looked.set()
+        waits(taken)
+        was_taken.append(taken.is_set())
+        return item
+
+    looked = threading.Event()
+    async with open_journal(where) as journal, open_journal(where) as other:
+        run = await journal.take_up(await journal.create_run(NEW_RUN))
+
+        async def take_up() -> None:
+            await anyio.to_thread.run_sync(looked.wait, PATIENCE)
+            await other.take_up(run)
+            taken.set()
+
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as group:
+                group.start_soon(take_up)
+                await journal.freeze(run, page(new_item("1")), judge)
+    assert was_taken == [False]
+
+
+async def test_two_machines_that_read_one_row_at_a_time_see_each_other(
+    where: JournalAddress, waits: Callable[[threading.Event], None]
+) -> None:
+    first, second = threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    def judge_first(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem:
+        seen.append(len(twins))
+        first.set()
+        waits(second)
+        return item
+
+    def judge_second(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem:
+        seen.append(len(twins))
+        second.set()
+        return item
+
+    rows: Page = page(new_item("1"))
+    async with open_journal(where) as journal, open_journal(where) as other:
+        run = await journal.take_up(await journal.create_run(NEW_RUN))
+        later = await other.take_up(await other.create_run(NEW_RUN))
+
+        async def freeze_later() -> None:
+            await anyio.to_thread.run_sync(first.wait, PATIENCE)
+            await other.freeze(later, rows, judge_second)
+
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as group:
+                group.start_soon(freeze_later)
+                await journal.freeze(run, rows, judge_first)
+    assert seen == [0, 1]
+
+
+async def test_what_doctor_asks_of_the_server(where: JournalAddress, postgres_server: PostgresServer) -> None:
+    facts = facts_of_server(_address(where))
+    assert facts.may_make
+    assert abs(facts.skew) < PATIENCE
+    with psycopg.connect(postgres_server.url, autocommit=True) as server:
+        server.execute("create role nobody_makes login")
+        try:
+            url = _address(where).url.replace("postgres@", "nobody_makes@")
+            assert not facts_of_server(PostgresAddress(url, "other", "other")).may_make
+        finally:
+            server.execute("drop role nobody_makes")
+
+
+async def test_the_list_of_a_run_stands_in_a_file_while_it_is_compared(where: JournalAddress) -> None:
+    async with open_journal(where) as journal:
+        run = await journal.take_up(await journal.create_run(NEW_RUN))
+        await journal.freeze(run, page(*(new_item(str(n)) for n in range(1200))), keep)
+        async with list_file(where, run) as file, open_journal(file) as copy:
+            (only,) = await copy.runs()
+            assert (only.run_id, only.name) == (run.run_id, run.name)
+            assert (await copy.totals(only)) == (await journal.totals(run))
+        assert not file.parent.exists()
+        assert await journal.size() > 0
