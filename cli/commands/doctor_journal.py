@@ -85,9 +85,9 @@ async def _server(address: PostgresAddress, checklist: Checklist) -> None:
         checklist.wrong(
             said("server"),
             said(
-                "this role may not make tables in schema {schema}: let the owner of the database type: {command}",
+                "this role may not make tables in schema {schema}: let the owner of the database type: "
+                "create schema {schema} authorization ROLE",
                 schema=address.schema,
-                command=f"create schema {address.schema} authorization ROLE",
             ),
         )
     elif abs(facts.skew) > MOST_SKEW:
