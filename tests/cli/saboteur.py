@@ -3,6 +3,7 @@
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 
 from yarl import URL
 
@@ -14,6 +15,7 @@ from checkpoints.queries import blocks
 from checkpoints.records import Change, Item, NewItem, Run
 from checkpoints.transitions import NO_PAYLOADS
 from cli.main import main
+from cli.session import journal as session_journal
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.witness import Witness
@@ -127,7 +129,7 @@ def ignores_unknown_marks() -> None:
 
 
 def runs_without_the_lock() -> None:
-    """Whoever finds a run locked goes on all the same."""
+    """Whoever finds a run locked goes on all the same, on the machine and in the journal."""
     lock = JournalFile.lock
 
     def locked(self: JournalFile, run_id: int) -> bool:
@@ -138,6 +140,7 @@ def runs_without_the_lock() -> None:
 
     _replace(JournalFile, "lock", locked)
     _replace(JournalFile, "is_locked", unlocked)
+    _replace(session_journal, "only_copy", lambda _: nullcontext())
 
 
 def leaves_the_epoch_out() -> None:
