@@ -1,6 +1,8 @@
 """Remedies: what sentences advise, spelled as a person types it in any language."""
 
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from shlex import quote
 from typing import Final
 
 import msgspec
@@ -15,19 +17,23 @@ TAKES_PROFILE: Final = frozenset(
     {"doctor", "plan", "run", "import", "resume", "undo", "verify", "reconcile", "decide", "export", "report", "page"}
     | {"status", "pause", "continue", "get", "set", "stop", "purge", "probe", "dictionary"}
 )
-"""The commands that read settings, and so take a profile of them."""
+"""The commands that read settings, and so take a file, a profile, a billing and a journal."""
 
-_profile: Final[ContextVar[str]] = ContextVar("profile", default="")
-
-
-def advise_profile(name: str) -> None:
-    """Let commands that are advised from now on name this profile of settings."""
-    _profile.set(name)
+_typed: Final[ContextVar[tuple[tuple[str, str], ...]]] = ContextVar("typed", default=())
 
 
-def _profile_of(command: str) -> tuple[str, ...]:
-    name = _profile.get()
-    return ("--profile", name) if name and command in TAKES_PROFILE else ()
+def advise_settings(typed: Mapping[str, str]) -> None:
+    """Let commands that are advised from now on name these settings, which were typed: they lead to the journal."""
+    _typed.set(tuple(typed.items()))
+
+
+def _typed_for(command: str, words: Sequence[str]) -> tuple[str, ...]:
+    """The typed settings that a command takes, and that its words do not give already."""
+    if command not in TAKES_PROFILE:
+        return ()
+    given = {word for one in words for word in one.split()}
+    pairs = ((f"--{name}", value) for name, value in _typed.get())
+    return tuple(word for flag, value in pairs if flag not in given for word in (flag, quote(value)))
 
 
 class Remedy(msgspec.Struct, frozen=True):
@@ -45,7 +51,7 @@ class Remedy(msgspec.Struct, frozen=True):
         flags = [f"--{name} {value}" if value else f"--{name}" for name, value in self.settings]
         if not self.command:
             return " ".join(flags)
-        words = (PROGRAM, self.command, self.run, *flags, *_profile_of(self.command))
+        words = (PROGRAM, self.command, self.run, *flags, *_typed_for(self.command, flags))
         return f"`{' '.join(word for word in words if word)}`"
 
 
@@ -56,4 +62,4 @@ def setting(name: str, value: str = "") -> Remedy:
 
 def command_line(*words: str) -> str:
     """A command of the program as it is typed, which stands on a line of its own."""
-    return " ".join((PROGRAM, *words, *_profile_of(words[0] if words else "")))
+    return " ".join((PROGRAM, *words, *_typed_for(words[0] if words else "", words)))

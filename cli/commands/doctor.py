@@ -28,7 +28,7 @@ from billing.money import SCALE
 from billing.profile import describe_fact
 from checkpoints.address import JournalAddress
 from cli.commands.doctor_journal import MOST_SKEW, check_journal
-from cli.commands.execution import errors_shown, wear_badge
+from cli.commands.execution import advise_typed, errors_shown, wear_badge
 from cli.settings.flags import Flags, grouped
 from cli.settings.places import without_credentials
 from cli.settings.profiles import profile_of, profile_path
@@ -109,6 +109,7 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
         settings = load(flags, os.environ, Path.cwd())
         screen.mask.hide(settings.secrets)
         wear_badge(settings, screen)
+        advise_typed(flags, settings)
         _settings(settings, checklist)
         looks: list[Callable[[Settings, Checklist], Awaitable[None]]] = [
             _declarations,

@@ -12,10 +12,11 @@ from typing import Any, NoReturn, TypeAlias
 
 import typer
 
+from checkpoints.address import is_postgres
 from checkpoints.journal_file import why_unwritable
 from cli.service.service_manager import ServiceManager, service_manager
 from cli.settings.flags import Flags
-from cli.settings.places import IN_FOLDER, state_folder
+from cli.settings.places import IN_FOLDER, credentials_in, has_password, state_folder
 from cli.settings.settings import Settings, load
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
@@ -25,7 +26,7 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import printable, reason_of
 from engine.pacing.open_files import TooFewFiles, provide_files
-from texts.remedies import PROGRAM, advise_profile, command_line
+from texts.remedies import PROGRAM, advise_settings, command_line
 from texts.said import in_lines, said, text_of
 
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
@@ -117,6 +118,7 @@ def settings_in_force(flags: Flags, screen: Screen) -> Settings:
     settings = load(flags, os.environ, Path.cwd())
     screen.mask.hide(settings.secrets)
     wear_badge(settings, screen)
+    advise_typed(flags, settings)
     if settings.profile is not None:
         screen.say(settings.profile.badge.line)
     if settings.journal.origin == IN_FOLDER:
@@ -129,11 +131,22 @@ def settings_in_force(flags: Flags, screen: Screen) -> Settings:
 
 
 def wear_badge(settings: Settings, screen: Screen) -> None:
-    """Let a screen ask by the chosen profile of settings, and what is advised from now on name it."""
+    """Let a screen ask by the chosen profile of settings."""
     if settings.profile is not None:
         screen.heading.badge = settings.profile.badge
-        if settings.profile.by_flag:
-            advise_profile(settings.profile.badge.profile)
+
+
+def advise_typed(flags: Flags, settings: Settings) -> None:
+    """Let commands that are advised from now on name what was typed to find billing and journal, but no secret."""
+    journal = flags.journal or ""
+    secret = is_postgres(journal) and (has_password(journal) or "password" in journal.casefold())
+    typed = {
+        "api-url": "" if credentials_in(flags.api_url or "") else flags.api_url,
+        "config": str(flags.config or ""),
+        "journal": "" if secret else journal,
+        "profile": settings.profile.badge.profile if settings.profile and settings.profile.by_flag else "",
+    }
+    advise_settings({name: value for name, value in typed.items() if value and value.isprintable()})
 
 
 @contextmanager

@@ -26,9 +26,6 @@ EVERY: Final = 2.0
 EVERY_WHILE_HELD: Final = 0.5
 """Maximum seconds between two readings while the gauge holds the run."""
 
-RESUME: Final = said("take the run up with {resume}", resume=Remedy("resume"))
-"""The remedy after a stop, once its cause is fixed."""
-
 LAST_ROOM: Final = 0.1
 """Share of the threshold below which a gauge that grows has no room: the rest would need a reading a call."""
 
@@ -88,14 +85,14 @@ class Throttle:
         stop: Stop,
         in_flight: Callable[[], int],
         patience: float,
-        then: str = RESUME,
+        then: str = "",
     ) -> None:
         self._watched = [_Watched(gauge) for gauge in gauges]
         self._holds = holds
         self._stop = stop
         self._in_flight = in_flight
         self._patience = patience
-        self._then = then
+        self._then = then or said("take the run up with {resume}", resume=Remedy("resume"))
         self._read: Callable[[], None] = lambda: None
         self._calls = 0
         self._full: float = 0 if gauges else inf

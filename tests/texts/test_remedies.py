@@ -1,10 +1,12 @@
 """What a person can type, as sentences tell it."""
 
+from contextvars import copy_context
+
 import pytest
 
 from engine.errors import InputRefused
 from engine.pacing.holds import Stop, StopKind
-from texts.remedies import Remedy, setting
+from texts.remedies import Remedy, advise_settings, command_line, setting
 from texts.said import Said, in_lines, said, text_of
 
 
@@ -52,3 +54,19 @@ def test_a_stop_keeps_its_first_reason_and_its_remedy() -> None:
     stop.request(StopKind.BUDGET, "too late")
     assert stop.reason == "the billing is away; `carbon-migrate resume k7m2q` goes on"
     assert isinstance(stop.reason, Said)
+
+
+def test_what_was_typed_to_find_the_journal_is_typed_again_where_a_command_takes_it_and_has_none() -> None:
+    def advised() -> list[str]:
+        advise_settings({"config": "north.toml", "journal": "my runs/a'b.journal"})
+        return [
+            command_line("verify", "k7m2q"),
+            str(Remedy("status", settings=(("journal", "/other.journal"),))),
+            command_line("jobs", "JOB"),
+        ]
+
+    assert copy_context().run(advised) == [
+        """carbon-migrate verify k7m2q --config north.toml --journal 'my runs/a'"'"'b.journal'""",
+        "`carbon-migrate status --journal /other.journal --config north.toml`",
+        "carbon-migrate jobs JOB",
+    ]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,24 @@ def test_a_command_that_is_refused_tells_scripts_so(typed: Typed, name: str) -> 
     ):
         closing = typed(*command, "--json").closing
         assert (closing["exit"], bool(closing["error"])) == (2, True)
+
+
+def test_the_next_command_has_what_was_typed_to_find_the_journal_but_no_secret(
+    typed: Typed, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "the second").mkdir()
+    (tmp_path / "carbon-migrate.journal").rename(tmp_path / "the second" / "one.journal")
+    (tmp_path / "north.toml").write_text("[api]\nurl = 'http://127.0.0.1:9'\n", encoding="utf-8")
+    shown = typed("status", name, "--journal", "the second/one.journal", "--config", "north.toml")
+    (export,) = (line.strip() for line in shown.out.splitlines() if "carbon-migrate export" in line)
+    assert export.endswith(" --config north.toml --journal 'the second/one.journal'")
+    assert typed(*shlex.split(export)[1:]).exit == 0
+    (written,) = tmp_path.glob(f"{name}-*.csv")
+    assert rows_of(written.read_text(encoding="utf-8"))
+    secret = typed(
+        "status", name, "--journal", "the second/one.journal", "--api-url", "http://olga:geheim@127.0.0.1:9"
+    )
+    assert "carbon-migrate export" in secret.out
+    assert "--api-url" not in secret.out + secret.err
+    of_variable = typed("status", name, "--journal", "the second/one.journal")
+    assert "--config" not in of_variable.out
