@@ -2,9 +2,10 @@
 
 import errno
 import os
+import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,11 @@ from typing import Any, NoReturn, TypeAlias
 import typer
 
 from checkpoints.address import is_postgres
+from checkpoints.earlier_runs import runs_of
+from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal_file import why_unwritable
 from cli.service.service_manager import ServiceManager, service_manager
+from cli.session.journal import JournalAbsent
 from cli.settings.flags import Flags
 from cli.settings.places import IN_FOLDER, credentials_in, has_password, state_folder
 from cli.settings.settings import Settings, load
@@ -26,7 +30,7 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import printable, reason_of
 from engine.pacing.open_files import TooFewFiles, provide_files
-from texts.remedies import PROGRAM, advise_settings, command_line
+from texts.remedies import PROGRAM, advise_settings, command_line, setting
 from texts.said import in_lines, said, text_of
 
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
@@ -72,11 +76,12 @@ def execute(
                 code = run_command(beside_beats, calls=not only_reads, hear=manager.hear)
             except Interrupted:
                 raise
-            except Exception as error:  # noqa: BLE001 - shown here, while the log can still keep its details
-                code = exit_code(error, screen, sends=sends)
-                manager.show(partial(text_of, error))
-                if voice.as_json and isinstance(error, OPERATOR_ERRORS):
-                    screen.emit((failure or _failure)(code, text_of(error)))
+            except Exception as raised:  # noqa: BLE001 - shown here, while the log can still keep its details
+                told = with_profile_of_run(raised, settings)
+                code = exit_code(told, screen, sends=sends)
+                manager.show(partial(text_of, told))
+                if voice.as_json and isinstance(told, OPERATOR_ERRORS):
+                    screen.emit((failure or _failure)(code, text_of(told)))
         raise typer.Exit(code)
 
 
@@ -147,6 +152,24 @@ def advise_typed(flags: Flags, settings: Settings) -> None:
         "profile": settings.profile.badge.profile if settings.profile and settings.profile.by_flag else "",
     }
     advise_settings({name: value for name, value in typed.items() if value and value.isprintable()})
+
+
+def with_profile_of_run(error: Exception, settings: Settings) -> Exception:
+    """The error; where the run that was typed is not found, one that names the profile of settings that has it."""
+    if not isinstance(error, NoSuchRun | JournalAbsent):
+        return error
+    for profile, journal in settings.journals_of_others.items():
+        # Only a hint: whatever is wrong with another profile's journal is not of this command.
+        with suppress(JournalError, OSError):
+            if found := next((run.name for run in runs_of(journal) if run.name in sys.argv[1:]), ""):
+                where = said(
+                    "run {run} is of the profile of settings {profile}: {flag}",
+                    run=found,
+                    profile=profile,
+                    flag=setting("profile", profile),
+                )
+                return CommandRefused(in_lines([text_of(error), where]), code_of(error))
+    return error
 
 
 @contextmanager

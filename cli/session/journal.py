@@ -46,14 +46,18 @@ async def open_noted(where: JournalAddress) -> AsyncIterator[Journal]:
         yield journal
 
 
+class JournalAbsent(CommandRefused):
+    """Raised when a command that needs runs finds no journal."""
+
+
 @asynccontextmanager
 async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
-    """Open a journal. Raises `CommandRefused` where there is none, and what `open_journal` raises."""
+    """Open a journal. Raises `JournalAbsent` where there is none, and what `open_journal` raises."""
     if not await anyio.to_thread.run_sync(is_there, where):
         others = [str(one) for one in await anyio.to_thread.run_sync(journals_in, where.path.parent)]
         billing, journal_file = setting("api-url"), setting("journal")
         if not others:
-            raise CommandRefused(
+            raise JournalAbsent(
                 said(
                     "there is no journal {path}: nothing was run with it. Name the billing with {billing}, or the "
                     "run's journal with {journal}",
@@ -62,7 +66,7 @@ async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
                     journal=journal_file,
                 )
             )
-        raise CommandRefused(
+        raise JournalAbsent(
             said(
                 "there is no journal {path}: nothing was run with it. Name the billing with {billing}, or the run's "
                 "journal with {journal}; beside it there are: {others}",

@@ -92,6 +92,8 @@ class Settings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     own_jobs: OwnJobs = field(default_factory=OwnJobs)
     profile: SettingsProfile | None = None
+    journals_of_others: Mapping[str, JournalAddress] = field(default_factory=dict)
+    """The journals of the other profiles of the file, by their names."""
     file: Path | None = None
     state: Path = Path()
     """The folder of the billing's files when there is no settings file."""
@@ -221,6 +223,10 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
     if profile is not None:
         profile.refuse_another("api.url", api_url.value, api_url.origin, found.api.url)
         profile.refuse_another("database.address", database.value, database.origin, found.database.address)
+    journal = _local(_journal(choose, flags, found, path, folder, api_url.value), flags, found)
+    others = profile.journals_of_others(environment, path.parent) if profile else {}
+    if profile is not None and not journal.of_file:
+        profile.refuse_journal(journal.value, journal.origin, api_url.value, others)
     return Settings(
         api_url=_none_if_empty(api_url),
         form=choose.secrets_of_file("api.form", found.api.form, hidden),
@@ -250,7 +256,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
                 CHARSET,
             )
         ),
-        journal=_local(_journal(choose, flags, found, path, folder, api_url.value), flags, found),
+        journal=journal,
         timeout=_timeout(choose, flags, found),
         language=_language(choose, found),
         letterhead=found.report,
@@ -258,6 +264,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         metrics=metrics_of(found.metrics, path.parent, choose.origin),
         own_jobs=own_jobs_of(found.jobs, path.parent, choose.origin("jobs")),
         profile=profile,
+        journals_of_others=others,
         hidden=hidden,
         file=path if text else None,
         state=state_folder(environment),
@@ -329,7 +336,7 @@ def _journal(
         if place.origin == IN_FOLDER:
             FoundFile(place.path, said("the journal"), setting("journal", place.path.name)).check()
             if choose.profile is not None:
-                if any(path.parent / in_full(one) == place.path for one in choose.profile.journals):
+                if any(path.parent / in_full(one) == place.path for one in choose.profile.journals.values() if one):
                     return SettingValue(JournalAddress(journal_of_billing(choose.environment, api_url)), OF_BILLING)
                 choose.profile.refuse_found_journal(place.path)
         return SettingValue(JournalAddress(place.path), place.origin)

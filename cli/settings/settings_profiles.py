@@ -5,6 +5,7 @@ variable or `default_profile`; no flag and no variable names another billing tha
 profiles of different billings have one journal.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from typing import Final
 
 import msgspec
 
+from checkpoints.address import JournalAddress, is_postgres, journal_in_postgres
+from checkpoints.errors import JournalError
 from cli.settings.flags import COMMON_PART
-from cli.settings.places import name_of_billing, without_credentials
+from cli.settings.places import in_full, journal_of_billing, name_of_billing, state_folder, without_credentials
 from cli.settings.tables import DEFAULT_PROFILE, PROFILE, PROFILE_KEYS
 from cli.terminal.badge import Badge
 from cli.terminal.exits import SettingsRefused
@@ -45,14 +48,14 @@ class _Head(msgspec.Struct, frozen=True):
 class SettingsProfile:
     """The chosen profile: its badge, what has chosen it, and its own tables.
 
-    `addresses` are those of all profiles, by their names, and `journals` those that any of them names.
+    `addresses` are those of all profiles, by their names, and `journals` what each says of its own, "" for nothing.
     """
 
     badge: Badge
     origin: str
     own: Table
     addresses: Mapping[str, str]
-    journals: frozenset[str]
+    journals: Mapping[str, str]
 
     @property
     def by_flag(self) -> bool:
@@ -89,6 +92,42 @@ class SettingsProfile:
                 flag=setting(PROFILE, "NAME"),
             )
         )
+
+    def journals_of_others(self, environment: Mapping[str, str], folder: Path) -> dict[str, JournalAddress]:
+        """The journals of the other profiles by their names; `folder` is that of the settings file."""
+        found: dict[str, JournalAddress] = {}
+        for name, address in self.addresses.items():
+            named = self.journals[name]
+            if name == self.badge.profile:
+                continue
+            if is_postgres(named):
+                with contextlib.suppress(JournalError):
+                    found[name] = journal_in_postgres(named, state_folder(environment))
+            elif named:
+                found[name] = JournalAddress(folder / in_full(named))
+            elif address:
+                found[name] = JournalAddress(journal_of_billing(environment, address))
+        return found
+
+    def refuse_journal(
+        self, journal: JournalAddress, origin: str, api_url: str, others: Mapping[str, JournalAddress]
+    ) -> None:
+        """Raise `SettingsRefused` where a flag or a variable names the journal of another profile and billing."""
+        for name, other in others.items():
+            address = self.addresses[name]
+            another = api_url and address and name_of_billing(address) != name_of_billing(api_url)
+            if another and journal.path.resolve() == other.path.resolve():
+                raise SettingsRefused(
+                    said(
+                        "{origin}: {journal} is the journal of the profile of settings {other}, which is another "
+                        "billing than {profile}. Leave {origin} out, or choose that profile: {flag}",
+                        origin=origin,
+                        journal=printable(journal),
+                        other=name,
+                        profile=self.badge.profile,
+                        flag=setting(PROFILE, name),
+                    )
+                )
 
     def refuse_found_journal(self, path: Path) -> None:
         """Raise `SettingsRefused` for a journal of the working folder, which several billings would share."""
@@ -192,7 +231,7 @@ def choose_profile(
         origin,
         own,
         {name: _address(laid_over(content, table)) for name, table in profiles.items()},
-        frozenset(_value(table, "journal") for table in profiles.values()) - {""},
+        {name: _value(laid_over(content, table), "journal") for name, table in profiles.items()},
     )
 
 

@@ -1,9 +1,11 @@
 """Profiles of settings as an operator has them: what is asked in production, and where it is seen which one it is."""
 
 import json
+import shutil
 
 import pytest
 
+from checkpoints.journal import open_journal
 from cli.completion.options import commands
 from tests.cli.conftest import Place
 from tests.cli.terminal.terminals import at_a_terminal
@@ -65,7 +67,8 @@ async def test_undo_asks_for_the_name_and_resume_with_another_profile_names_the_
     run = ran.closing["run"]
     entered = (await place.found()).rows
     assert 0 < entered < 6
-    other = ("--profile", "test", "--journal", "carbon-migrate.journal")
+    shutil.copy(place.cli.journal, place.cli.folder / "copy.journal")
+    other = ("--profile", "test", "--journal", "copy.journal")
     strayed = await place.cli("resume", run, *other, "--yes", may_end_with=[2])
     assert f"run {run} works on {place.billing.url}, and the settings name http://127.0.0.1:9" in strayed.words
     assert "Give --profile production to go on with it" in strayed.words
@@ -123,9 +126,26 @@ async def test_a_run_keeps_its_profile_and_shows_it_everywhere(place: Place) -> 
     # The same journal by another profile, which is another billing: nothing of it goes there.
     other = ("--profile", "test", "--journal", "carbon-migrate.journal")
     strayed = await place.cli("verify", run, *other, may_end_with=[2])
-    assert "Give --profile production to go on with it" in strayed.words
+    assert "is the journal of the profile of settings production" in strayed.words
     none = await place.cli("status", "--profile", "test", may_end_with=[2])
     assert "127.0.0.1-9.journal" in none.words
+    where = f"run {run} is of the profile of settings production: --profile production"
+    assert where in (await place.cli("verify", run, "--profile", "test", may_end_with=[2])).words
+    shutil.copy(place.cli.journal, place.cli.folder / "copy.journal")
+    unknown = ("xxxxx", "--profile", "test", "--journal", "copy.journal")
+    assert "is of the profile" not in (await place.cli("status", *unknown, may_end_with=[2])).words
+    file = place.cli.folder / "carbon-migrate.toml"
+    file.write_text(
+        file.read_text(encoding="utf-8").replace(
+            "[profile.test.api]", '[profile.test]\njournal = "t"\n[profile.test.api]'
+        ),
+        encoding="utf-8",
+    )
+    async with open_journal(place.cli.folder / "t"):
+        pass
+    strayed = await place.cli("resume", run, "--profile", "test", "--json", may_end_with=[2])
+    assert "has no run" in strayed.words
+    assert where in strayed.closing["error"]
     doctor = await place.cli("doctor", *production, "--json")
     assert json.loads(doctor.out)["settings"]["profile"] == {"value": "production", "origin": "--profile"}
 

@@ -148,6 +148,26 @@ def test_profiles_of_two_billings_share_no_file(common: str, told: str, tmp_path
     assert loaded(tmp_path, "test", 'metrics = { file = "{run}.prom" }\n' + TOML).profile
 
 
+def test_the_journal_of_another_profile_and_billing_is_refused_by_flag_and_by_variable(tmp_path: Path) -> None:
+    named = TOML.replace("[profile.test.api]", '[profile.test]\njournal = "test.journal"\n[profile.test.api]')
+    written(tmp_path, named)
+    (tmp_path / "link").symlink_to(tmp_path / "test.journal")
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    for journal in ("test.journal", str(tmp_path / "link")):
+        with pytest.raises(SettingsRefused, match=r"^--journal: .* is the journal of .* test, which is another"):
+            load(Flags(profile="production", journal=journal), state, tmp_path)
+    default = tmp_path / "state" / "carbon-migrate" / "north-8082.journal"
+    with pytest.raises(
+        SettingsRefused, match=r"^CARBON_MIGRATE_JOURNAL: .* choose that profile: --profile production"
+    ):
+        load(Flags(profile="test"), {**state, "CARBON_MIGRATE_JOURNAL": str(default)}, tmp_path)
+    assert load(Flags(profile="production", journal=str(default)), state, tmp_path).journal.value.path == default
+    # Two profiles of one billing share what is the billing's.
+    alike = named.replace("http://north:8082", "http://stand:8082")
+    written(tmp_path, alike)
+    assert load(Flags(profile="production", journal="test.journal"), state, tmp_path).profile
+
+
 def test_a_journal_of_the_working_folder_is_taken_by_the_profile_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "carbon-migrate.journal").touch()
     with pytest.raises(SettingsRefused, match=r"all profiles .* Say in the one .*: journal = \"carbon-migrate"):
