@@ -2,6 +2,7 @@
 
 JournalError
 ├── JournalUnreadable     the file is not a journal, is damaged, or cannot be read or written
+│   └── JournalAway       the server of the journal does not answer, or takes nobody now
 ├── JournalAliased        the file has several names, and SQLite keeps a log beside each
 ├── JournalOtherFormat    another version of carbon-migrate wrote the file
 ├── JournalNotClosed      the disk does not finish a write
@@ -27,6 +28,10 @@ class JournalError(Exception):
 
 class JournalUnreadable(JournalError):
     """Raised when the file cannot be opened, read or written as a journal."""
+
+
+class JournalAway(JournalUnreadable):
+    """Raised when the journal's server does not answer, or is starting or ending: later, the same command works."""
 
 
 class JournalAliased(JournalError):

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from checkpoints.address import PostgresAddress
-from checkpoints.errors import JournalUnreadable
+from checkpoints.errors import JournalAway, JournalUnreadable
 from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks
 from texts.said import said
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     PostgresConnection = psycopg.Connection[dict[str, Any]]
 
 CONNECT_SECONDS: Final = 10
+_PING_SECONDS: Final = 5
 LOCK_SECONDS: Final = 30
 """Seconds that a write waits for another process's commit."""
 
@@ -39,7 +40,10 @@ _NUL: Final = re.compile(r"\\*\\u0000")
 
 
 def connect(address: PostgresAddress) -> "PostgresConnection":
-    """Open a connection in autocommit mode, for explicit transactions. Raises `JournalUnreadable`."""
+    """Open a connection in autocommit mode, for explicit transactions.
+
+    Raises `JournalAway` where no server takes connections there, and `JournalUnreadable`.
+    """
     try:
         import psycopg  # noqa: PLC0415 - an extra
         from psycopg.rows import dict_row  # noqa: PLC0415 - as above
@@ -66,9 +70,23 @@ def connect(address: PostgresAddress) -> "PostgresConnection":
             **_ALIVE,
         )
     except (psycopg.Error, UnicodeError) as error:
-        raise JournalUnreadable(
+        is_away = isinstance(error, psycopg.OperationalError) and _is_away(address)
+        raise (JournalAway if is_away else JournalUnreadable)(
             said("the journal {name} cannot be opened: {error}", name=address.name, error=in_a_line(error))
         ) from error
+
+
+def _is_away(address: PostgresAddress) -> bool:
+    """Whether no server takes connections at the address now, whoever asks.
+
+    An error of connecting has no code, and its text is in the language of the server. To this question libpq needs
+    neither user nor password nor database ("PQpingParams").
+    """
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415 - an extra
+    from psycopg.pq import PGconn, Ping  # noqa: PLC0415 - as above
+
+    asked = make_conninfo(address.url, connect_timeout=_PING_SECONDS)
+    return PGconn.ping(asked.encode()) in {Ping.REJECT, Ping.NO_RESPONSE}
 
 
 @contextmanager

@@ -98,12 +98,14 @@ def _sphinx(builder: str, target: Path, *settings: str) -> str:
         # A fixed date: a catalogue changes with the pages alone.
         ended = subprocess.run(  # noqa: S603 - our own words
             [sys.executable, "-m", "sphinx", *words, str(DOCS), str(target)],
-            env={**os.environ, "SOURCE_DATE_EPOCH": "0"},
+            # Python's tools end where the system's locale is named and not generated.
+            env={**os.environ, "SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8"},
             capture_output=True,
             text=True,
             check=False,
         )
-        return warnings.read_text(encoding="utf-8") or (ended.stderr if ended.returncode else "")
+        told = warnings.read_text(encoding="utf-8") if warnings.exists() else ""
+        return told or (ended.stderr if ended.returncode else "")
 
 
 def main(arguments: Sequence[str]) -> int:

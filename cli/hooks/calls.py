@@ -18,8 +18,9 @@ import msgspec
 from anyio.abc import Process
 
 from cli.settings.hooks import APPRISE, Hook
-from cli.terminal.texts import DATABASE_PASSWORD, printable, reason_of
-from texts.remedies import PROGRAM
+from cli.settings.places import credentials_in
+from cli.terminal.texts import API_URL, DATABASE_PASSWORD, JOURNAL_FILE, printable, reason_of
+from texts.remedies import DATABASE, PROGRAM
 from texts.said import Said, said
 
 LIMIT: Final = 10.0
@@ -154,9 +155,17 @@ def _for_apprise(hook: Hook, message: bytes) -> bytes:
     return msgspec.json.encode({"url": url, "title": f"{PROGRAM}: {told['event']}", "body": body})
 
 
+_PASSWORDS: Final = frozenset({DATABASE_PASSWORD, "PGPASSWORD"})
+_ADDRESSES: Final = frozenset({API_URL, DATABASE, JOURNAL_FILE})
+
+
 def _environment() -> dict[str, str]:
-    """The environment of a hook: ours, without the password that it may hold."""
-    return {name: value for name, value in os.environ.items() if name != DATABASE_PASSWORD}
+    """The environment of a hook: ours, without the passwords that it may hold, also within an address."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _PASSWORDS and not (name in _ADDRESSES and (credentials_in(value) or "password=" in value))
+    }
 
 
 def _outcome(code: int, output: str) -> Said:

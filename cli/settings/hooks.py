@@ -151,8 +151,9 @@ def _hook(key: str, given: str | list[str], folder: Path, place: Callable[[str],
         raise _refused(key, place, said("a quote is not closed")) from error
     if not words or not words[0]:
         raise _refused(key, place, said("it names no command"))
-    # A bare name is sought as the system does it; a path in the file is relative to the file.
-    program = str(folder / in_full(words[0])) if "/" in words[0] else words[0]
+    # A bare name is sought as the system does it; a path in the file is relative to the file. Without a folder before
+    # it, `./x` would become a bare name.
+    program = str(folder.absolute() / in_full(words[0])) if "/" in words[0] else words[0]
     return Hook(program, (program, *words[1:]))
 
 

@@ -411,7 +411,8 @@ def _timeout(choose: _Chooser, flags: Flags, found: SettingsTables) -> SettingVa
 def _beside(database: SettingValue[str], path: Path) -> SettingValue[str]:
     if not database.value or not database.of_file or Dsn(database.value).on_server:
         return database
-    return SettingValue(str(path.parent / database.value), database.origin)
+    # A bare name would be an alias of the engine's.
+    return SettingValue(str(path.parent.absolute() / database.value), database.origin)
 
 
 def _secret(setting: SettingValue[str], hidden: Credentials) -> SettingValue[Secret]:

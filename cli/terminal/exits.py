@@ -4,7 +4,7 @@ from enum import IntEnum
 from typing import Final
 
 from billing.errors import BillingAway, BillingBusy, BillingError, DatabaseAway
-from checkpoints.errors import ForbiddenTransition, JournalError, JournalNotClosed, RunTakenOver
+from checkpoints.errors import ForbiddenTransition, JournalAway, JournalError, JournalNotClosed, RunTakenOver
 from checkpoints.records import Totals
 from checkpoints.states import State
 from engine.errors import CountsDiffer, EngineError, LookUpFailed
@@ -107,7 +107,7 @@ def code_of(error: Exception) -> Exit:
             return error.code
         case CountsDiffer() | ForbiddenTransition():
             return Exit.FAULT
-        case LookUpFailed() | JournalNotClosed() | RunTakenOver():
+        case LookUpFailed() | JournalAway() | JournalNotClosed() | RunTakenOver():
             return Exit.STOPPED
         case _:
             return Exit.REFUSED

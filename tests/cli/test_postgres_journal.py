@@ -1,12 +1,16 @@
 """A load with its journal in PostgreSQL: killed, taken up in another folder as on another machine, and taken back."""
 
 import signal
+import socket
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from checkpoints.address import journal_in_postgres
+from checkpoints.errors import JournalUnreadable
+from checkpoints.postgres_connection import connect
+from cli.terminal.exits import Exit, code_of
 from tests.checkpoints.shells import shell
 from tests.cli.conftest import Cli, Place
 from tests.postgres_server import PostgresServer
@@ -92,6 +96,25 @@ async def test_a_connection_that_is_cut_lets_nothing_new_leave(shared: Place, tm
     assert resumed.closing["states"] == {"accepted": 200}
     found = await shared.found()
     assert (found.rows, found.sum, found.most_for_one) == (200, balances.sum, 1)
+
+
+async def test_a_journal_that_is_away_is_asked_again_later(place: Place, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closing:
+        port = closing.getsockname()[1]
+    away = _with_journal(place.cli, f"postgresql://load@127.0.0.1:{port}/load", tmp_path / "away")
+    rows = place.balances(1).path
+    place.write(f'format = 1\n[[step]]\njob = "balances"\nfile = "{rows.name}"\n', "night.toml")
+    ended = await away("run", place.cli.folder / "night.toml", "--yes", "--json", may_end_with=(Exit.STOPPED,))
+    assert "Connection refused" in ended.err
+    assert ended.closing["exit"] == Exit.STOPPED
+
+
+def test_a_database_that_is_not_there_asks_for_a_person(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    nowhere = journal_in_postgres(postgres_server.url.replace("/postgres", "/nowhere"), tmp_path).postgres
+    assert nowhere is not None
+    with pytest.raises(JournalUnreadable, match="does not exist") as refused:
+        connect(nowhere)
+    assert code_of(refused.value) == Exit.REFUSED
 
 
 async def test_a_password_is_not_typed_and_not_kept(shared: Place) -> None:

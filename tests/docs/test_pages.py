@@ -32,3 +32,13 @@ def test_the_catalogues_have_the_paragraphs_of_the_pages_and_no_others(tmp_path:
 @pytest.mark.parametrize("path", list(catalogues()), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_each_paragraph_has_a_translation_of_its_present_text(path: Path) -> None:
     assert unsettled(path) == []
+
+
+def test_what_ends_the_builder_is_told_whatever_the_locale_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "ru_RU.UTF-8")
+    monkeypatch.setattr("tools.pages.DOCS", tmp_path / "nothing")
+    told = build("en", tmp_path / "built")
+    assert "nothing" in told
+    assert "unsupported locale" not in told

@@ -15,7 +15,7 @@ VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
         "CARBON_MIGRATE_API_URL": "the address of the REST API, as `--api-url`",
         "CARBON_MIGRATE_DATABASE": "the database, as `--database`",
         "CARBON_MIGRATE_DATABASE_USER": "its user, as `--database-user`",
-        "CARBON_MIGRATE_DATABASE_PASSWORD": "its password, which has no flag; hooks do not get this variable",
+        "CARBON_MIGRATE_DATABASE_PASSWORD": "its password, which has no flag; hooks get neither it nor `PGPASSWORD`",
         "CARBON_MIGRATE_DATABASE_CHARSET": "its encoding, as `--database-charset`",
         "CARBON_MIGRATE_JOURNAL": "the journal, as `--journal`",
         "CARBON_MIGRATE_LANG": "the language, as `--lang`",

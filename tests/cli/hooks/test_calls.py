@@ -114,14 +114,20 @@ async def test_a_command_is_done_when_it_has_ended_whatever_its_children_do(
     os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
-async def test_a_command_does_not_see_the_password_of_the_database(
+async def test_a_command_does_not_see_the_passwords_of_databases(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CARBON_MIGRATE_DATABASE_PASSWORD", "masterkey")
+    monkeypatch.setenv("PGPASSWORD", "masterkey")
+    monkeypatch.setenv("CARBON_MIGRATE_JOURNAL", "postgresql://load:masterkey@127.0.0.1/load")
+    monkeypatch.setenv("CARBON_MIGRATE_API_URL", "http://127.0.0.1:8082")
+    monkeypatch.setenv("PGPASSFILE", "/etc/load/pgpass")
     monkeypatch.setenv("TELEGRAM_TOKEN", TOKEN)
     await told(shell('env > "$1"', tmp_path / "e"))
     seen = (tmp_path / "e").read_text()
     assert "masterkey" not in seen
+    assert "CARBON_MIGRATE_API_URL=http://127.0.0.1:8082\n" in seen
+    assert "PGPASSFILE=/etc/load/pgpass\n" in seen
     assert TOKEN in seen
 
 

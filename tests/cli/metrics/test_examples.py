@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -17,6 +18,7 @@ from tools.house import ROOT
 
 GRAFANA = ROOT / "examples" / "grafana" / "carbon-migrate.json"
 ZABBIX = ROOT / "examples" / "zabbix" / "carbon-migrate.yaml"
+SERVICE = ROOT / "packaging" / "systemd" / "carbon-migrate@.service"
 AGENT = ROOT / "examples" / "zabbix" / "carbon-migrate.conf"
 _LABEL = re.compile(r'(\w+)=~?"([^"]*)"')
 _BY = re.compile(r"by \(([^)]*)\)|\{\{(\w+)\}\}")
@@ -64,7 +66,7 @@ async def test_the_template_reads_what_status_says(place: Place) -> None:
     parts = list(parts_of(exported))
     (template,) = exported["templates"]
     (rule,) = template["discovery_rules"]
-    (asked,) = template["items"]
+    asked, failed = template["items"]
 
     # The agent's line, typed as it stands there, but for the file of the settings.
     (line,) = re.findall(r"^UserParameter=(.*)", AGENT.read_text(encoding="utf-8"), re.MULTILINE)
@@ -72,13 +74,23 @@ async def test_the_template_reads_what_status_says(place: Place) -> None:
     assert key == asked["key"] == rule["master_item"]["key"]
     words = shlex.split(command.partition(" 2>")[0])
     typed = [*words[words.index("/usr/bin/carbon-migrate") + 1 : words.index("--config")], "--config", "set.toml"]
-    assert (
-        command.partition("billing ")[2].partition(" 2>")[0]
-        in AGENT.read_text(encoding="utf-8").split("NOPASSWD: ")[1]
-    )
+    allowed = AGENT.read_text(encoding="utf-8").split("NOPASSWD: ")[1].splitlines()[0]
+    assert shlex.split(allowed) == words[words.index("-u") + 2 :]
+    # The user, the state folder and the settings are those of the package's service.
+    unit = SERVICE.read_text(encoding="utf-8")
+    assert f"\nUser={words[words.index('-u') + 1]}\n" in unit
+    assert f"\nEnvironment={words[words.index('/usr/bin/env') + 1]}\n" in unit
+    assert f"ExecStart=/usr/bin/carbon-migrate run {Path(words[-1]).parent}/" in unit
+    place.write("language = 5", "set.toml")
+    assert "error" in (await place.cli(*typed, may_end_with=(2,))).closing
     place.write("", "set.toml")
     await place.cli("run", "balances", place.balances(3).path, "--yes")
-    (run,) = (await place.cli(*typed)).closing["runs"]
+    told = (await place.cli(*typed)).closing
+    assert "error" not in told
+    (run,) = told["runs"]
+    (step,) = failed["preprocessing"]
+    assert step["parameters"] == ["$.error"]
+    assert f'<>"{step["error_handler_params"]}"' in failed["triggers"][0]["expression"]
 
     assert {one["lld_macro"]: run[one["path"].removeprefix("$.")] for one in rule["lld_macro_paths"]} == {
         "{#RUN}": run["run"],
@@ -100,7 +112,8 @@ async def test_the_template_reads_what_status_says(place: Place) -> None:
     expressions = [one["expression"] for one in parts if "expression" in one]
     watched = {found for text in expressions for found in _KEY.findall(text)}
     assert watched
-    assert {name.partition(",10m")[0] for name in watched} <= {*paths, key}
+    assert {name.partition(",10m")[0] for name in watched} <= {*paths, key, failed["key"]}
+    assert failed["key"] in watched
     uuids = [one["uuid"] for one in parts if "uuid" in one]
     assert len(uuids) == len(set(uuids))
     assert all(re.fullmatch(r"[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}", one) for one in uuids)

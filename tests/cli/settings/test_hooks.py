@@ -46,6 +46,23 @@ def test_a_command_with_a_path_is_sought_beside_the_file_or_at_home(
     assert found[HookEvent.END].name == "/home/olga/bin/mail"
 
 
+@pytest.mark.parametrize("named", ["s.toml", "./s.toml"])
+def test_a_path_beside_a_file_that_is_named_without_its_folder_stays_a_path(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.toml").write_text(
+        'jobs = ["./ours.py"]\n[hooks]\non-end = "./mail"\n[metrics]\nfile = "./run.prom"\n'
+        '[database]\naddress = "./billing.fdb"\n',
+        encoding="utf-8",
+    )
+    found = load(Flags(config=Path(named)), {}, tmp_path)
+    assert tuple(found.hooks.hooks[HookEvent.END].command) == (str(tmp_path / "mail"),)
+    assert found.database.value == str(tmp_path / "billing.fdb")
+    assert found.metrics.file == tmp_path / "run.prom"
+    assert found.own_jobs.files == (tmp_path / "ours.py",)
+
+
 def test_of_an_address_only_its_host_is_shown(tmp_path: Path) -> None:
     (tmp_path / "carbon-migrate.toml").write_text(
         f'[hooks]\non-hold = "https://olga:s3cret-word@example.org/{TOKEN}/send?to=load"\nping = "http://a.b/balances"\n'
