@@ -4,6 +4,8 @@ The rows are saved in a journal of plans beside the real one, which is opened fo
 the same input is kept there, so that a new plan can show what has changed.
 """
 
+import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -133,7 +135,7 @@ async def plan(
         facts = await plan_facts(run, job, billing.gateway, journal)
         bad = facts.plan.totals.refused or facts.plan.duplicates or question.accounts
         code = Exit.REJECTED if bad else Exit.DONE
-        screen.result(plan_screen(facts, billing.target, str(real)))
+        screen.result(plan_screen(facts, billing.target, str(real), _saving()))
         if question.accounts:
             screen.result(shared_accounts(question, profile), good=False)
         for caution in job.cautions:
@@ -188,6 +190,11 @@ async def plan_file(
     if screen.voice.as_json:
         screen.emit({"job": name, "steps": steps, "exit": int(worst), "error": None})
     return worst
+
+
+def _saving() -> str:
+    """The command as it was typed, with the option that saves the rows."""
+    return " ".join((PROGRAM, shlex.join(sys.argv[1:]), "-o DIR"))
 
 
 async def _discard_previous(facts: PlanFacts, journal: Journal) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from billing.secret import Secret
 from billing.selects.select import select_of
+from checkpoints.records import Run
 from cli.output.answer_files import ANSWER_FILE_PARAMETER
 from cli.session.step_mark import PLACE
 from cli.settings.flags import parse_pairs
@@ -15,7 +16,7 @@ from cli.settings.places import in_full
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, asked_for
 from cli.terminal.texts import printable
-from engine.errors import InputRefused
+from engine.errors import EngineError, InputRefused, LookUpRefused
 from engine.pipeline.intake import Repeat
 from engine.rows import STDIN
 from engine.sources.raw.original import FileOnDisk
@@ -31,7 +32,7 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.import_words import IMPORT, MAP
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST, JobSpec, Special, parameters_of
 from texts.remedies import setting
-from texts.said import in_lines, said
+from texts.said import Said, in_lines, said
 
 PLAN: Final = "input_plan"
 """The parameter that holds the run's plan; it does not affect what the run does."""
@@ -223,3 +224,14 @@ def identity(parameters: Mapping[str, str]) -> dict[str, str]:
         and name not in {REPEAT, SHARED_ACCOUNTS, BATCH, ANSWER_FILE_PARAMETER, DECLARATION, DECLARATION_DIGEST}
         and not name.startswith((PLACE, PLAN))
     }
+
+
+def why_unreadable(error: EngineError, run: Run) -> Said:
+    """Why rows cannot be read; where the billing refuses what a declared job asks, with the file that declares it."""
+    why = said("the rows could not be read to their end: {error}", error=error)
+    if not isinstance(error, LookUpRefused) or DECLARATION not in run.parameters:
+        return why
+    file = run.parameters[DECLARATION]
+    return said(
+        "{error}\nThis is asked for the job {job}: mend its chain in {file}", error=why, job=run.job, file=file
+    )

@@ -19,7 +19,7 @@ from checkpoints.states import State
 from cli.session.control_server import serve_control
 from cli.session.events import RunReaders
 from cli.session.journal import describe_pacing, locked, store_policy
-from cli.session.order import PLAN
+from cli.session.order import PLAN, why_unreadable
 from cli.session.plans import departures
 from cli.session.session import (
     FinishedRun,
@@ -243,7 +243,7 @@ class RunSession:
         if isinstance(error, InputRefused):
             return await self._discarded(text_of(error))
         if self._fresh:
-            return await self._discarded(said("the rows could not be read to their end: {error}", error=error))
+            return await self._discarded(why_unreadable(error, self._run))
         return CommandRefused(
             said(
                 "the rows could not be read to their end: {error}\nThe run stays as it is: {command} goes on reading",

@@ -18,7 +18,7 @@ from checkpoints.records import NewRun, Run
 from cli.output.answer_files import checked
 from cli.session.events import OpenReader
 from cli.session.journal import unfinished
-from cli.session.order import PLAN, Order, identity
+from cli.session.order import PLAN, Order, identity, why_unreadable
 from cli.session.run_session import RunSession
 from cli.session.session import OpenPage, OpenRecorder, Session, open_session, wipe_secrets
 from cli.settings.flags import Consent
@@ -28,6 +28,7 @@ from cli.show.progress import show_intake, tell_notes
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen
 from cli.terminal.texts import from_bytes, printable
+from engine.errors import LookUpRefused
 from engine.job import Job
 from engine.pacing.gauges import LAST_RESERVE
 from engine.pacing.policy import ALL, Policy, policy_with, to_settings
@@ -256,6 +257,9 @@ async def rehearse(
                 least_free=lambda: _LEAST_FREE,
             ).freeze_all()
         await tell_notes(job.source, screen)
+    except LookUpRefused as error:
+        await plans.discard(run)
+        raise LookUpRefused(why_unreadable(error, run)) from error
     except BaseException:
         await plans.discard(run)
         raise

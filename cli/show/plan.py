@@ -38,8 +38,8 @@ WORKER = 5.5
 """Records a second that the billing's worker takes from its stacks [D]."""
 
 
-def plan_screen(facts: PlanFacts, target: Target, journal: str) -> RenderableType:
-    """The screen of a plan."""
+def plan_screen(facts: PlanFacts, target: Target, journal: str, all_of_them: str) -> RenderableType:
+    """The screen of a plan; `all_of_them` is the command that saves its rows."""
     plan, run = facts.plan, facts.plan.run
     table = Facts()
     table.add(said("plan"), run.name)
@@ -67,7 +67,7 @@ def plan_screen(facts: PlanFacts, target: Target, journal: str) -> RenderableTyp
     parts += [
         look_alike_rows(plan, _saved_by("-o DIR")),
         differences(plan, _saved_by("-o DIR")),
-        bad_rows(plan, "-o DIR"),
+        bad_rows(plan, all_of_them),
         _changes(facts),
     ]
     end = said("Nothing was sent; the journal {path} was only read.", path=journal)

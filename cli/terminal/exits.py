@@ -7,7 +7,7 @@ from billing.errors import BillingAway, BillingBusy, BillingError, DatabaseAway
 from checkpoints.errors import ForbiddenTransition, JournalAway, JournalError, JournalNotClosed, RunTakenOver
 from checkpoints.records import Totals
 from checkpoints.states import State
-from engine.errors import CountsDiffer, EngineError, LookUpFailed
+from engine.errors import CountsDiffer, EngineError, LookUpFailed, LookUpRefused
 from engine.pacing.holds import StopKind
 from texts.remedies import command_line
 from texts.said import said
@@ -107,6 +107,9 @@ def code_of(error: Exception) -> Exit:
             return error.code
         case CountsDiffer() | ForbiddenTransition():
             return Exit.FAULT
+        case LookUpRefused():
+            # Asked again, it would be refused again.
+            return Exit.REFUSED
         case LookUpFailed() | JournalAway() | JournalNotClosed() | RunTakenOver():
             return Exit.STOPPED
         case _:

@@ -171,7 +171,7 @@ async def test_the_plan_of_an_import(journal: Journal) -> None:
     target = Target("5.24.06", "billing.example.org/3050:/app/asr_billing/var/db/billing.gdb")
 
     async def shows(screen: Screen) -> None:
-        screen.result(plan_screen(facts, target, str(JOURNAL)))
+        screen.result(plan_screen(facts, target, str(JOURNAL), "carbon-migrate plan import table.csv -o DIR"))
 
     await compare("import-plan", shows)
 

@@ -237,6 +237,15 @@ def test_what_a_function_of_it_raises_is_a_refused_row(typed: Typed, tmp_path: P
     assert "limit: TypeError: 1 is no text" in refused.words
 
 
+async def test_a_field_that_the_billing_lacks_is_named_with_its_declaration(place: Place) -> None:
+    path = declare(place.cli.folder, SETTING.format(name="ours").replace('set {"limit"', 'set {"limits"'))
+    for words in (("plan",), ("run", "--yes")):
+        given = ("--set", "abonent_id=2001", "--set", "limit=5")
+        refused = await place.cli(words[0], "ours", *given, *words[1:], may_end_with=(2,))
+        assert "limits" in refused.words
+        assert f"for the job ours: mend its chain in {path}" in refused.words
+
+
 def test_what_cannot_be_promised_is_said_with_4(typed: Typed, tmp_path: Path) -> None:
     declare(tmp_path, UNKNOWN)
     checked = typed("jobs", "check", "ours.py")

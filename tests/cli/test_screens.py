@@ -321,7 +321,7 @@ async def test_plan() -> None:
     target = Target("5.24.06", "billing.example.org/3050:/app/asr_billing/var/db/billing.gdb")
 
     async def shows(screen: Screen) -> None:
-        screen.result(plan_screen(facts, target, str(JOURNAL)))
+        screen.result(plan_screen(facts, target, str(JOURNAL), "carbon-migrate plan balances balances.csv -o DIR"))
         screen.result(next_step(facts.plan.run, skips_bad=True))
 
     await compare("plan", shows)
