@@ -2,6 +2,8 @@
 
 import os
 import platform
+import shutil
+import socket
 import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,6 +31,7 @@ from billing.profile import describe_fact
 from checkpoints.address import JournalAddress
 from cli.commands.doctor_journal import MOST_SKEW, check_journal
 from cli.commands.execution import advise_typed, errors_shown, wear_badge
+from cli.metrics.endpoint import LOOPBACK
 from cli.settings.flags import Flags, grouped
 from cli.settings.places import without_credentials
 from cli.settings.profiles import profile_of, profile_path
@@ -39,7 +42,7 @@ from cli.terminal.layout import Facts, render, steps_list
 from cli.terminal.names import STANDING_NAMES
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.signals import run_command
-from cli.terminal.texts import WHOLE, printable
+from cli.terminal.texts import WHOLE, printable, reason_of
 from engine.errors import EngineError
 from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import Catalogue
@@ -113,6 +116,7 @@ async def examine(flags: Flags, screen: Screen) -> Exit:
         _settings(settings, checklist)
         looks: list[Callable[[Settings, Checklist], Awaitable[None]]] = [
             _declarations,
+            _listeners,
             check_journal,
             _api,
             _database,
@@ -201,6 +205,28 @@ async def _declarations(settings: Settings, checklist: Checklist) -> None:
             checklist.wrong(said("own jobs"), one.fault)
         else:
             checklist.good(said("own jobs"), said("{jobs}, of {file}", jobs=tuple(one.jobs), file=one.path))
+
+
+async def _listeners(settings: Settings, checklist: Checklist) -> None:
+    """Who is to hear of runs, and cannot be told; that hinders no run."""
+    for event, hook in settings.hooks.hooks.items():
+        if hook.command and shutil.which(hook.command[0]) is None:
+            missing = said(
+                "{event}: {program} is not there, or cannot be executed",
+                event=event,
+                program=printable(hook.name, WHOLE),
+            )
+            checklist.note(said("hooks"), missing)
+    file, port = settings.metrics.file, settings.metrics.port
+    if file is not None and not os.access(file.parent, os.W_OK | os.X_OK):
+        closed = said("{file}: its folder is not there, or cannot be written", file=printable(str(file), WHOLE))
+        checklist.note(said("metrics"), closed)
+    if port is not None:
+        try:
+            socket.create_server((LOOPBACK, port)).close()
+        except OSError as error:
+            taken = said("port {port} cannot be had: {reason}", port=str(port), reason=reason_of(error))
+            checklist.note(said("metrics"), taken)
 
 
 async def _api(settings: Settings, checklist: Checklist) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -219,3 +220,17 @@ async def test_each_step_of_a_job_file_is_a_run_that_is_told(place: Place) -> No
     await place.cli("run", job_file, "--yes")
     ends = [json.loads(line)["job_file"] for line in (place.cli.folder / "ends.jsonl").read_text().splitlines()]
     assert ends == [{"file": str(job_file), "round": 1, "step": number, "steps": 2} for number in (1, 2)]
+
+
+async def test_doctor_names_who_cannot_be_told_and_lets_runs_go_on(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        place.write(
+            f'[hooks]\non-end = "./mail"\non-hold = "sh -c true"\n[metrics]\nfile = "gone/run.prom"\nport = {port}\n',
+            "carbon-migrate.toml",
+        )
+        told = " ".join((await place.cli("doctor")).out.split())
+    assert f"! hooks on-end: {place.cli.folder / 'mail'} is not there, or cannot be executed" in told
+    assert "on-hold" not in told
+    assert f"{place.cli.folder / 'gone' / 'run.prom'}: its folder is not there, or cannot be written" in told
+    assert f"port {port} cannot be had: " in told
