@@ -17,7 +17,7 @@ version = release = _PROJECT["version"]
 copyright = "carbon-migrate developers"  # noqa: A001 - Sphinx wants it so named
 language = "en"
 extensions = ["myst_parser"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_templates"]
 myst_heading_anchors = 4
 locale_dirs = ["locale"]
 gettext_compact = False
@@ -26,6 +26,14 @@ smartquotes = False
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_copy_source = False
+templates_path = ["_templates"]
+html_context = {"languages": [("en", "In English"), ("ru", "По-русски")]}
+html_sidebars = {
+    "**": [
+        *("sidebar/brand.html", "sidebar/search.html", "sidebar/scroll-start.html", "sidebar/languages.html"),
+        *("sidebar/navigation.html", "sidebar/scroll-end.html"),
+    ]
+}
 
 
 class TranslatedBlocks(SphinxTransform):

@@ -2,7 +2,7 @@
 
 Sphinx builds, sphinx-intl keeps the translations: a paragraph whose English has changed is marked as fuzzy in its
 catalogue, and `tests/docs/test_pages.py` fails until somebody has looked at it. Tutorials and how-to pages are
-translated; reference and explanation are English.
+translated, and of reference and explanation the pages that everybody reads; the others are English.
 """
 
 import contextlib
@@ -26,7 +26,10 @@ LOCALE: Final = DOCS / "locale"
 BUILT: Final = DOCS / "_build"
 SOURCE_LANGUAGE: Final = "en"
 LANGUAGES: Final = ("ru",)
-TRANSLATED: Final = ("index", "tutorial", "how-to")
+TRANSLATED: Final = (
+    *("index", "tutorial", "how-to", "reference/index"),
+    *("explanation/index", "explanation/exactly-once", "explanation/not-promised"),
+)
 """The pages and folders of pages that are translated."""
 _LINE: Final = 118
 
@@ -49,7 +52,8 @@ def renew(locale: Path = LOCALE) -> None:
         if faults := _sphinx("gettext", templates, *blocks) or _sphinx("gettext", prose, "version="):
             raise RuntimeError(faults)
         for path in templates.rglob("*.pot"):
-            if path.relative_to(templates).with_suffix("").parts[0] not in TRANSLATED:
+            page = path.relative_to(templates).with_suffix("")
+            if not {page.parts[0], page.as_posix()} & {*TRANSLATED}:
                 path.unlink()
         with contextlib.redirect_stdout(io.StringIO()):
             update(str(locale), str(templates), LANGUAGES, line_width=_LINE, ignore_obsolete=True, jobs=1)
@@ -63,8 +67,8 @@ def renew(locale: Path = LOCALE) -> None:
 
 
 def catalogues(locale: Path = LOCALE) -> Iterator[Path]:
-    """The catalogues of all languages."""
-    yield from sorted(locale.rglob("*.po"))
+    """The catalogues of the pages in all languages; that of the words around them has no page."""
+    yield from (path for path in sorted(locale.rglob("*.po")) if path.name != "sphinx.po")
 
 
 def unsettled(path: Path) -> list[str]:

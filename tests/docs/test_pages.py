@@ -18,6 +18,13 @@ def test_the_pages_build_without_a_warning_and_show_screens_in_their_language(la
     assert build(language, tmp_path) == ""
     page = re.sub(r"<[^>]+>", "", (tmp_path / "how-to" / "trouble.html").read_text(encoding="utf-8"))
     assert SHOWN[language] in page
+    other = next(one for one in (SOURCE_LANGUAGE, *LANGUAGES) if one != language)
+    for name in ("index", "how-to/trouble", "reference/jobs"):
+        html = (tmp_path / f"{name}.html").read_text(encoding="utf-8")
+        assert f'href="{"../" * (name.count("/") + 1)}{other}/{name}.html"' in html
+        assert ("<span>Next</span>" in html) == (language == SOURCE_LANGUAGE)
+        assert ("Copyright" in re.sub(r"<[^>]+>", "", html)) == (language == SOURCE_LANGUAGE)
+        assert (">Reference<" in html, ">Explanation<" in html) == (language == SOURCE_LANGUAGE,) * 2
 
 
 @pytest.mark.slow
