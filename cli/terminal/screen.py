@@ -19,7 +19,7 @@ from rich.text import Text
 from billing.secret import Mask
 from cli.terminal.badge import Badge, Heading
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import of_markup, render
+from cli.terminal.layout import Hanging, of_markup, render
 from cli.terminal.streams import json_line, lasting
 from cli.terminal.texts import markup_safe, printable, rendered
 from engine.rows import STDIN
@@ -192,11 +192,17 @@ class Screen:
         """Print why the command was refused or failed, in sentences; the text is escaped."""
         # The secrets go before anything is cut off or broken into lines.
         lines = [part for line in self.mask(rendered(text)).splitlines() for part in _apart(line)] or [""]
-        head, *rest = (markup_safe(line, 2000) for line in lines)
-        # Not wrapped, so that paths and commands can be copied.
-        self.err.print(f"[bold red]✗[/] {head}", soft_wrap=True)
-        for line in rest:
-            self.err.print(f"  {line}", soft_wrap=True)
+        sign = Text("✗ ", "bold red")
+        for line in lines:
+            self._complain(sign, line)
+            sign = Text("  ")
+
+    def _complain(self, sign: Text, line: str) -> None:
+        """A line of it, wrapped between words on a terminal; one to be typed, and all in a file, stay whole."""
+        if self.err.is_terminal and not line.startswith((" ", PROGRAM)):
+            _print(self.err, Hanging(sign, Text(printable(line, 2000))))
+        else:
+            self.err.print(f"{sign.markup}{markup_safe(line, 2000)}", soft_wrap=True)
 
     def emit(self, closing: object) -> None:
         """Print the JSON object of `--json` on a line of its own."""

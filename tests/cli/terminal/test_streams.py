@@ -449,3 +449,20 @@ async def test_a_file_whose_name_is_no_text_is_read_and_taken_up(place: Place) -
     assert again.closing["states"] == {"skipped": 5}
     saved = await place.cli("run", "balances", str(odd), "--save", "job.toml", may_end_with=(2,))
     assert "rename that file" in saved.words
+
+
+def test_an_error_is_wrapped_on_a_terminal_but_no_command_and_nothing_in_a_file() -> None:
+    export = f"carbon-migrate export k7m2q --state rejected -o {'long-' * 12}name.csv"
+    error = f"{'there is no job of this name, ' * 5}there are others\n{export}"
+    seen = []
+    for is_terminal in (True, False):
+        file = io.StringIO()
+        Screen(err=Console(file=file, width=80, force_terminal=is_terminal, color_system=None)).complain(error)
+        seen.append(file.getvalue().splitlines())
+    wrapped, whole = seen
+    *sentence, command = wrapped
+    assert len(sentence) > 1
+    assert max(map(len, sentence)) <= 80
+    assert all(line.startswith(("✗ ", "  ")) for line in sentence)
+    assert command.strip() == export
+    assert [len(whole), whole[1].strip()] == [2, export]
