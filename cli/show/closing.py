@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from checkpoints.journal import Journal
-from checkpoints.records import Reason, Refusal, Run, Totals
+from checkpoints.records import Reason, Refusal, Run, Stage, Totals
 from checkpoints.states import State
 from cli.show.steps import (
     STATES_OF_STEPS,
@@ -178,6 +178,8 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
     head = headline(replace(closing, imported=imported))
     if closing.exit is Exit.DONE and accountants_list(run, closing.totals):
         head = _only_listed(run)
+    if run.stage is Stage.DISCARDED:
+        return Hanging(Text(""), head)
     parts: list[RenderableType] = [Hanging(Text(""), head), outcome_table(closing.totals, imported)]
     if closing.calls:
         parts.append(render(_pace(closing.calls, closing.seconds), "dim"))
