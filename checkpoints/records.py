@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Unpack
@@ -97,8 +97,17 @@ class Holder:
     def sentence(self) -> Said:
         """The process in words."""
         return said(
-            "process {process} on {host}, since {since}", process=self.process, host=self.host, since=self.since
+            "process {process} on {host}, since {since}",
+            process=self.process,
+            host=self.host,
+            since=self._since,
         )
+
+    @property
+    def _since(self) -> str | datetime:
+        """The moment, which each language writes as its own."""
+        day, zone, rest = self.since.partition(" UTC")
+        return datetime.fromisoformat(day).replace(tzinfo=UTC) if zone and not rest else self.since
 
     def __str__(self) -> str:
         return str(self.sentence)

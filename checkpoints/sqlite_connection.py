@@ -56,7 +56,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("pragma recursive_triggers = on")
     except sqlite3.Error as error:
         raise JournalUnreadable(
-            said("{path} cannot be opened as a journal: {error}", path=path, error=error)
+            said("{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error))
         ) from error
     return connection
 
@@ -67,7 +67,7 @@ def connect_to_look(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(read_only(path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
     except sqlite3.Error as error:
         raise JournalUnreadable(
-            said("{path} cannot be opened as a journal: {error}", path=path, error=error)
+            said("{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error))
         ) from error
     connection.row_factory = sqlite3.Row
     _add_functions(connection)
@@ -76,6 +76,13 @@ def connect_to_look(path: Path) -> sqlite3.Connection:
 
 def _add_functions(connection: sqlite3.Connection) -> None:
     connection.create_aggregate("decimal_sum", 1, _DecimalSum)  # type: ignore[arg-type]  # the stub knows int only
+
+
+def why_sqlite(error: sqlite3.Error) -> str:
+    """What SQLite says, behind a sentence where it is the usual mistake: another file was named."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+        return said("this is another kind of file ({error})", error=str(error))
+    return str(error)
 
 
 def read_only(path: Path) -> str:

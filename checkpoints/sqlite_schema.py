@@ -8,7 +8,7 @@ from typing import Final
 
 from checkpoints.errors import JournalOtherFormat, JournalUnreadable, RunHeld
 from checkpoints.kept_copies import copy_name, keep_copy
-from checkpoints.sqlite_connection import BUSY_SECONDS, connect
+from checkpoints.sqlite_connection import BUSY_SECONDS, connect, why_sqlite
 from checkpoints.sqlite_queries import SqliteQueries, schema, upgrade, upgrade_early
 from checkpoints.state_tables import fill_states
 from checkpoints.states import State
@@ -71,7 +71,7 @@ def prepared(path: Path, *, in_use: bool = False) -> Iterator[tuple[SqliteQuerie
             connection.execute("commit")
         except sqlite3.Error as error:
             raise JournalUnreadable(
-                said("{path} cannot be used as a journal: {error}", path=path, error=error)
+                said("{path} cannot be used as a journal: {error}", path=path, error=why_sqlite(error))
             ) from error
 
 
@@ -169,7 +169,7 @@ def _refuse_strangers(path: Path) -> None:
             _format_of(connection, path)
     except sqlite3.Error as error:
         raise JournalUnreadable(
-            said("{path} cannot be opened as a journal: {error}", path=path, error=error)
+            said("{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error))
         ) from error
 
 

@@ -10,7 +10,7 @@ from checkpoints.errors import JournalUnreadable
 from checkpoints.guards import refuse_held
 from checkpoints.journal_file import none_taken_up
 from checkpoints.queries import Queries
-from checkpoints.sqlite_connection import connect_to_look
+from checkpoints.sqlite_connection import connect_to_look, why_sqlite
 from checkpoints.sqlite_queries import SqliteQueries
 from checkpoints.sqlite_schema import has_format
 from checkpoints.sqlite_store import filled_sqlite, open_sqlite
@@ -49,7 +49,7 @@ def look_into(where: Path | JournalAddress) -> Iterator[Queries | None]:
             yield SqliteQueries(connection) if has_format(connection, address.path) else None
     except sqlite3.Error as error:
         raise JournalUnreadable(
-            said("{path} cannot be read as a journal: {error}", path=address.path, error=error)
+            said("{path} cannot be read as a journal: {error}", path=address.path, error=why_sqlite(error))
         ) from error
 
 

@@ -36,7 +36,7 @@ from cli.show.steps import steps_of
 from cli.terminal.badge import badge_of, is_of_badge
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Facts, Hanging, render, steps_list
-from cli.terminal.names import REFUSED, STATE_NAMES
+from cli.terminal.names import REFUSED, STATE_NAMES, name_of_command, name_of_sender
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
@@ -225,7 +225,7 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
 def _paused(run: Run) -> str:
     if run.paused_at is None:
         return NOTHING
-    return said("{when}, by {who}", when=moment(run.paused_at), who=run.paused_by or "")
+    return said("{when}, by {who}", when=moment(run.paused_at), who=name_of_sender(run.paused_by or ""))
 
 
 def _purged(run: Run) -> str:
@@ -277,9 +277,9 @@ def _format_history(commands: Sequence[Command], decisions: Sequence[Decision]) 
 def _line(when: datetime, what: str, why: str, who: str) -> Hanging:
     told = (
         Text()
-        .append(printable(what, 100), "bold")
+        .append(printable(name_of_command(what), 100), "bold")
         .append(f": {printable(why)}")
-        .append(f" ({printable(who)})", "dim")
+        .append(f" ({printable(name_of_sender(who))})", "dim")
     )
     return Hanging(Text(f"{moment(when)} ", "dim"), told, indent=4)
 

@@ -12,6 +12,7 @@ from checkpoints.records import Item, Reason
 from checkpoints.states import State
 from checkpoints.tally import ALL_OTHERS, TallyGroup, TallyKind
 from cli.terminal.texts import printable
+from engine.pacing.gauges import HOURS
 from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
 from texts.said import Said, counted, said
 
@@ -98,6 +99,7 @@ _HOLDERS: Final[Mapping[str, Said]] = MappingProxyType(
         PAUSED: said("paused"),
         BILLING: said("billing"),
         BARRIER: said("barrier"),
+        HOURS: said("hours"),
     }
 )
 
@@ -105,6 +107,18 @@ _HOLDERS: Final[Mapping[str, Said]] = MappingProxyType(
 def name_of_holder(who: str) -> str:
     """What holds a run, by its word in `Holds`; a gauge has the name that it was given."""
     return _HOLDERS.get(who, who)
+
+
+def name_of_sender(who: str) -> str:
+    """Who gave a command, as `sender` spells it for the journal."""
+    name, mark, process = who.rpartition(", process ")
+    return said("{name}, process {process}", name=name, process=process) if mark and process.isdecimal() else who
+
+
+def name_of_command(command: str) -> str:
+    """A command as the journal notes it: what was typed, or the settings that a run was taken up with."""
+    _, mark, flags = command.partition("taken up with ")
+    return said("taken up with {flags}", flags=flags) if mark else command
 
 
 def kind_of(reason: Reason) -> str:

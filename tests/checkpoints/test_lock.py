@@ -44,7 +44,7 @@ async def test_the_holder_is_named_by_host_process_and_time(journal: Journal, ru
         assert (holder.host, holder.process) == (socket.gethostname(), os.getpid())
         since = datetime.strptime(holder.since, "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
         assert before <= since <= datetime.now(UTC)
-        assert str(holder) == f"process {os.getpid()} on {socket.gethostname()}, since {holder.since}"
+        assert str(holder) == f"process {os.getpid()} on {socket.gethostname()}, since {since.isoformat()}"
     assert await journal.holder(run) is None
 
 

@@ -7,12 +7,14 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from checkpoints.records import Totals
+from checkpoints.records import Holder, Totals
 from checkpoints.states import State
 from cli.show.closing import Closing, StepOutcome, headline, steps_of_file
 from cli.terminal.exits import Exit
 from cli.terminal.language import ENGLISH, RUSSIAN, set_reader
+from cli.terminal.names import name_of_command, name_of_holder, name_of_sender
 from cli.terminal.streams import lasting, plain
+from cli.terminal.texts import printable
 from texts.said import said
 
 
@@ -74,3 +76,16 @@ def test_the_steps_of_a_job_file_in_russian() -> None:
         "3 tariff-threshold k7m2q 12 342 остановлена: нет соединения с example.org: refused; answers.csv",
         "4 passwords – – не начата",
     ]
+
+
+@pytest.mark.usefixtures("in_russian")
+def test_what_the_journal_notes_in_english_words_is_told_in_russian() -> None:
+    told = [
+        name_of_holder("hours"),
+        name_of_sender("root@vm, process 12427"),
+        name_of_command("taken up with --rate 20"),
+    ]
+    assert [printable(one) for one in told] == ["окно времени", "root@vm, процесс 12427", "продолжена с --rate 20"]
+    assert [name_of_sender("root@vm"), name_of_command("pause")] == ["root@vm", "pause"]
+    assert ".11.2026 " in printable(Holder("vm", 7, "2026-11-26 14:32:57 UTC").sentence), "as all other moments"
+    assert "since just now" in str(Holder("vm", 7, "just now"))
