@@ -95,6 +95,8 @@ FOR_A_REASON = {
     "jobs/spec/entries.py: [cm": "the form of a mark",
     "lab/demo.py: The next demonstration": "a file in the demo's folder",
     "lab/demo.py: a process was started": "a fault of this program",
+    "cli/terminal/names.py: , process ": "how the journal has who gave a command, which is told in words",
+    "cli/terminal/names.py: taken up with ": "how the journal has that a run goes on with other settings",
     "cli/terminal/usage.py": "typer's own texts, which are recognised to be said in the reader's language",
 }
 
