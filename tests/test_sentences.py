@@ -79,7 +79,6 @@ FOR_A_REASON = {
     "cli/session/stages.py": "the stages of --json",
     "cli/settings/order_flags.py: The job": "the name of a panel, which tools/help_texts.py collects",
     "cli/settings/profiles.py": "the head of the profile's file",
-    "cli/terminal/screen.py: [bold red]": "a sign",
     "engine/control/address.py: \u0020(says it is": "who gives a command, as the journal and its log have it",
     "engine/pacing/holds.py: in doubt": "the name of a hold in --json",
     "engine/pacing/window.py: start": "a fault of this program",
