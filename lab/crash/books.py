@@ -89,7 +89,8 @@ def _ledger(
     with Database(Dsn(str(billing))) as database:
         effects = list(_effects(database, trial))
         entered = None
-        if trial.model == OPERATIONS:  # counted and summed in the billing's own table too
+        # Counted and summed in the table of the billing too, where it creates some.
+        if trial.model == OPERATIONS and trial.sets is None:
             ((count, scaled),) = database.query(sql("entered_operations"), {"before": requested.last})
             entered = count, roubles(scaled)
         found = list(database.query(sql(trial.ends))) if trial.ends else []

@@ -53,6 +53,7 @@ class InMemory:
 
     history: History = field(default_factory=History)
     path: Path = Path("/var/lib/loads.journal")
+    name: str = "/var/lib/loads.journal"
 
 
 @dataclass
