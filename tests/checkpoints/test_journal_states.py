@@ -267,7 +267,7 @@ def _server(postgres_server: PostgresServer) -> None:
     PostgresMachine.server = postgres_server
 
 
-JournalMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
-PostgresMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=30)
+JournalMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30)
+PostgresMachine.TestCase.settings = settings(max_examples=12, stateful_step_count=30)
 TestJournalAgainstTheModel = JournalMachine.TestCase
 TestPostgresAgainstTheModel = pytest.mark.usefixtures("_server")(PostgresMachine.TestCase)
