@@ -33,7 +33,7 @@ NOT_BY_TIME = (HealthCheck.too_slow,)
 SHARED_FIXTURES = (*NOT_BY_TIME, HealthCheck.function_scoped_fixture)
 """What is not checked of a test whose examples share a folder, or a billing."""
 
-settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=NOT_BY_TIME)
+settings.register_profile("same", max_examples=50, deadline=None, derandomize=True, suppress_health_check=NOT_BY_TIME)
 settings.register_profile("explore", deadline=None, print_blob=True, suppress_health_check=NOT_BY_TIME)
 
 

@@ -31,9 +31,10 @@ def name_of(path: Path) -> str:
 
 
 def cases() -> list[Page]:
-    """The pages, and where they show or do something else in another language, the pages in that."""
-    english = [Page.read(path) for path in RUN]
+    """The pages, each once: in another language where it shows or does something else in that."""
     others = [Page.read(path, language) for language in LANGUAGES for path in RUN]
+    shown = {page.path for page in others if page.differs}
+    english = [Page.read(path) for path in RUN if path not in shown]
     return [page for page in (*english, *(one for one in others if one.differs)) if page.steps]
 
 
