@@ -1,5 +1,6 @@
 -- The blocks of queries.sql that PostgreSQL needs in another form, under the same names; the comments there hold here.
--- Lists are passed as one JSON text, read with the functions of postgres_schema.sql.
+-- A list that is passed as one JSON text is read with the functions of postgres_schema.sql; `in (select value from
+-- json_each(:list))` needs no other form here (postgres_connection.py).
 
 -- name: runners_have_hosts
 select 'host' as name
@@ -68,13 +69,6 @@ select greatest(coalesce((select max(changed_at) from items where run_id = :run_
 from runs r
 where r.run_id = :run_id
 
--- name: report_before
-select r.name as run, p.made_at, p.root
-from reports p
-join runs r on r.run_id = p.run_id
-where p.report_id < coalesce((select report_id from reports where run_id = :run_id and root = :root), 1::bigint << 62)
-order by p.report_id desc limit 1
-
 -- name: taken_over
 -- The row stays as it is until the transaction ends: nobody raises the epoch between this look and what it allows.
 -- Materialized: the condition is not moved in, where it would leave no row to be locked.
@@ -128,11 +122,6 @@ set state = 'replaced', message = replace(:template, '{message}', coalesce(messa
     )::text
 where run_id = :run_id and state = 'rejected' and number in (select numbers(:numbers))
 
--- name: mend_refusals
-update refusals
-set mended_at = :now
-where run_id = :run_id and mended_at is null and refusal_id in (select numbers(:ids))
-
 -- name: refuse_items
 insert into refusals (run_id, line, column_name, label, reason, reason_said, row)
 select i.run_id, i.line, null, i.label, r.value->>1, r.value->>2, i.row
@@ -141,11 +130,6 @@ join items i on i.item_id = (r.value->>0)::bigint and i.run_id = :run_id
 where i.state = 'pending' and exists (select 1 from runs where run_id = i.run_id and approved_at is null)
 order by i.number
 
--- name: withdraw_items
-delete from items
-where run_id = :run_id and item_id in (select numbers(:items)) and state = 'pending'
-  and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
-
 -- name: shared_lanes
 select count(distinct lane) as lanes, count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount
 from items
@@ -153,30 +137,12 @@ where run_id = :run_id and state = 'pending' and lane in (
     select lane from items where run_id = :run_id and state = 'pending' group by lane having count(*) > 1
 )
 
--- name: pending_before
-select lane, payload, amount
-from items
-where run_id = :run_id and state = 'pending' and number < :before and lane in (select words(:lanes))
-order by lane, number
-
--- name: merge_rows
-update items
-set state = 'skipped', message = :message, message_said = :message_said, carried_by = :carrier, row_amount = amount,
-    amount = case when :summed then '0' else amount end, changed_at = :now
-where run_id = :run_id and item_id in (select numbers(:items)) and state = 'pending'
-  and exists (select 1 from runs where run_id = items.run_id and approved_at is null)
-
 -- name: first_in_lanes
 select distinct on (lane) lane, number, key
 from items
 where run_id = :run_id and lane in (select words(:lanes))
   and state in (select state from states where in_effect or not settled)
 order by lane, number
-
--- name: claim
-update items
-set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
-where run_id = :run_id and item_id in (select numbers(:ids))
 
 -- name: keep
 update items
@@ -191,12 +157,6 @@ set state = c.value->>1, answer = coalesce(c.value->>2, items.answer), message =
     message_said = c.value->>4, changed_at = :now
 from elements(:changes) as c (value)
 where items.run_id = :run_id and items.item_id = (c.value->>0)::bigint
-
--- name: doubt_answers
-update items
-set state = 'unknown', message = :why, message_said = :why_said, changed_at = :now
-where run_id = :run_id and state = 'accepted' and item_id in (select numbers(:ids))
-returning item_id
 
 -- name: doubt_shared_ids
 update items
@@ -227,16 +187,6 @@ select coalesce(json_agg(json_build_array(
     coalesce(message_said::json, to_json(message)), changed_at
 )), '[]')::text as items
 from found
-
--- name: items
-select *
-from items
-where run_id = :run_id and number > :after and state in (select words(:states))
-order by number
-limit :size
-
--- name: items_by_id
-select * from items where item_id in (select numbers(:ids)) order by number
 
 -- name: items_by_key
 select *
@@ -311,14 +261,6 @@ from (
     group by lane
 ) grouped
 
--- name: in_effect_last_first
-select *
-from items
-where run_id = :run_id and number < coalesce(:before::bigint, 1::bigint << 62)
-  and state in (select state from states where in_effect) and taken_back = 0
-order by number desc
-limit :size
-
 -- name: taken_back
 select r.name, count(*) as items
 from items i
@@ -328,25 +270,6 @@ where i.run_id = :run_id and i.taken_back = 1
   and u.taken_back = 0 and u.state in (select state from states where in_effect)
 group by u.run_id, r.name
 order by u.run_id
-
--- name: taken_back_of
-select item_id from items where item_id in (select numbers(:ids)) and taken_back = 1
-
--- name: lane_mates
-select *
-from items
-where run_id = :run_id and state in (select state from states where in_effect) and lane in (select words(:lanes))
-order by number
-
--- name: mates_in_shared_lanes
-select *
-from items
-where run_id = :run_id and state in (select state from states where in_effect) and lane in (
-    select lane from items
-    where run_id = :run_id and state in (select state from states where in_effect) and lane in (select words(:lanes))
-    group by lane having count(*) > 1
-)
-order by number
 
 -- name: restored
 with recursive chain (asked, item_id, undoes) as (

@@ -117,7 +117,7 @@ insert into reports (run_id, made_at, root) values (:run_id, :now, :root) on con
 select r.name as run, p.made_at, p.root
 from reports p
 join runs r on r.run_id = p.run_id
-where p.report_id < coalesce((select report_id from reports where run_id = :run_id and root = :root), 1 << 62)
+where p.report_id < coalesce((select report_id from reports where run_id = :run_id and root = :root), 9223372036854775807)
 order by p.report_id desc limit 1
 
 -- name: taken_over
@@ -530,7 +530,7 @@ limit :size
 -- The same before :before, the last first.
 select *
 from items
-where run_id = :run_id and number < coalesce(:before, 1 << 62) and state in (select state from states where in_effect)
+where run_id = :run_id and number < coalesce(:before, 9223372036854775807) and state in (select state from states where in_effect)
   and taken_back = 0
 order by number desc
 limit :size
