@@ -7,7 +7,7 @@ source. Before it is committed, the totals and the Merkle root of each run are c
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import anyio.from_thread
 import anyio.to_thread
@@ -17,15 +17,12 @@ from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalNotCopied, NoJournal
 from checkpoints.intake_pages import totals_of
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash
-from checkpoints.queries import FoundRow, Queries
+from checkpoints.queries import PAGE, FoundRow, Queries, values_of
 from checkpoints.records import Run, Totals
 from checkpoints.state_tables import fill_states, let_enter_in_any_state
 from checkpoints.states import State
 from checkpoints.stores import address_of, filled, look_into_idle
 from texts.said import said
-
-PAGE: Final = 500
-"""Rows that are read and written at a time."""
 
 
 class _Table(NamedTuple):
@@ -106,8 +103,7 @@ def _copy_table(table: _Table, old: Queries, new: Queries) -> int:
     copied = 0
     for page in _pages(table, old):
         anyio.from_thread.check_cancelled()
-        # A row of either driver is a mapping.
-        new.write(f"copy_{table.name}", rows=[dict(cast("Any", row)) for row in page])
+        new.write(f"copy_{table.name}", rows=[values_of(row) for row in page])
         copied += len(page)
     return copied
 

@@ -76,8 +76,8 @@ class Journal:
     """The runs of a journal and their items. Created by `open_journal`."""
 
     def __init__(self, store: Store) -> None:
-        self.path, self.name, self.is_shared = store.path, store.name, store.is_shared
-        self.kept_copy, self.address, self.size = store.kept_copy, store.address, store.size
+        self.address, self.path, self.name = store.address, store.address.path, str(store.address)
+        self.kept_copy, self.size = store.kept_copy, store.size
         self._store, self._read = store, store.read
         self._leases: dict[int, Lease] = {}
         self.history = History(store)
@@ -94,7 +94,7 @@ class Journal:
         """The run of that name. Raises `NoSuchRun`, which lists the journal's runs."""
         found = await self._read(lambda db: db.first("run_by_name", name=name))
         if found is None:
-            raise NoSuchRun(self._store.name, name, [run.name for run in (await self.runs())[-10:]])
+            raise NoSuchRun(self.name, name, [run.name for run in (await self.runs())[-10:]])
         return rows.to_run(found)
 
     async def runs(self) -> list[Run]:
@@ -156,7 +156,7 @@ class Journal:
 
     async def take_up(self, run: Run, runner: NewRunner = UNNAMED) -> Run:
         """Raise the run's epoch, for a caller that holds its lock; the run as it is now. Raises as `take_up_run`."""
-        began, seconds = boot_time(), self._store.lease_seconds
+        began, seconds = boot_time(), self.address.lease
         taken, earlier = await self._store.write(lambda db: take_up_run(db, run, runner, seconds))
         self._leases[run.run_id] = Lease(seconds, began, earlier)
         return taken

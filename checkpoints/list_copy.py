@@ -4,19 +4,16 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 import anyio
 import anyio.to_thread
 
 from checkpoints.address import JournalAddress
-from checkpoints.queries import FoundRow, Queries
+from checkpoints.queries import PAGE, Queries, values_of
 from checkpoints.records import Run
 from checkpoints.state_tables import let_enter_in_any_state
 from checkpoints.stores import filled, look_into
-
-PAGE: Final = 500
-"""Rows that are read and written at a time."""
 
 _ELSEWHERE: Final = {"undoes": None, "carried_by": None}
 """Rows of other runs, and later ones, which a list alone does not have."""
@@ -47,7 +44,7 @@ def _copy_list(where: JournalAddress, file: Path, run: Run) -> None:
 
 def _copy_rows(old: Queries, new: Queries, run: Run) -> None:
     let_enter_in_any_state(new)
-    new.write("copy_runs", rows=[_values(old.one("run_by_name", name=run.name))])
+    new.write("copy_runs", rows=[values_of(old.one("run_by_name", name=run.name))])
     with old.snapshot():
         for block, into, key in (
             ("page_of_list", "copy_items", "number"),
@@ -55,10 +52,5 @@ def _copy_rows(old: Queries, new: Queries, run: Run) -> None:
         ):
             after = 0
             while page := old.all(block, run_id=run.run_id, after=after, size=PAGE):
-                new.write(into, rows=[_values(row) | _ELSEWHERE for row in page])
+                new.write(into, rows=[values_of(row) | _ELSEWHERE for row in page])
                 after = page[-1][key]
-
-
-def _values(row: FoundRow) -> dict[str, object]:
-    # A row of either driver is a mapping.
-    return dict(cast("Any", row))

@@ -42,17 +42,14 @@ FORMAT: Final = 1
 class PostgresStore(Store):
     """The store at an address; it can be read and written once it is open."""
 
-    is_shared = True
-
     _reader: "PostgresConnection"
     _locks: "PostgresConnection"
     _written: "PostgresConnection"
     _writer: "Writer[PostgresConnection]"
 
     def __init__(self, place: JournalAddress, address: PostgresAddress, loop: asyncio.AbstractEventLoop) -> None:
-        self.path, self.address = place.path, place
+        self.address = place
         self.name = address.name
-        self.lease_seconds = address.lease
         self._address = address
         self._loop = loop
         self._held: set[int] = set()
@@ -67,8 +64,8 @@ class PostgresStore(Store):
         Raises `JournalUnreadable`, and `JournalOtherFormat` for a journal of another version.
         """
         # What this machine keeps of the journal, its socket, log and secrets, stands beside a file of its own.
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path.touch(mode=0o600)
+        self.address.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.address.path.touch(mode=0o600)
         with contextlib.ExitStack() as opened:
             self._reader = opened.enter_context(contextlib.closing(connect(self._address)))
             self._locks = opened.enter_context(contextlib.closing(connect(self._address)))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -71,6 +71,15 @@ class Queries(ABC):
         if row is None:
             raise LookupError(f"the block {name} has found no row")
         return row
+
+
+PAGE: Final = 500
+"""Rows that are read and written at a time, where they go from one journal into another."""
+
+
+def values_of(row: FoundRow) -> dict[str, object]:
+    """The columns of a row by their names; a row of either driver is a mapping."""
+    return dict(cast("Any", row))
 
 
 def bind(values: Mapping[str, Value]) -> dict[str, str | int | None]:

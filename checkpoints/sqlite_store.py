@@ -41,7 +41,6 @@ class SqliteStore(Store):
     def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
         self.path = path.resolve()
         self.address = JournalAddress(self.path)
-        self.name = str(self.path)
         self._loop = loop
         self._one_at_a_time = threading.Lock()
         self._opened = contextlib.ExitStack()

@@ -17,19 +17,12 @@ Result = TypeVar("Result")
 class Store(ABC):
     """An open store: transactions that are durable when they return, and one runner a run.
 
-    `path` is the journal's file; of a journal in a database the name beside which this machine keeps its other files.
-    `name` is how messages name it, without a password. `kept_copy` is the copy of a journal of an earlier format that
-    was made when this store opened it, None where it had to convert nothing. `is_shared` says that several machines
-    may have the journal open.
+    `kept_copy` is the copy of a journal of an earlier format that was made when this store opened it, None where it
+    had to convert nothing.
     """
 
-    path: Path
     address: JournalAddress
-    name: str
     kept_copy: Path | None = None
-    is_shared = False
-    lease_seconds: float = 0.0
-    """How long a process may send after it has last renewed its lease; 0 where a lock ends with its process alone."""
 
     @abstractmethod
     async def read(self, work: Callable[[Queries], Result]) -> Result:

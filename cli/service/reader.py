@@ -1,7 +1,5 @@
 """The reader of a run that shows in systemd's status line how far it is."""
 
-from collections.abc import Callable
-
 import anyio
 
 from cli.service.service_manager import ServiceManager, service_manager
@@ -27,23 +25,20 @@ class StatusReader(RunReader):
         self._manager = manager
         self._ended = anyio.Event()
         manager.work()
-        self._show(lambda: said("run {run} ({job}): reading its rows", **self._names))
+        self._manager.show(lambda: said("run {run} ({job}): reading its rows", **self._names))
 
     def hear(self, event: RunEvent) -> None:
         """Show how far it is from its beginning on, and at its end how it came out."""
         match event:
             case RunBegan():
-                self._show(lambda: line(self._live.look(), self._live.run.name).plain)
+                self._manager.show(lambda: line(self._live.look(), self._live.run.name).plain)
             case RunEnded(closing=closing):
-                self._show(lambda: _outcome(closing))
+                self._manager.show(lambda: _outcome(closing))
                 self._ended.set()
 
     async def follow(self) -> None:
         """Wait for the end: the status is asked for as time goes by."""
         await self._ended.wait()
-
-    def _show(self, look: Callable[[], str]) -> None:
-        self._manager.show(look)
 
     @property
     def _names(self) -> dict[str, str]:

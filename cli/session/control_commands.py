@@ -108,7 +108,7 @@ class RunCommands:
     async def refuse_elsewhere(self, run: Run) -> None:
         """Refuse a run on another machine that neither its control socket nor its journal leads to from here."""
         holder = await self._journal.holder(run)
-        if holder and not self._journal.is_shared and holder.host != socket.gethostname():
+        if holder and not self._journal.address.is_shared and holder.host != socket.gethostname():
             raise CommandRefused(
                 said(
                     "run {run} is worked on by {holder}: type the command on {host}",

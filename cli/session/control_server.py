@@ -59,7 +59,7 @@ async def serve_control(run: Run, journal: Journal, controlled: Controllable, sc
             answers = ControlApplication(run.name, handler)
             serve = Door(listener, answers.application(), DoorLimits(), _check_user).serve
             await stack.enter_async_context(run_alongside(partial(_logged, answers.sample)))
-            if journal.is_shared:
+            if journal.address.is_shared:
                 # What another machine, or another state folder, has asked for.
                 follow = partial(_follow_journal, handler)
                 await stack.enter_async_context(run_alongside(partial(_logged, follow)))

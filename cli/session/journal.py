@@ -119,7 +119,7 @@ async def locked(
     try:
         async with journal.taken_up(run, runner) as ours:
             # A journal that is shared knows by its lease who may send.
-            with nullcontext() if journal.is_shared else only_copy(ours):
+            with nullcontext() if journal.address.is_shared else only_copy(ours):
                 yield ours
     except RunHeld as error:
         raise await _busy(run, journal, text_of(error)) from error

@@ -148,11 +148,12 @@ async def create_run(job: Job, recorded: Mapping[str, str], session: Session) ->
 
 async def _check_declaration(new: NewRun, session: Session) -> None:
     """Refuse a job whose declaration has changed since its last run: rows of that one could be entered once more."""
+    if DECLARATION not in new.parameters:
+        return
     catalogue = session.settings.catalogue
-    spec = catalogue.get(new.job) if DECLARATION in new.parameters else None
     before = [run for run in await session.journal.runs() if run.job == new.job and run.target == new.target]
     kept = [run for run in before if not run.discarded_at]
-    if spec is not None and kept:
+    if kept and (spec := catalogue.get(new.job)) is not None:
         catalogue.check_unchanged(kept[-1], spec)
 
 
