@@ -18,6 +18,7 @@ from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec, own_select
 from tests.proofs import proofs_of
 from texts.remedies import PROGRAM
+from tools.reference.markdown import code, table
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "reference" / "jobs.md"
 
@@ -144,20 +145,19 @@ def _head(jobs: Sequence[JobSpec]) -> Iterator[str]:
     yield "# Jobs"
     yield ""
     yield from _INTRODUCTION.splitlines()
-    told = "# | job | call | may it be sent twice? | recognised by | verified by | undone by"
-    yield f"| {told} | tested: plan, run, kill -9, resume, verify | tested: undo | tested: its own |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    head = ["#", "job", "call", "may it be sent twice?", "recognised by", "verified by", "undone by"]
+    tested = ["tested: plan, run, kill -9, resume, verify", "tested: undo", "tested: its own"]
     numbered = {number: job for job in jobs for number in job.recipes}
-    yield from (_line(str(number), numbered[number]) for number in sorted(numbered))
-    yield from (_line("–", job) for job in jobs if not job.recipes)
+    rows = [_cells(str(number), numbered[number]) for number in sorted(numbered)]
+    yield table([*head, *tested], [*rows, *(_cells("–", job) for job in jobs if not job.recipes)])
     yield from ("", "## Names of columns", "", *_COLUMNS.splitlines(), "")
-    yield from ("| column | found as well when it is called |", "|---|---|")
-    yield from (f"| `{name}` | {', '.join(names)} |" for name, names in KNOWN.items())
+    names = [(code(name), ", ".join(others)) for name, others in KNOWN.items()]
+    yield table(["column", "found as well when it is called"], names)
 
 
-def _line(number: str, job: JobSpec) -> str:
+def _cells(number: str, job: JobSpec) -> list[str]:
     effects, proofs = effects_of(job), proofs_of(job)
-    cells = [
+    return [
         number,
         f"[{job.name}](#{job.name})" + ("" if job.writes else ", reads"),
         f"`{job.call}`",
@@ -167,7 +167,6 @@ def _line(number: str, job: JobSpec) -> str:
         job.undo,
         *(", ".join(map(_link, some)) or "–" for some in (proofs.whole_way, proofs.undo, proofs.own)),
     ]
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
 def _link(test: str) -> str:
@@ -195,12 +194,8 @@ def _section(job: JobSpec) -> Iterator[str]:
 def _table(title: str, parameters: Sequence[Parameter]) -> Iterator[str]:
     if not parameters:
         return
-    yield ""
-    yield f"| {title} | value | column of the rows | what for |"
-    yield "|---|---|---|---|"
-    for one in parameters:
-        cells = [f"`{one.name}`", value(one), in_rows(one) or "–", one.help]
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    rows = [(code(one.name), value(one), in_rows(one) or "–", one.help) for one in parameters]
+    yield from ("", table([title, "value", "column of the rows", "what for"], rows))
 
 
 def _sentence(text: str) -> str:
