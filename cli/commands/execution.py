@@ -20,7 +20,7 @@ from checkpoints.journal_file import why_unwritable
 from cli.service.service_manager import ServiceManager, service_manager
 from cli.session.journal import JournalAbsent
 from cli.settings.flags import Flags
-from cli.settings.places import IN_FOLDER, credentials_in, has_password, state_folder
+from cli.settings.places import IN_FOLDER, credentials_in, passwords_in, state_folder
 from cli.settings.settings import Settings, load
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
@@ -144,11 +144,10 @@ def wear_badge(settings: Settings, screen: Screen) -> None:
 def advise_typed(flags: Flags, settings: Settings) -> None:
     """Let commands that are advised from now on name what was typed to find billing and journal, but no secret."""
     journal = flags.journal or ""
-    secret = is_postgres(journal) and (has_password(journal) or "password" in journal.casefold())
     typed = {
         "api-url": "" if credentials_in(flags.api_url or "") else flags.api_url,
         "config": str(flags.config or ""),
-        "journal": "" if secret else journal,
+        "journal": "" if is_postgres(journal) and passwords_in(journal) else journal,
         "profile": settings.profile.badge.profile if settings.profile and settings.profile.by_flag else "",
     }
     advise_settings({name: value for name, value in typed.items() if value and value.isprintable()})

@@ -18,7 +18,7 @@ import msgspec
 from anyio.abc import Process
 
 from cli.settings.hooks import APPRISE, Hook
-from cli.settings.places import credentials_in
+from cli.settings.places import credentials_in, passwords_in
 from cli.terminal.texts import API_URL, DATABASE_PASSWORD, JOURNAL_FILE, printable, reason_of
 from texts.remedies import DATABASE, PROGRAM
 from texts.said import Said, said
@@ -164,7 +164,7 @@ def _environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name not in _PASSWORDS and not (name in _ADDRESSES and (credentials_in(value) or "password=" in value))
+        if name not in _PASSWORDS and not (name in _ADDRESSES and (credentials_in(value) or passwords_in(value)))
     }
 
 

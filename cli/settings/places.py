@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from billing.secret import PLACEHOLDER
 from checkpoints.address import JournalAddress, is_postgres, journal_in_postgres
@@ -27,6 +27,8 @@ OF_ROOT: Final = Path("/var/lib")
 _STATE: Final = "XDG_STATE_HOME"
 _ROOT: Final = 0
 _LONGEST: Final = 200
+_PASSWORD_OPTIONS: Final = ("password", "sslpassword")
+"""Options of an address of PostgreSQL that are passwords (libpq, "Parameter Key Words")."""
 _USUAL_PORTS: Final = {"http": 80, "https": 443}
 _PLAIN: Final = re.compile(
     r"(https?)://(?!.*xn--)([0-9a-z.-]+)(?::([0-9]{1,4}|[1-5][0-9]{4}))?((?:/[0-9a-z_-]*)*)", re.IGNORECASE | re.ASCII
@@ -124,14 +126,16 @@ def credentials_in(address: str) -> tuple[str, ...]:
     return (together, password, unquote(password)) if together else ()
 
 
-def has_password(address: str) -> bool:
-    """Whether an address has a password in it, and not a user alone."""
-    return ":" in _credentials(address)[1]
+def passwords_in(address: str) -> frozenset[str]:
+    """The passwords in an address, behind its user or among its options, with escapes resolved and as written."""
+    written = _credentials(address)[1].partition(":")[2]
+    options = dict(parse_qsl(address.partition("?")[2]))
+    return frozenset({written, unquote(written), *(options.get(name, "") for name in _PASSWORD_OPTIONS)} - {""})
 
 
 def refuse_typed_password(address: str, name: str) -> None:
     """Raise `SettingsRefused` for an address that was typed, as the option or argument `name`, with a password."""
-    if has_password(address):
+    if is_postgres(address) and passwords_in(address):
         raise SettingsRefused(
             said(
                 "{name}: everybody on this machine can see a command line. Leave the password out of the address "
@@ -143,16 +147,24 @@ def refuse_typed_password(address: str, name: str) -> None:
         )
 
 
+def named_journal(text: str, folder: Path, environment: Mapping[str, str]) -> JournalAddress:
+    """The journal of that name: an address in PostgreSQL, or a file, relative to a folder.
+
+    Raises `JournalUnreadable` for an address that cannot be one, and `SettingsRefused`.
+    """
+    if is_postgres(text):
+        return journal_in_postgres(text, state_folder(environment))
+    return JournalAddress(folder / in_full(text))
+
+
 def typed_journal(text: str, name: str, environment: Mapping[str, str]) -> JournalAddress:
     """The journal that was typed as the argument `name`: a file, or an address in PostgreSQL.
 
     Raises `SettingsRefused`.
     """
-    if not is_postgres(text):
-        return JournalAddress(Path.cwd() / in_full(text))
     refuse_typed_password(text, name)
     try:
-        return journal_in_postgres(text, state_folder(environment))
+        return named_journal(text, Path.cwd(), environment)
     except JournalError as error:
         raise SettingsRefused(said("{name}: {error}", name=name, error=error)) from error
 

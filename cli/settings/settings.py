@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from billing.database.dsn import Dsn, charset_named
 from billing.errors import SettingsError
 from billing.secret import Secret, credentials
-from checkpoints.address import JournalAddress, is_postgres, journal_in_postgres
+from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalError
 from checkpoints.journal_file import network_of
 from cli.settings.credentials import Credentials, Hidden
@@ -23,9 +23,10 @@ from cli.settings.places import (
     OF_BILLING,
     credentials_in,
     default_journal,
-    has_password,
     in_full,
     journal_of_billing,
+    named_journal,
+    passwords_in,
     refuse_typed_password,
     state_folder,
 )
@@ -118,17 +119,11 @@ class Settings:
         """All texts that must never be shown."""
         values = (self.database_password.value, *self.form.value.values())
         of_headers = (each for value in self.headers.value.values() for each in credentials(value.reveal()))
-        addresses = (self.api_url.value, self.database.value, self._journal_url)
-        of_addresses = (credentials_in(one or "") for one in addresses)
-        return frozenset(
-            {*(value.reveal() for value in values), *of_headers, *chain(*of_addresses), *self.hooks.secrets} - {""}
-        )
-
-    @property
-    def _journal_url(self) -> str:
-        """The address of a journal in PostgreSQL where it has a password; a user alone is no secret."""
-        postgres = self.journal.value.postgres
-        return postgres.url if postgres and has_password(postgres.url) else ""
+        of_addresses = chain(*(credentials_in(one.value or "") for one in (self.api_url, self.database)))
+        # A user alone is no secret there.
+        of_journal = passwords_in(self.journal.value.postgres.url) if self.journal.value.postgres else ()
+        revealed = (value.reveal() for value in values)
+        return frozenset({*revealed, *of_headers, *of_addresses, *of_journal, *self.hooks.secrets} - {""})
 
     @property
     def exposed(self) -> tuple[Exposed, ...]:
@@ -329,8 +324,6 @@ def _journal(
     choose: _Chooser, flags: Flags, found: SettingsTables, path: Path, folder: Path, api_url: str
 ) -> SettingValue[JournalAddress]:
     chosen = choose("--journal", flags.journal, JOURNAL_FILE, "journal", found.journal, "")
-    if is_postgres(chosen.value):
-        return _in_postgres(chosen, choose)
     if not chosen.value:
         place = default_journal(choose.environment, folder, api_url)
         if place.origin == IN_FOLDER:
@@ -340,17 +333,12 @@ def _journal(
                     return SettingValue(JournalAddress(journal_of_billing(choose.environment, api_url)), OF_BILLING)
                 choose.profile.refuse_found_journal(place.path)
         return SettingValue(JournalAddress(place.path), place.origin)
-    # Paths in the file are relative to the file.
-    beside = path.parent if chosen.of_file else folder
-    return SettingValue(JournalAddress(beside / in_full(chosen.value)), chosen.origin)
-
-
-def _in_postgres(chosen: SettingValue[str], choose: _Chooser) -> SettingValue[JournalAddress]:
-    """The address of a journal in PostgreSQL. Raises `SettingsRefused`, also for a password that all can see."""
     if chosen.origin == "--journal":
         refuse_typed_password(chosen.value, chosen.origin)
+    # Paths in the file are relative to the file.
+    beside = path.parent if chosen.of_file else folder
     try:
-        return SettingValue(journal_in_postgres(chosen.value, state_folder(choose.environment)), chosen.origin)
+        return SettingValue(named_journal(chosen.value, beside, choose.environment), chosen.origin)
     except JournalError as error:
         raise SettingsRefused(said("{error} (from {origin})", error=error, origin=chosen.origin)) from error
 

@@ -14,10 +14,10 @@ from typing import Final
 
 import msgspec
 
-from checkpoints.address import JournalAddress, is_postgres, journal_in_postgres
+from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalError
 from cli.settings.flags import COMMON_PART
-from cli.settings.places import in_full, journal_of_billing, name_of_billing, state_folder, without_credentials
+from cli.settings.places import journal_of_billing, name_of_billing, named_journal, without_credentials
 from cli.settings.tables import DEFAULT_PROFILE, PROFILE, PROFILE_KEYS
 from cli.terminal.badge import Badge
 from cli.terminal.exits import SettingsRefused
@@ -100,11 +100,9 @@ class SettingsProfile:
             named = self.journals[name]
             if name == self.badge.profile:
                 continue
-            if is_postgres(named):
+            if named:
                 with contextlib.suppress(JournalError):
-                    found[name] = journal_in_postgres(named, state_folder(environment))
-            elif named:
-                found[name] = JournalAddress(folder / in_full(named))
+                    found[name] = named_journal(named, folder, environment)
             elif address:
                 found[name] = JournalAddress(journal_of_billing(environment, address))
         return found

@@ -117,10 +117,13 @@ def test_a_database_that_is_not_there_asks_for_a_person(postgres_server: Postgre
     assert code_of(refused.value) == Exit.REFUSED
 
 
-async def test_a_password_is_not_typed_and_not_kept(shared: Place) -> None:
-    refused = await shared.cli("status", "--journal", "postgresql://u:word@127.0.0.1/db", may_end_with=(2,))
+@pytest.mark.parametrize(
+    "address", ["postgresql://u:secret1@127.0.0.1/db", "postgresql://127.0.0.1/db?password=secret1"]
+)
+async def test_a_password_is_not_typed_and_not_kept(shared: Place, address: str) -> None:
+    refused = await shared.cli("status", "--journal", address, may_end_with=(2,))
     assert "PGPASSWORD" in refused.err
-    assert "word@" not in refused.err
+    assert "secret1" not in refused.err
 
 
 async def test_a_journal_is_moved_into_postgres_and_the_load_goes_on_there(
