@@ -184,6 +184,13 @@ class Place:
         ]
         return Balances(self.write("\n".join(lines) + "\n", name), numbers, sum(amounts, Decimal(0)))
 
+    async def kill_at(self, calls: int, *words: str | Path) -> None:
+        """Start a command, and kill it when so many calls have arrived at the billing."""
+        async with self.cli.started(*words) as started:
+            await self.traffic.reaches(calls)
+            started.signal(signal.SIGKILL)
+            await started.ended()
+
     async def execute(self, sql: str, *values: object) -> None:
         """What somebody does by hand, behind the billing's back."""
 

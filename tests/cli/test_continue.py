@@ -2,7 +2,6 @@
 
 import csv
 import io
-import signal
 from decimal import Decimal
 from pathlib import Path
 
@@ -303,10 +302,7 @@ async def test_killed_at_any_instant_nothing_is_entered_twice_and_nothing_is_los
     )
     for calls in (1, 12, 30):
         before = place.traffic.arrived
-        async with place.cli.started(*begin) as going:
-            await place.traffic.reaches(before + calls)
-            going.signal(signal.SIGKILL)
-            await going.ended()
+        await place.kill_at(before + calls, *begin)
         begin = ("resume", name, "--settle", "0.1", "--in-flight", "4")
     ended = await place.cli("resume", name, "--json", "--settle", "0.1")
     assert ended.closing["states"] == {"accepted": 60, "replaced": 60}

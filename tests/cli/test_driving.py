@@ -30,10 +30,7 @@ async def test_after_a_kill_a_plain_resume_is_held_by_limit_hours_and_rate_as_be
     hours = await hours_with(place, -1, 2)
     begun = ("--limit-money", SUM_OF_15, "--hours", hours, "--rate", "5", "--in-flight", "2", "--max-stack", "70")
     path = place.balances(200).path
-    async with place.cli.started("run", "balances", path, "--yes", *begun, *NO_WAITING, "--no-canary") as run:
-        await place.traffic.reaches(4)
-        run.signal(signal.SIGKILL)
-        await run.ended()
+    await place.kill_at(4, "run", "balances", path, "--yes", *begun, *NO_WAITING, "--no-canary")
     (left,) = await place.runs()
     assert f"at most {SUM_OF_15} in this run" in (await place.cli("status", left.name)).out
     ended = await place.cli("resume", "--settle", "0", "--json", may_end_with=(3,))
@@ -116,10 +113,7 @@ async def test_a_select_that_is_none_is_not_kept(place: Place) -> None:
 async def test_reconcile_waits_as_long_as_the_run_does(place: Place) -> None:
     place.billing.latency = 0.3
     path = place.balances(60).path
-    async with place.cli.started("run", "balances", path, "--yes", "--in-flight", "4", *NO_WAITING) as run:
-        await place.traffic.reaches(6)
-        run.signal(signal.SIGKILL)
-        await run.ended()
+    await place.kill_at(6, "run", "balances", path, "--yes", "--in-flight", "4", *NO_WAITING)
     place.billing.latency = 0.0
     (left,) = await place.runs()
     # By default it would be half a minute.

@@ -1,6 +1,5 @@
 """Both jobs against a real Firebird 3 server over TCP, as the billing has one: run, killed, resumed, verified."""
 
-import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -32,10 +31,7 @@ async def test_balances_are_entered_once_though_killed_and_resumed(place_on_serv
     place = place_on_server
     place.billing.latency = 0.01
     balances = place.balances(200)
-    async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "8") as load:
-        await place.traffic.reaches(60)
-        load.signal(signal.SIGKILL)
-        await load.ended()
+    await place.kill_at(60, "run", "balances", balances.path, "--yes", "--in-flight", "8")
     resumed = await place.cli("resume", "--settle", "0.3", "--json")
     assert resumed.closing["states"] == {"accepted": 200}
     found = await place.found()

@@ -1,7 +1,6 @@
 """Two copies of a journal on one machine: only one of them is worked with at a time."""
 
 import shutil
-import signal
 from pathlib import Path
 
 from tests.cli.conftest import Cli, Place
@@ -10,10 +9,7 @@ from tests.cli.conftest import Cli, Place
 async def test_of_two_copies_only_one_goes_on_and_no_row_is_entered_twice(place: Place, tmp_path: Path) -> None:
     place.billing.latency = 0.02
     balances = place.balances(60)
-    async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as load:
-        await place.traffic.reaches(20)
-        load.signal(signal.SIGKILL)
-        await load.ended()
+    await place.kill_at(20, "run", "balances", balances.path, "--yes", "--in-flight", "4")
     other = Cli(tmp_path / "copy", place.cli.environment)
     shutil.copytree(place.cli.folder, other.folder, ignore=shutil.ignore_patterns("*.socket"))
     place.billing.latency = 0.1

@@ -44,10 +44,7 @@ async def test_killed_again_and_again_every_row_is_entered_exactly_once(place: P
 
 async def test_killed_before_the_first_call_it_goes_on_from_the_frozen_list(place: Place) -> None:
     balances = place.balances(20)
-    async with place.cli.started("run", "balances", balances.path, "--yes", "--rate", "0.2") as run:
-        await place.traffic.reaches(1)
-        run.signal(signal.SIGKILL)
-        await run.ended()
+    await place.kill_at(1, "run", "balances", balances.path, "--yes", "--rate", "0.2")
     # The list is in the journal: the file is not needed any more.
     balances.path.unlink()
     ended = await place.cli("resume", "--json", "--settle", "0.1", "--rate", "none")

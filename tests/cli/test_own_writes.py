@@ -1,7 +1,5 @@
 """Rows that find what an earlier row of their own run has set: counted, and nobody is warned of them."""
 
-import signal
-
 from tests.cli.commands.test_undo import SETTLE, set_thresholds
 from tests.cli.conftest import Place
 
@@ -47,10 +45,7 @@ async def test_a_run_that_was_killed_still_knows_what_it_has_set(place: Place) -
     ids = thresholds(place)
     place.traffic.model = "AdminAccounts/"
     arguments = ("run", "tariff-threshold", "thresholds.csv", "--yes", "--rate", "1", "--in-flight", "1")
-    async with place.cli.started(*arguments, "--no-canary") as going:
-        await place.traffic.reaches(1)
-        going.signal(signal.SIGKILL)
-        await going.ended()
+    await place.kill_at(1, *arguments, "--no-canary")
     await set_thresholds(place, ids[-1:], -555)
     ended = await place.cli("resume", "--json", *SETTLE)
     assert ended.closing["states"] == {"accepted": 4}

@@ -31,10 +31,7 @@ def _with_journal(cli: Cli, journal: str, folder: Path) -> Cli:
 async def test_a_load_is_killed_and_taken_up_by_another_machine(shared: Place, tmp_path: Path) -> None:
     shared.billing.latency = 0.01
     balances = shared.balances(200)
-    async with shared.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "8") as load:
-        await shared.traffic.reaches(60)
-        load.signal(signal.SIGKILL)
-        await load.ended()
+    await shared.kill_at(60, "run", "balances", balances.path, "--yes", "--in-flight", "8")
     other = _with_journal(shared.cli, shared.cli.environment["CARBON_MIGRATE_JOURNAL"], tmp_path / "other")
     resumed = await other("resume", "--settle", "0.3", "--json")
     assert resumed.closing["states"] == {"accepted": 200}

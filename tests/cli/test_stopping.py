@@ -58,10 +58,7 @@ async def test_the_second_signal_stops_at_once(place: Place) -> None:
 async def test_a_signal_while_rows_in_doubt_wait_to_be_looked_up_leaves_them_in_doubt(place: Place) -> None:
     place.billing.latency = 0.5
     balances = place.balances(20)
-    async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as run:
-        await place.traffic.reaches(1)
-        run.signal(signal.SIGKILL)
-        await run.ended()
+    await place.kill_at(1, "run", "balances", balances.path, "--yes", "--in-flight", "4")
     place.billing.latency = 0.0
     async with place.cli.started("resume", "--json") as resumed:
         await resumed.said("a call of an earlier process may still be under way: going on in 30 s")

@@ -124,10 +124,7 @@ async def test_what_somebody_sets_while_a_killed_run_lies_is_what_an_undo_brings
     place.traffic.model = "AdminAccounts/"
     planning = 0 if database == "with a database" else ROWS
     arguments = ("run", "warning-threshold", "subscribers.csv", "--set", "amount=-77", "--yes", "--rate", "3")
-    async with place.cli.started(*arguments, "--no-canary") as going:
-        await place.traffic.reaches(planning + 3)
-        going.signal(signal.SIGKILL)
-        await going.ended()
+    await place.kill_at(planning + 3, *arguments, "--no-canary")
     (run,) = await place.runs()
     await set_thresholds(place, ids[-2:], -555)
 
@@ -147,10 +144,7 @@ async def test_an_undo_killed_in_the_middle_is_taken_up_and_reverses_each_row_on
     run = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
     before = place.traffic.arrived
     arguments = ("undo", run, "--set", "way=storno", "--yes", *SETTLE, "--in-flight", "4")
-    async with place.cli.started(*arguments) as going:
-        await place.traffic.reaches(before + 10)
-        going.signal(signal.SIGKILL)
-        await going.ended()
+    await place.kill_at(before + 10, *arguments)
     half = (await place.runs())[-1].name
 
     refused = await undo(place, run, "--set", "way=storno", may_end_with=(2,))

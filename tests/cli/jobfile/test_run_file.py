@@ -1,7 +1,6 @@
 """Job files run, killed, started again and refused, in real processes against a mock billing."""
 
 import re
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,10 +36,7 @@ async def test_a_file_that_was_killed_in_its_second_step_goes_on_there(place: Pl
     people(place)
     balances = place.balances(ROWS)
     place.write(THRESHOLDS + BALANCES, "night.toml")
-    async with place.cli.started("run", "night.toml", "--in-flight", "2", *QUICK) as started:
-        await place.traffic.reaches(10)
-        started.signal(signal.SIGKILL)
-        await started.ended()
+    await place.kill_at(10, "run", "night.toml", "--in-flight", "2", *QUICK)
     ended = await place.cli("run", f"../{place.cli.folder.name}/night.toml", *QUICK)
     assert "Going on with round 1, which is not at its end" in ended.words
     assert "done before in this round: run" in ended.words
