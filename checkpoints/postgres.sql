@@ -456,6 +456,9 @@ select format as answer from journal
 -- name: note_format
 insert into journal (format) values (:format)
 
+-- name: change_format
+update journal set format = :format
+
 -- name: size
 select coalesce(sum(pg_total_relation_size(oid)), 0)::bigint as bytes
 from pg_class

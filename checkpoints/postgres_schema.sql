@@ -1,4 +1,4 @@
--- The journal in PostgreSQL, format 1: the tables of schema.sql, where each column is explained, in a schema of their own,
+-- The journal in PostgreSQL, format 2 (postgres_upgrade.sql leads to it from format 1): the tables of schema.sql, where each column is explained, in a schema of their own,
 -- whose name takes the place of carbon_migrate.
 
 create schema if not exists carbon_migrate;
@@ -143,6 +143,9 @@ create table runners (
     renewed_at timestamptz not null default clock_timestamp(),
     lease_ms   bigint not null default 0,
     call_ms    bigint not null default 0,
+    -- How its work came out: its exit code, and why it ended before everything was sent, as a stored sentence.
+    exit_code     integer,
+    ended_because text,
     primary key (run_id, epoch)
 );
 
@@ -154,7 +157,9 @@ create table billings (
     host     text not null default '',
     process  bigint not null default 0,
     purpose  text not null default '',
-    taken_at text not null default ''
+    taken_at text not null default '',
+    -- What the next owner goes on with: the window, the rate and the breaker of this one, as JSON.
+    carried  text not null default '{}'
 );
 
 create table verifications (

@@ -35,8 +35,11 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The format of `postgres_schema.sql`."""
+
+_EARLIER: Final = 1
+"""The format from which `postgres_upgrade.sql` leads to it."""
 
 
 class PostgresStore(Store):
@@ -184,6 +187,9 @@ def look_into_postgres(address: PostgresAddress) -> Iterator[Queries | None]:
         db = PostgresQueries(connection, address.name)
         db.ask("only_look")
         is_there = db.ask("has_journal")
+        if is_there and db.ask("format_of_journal") == _EARLIER:
+            with contextlib.closing(connect(address)) as writing:
+                _prepare(writing, address)
         if is_there:
             _check_format(db, address)
         yield db if is_there else None
@@ -236,7 +242,7 @@ def filled_postgres(address: PostgresAddress) -> Iterator[Queries]:
 
 
 def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None:
-    """Create the journal in its schema, or bring its table of states up to date. Raises `JournalOtherFormat`."""
+    """Create the journal in its schema, or bring it and its states up to date. Raises `JournalOtherFormat`."""
     db = PostgresQueries(connection, address.name)
     with connection.transaction():
         # Two processes that create it at once would both find nothing.
@@ -245,6 +251,9 @@ def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None
             text = text_of_file("postgres_schema.sql").replace("carbon_migrate", address.schema)
             connection.execute(cast("Any", text))
             db.write("note_format", format=FORMAT)
+        elif db.ask("format_of_journal") == _EARLIER:
+            connection.execute(cast("Any", text_of_file("postgres_upgrade.sql")))
+            db.write("change_format", format=FORMAT)
         _check_format(db, address)
         fill_states(db)
 

@@ -14,6 +14,7 @@ from checkpoints.list_copy import list_file
 from checkpoints.postgres_connection import connect
 from checkpoints.postgres_store import facts_of_server
 from checkpoints.records import EarlierEntry, NewItem, Page
+from checkpoints.stores import is_there
 from tests.checkpoints.samples import NEW_RUN, keep, new_item, page
 from tests.postgres_server import PostgresServer
 
@@ -139,3 +140,32 @@ async def test_the_list_of_a_run_stands_in_a_file_while_it_is_compared(where: Jo
             assert (await copy.totals(only)) == (await journal.totals(run))
         assert not file.parent.exists()
         assert await journal.size() > 0
+
+
+async def test_a_journal_of_format_1_becomes_what_a_new_one_is(
+    where: JournalAddress, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    new = journal_in_postgres(postgres_server.new_journal(), tmp_path)
+    old = _address(where)
+    text = Path(__file__).with_name("postgres_format1.sql").read_text(encoding="utf-8")
+    with connect(old) as ours:
+        ours.execute(text.replace("carbon_migrate", old.schema).encode())
+        ours.execute("insert into journal (format) values (1)")
+
+    # Also who only looks finds it converted.
+    assert is_there(where)
+    async with open_journal(where) as journal, open_journal(new) as other:
+        kept = await journal.create_run(NEW_RUN)
+        await other.create_run(NEW_RUN)
+        assert await journal.run(kept.name) == kept
+
+    assert _columns(old) == _columns(_address(new))
+
+
+def _columns(address: PostgresAddress) -> list[object]:
+    with connect(address) as ours:
+        found = ours.execute(
+            "select table_name, column_name, data_type, is_nullable, column_default from information_schema.columns "
+            "where table_schema = current_schema() order by 1, 2"
+        ).fetchall()
+    return [str(row).replace(address.schema, "") for row in found]
