@@ -59,6 +59,7 @@ FOLDERS_MAY_IMPORT = {
     "lab/mock": set(),
     "lab/record": {"lab/mock"},
     "lab/crash": {"lab/mock"},
+    "lab/fleet": {"lab/mock"},
     "lab": {"lab/mock", "lab/crash"},
     "cli/terminal": set(),
     "cli/settings": {"cli/terminal"},

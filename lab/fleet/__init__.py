@@ -1,0 +1,1 @@
+"""The crash lab of a fleet: several workers, many mock billings, one journal in PostgreSQL."""

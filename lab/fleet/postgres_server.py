@@ -1,0 +1,125 @@
+"""Debian's PostgreSQL on a port of its own, beside the machine's and without touching it.
+
+The server refuses to run as root: as root it is started as the user that the package made, who has to get through the
+folder of temporary files. Blocks: not for an event loop.
+"""
+
+import os
+import pwd
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from texts.said import said
+
+PACKAGE: Final = "sudo apt-get update && sudo apt-get install -y postgresql"
+USER: Final = "postgres"
+_HOST: Final = "127.0.0.1"
+
+
+class NoPostgres(Exception):
+    """Raised when the server cannot be started; the text says what to type."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A running server with one database."""
+
+    port: int
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        """The address of its database."""
+        return self.url_by(self.port)
+
+    def url_by(self, port: int) -> str:
+        """The address of its database by another port that leads to it."""
+        return f"postgresql://{USER}@{_HOST}:{port}/postgres"
+
+    def restart(self) -> None:
+        """End all connections and come up again, as after a fault of the machine."""
+        _control(self.folder, "restart", "-m", "immediate")
+
+
+@contextmanager
+def running() -> Iterator[PostgresServer]:
+    """The server, for as long as the context lasts. Raises `NoPostgres`."""
+    folder = Path(tempfile.mkdtemp(prefix="carbon-postgres-"))
+    try:
+        if os.geteuid() == 0:
+            try:
+                shutil.chown(folder, USER)
+            except LookupError as error:
+                raise NoPostgres(_what_to_type()) from error
+        port = _free_port()
+        data = folder / "data"
+        _run(folder, "initdb", "-D", str(data), "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        with (data / "postgresql.conf").open("a") as settings:
+            settings.write(
+                f"port = {port}\nlisten_addresses = '{_HOST}'\nunix_socket_directories = '{folder}'\n"
+                # What is killed is a process, and never the machine.
+                "fsync = off\nmax_connections = 200\nshared_buffers = 32MB\n"
+            )
+        _control(folder, "start")
+        try:
+            yield PostgresServer(port, folder)
+        finally:
+            _control(folder, "stop", "-m", "immediate")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def programs() -> Path:
+    """The folder of the newest server's programs. Raises `NoPostgres`."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: _version(path.parts[-3]))
+    if not found:
+        raise NoPostgres(_what_to_type())
+    return found[-1].parent
+
+
+def _what_to_type() -> str:
+    return said("a real PostgreSQL is needed, and there is none. Type: {command}", command=PACKAGE)
+
+
+def _version(text: str) -> int:
+    return int(re.sub(r"\D", "", text) or 0)
+
+
+def _control(folder: Path, *words: str) -> None:
+    _run(folder, "pg_ctl", "-w", "-t", "60", "-D", str(folder / "data"), "-l", str(folder / "log"), *words)
+
+
+def _run(folder: Path, program: str, *words: str) -> None:
+    user = pwd.getpwnam(USER) if os.geteuid() == 0 else None
+    with (folder / "output").open("ab") as output:
+        ended = subprocess.run(  # noqa: S603 - Debian's own programs
+            [programs() / program, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            check=False,
+            user=None if user is None else user.pw_uid,
+            group=None if user is None else user.pw_gid,
+            extra_groups=None if user is None else [],
+        )
+    if ended.returncode:
+        logs = (folder / "output", folder / "log")
+        output_text = "\n".join(path.read_text(errors="replace") for path in logs if path.exists())
+        raise NoPostgres(
+            said("{program} failed ({code}): {output}", program=program, code=ended.returncode, output=output_text)
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
