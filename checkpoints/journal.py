@@ -77,7 +77,7 @@ class Journal:
 
     def __init__(self, store: Store) -> None:
         self.address, self.path, self.name = store.address, store.address.path, str(store.address)
-        self.kept_copy, self.size = store.kept_copy, store.size
+        self.kept_copy, self.size, self.requests = store.kept_copy, store.size, store.requests
         self._store, self._read = store, store.read
         self._leases: dict[int, Lease] = {}
         self.history = History(store)

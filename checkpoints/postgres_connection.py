@@ -4,7 +4,7 @@ psycopg is an extra of the program, and is imported where a connection is opened
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -58,7 +58,6 @@ def connect(address: PostgresAddress) -> "PostgresConnection":
                 package="'carbon-migrate[postgres]'",
             )
         ) from error
-    idle = round(min(IDLE_SECONDS, address.lease) * 1000)
     try:
         return psycopg.connect(
             address.url,
@@ -66,18 +65,48 @@ def connect(address: PostgresAddress) -> "PostgresConnection":
             row_factory=dict_row,
             # Parameters are put into the text of the statement: types are found as in SQLite, by what is compared.
             cursor_factory=psycopg.ClientCursor,
-            connect_timeout=CONNECT_SECONDS,
-            application_name="carbon-migrate",
-            # A commit is on the disk, whatever the server's own setting is.
-            options=f"-c search_path={address.schema} -c synchronous_commit=on -c lock_timeout={LOCK_SECONDS}s "
-            f"-c idle_in_transaction_session_timeout={idle}ms -c client_encoding=UTF8 -c timezone=UTC",
-            **_ALIVE,
+            **_parameters(address),
         )
     except (psycopg.Error, UnicodeError) as error:
         is_away = isinstance(error, psycopg.OperationalError) and _is_away(address)
         raise (JournalAway if is_away else JournalUnreadable)(
             said("the journal {name} cannot be opened: {error}", name=address.name, error=in_a_line(error))
         ) from error
+
+
+async def hear(address: PostgresAddress, channel: str) -> AsyncIterator[None]:
+    """Listen on a channel, on a connection of its own: one value once it listens, and one a notification.
+
+    Raises `JournalUnreadable` where the connection cannot be opened, or is lost.
+    """
+    import psycopg  # noqa: PLC0415 - an extra
+
+    try:
+        # Nothing of this blocks: psycopg waits for the socket on the event loop.
+        async with await psycopg.AsyncConnection.connect(
+            address.url, autocommit=True, **_parameters(address)
+        ) as connection:
+            await connection.execute(cast("Any", f"listen {channel}"))
+            yield
+            async for _ in connection.notifies():
+                yield
+    except (psycopg.Error, OSError) as error:
+        raise JournalUnreadable(
+            said("the journal {name} cannot be read: {error}", name=address.name, error=in_a_line(error))
+        ) from error
+
+
+def _parameters(address: PostgresAddress) -> Mapping[str, Any]:
+    """What each connection has."""
+    idle = round(min(IDLE_SECONDS, address.lease) * 1000)
+    return {
+        "connect_timeout": CONNECT_SECONDS,
+        "application_name": "carbon-migrate",
+        # A commit is on the disk, whatever the server's own setting is.
+        "options": f"-c search_path={address.schema} -c synchronous_commit=on -c lock_timeout={LOCK_SECONDS}s "
+        f"-c idle_in_transaction_session_timeout={idle}ms -c client_encoding=UTF8 -c timezone=UTC",
+        **_ALIVE,
+    }
 
 
 def _is_away(address: PostgresAddress) -> bool:

@@ -23,6 +23,7 @@ from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
 from checkpoints.guards import refuse_held
 from checkpoints.postgres_connection import PostgresQueries, connect, explained, in_a_line
+from checkpoints.postgres_requests import PostgresRequests
 from checkpoints.queries import Queries, text_of_file
 from checkpoints.state_tables import fill_states
 from checkpoints.states import State
@@ -53,6 +54,7 @@ class PostgresStore(Store):
     def __init__(self, place: JournalAddress, address: PostgresAddress, loop: asyncio.AbstractEventLoop) -> None:
         self.address = place
         self.name = address.name
+        self.requests = PostgresRequests(self, address)
         self._address = address
         self._loop = loop
         self._held: set[int] = set()

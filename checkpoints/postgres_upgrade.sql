@@ -4,6 +4,21 @@ alter table runners add column if not exists exit_code integer;
 alter table runners add column if not exists ended_because text;
 alter table billings add column if not exists carried text not null default '{}';
 
+-- Requests to the process that works on a run, from where its socket does not reach; gone once they are answered.
+create table if not exists requests (
+    request_id bigint generated always as identity primary key,
+    run_id     bigint not null references runs,
+    -- Of the process that it is meant for, and of no later one.
+    epoch      bigint not null,
+    who        text not null,
+    request    text not null,
+    asked_at   timestamptz not null default clock_timestamp(),
+    -- After that it is not taken any more: its asker was told so, or is gone.
+    expires_at timestamptz not null,
+    taken_at   timestamptz,
+    answer     text
+);
+
 -- A view keeps the columns that its tables had.
 drop view last_runners;
 create view last_runners as

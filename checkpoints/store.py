@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from checkpoints.address import JournalAddress
 from checkpoints.queries import Queries
+from checkpoints.requests import Requests
 
 Result = TypeVar("Result")
 
@@ -18,11 +19,12 @@ class Store(ABC):
     """An open store: transactions that are durable when they return, and one runner a run.
 
     `kept_copy` is the copy of a journal of an earlier format that was made when this store opened it, None where it
-    had to convert nothing.
+    had to convert nothing. `requests` are those to runs that a socket of this machine does not reach.
     """
 
     address: JournalAddress
     kept_copy: Path | None = None
+    requests: Requests = Requests()
 
     @abstractmethod
     async def read(self, work: Callable[[Queries], Result]) -> Result:

@@ -11,7 +11,7 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.commands.execution import execute
-from cli.session.control_client import ask_facts
+from cli.session.control_client import ask_settings
 from cli.session.control_commands import RunCommands, by_flag, resume_command
 from cli.session.journal import open_existing
 from cli.session.step_mark import holds_its_file, is_followed
@@ -125,11 +125,13 @@ async def show(name: str, settings: Settings, screen: Screen) -> Exit:
     """Show the settings of a working run that can be changed. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
         run = await journal.run(name)
-        found = await ask_facts(run, journal, "settings")
+        found = await ask_settings(run, journal)
         if found is None:
             raise await RunCommands(journal).unreachable(run, said("there is nothing to get"), by_flag(run))
         if screen.voice.as_json:
-            screen.emit({"run": run.name, "command": "get", "said": "", "settings": found, "exit": int(Exit.DONE)})
+            screen.emit(
+                {"run": run.name, "command": "get", "said": "", "settings": dict(found), "exit": int(Exit.DONE)}
+            )
             return Exit.DONE
         for setting, value in found.items():
             screen.out.print(Text(f"{printable(setting)}=", "dim").append(printable(value), "bold"))

@@ -16,7 +16,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Command, Decision, Holder, Run, Stage, Totals
 from checkpoints.states import State
 from cli.commands.execution import execute
-from cli.session.control_client import ask_status
+from cli.session.control_client import ask_status, unheard
 from cli.session.journal import open_existing, stored_policy
 from cli.session.stages import describe_stage, stage_of
 from cli.session.step_mark import holds_its_file
@@ -108,7 +108,9 @@ async def see(name: str, journal: Journal) -> RunSeen:
         # Until its process let go of it, the run may have gone on since it was read.
         return RunSeen(await journal.run(name), None)
     try:
-        return RunSeen(run, holder, await ask_status(run, journal))
+        live = await ask_status(run, journal)
+        silent = unheard(holder) if live is None and journal.address.is_shared else ""
+        return RunSeen(run, holder, live, silent)
     except (CommandRefused, msgspec.ValidationError) as error:
         return RunSeen(run, holder, silent=text_of(error))
 

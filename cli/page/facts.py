@@ -78,6 +78,11 @@ class RunFacts:
         return run.stage is Stage.DISCARDED or not waits
 
     @property
+    def knows_pace(self) -> bool:
+        """Whether its pace is known: not where somebody works on it who is not heard."""
+        return self.live is not None or self.holder is None
+
+    @property
     def passing_errors(self) -> Mapping[str, int]:
         """Errors that the process has met and that are the reason of no row's state: what was sent again since."""
         kinds = tuple(reason.kind for _, reason in self.counted.reasons if reason.kind)

@@ -19,7 +19,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Holder, Run
 from cli.page.facts import MOST_COMMANDS, PAUSE, Counted, RunFacts, count
 from cli.page.snapshot import snapshot_of
-from cli.session.control_client import ask_facts, ask_status
+from cli.session.control_client import ask_facts, ask_status, unheard
 from cli.session.journal import stored_policy
 from cli.terminal.exits import CommandRefused
 from cli.terminal.signals import run_alongside
@@ -102,7 +102,7 @@ class Feed:
             self._counted = None
             self._ends += 1
         counted = self._counted = self._counted or await self._count(run)
-        live, unanswered = await self._ask(run) if holder else (None, None)
+        live, unanswered = await self._ask(run, holder) if holder else (None, None)
         if holder is None:
             samples = []
         else:
@@ -122,9 +122,9 @@ class Feed:
             unanswered=unanswered,
             silent_for=None if holder else await self._silent_for(run),
         )
-        self.timeline.add(samples or [facts.sample], facts)
+        self.timeline.add(samples or ([facts.sample] if facts.knows_pace else []), facts)
 
-    async def _ask(self, run: Run) -> tuple[Status | None, Said | None]:
+    async def _ask(self, run: Run, holder: Holder) -> tuple[Status | None, Said | None]:
         """What the process that holds the run says of it, and why it says nothing."""
         try:
             found = await ask_status(run, self._journal, patience=PATIENCE)
@@ -135,6 +135,8 @@ class Feed:
             return None, said("its process does not answer at this moment")
         except msgspec.ValidationError:
             return None, said("its process is of another version of this program")
+        if self._journal.address.is_shared:
+            return None, unheard(holder)
         return None, said("its process reads rows, looks something up, or waits for an answer on its terminal")
 
     async def _samples(self, run: Run, holder: Holder) -> list[PaceSample]:

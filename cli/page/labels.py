@@ -49,6 +49,7 @@ LABELS: Final[Mapping[str, Said]] = MappingProxyType(
         "refused": said("refused before sending"),
         "pace": said("Calls a second"),
         "in_flight": said("in parallel: {calls} of {window}", calls="{calls}", window="{window}"),
+        "pace.unknown": said("not known here"),
         "left": said("Time left"),
         "left.until": said("until about {time}", time="{time}"),
         "spoken": said("Accepted: {percent}.", percent="{percent}"),

@@ -41,6 +41,7 @@ def snapshot_of(facts: RunFacts, language: Language) -> dict[str, object]:
         "why": _text(_why(facts), language),
         "held": _text(live.held, language) if live and live.held else None,
         "paused": {"since": run.paused_at, "by": printable(run.paused_by or "")} if run.paused_at else None,
+        "knows_pace": facts.knows_pace,
         "window": live.window if live else 0,
         "in_flight": live.in_flight if live else 0,
         "eta": live.eta if live else None,

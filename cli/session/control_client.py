@@ -1,10 +1,13 @@
-"""The client of a run's control socket, which also detects that no process works on the run."""
+"""The client of a run's control socket, which also detects that no process works on the run.
+
+Where the socket is on another machine, requests go through the journal that both have open.
+"""
 
 import getpass
 import math
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -21,6 +24,7 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.texts import printable
 from engine.control.address import connect, peer_of, sender, socket_path, user_name
 from engine.control.messages import (
+    GET,
     JSON,
     LONGEST_ANSWER,
     ControlAnswer,
@@ -33,6 +37,7 @@ from engine.control.messages import (
     to_answer,
     to_facts,
     to_json,
+    to_settings_answer,
 )
 from engine.pipeline.progress import Status
 from texts.said import Quantity, Said, said, text_of
@@ -49,6 +54,49 @@ async def ask(run: Run, journal: Journal, request: ControlRequest) -> ControlAns
     Raises `CommandRefused` when this user may not control the run, or when it does not answer.
     """
     return await _asked(run, journal, "POST", commands_path(run.name), to_answer, to_json(request))
+
+
+async def hand_over(run: Run, journal: Journal, request: ControlRequest) -> ControlAnswer | None:
+    """As `ask`, through the journal; None also where the process has not taken it, which withdraws it."""
+    return await _handed_over(run, journal, request, to_answer)
+
+
+async def ask_settings(run: Run, journal: Journal) -> Mapping[str, str] | None:
+    """The settings of a working run, by its socket or through the journal; None and raises as `ask`."""
+    found = await ask_facts(run, journal, "settings")
+    if found is None:
+        answer = await _handed_over(run, journal, ControlRequest(GET, who=claim()), to_settings_answer)
+        if isinstance(answer, ControlAnswer):
+            raise CommandRefused(said("run {run}: {answer}", run=run.name, answer=answer.said))
+        return answer
+    return found
+
+
+async def _handed_over(
+    run: Run, journal: Journal, request: ControlRequest, decode: Callable[[bytes], Answer]
+) -> Answer | None:
+    holder = await journal.holder(run)
+    if holder is None:
+        return None
+    who = sender(user_name(os.geteuid()), os.getpid(), request.who, request.through)
+    handed = await journal.requests.ask(run, who, to_json(request).decode())
+    if not handed.is_taken:
+        return None
+    if handed.answer is None:
+        raise _no_answer(run, holder, said("it has taken the command, and says nothing of it"))
+    try:
+        return decode(handed.answer.encode())
+    except NotAMessage as error:
+        raise _no_answer(run, holder, text_of(error)) from error
+
+
+def unheard(holder: Holder) -> Said:
+    """Why a run says nothing of itself whose journal several machines have open."""
+    return said(
+        "Its process on {host} is not heard from here: this is what the journal knows. Speed, answer times and calls "
+        "in parallel are known there alone.",
+        host=printable(holder.host),
+    )
 
 
 async def ask_status(run: Run, journal: Journal, *, patience: float = PATIENCE) -> Status | None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run
-from cli.session.control_client import ask, claim
+from checkpoints.requests import PATIENCE
+from cli.session.control_client import ask, claim, hand_over
 from cli.session.journal import unfinished
 from cli.session.step_mark import holds_its_file, mark_of
 from cli.terminal.exits import CommandRefused
@@ -66,7 +67,12 @@ class RunCommands:
         return answer
 
     async def _ask(self, run: Run, command: str, arguments: Mapping[str, str] | None = None) -> ControlAnswer | None:
-        return await ask(run, self._journal, ControlRequest(command, arguments or {}, claim(), self._through))
+        """Ask over the socket of the run, and through the journal where that does not reach it."""
+        request = self._request(command, arguments)
+        return await ask(run, self._journal, request) or await hand_over(run, self._journal, request)
+
+    def _request(self, command: str, arguments: Mapping[str, str] | None = None) -> ControlRequest:
+        return ControlRequest(command, arguments or {}, claim(), self._through)
 
     def _ourselves(self) -> str:
         return sender(user_name(os.geteuid()), os.getpid(), claim(), self._through)
@@ -74,7 +80,7 @@ class RunCommands:
     async def _note_at_rest(self, run: Run, command: str, answer: Said) -> ControlAnswer:
         """Note a command in the journal alone; a process that has resumed the run meanwhile is told too."""
         await self._journal.history.note_command(run, self._ourselves(), command, answer)
-        return await self._ask(run, command) or ControlAnswer(answer)
+        return await ask(run, self._journal, self._request(command)) or ControlAnswer(answer)
 
     async def _paused_at_rest(self, run: Run) -> Said:
         waits = said("it sends nothing until\n  {command}", command=command_line("continue", run.name))
@@ -121,7 +127,23 @@ class RunCommands:
     async def unreachable(self, run: Run, what: Said, instead: Said | None = None) -> CommandRefused:
         """The error for a command without a process to carry it out, with the way out."""
         await self.refuse_elsewhere(run)
-        if holder := await self._journal.holder(run):
+        holder = await self._journal.holder(run)
+        if holder and self._journal.address.is_shared:
+            return CommandRefused(
+                said(
+                    "run {run} does not listen at this moment, and {what}: {holder} has not taken the command within "
+                    "{seconds} s. The command is withdrawn, and has no effect later.\nThat process reads its rows, "
+                    "waits for an answer to a question, looks something up, is stopped, or its machine has no way to "
+                    "the journal. Try again when it sends, or end it on {host} with {command}",
+                    run=run.name,
+                    what=what,
+                    holder=holder.sentence,
+                    seconds=round(PATIENCE),
+                    host=printable(holder.host),
+                    command=f"kill -INT {holder.process}",
+                )
+            )
+        if holder:
             return CommandRefused(
                 said(
                     "run {run} does not listen at this moment, and {what}: {holder} reads its rows, waits for an "

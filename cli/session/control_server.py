@@ -1,7 +1,8 @@
 """The control socket of a working run: serves requests of other terminals, and keeps a pause.
 
-`pause`, `continue`, `set`, `get`, `stop` and `status` reach the run here; `control_client.py` is the other
-end. The effect of each request on the run is in `engine/control/handler.py`.
+`pause`, `continue`, `set`, `get`, `stop` and `status` reach the run here, all but `status` also through a journal
+that other machines have open. `control_client.py` is the other end; the effect of each request on the run is in
+`engine/control/handler.py`.
 """
 
 import os
@@ -25,13 +26,17 @@ from engine.control.address import listening, peer_of, socket_path
 from engine.control.application import ControlApplication
 from engine.control.door import Door, DoorLimits, NotLetIn
 from engine.control.handler import ControlHandler, Controllable
+from engine.control.journal_door import JournalDoor
 from texts.remedies import command_line
 from texts.said import said
 
 log = structlog.get_logger(__name__)
 
 GLANCE: Final = 1.0
-"""Seconds between two looks into the journal, where others cannot reach the socket."""
+"""Seconds between two looks into the journal for a pause, where the run has no socket."""
+
+SLOW_GLANCE: Final = 3.0
+"""The same where its requests come through the journal: a pause that was noted while it did not listen."""
 
 _ROOT: Final = 0
 """The user id of root, who may control every run."""
@@ -41,32 +46,38 @@ _ROOT: Final = 0
 async def serve_control(run: Run, journal: Journal, controlled: Controllable, screen: Screen) -> AsyncIterator[None]:
     """Serve the run's control socket while the body runs; a pause in the journal holds before the body begins.
 
-    Only the user of this process and root may connect. A pause and its end are taken from the journal as well where
-    its folder cannot hold a socket, or other machines have it open. Raises `JournalError`.
+    Only the user of this process and root may connect. Where other machines have the journal open, requests come
+    through it as well, and a pause that was noted there; where its folder cannot hold a socket, a pause and its end
+    are taken from the journal. Raises `JournalError`.
     """
     handler = ControlHandler(run, journal, controlled)
+    path = socket_path(journal, run)
+    serve: list[Callable[[], Awaitable[None]]] = []
     async with AsyncExitStack() as stack:
-        path = socket_path(journal, run)
-        serve: Callable[[], Awaitable[None]]
+        if journal.address.is_shared:
+            serve += [JournalDoor(run, journal, handler).serve, partial(_follow_journal, handler, SLOW_GLANCE)]
         try:
             listener = await stack.enter_async_context(listening(path))
         except OSError as error:
-            log.warning(
-                "this run hears nothing from other terminals but pause and continue", why=f"{path}: {error.strerror}"
-            )
-            serve = partial(_follow_journal, handler)
+            _tell_deaf(journal, f"{path}: {error.strerror}")
+            if not serve:
+                serve.append(partial(_follow_journal, handler, GLANCE))
         else:
             answers = ControlApplication(run.name, handler)
-            serve = Door(listener, answers.application(), DoorLimits(), _check_user).serve
-            await stack.enter_async_context(run_alongside(partial(_logged, answers.sample)))
-            if journal.address.is_shared:
-                # What another machine, or another state folder, has asked for.
-                follow = partial(_follow_journal, handler)
-                await stack.enter_async_context(run_alongside(partial(_logged, follow)))
-        await stack.enter_async_context(run_alongside(partial(_logged, serve)))
+            serve += [answers.sample, Door(listener, answers.application(), DoorLimits(), _check_user).serve]
+        for one in serve:
+            await stack.enter_async_context(run_alongside(partial(_logged, one)))
         # Read the pause only after the socket listens, so that none is missed.
         _tell_pause(await handler.take_up(), screen)
         yield
+
+
+def _tell_deaf(journal: Journal, why: str) -> None:
+    """Say what the run hears without a socket."""
+    if journal.address.is_shared:
+        log.warning("this run hears other terminals through the journal alone, and tells no live figures", why=why)
+    else:
+        log.warning("this run hears nothing from other terminals but pause and continue", why=why)
 
 
 def _check_user(client: socket.socket) -> None:
@@ -85,10 +96,10 @@ async def _logged(serve: Callable[[], Awaitable[None]]) -> None:
         log.exception("this run cannot be steered any longer: a fault of ours, please report it")
 
 
-async def _follow_journal(handler: ControlHandler) -> None:
-    """Follow pauses and their ends in the journal."""
+async def _follow_journal(handler: ControlHandler, every: float) -> None:
+    """Follow pauses and their ends in the journal, a look `every` so many seconds."""
     while True:
-        await anyio.sleep(GLANCE)
+        await anyio.sleep(every)
         await handler.take_up()
 
 

@@ -26,6 +26,9 @@ Through: TypeAlias = Literal["", "page"]
 
 JSON: Final = "application/json"
 
+GET: Final = "get"
+"""The request for the settings, where there are only commands: in the journal."""
+
 SENTENCES: Final = ("why", "held", "last_error")
 """What of a status people read."""
 
@@ -138,6 +141,17 @@ def to_answer(body: bytes) -> ControlAnswer:
     except _WRONG as error:
         raise NotAMessage(str(error)) from error
     return ControlAnswer(stored.from_json(sent.said, bytes(sent.sentence).decode()), sent.refused)
+
+
+def settings_to_json(settings: Mapping[str, str]) -> bytes:
+    """The answer to `GET`."""
+    return _encode({"said": "", "refused": False, "settings": settings})
+
+
+def to_settings_answer(body: bytes) -> ControlAnswer | dict[str, str]:
+    """Decode the answer to `GET`: the settings, or why they are not told. Raises `NotAMessage`."""
+    answer, settings = to_answer(body), to_facts(body).get("settings")
+    return settings if isinstance(settings, dict) and not answer.refused else answer
 
 
 def to_facts(body: bytes) -> dict[str, Any]:

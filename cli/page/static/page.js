@@ -114,7 +114,8 @@ class Page {
       },
       snapshot: (snapshot) => {
         this.#snapshot = snapshot;
-        this.#charts.take([snapshot.sample]);
+        // A gap, not a zero, where nothing is known of the pace.
+        if (snapshot.knows_pace) this.#charts.take([snapshot.sample]);
         this.#draw();
       },
       lost: (reason) => this.#lost(reason),

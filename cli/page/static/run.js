@@ -116,8 +116,10 @@ function figures(snapshot, words) {
   }
   const [pace, window] = find("pace").querySelectorAll("p");
   const works = snapshot.worked_by !== null;
-  write(pace, works ? words.rate(sample.rate) : "–");
-  write(window, works ? words.text("in_flight", { calls: words.count(snapshot.in_flight), window: words.count(snapshot.window) }) : "");
+  const known = works && snapshot.knows_pace;
+  write(pace, known ? words.rate(sample.rate) : "–");
+  const parallel = known ? words.text("in_flight", { calls: words.count(snapshot.in_flight), window: words.count(snapshot.window) }) : words.text("pace.unknown");
+  write(window, works ? parallel : "");
   const [left, at] = find("left").querySelectorAll("p");
   const eta = works ? snapshot.eta : null;
   write(left, eta === null ? "–" : words.duration(eta));
