@@ -43,7 +43,10 @@ TABLES: Final = (
     _Table("verifications", ("verification_id",)),
     _Table("reports", ("report_id",)),
 )
-"""The tables that are copied: all but those that are filled from `states.py`, in the order of their references."""
+"""The tables that are copied, in the order of their references.
+
+The others are made anew: those of states from `states.py`, and the owners of billings, of which a copy has none.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ def _copy_tables(old: Queries, new: Queries) -> dict[str, int]:
     let_enter_in_any_state(new)
     counts = {table.name: _copy_table(table, old, new) for table in TABLES}
     fill_states(new)
+    new.write("fill_billings")
     new.write("move_counters")
     return counts
 

@@ -19,10 +19,14 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import anyio
+from msgspec.structs import replace
+
 from checkpoints import rows
-from checkpoints.errors import JournalUnreadable, RunHeld
+from checkpoints.errors import JournalError, JournalUnreadable, RunHeld
 from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.history import begin_runner
+from checkpoints.pace import Pace, encode_pace, found_pace
 from checkpoints.queries import FoundRow, Queries
 from checkpoints.records import NewRunner, Run
 from checkpoints.store import Store
@@ -47,11 +51,13 @@ def boot_time() -> float:
 class EarlierOwners:
     """What earlier owners of a billing, not ended in order, may do after a take-over, in seconds.
 
-    They may send for `lease`, and what they have sent for the run may be under way until `calls`.
+    They may send for `lease`, and what they have sent for the run may be under way until `calls`. `pace` is what the
+    last owner, whichever way it ended, has left to go on with.
     """
 
     lease: float = 0.0
     calls: float = 0.0
+    pace: Pace | None = None
 
 
 class Lease:
@@ -68,6 +74,8 @@ class Lease:
         self.why = ""
         """Why it is lost, and what to do next; "" while it is not."""
         self.lost = asyncio.Event()
+        self.pace: Callable[[], Pace] | None = None
+        """Gives the pace of the billing at this moment, once somebody sends."""
         self._clock = clock
         self._taken = clock()
         self._earlier = earlier
@@ -106,6 +114,12 @@ class Lease:
         """Seconds until no call of an earlier owner of the run is under way any more."""
         return max(self._taken + self._earlier.calls - self._clock(), 0.0)
 
+    @property
+    def carried(self) -> Pace | None:
+        """The pace that the owner before has left, as it is by now; None for nothing to go on with."""
+        pace = self._earlier.pace
+        return None if pace is None else pace.after(self._clock() - self._taken)
+
     async def keep(self, renew: Callable[[], Awaitable[None]], cut: Callable[[], None]) -> None:
         """Renew the lease until it is lost; `cut` ends a connection over which nothing comes."""
         while self.seconds:
@@ -132,10 +146,15 @@ class Lease:
 
 @asynccontextmanager
 async def keep_lease(lease: Lease, run: Run, store: Store) -> AsyncIterator[None]:
-    """Renew the lease of a run for the time of the context, after which nothing leaves under it."""
+    """Renew the lease of a run for the time of the context, after which nothing leaves under it.
+
+    Each renewal leaves the billing's pace to the next owner, and so does the end.
+    """
 
     async def renew() -> None:
-        if not await store.renew(run.run_id, run.epoch):
+        # Calls go on leaving after this moment.
+        pace = None if lease.pace is None else encode_pace(replace(lease.pace(), since_call=None))
+        if not await store.renew(run.run_id, run.epoch, pace):
             await store.read(lambda db: check_epoch(db, run))
             raise JournalUnreadable(said("the journal does not know this process"))
 
@@ -144,7 +163,13 @@ async def keep_lease(lease: Lease, run: Run, store: Store) -> AsyncIterator[None
         yield
     finally:
         keeping.cancel()
+        leaves = lease.seconds and lease.is_valid()
         lease.lose(said("this process has ended its work on the run"))
+        if leaves and lease.pace is not None:
+            pace = encode_pace(lease.pace())
+            # The run is given back in any case.
+            with anyio.CancelScope(shield=True), suppress(JournalError):
+                await store.write(lambda db: db.write("carry", run_id=run.run_id, epoch=run.epoch, pace=pace))
 
 
 def take_up_run(db: Queries, run: Run, runner: NewRunner, seconds: float) -> tuple[Run, EarlierOwners]:
@@ -166,12 +191,12 @@ def take_up_run(db: Queries, run: Run, runner: NewRunner, seconds: float) -> tup
                     holder=rows.to_holder(owner).sentence,
                 )
             )
-        earlier = _earlier(db.all("earlier_leases", run_id=run.run_id))
+        earlier = _earlier(db.all("earlier_leases", run_id=run.run_id), db.one("carried", run_id=run.run_id))
     begin_runner(db, run, runner, machine(), seconds)
     return rows.to_run(db.one("run_by_name", name=run.name)), earlier
 
 
-def _earlier(found: list[FoundRow]) -> EarlierOwners:
+def _earlier(found: list[FoundRow], left: FoundRow) -> EarlierOwners:
     lease = calls = 0.0
     for row in found:
         is_here = row["machine"] == machine()
@@ -182,7 +207,7 @@ def _earlier(found: list[FoundRow]) -> EarlierOwners:
         lease = max(lease, row["lease_ms"] / 1000)
         if row["is_own"]:
             calls = max(calls, (row["lease_ms"] + row["call_ms"]) / 1000)
-    return EarlierOwners(lease, calls)
+    return EarlierOwners(lease, calls, found_pace(left["carried"], left["now"], left["quiet"]))
 
 
 def _is_alive(process: int) -> bool:

@@ -331,6 +331,11 @@ select setval(pg_get_serial_sequence('runs', 'run_id'), (select max(run_id) from
        setval(pg_get_serial_sequence('verifications', 'verification_id'), (select max(verification_id) from verifications)),
        setval(pg_get_serial_sequence('reports', 'report_id'), (select max(report_id) from reports))
 
+-- name: fill_billings
+-- Of a journal that is copied: nobody owns a billing, and nothing is carried over. Each taking up has raised the epoch
+-- of a run, so the sum is no less than the billing's own epoch was.
+insert into billings (target, epoch) select target, sum(epoch) from runs group by target
+
 -- name: copy_runs
 insert into runs overriding system value
 select * from json_populate_recordset(null::runs, :rows)
@@ -358,9 +363,10 @@ select * from json_populate_recordset(null::commands, :rows)
 -- name: copy_runners
 -- Of a journal in a file they have no leases.
 insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at, ended_at, found, absent,
-                     "left", machine, renewed_at, lease_ms, call_ms)
+                     "left", machine, renewed_at, lease_ms, call_ms, exit_code, ended_because)
 select run_id, epoch, purpose, who, host, process, version, billing, began_at, ended_at, found, absent, "left",
-       coalesce(machine, ''), coalesce(renewed_at, clock_timestamp()), coalesce(lease_ms, 0), coalesce(call_ms, 0)
+       coalesce(machine, ''), coalesce(renewed_at, clock_timestamp()), coalesce(lease_ms, 0), coalesce(call_ms, 0),
+       exit_code, ended_because
 from json_populate_recordset(null::runners, :rows)
 
 -- name: copy_verifications
@@ -406,12 +412,43 @@ select is_lapsed as answer from last_runners where run_id = :run_id
 select pg_terminate_backend(pid, 5000) as answer from holders where run_id = :run_id
 
 -- name: renew_lease
--- Who has taken over waits a lease from then on, so this may be written beside it.
-update runners r set renewed_at = clock_timestamp()
+-- Who has taken over waits a lease from then on, so this may be written beside it. The pace is left out while somebody
+-- has the billing's row: who takes over and is frozen in the middle must not hold this one up.
+with renewed as (
+    update runners r set renewed_at = clock_timestamp()
+    from runs
+    where runs.run_id = r.run_id and runs.epoch = r.epoch
+      and r.run_id = :run_id and r.epoch = :epoch and r.ended_at is null
+    returning runs.target
+), free as (
+    select b.target from billings b join renewed using (target) where :pace::text is not null
+    for update of b skip locked
+), carried as (
+    update billings b
+    set carried = json_build_object('at', extract(epoch from clock_timestamp()), 'pace', :pace::json)::text
+    from free
+    where b.target = free.target
+)
+select 1 as answer from renewed
+
+-- name: carry
+-- What the next owner goes on with, at the end of this one's work.
+update billings b
+set carried = json_build_object('at', extract(epoch from clock_timestamp()), 'pace', :pace::json)::text
 from runs
-where runs.run_id = r.run_id and runs.epoch = r.epoch
-  and r.run_id = :run_id and r.epoch = :epoch and r.ended_at is null
-returning 1 as answer
+join runners r on r.run_id = runs.run_id and r.epoch = runs.epoch
+where runs.run_id = :run_id and runs.epoch = :epoch and r.ended_at is null and b.target = runs.target
+
+-- name: carried
+-- What the last owner of a billing has left, this moment by the server's clock, and how long ago the last lease ran out
+-- of those that were not ended in order.
+select b.carried, extract(epoch from clock_timestamp())::float8 as now,
+       (select extract(epoch from clock_timestamp() - max(r.renewed_at + r.lease_ms * interval '1 millisecond'))::float8
+        from runs join runners r using (run_id)
+        where runs.target = b.target and r.ended_at is null) as quiet
+from runs own
+join billings b on b.target = own.target
+where own.run_id = :run_id
 
 -- name: lock_billing
 -- Who takes a billing up waits here for whoever does it, and then sees what that one has written.

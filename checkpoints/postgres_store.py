@@ -24,7 +24,7 @@ from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnr
 from checkpoints.guards import refuse_held
 from checkpoints.postgres_connection import PostgresQueries, connect, explained, in_a_line
 from checkpoints.postgres_requests import PostgresRequests
-from checkpoints.queries import Queries, text_of_file
+from checkpoints.queries import Queries, Value, text_of_file
 from checkpoints.state_tables import fill_states
 from checkpoints.states import State
 from checkpoints.store import Store
@@ -147,9 +147,9 @@ class PostgresStore(Store):
         """Whether the lock of a run is held, by this process or another. Raises `JournalUnreadable`."""
         return run_id in self._held or bool(await self._ask("is_run_locked", run_id))
 
-    async def renew(self, run_id: int, epoch: int) -> bool:
+    async def renew(self, run_id: int, epoch: int, pace: str | None) -> bool:
         """Renew a lease over the connection of the locks: one that was cut off renews nothing."""
-        return bool(await self._ask("renew_lease", run_id, epoch=epoch))
+        return bool(await self._ask("renew_lease", run_id, epoch=epoch, pace=pace))
 
     def cut(self) -> None:
         """Shut the sockets down, so that a thread that waits for an answer gets an error."""
@@ -157,7 +157,7 @@ class PostgresStore(Store):
             with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as end:
                 end.shutdown(socket.SHUT_RDWR)
 
-    async def _ask(self, name: str, run_id: int, **values: int) -> object:
+    async def _ask(self, name: str, run_id: int, **values: Value) -> object:
         def asking() -> object:
             with self._locking:
                 db = PostgresQueries(self._locks, self.name)

@@ -748,6 +748,10 @@ pragma defer_foreign_keys = on
 -- SQLite counts on from the last row.
 select null
 
+-- name: fill_billings
+-- A journal in a file has no owners of billings.
+select null
+
 -- name: take_time
 -- A copy may be silent for as long as it reads.
 select null

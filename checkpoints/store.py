@@ -46,8 +46,11 @@ class Store(ABC):
     async def is_locked(self, run_id: int) -> bool:
         """Whether the lock of a run is held, by this process or another. Raises `JournalUnreadable`."""
 
-    async def renew(self, run_id: int, epoch: int) -> bool:
-        """Renew the lease of a runner; False where it has none, or no longer. Raises `JournalUnreadable`."""
+    async def renew(self, run_id: int, epoch: int, pace: str | None) -> bool:
+        """Renew the lease of a runner; False where it has none, or no longer. Raises `JournalUnreadable`.
+
+        The `pace` of its billing is kept for the next owner, None keeps the one that is there.
+        """
         return True
 
     def cut(self) -> None:

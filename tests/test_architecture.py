@@ -145,7 +145,6 @@ SHORT_FOR_A_REASON = {
     "lab/mock/licence.py": "one thought, which the server sets and the worker asks",
     "engine/pipeline/before_images.py": "the last reading of what a call overwrites",
     "engine/pipeline/live_policy.py": "the one object through which a live run is driven",
-    "engine/pipeline/ownership.py": "the one question whether the run is still ours",
     "engine/pipeline/verifier.py": "the one pass of `verify`",
     "billing/database/sql_blocks.py": "the reader of .sql files, for billing, jobs and lab",
     "cli/completion/written_jobs.py": "one thought, which imports nothing of the jobs",

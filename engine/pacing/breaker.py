@@ -20,6 +20,7 @@ from typing import Final
 import anyio
 import structlog
 
+from checkpoints.pace import BreakerPace
 from engine.errors import LookUpFailed
 from engine.outcomes import Cause, Outcome
 from engine.pacing.holds import BILLING, POLL_SECONDS, Holds, Stop, StopKind
@@ -106,6 +107,27 @@ class Breaker:
     def look_up_failed(self, why: str) -> None:
         """Open, because a look-up has found the billing away."""
         self._open(said("the billing is away ({why})", why=why))
+
+    @property
+    def pace(self) -> BreakerPace:
+        """What the next owner of the billing goes on with; half-open counts as open, its time being over."""
+        now = anyio.current_time()
+        return BreakerPace(
+            failures=self._failures,
+            is_open=self._state is not _State.CLOSED,
+            wait=max(self._not_before - now, 0.0) if self.open else 0.0,
+            gap=self._gap,
+            asked=max(self._asked_until - now, 0.0),
+        )
+
+    def go_on(self, pace: BreakerPace) -> None:
+        """Go on where the breaker of another process was; the patience is this process's own."""
+        self._failures = pace.failures
+        if pace.is_open:
+            self._gap = min(max(pace.gap, SHORTEST_GAP), LONGEST_GAP)
+            why = said("the billing was away or busy when another process worked on it")
+            self._open(why, min(pace.wait, LONGEST_RETRY_AFTER))
+            self._asked_until = anyio.current_time() + min(pace.asked, LONGEST_ASKED)
 
     async def let_through(self) -> None:
         """Wait until calls may be tried again, or until a stop is requested."""

@@ -31,6 +31,13 @@ class Times:
         self.total += seconds
         self.squares += seconds * seconds
 
+    @classmethod
+    def alike(cls, count: float, mean: float, spread: float) -> "Times":
+        """So many answer times with this mean, and this standard deviation relative to it."""
+        times = cls()
+        times.count, times.total, times.squares = count, count * mean, count * mean**2 * (1 + spread**2)
+        return times
+
     def join(self, other: "Times", *, keeping: float = math.inf) -> None:
         """Add the answers of `other`, after scaling the present ones down to at most `keeping` answers."""
         kept = min(1.0, keeping / self.count) if self.count else 0.0
@@ -83,6 +90,11 @@ class OwnLatency:
     def at_most(self) -> float:
         """The mean plus half its standard error, in seconds."""
         return self.seconds * (1 + min(0.5, self.spread / math.sqrt(self._times.count)) / 2)
+
+    @property
+    def answers(self) -> float:
+        """The number of answers that the mean rests on."""
+        return self._times.count
 
     def answers_for(self, error: float) -> float:
         """The number of answers whose mean has this relative error."""

@@ -40,6 +40,7 @@ from enum import StrEnum
 from math import floor, inf, sqrt
 from typing import NamedTuple, Protocol
 
+from checkpoints.pace import WindowPace
 from engine.pacing.latency import OwnLatency, Times
 from texts.said import said
 
@@ -280,6 +281,24 @@ class Window:
         """Change the cap; what was learned stays."""
         self._cap = cap
         self._resize(self._limit)
+
+    # ---- what the next owner of the billing goes on with ----
+
+    @property
+    def pace(self) -> WindowPace | None:
+        """What was learned of the server; None while its latency is not known."""
+        own = self._latency
+        if not own.known or own.seconds <= 0:
+            return None
+        return WindowPace(self._limit, own.answers, own.seconds, own.spread, self._trouble_share)
+
+    def go_on(self, pace: WindowPace) -> None:
+        """Go on with what another window has learned, within this one's cap; the latency is measured again soon."""
+        self._state = Phase.CRUISING
+        self._latency.measured(Times.alike(pace.answers, pace.seconds, pace.spread))
+        self._trouble_share = pace.troubles
+        self._doubtful = False
+        self._resize(pace.size)
 
     # ---- status ----
 

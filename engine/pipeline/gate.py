@@ -13,7 +13,9 @@ from math import inf
 from typing import Final, TypeAlias
 
 import anyio
+import structlog
 
+from checkpoints.pace import Pace
 from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import Breaker
 from engine.pacing.policy import Policy
@@ -21,6 +23,8 @@ from engine.pacing.throttle import Rate, Throttle
 from engine.pacing.window import FixedWindow, InFlight, Ticket, Window
 from engine.pipeline.live_policy import LivePolicy
 from texts.said import said
+
+log = structlog.get_logger(__name__)
 
 FIRST: Final = 2
 """Initial size of a window: a vendor's sample of the server runs 2 threads [V]."""
@@ -98,6 +102,7 @@ class Gate:
         self._turnstile = anyio.Lock()
         self._bell = anyio.Event()
         self._why = ""
+        self._last_call = anyio.current_time()
         self.in_flight = 0
         self._holds.listen(self.ring)
         throttle.listen(self.ring)
@@ -127,6 +132,7 @@ class Gate:
         """Take in a call's outcome, `again` if its row has failed before; True if it is independent of the row."""
         window, ticket = passed
         now = time.monotonic()
+        self._last_call = anyio.current_time()
         self.in_flight -= 1
         blameless = self._breaker.blames_billing(outcome)
         if outcome.answered:
@@ -141,6 +147,30 @@ class Gate:
         if self._breaker.most < inf:
             self.ring()
         return blameless
+
+    # ---- for the next owner of the billing ----
+
+    def pace(self) -> Pace:
+        """The pace at this moment: window, breaker, and how long ago the last call may have left."""
+        window = self._places.window
+        return Pace(
+            window.pace if isinstance(window, Window) else None,
+            self._breaker.pace,
+            anyio.current_time() - self._last_call,
+        )
+
+    def go_on(self, pace: Pace) -> None:
+        """Go on at the pace that the owner before has left."""
+        window = self._places.window
+        if pace.window is not None and isinstance(window, Window):
+            window.go_on(pace.window)
+        self._breaker.go_on(pace.breaker)
+        if pace.since_call is not None:
+            self._last_call = anyio.current_time() - pace.since_call
+            self._rate.left(self._last_call)
+        log.info("going on at the pace of the owner before", window=self.size, held=self._breaker.open)
+        self._places.hand_out()
+        self.ring()
 
     # ---- for changes of the policy, and stops ----
 

@@ -13,6 +13,7 @@ from checkpoints.journal import Journal
 from checkpoints.lease import machine
 from checkpoints.records import Run
 from engine.pacing.holds import Stop, StopKind
+from engine.pipeline.gate import Gate
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import count_down
 from texts.remedies import Remedy
@@ -55,6 +56,12 @@ class Ownership:
             progress.hold(None)
         if not self.lease.until_free:
             await self._journal.history.note_free(self._run, machine())
+
+    def carry_on(self, gate: Gate) -> None:
+        """Go on at the billing's pace as its owner before has left it, and leave it to the next one."""
+        if (pace := self.lease.carried) is not None:
+            gate.go_on(pace)
+        self.lease.pace = gate.pace
 
     async def stop_when_lost(self, stop: Stop) -> None:
         """Stop the run when the lease is lost; it can be resumed."""

@@ -156,6 +156,7 @@ class Pipeline:
     async def _alternate(self, tasks: TaskGroup) -> None:
         """Settle unknown items, then send pending ones, and repeat while sending leaves unknown items."""
         await self._ownership.wait_for_earlier(self._progress, self._stop)
+        self._ownership.carry_on(self._gate)
         await self._take_up()
         canary = self._aftermath.canary = await canary_of(
             self._run, self._journal, self._progress.counts, wanted=self._policy.canary

@@ -131,6 +131,39 @@ async def test_a_copy_has_all_that_the_journal_has(source: str, target: str, pla
             assert again.epoch == copied.runs[0].run.epoch + 1
 
 
+@pytest.mark.parametrize("source", ["sqlite", "postgres"])
+async def test_a_copy_has_no_owner_and_no_epoch_goes_back(source: str, place: Place) -> None:
+    old, new = place(source), place("postgres")
+    await _fill(old)
+    if source == "postgres":
+        with shell(old) as server:
+            server.execute("update billings set carried = '{\"at\": 1}'")
+            server.execute("update runners set exit_code = 3, ended_because = 'x' where run_id = 1")
+    await copy_journal(old, new)
+    owners = "select target, machine, host, process, purpose, taken_at, carried from billings order by target"
+    with shell(new) as server:
+        assert [*server.execute(owners)] == [
+            (target, "", "", 0, "", "", "{}") for target in sorted({NEW_RUN.target, "http://billing"})
+        ]
+        epochs = dict(server.execute("select target, epoch from billings"))
+    if source == "postgres":
+        with shell(old) as server:
+            before = dict(server.execute("select target, epoch from billings"))
+            assert all(epochs[target] >= epoch > 0 for target, epoch in before.items())
+        ended = "select exit_code, ended_because from runners where run_id = 1"
+        with shell(new) as server:
+            assert [*server.execute(ended)] == [(3, "x")]
+    async with open_journal(new) as journal:
+        run = (await journal.runs())[0]
+        async with journal.taken_up(run), open_journal(new) as other:
+            with shell(new) as server:
+                after = dict(server.execute("select target, epoch from billings"))
+            assert after[run.target] == epochs[run.target] + 1
+            with pytest.raises(RunHeld):
+                async with other.taken_up(run):
+                    pass
+
+
 def test_every_table_is_copied() -> None:
     assert [table.name for table in TABLES] == list(_tables())
 

@@ -6,6 +6,7 @@ from math import inf
 import anyio
 import pytest
 
+from checkpoints.pace import BreakerPace, Pace
 from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.outcomes import Cause, Outcome
@@ -425,3 +426,72 @@ async def test_a_stop_ends_the_waiting_and_the_asking(why: Outcome) -> None:
         assert not setting.holds
         await anyio.sleep(1000)
         assert len(setting.probed) == asked
+
+
+# ---- another process goes on -------------------------------------------------------------------------------------
+
+
+def after(pace: BreakerPace, seconds: float) -> BreakerPace:
+    return Pace(breaker=pace).after(seconds).breaker
+
+
+async def left_open(seconds: float) -> BreakerPace:
+    """What a breaker leaves after so many seconds of a billing that is away."""
+    before = Setting(well_at=1e9)
+    async with before.kept():
+        before.seen(AWAY, AWAY, AWAY)
+        await anyio.sleep(seconds)
+        pace = before.breaker.pace
+        before.stop.request(StopKind.INTERRUPTED, "moved")
+    return pace
+
+
+async def test_the_next_owner_holds_all_calls_for_what_is_left_and_asks_at_the_gaps_of_the_one_before() -> None:
+    # It has asked at 0, 1, 3, 7, 15 and would again at 31.
+    pace = await left_open(20.0)
+    setting = Setting(well_at=15.0)
+    async with setting.kept():
+        setting.breaker.go_on(pace)
+        assert setting.breaker.open
+        assert setting.holds.why == "the billing was away or busy when another process worked on it"
+        await setting.holds.lifted()
+        assert setting.probed == [11.0, 41.0]
+        assert setting.breaker.most == 1
+
+
+async def test_the_patience_is_each_owners_own() -> None:
+    pace = await left_open(500.0)
+    setting = Setting(well_at=550.0)
+    async with setting.kept():
+        setting.breaker.go_on(pace)
+        await setting.holds.lifted()
+        assert not setting.stop.requested
+
+
+async def test_a_pause_that_the_billing_has_asked_for_is_kept_by_the_next_owner() -> None:
+    before = Setting()
+    before.seen(asked_to_wait(200.0))
+    setting = Setting(away_patience=60.0)
+    async with setting.kept():
+        setting.breaker.go_on(after(before.breaker.pace, 50.0))
+        await setting.holds.lifted()
+    assert setting.probed == [150.0]
+    assert not setting.stop.requested
+
+
+async def test_failures_in_a_row_count_on() -> None:
+    before = Setting()
+    before.seen(AWAY, AWAY)
+    setting = Setting()
+    setting.breaker.go_on(before.breaker.pace)
+    assert not setting.breaker.open
+    setting.seen(AWAY)
+    assert setting.breaker.open
+
+
+async def test_nobody_is_held_for_longer_than_a_billing_could_have_asked_for() -> None:
+    setting = Setting()
+    async with setting.kept():
+        setting.breaker.go_on(BreakerPace(is_open=True, wait=80_000, gap=80_000, asked=80_000))
+        await setting.holds.lifted()
+    assert setting.probed == [300.0]

@@ -9,6 +9,7 @@ from statistics import fmean
 
 import pytest
 
+from checkpoints.pace import WindowPace
 from engine.pacing.window import FixedWindow, Window
 from tests.engine.simulated_server import (
     Scatter,
@@ -389,3 +390,47 @@ def test_scattered_service_times_have_the_mean_that_was_asked_for(scatter: Scatt
     simulation.join(FixedWindow(4))
     (seen,) = simulation.pass_by(500.0)
     assert seen.latency == pytest.approx(0.1, rel=0.05)
+
+
+# ---- what another owner of the billing goes on with ----
+
+
+def learned(slots: int, scatter: Scatter = alike) -> WindowPace:
+    """What a window has learned of a server."""
+    first = Window()
+    simulation = Simulation(slots, 0.2, scatter, seed=1)
+    simulation.join(first)
+    simulation.pass_by(30)
+    assert first.pace is not None
+    return first.pace
+
+
+@pytest.mark.parametrize("slots", [4, 32])
+@pytest.mark.parametrize("scatter", [alike, exponential])
+def test_the_next_owner_goes_on_with_what_was_learned(slots: int, scatter: Scatter) -> None:
+    window = Window()
+    window.go_on(learned(slots, scatter))
+    assert slots <= window.size <= 1.6 * slots + 2
+    simulation = Simulation(slots, 0.2, scatter, seed=2)
+    simulation.join(window)
+    # From the first second on, where another one begins with two.
+    (alone,) = simulation.pass_by(4)
+    assert_well_used(simulation, alone, 0.8)
+
+
+def test_a_server_that_can_do_less_by_then_is_seen_as_ever() -> None:
+    window = Window()
+    window.go_on(learned(32))
+    simulation = Simulation(8, 0.2, alike, seed=2)
+    simulation.join(window)
+    simulation.pass_by(TO_FIND)
+    (alone,) = simulation.pass_by(10)
+    assert_well_used(simulation, alone)
+    assert window.size <= 16
+
+
+def test_no_more_is_taken_than_this_owner_allows_and_nothing_where_nothing_is_known() -> None:
+    window = Window(cap=5)
+    window.go_on(learned(32))
+    assert window.size == 5
+    assert Window().pace is None

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
+from checkpoints.pace import Pace, WindowPace
 from checkpoints.states import State
 from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import Breaker
@@ -393,3 +394,41 @@ async def test_nobody_waits_any_longer_when_a_stop_is_asked_for(waits_for: str) 
     await setting.enter()
     assert setting.refused == 4
     assert setting.gate.in_flight == len(setting.left) <= 1
+
+
+# ---- another process goes on -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("waits", "first"), [(0.0, 1.5), (1.0, 0.5), (60.0, 0.0)])
+async def test_at_a_take_over_no_call_leaves_sooner_than_the_rate_allows(waits: float, first: float) -> None:
+    before = Setting(rate=0.5)
+    await before.call(0.0)
+    await before.call(0.5)
+    assert before.left == [0.0, 2.0]
+    pace = before.gate.pace()
+    assert pace.since_call == 0
+    setting = Setting(rate=0.5)
+    setting.gate.go_on(pace.after(0.5 + waits))
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(setting.call, 1.0)
+    assert setting.left == [first, first + 2, first + 4]
+
+
+async def test_a_window_that_was_learned_is_gone_on_with_and_a_fixed_one_stays() -> None:
+    learned = Pace(WindowPace(size=9.4, answers=40, seconds=1.0, spread=0.1), since_call=5.0)
+    setting = Setting(in_flight=None)
+    assert (setting.gate.size, setting.gate.pace().window) == (2, None)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(30):
+            tasks.start_soon(setting.call, 1.0)
+        await settle()
+        setting.gate.go_on(learned)
+        await settle()
+        assert setting.gate.in_flight == 9
+    window = setting.gate.pace().window
+    assert window is not None
+    assert window.seconds == pytest.approx(1.0)
+    fixed = Setting(in_flight=3)
+    fixed.gate.go_on(learned)
+    assert (fixed.gate.size, fixed.gate.pace().window) == (3, None)
