@@ -26,7 +26,7 @@ from checkpoints import rows
 from checkpoints.errors import JournalError, JournalUnreadable, RunHeld
 from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.history import begin_runner
-from checkpoints.pace import Pace, encode_pace, found_pace
+from checkpoints.pace import BillingPace, encode_pace, found_pace
 from checkpoints.queries import FoundRow, Queries
 from checkpoints.records import NewRunner, Run
 from checkpoints.store import Store
@@ -57,7 +57,7 @@ class EarlierOwners:
 
     lease: float = 0.0
     calls: float = 0.0
-    pace: Pace | None = None
+    pace: BillingPace | None = None
 
 
 class Lease:
@@ -74,7 +74,7 @@ class Lease:
         self.why = ""
         """Why it is lost, and what to do next; "" while it is not."""
         self.lost = asyncio.Event()
-        self.pace: Callable[[], Pace] | None = None
+        self.pace: Callable[[], BillingPace] | None = None
         """Gives the pace of the billing at this moment, once somebody sends."""
         self._clock = clock
         self._taken = clock()
@@ -115,7 +115,7 @@ class Lease:
         return max(self._taken + self._earlier.calls - self._clock(), 0.0)
 
     @property
-    def carried(self) -> Pace | None:
+    def carried(self) -> BillingPace | None:
         """The pace that the owner before has left, as it is by now; None for nothing to go on with."""
         pace = self._earlier.pace
         return None if pace is None else pace.after(self._clock() - self._taken)

@@ -41,14 +41,14 @@ class BreakerPace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     asked: _Seconds = 0.0
 
 
-class Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BillingPace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A billing's pace at a moment; `since_call` is None where calls go on leaving after it."""
 
     window: WindowPace | None = None
     breaker: BreakerPace = BreakerPace()
     since_call: Annotated[float, Meta(ge=0)] | None = None
 
-    def after(self, seconds: float) -> "Pace":
+    def after(self, seconds: float) -> "BillingPace":
         """The same pace so many seconds later, nobody having sent."""
         breaker = msgspec.structs.replace(
             self.breaker,
@@ -56,22 +56,22 @@ class Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             asked=max(self.breaker.asked - seconds, 0.0),
         )
         since_call = None if self.since_call is None else self.since_call + seconds
-        return Pace(self.window, breaker, since_call)
+        return BillingPace(self.window, breaker, since_call)
 
 
 class _Written(msgspec.Struct, frozen=True):
     """A pace as it is stored, with the moment at which it was written by the server's clock, in seconds."""
 
     at: float
-    pace: Pace
+    pace: BillingPace
 
 
-def encode_pace(pace: Pace) -> str:
+def encode_pace(pace: BillingPace) -> str:
     """The pace as JSON."""
     return msgspec.json.encode(pace).decode()
 
 
-def found_pace(text: str, now: float, quiet: float | None) -> Pace | None:
+def found_pace(text: str, now: float, quiet: float | None) -> BillingPace | None:
     """The pace that is stored as `text`, as it is at `now` by the server's clock; None for nothing to go on with.
 
     Owners that were not ended in order have sent nothing for `quiet` seconds, None where there are none. Nothing is
@@ -85,7 +85,7 @@ def found_pace(text: str, now: float, quiet: float | None) -> Pace | None:
         silences.append(pace.since_call or 0.0)
     if not silences:
         return None
-    return msgspec.structs.replace(pace or Pace(), since_call=min(silences))
+    return msgspec.structs.replace(pace or BillingPace(), since_call=min(silences))
 
 
 def _read(text: str) -> _Written | None:

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 import anyio
 import structlog
 
-from checkpoints.pace import Pace
+from checkpoints.pace import BillingPace
 from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import Breaker
 from engine.pacing.policy import Policy
@@ -150,16 +150,16 @@ class Gate:
 
     # ---- for the next owner of the billing ----
 
-    def pace(self) -> Pace:
+    def pace(self) -> BillingPace:
         """The pace at this moment: window, breaker, and how long ago the last call may have left."""
         window = self._places.window
-        return Pace(
+        return BillingPace(
             window.pace if isinstance(window, Window) else None,
             self._breaker.pace,
             anyio.current_time() - self._last_call,
         )
 
-    def go_on(self, pace: Pace) -> None:
+    def go_on(self, pace: BillingPace) -> None:
         """Go on at the pace that the owner before has left."""
         window = self._places.window
         if pace.window is not None and isinstance(window, Window):

@@ -9,7 +9,7 @@ import pytest
 
 from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.journal import Journal, open_journal
-from checkpoints.pace import LONGEST_KEPT, BreakerPace, Pace, WindowPace, encode_pace, found_pace
+from checkpoints.pace import LONGEST_KEPT, BreakerPace, BillingPace, WindowPace, encode_pace, found_pace
 from checkpoints.records import NewRunner, Run
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.checkpoints.shells import shell
@@ -19,13 +19,13 @@ WINDOW = WindowPace(size=17.5, answers=40, seconds=0.2, spread=0.3, troubles=0.0
 OPEN = BreakerPace(failures=5, is_open=True, wait=12, gap=8, asked=40)
 
 
-def stored(pace: Pace, at: float = 1000.0) -> str:
+def stored(pace: BillingPace, at: float = 1000.0) -> str:
     return f'{{"at": {at}, "pace": {encode_pace(pace)}}}'
 
 
 def test_durations_go_on_by_the_servers_clock() -> None:
-    found = found_pace(stored(Pace(WINDOW, OPEN, 3.0)), 1010.0, None)
-    assert found == Pace(WINDOW, msgspec.structs.replace(OPEN, wait=2, asked=30), 13.0)
+    found = found_pace(stored(BillingPace(WINDOW, OPEN, 3.0)), 1010.0, None)
+    assert found == BillingPace(WINDOW, msgspec.structs.replace(OPEN, wait=2, asked=30), 13.0)
     assert found.after(25.0).breaker == msgspec.structs.replace(OPEN, wait=0, asked=5)
 
 
@@ -47,17 +47,17 @@ def test_durations_go_on_by_the_servers_clock() -> None:
 def test_the_last_call_is_no_earlier_than_it_can_have_been(
     since_call: float | None, quiet: float | None, now: float, expected: float
 ) -> None:
-    found = found_pace(stored(Pace(since_call=since_call)), now, quiet)
+    found = found_pace(stored(BillingPace(since_call=since_call)), now, quiet)
     assert found is not None
     assert found.since_call == expected
 
 
 def test_after_ten_minutes_all_begins_anew() -> None:
-    text = stored(Pace(WINDOW, OPEN, 3.0))
+    text = stored(BillingPace(WINDOW, OPEN, 3.0))
     assert found_pace(text, 1000.0 + LONGEST_KEPT, None) is not None
     assert found_pace(text, 1001.0 + LONGEST_KEPT, None) is None
     # The rate has nothing to do with it: somebody may have been killed since.
-    assert found_pace(text, 1001.0 + LONGEST_KEPT, 2.0) == Pace(since_call=2.0)
+    assert found_pace(text, 1001.0 + LONGEST_KEPT, 2.0) == BillingPace(since_call=2.0)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_after_ten_minutes_all_begins_anew() -> None:
 )
 def test_of_nonsense_nothing_is_taken(text: str) -> None:
     assert found_pace(text, 1000.0, None) is None
-    assert found_pace(text, 1000.0, 5.0) == Pace(since_call=5.0)
+    assert found_pace(text, 1000.0, 5.0) == BillingPace(since_call=5.0)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def carried(address: JournalAddress) -> str:
     return str(text)
 
 
-async def taken(journal: Journal, run: Run) -> Pace | None:
+async def taken(journal: Journal, run: Run) -> BillingPace | None:
     """What the next owner finds, which is killed at once."""
     return journal.lease_of(await journal.take_up(run, NewRunner("run"))).carried
 
@@ -104,7 +104,7 @@ async def test_who_ends_in_order_leaves_its_pace_to_any_run_of_the_billing(addre
         first, second = [await frozen_run(journal, new_item(key)) for key in "ab"]
         async with journal.taken_up(first) as ours:
             assert journal.lease_of(ours).carried is None
-            journal.lease_of(ours).pace = lambda: Pace(WINDOW, OPEN, 3.0)
+            journal.lease_of(ours).pace = lambda: BillingPace(WINDOW, OPEN, 3.0)
         # One that has nothing to send leaves it as it is.
         async with other.taken_up(second):
             pass
@@ -136,7 +136,7 @@ async def test_a_renewal_leaves_it_too_and_never_waits_for_who_takes_over(addres
                 ((began,),) = frozen.execute("select renewed_at from runners")
                 frozen.execute("begin")
                 frozen.execute("select 1 from billings for update")
-                journal.lease_of(ours).pace = lambda: Pace(WINDOW, since_call=3.0)
+                journal.lease_of(ours).pace = lambda: BillingPace(WINDOW, since_call=3.0)
                 await until(address, "select renewed_at > ? from runners", (began,))
                 assert carried(address) == "{}"
                 frozen.execute("rollback")
@@ -149,5 +149,5 @@ async def test_who_was_taken_over_leaves_nothing(address: JournalAddress) -> Non
         run = await frozen_run(journal, new_item("a"))
         async with journal.taken_up(run) as ours:
             await other.take_up(run)
-            journal.lease_of(ours).pace = lambda: Pace(WINDOW)
+            journal.lease_of(ours).pace = lambda: BillingPace(WINDOW)
         assert carried(address) == "{}"

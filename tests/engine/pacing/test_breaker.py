@@ -6,7 +6,7 @@ from math import inf
 import anyio
 import pytest
 
-from checkpoints.pace import BreakerPace, Pace
+from checkpoints.pace import BreakerPace, BillingPace
 from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.outcomes import Cause, Outcome
@@ -432,7 +432,7 @@ async def test_a_stop_ends_the_waiting_and_the_asking(why: Outcome) -> None:
 
 
 def after(pace: BreakerPace, seconds: float) -> BreakerPace:
-    return Pace(breaker=pace).after(seconds).breaker
+    return BillingPace(breaker=pace).after(seconds).breaker
 
 
 async def left_open(seconds: float) -> BreakerPace:

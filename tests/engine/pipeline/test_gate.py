@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import anyio
 import pytest
 
-from checkpoints.pace import Pace, WindowPace
+from checkpoints.pace import BillingPace, WindowPace
 from checkpoints.states import State
 from engine.outcomes import Cause, Outcome
 from engine.pacing.breaker import Breaker
@@ -416,7 +416,7 @@ async def test_at_a_take_over_no_call_leaves_sooner_than_the_rate_allows(waits: 
 
 
 async def test_a_window_that_was_learned_is_gone_on_with_and_a_fixed_one_stays() -> None:
-    learned = Pace(WindowPace(size=9.4, answers=40, seconds=1.0, spread=0.1), since_call=5.0)
+    learned = BillingPace(WindowPace(size=9.4, answers=40, seconds=1.0, spread=0.1), since_call=5.0)
     setting = Setting(in_flight=None)
     assert (setting.gate.size, setting.gate.pace().window) == (2, None)
     async with anyio.create_task_group() as tasks:
