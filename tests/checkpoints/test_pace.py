@@ -9,7 +9,7 @@ import pytest
 
 from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.journal import Journal, open_journal
-from checkpoints.pace import LONGEST_KEPT, BreakerPace, BillingPace, WindowPace, encode_pace, found_pace
+from checkpoints.pace import LONGEST_KEPT, BillingPace, BreakerPace, WindowPace, encode_pace, found_pace
 from checkpoints.records import NewRunner, Run
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.checkpoints.shells import shell
