@@ -125,7 +125,7 @@ def begin_runner(db: Queries, run: Run, runner: NewRunner, machine: str, lease: 
         "purpose": runner.purpose,
         "now": rows.now(),
     }
-    db.write("take_up", run_id=run.run_id, **of_owner)
+    db.write("take_up" if runner.call_seconds else "take_up_to_prepare", run_id=run.run_id, **of_owner)
     values: dict[str, Value] = {
         "who": runner.who,
         "version": runner.version,

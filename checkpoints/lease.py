@@ -175,6 +175,8 @@ async def keep_lease(lease: Lease, run: Run, store: Store) -> AsyncIterator[None
 def take_up_run(db: Queries, run: Run, runner: NewRunner, seconds: float) -> tuple[Run, EarlierOwners]:
     """Take a run and its billing up, in the caller's transaction; the run, and what earlier owners may still do.
 
+    A runner that sends nothing takes the run alone.
+
     Raises `RunPurged`, and `RunHeld` while another machine works on the billing.
     """
     refuse_purged(db, run.run_id)
@@ -182,7 +184,7 @@ def take_up_run(db: Queries, run: Run, runner: NewRunner, seconds: float) -> tup
     if seconds:
         db.write("lock_billing", run_id=run.run_id)
         owner = db.first("other_machine", run_id=run.run_id, machine=machine())
-        if owner is not None:
+        if owner is not None and runner.call_seconds:
             raise RunHeld(
                 said(
                     "another machine works on this billing, with run {run}: {holder}. Two machines would send to it "

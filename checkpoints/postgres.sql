@@ -31,6 +31,10 @@ where runs.target = billing.target and (
     )
 )
 
+-- name: take_up_to_prepare
+-- Who sends nothing needs no billing: the run alone has a new epoch.
+update runs set epoch = epoch + 1 where run_id = :run_id
+
 -- name: new_owner
 select host, process, began_at
 from (
@@ -456,13 +460,13 @@ insert into billings (target) select target from runs where run_id = :run_id
 on conflict (target) do update set target = excluded.target
 
 -- name: other_machine
--- Who works on another run of the billing, from another machine.
+-- Who sends for another run of the billing, from another machine.
 select runs.name as run, r.host, r.process, r.began_at
 from runs own
 join runs on runs.target = own.target and runs.run_id <> own.run_id
 join last_runners r on r.run_id = runs.run_id
 join holders h on h.run_id = runs.run_id
-where own.run_id = :run_id and r.machine <> :machine and r.ended_at is null and not r.is_lapsed
+where own.run_id = :run_id and r.machine <> :machine and r.ended_at is null and not r.is_lapsed and r.call_ms > 0
 limit 1
 
 -- name: earlier_leases
@@ -472,7 +476,7 @@ from runs own
 join runs on runs.target = own.target
 join runners r on r.run_id = runs.run_id
 where own.run_id = :run_id and r.ended_at is null
-  and (r.lease_ms > 0 or (r.call_ms > 0 and r.run_id = own.run_id))
+  and ((r.lease_ms > 0 and (r.call_ms > 0 or r.run_id = own.run_id)) or (r.call_ms > 0 and r.run_id = own.run_id))
 
 -- name: note_free
 update runners r set lease_ms = 0

@@ -55,6 +55,10 @@ order by command_id
 -- A runner raises the run's epoch, so that writes of an earlier runner are recognised by their older epoch.
 update runs set epoch = epoch + 1 where run_id = :run_id
 
+-- name: take_up_to_prepare
+-- Where one machine has the journal, there is no other owner of the billing.
+update runs set epoch = epoch + 1 where run_id = :run_id
+
 -- name: begin_runner
 -- Note the process that has just taken a run up, under its epoch.
 insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at)

@@ -18,6 +18,7 @@ from tests.checkpoints.shells import shell
 from tests.postgres_server import PostgresServer
 
 LEASE = 15.0
+SENDS = NewRunner("run", call_seconds=120)
 
 
 class Clocks:
@@ -116,13 +117,13 @@ def address(postgres_server: PostgresServer, tmp_path: Path) -> JournalAddress:
 async def test_what_another_machine_takes_over_is_fenced_in_every_run_of_the_billing(address: JournalAddress) -> None:
     async with open_journal(address) as journal, open_journal(address) as other:
         first, second = [await frozen_run(journal, new_item(key)) for key in "ab"]
-        first = await journal.take_up(first, NewRunner("run", call_seconds=120))
+        first = await journal.take_up(first, SENDS)
         (item,) = await all_items(journal, first)
         await journal.claim(first, [item.item_id])
         with shell(address) as server:
             # It holds no lock any more: it was cut off.
             server.execute("update runners set machine = 'another one'")
-        second = await other.take_up(second)
+        second = await other.take_up(second, SENDS)
         lease = other.lease_of(second)
         assert 14 < lease.until_free <= 15
         assert lease.until_calls_end == 0
@@ -139,15 +140,19 @@ async def test_what_another_machine_takes_over_is_fenced_in_every_run_of_the_bil
 async def test_another_machine_is_refused_while_the_owner_renews_its_lease(address: JournalAddress) -> None:
     async with open_journal(address) as journal, open_journal(address) as other:
         first, second = [await frozen_run(journal, new_item(key)) for key in "ab"]
-        async with journal.taken_up(first):
-            async with other.taken_up(second):
+        async with journal.taken_up(first, SENDS) as owned:
+            async with other.taken_up(second, SENDS):
                 pass
             with shell(address) as server:
                 server.execute("update runners set machine = 'another one' where run_id = ?", (first.run_id,))
             with pytest.raises(RunHeld, match=f"another machine works on this billing, with run {first.name}"):
-                await other.take_up(second)
+                await other.take_up(second, SENDS)
+            # What sends nothing keeps nobody out, and is kept out by nobody.
+            async with other.taken_up(second) as ours:
+                await journal.confirm(owned)
+                await other.confirm(ours)
         # Ended in order: nobody is waited for.
-        taken = await other.take_up(second)
+        taken = await other.take_up(second, SENDS)
         assert other.lease_of(taken).until_free == 0
 
 
