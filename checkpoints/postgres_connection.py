@@ -65,7 +65,7 @@ def connect(address: PostgresAddress) -> "PostgresConnection":
             row_factory=dict_row,
             # Parameters are put into the text of the statement: types are found as in SQLite, by what is compared.
             cursor_factory=psycopg.ClientCursor,
-            **_parameters(address),
+            **parameters_of(address),
         )
     except (psycopg.Error, UnicodeError) as error:
         is_away = isinstance(error, psycopg.OperationalError) and _is_away(address)
@@ -84,7 +84,7 @@ async def hear(address: PostgresAddress, channel: str) -> AsyncIterator[None]:
     try:
         # Nothing of this blocks: psycopg waits for the socket on the event loop.
         async with await psycopg.AsyncConnection.connect(
-            address.url, autocommit=True, **_parameters(address)
+            address.url, autocommit=True, **parameters_of(address)
         ) as connection:
             await connection.execute(cast("Any", f"listen {channel}"))
             yield
@@ -96,15 +96,18 @@ async def hear(address: PostgresAddress, channel: str) -> AsyncIterator[None]:
         ) from error
 
 
-def _parameters(address: PostgresAddress) -> Mapping[str, Any]:
-    """What each connection has."""
+def parameters_of(address: PostgresAddress) -> dict[str, Any]:
+    """The parameters of each connection to a journal, beside its address."""
     idle = round(min(IDLE_SECONDS, address.lease) * 1000)
+    # A commit is on the disk, whatever the server's own setting is.
+    options = (
+        f"-c search_path={address.schema} -c synchronous_commit=on -c lock_timeout={LOCK_SECONDS}s "
+        f"-c idle_in_transaction_session_timeout={idle}ms -c client_encoding=UTF8 -c timezone=UTC"
+    )
     return {
         "connect_timeout": CONNECT_SECONDS,
         "application_name": "carbon-migrate",
-        # A commit is on the disk, whatever the server's own setting is.
-        "options": f"-c search_path={address.schema} -c synchronous_commit=on -c lock_timeout={LOCK_SECONDS}s "
-        f"-c idle_in_transaction_session_timeout={idle}ms -c client_encoding=UTF8 -c timezone=UTC",
+        "options": options,
         **_ALIVE,
     }
 

@@ -117,8 +117,7 @@ class Holder:
 class NewRunner:
     """A process that takes a run up: its command, user and host, and the versions of the program and of the billing.
 
-    `billing` is "" where the billing was not asked. A call of it ends within `call_seconds`, 0 for one that sends
-    nothing: it needs the run, but not the billing, which another machine may work on.
+    `billing` is "" where the billing was not asked. A call of it ends within `call_seconds`, 0 if it sends nothing.
     """
 
     purpose: str = ""

@@ -74,6 +74,7 @@ COMMANDS: Final = {
     "resume": Entry(
         "cli.commands.resume", LOAD, "Go on with a run that was stopped, interrupted or killed.", Product.RUN
     ),
+    "worker": Entry("cli.commands.worker", LOAD, "Send the runs that were handed in, until Ctrl-C.", Product.CHANGE),
     "status": Entry("cli.commands.status", STEER, "Show all runs, or one of them in detail."),
     "page": Entry("cli.commands.page", STEER, "Show runs in a browser while they work, until Ctrl-C."),
     "pause": Entry(

@@ -31,14 +31,18 @@ MEASURED_EVERY: Final = 600.0
 """Seconds after which the billing's clock is read again: it may have been set, or have changed to summer time."""
 
 
-async def gauges_of(gateway: Gateway, policy: Callable[[], Policy], journal: Path) -> Sequence[Gauge]:
+async def gauges_of(
+    gateway: Gateway, policy: Callable[[], Policy], journal: Path, *, ends_outside_hours: bool = False
+) -> Sequence[Gauge]:
     """All gauges of a run. `policy` returns the present thresholds, which may change; 0 or None means no threshold.
+
+    Outside its hours the run is held, or ends.
 
     Raises `InputRefused` for a select that does not return a number, and `LookUpFailed`.
     """
     gauges = [
         disk_gauge(journal, lambda: policy().min_disk),
-        hours_gauge(lambda: policy().hours, BillingClock(gateway).now),
+        hours_gauge(lambda: policy().hours, BillingClock(gateway).now, ends=ends_outside_hours),
         *await _stack_gauges(gateway, lambda: policy().max_stack),
         _latency_gauge(gateway, lambda: policy().max_latency),
     ]

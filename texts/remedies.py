@@ -15,7 +15,7 @@ SETTINGS_PROFILE: Final = "CARBON_MIGRATE_PROFILE"
 
 TAKES_PROFILE: Final = frozenset(
     {"doctor", "plan", "run", "import", "resume", "undo", "verify", "reconcile", "decide", "export", "report", "page"}
-    | {"status", "pause", "continue", "get", "set", "stop", "purge", "probe", "dictionary"}
+    | {"worker", "status", "pause", "continue", "get", "set", "stop", "purge", "probe", "dictionary"}
 )
 """The commands that read settings, and so take a file, a profile, a billing and a journal."""
 

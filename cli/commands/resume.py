@@ -14,20 +14,23 @@ from cli.commands.execution import execute_run
 from cli.commands.page import page_beside
 from cli.commands.readers import readers_beside
 from cli.commands.replay import record_into
+from cli.fleet.hand_in import handing_in
 from cli.session.control_client import ourselves, unpause_run
 from cli.session.events import OpenReader
 from cli.session.journal import open_existing, require_content, require_unlocked, unfinished
 from cli.session.run_session import RunSession
-from cli.session.session import OpenPage, OpenRecorder, Session, check_target, close_ended, open_session
+from cli.session.session import HandIn, OpenPage, OpenRecorder, Session, check_target, close_ended, open_session
 from cli.settings.flags import (
     ChangedDeclaration,
     Consent,
+    Detaching,
     Flags,
     RecordFile,
     RecordNames,
     RunNameOrNone,
     WithPage,
     grouped,
+    typed,
 )
 from cli.settings.pacing_flags import Pacing
 from cli.settings.settings import Settings
@@ -45,15 +48,23 @@ app: Final = typer.Typer(add_completion=False)
 @app.command("resume")
 @grouped
 def _resume(  # noqa: PLR0913 - each is a flag or a group of them
+    context: typer.Context,
     name: RunNameOrNone = None,
     *,
     unpause: Annotated[
         bool, typer.Option("--unpause", help="Let a paused run go on at once; else it waits for `continue`.")
     ] = False,
     changed_declaration: ChangedDeclaration = False,
+    ends_outside_hours: Annotated[
+        bool,
+        typer.Option(
+            "--end-outside-hours", help="Outside the hours of the run end with exit code 3, in place of waiting."
+        ),
+    ] = False,
     record: RecordFile = None,
     record_names: RecordNames = False,
     page: WithPage = False,
+    detaching: Detaching,
     consent: Consent,
     pacing: Pacing,
     flags: Flags,
@@ -65,6 +76,7 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
     flag changes them.
     """
     recorder = record_into(record, names=record_names)
+    given = typed(context)
 
     async def work(settings: Settings, screen: Screen) -> Closing:
         opens = page_beside(settings, screen) if page else None
@@ -78,6 +90,8 @@ def _resume(  # noqa: PLR0913 - each is a flag or a group of them
             page=opens,
             readers=readers_beside(settings, screen),
             unpause=unpause,
+            hand_in=await handing_in(detaching, given, settings, screen),
+            ends_outside_hours=ends_outside_hours,
         )
 
     execute_run(work, flags, voice, job=None)
@@ -94,6 +108,8 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
     page: OpenPage | None = None,
     readers: Sequence[OpenReader] = (),
     unpause: bool = False,
+    hand_in: HandIn | None = None,
+    ends_outside_hours: bool = False,
 ) -> Closing:
     """Resume the run of that name, or the only one that is not at its end.
 
@@ -117,7 +133,13 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
             async with open_session(
                 settings, screen, journal, pacing=pacing, consent=consent, record=record
             ) as opened:
-                session = replace(opened.for_run(chosen), page=page, readers=readers)
+                session = replace(
+                    opened.for_run(chosen),
+                    page=page,
+                    readers=readers,
+                    hand_in=hand_in,
+                    ends_outside_hours=ends_outside_hours,
+                )
                 job = await session.rebuild(chosen)
                 await _note_declaration(chosen, session)
                 if unpause and chosen.paused_at:

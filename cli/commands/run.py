@@ -1,5 +1,6 @@
 """`run`: sends a job, a job file, a plan or corrected rows."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,6 +10,7 @@ from cli.commands.execution import execute_run
 from cli.settings.flags import (
     ChangedDeclaration,
     Consent,
+    Detaching,
     Flags,
     RecordFile,
     RecordNames,
@@ -34,7 +36,7 @@ CONTINUING: Final = (
 """Parameters allowed beside `--continue`; the run keeps all others."""
 
 PLANNED: Final = frozenset({"plan", "record", "output", "page", "changed_declaration"}) | names_of(
-    Consent, Pacing, Flags, Voice
+    Consent, Detaching, Pacing, Flags, Voice
 )
 """Parameters allowed beside `--plan`; the plan keeps all others."""
 
@@ -83,6 +85,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
     rows: RowFlags,
     importing: ImportFlags,
     calling: CallFlags,
+    detaching: Detaching,
     consent: Consent,
     pacing: Pacing,
     flags: Flags,
@@ -100,6 +103,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         from cli.commands.page import page_beside
         from cli.commands.readers import readers_beside
         from cli.commands.replay import record_into
+        from cli.fleet.hand_in import handing_in, refuse_files_of, require_steps_here
         from cli.jobfile import run_file
         from cli.jobfile.job_file import TOML
         from cli.session import start
@@ -107,19 +111,12 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         from cli.session.plans import planned_order
 
         settings = settings.with_changed_declaration(changed_declaration)
+        hand_in = await handing_in(detaching, given, settings, screen)
         recorder = record_into(record, names=record_names)
         opens = page_beside(settings, screen) if page else None
         readers = readers_beside(settings, screen)
         if plan is not None:
-            if ignored := [words for name, words in given.items() if name not in PLANNED]:
-                raise CommandRefused(
-                    said(
-                        "{flags}: plan {plan} says itself what is done; leave it out, or run without {flag}",
-                        flags=tuple(ignored),
-                        plan=printable(plan),
-                        flag=setting("plan"),
-                    )
-                )
+            _refuse_beside_plan(plan, given)
             order = await planned_order(plan, settings)
             return await start.run(
                 order,
@@ -132,6 +129,7 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
                 readers=readers,
                 output=output,
                 plan=plan,
+                hand_in=hand_in,
             )
         if job is None:
             raise CommandRefused(
@@ -142,25 +140,20 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
                 )
             )
         if corrects is not None:
-            if ignored := [words for name, words in given.items() if name not in CONTINUING]:
-                raise CommandRefused(
-                    said(
-                        "{flags}: run {run} remembers what it was told; leave it out",
-                        flags=tuple(ignored),
-                        run=printable(corrects),
-                    )
-                )
+            _refuse_beside_run(corrects, given)
             corrected = parse_input(file, rows)
             return await continue_run(
                 corrects, job, corrected, settings, pacing.given, consent, screen, record=recorder, readers=readers
             )
         if job.endswith(TOML):
+            require_steps_here(detaching)
             return await run_file.run(
                 job, settings, pacing, consent, screen, typed=given, record=recorder, readers=readers
             )
         order = await typed_order(
             job, file, order_flags, rows, calling, screen, settings.catalogue, importing=importing
         )
+        refuse_files_of(order.kind, detaching)
         if save is not None:
             request = run_file.save_request(order, output, consent, pacing, given)
             return run_file.save_order(request, save, screen, force=force)
@@ -176,6 +169,30 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             page=opens,
             readers=readers,
             output=output,
+            hand_in=hand_in,
         )
 
     execute_run(work, flags, voice, job)
+
+
+def _refuse_beside_plan(plan: str, given: Mapping[str, str]) -> None:
+    if ignored := [words for name, words in given.items() if name not in PLANNED]:
+        raise CommandRefused(
+            said(
+                "{flags}: plan {plan} says itself what is done; leave it out, or run without {flag}",
+                flags=tuple(ignored),
+                plan=printable(plan),
+                flag=setting("plan"),
+            )
+        )
+
+
+def _refuse_beside_run(run: str, given: Mapping[str, str]) -> None:
+    if ignored := [words for name, words in given.items() if name not in CONTINUING]:
+        raise CommandRefused(
+            said(
+                "{flags}: run {run} remembers what it was told; leave it out",
+                flags=tuple(ignored),
+                run=printable(run),
+            )
+        )

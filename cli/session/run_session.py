@@ -31,15 +31,8 @@ from cli.session.session import (
     wipe_secrets,
 )
 from cli.show.closing import Closing, accountants_list, first_refusals, refused_export, refused_rows, show_closing
-from cli.show.preview import (
-    PreviewFacts,
-    advice_on,
-    bad_rows,
-    faults_of,
-    plan_of,
-    preview,
-    shared_accounts,
-)
+from cli.show.input_faults import why_refused
+from cli.show.preview import PreviewFacts, bad_rows, plan_of, preview, shared_accounts
 from cli.show.progress import show_intake, show_sending, tell_notes
 from cli.show.steps import steps_of
 from cli.terminal.exits import CommandRefused, Exit, JournalLost, NothingSent, exit_of
@@ -106,8 +99,10 @@ class RunSession:
     async def run(self) -> Closing:
         """Work on the run until it ends, is refused, or is stopped; returns the closing, which was shown.
 
-        Raises `CommandRefused` when nothing is sent and the run is discarded, or another process works on it.
+        A run that is handed in is made ready here, and sent by a worker. Raises `CommandRefused` when nothing is sent
+        and the run is discarded, or another process works on it.
         """
+        hand_in = self._session.hand_in
         structlog.contextvars.bind_contextvars(run=self._run.name)
         # The page is the last to go: it shows how the run came out.
         async with (
@@ -118,13 +113,17 @@ class RunSession:
             self._readers.working(self._run),
         ):
             await self._read_policy()
-            sent = await self._send() if await self._may_send() else Sent()
-            try:
-                return await self._close(sent)
-            except JournalError as error:
-                if not sent.error:
-                    raise
-                raise JournalLost(sent.error, self._run.name) from error
+            may_send = await self._may_send()
+            if not may_send or hand_in is None:
+                sent = await self._send() if may_send else Sent()
+                try:
+                    return await self._close(sent)
+                except JournalError as error:
+                    if not sent.error:
+                        raise
+                    raise JournalLost(sent.error, self._run.name) from error
+        # A worker takes it up at once, and finds nobody working on it.
+        return await hand_in(self._run)
 
     def _page(self) -> AbstractAsyncContextManager[None]:
         opens = self._session.page
@@ -133,6 +132,9 @@ class RunSession:
     def _locked(self) -> AbstractAsyncContextManager[Run]:
         purpose = "run" if self._fresh else "resume"
         version, seconds = self._session.billing.health.version, self._session.settings.client.deadline
+        if self._session.hand_in:
+            # Another machine may be sending to this billing meanwhile.
+            seconds = 0.0
         return locked(self._run, self._journal, purpose, billing=version, call_seconds=seconds)
 
     # ---- before anything is sent ----
@@ -160,7 +162,12 @@ class RunSession:
     async def _watched(self) -> Sequence[Gauge]:
         """The gauges that are watched while the run sends. Raises `CommandRefused` when they cannot be read."""
         try:
-            return await gauges_of(self._session.gateway, lambda: self._live_policy.policy, self._journal.path)
+            return await gauges_of(
+                self._session.gateway,
+                lambda: self._live_policy.policy,
+                self._journal.path,
+                ends_outside_hours=self._session.ends_outside_hours,
+            )
         except InputRefused as error:
             why = text_of(error)
             raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
@@ -206,7 +213,7 @@ class RunSession:
         """
         if self._run.frozen_at is not None or not self._session.consent.yes or PLAN in self._run.parameters:
             return False
-        if shared_accounts_of(self._run) is not None:
+        if self._session.hand_in or shared_accounts_of(self._run) is not None:
             # A rule for several rows of one account needs all of its rows.
             return False
         try:
@@ -325,17 +332,7 @@ class RunSession:
         """The error for an input with refused rows, and the ways out."""
         if self._screen.voice.quiet and self._session.consent.yes:
             self._screen.say_always(bad_rows(plan, refused_export(self._run)))
-        faults, advice = faults_of(plan), advice_on(plan)
-        if not plan.totals.refused:
-            return await self._discarded(said("{faults}.\n{advice}.", faults=faults, advice=advice))
-        return await self._discarded(
-            said(
-                "{faults}.\n{advice}.\nThe refused rows as a file:\n{command}",
-                faults=faults,
-                advice=advice,
-                command=refused_export(self._run),
-            )
-        )
+        return await self._discarded(why_refused(plan, refused_export(self._run)))
 
     async def _give_up(self) -> None:
         await self._journal.discard(self._run)
@@ -419,6 +416,8 @@ class RunSession:
             error=error,
             trusted_journal=self._session.consent.trust_journal,
             imported=await steps_of(self._run, self._journal),
+            stopped_by=self._stop.kind if stopped else None,
+            again_in=self._stop.again if stopped else None,
         )
         if totals.refused and self._was_streamed:
             # There was no preview, so the refusals were not shown yet.

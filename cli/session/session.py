@@ -11,7 +11,7 @@ A command opens a session, locks its run (`cli/session/journal.py`), works on it
             await finish_run(run, journal, settings.catalogue, anew=True)
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -72,6 +72,9 @@ log = structlog.get_logger(__name__)
 OpenRecorder: TypeAlias = Callable[[ClientSettings], AbstractAsyncContextManager[CallObserver]]
 """Opens a recorder of every exchange of the client with these settings, for the time of the context."""
 
+HandIn: TypeAlias = Callable[[Run], Awaitable[Closing]]
+"""Hands a run in that is approved and that nobody works on; returns the closing, which was shown."""
+
 OpenPage: TypeAlias = Callable[[Run, Journal], AbstractAsyncContextManager[None]]
 """Serves the page of a run for the time of the context; a fault of the page does not change the run."""
 
@@ -109,6 +112,10 @@ class Session:
     stop: Stop = field(default_factory=Stop)
     page: OpenPage | None = None
     readers: Sequence[OpenReader] = ()
+    hand_in: HandIn | None = None
+    """Hands the run in for a worker to send, in place of sending it here."""
+    ends_outside_hours: bool = False
+    """Whether the run ends outside the hours of its policy, in place of waiting for them."""
 
     @property
     def gateway(self) -> Gateway:

@@ -20,7 +20,7 @@ from cli.session.events import OpenReader
 from cli.session.journal import unfinished
 from cli.session.order import PLAN, Order, identity, why_unreadable
 from cli.session.run_session import RunSession
-from cli.session.session import OpenPage, OpenRecorder, Session, open_session, wipe_secrets
+from cli.session.session import HandIn, OpenPage, OpenRecorder, Session, open_session, wipe_secrets
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -60,6 +60,7 @@ async def run(  # noqa: PLR0913 - one parameter for each part of the command lin
     readers: Sequence[OpenReader] = (),
     output: Path | None = None,
     plan: str | None = None,
+    hand_in: HandIn | None = None,
 ) -> Closing:
     """Begin a run and work on it; `output` is the file for the answers of a job that reads.
 
@@ -68,7 +69,7 @@ async def run(  # noqa: PLR0913 - one parameter for each part of the command lin
     """
     files = check_files(order, output)
     async with open_session(settings, screen, pacing=pacing, consent=consent, record=record) as opened:
-        session = replace(opened, page=page, readers=readers)
+        session = replace(opened, page=page, readers=readers, hand_in=hand_in)
         remembered = {} if plan is None else {PLAN: plan}
         return await start_run(prepare(order, files, session), session, remembered=remembered)
 

@@ -217,6 +217,21 @@ class Consent:
     ] = False
 
 
+@dataclass(frozen=True, slots=True)
+class Detaching:
+    """Whether the run is handed in for a worker, and its place in the queue."""
+
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Hand the run in for a `worker` to send; the journal is in PostgreSQL.")
+    ] = False
+    priority: Annotated[
+        int,
+        typer.Option(
+            "--priority", min=-100, max=100, metavar="N", help="With --detach: a higher one goes before others."
+        ),
+    ] = 0
+
+
 def names_of(*groups: type[Any]) -> frozenset[str]:
     """The parameter names of these groups of flags."""
     return frozenset(one.name for group in groups for one in fields(group))

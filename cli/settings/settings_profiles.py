@@ -2,7 +2,7 @@
 
 One profile is one billing. So nothing is guessed: where a file has profiles, one is chosen by `--profile`, the
 variable or `default_profile`; no flag and no variable names another billing than the profile does; and no two
-profiles of different billings have one journal.
+profiles of different billings have one journal in a file. One in PostgreSQL is for many billings.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from checkpoints.address import JournalAddress
+from checkpoints.address import JournalAddress, is_postgres
 from checkpoints.errors import JournalError
 from cli.settings.flags import COMMON_PART
 from cli.settings.places import journal_of_billing, name_of_billing, named_journal, without_credentials
@@ -111,6 +111,8 @@ class SettingsProfile:
         self, journal: JournalAddress, origin: str, api_url: str, others: Mapping[str, JournalAddress]
     ) -> None:
         """Raise `SettingsRefused` where a flag or a variable names the journal of another profile and billing."""
+        if journal.is_shared:
+            return
         for name, other in others.items():
             address = self.addresses[name]
             another = api_url and address and name_of_billing(address) != name_of_billing(api_url)
@@ -249,7 +251,7 @@ def refuse_shared_files(content: Table, place: Place) -> None:
         for name, table in _profiles(content).items():
             merged = laid_over(content, table)
             file, address = _value(merged, key), _address(merged)
-            if file and address and not (names_runs and "{run}" in file):
+            if file and address and not (names_runs and "{run}" in file) and not is_postgres(file):
                 users.setdefault(file, {}).setdefault(name_of_billing(address), name)
         for file, by_billing in users.items():
             if len(by_billing) > 1:

@@ -28,6 +28,7 @@ from cli.terminal.exits import Exit
 from cli.terminal.layout import Hanging, command, labelled, render, steps_list
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, name_of_holder
 from cli.terminal.texts import JOINT, count, duration, money, printable, rate
+from engine.pacing.holds import StopKind
 from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import LIST, OPPOSITE, RUN, STORNO, UNDO, WAY
 from texts.remedies import command_line, setting
@@ -36,12 +37,10 @@ from texts.said import Quantity, Said, counted, said
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
 """States whose reasons are shown, including states of success that a person should know about."""
 
-
 TRUSTED: Final = said(
     "the billing was not asked for rows that another copy of this journal may have sent ({flag})",
     flag=setting("trust-journal"),
 )
-
 
 _REFUSED: Final = "refused"
 """The word for refused rows in `export --state`."""
@@ -75,6 +74,10 @@ class Closing:
     """All steps of a job file, in their order."""
     imported: StepsFacts | None = None
     """Of an import, what became of its steps and subscribers."""
+    stopped_by: StopKind | None = None
+    """What stopped it: a person, the system, or a limit that a person has to look at."""
+    again_in: float | None = None
+    """Seconds after which what stopped it passes by itself, None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,8 @@ def _own_object(closing: Closing) -> dict[str, object]:
         "trusted_journal": closing.trusted_journal,
         "exit": int(closing.exit),
         "stopped": closing.stopped,
+        "stopped_by": closing.stopped_by,
+        "again_in": None if closing.again_in is None else round(closing.again_in),
         "error": closing.error,
         **steps_object(closing.imported),
     }

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -92,6 +92,11 @@ class Hours:
             return self.begin <= now < self.end
         return now >= self.begin or now < self.end
 
+    def begin_in(self, moment: datetime) -> timedelta:
+        """The time until they begin next."""
+        begin = datetime.combine(moment, self.begin)
+        return (begin if begin > moment else begin + timedelta(days=1)) - moment
+
 
 def hours_of(text: str) -> Hours:
     """Parse a time range such as `01:00-06:00`. Raises `ValueError` with a sentence."""
@@ -114,8 +119,10 @@ def hours_of(text: str) -> Hours:
     return hours
 
 
-def hours_gauge(hours: Callable[[], Hours | None], now: Callable[[], Awaitable[datetime]]) -> Gauge:
-    """A gauge that holds the run outside its `hours`, by the clock `now`; None means all hours."""
+def hours_gauge(
+    hours: Callable[[], Hours | None], now: Callable[[], Awaitable[datetime]], *, ends: bool = False
+) -> Gauge:
+    """A gauge that holds the run outside its `hours`, by the clock `now`, or `ends` it; None means all hours."""
 
     async def measure() -> GaugeReading | None:
         wanted = hours()
@@ -124,6 +131,8 @@ def hours_gauge(hours: Callable[[], Hours | None], now: Callable[[], Awaitable[d
         moment = await now()
         outside = moment not in wanted
         text = said("hours {hours}: it is {now} at the billing", hours=str(wanted), now=f"{moment:%H:%M}")
-        return GaugeReading(float(outside), 0.0, 0.0, text=text)
+        if not (outside and ends):
+            return GaugeReading(float(outside), 0.0, 0.0, text=text)
+        return GaugeReading(1.0, 0.0, 0.0, text=text, end=0.0, again=wanted.begin_in(moment).total_seconds())
 
     return Gauge(HOURS, measure, every=1.0)

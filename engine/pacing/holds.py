@@ -34,6 +34,8 @@ class Stop:
         self.kind: StopKind | None = None
         self.reason = ""
         """What has happened, and what to do next."""
+        self.again: float | None = None
+        """Seconds after which it passes by itself, None where nobody knows."""
         self._event = anyio.Event()
 
     @property
@@ -41,10 +43,10 @@ class Stop:
         """Whether a stop was requested."""
         return self.kind is not None
 
-    def request(self, kind: StopKind, reason: str) -> None:
+    def request(self, kind: StopKind, reason: str, again: float | None = None) -> None:
         """Request a stop: begin nothing new, finish the calls in flight."""
         if self.kind is None:
-            self.kind, self.reason = kind, reason
+            self.kind, self.reason, self.again = kind, reason, again
             self._event.set()
 
     async def wait(self) -> None:

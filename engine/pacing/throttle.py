@@ -35,7 +35,8 @@ class GaugeReading:
     """A reading of a gauge. The run is held above `high`, goes on at `low` or below, and is stopped above `end`.
 
     `grows` means that each call adds at most one to the value; such a gauge holds a little before its threshold, to
-    leave room for the calls in flight. `text` is shown in place of name, value and threshold.
+    leave room for the calls in flight. `text` is shown in place of name, value and threshold. `again` is when the
+    value will be low by itself, in seconds, None where nobody knows.
     """
 
     value: float
@@ -44,6 +45,7 @@ class GaugeReading:
     text: str = ""
     grows: bool = False
     end: float = inf
+    again: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,7 @@ class Throttle:
                     gauge=_describe_gauge(name, measure),
                     then=self._then,
                 ),
+                measure.again,
             )
 
     def _blind(self, watched: _Watched, error: LookUpFailed) -> None:

@@ -1,0 +1,131 @@
+"""`worker`: sends the runs that were handed in with `run --detach`."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cli.commands.execution import execute
+from cli.service.service_manager import service_manager
+from cli.settings.flags import Flags, JournalFlags, grouped
+from cli.settings.settings import Settings
+from cli.terminal.exits import CommandRefused, Exit
+from cli.terminal.language import VARIABLE
+from cli.terminal.layout import labelled
+from cli.terminal.screen import BriefVoice, Screen
+from cli.terminal.signals import heeding
+from cli.terminal.texts import JOURNAL_FILE, printable
+from texts.said import Said, counted, said
+
+if TYPE_CHECKING:
+    from cli.fleet.worker import WorkerLimits
+
+STALLED: Final = 30.0
+"""Seconds without a sign of a worker after which its runs are given out again."""
+
+app: Final = typer.Typer(add_completion=False)
+
+
+@app.command("worker")
+@grouped
+def _worker(
+    *,
+    billings: Annotated[
+        int,
+        typer.Option(
+            "--billings", min=1, max=1000, metavar="N", help="Runs that are sent at a time, each of another billing."
+        ),
+    ] = 20,
+    stalled_after: Annotated[
+        float,
+        typer.Option(
+            "--stalled-after",
+            min=2,
+            max=3600,
+            metavar="SECONDS",
+            help="When a worker that nothing is heard of has its runs taken away; the same for all workers.",
+        ),
+    ] = STALLED,
+    flags: JournalFlags,
+    voice: BriefVoice,
+) -> None:
+    """Send the runs that were handed in with `run --detach`, until Ctrl-C.
+
+    It works for all billings of its settings file, one run of each at a time, and takes over what another worker has
+    left undone. Start one on each machine.
+    """
+    from cli.fleet.billings import flags_of_worker
+
+    of_worker = flags_of_worker(flags.whole(), os.environ)
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        from cli.fleet.queue import require_shared
+
+        require_shared(settings.journal.value)
+        try:
+            from cli.fleet.worker import WorkerLimits
+        except ImportError as error:
+            raise CommandRefused(
+                said(
+                    "a worker needs libraries that are not installed: pip install {package}",
+                    package="'carbon-migrate[postgres]'",
+                )
+            ) from error
+        return await _work(settings, flags.whole(), WorkerLimits(billings, stalled_after), screen)
+
+    execute(work, of_worker, voice.whole(), sends=True)
+
+
+async def _work(settings: Settings, flags: Flags, limits: "WorkerLimits", screen: Screen) -> Exit:
+    """Work until a signal comes. Raises `SettingsRefused` where no billing can be sent to."""
+    from cli.fleet.billings import billings_of
+    from cli.fleet.children import Children
+    from cli.fleet.worker import FleetWorker
+
+    found = billings_of(settings, flags, os.environ, Path.cwd())
+    for profile, why in found.left_out.items():
+        screen.say_always(
+            labelled("!", said("no run of {profile} is sent here: {why}", profile=profile, why=why), "yellow")
+        )
+    if not found.profiles:
+        raise CommandRefused(said("there is no billing that this worker could send to"))
+    # What all workers need is tried before anything is promised.
+    from cli.fleet.queue import open_queue
+
+    async with open_queue(settings.journal.value):
+        pass
+
+    def words(run: str, profile: str) -> Sequence[str]:
+        given = {"--config": settings.file, "--profile": profile, "--api-url": "" if profile else flags.api_url}
+        return [
+            "resume",
+            run,
+            *(word for flag, value in given.items() if value for word in (flag, str(value))),
+            *("--end-outside-hours", "--json", "--quiet"),
+        ]
+
+    environment = {**os.environ, VARIABLE: settings.language.value}
+    if flags.journal:
+        environment[JOURNAL_FILE] = flags.journal
+
+    def say(line: Said) -> None:
+        screen.say(line)
+        if (manager := service_manager()) is not None:
+            manager.show(lambda: line)
+
+    worker = FleetWorker(settings.journal.value, found, limits, Children(environment), words, say)
+    say(
+        counted(
+            "Sending for {n} billing, from {journal}",
+            "Sending for {n} billings, from {journal}",
+            len(found.profiles),
+            journal=printable(settings.journal.value),
+        )
+    )
+    if (manager := service_manager()) is not None:
+        manager.work()
+    async with heeding(worker.heed):
+        await worker.work()
+    return Exit.DONE

@@ -1,0 +1,94 @@
+"""How jobs of procrastinate end: given out again, or gone; and those of workers that nobody hears of any more.
+
+A worker that was frozen wakes up with jobs that others have by now. So a job is finished or given out again only by
+who has it, and nothing is done about one that somebody else has taken meanwhile.
+"""
+
+import asyncio
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+from procrastinate import exceptions
+from procrastinate.jobs import Job, Status
+from procrastinate.manager import JobManager
+from procrastinate.retry import BaseRetryStrategy, RetryDecision
+
+from cli.fleet.queue import TASK
+
+AFTER_FAULT: Final = 60.0
+"""Seconds until a run is given out again whose job has failed in the worker itself."""
+
+_STILL: Final = (
+    "select 1 as yes from procrastinate_jobs "
+    "where id = %(job)s and status = 'doing' and worker_id is not distinct from %(worker)s"
+)
+
+log = structlog.get_logger(__name__)
+
+
+class AgainLater(Exception):
+    """Raised by a job that is to be given out again after `seconds`."""
+
+    def __init__(self, seconds: float, why: str) -> None:
+        super().__init__(why)
+        self.seconds = seconds
+
+
+class GivenOutAgain(BaseRetryStrategy):
+    """Every job that does not end is given out again: no run is lost from the queue by an error."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision:
+        """When the job is given out again."""
+        match exception:
+            case AgainLater(seconds=seconds):
+                return RetryDecision(retry_in={"seconds": round(seconds)})
+            case asyncio.CancelledError():
+                # The queue was away: what works on the run goes on, and is found again.
+                return RetryDecision()
+        log.error("a job has failed in the worker", run=job.task_kwargs.get("run"), why=repr(exception))
+        return RetryDecision(retry_in={"seconds": round(AFTER_FAULT)})
+
+
+class JobKeeper(JobManager):
+    """The jobs of an open queue."""
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:  # noqa: FBT001 - as procrastinate
+        """End a job, where it is still given out as this one."""
+        if await self._is_still(job):
+            await super().finish_job(job, status, delete_job)
+
+    async def retry_job(
+        self,
+        job: Job,
+        retry_at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> None:
+        """Give a job out again, where it is still given out as this one."""
+        if await self._is_still(job):
+            await super().retry_job(job, retry_at, priority, queue, lock)
+
+    async def give_out_stalled(self, after: float, every: float) -> None:
+        """Give out again, without end, the jobs whose worker was not heard of for `after` seconds."""
+        while True:
+            try:
+                stalled = await self.get_stalled_jobs(task_name=TASK, seconds_since_heartbeat=after)
+                for job in stalled:
+                    log.warning("nothing was heard of a worker: its run is given out again", **_run_of(job))
+                    await self.retry_job(job)
+            except exceptions.ConnectorException as error:
+                # The worker notices it too, and opens the queue anew.
+                log.debug("stalled runs cannot be looked for", why=str(error))
+            await asyncio.sleep(every)
+
+    async def _is_still(self, job: Job) -> bool:
+        found = await self.connector.execute_query_all_async(_STILL, job=job.id, worker=job.worker_id)
+        if not found:
+            log.warning("another worker has this run by now", **_run_of(job))
+        return bool(found)
+
+
+def _run_of(job: Job) -> dict[str, Any]:
+    return {"run": job.task_kwargs.get("run"), "worker": job.worker_id}

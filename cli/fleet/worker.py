@@ -1,0 +1,235 @@
+"""A worker: takes runs out of the queue, one of a billing at a time, and has each sent by a process of its own.
+
+    queue ──▶ given out ──▶ process of the run ──▶ its exit code: ended, again later, or a person has to look
+                  ▲
+    stalled ──────┘  jobs whose worker has not been heard of, also this one's after it was frozen
+
+What a worker believes is never what keeps the money: a process that another worker has started for the same run is
+refused, or waits for the lease of the billing.
+"""
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import anyio
+import structlog
+from procrastinate.worker import Worker as QueueWorker
+
+from checkpoints.address import JournalAddress
+from checkpoints.errors import JournalError
+from checkpoints.records import Holder, Run
+from cli.fleet.billings import Billings
+from cli.fleet.children import Children, ProcessEnd
+from cli.fleet.job_keeper import AgainLater, GivenOutAgain, JobKeeper
+from cli.fleet.queue import TASK, Queue, open_queue, queues_of
+from cli.session.control_client import ourselves
+from cli.session.journal import open_existing
+from cli.terminal.exits import Exit
+from cli.terminal.texts import printable
+from engine.pacing.holds import StopKind
+from texts.remedies import command_line
+from texts.said import Said, said
+
+_SIGNS: Final = 3
+"""Signs of life of a worker in that time."""
+
+_LOOKS: Final = 4
+"""Looks for workers without one in that time."""
+
+_POLL: Final = 1.0
+"""Seconds between two looks into the queue: what becomes due by time alone is announced by nobody."""
+
+_AWAY: Final = 2.0
+"""Seconds until a queue that does not answer is tried again."""
+
+_LONGEST_WAIT: Final = 60.0
+"""Seconds until a run that the system has stopped is tried again, at most; the first times it is sooner."""
+
+_HELD_WAIT: Final = 5.0
+"""Seconds until a run is tried again that another process works on, or that is paused."""
+
+_TRIES: Final = 3
+"""Times that a run is tried whose process was refused by its settings, or had a fault: then a person has to look."""
+
+COMMAND: Final = "worker"
+"""The command that a run's history has a note of."""
+
+log = structlog.get_logger(__name__)
+
+Say = Callable[[Said], None]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """How many runs at a time, each of another billing, and the time-out of stalled workers in seconds."""
+
+    billings: int
+    stalled_after: float
+
+
+class FleetWorker:
+    """A worker for the billings that this machine has settings of. `words` makes the command line of a run."""
+
+    def __init__(
+        self,
+        journal: JournalAddress,
+        billings: Billings,
+        limits: WorkerLimits,
+        children: Children,
+        words: Callable[[str, str], Sequence[str]],
+        say: Say,
+    ) -> None:
+        self._journal = journal
+        self._billings = billings
+        self._limits = limits
+        self._children = children
+        self._words = words
+        self._say = say
+        self._heard = False
+        self._stopping = anyio.Event()
+        self._tries: Counter[str] = Counter()
+        """Of each run, how often it came back in a row without having ended."""
+
+    def heed(self, number: signal.Signals) -> None:
+        """Take no more runs, and let the processes finish what is in flight; a second signal ends them at once."""
+        self._say(
+            said("{signal}: the runs stop at once", signal=number.name)
+            if self._heard
+            else said(
+                "{signal}: no more runs are taken, and those that are worked on stop: {n}",
+                signal=number.name,
+                n=len(self._children),
+            )
+        )
+        self._heard = True
+        self._children.signal(signal.SIGTERM)
+        self._stopping.set()
+
+    async def work(self) -> None:
+        """Work until `heed` was called and all processes have ended."""
+        while not self._stopping.is_set():
+            try:
+                async with open_queue(self._journal) as queue:
+                    await self._work_on(queue)
+            except JournalError as error:
+                log.warning("the queue is away; it is tried again", why=str(error))
+                with anyio.move_on_after(_AWAY):
+                    await self._stopping.wait()
+        await self._children.wait()
+
+    async def _work_on(self, queue: Queue) -> None:
+        """Work until the queue is away, or `heed` was called."""
+        app, limits = queue.app, self._limits
+        app.job_manager = keeper = JobKeeper(app.connector)
+        app.task(name=TASK, retry=GivenOutAgain())(self._go_on)
+        worker = QueueWorker(
+            app,
+            queues=queues_of(self._billings.profiles),
+            concurrency=limits.billings,
+            fetch_job_polling_interval=_POLL,
+            # What is worked on goes on without the queue, and is found again.
+            shutdown_graceful_timeout=0,
+            delete_jobs="always",
+            install_signal_handlers=False,
+            update_heartbeat_interval=limits.stalled_after / _SIGNS,
+            stalled_worker_timeout=limits.stalled_after,
+        )
+
+        async def stop_when_asked() -> None:
+            await self._stopping.wait()
+            worker.shutdown_graceful_timeout = None
+            worker.stop()  # type: ignore[no-untyped-call]  # it has no annotation
+
+        beside = [
+            asyncio.create_task(stop_when_asked()),
+            asyncio.create_task(keeper.give_out_stalled(limits.stalled_after, limits.stalled_after / _LOOKS)),
+        ]
+        try:
+            await worker.run()  # type: ignore[no-untyped-call]  # as above
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    # ---- one run ----
+
+    async def _go_on(self, run: str, target: str) -> None:
+        """The job: have a run sent as far as it goes. Raises `AgainLater`."""
+        profile = self._billings.profiles[target]
+        if run not in self._children:
+            await self._require_unpaused(run)
+            self._say(said("{run}: taken up ({billing})", run=run, billing=profile or target))
+        ended = await self._children.finished(run, self._words(run, profile))
+        log.info("a run has come back", run=run, exit=ended.code, why=printable(ended.why))
+        tries = self._tries.pop(run, 0)
+        wait = await self._wait_after(run, ended, tries)
+        if wait is not None:
+            self._tries[run] = tries + 1
+            self._say(
+                said(
+                    "{run}: again in {seconds} s: {why}", run=run, seconds=round(wait), why=printable(ended.why, 300)
+                )
+            )
+            raise AgainLater(wait, ended.why)
+
+    async def _require_unpaused(self, name: str) -> None:
+        """Raise `AgainLater` for a run that is paused: it would only hold the place of another."""
+        run, _ = await self._look(name)
+        if run.paused_at is not None:
+            raise AgainLater(_HELD_WAIT, "paused")
+
+    async def _wait_after(self, run: str, ended: ProcessEnd, tries: int) -> float | None:
+        """Seconds until the run is tried again, None where it has ended or a person has to look at it first."""
+        if ended.code == Exit.DONE:
+            self._say(said("{run}: done", run=run))
+            return None
+        if ended.code == Exit.INTERRUPTED and not self._stopping.is_set():
+            self._say(said("{run}: stopped by a person", run=run))
+            return None
+        seconds = await self._seconds_until_again(run, ended, tries)
+        if seconds is None:
+            await self._tell_person(run, ended)
+        return seconds
+
+    async def _seconds_until_again(self, run: str, ended: ProcessEnd, tries: int) -> float | None:
+        backoff = min(2.0**tries, _LONGEST_WAIT)
+        match ended.code:
+            case Exit.STOPPED if ended.closing.stopped_by != StopKind.BUDGET:
+                again_in = ended.closing.again_in
+                return backoff if again_in is None else again_in + _POLL
+            case Exit.INTERRUPTED:
+                return 0.0
+            case Exit.REFUSED | Exit.FAULT:
+                _, holder = await self._look(run)
+                if holder is not None:
+                    return _HELD_WAIT
+                return backoff if tries < _TRIES else None
+            case code if code < 0:
+                # Killed from outside: it has nothing to say.
+                return _POLL
+        return None
+
+    async def _tell_person(self, name: str, ended: ProcessEnd) -> None:
+        """Note in the run's history that it waits for a person, and why."""
+        status = command_line("status", name)
+        why = said(
+            "exit code {code}: {why}",
+            code=ended.code,
+            why=printable(ended.why, 300) or said("see {status}", status=status),
+        )
+        self._say(said("{run}: a person has to look at it: {status}", run=name, status=status))
+        async with open_existing(self._journal) as journal:
+            await journal.history.note_command(await journal.run(name), ourselves(), COMMAND, why)
+
+    async def _look(self, name: str) -> tuple[Run, Holder | None]:
+        """A run, and the process that works on it. Raises `AgainLater` while the journal is away."""
+        try:
+            async with open_existing(self._journal) as journal:
+                run = await journal.run(name)
+                return run, await journal.holder(run)
+        except JournalError as error:
+            raise AgainLater(_AWAY, str(error)) from error

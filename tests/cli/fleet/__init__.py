@@ -1,0 +1,1 @@
+"""Workers and what they are handed, by real processes and a real PostgreSQL."""
