@@ -46,6 +46,7 @@ GUIDES: Final[Mapping[str, Guide]] = MappingProxyType(
             ["tutorial/first-load.md", "how-to/night.md", "how-to/slow.md", "how-to/again.md"],
         ),
         "import": Guide("import subscribers.csv --dictionary names.csv --check", ["reference/import.md"]),
+        "worker": Guide("worker --billings 20", ["how-to/postgres.md"]),
         "resume": Guide("resume k7m2q", ["how-to/trouble.md"]),
         "status": Guide("status k7m2q --watch", ["how-to/steer.md"]),
         "page": Guide("page k7m2q", ["how-to/page.md"]),
