@@ -110,11 +110,14 @@ def broken(
     proxy: Interference | None = None,
     rows: int = 60,
 ) -> ExperimentPlan:
-    """A small experiment without chance, made for one broken promise."""
+    """A small experiment without chance, made for one broken promise.
+
+    So slow a billing that the load is still under way when it is to be killed, also on a busy machine.
+    """
     return replace(
         draw(seed, job=job, rows=rows, faults=faults),
         in_flight=8,
-        traits=BillingTraits(latency_ms=40.0, slots=16, stack_rate=stack_rate),
+        traits=BillingTraits(latency_ms=200.0, slots=16, stack_rate=stack_rate),
         disturbances=disturbances,
         proxy=proxy,
         without_database=False,
@@ -170,7 +173,7 @@ async def test_the_lab_goes_red_when_unknown_marks_are_ignored(
     )  # fmt: skip
     how = saboteur.ignores_unknown_marks.__name__
     lab = Lab(tmp_path, ProgramUnderTest(settings, environment, ("-m", "tests.cli.saboteur", how)))
-    red = await lab.run(broken(6, disturbances=(disturbances,), rows=30))
+    red = await lab.run(replace(broken(6, disturbances=(disturbances,), rows=30), in_flight=2))
     assert red.verdict is not None
     assert red.verdict.foreign > 0, red
     assert any(problem.what.startswith("the rows of ") for problem in red.problems)
