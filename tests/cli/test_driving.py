@@ -129,7 +129,7 @@ async def test_a_step_of_a_job_file_that_is_taken_up_keeps_its_limits_and_a_flag
         '[run]\nlimit_money = 7.5\nin_flight = "auto"\n[[step]]\njob = "balances"\nfile = "balances.csv"\n',
         "night.toml",
     )
-    stopped = await place.cli("run", "night.toml", "--yes", "--json", may_end_with=(3,))
+    stopped = await place.cli("run", "night.toml", "--yes", "--json", "--settle", "0", may_end_with=(3,))
     assert (await place.found()).rows == 15
     place.write('[[step]]\njob = "balances"\nfile = "balances.csv"\n', "night.toml")
     again = await place.cli("run", "night.toml", "--yes", "--json", may_end_with=(3,))

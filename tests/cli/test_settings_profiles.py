@@ -62,7 +62,8 @@ async def test_undo_asks_for_the_name_and_resume_with_another_profile_names_the_
     balances = place.balances(6)
     production = ("--profile", "production")
     ran = await place.cli(
-        *("run", "balances", balances.path, *production, "--yes", "--json", "--limit-money", "0.2"), may_end_with=[3]
+        *("run", "balances", balances.path, *production, "--yes", "--json", "--limit-money", "0.2", "--settle", "0"),
+        may_end_with=[3],
     )
     run = ran.closing["run"]
     entered = (await place.found()).rows
