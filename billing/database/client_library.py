@@ -23,7 +23,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -143,9 +142,8 @@ def _load(client_library: Path | None) -> None:
 def _runtime() -> Path | None:
     """The runtime in the package firebird-embedded, or None without that package."""
     try:
-        version("firebird-embedded")
         spec = find_spec("firebird.embedded")
-    except (PackageNotFoundError, ModuleNotFoundError):
+    except ModuleNotFoundError:
         return None
     places = spec.submodule_search_locations if spec else None
     return Path(places[0]).resolve() / "runtime" if places else None
