@@ -26,6 +26,8 @@ ABONENTS = 1_000
 SEED = 7
 SLOW_FIXTURES = {"billing_template", "firebird_server", "postgres_server"}
 """What `make quick` does without: all that has a billing, or a server."""
+AT_THE_END = 1_500
+"""Quick tests that are left for the end: together they take as long as the longest of the others."""
 JANITOR = pytest.StashKey[Janitor]()
 
 # No deadline: how long an example takes is up to what else runs on the machine, as is how long it takes to draw it.
@@ -74,11 +76,18 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that may take longest: one that begins last is waited for by all workers but its own."""
+    """Begin with the tests that may take longest, and end with quick ones.
+
+    One that takes long and begins last is waited for by all workers but its own. Between the two all are mixed: while
+    some wait, others work.
+    """
     items.sort(key=_time_limit, reverse=True)
     for item in items:
         if _time_limit(item) or not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+    quick = [item for item in items if item.get_closest_marker("slow") is None]
+    last = set(quick[-AT_THE_END:])
+    items.sort(key=last.__contains__)
 
 
 def _time_limit(item: pytest.Item) -> float:

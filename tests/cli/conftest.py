@@ -60,6 +60,7 @@ class Cli:
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
         self.environment = dict(environment)
+        self.real_keepers = False
 
     async def __call__(self, *arguments: str | Path, may_end_with: Sequence[int] = (0,)) -> Ended:
         async with self.started(*arguments) as started:
@@ -71,7 +72,9 @@ class Cli:
     @asynccontextmanager
     async def started(self, *arguments: str | Path) -> AsyncIterator["Started"]:
         """A command that is under way; killed when the context ends, if it has not ended by then."""
-        async with await command_server().start([*map(str, arguments)], self.folder, self.environment) as process:
+        async with await command_server().start(
+            [*map(str, arguments)], self.folder, self.environment, real_keepers=self.real_keepers
+        ) as process:
             try:
                 yield Started(process)
             finally:

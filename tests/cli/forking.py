@@ -5,14 +5,19 @@ same modules. `python -m tests.cli.forking SOCKET` imports them once and waits; 
 folder, an environment and with outputs of its own, and with nothing else of the server's. It is killed, waited for
 and read as any other process. `tests/cli/terminal/terminals.py` starts the program itself, and so does the crash lab
 with its fixed seeds.
+
+A command that reads a database file starts a keeper for that, a third of what a load costs: that is a fork of the
+server as well, unless the command is started with `real_keepers`. It is no child of its command then.
 """
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import json
 import os
 import runpy
+import select
 import selectors
 import signal
 import socket
@@ -20,7 +25,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -28,8 +33,11 @@ from typing import Self
 
 import anyio
 
+from billing.database import file_database, file_process
+
 LONGEST = 256 * 1024
 """Bytes of a request: arguments and environment of a command."""
+KEEPER = "billing.database.file_process"
 
 
 class Output:
@@ -138,9 +146,11 @@ class CommandServer:
         stdout: int | None = None,
         stderr: int | None = None,
         module: str = "cli",
+        *,
+        real_keepers: bool = False,
     ) -> Command:
         """Start a command, the program's or another module's; an output that is given no file can be read."""
-        request = json.dumps([module, list(arguments), str(folder), dict(environment)]).encode()
+        request = json.dumps([module, list(arguments), str(folder), dict(environment), real_keepers]).encode()
         pipes = [os.pipe() for _ in range(3)]
         written = [end for _, end in pipes]
         given = [own if file is None else file for own, file in zip(written, (stdout, stderr, None), strict=True)]
@@ -174,20 +184,63 @@ def close_command_server() -> None:
 # ---- the server ---------------------------------------------------------------------------------------------------
 
 
+class Keeper:
+    """A keeper that the server has forked, as its command has it: the part of a `Popen` that is used of one."""
+
+    def __init__(self, asks: socket.socket, line: int) -> None:
+        self._status, status = os.pipe()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        request = json.dumps([KEEPER, [], str(Path.cwd()), dict(os.environ), False]).encode()
+        try:
+            socket.send_fds(asks, [request], [nothing, nothing, line, status])
+        finally:
+            os.close(nothing)
+            os.close(status)
+        self.pid = self._read()
+        self._code: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. Raises `subprocess.TimeoutExpired`."""
+        if self._code is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(KEEPER, timeout or 0.0)
+            self._code = self._read()
+            os.close(self._status)
+        return self._code
+
+    def kill(self) -> None:
+        if self._code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def _read(self) -> int:
+        line = b""
+        while not line.endswith(b"\n"):
+            if not (byte := os.read(self._status, 1)):
+                raise OSError("the server of forks has ended")
+            line += byte
+        return int(line)
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A command to become: what was typed, where, and its outputs."""
+    """A command to become: what was typed, where, and its outputs; a keeper has its line behind them.
 
+    `asks` is where a command asks the server for keepers.
+    """
+
+    outputs: list[int]
+    asks: socket.socket
     module: str
     arguments: list[str]
     folder: str
     environment: dict[str, str]
-    stdout: int
-    stderr: int
+    real_keepers: bool
 
     def become(self) -> None:
         """Be the command from here on."""
-        for output, descriptor in ((1, self.stdout), (2, self.stderr)):
+        stdout, stderr, *line = self.outputs
+        for output, descriptor in ((1, stdout), (2, stderr)):
             os.dup2(descriptor, output)
             os.close(descriptor)
         # Those of the server know whether its own outputs can be sought in, and believe it of these.
@@ -196,7 +249,17 @@ class Request:
         os.chdir(self.folder)
         os.environ.clear()
         os.environ.update(self.environment)
-        sys.argv = [self.module, *self.arguments]
+        sys.argv = [self.module, *self.arguments, *map(str, line)]
+        if self.module == KEEPER:
+            self.asks.close()
+            os.setsid()
+            file_process.main()
+            # As the interpreter ends, without looking through all that the server has imported.
+            ctypes.PyDLL(None).exit(0)
+        if self.real_keepers:
+            self.asks.close()
+        else:
+            vars(file_database)["_started"] = partial(Keeper, self.asks)
         runpy.run_module(self.module, run_name="__main__", alter_sys=True)
 
 
@@ -205,36 +268,39 @@ def serve(line: socket.socket) -> Request | None:
     statuses: dict[int, int] = {}
     awake, wake = socket.socketpair()
     wake.setblocking(False)
+    asked, asks = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    asks.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LONGEST)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake.fileno())
-    with line, awake, wake, selectors.DefaultSelector() as selector:
-        selector.register(line, selectors.EVENT_READ)
-        selector.register(awake, selectors.EVENT_READ)
+    with line, asked, awake, wake, selectors.DefaultSelector() as selector:
+        for source in (line, asked, awake):
+            selector.register(source, selectors.EVENT_READ)
         while True:
             ready = {key.fileobj for key, _ in selector.select()}
             if awake in ready:
                 awake.recv(1024)
                 _tell_ended(statuses)
-            if line not in ready:
-                continue
-            received, (*outputs, status), _, _ = _received(line)
-            if not received:
-                return None
-            pid = os.fork()
-            if not pid:
-                signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                for other in (status, *statuses.values()):
-                    os.close(other)
-                return Request(*json.loads(received), *outputs)
-            for output in outputs:
-                os.close(output)
-            os.write(status, f"{pid}\n".encode())
-            statuses[pid] = status
+            for source in (line, asked):
+                if source not in ready:
+                    continue
+                received, (*outputs, status), _, _ = _received(source)
+                if not received:
+                    return None
+                pid = os.fork()
+                if not pid:
+                    signal.set_wakeup_fd(-1)
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    for other in (status, *statuses.values()):
+                        os.close(other)
+                    return Request(outputs, asks, *json.loads(received))
+                for output in outputs:
+                    os.close(output)
+                os.write(status, f"{pid}\n".encode())
+                statuses[pid] = status
 
 
 def _received(line: socket.socket) -> tuple[bytes, list[int], int, object]:
-    request, descriptors, flags, address = socket.recv_fds(line, LONGEST, 3)
+    request, descriptors, flags, address = socket.recv_fds(line, LONGEST, 4)
     return request, descriptors or [-1], flags, address
 
 

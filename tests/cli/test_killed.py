@@ -71,6 +71,7 @@ async def test_a_repeatable_job_is_killed_and_resumed_as_well(place: Place) -> N
 async def test_a_run_is_never_inside_the_engine_of_the_billings_file(place: Place) -> None:
     # There a kill would leave the locks that it shares with the billing locked for ever. A keeper is in its place.
     balances = place.balances(20)
+    place.cli.real_keepers = True
     async with place.cli.started("run", "balances", balances.path, "--yes", "--rate", "0.2") as run:
         await place.traffic.reaches(1)
         (keeper,) = children_of(run.process.pid)

@@ -31,7 +31,10 @@ async def fork(
         return await start(arguments, folder, environment, program=program, stdout=stdout, stderr=stderr)
     out = None if isinstance(stdout, int | None) else stdout.fileno()
     err = out if stderr == subprocess.STDOUT else None if isinstance(stderr, int | None) else stderr.fileno()
-    return await command_server().start([*words[1:], *arguments], folder, environment, out, err, module=words[0])
+    # Keepers are told by what they were started with, and by whom.
+    return await command_server().start(
+        [*words[1:], *arguments], folder, environment, out, err, module=words[0], real_keepers=True
+    )
 
 
 @pytest.fixture(autouse=True)
