@@ -93,8 +93,8 @@ async def _handed_over(
 def unheard(holder: Holder) -> Said:
     """Why a run says nothing of itself whose journal several machines have open."""
     return said(
-        "Its process on {host} is not heard from here: this is what the journal knows. Speed, answer times and calls "
-        "in parallel are known there alone.",
+        "its process on {host} is not heard from here: this is what the journal knows; speed, answer times and calls "
+        "in parallel are known there alone",
         host=printable(holder.host),
     )
 

@@ -58,6 +58,10 @@ export class Charts {
     if (old > 0) this.#samples.splice(0, old);
   }
 
+  get isEmpty() {
+    return this.#samples.length === 0;
+  }
+
   draw(words) {
     const isNew = words !== this.#words;
     this.#words = words;

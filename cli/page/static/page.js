@@ -114,7 +114,7 @@ class Page {
       },
       snapshot: (snapshot) => {
         this.#snapshot = snapshot;
-        // A gap, not a zero, where nothing is known of the pace.
+        // A gap, not a zero, where nothing is known of the pace; no charts where it never was.
         if (snapshot.knows_pace) this.#charts.take([snapshot.sample]);
         this.#draw();
       },
@@ -126,6 +126,7 @@ class Page {
   #draw() {
     this.#run.show(this.#snapshot, this.#words);
     this.#controls.show(this.#name, this.#snapshot, this.#words);
+    show(find("charts"), !this.#charts.isEmpty);
     // Last: a chart is as wide as its place, which the lines above have shown.
     this.#charts.draw(this.#words);
   }
