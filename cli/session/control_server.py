@@ -8,7 +8,7 @@ that other machines have open. `control_client.py` is the other end; the effect 
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -16,6 +16,7 @@ from typing import Final
 import anyio
 import structlog
 
+from checkpoints.errors import JournalError
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from cli.terminal.layout import render
@@ -100,7 +101,9 @@ async def _follow_journal(handler: ControlHandler, every: float) -> None:
     """Follow pauses and their ends in the journal, a look `every` so many seconds."""
     while True:
         await anyio.sleep(every)
-        await handler.take_up()
+        # A journal that fails ends the run by its own ways, and is no fault of the control.
+        with suppress(JournalError):
+            await handler.take_up()
 
 
 def _tell_pause(run: Run, screen: Screen) -> None:
