@@ -4,10 +4,10 @@ All tables are copied with their ids, page by page, in one transaction of the ta
 source. Before it is committed, the totals and the Merkle root of each run are compared.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import anyio.from_thread
 import anyio.to_thread
@@ -66,16 +66,23 @@ class CopiedJournal:
     runs: tuple[CopiedRun, ...]
 
 
-async def copy_journal(source: Path | JournalAddress, target: Path | JournalAddress) -> CopiedJournal:
+Beside: TypeAlias = Callable[[Queries, Queries], None]
+"""Copies what a journal's users keep with it, from the snapshot of the source, before the target is committed."""
+
+
+async def copy_journal(
+    source: Path | JournalAddress, target: Path | JournalAddress, beside: Beside = lambda _old, _new: None
+) -> CopiedJournal:
     """Copy a journal into one that is new or empty; the source is only read, and no run of it is taken up meanwhile.
 
-    Raises `NoJournal`, `JournalNotCopied` for a target with runs and for a copy that is not equal, `RunHeld`, and
-    what opening either raises. The target has the whole journal or none, also after a kill.
+    What `beside` copies is committed with it. Raises `NoJournal`, `JournalNotCopied` for a target with runs and for a
+    copy that is not equal, `RunHeld`, and what opening either raises. The target has the whole journal or none, also
+    after a kill.
     """
-    return await anyio.to_thread.run_sync(_copy, address_of(source), address_of(target))
+    return await anyio.to_thread.run_sync(_copy, address_of(source), address_of(target), beside)
 
 
-def _copy(source: JournalAddress, target: JournalAddress) -> CopiedJournal:
+def _copy(source: JournalAddress, target: JournalAddress, beside: Beside) -> CopiedJournal:
     with look_into_idle(source) as old:
         if old is None:
             raise NoJournal(said("there is no journal {journal}", journal=str(source)))
@@ -90,7 +97,9 @@ def _copy(source: JournalAddress, target: JournalAddress) -> CopiedJournal:
                     )
                 )
             new.write("take_time")
-            return CopiedJournal(_copy_tables(old, new), tuple(_compared(old, new)))
+            copied = CopiedJournal(_copy_tables(old, new), tuple(_compared(old, new)))
+            beside(old, new)
+            return copied
 
 
 def _copy_tables(old: Queries, new: Queries) -> dict[str, int]:

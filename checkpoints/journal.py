@@ -2,8 +2,7 @@
 
 Writes are on the disk when they return. Reads see committed data. Several processes may have one journal open, but
 only one at a time works on a run. It holds the run's lock, and each of its writes names its epoch of the run; a write
-is refused once another process has raised the epoch. Reads and writes are blocks of `queries.sql`, run by
-`sqlite_store.py`.
+is refused once another process has raised the epoch. Reads and writes are blocks of `queries.sql`, run by a store.
 """
 
 import secrets
@@ -21,6 +20,7 @@ from checkpoints.errors import NoSuchRun, RunHeld
 from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.history import History
 from checkpoints.intake_pages import Judge, totals_of
+from checkpoints.kept_secrets import KeptSecrets
 from checkpoints.lease import Lease, boot_time, keep_lease, take_up_run
 from checkpoints.purge import Purge, purge_run
 from checkpoints.queries import FoundRow, Queries, Result, Value
@@ -80,7 +80,7 @@ class Journal:
         self.kept_copy, self.size, self.requests = store.kept_copy, store.size, store.requests
         self._store, self._read = store, store.read
         self._leases: dict[int, Lease] = {}
-        self.history = History(store)
+        self.history, self.kept_secrets = History(store), KeptSecrets(store)
 
     # ---- runs ----
 

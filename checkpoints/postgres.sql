@@ -552,7 +552,41 @@ select current_setting('server_version') as version, extract(epoch from clock_ti
 
 -- name: rewrite_tables
 -- Not within a transaction.
-vacuum full items, refusals, decisions, commands, requests, runs, verifications
+vacuum full items, refusals, decisions, commands, requests, runs, verifications, secrets
 
 -- name: only_look
 set default_transaction_read_only to on
+
+-- ---- The secrets of rows, encrypted (checkpoints/kept_secrets.py) ----------------------------------------------------
+
+-- name: keep_secrets
+insert into secrets (token, batch, key_id, sealed)
+select token, batch, key_id, sealed
+from json_to_recordset(:rows) as one (token text, batch text, key_id text, sealed text)
+on conflict (token) do update set key_id = excluded.key_id, sealed = excluded.sealed
+
+-- name: note_secret_key
+insert into secret_keys (key_id) values (:key_id) on conflict (key_id) do nothing
+
+-- name: secrets_by_token
+select token, batch, key_id, sealed from secrets where token in (select value from json_each(:tokens))
+
+-- name: page_of_secrets
+select token, batch, key_id, sealed
+from secrets
+where token > :after and batch in (select value from json_each(:batches))
+order by token
+limit :size
+
+-- name: keys_of_secrets
+select key_id, count(*) as kept from secrets where :batch in ('', batch) group by key_id order by key_id
+
+-- name: newest_secret_key
+select key_id as answer from secret_keys order by used_at desc, key_id limit 1
+
+-- name: forget_secrets
+-- As in jobs/access/vault.sql: an old batch that no run needs belongs to a process killed before it entered its run.
+delete from secrets
+where batch = :batch
+   or (sealed_at < clock_timestamp() - :unclaimed * interval '1 second'
+       and batch not in (select value from json_each(:needed)))

@@ -195,6 +195,24 @@ create table reports (
     unique (run_id, root)
 );
 
+-- Passwords and sessions of rows that are to be sent, encrypted before they leave the process: whoever has the key of that
+-- id opens them (jobs/access/vault_keys.py). Deleted when the run is at its end.
+create table secrets (
+    token     text collate "C" primary key,
+    batch     text not null,
+    key_id    text not null,
+    sealed    text not null,
+    sealed_at timestamptz not null default clock_timestamp()
+);
+
+create index secrets_by_batch on secrets (batch);
+
+-- The keys by which secrets were encrypted in this journal, by their ids.
+create table secret_keys (
+    key_id  text primary key,
+    used_at timestamptz not null default clock_timestamp()
+);
+
 -- ---- What the statements share with those of SQLite ------------------------------------------------------------------
 
 -- The elements of a JSON array, and its elements as numbers and as texts.

@@ -19,6 +19,21 @@ create table if not exists requests (
     answer     text
 );
 
+create table if not exists secrets (
+    token     text collate "C" primary key,
+    batch     text not null,
+    key_id    text not null,
+    sealed    text not null,
+    sealed_at timestamptz not null default clock_timestamp()
+);
+
+create index if not exists secrets_by_batch on secrets (batch);
+
+create table if not exists secret_keys (
+    key_id  text primary key,
+    used_at timestamptz not null default clock_timestamp()
+);
+
 -- A view keeps the columns that its tables had.
 drop view last_runners;
 create view last_runners as

@@ -210,11 +210,15 @@ class ImportJob(BillingJob):
     # ---- what is told of it ----
 
     async def check(self) -> None:
-        """Raise `InputRefused` for fields that this billing lacks, and for a folder that is not there."""
+        """Raise `InputRefused` for fields that this billing lacks, and for a folder that is not there.
+
+        Raises `VaultLocked` for passwords that could not be kept.
+        """
         opened = await anyio.to_thread.run_sync(lambda: self._opened)
         database = self._gateway.database
         schema = None if database is None else await self._gateway.read(lambda base: base.schema)
         opened.reader.check_fields(schema, self._gateway.profile)
+        opened.reader.require_key()
         folder = self._parameters.get(FOLDER, "")
         if folder.isdecimal() and await References(self._gateway).missing("Folder", {folder}):
             raise ParameterRefused(

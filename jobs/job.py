@@ -60,8 +60,8 @@ class InputJob(BillingJob):
             says_all=says_all,
         )
         binding = self._binding(Header(source.name, source.header))
-        # A missing column is refused here, before anything is written to the journal.
-        _ = binding.columns
+        # A missing column or key is refused here, before anything is written to the journal.
+        binding.require_key()
         return self._selected(guard_rows(source, binding.secret_places), binding), binding
 
     def _selected(self, source: Source, binding: Binding) -> Source:

@@ -11,6 +11,9 @@ PROGRAM: Final = "carbon-migrate"
 SETTINGS_FILE: Final = "carbon-migrate.toml"
 DATABASE: Final = "CARBON_MIGRATE_DATABASE"
 SETTINGS_PROFILE: Final = "CARBON_MIGRATE_PROFILE"
+VAULT_KEY: Final = "vault_key"
+VAULT_KEY_FILE: Final = "vault.key"
+VAULT_KEY_SETTING: Final = f'{VAULT_KEY} = "{VAULT_KEY_FILE}"'
 
 
 TAKES_PROFILE: Final = frozenset(

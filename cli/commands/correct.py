@@ -17,8 +17,9 @@ from cli.session.events import OpenReader
 from cli.session.journal import locked, open_existing, require_content
 from cli.session.plans import plans_beside
 from cli.session.run_session import RunSession
-from cli.session.session import OpenRecorder, Session, check_target, how_often, open_session, wipe_secrets
+from cli.session.session import OpenRecorder, Session, check_target, how_often, open_session
 from cli.session.start import new_run, rehearse
+from cli.session.vaults import wipe_secrets
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing

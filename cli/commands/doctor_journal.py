@@ -11,13 +11,16 @@ import anyio.to_thread
 from checkpoints.address import PostgresAddress
 from checkpoints.journal import open_journal
 from checkpoints.kept_copies import kept_copies
+from checkpoints.kept_secrets import KeysInUse
 from checkpoints.stores import is_there
 from cli.session.journal import unfinished
 from cli.session.plans import plans_beside
+from cli.session.vaults import keys_of
 from cli.settings.settings import Settings
 from cli.show.checklist import Checklist
 from cli.terminal.texts import printable
-from texts.remedies import setting
+from jobs.access.secret_table import missing_keys, no_key
+from texts.remedies import VAULT_KEY, VAULT_KEY_FILE, command_line, setting
 from texts.said import Quantity, counted, said
 
 LEAST_FREE: Final = 256 * 1024 * 1024
@@ -61,6 +64,8 @@ async def check_journal(settings: Settings, checklist: Checklist) -> None:
     if where.postgres is not None:
         with checklist.trying(said("server")):
             await _server(where.postgres, checklist)
+        with checklist.trying(said("vault key")):
+            await _vault_key(settings, checklist)
         return
     free = shutil.disk_usage(_nearest_folder(where.path)).free
     told = said("{free} MiB free beside the journal", free=Quantity(free // 1024 // 1024))
@@ -106,6 +111,49 @@ async def _server(address: PostgresAddress, checklist: Checklist) -> None:
                 "PostgreSQL {version}; {seconds} s between its clock and this one",
                 version=printable(facts.version),
                 seconds=round(abs(facts.skew)),
+            ),
+        )
+
+
+async def _vault_key(settings: Settings, checklist: Checklist) -> None:
+    """Check that the key of the settings opens the passwords that are kept, and is that of the other machines."""
+    what, where = said("vault key"), settings.journal.value
+    keys = keys_of(settings)
+    used = KeysInUse({}, "")
+    if await anyio.to_thread.run_sync(is_there, where):
+        async with open_journal(where) as journal:
+            used = await journal.kept_secrets.keys_in_use()
+    kept = sum(used.kept.values())
+    if keys is None:
+        if used.kept:
+            checklist.wrong(what, no_key(str(where)))
+        else:
+            checklist.note(
+                what,
+                said("none is set: runs whose rows have passwords or sessions need one"),
+                command_line("journal", "key", VAULT_KEY_FILE),
+            )
+    elif missing := sorted(used.kept.keys() - set(keys.ids)):
+        checklist.wrong(what, missing_keys(str(where), missing, keys.ids))
+    elif used.newest and used.newest not in keys.ids:
+        checklist.wrong(
+            what,
+            said(
+                "passwords were last encrypted with key {newest} in this journal, and {setting} has {ours} here: "
+                "give all machines the same keys",
+                newest=used.newest,
+                setting=VAULT_KEY,
+                ours=keys.ids,
+            ),
+        )
+    else:
+        checklist.good(
+            what,
+            counted(
+                "key {key} encrypts; {n} secret is kept, and can be opened",
+                "key {key} encrypts; {n} secrets are kept, and all can be opened",
+                kept,
+                key=keys.first,
             ),
         )
 

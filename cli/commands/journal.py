@@ -1,7 +1,10 @@
-"""`journal`: copies a whole journal, from a file or PostgreSQL into either."""
+"""`journal`: copies a whole journal, from a file or PostgreSQL into either; makes the key for its passwords."""
 
 import os
+import shlex
 from collections.abc import Mapping
+from functools import cache, partial
+from pathlib import Path
 from typing import Annotated, Final
 
 import anyio.to_thread
@@ -11,18 +14,20 @@ from rich.text import Text
 
 from checkpoints.address import JournalAddress
 from checkpoints.copying import CopiedJournal, copy_journal
-from checkpoints.rows import to_run
-from checkpoints.stores import look_into
 from cli.commands.execution import errors_shown
-from cli.settings.flags import grouped
+from cli.session.vaults import keys_of
+from cli.settings.flags import ConfigPath, Flags, grouped
 from cli.settings.places import typed_journal
+from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Facts, command, labelled, render
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
-from cli.terminal.texts import printable
-from jobs.access.vault import BATCH, Vault, vault_path
-from texts.remedies import command_line, setting
+from cli.terminal.texts import printable, reason_of
+from jobs.access.secret_copy import FindKeys, SecretCopy
+from jobs.access.vault import vault_path
+from jobs.access.vault_keys import VaultKeys, new_key
+from texts.remedies import VAULT_KEY, setting
 from texts.said import counted, said
 
 app: Final = typer.Typer(add_completion=False, help="Move a journal: from a file to PostgreSQL, or back.")
@@ -41,6 +46,7 @@ def _copy(
     ],
     target: Annotated[str, typer.Argument(metavar="TO", help="A new or empty journal, named in the same way.")],
     *,
+    config: ConfigPath = None,
     voice: BriefVoice,
 ) -> None:
     """Copy a whole journal: from a file to PostgreSQL, back, or to another file.
@@ -52,41 +58,92 @@ def _copy(
     with errors_shown(screen):
         old, new = (typed_journal(text, name, os.environ) for text, name in ((source, "FROM"), (target, "TO")))
         advised = target if new.postgres else str(new)
-        code = run_command(lambda: copy(old, new, screen, advised=advised), calls=False)
+        keys = cache(partial(_keys_in, config, screen))
+        code = run_command(lambda: copy(old, new, screen, keys, advised=advised), calls=False)
     raise typer.Exit(code)
 
 
-async def copy(source: JournalAddress, target: JournalAddress, screen: Screen, *, advised: str) -> Exit:
+@app.command("key")
+@grouped
+def _key(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The file to be made; one that is there is left alone.")
+    ],
+    *,
+    voice: BriefVoice,
+) -> None:
+    """Make a key for the passwords of rows in PostgreSQL.
+
+    They are kept there encrypted. All machines that work on the runs need the same key, in a file that only its owner
+    can read, which vault_key in their settings names.
+    """
+    screen = Screen(voice.whole())
+    with errors_shown(screen):
+        made = make_key(file)
+    if voice.as_json:
+        screen.emit({"file": str(file.absolute()), "key": made, "exit": int(Exit.DONE)})
+    screen.result(
+        Group(
+            render(
+                said("✓ key {key} is in {file}, which only you can read", key=made, file=printable(file)),
+                "bold green",
+            ),
+            Text(""),
+            render(said("Copy the file to each machine that works on the runs, and name it in its settings:")),
+            command(f'{VAULT_KEY} = "{file}"'),
+            render(said("Keep a copy apart from the database: without the key, the rows have to be given again.")),
+        )
+    )
+
+
+def make_key(file: Path) -> str:
+    """Write a new key into a new file that only its owner can read; its id. Raises `CommandRefused`."""
+    text = new_key()
+    try:
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            stream.write(f"{text}\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except FileExistsError as error:
+        raise CommandRefused(
+            said("{file} is there already, and a key in it may be needed: name another file", file=printable(file))
+        ) from error
+    except OSError as error:
+        raise CommandRefused(
+            said("{file} cannot be written: {reason}", file=printable(file), reason=reason_of(error))
+        ) from error
+    return VaultKeys.parse(text).first
+
+
+async def copy(
+    source: JournalAddress, target: JournalAddress, screen: Screen, keys: FindKeys, *, advised: str
+) -> Exit:
     """Copy a journal, and say which one is to be used, by the name that is `advised`.
 
-    Raises `CommandRefused` and `JournalError`.
+    Raises `CommandRefused`, `JournalError` and `VaultFailed`.
     """
-    await anyio.to_thread.run_sync(_refuse_kept_passwords, source)
-    copied = await copy_journal(source, target)
+    secrets = SecretCopy(source, target, keys)
+    await anyio.to_thread.run_sync(secrets.check)
+    try:
+        copied = await copy_journal(source, target, secrets)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(secrets.undo)
+        raise
     if screen.voice.as_json:
-        screen.emit(_object(copied, source, target))
+        screen.emit(_object(copied, source, target, secrets.copied))
     screen.result(_closing(copied, source, target, advised))
+    if secrets.copied:
+        screen.result(_of_secrets(source, secrets.copied))
     return Exit.DONE
 
 
-def _refuse_kept_passwords(source: JournalAddress) -> None:
-    """Refuse a journal with passwords of rows that are to be sent: they are in a file of their own, beside it."""
-    path = vault_path(source.path.resolve())
-    if not path.exists():
-        return
-    with look_into(source) as db:
-        runs = [] if db is None else [to_run(row) for row in db.all("runs")]
-    for run in runs:
-        if BATCH in run.parameters and Vault(path, run.parameters[BATCH]).holds:
-            raise CommandRefused(
-                said(
-                    "run {run} is not at its end, and its passwords are in {file}, which is not copied: end it "
-                    "first, with {command}",
-                    run=run.name,
-                    file=printable(path),
-                    command=command_line("resume", run.name),
-                )
-            )
+def _keys_in(config: Path | None, screen: Screen) -> VaultKeys | None:
+    """The keys of the vault that the settings name. Raises `SettingsRefused`."""
+    settings = load(Flags(config=config), os.environ, Path.cwd())
+    screen.mask.hide(settings.secrets)
+    return keys_of(settings)
 
 
 def _closing(copied: CopiedJournal, source: JournalAddress, target: JournalAddress, advised: str) -> RenderableType:
@@ -121,7 +178,23 @@ def _closing(copied: CopiedJournal, source: JournalAddress, target: JournalAddre
     )
 
 
-def _object(copied: CopiedJournal, source: JournalAddress, target: JournalAddress) -> Mapping[str, object]:
+def _of_secrets(source: JournalAddress, copied: int) -> RenderableType:
+    """What was copied of passwords and sessions, and where they still are."""
+    taken = counted(
+        "{n} password or session of a row that is to be sent is copied as well",
+        "{n} passwords and sessions of rows that are to be sent are copied as well",
+        copied,
+    )
+    if source.is_shared:
+        return render(taken)
+    file = vault_path(source.path.resolve())
+    old = said("{file} still has them, in clear. Once you go on with the copy:", file=printable(file))
+    return Group(render(taken), labelled("!", old, "yellow"), command(shlex.join(["rm", str(file)])))
+
+
+def _object(
+    copied: CopiedJournal, source: JournalAddress, target: JournalAddress, secrets: int
+) -> Mapping[str, object]:
     """The object of `--json`."""
     return {
         "from": str(source),
@@ -137,5 +210,6 @@ def _object(copied: CopiedJournal, source: JournalAddress, target: JournalAddres
             for one in copied.runs
         ],
         "rows": copied.rows,
+        "secrets": secrets,
         "exit": int(Exit.DONE),
     }

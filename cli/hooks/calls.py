@@ -19,7 +19,7 @@ from anyio.abc import Process
 
 from cli.settings.hooks import APPRISE, Hook
 from cli.settings.places import credentials_in, passwords_in
-from cli.terminal.texts import API_URL, DATABASE_PASSWORD, JOURNAL_FILE, printable, reason_of
+from cli.terminal.texts import API_URL, DATABASE_PASSWORD, JOURNAL_FILE, VAULT_KEY, printable, reason_of
 from texts.remedies import DATABASE, PROGRAM
 from texts.said import Said, said
 
@@ -155,7 +155,7 @@ def _for_apprise(hook: Hook, message: bytes) -> bytes:
     return msgspec.json.encode({"url": url, "title": f"{PROGRAM}: {told['event']}", "body": body})
 
 
-_PASSWORDS: Final = frozenset({DATABASE_PASSWORD, "PGPASSWORD"})
+_PASSWORDS: Final = frozenset({DATABASE_PASSWORD, VAULT_KEY, "PGPASSWORD"})
 _ADDRESSES: Final = frozenset({API_URL, DATABASE, JOURNAL_FILE})
 
 

@@ -20,6 +20,7 @@ from cli.session.journal import unfinished
 from cli.session.order import PLAN
 from cli.session.plans import plans_beside
 from cli.session.step_mark import PLACE, mark_of
+from cli.session.vaults import wipe_secrets
 from cli.show.plan_facts import same_input
 from cli.terminal.texts import printable
 from jobs.access.payload import emptied
@@ -131,7 +132,9 @@ def _was_in(run: Run, made: datetime) -> bool:
 
 async def purge_run(run: Run, journal: Journal, catalogue: Catalogue, *, keep_totals: bool) -> Purged:
     """Purge a run. Raises `RunHeld`, `RunTakenOver` and `RunUnfinished`, and removes nothing then."""
-    return await journal.purge(run, Purge(kept_parameters(run, catalogue), emptied, keep_totals=keep_totals))
+    purged = await journal.purge(run, Purge(kept_parameters(run, catalogue), emptied, keep_totals=keep_totals))
+    await wipe_secrets(run, journal)
+    return purged
 
 
 async def purge_plans(journal: Journal, plans: Sequence[Run]) -> Purged:

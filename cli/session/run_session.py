@@ -21,15 +21,8 @@ from cli.session.events import RunReaders
 from cli.session.journal import describe_pacing, locked, store_policy
 from cli.session.order import PLAN, why_unreadable
 from cli.session.plans import departures
-from cli.session.session import (
-    FinishedRun,
-    Session,
-    finish_run,
-    how_often,
-    note_assumptions,
-    shared_accounts_of,
-    wipe_secrets,
-)
+from cli.session.session import FinishedRun, Session, finish_run, how_often, note_assumptions, shared_accounts_of
+from cli.session.vaults import require_opened, wipe_secrets
 from cli.show.closing import Closing, accountants_list, first_refusals, refused_export, refused_rows, show_closing
 from cli.show.input_faults import why_refused
 from cli.show.preview import PreviewFacts, bad_rows, plan_of, preview, shared_accounts
@@ -104,6 +97,7 @@ class RunSession:
         """
         hand_in = self._session.hand_in
         structlog.contextvars.bind_contextvars(run=self._run.name)
+        await require_opened(self._run, self._session.gateway.vault)
         # The page is the last to go: it shows how the run came out.
         async with (
             self._page(),

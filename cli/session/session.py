@@ -36,6 +36,7 @@ from cli.output.answer_files import ANSWER_FILE_PARAMETER, ANSWERS, first_rows, 
 from cli.output.item_files import OutputFile
 from cli.session.events import OpenReader
 from cli.session.journal import open_noted, policy_of
+from cli.session.vaults import vault_of, wipe_secrets
 from cli.settings.flags import Consent
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
@@ -51,13 +52,12 @@ from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
-from jobs.access.vault import BATCH, Vault, vault_path
+from jobs.access.vault import Vault
 from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.factory import finish_of
 from jobs.job import build
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, input_of_parameters, job_parameters
 from jobs.spec.entries import SharedAccountsRule
-from jobs.spec.errors import VaultFailed
 from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import UNDO
 from jobs.undo import build_undo
@@ -133,7 +133,7 @@ class Session:
         Raises `CommandRefused` where the policy of the run cannot be read.
         """
         self.gateway.rate.per_second = self.policy_of(run).rate
-        return self.with_vault(vault_of(run, self.journal))
+        return self.with_vault(vault_of(run, self.journal, self.settings))
 
     def policy_of(self, run: Run) -> Policy:
         """The run's policy with the given settings. Raises `CommandRefused` where it cannot be read."""
@@ -224,11 +224,6 @@ def check_target(run: Run, settings: Settings) -> None:
         )
 
 
-def vault_of(run: Run, journal: Journal) -> Vault:
-    """The vault with the secrets of a run."""
-    return Vault(vault_path(journal.path), run.parameters.get(BATCH, ""))
-
-
 def how_often(run: Run) -> Repeat:
     """The repeat rule of the run: --again, --another-billing or neither, as it was begun."""
     return Repeat(run.parameters.get(REPEAT, Repeat.ONCE))
@@ -276,26 +271,6 @@ async def close_ended(
     finished = await finish_run(run, journal, catalogue, anew=False)
     code = Exit.STOPPED if finished.trouble else outcome_of(totals)
     return Closing(code, run.name, run.job, totals, stopped=finished.trouble, error=finished.trouble), finished.shown
-
-
-async def wipe_secrets(run: Run, journal: Journal) -> None:
-    """Wipe the secrets of a run that sends nothing more; a failure is logged."""
-    if BATCH not in run.parameters:
-        return
-    vault = vault_of(run, journal)
-    needed = [other.parameters[BATCH] for other in await journal.runs() if await _may_need(other, run, journal)]
-    try:
-        await anyio.to_thread.run_sync(vault.forget, needed)
-    except VaultFailed as error:
-        log.error("the secrets of the run are not wiped: delete the file", why=str(error))  # noqa: TRY400 - the sentence is complete
-
-
-async def _may_need(other: Run, run: Run, journal: Journal) -> bool:
-    """Whether another run of the same batch may still send secrets."""
-    if BATCH not in other.parameters or other.run_id == run.run_id or other.discarded_at:
-        return False
-    not_begun = other.frozen_at is None or other.approved_at is None
-    return not_begun or (await journal.totals(other)).count_where(settled=False) > 0
 
 
 async def _hand_over(run: Run, finish: Callable[[Run], str]) -> FinishedRun:

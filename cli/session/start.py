@@ -20,7 +20,8 @@ from cli.session.events import OpenReader
 from cli.session.journal import unfinished
 from cli.session.order import PLAN, Order, identity, why_unreadable
 from cli.session.run_session import RunSession
-from cli.session.session import HandIn, OpenPage, OpenRecorder, Session, open_session, wipe_secrets
+from cli.session.session import HandIn, OpenPage, OpenRecorder, Session, open_session
+from cli.session.vaults import vault_in, wipe_secrets
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -35,7 +36,7 @@ from engine.pacing.policy import ALL, Policy, policy_with, to_settings
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.progress import Progress
-from jobs.access.vault import Vault, vault_path
+from jobs.access.vault import Vault
 from jobs.job import build
 from jobs.spec.spec import DECLARATION
 from texts.remedies import command_line, setting
@@ -87,9 +88,11 @@ class Ready:
 def prepare(order: Order, files: Mapping[str, str], session: Session) -> Ready:
     """Prepare the run of an order whose `files` are checked, without reading its rows.
 
-    Raises `ParameterRefused` for a job that cannot be set up.
+    Raises `ParameterRefused` for a job that cannot be set up, and `VaultLocked` for one whose secrets need a key.
     """
-    vault = Vault(vault_path(session.journal.path), order.batch)
+    vault = vault_in(session.journal, order.batch, session.settings)
+    if order.secrets:
+        vault.require_key()
     job = build(order.kind, session.with_vault(vault).gateway, order.parameters, order.rows)
     return Ready(order, job, vault, files)
 

@@ -33,6 +33,7 @@ from cli.settings.places import (
 from cli.settings.settings_file import place_of, read_settings_file
 from cli.settings.settings_profiles import SettingsProfile
 from cli.settings.tables import Letterhead, SettingsTables
+from cli.settings.vault_key import NO_KEY, VaultKeyText, vault_key_of
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.language import ENGLISH, LANGUAGES, VARIABLE, system_language
 from cli.terminal.texts import (
@@ -44,6 +45,7 @@ from cli.terminal.texts import (
     JOURNAL_FILE,
     TIMEOUT,
     USER,
+    VAULT_KEY,
     printable,
 )
 from texts.remedies import DATABASE, SETTINGS_FILE, setting
@@ -87,6 +89,7 @@ class Settings:
     journal: SettingValue[JournalAddress]
     timeout: SettingValue[float] = SettingValue(TIMEOUT, BUILT_IN)
     language: SettingValue[str] = SettingValue(ENGLISH, BUILT_IN)
+    vault_key: SettingValue[VaultKeyText] = SettingValue(NO_KEY, BUILT_IN)
     hidden: Credentials = field(default_factory=Credentials)
     letterhead: Letterhead = field(default_factory=Letterhead)
     hooks: HookSettings = field(default_factory=HookSettings)
@@ -123,7 +126,10 @@ class Settings:
         # A user alone is no secret there.
         of_journal = passwords_in(self.journal.value.postgres.url) if self.journal.value.postgres else ()
         revealed = (value.reveal() for value in values)
-        return frozenset({*revealed, *of_headers, *of_addresses, *of_journal, *self.hooks.secrets} - {""})
+        return frozenset(
+            {*revealed, *of_headers, *of_addresses, *of_journal, *self.vault_key.value.words, *self.hooks.secrets}
+            - {""}
+        )
 
     @property
     def exposed(self) -> tuple[Exposed, ...]:
@@ -253,6 +259,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         ),
         journal=journal,
         timeout=_timeout(choose, flags, found),
+        vault_key=_vault_key(choose, found, hidden),
         language=_language(choose, found),
         letterhead=found.report,
         hooks=hooks_of(found.hooks, path.parent, choose.origin, hidden),
@@ -341,6 +348,17 @@ def _journal(
         return SettingValue(named_journal(chosen.value, beside, choose.environment), chosen.origin)
     except JournalError as error:
         raise SettingsRefused(said("{error} (from {origin})", error=error, origin=chosen.origin)) from error
+
+
+def _vault_key(choose: _Chooser, found: SettingsTables, hidden: Credentials) -> SettingValue[VaultKeyText]:
+    """The keys of the vault; what is wrong with them is refused where they are needed."""
+    if text := choose.environment.get(VAULT_KEY):
+        return SettingValue(VaultKeyText(Secret(text)), VAULT_KEY)
+    if found.vault_key is None:
+        return SettingValue(NO_KEY, BUILT_IN)
+    place = choose.origin("vault_key")
+    read = vault_key_of(found.vault_key, choose.path.parent, place, hidden)
+    return SettingValue(read, hidden.origin("vault_key", place))
 
 
 def _charset(chosen: SettingValue[str]) -> SettingValue[str]:

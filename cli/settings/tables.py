@@ -44,6 +44,7 @@ class SettingsTables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     report: Letterhead = Letterhead()
     journal: str | None = None
     journal_on_network: bool = False
+    vault_key: Hidden | None = None
     jobs: list[str] = []
     api: ApiTable = ApiTable()
     database: DatabaseTable = DatabaseTable()

@@ -1,20 +1,17 @@
-"""The vault: the file for the secrets of a run (passwords, sessions), which no journal, log or recording contains.
+"""The vault: what keeps the secrets of a run (passwords, sessions), which no log or recording contains.
 
-    a row's psw ── seal ──▶ the vault, a file of its own       the item and the run keep a token, •••<batch>.<number>
+    a row's psw ── seal ──▶ the vault                          the item and the run keep a token, •••<batch>.<number>
     the call    ◀─ open ──  the vault                          only when the call is sent
     the run's end ─ forget ▶ the secrets are deleted
 
-A resumed run needs its secrets again, so they are on the disk until the run ends: beside the journal, in a file that
-only its owner can read, and from which deleted secrets are wiped.
+A resumed run needs its secrets again, so they are kept until the run ends: beside a journal that is a file, in a
+file that only its owner can read, and from which deleted secrets are wiped; in a journal in PostgreSQL as rows, which
+are encrypted with a key that the machines have and the database has not.
 """
 
-import os
 import re
 import secrets
-import sqlite3
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,20 +19,17 @@ import anyio.to_thread
 import msgspec
 
 from billing.api.calls import Call
-from billing.database.sql_blocks import sql_block
 from billing.secret import PLACEHOLDER, Secret
 from engine.evidence import NotSent, RowRefused
-from jobs.spec.errors import SecretGone, VaultFailed
+from jobs.access.secret_file import SecretFile, SecretKeeper
+from jobs.spec.errors import SecretAltered, SecretGone, VaultFailed
 from jobs.spec.parameters import Parameter
-from texts.said import said, text_of
+from texts.said import text_of
 
 BATCH: Final = "input_secrets"
 """The parameter in which a run keeps the batch of its secrets."""
 
 _TOKEN: Final = re.compile(rf"{PLACEHOLDER}[0-9a-f]{{16}}\.[0-9a-f]{{16}}")
-_BUSY_SECONDS: Final = 30
-_UNCLAIMED: Final = 3600
-"""Seconds after which the secrets of no known run are wiped."""
 
 
 def vault_path(journal: Path) -> Path:
@@ -67,100 +61,70 @@ def seal_parameters(
 
 
 class Vault:
-    """The secrets of one run, under its `batch`, in a file that other runs share.
+    """The secrets of one run, under its `batch`, in a keeper that other runs share; a path is that of a file.
 
-    Without a `path` nothing is kept, as in a plan, which sends nothing. May be used from threads. The file is created
-    with the first secret. All methods raise `VaultFailed` when the file cannot be used.
+    Without a keeper nothing is kept, as in a plan, which sends nothing. Its methods block, and may be used from
+    threads. All raise `VaultFailed` where what is kept cannot be used, and `VaultLocked` where a key is missing.
     """
 
-    def __init__(self, path: Path | None = None, batch: str = "") -> None:
-        self._path = path
+    def __init__(self, keeper: SecretKeeper | Path | None = None, batch: str = "") -> None:
+        self._keeper = SecretFile(keeper) if isinstance(keeper, Path) else keeper
         self._batch = batch or new_batch()
 
     @property
     def keeps(self) -> bool:
         """Whether sealed secrets can be opened again."""
-        return self._path is not None
+        return self._keeper is not None
+
+    def require_key(self) -> None:
+        """Raise `VaultLocked` where a secret could not be sealed; does not block."""
+        if self._keeper is not None:
+            self._keeper.require_key()
+
+    def require_opened(self) -> None:
+        """Raise `VaultLocked` where a kept secret of the run could not be opened, so that no row is begun."""
+        if self._keeper is not None:
+            self._keeper.require_keys_of(self._batch)
 
     def seal(self, texts: Sequence[str]) -> list[str]:
-        """Save these secrets on the disk; their tokens."""
+        """Save these secrets durably; their tokens."""
         tokens = [_minted(self._batch) for _ in texts]
         self.keep(dict(zip(tokens, map(Secret, texts), strict=True)))
         return tokens
 
     def keep(self, sealed: Mapping[str, Secret]) -> None:
-        """Save secrets on the disk under existing tokens."""
-        if self._path is None or not sealed:
-            return
-        now = int(time.time())
-        rows = [
-            {"token": token, "batch": self._batch, "secret": secret.reveal(), "now": now}
-            for token, secret in sealed.items()
-        ]
-        with self._opened(self._path) as database:
-            database.execute(_sql("create"))
-            database.executemany(_sql("seal"), rows)
+        """Save secrets durably under existing tokens."""
+        if self._keeper is not None and sealed:
+            self._keeper.keep(self._batch, sealed)
 
     def open(self, tokens: Collection[str]) -> dict[str, str]:
-        """The secrets by their tokens. Raises `SecretGone` for one that is no longer kept."""
+        """The secrets by their tokens.
+
+        Raises `SecretGone` for one that is no longer kept, `SecretAltered` for one that was changed where it is kept.
+        """
         if not tokens:
             return {}
-        if self._path is None or not self._path.exists():
+        found = {} if self._keeper is None else self._keeper.find(tokens)
+        if not found.keys() >= set(tokens):
             raise SecretGone
-        with self._opened(self._path) as database:
-            database.execute(_sql("create"))
-            found = {token: database.execute(_sql("open"), {"token": token}).fetchone() for token in tokens}
-        if None in found.values():
-            raise SecretGone
-        return {token: str(row[0]) for token, row in found.items()}
+        return dict(found)
 
     @property
     def holds(self) -> bool:
         """Whether secrets of the run are kept."""
-        if self._path is None or not self._path.exists():
-            return False
-        with self._opened(self._path) as database:
-            database.execute(_sql("create"))
-            return database.execute(_sql("holds"), {"batch": self._batch}).fetchone() is not None
+        return self._keeper is not None and self._keeper.holds(self._batch)
 
     def forget(self, needed: Collection[str]) -> None:
         """Wipe the run's secrets, and those left behind by killed processes.
 
         `needed` are the batches of the unfinished runs.
         """
-        if self._path is None or not self._path.exists():
-            return
-        values = {
-            "batch": self._batch,
-            "before": int(time.time()) - _UNCLAIMED,
-            "needed": msgspec.json.encode(sorted(set(needed) - {self._batch})).decode(),
-        }
-        with self._opened(self._path) as database:
-            database.execute(_sql("create"))
-            database.execute(_sql("forget"), values)
-
-    @contextmanager
-    def _opened(self, path: Path) -> Iterator[sqlite3.Connection]:
-        """A connection with one transaction, which is durable when it ends."""
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as database:
-                database.execute("pragma secure_delete = on")
-                database.execute("pragma synchronous = full")
-                with database:
-                    yield database
-        except OSError as error:
-            raise VaultFailed(
-                said("the secrets cannot be kept in {path}: {reason}", path=path, reason=error.strerror or "")
-            ) from error
-        except sqlite3.Error as error:
-            raise VaultFailed(
-                said("the secrets in {path} cannot be used: {error}", path=path, error=error)
-            ) from error
+        if self._keeper is not None:
+            self._keeper.forget(self._batch, needed)
 
 
 async def unseal(vault: Vault | None, call: Call) -> Call:
-    """The call with secrets in place of their tokens. Raises `SecretGone` and `VaultFailed`."""
+    """The call with secrets in place of their tokens. Raises `SecretGone`, `SecretAltered` and `VaultFailed`."""
     tokens = {token for step in call.steps for token in _tokens(step.arguments)}
     if not tokens:
         return call
@@ -180,7 +144,7 @@ async def reveal_secrets(vault: Vault | None, call: Call) -> Call | RowRefused |
     """The call with its secrets, or the outcome of the row if its secret is not available."""
     try:
         return await unseal(vault, call)
-    except SecretGone as error:
+    except (SecretGone, SecretAltered) as error:
         return RowRefused(text_of(error))
     except VaultFailed as error:
         return NotSent(text_of(error))
@@ -211,7 +175,3 @@ def _opened(value: object, found: Mapping[str, str]) -> object:
         case Mapping():
             return {name: _opened(one, found) for name, one in value.items()}
     return value
-
-
-def _sql(name: str) -> str:
-    return sql_block("vault", name, "jobs.access").text

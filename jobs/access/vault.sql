@@ -23,3 +23,16 @@ select 1 from secrets where batch = :batch limit 1
 delete from secrets
 where batch = :batch
    or (sealed_at < :before and batch not in (select value from json_each(:needed)))
+
+-- name: page
+select token, batch, secret
+from secrets
+where token > :after and batch in (select value from json_each(:batches))
+order by token
+limit :size
+
+-- name: copy
+insert into secrets (token, batch, secret, sealed_at) values (:token, :batch, :secret, unixepoch())
+
+-- name: wipe
+delete from secrets

@@ -69,6 +69,11 @@ class SubscriberReader:
                 )
             )
 
+    def require_key(self) -> None:
+        """Raise `VaultLocked` where the rows have secrets that could not be kept, and `InputRefused`."""
+        if any(table.has_secrets for table in (self.columns, *self.tables.columns.values())):
+            self._vault.require_key()
+
     def stage(self) -> None:
         """Read the joined tables, if there are any. Raises `InputRefused` and `VaultFailed`."""
         self.tables.stage(self._main, lambda row: make_row(self.columns, row).number.text)

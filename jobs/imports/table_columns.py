@@ -107,6 +107,12 @@ class TableColumns:
         own = (one for part in self.parts for one in part.fields if one.field.kind is FieldKind.SECRET)
         return secret_places(self._header, called) | {column.place for one in own for column in one.columns}
 
+    @property
+    def has_secrets(self) -> bool:
+        """Whether a field with a secret has a column or a value."""
+        used = (one for part in self.parts for one in part.fields if one.field.kind is FieldKind.SECRET)
+        return any(one.columns or one.rule.value for one in used)
+
     # ---- by the map ---------------------------------------------------------------------------------------------
 
     def _of_map_once(self, columns: ColumnMap) -> dict[str, FieldColumns]:

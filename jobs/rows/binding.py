@@ -106,6 +106,11 @@ class Binding:
             self._flags = self._numbered(self._columns)
         return self._columns
 
+    def require_key(self) -> None:
+        """Raise `VaultLocked` where the rows have secrets that could not be kept, and `InputRefused`."""
+        if not self._secret.isdisjoint(self.columns):
+            self._vault.require_key()
+
     @property
     def assigned(self) -> Assigned:
         """The columns by the names of the job, in the order of the input. Raises `InputRefused`."""

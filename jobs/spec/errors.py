@@ -20,8 +20,24 @@ class SecretGone(EngineError):
         )
 
 
+class SecretAltered(EngineError):
+    """Raised when a kept secret is not as it was encrypted, or stands in another row than its own."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            said(
+                "its secret was changed in the journal since it was encrypted, and is not sent: give the row again, "
+                "in a run of its own, and find out who can write into the database"
+            )
+        )
+
+
 class VaultFailed(EngineError):
-    """Raised when the file of secrets cannot be read or written."""
+    """Raised when kept secrets cannot be read or written."""
+
+
+class VaultLocked(VaultFailed):
+    """Raised when a key of the vault is missing; the text says which, and what to do."""
 
 
 class PasswordsUnwritten(EngineError):

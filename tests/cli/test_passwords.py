@@ -13,8 +13,9 @@ from checkpoints.journal import open_journal
 from checkpoints.records import Change, NewItem, NewRun, Page
 from checkpoints.states import State
 from cli.session.order import identity, parse_order
-from cli.session.session import finish_run, wipe_secrets
+from cli.session.session import finish_run
 from cli.session.start import give_up
+from cli.session.vaults import wipe_secrets
 from jobs.access.vault import BATCH, Vault, is_token, vault_path
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.catalogue.passwords import PASSWORDS

@@ -22,6 +22,7 @@ from cli.terminal.texts import (
     JOURNAL_FILE,
     TIMEOUT,
     USER,
+    VAULT_KEY,
 )
 from texts.remedies import DATABASE
 from tools.reference.markdown import code, table
@@ -58,6 +59,12 @@ FACTS: Final[Mapping[str, KeyFacts]] = MappingProxyType(
             "take a journal on a network file system: you see to it that one machine at a time uses it",
             "false",
             "--journal-on-network",
+        ),
+        "vault_key": KeyFacts(
+            "the file with the key for [passwords of rows in PostgreSQL](../how-to/postgres.md), relative to this "
+            "one; the variable has the key itself",
+            "none",
+            variable=VAULT_KEY,
         ),
         "jobs": KeyFacts("files that declare jobs of your own; relative to the file", "none"),
         "default_profile": KeyFacts("the profile that counts where none is chosen", "none", type="text"),

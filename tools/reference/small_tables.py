@@ -18,6 +18,8 @@ VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
         "CARBON_MIGRATE_DATABASE_PASSWORD": "its password, which has no flag; hooks get neither it nor `PGPASSWORD`",
         "CARBON_MIGRATE_DATABASE_CHARSET": "its encoding, as `--database-charset`",
         "CARBON_MIGRATE_JOURNAL": "the journal, as `--journal`",
+        "CARBON_MIGRATE_VAULT_KEY": "the key for [passwords in PostgreSQL](../how-to/postgres.md) itself, "
+        "without a flag; hooks do not get it",
         "CARBON_MIGRATE_LANG": "the language, as `--lang`",
         "CARBON_MIGRATE_PROFILE": "the profile of the settings, as `--profile`",
     }
