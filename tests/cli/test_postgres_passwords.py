@@ -148,3 +148,74 @@ async def test_passwords_are_set_by_another_machine_and_stand_nowhere_in_clear(
     assert machines.passwords(list(rows)) == rows
     assert machines.kept() == 0
     assert machines.place.traffic.arrived - calls < 2 * ROWS
+
+
+async def test_a_changed_or_exchanged_secret_is_refused_as_such(machines: Machines, rows: dict[int, str]) -> None:
+    key, _ = await _two_keys(machines)
+    first = machines.machine("first", key)
+    await machines.kill(first, 3, "run", "password", _file(first, rows), "--yes", "--in-flight", "1")
+    # One with other bytes, and two that stand in each other's place.
+    machines.change(
+        "with last as (select token, sealed, row_number() over (order by item_id desc) as place from items "
+        "join secrets on strpos(items.payload, token) > 0), "
+        "changed as (select a.token, case when a.place = 1 then overlay(a.sealed placing "
+        "case when substr(a.sealed, 9, 1) = 'A' then 'B' else 'A' end from 9) else b.sealed end as sealed "
+        "from last a join last b on b.place = case a.place when 2 then 3 when 3 then 2 else a.place end "
+        "where a.place <= 3) "
+        "update secrets set sealed = changed.sealed from changed where secrets.token = changed.token"
+    )
+    ended = await first("resume", "--settle", "0.1", "--json", may_end_with=(1,))
+    assert ended.closing["states"] == {"accepted": ROWS - 3, "rejected": 3}
+    assert "was changed in the journal since it was encrypted" in ended.words
+    users = list(rows)
+    found = machines.passwords(users)
+    assert {user for user in users if found[user] != rows[user]} == set(users[-3:])
+
+
+async def test_without_a_key_nothing_is_read_of_rows_with_passwords_and_others_need_none(
+    machines: Machines, rows: dict[int, str]
+) -> None:
+    cli = machines.machine("first")
+    refused = await cli("run", "password", _file(cli, rows), "--yes", may_end_with=(2,))
+    assert "carbon-migrate journal key" in refused.words
+    step = cli.folder / "job.toml"
+    step.write_text('[[step]]\njob = "password"\nset.user_id = "1"\nset.psw = "Sekret-1"\n', encoding="utf-8")
+    refused = await cli("run", step, "--yes", may_end_with=(2,))
+    assert "no key is set" in refused.words
+    assert "no run" in (await cli("status")).out.lower() + (await cli("status")).err.lower()
+    await cli("run", "balances", machines.place.balances(3).path, "--yes")
+
+
+async def test_a_journal_is_copied_with_the_passwords_of_its_open_run(
+    machines: Machines, rows: dict[int, str]
+) -> None:
+    key, new = await _two_keys(machines)
+    first = machines.machine("first", key)
+    file = first.folder / "file.journal"
+    first.environment["CARBON_MIGRATE_JOURNAL"] = str(file)
+    await machines.kill(first, 5, "run", "password", _file(first, rows), "--yes", "--in-flight", "2")
+    first.environment["CARBON_MIGRATE_JOURNAL"] = machines.journal
+
+    # Without a key there is no copy; with one it is equal, and of the file it says that it has them still.
+    keyless = await machines.machine("none")("journal", "copy", file, machines.journal, may_end_with=(2,))
+    assert "no key is set" in keyless.words
+    copied = await first("journal", "copy", file, machines.journal)
+    assert f"rm {file}-secrets" in " ".join(copied.out.split())
+    assert machines.kept() == ROWS
+
+    # With another key into a journal beside it, and from there into a file again.
+    both = machines.key("both")
+    both.write_text(new.read_text() + key.read_text())
+    both.chmod(0o600)
+    other = machines.server.new_journal()
+    second, third = machines.machine("second", both), machines.machine("third", new, other)
+    await second("journal", "copy", machines.journal, other)
+    back = third.folder / "back.journal"
+    wrong = await first("journal", "copy", other, back, may_end_with=(2,))
+    assert "Add the key of the machine" in wrong.words
+    assert not Path(f"{back}-secrets").exists()
+    assert (await third("journal", "copy", other, back, "--json")).closing["secrets"] == ROWS
+    third.environment["CARBON_MIGRATE_JOURNAL"] = str(back)
+    closing = (await third("resume", "--settle", "0.1", "--json")).closing
+    assert closing["states"] == {"accepted": ROWS}
+    assert machines.passwords(list(rows)) == rows
