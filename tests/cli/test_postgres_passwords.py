@@ -11,6 +11,7 @@ import anyio.to_thread
 import pytest
 
 from checkpoints.address import journal_in_postgres
+from jobs.access.vault import vault_path
 from tests.checkpoints.shells import shell
 from tests.cli.conftest import Cli, Place
 from tests.postgres_server import PostgresServer
@@ -213,7 +214,7 @@ async def test_a_journal_is_copied_with_the_passwords_of_its_open_run(
     back = third.folder / "back.journal"
     wrong = await first("journal", "copy", other, back, may_end_with=(2,))
     assert "Add the key of the machine" in wrong.words
-    assert not Path(f"{back}-secrets").exists()
+    assert not vault_path(back).exists()
     assert (await third("journal", "copy", other, back, "--json")).closing["secrets"] == ROWS
     third.environment["CARBON_MIGRATE_JOURNAL"] = str(back)
     closing = (await third("resume", "--settle", "0.1", "--json")).closing
