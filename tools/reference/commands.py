@@ -65,6 +65,7 @@ GUIDES: Final[Mapping[str, Guide]] = MappingProxyType(
         "journal copy": Guide(
             "journal copy carbon-migrate.journal postgresql://HOST/DATABASE", ["how-to/postgres.md"]
         ),
+        "journal key": Guide("journal key vault.key", ["how-to/postgres.md"]),
         "demo": Guide("demo", []),
         "selftest": Guide("selftest --rounds 1", ["how-to/rehearsal.md"]),
         "mock init": Guide("mock init billing.fdb --abonents 1000", ["how-to/rehearsal.md"]),
