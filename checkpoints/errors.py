@@ -8,6 +8,7 @@ JournalError
 ├── JournalNotClosed      the disk does not finish a write
 ├── NoSuchRun             no run has the name that the operator typed
 ├── RunHeld               another process is working on the run
+│   └── BillingHeld       another machine is working on its billing
 ├── RunTakenOver          another process has taken the run up since: this one writes and sends nothing more
 ├── NoJournal             there is no journal where one is to be copied from
 ├── JournalNotCopied      the target has runs already, or the copy is not equal
@@ -60,6 +61,14 @@ class NoSuchRun(JournalError):
 
 class RunHeld(JournalError):
     """Raised when another process holds the run; the text names it."""
+
+
+class BillingHeld(RunHeld):
+    """Raised when another machine works on the billing, with the run `run`; the text names its process."""
+
+    def __init__(self, why: str, run: str) -> None:
+        super().__init__(why)
+        self.run = run
 
 
 class RunTakenOver(JournalError):

@@ -23,7 +23,7 @@ import anyio
 from msgspec.structs import replace
 
 from checkpoints import rows
-from checkpoints.errors import JournalError, JournalUnreadable, RunHeld
+from checkpoints.errors import BillingHeld, JournalError, JournalUnreadable
 from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.history import begin_runner
 from checkpoints.pace import BillingPace, encode_pace, found_pace
@@ -175,23 +175,23 @@ async def keep_lease(lease: Lease, run: Run, store: Store) -> AsyncIterator[None
 def take_up_run(db: Queries, run: Run, runner: NewRunner, seconds: float) -> tuple[Run, EarlierOwners]:
     """Take a run and its billing up, in the caller's transaction; the run, and what earlier owners may still do.
 
-    A runner that sends nothing takes the run alone.
-
-    Raises `RunPurged`, and `RunHeld` while another machine works on the billing.
+    A runner that sends nothing takes the run alone. Raises `RunPurged`, and `BillingHeld` while
+    another machine works on the billing.
     """
     refuse_purged(db, run.run_id)
     earlier = EarlierOwners()
     if seconds:
         db.write("lock_billing", run_id=run.run_id)
         owner = db.first("other_machine", run_id=run.run_id, machine=machine())
-        if owner is not None and runner.call_seconds:
-            raise RunHeld(
+        if owner is not None:
+            raise BillingHeld(
                 said(
                     "another machine works on this billing, with run {run}: {holder}. Two machines would send to it "
                     "at twice its rate",
                     run=owner["run"],
                     holder=rows.to_holder(owner).sentence,
-                )
+                ),
+                owner["run"],
             )
         earlier = _earlier(db.all("earlier_leases", run_id=run.run_id), db.one("carried", run_id=run.run_id))
     begin_runner(db, run, runner, machine(), seconds)

@@ -12,7 +12,7 @@ import structlog
 from rich.text import Text
 
 from checkpoints.address import JournalAddress
-from checkpoints.errors import RunHeld, RunPurged
+from checkpoints.errors import BillingHeld, RunHeld, RunPurged
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import NewRunner, Run, Stage
 from checkpoints.states import State
@@ -44,6 +44,20 @@ async def open_noted(where: JournalAddress) -> AsyncIterator[Journal]:
                 copy=str(journal.kept_copy),
             )
         yield journal
+
+
+class BillingTaken(CommandRefused):
+    """Raised when another machine works on the billing; `why` is that and what to do, in words."""
+
+    def __init__(self, held: BillingHeld) -> None:
+        self.why = said(
+            "{why}.\nWait until that has ended, or stop it there; {command} shows where it stands. With {detach} a "
+            "worker takes this in its turn",
+            why=text_of(held),
+            command=command_line("status", held.run),
+            detach=setting("detach"),
+        )
+        super().__init__(self.why)
 
 
 class JournalAbsent(CommandRefused):
@@ -108,8 +122,9 @@ def refuse_purged(run: Run) -> None:
 async def locked(
     run: Run, journal: Journal, purpose: str, *, billing: str = "", call_seconds: float = 0.0
 ) -> AsyncIterator[Run]:
-    """Hold the run's lock for the context; yields the run. Raises `CommandRefused` when another process has it.
+    """Hold the run's lock for the context; yields the run.
 
+    Raises `CommandRefused` when another process has it, as a `BillingTaken` when another machine has its billing.
     `purpose` is the command, `billing` the version that the billing reported, "" where it was not asked. A call of
     the command ends within `call_seconds`, 0 where it sends none that changes anything.
     """
@@ -121,6 +136,8 @@ async def locked(
             # A journal that is shared knows by its lease who may send.
             with nullcontext() if journal.address.is_shared else only_copy(ours):
                 yield ours
+    except BillingHeld as error:
+        raise BillingTaken(error) from error
     except RunHeld as error:
         raise await _busy(run, journal, text_of(error)) from error
 

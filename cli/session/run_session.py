@@ -5,9 +5,8 @@ not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ 
                   └── input refused ───────┴── no ────────────┴──▶ discarded: nothing was sent
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
 
 import anyio.to_thread
 import structlog
@@ -18,10 +17,18 @@ from checkpoints.records import Run, Stage, Totals
 from checkpoints.states import State
 from cli.session.control_server import serve_control
 from cli.session.events import RunReaders
-from cli.session.journal import describe_pacing, locked, store_policy
+from cli.session.journal import BillingTaken, describe_pacing, locked, store_policy
 from cli.session.order import PLAN, why_unreadable
 from cli.session.plans import departures
-from cli.session.session import FinishedRun, Session, finish_run, how_often, note_assumptions, shared_accounts_of
+from cli.session.session import (
+    FinishedRun,
+    Sent,
+    Session,
+    finish_run,
+    how_often,
+    note_assumptions,
+    shared_accounts_of,
+)
 from cli.session.vaults import require_opened, wipe_secrets
 from cli.show.closing import Closing, accountants_list, first_refusals, refused_export, refused_rows, show_closing
 from cli.show.input_faults import why_refused
@@ -51,16 +58,6 @@ from texts.remedies import command_line, setting
 from texts.said import said, text_of
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The result of sending in this process."""
-
-    calls: int = 0
-    seconds: float = 0.0
-    held: Mapping[str, float] = field(default_factory=dict)
-    error: str | None = None
 
 
 class RunSession:
@@ -95,6 +92,14 @@ class RunSession:
         A run that is handed in is made ready here, and sent by a worker. Raises `CommandRefused` when nothing is sent
         and the run is discarded, or another process works on it.
         """
+        try:
+            return await self._work()
+        except BillingTaken as error:
+            if not self._fresh:
+                raise
+            raise await self._discarded(error.why) from error
+
+    async def _work(self) -> Closing:
         hand_in = self._session.hand_in
         structlog.contextvars.bind_contextvars(run=self._run.name)
         await require_opened(self._run, self._session.gateway.vault)

@@ -239,6 +239,16 @@ def shared_accounts_of(run: Run) -> SharedAccountsRule | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """The result of sending in this process."""
+
+    calls: int = 0
+    seconds: float = 0.0
+    held: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FinishedRun:
     """The output of a finished run, and what could not be done."""
 

@@ -110,12 +110,12 @@ class Breaker:
 
     @property
     def pace(self) -> BreakerPace:
-        """What the next owner of the billing goes on with; half-open counts as open, its time being over."""
+        """What the next owner of the billing goes on with; half-open, also after a stop, counts as open."""
         now = anyio.current_time()
         return BreakerPace(
             failures=self._failures,
             is_open=self._state is not _State.CLOSED,
-            wait=max(self._not_before - now, 0.0) if self.open else 0.0,
+            wait=max(self._not_before - now, 0.0),
             gap=self._gap,
             asked=max(self._asked_until - now, 0.0),
         )

@@ -240,10 +240,24 @@ def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
     sent = kind.sent(wanted)
     if found:
         there = tuple(kind.described(thing, wanted) for thing in found)
+        if kind.comment and sum(map(kind.counts, found)) > 1:
+            return said(
+                "sent {sent} once; under its one mark the billing has {n}: {found}. Take back there, by their ids, "
+                "all but one; then verify again",
+                sent=sent,
+                n=len(found),
+                found=there,
+            )
         return said("sent {sent}; the billing has {found}", sent=sent, found=there)
     if kind.comment:
         return said("sent {sent}; the billing has no {noun} with this mark", sent=sent, noun=kind.noun)
     return said("sent {sent}; the billing has no {noun} like it", sent=sent, noun=kind.noun)
+
+
+def in_effect(payload: Payload, found: Sequence[BillingObject]) -> Sequence[BillingObject]:
+    """Of the objects of an item those that still count; all of them where none does."""
+    kind = model_of(payload)
+    return [thing for thing in found if kind.counts(thing)] or found
 
 
 def has_another(payload: Payload, there: Sequence[BillingObject]) -> str:

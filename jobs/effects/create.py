@@ -64,6 +64,7 @@ from jobs.effects.creatable_models import (
     created,
     difference,
     has_another,
+    in_effect,
     like_these,
     mark_fault,
     model_of,
@@ -226,8 +227,12 @@ class CreateEffect(CallEffect):
         If an entry is to restore a balance, the balance is read as well, because the effect of a type of operation on
         it is not certain. After later operations on its account the balance says nothing of the entry.
         """
-        found = await created(self._gateway, run.name, items)
         payloads = {item.item_id: payload_of(item) for item in items}
+        # Of several those in effect: a person takes back what was made twice.
+        found = {
+            key: in_effect(payloads[key], things)
+            for key, things in (await created(self._gateway, run.name, items)).items()
+        }
         wanted = [payload.abonent for payload in payloads.values() if BALANCE in payload.wanted]
         now = await balances(self._gateway, wanted)
         accounts = {
@@ -428,9 +433,10 @@ def _has_another_balance(payload: Payload, now: Mapping[int, Decimal]) -> bool:
 def _reading(payload: Payload, found: Sequence[BillingObject], now: Mapping[int, Decimal], last: int) -> ReadBack:
     """An entry and its balance; `last` is the last operation on an account that has another balance than wanted."""
     kind, differs = model_of(payload), difference(payload, found)
+    counting = [thing for thing in found if kind.counts(thing)]
     there = None
-    if kind.amount and len(found) == 1 and kind.counts(found[0]):
-        there = Decimal(found[0].values[kind.amount] or 0)
+    if kind.amount and counting:
+        there = sum((Decimal(thing.values[kind.amount] or 0) for thing in counting), Decimal(0))
     if differs is None and _has_another_balance(payload, now):
         if last > int(found[0].values[kind.key] or 0):
             return ReadBack(there, later_operations=True)

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import copy_context
@@ -134,6 +135,10 @@ class Traffic:
     def __init__(self) -> None:
         self.model = MODEL
         self.arrived = 0
+        self.moments: list[float] = []
+        """When each of them has arrived."""
+        self.most_in_flight = 0
+        self._in_flight = 0
         self.answer: Callable[[int], web.Response | None] = lambda _: None
         self._changed = anyio.Event()
 
@@ -141,10 +146,17 @@ class Traffic:
     async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self.model in request.path:
             self.arrived += 1
+            self.moments.append(time.monotonic())
             self._changed.set()
             self._changed = anyio.Event()
             if (instead := self.answer(self.arrived)) is not None:
                 return instead
+            self._in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self._in_flight)
+            try:
+                return await handler(request)
+            finally:
+                self._in_flight -= 1
         return await handler(request)
 
     async def reaches(self, number: int) -> None:

@@ -130,6 +130,11 @@ async def test_two_runs_of_one_billing_go_on_on_one_machine_and_not_on_two(share
         refused = await shared.cli("run", "balances", three, "--yes", may_end_with=(2,))
         assert f"another machine works on this billing, with run {name}: process" in refused.words
         assert "on runner-7, since" in refused.words
+        assert f"carbon-migrate status {name} shows where it stands. With --detach a worker" in refused.words
+        # Nobody wants that run: it is given up, with all that it has read, and nothing is to be gone on with.
+        assert asked(shared, "select count(*) from runs where discarded_at is null") == [(2,)]
+        begun = asked(shared, "select count(*) from items join runs using (run_id) where discarded_at is not null")
+        assert begun == [(0,)]
         load.signal(signal.SIGKILL)
         await load.ended(None)
     began = time.monotonic()

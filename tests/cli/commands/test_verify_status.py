@@ -2,7 +2,11 @@
 
 import csv
 import json
+from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
+
+import anyio.to_thread
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
@@ -16,6 +20,21 @@ def tamper(file: Path, change: str, mark: str) -> None:
     connection.cursor().execute(statement, [f"%{mark}]"])
     connection.commit()
     connection.close()
+
+
+def double(file: Path, mark: str) -> None:
+    """Enter the operation of a mark a second time, as the billing would for a second call."""
+    with closing(attach(Dsn(str(file)))) as connection:
+        cursor = connection.cursor()
+        cursor.execute("select first 1 * from finance_operations where descr like ?", [f"%{mark}]"])
+        names = [column[0] for column in cursor.description]
+        values = dict(zip(names, cursor.fetchone(), strict=True))
+        cursor.execute("select max(op_id) + 1 from finance_operations")
+        values["OP_ID"] = cursor.fetchone()[0]
+        places = ", ".join("?" * len(values))
+        statement = f"insert into finance_operations ({', '.join(values)}) values ({places})"  # noqa: S608 - of the test
+        cursor.execute(statement, list(values.values()))
+        connection.commit()
 
 
 async def test_verify_tells_expected_and_found(place: Place) -> None:
@@ -72,6 +91,26 @@ async def test_verify_names_the_rows_that_differ(place: Place) -> None:
     assert beside.out.splitlines() == written.splitlines()
     assert "8 rows as sent, 2 different" in beside.words
     assert '"different":2' in beside.err
+
+
+async def test_verify_finds_two_operations_of_one_mark_until_one_is_taken_back(place: Place) -> None:
+    """What a process can leave that was frozen between its look at the lease and the write."""
+    balances = place.balances(3)
+    name = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
+    await anyio.to_thread.run_sync(double, place.file, f"{name}/2")
+    ended = await place.cli("verify", name, may_end_with=(1,))
+    said = " ".join(ended.out.split())
+    assert "✗ line 3" in said
+    assert "once; under its one mark the billing has 2: operation" in said
+    assert "Take back there, by their ids, all but one; then verify again" in said
+    twice = balances.sum + Decimal("0.08")
+    assert f"sum expected {balances.sum:.2f}, found {twice:.2f}, difference 0.08" in said
+    assert "2 rows as sent, 1 different" in said
+    await place.execute(
+        "update finance_operations set storno = 1 where op_id = (select max(op_id) from finance_operations)"
+    )
+    again = (await place.cli("verify", name, "--json")).closing
+    assert (again["different"], again["found"], again["exit"]) == (0, f"{balances.sum:.2f}", 0)
 
 
 async def test_no_sign_of_success_stands_above_what_speaks_against_it(place: Place) -> None:

@@ -441,9 +441,9 @@ async def left_open(seconds: float) -> BreakerPace:
     async with before.kept():
         before.seen(AWAY, AWAY, AWAY)
         await anyio.sleep(seconds)
-        pace = before.breaker.pace
         before.stop.request(StopKind.INTERRUPTED, "moved")
-    return pace
+    # Written at the end, when nothing waits any more.
+    return before.breaker.pace
 
 
 async def test_the_next_owner_holds_all_calls_for_what_is_left_and_asks_at_the_gaps_of_the_one_before() -> None:

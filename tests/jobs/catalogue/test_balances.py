@@ -345,9 +345,12 @@ async def test_what_is_found_and_differs(
     text += f", operation {again.answer} of 50.50"
     assert await sighting(job, run, item) == Different(text)
     execute("update finance_operations set storno = 0 where op_id = ?", first)
-    text = text.replace(" (reversed by storno)", "")
+    text = (
+        f"sent 50.50 once; under its one mark the billing has 2: operation {first} of 50.50, operation "
+        f"{again.answer} of 50.50. Take back there, by their ids, all but one; then verify again"
+    )
     assert await sighting(job, run, item) == Different(text)
-    assert await reading(job, run, item) == ReadBack(None, text)
+    assert await reading(job, run, item) == ReadBack(Decimal(101), text)
 
 
 async def test_many_are_looked_up_at_once(gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen) -> None:
