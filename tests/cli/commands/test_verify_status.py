@@ -28,9 +28,10 @@ def double(file: Path, mark: str) -> None:
         cursor = connection.cursor()
         cursor.execute("select first 1 * from finance_operations where descr like ?", [f"%{mark}]"])
         names = [column[0] for column in cursor.description]
-        values = dict(zip(names, cursor.fetchone(), strict=True))
+        (row,) = cursor.fetchall()
+        values = dict(zip(names, row, strict=True))
         cursor.execute("select max(op_id) + 1 from finance_operations")
-        values["OP_ID"] = cursor.fetchone()[0]
+        ((values["OP_ID"],),) = cursor.fetchall()
         places = ", ".join("?" * len(values))
         statement = f"insert into finance_operations ({', '.join(values)}) values ({places})"  # noqa: S608 - of the test
         cursor.execute(statement, list(values.values()))
