@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import anyio.to_thread
 import typer
 
-from checkpoints.earlier_runs import earlier_runs
+from checkpoints.earlier_runs import earlier_runs, runs_of
 from checkpoints.journal import Journal, open_journal
 from cli.commands.execution import execute
 from cli.jobfile.job_file import TOML, JobFileStep
@@ -23,7 +23,7 @@ from cli.jobfile.run_file import read_file
 from cli.jobfile.steps import files_made, is_to_be_made
 from cli.output.item_files import OutputFile
 from cli.output.plan_files import check_free, is_table, write_plan
-from cli.session.order import Order, typed_order
+from cli.session.order import Order, per_profile, typed_order
 from cli.session.plans import plans_beside, remembered_by_plan
 from cli.session.session import open_billing
 from cli.session.start import new_run, rehearse
@@ -116,6 +116,7 @@ async def plan(
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
     real = settings.journal.value
+    order = per_profile(order, await anyio.to_thread.run_sync(runs_of, real), settings)
     if out is not None:
         check_free(out)
     async with open_billing(settings) as billing, open_journal(plans_beside(real.path)) as journal:

@@ -221,9 +221,9 @@ class FleetWorker:
             code=ended.code,
             why=printable(ended.why, 300) or said("see {status}", status=status),
         )
-        self._say(said("{run}: a person has to look at it: {status}", run=name, status=status))
         async with open_existing(self._journal) as journal:
             await journal.history.note_command(await journal.run(name), ourselves(), COMMAND, why)
+        self._say(said("{run}: a person has to look at it: {status}", run=name, status=status))
 
     async def _look(self, name: str) -> tuple[Run, Holder | None]:
         """A run, and the process that works on it. Raises `AgainLater` while the journal is away."""

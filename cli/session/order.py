@@ -1,6 +1,6 @@
 """An order: the job, its rows and its options, from a command line or a step of a job file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ from cli.session.step_mark import PLACE
 from cli.settings.flags import parse_pairs
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags, map_file_of, map_pairs_of
 from cli.settings.places import in_full
+from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, asked_for
 from cli.terminal.texts import printable
@@ -60,6 +61,21 @@ class Order:
         shared = {} if self.shared_accounts is None else {SHARED_ACCOUNTS: self.shared_accounts.value}
         declared = {} if self.kind.declared is None else self.kind.declared.parameters
         return {**self.parameters, **self.rows.to_parameters(), **batch, **enter, **shared, **declared}
+
+
+def per_profile(order: Order, runs: Iterable[Run], settings: Settings) -> Order:
+    """The order; what runs have entered for other profiles of settings does not count for this one's billing.
+
+    One profile is one billing. Where the journal has runs of the job at an address of no profile, nothing is changed:
+    a row that was entered there is refused with a question.
+    """
+    profile = settings.profile
+    if profile is None or order.enter is not Repeat.ONCE:
+        return order
+    others = {run.target for run in runs if run.job == order.kind.name} - {settings.target}
+    if not others or not all(profile.profile_at(target) for target in others):
+        return order
+    return replace(order, enter=Repeat.PER_BILLING)
 
 
 def parse_order(

@@ -18,7 +18,7 @@ from checkpoints.records import NewRun, Run
 from cli.output.answer_files import checked
 from cli.session.events import OpenReader
 from cli.session.journal import unfinished
-from cli.session.order import PLAN, Order, identity, why_unreadable
+from cli.session.order import PLAN, Order, identity, per_profile, why_unreadable
 from cli.session.run_session import RunSession
 from cli.session.session import HandIn, OpenPage, OpenRecorder, Session, open_session
 from cli.session.vaults import vault_in, wipe_secrets
@@ -102,7 +102,8 @@ async def start_run(ready: Ready, session: Session, *, remembered: Mapping[str, 
 
     Raises what `run` raises.
     """
-    recorded = {**ready.order.to_parameters(), **ready.files, **remembered}
+    order = per_profile(ready.order, await session.journal.runs(), session.settings)
+    recorded = {**order.to_parameters(), **ready.files, **remembered}
     await ready.job.check()
     created = await create_run(ready.job, recorded, session)
     # The run keeps the vault's key first, so that its secrets are wiped in any case.

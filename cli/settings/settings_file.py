@@ -15,6 +15,7 @@ from cli.settings.settings_profiles import (
     laid_over,
     parts_of,
     refuse_shared_files,
+    refuse_two_of_one_billing,
 )
 from cli.settings.tables import KNOWN, PROFILE, SettingsTables
 from cli.terminal.badge import Badge
@@ -51,6 +52,7 @@ def read_settings_file(
         _check(part, prefix, place)
     profile = choose_profile(content, str(path), flags.profile, environment, place)
     refuse_shared_files(content, place)
+    refuse_two_of_one_billing(content, place)
     (_, common), *_ = parts_of(content)
     return _convert(laid_over(common, profile.own if profile else {})), text or "", profile
 

@@ -269,6 +269,27 @@ def refuse_shared_files(content: Table, place: Place) -> None:
                 )
 
 
+def refuse_two_of_one_billing(content: Table, place: Place) -> None:
+    """Raise `SettingsRefused` where profiles with one journal have one database: their rows would not be compared."""
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
+    for name, table in _profiles(content).items():
+        merged = laid_over(content, table)
+        journal, database, address = (_value(merged, key) for key in ("journal", "database.address", "api.url"))
+        if not (is_postgres(journal) and database and address):
+            continue
+        first, other = seen.setdefault((journal, database), (name, address))
+        if name_of_billing(other) != name_of_billing(address):
+            raise SettingsRefused(
+                said(
+                    "{place}: the profiles of settings {first} and {last} have one database, so they are one billing "
+                    "by two addresses. A journal tells billings apart by the address: keep one of them",
+                    place=place(f"{PROFILE}.{name}"),
+                    first=first,
+                    last=name,
+                )
+            )
+
+
 def _profiles(content: Table) -> Mapping[str, Table]:
     found = content.get(PROFILE)
     return found if isinstance(found, Mapping) else {}

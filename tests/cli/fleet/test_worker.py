@@ -1,11 +1,13 @@
 """Workers: what is handed in is sent, taken over when a worker dies, and left to a person where it has to be."""
 
+import shutil
 import signal
 from dataclasses import replace
 
 import pytest
+from aiohttp import web
 
-from tests.cli.conftest import Place
+from tests.cli.conftest import Place, place_in
 from tests.cli.test_billing_lease import asked, cli_with
 from tests.postgres_server import PostgresServer
 
@@ -78,3 +80,59 @@ async def test_a_run_is_handed_back_when_its_worker_ends(shared: Place) -> None:
         await worker.said(f"{run}: done")
     found = await shared.found()
     assert (found.rows, found.most_for_one) == (ROWS, 1)
+
+
+async def test_a_worker_sends_for_all_profiles_and_their_equal_rows_are_each_billings_own(
+    shared: Place, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("south")
+    shutil.copy(shared.file, folder / "south.fdb")
+    async with place_in(folder / "place", folder / "south.fdb") as south:
+        journal = shared.cli.environment.pop("CARBON_MIGRATE_JOURNAL")
+        for name in ("API_URL", "DATABASE"):
+            shared.cli.environment.pop(f"CARBON_MIGRATE_{name}", None)
+        settings = f"""\
+journal = "{journal}"
+[profile.north]
+api = {{ url = "{shared.billing.url}" }}
+[profile.south]
+api = {{ url = "{south.billing.url}" }}
+[profile.west]
+api = {{ url = "http://127.0.0.1:9", form = {{ key = {{ credential = "west" }} }} }}
+"""
+        shared.write(settings, "carbon-migrate.toml").chmod(0o600)
+        shared.cli.environment["CARBON_MIGRATE_JOURNAL"] = journal
+        await hand_in(shared, ROWS, "--profile", "north")
+        await hand_in(shared, ROWS, "--profile", "south")
+        async with shared.cli.started(*WORKER) as worker:
+            heard = await worker.said("Sending for 2 billings")
+            assert "no run of west is sent here" in heard
+            while heard.count(": done") < 2:
+                heard += await worker.said(": done")
+        for place in (shared, south):
+            found = await place.found()
+            assert (found.rows, found.most_for_one) == (ROWS, 1)
+
+
+async def test_what_cannot_be_handed_in_is_refused_before_anything_is_begun(shared: Place, place: Place) -> None:
+    file = shared.balances(ROWS).path
+    alone = await shared.cli("run", "balances", file, "--yes", "--detach", "--page", may_end_with=(2,))
+    assert "--page: a run that is handed in with --detach is sent by another process" in alone.words
+    of_file = await place.cli("run", "balances", file, "--yes", "--detach", may_end_with=(2,))
+    assert "is a file of this machine, and workers share one in PostgreSQL" in of_file.words
+    steps = shared.write('[[step]]\njob = "balances"\nfile = "balances.csv"\n', "steps.toml")
+    refused = await shared.cli("run", steps, "--yes", "--detach", may_end_with=(2,))
+    assert "--detach: the steps of a job file wait for each other" in refused.words
+    assert asked(shared, "select count(*) from runs") == [(0,)]
+
+
+async def test_a_run_that_needs_a_person_is_left_with_a_note(shared: Place) -> None:
+    shared.traffic.answer = lambda _: web.json_response({"status": "error", "message": "no such account"})
+    run = await hand_in(shared, ROWS, "--stop-after-errors", "5")
+    async with shared.cli.started(*WORKER) as worker:
+        await worker.said(f"{run}: a person has to look at it")
+        worker.signal(signal.SIGTERM)
+        await worker.ended()
+    status = await shared.cli("status", run)
+    assert "worker" in status.out
+    assert asked(shared, "select count(*) from procrastinate_jobs") == [(0,)]

@@ -148,6 +148,16 @@ def test_profiles_of_two_billings_share_no_file(common: str, told: str, tmp_path
     assert loaded(tmp_path, "test", 'metrics = { file = "{run}.prom" }\n' + TOML).profile
 
 
+def test_a_journal_in_postgres_is_for_many_billings_but_not_for_two_addresses_of_one(tmp_path: Path) -> None:
+    shared = 'journal = "postgresql://db/all"\n' + TOML
+    for name in ("test", "production"):
+        assert str(loaded(tmp_path, name, shared).journal.value).startswith("postgresql://db:5432/all")
+        settings = loaded(tmp_path, name, TOML, CARBON_MIGRATE_JOURNAL="postgresql://db/all")
+        assert settings.journal.value.is_shared
+    with pytest.raises(SettingsRefused, match="test and production have one database, so they are one billing"):
+        loaded(tmp_path, "test", shared + '[profile.test.database]\naddress = "north/3050:/billing.gdb"\n')
+
+
 def test_the_journal_of_another_profile_and_billing_is_refused_by_flag_and_by_variable(tmp_path: Path) -> None:
     named = TOML.replace("[profile.test.api]", '[profile.test]\njournal = "test.journal"\n[profile.test.api]')
     written(tmp_path, named)
