@@ -23,13 +23,17 @@ class PostgresServer(postgres_server.PostgresServer):
         return f"{self.url}?schema=journal_{next(self._numbers)}"
 
 
-@contextmanager
-def running() -> Iterator[PostgresServer]:
-    """The server, for as long as the context lasts."""
+def open_the_way() -> None:
+    """Let the server's user get through the tests' own folders, which are closed to others."""
     if os.geteuid() == 0:
-        # The tests' own folders are closed to others: the server's user has to get through them.
         for folder in (Path(tempfile.gettempdir()), *Path(tempfile.gettempdir()).parents):
             if not folder.stat().st_mode & stat.S_IXOTH:
                 folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
+
+
+@contextmanager
+def running() -> Iterator[PostgresServer]:
+    """The server, for as long as the context lasts."""
+    open_the_way()
     with postgres_server.running() as server:
         yield PostgresServer(server.port, server.folder)

@@ -59,7 +59,7 @@ FOLDERS_MAY_IMPORT = {
     "lab/mock": set(),
     "lab/record": {"lab/mock"},
     "lab/crash": {"lab/mock"},
-    "lab/fleet": {"lab/mock"},
+    "lab/fleet": {"lab/mock", "lab/crash"},
     "lab": {"lab/mock", "lab/crash"},
     "cli/terminal": set(),
     "cli/settings": {"cli/terminal"},
@@ -95,7 +95,9 @@ FOLDERS_MAY_IMPORT = {
 }
 
 # The commands that start the lab, when they are called.
-STARTS_THE_LAB = {f"cli/commands/{name}.py" for name in ("mock", "replay", "selftest", "job_check", "demo", "run")}
+STARTS_THE_LAB = {
+    f"cli/commands/{name}.py" for name in ("mock", "replay", "selftest", "selftest_fleet", "job_check", "demo", "run")
+}
 
 # The longest way down through a room, its folders as one.
 FLOORS = {"texts": 3, "checkpoints": 8, "engine": 4, "billing": 4, "jobs": 8, "lab": 3, "cli": 8}
@@ -145,6 +147,7 @@ SHORT_FOR_A_REASON = {
     "lab/crash/errors.py": "the error tree of a room",
     "lab/crash/fields.py": "one thought, which the load and the books share",
     "lab/crash/clock.py": "a launcher, which imports nothing before its clock is in place",
+    "lab/fleet/machine.py": "a launcher, which imports nothing of the program before it is in place",
     "lab/mock/port.py": "one thought, which the server has two of",
     "lab/mock/licence.py": "one thought, which the server sets and the worker asks",
     "engine/pipeline/before_images.py": "the last reading of what a call overwrites",

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
@@ -19,6 +19,7 @@ import msgspec
 import typer
 from rich.text import Text
 
+from cli.commands.selftest_fleet import FleetSeries, prove_fleet
 from cli.settings.flags import COMMON_PART, FaultWords, Flags
 from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused, Exit
@@ -120,6 +121,10 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The result on stdout, as JSON.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the folders of all rounds.")] = False,
+    fleet: Annotated[
+        bool, typer.Option("--fleet", help="Three workers and a journal in PostgreSQL, which is started for it.")
+    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A small fleet, for a minute.")] = False,
 ) -> None:
     """Kill loads of a mock billing that fails, and prove the result.
 
@@ -127,8 +132,21 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     Everything is real but the billing: processes, sockets, Firebird, signals. Nothing else is touched: address,
     database and journal of the settings are not used.
     """
+    drawn = secrets.randbelow(_SEEDS) if seed is None else seed
+    screen = Screen(Voice(as_json=as_json))
+    if fleet:
+        given = {"job": job, "fault": fault, "config": config, "rows": None if rows == ROWS else rows}
+        _refuse_with_fleet(name for name, value in given.items() if value)
+        of_fleet = FleetSeries(drawn, rounds or 1, quick)
+        raise typer.Exit(run_command(lambda: prove_fleet(of_fleet, screen, keep=keep)))
+    if quick:
+        raise CommandRefused(
+            said(
+                "{quick} makes a fleet smaller: give {fleet} as well", quick=setting("quick"), fleet=setting("fleet")
+            )
+        )
     series = Series(
-        seed=secrets.randbelow(_SEEDS) if seed is None else seed,
+        seed=drawn,
         count_on=seed is not None,
         rounds=rounds,
         minutes=minutes,
@@ -137,12 +155,21 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         faults=fault or (),
         config=config,
     )
-    screen = Screen(Voice(as_json=as_json))
 
     async def work() -> Exit:
         return await prove([await anyio.to_thread.run_sync(_with_trial, series)], screen, keep=keep)
 
     raise typer.Exit(run_command(work))
+
+
+def _refuse_with_fleet(names: Iterable[str]) -> None:
+    """Raise `CommandRefused` for the options of a load, which a fleet does not have."""
+    for name in names:
+        raise CommandRefused(
+            said(
+                "{fleet} has rows and faults of its own: leave {flag} out", fleet=setting("fleet"), flag=setting(name)
+            )
+        )
 
 
 def _with_trial(series: Series) -> Series:

@@ -9,6 +9,7 @@ flight, from their last byte to their answer or the end of their connection, and
 import asyncio
 import re
 import struct
+import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 from socket import SO_LINGER, SOL_SOCKET
-from typing import Final
+from typing import Final, cast
 
 from lab.fleet.billing import OPERATIONS, LedgerBilling
 
@@ -111,15 +112,17 @@ class BillingPort:
     def write_arrived(self, worker: str) -> None:
         """Note that a write has come."""
         now, measured = asyncio.get_running_loop().time(), self.measured
+        # What comes while this process is busy may have come as early as it last looked.
+        moment = time.time() - max(now - self._looks.last, 0.0)
         measured.writes += 1
         self._in_flight += 1
         measured.most_in_flight = max(measured.most_in_flight, self._in_flight)
         measured.most_writes = max(measured.most_writes, self._writes.count(now, self._looks.last))
         if measured.turns and measured.turns[-1].worker == worker:
-            measured.turns[-1].last = now
+            measured.turns[-1].last = moment
             measured.turns[-1].writes += 1
         else:
-            measured.turns.append(Turn(worker, now, now))
+            measured.turns.append(Turn(worker, moment, moment))
 
     def read_arrived(self) -> None:
         """Note that a reading call has come."""
@@ -204,9 +207,9 @@ class _Connection(asyncio.Protocol):
         self._counted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
-            self._connections.add(self)
+        # That of uvloop is no subclass.
+        self._transport = cast("asyncio.Transport", transport)
+        self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)

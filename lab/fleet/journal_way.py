@@ -94,7 +94,8 @@ class JournalWay:
 def _reset(writer: asyncio.StreamWriter) -> None:
     socket = writer.get_extra_info("socket")
     if socket is not None:
-        with suppress(OSError):
+        # A transport that has ended has no socket any more: uvloop says so with a ValueError.
+        with suppress(OSError, ValueError):
             socket.setsockopt(SOL_SOCKET, SO_LINGER, _ABORT)
     writer.transport.abort()
     writer.close()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cli.commands.selftest import ALL_JOBS, ROWS, USUAL_JOBS, Series
+from cli.commands.selftest_fleet import FleetSeries
 from lab.crash import drawing, experiment_plan
 from tests.cli.conftest import Typed
 
@@ -32,6 +33,10 @@ def test_a_series_ends_with_its_rounds_or_its_minutes() -> None:
     assert [timed.goes_on(done, seconds) for done, seconds in ((0, 0.0), (2, 40.0), (2, 50.0))] == [True, True, False]
 
 
+def test_a_round_of_a_fleet_is_repeated_by_its_seed_and_size() -> None:
+    assert FleetSeries(5, 2, quick=True).repeat(6) == "carbon-migrate selftest --fleet --quick --seed 6"
+
+
 def test_what_the_command_refuses(typed: Typed, tmp_path: Path) -> None:
     assert (
         "the lab knows balances, payment, warning-threshold"
@@ -40,4 +45,9 @@ def test_what_the_command_refuses(typed: Typed, tmp_path: Path) -> None:
     plan = tmp_path / "plan.toml"
     plan.write_text('[[fault]]\nkind = "500"\n', encoding="utf-8")
     assert typed("selftest", "--fault", str(plan)).exit == 2
+    assert (
+        "--fleet has rows and faults of its own: leave --job out"
+        in typed("selftest", "--fleet", "--job", "payment").words
+    )
+    assert "--quick makes a fleet smaller: give --fleet as well" in typed("selftest", "--quick").words
     assert "there is no file nowhere.toml" in typed("selftest", "--config", "nowhere.toml").words

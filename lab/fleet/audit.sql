@@ -1,0 +1,105 @@
+-- What the lab installs in the schema of the journal, and asks of it. None of it is a statement of the program's own:
+-- the verdict must not rest on what it judges. Statements are run with the schema of the journal in their path.
+
+-- name: install
+-- Who takes a run up, and each step of each row with the epoch of the session that has taken it. A session says the
+-- epoch under which it works by taking the run up: what it writes later is held against it.
+create table fleet_lab_take_ups (
+    take_up  bigint generated always as identity primary key,
+    run_id   bigint not null,
+    epoch    bigint not null,
+    host     text not null,
+    process  bigint not null,
+    taken_at timestamptz not null
+);
+
+create table fleet_lab_steps (
+    step     bigint generated always as identity primary key,
+    item_id  bigint not null,
+    run_id   bigint not null,
+    source   text not null,
+    target   text not null,
+    own      bigint,
+    current  bigint not null,
+    taken_at timestamptz not null
+);
+
+create function fleet_lab_take_up() returns trigger language plpgsql as $$
+begin
+    perform set_config('fleet_lab.run_' || new.run_id, new.epoch::text, false);
+    insert into fleet_lab_take_ups (run_id, epoch, host, process, taken_at)
+    values (new.run_id, new.epoch, new.host, new.process, clock_timestamp());
+    return null;
+end $$;
+
+create trigger fleet_lab_take_up after insert on runners for each row execute function fleet_lab_take_up();
+
+create function fleet_lab_step() returns trigger language plpgsql as $$
+begin
+    insert into fleet_lab_steps (item_id, run_id, source, target, own, current, taken_at)
+    select now_is.item_id, now_is.run_id, was.state, now_is.state,
+           nullif(current_setting('fleet_lab.run_' || now_is.run_id, true), '')::bigint, runs.epoch, clock_timestamp()
+    from now_is
+    join was on was.item_id = now_is.item_id
+    join runs on runs.run_id = now_is.run_id
+    where was.state <> now_is.state;
+    return null;
+end $$;
+
+create trigger fleet_lab_step after update on items
+    referencing old table as was new table as now_is for each statement execute function fleet_lab_step();
+
+-- name: set_rate
+update runs set policy = (policy::jsonb || jsonb_build_object('rate', %s::text))::text
+
+-- name: take_ups
+select run_id, epoch, host, process, extract(epoch from taken_at)::float8 as at from fleet_lab_take_ups order by take_up
+
+-- name: old_epochs
+-- Rows that were written under an epoch that was not the run's any more, or under none at all.
+select run_id, count(*)::integer as n, min(own)::integer as own, max(current)::integer as current
+from fleet_lab_steps
+where own is distinct from current
+group by run_id
+
+-- name: hasty
+-- Rows that one epoch was sending, and a later one has made anything but unknown.
+select run_id, min(target) as target, count(*)::integer as n
+from (
+    select run_id, source, target, own,
+           lag(own) over (partition by item_id order by step) as claimed
+    from fleet_lab_steps
+) steps
+where source = 'sending' and own is distinct from claimed and target <> 'unknown'
+group by run_id
+
+-- name: steps
+select source, target, count(*)::integer as n from fleet_lab_steps group by source, target
+
+-- name: runs
+select run_id, name, target, epoch from runs order by run_id
+
+-- name: rows
+select run_id, state, count(*)::integer as n, coalesce(sum(amount::numeric), 0)::text as amount
+from items
+group by run_id, state
+
+-- name: doubtful
+-- The first rows that are neither entered nor refused, for whoever looks for the reason.
+select run_id, number, state, attempts, coalesce(message, '') as message
+from items
+where state not in ('accepted', 'applied')
+order by run_id, number
+limit 20
+
+-- name: owners
+-- Who works on what: the last process of each run that has not ended its work in order.
+select distinct on (run_id) run_id, epoch, host, process, ended_at is not null as has_ended
+from runners
+order by run_id, epoch desc
+
+-- name: backends
+select pid from pg_stat_activity where application_name like 'carbon-migrate%' and pid <> pg_backend_pid() order by pid
+
+-- name: terminate
+select pg_terminate_backend(%s) as done

@@ -1,0 +1,48 @@
+"""`python -m lab.fleet.machine NAME PYTHON -m MODULE …`: runs a module as if on a machine of its own.
+
+All workers of the lab are on one machine, where each would know of another's processes, and a frozen one would keep
+the names in the kernel that only one of a machine may have. So this launcher replaces, before any module of the
+program is imported, what tells machines apart. `PYTHON` is a program that runs this launcher again, for what the
+module starts.
+"""
+
+import runpy
+import socket
+import sys
+from typing import Any, Final
+
+from checkpoints import lease
+
+_ARGUMENTS: Final = 2
+_HOST: Final = socket.gethostname
+
+
+def become(name: str) -> None:
+    """Let this process be on the machine `name`."""
+    # The modules of the program take these by name when they are imported, which is later.
+    lease.machine = lambda: name  # type: ignore[assignment]  # replaced on purpose
+    socket.gethostname = lambda: name
+    bind = socket.socket.bind
+
+    def bind_apart(self: socket.socket, address: Any) -> None:  # noqa: ANN401 - as the standard library has it
+        # A name in the abstract namespace (unix(7)) reaches as far as a machine.
+        is_abstract = isinstance(address, str) and address.startswith("\0")
+        bind(self, f"{address}@{name}" if is_abstract else address)
+
+    socket.socket.bind = bind_apart  # type: ignore[assignment]  # replaced on purpose
+
+
+def main() -> None:
+    """Become the machine that the arguments name, and run the module that they name."""
+    name, sys.executable = sys.argv[1 : 1 + _ARGUMENTS]
+    del sys.argv[1 : 1 + _ARGUMENTS]
+    if sys.argv[1] != "-m":
+        sys.exit(f"{sys.argv[1]}: only modules are run")
+    become(name)
+    module = sys.argv[2]
+    del sys.argv[1:3]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Plans of rounds: the fleet, its billings, and what is done to both, all drawn from a seed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+from typing import Final
+
+from lab.fleet.billing_port import AnswerTraits, BillingFault
+
+
+class Blow(StrEnum):
+    """What is done to the fleet."""
+
+    KILL = "kill"
+    """SIGKILL."""
+    FREEZE = "freeze"
+    """SIGSTOP, and SIGCONT after twice the lease."""
+    CUT = "cut"
+    """The connections of a worker to PostgreSQL are reset, and each new one, for twice the lease."""
+    BLACK_HOLE = "black-hole"
+    """Nothing passes between a worker and PostgreSQL for twice the lease, and every connection stays."""
+    TERMINATE = "terminate-backend"
+    """The server ends one session of the program."""
+    RESTART = "restart"
+    """PostgreSQL ends all sessions and comes up again."""
+
+
+class Reach(StrEnum):
+    """Which processes of a worker a signal reaches."""
+
+    WORKER = "worker"
+    """The worker alone."""
+    ALL = "all"
+    """The worker with the processes of its runs."""
+    CHILD = "child"
+    """One process of a run alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetBlow:
+    """One blow: against which worker, how far it reaches, and a number in [0, 1) for what else is chosen."""
+
+    blow: Blow
+    reach: Reach
+    worker: int
+    place: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPlan:
+    """A round. Times are in seconds, `rows` are those of each billing.
+
+    What is frozen or cut off is so for `away`, which with `until_taken_over` begins only when others have taken over
+    all that a frozen worker had. `single` blows are dealt first, each once the fleet has recovered from the one
+    before, so that it can be measured how long that takes: a run must be taken over within `slack` of the moment at
+    which it may be. Those of the `storm` follow each other every `every` seconds.
+    """
+
+    seed: int
+    workers: int
+    billings: int
+    rows: int
+    lease: float
+    away: float
+    stalled_after: float
+    timeout: float
+    settle: float
+    in_flight: int
+    rate: int
+    traits: AnswerTraits
+    single: tuple[FleetBlow, ...]
+    storm: tuple[FleetBlow, ...]
+    every: float
+    longest: float
+    slack: float = 2.0
+    until_taken_over: bool = False
+
+    @property
+    def billings_a_worker(self) -> int:
+        """How many runs a worker takes: all but one of them can still do all the work."""
+        return -(-self.billings // (self.workers - 1))
+
+
+KINDS: Final = (
+    *((Blow.KILL, reach) for reach in Reach),
+    *((Blow.FREEZE, reach) for reach in Reach),
+    (Blow.CUT, Reach.WORKER),
+    (Blow.BLACK_HOLE, Reach.WORKER),
+    (Blow.TERMINATE, Reach.WORKER),
+    (Blow.RESTART, Reach.WORKER),
+)
+_WORKERS: Final = 3
+
+
+def draw_round(seed: int, *, quick: bool = False) -> RoundPlan:
+    """The round of a seed: the whole fleet, or a small one."""
+    draw = Random(seed)
+    faults = {fault: round(draw.uniform(0.002, 0.01), 4) for fault in BillingFault}
+    lease = 1.5 if quick else 3.0
+    timeout = 1.0 if quick else 2.0
+    return RoundPlan(
+        seed=seed,
+        workers=_WORKERS,
+        billings=3 if quick else 12,
+        rows=80 if quick else 2500,
+        lease=lease,
+        away=2 * lease,
+        stalled_after=2.0 if quick else 5.0,
+        timeout=timeout,
+        settle=0.5,
+        in_flight=draw.randint(3, 8),
+        rate=draw.choice((20, 25) if quick else (40, 50, 60)),
+        traits=AnswerTraits(latency=round(draw.uniform(0.005, 0.03), 4), faults=faults, silence=3 * timeout),
+        single=tuple(_blows(draw, 2 if quick else len(KINDS))),
+        storm=tuple(_blows(draw, 4 if quick else 4 * len(KINDS))),
+        every=1.0,
+        longest=180.0 if quick else 1800.0,
+    )
+
+
+def _blows(draw: Random, number: int) -> Iterator[FleetBlow]:
+    """So many blows: of each kind one, in a random order, before any comes again."""
+    while number > 0:
+        for blow, reach in draw.sample(KINDS, min(number, len(KINDS))):
+            yield FleetBlow(blow, reach, draw.randrange(_WORKERS), draw.random())
+        number -= len(KINDS)

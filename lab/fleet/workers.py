@@ -1,0 +1,161 @@
+"""The workers of a round, each as on a machine of its own: settings, a way to PostgreSQL, processes."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import anyio
+from anyio.abc import Process
+
+from lab.crash.program import MODULE
+from lab.fleet.audit import SCHEMA
+from lab.fleet.billing_port import WORKER
+from lab.fleet.journal_way import JournalWay
+from lab.fleet.round_plan import Reach, RoundPlan
+
+LAUNCHER: Final = ("-m", "lab.fleet.machine")
+
+
+@dataclass(frozen=True, slots=True)
+class FleetProgram:
+    """How the program is started: its environment, and the launcher that makes a process one of another machine.
+
+    A test of the lab names a launcher there that breaks the program.
+    """
+
+    environment: Mapping[str, str]
+    launcher: Sequence[str] = LAUNCHER
+
+
+class FleetMachine:
+    """A machine of the fleet, on which one worker runs, or none. Its files are in a folder of its own."""
+
+    def __init__(self, name: str, folder: Path, plan: RoundPlan, program: FleetProgram, way: JournalWay) -> None:
+        self.name = name
+        self.way = way
+        self.folder = folder / name
+        self._plan = plan
+        self._program = program
+        self._worker: Process | None = None
+        self._python = self.folder / "python"
+
+    def prepare(self, billings: Mapping[str, str], postgres: str) -> None:
+        """Write its settings: the billings by name, and the address of PostgreSQL by its own way."""
+        self.folder.mkdir()
+        words = shlex.join([sys.executable, *self._program.launcher, self.name, str(self._python)])
+        self._python.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
+        self._python.chmod(0o700)
+        write_settings(self.settings, billings, postgres, self._plan, self.name)
+
+    @property
+    def settings(self) -> Path:
+        """Its settings file."""
+        return self.folder / "carbon-migrate.toml"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its worker runs, or is frozen."""
+        return self._worker is not None and self._worker.returncode is None
+
+    async def start(self) -> None:
+        """Start its worker, unless it runs."""
+        if self.is_running:
+            return
+        await self.reap()
+        words = ["worker", "--config", str(self.settings), "--billings", str(self._plan.billings_a_worker)]
+        with (self.folder / "worker.log").open("ab") as log:
+            self._worker = await anyio.open_process(
+                [str(self._python), "-m", MODULE, *words, "--stalled-after", f"{self._plan.stalled_after:g}"],
+                cwd=self.folder,
+                env={**self._program.environment, "XDG_STATE_HOME": str(self.folder / "state")},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def processes(self, reach: Reach, place: float) -> list[int]:
+        """The processes that a signal reaches; of its children the one at `place` in [0, 1)."""
+        if self._worker is None or self._worker.returncode is not None:
+            return []
+        worker = self._worker.pid
+        children = sorted(_children_of(worker))
+        match reach:
+            case Reach.WORKER:
+                return [worker]
+            case Reach.ALL:
+                return [worker, *children]
+            case Reach.CHILD:
+                return [children[int(place * len(children))]] if children else []
+
+    async def reap(self) -> None:
+        """Wait for the end of its worker, if it has one."""
+        if self._worker is not None:
+            await self._worker.wait()
+            await self._worker.aclose()
+            self._worker = None
+
+    async def end(self) -> None:
+        """Kill everything that runs here, also what has lost its worker."""
+        while found := self._left():
+            send(found, signal.SIGKILL)
+            await anyio.sleep(_POLL)
+        await self.reap()
+
+    def _left(self) -> list[int]:
+        mark = str(self._python).encode()
+        return [process for process in _processes() if mark in _command(process)]
+
+
+_POLL: Final = 0.02
+
+
+def write_settings(file: Path, billings: Mapping[str, str], postgres: str, plan: RoundPlan, name: str) -> None:
+    """Write a settings file that has a profile for each billing; `name` is told to the billings with each call."""
+    lines = [f'journal = "{postgres}?schema={SCHEMA}&lease={plan.lease:g}"']
+    for billing, url in billings.items():
+        lines += [
+            f"[profile.{billing}.api]",
+            f'url = "{url}"',
+            f"timeout = {plan.timeout}",
+            f'headers = {{"{WORKER}" = "{name}"}}',
+        ]
+    file.touch(mode=0o600)
+    file.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def send(processes: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to processes; nothing happens to one that has ended."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+def _processes() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+
+
+def _children_of(parent: int) -> list[int]:
+    return [process for process in _processes() if _parent(process) == parent]
+
+
+def _parent(process: int) -> int:
+    """The parent of a live process, 0 for one that has ended."""
+    try:
+        state, parent, *_ = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return 0 if state in "ZX" else int(parent)
+
+
+def _command(process: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    return b""

@@ -1,0 +1,87 @@
+"""The verdict on a fleet finds each fault in the evidence, and none where there is none."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from lab.fleet.audit import Audited, AuditedRun, TakeUp
+from lab.fleet.billing import FIRST, EnteredSum
+from lab.fleet.billing_port import CallerCounts, Turn
+from lab.fleet.fleet_judge import BillingEvidence, DealtBlow, judge_fleet
+from lab.fleet.round_plan import KINDS, Blow, Reach, draw_round
+
+PLAN = replace(draw_round(1), lease=3.0, stalled_after=5.0, rate=40, in_flight=4)
+URL = "http://billing"
+RUN = 7
+ROWS = 10
+WANTED = {FIRST + number: Decimal(number) + Decimal("0.10") for number in range(ROWS)}
+LEDGER = [EnteredSum(subscriber, amount, "", 0) for subscriber, amount in WANTED.items()]
+KILLED = DealtBlow(Blow.KILL, Reach.ALL, "w1", 100.0, 100.0, frozenset({RUN}))
+TAKE_UPS = (TakeUp(RUN, 2, "w1", 11, 90.0), TakeUp(RUN, 3, "w2", 12, 106.0))
+TURNS = (Turn("w1", 91.0, 100.0, 5), Turn("w2", 110.0, 120.0, 5))
+
+
+def problems(
+    *,
+    ledger: Sequence[EnteredSum] = LEDGER,
+    states: dict[str, int] | None = None,
+    entered: Decimal | None = None,
+    take_ups: Sequence[TakeUp] = TAKE_UPS,
+    turns: Sequence[Turn] = TURNS,
+    offences: Sequence[tuple[int, str]] = (),
+    dealt: Sequence[DealtBlow] = (KILLED,),
+    **counts: Any,
+) -> list[str]:
+    total = sum(WANTED.values(), Decimal(0)) if entered is None else entered
+    run = AuditedRun(RUN, "abcde", URL, Counter(states or {"accepted": ROWS}), total)
+    evidence = BillingEvidence("b01", URL, WANTED, ledger, CallerCounts(turns=list(turns), **counts))
+    audited = Audited([run], take_ups, Counter({("sending", "unknown"): 2}), offences)
+    return [str(problem) for problem in judge_fleet(PLAN, [evidence], audited, dealt).problems]
+
+
+def test_a_round_in_which_all_is_well_has_no_problem() -> None:
+    assert problems(most_in_flight=4, most_writes=45, most_reads=45) == []
+
+
+@pytest.mark.parametrize(
+    ("what", "found"),
+    [
+        ({"ledger": [*LEDGER, LEDGER[0]]}, "1 rows had their effect more than once: subscriber 1000 2 times"),
+        ({"ledger": LEDGER[1:]}, "1 rows had no effect: subscriber 1000"),
+        ({"ledger": [EnteredSum(FIRST, Decimal("0.11"), "", 0), *LEDGER[1:]]}, "got 0.11, which was not wanted"),
+        ({"entered": Decimal("45.99")}, "46.00 was wanted, 46.00 is in the billing, and 45.99 in the journal"),
+        ({"states": {"accepted": 9, "unknown": 1}}, "1 rows are left unknown"),
+        ({"most_in_flight": 5}, "5 writes were in flight at once, and 4 is the limit"),
+        ({"most_writes": 46}, "46 writes came within a second, and 40 is the limit"),
+        ({"most_reads": 46}, "46 reading calls came within a second"),
+        ({"offences": [(RUN, "1 rows were written under epoch 2")]}, "b01: 1 rows were written under epoch 2"),
+        ({"turns": [*TURNS, Turn("w1", 121.0, 121.0)]}, "w1 wrote 15.0 s after w2 had taken over"),
+        ({"turns": [*TURNS, Turn("w1", 121.0, 121.0)]}, "1 writes of w1 (epoch 2) came after w2 had written"),
+        (
+            {"turns": [Turn("w1", 91.0, 109.1)]},
+            "w1 wrote 3.1 s after w2 had taken over, and its lease was",
+        ),
+        ({"take_ups": [TAKE_UPS[0], replace(TAKE_UPS[1], at=107.5)]}, "taken over 7.5 s after the kill (all)"),
+    ],
+)
+def test_a_fault_is_found(what: dict[str, Any], found: str) -> None:
+    assert any(found in problem for problem in problems(**what)), problems(**what)
+
+
+def test_a_takeover_is_not_measured_through_another_blow() -> None:
+    late = [TAKE_UPS[0], replace(TAKE_UPS[1], at=120.0)]
+    restart = DealtBlow(Blow.RESTART, Reach.WORKER, "w3", 104.0, 105.0)
+    assert problems(take_ups=late, turns=TURNS[:1], dealt=[KILLED, restart]) == []
+    frozen_child = DealtBlow(Blow.FREEZE, Reach.CHILD, "w3", 104.0, 105.0, frozenset({8}))
+    assert len(problems(take_ups=late, turns=TURNS[:1], dealt=[KILLED, frozen_child])) == 1
+
+
+def test_a_seed_draws_the_same_round_again_with_every_kind_of_blow() -> None:
+    assert draw_round(5) == draw_round(5) != draw_round(6)
+    assert {(one.blow, one.reach) for one in draw_round(5).single} == set(KINDS)
+    small = draw_round(5, quick=True)
+    assert len(small.single) + len(small.storm) < len(KINDS)
