@@ -213,6 +213,13 @@ from items
 where run_id = :run_id
 group by state
 
+-- name: totals_of_runs
+select run_id, state, count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount,
+       count(*) filter (where sent_at > :since) as recent
+from items
+where run_id in (select numbers(:ids))
+group by run_id, state
+
 -- name: absolute_sum
 select coalesce(sum(abs(amount::numeric)), 0)::text as amount
 from items
@@ -407,6 +414,12 @@ select pg_advisory_unlock(hashtext(current_schema()), :run_id) as answer
 -- The lock of a process that is frozen counts for nothing once its lease has lapsed.
 select exists (select 1 from holders where run_id = :run_id)
    and not coalesce((select is_lapsed from last_runners where run_id = :run_id), false) as answer
+
+-- name: locked_runs
+select h.run_id
+from holders h
+left join last_runners r using (run_id)
+where not coalesce(r.is_lapsed, false)
 
 -- name: has_lapsed
 -- The server's clock decides only who is waited for; who takes over waits on a clock of its own.

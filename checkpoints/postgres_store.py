@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -146,6 +146,11 @@ class PostgresStore(Store):
     async def is_locked(self, run_id: int) -> bool:
         """Whether the lock of a run is held, by this process or another. Raises `JournalUnreadable`."""
         return run_id in self._held or bool(await self._ask("is_run_locked", run_id))
+
+    async def locked_runs(self, run_ids: Collection[int]) -> set[int]:
+        """Those of the runs whose locks are held, in one statement. Raises `JournalUnreadable`."""
+        held = await self.read(lambda db: {row["run_id"] for row in db.all("locked_runs")})
+        return (held | self._held).intersection(run_ids)
 
     async def renew(self, run_id: int, epoch: int, pace: str | None) -> bool:
         """Renew a lease over the connection of the locks: one that was cut off renews nothing."""

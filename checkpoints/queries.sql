@@ -136,6 +136,21 @@ select host, process, began_at from runners where run_id = :run_id order by epoc
 -- The last runner of a run. Only the lock on the journal's file tells whether it still works on it.
 select host, process, began_at from runners where run_id = :run_id order by epoch desc limit 1
 
+-- name: epochs
+select run_id, epoch from runs
+
+-- name: runners_of_runs
+-- The last runner of each run.
+select r.run_id, r.host, r.process, r.began_at
+from runners r
+where not exists (select 1 from runners later where later.run_id = r.run_id and later.epoch > r.epoch)
+
+-- name: last_notes
+-- The last note of a command in the history of each run that has one.
+select run_id, who, command, answer, answer_said, given_at
+from commands
+where command_id in (select max(command_id) from commands where command = :command group by run_id)
+
 -- ---- Intake -------------------------------------------------------------------------------------------------------
 
 -- name: freeze_items
@@ -447,6 +462,25 @@ order by number
 
 -- name: totals
 select state, count(*) as items, decimal_sum(amount) as amount from items where run_id = :run_id group by state
+
+-- name: totals_of_runs
+-- The same of several runs, and how many of the rows were sent after :since.
+select run_id, state, count(*) as items, decimal_sum(amount) as amount,
+       count(*) filter (where sent_at > :since) as recent
+from items
+where run_id in (select value from json_each(:ids))
+group by run_id, state
+
+-- name: refusals_of_runs
+select run_id, count(*) as refusals
+from refusals
+where mended_at is null and run_id in (select value from json_each(:ids))
+group by run_id
+
+-- name: purged_totals_of_runs
+select run_id, purged_totals
+from runs
+where purged_totals is not null and run_id in (select value from json_each(:ids))
 
 -- name: absolute_sum
 select coalesce(decimal_sum(ltrim(amount, '-')), '0') as amount

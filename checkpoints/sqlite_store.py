@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -122,6 +122,10 @@ class SqliteStore(Store):
     async def is_locked(self, run_id: int) -> bool:
         """Whether the lock of a run is held, by this process or another."""
         return self._file.is_locked(run_id)
+
+    async def locked_runs(self, run_ids: Collection[int]) -> set[int]:
+        """Those of the runs whose locks are held."""
+        return {run_id for run_id in run_ids if self._file.is_locked(run_id)}
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ Two stores have it: `sqlite_store.py`, one file on this machine, and `postgres_s
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,6 +45,10 @@ class Store(ABC):
     @abstractmethod
     async def is_locked(self, run_id: int) -> bool:
         """Whether the lock of a run is held, by this process or another. Raises `JournalUnreadable`."""
+
+    @abstractmethod
+    async def locked_runs(self, run_ids: Collection[int]) -> set[int]:
+        """Those of the runs whose locks are held. Raises `JournalUnreadable`."""
 
     async def renew(self, run_id: int, epoch: int, pace: str | None) -> bool:
         """Renew the lease of a runner; False where it has none, or no longer. Raises `JournalUnreadable`.

@@ -1,9 +1,10 @@
 """`status`: shows all runs, or one of them in detail."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 import msgspec
 import typer
@@ -20,7 +21,8 @@ from cli.session.control_client import ask_status, unheard
 from cli.session.journal import open_existing, stored_policy
 from cli.session.stages import describe_stage, stage_of
 from cli.session.step_mark import holds_its_file
-from cli.settings.flags import JournalFlags, RunNameOrNone, grouped
+from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, grouped
+from cli.settings.known_billings import without_profile
 from cli.settings.settings import Settings
 from cli.show.closing import (
     first_refusals,
@@ -42,7 +44,7 @@ from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
 from engine.pipeline.progress import Status
 from jobs.spec.undo_words import source_of
-from texts.remedies import command_line
+from texts.remedies import command_line, setting
 from texts.said import Quantity, said, text_of
 
 COLUMNS: Final = (
@@ -73,6 +75,10 @@ app: Final = typer.Typer(add_completion=False)
 def _status(
     name: RunNameOrNone = None,
     *,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="All billings of the settings on one screen: who works where, and what is left."),
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Look again every second, until nobody works on the run.")
     ] = False,
@@ -80,6 +86,8 @@ def _status(
     as_json: AsJson = False,
 ) -> None:
     """Show all runs, or one of them in detail."""
+    if every:
+        _status_all(name, flags.whole(), watch=watch, as_json=as_json)
     if watch:
         from cli.commands.watch import watch as show
     else:
@@ -87,6 +95,19 @@ def _status(
     execute(
         lambda settings, screen: show(name, settings, screen), flags.whole(), Voice(as_json=as_json), only_reads=True
     )
+
+
+def _status_all(name: str | None, flags: Flags, *, watch: bool, as_json: bool) -> NoReturn:
+    from cli.commands.status_all import status_all, watch_all
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        if name is not None:
+            raise CommandRefused(
+                said("{flag} shows all runs: leave {run} out, or {flag}", flag=setting("all"), run=printable(name))
+            )
+        return await (watch_all if watch else status_all)(settings, screen)
+
+    execute(work, without_profile(flags, os.environ), Voice(as_json=as_json), only_reads=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import typer
 from cli.commands.execution import execute
 from cli.service.service_manager import service_manager
 from cli.settings.flags import Flags, JournalFlags, grouped
+from cli.settings.known_billings import without_profile
 from cli.settings.settings import Settings
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import VARIABLE
@@ -56,9 +57,7 @@ def _worker(
     It works for all billings of its settings file, one run of each at a time, and takes over what another worker has
     left undone. Start one on each machine.
     """
-    from cli.fleet.billings import flags_of_worker
-
-    of_worker = flags_of_worker(flags.whole(), os.environ)
+    of_worker = without_profile(flags.whole(), os.environ)
 
     async def work(settings: Settings, screen: Screen) -> Exit:
         from cli.fleet.queue import require_shared

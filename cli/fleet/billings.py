@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cli.settings.flags import COMMON_PART, Flags
+from cli.settings.flags import Flags
 from cli.settings.settings import Settings, load
 from cli.settings.settings_file import badges_in
 from cli.terminal.exits import SettingsRefused
-from texts.remedies import SETTINGS_PROFILE
 from texts.said import said, text_of
 
 
@@ -21,13 +20,6 @@ class Billings:
 
     profiles: Mapping[str, str]
     left_out: Mapping[str, str]
-
-
-def flags_of_worker(flags: Flags, environment: Mapping[str, str]) -> Flags:
-    """The flags for the settings of the worker itself: without a chosen profile it is of no billing."""
-    if flags.profile is None and not environment.get(SETTINGS_PROFILE):
-        return replace(flags, profile=COMMON_PART)
-    return flags
 
 
 def billings_of(settings: Settings, flags: Flags, environment: Mapping[str, str], folder: Path) -> Billings:

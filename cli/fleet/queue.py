@@ -9,8 +9,8 @@ lock is the run, which is handed in once. What there is to know of the run stand
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -19,7 +19,7 @@ import anyio.to_thread
 
 from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.errors import JournalAway, JournalUnreadable
-from checkpoints.postgres_connection import CONNECT_SECONDS, connect, in_a_line, parameters_of
+from checkpoints.postgres_connection import CONNECT_SECONDS, connect, explained, in_a_line, parameters_of
 from checkpoints.postgres_store import filled_postgres
 from checkpoints.records import Run
 from cli.terminal.exits import CommandRefused
@@ -28,17 +28,26 @@ from texts.said import said
 
 if TYPE_CHECKING:
     import procrastinate
-    from procrastinate.jobs import Job
 
 TASK: Final = "resume"
 _CONNECTIONS: Final = 4
 _TABLES: Final = "select to_regclass('procrastinate_jobs') is not null as there"
+_RUNS: Final = """
+select args->>'run' as run, args->>'target' as target, status = 'doing' as given_out, priority, attempts,
+       scheduled_at as not_before, (
+           select min(at) from procrastinate_events where job_id = procrastinate_jobs.id and type = 'deferred'
+       ) as since
+from procrastinate_jobs
+where task_name = %(task)s and status in ('todo', 'doing')
+order by status = 'doing', id
+"""
+"""One that is given out and was handed in again meanwhile is found last."""
 _ONE_MAKES: Final = "select pg_advisory_xact_lock(hashtext(current_schema()), 0)"
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedRun:
-    """A run in the queue. It waits until `not_before`, if that is set, or is `given_out` to a worker."""
+    """A run in the queue, since it was handed in. It waits until `not_before`, if that is set, or is `given_out`."""
 
     run: str
     target: str
@@ -46,6 +55,7 @@ class QueuedRun:
     priority: int
     attempts: int
     not_before: datetime | None
+    since: datetime | None
 
 
 class Queue:
@@ -72,18 +82,20 @@ class Queue:
             return False
         return True
 
-    async def runs(self) -> list[QueuedRun]:
-        """The runs that wait or are given out, in the order in which they were handed in."""
-        found: list[Job] = []
-        for status in ("todo", "doing"):
-            found += await self.app.job_manager.list_jobs_async(task=TASK, status=status)
-        return [to_queued_run(job) for job in sorted(found, key=lambda job: job.id or 0)]
+
+async def queued_runs(journal: JournalAddress) -> dict[str, QueuedRun]:
+    """The runs that wait or are given out, by name; none of a journal in a file. Nothing is made or changed.
+
+    Raises `JournalAway` and `JournalUnreadable`.
+    """
+    return {} if journal.postgres is None else await anyio.to_thread.run_sync(_queued, journal.postgres)
 
 
-def to_queued_run(job: "Job") -> QueuedRun:
-    """The run of a job."""
-    kept: Mapping[str, Any] = job.task_kwargs
-    return QueuedRun(kept["run"], kept["target"], job.status == "doing", job.priority, job.attempts, job.scheduled_at)
+def _queued(address: PostgresAddress) -> dict[str, QueuedRun]:
+    with closing(connect(address)) as connection, explained(address.name):
+        there = connection.execute(_TABLES).fetchone()
+        rows = connection.execute(_RUNS, {"task": TASK}).fetchall() if there and there["there"] else []
+    return {row["run"]: QueuedRun(**row) for row in rows}
 
 
 def queue_name(target: str) -> str:

@@ -8,11 +8,12 @@ import msgspec
 from cli.settings.file_access import FoundFile, read_found
 from cli.settings.flags import Flags
 from cli.settings.settings_profiles import (
+    ListedProfile,
     SettingsProfile,
-    badges_of,
     check_heads,
     choose_profile,
     laid_over,
+    listed_profiles,
     parts_of,
     refuse_shared_files,
     refuse_two_of_one_billing,
@@ -75,12 +76,17 @@ def _convert(content: Mapping[str, object]) -> SettingsTables:
 
 def badges_in(path: Path) -> list[Badge]:
     """The badges of the profiles in a settings file, none where they cannot be read. Raises `SettingsRefused`."""
+    return [profile.badge for profile in profiles_in(path)]
+
+
+def profiles_in(path: Path) -> list[ListedProfile]:
+    """The profiles in a settings file, none where they cannot be read. Raises `SettingsRefused`."""
     try:
         content = parse_toml(read_found(_found(path)) or "")
         check_heads(content, lambda _: str(path))
     except ValueError:
         return []
-    return list(badges_of(content))
+    return list(listed_profiles(content))
 
 
 def _found(path: Path) -> FoundFile:

@@ -45,6 +45,15 @@ class _Head(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class ListedProfile:
+    """A profile as the file has it: its badge, the address of its billing, and the name of its journal, or ""."""
+
+    badge: Badge
+    address: str
+    journal: str
+
+
+@dataclass(frozen=True, slots=True)
 class SettingsProfile:
     """The chosen profile: its badge, what has chosen it, and its own tables.
 
@@ -181,6 +190,13 @@ def badges_of(content: Table) -> Iterator[Badge]:
         head = _head(table)
         production = name.casefold() == PRODUCTION if head.production is None else head.production
         yield Badge(name, " ".join(head.name.split()), production)
+
+
+def listed_profiles(content: Table) -> Iterator[ListedProfile]:
+    """All profiles of a file, in its order."""
+    for badge, table in zip(badges_of(content), _profiles(content).values(), strict=True):
+        merged = laid_over(content, table)
+        yield ListedProfile(badge, _address(merged), _value(merged, "journal"))
 
 
 def choose_profile(

@@ -130,3 +130,11 @@ def duration(seconds: float) -> str:
 def moment(when: datetime | None) -> str:
     """A time of the journal in local time, as the reader's language writes it."""
     return reader().moment(when) if when else "–"
+
+
+def short_moment(when: datetime, now: datetime) -> str:
+    """A time without seconds; of another day with its date."""
+    day, _, time = moment(when).rpartition(" ")
+    today, _, _ = moment(now).rpartition(" ")
+    minutes = time[: len("00:00")]
+    return minutes if day == today else f"{day} {minutes}"

@@ -11,11 +11,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
-from typing import Final, NamedTuple, TextIO, cast
+from typing import Any, Final, NamedTuple, TextIO, cast
 
 import msgspec
 import pytest
@@ -24,12 +24,16 @@ from rich.console import Console, RenderableType
 from billing.api.client import BillingClient, Health
 from checkpoints.journal import Journal, open_journal
 from checkpoints.list_differences import ListDifference, ListDifferences
-from checkpoints.records import Change, Holder, Item, NewRun, Reason, Refusal, Run, Shared, Totals
+from checkpoints.overview import RunSummary
+from checkpoints.records import Change, Command, Holder, Item, NewRun, Reason, Refusal, Run, Shared, Totals
 from checkpoints.sentences import DUPLICATE
 from checkpoints.states import State
 from cli.commands import doctor
 from cli.commands.jobs import show
 from cli.commands.status import RunSeen, RunsTable, detail
+from cli.fleet.fleet_table import FleetTable
+from cli.fleet.overview import FleetRun, view_of
+from cli.fleet.queue import QueuedRun
 from cli.settings.flags import Flags
 from cli.show.closing import Closing, show_closing
 from cli.show.plan import next_step, plan_screen
@@ -66,6 +70,7 @@ NAMES: Final = (
     "closing",
     "status",
     "runs",
+    "fleet",
     "import-preview",
     "import-plan",
     "import-closing",
@@ -416,6 +421,37 @@ async def test_status_of_all_runs(journal: Journal) -> None:
         return runs
 
     await compare("runs", of(all_runs))
+
+
+async def test_all_billings_on_one_screen(journal: Journal) -> None:
+    begun = known(await journal.create_run(new_run()))
+    now = MORNING + timedelta(hours=1)
+    queued = QueuedRun("m3k8z", TARGET, given_out=False, priority=0, attempts=0, not_before=None, since=MORNING)
+    at_five = replace(queued, not_before=now + timedelta(hours=2), attempts=1)
+    left = Command("root@mover2", "worker", said("exit code 2: the key is not accepted"), now)
+    mover = Holder("mover3", 4711, "2026-03-01 02:14:05 UTC")
+    half = Totals({State.PENDING: 2_272, State.ACCEPTED: 3_700, State.REJECTED: 28})
+    some = Totals({State.PENDING: 2_272, State.ACCEPTED: 3_700})
+    whole = Totals({State.APPLIED: 98_780}, {State.APPLIED: Decimal("12406392.35")})
+    undecided = Totals({State.ACCEPTED: 9_888, State.MANUAL: 3})
+
+    def run(name: str, job: str = "balances", **changes: Any) -> Run:
+        return replace(begun, name=name, job=job, **changes)
+
+    def of_billing(name: str, seen: RunSummary, queued: QueuedRun | None = None) -> FleetRun:
+        return FleetRun(seen, name, name, "journal", is_shared=True, queued=queued, now=now)
+
+    runs = [
+        of_billing("north", RunSummary(run("k7m2q"), half, mover, MORNING, per_second=41.5)),
+        of_billing("south", RunSummary(run("p2v9x"), undecided)),
+        of_billing("west", RunSummary(run("w3t8h", "tariff-threshold"), half, note=left)),
+        of_billing("east", RunSummary(run("m3k8z"), some), queued),
+        of_billing("centre", RunSummary(run("d5r4n", policy={"hours": "05:00-07:00"}), some), at_five),
+        of_billing("airport", RunSummary(run("h6j2k", frozen_at=None, approved_at=None), half)),
+        of_billing("port", RunSummary(run("a8s3d"), Totals({State.PENDING: 900}), mover, MORNING, per_second=9.4)),
+        *(of_billing("old", RunSummary(run(f"x{number:04}"), whole)) for number in range(12)),
+    ]
+    await compare("fleet", of(lambda: FleetTable(view_of(runs))))
 
 
 @pytest.mark.parametrize("job", ["balances", "tariff-threshold"])

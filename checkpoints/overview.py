@@ -1,0 +1,135 @@
+"""All runs of a journal at one moment: their rows by state, who works on them, and how fast.
+
+A few statements for the whole journal, however many runs it has. What nobody has worked on since the last look is not
+counted again.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Final
+
+from checkpoints import rows
+from checkpoints.queries import FoundRow, Queries
+from checkpoints.records import Command, Holder, Run, Totals
+from checkpoints.states import State
+from checkpoints.store import Store
+
+RECENT: Final = 60.0
+"""Seconds over which the pace of a run is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run at one moment.
+
+    `holder` is the process that works on it, None for none, `began_at` when that or the last one began. `per_second`
+    are the rows that were sent and accepted in the last minute, a second. `note` is the last one of the command that
+    was asked for.
+    """
+
+    run: Run
+    totals: Totals
+    holder: Holder | None = None
+    began_at: datetime | None = None
+    per_second: float = 0.0
+    note: Command | None = None
+    seen_epoch: int = 0
+    """The run's epoch before it was looked who works on it."""
+
+
+NOTHING_SEEN: Final[Mapping[int, RunSummary]] = MappingProxyType({})
+
+
+class Overview:
+    """Reads all runs of an open journal."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def look(self, command: str, before: Mapping[int, RunSummary] = NOTHING_SEEN) -> list[RunSummary]:
+        """All runs, the oldest first, each with its last note of a command.
+
+        `before` is the look before, by the ids of the runs: what nobody has worked on since has the same rows.
+        """
+        epochs = await self._store.read(lambda db: {row["run_id"]: row["epoch"] for row in db.all("epochs")})
+        held = await self._store.locked_runs(epochs)
+        now = datetime.now(UTC)
+
+        def work(db: Queries) -> list[RunSummary]:
+            with db.snapshot():
+                runs = [rows.to_run(row) for row in db.all("runs") if row["run_id"] in epochs]
+                kept = {
+                    run.run_id: before[run.run_id].totals
+                    for run in runs
+                    if run.run_id not in held and _is_same(before.get(run.run_id), run, epochs[run.run_id])
+                }
+                counted = _Counted(db, [run.run_id for run in runs if run.run_id not in kept], now)
+                runners = {row["run_id"]: row for row in db.all("runners_of_runs")}
+                notes = {row["run_id"]: rows.to_command(row) for row in db.all("last_notes", command=command)}
+            return [
+                _summary(
+                    run,
+                    kept.get(run.run_id) or counted.totals(run.run_id),
+                    runners.get(run.run_id),
+                    seen_epoch=epochs[run.run_id],
+                    is_held=run.run_id in held,
+                    recent=counted.recent[run.run_id],
+                    note=notes.get(run.run_id),
+                    now=now,
+                )
+                for run in runs
+            ]
+
+        return await self._store.read(work)
+
+
+class _Counted:
+    """The rows of several runs, counted in a transaction."""
+
+    def __init__(self, db: Queries, run_ids: Collection[int], now: datetime) -> None:
+        self._states: dict[int, list[FoundRow]] = defaultdict(list)
+        self._refused: dict[int, int] = {}
+        self._purged: dict[int, Totals] = {}
+        self.recent: dict[int, int] = defaultdict(int)
+        if not run_ids:
+            return
+        since = (now - timedelta(seconds=RECENT)).isoformat(timespec="milliseconds")
+        for row in db.each("totals_of_runs", ids=run_ids, since=since):
+            self._states[row["run_id"]].append(row)
+            if State(row["state"]).in_effect:
+                self.recent[row["run_id"]] += row["recent"]
+        self._refused = {row["run_id"]: row["refusals"] for row in db.each("refusals_of_runs", ids=run_ids)}
+        for row in db.each("purged_totals_of_runs", ids=run_ids):
+            self._purged[row["run_id"]] = rows.to_purged_totals(row["purged_totals"], {})
+
+    def totals(self, run_id: int) -> Totals:
+        """The rows of a run by state; those that were left out are not counted here."""
+        if run_id in self._purged:
+            return self._purged[run_id]
+        return rows.to_totals(self._states[run_id], self._refused.get(run_id, 0), {})
+
+
+def _is_same(before: RunSummary | None, run: Run, epoch: int) -> bool:
+    """Whether the rows are still as they were: who takes a run up raises its epoch, and nobody else changes a row."""
+    return before is not None and before.holder is None and before.seen_epoch == epoch and before.run == run
+
+
+def _summary(  # noqa: PLR0913 - what is known of a run
+    run: Run,
+    totals: Totals,
+    runner: FoundRow | None,
+    *,
+    seen_epoch: int,
+    is_held: bool,
+    recent: int,
+    note: Command | None,
+    now: datetime,
+) -> RunSummary:
+    began = None if runner is None else datetime.fromisoformat(runner["began_at"])
+    if not is_held:
+        return RunSummary(run, totals, None, began, note=note, seen_epoch=seen_epoch)
+    seconds = min(max((now - (began or now)).total_seconds(), 1.0), RECENT)
+    return RunSummary(run, totals, rows.to_holder(runner), began, recent / seconds, note, seen_epoch)

@@ -1,0 +1,327 @@
+"""All billings at one moment: where each run stands, how far it is, how fast, and what it needs of a person.
+
+Facts come from the journals and their queues alone: no billing and no process is asked, so all machines see the same.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import IntEnum, StrEnum
+from typing import Final
+
+from checkpoints.journal import Journal
+from checkpoints.overview import NOTHING_SEEN, RunSummary
+from checkpoints.records import Stage, Totals
+from checkpoints.states import State, states_where
+from cli.fleet.queue import QueuedRun, queued_runs
+from cli.session.stages import DONE, STOPPED, stage_of
+from cli.settings.known_billings import KnownBillings
+from cli.terminal.names import STAGE_NAMES
+from cli.terminal.texts import printable, short_moment
+from texts.said import Said, counted, said
+
+NOTE: Final = "worker"
+"""The command under which a worker notes that it has left a run to a person."""
+
+_IN_EFFECT: Final = states_where(in_effect=True)
+_UNSETTLED: Final = states_where(settled=False)
+_OPEN: Final = states_where(open=True)
+_LONGEST_HOST: Final = 16
+
+
+class FleetGroup(IntEnum):
+    """Where a run stands in the list, the first first."""
+
+    PERSON = 0
+    WORKING = 1
+    WAITING = 2
+    ENDED = 3
+
+    @property
+    def word(self) -> str:
+        """The word for scripts."""
+        return self.name.lower()
+
+
+class NeedKind(StrEnum):
+    """What a person has to see to, by its word for scripts."""
+
+    DECIDE = "decide"
+    REJECTED = "rejected"
+    REFUSED = "refused"
+    LEFT = "left"
+    IDLE = "idle"
+    UNAPPROVED = "unapproved"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a person has to see to, and how many rows it is about."""
+
+    kind: NeedKind
+    rows: int
+    sentence: Said
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRun:
+    """A run at one moment. `name` is what its billing is called, `queued` its place in the queue, None for none.
+
+    A journal that `is_shared` has a queue, from which workers of several machines take runs.
+    """
+
+    summary: RunSummary
+    name: str
+    profile: str | None
+    journal: str
+    is_shared: bool
+    queued: QueuedRun | None
+    now: datetime
+
+    @property
+    def totals(self) -> Totals:
+        """Its rows by state."""
+        return self.summary.totals
+
+    @property
+    def stage(self) -> str:
+        """The stage of the run, as `status` has it."""
+        return stage_of(self.summary.run, self.totals, is_held=self.summary.holder is not None)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nobody has anything to do for it, but for rows that were not entered."""
+        run = self.summary.run
+        is_over = run.purged_at is not None or run.stage is Stage.DISCARDED
+        return self.summary.holder is None and (is_over or self.stage == DONE)
+
+    @property
+    def rows(self) -> int:
+        """All of its rows; a corrected one is counted once."""
+        return self.totals.frozen - self.totals.count(State.REPLACED)
+
+    @property
+    def done(self) -> int:
+        """The rows with which nothing is left to do."""
+        return self.rows - self.totals.count(*_UNSETTLED)
+
+    @property
+    def entered(self) -> Decimal:
+        """The money that is in the billing."""
+        return sum((self.totals.amounts.get(state, Decimal(0)) for state in _IN_EFFECT), Decimal(0))
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it takes at the pace of the last minute, None where nobody knows."""
+        run, pace = self.summary.run, self.summary.per_second
+        return self.totals.count(*_OPEN) / pace if pace and run.frozen_at else None
+
+    @property
+    def group(self) -> FleetGroup:
+        """Where it stands in the list."""
+        if self.needs:
+            return FleetGroup.PERSON
+        if self.summary.holder is not None and self.summary.run.paused_at is None:
+            return FleetGroup.WORKING
+        return FleetGroup.ENDED if self.has_ended else FleetGroup.WAITING
+
+    @property
+    def needs(self) -> Sequence[Need]:
+        """What a person has to see to."""
+        run = self.summary.run
+        return [] if run.purged_at or run.stage is Stage.DISCARDED else list(self._needs())
+
+    def _needs(self) -> Iterator[Need]:
+        totals = self.totals
+        if manual := totals.count(State.MANUAL):
+            yield Need(NeedKind.DECIDE, manual, counted("{n} row to decide on", "{n} rows to decide on", manual))
+        if rejected := totals.count(State.REJECTED):
+            yield Need(NeedKind.REJECTED, rejected, counted("{n} row rejected", "{n} rows rejected", rejected))
+        if totals.refused:
+            refused = counted("{n} row of the input refused", "{n} rows of the input refused", totals.refused)
+            yield Need(NeedKind.REFUSED, totals.refused, refused)
+        run = self.summary.run
+        rests = self.summary.holder is None and self.queued is None and not self.has_ended
+        if not rests or run.paused_at is not None:
+            return
+        left = totals.count(*_OPEN)
+        note = self.summary.note
+        if note is not None and note.given_at >= (self.summary.began_at or note.given_at):
+            yield Need(NeedKind.LEFT, left, said("a worker has left it: {why}", why=note.answer))
+        elif self.stage == STOPPED:
+            idle = said("nobody works on it, and it is in no queue") if self.is_shared else said("nobody works on it")
+            yield Need(NeedKind.IDLE, left, idle)
+        elif run.frozen_at is None:
+            yield Need(NeedKind.IDLE, left, said("its rows are not all read, and nobody works on it"))
+        else:
+            yield Need(NeedKind.UNAPPROVED, left, said("nobody has said yes to it"))
+
+    @property
+    def where(self) -> Said:
+        """Who works on it, or what it waits for, in few words."""
+        holder, is_paused = self.summary.holder, self.summary.run.paused_at is not None
+        if holder is not None:
+            host = _short(holder.host)
+            if is_paused:
+                return said("paused on {host}", host=host)
+            return said("on {host}, {process}", host=host, process=str(holder.process))
+        if self.has_ended:
+            return STAGE_NAMES[self.stage]
+        if is_paused:
+            return said("paused")
+        if self.queued is not None:
+            return self._waits(self.queued)
+        return STAGE_NAMES[self.stage]
+
+    def _waits(self, queued: QueuedRun) -> Said:
+        """What it waits for in the queue."""
+        if queued.given_out:
+            return said("being taken up")
+        run = self.summary.run
+        if queued.not_before is None or queued.not_before <= self.now:
+            since = queued.since or run.approved_at or run.created_at
+            return said("queued since {time}", time=short_moment(since, self.now))
+        until = short_moment(queued.not_before, self.now)
+        return (
+            said("waits until {time}", time=until) if "hours" in run.policy else said("again at {time}", time=until)
+        )
+
+
+def _short(host: str) -> str:
+    """The first part of a host's name; an address has no such part."""
+    first = host.partition(".")[0]
+    return printable(host if first.isdecimal() else first, _LONGEST_HOST)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSums:
+    """What all runs come to. `seconds_left` is that of the last one at the present pace, None where nobody knows."""
+
+    billings: int
+    runs: Mapping[FleetGroup, int]
+    rows: int
+    done: int
+    entered: Decimal
+    per_second: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetView:
+    """All runs at one moment, what needs a person first, and of each group the newest first."""
+
+    runs: Sequence[FleetRun]
+    sums: FleetSums
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody works on a run, or takes one out of a queue."""
+        return any(one.summary.holder is not None or one.queued is not None for one in self.runs)
+
+
+@dataclass(slots=True)
+class FleetJournal:
+    """An open journal that is looked at again and again."""
+
+    journal: Journal
+    _before: Mapping[int, RunSummary] = field(default_factory=lambda: NOTHING_SEEN)
+
+    async def look(self, known: KnownBillings) -> list[FleetRun]:
+        """All of its runs, the oldest first. Raises `JournalError`."""
+        # The queue first: what has left it since is seen to work, or to have ended.
+        queued = await queued_runs(self.journal.address)
+        found = await self.journal.overview.look(NOTE, self._before)
+        self._before = {one.run.run_id: one for one in found}
+        now = datetime.now(UTC)
+        return [
+            FleetRun(
+                one,
+                known.name_of(one.run.target),
+                known.profile_of(one.run.target),
+                self.journal.name,
+                self.journal.address.is_shared,
+                queued.get(one.run.name),
+                now,
+            )
+            for one in found
+        ]
+
+
+def view_of(runs: Iterable[FleetRun]) -> FleetView:
+    """The view of all runs of several journals."""
+    ordered = sorted(runs, key=lambda one: one.summary.run.created_at, reverse=True)
+    ordered.sort(key=_place)
+    return FleetView(ordered, _sums_of(ordered))
+
+
+def _place(one: FleetRun) -> tuple[FleetGroup, bool]:
+    return one.group, one.has_ended
+
+
+def _sums_of(runs: Sequence[FleetRun]) -> FleetSums:
+    counted_runs = [one for one in runs if one.summary.run.stage is not Stage.DISCARDED]
+    pace = sum(one.summary.per_second for one in runs)
+    left = sum(one.totals.count(*_OPEN) for one in counted_runs)
+    each = [one.seconds_left for one in runs if one.seconds_left is not None]
+    # A billing is as slow as it is: the last one is awaited, however fast all of them are together.
+    seconds = max(left / pace, *each) if pace and each else None
+    groups = [one.group for one in runs]
+    return FleetSums(
+        billings=len({one.summary.run.target for one in runs}),
+        runs={group: groups.count(group) for group in FleetGroup},
+        rows=sum(one.rows for one in counted_runs),
+        done=sum(one.done for one in counted_runs),
+        entered=sum((one.entered for one in runs), Decimal(0)),
+        per_second=pace,
+        seconds_left=seconds,
+    )
+
+
+# ---- for scripts --------------------------------------------------------------------------------------------------
+
+
+def run_facts(one: FleetRun) -> dict[str, object]:
+    """The facts of a run, for scripts and for the page; sums are plain decimals."""
+    run, holder, queued = one.summary.run, one.summary.holder, one.queued
+    return {
+        "run": run.name,
+        "job": run.job,
+        "target": run.target,
+        "profile": one.profile,
+        "journal": one.journal,
+        "group": one.group.word,
+        "stage": one.stage,
+        "holder": None
+        if holder is None
+        else {"host": holder.host, "process": holder.process, "since": one.summary.began_at},
+        "queue": None
+        if queued is None
+        else {
+            "since": queued.since,
+            "not_before": queued.not_before,
+            "given_out": queued.given_out,
+            "attempts": queued.attempts,
+            "priority": queued.priority,
+        },
+        "paused": None if run.paused_at is None else {"since": run.paused_at, "by": run.paused_by},
+        "rows": one.rows,
+        "done": one.done,
+        "entered": format(one.entered, "f"),
+        "per_second": round(one.summary.per_second, 2),
+        "seconds_left": None if one.seconds_left is None else round(one.seconds_left),
+        "needs": [{"what": need.kind, "rows": need.rows, "text": need.sentence} for need in one.needs],
+    }
+
+
+def sums_facts(sums: FleetSums) -> dict[str, object]:
+    """The sums of all runs, for scripts and for the page."""
+    return {
+        "billings": sums.billings,
+        "runs": {group.word: number for group, number in sums.runs.items()},
+        "rows": sums.rows,
+        "done": sums.done,
+        "entered": format(sums.entered, "f"),
+        "per_second": round(sums.per_second, 2),
+        "seconds_left": None if sums.seconds_left is None else round(sums.seconds_left),
+    }

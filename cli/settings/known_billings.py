@@ -1,0 +1,89 @@
+"""The billings that the settings of this machine name, and the journals that their runs stand in.
+
+Who looks at all billings chooses no profile of settings: what stands in the common part of the file counts, and of
+each profile its address and its journal. No credential is needed for that, and none is asked for.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from checkpoints.address import JournalAddress
+from cli.settings.flags import COMMON_PART, Flags
+from cli.settings.places import (
+    IN_FOLDER,
+    OF_BILLING,
+    journal_of_billing,
+    journals_in,
+    name_of_billing,
+    named_journal,
+    state_folder,
+    without_credentials,
+)
+from cli.settings.settings import Settings
+from cli.settings.settings_file import profiles_in
+from texts.remedies import SETTINGS_PROFILE
+
+_USUAL_PORT: Final = ":8082"
+"""That of the REST API in all that the vendor shows."""
+
+_DEFAULTS: Final = (OF_BILLING, IN_FOLDER)
+"""Where a journal comes from that nobody has named."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBillings:
+    """The profiles of settings by the names of their billings, and the journals of all of them."""
+
+    profiles: Mapping[str, str]
+    journals: tuple[JournalAddress, ...]
+
+    def profile_of(self, target: str) -> str | None:
+        """The profile of a billing, by the address that its runs have; None where this machine has none."""
+        return self.profiles.get(name_of_billing(target))
+
+    def name_of(self, target: str) -> str:
+        """What a billing is called: its profile of settings, else its host."""
+        return self.profile_of(target) or host_of(target)
+
+
+def host_of(target: str) -> str:
+    """The host of a billing's address, with its path, and with its port where that is not the usual one."""
+    parts = urlsplit(without_credentials(target))
+    return f"{parts.netloc.removesuffix(_USUAL_PORT)}{parts.path.rstrip('/')}" if parts.netloc else target
+
+
+def without_profile(flags: Flags, environment: Mapping[str, str]) -> Flags:
+    """The flags for settings of no single billing, unless a profile was chosen by flag or variable."""
+    if flags.profile is None and not environment.get(SETTINGS_PROFILE):
+        return replace(flags, profile=COMMON_PART)
+    return flags
+
+
+def known_billings(settings: Settings, environment: Mapping[str, str]) -> KnownBillings:
+    """The billings of the settings in force, of one profile or of none. Raises `SettingsRefused` and `JournalError`.
+
+    A journal that was named by flag or variable is the only one.
+    """
+    listed = profiles_in(settings.file) if settings.file else []
+    profiles = {name_of_billing(one.address): one.badge.profile for one in listed if one.address}
+    journal = settings.journal
+    if settings.profile is not None or not (journal.of_file or journal.origin in _DEFAULTS):
+        return KnownBillings(profiles, (journal.value,))
+
+    def journals() -> Iterator[JournalAddress]:
+        if journal.of_file or journal.origin == IN_FOLDER or settings.api_url.value:
+            yield journal.value
+        elif not listed:
+            found = journals_in(state_folder(environment))
+            yield from map(JournalAddress, found) if found else (journal.value,)
+        beside = settings.file.parent if settings.file else Path()
+        for one in listed:
+            if one.journal:
+                yield named_journal(one.journal, beside, environment)
+            elif one.address:
+                yield JournalAddress(journal_of_billing(environment, one.address))
+
+    return KnownBillings(profiles, tuple({str(one): one for one in journals()}.values()))

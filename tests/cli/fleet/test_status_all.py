@@ -1,0 +1,200 @@
+"""`status --all`: billings in every stage on one screen, from journals in PostgreSQL and in files."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from checkpoints.address import JournalAddress, journal_in_postgres
+from checkpoints.journal import Journal, open_journal
+from checkpoints.states import State
+from cli.fleet.overview import FleetJournal, view_of
+from cli.settings.known_billings import KnownBillings
+from tests.cli.conftest import Cli, clean_environment
+from tests.cli.fleet.campaigns import ROWS, SENDS, Campaign, every_stage, many_billings, new_run, sent, sent_by
+from tests.postgres_server import PostgresServer
+
+PROFILES = """
+default_profile = "south"
+{journal}
+[profile.north]
+api = {{ url = "http://idle.example.org:8082" }}
+[profile.south]
+api = {{ url = "http://works.example.org:8082", headers = {{ key = {{ credential = "not-there" }} }} }}
+"""
+
+
+@pytest.fixture
+def shared(postgres_server: PostgresServer) -> str:
+    """The address of a journal in PostgreSQL."""
+    return postgres_server.new_journal()
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """A command line at 80 columns, in a folder without settings."""
+    environment = clean_environment() | {"XDG_STATE_HOME": str(tmp_path / "state"), "COLUMNS": "80"}
+    del environment["CARBON_MIGRATE_JOURNAL"]
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return Cli(folder, environment)
+
+
+@pytest.fixture
+async def journal(shared: str, tmp_path: Path) -> AsyncIterator[Journal]:
+    async with open_journal(journal_in_postgres(shared, tmp_path)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def campaign(journal: Journal) -> AsyncIterator[Campaign]:
+    async with every_stage(journal) as made:
+        yield made
+
+
+def write_settings(cli: Cli, journal: str = "") -> None:
+    file = cli.folder / "carbon-migrate.toml"
+    file.write_text(PROFILES.format(journal=f'journal = "{journal}"' if journal else ""), encoding="utf-8")
+    file.chmod(0o600)
+
+
+async def test_each_run_stands_where_it_is_and_the_sums_are_those_of_the_journal(
+    cli: Cli, shared: str, journal: Journal, campaign: Campaign
+) -> None:
+    write_settings(cli, shared)
+    found = json.loads((await cli("status", "--all", "--json")).out)
+    what = {run.name: what for what, run in campaign.runs.items()}
+    runs = {what[one["run"]]: one for one in found["runs"]}
+    assert [(what[one["run"]], one["group"]) for one in found["runs"]] == [
+        *((name, "person") for name in ("reading", "frozen", "left", "idle", "decide", "rejected")),
+        ("works", "working"),
+        *((name, "waiting") for name in ("paused", "given", "hours", "again", "queued")),
+        *((name, "ended") for name in ("discarded", "done")),
+    ]
+    assert {name: one["needs"][0]["what"] for name, one in runs.items() if one["needs"]} == {
+        "reading": "idle",
+        "frozen": "unapproved",
+        "left": "left",
+        "idle": "idle",
+        "decide": "decide",
+        "rejected": "rejected",
+    }
+    assert runs["left"]["needs"][0]["text"] == "a worker has left it: exit code 2: the key is not accepted"
+    assert [(need["what"], need["rows"]) for need in runs["rejected"]["needs"]] == [("rejected", 1), ("refused", 2)]
+    assert runs["works"]["holder"]["host"]
+    assert runs["works"]["per_second"] > 0
+    assert runs["works"]["seconds_left"] > 0
+    assert (runs["works"]["profile"], runs["idle"]["profile"], runs["done"]["profile"]) == ("south", "north", None)
+    assert (runs["given"]["queue"]["given_out"], runs["queued"]["queue"]["given_out"]) == (True, False)
+    assert runs["hours"]["queue"]["not_before"] > runs["queued"]["queue"]["since"]
+    for name, one in runs.items():
+        totals = await journal.totals(campaign.runs[name])
+        assert one["rows"] == totals.frozen, name
+        assert one["done"] == totals.count_where(settled=True), name
+        assert Decimal(one["entered"]) == totals.amounts.get(State.ACCEPTED, Decimal(0)), name
+    sums = found["sums"]
+    assert sums["billings"] == len(runs)
+    assert sums["runs"] == {"person": 6, "working": 1, "waiting": 5, "ended": 2}
+    assert sums["rows"] == (len(runs) - 1) * ROWS
+    assert sums["done"] == sum(one["done"] for one in runs.values())
+    assert Decimal(sums["entered"]) == sum(Decimal(one["entered"]) for one in runs.values())
+
+
+async def test_a_run_that_was_taken_up_since_is_left_by_no_worker(journal: Journal, campaign: Campaign) -> None:
+    await sent(journal, campaign.runs["left"], [State.ACCEPTED])
+    seen = view_of(await FleetJournal(journal).look(KnownBillings({}, ())))
+    needs = {one.summary.run.name: [need.kind for need in one.needs] for one in seen.runs}
+    assert needs[campaign.name("left")] == ["idle"]
+    assert needs[campaign.name("idle")] == ["idle"]
+
+
+@pytest.mark.usefixtures("campaign")
+async def test_it_fits_eighty_columns_in_both_languages(cli: Cli, shared: str) -> None:
+    shown = (await cli("status", "--all", "--journal", shared)).out
+    russian = (await cli("status", "--all", "--journal", shared, "--lang", "ru")).out
+    for text in (shown, russian):
+        *lines, _ = text.splitlines()
+        assert max(map(len, lines)) <= 80
+    assert "14 billings: 6 runs need a person, 1 works, 5 wait, 2 have ended" in shown
+    assert "53 of 130 rows done, 57.20 entered" in shown
+    assert "  ! 1 row rejected; 2 rows of the input refused" in shown
+    assert "53 из 130" in russian
+
+
+async def test_two_hundred_billings_take_few_statements_and_no_wider_screen(
+    cli: Cli, shared: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_billings(journal.address, 200, 20)
+    statements: list[object] = []
+    execute = psycopg.Cursor.execute
+
+    def counting(cursor: Any, query: Any, *given: Any, **named: Any) -> Any:
+        statements.append(query)
+        return execute(cursor, query, *given, **named)
+
+    fleet = FleetJournal(journal)
+    with monkeypatch.context() as patched:
+        patched.setattr(psycopg.Cursor, "execute", counting)
+        first = view_of(await fleet.look(KnownBillings({}, ())))
+        of_first = len(statements)
+        again = view_of(await fleet.look(KnownBillings({}, ())))
+    assert of_first <= 14
+    assert len(statements) - of_first < of_first, "what nobody works on is not counted again"
+    assert (first.sums.rows, first.sums.done, first.sums.entered) == (4000, 2000, Decimal(21000))
+    assert again.sums == first.sums
+    lines = (await cli("status", "--all", "--journal", shared)).out.splitlines()
+    assert len(lines) > 400
+    assert max(map(len, lines[:-1])) <= 80
+    assert sum("billing-17.a-prov" in line for line in lines) == 1
+
+
+async def test_profiles_with_journals_of_their_own_are_all_shown(cli: Cli, tmp_path: Path) -> None:
+    write_settings(cli)
+    state = tmp_path / "state" / "carbon-migrate"
+    state.mkdir(parents=True)
+    async with open_journal(JournalAddress(state / "idle.example.org-8082.journal")) as journal:
+        await sent(journal, await new_run(journal, "idle.example.org"), [State.ACCEPTED])
+    shown = (await cli("status", "--all")).out
+    assert "north" in shown
+    assert "nobody works on it" in shown
+    assert "queue" not in shown, "a file has none"
+    assert "1 billing: 1 run needs a person" in shown
+    broken = state / "works.example.org-8082.journal"
+    broken.write_text("this is no journal, and not an empty file either", encoding="utf-8")
+    ended = await cli("status", "--all", may_end_with=[2])
+    assert "! not shown:" in ended.out
+    assert str(broken) in ended.out
+    assert "north" in ended.out
+    found = json.loads((await cli("status", "--all", "--json", may_end_with=[2])).out)
+    assert list(found["unread"]) == [str(broken)]
+    chosen = await cli("status", "--all", "--profile", "north")
+    assert "not shown" not in chosen.out
+
+
+async def test_what_is_typed_wrongly_and_what_is_not_there(cli: Cli) -> None:
+    refused = await cli("status", "k7m2q", "--all", may_end_with=[2])
+    assert "--all shows all runs: leave k7m2q out, or --all" in refused.words
+    absent = await cli("status", "--all", may_end_with=[2])
+    assert "there is no journal" in absent.words
+
+
+async def test_watching_ends_when_nobody_works_any_more(cli: Cli, shared: str, journal: Journal) -> None:
+    run = await new_run(journal, "works.example.org")
+    watching = ("status", "--all", "--watch", "--json", "--journal", shared)
+    async with AsyncExitStack() as stack:
+        work = AsyncExitStack()
+        ours = await work.enter_async_context(journal.taken_up(run, SENDS))
+        watch = await stack.enter_async_context(cli.started(*watching))
+        first = json.loads(await watch.first_line())
+        assert first["runs"][0]["run"] == run.name
+        await sent_by(journal, ours, [State.ACCEPTED] * ROWS)
+        await work.aclose()
+        ended = await watch.ended()
+    assert ended.exit == 0
+    last = json.loads(ended.out.splitlines()[-1])
+    assert (last["sums"]["runs"]["working"], last["sums"]["done"]) == (0, ROWS)
