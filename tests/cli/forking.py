@@ -11,6 +11,7 @@ server as well, unless the command is started with `real_keepers`. It is no chil
 """
 
 import asyncio
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -260,7 +261,27 @@ class Request:
             self.asks.close()
         else:
             vars(file_database)["_started"] = partial(Keeper, self.asks)
-        runpy.run_module(self.module, run_name="__main__", alter_sys=True)
+        codes: list[int] = []
+        # Registered before all handlers of the command, and so called after them.
+        atexit.register(_end, codes)
+        try:
+            runpy.run_module(self.module, run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            if isinstance(ended.code, int):
+                codes.append(ended.code)
+            raise
+
+
+def _end(codes: Sequence[int]) -> None:
+    """End as the interpreter does, without taking apart all that the server has imported: half of a short command."""
+    if not codes:
+        return
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+    ctypes.PyDLL(None).exit(codes[0])
 
 
 def serve(line: socket.socket) -> Request | None:
