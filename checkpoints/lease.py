@@ -183,7 +183,7 @@ def take_up_run(db: Queries, run: Run, runner: NewRunner, seconds: float) -> tup
     if seconds:
         db.write("lock_billing", run_id=run.run_id)
         owner = db.first("other_machine", run_id=run.run_id, machine=machine())
-        if owner is not None:
+        if owner is not None and runner.call_seconds:
             raise BillingHeld(
                 said(
                     "another machine works on this billing, with run {run}: {holder}. Two machines would send to it "

@@ -127,15 +127,26 @@ def _is_away(address: PostgresAddress) -> bool:
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Raise `JournalUnreadable` for an error of the driver."""
+    """Raise `JournalUnreadable` for an error of the driver, `JournalAway` where it has lost the connection."""
     import psycopg  # noqa: PLC0415 - an extra
 
     try:
         yield
     except psycopg.Error as error:
-        raise JournalUnreadable(
+        raise (JournalAway if is_lost(error) else JournalUnreadable)(
             said("the journal {name} cannot be read: {error}", name=name, error=in_a_line(error))
         ) from error
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether the connection was lost, or the server is ending or starting: then the same works later."""
+    import psycopg  # noqa: PLC0415 - an extra
+
+    # An error of the way to the server has no code of the server; 57P are its own interventions (PostgreSQL, app. A).
+    return isinstance(error, psycopg.OperationalError) and (error.sqlstate or _LOST).startswith(("08", _LOST))
+
+
+_LOST: Final = "57P"
 
 
 def in_a_line(error: Exception) -> str:

@@ -22,7 +22,7 @@ import anyio.to_thread
 from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
 from checkpoints.guards import refuse_held
-from checkpoints.postgres_connection import PostgresQueries, connect, explained, in_a_line
+from checkpoints.postgres_connection import PostgresQueries, connect, explained, in_a_line, is_lost
 from checkpoints.postgres_requests import PostgresRequests
 from checkpoints.queries import Queries, Value, text_of_file
 from checkpoints.state_tables import fill_states
@@ -286,4 +286,4 @@ def _dialect() -> "Dialect[PostgresConnection]":
     def is_forbidden(error: Exception) -> bool:
         return isinstance(error, psycopg.IntegrityError) and str(error).startswith("forbidden transition")
 
-    return Dialect("begin", psycopg.Error, is_forbidden, lambda connection: connection.cancel())
+    return Dialect("begin", psycopg.Error, is_forbidden, lambda connection: connection.cancel(), is_lost)

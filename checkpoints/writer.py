@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from checkpoints.errors import ForbiddenTransition, JournalNotClosed, JournalUnreadable
+from checkpoints.errors import ForbiddenTransition, JournalAway, JournalNotClosed, JournalUnreadable
 from texts.said import said
 
 Result = TypeVar("Result")
@@ -35,13 +35,15 @@ AnyConnection = TypeVar("AnyConnection", bound=DriverConnection)
 class Dialect(Generic[AnyConnection]):
     """How a driver begins a transaction that writes, interrupts a statement from another thread, and fails.
 
-    `error` is the root of its errors, `is_forbidden` whether one is that of the triggers of the table of states.
+    `error` is the root of its errors, `is_forbidden` whether one is that of the triggers of the table of states, and
+    `is_lost` whether the connection was lost by one.
     """
 
     begin: str
     error: type[Exception]
     is_forbidden: Callable[[Exception], bool]
     interrupt: Callable[[AnyConnection], None]
+    is_lost: Callable[[Exception], bool] = lambda _: False
 
 
 PATIENCE: Final = 75.0
@@ -158,7 +160,10 @@ class Writer(Generic[AnyConnection]):
         if self._dialect.is_forbidden(error):
             return ForbiddenTransition(str(error))
         if isinstance(error, self._dialect.error):
-            return JournalUnreadable(said("the journal cannot be written: {error}", error=error))
+            is_lost = self._dialect.is_lost(error)
+            return (JournalAway if is_lost else JournalUnreadable)(
+                said("the journal cannot be written: {error}", error=error)
+            )
         return error
 
 

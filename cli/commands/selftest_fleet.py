@@ -88,7 +88,7 @@ async def _run(series: FleetSeries, done: "list[FleetRound]", screen: Screen, *,
                     blows=Quantity(len(plan.single) + len(plan.storm)),
                 )
             )
-            one = await lab.run(plan)
+            one = await lab.run(plan, lambda line: screen.say(Text.assemble("  ", render(line, "dim"))))
             done.append(one)
             _show(one, lab, series, screen)
             if one.holds and not keep:

@@ -37,7 +37,7 @@ from texts.said import Said, said
 _SIGNS: Final = 3
 """Signs of life of a worker in that time."""
 
-_LOOKS: Final = 4
+_LOOKS: Final = 10
 """Looks for workers without one in that time."""
 
 _POLL: Final = 1.0

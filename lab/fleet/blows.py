@@ -12,20 +12,24 @@ import anyio.to_thread
 import psycopg
 from anyio.abc import TaskGroup
 
-from lab.fleet.audit import JournalAudit, Owner
+from lab.fleet.audit import JournalAudit, Owner, TakeUp
 from lab.fleet.fleet_judge import DealtBlow
 from lab.fleet.postgres_server import PostgresServer
 from lab.fleet.round_plan import Blow, FleetBlow, Reach, RoundPlan
-from lab.fleet.workers import FleetMachine, send
+from lab.fleet.workers import FleetMachine, send, started_at
 
 
 class Blows:
-    """Deals the blows of a plan; `dealt` are those so far."""
+    """Deals the blows of a plan; `dealt` are those so far.
+
+    `started` says, by run and epoch, when the process was started that has taken the run up, where it was seen.
+    """
 
     def __init__(
         self, plan: RoundPlan, machines: Sequence[FleetMachine], server: PostgresServer, audit: JournalAudit
     ) -> None:
         self.dealt: list[DealtBlow] = []
+        self.started: dict[tuple[int, int], float] = {}
         self._plan = plan
         self._machines = machines
         self._server = server
@@ -33,14 +37,17 @@ class Blows:
         self._frozen: set[int] = set()
         self._ended_at: dict[str, float] = {}
 
-    async def deal(self, beside: TaskGroup, is_over: Callable[[], bool]) -> None:
-        """Deal the blows of the plan, until all rows are entered; what lasts goes on in the group `beside`."""
+    async def deal_single(self, beside: TaskGroup, is_over: Callable[[], bool]) -> None:
+        """Deal the single blows, until all rows are entered; what lasts goes on in the group `beside`."""
         for blow in self._plan.single:
             await self._wait_for_work()
             if is_over():
                 return
             if (dealt := await self._deal(blow, beside)) is not None:
                 await self._wait_until_recovered(dealt)
+
+    async def deal_storm(self, beside: TaskGroup, is_over: Callable[[], bool]) -> None:
+        """Deal the blows of the storm, as `deal_single` does."""
         for blow in self._plan.storm:
             await anyio.sleep(self._plan.every)
             await self.start_workers()
@@ -75,7 +82,7 @@ class Blows:
         while True:
             await self.start_workers()
             with suppress(psycopg.Error):
-                ups = await anyio.to_thread.run_sync(self._audit.take_ups)
+                ups = await self._take_ups()
                 runs = await anyio.to_thread.run_sync(self._audit.runs)
                 ended = {run.run_id for run in runs if run.is_entered}
                 if dealt.hit <= ended | {up.run_id for up in ups if up.at > dealt.at}:
@@ -177,6 +184,13 @@ class Blows:
         except psycopg.Error:
             return frozenset()
         return frozenset(one.run_id for one in owners if one.process in processes and one.is_at_work)
+
+    async def _take_ups(self) -> list[TakeUp]:
+        ups = await anyio.to_thread.run_sync(self._audit.take_ups)
+        for up in ups:
+            if (up.run_id, up.epoch) not in self.started and (moment := started_at(up.process)) is not None:
+                self.started[up.run_id, up.epoch] = moment
+        return ups
 
     async def _owners(self) -> list[Owner]:
         return await anyio.to_thread.run_sync(self._audit.owners)

@@ -7,12 +7,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Final
 
 from lab.fleet.audit import Audited, AuditedRun, TakeUp
 from lab.fleet.billing import EnteredSum
 from lab.fleet.billing_port import CallerCounts, Turn
 from lab.fleet.round_plan import Blow, Reach, RoundPlan
+
+_NOTHING: Final[Mapping[tuple[int, int], float]] = MappingProxyType({})
+_START: Final = 1.0
+"""Seconds that the start of a process takes on a machine that has time for it."""
+
+_TRIED_AGAIN: Final = 5.0
+"""Seconds after which a worker tries a run again that it was given while another process still worked on it."""
 
 _MOST_SHOWN: Final = 3
 """Rows of one sort and billing that are named."""
@@ -86,9 +94,16 @@ class FleetVerdict:
 
 
 def judge_fleet(
-    plan: RoundPlan, billings: Sequence[BillingEvidence], audited: Audited, dealt: Sequence[DealtBlow]
+    plan: RoundPlan,
+    billings: Sequence[BillingEvidence],
+    audited: Audited,
+    dealt: Sequence[DealtBlow],
+    started: Mapping[tuple[int, int], float] = _NOTHING,
 ) -> FleetVerdict:
-    """Judge a round that has come to its end."""
+    """Judge a round that has come to its end; `started` are the starts of processes, by the run and epoch they took.
+
+    A process whose start takes longer than a second has begun so late because of the machine: that is not counted.
+    """
     runs = {run.target: run for run in audited.runs}
     by_id = {run.run_id: run for run in audited.runs}
     names = {run.run_id: one.name for one in billings if (run := runs.get(one.url)) is not None}
@@ -104,7 +119,7 @@ def judge_fleet(
         found += ["its run is not in the journal"] if run is None else _sums(one, run)
         problems += [FleetProblem(one.name, what) for what in found]
     problems += [FleetProblem(names.get(run_id, ""), what) for run_id, what in audited.offences]
-    take_overs = list(_take_overs(plan, names, audited.take_ups, dealt))
+    take_overs = list(_take_overs(plan, names, audited.take_ups, dealt, started))
     problems += [
         FleetProblem(
             one.billing,
@@ -181,7 +196,11 @@ def _order(
 
 
 def _take_overs(
-    plan: RoundPlan, names: Mapping[int, str], take_ups: Sequence[TakeUp], dealt: Sequence[DealtBlow]
+    plan: RoundPlan,
+    names: Mapping[int, str],
+    take_ups: Sequence[TakeUp],
+    dealt: Sequence[DealtBlow],
+    started: Mapping[tuple[int, int], float],
 ) -> Iterator[TakeOver]:
     """How long after each blow its runs were taken over, unless another blow came in between."""
     for blow in dealt:
@@ -193,11 +212,14 @@ def _take_overs(
                 continue
             between = (one for one in dealt if one is not blow and one.at < found.at and one.until > blow.at)
             if not any(one.concerns_all or run_id in one.hit for one in between):
-                yield TakeOver(names.get(run_id, ""), blow.blow, blow.reach, found.at - blow.at, longest)
+                starting = found.at - started.get((run_id, found.epoch), found.at)
+                seconds = found.at - blow.at - max(starting - _START, 0.0)
+                yield TakeOver(names.get(run_id, ""), blow.blow, blow.reach, seconds, longest)
 
 
 def _longest(plan: RoundPlan, blow: DealtBlow) -> float:
     """Seconds until others must have taken over, 0 where they need not."""
     if not blow.must_be_taken_over:
         return 0.0
-    return plan.stalled_after + plan.slack + (plan.lease if blow.blow is Blow.FREEZE else 0.0)
+    noticed = max(plan.stalled_after, _TRIED_AGAIN)
+    return noticed + plan.slack + (plan.lease if blow.blow is Blow.FREEZE else 0.0)

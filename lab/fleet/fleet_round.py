@@ -7,7 +7,7 @@ import csv
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -31,6 +31,7 @@ from lab.fleet.journal_way import JournalWay
 from lab.fleet.postgres_server import PostgresServer
 from lab.fleet.round_plan import RoundPlan
 from lab.fleet.workers import FleetMachine, FleetProgram, write_settings
+from texts.said import said
 
 _HANDED_IN_AT_ONCE: Final = 4
 _LOOK: Final = 0.5
@@ -69,8 +70,11 @@ class FleetLab:
         """The folder of a round."""
         return self._folder / f"fleet-{plan.seed}"
 
-    async def run(self, plan: RoundPlan) -> FleetRound:
-        """Run a round to its verdict; its folder is kept. Raises `NoPostgres`, `HandInFailed`."""
+    async def run(self, plan: RoundPlan, tell: Callable[[str], None] = lambda _: None) -> FleetRound:
+        """Run a round to its verdict; its folder is kept. `tell` gets a sentence now and then.
+
+        Raises `NoPostgres`, `HandInFailed`.
+        """
         began = anyio.current_time()
         folder = self.folder_of(plan)
         shutil.rmtree(folder, ignore_errors=True)
@@ -82,7 +86,7 @@ class FleetLab:
                 draw = Random(f"{plan.seed}/billing/{number}")
                 port = ports[f"b{number:02}"] = BillingPort(LedgerBilling(plan.rows), plan.traits, draw, looks)
                 await stack.enter_async_context(port.serving())
-            fleet = _Fleet(folder, plan, self._program, server, ports)
+            fleet = _Fleet(folder, plan, self._program, server, ports, tell)
             for name in fleet.names:
                 way = JournalWay(server.port)
                 await stack.enter_async_context(way.serving())
@@ -93,7 +97,7 @@ class FleetLab:
             finally:
                 with anyio.CancelScope(shield=True):
                     await fleet.end()
-        verdict = judge_fleet(plan, fleet.evidence(), audited, fleet.dealt)
+        verdict = judge_fleet(plan, fleet.evidence(), audited, fleet.dealt, fleet.started)
         return FleetRound(
             plan=plan,
             verdict=verdict,
@@ -126,12 +130,14 @@ class _Fleet:
         program: FleetProgram,
         server: PostgresServer,
         ports: Mapping[str, BillingPort],
+        tell: Callable[[str], None],
     ) -> None:
         self._folder = folder
         self._plan = plan
         self._program = program
         self._server = server
         self._ports = ports
+        self._tell = tell
         self._machines: list[FleetMachine] = []
         self._audit = JournalAudit(server.url)
         self._blows: Blows | None = None
@@ -150,6 +156,11 @@ class _Fleet:
     def dealt(self) -> list[DealtBlow]:
         """The blows so far."""
         return self._blows.dealt if self._blows is not None else []
+
+    @property
+    def started(self) -> Mapping[tuple[int, int], float]:
+        """When the processes were started that have taken runs up, by run and epoch."""
+        return self._blows.started if self._blows is not None else {}
 
     def add(self, name: str, way: JournalWay) -> None:
         """Prepare a machine with its way to PostgreSQL, which is served."""
@@ -179,9 +190,13 @@ class _Fleet:
         return []
 
     async def _go_through(self, blows: Blows, beside: TaskGroup) -> None:
+        self._tell(said("all runs are handed in: the workers begin, and one blow after the other is dealt"))
         for machine in self._machines:
             await machine.start()
-        await blows.deal(beside, self._is_entered)
+        await blows.deal_single(beside, self._is_entered)
+        self._tell(said("from now on a blow each second"))
+        await blows.deal_storm(beside, self._is_entered)
+        self._tell(said("no more blows: what is left is to be entered"))
         for port in self._ports.values():
             port.is_calm = True
         await blows.recover()

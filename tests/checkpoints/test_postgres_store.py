@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from checkpoints.address import JournalAddress, PostgresAddress, journal_in_postgres
+from checkpoints.errors import JournalAway
 from checkpoints.journal import open_journal
 from checkpoints.list_copy import list_file
 from checkpoints.postgres_connection import connect
@@ -169,3 +170,18 @@ def _columns(address: PostgresAddress) -> list[object]:
             "where table_schema = current_schema() order by 1, 2"
         ).fetchall()
     return [str(row).replace(address.schema, "") for row in found]
+
+
+async def test_a_journal_whose_connection_is_lost_is_away_and_not_damaged(where: JournalAddress) -> None:
+    """So a command ends with 3, and whoever has begun it tries again."""
+    async with open_journal(where) as journal:
+        run = await journal.create_run(NEW_RUN)
+        with psycopg.connect(_address(where).url, autocommit=True) as server:
+            server.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where application_name = 'carbon-migrate' and pid <> pg_backend_pid()"
+            )
+        with pytest.raises(JournalAway):
+            await journal.run(run.name)
+        with pytest.raises(JournalAway):
+            await journal.create_run(NEW_RUN)

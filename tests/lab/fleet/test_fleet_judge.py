@@ -80,6 +80,17 @@ def test_a_takeover_is_not_measured_through_another_blow() -> None:
     assert len(problems(take_ups=late, turns=TURNS[:1], dealt=[KILLED, frozen_child])) == 1
 
 
+def test_a_slow_start_of_a_process_is_not_counted_to_the_takeover() -> None:
+    run = AuditedRun(RUN, "abcde", URL, Counter(accepted=ROWS), sum(WANTED.values(), Decimal(0)))
+    evidence = BillingEvidence("b01", URL, WANTED, LEDGER, CallerCounts())
+    audited = Audited([run], [TAKE_UPS[0], replace(TAKE_UPS[1], at=112.0)], Counter(), [])
+    found = [
+        judge_fleet(PLAN, [evidence], audited, [KILLED], {(RUN, 3): start}).take_overs[0].seconds
+        for start in (105.5, 111.5)
+    ]
+    assert found == [6.5, 12.0]
+
+
 def test_a_seed_draws_the_same_round_again_with_every_kind_of_blow() -> None:
     assert draw_round(5) == draw_round(5) != draw_round(6)
     assert {(one.blow, one.reach) for one in draw_round(5).single} == set(KINDS)
