@@ -3,6 +3,7 @@
 import shutil
 import signal
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 from aiohttp import web
@@ -136,3 +137,20 @@ async def test_a_run_that_needs_a_person_is_left_with_a_note(shared: Place) -> N
     status = await shared.cli("status", run)
     assert "worker" in status.out
     assert asked(shared, "select count(*) from procrastinate_jobs") == [(0,)]
+
+
+async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(shared: Place) -> None:
+    begin = datetime.now() + timedelta(hours=5)  # noqa: DTZ005 - the clock of the mock, which is this machine's
+    hours = f"{begin:%H:00}-{begin + timedelta(hours=1):%H:00}"
+    run = await hand_in(shared, ROWS, "--hours", hours)
+    async with shared.cli.started(*WORKER) as worker:
+        await worker.said(f"{run}: again in ")
+        worker.signal(signal.SIGTERM)
+        await worker.ended()
+    assert shared.traffic.arrived == 0
+    ((status, wait),) = asked(
+        shared, "select status::text, extract(epoch from scheduled_at - now())::int from procrastinate_jobs"
+    )
+    assert status == "todo"
+    assert isinstance(wait, int)
+    assert 3.9 * 3600 < wait < 5.1 * 3600

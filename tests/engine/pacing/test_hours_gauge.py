@@ -51,6 +51,30 @@ async def read(hours: Hours | None, now: str) -> GaugeReading | None:
     return await hours_gauge(lambda: hours, clock).measure()
 
 
+@pytest.mark.parametrize(
+    ("hours", "now", "seconds"),
+    [
+        ("01:00-06:00", "00:59:59", 1),
+        ("01:00-06:00", "06:00:00", 19 * 3600),
+        ("01:00-06:00", "01:00:00", 24 * 3600),
+        ("22:00-05:30", "12:00:00", 10 * 3600),
+    ],
+)
+async def test_a_run_that_is_not_to_wait_ends_outside_and_knows_when_they_begin(
+    hours: str, now: str, seconds: float
+) -> None:
+    assert hours_of(hours).begin_in(at(now)).total_seconds() == seconds
+
+    async def clock() -> datetime:
+        return at(now)
+
+    reading = await hours_gauge(lambda: hours_of(hours), clock, ends=True).measure()
+    assert reading is not None
+    outside = at(now) not in hours_of(hours)
+    assert (reading.value > reading.end) == outside
+    assert reading.again == (seconds if outside else None)
+
+
 async def test_the_gauge_holds_outside_and_says_what_time_it_is_there() -> None:
     night = hours_of("22:00-05:30")
     outside, inside = await read(night, "12:05:00"), await read(night, "23:00:00")
