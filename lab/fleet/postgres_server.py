@@ -44,14 +44,22 @@ class PostgresServer:
         """The address of its database by another port that leads to it."""
         return f"postgresql://{USER}@{_HOST}:{port}/postgres"
 
+    @property
+    def process(self) -> int:
+        """Its first process, of which all others are children."""
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+
     def restart(self) -> None:
         """End all connections and come up again, as after a fault of the machine."""
         _control(self.folder, "restart", "-m", "immediate")
 
 
 @contextmanager
-def running() -> Iterator[PostgresServer]:
-    """The server, for as long as the context lasts. Raises `NoPostgres`."""
+def running(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """The server, for as long as the context lasts. Raises `NoPostgres`.
+
+    Unless it is to be `durable`, nothing waits for the disk: what is killed is a process, and never the machine.
+    """
     folder = Path(tempfile.mkdtemp(prefix="carbon-postgres-"))
     try:
         if os.geteuid() == 0:
@@ -65,8 +73,7 @@ def running() -> Iterator[PostgresServer]:
         with (data / "postgresql.conf").open("a") as settings:
             settings.write(
                 f"port = {port}\nlisten_addresses = '{_HOST}'\nunix_socket_directories = '{folder}'\n"
-                # What is killed is a process, and never the machine.
-                "fsync = off\nmax_connections = 200\nshared_buffers = 32MB\n"
+                f"fsync = {'on' if durable else 'off'}\nmax_connections = 200\nshared_buffers = 32MB\n"
             )
         _control(folder, "start")
         try:
