@@ -19,6 +19,7 @@ from benchmarks import (
     growth,
     importing,
     intake,
+    journals,
     listing,
     looking,
     machine,
@@ -130,6 +131,15 @@ CHAPTERS: Final = (
         "The embedded engine, a select as an operator types it, read along its key in pages of 1,000 rows, each row "
         "as the texts of its cells.",
         intake.measure,
+    ),
+    Chapter(
+        "journals",
+        "The journal in SQLite, and in PostgreSQL",
+        "Two tasks write at the same time, as the pipeline's do: one claims items group by group, the other records "
+        "the outcomes of what was claimed. An item counts once both are durable: SQLite with `synchronous=FULL`, "
+        "PostgreSQL with `synchronous_commit=on`, on this machine and the same disk. The processor's time of this "
+        "process is the program's share, that of the server is PostgreSQL's.",
+        journals.measure,
     ),
     Chapter(
         "listing",

@@ -16,7 +16,7 @@ from typing import Final
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from benchmarks.entering import Entering, Ids, on_uvloop, save_list
+from benchmarks.entering import NOWHERE, Entering, Ids, on_uvloop, save_list
 from benchmarks.figures import Part, Size, Spread, table
 from benchmarks.machine import processor_of_family
 from billing.api.client import BillingClient, ClientSettings
@@ -49,7 +49,7 @@ _AHEAD: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """The resources of a measurement, for each item: seconds, processor seconds of this process, and of the server."""
+    """What an item took: seconds, processor seconds of this process, and of the server."""
 
     seconds: float
     own: float
@@ -93,7 +93,7 @@ def places() -> Iterator[Mapping[str, Place]]:
 
 async def _written(place: Place, name: str, items: int, group: int) -> Took:
     """Claim and record all items of a new journal."""
-    async with open_journal(place.new(name)) as journal, BillingClient(ClientSettings("http://127.0.0.1:9")) as client:
+    async with open_journal(place.new(name)) as journal, BillingClient(ClientSettings(NOWHERE)) as client:
         run, _ = await save_list(Entering(client, Ids(range(1, items + 1))), journal)
         await journal.approve(run)
         async with journal.taken_up(await journal.run(run.name)) as ours:

@@ -148,11 +148,19 @@ where run_id = :run_id and lane in (select words(:lanes))
   and state in (select state from states where in_effect or not settled)
 order by lane, number
 
+-- name: claim
+-- As an array: of a list PostgreSQL assumes so many elements that it reads all items for the few of a group. The plus
+-- keeps it from reading the index of all items of the run.
+update items
+set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
+where +run_id = :run_id and item_id = any (array(select numbers(:ids)))
+
 -- name: keep
 update items
 set payload = k.value->>1, changed_at = :now
 from elements(:kept) as k (value)
-where items.run_id = :run_id and items.item_id = (k.value->>0)::bigint
+where +items.run_id = :run_id and items.item_id = (k.value->>0)::bigint
+  and items.item_id = any (array(select (value->>0)::bigint from elements(:kept) as k (value)))
   and items.state in (select state from states where to_send)
 
 -- name: record
@@ -160,7 +168,8 @@ update items
 set state = c.value->>1, answer = coalesce(c.value->>2, items.answer), message = c.value->>3,
     message_said = c.value->>4, changed_at = :now
 from elements(:changes) as c (value)
-where items.run_id = :run_id and items.item_id = (c.value->>0)::bigint
+where +items.run_id = :run_id and items.item_id = (c.value->>0)::bigint
+  and items.item_id = any (array(select (value->>0)::bigint from elements(:changes) as c (value)))
 
 -- name: doubt_shared_ids
 update items

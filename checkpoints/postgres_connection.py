@@ -154,10 +154,50 @@ def in_a_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+class WritingConnection:
+    """A connection that sends the marks of a transaction along with the next statement: each is a way to the server.
+
+    An error of its begin, such as a lost connection, is raised by the statement that it went with.
+    """
+
+    def __init__(self, connection: "PostgresConnection") -> None:
+        self._connection = connection
+        self._ahead: list[str] = []
+
+    def execute(self, sql: str, /) -> None:
+        """Run a statement without parameters, a mark at the latest with the next one."""
+        if sql in _MARKS:
+            self._ahead.append(sql)
+        else:
+            self.run(sql, None)
+
+    def run(self, sql: str, values: Mapping[str, Any] | None) -> "psycopg.Cursor[dict[str, Any]]":
+        """Run a statement, with the marks before it; the cursor is at its result."""
+        # Those of a statement that fails are not sent again, and a rollback needs none.
+        ahead, self._ahead = self._ahead, []
+        statements = [sql] if sql == "rollback" else [*ahead, sql]
+        # The statements are the program's own text.
+        cursor = self._connection.execute(cast("Any", "; ".join(statements)), values)
+        while cursor.nextset():
+            pass
+        return cursor
+
+    def cancel(self) -> None:
+        """Interrupt the statement under way, from another thread."""
+        self._connection.cancel()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+_MARKS: Final = frozenset({"begin", "savepoint piece", "rollback to piece", "release piece"})
+
+
 class PostgresQueries(Queries):
     """Runs blocks on a connection to PostgreSQL. Raises `psycopg.Error`."""
 
-    def __init__(self, connection: "PostgresConnection", name: str) -> None:
+    def __init__(self, connection: "PostgresConnection | WritingConnection", name: str) -> None:
         self._connection = connection
         self._name = name
 
@@ -201,6 +241,8 @@ class PostgresQueries(Queries):
 
     def _run(self, sql: str, values: Mapping[str, Value]) -> "psycopg.Cursor[dict[str, Any]]":
         bound = {name: _without_nul(value) for name, value in bind(values).items()}
+        if isinstance(self._connection, WritingConnection):
+            return self._connection.run(sql, bound)
         # The blocks are the program's own text.
         return self._connection.execute(cast("Any", sql), bound)
 

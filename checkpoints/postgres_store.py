@@ -22,7 +22,7 @@ import anyio.to_thread
 from checkpoints.address import JournalAddress, PostgresAddress
 from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnreadable
 from checkpoints.guards import refuse_held
-from checkpoints.postgres_connection import PostgresQueries, connect, explained, in_a_line, is_lost
+from checkpoints.postgres_connection import PostgresQueries, WritingConnection, connect, explained, in_a_line, is_lost
 from checkpoints.postgres_requests import PostgresRequests
 from checkpoints.queries import Queries, Value, text_of_file
 from checkpoints.state_tables import fill_states
@@ -49,7 +49,7 @@ class PostgresStore(Store):
     _reader: "PostgresConnection"
     _locks: "PostgresConnection"
     _written: "PostgresConnection"
-    _writer: "Writer[PostgresConnection]"
+    _writer: Writer[WritingConnection]
 
     def __init__(self, place: JournalAddress, address: PostgresAddress, loop: asyncio.AbstractEventLoop) -> None:
         self.address = place
@@ -82,7 +82,7 @@ class PostgresStore(Store):
                 writer.close()
                 raise
             self._written = writer
-            self._writer = Writer(writer, _dialect(), self._loop)
+            self._writer = Writer(WritingConnection(writer), _dialect(), self._loop)
             opened.callback(self._writer.close)
             self._opened = opened.pop_all()
 
@@ -280,10 +280,10 @@ def _check_format(db: PostgresQueries, address: PostgresAddress) -> None:
         )
 
 
-def _dialect() -> "Dialect[PostgresConnection]":
+def _dialect() -> Dialect[WritingConnection]:
     import psycopg  # noqa: PLC0415 - an extra
 
     def is_forbidden(error: Exception) -> bool:
         return isinstance(error, psycopg.IntegrityError) and str(error).startswith("forbidden transition")
 
-    return Dialect("begin", psycopg.Error, is_forbidden, lambda connection: connection.cancel(), is_lost)
+    return Dialect("begin", psycopg.Error, is_forbidden, WritingConnection.cancel, is_lost)

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import capacity, faulty, importing, intake, listing, rig, startup, watching
+from benchmarks import capacity, faulty, importing, intake, journals, listing, rig, startup, watching
 from benchmarks.__main__ import CHAPTERS, main
 from benchmarks.bare import bare, wired
 from benchmarks.contenders import CONTENDERS, ENGINE
@@ -174,3 +174,9 @@ def test_the_lists_of_a_plan_and_of_an_undo_are_measured_beside_reading_and_savi
     assert [row[0] for row in rows] == ["read and saved", "of a plan", "of an undo"]
     assert [row[1] for row in rows] == ["300"] * 3
     assert rows[0][3] == "1.00 (1.00 to 1.00)"
+
+
+def test_claims_and_outcomes_are_measured_in_both_stores_by_the_size_of_their_groups() -> None:
+    rows = rows_of(journals.measure("smoke"))
+    assert [row[0] for row in rows] == ["1", "4", "16", "64", "256"]
+    assert all(float(cell.split()[0].replace(",", "")) > 0 for row in rows for cell in row[1:6])

@@ -14,7 +14,8 @@ from checkpoints.journal import open_journal
 from checkpoints.list_copy import list_file
 from checkpoints.postgres_connection import connect
 from checkpoints.postgres_store import facts_of_server
-from checkpoints.records import EarlierEntry, NewItem, Page
+from checkpoints.records import Change, EarlierEntry, NewItem, Page
+from checkpoints.states import State
 from checkpoints.stores import is_there
 from tests.checkpoints.samples import NEW_RUN, keep, new_item, page
 from tests.postgres_server import PostgresServer
@@ -185,3 +186,38 @@ async def test_a_journal_whose_connection_is_lost_is_away_and_not_damaged(where:
             await journal.run(run.name)
         with pytest.raises(JournalAway):
             await journal.create_run(NEW_RUN)
+
+
+_READ_AND_UPDATED = """
+select t.seq_tup_read + (select sum(i.idx_tup_read) from pg_stat_user_indexes i where i.relid = t.relid), t.n_tup_upd
+from pg_stat_user_tables t
+where t.schemaname = %s and t.relname = 'items'
+"""
+
+
+async def test_a_group_reads_its_own_items_however_many_the_run_has(
+    where: JournalAddress, postgres_server: PostgresServer
+) -> None:
+    async with open_journal(where) as journal:
+        run = await journal.create_run(NEW_RUN)
+        await journal.freeze(run, page(*(new_item(str(n)) for n in range(1500))), keep)
+        items = await journal.items(run, {State.PENDING}, size=200)
+    with psycopg.connect(postgres_server.url, autocommit=True) as server, anyio.fail_after(PATIENCE):
+
+        def statistics(least: int) -> int:
+            """The items read so far, once so many are updated: the server counts when a connection ends."""
+            while True:
+                found = server.execute(_READ_AND_UPDATED, [_address(where).schema]).fetchone()
+                if found is not None and found[1] >= least:
+                    return int(found[0])
+
+        before = statistics(0)
+        async with open_journal(where) as journal:
+            await journal.approve(run)
+            for group in (items[at : at + 10] for at in range(0, len(items), 10)):
+                await journal.claim(run, [item.item_id for item in group])
+                await journal.keep(run, {group[0].item_id: "{}"})
+                changes = [Change(item.item_id, State.ACCEPTED, str(item.number)) for item in group]
+                await journal.record(run, changes)
+        read = await anyio.to_thread.run_sync(statistics, 2 * len(items))
+    assert read - before < 20 * len(items)
