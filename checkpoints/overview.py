@@ -39,6 +39,15 @@ class RunSummary:
     seen_epoch: int = 0
     """The run's epoch before it was looked who works on it."""
 
+    def holds_for(self, run: Run, epoch: int, *, is_held: bool, recount: bool) -> bool:
+        """Whether rows and pace are good enough for the run as it is now.
+
+        Who takes a run up raises its epoch, and nobody else changes the state of a row.
+        """
+        if is_held:
+            return not recount and self.holder is not None and self.run.epoch == run.epoch
+        return self.holder is None and self.seen_epoch == epoch and self.run == run
+
 
 NOTHING_SEEN: Final[Mapping[int, RunSummary]] = MappingProxyType({})
 
@@ -49,10 +58,13 @@ class Overview:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def look(self, command: str, before: Mapping[int, RunSummary] = NOTHING_SEEN) -> list[RunSummary]:
+    async def look(
+        self, command: str, before: Mapping[int, RunSummary] = NOTHING_SEEN, *, recount: bool = True
+    ) -> list[RunSummary]:
         """All runs, the oldest first, each with its last note of a command.
 
-        `before` is the look before, by the ids of the runs: what nobody has worked on since has the same rows.
+        `before` is the look before, by the ids of the runs: what nobody has worked on since has the same rows. Those
+        of a run that is worked on all the time are counted again, unless there is to be no `recount`.
         """
         epochs = await self._store.read(lambda db: {row["run_id"]: row["epoch"] for row in db.all("epochs")})
         held = await self._store.locked_runs(epochs)
@@ -62,45 +74,46 @@ class Overview:
             with db.snapshot():
                 runs = [rows.to_run(row) for row in db.all("runs") if row["run_id"] in epochs]
                 kept = {
-                    run.run_id: before[run.run_id].totals
+                    run.run_id: old
                     for run in runs
-                    if run.run_id not in held and _is_same(before.get(run.run_id), run, epochs[run.run_id])
+                    if (old := before.get(run.run_id))
+                    and old.holds_for(run, epochs[run.run_id], is_held=run.run_id in held, recount=recount)
                 }
                 counted = _Counted(db, [run.run_id for run in runs if run.run_id not in kept], now)
                 runners = {row["run_id"]: row for row in db.all("runners_of_runs")}
                 notes = {row["run_id"]: rows.to_command(row) for row in db.all("last_notes", command=command)}
-            return [
-                _summary(
-                    run,
-                    kept.get(run.run_id) or counted.totals(run.run_id),
-                    runners.get(run.run_id),
-                    seen_epoch=epochs[run.run_id],
-                    is_held=run.run_id in held,
-                    recent=counted.recent[run.run_id],
-                    note=notes.get(run.run_id),
-                    now=now,
-                )
-                for run in runs
-            ]
+            found: list[RunSummary] = []
+            for run in runs:
+                runner, old = runners.get(run.run_id), kept.get(run.run_id)
+                began = None if runner is None else datetime.fromisoformat(runner["began_at"])
+                totals = old.totals if old else counted.totals(run.run_id)
+                holder, pace = None, 0.0
+                if run.run_id in held:
+                    holder = rows.to_holder(runner)
+                    pace = old.per_second if old else counted.pace(run.run_id, began or now)
+                note = notes.get(run.run_id)
+                found.append(RunSummary(run, totals, holder, began, pace, note, epochs[run.run_id]))
+            return found
 
         return await self._store.read(work)
 
 
 class _Counted:
-    """The rows of several runs, counted in a transaction."""
+    """The rows of several runs, counted in a transaction at the moment `now`."""
 
     def __init__(self, db: Queries, run_ids: Collection[int], now: datetime) -> None:
+        self._now = now
         self._states: dict[int, list[FoundRow]] = defaultdict(list)
+        self._recent: dict[int, int] = defaultdict(int)
         self._refused: dict[int, int] = {}
         self._purged: dict[int, Totals] = {}
-        self.recent: dict[int, int] = defaultdict(int)
         if not run_ids:
             return
         since = (now - timedelta(seconds=RECENT)).isoformat(timespec="milliseconds")
         for row in db.each("totals_of_runs", ids=run_ids, since=since):
             self._states[row["run_id"]].append(row)
             if State(row["state"]).in_effect:
-                self.recent[row["run_id"]] += row["recent"]
+                self._recent[row["run_id"]] += row["recent"]
         self._refused = {row["run_id"]: row["refusals"] for row in db.each("refusals_of_runs", ids=run_ids)}
         for row in db.each("purged_totals_of_runs", ids=run_ids):
             self._purged[row["run_id"]] = rows.to_purged_totals(row["purged_totals"], {})
@@ -111,25 +124,7 @@ class _Counted:
             return self._purged[run_id]
         return rows.to_totals(self._states[run_id], self._refused.get(run_id, 0), {})
 
-
-def _is_same(before: RunSummary | None, run: Run, epoch: int) -> bool:
-    """Whether the rows are still as they were: who takes a run up raises its epoch, and nobody else changes a row."""
-    return before is not None and before.holder is None and before.seen_epoch == epoch and before.run == run
-
-
-def _summary(  # noqa: PLR0913 - what is known of a run
-    run: Run,
-    totals: Totals,
-    runner: FoundRow | None,
-    *,
-    seen_epoch: int,
-    is_held: bool,
-    recent: int,
-    note: Command | None,
-    now: datetime,
-) -> RunSummary:
-    began = None if runner is None else datetime.fromisoformat(runner["began_at"])
-    if not is_held:
-        return RunSummary(run, totals, None, began, note=note, seen_epoch=seen_epoch)
-    seconds = min(max((now - (began or now)).total_seconds(), 1.0), RECENT)
-    return RunSummary(run, totals, rows.to_holder(runner), began, recent / seconds, note, seen_epoch)
+    def pace(self, run_id: int, began: datetime) -> float:
+        """Rows a second of the last minute, or since the process began that works on the run."""
+        seconds = (self._now - began).total_seconds()
+        return self._recent[run_id] / min(max(seconds, 1.0), RECENT)

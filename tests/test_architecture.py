@@ -69,7 +69,7 @@ FOLDERS_MAY_IMPORT = {
     "cli/output": {"cli/terminal"},
     "cli/report": {"cli/terminal", "cli/settings", "cli/output", "cli/session"},
     "cli/session": {"cli/terminal", "cli/settings", "cli/show", "cli/output"},
-    "cli/page": {"cli/terminal", "cli/settings", "cli/show", "cli/report", "cli/session"},
+    "cli/page": {"cli/terminal", "cli/settings", "cli/show", "cli/report", "cli/session", "cli/fleet"},
     "cli/hooks": {"cli/terminal", "cli/settings", "cli/show", "cli/session"},
     "cli/fleet": {"cli/terminal", "cli/settings", "cli/show", "cli/session"},
     "cli/metrics": {"cli/terminal", "cli/settings", "cli/session"},

@@ -1,17 +1,21 @@
 """`page`: shows runs in a browser while they work, and takes commands from there."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import anyio
+import anyio.to_thread
 import typer
 
 from checkpoints.journal import Journal
 from checkpoints.records import Run
-from cli.commands.execution import execute
+from cli.commands.execution import errors_shown, execute
 from cli.session.journal import open_existing
 from cli.settings.flags import JournalFlags, RunNameOrNone, grouped
+from cli.settings.known_billings import journal_of_all, known_billings, without_profile_or_default
 from cli.settings.settings import Settings
 from cli.terminal.exits import Exit
 from cli.terminal.language import reader
@@ -20,6 +24,7 @@ from cli.terminal.texts import markup_safe
 from texts.said import said
 
 if TYPE_CHECKING:
+    from cli.page.application import PageOrder
     from cli.session.session import OpenPage
 
 app: Final = typer.Typer(add_completion=False)
@@ -42,7 +47,10 @@ def _page(
     async def work(settings: Settings, screen: Screen) -> Exit:
         return await show_page(name, settings, screen, read_only=read_only)
 
-    execute(work, flags.whole(), Voice(as_json=as_json), only_reads=read_only)
+    given = flags.whole()
+    with errors_shown(Screen(Voice(as_json=as_json))):
+        chosen = given if name else without_profile_or_default(given, os.environ, Path.cwd())
+    execute(work, chosen, Voice(as_json=as_json), only_reads=read_only)
 
 
 def page_beside(settings: Settings, screen: Screen) -> "OpenPage":
@@ -50,10 +58,9 @@ def page_beside(settings: Settings, screen: Screen) -> "OpenPage":
 
     @asynccontextmanager
     async def opened(run: Run, journal: Journal) -> AsyncIterator[None]:
-        from cli.page.application import PageOrder
         from cli.page.server import serving
 
-        order = PageOrder(run.name, reader().name, letterhead=settings.letterhead, own_jobs=settings.own_jobs)
+        order = page_order(run.name, settings)
         async with serving(journal, order) as address:
             screen.say_always(said("The page of run {run}: {address}", run=run.name, address=address.url))
             screen.say_always(said("From another machine: {command}", command=address.tunnel))
@@ -62,16 +69,24 @@ def page_beside(settings: Settings, screen: Screen) -> "OpenPage":
     return opened
 
 
+def page_order(name: str | None, settings: Settings, *, read_only: bool = False) -> "PageOrder":
+    """The order of a page by the settings in force."""
+    from cli.page.application import PageOrder
+
+    known = known_billings(settings, os.environ)
+    return PageOrder(name, reader().name, read_only, settings.letterhead, settings.own_jobs, known)
+
+
 async def show_page(name: str | None, settings: Settings, screen: Screen, *, read_only: bool) -> Exit:
     """Serve the page until a signal ends it. Raises `CommandRefused` and `JournalError`."""
-    from cli.page.application import PageOrder
     from cli.page.server import serving
 
+    where = settings.journal.value
+    if name is None:
+        where = await anyio.to_thread.run_sync(journal_of_all, settings, os.environ)
     async with (
-        open_existing(settings.journal.value) as journal,
-        serving(
-            journal, PageOrder(name, reader().name, read_only, settings.letterhead, settings.own_jobs)
-        ) as address,
+        open_existing(where) as journal,
+        serving(journal, page_order(name, settings, read_only=read_only)) as address,
     ):
         if screen.voice.as_json:
             screen.emit({"address": address.url, "tunnel": address.tunnel})

@@ -8,6 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from cli.fleet.overview import FleetGroup, FleetRun, FleetSums, FleetView
+from cli.terminal.language import CatalogueLanguage
 from cli.terminal.layout import Hanging, one_line, render
 from cli.terminal.texts import duration, rate
 from texts.said import Quantity, Said, counted, in_clauses, said
@@ -118,8 +119,8 @@ def share(done: int, rows: int) -> str:
     return str(done * 100 // rows) if rows else "–"
 
 
-def sums_lines(sums: FleetSums) -> Iterator[Said]:
-    """How many billings and runs there are, and what they come to."""
+def sums_lines(sums: FleetSums, language: CatalogueLanguage | None = None) -> Iterator[Said]:
+    """How many billings and runs there are, and what they come to; for the reader, or of that language."""
     kinds = [_of_group(group, number) for group, number in sums.runs.items() if number]
     yield counted("{n} billing: {kinds}", "{n} billings: {kinds}", sums.billings, kinds=tuple(kinds))
     yield said(
@@ -127,7 +128,7 @@ def sums_lines(sums: FleetSums) -> Iterator[Said]:
         done=Quantity(sums.done),
         rows=Quantity(sums.rows),
         sum=sums.entered,
-        rate=rate(sums.per_second),
+        rate=rate(sums.per_second, language),
         left="–" if sums.seconds_left is None else duration(sums.seconds_left),
     )
 

@@ -227,11 +227,11 @@ class FleetJournal:
     journal: Journal
     _before: Mapping[int, RunSummary] = field(default_factory=lambda: NOTHING_SEEN)
 
-    async def look(self, known: KnownBillings) -> list[FleetRun]:
-        """All of its runs, the oldest first. Raises `JournalError`."""
+    async def look(self, known: KnownBillings, *, recount: bool = True) -> list[FleetRun]:
+        """All of its runs, the oldest first; rows are counted as `Overview.look` says. Raises `JournalError`."""
         # The queue first: what has left it since is seen to work, or to have ended.
         queued = await queued_runs(self.journal.address)
-        found = await self.journal.overview.look(NOTE, self._before)
+        found = await self.journal.overview.look(NOTE, self._before, recount=recount)
         self._before = {one.run.run_id: one for one in found}
         now = datetime.now(UTC)
         return [

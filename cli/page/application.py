@@ -26,6 +26,7 @@ from cli.report.subject import facts_of, subject_of
 from cli.session.control_client import own_name
 from cli.session.control_commands import RunCommands
 from cli.settings.declarations import OwnJobs
+from cli.settings.known_billings import NO_BILLINGS, KnownBillings
 from cli.settings.tables import Letterhead
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import LANGUAGES, CatalogueLanguage, language
@@ -44,7 +45,7 @@ STATIC: Final = Path(__file__).parent / "static"
 class PageOrder:
     """How a page is wanted: the run that it shows first, its language, whether it takes commands, and who signs.
 
-    Its reports name jobs of one's own as `own_jobs` declare them.
+    Its reports name jobs of one's own as `own_jobs` declare them, its list the billings that are `known`.
     """
 
     run: str | None
@@ -52,6 +53,7 @@ class PageOrder:
     read_only: bool = False
     letterhead: Letterhead = field(default_factory=Letterhead)
     own_jobs: OwnJobs = field(default_factory=OwnJobs)
+    known: KnownBillings = NO_BILLINGS
 
 
 class PageApplication:
@@ -59,7 +61,7 @@ class PageApplication:
 
     def __init__(self, journal: Journal, order: PageOrder, admission: Admission, feeds: Feeds, port: int) -> None:
         self._journal = journal
-        self._runs_listed = RunList(journal)
+        self._runs_listed = RunList(journal, order.known)
         self._order = order
         self._admission = admission
         self._feeds = feeds
@@ -123,7 +125,8 @@ class PageApplication:
         )
 
     async def _runs(self, request: web.Request) -> web.StreamResponse:
-        return to_json(await self._runs_listed.look(self._language(request)))
+        listed = await self._runs_listed.look(self._language(request), request.query.get("billing", ""))
+        return to_json(listed)
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         reader = self._language(request)

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from checkpoints.address import JournalAddress
+from checkpoints.stores import is_there
 from cli.settings.flags import COMMON_PART, Flags
 from cli.settings.places import (
     IN_FOLDER,
@@ -23,8 +24,10 @@ from cli.settings.places import (
     without_credentials,
 )
 from cli.settings.settings import Settings
-from cli.settings.settings_file import profiles_in
-from texts.remedies import SETTINGS_PROFILE
+from cli.settings.settings_file import has_default_profile, profiles_in
+from cli.terminal.exits import SettingsRefused
+from texts.remedies import SETTINGS_FILE, SETTINGS_PROFILE, setting
+from texts.said import said
 
 _USUAL_PORT: Final = ":8082"
 """That of the REST API in all that the vendor shows."""
@@ -49,6 +52,9 @@ class KnownBillings:
         return self.profile_of(target) or host_of(target)
 
 
+NO_BILLINGS: Final = KnownBillings({}, ())
+
+
 def host_of(target: str) -> str:
     """The host of a billing's address, with its path, and with its port where that is not the usual one."""
     parts = urlsplit(without_credentials(target))
@@ -60,6 +66,12 @@ def without_profile(flags: Flags, environment: Mapping[str, str]) -> Flags:
     if flags.profile is None and not environment.get(SETTINGS_PROFILE):
         return replace(flags, profile=COMMON_PART)
     return flags
+
+
+def without_profile_or_default(flags: Flags, environment: Mapping[str, str], folder: Path) -> Flags:
+    """The same, unless the settings file has a default. Raises `SettingsRefused`."""
+    has_default = has_default_profile(flags.config or folder / SETTINGS_FILE)
+    return flags if has_default else without_profile(flags, environment)
 
 
 def known_billings(settings: Settings, environment: Mapping[str, str]) -> KnownBillings:
@@ -87,3 +99,20 @@ def known_billings(settings: Settings, environment: Mapping[str, str]) -> KnownB
                 yield JournalAddress(journal_of_billing(environment, one.address))
 
     return KnownBillings(profiles, tuple({str(one): one for one in journals()}.values()))
+
+
+def journal_of_all(settings: Settings, environment: Mapping[str, str]) -> JournalAddress:
+    """The one journal that all billings of the settings have. Raises `SettingsRefused` where there are several."""
+    journals = known_billings(settings, environment).journals
+    there = [one for one in journals if is_there(one)] if len(journals) > 1 else journals
+    if len(there) > 1:
+        raise SettingsRefused(
+            said(
+                "the billings of the settings have several journals: {journals}. Name one with {journal}, or choose "
+                "a profile of settings with {flag}",
+                journals=tuple(map(str, there)),
+                journal=setting("journal", "FILE"),
+                flag=setting("profile", "NAME"),
+            )
+        )
+    return next(iter(there), settings.journal.value)

@@ -18,7 +18,7 @@ from cli.settings.settings_profiles import (
     refuse_shared_files,
     refuse_two_of_one_billing,
 )
-from cli.settings.tables import KNOWN, PROFILE, SettingsTables
+from cli.settings.tables import DEFAULT_PROFILE, KNOWN, PROFILE, SettingsTables
 from cli.terminal.badge import Badge
 from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import printable, reason_of
@@ -77,6 +77,14 @@ def _convert(content: Mapping[str, object]) -> SettingsTables:
 def badges_in(path: Path) -> list[Badge]:
     """The badges of the profiles in a settings file, none where they cannot be read. Raises `SettingsRefused`."""
     return [profile.badge for profile in profiles_in(path)]
+
+
+def has_default_profile(path: Path) -> bool:
+    """Whether a settings file says which profile counts where none is chosen. Raises `SettingsRefused`."""
+    try:
+        return bool(parse_toml(read_found(_found(path)) or "").get(DEFAULT_PROFILE))
+    except ValueError:
+        return False
 
 
 def profiles_in(path: Path) -> list[ListedProfile]:

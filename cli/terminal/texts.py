@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.markup import escape
 
-from cli.terminal.language import SPACE, reader
+from cli.terminal.language import SPACE, CatalogueLanguage, reader
 from texts.said import Quantity, Said
 
 JOURNAL: Final = "carbon-migrate.journal"
@@ -109,9 +109,9 @@ def _joint(text: str) -> str:
     return _NUMBER_AND_WORD.sub(JOINT, text.replace(SPACE, JOINT))
 
 
-def rate(per_second: float) -> str:
-    """A number a second, with a decimal where it is small."""
-    return decimal(per_second) if 0 < per_second < _SLOW else f"{per_second:.0f}"
+def rate(per_second: float, language: CatalogueLanguage | None = None) -> str:
+    """A number a second, with a decimal where it is small; for the reader, or of that language."""
+    return (language or reader()).decimal(per_second) if 0 < per_second < _SLOW else f"{per_second:.0f}"
 
 
 def decimal(number: float) -> str:

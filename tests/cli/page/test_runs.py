@@ -1,23 +1,34 @@
 """The page lists the runs of the journal as `status` has them."""
 
+import os
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
 from anyio import create_task_group
 
+from checkpoints.address import journal_in_postgres
 from checkpoints.journal import Journal, open_journal
 from checkpoints.purge import Purge
+from checkpoints.queries import FoundRow
 from checkpoints.records import Change, Run, Totals
+from checkpoints.sqlite_queries import SqliteQueries
 from checkpoints.states import State
 from cli.page import feed, runs
+from cli.page.application import PageOrder
 from cli.page.feed import Feed, Feeds
 from cli.page.runs import RunList
+from cli.page.server import serving
+from cli.settings.known_billings import NO_BILLINGS, KnownBillings
 from cli.terminal.language import language
 from tests.checkpoints.samples import frozen_run, ids, new_item
 from tests.cli.conftest import Cli, clean_environment
-from tests.cli.page.browser import page_shown
+from tests.cli.fleet.campaigns import every_stage
+from tests.cli.page.browser import browser_at, page_shown
+from tests.postgres_server import PostgresServer
 
 
 async def test_runs_come_with_their_rows_and_sums_the_newest_first(tmp_path: Path) -> None:
@@ -37,6 +48,34 @@ async def test_runs_come_with_their_rows_and_sums_the_newest_first(tmp_path: Pat
         assert own["accepted_sum"] == format(totals.amounts[State.ACCEPTED], "f")
 
 
+async def test_runs_of_many_billings_are_listed_with_where_they_are_and_what_they_need(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    where = journal_in_postgres(postgres_server.new_journal(), tmp_path)
+    known = KnownBillings({"idle.example.org-8082": "north"}, (where,))
+    async with AsyncExitStack() as stack:
+        journal = await stack.enter_async_context(open_journal(where))
+        campaign = await stack.enter_async_context(every_stage(journal))
+        what = {run.name: what for what, run in campaign.runs.items()}
+        address = await stack.enter_async_context(serving(journal, PageOrder(None, "ru", known=known)))
+        browser = await stack.enter_async_context(browser_at(address.url))
+        await browser.open()
+        found = (await browser.get("/api/runs")).found
+        runs = {what[one["run"]]: one for one in found["runs"]}
+        assert list(runs)[0:7] == ["reading", "frozen", "left", "idle", "decide", "rejected", "works"]
+        assert (runs["idle"]["billing"], runs["works"]["billing"]) == ("north", "works.example.org")
+        assert runs["works"]["where"].endswith(f", {os.getpid()}")
+        assert runs["works"]["per_second"] > 0
+        assert runs["decide"]["needs"] == ["надо решить по 3 строкам"]
+        assert runs["queued"]["where"].startswith("в очереди с ")
+        assert found["summary"][0].startswith("14 биллингов: 6 загрузок требуют внимания")
+        assert len(found["billings"]) == len(runs) == 14
+        of_one = (await browser.get("/api/runs?billing=north&lang=en")).found
+        assert [what[one["run"]] for one in of_one["runs"]] == ["idle"]
+        assert of_one["summary"][0] == "1 billing: 1 run needs a person"
+        assert len(of_one["billings"]) == 14
+
+
 async def test_old_runs_are_counted_and_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "MOST_RUNS", 2)
     async with page_shown(tmp_path) as shown:
@@ -52,10 +91,10 @@ async def test_the_rows_of_a_run_that_nobody_works_on_are_counted_once(
     monkeypatch.setattr(runs, "PAUSE", 0)
     async with open_journal(tmp_path / "a.journal") as journal:
         run = await frozen_run(journal, new_item("1"))
-        listed, counted = RunList(journal), counts_of(journal, monkeypatch)
+        listed, counted = RunList(journal, NO_BILLINGS), counted_runs(monkeypatch)
         for _ in range(3):
             await listed.look(language("en"))
-        assert counted == [run.name]
+        assert counted == [run.run_id]
         async with journal.taken_up(run) as ours:
             changes = [Change(item, State.ACCEPTED) for item in (await ids(journal, ours)).values()]
             await journal.claim(ours, [one.item_id for one in changes])
@@ -63,7 +102,7 @@ async def test_the_rows_of_a_run_that_nobody_works_on_are_counted_once(
         for _ in range(3):
             await listed.look(language("en"))
         found = await listed.look(language("en"))
-        assert counted == [run.name] * 2
+        assert counted == [run.run_id] * 2
     assert [one["accepted"] for one in cast("list[dict[str, int]]", found["runs"])] == [1]
 
 
@@ -74,12 +113,25 @@ async def test_a_run_that_is_read_page_by_page_is_not_counted_after_each(
     monkeypatch.setattr(runs, "PAUSE", 1e6)
     async with open_journal(tmp_path / "a.journal") as journal:
         run = await frozen_run(journal, new_item("1"))
-        listed, counted = RunList(journal), counts_of(journal, monkeypatch)
+        listed, counted = RunList(journal, NO_BILLINGS), counted_runs(monkeypatch)
         async with journal.taken_up(run) as ours:
             for rate in ("1", "2", "3"):
                 await journal.keep_policy(ours, {"rate": rate})
                 await listed.look(language("en"))
-    assert counted == [run.name]
+    assert counted == [run.run_id]
+
+
+def counted_runs(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The ids of the runs whose rows are counted for lists from now on."""
+    each, counted = SqliteQueries.each, list[object]()
+
+    def counting(db: SqliteQueries, name: str, /, **values: Any) -> Iterator[FoundRow]:
+        if name == "totals_of_runs":
+            counted.extend(values["ids"])
+        return each(db, name, **values)
+
+    monkeypatch.setattr(SqliteQueries, "each", counting)
+    return counted
 
 
 def counts_of(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -10,6 +10,7 @@ from playwright.async_api import Page, expect
 from cli.page.labels import LABELS
 from cli.terminal.language import language
 from tests.cli.conftest import Place
+from tests.cli.fleet.campaigns import new_run
 from tests.cli.page.chromium.conftest import PHONE, Shows
 from tests.cli.page.chromium.test_run import ROWS, a_load, stage, word
 
@@ -155,3 +156,24 @@ async def test_the_list_leads_to_each_run_and_back(place: Place, shows: Shows) -
         await expect(shown.tab.locator("#fact-what")).to_contain_text("first.csv")
         await shown.tab.go_back()
         await expect(shown.tab.locator("#runs")).to_be_visible()
+
+
+async def test_the_list_of_many_billings_is_narrowed_to_one_by_the_keyboard(place: Place, shows: Shows) -> None:
+    async with place.journal() as journal:
+        for host in ("north.example.org", "south.example.org", "west.example.org"):
+            await new_run(journal, host, refused=1)
+    async with shows(language="en", viewport=PHONE) as shown:
+        tab = shown.tab
+        rows = tab.locator("#runs tbody tr")
+        await expect(rows).to_have_count(3)
+        await expect(tab.locator("#fleet-sums")).to_contain_text("3 billings: 3 runs need a person")
+        await expect(rows.first).to_contain_text("1 row of the input refused")
+        assert await violations(tab) == []
+        await tab_to(tab, "billing")
+        await tab.keyboard.type("south")
+        await expect(rows).to_have_count(1)
+        await expect(rows).to_contain_text("south.example.org")
+        await expect(tab.locator("#fleet-sums")).to_contain_text("1 billing: 1 run needs a person")
+        assert await violations(tab) == []
+        assert await is_within_its_width(tab)
+        await expect(tab.locator("#billing")).to_be_focused()
