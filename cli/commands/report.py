@@ -1,7 +1,9 @@
 """`report`: the report of a run to be signed, its check against the journal, and the proof of one row."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,7 +14,7 @@ from rich.text import Text
 from checkpoints.journal import Journal
 from checkpoints.merkle import leaf_data, leaf_hash, prove
 from checkpoints.records import Run
-from cli.commands.execution import execute
+from cli.commands.execution import errors_shown, execute
 from cli.jobfile.job_file import TOML
 from cli.output.item_files import STDOUT, OutputFile, refuse_present, replacing, standard_output
 from cli.report.check import Checked, ReportDifferences, check
@@ -20,11 +22,12 @@ from cli.report.content import content_of
 from cli.report.document import Stamp, to_html, to_pdf
 from cli.report.facts import leaves_of
 from cli.report.files_beside import write_files
-from cli.report.subject import ReportFacts, Subject, SubjectKind, facts_of, subject_of
+from cli.report.subject import ReportFacts, Subject, SubjectKind, campaign_of, facts_of, subject_of
 from cli.report.tables import FilesBeside
 from cli.session.journal import open_existing
 from cli.session.step_mark import mark_of
 from cli.settings.flags import JournalFlags, grouped
+from cli.settings.known_billings import journal_of_all, without_profile_or_default
 from cli.settings.settings import Settings
 from cli.settings.tables import Letterhead
 from cli.terminal.exits import CommandRefused, Exit
@@ -48,6 +51,12 @@ _USAGE: Final = said(
     prove=command_line("report", PROVE, "RUN", "KEY"),
 )
 
+_USAGE_OF_ALL: Final = said(
+    "the report of all billings names no run: type {all}, or {since} with it",
+    all=command_line("report", "--all"),
+    since=setting("since", "DATE"),
+)
+
 app: Final = typer.Typer(add_completion=False)
 
 
@@ -55,12 +64,16 @@ app: Final = typer.Typer(add_completion=False)
 @grouped
 def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
     words: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="RUN|FILE.toml", help=f"A run or a job file; or {CHECK} FILE, or {PROVE} RUN KEY."),
-    ],
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Where to, report-RUN.html by default; - for stdout."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="DATE", help="With --all: only runs that were begun then or later."),
     ] = None,
     lang: Annotated[
         str | None,
@@ -69,6 +82,9 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
         ),
     ] = None,
     *,
+    every: Annotated[
+        bool, typer.Option("--all", help="One report of all billings and their runs: sums and roots, and no rows.")
+    ] = False,
     pdf: Annotated[bool, typer.Option("--pdf", help="As PDF/A; needs the extra `pdf`.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
     flags: JournalFlags,
@@ -76,14 +92,24 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
 ) -> None:
     """Write the report of a run or of a job file, to be signed.
 
-    The report of an undo has the run that it takes back, that of a job file all steps of its last round. `check`
-    compares a report with the journal and names each row that differs; `prove` prints the proof of one row, which
-    holds against the root on the report's first page.
+    The report of an undo has the run that it takes back, that of a job file all steps of its last round, that of
+    --all a whole campaign. `check` compares a report with the journal and names each row that differs; `prove` prints
+    the proof of one row, which holds against the root on the report's first page.
     """
 
     async def work(settings: Settings, screen: Screen) -> Exit:
-        async with open_existing(settings.journal.value) as journal:
-            match words:
+        where = settings.journal.value
+        if every:
+            where = await anyio.to_thread.run_sync(journal_of_all, settings, os.environ)
+        async with open_existing(where) as journal:
+            match words or []:
+                case [] if every:
+                    subject = await campaign_of(journal, _moment(since))
+                    target = OutputFile(output or Path("report-all.pdf" if pdf else "report-all.html"), force=force)
+                    order = ReportOrder(target, _language(lang, settings), settings.letterhead, pdf)
+                    return await write_report(subject, order, journal, settings.catalogue, screen)
+                case _ if every or since is not None:
+                    raise CommandRefused(_USAGE_OF_ALL)
                 case ["check", file]:
                     return _show_check(
                         await check(Path(file), settings.letterhead, journal, settings.catalogue), screen
@@ -98,7 +124,27 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
                 case _:
                     raise CommandRefused(_USAGE)
 
-    execute(work, flags.whole(), voice.whole(), only_reads=True)
+    given = flags.whole()
+    with errors_shown(Screen(voice.whole())):
+        chosen = without_profile_or_default(given, os.environ, Path.cwd()) if every else given
+    execute(work, chosen, voice.whole(), only_reads=True)
+
+
+def _moment(given: str | None) -> datetime | None:
+    """The moment that was given, in local time. Raises `CommandRefused` for another text."""
+    if given is None:
+        return None
+    try:
+        return datetime.fromisoformat(given).astimezone()
+    except ValueError as error:
+        raise CommandRefused(
+            said(
+                "{flag}: '{given}' is not a date; write it as {example}",
+                flag=setting("since"),
+                given=printable(given, 40),
+                example="2026-11-30",
+            )
+        ) from error
 
 
 def _language(given: str | None, settings: Settings) -> CatalogueLanguage:
@@ -213,6 +259,7 @@ def _show_check(checked: Checked, screen: Screen) -> Exit:
                 "root": facts.root,
                 "reported": stamp.root,
                 "rows": [{"run": run, "row": row} for run, row in found.rows],
+                "differing_runs": found.runs,
                 "words": len(found.words),
                 "files": found.files,
             }
@@ -250,6 +297,8 @@ def _sentences(stamp: Stamp, number: int, found: ReportDifferences) -> Iterator[
         yield said("{place} ({label}): now {row}", place=place, label=printable(one.item.label, 60), row=now)
     if more := len(found.rows) - len(found.first):
         yield counted("and {n} more", "and {n} more", more)
+    for run in found.runs:
+        yield said("the rows of run {run} are not those of the report", run=run)
     for run, (there_are, now_are) in found.sizes.items():
         yield said(
             "rows of run {run}: {reported} in the report, {present} in the journal",

@@ -20,7 +20,7 @@ from cli.report.content import content_of
 from cli.report.document import Stamp, language_of, read_stamp, to_html
 from cli.report.facts import DIGEST
 from cli.report.files_beside import digest_of, write_files
-from cli.report.subject import ReportFacts, again, facts_of
+from cli.report.subject import ReportFacts, SubjectKind, again, facts_of
 from cli.report.tables import FileBeside
 from cli.settings.tables import Letterhead
 from cli.terminal.exits import CommandRefused
@@ -49,13 +49,15 @@ class DifferingRow:
 class ReportDifferences:
     """How a report differs from the journal.
 
-    `rows` are the runs and numbers of all rows that differ, `first` the first of them; `sizes` has, by run, how many
+    `rows` are the runs and numbers of all rows that differ, `first` the first of them, and `runs` those whose root
+    differs in a report that has no rows; `sizes` has, by run, how many
     rows there are in the report and in the journal, where that differs. `words` are pairs of a line of the page and
     that of a new one; they are compared if the rows agree. `files` are those beside the report that are not as it
     says.
     """
 
     rows: list[tuple[str, int]] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
     first: list[DifferingRow] = field(default_factory=list)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     words: list[tuple[str, str]] = field(default_factory=list)
@@ -64,7 +66,7 @@ class ReportDifferences:
     @property
     def of_rows(self) -> bool:
         """Whether rows differ."""
-        return bool(self.rows or self.sizes)
+        return bool(self.rows or self.sizes or self.runs)
 
     def __bool__(self) -> bool:
         """Whether anything differs."""
@@ -101,6 +103,10 @@ async def check(file: Path, letterhead: Letterhead, journal: Journal, catalogue:
         raise CommandRefused(said("{file} cannot be checked: {why}", file=printable(file), why=why)) from error
     facts = await facts_of(subject, journal, catalogue)
     differences = ReportDifferences()
+    if subject.kind is SubjectKind.CAMPAIGN:
+        roots = {one.run.name: one.evidence.digests for one in facts.runs}
+        differences.runs += [name for name, root in roots.items() if root != stamp.digests[name]]
+        runs = []
     for run in runs:
         await _compare_rows(run, stamp.digests[run.name], journal, differences)
     if not differences.of_rows:

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Final
 
+from cli.report.campaign import campaign_head, campaign_sections
 from cli.report.course import assumptions_of, course_of, exceptions_of
 from cli.report.facts import ReportedRun
 from cli.report.steps import import_sections
@@ -91,6 +92,8 @@ class _Writer:
         )
 
     def _title(self) -> Said:
+        if self._facts.kind is SubjectKind.CAMPAIGN:
+            return said("Report of a campaign: loads into several billing systems Carbon Billing")
         if self._facts.kind is SubjectKind.UNDO:
             return said("Report of an undo of a load into the billing system Carbon Billing")
         return said("Report of a load into the billing system Carbon Billing")
@@ -118,7 +121,9 @@ class _Writer:
     def _sections(self) -> Iterator[Section]:
         runs = self._facts.runs
         yield self._head()
-        if len(runs) == 1:
+        if self._facts.kind is SubjectKind.CAMPAIGN:
+            yield from campaign_sections(runs, self._write)
+        elif len(runs) == 1:
             yield from self._of_run(runs[0])
         else:
             yield from self._overall()
@@ -145,13 +150,24 @@ class _Writer:
     def _head(self) -> Section:
         facts = self._facts
         zone = f"UTC{facts.date.astimezone().isoformat()[-6:]}"
+        command = f"{PROGRAM} report check"
         check = said(
             "{command} compares this file with the journal and names each row that differs. Times are those of "
             "{zone}.",
-            command=f"{PROGRAM} report check",
+            command=command,
             zone=zone,
         )
-        tables = [self._subject(), self._evidence()] if len(facts.runs) == 1 else [self._subject(), self._roots()]
+        if facts.kind is SubjectKind.CAMPAIGN:
+            check = said(
+                "{command} compares this file with the journal and names each run whose rows differ. Times are those "
+                "of {zone}.",
+                command=command,
+                zone=zone,
+            )
+            roots = self._write.pairs(self._root_of_roots(), self._before())
+            tables = [campaign_head(facts.runs, self._write), roots]
+        else:
+            tables = [self._subject(), self._evidence() if len(facts.runs) == 1 else self._roots()]
         return Section("", tuple(tables), after=self._write.text(check))
 
     def _subject(self) -> ReportTable:
@@ -198,11 +214,11 @@ class _Writer:
 
     def _roots(self) -> ReportTable:
         """The root of each run, and that of the report over them."""
-        facts = self._facts
-        each = [(_root_of(one), one.evidence.root) for one in facts.runs]
-        return self._write.pairs(
-            (said("Root over the roots of the runs (RFC 6962, SHA-256)"), facts.root), *each, self._before()
-        )
+        each = [(_root_of(one), one.evidence.root) for one in self._facts.runs]
+        return self._write.pairs(self._root_of_roots(), *each, self._before())
+
+    def _root_of_roots(self) -> tuple[Said, Value]:
+        return said("Root over the roots of the runs (RFC 6962, SHA-256)"), self._facts.root
 
     def _before(self) -> tuple[Said, Value]:
         before = self._facts.before

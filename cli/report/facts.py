@@ -60,7 +60,10 @@ class ExceptionRow:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The Merkle root over all items in hexadecimal, their number, and the first bytes of the hash of each."""
+    """The Merkle root over all items in hexadecimal, their number, and the first bytes of the hash of each.
+
+    In place of these bytes stands the root itself, where a report has no rows.
+    """
 
     root: str
     size: int
@@ -204,22 +207,25 @@ class ReportedRun:
 
 
 class _Leaves:
-    """Collects the evidence of items, in their order."""
+    """Collects the evidence of items, in their order: with something of the hash of each, or their root alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, only_root: bool = False) -> None:
         self._tree = MerkleTree()
         self._digests = bytearray()
+        self._only_root = only_root
 
     def add(self, item: Item) -> None:
         """Add an item."""
         leaf = leaf_hash(leaf_data(item))
         self._tree.add(leaf)
-        self._digests += leaf[:DIGEST]
+        if not self._only_root:
+            self._digests += leaf[:DIGEST]
 
     @property
     def evidence(self) -> Evidence:
         """The Merkle root over the items so far."""
-        return Evidence(self._tree.root.hex(), self._tree.size, bytes(self._digests))
+        root = self._tree.root
+        return Evidence(root.hex(), self._tree.size, root if self._only_root else bytes(self._digests))
 
 
 async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue) -> ReportedRun:
@@ -242,6 +248,31 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue) -> Repo
         spec=spec,
         steps=await journal.step_counts(run) if run.job in {IMPORT, UNDO} else (),
         subscribers=await journal.lane_counts(run, LANE, DIFFERENT) if run.job == IMPORT else None,
+    )
+
+
+async def sums_of_run(run: Run, journal: Journal, catalogue: Catalogue) -> ReportedRun:
+    """What a report of many runs says of one: sums and root; its memory does not grow with the rows.
+
+    Of a purged run the totals are left, and a root that says nothing, over no rows.
+    """
+    leaves, exceptions = _Leaves(only_root=True), Exceptions()
+    spec = catalogue.known(run)
+    if run.purged_at is None:
+        async for one in each_exception(run, journal, spec, seen=leaves.add):
+            exceptions.add(one)
+        exceptions.first.clear()
+    return ReportedRun(
+        run=run,
+        totals=await journal.totals(run),
+        history=await journal.history.of_run(run),
+        runners=(),
+        commands=(),
+        verification=await journal.history.last_verification(run),
+        exceptions=exceptions,
+        evidence=leaves.evidence,
+        undone_by={},
+        spec=spec,
     )
 
 

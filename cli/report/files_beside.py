@@ -19,7 +19,7 @@ from checkpoints.tally import ImportTally
 from cli.output.item_files import REFUSED, OutputFile, written_to
 from cli.report.course import reason_of
 from cli.report.facts import EXTRA_SHOWN, SHOWN, ExceptionRow, ReportedRun, each_exception
-from cli.report.subject import ReportFacts
+from cli.report.subject import ReportFacts, SubjectKind
 from cli.report.tables import FileBeside, FilesBeside
 from cli.terminal.exits import CommandRefused
 from cli.terminal.language import CatalogueLanguage
@@ -43,11 +43,12 @@ async def write_files(
     """Write the files of all runs that need one into a folder; returns them by run.
 
     A file has the beginning of its digest in its name, so none takes the place of one that an earlier report names.
+    A campaign has none: its report shows no rows.
     Raises `CommandRefused`.
     """
     files: dict[str, FilesBeside] = {}
     try:
-        for one in facts.runs:
+        for one in facts.runs if facts.kind is not SubjectKind.CAMPAIGN else ():
             beside = await _files_of(one, language, folder, journal)
             if beside.all:
                 files[one.run.name] = beside

@@ -10,7 +10,7 @@ import anyio
 from checkpoints.journal import Journal
 from checkpoints.merkle import leaf_hash, root_of
 from checkpoints.records import ReportRoot, Run, Stage
-from cli.report.facts import ReportedRun, facts_of_run
+from cli.report.facts import ReportedRun, facts_of_run, sums_of_run
 from cli.session.journal import refuse_purged
 from cli.session.step_mark import StepMark, mark_of
 from cli.terminal.exits import CommandRefused
@@ -29,6 +29,8 @@ class SubjectKind(StrEnum):
     """A run and the undo that takes it back; with the undo of the undo, three."""
     FILE = "file"
     """The runs of one round of a job file."""
+    CAMPAIGN = "campaign"
+    """Runs of all billings; its report has of each run its sums and its root, and no rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +144,23 @@ async def again(kind: str, names: Sequence[str], journal: Journal) -> Subject:
             return await round_of(run, journal)
         case SubjectKind.UNDO:
             return await _of_undo(run, journal)
+        case SubjectKind.CAMPAIGN:
+            return Subject(SubjectKind.CAMPAIGN, tuple([await journal.run(name) for name in names]))
         case SubjectKind.RUN:
             return Subject(SubjectKind.RUN, (run,))
+
+
+async def campaign_of(journal: Journal, since: datetime | None) -> Subject:
+    """All runs of a journal that were not given up, begun at that moment or later. Raises `CommandRefused`."""
+    runs = [run for run in await journal.runs() if run.stage is not Stage.DISCARDED]
+    chosen = tuple(run for run in runs if since is None or run.created_at >= since)
+    if not chosen:
+        raise CommandRefused(
+            said("{journal} has no runs yet", journal=journal.name)
+            if since is None
+            else said("{journal} has no run that was begun since {moment}", journal=journal.name, moment=since)
+        )
+    return Subject(SubjectKind.CAMPAIGN, chosen)
 
 
 async def _of_undo(run: Run, journal: Journal) -> Subject:
@@ -155,9 +172,12 @@ async def _of_undo(run: Run, journal: Journal) -> Subject:
 
 async def facts_of(subject: Subject, journal: Journal, catalogue: Catalogue) -> ReportFacts:
     """The facts of a report. Raises `JournalError`, also for a run whose rows were purged."""
-    for run in subject.runs:
-        refuse_purged(run)
-    runs = tuple([await facts_of_run(run, journal, catalogue) for run in subject.runs])
+    if subject.kind is SubjectKind.CAMPAIGN:
+        runs = tuple([await sums_of_run(run, journal, catalogue) for run in subject.runs])
+    else:
+        for run in subject.runs:
+            refuse_purged(run)
+        runs = tuple([await facts_of_run(run, journal, catalogue) for run in subject.runs])
     roots = [one.evidence.root for one in runs]
     root = roots[0] if len(roots) == 1 else root_of(leaf_hash(bytes.fromhex(one)) for one in roots).hex()
     return ReportFacts(subject.kind, runs, root, await journal.history.report_before(subject.main, root))
