@@ -26,6 +26,12 @@ from texts.said import Quantity, counted, said
 LEAST_FREE: Final = 256 * 1024 * 1024
 """Bytes that should be free on the journal's disk; a row takes about half a kilobyte."""
 
+MOST_CONNECTIONS: Final = 0.8
+"""The share of the server's connections above which it is reported that they run out."""
+
+CONNECTIONS_OF_A_RUN: Final = 4
+"""Connections of a process that sends a run: for reading, for writing, for its lock, and for what it is told."""
+
 MOST_SKEW: Final = 60.0
 """Difference of the two clocks in seconds above which it is reported."""
 
@@ -64,6 +70,8 @@ async def check_journal(settings: Settings, checklist: Checklist) -> None:
     if where.postgres is not None:
         with checklist.trying(said("server")):
             await _server(where.postgres, checklist)
+        with checklist.trying(said("queue")):
+            await _queue(where.postgres, checklist)
         with checklist.trying(said("vault key")):
             await _vault_key(settings, checklist)
         return
@@ -113,6 +121,53 @@ async def _server(address: PostgresAddress, checklist: Checklist) -> None:
                 seconds=round(abs(facts.skew)),
             ),
         )
+
+
+async def _queue(address: PostgresAddress, checklist: Checklist) -> None:
+    """Show the runs that were handed in, who sends them, and whether the server has connections for more."""
+    from cli.fleet.queue import HEARD_SECONDS, facts_of_queue
+
+    facts, what = await anyio.to_thread.run_sync(facts_of_queue, address), said("queue")
+    if facts.waiting is None or facts.given_out is None or facts.workers is None:
+        checklist.good(what, said("no run was handed in yet, and no worker was started"))
+    elif facts.workers:
+        checklist.good(
+            what,
+            said(
+                "{workers}; runs: {working} worked on, {waiting} waiting",
+                workers=_workers(facts.workers),
+                working=facts.given_out,
+                waiting=facts.waiting,
+            ),
+        )
+    elif runs := facts.waiting + facts.given_out:
+        checklist.note(
+            what,
+            counted(
+                "{n} run waits, and no worker was heard of for {seconds} s: start one",
+                "{n} runs wait, and no worker was heard of for {seconds} s: start one",
+                runs,
+                seconds=HEARD_SECONDS,
+            ),
+            command_line("worker"),
+        )
+    else:
+        checklist.good(what, said("no run waits, and no worker was heard of for {seconds} s", seconds=HEARD_SECONDS))
+    if facts.connections > MOST_CONNECTIONS * facts.most_connections:
+        checklist.note(
+            said("connections"),
+            said(
+                "{used} of {most} are in use: each run that is sent takes {each}. Let the administrator of "
+                "PostgreSQL raise max_connections, or start workers with fewer --billings",
+                used=facts.connections,
+                most=facts.most_connections,
+                each=CONNECTIONS_OF_A_RUN,
+            ),
+        )
+
+
+def _workers(number: int) -> str:
+    return counted("{n} worker", "{n} workers", number)
 
 
 async def _vault_key(settings: Settings, checklist: Checklist) -> None:

@@ -109,21 +109,29 @@ async def _work(settings: Settings, flags: Flags, limits: "WorkerLimits", screen
     if flags.journal:
         environment[JOURNAL_FILE] = flags.journal
 
+    manager, last = service_manager(), ""
+
     def say(line: Said) -> None:
+        nonlocal last
+        last = line
         screen.say(line)
-        if (manager := service_manager()) is not None:
-            manager.show(lambda: line)
+        if manager is not None:
+            manager.show(status)
+
+    def status() -> str:
+        return said("{n} of {most} runs are sent; {last}", n=worker.working_on, most=limits.billings, last=last)
 
     worker = FleetWorker(settings.journal.value, found, limits, Children(environment), words, say)
     say(
         counted(
-            "Sending for {n} billing, from {journal}",
-            "Sending for {n} billings, from {journal}",
+            "Takes runs of {n} billing, {most} at a time, from {journal}",
+            "Takes runs of {n} billings, {most} at a time, from {journal}",
             len(found.profiles),
+            most=limits.billings,
             journal=printable(settings.journal.value),
         )
     )
-    if (manager := service_manager()) is not None:
+    if manager is not None:
         manager.work()
     async with heeding(worker.heed):
         await worker.work()

@@ -5,16 +5,19 @@ who has it, and nothing is done about one that somebody else has taken meanwhile
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
 import structlog
 from procrastinate import exceptions
+from procrastinate.connector import BaseConnector
 from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 
 from cli.fleet.queue import TASK
+from texts.said import Said, said
 
 AFTER_FAULT: Final = 60.0
 """Seconds until a run is given out again whose job has failed in the worker itself."""
@@ -51,7 +54,11 @@ class GivenOutAgain(BaseRetryStrategy):
 
 
 class JobKeeper(JobManager):
-    """The jobs of an open queue."""
+    """The jobs of an open queue. `say` tells what is taken from another worker."""
+
+    def __init__(self, connector: BaseConnector, say: Callable[[Said], None]) -> None:
+        super().__init__(connector)
+        self._say = say
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:  # noqa: FBT001 - as procrastinate
         """End a job, where it is still given out as this one."""
@@ -76,7 +83,14 @@ class JobKeeper(JobManager):
             try:
                 stalled = await self.get_stalled_jobs(task_name=TASK, seconds_since_heartbeat=after)
                 for job in stalled:
-                    log.warning("nothing was heard of a worker: its run is given out again", **_run_of(job))
+                    log.debug("nothing was heard of a worker: its run is given out again", **_run_of(job))
+                    self._say(
+                        said(
+                            "{run}: its worker was not heard of for {seconds} s; another goes on with it",
+                            run=str(job.task_kwargs.get("run")),
+                            seconds=round(after),
+                        )
+                    )
                     await self.retry_job(job)
             except exceptions.ConnectorException as error:
                 # The worker notices it too, and opens the queue anew.
@@ -86,7 +100,7 @@ class JobKeeper(JobManager):
     async def _is_still(self, job: Job) -> bool:
         found = await self.connector.execute_query_all_async(_STILL, job=job.id, worker=job.worker_id)
         if not found:
-            log.warning("another worker has this run by now", **_run_of(job))
+            self._say(said("{run}: another worker has it by now", run=str(job.task_kwargs.get("run"))))
         return bool(found)
 
 

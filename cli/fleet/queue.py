@@ -9,7 +9,7 @@ lock is the run, which is handed in once. What there is to know of the run stand
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,6 +42,21 @@ where task_name = %(task)s and status in ('todo', 'doing')
 order by status = 'doing', id
 """
 """One that is given out and was handed in again meanwhile is found last."""
+_FACTS: Final = """
+select count(*) filter (where status = 'todo') as waiting,
+       count(*) filter (where status = 'doing') as given_out,
+       (select count(*) from procrastinate_workers
+        where last_heartbeat > now() - make_interval(secs => %(seconds)s)) as workers
+from procrastinate_jobs where task_name = %(task)s and status in ('todo', 'doing')
+"""
+_CONNECTIONS_USED: Final = """
+select sum(numbackends)::int as used,
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as most
+from pg_stat_database
+"""
+HEARD_SECONDS: Final = 60
+"""A worker counts as heard of for so long: it gives a sign every ten seconds, unless it was told otherwise."""
+
 _ONE_MAKES: Final = "select pg_advisory_xact_lock(hashtext(current_schema()), 0)"
 
 
@@ -56,6 +71,20 @@ class QueuedRun:
     attempts: int
     not_before: datetime | None
     since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """Runs that wait and that are given out, workers that were heard of lately, and the connections of the server.
+
+    The first three are None where no queue was made yet.
+    """
+
+    waiting: int | None
+    given_out: int | None
+    workers: int | None
+    connections: int
+    most_connections: int
 
 
 class Queue:
@@ -153,6 +182,19 @@ async def open_queue(journal: JournalAddress) -> AsyncIterator[Queue]:
 def _reason(error: Exception) -> str:
     """What the driver has said, which procrastinate keeps as the cause."""
     return in_a_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+
+
+def facts_of_queue(address: PostgresAddress) -> QueueFacts:
+    """The facts of the queue at an address, which is not made; blocks. Raises `JournalAway`, `JournalUnreadable`."""
+    with closing(connect(address)) as connection, explained(address.name):
+        used = connection.execute(_CONNECTIONS_USED).fetchone() or {}
+        there = connection.execute(_TABLES).fetchone() or {}
+        found: Mapping[str, int] = {}
+        if there.get("there"):
+            found = connection.execute(_FACTS, {"task": TASK, "seconds": HEARD_SECONDS}).fetchone() or {}
+        return QueueFacts(
+            found.get("waiting"), found.get("given_out"), found.get("workers"), used["used"], used["most"]
+        )
 
 
 def _prepare(address: PostgresAddress) -> None:

@@ -32,7 +32,7 @@ from cli.terminal.exits import Exit
 from cli.terminal.texts import printable
 from engine.pacing.holds import StopKind
 from texts.remedies import command_line
-from texts.said import Said, said
+from texts.said import Said, counted, said, text_of
 
 _SIGNS: Final = 3
 """Signs of life of a worker in that time."""
@@ -90,6 +90,7 @@ class FleetWorker:
         self._words = words
         self._say = say
         self._heard = False
+        self._away = False
         self._stopping = anyio.Event()
         self._tries: Counter[str] = Counter()
         """Of each run, how often it came back in a row without having ended."""
@@ -99,10 +100,11 @@ class FleetWorker:
         self._say(
             said("{signal}: the runs stop at once", signal=number.name)
             if self._heard
-            else said(
-                "{signal}: no more runs are taken, and those that are worked on stop: {n}",
+            else counted(
+                "{signal}: no more runs are taken; {n} run stops once its calls are answered",
+                "{signal}: no more runs are taken; {n} runs stop once their calls are answered",
+                len(self._children),
                 signal=number.name,
-                n=len(self._children),
             )
         )
         self._heard = True
@@ -114,17 +116,34 @@ class FleetWorker:
         while not self._stopping.is_set():
             try:
                 async with open_queue(self._journal) as queue:
+                    if self._away:
+                        self._away = False
+                        self._say(said("PostgreSQL answers again: runs are taken"))
                     await self._work_on(queue)
             except JournalError as error:
-                log.warning("the queue is away; it is tried again", why=str(error))
+                log.debug("the queue is away; it is tried again", why=str(error))
+                if not self._away:
+                    self._away = True
+                    self._say(
+                        said(
+                            "PostgreSQL is away; nothing new is sent; it is asked again every {seconds} s: {why}",
+                            seconds=round(_AWAY),
+                            why=text_of(error),
+                        )
+                    )
                 with anyio.move_on_after(_AWAY):
                     await self._stopping.wait()
         await self._children.wait()
 
+    @property
+    def working_on(self) -> int:
+        """How many runs this worker has a process for."""
+        return len(self._children)
+
     async def _work_on(self, queue: Queue) -> None:
         """Work until the queue is away, or `heed` was called."""
         app, limits = queue.app, self._limits
-        app.job_manager = keeper = JobKeeper(app.connector)
+        app.job_manager = keeper = JobKeeper(app.connector, self._say)
         app.task(name=TASK, retry=GivenOutAgain())(self._go_on)
         worker = QueueWorker(
             app,
@@ -162,17 +181,22 @@ class FleetWorker:
         profile = self._billings.profiles[target]
         if run not in self._children:
             await self._require_unpaused(run)
-            self._say(said("{run}: taken up ({billing})", run=run, billing=profile or target))
+            self._say(said("{run}: sending to {billing}", run=run, billing=profile or target))
         ended = await self._children.finished(run, self._words(run, profile))
-        log.info("a run has come back", run=run, exit=ended.code, why=printable(ended.why))
+        log.debug("a run has come back", run=run, exit=ended.code, why=printable(ended.why))
         tries = self._tries.pop(run, 0)
-        wait = await self._wait_after(run, ended, tries)
+        wait = await self._wait_after(run, profile, ended, tries)
         if wait is not None:
             self._tries[run] = tries + 1
             self._say(
                 said(
-                    "{run}: again in {seconds} s: {why}", run=run, seconds=round(wait), why=printable(ended.why, 300)
+                    "{run}: goes on in {seconds} s, by this worker or another: {why}",
+                    run=run,
+                    seconds=round(wait),
+                    why=_why(ended),
                 )
+                if wait
+                else said("{run}: handed back", run=run)
             )
             raise AgainLater(wait, ended.why)
 
@@ -182,17 +206,23 @@ class FleetWorker:
         if run.paused_at is not None:
             raise AgainLater(_HELD_WAIT, "paused")
 
-    async def _wait_after(self, run: str, ended: ProcessEnd, tries: int) -> float | None:
+    async def _wait_after(self, run: str, profile: str, ended: ProcessEnd, tries: int) -> float | None:
         """Seconds until the run is tried again, None where it has ended or a person has to look at it first."""
         if ended.code == Exit.DONE:
             self._say(said("{run}: done", run=run))
             return None
         if ended.code == Exit.INTERRUPTED and not self._stopping.is_set():
-            self._say(said("{run}: stopped by a person", run=run))
+            self._say(
+                said(
+                    "{run}: somebody has stopped it; hand it in again with {command}",
+                    run=run,
+                    command=_typed("resume", run, profile, "--detach"),
+                )
+            )
             return None
         seconds = await self._seconds_until_again(run, ended, tries)
         if seconds is None:
-            await self._tell_person(run, ended)
+            await self._tell_person(run, profile, ended)
         return seconds
 
     async def _seconds_until_again(self, run: str, ended: ProcessEnd, tries: int) -> float | None:
@@ -213,17 +243,19 @@ class FleetWorker:
                 return _POLL
         return None
 
-    async def _tell_person(self, name: str, ended: ProcessEnd) -> None:
+    async def _tell_person(self, name: str, profile: str, ended: ProcessEnd) -> None:
         """Note in the run's history that it waits for a person, and why."""
-        status = command_line("status", name)
-        why = said(
-            "exit code {code}: {why}",
-            code=ended.code,
-            why=printable(ended.why, 300) or said("see {status}", status=status),
-        )
+        why = said("exit code {code}: {why}", code=ended.code, why=_why(ended))
         async with open_existing(self._journal) as journal:
             await journal.history.note_command(await journal.run(name), ourselves(), COMMAND, why)
-        self._say(said("{run}: a person has to look at it: {status}", run=name, status=status))
+        self._say(
+            said(
+                "{run}: waits for a person, {why}. What to do: {status}",
+                run=name,
+                why=why,
+                status=_typed("status", name, profile),
+            )
+        )
 
     async def _look(self, name: str) -> tuple[Run, Holder | None]:
         """A run, and the process that works on it. Raises `AgainLater` while the journal is away."""
@@ -233,3 +265,17 @@ class FleetWorker:
                 return run, await journal.holder(run)
         except JournalError as error:
             raise AgainLater(_AWAY, str(error)) from error
+
+
+def _typed(command: str, run: str, profile: str, *words: str) -> str:
+    """A command on a run, with the profile of its billing, which nobody can go without in a fleet's settings file."""
+    return command_line(command, run, *words, *(("--profile", profile) if profile else ()))
+
+
+def _why(ended: ProcessEnd) -> str:
+    """Why a run did not come to its end, also where its process could not say it."""
+    if said_so := printable(ended.why, 300):
+        return said_so
+    if ended.code < 0:
+        return said("its process was ended by {signal}", signal=signal.Signals(-ended.code).name)
+    return said("its rows say why")

@@ -16,6 +16,7 @@ FILES = (
     "/usr/share/bash-completion/completions/carbon-migrate",
     "/usr/share/zsh/vendor-completions/_carbon-migrate",
     "/usr/share/fish/vendor_completions.d/carbon-migrate.fish",
+    "/usr/lib/systemd/system/carbon-migrate-worker.service",
     "/usr/lib/systemd/system/carbon-migrate@.service",
     "/usr/lib/systemd/system/carbon-migrate@.timer",
     "/usr/share/doc/carbon-migrate/copyright",

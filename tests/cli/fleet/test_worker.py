@@ -2,15 +2,23 @@
 
 import shutil
 import signal
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from aiohttp import web
 
+from checkpoints.address import journal_in_postgres
+from checkpoints.postgres_connection import connect
+from cli.fleet.queue import facts_of_queue
+from lab.fleet.journal_way import JournalWay
 from tests.cli.conftest import Place, place_in
+from tests.cli.service.conftest import Listener, listener
 from tests.cli.test_billing_lease import asked, cli_with
 from tests.postgres_server import PostgresServer
+
+__all__ = ["listener"]
 
 ROWS = 60
 WORKER = ("worker", "--stalled-after", "2")
@@ -106,7 +114,7 @@ api = {{ url = "http://127.0.0.1:9", form = {{ key = {{ credential = "west" }} }
         await hand_in(shared, ROWS, "--profile", "north")
         await hand_in(shared, ROWS, "--profile", "south")
         async with shared.cli.started(*WORKER) as worker:
-            heard = await worker.said("Sending for 2 billings")
+            heard = await worker.said("Takes runs of 2 billings")
             assert "no run of west is sent here" in heard
             while heard.count(": done") < 2:
                 heard += await worker.said(": done")
@@ -131,7 +139,7 @@ async def test_a_run_that_needs_a_person_is_left_with_a_note(shared: Place) -> N
     shared.traffic.answer = lambda _: web.json_response({"status": "error", "message": "no such account"})
     run = await hand_in(shared, ROWS, "--stop-after-errors", "5")
     async with shared.cli.started(*WORKER) as worker:
-        await worker.said(f"{run}: a person has to look at it")
+        await worker.said(f"{run}: waits for a person, exit code 3: ")
         worker.signal(signal.SIGTERM)
         await worker.ended()
     status = await shared.cli("status", run)
@@ -144,7 +152,7 @@ async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(share
     hours = f"{begin:%H:00}-{begin + timedelta(hours=1):%H:00}"
     run = await hand_in(shared, ROWS, "--hours", hours)
     async with shared.cli.started(*WORKER) as worker:
-        await worker.said(f"{run}: again in ")
+        await worker.said(f"{run}: goes on in ")
         worker.signal(signal.SIGTERM)
         await worker.ended()
     assert shared.traffic.arrived == 0
@@ -154,3 +162,69 @@ async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(share
     assert status == "todo"
     assert isinstance(wait, int)
     assert 3.9 * 3600 < wait < 5.1 * 3600
+
+
+async def test_a_worker_is_a_service_that_says_how_many_runs_it_sends_and_that_it_is_alive(
+    shared: Place, listener: Listener
+) -> None:
+    await hand_in(shared, ROWS, "--rate", "15")
+    shared.cli.environment |= {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": "200000"}
+    async with shared.cli.started(*WORKER) as worker:
+        await listener.hears("READY")
+        await listener.hears("STATUS", "1 of 20 runs are sent; ")
+        await listener.hears("WATCHDOG", times=3)
+        await shared.traffic.reaches(10)
+        worker.signal(signal.SIGTERM)
+        await listener.hears("STOPPING")
+        ended = await worker.ended()
+    assert ended.exit == 0
+    listener.waiting()
+    # The processes of its runs say nothing there.
+    assert listener.names("READY", "STOPPING") == ["READY", "STOPPING"]
+    assert "handed back" in listener.status
+
+
+async def test_a_worker_that_finds_no_postgresql_was_not_started_and_one_that_loses_it_waits(
+    shared: Place, postgres_server: PostgresServer, listener: Listener
+) -> None:
+    away = cli_with(shared.cli, "postgresql://postgres@127.0.0.1:1/postgres", "away")
+    away.environment["NOTIFY_SOCKET"] = listener.address
+    await away(*WORKER, may_end_with=(3,))
+    listener.waiting()
+    assert listener.names("READY", "STOPPING") == ["STOPPING"]
+    way = JournalWay(postgres_server.port)
+    async with way.serving():
+        journal = postgres_server.new_journal().replace(f":{postgres_server.port}/", f":{way.port}/")
+        async with cli_with(shared.cli, journal, "cut").started(*WORKER) as worker:
+            await worker.said("Takes runs of 1 billing")
+            way.cut()
+            heard = await worker.said("PostgreSQL is away; nothing new is sent")
+            way.mend()
+            heard += await worker.said("PostgreSQL answers again")
+            worker.signal(signal.SIGTERM)
+            assert (await worker.ended()).exit == 0
+    assert heard.count("PostgreSQL is away") == 1
+
+
+async def test_doctor_says_whether_somebody_sends_what_waits(shared: Place, postgres_server: PostgresServer) -> None:
+    async def queue() -> str:
+        """The lines of `doctor` on the queue and the connections, as one."""
+        return " ".join((await shared.cli("doctor")).out.split()).partition("queue ")[2].partition("vault key")[0]
+
+    assert (await queue()).startswith("no run was handed in yet, and no worker was started")
+    await hand_in(shared, ROWS, "--rate", "5")
+    left = await queue()
+    assert left.startswith("1 run waits, and no worker was heard of for 60 s: start one carbon-migrate worker")
+    assert "connections" not in left
+    async with shared.cli.started(*WORKER) as worker:
+        await shared.traffic.reaches(3)
+        assert (await queue()).startswith("1 worker; runs: 1 worked on, 0 waiting")
+        worker.signal(signal.SIGTERM)
+        await worker.ended()
+    address = journal_in_postgres(postgres_server.url, shared.cli.folder).postgres
+    assert address is not None
+    limit = facts_of_queue(address).most_connections
+    with ExitStack() as others:
+        for _ in range(limit * 4 // 5):
+            others.enter_context(closing(connect(address)))
+        assert f"of {limit} are in use: each run that is sent takes 4" in await queue()
