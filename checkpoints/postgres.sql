@@ -136,10 +136,31 @@ order by i.number
 
 -- name: shared_lanes
 select count(distinct lane) as lanes, count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount
+from (
+    select lane, amount, count(*) over (partition by lane) as in_lane
+    from items
+    where run_id = :run_id and state = 'pending'
+) own
+where in_lane > 1
+
+-- name: shared_items
+-- The statistics of the server know nothing of a new run: joined with itself, it would be read once for each of its rows.
+select *
 from items
-where run_id = :run_id and state = 'pending' and lane in (
-    select lane from items where run_id = :run_id and state = 'pending' group by lane having count(*) > 1
-)
+where item_id = any (array(
+    select item_id
+    from (
+        select item_id, dense_rank() over (order by lane) as place
+        from (
+            select item_id, lane, count(*) over (partition by lane) as in_lane
+            from items
+            where run_id = :run_id and state = 'pending' and lane > :after
+        ) own
+        where in_lane > 1
+    ) shared
+    where place <= :size
+))
+order by lane, number
 
 -- name: first_in_lanes
 select distinct on (lane) lane, number, key

@@ -245,9 +245,14 @@ class _Fleet:
         write_settings(settings, self._urls, self._server.url, self._plan, "")
         limiter = anyio.CapacityLimiter(_HANDED_IN_AT_ONCE)
 
+        refused: list[HandInFailed] = []
+
         async def hand_in(name: str) -> None:
             async with limiter:
-                await self._hand_in_one(name, settings)
+                try:
+                    await self._hand_in_one(name, settings)
+                except HandInFailed as error:
+                    refused.append(error)
 
         # The first one makes the journal.
         first, *others = self._ports
@@ -255,6 +260,8 @@ class _Fleet:
         async with anyio.create_task_group() as group:
             for name in others:
                 group.start_soon(hand_in, name)
+        if refused:
+            raise refused[0]
 
     async def _hand_in_one(self, name: str, settings: Path) -> None:
         rows = self._folder / f"{name}.csv"
