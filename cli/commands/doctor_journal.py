@@ -20,7 +20,7 @@ from cli.settings.settings import Settings
 from cli.show.checklist import Checklist
 from cli.terminal.texts import printable
 from jobs.access.secret_table import missing_keys, no_key
-from texts.remedies import VAULT_KEY, VAULT_KEY_FILE, command_line, setting
+from texts.remedies import PROGRAM, VAULT_KEY, VAULT_KEY_FILE, command_line, setting
 from texts.said import Quantity, counted, said
 
 LEAST_FREE: Final = 256 * 1024 * 1024
@@ -149,7 +149,8 @@ async def _queue(address: PostgresAddress, checklist: Checklist) -> None:
                 runs,
                 seconds=HEARD_SECONDS,
             ),
-            command_line("worker"),
+            # Of all billings: a profile that was typed would make it a worker of this one alone.
+            f"{PROGRAM} worker",
         )
     else:
         checklist.good(what, said("no run waits, and no worker was heard of for {seconds} s", seconds=HEARD_SECONDS))

@@ -188,16 +188,7 @@ class FleetWorker:
         wait = await self._wait_after(run, profile, ended, tries)
         if wait is not None:
             self._tries[run] = tries + 1
-            self._say(
-                said(
-                    "{run}: goes on in {seconds} s, by this worker or another: {why}",
-                    run=run,
-                    seconds=round(wait),
-                    why=_why(ended),
-                )
-                if wait
-                else said("{run}: handed back", run=run)
-            )
+            self._say(_goes_on(run, wait, _why(ended)))
             raise AgainLater(wait, ended.why)
 
     async def _require_unpaused(self, name: str) -> None:
@@ -270,6 +261,22 @@ class FleetWorker:
 def _typed(command: str, run: str, profile: str, *words: str) -> str:
     """A command on a run, with the profile of its billing, which nobody can go without in a fleet's settings file."""
     return command_line(command, run, *words, *(("--profile", profile) if profile else ()))
+
+
+def _goes_on(run: str, wait: float, why: str) -> Said:
+    """When a run goes on, which waits for so many seconds."""
+    if not wait:
+        return said("{run}: handed back", run=run)
+    if wait < _LONGEST_WAIT * 2:
+        return said(
+            "{run}: goes on in {seconds} s, by this worker or another: {why}", run=run, seconds=round(wait), why=why
+        )
+    return said(
+        "{run}: goes on in {minutes} min, by this worker or another: {why}",
+        run=run,
+        minutes=round(wait / 60),
+        why=why,
+    )
 
 
 def _why(ended: ProcessEnd) -> str:
