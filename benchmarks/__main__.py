@@ -16,6 +16,7 @@ from typing import Final
 from benchmarks import (
     capacity,
     faulty,
+    fleet,
     growth,
     importing,
     intake,
@@ -140,6 +141,18 @@ CHAPTERS: Final = (
         "PostgreSQL with `synchronous_commit=on`, on this machine and the same disk. The processor's time of this "
         "process is the program's share, that of the server is PostgreSQL's.",
         journals.measure,
+    ),
+    Chapter(
+        "fleet",
+        "A fleet over many billings",
+        f"{fleet.BILLINGS.full:.0f} billings that answer a call after {fleet.LATENCY * 1000:.0f} ms, "
+        f"{fleet.IN_FLIGHT} calls in flight at each; a worker takes {fleet.BILLINGS_A_WORKER} at a time. Each of them "
+        "has a run that was handed in with `run --detach`; the time is from the start of the workers until all rows "
+        "are accepted, and has the start of each run's process in it. In the second table one worker of two is "
+        "killed with all of its processes when half of the rows are entered: its lease is "
+        f"{fleet.LEASE:g} s, and a worker counts as dead after {fleet.STALLED_AFTER:g} s without a sign of life "
+        "(15 s and 30 s where nothing else is said).",
+        fleet.measure,
     ),
     Chapter(
         "listing",

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import capacity, faulty, importing, intake, journals, listing, rig, startup, watching
+from benchmarks import capacity, faulty, fleet, importing, intake, journals, listing, rig, startup, watching
 from benchmarks.__main__ import CHAPTERS, main
 from benchmarks.bare import bare, wired
 from benchmarks.contenders import CONTENDERS, ENGINE
@@ -180,3 +180,25 @@ def test_claims_and_outcomes_are_measured_in_both_stores_by_the_size_of_their_gr
     rows = rows_of(journals.measure("smoke"))
     assert [row[0] for row in rows] == ["1", "4", "16", "64", "256"]
     assert all(float(cell.split()[0].replace(",", "")) > 0 for row in rows for cell in row[1:6])
+
+
+def test_a_round_of_a_fleet_enters_each_row_once() -> None:
+    worked = fleet._round("smoke", 1)
+    assert (worked.rows, worked.writes, worked.twice) == (10, 10, 0)
+    assert worked.processor > 0
+
+
+def test_what_a_takeover_costs_is_told_beside_a_fleet_that_nobody_kills(monkeypatch: pytest.MonkeyPatch) -> None:
+    def worked(_: str, workers: int, *, kills: bool = False) -> fleet.Worked:
+        seconds = 20.0 / workers + 7 * kills
+        return fleet.Worked(100, seconds, 5.0, 100, 40 + 3 * kills, 0, (5.5, 8.0) if kills else ())
+
+    monkeypatch.setattr(fleet, "_round", worked)
+    part = fleet.measure("smoke")
+    assert [row[:3] for row in rows_of(part)] == [
+        ["1", "5 (5 to 5)", "1.00 (1.00 to 1.00)"],
+        ["2", "10 (10 to 10)", "2.00 (2.00 to 2.00)"],
+        ["4", "20 (20 to 20)", "4.00 (4.00 to 4.00)"],
+    ]
+    (cost,) = rows_of(Part(part.text.split("\n\n")[1]))
+    assert cost[3:] == ["7.0 (7.0 to 7.0)", "5.5, 8.0", "0 (0 to 0)", "3 (3 to 3)", "0"]
