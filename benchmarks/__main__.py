@@ -146,7 +146,7 @@ CHAPTERS: Final = (
         "fleet",
         "A fleet over many billings",
         f"{fleet.BILLINGS.full:.0f} billings that answer a call after {fleet.LATENCY * 1000:.0f} ms, "
-        f"{fleet.IN_FLIGHT} calls in flight at each; a worker takes {fleet.BILLINGS_A_WORKER} at a time. Each of them "
+        f"{fleet.IN_FLIGHT} calls in flight at each; a worker takes {fleet.BILLINGS_A_WORKER} at a time. Each one "
         "has a run that was handed in with `run --detach`; the time is from the start of the workers until all rows "
         "are accepted, and has the start of each run's process in it. In the second table one worker of two is "
         "killed with all of its processes when half of the rows are entered: its lease is "

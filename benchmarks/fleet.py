@@ -34,7 +34,7 @@ from lab.fleet.workers import FleetMachine, FleetProgram, send, write_settings
 WORKERS: Final = (1, 2, 4)
 BILLINGS: Final = Size(16, quick=16, smoke=1)
 ROWS: Final = Size(600, quick=200, smoke=10)
-ROUNDS: Final = Size(3, quick=2, smoke=1)
+ROUNDS: Final = Size(3, quick=1, smoke=1)
 BILLINGS_A_WORKER: Final = 4
 IN_FLIGHT: Final = 4
 LATENCY: Final = 0.1
