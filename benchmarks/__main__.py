@@ -149,7 +149,7 @@ CHAPTERS: Final = (
         f"{fleet.IN_FLIGHT} calls in flight at each; a worker takes {fleet.BILLINGS_A_WORKER} at a time. Each one "
         "has a run that was handed in with `run --detach`; the time is from the start of the workers until all rows "
         "are accepted, and has the start of each run's process in it. In the second table one worker of two is "
-        "killed with all of its processes when half of the rows are entered: its lease is "
+        "killed with all of its processes when a quarter of the rows is entered: its lease is "
         f"{fleet.LEASE:g} s, and a worker counts as dead after {fleet.STALLED_AFTER:g} s without a sign of life "
         "(15 s and 30 s where nothing else is said).",
         fleet.measure,
