@@ -136,14 +136,15 @@ def _screen(fleet: OpenedFleet, view: FleetView) -> RenderableType:
         for error in fleet.unread.values()
     ]
     if needing := next((one for one in view.runs if one.needs), None):
-        command = command_line("status", needing.summary.run.name, *_named(needing))
+        command = command_line("status", needing.summary.run.name, *_named(needing, fleet.known))
         parts.append(steps_list([(command, said("see what a run needs"))]))
     return Group(*parts)
 
 
-def _named(one: FleetRun) -> Sequence[str]:
-    """What leads to the journal of a run."""
-    return ("--profile", one.profile) if one.profile else ()
+def _named(one: FleetRun, known: KnownBillings) -> Sequence[str]:
+    """What leads to the journal of a run: its profile, else any one, for it has the journal of all of them."""
+    profile = one.profile or next(iter(known.profiles.values()), None)
+    return ("--profile", profile) if profile else ()
 
 
 def _object(fleet: OpenedFleet, view: FleetView) -> dict[str, object]:

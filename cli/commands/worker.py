@@ -52,7 +52,7 @@ def _worker(
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
-    """Send the runs that were handed in with `run --detach`, until Ctrl-C.
+    """Send the runs that were handed in, until Ctrl-C.
 
     It works for all billings of its settings file, one run of each at a time, and takes over what another worker has
     left undone. Start one on each machine.

@@ -64,6 +64,7 @@ def test_profiles_of_settings_are_completed_from_the_file(words: Words, tmp_path
 
 def test_a_command_has_its_options_each_once(words: Words) -> None:
     assert words("carbon-migrate status --") == [
+        "--all",
         "--watch",
         "--api-url",
         "--journal",

@@ -20,7 +20,7 @@ from tests.cli.fleet.campaigns import ROWS, SENDS, Campaign, every_stage, many_b
 from tests.postgres_server import PostgresServer
 
 PROFILES = """
-default_profile = "south"
+
 {journal}
 [profile.north]
 api = {{ url = "http://idle.example.org:8082" }}
@@ -103,6 +103,14 @@ async def test_each_run_stands_where_it_is_and_the_sums_are_those_of_the_journal
     assert sums["rows"] == (len(runs) - 1) * ROWS
     assert sums["done"] == sum(one["done"] for one in runs.values())
     assert Decimal(sums["entered"]) == sum(Decimal(one["entered"]) for one in runs.values())
+
+
+async def test_the_command_that_is_advised_can_be_typed(cli: Cli, shared: str, campaign: Campaign) -> None:
+    write_settings(cli, shared)
+    shown = (await cli("status", "--all")).out
+    command = shown.splitlines()[-1].split()
+    assert command[:3] == ["carbon-migrate", "status", campaign.name("reading")]
+    assert "reading, stopped" in (await cli(*command[1:])).out
 
 
 async def test_a_run_that_was_taken_up_since_is_left_by_no_worker(journal: Journal, campaign: Campaign) -> None:
