@@ -9,6 +9,7 @@ refused, or waits for the lease of the billing.
 """
 
 import asyncio
+import logging
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -58,6 +59,15 @@ _TRIES: Final = 3
 COMMAND: Final = "worker"
 """The command that a run's history has a note of."""
 
+_QUIET: Final = {"psycopg.pool": logging.ERROR, "procrastinate.utils": logging.CRITICAL}
+"""What libraries say of a PostgreSQL that is away, each second and for each connection: the worker says it once."""
+
+_RECANCEL: Final = 0.2
+"""Seconds until a task that goes on is cancelled anew."""
+
+_BRIEF: Final = 120
+"""Characters of the reason for which a run waits: what its process advises a person, the worker does by itself."""
+
 log = structlog.get_logger(__name__)
 
 Say = Callable[[Said], None]
@@ -97,22 +107,26 @@ class FleetWorker:
 
     def heed(self, number: signal.Signals) -> None:
         """Take no more runs, and let the processes finish what is in flight; a second signal ends them at once."""
-        self._say(
-            said("{signal}: the runs stop at once", signal=number.name)
-            if self._heard
-            else counted(
+        if self._heard:
+            line = said("{signal}: the runs stop at once", signal=number.name)
+        elif runs := len(self._children):
+            line = counted(
                 "{signal}: no more runs are taken; {n} run stops once its calls are answered",
                 "{signal}: no more runs are taken; {n} runs stop once their calls are answered",
-                len(self._children),
+                runs,
                 signal=number.name,
             )
-        )
+        else:
+            line = said("{signal}: no more runs are taken", signal=number.name)
+        self._say(line)
         self._heard = True
         self._children.signal(signal.SIGTERM)
         self._stopping.set()
 
     async def work(self) -> None:
         """Work until `heed` was called and all processes have ended."""
+        for name, level in _QUIET.items():
+            logging.getLogger(name).setLevel(level)
         while not self._stopping.is_set():
             try:
                 async with open_queue(self._journal) as queue:
@@ -170,9 +184,7 @@ class FleetWorker:
         try:
             await worker.run()  # type: ignore[no-untyped-call]  # as above
         finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            await end_tasks(beside)
 
     # ---- one run ----
 
@@ -188,7 +200,7 @@ class FleetWorker:
         wait = await self._wait_after(run, profile, ended, tries)
         if wait is not None:
             self._tries[run] = tries + 1
-            self._say(_goes_on(run, wait, _why(ended)))
+            self._say(_goes_on(run, wait, _why(ended, _BRIEF)))
             raise AgainLater(wait, ended.why)
 
     async def _require_unpaused(self, name: str) -> None:
@@ -258,6 +270,19 @@ class FleetWorker:
             raise AgainLater(_AWAY, str(error)) from error
 
 
+async def end_tasks(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Cancel tasks until they have ended.
+
+    One cancellation can be lost: `asyncio.wait_for` of Python 3.11, by which a pool waits for a connection, drops it
+    where the connection comes at that moment, as when PostgreSQL is back.
+    """
+    for task in tasks:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=_RECANCEL)
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def _typed(command: str, run: str, profile: str, *words: str) -> str:
     """A command on a run, with the profile of its billing, which nobody can go without in a fleet's settings file."""
     return command_line(command, run, *words, *(("--profile", profile) if profile else ()))
@@ -279,9 +304,9 @@ def _goes_on(run: str, wait: float, why: str) -> Said:
     )
 
 
-def _why(ended: ProcessEnd) -> str:
+def _why(ended: ProcessEnd, limit: int = 300) -> str:
     """Why a run did not come to its end, also where its process could not say it."""
-    if said_so := printable(ended.why, 300):
+    if said_so := printable(ended.why, limit):
         return said_so
     if ended.code < 0:
         return said("its process was ended by {signal}", signal=signal.Signals(-ended.code).name)

@@ -1,8 +1,9 @@
 """Workers: what is handed in is sent, taken over when a worker dies, and left to a person where it has to be."""
 
+import asyncio
 import shutil
 import signal
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,8 +13,9 @@ from aiohttp import web
 from checkpoints.address import journal_in_postgres
 from checkpoints.postgres_connection import connect
 from cli.fleet.queue import facts_of_queue
+from cli.fleet.worker import end_tasks
 from lab.fleet.journal_way import JournalWay
-from tests.cli.conftest import Place, place_in
+from tests.cli.conftest import PATIENCE, Place, place_in
 from tests.cli.service.conftest import Listener, listener
 from tests.cli.test_billing_lease import asked, cli_with
 from tests.postgres_server import PostgresServer
@@ -204,6 +206,23 @@ async def test_a_worker_that_finds_no_postgresql_was_not_started_and_one_that_lo
             worker.signal(signal.SIGTERM)
             assert (await worker.ended()).exit == 0
     assert heard.count("PostgreSQL is away") == 1
+
+
+async def test_what_loses_a_cancellation_is_cancelled_again() -> None:
+    """As a pool does it on Python 3.11: a worker hung for ever once PostgreSQL was back."""
+    began = asyncio.Event()
+
+    async def loses_one() -> None:
+        began.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(loses_one())
+    await began.wait()
+    async with asyncio.timeout(PATIENCE):
+        await end_tasks([task])
+    assert task.cancelled()
 
 
 async def test_doctor_says_whether_somebody_sends_what_waits(shared: Place, postgres_server: PostgresServer) -> None:
