@@ -7,6 +7,7 @@ from checkpoints.states import State
 from cli.report.facts import ReportedRun
 from cli.report.sums import REFUSED, outcomes, sum_over
 from cli.report.tables import ReportTable, Section, TableWriter, shown
+from cli.settings.known_billings import host_of
 from cli.terminal.badge import badge_of
 from cli.terminal.names import OUTCOMES
 from texts.said import Quantity, Said, Value, counted, said
@@ -39,17 +40,16 @@ def campaign_sections(runs: Sequence[ReportedRun], write: TableWriter) -> Iterat
     yield outcomes(said("All billings together"), runs, write)
     yield _for_a_person(runs, write)
     for group in groups:
-        name, target = write.text(name_of_billing(group)), shown(group[-1].run.target)
-        yield Section(name, before=target if name != target else "", level=1)
+        yield Section(write.text(name_of_billing(group)), before=shown(group[-1].run.target), level=1)
         yield _runs(group, write)
         yield outcomes(said("What became of the rows"), group, write)
         yield Section("", (write.pairs(*map(_proof, group)),))
 
 
 def name_of_billing(group: Sequence[ReportedRun]) -> Value:
-    """What a billing is called: the name of its profile of settings, as its last run kept it, else its address."""
+    """What a billing is called: the name of its profile of settings, as its last run kept it, else its host."""
     badge = badge_of(group[-1].run.parameters)
-    return badge.sentence if badge else shown(group[-1].run.target)
+    return badge.sentence if badge else shown(host_of(group[-1].run.target))
 
 
 def _billings(groups: Sequence[Sequence[ReportedRun]], write: TableWriter) -> Section:

@@ -88,11 +88,11 @@ function row(run, words) {
   }));
 }
 
-/** The address of the billing, and the profile of settings that the run was begun by. */
+/** The address of the billing, where its name is not of it, and the profile of settings that the run was begun by. */
 function origin(run) {
-  const target = make("span", "second", run.target);
-  if (!run.profile) return [target];
-  return [target, make("span", run.profile.production ? "profile production" : "profile", run.profile.text)];
+  const target = run.target.includes(run.billing) ? [] : [make("span", "second", run.target)];
+  if (!run.profile) return target;
+  return [...target, make("span", run.profile.production ? "profile production" : "profile", run.profile.text)];
 }
 
 /** Who works on it, or what it waits for, where the stage does not say it. */
