@@ -59,7 +59,11 @@ _TRIES: Final = 3
 COMMAND: Final = "worker"
 """The command that a run's history has a note of."""
 
-_QUIET: Final = {"psycopg.pool": logging.ERROR, "procrastinate.utils": logging.CRITICAL}
+_QUIET: Final = {
+    "psycopg.pool": logging.ERROR,
+    "procrastinate.utils": logging.CRITICAL,
+    "procrastinate.worker": logging.CRITICAL,
+}
 """What libraries say of a PostgreSQL that is away, each second and for each connection: the worker says it once."""
 
 _RECANCEL: Final = 0.2
