@@ -30,6 +30,7 @@ _LONGEST: Final = 1_000_000
 class RunClosing(msgspec.Struct, frozen=True):
     """What the closing object of `resume --json` says of how the run came out."""
 
+    calls: int = 0
     stopped: str | None = None
     stopped_by: str | None = None
     again_in: float | None = None

@@ -107,7 +107,7 @@ class FleetWorker:
         self._away = False
         self._stopping = anyio.Event()
         self._tries: Counter[str] = Counter()
-        """Of each run, how often it came back in a row without having ended."""
+        """Of each run, how often it came back in a row without a call that it has made."""
 
     def heed(self, number: signal.Signals) -> None:
         """Take no more runs, and let the processes finish what is in flight; a second signal ends them at once."""
@@ -201,6 +201,8 @@ class FleetWorker:
         ended = await self._children.finished(run, self._words(run, profile))
         log.debug("a run has come back", run=run, exit=ended.code, why=printable(ended.why))
         tries = self._tries.pop(run, 0)
+        if ended.closing.calls:
+            tries = 0
         wait = await self._wait_after(run, profile, ended, tries)
         if wait is not None:
             self._tries[run] = tries + 1
