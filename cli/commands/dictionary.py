@@ -45,7 +45,7 @@ from jobs.imports.proposals import NameStanding, NamesUsed, ProposedDictionary, 
 from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import Step
 from texts.remedies import DATABASE, command_line, setting
-from texts.said import Quantity, counted, enumerated, said
+from texts.said import Quantity, counted, enumerated, said, text_of
 
 _END: Final[RowPage | None] = None
 
@@ -131,7 +131,7 @@ def _dictionary(  # noqa: PLR0913 - each is a flag or a group of them
         flags,
         voice.whole(),
         only_reads=True,
-        failure=lambda code, text: {"file": file, "dictionary": None, "exit": int(code), "error": text},
+        failure=lambda code, error: {"file": file, "dictionary": None, "exit": int(code), "error": text_of(error)},
     )
 
 

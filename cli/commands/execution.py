@@ -23,7 +23,7 @@ from cli.settings.flags import Flags
 from cli.settings.places import IN_FOLDER, credentials_in, passwords_in, state_folder
 from cli.settings.settings import Settings, load
 from cli.show.closing import Closing, closing_object
-from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, code_of
+from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, again_after, code_of
 from cli.terminal.layout import labelled
 from cli.terminal.logs import logging_to
 from cli.terminal.screen import Screen, Voice
@@ -35,8 +35,8 @@ from texts.said import in_lines, said, text_of
 
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
 RunWork: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Closing]]
-Failure: TypeAlias = Callable[[Exit, str], object]
-"""Makes the object that `--json` prints for a failed command, from the exit code and the error's text."""
+Failure: TypeAlias = Callable[[Exit, Exception], object]
+"""Makes the object that `--json` prints for a failed command, from the exit code and the error."""
 
 
 def execute(
@@ -81,7 +81,7 @@ def execute(
                 code = exit_code(told, screen, sends=sends)
                 manager.show(partial(text_of, told))
                 if voice.as_json and isinstance(told, OPERATOR_ERRORS):
-                    screen.emit((failure or _failure)(code, text_of(told)))
+                    screen.emit((failure or _failure)(code, told))
         raise typer.Exit(code)
 
 
@@ -182,8 +182,8 @@ def errors_shown(screen: Screen) -> Iterator[None]:
         raise typer.Exit(exit_code(error, screen)) from error
 
 
-def _failure(code: Exit, text: str) -> object:
-    return {"exit": int(code), "error": text}
+def _failure(code: Exit, error: Exception) -> object:
+    return {"exit": int(code), "error": text_of(error)}
 
 
 def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> NoReturn:
@@ -205,7 +205,9 @@ def execute_run(work: RunWork, flags: Flags, voice: Voice, job: str | None) -> N
             flags,
             voice,
             sends=True,
-            failure=lambda code, text: closing_object(Closing(code, job=job, error=text)),
+            failure=lambda code, error: closing_object(
+                Closing(code, job=job, error=text_of(error), again_in=again_after(error))
+            ),
         )
     except Interrupted as interrupt:
         # A working run handles the signal itself and closes in order.

@@ -24,7 +24,7 @@ from cli.terminal.names import STATE_NAMES
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import printable
 from engine.errors import nearest
-from texts.said import Quantity, counted, said
+from texts.said import Quantity, counted, said, text_of
 
 CHOICES: Final = ", ".join([*State, REFUSED, ANSWERS])
 FILES: Final[Mapping[str, tuple[State | None, ...]]] = MappingProxyType(
@@ -88,7 +88,7 @@ def _export(
         flags.whole(),
         voice.whole(),
         only_reads=True,
-        failure=lambda code, text: {"run": name, "files": [], "exit": int(code), "error": text},
+        failure=lambda code, error: {"run": name, "files": [], "exit": int(code), "error": text_of(error)},
     )
 
 

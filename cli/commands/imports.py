@@ -15,7 +15,7 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
-from texts.said import said
+from texts.said import said, text_of
 
 if TYPE_CHECKING:
     from cli.session.order import Order
@@ -106,6 +106,6 @@ def _import(  # noqa: PLR0913 - each is a flag or a group of them
     execute_run(work, flags, voice, JOB)
 
 
-def check_failure(file: str, code: Exit, text: str) -> object:
+def check_failure(file: str, code: Exit, error: Exception) -> object:
     """The object of `--json` for a check that could not be made."""
-    return {"file": file, "rows": None, "workbook": None, "exit": int(code), "error": text}
+    return {"file": file, "rows": None, "workbook": None, "exit": int(code), "error": text_of(error)}

@@ -43,7 +43,7 @@ from engine.pipeline.intake import Rehearsal
 from jobs.job import build
 from jobs.shared_accounts import question_of, settle
 from texts.remedies import PROGRAM
-from texts.said import said
+from texts.said import said, text_of
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -94,7 +94,7 @@ def _plan(  # noqa: PLR0913 - each is a flag or a group of them
             screen.emit(planned)
         return code
 
-    execute(work, flags, voice, failure=lambda code, text: {"job": job, "exit": int(code), "error": text})
+    execute(work, flags, voice, failure=lambda code, error: {"job": job, "exit": int(code), "error": text_of(error)})
 
 
 async def plan(

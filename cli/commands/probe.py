@@ -41,7 +41,7 @@ from jobs.probe.probe import Findings, Probe, steps, test_subscriber
 from jobs.spec.entries import STORNO_CALL, UNDO_OF_OPERATIONS
 from jobs.spec.parameters import check_parameters
 from texts.remedies import command_line
-from texts.said import Said, in_lines, said
+from texts.said import Said, in_lines, said, text_of
 
 ENDING = ".probe"
 """The suffix of the intent file, which lies beside the profile."""
@@ -86,7 +86,12 @@ def _probe(  # noqa: PLR0913 - a flag each
         asked = ProbeOrder(abonent, storno_of(set_ or []), create_in, seconds, yes)
         return await probe(asked, settings, screen)
 
-    execute(work, flags, voice, failure=lambda code, text: {"abonent": abonent, "exit": int(code), "error": text})
+    execute(
+        work,
+        flags,
+        voice,
+        failure=lambda code, error: {"abonent": abonent, "exit": int(code), "error": text_of(error)},
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ who has it, and nothing is done about one that somebody else has taken meanwhile
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,6 +18,10 @@ from procrastinate.retry import BaseRetryStrategy, RetryDecision
 
 from cli.fleet.queue import TASK
 from texts.said import Said, said
+
+_TRIES: Final = 3
+_AGAIN: Final = 1.0
+"""Tries to write what becomes of a job, and seconds between two of them."""
 
 AFTER_FAULT: Final = 60.0
 """Seconds until a run is given out again whose job has failed in the worker itself."""
@@ -59,11 +63,17 @@ class JobKeeper(JobManager):
     def __init__(self, connector: BaseConnector, say: Callable[[Said], None]) -> None:
         super().__init__(connector)
         self._say = say
+        self.give_up: Callable[[], None] = lambda: None
+        """Called where jobs cannot be written: the worker has to begin anew."""
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:  # noqa: FBT001 - as procrastinate
         """End a job, where it is still given out as this one."""
-        if await self._is_still(job):
-            await super().finish_job(job, status, delete_job)
+
+        async def finish() -> None:
+            if await self._is_still(job):
+                await super(JobKeeper, self).finish_job(job, status, delete_job)
+
+        await self._write(finish)
 
     async def retry_job(
         self,
@@ -74,8 +84,12 @@ class JobKeeper(JobManager):
         lock: str | None = None,
     ) -> None:
         """Give a job out again, where it is still given out as this one."""
-        if await self._is_still(job):
-            await super().retry_job(job, retry_at, priority, queue, lock)
+
+        async def retry() -> None:
+            if await self._is_still(job):
+                await super(JobKeeper, self).retry_job(job, retry_at, priority, queue, lock)
+
+        await self._write(retry)
 
     async def give_out_stalled(self, after: float, every: float) -> None:
         """Give out again, without end, the jobs whose worker was not heard of for `after` seconds."""
@@ -96,6 +110,20 @@ class JobKeeper(JobManager):
                 # The worker notices it too, and opens the queue anew.
                 log.debug("stalled runs cannot be looked for", why=str(error))
             await asyncio.sleep(every)
+
+    async def _write(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write what becomes of a job. Where that fails again and again, this worker gives up all that it has.
+
+        It begins anew then, and the job is found as that of a worker that is gone.
+        """
+        for _ in range(_TRIES):
+            try:
+                return await write()
+            except exceptions.ConnectorException as error:
+                log.debug("what becomes of a run could not be written", why=str(error))
+                await asyncio.sleep(_AGAIN)
+        self.give_up()
+        return None
 
     async def _is_still(self, job: Job) -> bool:
         found = await self.connector.execute_query_all_async(_STILL, job=job.id, worker=job.worker_id)

@@ -22,7 +22,6 @@ from procrastinate.worker import Worker as QueueWorker
 
 from checkpoints.address import JournalAddress
 from checkpoints.errors import JournalError
-from checkpoints.records import Holder, Run
 from cli.fleet.billings import Billings
 from cli.fleet.children import Children, ProcessEnd
 from cli.fleet.job_keeper import AgainLater, GivenOutAgain, JobKeeper
@@ -50,8 +49,8 @@ _AWAY: Final = 2.0
 _LONGEST_WAIT: Final = 60.0
 """Seconds until a run that the system has stopped is tried again, at most; the first times it is sooner."""
 
-_HELD_WAIT: Final = 5.0
-"""Seconds until a run is tried again that another process works on, or that is paused."""
+_PAUSED_WAIT: Final = 5.0
+"""Seconds until it is looked whether a run is still paused."""
 
 _TRIES: Final = 3
 """Times that a run is tried whose process was refused by its settings, or had a fault: then a person has to look."""
@@ -175,6 +174,7 @@ class FleetWorker:
             update_heartbeat_interval=limits.stalled_after / _SIGNS,
             stalled_worker_timeout=limits.stalled_after,
         )
+        keeper.give_up = worker.stop
 
         async def stop_when_asked() -> None:
             await self._stopping.wait()
@@ -211,9 +211,13 @@ class FleetWorker:
 
     async def _require_unpaused(self, name: str) -> None:
         """Raise `AgainLater` for a run that is paused: it would only hold the place of another."""
-        run, _ = await self._look(name)
+        try:
+            async with open_existing(self._journal) as journal:
+                run = await journal.run(name)
+        except JournalError as error:
+            raise AgainLater(_AWAY, str(error)) from error
         if run.paused_at is not None:
-            raise AgainLater(_HELD_WAIT, "paused")
+            raise AgainLater(_PAUSED_WAIT, "paused")
 
     async def _wait_after(self, run: str, profile: str, ended: ProcessEnd, tries: int) -> float | None:
         """Seconds until the run is tried again, None where it has ended or a person has to look at it first."""
@@ -229,12 +233,12 @@ class FleetWorker:
                 )
             )
             return None
-        seconds = await self._seconds_until_again(run, ended, tries)
+        seconds = self._seconds_until_again(ended, tries)
         if seconds is None:
             await self._tell_person(run, profile, ended)
         return seconds
 
-    async def _seconds_until_again(self, run: str, ended: ProcessEnd, tries: int) -> float | None:
+    def _seconds_until_again(self, ended: ProcessEnd, tries: int) -> float | None:
         backoff = min(2.0**tries, _LONGEST_WAIT)
         match ended.code:
             case Exit.STOPPED if ended.closing.stopped_by != StopKind.BUDGET:
@@ -242,10 +246,10 @@ class FleetWorker:
                 return backoff if again_in is None else again_in + _POLL
             case Exit.INTERRUPTED:
                 return 0.0
+            case Exit.REFUSED if ended.closing.again_in is not None:
+                # Another process has the run, or another machine its billing.
+                return ended.closing.again_in
             case Exit.REFUSED | Exit.FAULT:
-                _, holder = await self._look(run)
-                if holder is not None:
-                    return _HELD_WAIT
                 return backoff if tries < _TRIES else None
             case code if code < 0:
                 # Killed from outside: it has nothing to say.
@@ -265,15 +269,6 @@ class FleetWorker:
                 status=_typed("status", name, profile),
             )
         )
-
-    async def _look(self, name: str) -> tuple[Run, Holder | None]:
-        """A run, and the process that works on it. Raises `AgainLater` while the journal is away."""
-        try:
-            async with open_existing(self._journal) as journal:
-                run = await journal.run(name)
-                return run, await journal.holder(run)
-        except JournalError as error:
-            raise AgainLater(_AWAY, str(error)) from error
 
 
 async def end_tasks(tasks: Sequence["asyncio.Task[None]"]) -> None:

@@ -20,7 +20,7 @@ from checkpoints.stores import is_there
 from cli.session.control_client import ourselves, own_name
 from cli.session.machine_lock import only_copy
 from cli.settings.places import journals_in
-from cli.terminal.exits import CommandRefused
+from cli.terminal.exits import CommandRefused, HeldElsewhere
 from cli.terminal.layout import labelled, render
 from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
 from jobs.spec.undo_words import RUN, UNDO
@@ -46,7 +46,7 @@ async def open_noted(where: JournalAddress) -> AsyncIterator[Journal]:
         yield journal
 
 
-class BillingTaken(CommandRefused):
+class BillingTaken(HeldElsewhere):
     """Raised when another machine works on the billing; `why` is that and what to do, in words."""
 
     def __init__(self, held: BillingHeld) -> None:
@@ -148,10 +148,10 @@ async def require_unlocked(run: Run, journal: Journal) -> None:
         raise await _busy(run, journal, said("another process works on this run: {holder}", holder=holder.sentence))
 
 
-async def _busy(run: Run, journal: Journal, why: str) -> CommandRefused:
+async def _busy(run: Run, journal: Journal, why: str) -> HeldElsewhere:
     """The error that names the process working on the run and its calls in flight."""
     in_flight = (await journal.totals(run)).count(State.SENDING)
-    return CommandRefused(
+    return HeldElsewhere(
         counted(
             "run {run}: {why}; {n} row in flight.\nWait for it, or stop it there; {command} shows where it stands",
             "run {run}: {why}; {n} rows in flight.\nWait for it, or stop it there; {command} shows where it stands",

@@ -59,12 +59,21 @@ def outcome_of(totals: Totals, *, intake_ended: bool = True) -> Exit:
 class CommandRefused(Exception):
     """Raised when a command cannot be carried out; the text says what happened and what to do.
 
-    `code` is the exit code of the program.
+    `code` is the exit code of the program. `again_in` are seconds after which the same command may be carried out,
+    None where somebody has to do something first.
     """
+
+    again_in: float | None = None
 
     def __init__(self, message: str, code: Exit = Exit.REFUSED) -> None:
         super().__init__(message)
         self.code = code
+
+
+class HeldElsewhere(CommandRefused):
+    """Raised when another process works on the run, or another machine on its billing: it may be done soon."""
+
+    again_in = 5.0
 
 
 class JournalLost(CommandRefused):
@@ -114,3 +123,8 @@ def code_of(error: Exception) -> Exit:
             return Exit.STOPPED
         case _:
             return Exit.REFUSED
+
+
+def again_after(error: Exception) -> float | None:
+    """Seconds after which a command that this error has ended may be carried out, None where nobody knows."""
+    return error.again_in if isinstance(error, CommandRefused) else None

@@ -33,6 +33,8 @@ async def test_a_run_enters_each_row_once_and_closes_with_an_object(place: Place
         "trusted_journal": False,
         "exit": 0,
         "stopped": None,
+        "stopped_by": None,
+        "again_in": None,
         "refused": 0,
         "left_out": {},
         "error": None,

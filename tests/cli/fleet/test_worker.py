@@ -149,6 +149,24 @@ async def test_a_run_that_needs_a_person_is_left_with_a_note(shared: Place) -> N
     assert asked(shared, "select count(*) from procrastinate_jobs") == [(0,)]
 
 
+async def test_a_run_waits_while_another_machine_sends_to_its_billing(shared: Place) -> None:
+    mine = shared.balances(2, "mine.csv")
+    async with shared.cli.started("run", "balances", mine.path, "--yes", "--rate", "0.02") as load:
+        await shared.traffic.reaches(1)
+        # As another machine would have noted it.
+        asked(shared, "update runners set machine = 'another one', host = 'runner-7' where ended_at is null")
+        rest = shared.balances(ROWS)
+        skipped = await shared.cli("run", "balances", rest.path, "--yes", "--detach", "--skip-bad", "--json")
+        async with shared.cli.started(*WORKER) as worker:
+            heard = await worker.said(f"{skipped.closing['run']}: goes on in 5 s")
+            assert "waits for a person" not in heard
+            worker.signal(signal.SIGTERM)
+            await worker.ended()
+        load.signal(signal.SIGKILL)
+        await load.ended()
+    assert asked(shared, "select status::text, attempts > 0 from procrastinate_jobs") == [("todo", True)]
+
+
 async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(shared: Place) -> None:
     begin = datetime.now() + timedelta(hours=5)  # noqa: DTZ005 - the clock of the mock, which is this machine's
     hours = f"{begin:%H:00}-{begin + timedelta(hours=1):%H:00}"
