@@ -404,10 +404,9 @@ select * from json_populate_recordset(null::commands, :rows)
 -- name: copy_runners
 -- Of a journal in a file they have no leases.
 insert into runners (run_id, epoch, purpose, who, host, process, version, billing, began_at, ended_at, found, absent,
-                     "left", machine, renewed_at, lease_ms, call_ms, exit_code, ended_because)
+                     "left", machine, renewed_at, lease_ms, call_ms)
 select run_id, epoch, purpose, who, host, process, version, billing, began_at, ended_at, found, absent, "left",
-       coalesce(machine, ''), coalesce(renewed_at, clock_timestamp()), coalesce(lease_ms, 0), coalesce(call_ms, 0),
-       exit_code, ended_because
+       coalesce(machine, ''), coalesce(renewed_at, clock_timestamp()), coalesce(lease_ms, 0), coalesce(call_ms, 0)
 from json_populate_recordset(null::runners, :rows)
 
 -- name: copy_verifications

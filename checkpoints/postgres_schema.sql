@@ -143,9 +143,6 @@ create table runners (
     renewed_at timestamptz not null default clock_timestamp(),
     lease_ms   bigint not null default 0,
     call_ms    bigint not null default 0,
-    -- How its work came out: its exit code, and why it ended before everything was sent, as a stored sentence.
-    exit_code     integer,
-    ended_because text,
     primary key (run_id, epoch)
 );
 
