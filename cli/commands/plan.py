@@ -116,7 +116,6 @@ async def plan(
     Raises `CommandRefused`, `InputRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
     real = settings.journal.value
-    order = per_profile(order, await anyio.to_thread.run_sync(runs_of, real), settings)
     if out is not None:
         check_free(out)
     async with open_billing(settings) as billing, open_journal(plans_beside(real.path)) as journal:
@@ -125,6 +124,7 @@ async def plan(
         await job.check()
         await job.try_out()
         async with earlier_runs(real) as earlier:
+            order = per_profile(order, await anyio.to_thread.run_sync(runs_of, real), settings)
             rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter)
             recorded = {**order.to_parameters(), **remembered_by_plan(billing, step)}
             new = await new_run(job, recorded, settings.target)
