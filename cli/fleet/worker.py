@@ -37,11 +37,14 @@ from texts.said import Said, counted, said, text_of
 _SIGNS: Final = 3
 """Signs of life of a worker in that time."""
 
-_LOOKS: Final = 10
+_LOOKS: Final = 20
 """Looks for workers without one in that time."""
 
-_POLL: Final = 1.0
+_POLL: Final = 0.5
 """Seconds between two looks into the queue: what becomes due by time alone is announced by nobody."""
+
+_SOON: Final = 1.0
+"""Seconds until a run is tried again whose process was killed, or whose hours begin just then."""
 
 _AWAY: Final = 2.0
 """Seconds until a queue that does not answer is tried again."""
@@ -243,7 +246,7 @@ class FleetWorker:
         match ended.code:
             case Exit.STOPPED if ended.closing.stopped_by != StopKind.BUDGET:
                 again_in = ended.closing.again_in
-                return backoff if again_in is None else again_in + _POLL
+                return backoff if again_in is None else again_in + _SOON
             case Exit.INTERRUPTED:
                 return 0.0
             case Exit.REFUSED if ended.closing.again_in is not None:
@@ -253,7 +256,7 @@ class FleetWorker:
                 return backoff if tries < _TRIES else None
             case code if code < 0:
                 # Killed from outside: it has nothing to say.
-                return _POLL
+                return _SOON
         return None
 
     async def _tell_person(self, name: str, profile: str, ended: ProcessEnd) -> None:
