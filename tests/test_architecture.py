@@ -109,6 +109,7 @@ PATH_LENGTH = 25
 SHORT_FOR_A_REASON = {
     "engine/pacing/open_files.py": "one thought, which the start of a run and its live control share",
     "jobs/catalogue/imports.py": "the one job whose rows make several calls",
+    "cli/show/lab_rounds.py": "what two commands show of the rounds of their labs",
     "cli/show/checklist.py": "what is shown and kept of each check",
     "cli/page/server.py": "the one door of the page",
     "cli/hooks/apprise_message.py": "a program, which is started by its path and imports nothing of ours",

@@ -22,13 +22,14 @@ from rich.text import Text
 from cli.commands.selftest_fleet import FleetSeries, prove_fleet
 from cli.settings.flags import COMMON_PART, FaultWords, Flags
 from cli.settings.settings import load
+from cli.show.lab_rounds import close_rounds, show_problems
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import command, one_line, render
+from cli.terminal.layout import render
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
-from cli.terminal.texts import LONGEST, WHOLE, duration, printable, reason_of
+from cli.terminal.texts import WHOLE, printable
 from texts.remedies import PROGRAM, SETTINGS_FILE, setting
-from texts.said import Quantity, counted, said, text_of
+from texts.said import said, text_of
 
 if TYPE_CHECKING:
     from lab.crash.experiment import Experiment, Lab
@@ -41,8 +42,6 @@ USUAL_JOBS: Final = ("balances", "warning-threshold", "payment")
 """The jobs that the help names. Repeated from the lab, since help must not import it."""
 
 _SEEDS: Final = 1_000_000
-_MAX_PROBLEMS_SHOWN: Final = 10
-"""Problems of one experiment that are shown; the JSON has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,45 +277,14 @@ def _show(experiment: "Experiment", lab: "Lab", series: Series, screen: Screen) 
     screen.say(Text(line_of(experiment).text(screen.err.width, printable), style))
     if experiment.holds:
         return
-    for problem in experiment.problems[:_MAX_PROBLEMS_SHOWN]:
-        screen.say_always(Text.assemble(("  ✗ ", "red"), render(problem.text, limit=LONGEST)))
-    if len(experiment.problems) > _MAX_PROBLEMS_SHOWN:
-        more = said("… and {number} more", number=Quantity(len(experiment.problems) - _MAX_PROBLEMS_SHOWN))
-        screen.say_always(Text.assemble("    ", render(more)))
-    screen.say_always(one_line("    ", render(said("all of it:")), " ", str(lab.folder_of(experiment.plan))))
-    screen.say_always(Text.assemble("    ", render(said("the same once more:"), "dim")))
-    screen.say_always(command(series.repeat(experiment.plan.seed)))
+    problems = [problem.text for problem in experiment.problems]
+    show_problems(problems, lab.folder_of(experiment.plan), series.repeat(experiment.plan.seed), screen)
 
 
 def _close(series: Series, done: "Sequence[Experiment]", seconds: float, screen: Screen) -> Exit:
     from lab.crash.summary import as_json, total
 
     screen.say(Text(total(done).text(screen.err.width, printable), "bold"))
-    failed = [experiment for experiment in done if not experiment.holds]
+    failed = [experiment.plan.seed for experiment in done if not experiment.holds]
     content = as_json(series.seed, done, series.repeat)
-    path = Path(f"selftest-{series.seed}.json")
-    try:
-        path.write_bytes(content)
-        where = render(said("all of it: {file}", file=path), "dim")
-    except OSError as error:
-        where = render(said("{file} could not be written: {why}", file=path, why=reason_of(error)), "yellow")
-    if screen.voice.as_json:
-        screen.out.file.write(content.decode())
-    if failed:
-        sentence = counted(
-            "{failed} of {n} round failed, of the seeds {seeds}",
-            "{failed} of {n} rounds failed, of the seeds {seeds}",
-            len(done),
-            failed=Quantity(len(failed)),
-            seeds=tuple(str(experiment.plan.seed) for experiment in failed),
-        )
-        screen.say_always(Text.assemble(("✗ ", "bold red"), render(sentence, "bold red"), "  ", where))
-        return Exit.REJECTED
-    sentence = counted(
-        "{n} round in {time}: each effect once, every sum to the kopeck",
-        "{n} rounds in {time}: each effect once, every sum to the kopeck",
-        len(done),
-        time=duration(seconds),
-    )
-    screen.say(Text.assemble(("✓ ", "bold green"), render(sentence, "bold green"), "  ", where))
-    return Exit.DONE
+    return close_rounds(Path(f"selftest-{series.seed}.json"), content, len(done), failed, seconds, screen)

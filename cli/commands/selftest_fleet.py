@@ -6,24 +6,23 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
 from rich.text import Text
 
+from cli.show.lab_rounds import close_rounds, show_problems
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import command, one_line, render
+from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from cli.terminal.signals import heeding
-from cli.terminal.texts import LONGEST, duration, printable, reason_of
+from cli.terminal.texts import duration, printable
 from texts.remedies import PROGRAM
 from texts.said import Quantity, counted, said, text_of
 
 if TYPE_CHECKING:
     from lab.fleet.fleet_round import FleetLab, FleetRound
-
-_MAX_PROBLEMS_SHOWN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,45 +115,14 @@ def _show(one: "FleetRound", lab: "FleetLab", series: FleetSeries, screen: Scree
     screen.say(Text.assemble("  ", render(line, "green" if one.holds else "bold red")))
     if one.holds:
         return
-    for problem in one.problems[:_MAX_PROBLEMS_SHOWN]:
-        screen.say_always(Text.assemble(("  ✗ ", "red"), render(str(problem), limit=LONGEST)))
-    if len(one.problems) > _MAX_PROBLEMS_SHOWN:
-        more = said("… and {number} more", number=Quantity(len(one.problems) - _MAX_PROBLEMS_SHOWN))
-        screen.say_always(Text.assemble("    ", render(more)))
-    screen.say_always(one_line("    ", render(said("all of it:")), " ", str(lab.folder_of(one.plan))))
-    screen.say_always(Text.assemble("    ", render(said("the same once more:"), "dim")))
-    screen.say_always(command(series.repeat(one.plan.seed)))
+    problems = [str(problem) for problem in one.problems]
+    show_problems(problems, lab.folder_of(one.plan), series.repeat(one.plan.seed), screen)
 
 
 def _close(series: FleetSeries, done: "Sequence[FleetRound]", seconds: float, screen: Screen) -> Exit:
-    failed = [one for one in done if not one.holds]
+    failed = [one.plan.seed for one in done if not one.holds]
     content = as_json(series, done)
-    path = Path(f"selftest-fleet-{series.seed}.json")
-    try:
-        path.write_bytes(content)
-        where = render(said("all of it: {file}", file=path), "dim")
-    except OSError as error:
-        where = render(said("{file} could not be written: {why}", file=path, why=reason_of(error)), "yellow")
-    if screen.voice.as_json:
-        screen.out.file.write(content.decode())
-    if failed:
-        sentence = counted(
-            "{failed} of {n} round failed, of the seeds {seeds}",
-            "{failed} of {n} rounds failed, of the seeds {seeds}",
-            len(done),
-            failed=Quantity(len(failed)),
-            seeds=tuple(str(one.plan.seed) for one in failed),
-        )
-        screen.say_always(Text.assemble(("✗ ", "bold red"), render(sentence, "bold red"), "  ", where))
-        return Exit.REJECTED
-    sentence = counted(
-        "{n} round in {time}: each effect once, every sum to the kopeck",
-        "{n} rounds in {time}: each effect once, every sum to the kopeck",
-        len(done),
-        time=duration(seconds),
-    )
-    screen.say(Text.assemble(("✓ ", "bold green"), render(sentence, "bold green"), "  ", where))
-    return Exit.DONE
+    return close_rounds(Path(f"selftest-fleet-{series.seed}.json"), content, len(done), failed, seconds, screen)
 
 
 def as_json(series: FleetSeries, done: "Sequence[FleetRound]") -> bytes:
