@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from checkpoints.errors import JournalError
+from checkpoints.journal import Journal
 from checkpoints.records import Run
 from checkpoints.states import State
 from cli.fleet.queue import open_queue
-from cli.session.journal import open_existing
 from cli.session.session import HandIn
 from cli.settings.flags import Detaching
 from cli.settings.settings import Settings
@@ -58,12 +58,11 @@ async def handing_in(
     async with open_queue(settings.journal.value):
         pass
 
-    async def hand_in(run: Run) -> Closing:
+    async def hand_in(run: Run, journal: Journal) -> Closing:
         try:
+            totals = await journal.totals(run)
             async with open_queue(settings.journal.value) as queue:
                 is_new = await queue.hand_in(run, detaching.priority)
-            async with open_existing(settings.journal.value) as journal:
-                totals = await journal.totals(run)
         except JournalError as error:
             raise CommandRefused(
                 said(

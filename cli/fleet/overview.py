@@ -14,15 +14,12 @@ from checkpoints.journal import Journal
 from checkpoints.overview import NOTHING_SEEN, RunSummary
 from checkpoints.records import Stage, Totals
 from checkpoints.states import State, states_where
-from cli.fleet.queue import QueuedRun, queued_runs
+from cli.fleet.queue import NOTE, QueuedRun, queued_runs
 from cli.session.stages import DONE, STOPPED, stage_of
 from cli.settings.known_billings import KnownBillings
 from cli.terminal.names import STAGE_NAMES
 from cli.terminal.texts import printable, short_moment
 from texts.said import Said, counted, said
-
-NOTE: Final = "worker"
-"""The command under which a worker notes that it has left a run to a person."""
 
 _IN_EFFECT: Final = states_where(in_effect=True)
 _UNSETTLED: Final = states_where(settled=False)

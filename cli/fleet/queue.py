@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     import procrastinate
 
 TASK: Final = "resume"
+
+NOTE: Final = "worker"
+"""The command under which a worker notes that it has left a run to a person."""
+
 _CONNECTIONS: Final = 4
 _TABLES: Final = "select to_regclass('procrastinate_jobs') is not null as there"
 _RUNS: Final = """

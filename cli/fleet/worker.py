@@ -25,7 +25,7 @@ from checkpoints.errors import JournalError
 from cli.fleet.billings import Billings
 from cli.fleet.children import Children, ProcessEnd
 from cli.fleet.job_keeper import AgainLater, GivenOutAgain, JobKeeper
-from cli.fleet.queue import TASK, Queue, open_queue, queues_of
+from cli.fleet.queue import NOTE, TASK, Queue, open_queue, queues_of
 from cli.session.control_client import ourselves
 from cli.session.journal import open_existing
 from cli.terminal.exits import Exit
@@ -57,9 +57,6 @@ _PAUSED_WAIT: Final = 5.0
 
 _TRIES: Final = 3
 """Times that a run is tried whose process was refused by its settings, or had a fault: then a person has to look."""
-
-COMMAND: Final = "worker"
-"""The command that a run's history has a note of."""
 
 _QUIET: Final = {
     "psycopg.pool": logging.ERROR,
@@ -263,7 +260,7 @@ class FleetWorker:
         """Note in the run's history that it waits for a person, and why."""
         why = said("exit code {code}: {why}", code=ended.code, why=_why(ended))
         async with open_existing(self._journal) as journal:
-            await journal.history.note_command(await journal.run(name), ourselves(), COMMAND, why)
+            await journal.history.note_command(await journal.run(name), ourselves(), NOTE, why)
         self._say(
             said(
                 "{run}: waits for a person, {why}. What to do: {status}",

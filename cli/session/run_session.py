@@ -122,7 +122,7 @@ class RunSession:
                         raise
                     raise JournalLost(sent.error, self._run.name) from error
         # A worker takes it up at once, and finds nobody working on it.
-        return await hand_in(self._run)
+        return await hand_in(self._run, self._journal)
 
     def _page(self) -> AbstractAsyncContextManager[None]:
         opens = self._session.page

@@ -72,7 +72,7 @@ log = structlog.get_logger(__name__)
 OpenRecorder: TypeAlias = Callable[[ClientSettings], AbstractAsyncContextManager[CallObserver]]
 """Opens a recorder of every exchange of the client with these settings, for the time of the context."""
 
-HandIn: TypeAlias = Callable[[Run], Awaitable[Closing]]
+HandIn: TypeAlias = Callable[[Run, Journal], Awaitable[Closing]]
 """Hands a run in that is approved and that nobody works on; returns the closing, which was shown."""
 
 OpenPage: TypeAlias = Callable[[Run, Journal], AbstractAsyncContextManager[None]]
