@@ -235,9 +235,10 @@ def filled_postgres(address: PostgresAddress) -> Iterator[Queries]:
 
     Raises `JournalUnreadable`, also for what fails within the context, and `JournalOtherFormat`.
     """
-    import psycopg  # noqa: PLC0415 - an extra
-
     with contextlib.closing(connect(address)) as connection:
+        # Only now: who has no driver is told so by `connect`.
+        import psycopg  # noqa: PLC0415 - an extra
+
         try:
             with connection.transaction():
                 _prepare(connection, address)

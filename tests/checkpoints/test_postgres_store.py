@@ -1,8 +1,10 @@
 """What the journal in PostgreSQL alone rests on: durable commits, and locks between two machines."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import anyio
@@ -10,7 +12,7 @@ import psycopg
 import pytest
 
 from checkpoints.address import JournalAddress, PostgresAddress, journal_in_postgres
-from checkpoints.errors import ForbiddenTransition, JournalAway
+from checkpoints.errors import ForbiddenTransition, JournalAway, JournalUnreadable
 from checkpoints.journal import Journal, open_journal
 from checkpoints.list_copy import list_file
 from checkpoints.postgres_connection import connect
@@ -18,7 +20,7 @@ from checkpoints.postgres_store import facts_of_server
 from checkpoints.queries import Queries
 from checkpoints.records import Change, EarlierEntry, NewItem, Page
 from checkpoints.states import State
-from checkpoints.stores import is_there, open_store
+from checkpoints.stores import filled, is_there, look_into, open_store
 from tests.checkpoints.samples import NEW_RUN, frozen_run, keep, new_item, page
 from tests.postgres_server import PostgresServer
 
@@ -256,3 +258,15 @@ async def test_what_fails_leaves_the_other_writes_of_its_commit(where: JournalAd
         ]  # fmt: skip
         sending = await journal.items(run, {State.SENDING})
         assert [(item.item_id, item.attempts) for item in sending] == [(first, 1), (third, 1)]
+
+
+@pytest.mark.parametrize("opens", [filled, look_into], ids=lambda one: one.__name__)
+def test_without_the_driver_it_is_said_what_to_install(
+    opens: Callable[[JournalAddress], AbstractContextManager[object]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    address = journal_in_postgres("postgresql://nobody@127.0.0.1:9/none", tmp_path)
+    with pytest.raises(JournalUnreadable, match=r"pip install 'carbon-migrate\[postgres\]'"), opens(address):
+        pass
