@@ -51,7 +51,6 @@ docs: $(VENV)/.dev ## the documentation as pages, in docs/_build; what of it is 
 	@$(BIN)/python -m tools.jobs_page --write
 	@$(BIN)/python -m tools.reference --write
 	@$(BIN)/python -m tools.option_table --write
-	@$(BIN)/python -m tools.figures --write
 	@$(BIN)/python -m tools.pages
 
 texts: $(VENV)/.dev ## collect the sentences of the code into cli/locale, those of the pages into docs/locale, to be translated there

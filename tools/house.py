@@ -1,4 +1,4 @@
-"""The house as a graph of its files: imports, layers of each room, names defined twice.
+"""The house as a graph of its files: imports, circles of folders, private names used from outside.
 
 `tests/test_architecture.py` checks the rules with it, and `tools/figures.py` counts. No module is imported: the files
 are parsed with `ast`.
@@ -112,20 +112,6 @@ class House:
                 graph[found.importer].add(found.imported)
         return graph
 
-    def public_classes(self, room: str) -> dict[str, list[str]]:
-        """The public class names of a room, each with the files that define it."""
-        classes: dict[str, list[str]] = defaultdict(list)
-        for file, tree in self.trees.items():
-            for node in tree.body:
-                if room_of(file) == room and isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                    classes[node.name].append(file)
-        return classes
-
-    def class_definitions(self) -> Iterator[ast.ClassDef]:
-        """All classes, including private and nested ones."""
-        for tree in self.trees.values():
-            yield from (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
-
     def private_uses(self) -> Iterator[tuple[str, str, str]]:
         """Private names used outside their file: the using file, the owner, the name."""
         for file, tree in self.trees.items():
@@ -195,37 +181,6 @@ def reachable(graph: Graph, start: Iterable[str]) -> set[str]:
             found.add(node)
             ahead.extend(graph.get(node, ()))
     return found
-
-
-def layers(graph: Graph) -> int:
-    """The number of nodes on the longest path; a cycle counts as one."""
-    ring = {node: group[0] for group in circles(graph) for node in group}
-    merged: dict[str, set[str]] = defaultdict(set)
-    for node, imported in graph.items():
-        merged[ring.get(node, node)] |= {ring.get(other, other) for other in imported}
-    depths: dict[str, int] = {}
-
-    def depth(node: str) -> int:
-        if node not in depths:
-            depths[node] = 1 + max((depth(other) for other in merged[node] - {node}), default=0)
-        return depths[node]
-
-    return max((depth(node) for node in list(merged)), default=0)
-
-
-def of_room(graph: Graph, room: str, *, folders_as_one: bool) -> Graph:
-    """The imports within a room; with `folders_as_one`, each folder below the room is one node."""
-    merged: dict[str, set[str]] = defaultdict(set)
-
-    def node(file: str) -> str:
-        parts = file.split("/")
-        return "/".join(parts[:2]) if folders_as_one else file
-
-    for file, imported in graph.items():
-        if room_of(file) == room and not file.endswith("__init__.py"):
-            inside = {node(o) for o in imported if room_of(o) == room and not o.endswith("__init__.py")}
-            merged[node(file)] |= inside - {node(file)}
-    return merged
 
 
 def main_path(page: str) -> list[str]:

@@ -1,11 +1,11 @@
-"""The house is read as it stands: imports of all sorts, rings, layers, names that stand twice or are private."""
+"""The house is read as it stands: imports of all sorts, rings, private names."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tools.house import House, Text, circles, folders, layers, main_path, of_room, reachable
+from tools.house import House, Text, circles, folders, main_path, reachable
 
 
 def house_of(folder: Path, files: Mapping[str, str]) -> House:
@@ -79,11 +79,9 @@ def test_folders_that_import_each_other_in_a_ring_are_one_group(tmp_path: Path) 
     )
     assert circles(house.graph()) == []
     assert circles(folders(house.graph())) == [["jobs/access", "jobs/rows", "jobs/spec"]]
-    assert layers(of_room(house.graph(), "jobs", folders_as_one=False)) == 5
-    assert layers(of_room(house.graph(), "jobs", folders_as_one=True)) == 2
 
 
-def test_names_that_stand_twice_and_private_ones_used_from_outside_are_found(tmp_path: Path) -> None:
+def test_private_names_used_from_outside_are_found(tmp_path: Path) -> None:
     house = house_of(
         tmp_path,
         {
@@ -91,7 +89,6 @@ def test_names_that_stand_twice_and_private_ones_used_from_outside_are_found(tmp
             "billing/b.py": "from billing import a\nfrom billing.a import _limit\nclass Row: ...\nprint(a._Own)\n",
         },
     )
-    assert house.public_classes("billing") == {"Row": ["billing/a.py", "billing/b.py"]}
     assert list(house.private_uses()) == [
         ("billing/b.py", "billing/a.py", "_limit"),
         ("billing/b.py", "billing/a.py", "_Own"),
