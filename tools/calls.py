@@ -1,7 +1,7 @@
 """Counts what a row costs, free of noise: Python calls in the rooms, and statements that are executed.
 
 `python -m tools.calls` prints a table of all measures and their budgets; `python -m tools.calls MEASURE` also prints
-where the calls of a further row are, file by file. `tests/tools/test_calls.py` holds the budgets. A call counts where
+the functions that it calls, and how often. `tests/tools/test_calls.py` holds the budgets. A call counts where
 its function stands in a room of the house and no module is being imported; what a further row costs is the difference
 between a command for many rows and one for few.
 """
@@ -28,6 +28,7 @@ from typing import Any, Final
 from tools.house import ROOMS, ROOT
 
 FEW, MANY = 100, 300
+_SHOWN: Final = 0.05
 STEPS = 3  # of a subscriber: himself, his account, his balance
 _INSIDE: Final = tuple(f"{ROOT}{os.sep}{room}{os.sep}" for room in ROOMS)
 _STATEMENT: Final = (str(ROOT / "billing" / "database" / "file_database.py"), "select")
@@ -38,7 +39,7 @@ _STATEMENT: Final = (str(ROOT / "billing" / "database" / "file_database.py"), "s
 class Cost:
     """What one command, or one row of it, costs.
 
-    `calls` are Python calls in the rooms, by file; `journal` and `billing` are statements that this process executes
+    `calls` are Python calls in the rooms, by file and function; `journal` and `billing` are statements that this process executes
     in the journal and in the billing's database.
     """
 
@@ -48,12 +49,17 @@ class Cost:
 
     @property
     def all_calls(self) -> float:
-        """Calls in all files."""
+        """Calls of all functions."""
         return sum(self.calls.values())
+
+    @property
+    def files(self) -> int:
+        """Files of which a function is called."""
+        return len({function.partition(":")[0] for function, calls in self.calls.items() if calls > 0})
 
     def beyond(self, few: "Cost", rows: int) -> "Cost":
         """The cost of each of the further `rows`, where `few` is the cost without them."""
-        calls = {file: (calls - few.calls.get(file, 0)) / rows for file, calls in self.calls.items()}
+        calls = {name: (calls - few.calls.get(name, 0)) / rows for name, calls in self.calls.items()}
         return Cost(calls, (self.journal - few.journal) / rows, (self.billing - few.billing) / rows)
 
 
@@ -98,7 +104,7 @@ class _Counter:
         elif event == "call" and not self._importing[threading.get_ident()]:
             file = code.co_filename
             if file.startswith(_INSIDE):
-                self.calls[file[len(str(ROOT)) + 1 :]] += 1
+                self.calls[f"{file[len(str(ROOT)) + 1 :]}:{code.co_qualname}"] += 1
                 self.billing += (file, code.co_name) == _STATEMENT
 
 
@@ -253,11 +259,12 @@ def main(arguments: Sequence[str]) -> int:
             budget = budgets[name]
             print(
                 f"{name:24} {cost.all_calls:8.0f} calls of {budget.calls:6.0f}; statements: journal {cost.journal:.2f}, "
-                f"billing {cost.billing:.2f}; files {sum(calls > 0 for calls in cost.calls.values())}"
+                f"billing {cost.billing:.2f}; files {cost.files}"
             )
             if name in arguments:
-                for file, calls in sorted(cost.calls.items(), key=lambda one: -one[1])[:60]:
-                    print(f"    {calls:8.2f} {file}")
+                for function, calls in sorted(cost.calls.items(), key=lambda one: one[0]):
+                    if calls >= _SHOWN:
+                        print(f"    {calls:8.2f} {function}")
     return 0
 
 
