@@ -160,5 +160,7 @@ TEXT_KEYS: Final[Mapping[str, int]] = MappingProxyType(
 ACT: Final = 1
 RECEIPT: Final = 2
 OPENING_BALANCE: Final = 8
-"""Types of operations: an act, which charges, and a receipt, money paid in [V]: the vendor's exchange with 1C
-loads acts as type 1 and cash orders as type 2, and enters receipts as type 2. And the entry of an initial balance [S]."""
+"""Types of operations: an act, which charges, and a receipt, money paid in [V]; the entry of an initial balance [S].
+
+The vendor's own exchange with 1C loads acts as type 1 and cash orders as type 2, and enters receipts as type 2.
+"""
