@@ -244,8 +244,22 @@ def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> E
                 said("{file}: {reason}: give another name", file=printable(name), reason=reason_of(error))
             )
             return Exit.REFUSED
+        case _ if _is_memory(error):
+            screen.complain(
+                said(
+                    "there is not enough memory: give this machine or its container more, and type the command again"
+                )
+            )
+            return Exit.FAULT
         case _:
             return _fault(error, screen, sends=sends)
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Whether an error, or one in a group of them, is that the system gave no memory."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(map(_is_memory, error.exceptions))
+    return isinstance(error, MemoryError)
 
 
 def _fault(error: BaseException, screen: Screen, *, sends: bool) -> Exit:
