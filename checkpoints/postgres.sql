@@ -590,7 +590,9 @@ where relkind = 'r' and relnamespace = current_schema()::regnamespace
 -- name: facts_of_server
 select current_setting('server_version') as version, extract(epoch from clock_timestamp())::float8 as now,
        case when to_regnamespace(:schema) is null then has_database_privilege(current_database(), 'CREATE')
-            else has_schema_privilege(:schema, 'CREATE') end as may_make
+            else has_schema_privilege(:schema, 'CREATE') end as may_make,
+       current_setting('log_statement') in ('mod', 'all')
+       or current_setting('log_min_duration_statement') <> '-1' as logs_statements
 
 -- name: rewrite_tables
 -- Not within a transaction.

@@ -14,6 +14,7 @@ import anyio.to_thread
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal
 from checkpoints.merkle import leaf_data, leaf_hash
+from checkpoints.own_files import read_regular
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.report.content import content_of
@@ -94,7 +95,7 @@ async def check(file: Path, letterhead: Letterhead, journal: Journal, catalogue:
     Raises `CommandRefused` for a file that is no report of runs in the journal, and `JournalError`.
     """
     try:
-        page = await anyio.Path(file).read_text(encoding="utf-8")
+        page = (await anyio.to_thread.run_sync(read_regular, file)).decode("utf-8")
         stamp, name = read_stamp(page), language_of(page)
         subject = await again(stamp.kind, stamp.runs, journal)
         runs = [await journal.run(one) for one in stamp.runs]
