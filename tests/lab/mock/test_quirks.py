@@ -134,7 +134,7 @@ def test_the_storno_has_another_name_or_none(
 def test_a_storno_leaves_the_balance_of_an_opening_balance_alone(session: MockConnection) -> None:
     quirks = Quirks(storno_type_8="keeps")
     before = balance(session)
-    opening, receipt = create(session, quirks)["pk"], create(session, quirks, "7", kind=1)["pk"]
+    opening, receipt = create(session, quirks)["pk"], create(session, quirks, "7", kind=2)["pk"]
     for key in (opening, receipt):
         call(session, quirks, "objects.get", {"op_id": key}, "storno", {})
     assert before != Decimal("50.5")
