@@ -153,6 +153,39 @@ async def test_errors_have_another_status_and_the_scale_is_another(billing_file:
         assert server.state()["quirks"] == ["error_status=422", "money_scale=100"]
 
 
+@pytest.mark.parametrize(
+    ("types", "pk", "summa", "storno"),
+    [("usual", int, "50.50", 0), ("numbers", int, 50.5, 0), ("texts", str, "50.50", 0)],
+)
+def test_ids_and_money_are_of_either_type(
+    session: MockConnection, types: Any, pk: type, summa: object, storno: object
+) -> None:
+    quirks = Quirks(value_types=types)
+    answer = create(session, quirks)
+    fields = ["op_summa", "storno", "abonent_id", "code1c"]
+    (found,) = call(session, quirks, "objects.filter", {"op_id": answer["pk"]}, fields=fields)
+    assert found["fields"] == {"op_summa": summa, "storno": storno, "abonent_id": pk(ABONENT), "code1c": None}
+    assert isinstance(answer["pk"], pk)
+
+
+@pytest.mark.parametrize(
+    ("errors", "method", "listed"),
+    [
+        ("list", "objects.filter", True),
+        ("list", "objects.all", True),
+        ("list", "objects.get", False),
+        ("text", "objects.filter", False),
+    ],
+)
+async def test_the_error_of_a_list_is_a_list(billing_file: Path, errors: Any, method: str, *, listed: bool) -> None:
+    quirks = Quirks(list_errors=errors)
+    async with running(billing_file, quirks=quirks) as server, aiohttp.ClientSession() as http:
+        data = {"method1": method, "arg1": '{"nothing": 0}'}
+        async with http.post(f"{server.url}/rest_api/v2/FinanceOperations/", data=data) as answer:
+            error = (await answer.json())["error"]
+    assert (error[-1] if listed else error) == "Не найден атрибут nothing"
+
+
 def test_quirks_are_read_and_told_in_the_same_words() -> None:
     said = ["type_8=adds", "descr_length=60", "descr_returned=no", "storno_call=", "create_answers=id"]
     assert describe_quirks(read_quirks(said)) == sorted(said, key=_place)
