@@ -394,13 +394,15 @@ class Merged:
 class Totals:
     """The items of a run by state: counts and sums of amounts.
 
-    `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read.
+    `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read. Of the skipped
+    items, the money of `entered_before` is left out, as an earlier run has entered it; a closing counts them.
     """
 
     counts: Mapping[State, int] = field(default_factory=dict)
     amounts: Mapping[State, Decimal] = field(default_factory=dict)
     refused: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    entered_before: int = 0
 
     @property
     def read(self) -> int:

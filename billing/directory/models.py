@@ -123,7 +123,7 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType(
         "FinanceOperations": _model(
             "operations",
             "o",
-            "op_id abonent_id op_type_id:o.op_type op_summa op_date descr storno sync1c code1c",
+            "op_id abonent_id op_type_id:o.op_type op_summa op_date descr storno sync1c code1c operator_pay_id_str",
             owner="abonent__account_id",
             commented="operations_commented",
             op_id="operations_by_id",
@@ -157,7 +157,10 @@ TEXT_KEYS: Final[Mapping[str, int]] = MappingProxyType(
 )
 """The fields that are keys and hold texts, with the length of their columns; all other keys are ids."""
 
-RECEIPT: Final = 1
-ACT: Final = 2
+ACT: Final = 1
+RECEIPT: Final = 2
 OPENING_BALANCE: Final = 8
-"""Types of operations: a receipt and an act [I], the entry of an initial balance [S]."""
+"""Types of operations: an act, which charges, and a receipt, money paid in [V]; the entry of an initial balance [S].
+
+The vendor's own exchange with 1C loads acts as type 1 and cash orders as type 2, and enters receipts as type 2.
+"""

@@ -328,7 +328,7 @@ def _only_listed(run: Run) -> Text:
 
 
 def _not_entered(totals: Totals) -> int:
-    return totals.count(State.REJECTED) + totals.refused
+    return totals.count(State.REJECTED) + totals.refused + totals.entered_before
 
 
 async def reasons_lists(run: Run, totals: Totals, journal: Journal) -> list[Group]:

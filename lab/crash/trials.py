@@ -219,7 +219,7 @@ _OWN: Final = (
     Trial("balances", "FinanceOperations", "owners", ("abonent_id", "amount"), (_amount,), by=By.MARK, once=True,
           amount="op_summa"),
     Trial("payment", "FinanceOperations", "subscribers", ("abonent_id", "amount"), (_amount,), by=By.SUBJECT,
-          once=True, amount="op_summa", called="Abonents", may_ask=True),
+          once=True, amount="op_summa", called="Abonents", may_ask=True, given=("way=add_payment",)),
     # An emptied address is issued anew, so the final value differs from the one set.
     Trial("ip-pool", "Users", "users", ("user_id", "pool"), (_pool,), ends="ip_pools"),
     # Rows with values of their own, which differ from the existing ones.

@@ -150,7 +150,7 @@ async def test_rows_that_contradict_each_other_in_a_stream_are_named_and_none_is
     await anyio.to_thread.run_sync(_said_twice, place.file)
     select = "select id, abonent_id, amount from said_twice"
     # Receipts: of opening balances those of an account that another row has set are refused as well.
-    arguments = ("--set", "op_type=1", "--yes", "--json", "--no-canary", "--in-flight", "16")
+    arguments = ("--set", "op_type=2", "--yes", "--json", "--no-canary", "--in-flight", "16")
     ended = await place.cli("run", "balances", "--sql", select, *arguments, may_end_with=(1,))
     assert ended.closing["states"] == {"accepted": 900, "skipped": 200}
     assert ended.closing["refused"] == 700
@@ -247,7 +247,7 @@ async def test_two_rows_of_one_account_go_one_after_the_other(place: Place) -> N
     ((one, other),) = place.billing.database.query(query)
     place.write(f"abonent_id;amount\n{one};5\n{other};7\n")
     # Receipts: of opening balances the operator is asked which of them counts.
-    ended = await place.cli("run", "balances", "balances.csv", "--set", "op_type=1", "--yes", "--json")
+    ended = await place.cli("run", "balances", "balances.csv", "--set", "op_type=2", "--yes", "--json")
     assert "1 account is reached by several rows" in ended.words
     assert Decimal(ended.closing["amounts"]["accepted"]) == 12
 
