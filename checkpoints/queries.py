@@ -105,6 +105,12 @@ def blocks(file: str = "queries.sql") -> Mapping[str, str]:
     return dict(zip(parts[::2], (body.strip() for body in parts[1::2]), strict=True))
 
 
+def view_of_effects(schema: str) -> str:
+    """The statement of a schema that makes the view `effects`, for a journal that is converted."""
+    begins = schema.index("create view effects as")
+    return schema[begins : schema.index(";", begins) + 1] + "\n"
+
+
 def text_of_file(file: str) -> str:
     """The text of one of the room's SQL files."""
     return files("checkpoints").joinpath(file).read_text(encoding="utf-8")

@@ -45,8 +45,10 @@ def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) ->
     return _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=why)
 
 
-def decide_item(db: Queries, run: Run, item: Item, state: State, *, who: str, why: str) -> None:
-    """Record a person's decision on a manual item, and change its state.
+def decide_item(  # noqa: PLR0913 - what a decision is
+    db: Queries, run: Run, item: Item, state: State, *, who: str, why: str, answer: str | None
+) -> None:
+    """Record a person's decision on a manual item, and change its state; `answer` is the id that it has created.
 
     Raises `ForbiddenTransition` if the item is not manual, or the state may not follow.
     """
@@ -56,7 +58,7 @@ def decide_item(db: Queries, run: Run, item: Item, state: State, *, who: str, wh
         raise ForbiddenTransition(
             said("item {number} ({label}) is not manual: nobody has to decide", number=item.number, label=item.label)
         )
-    change = rows.of_changes([Change(item.item_id, state, message=decided(who, why))])
+    change = rows.of_changes([Change(item.item_id, state, answer=answer, message=decided(who, why))])
     db.write("record", run_id=run.run_id, now=when, changes=change)
 
 

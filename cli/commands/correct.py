@@ -14,7 +14,7 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run, Stage
 from cli.session.corrections import CorrectionResult, Corrections
 from cli.session.events import OpenReader
-from cli.session.journal import locked, open_existing, require_content
+from cli.session.journal import locked, open_existing, refuse_ended, require_content
 from cli.session.plans import plans_beside
 from cli.session.run_session import RunSession
 from cli.session.session import OpenRecorder, Session, check_target, how_often, open_session
@@ -66,6 +66,7 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part 
             raise CommandRefused(
                 said("run {run} is one of {job}, not of {other}", run=run.name, job=run.job, other=printable(job))
             )
+        refuse_ended(run, await journal.totals(run))
         _check(run, settings)
         async with open_session(settings, screen, journal, pacing=pacing, consent=consent, record=record) as opened:
             return await _correct(run, rows, replace(opened.for_run(run), readers=readers))

@@ -6,7 +6,7 @@ not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ 
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 
 import anyio.to_thread
 import structlog
@@ -17,7 +17,14 @@ from checkpoints.records import Run, Stage, Totals
 from checkpoints.states import State
 from cli.session.control_server import serve_control
 from cli.session.events import RunReaders
-from cli.session.journal import BillingTaken, describe_pacing, locked, store_policy
+from cli.session.journal import (
+    BillingTaken,
+    describe_pacing,
+    locked,
+    refuse_ended,
+    store_policy,
+    undone_held,
+)
 from cli.session.order import PLAN, why_unreadable
 from cli.session.plans import departures
 from cli.session.session import (
@@ -35,7 +42,7 @@ from cli.show.input_faults import why_refused
 from cli.show.preview import PreviewFacts, bad_rows, plan_of, preview, shared_accounts
 from cli.show.progress import show_intake, show_sending, tell_notes
 from cli.show.steps import steps_of
-from cli.terminal.exits import CommandRefused, Exit, JournalLost, NothingSent, exit_of
+from cli.terminal.exits import CommandRefused, Exit, HeldElsewhere, JournalLost, NothingSent, exit_of
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
@@ -112,7 +119,7 @@ class RunSession:
             self._readers.working(self._run),
         ):
             await self._read_policy()
-            may_send = await self._may_send()
+            may_send = await self._may_send_alone()
             if not may_send or hand_in is None:
                 sent = await self._send() if may_send else Sent()
                 try:
@@ -141,6 +148,8 @@ class RunSession:
     async def _read_policy(self) -> None:
         """Read the policy of the run; only now, under the lock, can no other process change it."""
         await self._refresh()
+        # An undo or `close` may have had the lock before.
+        refuse_ended(self._run, await self._journal.totals(self._run))
         policy = self._session.policy_of(self._run)
         try:
             provide_files(widest(policy))
@@ -170,6 +179,17 @@ class RunSession:
         except InputRefused as error:
             why = text_of(error)
             raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
+
+    async def _may_send_alone(self) -> bool:
+        """The same as `_may_send`, while nothing sends the run that an undo takes back."""
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(undone_held(self._run, self._journal))
+            except CommandRefused as error:
+                if isinstance(error, HeldElsewhere) and not self._fresh:
+                    raise
+                raise await self._discarded(text_of(error)) from error
+            return await self._may_send()
 
     async def _may_send(self) -> bool:
         """Whether there is something to send and the operator agrees; also False when interrupted."""
