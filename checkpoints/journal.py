@@ -314,9 +314,9 @@ class Journal:
         return await self._write(run, lambda db: transitions.doubt_answers(db, run, item_ids, why))
 
     async def note_seen(self, run: Run, seen: Mapping[int, Sequence[str]]) -> None:
-        """Keep what a look-up has shown to the person who decides, by item_id: ids of objects of the billing.
+        """Keep what a look-up has shown of manual items to the person who decides, by item_id: ids in the billing.
 
-        Of a row on which was decided, the same objects say nothing new.
+        Once that person has decided that an item is to be sent, the same objects say nothing new of it.
         """
         kept = [(item_id, json.dumps(list(ids))) for item_id, ids in seen.items()]
         await self._write(run, lambda db: db.write("note_seen", run_id=run.run_id, seen=kept))

@@ -187,7 +187,8 @@ where +items.run_id = :run_id and items.item_id = (k.value->>0)::bigint
 -- name: record
 update items
 set state = c.value->>1, answer = coalesce(c.value->>2, items.answer), message = c.value->>3,
-    message_said = c.value->>4, changed_at = :now
+    message_said = c.value->>4, changed_at = :now,
+    seen = case when items.state <> 'manual' or c.value->>1 <> 'accepted' then items.seen end
 from elements(:changes) as c (value)
 where +items.run_id = :run_id and items.item_id = (c.value->>0)::bigint
   and items.item_id = any (array(select (value->>0)::bigint from elements(:changes) as c (value)))
@@ -196,7 +197,7 @@ where +items.run_id = :run_id and items.item_id = (c.value->>0)::bigint
 update items
 set seen = s.value->>1
 from elements(:seen) as s (value)
-where items.run_id = :run_id and items.item_id = (s.value->>0)::bigint
+where items.run_id = :run_id and items.item_id = (s.value->>0)::bigint and items.state = 'manual'
 
 -- name: doubt_shared_ids
 update items

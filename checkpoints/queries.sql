@@ -376,7 +376,8 @@ where +items.run_id = :run_id and items.item_id = k.item_id and items.state in (
 -- name: record
 update items
 set state = c.state, answer = coalesce(c.answer, items.answer), message = c.message, message_said = c.message_said,
-    changed_at = :now
+    -- What was seen is this row's own where it is accepted, and another's where it is to be sent.
+    seen = case when items.state <> 'manual' or c.state <> 'accepted' then items.seen end, changed_at = :now
 from (
     select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as state,
            json_extract(value, '$[2]') as answer, json_extract(value, '$[3]') as message,
@@ -429,7 +430,7 @@ update items
 set seen = s.seen
 from (select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as seen from json_each(:seen)) s
 -- The plus keeps SQLite from scanning all items of the run for these few.
-where +items.run_id = :run_id and items.item_id = s.item_id
+where +items.run_id = :run_id and items.item_id = s.item_id and items.state = 'manual'
 
 -- name: decide
 -- A person may decide only on a manual item.

@@ -270,7 +270,7 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     message: Said | None
     changed_at: str
     seen: tuple[str, ...] = ()
-    """The ids of what a look-up has shown to the person who has decided on it, or has to."""
+    """What a look-up has shown to the person who decides on it, or has decided that it is sent, by ids."""
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from billing.directory.models import RECEIPT, BillingObject
 from billing.directory.subscribers import Abonent
 from billing.directory.values import plain_value
 from checkpoints.records import Item, NewItem, Run
+from checkpoints.states import State
 from engine.evidence import Accepted, Evidence, Lost, readable
 from engine.job import Absent, CannotLook, Entries, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
@@ -116,7 +117,7 @@ class PayEffect(CallEffect):
         keys = [{"abonent_id": str(payload.abonent)} for payload in payloads]
         found = await find(self._gateway, MODEL, keys, FIELDS, BESIDES)
         return [
-            (item, since(payload.was.get(LAST), Decimal(payload.wanted[SUM_IN] or 0), things))
+            (item, _unheard(item, since(payload.was.get(LAST), Decimal(payload.wanted[SUM_IN] or 0), things)))
             for item, payload, things in zip(items, payloads, found, strict=True)
         ]
 
@@ -168,6 +169,12 @@ def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
     return judge(evidence)
 
 
+def _unheard(item: Item, newer: Sequence[BillingObject]) -> list[BillingObject]:
+    """The operations without those that a person has seen who decided that none of them is this payment."""
+    heard = frozenset(item.seen if item.state is not State.MANUAL else ())
+    return [thing for thing in newer if thing.values["op_id"] not in heard]
+
+
 def _sighting(newer: Sequence[BillingObject], *, by_sum: bool) -> LookUpResult:
     if not newer:
         return Absent()
@@ -178,7 +185,8 @@ def _sighting(newer: Sequence[BillingObject], *, by_sum: bool) -> LookUpResult:
             "a payment bears no mark, and since the plan there is {operations}: it may be this row's, or somebody "
             "else's. Look in the billing which it is",
             operations=list_objects(newer),
-        )
+        ),
+        tuple(str(thing.values["op_id"]) for thing in newer),
     )
 
 

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 from checkpoints.records import Change, Stage
 from checkpoints.states import State
@@ -32,7 +33,7 @@ async def states_of(place: Place, name: str) -> dict[str, int]:
     return {str(state): number for state, number in totals.counts.items()}
 
 
-async def sends_nothing(place: Place, *words: str, may_end_with: Sequence[int] = (2,)) -> Ended:
+async def sends_nothing(place: Place, *words: str | Path, may_end_with: Sequence[int] = (2,)) -> Ended:
     """What a command says that sends nothing."""
     before = place.traffic.arrived
     ended = await place.cli(*words, may_end_with=may_end_with)
@@ -121,23 +122,6 @@ async def test_while_an_undo_asks_nothing_sends_the_run_and_one_that_was_killed_
     assert whole["states"] == {"accepted": 12}
     reversed_rows = "select count(*), count(distinct op_id) from finance_operations where op_type = 8 and storno = 1"
     assert list(place.billing.database.query(reversed_rows)) == [(12, 12)]
-
-
-async def test_two_undos_of_one_run_that_were_killed_at_their_questions_take_it_back_once(place: Place) -> None:
-    balances = place.balances(4)
-    run = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
-    opposite = ("--set", "way=opposite")
-    with at_a_terminal(place, "undo", run, *opposite) as terminal:
-        await terminal.shows("[y/N]")
-        terminal.dies()
-        await terminal.ends()
-    first = (await place.runs())[-1].name
-    # One that is typed anew in its place, with other words.
-    await place.cli("undo", run, *STORNO, "--yes", *SETTLE)
-    ended = await place.cli("resume", first, "--yes", *SETTLE, may_end_with=(0, 2))
-    assert (await place.runs())[1].stage is Stage.DISCARDED, ended.words
-    entries = "select count(*), count(distinct abonent_id), sum(storno) from finance_operations where op_type = 8"
-    assert list(place.billing.database.query(entries)) == [(4, 4, 4)]
 
 
 async def test_after_the_undo_of_the_undo_the_effects_stand_and_the_rest_stays_unsent(place: Place) -> None:
