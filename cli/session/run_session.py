@@ -33,6 +33,7 @@ from cli.session.session import (
     Session,
     finish_run,
     how_often,
+    lacking,
     note_assumptions,
     shared_accounts_of,
 )
@@ -161,6 +162,8 @@ class RunSession:
                 most=setting("max-in-flight"),
             )
             raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
+        if not self._fresh and (missing := await lacking(self._run, self._session)):
+            self._screen.say_always(labelled(said("caution:"), missing, "yellow"))
         self._live_policy.take(policy)
         self._gauges = await self._watched()
         if not self._fresh:
@@ -419,6 +422,8 @@ class RunSession:
         ending = FinishedRun() if sent.error else await self._finish(totals)
         if ending.trouble and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
+        if ending.missing and code is Exit.DONE:
+            code = Exit.REJECTED
         error = sent.error or ending.trouble
         stopped = self._stop.reason if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
         if self._run.stage is Stage.DISCARDED:
@@ -432,7 +437,7 @@ class RunSession:
             seconds=sent.seconds,
             held=sent.held,
             stopped=error or stopped or None,
-            error=error,
+            error=error or ending.missing,
             trusted_journal=self._session.consent.trust_journal,
             imported=await steps_of(self._run, self._journal),
             stopped_by=self._stop.kind if stopped else None,

@@ -300,6 +300,8 @@ def headline(closing: Closing) -> Text:
 def _with_losses(closing: Closing) -> Said:
     """The run is done, and how much of it was not entered."""
     run, imported = str(closing.run), closing.imported
+    if closing.error and not _not_entered(closing.totals):
+        return said("run {run} is done: {why}", run=run, why=closing.error)
     if imported is None or imported.is_undo:
         return counted(
             "run {run} is done; {n} row was not entered",
