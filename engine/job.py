@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.evidence import Evidence
-from engine.rows import Row, Source
+from engine.rows import LastLine, Row, Source
 from texts.remedies import Remedy
 from texts.said import said
 
@@ -282,6 +282,11 @@ class Job(ABC):
     def undo_of(self, run: str, payload: str) -> Remedy | None:
         """The command that takes back, by sending, the call of a payload in a run; None where only a person can."""
         return Remedy("undo", run)
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last lines of the files that it reads that may have been cut. Raises `InputRefused`."""
+        return self.source.unended
 
     @property
     def rows_seen(self) -> int:

@@ -15,6 +15,7 @@ from checkpoints.records import Run, Stage
 from cli.session.corrections import CorrectionResult, Corrections
 from cli.session.events import OpenReader
 from cli.session.journal import locked, open_existing, refuse_ended, require_content
+from cli.session.last_line import require_whole
 from cli.session.plans import plans_beside
 from cli.session.run_session import RunSession
 from cli.session.session import OpenRecorder, Session, check_target, how_often, open_session
@@ -128,6 +129,7 @@ def _job_of(run: Run, file: Input, session: Session) -> Job:
 
 async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Session) -> None:
     """Rehearse the file, show the plan, ask, and save its rows in the run."""
+    await require_whole(job, file, session.consent, session.screen)
     rehearsed = await _rehearse(run, job, plans, session)
     try:
         corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=how_often(run))

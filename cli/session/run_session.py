@@ -15,6 +15,7 @@ from rich.text import Text
 from checkpoints.errors import ForbiddenTransition, JournalError
 from checkpoints.records import Run, Stage, Totals
 from checkpoints.states import State
+from cli.session.control_client import ourselves
 from cli.session.control_server import serve_control
 from cli.session.events import RunReaders
 from cli.session.journal import (
@@ -25,6 +26,7 @@ from cli.session.journal import (
     store_policy,
     undone_held,
 )
+from cli.session.last_line import require_whole
 from cli.session.order import PLAN, why_unreadable
 from cli.session.plans import departures
 from cli.session.session import (
@@ -206,6 +208,7 @@ class RunSession:
                     await self._approve()
                     return True
                 if self._run.frozen_at is None:
+                    await self._require_whole()
                     await self._take_in()
                 return await self._agreed()
         except Unanswered as unanswered:
@@ -242,6 +245,19 @@ class RunSession:
             return not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole)
         except (InputRefused, LookUpFailed) as error:
             raise await self._unreadable(error) from error
+
+    async def _require_whole(self) -> None:
+        """Ask whether a last line that has no end is whole, before it is read. Raises `CommandRefused`."""
+        file = input_of_parameters(self._run.parameters).file
+        asking, self._asking = self._asking, True
+        try:
+            if await require_whole(self._job, file, self._session.consent, self._screen):
+                await self._journal.history.note_command(self._run, ourselves(), "last line", said("it is whole"))
+        except (InputRefused, LookUpFailed) as error:
+            raise await self._unreadable(error) from error
+        except NothingSent as error:
+            raise await self._discarded(error.why) from error
+        self._asking = asking
 
     def _heed_rate(self) -> None:
         """Apply the run's rate to its reads too, also after a change."""
