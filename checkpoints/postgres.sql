@@ -175,6 +175,7 @@ order by lane, number
 update items
 set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
 where +run_id = :run_id and item_id = any (array(select numbers(:ids)))
+  and exists (select 1 from runs where run_id = :run_id and ended_at is null)
 
 -- name: keep
 update items

@@ -360,10 +360,12 @@ group by lane
 -- ---- Sending and outcomes -----------------------------------------------------------------------------------------
 
 -- name: claim
+-- None of a run that has ended.
 update items
 set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
 -- The plus keeps SQLite from scanning all items of the run for these few.
 where +run_id = :run_id and item_id in (select value from json_each(:ids))
+  and exists (select 1 from runs where run_id = :run_id and ended_at is null)
 
 -- name: keep
 -- Replace the payloads (before-images) of items that are not sent yet; sent items keep theirs.

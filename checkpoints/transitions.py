@@ -21,7 +21,7 @@ NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
 def claim_items(db: Queries, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str]) -> None:
     """Claim pending items: pending → sending, with one more attempt, those in `payloads` under a new payload.
 
-    Raises `ForbiddenTransition` if one of them is not pending or not of this run.
+    Raises `ForbiddenTransition` if one of them is not pending or not of this run, or if the run has ended.
     """
     when = rows.now()
     if payloads:
@@ -65,7 +65,9 @@ def decide_item(  # noqa: PLR0913 - what a decision is
 def _check_written(wanted: int, written: int) -> None:
     """Raise `ForbiddenTransition` if not all items were written, because one belongs to another run."""
     if written != wanted:
-        raise ForbiddenTransition(f"{wanted} items were to be written and {written} are of this run")
+        raise ForbiddenTransition(
+            f"{wanted} items were to be written and {written} are of this run, and of none that has ended"
+        )
 
 
 def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:
