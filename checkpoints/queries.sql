@@ -41,7 +41,7 @@ select i.number
 from items i
 join runs u on u.run_id = :run_id
 where i.run_id = :undone and i.taken_back = 0 and i.state in (select state from states where in_effect)
-  and i.changed_at > u.frozen_at and not exists (select 1 from items x where x.run_id = u.run_id and x.undoes = i.item_id)
+  and i.changed_at >= coalesce(u.frozen_at, u.created_at) and not exists (select 1 from items x where x.run_id = u.run_id and x.undoes = i.item_id)
 
 -- name: end_intake
 update runs set frozen_at = coalesce(frozen_at, :now) where run_id = :run_id

@@ -89,6 +89,13 @@ async def test_a_person_decides_that_it_goes_again_and_the_decision_is_kept_with
     assert resumed.closing["states"] == {"accepted": 3}
 
 
+async def test_a_row_that_is_to_be_sent_beside_what_was_seen_is_sent(place: Place) -> None:
+    name = await with_one_row_that_differs(place)
+    await place.cli("decide", f"{name}/2", "pending", "--why", "999 under this mark is a slip of ours")
+    resumed = await place.cli("resume", "--settle", "0", name, "--json")
+    assert resumed.closing["states"] == {"accepted": 3}
+
+
 async def test_a_person_decides_that_it_is_there(place: Place) -> None:
     name = await with_one_row_that_differs(place)
     ended = await place.cli(
