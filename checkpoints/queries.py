@@ -22,6 +22,7 @@ Value = str | int | None | Collection[object]
 """The value of a parameter; a collection is passed as one JSON text."""
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_EFFECTS: Final = re.compile(r"create\s+view\s+effects\s[^;]*;")
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -107,8 +108,7 @@ def blocks(file: str = "queries.sql") -> Mapping[str, str]:
 
 def view_of_effects(schema: str) -> str:
     """The statement of a schema that makes the view `effects`, for a journal that is converted."""
-    begins = schema.index("create view effects as")
-    return schema[begins : schema.index(";", begins) + 1] + "\n"
+    return "".join(_EFFECTS.findall(schema))
 
 
 def text_of_file(file: str) -> str:

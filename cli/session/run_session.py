@@ -252,7 +252,7 @@ class RunSession:
         asking, self._asking = self._asking, True
         try:
             if await require_whole(self._job, file, self._session.consent, self._screen):
-                await self._journal.history.note_command(self._run, ourselves(), "last line", said("it is whole"))
+                await self._journal.history.note_command(self._run, ourselves(), "last-line", said("it is whole"))
         except (InputRefused, LookUpFailed) as error:
             raise await self._unreadable(error) from error
         except NothingSent as error:

@@ -72,7 +72,7 @@ async def test_one_answer_for_the_file_before_the_list_is_shown(place: Place) ->
         assert (await place.found()).rows == rows
     assert (await place.found()).sum == Decimal(105)
     (run, *_) = reversed(await place.runs())
-    assert "last line: it is whole" in " ".join((await place.cli("status", run.name)).out.split())
+    assert "last-line: it is whole" in " ".join((await place.cli("status", run.name)).out.split())
 
 
 async def test_a_run_that_was_killed_at_the_question_asks_again_when_it_is_resumed(place: Place) -> None:
