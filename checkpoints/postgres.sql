@@ -112,7 +112,7 @@ where r.job = :job and r.target = :target and r.name <> :own
 order by i.item_id
 
 -- name: known_marks
-select r.name as run, i.number, r.target, i.state
+select r.name as run, i.number, r.target, i.state, r.ended_at is not null as has_ended
 from elements(:marks) as m (value)
 join runs r on r.name = m.value->>0
 join items i on i.run_id = r.run_id and i.number = (m.value->>1)::bigint
@@ -175,6 +175,7 @@ order by lane, number
 update items
 set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
 where +run_id = :run_id and item_id = any (array(select numbers(:ids)))
+  and exists (select 1 from runs where run_id = :run_id and ended_at is null)
 
 -- name: keep
 update items
@@ -187,10 +188,17 @@ where +items.run_id = :run_id and items.item_id = (k.value->>0)::bigint
 -- name: record
 update items
 set state = c.value->>1, answer = coalesce(c.value->>2, items.answer), message = c.value->>3,
-    message_said = c.value->>4, changed_at = :now
+    message_said = c.value->>4, changed_at = :now,
+    seen = case when items.state <> 'manual' or c.value->>1 <> 'accepted' then items.seen end
 from elements(:changes) as c (value)
 where +items.run_id = :run_id and items.item_id = (c.value->>0)::bigint
   and items.item_id = any (array(select (value->>0)::bigint from elements(:changes) as c (value)))
+
+-- name: note_seen
+update items
+set seen = s.value->>1
+from elements(:seen) as s (value)
+where items.run_id = :run_id and items.item_id = (s.value->>0)::bigint and items.state = 'manual'
 
 -- name: doubt_shared_ids
 update items
@@ -218,7 +226,7 @@ returning item_id
 -- name: as_items
 select coalesce(json_agg(json_build_array(
     item_id, number, key, label, lane, payload, amount, line, row::json, state, attempts, answer,
-    coalesce(message_said::json, to_json(message)), changed_at
+    coalesce(message_said::json, to_json(message)), changed_at, coalesce(seen, '[]')::json
 )), '[]')::text as items
 from found
 
@@ -238,14 +246,16 @@ where item_id in (
 order by number
 
 -- name: totals
-select state, count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount
+select state, count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount, sum(taken_back) as taken_back,
+       (select ended_at is not null from runs where run_id = :run_id) as has_ended
 from items
 where run_id = :run_id
 group by state
 
 -- name: totals_of_runs
 select run_id, state, count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount,
-       count(*) filter (where sent_at > :since) as recent
+       sum(taken_back) as taken_back, count(*) filter (where sent_at > :since) as recent,
+       (select ended_at is not null from runs where runs.run_id = items.run_id) as has_ended
 from items
 where run_id in (select numbers(:ids))
 group by run_id, state
@@ -334,7 +344,7 @@ order by e.item_id
 -- name: purge_items
 update items
 set key = p.value->>1, lane = p.value->>2, payload = p.value->>3, wanted = p.value->>4,
-    label = '', row = '[]', message = null, message_said = null,
+    label = '', row = '[]', message = null, message_said = null, seen = null,
     line = case when :keep_totals then line end,
     answer = case when :keep_totals and amount is not null and answer ~ '^[0-9]{1,10}$'
                        and answer::bigint <= 2147483647 then answer end,

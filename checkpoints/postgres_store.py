@@ -24,7 +24,7 @@ from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnr
 from checkpoints.guards import refuse_held
 from checkpoints.postgres_connection import PostgresQueries, WritingConnection, connect, explained, in_a_line, is_lost
 from checkpoints.postgres_requests import PostgresRequests
-from checkpoints.queries import Queries, Value, text_of_file
+from checkpoints.queries import Queries, Value, text_of_file, view_of_effects
 from checkpoints.state_tables import fill_states
 from checkpoints.states import State
 from checkpoints.store import Store
@@ -269,7 +269,8 @@ def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None
             connection.execute(cast("Any", text))
             db.write("note_format", format=FORMAT)
         elif db.ask("format_of_journal") == _EARLIER:
-            connection.execute(cast("Any", text_of_file("postgres_upgrade.sql")))
+            view = view_of_effects(text_of_file("postgres_schema.sql"))
+            connection.execute(cast("Any", text_of_file("postgres_upgrade.sql") + view))
             db.write("change_format", format=FORMAT)
         _check_format(db, address)
         fill_states(db)

@@ -142,6 +142,10 @@ def to_run(row: FoundRow) -> Run:
         epoch=row["epoch"],
         purged_at=_moment(row["purged_at"]),
         has_only_totals=row["purged_totals"] is not None,
+        ended_at=_moment(row["ended_at"]),
+        ended_by=row["ended_by"] or "",
+        ended_why=row["ended_why"],
+        undone_by=row["undone_by"],
     )
 
 
@@ -176,6 +180,8 @@ def to_totals(states: Sequence[FoundRow], refused: int, left_out: Mapping[str, i
         {State(row["state"]): Decimal(row["amount"]) for row in states},
         refused,
         left_out,
+        sum(row["taken_back"] for row in states),
+        has_ended=any(row["has_ended"] for row in states),
     )
 
 
@@ -238,7 +244,7 @@ def to_standing_item(row: FoundRow, key: str) -> StandingItem:
 
 def to_known_mark(row: FoundRow) -> KnownMark:
     """A row of `known_marks`."""
-    return KnownMark(row["run"], row["number"], row["target"], State(row["state"]))
+    return KnownMark(row["run"], row["number"], row["target"], State(row["state"]), bool(row["has_ended"]))
 
 
 def to_runner(row: FoundRow) -> Runner:

@@ -95,6 +95,9 @@ COMMANDS: Final = {
     "export": Entry("cli.commands.export", SETTLE, "Write the rows of a run to files, to be read or corrected."),
     "report": Entry("cli.commands.report", SETTLE, "Write the report of a run or of a job file, to be signed."),
     "undo": Entry("cli.commands.undo", SETTLE, "Take a run back; what was changed since is left alone.", Product.RUN),
+    "close": Entry(
+        "cli.commands.close", SETTLE, "End a stopped run for good: what was not sent never is.", Product.CHANGE
+    ),
     "purge": Entry(
         "cli.commands.purge", SETTLE, "Remove what finished runs hold of people; totals can be kept.", Product.CHANGE
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -259,7 +259,7 @@ def exit_of(verdict: ReadBackSummary, totals: Totals) -> Exit:
 
     A row that cannot be read back is neither applied nor different: a person has to check it.
     """
-    code = outcome_of(Totals(totals.counts, totals.amounts))
+    code = outcome_of(replace(totals, refused=0))
     if code in {Exit.DONE, Exit.REJECTED} and verdict.unreadable:
         return Exit.UNDECIDED
     return Exit.REJECTED if code is Exit.DONE and verdict.different else code

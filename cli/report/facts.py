@@ -127,7 +127,7 @@ class ReportedRun:
     @property
     def is_unfinished(self) -> bool:
         """Whether rows are still to be read, approved or sent."""
-        if self.is_discarded:
+        if self.is_discarded or self.run.ended_at:
             return False
         waits = self.run.frozen_at is None or self.run.approved_at is None
         return waits or self.totals.count_where(to_send=True) > 0

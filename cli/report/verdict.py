@@ -8,6 +8,7 @@ from cli.report.facts import ReportedRun
 from cli.report.steps import entered_by_import, left_by_import
 from cli.report.subject import ReportFacts, SubjectKind
 from cli.report.sums import sum_over
+from cli.show.closing import describe_end
 from jobs.spec.undo_words import RUN, UNDO
 from texts.said import Quantity, Said, Value, counted, said
 
@@ -138,5 +139,10 @@ def _left(judged: list[ReportedRun]) -> Iterator[Said]:
             "it is not known of {n} rows whether they are in the billing",
             doubtful,
         )
+    for one in judged:
+        if end := describe_end(one.run):
+            yield said("run {run} has ended: {end}", run=one.run.name, end=end)
+            if one.totals.unsent:
+                yield counted("{n} row was never sent", "{n} rows were never sent", one.totals.unsent)
     if not any(one.is_undo for one in judged) and (back := sum(one.history.rows_taken_back for one in judged)):
         yield counted("{n} row was taken back since", "{n} rows were taken back since", back)
