@@ -395,12 +395,19 @@ class Totals:
     """The items of a run by state: counts and sums of amounts.
 
     `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read.
+
+    The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore;
+    `of_calls` are then the sums that its calls carry. `merged` are the skipped rows that another row of their account
+    carries, and `merged_amount` is their own sum: it is part of the amounts of the rows that carry them.
     """
 
     counts: Mapping[State, int] = field(default_factory=dict)
     amounts: Mapping[State, Decimal] = field(default_factory=dict)
     refused: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    merged: int = 0
+    merged_amount: Decimal = Decimal(0)
+    of_calls: Mapping[State, Decimal] = field(default_factory=dict)
 
     @property
     def read(self) -> int:
@@ -424,6 +431,14 @@ class Totals:
     def count_where(self, **properties: Unpack[StateProperties]) -> int:
         """The number of items in states with all these properties."""
         return self.count(*states_where(**properties))
+
+
+@dataclass(frozen=True, slots=True)
+class RowAmount:
+    """What a row asks for itself, or takes back as one of an undo; and the number of the row that carries it."""
+
+    amount: Decimal | None
+    merged_into: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
