@@ -105,7 +105,7 @@ async def _write(target: OutputFile, header: Sequence[str], rows: AsyncIterator[
 
 
 async def _exceptions(one: ReportedRun, language: CatalogueLanguage, journal: Journal) -> AsyncIterator[list[str]]:
-    async for row in each_exception(one.run, journal, one.spec):
+    async for row in each_exception(one.run, journal, one.spec, has_money=one.sums.has_money):
         yield _cells(row, language)
 
 
