@@ -212,12 +212,14 @@ def of_totals(totals: Totals) -> str:
 def to_purged_totals(text: str, left_out: Mapping[str, int]) -> Totals:
     """The totals that a purged run keeps."""
     kept = _totals(text)
+    merged, merged_amount = kept.merged
     return Totals(
         {state: number for state, (number, _) in kept.states.items()},
         {state: amount for state, (_, amount) in kept.states.items()},
         kept.refused,
         left_out,
-        *kept.merged,
+        merged=merged,
+        merged_amount=merged_amount,
     )
 
 
