@@ -11,7 +11,6 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from billing.directory.models import ACT, RECEIPT
 from billing.money import SCALE
 from texts.said import Said, said, wording
 
@@ -94,14 +93,15 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Times are in seconds, latencies in milliseconds. `read_latency` has the median by the number of calls in flight,
     as text ("1", "2", "4", "8"); `columns` the columns by table, in small letters. `storno_call` is the API's name of
     the method that reverses an operation. `receipt_type` and `act_type` are the types of operations that raise and
-    lower the balance [V]; while they are not known, a look for an operation leaves no type out. `create_fields` has
+    lower the balance: the vendor's own exchange with 1C loads cash orders as type 2 and acts as type 1, and enters
+    receipts as type 2 [V]. While they are not known, a look for an operation leaves no type out. `create_fields` has
     by model the fields that `objects.create` was tried with, and whether it took them.
     """
 
     billing: str = ""
     version: str = ""
-    receipt_type: Fact[int] = documented(RECEIPT)
-    act_type: Fact[int] = documented(ACT)
+    receipt_type: Fact[int] = documented(2)
+    act_type: Fact[int] = documented(1)
     type_8: Fact[TypeEight] = assumed(TypeEight.SETS)
     descr_kept: Fact[bool] = assumed(True)  # noqa: FBT003 - a value
     descr_length: Fact[int] = assumed(255)

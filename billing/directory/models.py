@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from billing.database.schema import Schema, TableColumn, columns_of
 from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.directory.values import Values
+from billing.profile import UNKNOWN
 
 _sql: Final = partial(sql_block, "objects", folder="billing.directory")
 _FROM: Final = "from "
@@ -157,10 +158,8 @@ TEXT_KEYS: Final[Mapping[str, int]] = MappingProxyType(
 )
 """The fields that are keys and hold texts, with the length of their columns; all other keys are ids."""
 
-ACT: Final = 1
-RECEIPT: Final = 2
+ACT: Final = UNKNOWN.act_type.value
+RECEIPT: Final = UNKNOWN.receipt_type.value
 OPENING_BALANCE: Final = 8
-"""Types of operations: an act, which charges, and a receipt, money paid in [V]; the entry of an initial balance [S].
-
-The vendor's own exchange with 1C loads acts as type 1 and cash orders as type 2, and enters receipts as type 2.
-"""
+"""Types of operations as documented: an act, which charges, and a receipt, money paid in (see `billing.profile`), and
+the entry of an initial balance [S]."""

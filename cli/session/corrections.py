@@ -26,7 +26,7 @@ from engine.job import Job
 from engine.pipeline.intake import Repeat, judge_for
 from engine.sources.exported import LINE, ROW
 from texts.remedies import Remedy, setting
-from texts.said import Said, said
+from texts.said import Said, in_clauses, said
 
 _PLACE: Final = re.compile(r"([a-z0-9]+)/(r?)([0-9]{1,18})")
 _LINE: Final = re.compile(r"[0-9]{1,9}")
@@ -65,7 +65,7 @@ class CorrectionResult:
         self.to_send += 1
         self.sum += verdict.amount or 0
         if verdict.note is not None:
-            looks = msgspec.structs.replace(row, message=said("{note}", note=verdict.note))
+            looks = msgspec.structs.replace(row, message=in_clauses([verdict.note]))
             self.look_alikes += [looks][: max(MAX_REFUSALS_SHOWN - len(self.look_alikes), 0)]
             seen = self.look_alike
             self.look_alike = replace(seen, items=seen.items + 1, amount=seen.amount + (verdict.amount or 0))

@@ -111,15 +111,22 @@ async def find_entries(gateway: Gateway, wanted: Mapping[str, Sum]) -> dict[str,
     other subscribers are found. Reversed operations do not count. Raises `LookUpFailed`.
     """
     sharers = await sharers_of(gateway, {one.replaces for one in wanted.values() if one.replaces is not None})
-    by_type: defaultdict[int, set[int]] = defaultdict(set)
-    for one in wanted.values():
-        by_type[one.op_type].update((one.abonent_id, *sharers.get(one.replaces, ())))
-    there = {op_type: await of_type(gateway, ids, op_type) for op_type, ids in by_type.items()}
-    adding = [one for one in wanted.values() if one.op_type != OPENING_BALANCE]
     types_known = gateway.profile.receipt_type.known and gateway.profile.act_type.known
-    of_others = await _of_any_type(gateway, adding) if adding and not types_known else {}
+    widely = {key for key, one in wanted.items() if one.op_type != OPENING_BALANCE and not types_known}
+    of_any_type = await _of_any_type(gateway, [wanted[key] for key in widely]) if widely else {}
+    by_type: defaultdict[int, set[int]] = defaultdict(set)
+    for key, one in wanted.items():
+        # Through the API, all operations of a subscriber are one call.
+        if gateway.database is not None or key not in widely:
+            by_type[one.op_type].update((one.abonent_id, *sharers.get(one.replaces, ())))
+    there = {op_type: await of_type(gateway, ids, op_type) for op_type, ids in by_type.items()}
     found = {
-        key: _entries(one, there[one.op_type], set(sharers.get(one.replaces, ())) - {one.abonent_id}, of_others)
+        key: _entries(
+            one,
+            there.get(one.op_type, of_any_type),
+            set(sharers.get(one.replaces, ())) - {one.abonent_id},
+            of_any_type if key in widely else {},
+        )
         for key, one in wanted.items()
     }
     return {key: entries for key, entries in found.items() if entries != Entries()}
@@ -195,13 +202,11 @@ def _entries(
     wanted: Sum,
     there: Mapping[int, Sequence[Operation]],
     others: Collection[int],
-    of_others: Mapping[int, Sequence[Operation]],
+    of_any_type: Mapping[int, Sequence[Operation]],
 ) -> Entries:
-    own = [one for one in there.get(wanted.abonent_id, ()) if wanted.can_be(one)]
+    own = [one for one in there.get(wanted.abonent_id, ()) if one.op_type == wanted.op_type and wanted.can_be(one)]
     further = [
-        one
-        for one in (of_others.get(wanted.abonent_id, ()) if wanted.op_type != OPENING_BALANCE else ())
-        if one.op_type != wanted.op_type and wanted.can_be(one)
+        one for one in of_any_type.get(wanted.abonent_id, ()) if one.op_type != wanted.op_type and wanted.can_be(one)
     ]
     alike = [
         _described(one) if one.op_type == wanted.op_type else _with_type(one)

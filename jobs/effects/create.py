@@ -82,7 +82,7 @@ from jobs.rows.binding import NUMBER, Bound
 from jobs.rows.call_arguments import Arguments, amount_fault, owner_of_row, telling_of
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import CREATE
-from jobs.spec.entries import LONGEST_COMMENT, NO_KEY, OPERATIONS, exact_key, with_mark
+from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, exact_key, with_mark
 from jobs.spec.parameters import row_key
 from texts.said import said, text_of
 
@@ -113,7 +113,7 @@ class CreateEffect(CallEffect):
         taking_back: TakeBack | None = None,
         type_8: TypeEight | None = None,
         telling: Sequence[str] = (),
-        exact: str = NO_KEY,
+        exact: str = "",
         same: tuple[str, ...] = (),
     ) -> None:
         super().__init__(gateway, tuple(dict.fromkeys((*template.names, *telling))))
@@ -123,7 +123,7 @@ class CreateEffect(CallEffect):
         self._comment = comment
         self._taking_back = taking_back
         self._type_8 = type_8 or gateway.profile.type_8.value
-        self._exact = "" if exact == NO_KEY else exact
+        self._exact = exact
         self._same = same or self._kind.same
         self._recognition = Recognition()
         # With a mark, before each call; without one, equal fields may belong to another entry.

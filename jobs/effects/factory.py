@@ -30,7 +30,7 @@ from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.rows.binding import ABONENT
 from jobs.spec.chain import Hole, Template, parse
 from jobs.spec.chain_kind import CREATE, DELETE, ChainKind, kind_of, secret_placeholders, sets_fields
-from jobs.spec.entries import ADD_PAYMENT, KEY, NO_KEY, OPERATION, OPERATIONS, TELLING
+from jobs.spec.entries import ADD_PAYMENT, KEY, OPERATION, OPERATIONS, TELLING
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import JobSpec, Special
 from jobs.spec.undo_words import WAY
@@ -83,7 +83,7 @@ def _create(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> C
         back,
         comment=parameters.get(spec.comment, ""),
         telling=[one.name for one in TELLING if any(one.name == own.name for own in spec.parameters)],
-        exact=parameters.get(KEY.name, NO_KEY),
+        exact=parameters.get(KEY.name, ""),
     )
 
 

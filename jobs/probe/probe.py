@@ -355,7 +355,7 @@ class Probe:
                 self._findings.learned[f"{kind}_key"] = False
                 continue
             found = await entries.filtered(dict(key))
-            other = await entries.filtered({field_: f"{key[field_]}-nothing has this"})
+            other = await entries.filtered({field_: f"{key[field_]} nothing has this"})
             # A filter that the billing ignores finds everything.
             self._findings.learned[f"{kind}_key"] = found == [entered.operation.op_id] and other == []
 

@@ -131,7 +131,6 @@ OPERATION_WAY: Final = "operation"
 ADD_PAYMENT: Final = "add_payment"
 """The ways of entering a payment."""
 
-NO_KEY: Final = "none"
 CODE_1C: Final = "code1c"
 PAY_ID: Final = "pay_id"
 EXACT: Final[Mapping[str, str]] = MappingProxyType({CODE_1C: "code1c", PAY_ID: "operator_pay_id_str"})
@@ -142,11 +141,11 @@ KEY: Final = Parameter(
     said(
         "an exact key of each operation beside the mark in its comment: code1c, which leaves the operation out of "
         "the accountants' exchange with 1C, as is right for opening balances and wrong for payments that 1C has to "
-        "see; or pay_id, the payment system's number of a payment (operator_pay_id_str, operator_name); probe tells "
-        "what the billing takes"
+        "see; or pay_id, the payment system's number of a payment (operator_pay_id_str, operator_name). probe tells "
+        "what the billing takes; without this, the mark alone tells"
     ),
-    NO_KEY,
-    (NO_KEY, CODE_1C, PAY_ID),
+    "",
+    (CODE_1C, PAY_ID),
 )
 
 STORNO_CALL: Final = "storno_call"
