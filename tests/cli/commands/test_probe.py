@@ -93,7 +93,7 @@ USUAL = {
     "code1c_key": True,
     "type_8": "sets",
     "descr_kept": True,
-    "descr_length": 500,
+    "descr_length": 255,
     "descr_returned": True,
     "descr_filters": ["exact"],
     "create_answers": "object",
