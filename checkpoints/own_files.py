@@ -69,7 +69,7 @@ def check_beside(journal: Path) -> None:
     """
     try:
         _check_folder(journal)
-        if journal.exists() and not journal.is_file():
+        if journal.exists() and not (journal.is_file() or journal.is_dir()):
             raise JournalUnreadable(
                 said("the journal {path} is not used: {why}", path=journal, why=_no_file(journal))
             )

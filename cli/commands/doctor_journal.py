@@ -150,14 +150,14 @@ async def _server(address: PostgresAddress, checklist: Checklist) -> None:
 
 
 def note_plain(what: str, host: str, checklist: Checklist) -> None:
-    """Note that the way to a host is not encrypted, unless it is this machine, or a path of it."""
+    """Note that the connection to a host is not encrypted, unless the host is this machine."""
     if is_this_machine(host):
         return
     checklist.note(
         what,
         said(
-            "the way to {host} is not encrypted: whoever is on it reads names, amounts and passwords, and can change "
-            "them. Use TLS, a tunnel, or a network of your own",
+            "the connection to {host} is not encrypted: anyone on the path can read and change names, amounts and "
+            "passwords. Use TLS, a tunnel or a private network",
             host=printable(host),
         ),
     )

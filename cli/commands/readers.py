@@ -15,6 +15,8 @@ from cli.terminal.screen import Screen
 if TYPE_CHECKING:
     from cli.session.events import OpenReader
 
+log = structlog.get_logger(__name__)
+
 
 def readers_beside(settings: Settings, screen: Screen) -> "Sequence[OpenReader]":
     """The readers of each run of a command, in the order in which they are told of it. Raises `SettingsRefused`."""
@@ -22,7 +24,7 @@ def readers_beside(settings: Settings, screen: Screen) -> "Sequence[OpenReader]"
     # Imported here, so that a command without them stays fast.
     readers: list[OpenReader] = []
     if settings.hooks and os.environ.get(IN_HOOK):
-        structlog.get_logger(__name__).warning("a hook has started this command, so it calls no hooks")
+        log.warning("a hook has started this command, so it calls no hooks")
     elif settings.hooks:
         from cli.hooks.reader import call_hooks
 

@@ -284,7 +284,7 @@ def test_a_job_file_that_everybody_may_write_is_refused(tmp_path: Path, typed: T
 
 
 def test_doctor_names_a_way_that_is_not_encrypted(tmp_path: Path, typed: Typed) -> None:
-    told = "the way to 192.0.2.7 is not encrypted"
+    told = "the connection to 192.0.2.7 is not encrypted"
     settings_file(tmp_path, "[api]\ntimeout = 0.2\n")
     assert told in " ".join(typed("doctor", "--api-url", "http://192.0.2.7:8082").out.split())
     assert told not in typed("doctor", "--api-url", "https://192.0.2.7:8082").out
