@@ -7,7 +7,7 @@ carries it. All that shows sums of a run takes them from here: its report, the r
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -97,7 +97,8 @@ class RunSums:
     Skipped rows do not include the `merged` ones, whose own amounts are those of `merged`, and are in the sums of the
     rows that carry them. `left_out` rows were not read, so nobody knows their amounts. The amounts of an undo are
     what it takes back, below zero where that was entered above zero.
-    Of an import all of that is said of opening balances; its rows are its `subscribers`.
+    Of an import all of that is said of opening balances; its rows are its `subscribers`. The rows of its undo are
+    steps, which take `subscribers` back.
     """
 
     effect: Effect
@@ -125,23 +126,25 @@ class RunSums:
 
     @property
     def asked(self) -> Subtotal:
-        """All rows of the input, of an import its subscribers, and their amount."""
-        if self.subscribers is None:
-            return self.whole
-        return Subtotal(self.subscribers.all, self.whole.amount, self.whole.unreadable)
+        """All rows of the input, or subscribers, and their amount."""
+        whole = self.whole
+        return whole if self.subscribers is None else replace(whole, rows=self.subscribers.all)
+
+    @property
+    def done(self) -> Subtotal:
+        """The rows that the billing has accepted, or subscribers with all their steps, and their amount."""
+        done = self.in_effect
+        return done if self.subscribers is None else replace(done, rows=self.subscribers.complete)
 
     @property
     def entered(self) -> Subtotal:
-        """What the run has entered: rows, of an import subscribers with all their steps, and their amount."""
-        if self.effect is not Effect.ENTERS:
-            return NOTHING
-        done = self.in_effect
-        return done if self.subscribers is None else Subtotal(self.subscribers.complete, done.amount)
+        """What the run has entered: nothing where it takes back, restores or reads."""
+        return self.done if self.effect is Effect.ENTERS else NOTHING
 
     @property
     def taken_back(self) -> Subtotal:
         """What an undo has taken back; what an undo of it has restored counts below zero."""
-        done = self.in_effect
+        done = self.done
         match self.effect:
             case Effect.TAKES_BACK:
                 return Subtotal(done.rows, -done.amount)
@@ -212,6 +215,26 @@ async def sums_of(run: Run, journal: Journal, spec: JobSpec | None) -> RunSums:
         refused,
         sum(totals.left_out.values()),
         corrected,
+        await _taken_back_by(run, journal) if run.job == UNDO and run.purged_at is None else None,
+    )
+
+
+async def _taken_back_by(undo: Run, journal: Journal) -> Subscribers | None:
+    """The subscribers that an undo of an import takes back; None for any other undo."""
+    own = [one for one in await journal.step_counts(undo) if one.step == Step.SUBSCRIBER]
+    if not own:
+        return None
+
+    def number(holds: Callable[[State], bool]) -> int:
+        return sum(one.items for one in own if holds(one.state))
+
+    return Subscribers(
+        LaneCounts(
+            all=number(lambda _: True),
+            open=number(lambda state: not state.settled),
+            rejected=number(lambda state: state is State.REJECTED),
+            left_alone=number(lambda state: state is State.SKIPPED),
+        )
     )
 
 

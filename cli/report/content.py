@@ -252,7 +252,7 @@ class _Writer:
             (said("taken back since"), rows, amount),
             (said("still in the billing"), left.rows, left.amount),
         ]
-        what = said("Rows") if first.subscribers is None else said("Subscribers")
+        what = said("Sum") if first.subscribers is None else said("Subscribers")
         table = self._write.sums(what, lines, money=first.sums.has_money, has_sum=True)
         return Section(self._write.text(said("What was taken back")), (table,))
 

@@ -159,7 +159,7 @@ class ReportedRun:
     @property
     def subscribers(self) -> Subscribers | None:
         """The subscribers of an import, None for any other run."""
-        return self.sums.subscribers
+        return self.sums.subscribers if self.run.job == IMPORT else None
 
     @property
     def billing(self) -> str:

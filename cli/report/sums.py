@@ -119,6 +119,8 @@ def outcomes(title: Said, runs: Sequence[ReportedRun], write: TableWriter) -> Se
         lines = [*_outcomes(group), (words.all, asked.rows, asked.amount)]
         tables.append(write.sums(words.outcome, _signed(lines, words), money=money, has_sum=True))
         notes += _notes(group, money=money)
+        if words.sign < 0 and any(one.subscribers for one in group):
+            notes.append(said("The rows of the undo of an import are its steps."))
     return Section(write.text(title), tuple(tables), after=" ".join(map(write.text, notes)))
 
 
@@ -189,7 +191,7 @@ def control_sums(runs: Sequence[ReportedRun], write: TableWriter) -> Section:
     """What the input asks for, what was accepted, what was read back, and the balances of accounts."""
     tables: list[ReportTable] = []
     for words, group in _by_effect([one.sums for one in runs]):
-        asked, done = sum_over(group, lambda one: one.asked), sum_over(group, _done)
+        asked, done = sum_over(group, lambda one: one.asked), sum_over(group, lambda one: one.done)
         missing = asked - done
         mine = [one for one in runs if _WORDS[one.sums.effect] is words]
         lines: list[Line] = [
@@ -205,12 +207,10 @@ def control_sums(runs: Sequence[ReportedRun], write: TableWriter) -> Section:
     )
 
 
-def _done(one: RunSums) -> Subtotal:
-    return one.entered if one.effect is Effect.ENTERS else one.in_effect
-
-
 def _when_read(runs: Sequence[ReportedRun], write: TableWriter) -> Iterator[Said]:
     """When the runs were read back, and by whom."""
+    if any(one.is_undo and one.verification and one.sums.has_money for one in runs):
+        yield said("An operation that restores a balance has that balance as its sum, and not what it takes back.")
     for one in runs:
         if one.verification is not None:
             values = {"date": write.moment(one.verification.verified_at), "who": shown(one.verification.who)}

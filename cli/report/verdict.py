@@ -180,6 +180,11 @@ def _left(judged: list[ReportedRun]) -> Iterator[Said]:
             doubtful,
         )
     yield from _ends(judged)
+    if len(judged) == 1 and undos and (back := undos[0].history.rows_taken_back):
+        if undos[0].sums.effect is Effect.TAKES_BACK:
+            yield counted("{n} row was restored since", "{n} rows were restored since", back)
+        else:
+            yield counted("{n} row was taken back again since", "{n} rows were taken back again since", back)
     if not undos and (back := sum(one.history.rows_taken_back for one in judged)):
         yield counted("{n} row was taken back since", "{n} rows were taken back since", back)
 

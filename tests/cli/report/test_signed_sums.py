@@ -7,7 +7,7 @@ from pathlib import Path
 
 from billing.money import parse_amount
 from tests.cli.conftest import Place
-from tests.cli.report.test_sums import figure, table
+from tests.cli.report.test_sums import figure, table, tables_of
 from tests.cli.test_import import subscriber
 from tests.cli.test_import import table as as_table
 from tests.cli.test_shared_accounts import shared
@@ -45,6 +45,10 @@ async def test_an_import_is_signed_for_the_whole_file_with_its_refused_rows(plac
     without = (await place.cli("verify", run, "--json", may_end_with=(0, 1))).closing["tally"]["groups"][0]["file"]
     assert Decimal(without["balance"]) + refused[1] == balances_of(path)
     assert f"were refused before sending, with {refused[1]:.2f}, and are in none" in page(place)
+    undo = str((await place.cli("undo", run, "--yes", "--json")).closing["run"])
+    told = (await place.cli("report", undo, *REPORT)).closing["sums"]
+    assert told[undo]["taken_back"] == told[run]["entered"]
+    assert (told[run]["entered"]["rows"], int(refused[0])) == (17, 3)
     # A map file says the same of columns that nobody knows; the report needs it no more.
     place.write('format = 1\n[subscriber]\ndebt = "Колонка"\n', "map.toml")
     header = [
@@ -81,13 +85,17 @@ async def test_an_undo_takes_back_one_sum_wherever_it_is_said(place: Place) -> N
     assert f"6 of the 6 rows of run {run} are taken back, {balances.sum} in total" in words
     sums = {cells[0]: [figure(cell) for cell in cells[1:]] for cells in table(page(place), "Sum of the undo")}
     assert sums["taken back by this undo"] == sums["to be taken back"] == [6, balances.sum]
-    lines = {cells[0]: [figure(cell) for cell in cells[1:]] for cells in table(page(place), "Rows")}
+    sums_of_page = next(one for one in tables_of(page(place)) if one[0][0] == "Sum")[1:]
+    lines = {cells[0]: [figure(cell) for cell in cells[1:]] for cells in sums_of_page}
     assert lines["taken back since"] == lines[f"entered by run {run}"] == [6, balances.sum]
     restored = str((await place.cli("undo", undo, "--set", "way=opposite", "--yes", "--json")).closing["run"])
     told = (await place.cli("report", restored, *REPORT)).closing["sums"]
     assert Decimal(told[restored]["taken_back"]["amount"]) == -balances.sum
     assert f"6 of the 6 rows that run {undo} took back are restored, {balances.sum} in total" in page(place)
     # In the report of all of them, nothing of that was entered twice.
+    again = (await place.cli("report", undo, *REPORT)).closing["sums"]
+    assert again[undo] == {**again[undo], "taken_back": {"rows": 6, "amount": format(balances.sum, "f")}}
+    assert "6 rows were restored since" in page(place)
     await place.cli("run", "blocked", "-o", "blocked.csv", "--yes", may_end_with=(0, 1, 2))
     await place.cli("report", "--all", *REPORT)
     *_, every = table(page(place), "Billing")

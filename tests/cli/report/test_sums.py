@@ -132,8 +132,8 @@ async def table_run(journal: Journal, kind: str, rows: Sequence[tuple[Decimal, s
     """A run of a job whose rows are drawn."""
     has_money, header = kind in MONEY, ("contract_number", "amount")
     run = await journal.create_run(NewRun(kind, {"n": str(at)}, TARGET, f"{at}.csv", "d1", header))
-    books, made = Books(), Made(run, Books(), {}, kind, has_money)
-    made.books = books
+    books = Books()
+    made = Made(run, books, {}, kind, has_money)
     fates = [_possible(fate, rows, place, has_money=has_money) for place, (_, fate) in enumerate(rows)]
     items: list[NewItem] = []
     refusals: list[Refusal] = []
@@ -150,6 +150,32 @@ async def table_run(journal: Journal, kind: str, rows: Sequence[tuple[Decimal, s
             items.append(NewItem(f"{at}/{place}", str(place), f"a{place}", "{}", own, line, cells, skip_reason=skip))
             number_of[place] = len(items)
     await journal.freeze(run, Page(tuple(items), tuple(refusals), None, {"--limit": fates.count(LEFT_OUT)}), keep)
+    sums = await _merge(journal, run, rows, fates, number_of)
+    states = {number_of[place]: State(fate) for place, fate in enumerate(fates) if fate in SENT}
+    states |= {number_of[place]: State.REJECTED for place, fate in enumerate(fates) if fate == CORRECTED}
+    await sent(journal, run, states)
+    await _correct(journal, run, rows, fates, number_of, made)
+    for place, fate in enumerate(fates):
+        own = sums.get(place, rows[place][0])
+        if fate not in {CORRECTED, MENDED}:
+            books.add(
+                REFUSED if fate == UNKNOWN_AMOUNT else str(fate),
+                None if fate in {MERGED, LEFT_OUT, UNKNOWN_AMOUNT} else own,
+            )
+        if place in number_of:
+            made.amounts[number_of[place]] = sums[place]
+    books.unreadable = fates.count(UNKNOWN_AMOUNT) * has_money
+    return made
+
+
+async def _merge(
+    journal: Journal,
+    run: Run,
+    rows: Sequence[tuple[Decimal, str]],
+    fates: Sequence[str],
+    number_of: Mapping[int, int],
+) -> dict[int, Decimal]:
+    """Merge rows into the next one that is sent; what each row then carries."""
     ids = {item.number: item.item_id for item in await all_items(journal, run)}
     carried: dict[int, list[int]] = {}
     for place, fate in enumerate(fates):
@@ -162,26 +188,7 @@ async def table_run(journal: Journal, kind: str, rows: Sequence[tuple[Decimal, s
         for to, ones in carried.items()
     ]
     await journal.merge(run, merged)
-    states = {number_of[place]: State(fate) for place, fate in enumerate(fates) if fate in SENT}
-    states |= {number_of[place]: State.REJECTED for place, fate in enumerate(fates) if fate == CORRECTED}
-    await sent(journal, run, states)
-    await _correct(journal, run, rows, fates, number_of, made)
-    for place, fate in enumerate(fates):
-        match fate:
-            case "corrected" | "mended":
-                pass
-            case "unreadable":
-                books.add(REFUSED, None)
-                books.unreadable += has_money
-            case "merged":
-                books.add(MERGED, None)
-            case "left out":
-                books.add(LEFT_OUT, None)
-            case _:
-                books.add(str(fate), sums[place] if place in number_of else rows[place][0])
-        if place in number_of:
-            made.amounts[number_of[place]] = sums[place] if fate != MERGED else Decimal(0)
-    return made
+    return sums
 
 
 def _possible(fate: str, rows: Sequence[tuple[Decimal, str]], place: int, *, has_money: bool) -> str:
@@ -419,8 +426,8 @@ def check_page(made: Made, page: str) -> None:
     assert (int(verdict[1]), int(verdict[2])) == (books.number(*IN_EFFECT), books.number(*books.rows))
 
 
-def check_undo(chain: Sequence[Made], page: str) -> None:
-    """The report of the last of a chain of undos: all that it says of what it took back is one number."""
+def check_undo(chain: Sequence[Made], whole: Sequence[Made], page: str) -> None:
+    """The report of an undo: all that it says of what it took back is one number. What stands is by the whole chain."""
     undo, books = chain[-1], chain[-1].books
     restores = len(chain) % 2 == 1
     words, sign = ("Outcome of the undo of an undo", 1) if restores else ("Outcome of the undo", -1)
@@ -428,15 +435,23 @@ def check_undo(chain: Sequence[Made], page: str) -> None:
     assert figure(whole_line[1]) == sum(figure(cells[1]) for cells in lines) == books.number(*books.rows)
     done, of_all = books.number(*IN_EFFECT), chain[-2].books.number(*IN_EFFECT)
     assert re.search(rf"{done} of the {of_all} rows ", page)
-    standing = sum((sum_in_effect(one) for one in chain), Decimal(0))
-    *_, (_, rows, *amount) = table(page, "Rows")
-    assert figure(rows) == sum(one.books.number(*IN_EFFECT) * (-1) ** at for at, one in enumerate(chain))
+    standing = sum((sum_in_effect(one) for one in whole), Decimal(0))
+    *_, (_, rows, *amount) = next(one for one in tables_of(page) if one[0][0] == "Sum")
+    assert figure(rows) == sum(one.books.number(*IN_EFFECT) * (-1) ** at for at, one in enumerate(whole))
     if undo.has_money and len(whole_line) > 2:
         assert figure(whole_line[2]) == sum(figure(cells[2]) for cells in lines) == sign * books.whole
         head = "Sum of the undo of an undo" if restores else "Sum of the undo"
         sums = [rows for rows in tables_of(page) if rows[0][0] == head][-1][1:]
         assert [figure(cells[2]) for cells in sums[:2]] == [sign * books.whole, sign * sum_in_effect(undo)]
         assert figure(amount[0]) == standing
+
+
+def chain_of(made: Sequence[Made], last: Made) -> list[Made]:
+    """A run and the undos that lead to this one."""
+    if last.kind != "undo":
+        return [last]
+    (before,) = [one for one in made if one.run.name == last.run.parameters["run"]]
+    return [*chain_of(made, before), last]
 
 
 def sum_in_effect(made: Made) -> Decimal:
@@ -485,19 +500,17 @@ def test_all_that_becomes_of_a_file_adds_up_to_it_in_every_report(
     drawn: list[tuple[str, list[tuple[Decimal, str]]]],
     undos: list[list[tuple[str, Decimal]]],
 ) -> None:
-    path = next(one for at in count() if not (one := tmp_path / f"{at}.journal").exists())
+    path = next(free for at in count() if not (free := tmp_path / f"{at}.journal").exists())
     made = within(path, lambda journal: campaign(journal, drawn, undos))
     report = ("--journal", str(path), "-o", "report.html", "--force", "--json", "--lang", "en")
-    chain: list[Made] = []
     for one in made:
         told = typed("report", one.run.name, *report)
         assert told.exit == 0, told.err
         page = unmarked(Path("report.html").read_text(encoding="utf-8"))
         check_json(one, told.closing["sums"][one.run.name])
         if one.kind == "undo":
-            (undone,) = [other for other in made if other.run.name == one.run.parameters["run"]]
-            chain = [*chain, one] if chain else [undone, one]
-            check_undo(chain, page)
+            chain = chain_of(made, one)
+            check_undo(chain, [*chain, *made[made.index(one) + 1 :]], page)
         else:
             check_page(one, page)
     assert typed("report", "check", "report.html", "--journal", str(path)).exit == 0
