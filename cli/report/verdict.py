@@ -180,6 +180,11 @@ def _left(judged: list[ReportedRun]) -> Iterator[Said]:
             doubtful,
         )
     yield from _ends(judged)
+    yield from _taken_back_since(judged, undos)
+
+
+def _taken_back_since(judged: Sequence[ReportedRun], undos: Sequence[ReportedRun]) -> Iterator[Said]:
+    """The rows whose effect a later run has turned round."""
     if len(judged) == 1 and undos and (back := undos[0].history.rows_taken_back):
         if undos[0].sums.effect is Effect.TAKES_BACK:
             yield counted("{n} row was restored since", "{n} rows were restored since", back)

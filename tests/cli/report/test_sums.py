@@ -427,7 +427,7 @@ def check_page(made: Made, page: str) -> None:
 
 
 def check_undo(chain: Sequence[Made], whole: Sequence[Made], page: str) -> None:
-    """The report of an undo: all that it says of what it took back is one number. What stands is by the whole chain."""
+    """The report of an undo: what it says of what it took back is one number. What stands is by the whole chain."""
     undo, books = chain[-1], chain[-1].books
     restores = len(chain) % 2 == 1
     words, sign = ("Outcome of the undo of an undo", 1) if restores else ("Outcome of the undo", -1)
