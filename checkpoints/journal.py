@@ -41,6 +41,7 @@ from checkpoints.records import (
     Purged,
     Reason,
     Refusal,
+    RowAmount,
     Run,
     Shared,
     StandingItem,
@@ -376,6 +377,11 @@ class Journal:
                 return totals_of(db, run)
 
         return await self._read(work)
+
+    async def amounts_of_rows(self, run: Run, numbers: Collection[int]) -> dict[int, RowAmount]:
+        """What these items of the run ask for themselves, by their numbers."""
+        found = await self._all("amounts_of_rows", run_id=run.run_id, numbers=numbers)
+        return {int(row["number"]): rows.to_row_amount(row) for row in found}
 
     async def absolute_sum(self, run: Run, states: Collection[State]) -> Decimal:
         """The sum of the absolute amounts of all items in one of `states`."""

@@ -245,20 +245,40 @@ where item_id in (
 )
 order by number
 
--- name: totals
-select state, count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount, sum(taken_back) as taken_back,
-       (select ended_at is not null from runs where run_id = :run_id) as has_ended
-from items
-where run_id = :run_id
-group by state
-
 -- name: totals_of_runs
-select run_id, state, count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount,
-       sum(taken_back) as taken_back, count(*) filter (where sent_at > :since) as recent,
-       (select ended_at is not null from runs where runs.run_id = items.run_id) as has_ended
-from items
-where run_id in (select numbers(:ids))
-group by run_id, state
+select i.run_id, i.state, count(*) as items, coalesce(sum(i.amount::numeric), 0)::text as amount,
+       count(*) filter (where i.sent_at > :since) as recent,
+       sum(i.taken_back) as taken_back,
+       (select r.ended_at is not null from runs r where r.run_id = i.run_id) as has_ended,
+       count(c.row_amount) as merged,
+       coalesce(sum(i.row_amount::numeric) filter (where c.row_amount is not null), 0)::text as merged_amount,
+       count(i.undoes) as undoing,
+       coalesce(sum(coalesce((
+           with recursive behind (undoes, amount, sign) as (
+               select o.undoes, o.amount, -1 from items o where o.item_id = i.undoes
+               union all
+               select o.undoes, o.amount, -b.sign from behind b join items o on o.item_id = b.undoes
+           )
+           select b.sign * b.amount::numeric from behind b where b.undoes is null
+       ), i.amount::numeric)) filter (where i.undoes is not null), 0)::text as reversed
+from items i
+left join items c on c.item_id = i.carried_by
+where i.run_id in (select numbers(:ids))
+group by i.run_id, i.state
+
+-- name: amounts_of_rows
+select i.number, c.number as merged_into, case when i.undoes is null then i.amount end as with_merged,
+       case when i.undoes is null then coalesce(i.row_amount, i.amount) else coalesce((
+           with recursive behind (undoes, amount, sign) as (
+               select o.undoes, o.amount, -1 from items o where o.item_id = i.undoes
+               union all
+               select o.undoes, o.amount, -b.sign from behind b join items o on o.item_id = b.undoes
+           )
+           select (b.sign * b.amount::numeric)::text from behind b where b.undoes is null
+       ), i.amount) end as amount
+from items i
+left join items c on c.item_id = i.carried_by and c.row_amount is not null
+where i.run_id = :run_id and i.number in (select numbers(:numbers))
 
 -- name: absolute_sum
 select coalesce(sum(abs(amount::numeric)), 0)::text as amount
@@ -285,7 +305,7 @@ limit :size
 select coalesce(payload::json->>'step', '') as step, state,
        payload::json->'steps'->0->>0 <> 'objects.create' and payload::json->'was' is not null as changes,
        case when state <> 'skipped' then '' else split_part(coalesce(message, ''), ':', 1) end as kind,
-       count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount
+       count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount, sum(taken_back)::int as taken_back
 from items
 where run_id = :run_id and state <> 'replaced'
 group by 1, 2, 3, 4
@@ -600,7 +620,9 @@ where relkind = 'r' and relnamespace = current_schema()::regnamespace
 -- name: facts_of_server
 select current_setting('server_version') as version, extract(epoch from clock_timestamp())::float8 as now,
        case when to_regnamespace(:schema) is null then has_database_privilege(current_database(), 'CREATE')
-            else has_schema_privilege(:schema, 'CREATE') end as may_make
+            else has_schema_privilege(:schema, 'CREATE') end as may_make,
+       current_setting('log_statement') in ('mod', 'all')
+       or current_setting('log_min_duration_statement') <> '-1' as logs_statements
 
 -- name: rewrite_tables
 -- Not within a transaction.

@@ -498,21 +498,51 @@ from items
 where run_id = :run_id and (key = :word or label = :word or cast(number as text) = :word)
 order by number
 
--- name: totals
-select state, count(*) as items, decimal_sum(amount) as amount, sum(taken_back) as taken_back,
-       (select ended_at is not null from runs where run_id = :run_id) as has_ended
-from items
-where run_id = :run_id
-group by state
-
 -- name: totals_of_runs
--- The same of several runs, and how many of the rows were sent after :since.
-select run_id, state, count(*) as items, decimal_sum(amount) as amount, sum(taken_back) as taken_back,
-       count(*) filter (where sent_at > :since) as recent,
-       (select ended_at is not null from runs where runs.run_id = items.run_id) as has_ended
-from items
-where run_id in (select value from json_each(:ids))
-group by run_id, state
+-- The items of runs by state, the sums of their calls, and how many of them were sent after :since. Beside these the rows
+-- that another row of their account carries in its sum, with their own amounts; and what the items of an undo take back:
+-- the amount of the entry at the start of the chain of undos, with its sign turned once for each undo. Its call may carry
+-- another amount, as that of the balance which it restores, and a skipped one has none. Where the entry was purged, the
+-- amount of the call is all that is left.
+select i.run_id, i.state, count(*) as items, decimal_sum(i.amount) as amount,
+       count(*) filter (where i.sent_at > :since) as recent,
+       sum(i.taken_back) as taken_back,
+       (select r.ended_at is not null from runs r where r.run_id = i.run_id) as has_ended,
+       count(c.row_amount) as merged,
+       decimal_sum(i.row_amount) filter (where c.row_amount is not null) as merged_amount,
+       count(i.undoes) as undoing,
+       decimal_sum(coalesce((
+           with recursive behind (undoes, amount, sign) as (
+               select o.undoes, o.amount, '-' from items o where o.item_id = i.undoes
+               union all
+               select o.undoes, o.amount, case b.sign when '-' then '' else '-' end
+               from behind b
+               join items o on o.item_id = b.undoes
+           )
+           select replace(b.sign || b.amount, '--', '') from behind b where b.undoes is null
+       ), i.amount)) filter (where i.undoes is not null) as reversed
+from items i
+left join items c on c.item_id = i.carried_by
+where i.run_id in (select value from json_each(:ids))
+group by i.run_id, i.state
+
+-- name: amounts_of_rows
+-- What these items of a run ask for themselves, by number: of an undo what they take back, as in `totals_of_runs`. Beside
+-- it the row that carries them in its sum, and what they carry with the rows that are merged into them.
+select i.number, c.number as merged_into, case when i.undoes is null then i.amount end as with_merged,
+       case when i.undoes is null then coalesce(i.row_amount, i.amount) else coalesce((
+           with recursive behind (undoes, amount, sign) as (
+               select o.undoes, o.amount, '-' from items o where o.item_id = i.undoes
+               union all
+               select o.undoes, o.amount, case b.sign when '-' then '' else '-' end
+               from behind b
+               join items o on o.item_id = b.undoes
+           )
+           select replace(b.sign || b.amount, '--', '') from behind b where b.undoes is null
+       ), i.amount) end as amount
+from items i
+left join items c on c.item_id = i.carried_by and c.row_amount is not null
+where i.run_id = :run_id and i.number in (select value from json_each(:numbers))
 
 -- name: refusals_of_runs
 select run_id, count(*) as refusals
@@ -555,7 +585,7 @@ select coalesce(json_extract(payload, '$.step'), '') as step, state,
        case when state <> 'skipped' then ''
             when instr(message, ':') > 0 then substr(message, 1, instr(message, ':') - 1)
             else coalesce(message, '') end as kind,
-       count(*) as items, decimal_sum(amount) as amount
+       count(*) as items, decimal_sum(amount) as amount, sum(taken_back) as taken_back
 from items
 where run_id = :run_id and state <> 'replaced'
 group by step, state, changes, kind

@@ -405,16 +405,25 @@ class Merged:
 class Totals:
     """The items of a run by state: counts and sums of amounts.
 
-    `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read. `taken_back` are
-    the items whose effect was taken back, and not restored since.
+    `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read. Of the skipped
+    items, the money of `entered_before` is left out, as an earlier run has entered it; a closing counts them.
+    `taken_back` are the items whose effect was taken back, and not restored since.
+
+    The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore;
+    `of_calls` are then the sums that its calls carry. `merged` are the skipped rows that another row of their account
+    carries, and `merged_amount` is their own sum: it is part of the amounts of the rows that carry them.
     """
 
     counts: Mapping[State, int] = field(default_factory=dict)
     amounts: Mapping[State, Decimal] = field(default_factory=dict)
     refused: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    entered_before: int = 0
     taken_back: int = 0
     has_ended: bool = False
+    merged: int = 0
+    merged_amount: Decimal = Decimal(0)
+    of_calls: Mapping[State, Decimal] = field(default_factory=dict)
 
     @property
     def read(self) -> int:
@@ -449,6 +458,18 @@ class Totals:
     def unsent(self) -> int:
         """The number of items of a run that has ended which were not sent, and never are."""
         return self.count(State.PENDING) if self.has_ended else 0
+
+
+@dataclass(frozen=True, slots=True)
+class RowAmount:
+    """What a row asks for itself, or takes back as one of an undo; and the number of the row that carries it.
+
+    `carries` is its amount with those of the rows that are merged into it, which an undo of it takes back.
+    """
+
+    amount: Decimal | None
+    carries: Decimal | None
+    merged_into: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

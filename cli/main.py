@@ -23,7 +23,7 @@ from typer.main import get_command
 from cli.terminal.language import LANGUAGES, OPTION, set_reader, typed_language
 from cli.terminal.streams import outputs
 from cli.terminal.texts import from_bytes, printable
-from cli.terminal.usage import show_usage_error, translate_help, translate_parameter
+from cli.terminal.usage import show_translated_help, show_usage_error
 from texts.remedies import PROGRAM
 from texts.said import said
 
@@ -258,13 +258,12 @@ def _without_pydantic(command: Any) -> Any:  # noqa: ANN401 - as above
 
     Typer uses pydantic for every parameter, and its import takes a third of a command's start.
     """
-    translate_help(command)
+    show_translated_help(command)
     of_command = command.get_params
 
     def get_params(context: typer.Context) -> list[Any]:
         parameters: list[Any] = of_command(context)
         for parameter in parameters:
-            translate_parameter(parameter)
             _hide_type(parameter)
             if "process_value" not in vars(parameter):
                 parameter.process_value = partial(_value, parameter, parameter.process_value)

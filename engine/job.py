@@ -123,6 +123,17 @@ class LookedFor(Enum):
     """The effect has its own mark."""
 
 
+class SameKey(Enum):
+    """What it means that an earlier run has entered the key and the sum of a row."""
+
+    ENTERED = auto()
+    """The row is entered already: it is skipped."""
+    LEFT_OUT = auto()
+    """The same, of money that adds up: it is skipped, and the exit code says that money of the file was left out."""
+    DOUBT = auto()
+    """Nothing tells it from a further entry, such as next month's payment: a person decides."""
+
+
 class BeforeImageMode(Enum):
     """Whether a job's items keep a before-image of what their calls overwrite, and how it is read."""
 
@@ -213,6 +224,10 @@ class Effect(ABC):
     def may_repeat(self, payload: str) -> bool:
         """Whether a call is made although an earlier run has made it."""
         return self.repeatable
+
+    def same_key(self, payload: str) -> SameKey:
+        """What it means that an earlier run has entered the key and the sum of a call."""
+        return SameKey.ENTERED
 
     def looks_for(self, item: Item) -> LookedFor:
         """When the effect of `item` is looked up; at most as often as `looked_for` says of all items."""

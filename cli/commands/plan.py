@@ -134,7 +134,7 @@ async def plan(
         if order.shared_accounts is not None:
             await settle(run, journal, profile, order.shared_accounts)
         question = await question_of(run, journal, profile)
-        facts = await plan_facts(run, job, billing.gateway, journal)
+        facts = await plan_facts(run, job, billing.gateway, journal, settings.catalogue.known(run))
         bad = facts.plan.totals.refused or facts.plan.duplicates or question.accounts
         code = Exit.REJECTED if bad else Exit.DONE
         screen.result(plan_screen(facts, billing.target, str(real), _saving()))

@@ -188,7 +188,7 @@ async def _run_to_resume(name: str | None, journal: Journal) -> Run | None:
 
 async def _show_ended(run: Run, journal: Journal, settings: Settings, screen: Screen) -> Closing:
     """The closing of a run that has nothing left to send."""
-    closing, shown = await close_ended(run, await journal.totals(run), journal, settings.catalogue)
+    closing, shown = await close_ended(run, journal, settings.catalogue)
     screen.say(said("There is nothing to resume: this run is at its end."))
     screen.result(await show_closing(closing, run, journal), good=closing.exit is Exit.DONE)
     if shown is not None:

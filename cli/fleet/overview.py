@@ -19,6 +19,7 @@ from cli.session.stages import CLOSED, ENDED, STOPPED, TAKEN_BACK, ended_facts, 
 from cli.settings.known_billings import KnownBillings
 from cli.terminal.names import STAGE_NAMES
 from cli.terminal.texts import printable, short_moment
+from jobs.spec.undo_words import UNDO
 from texts.said import Quantity, Said, counted, said
 
 _IN_EFFECT: Final = states_where(in_effect=True)
@@ -283,7 +284,8 @@ def _sums_of(runs: Sequence[FleetRun]) -> FleetSums:
         runs={group: groups.count(group) for group in FleetGroup},
         rows=sum(one.rows for one in counted_runs),
         done=sum(one.done for one in counted_runs),
-        entered=sum((one.entered for one in runs), Decimal(0)),
+        # What an undo takes back is not subtracted: it is a run of its own.
+        entered=sum((one.entered for one in runs if one.summary.run.job != UNDO), Decimal(0)),
         per_second=pace,
         seconds_left=seconds,
     )

@@ -15,7 +15,7 @@ from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
 from cli.terminal.texts import printable
 from jobs.rows.input import job_parameters
 from jobs.spec.import_words import IMPORT
-from jobs.spec.undo_words import source_of
+from jobs.spec.undo_words import UNDO, source_of
 from texts.remedies import PROGRAM
 from texts.said import Language, Quantity, Said, counted, said
 
@@ -173,6 +173,8 @@ def closing_lines(run: Run, totals: Totals) -> Iterator[Said]:
             done,
             sum=amount,
         )
+    elif run.job == UNDO:
+        yield counted("{n} row is taken back.", "{n} rows are taken back.", done)
     elif amount:
         yield counted(
             "{n} row is in the billing, {sum} in total.",

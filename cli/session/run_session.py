@@ -38,11 +38,20 @@ from cli.session.session import (
     lacking,
     note_assumptions,
     shared_accounts_of,
+    totals_at_end,
 )
 from cli.session.vaults import require_opened, wipe_secrets
 from cli.show.closing import Closing, accountants_list, first_refusals, refused_export, refused_rows, show_closing
 from cli.show.input_faults import why_refused
-from cli.show.preview import PreviewFacts, bad_rows, plan_of, preview, shared_accounts
+from cli.show.preview import (
+    PreviewFacts,
+    bad_rows,
+    look_alike_rows,
+    plan_of,
+    preview,
+    shared_accounts,
+    unanswered,
+)
 from cli.show.progress import show_intake, show_sending, tell_notes
 from cli.show.steps import steps_of
 from cli.terminal.exits import CommandRefused, Exit, HeldElsewhere, JournalLost, NothingSent, exit_of
@@ -56,7 +65,7 @@ from engine.pacing.holds import StopKind
 from engine.pacing.open_files import TooFewFiles, provide_files, widest
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge
-from engine.pipeline.intake import Intake
+from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
@@ -321,6 +330,12 @@ class RunSession:
             return False
         if not consent.yes:
             await self._ask(plan)
+        elif plan.look_alike_rows and how_often(self._run) is not Repeat.AGAIN:
+            if self._screen.voice.quiet:
+                self._screen.say_always(
+                    look_alike_rows(plan, said("{command} lists them", command=command_line("plan")))
+                )
+            raise await self._unattended(unanswered(plan))
         await self._approve()
         return True
 
@@ -428,7 +443,7 @@ class RunSession:
     async def _close(self, sent: Sent) -> Closing:
         """The outcome, read from the journal only to show it: another process may hold the run's lock by now."""
         self._run = await self._journal.run(self._run.name)
-        totals = await self._journal.totals(self._run)
+        totals = await totals_at_end(self._run, self._journal)
         code = exit_of(totals, self._stop.kind, intake_ended=self._run.frozen_at is not None)
         if self._run.approved_at is None:
             # Only a signal leads here without an approval; all other ways discard the run.

@@ -33,6 +33,7 @@ from billing.directory.system import check_scale
 from billing.money import SCALE
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Totals
+from checkpoints.sentences import LEFT_OUT
 from checkpoints.states import State, states_where
 from cli.output.answer_files import ANSWER_FILE_PARAMETER, ANSWERS, first_rows, reads, write_answers
 from cli.output.item_files import OutputFile
@@ -276,12 +277,18 @@ async def finish_run(run: Run, journal: Journal, catalogue: Catalogue, *, anew: 
     return finished
 
 
-async def close_ended(
-    run: Run, totals: Totals, journal: Journal, catalogue: Catalogue
-) -> tuple[Closing, RenderableType | None]:
+async def totals_at_end(run: Run, journal: Journal) -> Totals:
+    """The totals of a run, with the rows whose money is left out, as an earlier run has entered it."""
+    totals = await journal.totals(run)
+    reasons = await journal.reasons(run, State.SKIPPED) if totals.count(State.SKIPPED) else []
+    return replace(totals, entered_before=sum(one.items for one in reasons if one.kind == LEFT_OUT))
+
+
+async def close_ended(run: Run, journal: Journal, catalogue: Catalogue) -> tuple[Closing, RenderableType | None]:
     """The closing of a run that has nothing left to send, and the output of its finishing. Raises `JournalError`."""
     # A kill may have come between the last answer and the finishing of the run.
     finished = await finish_run(run, journal, catalogue, anew=False)
+    totals = await totals_at_end(run, journal)
     code = Exit.STOPPED if finished.trouble else outcome_of(totals)
     if finished.missing and code is Exit.DONE:
         code = Exit.REJECTED

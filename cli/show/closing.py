@@ -145,9 +145,14 @@ def states_table(totals: Totals) -> Table:
     table.add_column(justify="right")
     with_money = any(totals.amounts.values())
     for state in State:
-        if number := totals.counts.get(state):
+        # The money of a merged row is part of the amount of the row that carries it.
+        merged = totals.merged if state is State.SKIPPED else 0
+        if number := totals.counts.get(state, 0) - merged:
             amount = money(totals.amounts.get(state, Decimal(0))) if with_money else ""
             table.add_row(render(STATE_NAMES[state], state.style), count(number), amount)
+        if merged:
+            within = render(said("in another row"), "dim")
+            table.add_row(render(said("merged"), State.SKIPPED.style), count(merged), within)
     if len(totals.counts) != 1:
         # A replaced row is counted as the row that replaced it.
         frozen = totals.frozen - totals.count(State.REPLACED)
@@ -332,7 +337,7 @@ def _only_listed(run: Run) -> Text:
 
 
 def _not_entered(totals: Totals) -> int:
-    return totals.count(State.REJECTED) + totals.refused
+    return totals.count(State.REJECTED) + totals.refused + totals.entered_before
 
 
 def describe_end(run: Run) -> Said | None:

@@ -31,6 +31,9 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     `after` is the number of the row of this run that set the values in `was`, 0 if none did. `abonent` is the id of
     the subscriber, 0 if there is none.
 
+    `document` and `day` tell an operation from others of the same subscriber and sum; they are not sent. `exact` is
+    the kind of exact key that is sent beside the mark, "" for none.
+
     An import's items have more: their `step`; `needs`, the keys of the items that come before them; `fills`, the
     places of ids that are in the answers of items, by their keys; `groups`, by which a subscriber is counted.
     """
@@ -44,6 +47,9 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     was: dict[str, str | None] = {}
     planned: dict[str, str | None] = {}
     after: int = 0
+    document: str = ""
+    day: str = ""
+    exact: str = ""
     step: str = ""
     needs: tuple[str, ...] = ()
     fills: dict[str, str] = {}

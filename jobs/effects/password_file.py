@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
 from billing.database.sql_blocks import sql_block
+from checkpoints.own_files import open_beside
 from jobs.access.durable import append_durably, keep_name
 from jobs.spec.errors import PasswordsUnwritten
 from texts.said import said
@@ -59,7 +60,7 @@ class PasswordFile:
             if not self._ready:
                 self._open()
                 self._ready = True
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | _FLAGS)
+            descriptor = open_beside(self._path, os.O_WRONLY | os.O_APPEND)
             try:
                 append_durably(descriptor, _line(str(user), login, password).encode())
             finally:
@@ -86,9 +87,9 @@ class PasswordFile:
     def _open(self) -> None:
         """Create the file, or open the one that a killed process has left."""
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
+            descriptor = open_beside(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         except FileExistsError:
-            descriptor = os.open(self._path, os.O_RDWR | _FLAGS)
+            descriptor = open_beside(self._path, os.O_RDWR)
         with os.fdopen(descriptor, "r+b") as file:
             found = file.read(len(self._header))
             if found != self._header:
