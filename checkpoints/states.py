@@ -131,6 +131,11 @@ TRANSITIONS: tuple[Transition, ...] = (
         State.UNKNOWN,
         "anything else: time-out after sending, connection lost, 5xx, unreadable answer, redirect, the process died",
     ),
+    Transition(
+        State.SENDING,
+        State.MANUAL,
+        "not sent: an equal entry without a mark has come into the billing since the list was made",
+    ),
     Transition(State.UNKNOWN, State.ACCEPTED, "found in the billing, equal to what was sent"),
     Transition(
         State.UNKNOWN,

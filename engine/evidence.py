@@ -8,6 +8,7 @@
 | `SystemRefused` | no: an error of the whole system, the same for every row |
 | `NotSent` | no: no byte of the request left |
 | `Lost` | unknown: the request left, and no readable answer came back |
+| `Undecided` | no: it was not sent, a person decides |
 """
 
 from collections.abc import Callable
@@ -73,7 +74,16 @@ class Lost(msgspec.Struct, frozen=True):
     text: str
 
 
+class Undecided(msgspec.Struct, frozen=True):
+    """Not sent: what the billing has by now needs a person's decision."""
+
+    text: str
+
+
 Evidence: TypeAlias = Accepted | NotSent | Busy | RowRefused | SystemRefused | Lost
+
+Seen: TypeAlias = Evidence | Undecided
+"""The evidence of a call, or of the look before it."""
 
 
 def readable(text: str, mask: Callable[[str], str] = str, limit: int = SHOWN) -> str:

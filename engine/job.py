@@ -7,7 +7,7 @@ and reads it back. Nothing here depends on HTTP or on a particular billing.
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, auto
 from typing import Final, TypeAlias
@@ -82,11 +82,25 @@ class Entries:
 
     `marked` were entered by runs of any journal; `unmarked` describes equal entries without a mark, made by hand or
     by another program, "" for none. `replaced` are marked entries of others that the row's call would replace.
+    `payload` is that of the row with all of these kept as known, "" for none: the look before the call leaves out
+    what is known.
     """
 
     marked: tuple[Marked, ...] = ()
     unmarked: str = ""
     replaced: tuple[Marked, ...] = ()
+    payload: str = field(default="", compare=False)
+
+
+NO_ENTRIES: Final = Entries()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the billing has of a row whose call would leave now: its own effect, and entries that its list lacks."""
+
+    own: LookUpResult
+    entries: Entries = NO_ENTRIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +169,13 @@ class Effect(ABC):
 
         Raises `LookUpFailed`.
         """
+
+    async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
+        """The effects of `items`, and entries that their lists did not know, with one query where that is possible.
+
+        `mates` gives the run's own accepted items, whose effects are not foreign. Raises `LookUpFailed`.
+        """
+        return {item_id: Look(own) for item_id, own in (await self.look_up(run, items)).items()}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
         """The present values of `items`, by item_id, or why they cannot be read. Raises `LookUpFailed`."""
@@ -263,6 +284,10 @@ class Job(ABC):
         Raises `LookUpFailed`.
         """
         return await self.effect.find_entries(items)
+
+    async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
+        """What the billing has of items whose calls would leave now, as the effect sees it. Raises `LookUpFailed`."""
+        return await self.effect.look(run, items, mates)
 
     def replaces(self, payload: str) -> bool:
         """Whether the call of a payload replaces the value that an earlier item of its lane has set."""

@@ -7,7 +7,7 @@ import msgspec
 
 from checkpoints.records import Change, Item
 from checkpoints.states import State
-from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
+from engine.evidence import Accepted, Busy, Lost, NotSent, RowRefused, Seen, SystemRefused, Undecided
 
 
 class Cause(Enum):
@@ -66,7 +66,7 @@ class Outcome(msgspec.Struct, frozen=True):
         return Change(item.item_id, self.state, self.answer, self.message, self.created)
 
 
-def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table
+def decide(evidence: Seen, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table
     """The outcome of one call. A call that is not `repeatable` is never sent again while its effect is unknown."""
     match evidence:
         case Accepted(answer, note, created, own):
@@ -84,5 +84,7 @@ def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:  # noqa: PLR0911
             return Outcome(State.PENDING, Cause.REFUSES_ALL, message=text)
         case Lost(text):
             return Outcome(State.PENDING if repeatable else State.UNKNOWN, Cause.NO_ANSWER, message=text)
+        case Undecided(text):
+            return Outcome(State.MANUAL, Cause.ANSWERED, message=text)
         case _:
             assert_never(evidence)

@@ -76,12 +76,12 @@ class Aftermath:
                 self._errors.add(wrong=False)
                 self._backlog.retries.succeeded()
                 self._done(item)
-            case State.REJECTED:
+            case State.REJECTED | State.MANUAL:
                 self._done(item)
                 self._went_wrong(item, outcome)
             case State.PENDING | State.UNKNOWN:
                 self._failed(landed)
-            case State.SKIPPED | State.SENDING | State.MANUAL | State.APPLIED | State.REPLACED:
+            case State.SKIPPED | State.SENDING | State.APPLIED | State.REPLACED:
                 raise ValueError(f"a call has no outcome {outcome.state}")
             case _:
                 assert_never(outcome.state)

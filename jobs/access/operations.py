@@ -1,8 +1,7 @@
 """Finance operations and balances: from the database in bulk, or from the API with one call a subscriber."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -16,11 +15,9 @@ from billing.directory.subscribers import newest as newest_in_database
 from billing.errors import UnreadableAnswer
 from billing.money import from_answer, wire
 from billing.profile import Profile, TypeEight
-from engine.job import Entries, Marked
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.payload import OP_TYPE, Payload
 from jobs.access.subscribers import as_bool
-from jobs.spec.entries import find_mark
 from texts.said import Quantity, enumerated, said
 
 
@@ -38,16 +35,6 @@ _FIELDS: Final = ("op_id", "op_summa", "descr", "storno", "op_date")
 _KOPECK: Final = Decimal("0.01")
 _DAY: Final = len("2019-06-01")
 _NAMED: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """A sum in roubles to enter for a subscriber; `replaces` is the account whose balance it sets anew, or None."""
-
-    abonent_id: int
-    op_type: int
-    amount: Decimal
-    replaces: int | None = None
 
 
 def two_decimals(amount: Decimal) -> str:
@@ -74,24 +61,6 @@ async def of_type(gateway: Gateway, ids: Collection[int], op_type: int) -> Mappi
     for operation in found:
         by_abonent[operation.abonent_id].append(operation)
     return by_abonent
-
-
-async def find_entries(gateway: Gateway, wanted: Mapping[str, Sum]) -> dict[str, Entries]:
-    """By key, the operations of the same type that carry a mark, and those of the same sum that carry none.
-
-    Of a sum that replaces the balance of its account, also the marked ones of the account's other subscribers.
-    Reversed operations do not count. Raises `LookUpFailed`.
-    """
-    sharers = await sharers_of(gateway, {one.replaces for one in wanted.values() if one.replaces is not None})
-    by_type: defaultdict[int, set[int]] = defaultdict(set)
-    for one in wanted.values():
-        by_type[one.op_type].update((one.abonent_id, *sharers.get(one.replaces, ())))
-    there = {op_type: await of_type(gateway, ids, op_type) for op_type, ids in by_type.items()}
-    found = {
-        key: _entries(one, there[one.op_type], set(sharers.get(one.replaces, ())) - {one.abonent_id})
-        for key, one in wanted.items()
-    }
-    return {key: entries for key, entries in found.items() if entries != Entries()}
 
 
 async def sharers_of(gateway: Gateway, accounts: Collection[int]) -> Mapping[int | None, list[int]]:
@@ -158,26 +127,6 @@ async def balances(gateway: Gateway, ids: Collection[int]) -> Mapping[int, Decim
     if gateway.database is None or not ids:
         return {}
     return await gateway.read(lambda database: dict(abonents.balances(database, ids)))
-
-
-def _entries(wanted: Sum, there: Mapping[int, Sequence[Operation]], others: Collection[int]) -> Entries:
-    own = there.get(wanted.abonent_id, ())
-    alike = [
-        _described(one)
-        for one in own
-        if not one.storno and find_mark(one.descr) is None and one.op_summa == wanted.amount
-    ]
-    replaced = tuple(entry for other in sorted(others) for entry in _marked(there.get(other, ())))
-    return Entries(_marked(own), some_of(alike) if alike else "", replaced)
-
-
-def _marked(there: Iterable[Operation]) -> tuple[Marked, ...]:
-    standing = [(one, find_mark(one.descr)) for one in there if not one.storno]
-    return tuple(Marked(*mark, _described(one), one.op_summa) for one, mark in standing if mark is not None)
-
-
-def _described(one: Operation) -> str:
-    return said("operation {id} of {amount}, {day}", id=one.op_id, amount=one.op_summa, day=one.day)
 
 
 def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> Operation:

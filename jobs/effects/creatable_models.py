@@ -12,16 +12,21 @@ from typing import Final
 
 from billing.api.calls import SECRET_ARGUMENTS
 from billing.directory.models import BillingObject
-from billing.directory.objects import commented, meets_key
+from billing.directory.objects import can_be, commented, meets_key
+from billing.directory.values import AMOUNTS
+from billing.money import scaled
 from checkpoints.records import Item
 from jobs.access.gateway import Gateway
 from jobs.access.objects import NOBODY, describe_fields, differences, find
 from jobs.access.payload import Payload, payload_of
 from jobs.access.subscribers import as_bool
-from jobs.spec.entries import CREATED, MARK_ROOM, OPERATIONS, find_mark, mark_prefix
+from jobs.spec.entries import CREATED, MARK_BEGIN, MARK_ROOM, OPERATIONS, find_mark, mark_prefix
 from texts.said import said
 
 FOLDER_FLAG: Final = "is_folder"
+_BESIDES: Final[Mapping[str, tuple[str, ...]]] = {OPERATIONS: ("op_date",)}
+"""Further fields for people, if the billing has them."""
+
 BALANCE: Final = "balance"
 """A wanted value of an operation that is not its own field: the account's balance after it."""
 
@@ -31,11 +36,12 @@ class CreatableModel:
     """A model whose objects are created; `noun` is its name for people.
 
     `key` is the field of the id. `found_by` are the arguments by which a new object is found, `same` those that make
-    two rows the same entry. `comment` is the field for the mark, and `column` its table and column; without a comment
-    "", and then only `found_by` identifies an object. `ended` is the field of objects that no longer count, and
-    `ended_in_words` its meaning; with `key_is_free_again` such an object leaves its key to others, and is none of
-    them. `amount` is the field of money. `moving` are fields that the billing later changes by itself: they are sent
-    and not compared, and neither are secrets. `taken` are the words of the billing's refusals of a key that another
+    two rows the same entry, and `alike` the field by which an entry of somebody else is equal to them. `comment` is
+    the field for the mark, and `column` its table and column; without a comment "", and then only `found_by`
+    identifies an object. `ended` is the field of objects that no longer count, and `ended_in_words` its meaning; with
+    `key_is_free_again` such an object leaves its key to others, and is none of them. `amount` is the field of money.
+    `moving` are fields that the billing later changes by itself: they are sent and not compared, and neither are
+    secrets. `taken` are the words of the billing's refusals of a key that another
     object has.
     """
 
@@ -43,6 +49,7 @@ class CreatableModel:
     key: str
     found_by: tuple[str, ...]
     same: tuple[str, ...]
+    alike: str = ""
     comment: str = ""
     column: tuple[str, str] = ("", "")
     ended: str = ""
@@ -107,6 +114,7 @@ CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
             key="op_id",
             found_by=("abonent_id", "op_type_id"),
             same=("abonent_id", "op_type_id"),
+            alike="op_summa",
             comment=CREATED[OPERATIONS],
             column=("FINANCE_OPERATIONS", "DESCR"),
             ended="storno",
@@ -118,6 +126,7 @@ CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
             key="id",
             found_by=("abonent_id",),
             same=("abonent_id", "usluga_id"),
+            alike="usluga_id",
             comment=CREATED["UsersUsluga"],
             column=("USERS_USLUGA", "COMMENT"),
             ended="deleted",
@@ -184,18 +193,73 @@ async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dic
     payloads = [payload_of(item) for item in items]
     if not payloads:
         return {}
-    model = payloads[0].model
-    fields = fields_of(payloads)
     if not model_of(payloads[0]).comment:
         found = await like_these(gateway, payloads)
-        return {item.item_id: things for item, things in zip(items, found, strict=True)}
-    marked = await _marked(gateway, model, run_name, payloads, fields)
+    else:
+        found = await marked_or_alike(gateway, payloads, of_run=run_name)
     return {
-        item.item_id: [
-            thing for thing in marked.get((payload.abonent, item.number), []) if meets_key(payload.key, thing)
-        ]
-        for item, payload in zip(items, payloads, strict=True)
+        item.item_id: own_of(payload, things, (run_name, item.number))
+        for item, payload, things in zip(items, payloads, found, strict=True)
     }
+
+
+def own_of(payload: Payload, things: Sequence[BillingObject], own: tuple[str, int]) -> list[BillingObject]:
+    """Those of the objects found for an item that are its own: by its mark, where the model has comments."""
+    comment = model_of(payload).comment
+    if not comment:
+        return list(things)
+    return [
+        thing
+        for thing in things
+        if thing.abonent_id == payload.abonent
+        and find_mark(thing.values.get(comment) or "") == own
+        and meets_key(payload.key, thing)
+    ]
+
+
+async def marked_or_alike(
+    gateway: Gateway, payloads: Sequence[Payload], *, of_run: str = ""
+) -> list[list[BillingObject]]:
+    """For each payload the objects of its subscribers that have a mark or are alike, of a model with comments.
+
+    Through the API alone these are all objects with its key; with `of_run` only those with marks of that run are
+    needed, and asked for where the billing can tell. Raises `LookUpFailed`.
+    """
+    if not payloads:
+        return []
+    model, fields = payloads[0].model, fields_of(payloads)
+    kind = model_of(payloads[0])
+    whose = [dict.fromkeys((payload.abonent, *payload.sharers)) for payload in payloads]
+    if gateway.database is not None:
+        wanted = [
+            (abonent, _stored(kind.alike, payload.wanted.get(kind.alike) or ""))
+            for payload, abonents in zip(payloads, whose, strict=True)
+            for abonent in abonents
+        ]
+        things = await gateway.read(lambda database: commented(database, model, wanted, MARK_BEGIN, fields))
+    else:
+        more = {}
+        if of_run and model == OPERATIONS and "contains" in gateway.profile.descr_filters.value:
+            more = {"descr__contains": mark_prefix(of_run)}
+        keys = {
+            tuple(key.items()): key
+            for payload, abonents in zip(payloads, whose, strict=True)
+            for abonent in abonents
+            if (key := {**payload.key, "abonent_id": str(abonent), **more})
+        }
+        found = await find(gateway, model, list(keys.values()), fields, _BESIDES.get(model, ()))
+        things = [thing for each in found for thing in each]
+    by_abonent: defaultdict[int | None, list[BillingObject]] = defaultdict(list)
+    for thing in things:
+        by_abonent[thing.abonent_id].append(thing)
+    return [[thing for abonent in abonents for thing in by_abonent[abonent]] for abonents in whose]
+
+
+def _stored(field: str, value: str) -> int:
+    """A value by which objects are alike, as the database keeps it; one that no object can have finds none."""
+    if field in AMOUNTS:
+        return scaled(Decimal(value or 0))
+    return int(value) if value and can_be(field, value) else NOBODY
 
 
 async def like_these(gateway: Gateway, payloads: Sequence[Payload]) -> list[list[BillingObject]]:
@@ -218,8 +282,7 @@ async def try_finding_created(gateway: Gateway, model: str, arguments: Mapping[s
     kind = creatable_model(model, arguments)
     fields = kind.fields([name for name in arguments if name not in kind.apart])
     if gateway.database is not None and kind.comment:
-        text = mark_prefix("0")
-        await gateway.read(lambda database: commented(database, model, [NOBODY], text, fields))
+        await gateway.read(lambda database: commented(database, model, [(NOBODY, NOBODY)], MARK_BEGIN, fields))
     else:
         key = {name: "1" if name == FOLDER_FLAG else str(NOBODY) for name in kind.found_by}
         await find(gateway, model, [key], fields)
@@ -317,24 +380,3 @@ def mark_fault(gateway: Gateway, model: str) -> str | None:
             mark=MARK_ROOM,
         )
     return None
-
-
-async def _marked(
-    gateway: Gateway, model: str, run_name: str, payloads: Sequence[Payload], fields: Collection[str]
-) -> Mapping[tuple[int, int], list[BillingObject]]:
-    """The objects with a mark of the run, by subscriber and item number."""
-    if gateway.database is not None:
-        abonents = [payload.abonent for payload in payloads]
-        text = mark_prefix(run_name)
-        found = await gateway.read(lambda database: commented(database, model, abonents, text, fields))
-    else:
-        keys = list({tuple(payload.key.items()): payload.key for payload in payloads}.values())
-        if model == OPERATIONS and "contains" in gateway.profile.descr_filters.value:
-            keys = [{**key, "descr__contains": mark_prefix(run_name)} for key in keys]
-        found = [thing for things in await find(gateway, model, keys, fields) for thing in things]
-    by_item: defaultdict[tuple[int, int], list[BillingObject]] = defaultdict(list)
-    for thing in found:
-        mark = find_mark(thing.values.get(CREATABLE_MODELS[model].comment) or "")
-        if mark is not None and mark[0] == run_name and thing.abonent_id is not None:
-            by_item[thing.abonent_id, mark[1]].append(thing)
-    return by_item

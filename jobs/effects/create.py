@@ -22,10 +22,12 @@ from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import (
     Absent,
+    AskMates,
     BeforeImageMode,
     Different,
     Entries,
     Found,
+    Look,
     LookedFor,
     LookUpResult,
     Prepared,
@@ -67,13 +69,15 @@ from jobs.effects.creatable_models import (
     in_effect,
     like_these,
     mark_fault,
+    marked_or_alike,
     model_of,
+    own_of,
     room_for_text,
     too_long,
     try_finding_created,
 )
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.effects.entries_there import entries_like, try_entries
+from jobs.effects.entries_there import entries_like, entries_of, try_entries
 from jobs.rows.binding import NUMBER, Bound
 from jobs.rows.call_arguments import Arguments, amount_fault, owner_of_row
 from jobs.spec.chain import Template
@@ -220,6 +224,21 @@ class CreateEffect(CallEffect):
         """Whether the objects exist as they were sent. Raises `LookUpFailed`."""
         found = await created(self._gateway, run.name, items)
         return {item.item_id: _sighting(payload_of(item), found[item.item_id]) for item in items}
+
+    async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
+        """The objects, and entries like them that have come since the list was made. Raises `LookUpFailed`."""
+        if not self._kind.comment:
+            return await super().look(run, items, mates)
+        payloads = [payload_of(item) for item in items]
+        looks: dict[int, Look] = {}
+        for item, payload, things in zip(
+            items, payloads, await marked_or_alike(self._gateway, payloads), strict=True
+        ):
+            own = (run.name, item.number)
+            looks[item.item_id] = Look(
+                _sighting(payload, own_of(payload, things, own)), entries_of(payload, things, own)
+            )
+        return looks
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """The objects as they are now. Raises `LookUpFailed`.

@@ -23,9 +23,10 @@ from engine.evidence import Accepted, Evidence, Lost, readable
 from engine.job import Absent, CannotLook, Entries, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, FROM_NEW, NOBODY, find, needed, try_finding
-from jobs.access.operations import Sum, find_entries, newest
+from jobs.access.operations import newest
 from jobs.access.payload import (
     ACCOUNT,
+    OP_TYPE,
     Payload,
     chain_of_steps,
     decode_payload,
@@ -34,8 +35,10 @@ from jobs.access.payload import (
 )
 from jobs.access.subscribers import as_bool
 from jobs.effects import reverse as reversals
+from jobs.effects.creatable_models import marked_or_alike
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.entered_operations import BESIDES, FIELDS, LAST, MODEL, SUM_IN, list_objects, since
+from jobs.effects.entries_there import entries_of
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
 from jobs.spec.entries import ASK, SUM
@@ -74,11 +77,13 @@ class PayEffect(CallEffect):
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Receipts of the same sum without a mark, as payments have none. Raises `LookUpFailed`."""
-        sums = {
-            item.key: Sum(decode_payload(item.payload).abonent, RECEIPT, item.amount or Decimal(0)) for item in items
+        payloads = [_receipt(decode_payload(item.payload).abonent, item.amount or Decimal(0)) for item in items]
+        found = await marked_or_alike(self._gateway, payloads)
+        alike = {
+            item.key: entries_of(payload, things).unmarked
+            for item, payload, things in zip(items, payloads, found, strict=True)
         }
-        found = await find_entries(self._gateway, sums)
-        return {key: Entries(unmarked=entries.unmarked) for key, entries in found.items() if entries.unmarked}
+        return {key: Entries(unmarked=unmarked) for key, unmarked in alike.items() if unmarked}
 
     async def try_out(self) -> None:
         """Try each look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
@@ -86,7 +91,7 @@ class PayEffect(CallEffect):
             await newest(self._gateway, [NOBODY])
             await try_finding(self._gateway, MODEL, ("abonent_id",), FIELDS, BESIDES)
         with needed(FROM_NEW):
-            await find_entries(self._gateway, {"": Sum(NOBODY, RECEIPT, Decimal(0))})
+            await marked_or_alike(self._gateway, [_receipt(NOBODY, Decimal(0))])
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Enter the payment."""
@@ -119,6 +124,12 @@ class PayEffect(CallEffect):
             (item, since(payload.was.get(LAST), Decimal(payload.wanted[SUM_IN] or 0), things))
             for item, payload, things in zip(items, payloads, found, strict=True)
         ]
+
+
+def _receipt(abonent: int, amount: Decimal) -> Payload:
+    """An operation like that of a payment, to find equal ones."""
+    key = {"abonent_id": str(abonent), OP_TYPE: str(RECEIPT)}
+    return Payload(MODEL, (), abonent=abonent, key=key, wanted={"op_summa": str(amount)})
 
 
 def _item(template: Template, one: Bound, abonent: Abonent, last: int) -> NewItem:

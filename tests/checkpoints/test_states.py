@@ -18,6 +18,7 @@ STEPS = {
     ("sending", "rejected"),
     ("sending", "pending"),
     ("sending", "unknown"),
+    ("sending", "manual"),
     ("unknown", "accepted"),
     ("unknown", "pending"),
     ("unknown", "manual"),
