@@ -12,7 +12,7 @@ from cli.terminal.badge import badge_of
 from cli.terminal.names import OUTCOMES
 from texts.said import Quantity, Said, Value, counted, said
 
-_UNSETTLED: Final = (State.MANUAL, State.UNKNOWN, State.REJECTED)
+_UNSETTLED: Final = (State.MANUAL, State.UNKNOWN, State.UNCONFIRMED, State.REJECTED)
 
 
 def by_billing(runs: Sequence[ReportedRun]) -> list[list[ReportedRun]]:

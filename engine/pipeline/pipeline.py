@@ -346,7 +346,7 @@ class Pipeline:
 
         A stop ends the look-up: the items looked up by then are settled, the rest stays unknown.
         """
-        if self._progress.counts[State.UNKNOWN]:
+        if self._progress.in_doubt:
             self._spending.forget()
         await self._once_the_billing_answers(self._reconciler.settle)
 

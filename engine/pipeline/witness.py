@@ -173,7 +173,7 @@ class Witness:
         with anyio.CancelScope(shield=True):
             await self._journal.claim(self._run, [change.item_id for change in changes])
             await self._journal.record(self._run, changes)
-            self._progress.recorded(State.PENDING, items, changes)
+            self._progress.recorded(items, changes)
         await self._journal.history.note_look_ups(self._run, LookUps(found=len(changes)))
         log.warning("another journal, or a newer copy of this one, has sent rows of the run", found=len(changes))
 

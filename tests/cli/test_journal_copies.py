@@ -24,3 +24,26 @@ async def test_of_two_copies_only_one_goes_on_and_no_row_is_entered_twice(place:
     assert resumed.closing["states"] == {"accepted": 60}
     found = await place.found()
     assert (found.rows, found.sum, found.most_for_one) == (60, balances.sum, 1)
+
+
+async def test_while_a_run_sends_another_journal_of_the_billing_is_refused(place: Place) -> None:
+    place.billing.latency = 0.1
+    balances, other = place.balances(40), place.balances(60, "other.csv")
+    run = ("--yes", "--json", "--in-flight", "2", "--no-canary")
+    elsewhere = ("run", "balances", other.path, *run, "--skip-bad", "--journal", "elsewhere.journal")
+    async with place.cli.started("run", "balances", balances.path, *run) as first:
+        await place.traffic.reaches(3)
+        (sending,) = await place.runs()
+        refused = await place.cli(*elsewhere, may_end_with=(2,))
+        assert f"process {first.process.pid} sends run {sending.name} to this billing" in refused.words
+        assert "with another journal" in refused.words
+        # Runs of one journal send beside each other, as before.
+        place.write("abonent_id;amount\n2003;5\n", "third.csv")
+        beside = await place.cli("run", "balances", "third.csv", *run, "--set", "op_type=2")
+        assert beside.closing["states"] == {"accepted": 1}
+        place.billing.latency = 0
+        assert (await first.ended(None)).exit == 0
+    await place.cli(*elsewhere, may_end_with=(1,))
+    found = await place.found()
+    assert found.most_for_one <= 2
+    assert (found.rows, found.sum) == (61, other.sum)

@@ -63,8 +63,8 @@ async def run_while(
             await anyio.sleep(2 * FRESH)
 
     place.traffic.meanwhile = meanwhile
-    run = ("run", *job, file, "--yes", "--json", "--in-flight", "1", "--no-canary", "--stop-after-errors", "never")
-    return await place.cli(*run, may_end_with=(4,))
+    flags = ("--yes", "--json", "--in-flight", "1", "--no-canary", "--stop-after-errors", "never")
+    return await place.cli("run", *job, file, *flags, may_end_with=(4,))
 
 
 @pytest.mark.parametrize("job", [BALANCES, RECEIPTS], ids=["balances", "receipts"])
