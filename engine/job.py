@@ -107,12 +107,14 @@ class Look:
 class ReadBack:
     """The present value of an item in the billing. `difference` is None if it is as wanted.
 
-    With `later_operations` the entry is there as sent, but the balance of its account has moved on since.
+    With `later_operations` the entry is there as sent, but the balance of its account has moved on since. `besides`
+    are equal entries with marks of others, which have come since the list was made.
     """
 
     amount: Decimal | None
     difference: str | None = None
     later_operations: bool = False
+    besides: tuple[Marked, ...] = ()
 
 
 class LookedFor(Enum):

@@ -30,6 +30,7 @@ from engine.job import (
     Look,
     LookedFor,
     LookUpResult,
+    Marked,
     Prepared,
     ReadBack,
 )
@@ -77,7 +78,7 @@ from jobs.effects.creatable_models import (
     try_finding_created,
 )
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.effects.entries_there import entries_like, entries_of, try_entries
+from jobs.effects.entries_there import entered_besides, entries_like, entries_of, try_entries
 from jobs.rows.binding import NUMBER, Bound
 from jobs.rows.call_arguments import Arguments, amount_fault, owner_of_row
 from jobs.spec.chain import Template
@@ -247,11 +248,15 @@ class CreateEffect(CallEffect):
         it is not certain. After later operations on its account the balance says nothing of the entry.
         """
         payloads = {item.item_id: payload_of(item) for item in items}
-        # Of several those in effect: a person takes back what was made twice.
-        found = {
-            key: in_effect(payloads[key], things)
-            for key, things in (await created(self._gateway, run.name, items)).items()
-        }
+        find_all = marked_or_alike if self._kind.comment else like_these
+        there = await find_all(self._gateway, list(payloads.values()))
+        found: dict[int, Sequence[BillingObject]] = {}
+        besides: dict[int, tuple[Marked, ...]] = {}
+        for item, things in zip(items, there, strict=True):
+            payload, own = payloads[item.item_id], (run.name, item.number)
+            # Of several those in effect: a person takes back what was made twice.
+            found[item.item_id] = in_effect(payload, own_of(payload, things, own))
+            besides[item.item_id] = entered_besides(payload, things, own) if self._kind.comment else ()
         wanted = [payload.abonent for payload in payloads.values() if BALANCE in payload.wanted]
         now = await balances(self._gateway, wanted)
         accounts = {
@@ -261,7 +266,7 @@ class CreateEffect(CallEffect):
         }
         last = await newest_on_accounts(self._gateway, set(accounts.values()))
         return {
-            key: _reading(payload, found[key], now, last.get(accounts.get(key, 0), 0))
+            key: replace(_reading(payload, found[key], now, last.get(accounts.get(key, 0), 0)), besides=besides[key])
             for key, payload in payloads.items()
         }
 

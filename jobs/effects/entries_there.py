@@ -16,9 +16,9 @@ from checkpoints.records import NewItem
 from engine.job import NO_ENTRIES, Entries, Marked
 from jobs.access.gateway import Gateway
 from jobs.access.objects import NOBODY, try_finding
-from jobs.access.operations import sets_balance, sharers_of, some_of
+from jobs.access.operations import enters_balance, sets_balance, sharers_of, some_of
 from jobs.access.payload import OP_TYPE, Payload, account_of, decode_payload, encode_payload
-from jobs.effects.creatable_models import CREATABLE_MODELS, marked_or_alike, model_of
+from jobs.effects.creatable_models import CREATABLE_MODELS, marked_or_alike, model_of, own_of
 from jobs.spec.entries import OPERATIONS, find_mark
 from texts.said import said
 
@@ -70,6 +70,21 @@ def entries_of(payload: Payload, things: Sequence[BillingObject], own: tuple[str
     return Entries(tuple(marked), some_of(alike) if alike else "", tuple(replaced), encode_payload(known))
 
 
+def entered_besides(payload: Payload, things: Sequence[BillingObject], own: tuple[str, int]) -> tuple[Marked, ...]:
+    """The entries with marks of others that are equal to the own one, and that its list has not known.
+
+    A later payment of the same sum is another one: it has to be of the same day, unless a balance is entered, of
+    which a subscriber has one.
+    """
+    days = {_day(thing) for thing in own_of(payload, things, own)}
+    alike = [
+        thing
+        for thing in things
+        if _alike(payload, thing, (model_of(payload).alike,)) and (enters_balance(payload) or _day(thing) in days)
+    ]
+    return entries_of(payload, alike, own).marked
+
+
 async def try_entries(gateway: Gateway, model: str) -> None:
     """Look for entries of a subscriber that no billing has. Raises `LookUpFailed`."""
     if model == OPERATIONS:
@@ -118,5 +133,9 @@ def _described(payload: Payload, thing: BillingObject) -> str:
         "operation {id} of {amount}, {day}",
         id=str(thing.values[kind.key]),
         amount=Decimal(thing.values[kind.amount] or 0),
-        day=(thing.values.get("op_date") or "")[:_DAY],
+        day=_day(thing),
     )
+
+
+def _day(thing: BillingObject) -> str:
+    return (thing.values.get("op_date") or "")[:_DAY]

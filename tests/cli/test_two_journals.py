@@ -81,3 +81,35 @@ async def test_what_comes_between_list_and_call_is_seen_before_each_call(asked: 
     assert "entered from another journal: run zzzzz" in ended.words
     there = asked.billing.ledger.effects(MODEL)
     assert {key: there.get(key, 0) for key in keys} == dict.fromkeys(keys, 1)
+
+
+async def test_verify_says_what_another_journal_has_entered_as_well(asked: Place) -> None:
+    """Two machines at the same second: neither has seen the other."""
+    keys = subscribers(asked, 6)
+    file = asked.write("\n".join(["abonent_id;amount", *(f"{key};{amount_of(key)}" for key in keys)]) + "\n")
+    run = (await asked.cli("run", "balances", file, "--yes", "--json")).closing["run"]
+    await enter(asked, 8, [(key, "Остаток" + MARK) for key in keys[:2]])
+    # What was entered by hand, or of another sum, is another entry.
+    await enter(asked, 8, [(keys[2], "Остаток")])
+    ended = await asked.cli("verify", run, "--json", may_end_with=(1,))
+    sums = [sum(map(amount_of, some), Decimal(0)) for some in (keys, keys[:2])]
+    told = ended.closing
+    assert (told["different"], told["entered_twice"]) == (2, 2)
+    assert (Decimal(told["expected"]), Decimal(told["found"])) == (sums[0], sums[0] + sums[1])
+    assert f"entered twice: as row 1 of run {run}, and with the marks of others: row 7 of run zzzzz" in ended.words
+    assert "2 of them entered twice" in ended.words
+
+
+async def test_what_a_person_has_seen_is_not_asked_again(place: Place) -> None:
+    keys = subscribers(place, 3)
+    ended = await run_while(place, BALANCES, keys, [(key, "Остаток") for key in keys[1:]])
+    run = ended.closing["run"]
+    assert ended.closing["states"] == {"accepted": 1, "manual": 2}
+    for number in ("2", "3"):
+        await place.cli("decide", run, number, "pending", "--why", "both are meant")
+    # Only one more entry, which nobody has seen, asks once more.
+    await enter(place, 8, [(keys[2], "Остаток")])
+    ended = await place.cli("resume", run, "--yes", "--json", "--settle", "0", may_end_with=(4,))
+    assert ended.closing["states"] == {"accepted": 2, "manual": 1}
+    there = place.billing.ledger.effects(MODEL)
+    assert [there[key] for key in keys] == [1, 2, 2]
