@@ -11,7 +11,7 @@ enter the row: a look is at most a quarter of a second old.
 
     a run that is taken up:  settle delay ──▶ stacks drained ──▶ all pending rows looked up, a page at a time
     every row that is sent:  looked up with its claim group (a database), or just before its call (the API alone),
-                             and once more if it then waits for longer than `FRESH`
+                             and once more, with all that wait beside it, if it waits for longer than `FRESH`
 """
 
 from collections.abc import Collection, Sequence
@@ -79,7 +79,8 @@ class Witness:
         self._trusted = trusted
         self._together = not trusted and job.effect.looks_together
         self._began = anyio.current_time()
-        self._ahead: dict[int, tuple[float, Seen | None]] = {}
+        self._ahead: dict[int, tuple[float, Item, Seen | None]] = {}
+        self._looking = anyio.Lock()
 
     @property
     def wants_whole_list(self) -> bool:
@@ -183,23 +184,37 @@ class Witness:
         """Look up items before their claim, if one query looks up them all."""
         if not self._together or not (looked_for := [item for item in items if self._must_look(item)]):
             return
-        now = anyio.current_time()
         try:
-            seen = await self._seen_of(looked_for)
+            await self._look_ahead(looked_for)
         except LookUpFailed as error:
             # It is looked up again before each call, and an error is reported then.
             log.info("cannot look ahead for what is in the billing already", why=str(error))
-            return
-        self._ahead.update((item.item_id, (now, seen.get(item.item_id))) for item in looked_for)
 
     async def at_call(self, item: Item) -> Seen | None:
         """Look up `item`, whose call would leave now; None if it is to be sent. Raises `LookUpFailed`."""
         if not self._must_look(item):
             return None
-        looked_at, evidence = self._ahead.pop(item.item_id, (-inf, None))
-        if anyio.current_time() - looked_at <= FRESH:
-            return evidence
-        return (await self._seen_of([item])).get(item.item_id)
+        if not self._together:
+            return (await self._seen_of([item])).get(item.item_id)
+        try:
+            async with self._looking:
+                looked_at = self._ahead[item.item_id][0] if item.item_id in self._ahead else -inf
+                if anyio.current_time() - looked_at > FRESH:
+                    # One query for all that wait: they have waited for as long.
+                    await self._look_ahead(
+                        [
+                            item,
+                            *(other for _, other, _ in self._ahead.values() if other.item_id != item.item_id),
+                        ]
+                    )
+            return self._ahead[item.item_id][2]
+        finally:
+            self._ahead.pop(item.item_id, None)
+
+    async def _look_ahead(self, items: Sequence[Item]) -> None:
+        now = anyio.current_time()
+        seen = await self._seen_of(items)
+        self._ahead.update((item.item_id, (now, item, seen.get(item.item_id))) for item in items)
 
     def _must_look(self, item: Item) -> bool:
         if self._trusted:
