@@ -95,8 +95,10 @@ def entered_besides(
     """The entries with marks of others that are equal to the own one, and that its list has not known.
 
     A later payment of the same sum is another one: it has to be of the same day, unless a balance is entered, of
-    which a subscriber has one.
+    which a subscriber has one. No money is entered twice by entries of nothing.
     """
+    if payload.model == OPERATIONS and not Decimal(payload.wanted["op_summa"] or 0):
+        return ()
     days = {_day(thing) for thing in own_of(payload, things, own)}
     alike = [
         thing

@@ -106,7 +106,7 @@ async def test_what_a_person_has_seen_is_not_asked_again(place: Place) -> None:
     run = ended.closing["run"]
     assert ended.closing["states"] == {"accepted": 1, "manual": 2}
     for number in ("2", "3"):
-        await place.cli("decide", run, number, "pending", "--why", "both are meant")
+        await place.cli("decide", f"{run}/{number}", "pending", "--why", "both are meant")
     # Only one more entry, which nobody has seen, asks once more.
     await enter(place, 8, [(keys[2], "Остаток")])
     ended = await place.cli("resume", run, "--yes", "--json", "--settle", "0", may_end_with=(4,))
