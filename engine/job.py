@@ -7,14 +7,15 @@ and reads it back. Nothing here depends on HTTP or on a particular billing.
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
 from checkpoints.records import Item, NewItem, Refusal, Run
+from checkpoints.states import State
 from engine.evidence import Evidence
-from engine.rows import Row, Source
+from engine.rows import LastLine, Row, Source
 from texts.remedies import Remedy
 from texts.said import said
 
@@ -46,9 +47,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Different:
-    """An entry has the item's mark but differs from what was sent; `text` shows both sides."""
+    """An entry has the item's mark but differs from what was sent; `text` shows both sides, `seen` its id."""
 
     text: str
+    seen: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,21 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class CannotLook:
-    """The effect cannot be looked up; `text` says why."""
+    """The effect cannot be looked up; `text` says why, `seen` has the ids of what may be the effect."""
 
     text: str
+    seen: tuple[str, ...] = field(default=(), compare=False)
 
 
 LookUpResult = Found | Different | Absent | CannotLook
+
+
+def news_of(item: Item, result: LookUpResult) -> LookUpResult:
+    """The result of a look-up; absent if it shows only what a person has seen who decided that the item is sent."""
+    match result:
+        case Different(_, seen) | CannotLook(_, seen) if seen and item.state is not State.MANUAL:
+            return Absent() if set(seen) <= set(item.seen) else result
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +297,11 @@ class Job(ABC):
     def undo_of(self, run: str, payload: str) -> Remedy | None:
         """The command that takes back, by sending, the call of a payload in a run; None where only a person can."""
         return Remedy("undo", run)
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last lines of the files that it reads that may have been cut. Raises `InputRefused`."""
+        return self.source.unended
 
     @property
     def rows_seen(self) -> int:

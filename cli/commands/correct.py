@@ -14,7 +14,8 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run, Stage
 from cli.session.corrections import CorrectionResult, Corrections
 from cli.session.events import OpenReader
-from cli.session.journal import locked, open_existing, require_content
+from cli.session.journal import locked, open_existing, refuse_ended, require_content
+from cli.session.last_line import require_whole
 from cli.session.plans import plans_beside
 from cli.session.run_session import RunSession
 from cli.session.session import OpenRecorder, Session, check_target, how_often, open_session
@@ -69,6 +70,7 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part 
             raise CommandRefused(
                 said("run {run} is one of {job}, not of {other}", run=run.name, job=run.job, other=printable(job))
             )
+        refuse_ended(run, await journal.totals(run))
         _check(run, settings)
         async with open_session(settings, screen, journal, pacing=pacing, consent=consent, record=record) as opened:
             enter = Repeat.AGAIN if again else how_often(run)
@@ -131,6 +133,7 @@ def _job_of(run: Run, file: Input, session: Session) -> Job:
 
 async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Session, enter: Repeat) -> None:
     """Rehearse the file, show the plan, ask, and save its rows in the run."""
+    await require_whole(job, file, session.consent, session.screen)
     rehearsed = await _rehearse(run, job, plans, session, enter)
     try:
         corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=enter)

@@ -6,7 +6,7 @@ not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ 
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 
 import anyio.to_thread
 import structlog
@@ -15,9 +15,18 @@ from rich.text import Text
 from checkpoints.errors import ForbiddenTransition, JournalError
 from checkpoints.records import Run, Stage, Totals
 from checkpoints.states import State
+from cli.session.control_client import ourselves
 from cli.session.control_server import serve_control
 from cli.session.events import RunReaders
-from cli.session.journal import BillingTaken, describe_pacing, locked, store_policy
+from cli.session.journal import (
+    BillingTaken,
+    describe_pacing,
+    locked,
+    refuse_ended,
+    store_policy,
+    undone_held,
+)
+from cli.session.last_line import require_whole
 from cli.session.order import PLAN, why_unreadable
 from cli.session.plans import departures
 from cli.session.session import (
@@ -26,6 +35,7 @@ from cli.session.session import (
     Session,
     finish_run,
     how_often,
+    lacking,
     note_assumptions,
     shared_accounts_of,
     totals_at_end,
@@ -44,7 +54,7 @@ from cli.show.preview import (
 )
 from cli.show.progress import show_intake, show_sending, tell_notes
 from cli.show.steps import steps_of
-from cli.terminal.exits import CommandRefused, Exit, JournalLost, NothingSent, exit_of
+from cli.terminal.exits import CommandRefused, Exit, HeldElsewhere, JournalLost, NothingSent, exit_of
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
@@ -121,7 +131,7 @@ class RunSession:
             self._readers.working(self._run),
         ):
             await self._read_policy()
-            may_send = await self._may_send()
+            may_send = await self._may_send_alone()
             if not may_send or hand_in is None:
                 sent = await self._send() if may_send else Sent()
                 try:
@@ -150,6 +160,8 @@ class RunSession:
     async def _read_policy(self) -> None:
         """Read the policy of the run; only now, under the lock, can no other process change it."""
         await self._refresh()
+        # An undo or `close` may have had the lock before.
+        refuse_ended(self._run, await self._journal.totals(self._run))
         policy = self._session.policy_of(self._run)
         try:
             provide_files(widest(policy))
@@ -161,6 +173,8 @@ class RunSession:
                 most=setting("max-in-flight"),
             )
             raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
+        if not self._fresh and (missing := await lacking(self._run, self._session)):
+            self._screen.say_always(labelled(said("caution:"), missing, "yellow"))
         self._live_policy.take(policy)
         self._gauges = await self._watched()
         if not self._fresh:
@@ -180,6 +194,17 @@ class RunSession:
             why = text_of(error)
             raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
 
+    async def _may_send_alone(self) -> bool:
+        """The same as `_may_send`, while nothing sends the run that an undo takes back."""
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(undone_held(self._run, self._journal))
+            except CommandRefused as error:
+                if isinstance(error, HeldElsewhere) and not self._fresh:
+                    raise
+                raise await self._discarded(text_of(error)) from error
+            return await self._may_send()
+
     async def _may_send(self) -> bool:
         """Whether there is something to send and the operator agrees; also False when interrupted."""
         try:
@@ -192,6 +217,7 @@ class RunSession:
                     await self._approve()
                     return True
                 if self._run.frozen_at is None:
+                    await self._require_whole()
                     await self._take_in()
                 return await self._agreed()
         except Unanswered as unanswered:
@@ -228,6 +254,19 @@ class RunSession:
             return not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole)
         except (InputRefused, LookUpFailed) as error:
             raise await self._unreadable(error) from error
+
+    async def _require_whole(self) -> None:
+        """Ask whether a last line that has no end is whole, before it is read. Raises `CommandRefused`."""
+        file = input_of_parameters(self._run.parameters).file
+        asking, self._asking = self._asking, True
+        try:
+            if await require_whole(self._job, file, self._session.consent, self._screen):
+                await self._journal.history.note_command(self._run, ourselves(), "last-line", said("it is whole"))
+        except (InputRefused, LookUpFailed) as error:
+            raise await self._unreadable(error) from error
+        except NothingSent as error:
+            raise await self._discarded(error.why) from error
+        self._asking = asking
 
     def _heed_rate(self) -> None:
         """Apply the run's rate to its reads too, also after a change."""
@@ -414,6 +453,8 @@ class RunSession:
         ending = FinishedRun() if sent.error else await self._finish(totals)
         if ending.trouble and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
+        if ending.missing and code is Exit.DONE:
+            code = Exit.REJECTED
         error = sent.error or ending.trouble
         stopped = self._stop.reason if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
         if self._run.stage is Stage.DISCARDED:
@@ -427,7 +468,7 @@ class RunSession:
             seconds=sent.seconds,
             held=sent.held,
             stopped=error or stopped or None,
-            error=error,
+            error=error or ending.missing,
             trusted_journal=self._session.consent.trust_journal,
             imported=await steps_of(self._run, self._journal),
             stopped_by=self._stop.kind if stopped else None,

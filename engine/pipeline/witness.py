@@ -20,7 +20,7 @@ from checkpoints.records import Change, Item, LookUps, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Different, Found, Job, LookedFor, LookUpResult
+from engine.job import Absent, CannotLook, Different, Found, Job, LookedFor, LookUpResult, news_of
 from engine.outcomes import decide
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
@@ -205,7 +205,7 @@ class Witness:
 
     async def _look(self, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         found = await self._effect.look_up(self._run, items)
-        return {item.item_id: found.get(item.item_id, Absent()) for item in items}
+        return {item.item_id: news_of(item, found.get(item.item_id, Absent())) for item in items}
 
 
 def _change(item: Item, seen: Evidence | None) -> Change | None:

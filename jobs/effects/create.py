@@ -470,7 +470,7 @@ def _sighting(payload: Payload, found: Sequence[BillingObject]) -> LookUpResult:
         return Absent()
     differs = difference(payload, found)
     if differs:
-        return Different(differs)
+        return Different(differs, tuple(str(thing.values.get(model_of(payload).key)) for thing in found))
     return Found(found[0].values.get(model_of(payload).key), describe_change(payload))
 
 

@@ -4,7 +4,7 @@ An undo deletes created objects, creates deleted ones again, and sets fields bac
 parameters decide. Effects that do not follow from a chain have a name in the spec.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from billing.directory.models import RECEIPT
 from billing.selects.select import select_of
-from checkpoints.records import Run
+from checkpoints.records import Item, Run
 from jobs.access.gateway import Gateway
 from jobs.effects import reverse as reversals
 from jobs.effects.any_call import AnyCallEffect, CallRules
@@ -48,10 +48,14 @@ def effect_of(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) ->
     return _EFFECTS[kind_of(spec.template(parameters))](gateway, spec, parameters)
 
 
-def finish_of(spec: JobSpec) -> Callable[[Run], str] | None:
+Finish: TypeAlias = Callable[[Run, Iterable[Item]], tuple[str, str]]
+"""Completes what a run hands over, from its accepted items: a sentence on it, and one on what is missing of it."""
+
+
+def finish_of(spec: JobSpec) -> Finish | None:
     """The last step of a job, run in a worker thread after all rows are sent; None without one.
 
-    It runs again if a finished run is resumed. It returns a sentence on the result and raises `EngineError`.
+    It runs before a run is resumed as well, and again if a finished one is. It raises `EngineError`.
     """
     return hand_over if spec.special is Special.GENERATED_PASSWORD else None
 

@@ -125,8 +125,12 @@ class PayEffect(CallEffect):
         payloads = [payload_of(item) for item in items]
         keys = [{"abonent_id": str(payload.abonent)} for payload in payloads]
         found = await find(self._gateway, MODEL, keys, FIELDS, BESIDES)
+        profile = self._gateway.profile
         return [
-            (item, since(payload.was.get(LAST), Decimal(payload.wanted[SUM_IN] or 0), things, self._gateway.profile))
+            (
+                item,
+                _unheard(item, since(payload.was.get(LAST), Decimal(payload.wanted[SUM_IN] or 0), things, profile)),
+            )
             for item, payload, things in zip(items, payloads, found, strict=True)
         ]
 
@@ -179,6 +183,12 @@ def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
     return judge(evidence)
 
 
+def _unheard(item: Item, newer: Sequence[BillingObject]) -> list[BillingObject]:
+    """The operations without those that a person has seen who decided that none of them is this payment."""
+    heard = frozenset(item.seen if item.state is not State.MANUAL else ())
+    return [thing for thing in newer if thing.values["op_id"] not in heard]
+
+
 def _sighting(item: Item, newer: Sequence[BillingObject]) -> LookUpResult:
     if newer:
         return CannotLook(
@@ -186,7 +196,8 @@ def _sighting(item: Item, newer: Sequence[BillingObject]) -> LookUpResult:
                 "a payment bears no mark, and since the plan there is {operations}: it may be this row's, or "
                 "somebody else's. Look in the billing which it is",
                 operations=list_objects(newer),
-            )
+            ),
+            tuple(str(thing.values["op_id"]) for thing in newer),
         )
     if item.state is State.PENDING:
         return Absent()
