@@ -187,7 +187,8 @@ where +items.run_id = :run_id and items.item_id = (k.value->>0)::bigint
 -- name: record
 update items
 set state = c.value->>1, answer = coalesce(c.value->>2, items.answer), message = c.value->>3,
-    message_said = c.value->>4, changed_at = :now
+    message_said = c.value->>4, changed_at = :now,
+    claimed = case c.value->>1 when 'applied' then items.claimed else (c.value->>5)::integer end
 from elements(:changes) as c (value)
 where +items.run_id = :run_id and items.item_id = (c.value->>0)::bigint
   and items.item_id = any (array(select (value->>0)::bigint from elements(:changes) as c (value)))
@@ -218,7 +219,7 @@ returning item_id
 -- name: as_items
 select coalesce(json_agg(json_build_array(
     item_id, number, key, label, lane, payload, amount, line, row::json, state, attempts, answer,
-    coalesce(message_said::json, to_json(message)), changed_at
+    coalesce(message_said::json, to_json(message)), changed_at, claimed <> 0
 )), '[]')::text as items
 from found
 
@@ -301,6 +302,15 @@ from (
     where run_id = :run_id and state <> 'replaced' and starts_with(lane, :prefix)
     group by lane
 ) grouped
+
+-- name: made_by_others
+select (f.value->>0)::bigint as item_id, r.name as run
+from elements(:found) as f (value)
+join items own on own.item_id = (f.value->>0)::bigint
+join runs r on r.run_id <> own.run_id and r.target = :target
+join items i on i.run_id = r.run_id and i.answer = f.value->>1 and i.answer ~ '^[0-9]'
+where i.state in (select state from states where in_effect) and i.claimed = 0 and i.taken_back = 0
+  and i.payload::json->>'model' is not distinct from own.payload::json->>'model'
 
 -- name: taken_back
 select r.name, count(*) as items

@@ -125,6 +125,11 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(State.PENDING, State.REJECTED, "not sent: a step that it needs was refused"),
     Transition(State.SENDING, State.ACCEPTED, "answered, no error at either level"),
     Transition(State.SENDING, State.REJECTED, "the billing refused the row for good"),
+    Transition(
+        State.SENDING,
+        State.SKIPPED,
+        "not sent: since the list was made somebody else has brought about what it asks for",
+    ),
     Transition(State.SENDING, State.PENDING, "provably not sent, or refused as busy; to be tried again"),
     Transition(
         State.SENDING,
@@ -138,6 +143,8 @@ TRANSITIONS: tuple[Transition, ...] = (
         "provably absent, after the settle delay and with the stacks drained",
     ),
     Transition(State.UNKNOWN, State.MANUAL, "found but different, or no way to look"),
+    Transition(State.UNKNOWN, State.SKIPPED, "found in the billing, and another run of the journal has made it"),
+    Transition(State.MANUAL, State.SKIPPED, "looked up again and found, and another run of the journal has made it"),
     Transition(
         State.MANUAL, State.ACCEPTED, "looked up again and found equal, or a person decided that it is in the billing"
     ),

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Final, TypeAlias
 
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.evidence import Evidence
+from engine.evidence import Seen
 from engine.rows import Row, Source
 from texts.remedies import Remedy
 from texts.said import said
@@ -38,17 +38,27 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The effect is in the billing, equal to what was sent; `answer` is its id, `note` a remark for people."""
+    """The effect is in the billing, equal to what was sent; `answer` is its id, `note` a remark for people.
+
+    `marked` means that it has the item's own mark. What is only equal may be somebody else's; `by` is another run of
+    the journal that has made it.
+    """
 
     answer: str | None = None
     note: str | None = None
+    marked: bool = False
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Different:
-    """An entry has the item's mark but differs from what was sent; `text` shows both sides."""
+    """An entry has the item's mark but differs from what was sent; `text` shows both sides.
+
+    One that is not `marked` has only the item's key: it may be somebody else's.
+    """
 
     text: str
+    marked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,7 @@ class LookedFor(Enum):
     WHEN_TAKEN_UP = auto()
     """The look-up is uncertain or expensive: only for items that another copy of the journal may have sent."""
     ALWAYS = auto()
-    """The effect has its own mark."""
+    """The effect has its own mark, or one query tells of many whether somebody else has brought it about."""
 
 
 class BeforeImageMode(Enum):
@@ -146,7 +156,7 @@ class Effect(ABC):
     has_steps: bool = False
 
     @abstractmethod
-    async def send(self, run: Run, item: Item) -> Evidence:
+    async def send(self, run: Run, item: Item) -> Seen:
         """Make the one call of `item`, never twice; network and billing errors are returned as evidence."""
 
     @abstractmethod

@@ -30,7 +30,15 @@ from cli.session.session import (
     shared_accounts_of,
 )
 from cli.session.vaults import require_opened, wipe_secrets
-from cli.show.closing import Closing, accountants_list, first_refusals, refused_export, refused_rows, show_closing
+from cli.show.closing import (
+    Closing,
+    accountants_list,
+    first_refusals,
+    leaves_claimed,
+    refused_export,
+    refused_rows,
+    show_closing,
+)
 from cli.show.input_faults import why_refused
 from cli.show.preview import PreviewFacts, bad_rows, plan_of, preview, shared_accounts
 from cli.show.progress import show_intake, show_sending, tell_notes
@@ -54,6 +62,7 @@ from jobs.gauges import gauges_of
 from jobs.rows.input import input_of_parameters
 from jobs.shared_accounts import Question, in_sentences, question_of, settle
 from jobs.spec.entries import SharedAccountsRule
+from jobs.spec.undo_words import RUN, UNDO
 from texts.remedies import command_line, setting
 from texts.said import said, text_of
 
@@ -399,6 +408,9 @@ class RunSession:
         ending = FinishedRun() if sent.error else await self._finish(totals)
         if ending.trouble and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
+        claimed = await self._claimed()
+        if leaves_claimed(self._run) and claimed and code is Exit.DONE:
+            code = Exit.REJECTED
         error = sent.error or ending.trouble
         stopped = self._stop.reason if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
         if self._run.stage is Stage.DISCARDED:
@@ -417,6 +429,7 @@ class RunSession:
             imported=await steps_of(self._run, self._journal),
             stopped_by=self._stop.kind if stopped else None,
             again_in=self._stop.again if stopped else None,
+            claimed=claimed,
         )
         if totals.refused and self._was_streamed:
             # There was no preview, so the refusals were not shown yet.
@@ -434,6 +447,11 @@ class RunSession:
             self._screen.result(ending.shown)
         self._readers.close(closing, self._run, self._stop)
         return closing
+
+    async def _claimed(self) -> int:
+        """The rows that may be somebody else's: of this run, or of the run that it takes back."""
+        taken = self._run.parameters.get(RUN) if self._run.job == UNDO else None
+        return await self._journal.claimed(self._run if taken is None else await self._journal.run(taken))
 
     @property
     def _was_streamed(self) -> bool:

@@ -30,7 +30,7 @@ from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, name_of_
 from cli.terminal.texts import JOINT, count, duration, money, printable, rate
 from engine.pacing.holds import StopKind
 from jobs.spec.import_words import IMPORT
-from jobs.spec.undo_words import LIST, OPPOSITE, RUN, STORNO, UNDO, WAY
+from jobs.spec.undo_words import CLAIMED, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, WAY
 from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, said
 
@@ -78,6 +78,8 @@ class Closing:
     """What stopped it: a person, the system, or a limit that a person has to look at."""
     again_in: float | None = None
     """Seconds after which what stopped it passes by itself, None where nobody knows."""
+    claimed: int = 0
+    """Rows whose effect was found without a mark, and may be somebody else's; of an undo those that it has left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ def _own_object(closing: Closing) -> dict[str, object]:
         "seconds": round(closing.seconds, 3),
         "held": {who: round(seconds, 3) for who, seconds in closing.held.items()},
         "trusted_journal": closing.trusted_journal,
+        "claimed": closing.claimed,
         "exit": int(closing.exit),
         "stopped": closing.stopped,
         "stopped_by": closing.stopped_by,
@@ -298,6 +301,13 @@ def headline(closing: Closing) -> Text:
 def _with_losses(closing: Closing) -> Said:
     """The run is done, and how much of it was not entered."""
     run, imported = str(closing.run), closing.imported
+    if closing.job == UNDO and not _not_entered(closing.totals):
+        return counted(
+            "run {run} is done; {n} row was left alone that may be somebody else's",
+            "run {run} is done; {n} rows were left alone that may be somebody else's",
+            closing.claimed,
+            run=run,
+        )
     if imported is None or imported.is_undo:
         return counted(
             "run {run} is done; {n} row was not entered",
@@ -396,9 +406,17 @@ def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
         )
         by_itself = command_line("undo", run.parameters[RUN], "--set", f"{WAY}={OPPOSITE}")
         steps += [(list_, write), (by_itself, send)]
+    if leaves_claimed(run) and totals.count(State.SKIPPED):
+        take = command_line("undo", run.parameters[RUN], "--set", f"{CLAIMED}={TAKE}")
+        steps.append((take, said("take back as well what may be somebody else's, once you know that it is not")))
     if totals.count(State.ACCEPTED) and not totals.count_where(open=True):
         steps.append((command_line("verify", run.name), said("read back what the billing now says")))
     return steps
+
+
+def leaves_claimed(run: Run) -> bool:
+    """Whether it is an undo that leaves alone what may be somebody else's."""
+    return run.job == UNDO and run.parameters.get(CLAIMED) == LEAVE
 
 
 def refused_export(run: Run) -> str:

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from math import ceil
-from typing import NamedTuple, assert_never
+from typing import Final, NamedTuple, assert_never, cast
 
 import anyio
 import structlog
@@ -11,11 +12,11 @@ import structlog
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, LookUps, Run
 from checkpoints.states import State
-from engine.job import Absent, CannotLook, Different, Found, Job, LookUpResult
+from engine.job import Absent, CannotLook, Different, Effect, Found, Job, LookUpResult
 from engine.pacing.holds import POLL_SECONDS, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Progress
-from texts.said import Quantity, counted, said
+from texts.said import Quantity, counted, in_clauses, said
 
 log = structlog.get_logger(__name__)
 
@@ -104,11 +105,11 @@ class Reconciler:
         """
         left: dict[int, LookUpResult] = {}
         async for page in self._journal.each_page(self._run, {State.MANUAL}, size=self._policy.page):
-            sightings = await self._effect.look_up(self._run, page)
+            sightings = await look_up(self._effect, self._run, page, self._journal)
             mended = [
-                Change(item_id, State.ACCEPTED, answer=sighting.answer, message=sighting.note)
-                for item_id, sighting in sightings.items()
-                if isinstance(sighting, Found)
+                found_again(item, sighting)
+                for item in page
+                if isinstance(sighting := sightings.get(item.item_id), Found)
             ]
             await self._record(State.MANUAL, page, mended)
             await self._note(mended)
@@ -162,7 +163,7 @@ class Reconciler:
         unfinished_work: str | None = None
         async for page in self._journal.each_page(self._run, {State.UNKNOWN}, size=self._policy.page):
             reason = await self._effect.unfinished_work(page)
-            sightings = await self._effect.look_up(self._run, page)
+            sightings = await look_up(self._effect, self._run, page, self._journal)
             if reason is not None:
                 absent = {key for key, sighting in sightings.items() if isinstance(sighting, Absent)}
                 sightings = {key: sighting for key, sighting in sightings.items() if key not in absent}
@@ -227,10 +228,52 @@ async def wait_for_stacks(
     return False
 
 
+CLAIMED: Final = said("found without a mark when its outcome was looked up: it may be somebody else's")
+"""The note on a row that is accepted and claimed."""
+
+
+async def look_up(effect: Effect, run: Run, items: Sequence[Item], journal: Journal) -> dict[int, LookUpResult]:
+    """The look-up results of `items`, by item_id, with the runs of the journal that have made what has no mark.
+
+    Raises `LookUpFailed`.
+    """
+    sightings = dict(await effect.look_up(run, items))
+    unmarked = [
+        (item_id, one.answer)
+        for item_id, one in sightings.items()
+        if isinstance(one, Found) and not one.marked and one.answer is not None and one.answer.isdecimal()
+    ]
+    for item_id, other in (await journal.made_by_others(run, unmarked)).items():
+        sightings[item_id] = replace(cast("Found", sightings[item_id]), by=other)
+    return sightings
+
+
+def found_again(item: Item, found: Found) -> Change:
+    """The change of an item whose effect was found after its call, or after what may have been its call.
+
+    It is claimed unless its mark or the answer to its call has named it.
+    """
+    if found.by:
+        return Change(item.item_id, State.SKIPPED, answer=found.answer, message=already_there(found))
+    if found.marked or (item.answer is not None and item.answer == found.answer):
+        return Change(item.item_id, State.ACCEPTED, answer=found.answer, message=found.note)
+    note = CLAIMED if found.note is None else in_clauses([CLAIMED, found.note])
+    return Change(item.item_id, State.ACCEPTED, answer=found.answer, message=note, claimed=True)
+
+
+def already_there(found: Found) -> str:
+    """Why a row is skipped whose effect somebody else has brought about."""
+    if found.by:
+        return said("already as wanted: run {run} has made it (id {id})", run=found.by, id=found.answer or "")
+    if found.answer is None:
+        return said("already as wanted: somebody else has done it since the list was made")
+    return said("already as wanted: somebody else has made it since the list was made (id {id})", id=found.answer)
+
+
 def _settled(item: Item, sighting: LookUpResult) -> Change:
     match sighting:
-        case Found(answer, note):
-            return Change(item.item_id, State.ACCEPTED, answer=answer, message=note)
+        case Found():
+            return found_again(item, sighting)
         case Absent():
             why = said("looked up and not there: {message}", message=item.message or "")
             return Change(item.item_id, State.PENDING, message=why)

@@ -2,7 +2,8 @@
 
 A journal can be lost, copied, restored and aliased; the billing cannot. A restored copy has rows as pending that were
 sent since, under the same marks. So a row that must not be repeated is looked up before its first call in this
-process, and a row that is found is accepted with a note instead of being sent again.
+process, and a row that is found is accepted with a note instead of being sent again. What is found without a mark
+before the first call of a row is somebody else's: the row is skipped.
 
     a run that is taken up:  settle delay ──▶ stacks drained ──▶ all pending rows looked up, a page at a time,
                              by their own marks, and by those of runs that this journal does not know
@@ -19,14 +20,21 @@ from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, LookUps, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import LookUpFailed
-from engine.evidence import Accepted, Evidence, Lost, RowRefused
+from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused, Seen
 from engine.job import Absent, CannotLook, Different, Found, Job, LookedFor, LookUpResult
 from engine.outcomes import decide
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
-from engine.pipeline.reconciler import UnfinishedWork, count_down, wait_for_stacks
+from engine.pipeline.reconciler import (
+    UnfinishedWork,
+    already_there,
+    count_down,
+    found_again,
+    look_up,
+    wait_for_stacks,
+)
 from texts.said import Quantity, counted, in_clauses, said
 
 log = structlog.get_logger(__name__)
@@ -173,16 +181,16 @@ class Witness:
             # It is looked up again before each call, and an error is reported then.
             log.info("cannot look ahead for what is in the billing already", why=str(error))
 
-    async def at_call(self, item: Item) -> Evidence | None:
+    async def at_call(self, item: Item) -> Seen | None:
         """Look up `item`, whose call would leave now; None if it is to be sent. Raises `LookUpFailed`."""
         sighting = self._seen.pop(item.item_id, None)
         if sighting is not None:
-            return _evidence(sighting)
+            return self._evidence(item, sighting)
         if not self._must_look(item):
             return None
         if item.number <= self._known:
             return (await self._see([item])).get(item.item_id)
-        return _evidence((await self._look([item]))[item.item_id])
+        return self._evidence(item, (await self._look([item]))[item.item_id])
 
     def _must_look(self, item: Item) -> bool:
         if self._trusted:
@@ -192,11 +200,11 @@ class Witness:
             return not self._together and item.number <= self._known
         return looked_for is LookedFor.ALWAYS
 
-    async def _see(self, items: Sequence[Item]) -> dict[int, Evidence]:
+    async def _see(self, items: Sequence[Item]) -> dict[int, Seen]:
         """Look up items that were in the journal before, by item_id; items to be sent are left out."""
         sightings = await self._look(items) if items else {}
-        seen: dict[int, Evidence] = {
-            item_id: evidence for item_id, sighting in sightings.items() if (evidence := _evidence(sighting))
+        seen: dict[int, Seen] = {
+            item.item_id: evidence for item in items if (evidence := self._evidence(item, sightings[item.item_id]))
         }
         rest = [item for item in items if item.item_id not in seen]
         judged = await self._foreign.judge([_as_new(item) for item in rest])
@@ -204,11 +212,35 @@ class Witness:
         return seen | {item_id: RowRefused(one.reason) for item_id, one in refused.items()}
 
     async def _look(self, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        found = await self._effect.look_up(self._run, items)
+        found = await look_up(self._effect, self._run, items, self._journal)
         return {item.item_id: found.get(item.item_id, Absent()) for item in items}
 
+    def _evidence(self, item: Item, sighting: LookUpResult) -> Seen | None:
+        """The evidence of a look-up before the call.
 
-def _change(item: Item, seen: Evidence | None) -> Change | None:
+        What has a mark was sent from another copy of the journal; a different effect of it is left to the reconciler,
+        then to a person. What has none is somebody else's, unless an earlier call of the row may have made it.
+        """
+        first_call = item.number > self._known and not item.attempts
+        match sighting:
+            case Found(answer, by=other, marked=False) if other or first_call:
+                return AlreadyThere(already_there(sighting), answer)
+            case Different(text, marked=False) if first_call:
+                return RowRefused(said("there already since the list was made, and different: {why}", why=text))
+            case Found(answer, marked=False):
+                change = found_again(item, sighting)
+                return Accepted(answer, change.message, claimed=change.claimed)
+            case Found(answer, note):
+                return Accepted(answer, OLDER if note is None else in_clauses([OLDER, note]))
+            case Different(text) | CannotLook(text):
+                return Lost(said("before it was sent: {why}", why=text))
+            case Absent():
+                return None
+            case _:
+                assert_never(sighting)
+
+
+def _change(item: Item, seen: Seen | None) -> Change | None:
     if seen is None:
         return None
     # Repeatable effects are not looked up.
@@ -217,16 +249,3 @@ def _change(item: Item, seen: Evidence | None) -> Change | None:
 
 def _as_new(item: Item) -> NewItem:
     return NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row)
-
-
-def _evidence(sighting: LookUpResult) -> Accepted | Lost | None:
-    """The evidence of a look-up before the call; a different effect is left to the reconciler, then to a person."""
-    match sighting:
-        case Found(answer, note):
-            return Accepted(answer, OLDER if note is None else in_clauses([OLDER, note]))
-        case Different(text) | CannotLook(text):
-            return Lost(said("before it was sent: {why}", why=text))
-        case Absent():
-            return None
-        case _:
-            assert_never(sighting)

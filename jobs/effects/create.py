@@ -19,7 +19,7 @@ from billing.money import wire
 from billing.profile import TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused, LookUpFailed
-from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
+from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, NotSent, RowRefused, Seen
 from engine.job import (
     Absent,
     BeforeImageMode,
@@ -115,8 +115,8 @@ class CreateEffect(CallEffect):
         self._taking_back = taking_back
         self._type_8 = type_8 or gateway.profile.type_8.value
         self._recognition = Recognition()
-        # With a mark, before each call; without one, equal fields may belong to another entry.
-        self.looked_for = LookedFor.ALWAYS if self._kind.comment else LookedFor.WHEN_TAKEN_UP
+        # With a mark, before each call; without one, where one query tells of many what others have made meanwhile.
+        self.looked_for = LookedFor.ALWAYS if self._kind.comment or self.looks_together else LookedFor.WHEN_TAKEN_UP
         if template.model == OPERATIONS and gateway.database is not None:
             # The balance, which an entry of type 8 may set; only the database has it.
             self.keeps = BeforeImageMode.TOGETHER
@@ -168,7 +168,7 @@ class CreateEffect(CallEffect):
             with needed(KEPT):
                 await balances(gateway, [NOBODY])
 
-    async def send(self, run: Run, item: Item) -> Evidence:
+    async def send(self, run: Run, item: Item) -> Seen:
         """Create the object, with run and item in the mark of its comment."""
         payload = payload_of(item)
         if _overwrites(payload) and (moved := await self._moved(payload)):
@@ -187,7 +187,7 @@ class CreateEffect(CallEffect):
                 return await self._taken(item, payload, text)
         return evidence
 
-    async def _taken(self, item: Item, payload: Payload, text: str) -> Evidence:
+    async def _taken(self, item: Item, payload: Payload, text: str) -> Seen:
         """What a refusal means whose reason is that another object has the key: it may be our own earlier call's."""
         try:
             (found,) = await like_these(self._gateway, [payload])
@@ -197,7 +197,14 @@ class CreateEffect(CallEffect):
             # An earlier call may still wait to be carried out: it counts as absent only after the settle delay.
             return Lost(said("refused, and the billing does not show yet who has the key: {reason}", reason=text))
         if found and difference(payload, found) is None:
-            return Accepted(found[0].values[self._kind.key], said("found in the billing: {reason}", reason=text))
+            answer = found[0].values[self._kind.key]
+            if not item.attempts:
+                return AlreadyThere(
+                    said("already as wanted: somebody else has made it just before (id {id})", id=answer or ""),
+                    answer,
+                )
+            note = said("found in the billing, and may be somebody else's: {reason}", reason=text)
+            return Accepted(answer, note, claimed=True)
         there = tuple(self._kind.described(thing, payload.wanted) for thing in found)
         return RowRefused(said("{reason}; the billing has {found}", reason=text, found=there) if there else text)
 
@@ -420,9 +427,10 @@ def _sighting(payload: Payload, found: Sequence[BillingObject]) -> LookUpResult:
     if not found:
         return Absent()
     differs = difference(payload, found)
+    kind = model_of(payload)
     if differs:
-        return Different(differs)
-    return Found(found[0].values.get(model_of(payload).key), describe_change(payload))
+        return Different(differs, marked=bool(kind.comment))
+    return Found(found[0].values.get(kind.key), describe_change(payload), marked=bool(kind.comment))
 
 
 def _has_another_balance(payload: Payload, now: Mapping[int, Decimal]) -> bool:

@@ -28,7 +28,8 @@ class ItemToUndo:
     """An item of an earlier run to take back; `cells` are its row in the undo's input.
 
     `later` is the number of a later item of that run that has written to the same place and still stands. `left` is
-    the balance that all operations of the run left on its account if each has added its sum, None if unknown.
+    the balance that all operations of the run left on its account if each has added its sum, None if unknown. What is
+    `claimed` may be somebody else's, and is left alone.
     """
 
     item_id: int
@@ -42,6 +43,7 @@ class ItemToUndo:
     lane: str = ""
     later: int | None = None
     left: Decimal | None = None
+    claimed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ import msgspec
 from billing.api.answers import created_id
 from billing.directory.models import LARGEST_ID
 from checkpoints.records import Item, NewItem, Refusal, Run
+from checkpoints.states import State
 from engine.errors import InputRefused
-from engine.evidence import Evidence
+from engine.evidence import Seen
 from engine.job import (
     Absent,
     BeforeImageMode,
@@ -136,6 +137,15 @@ class SubscriberSteps(CallEffect):
         payload = payload_of(item)
         if not payload.fills:
             return item.payload
+        for one in (needed[key] for key in payload.fills.values()):
+            if one.state is State.SKIPPED and payload_of(one).step == Step.SUBSCRIBER:
+                raise InputRefused(
+                    said(
+                        "somebody else has made subscriber {number} since the list was made. Import the table once "
+                        "more: what the row says is then compared with what is there",
+                        number=one.label,
+                    )
+                )
         return encode_payload(_filled(payload, {place: _id_of(needed[key]) for place, key in payload.fills.items()}))
 
     async def visible(self, run: Run, items: Sequence[Item]) -> Collection[int]:
@@ -176,7 +186,7 @@ class SubscriberSteps(CallEffect):
 
     # ---- a call ----
 
-    async def send(self, run: Run, item: Item) -> Evidence:
+    async def send(self, run: Run, item: Item) -> Seen:
         """Make the call of the step."""
         return await self._effects.of(payload_of(item)).send(run, item)
 

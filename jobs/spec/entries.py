@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from jobs.spec.parameters import Parameter, a_text, at_most
-from jobs.spec.undo_words import LIST, OPPOSITE, STORNO, WAY
+from jobs.spec.undo_words import CLAIMED, LEAVE, LIST, OPPOSITE, STORNO, TAKE, WAY
 from texts.said import said
 
 OPERATIONS: Final = "FinanceOperations"
@@ -167,6 +167,16 @@ UNDO_OF_OPERATIONS: Final = (
     *_HOW_OPERATIONS_GO,
 )
 """The parameters of an undo of operations."""
+
+OF_CLAIMED: Final = Parameter(
+    CLAIMED,
+    said(
+        "what was found without a mark, and may be somebody else's: leave: it stays; take: it is taken back as well"
+    ),
+    LEAVE,
+    (LEAVE, TAKE),
+)
+"""The parameter of the undo of a run with such rows."""
 
 UNDO_OF_IMPORT: Final = (
     Parameter(
