@@ -389,6 +389,10 @@ class Journal:
         """Those of these items whose effect was taken back and not restored since."""
         return {int(row["item_id"]) for row in await self._all("taken_back_of", ids=item_ids)}
 
+    async def found_changed(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
+        """Up to `size` accepted items after number `after` whose calls have found something else than the list."""
+        return await self._items("found_changed", run_id=run.run_id, after=after, size=size)
+
     async def claimed(self, run: Run) -> int:
         """The number of its rows in effect that may be somebody else's, and were not taken back."""
         return int((await self._one("claimed", run_id=run.run_id))["items"])

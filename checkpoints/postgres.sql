@@ -303,6 +303,14 @@ from (
     group by lane
 ) grouped
 
+-- name: found_changed
+select *
+from items
+where run_id = :run_id and number > :after and state in (select state from states where in_effect)
+  and payload::json->'planned' is not null and payload::json->'after' is null
+order by number
+limit :size
+
 -- name: made_by_others
 select (f.value->>0)::bigint as item_id, r.name as run
 from elements(:found) as f (value)

@@ -588,6 +588,15 @@ order by u.run_id
 -- Those of these items whose effect was taken back and not restored since.
 select item_id from items where item_id in (select value from json_each(:ids)) and taken_back = 1
 
+-- name: found_changed
+-- The accepted items of a run whose call has found something else than the list, and not what another row had set.
+select *
+from items
+where run_id = :run_id and number > :after and state in (select state from states where in_effect)
+  and json_extract(payload, '$.planned') is not null and json_extract(payload, '$.after') is null
+order by number
+limit :size
+
 -- name: claimed
 -- The rows in effect of a run that may be somebody else's, and were not taken back.
 select count(*) as items

@@ -185,6 +185,13 @@ class Effect(ABC):
         """
         return {}
 
+    async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
+        """By item_id, what has changed since the list was made so that an item must not be sent as it says.
+
+        For an item in effect, what had changed before its call, and was not seen. Raises `LookUpFailed`.
+        """
+        return {}
+
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Existing entries of the billing that match the items, by item key; new items are left out.
 

@@ -63,6 +63,7 @@ from jobs.rows.input import input_of_parameters
 from jobs.shared_accounts import Question, in_sentences, question_of, settle
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.undo_words import RUN, UNDO
+from jobs.value_changes import overwritten
 from texts.remedies import command_line, setting
 from texts.said import said, text_of
 
@@ -430,6 +431,7 @@ class RunSession:
             stopped_by=self._stop.kind if stopped else None,
             again_in=self._stop.again if stopped else None,
             claimed=claimed,
+            overwritten=await overwritten(self._run, self._journal),
         )
         if totals.refused and self._was_streamed:
             # There was no preview, so the refusals were not shown yet.

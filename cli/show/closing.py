@@ -31,6 +31,7 @@ from cli.terminal.texts import JOINT, count, duration, money, printable, rate
 from engine.pacing.holds import StopKind
 from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import CLAIMED, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, WAY
+from jobs.value_changes import Overwritten
 from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, said
 
@@ -80,6 +81,8 @@ class Closing:
     """Seconds after which what stopped it passes by itself, None where nobody knows."""
     claimed: int = 0
     """Rows whose effect was found without a mark, and may be somebody else's; of an undo those that it has left."""
+    overwritten: Overwritten = field(default_factory=Overwritten)
+    """What its calls have overwritten that somebody had changed since the list was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ def _own_object(closing: Closing) -> dict[str, object]:
         "held": {who: round(seconds, 3) for who, seconds in closing.held.items()},
         "trusted_journal": closing.trusted_journal,
         "claimed": closing.claimed,
+        "overwritten": closing.overwritten.rows,
         "exit": int(closing.exit),
         "stopped": closing.stopped,
         "stopped_by": closing.stopped_by,
@@ -197,10 +201,27 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
         parts.append(Hanging(Text(""), render(_held(closing.held), "dim")))
     if closing.trusted_journal:
         parts.append(Hanging(Text(""), render(TRUSTED, "yellow")))
+    if closing.overwritten.rows:
+        parts.append(Hanging(Text(""), render(_overwritten(closing.overwritten), "yellow")))
     parts += await reasons_lists(run, closing.totals, journal)
     if steps := next_steps(run, closing.totals):
         parts.append(steps_list(steps))
     return Group(*parts)
+
+
+def _overwritten(found: Overwritten) -> Said:
+    if not found.amount:
+        return counted(
+            "{n} row has overwritten what somebody had changed since the list was made",
+            "{n} rows have overwritten what somebody had changed since the list was made",
+            found.rows,
+        )
+    return counted(
+        "{n} row has overwritten what somebody had changed since the list was made, {amount} in all",
+        "{n} rows have overwritten what somebody had changed since the list was made, {amount} in all",
+        found.rows,
+        amount=found.amount,
+    )
 
 
 def _pace(calls: int, seconds: float) -> Said:

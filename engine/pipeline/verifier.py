@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from checkpoints.journal import Journal
@@ -41,12 +41,15 @@ async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: 
     verdict = ReadBackSummary()
     async for items in journal.each_page(run, states_where(in_effect=True), size=page):
         readings = await job.effect.read_back(run, items)
+        outdated = await job.effect.outdated(run, items)
         applied: list[Change] = []
         for item in items:
             reading = readings.get(item.item_id, ReadBack(None, said("the billing says nothing of it")))
             if isinstance(reading, CannotLook):
                 verdict.unreadable[reading.text] += 1
                 continue
+            if reading.difference is None and item.item_id in outdated:
+                reading = replace(reading, difference=outdated[item.item_id])
             verdict.expected += item.amount or 0
             verdict.found += reading.amount or 0
             if reading.difference is not None:

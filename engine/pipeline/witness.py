@@ -11,6 +11,7 @@ before the first call of a row is somebody else's: the row is skipped.
 """
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Final, assert_never
 
 import anyio
@@ -21,10 +22,11 @@ from checkpoints.records import Change, Item, LookUps, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused, Seen
-from engine.job import Absent, CannotLook, Different, Found, Job, LookedFor, LookUpResult
+from engine.job import Absent, CannotLook, Different, Effect, Found, Job, LookedFor, LookUpResult
 from engine.outcomes import decide
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
+from engine.pipeline.before_images import FRESH
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
 from engine.pipeline.reconciler import (
@@ -238,6 +240,39 @@ class Witness:
                 return None
             case _:
                 assert_never(sighting)
+
+
+class Updates:
+    """Refuses rows that have been overtaken since the list was made: their subscriber is another one by now, say.
+
+    Read with each claim group where one query tells of many, and again at the call where that was long ago; through
+    the API alone just before each call.
+    """
+
+    def __init__(self, run: Run, effect: Effect) -> None:
+        self._run = run
+        self._effect = effect
+        self._read: dict[int, tuple[float, str | None]] = {}
+
+    async def ahead(self, items: Sequence[Item]) -> None:
+        """Read what has changed for these, before their claim."""
+        if not self._effect.looks_together:
+            return
+        now = anyio.current_time()
+        try:
+            outdated = await self._effect.outdated(self._run, items)
+        except LookUpFailed as error:
+            # It is read again before each call, and an error is reported then.
+            log.info("cannot read ahead what has changed since the list was made", why=str(error))
+            return
+        self._read.update((item.item_id, (now, outdated.get(item.item_id))) for item in items)
+
+    async def at_call(self, item: Item) -> RowRefused | None:
+        """The refusal of `item`, whose call would leave now; None if it is to be sent. Raises `LookUpFailed`."""
+        read_at, why = self._read.pop(item.item_id, (-inf, None))
+        if anyio.current_time() - read_at > FRESH:
+            why = (await self._effect.outdated(self._run, [item])).get(item.item_id)
+        return None if why is None else RowRefused(why)
 
 
 def _change(item: Item, seen: Seen | None) -> Change | None:

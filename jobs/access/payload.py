@@ -29,7 +29,9 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     `key` finds the object again. `wanted` are the fields after the call and `was` the fields before it, in their
     plain spelling (`billing.directory.values.plain_value`). `planned` is `was` at planning, if it has changed since.
     `after` is the number of the row of this run that set the values in `was`, 0 if none did. `abonent` is the id of
-    the subscriber, 0 if there is none.
+    the subscriber, 0 if there is none. `named` is the contract number or the login by which the row has named its
+    subscriber or account, with the id of whose it was: {"contract_number": "00123", "abonent_id": "9001"}. `newest`
+    is the last operation on an account whose balance the call sets, at planning; None for any other call.
 
     An import's items have more: their `step`; `needs`, the keys of the items that come before them; `fills`, the
     places of ids that are in the answers of items, by their keys; `groups`, by which a subscriber is counted.
@@ -44,6 +46,8 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     was: dict[str, str | None] = {}
     planned: dict[str, str | None] = {}
     after: int = 0
+    named: dict[str, str] = {}
+    newest: int | None = None
     step: str = ""
     needs: tuple[str, ...] = ()
     fills: dict[str, str] = {}

@@ -14,7 +14,7 @@ import msgspec
 from billing.api.answers import created_id, judge
 from billing.api.calls import NOTHING, Call, ChainStep, describe
 from billing.directory.models import BillingObject
-from billing.directory.subscribers import Abonent
+from billing.directory.subscribers import Abonent, Operation
 from billing.money import wire
 from billing.profile import TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
@@ -43,13 +43,19 @@ from jobs.access.objects import (
     needed,
     spell_out,
 )
-from jobs.access.operations import balances, enters_balance, newest_on_accounts
+from jobs.access.operations import (
+    balances,
+    described,
+    enters_balance,
+    newest_on_account,
+    operations_since,
+    some_of,
+)
 from jobs.access.payload import (
     ACCOUNT,
     CONTRACT,
     FOLDER_LANE,
     Payload,
-    account_of,
     chain_of,
     encode_payload,
     payload_of,
@@ -78,7 +84,7 @@ from jobs.rows.binding import NUMBER, Bound
 from jobs.rows.call_arguments import Arguments, amount_fault, owner_of_row
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import CREATE
-from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, with_mark
+from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, find_mark, with_mark
 from jobs.spec.parameters import row_key
 from texts.said import said
 
@@ -136,9 +142,11 @@ class CreateEffect(CallEffect):
         payloads = [payload_for(model, arguments, who.id if who else 0) for _, arguments, who in whose]
         # Objects with a mark may be alike.
         there = [()] * len(payloads) if self._kind.comment else await like_these(gateway, payloads)
-        before = await balances(gateway, [payload.abonent for payload in payloads if enters_balance(payload)])
+        entering = [payload.abonent for payload in payloads if enters_balance(payload)]
+        before = await balances(gateway, entering)
+        last = await newest_on_account(gateway, entering) if self._type_8 is TypeEight.SETS and entering else {}
         entries = [
-            self._entry(one, who, _with_balance(payload, before), things, room)
+            self._entry(one, who, _with_what_was(payload, before, last), things, room)
             for (one, _, who), payload, things in zip(whose, payloads, there, strict=True)
         ]
         unreadable = [one.refused(fault) for one, fault in faults if fault is not None]
@@ -208,6 +216,33 @@ class CreateEffect(CallEffect):
         there = tuple(self._kind.described(thing, payload.wanted) for thing in found)
         return RowRefused(said("{reason}; the billing has {found}", reason=text, found=there) if there else text)
 
+    async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
+        """Also the operations that have come to an account since the list was made, where its balance is set.
+
+        Of an item in effect those before its own operation: their sums are overwritten. Raises `LookUpFailed`.
+        """
+        reasons = dict(await super().outdated(run, items))
+        setting = [
+            (item, payload.abonent, payload.newest)
+            for item in items
+            if (payload := payload_of(item)).newest is not None and item.item_id not in reasons
+        ]
+        last: dict[int, int] = {}
+        for _, abonent, newest in setting:
+            last[abonent] = min(newest or 0, last.get(abonent, newest or 0))
+        newer = await operations_since(self._gateway, last)
+        for item, abonent, newest in setting:
+            own = int(item.answer or 0) if item.state.in_effect else 0
+            others = [
+                one
+                for one in newer[abonent]
+                if one.op_id > (newest or 0) and not one.storno and (not own or one.op_id < own)
+                if (mark := find_mark(one.descr)) is None or mark[0] != run.name
+            ]
+            if others:
+                reasons[item.item_id] = _overtaken(others, is_entered=bool(own))
+        return reasons
+
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """The payloads with the present balance, where it has changed. Raises `LookUpFailed`.
 
@@ -242,15 +277,10 @@ class CreateEffect(CallEffect):
         }
         wanted = [payload.abonent for payload in payloads.values() if BALANCE in payload.wanted]
         now = await balances(self._gateway, wanted)
-        accounts = {
-            item.item_id: account
-            for item in items
-            if (account := account_of(item.lane)) is not None and _has_another_balance(payloads[item.item_id], now)
-        }
-        last = await newest_on_accounts(self._gateway, set(accounts.values()))
+        moved = {payload.abonent for payload in payloads.values() if _has_another_balance(payload, now)}
+        last = await newest_on_account(self._gateway, moved) if moved else {}
         return {
-            key: _reading(payload, found[key], now, last.get(accounts.get(key, 0), 0))
-            for key, payload in payloads.items()
+            key: _reading(payload, found[key], now, last.get(payload.abonent, 0)) for key, payload in payloads.items()
         }
 
     def describe(self, run_name: str, item: Item) -> str:
@@ -354,7 +384,7 @@ class CreateEffect(CallEffect):
             key=row_key("" if (value := arguments.get(name)) is None else str(value) for name in self._kind.same),
             label=one.label,
             lane=lane_of_new(payload) if abonent is None else f"{ACCOUNT}{abonent.account_id}",
-            payload=encode_payload(payload),
+            payload=encode_payload(msgspec.structs.replace(payload, named=dict(one.named))),
             amount=None if amount is None else Decimal(str(amount)),
             line=one.row.line,
             row=one.row.cells,
@@ -409,11 +439,31 @@ def _overwrites(payload: Payload) -> bool:
     )
 
 
-def _with_balance(payload: Payload, before: Mapping[int, Decimal]) -> Payload:
-    """The payload with the present balance, which an undo of an entry of type 8 needs."""
-    if payload.abonent not in before:
+def _overtaken(others: Sequence[Operation], *, is_entered: bool) -> str:
+    """Why a balance is not set over these operations, or that it was."""
+    amount = sum((one.op_summa for one in others), Decimal(0))
+    named = some_of([described(one) for one in others])
+    if is_entered:
+        return said(
+            "overwritten: {amount} came to the account after the list was made and before this row set its balance: "
+            "{operations}",
+            amount=amount,
+            operations=named,
+        )
+    return said(
+        "changed since the list was made: {amount} came to the account, and this row would set its balance over it: "
+        "{operations}. Enter the row again to have it compared anew",
+        amount=amount,
+        operations=named,
+    )
+
+
+def _with_what_was(payload: Payload, before: Mapping[int, Decimal], last: Mapping[int, int]) -> Payload:
+    """The payload with the present balance, which an undo of an entry of type 8 needs, and the last operation."""
+    if not enters_balance(payload):
         return payload
-    return msgspec.structs.replace(payload, was={BALANCE: wire(before[payload.abonent])})
+    was = {BALANCE: wire(before[payload.abonent])} if payload.abonent in before else payload.was
+    return msgspec.structs.replace(payload, was=was, newest=last.get(payload.abonent))
 
 
 def _blames_fields(text: str, kind: CreatableModel, payload: Payload) -> bool:

@@ -151,7 +151,7 @@ class DeleteEffect(CallEffect):
             key=named,
             label=thing.label or one.label,
             lane=lane_of(model, key, thing),
-            payload=encode_payload(_payload(model, thing, arguments)),
+            payload=encode_payload(msgspec.structs.replace(_payload(model, thing, arguments), named=dict(one.named))),
             line=one.row.line,
             row=one.row.cells,
             skip_reason=_is_deleted(model, named) if _gone(things) else None,

@@ -127,14 +127,15 @@ def _item(template: Template, one: Bound, abonent: Abonent, last: int) -> NewIte
         key=row_key((str(abonent.id), document)) if document else str(abonent.id),
         label=f"{one.label}, {document}" if document else one.label,
         lane=f"{ACCOUNT}{abonent.account_id}",
-        payload=encode_payload(_payload(template, one.values, abonent.id, last)),
+        payload=encode_payload(_payload(template, one, abonent.id, last)),
         amount=Decimal(one.values["amount"]),
         line=one.row.line,
         row=one.row.cells,
     )
 
 
-def _payload(template: Template, values: Mapping[str, str], abonent: int, last: int) -> Payload:
+def _payload(template: Template, one: Bound, abonent: int, last: int) -> Payload:
+    values = one.values
     document = {DOCUMENT: values[DOCUMENT]} if values[DOCUMENT] else {}
     return Payload(
         model=template.model,
@@ -143,6 +144,7 @@ def _payload(template: Template, values: Mapping[str, str], abonent: int, last: 
         key={"id": str(abonent), **document},
         wanted={SUM_IN: plain_value(SUM_IN, values["amount"])},
         was={LAST: str(last)},
+        named=dict(one.named),
     )
 
 

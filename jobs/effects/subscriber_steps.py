@@ -214,6 +214,13 @@ class SubscriberSteps(CallEffect):
             anew |= await effect.read_before_images(group)
         return anew
 
+    async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
+        """What has changed since the list was made so that a step must not be made. Raises `LookUpFailed`."""
+        reasons: dict[int, str] = {}
+        for effect, group in self._effects.groups([item for item in items if _is_whole(payload_of(item))]):
+            reasons |= await effect.outdated(run, group)
+        return reasons
+
     def describe(self, run_name: str, item: Item) -> str:
         """The call of the step; an id that is not known yet is that of another item, by its key."""
         payload = payload_of(item)
