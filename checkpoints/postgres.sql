@@ -318,7 +318,8 @@ join items own on own.item_id = (f.value->>0)::bigint
 join runs r on r.run_id <> own.run_id and r.target = :target
 join items i on i.run_id = r.run_id and i.answer = f.value->>1 and i.answer ~ '^[0-9]'
 where i.state in (select state from states where in_effect) and i.claimed = 0 and i.taken_back = 0
-  and i.payload::json->>'model' is not distinct from own.payload::json->>'model'
+  and i.payload::json->>'model' = own.payload::json->>'model'
+  and i.payload::json#>>'{steps,0,0}' = 'objects.create' and own.payload::json#>>'{steps,0,0}' = 'objects.create'
 
 -- name: taken_back
 select r.name, count(*) as items

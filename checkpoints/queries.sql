@@ -604,15 +604,17 @@ from items
 where run_id = :run_id and claimed = 1 and state in (select state from states where in_effect) and taken_back = 0
 
 -- name: made_by_others
--- Of these items the ones whose object another run for the same billing has made: its answer is the id of a new object of
--- the same model. :found are pairs of an item and the id of the object that was found.
+-- Of these items that create an object the ones whose object another run for the same billing has created: its answer is
+-- the id of a new object of the same model. :found are pairs of an item and the id of the object that was found.
 select json_extract(f.value, '$[0]') as item_id, r.name as run
 from json_each(:found) f
 join items own on own.item_id = json_extract(f.value, '$[0]')
 join runs r on r.run_id <> own.run_id and r.target = :target
 join items i on i.run_id = r.run_id and i.answer = json_extract(f.value, '$[1]') and i.answer glob '[0-9]*'
 where i.state in (select state from states where in_effect) and i.claimed = 0 and i.taken_back = 0
-  and json_extract(i.payload, '$.model') is json_extract(own.payload, '$.model')
+  and json_extract(i.payload, '$.model') = json_extract(own.payload, '$.model')
+  and json_extract(i.payload, '$.steps[0][0]') = 'objects.create'
+  and json_extract(own.payload, '$.steps[0][0]') = 'objects.create'
 
 -- name: lane_mates
 -- The accepted items of these lanes, in order.
