@@ -393,9 +393,9 @@ class Journal:
         """Up to `size` accepted items after number `after` whose calls have found something else than the list."""
         return await self._items("found_changed", run_id=run.run_id, after=after, size=size)
 
-    async def claimed(self, run: Run) -> int:
+    async def unproven(self, run: Run) -> int:
         """The number of its rows in effect that may be somebody else's, and were not taken back."""
-        return int((await self._one("claimed", run_id=run.run_id))["items"])
+        return int((await self._one("unproven", run_id=run.run_id))["items"])
 
     async def made_by_others(self, run: Run, found: Sequence[tuple[int, str]]) -> dict[int, str]:
         """Of items with the id of the object that was found for each, those whose object another run has made.

@@ -188,7 +188,7 @@ where +items.run_id = :run_id and items.item_id = (k.value->>0)::bigint
 update items
 set state = c.value->>1, answer = coalesce(c.value->>2, items.answer), message = c.value->>3,
     message_said = c.value->>4, changed_at = :now,
-    claimed = case c.value->>1 when 'applied' then items.claimed else (c.value->>5)::integer end
+    unproven = case c.value->>1 when 'applied' then items.unproven else (c.value->>5)::integer end
 from elements(:changes) as c (value)
 where +items.run_id = :run_id and items.item_id = (c.value->>0)::bigint
   and items.item_id = any (array(select (value->>0)::bigint from elements(:changes) as c (value)))
@@ -219,7 +219,7 @@ returning item_id
 -- name: as_items
 select coalesce(json_agg(json_build_array(
     item_id, number, key, label, lane, payload, amount, line, row::json, state, attempts, answer,
-    coalesce(message_said::json, to_json(message)), changed_at, claimed <> 0
+    coalesce(message_said::json, to_json(message)), changed_at, unproven <> 0
 )), '[]')::text as items
 from found
 
@@ -317,7 +317,7 @@ from elements(:found) as f (value)
 join items own on own.item_id = (f.value->>0)::bigint
 join runs r on r.run_id <> own.run_id and r.target = :target
 join items i on i.run_id = r.run_id and i.answer = f.value->>1 and i.answer ~ '^[0-9]'
-where i.state in (select state from states where in_effect) and i.claimed = 0 and i.taken_back = 0
+where i.state in (select state from states where in_effect) and i.unproven = 0 and i.taken_back = 0
   and i.payload::json->>'model' = own.payload::json->>'model'
   and i.payload::json#>>'{steps,0,0}' = 'objects.create' and own.payload::json#>>'{steps,0,0}' = 'objects.create'
 

@@ -349,11 +349,11 @@ where +items.run_id = :run_id and items.item_id = k.item_id and items.state in (
 -- name: record
 update items
 set state = c.state, answer = coalesce(c.answer, items.answer), message = c.message, message_said = c.message_said,
-    claimed = case c.state when 'applied' then items.claimed else c.claimed end, changed_at = :now
+    unproven = case c.state when 'applied' then items.unproven else c.unproven end, changed_at = :now
 from (
     select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as state,
            json_extract(value, '$[2]') as answer, json_extract(value, '$[3]') as message,
-           json_extract(value, '$[4]') as message_said, json_extract(value, '$[5]') as claimed
+           json_extract(value, '$[4]') as message_said, json_extract(value, '$[5]') as unproven
     from json_each(:changes)
 ) c
 -- The plus keeps SQLite from scanning all items of the run for these few.
@@ -414,7 +414,7 @@ order by d.decision_id
 -- Follows `with found as (…)`: the items found, as one JSON text, with fields in the order of `records.Item`.
 select json_group_array(json_array(
     item_id, number, key, label, lane, payload, amount, line, json(row), state, attempts, answer,
-    json(coalesce(message_said, json_quote(message))), changed_at, json(iif(claimed, 'true', 'false'))
+    json(coalesce(message_said, json_quote(message))), changed_at, json(iif(unproven, 'true', 'false'))
 )) as items
 from found
 
@@ -597,11 +597,11 @@ where run_id = :run_id and number > :after and state in (select state from state
 order by number
 limit :size
 
--- name: claimed
+-- name: unproven
 -- The rows in effect of a run that may be somebody else's, and were not taken back.
 select count(*) as items
 from items
-where run_id = :run_id and claimed = 1 and state in (select state from states where in_effect) and taken_back = 0
+where run_id = :run_id and unproven = 1 and state in (select state from states where in_effect) and taken_back = 0
 
 -- name: made_by_others
 -- Of these items that create an object the ones whose object another run for the same billing has created: its answer is
@@ -611,7 +611,7 @@ from json_each(:found) f
 join items own on own.item_id = json_extract(f.value, '$[0]')
 join runs r on r.run_id <> own.run_id and r.target = :target
 join items i on i.run_id = r.run_id and i.answer = json_extract(f.value, '$[1]') and i.answer glob '[0-9]*'
-where i.state in (select state from states where in_effect) and i.claimed = 0 and i.taken_back = 0
+where i.state in (select state from states where in_effect) and i.unproven = 0 and i.taken_back = 0
   and json_extract(i.payload, '$.model') = json_extract(own.payload, '$.model')
   and json_extract(i.payload, '$.steps[0][0]') = 'objects.create'
   and json_extract(own.payload, '$.steps[0][0]') = 'objects.create'
@@ -866,7 +866,7 @@ limit :size
 -- name: copy_items
 insert into items (
     item_id, run_id, number, key, label, lane, payload, amount, wanted, line, row, state, attempts, answer, message,
-    message_said, undoes, taken_back, claimed, carried_by, row_amount, frozen_at, sent_at, changed_at
+    message_said, undoes, taken_back, unproven, carried_by, row_amount, frozen_at, sent_at, changed_at
 )
 select
     json_extract(value, '$.item_id'), json_extract(value, '$.run_id'), json_extract(value, '$.number'),
@@ -875,7 +875,7 @@ select
     json_extract(value, '$.line'), json_extract(value, '$.row'), json_extract(value, '$.state'),
     json_extract(value, '$.attempts'), json_extract(value, '$.answer'), json_extract(value, '$.message'),
     json_extract(value, '$.message_said'), json_extract(value, '$.undoes'), json_extract(value, '$.taken_back'),
-    json_extract(value, '$.claimed'), json_extract(value, '$.carried_by'), json_extract(value, '$.row_amount'),
+    json_extract(value, '$.unproven'), json_extract(value, '$.carried_by'), json_extract(value, '$.row_amount'),
     json_extract(value, '$.frozen_at'), json_extract(value, '$.sent_at'), json_extract(value, '$.changed_at')
 from json_each(:rows)
 

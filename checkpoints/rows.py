@@ -108,7 +108,7 @@ def of_refusals(refusals: Sequence[Refusal]) -> list[tuple[str | int | None, ...
 def of_changes(changes: Sequence[Change]) -> list[tuple[str | int | None, ...]]:
     """The rows of `record`."""
     return [
-        (one.item_id, one.state, one.answer, one.message, to_json(one.message), int(one.claimed)) for one in changes
+        (one.item_id, one.state, one.answer, one.message, to_json(one.message), int(one.unproven)) for one in changes
     ]
 
 

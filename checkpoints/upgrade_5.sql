@@ -8,4 +8,4 @@ alter table runs add column assumptions_said text;
 alter table runners add column found integer not null default 0;
 alter table runners add column absent integer not null default 0;
 alter table runners add column left integer not null default 0;
-alter table items add column claimed integer not null default 0;
+alter table items add column unproven integer not null default 0;

@@ -26,7 +26,7 @@ class Accepted(msgspec.Struct, frozen=True):
     """Answered without error at any level; `answer` is the value to keep (the id of the new object).
 
     `note` is a remark for people; a note about the run's `own` work is counted and is no warning. `created` means
-    that the answer is the id of a new object, which no other row can have. `claimed` means that the effect was found
+    that the answer is the id of a new object, which no other row can have. `unproven` means that the effect was found
     without a mark after a call that may have been the row's own: it may be somebody else's.
 
     `result` is the full answer, for checks of the answer only: it may hold secrets, so it is not passed on.
@@ -37,7 +37,7 @@ class Accepted(msgspec.Struct, frozen=True):
     created: bool = False
     own: bool = False
     result: object = None
-    claimed: bool = False
+    unproven: bool = False
 
 
 class AlreadyThere(msgspec.Struct, frozen=True):

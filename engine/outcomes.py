@@ -45,7 +45,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """The next state of an item, and its cause.
 
     A pending item is sent again, after at least `retry_after` seconds if the billing asked for that. `created` means
-    that no other row can have this answer, `claimed` that the effect may be somebody else's, `own` that the message
+    that no other row can have this answer, `unproven` that the effect may be somebody else's, `own` that the message
     is about the run's own work.
     """
 
@@ -56,7 +56,7 @@ class Outcome(msgspec.Struct, frozen=True):
     retry_after: float | None = None
     created: bool = False
     own: bool = False
-    claimed: bool = False
+    unproven: bool = False
 
     @property
     def answered(self) -> bool:
@@ -65,14 +65,14 @@ class Outcome(msgspec.Struct, frozen=True):
 
     def change_of(self, item: Item) -> Change:
         """The transition of `item` to this state, for the journal."""
-        return Change(item.item_id, self.state, self.answer, self.message, self.created, self.claimed)
+        return Change(item.item_id, self.state, self.answer, self.message, self.created, self.unproven)
 
 
 def decide(evidence: Seen, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table
     """The outcome of one call. A call that is not `repeatable` is never sent again while its effect is unknown."""
     match evidence:
-        case Accepted(answer, note, created, own, claimed=claimed):
-            return Outcome(State.ACCEPTED, Cause.ANSWERED, answer, note, created=created, own=own, claimed=claimed)
+        case Accepted(answer, note, created, own, unproven=unproven):
+            return Outcome(State.ACCEPTED, Cause.ANSWERED, answer, note, created=created, own=own, unproven=unproven)
         case AlreadyThere(text, answer):
             return Outcome(State.SKIPPED, Cause.ANSWERED, answer, text)
         case RowRefused(text):

@@ -34,7 +34,7 @@ from cli.show.closing import (
     Closing,
     accountants_list,
     first_refusals,
-    leaves_claimed,
+    leaves_unproven,
     refused_export,
     refused_rows,
     show_closing,
@@ -409,8 +409,8 @@ class RunSession:
         ending = FinishedRun() if sent.error else await self._finish(totals)
         if ending.trouble and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
-        claimed = await self._claimed()
-        if leaves_claimed(self._run) and claimed and code is Exit.DONE:
+        unproven = await self._unproven()
+        if leaves_unproven(self._run) and unproven and code is Exit.DONE:
             code = Exit.REJECTED
         error = sent.error or ending.trouble
         stopped = self._stop.reason if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
@@ -430,7 +430,7 @@ class RunSession:
             imported=await steps_of(self._run, self._journal),
             stopped_by=self._stop.kind if stopped else None,
             again_in=self._stop.again if stopped else None,
-            claimed=claimed,
+            unproven=unproven,
             overwritten=await overwritten(self._run, self._journal),
         )
         if totals.refused and self._was_streamed:
@@ -450,10 +450,10 @@ class RunSession:
         self._readers.close(closing, self._run, self._stop)
         return closing
 
-    async def _claimed(self) -> int:
+    async def _unproven(self) -> int:
         """The rows that may be somebody else's: of this run, or of the run that it takes back."""
         taken = self._run.parameters.get(RUN) if self._run.job == UNDO else None
-        return await self._journal.claimed(self._run if taken is None else await self._journal.run(taken))
+        return await self._journal.unproven(self._run if taken is None else await self._journal.run(taken))
 
     @property
     def _was_streamed(self) -> bool:

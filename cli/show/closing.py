@@ -30,7 +30,7 @@ from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, name_of_
 from cli.terminal.texts import JOINT, count, duration, money, printable, rate
 from engine.pacing.holds import StopKind
 from jobs.spec.import_words import IMPORT
-from jobs.spec.undo_words import CLAIMED, LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, WAY
+from jobs.spec.undo_words import LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
 from jobs.value_changes import Overwritten
 from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, said
@@ -79,7 +79,7 @@ class Closing:
     """What stopped it: a person, the system, or a limit that a person has to look at."""
     again_in: float | None = None
     """Seconds after which what stopped it passes by itself, None where nobody knows."""
-    claimed: int = 0
+    unproven: int = 0
     """Rows whose effect was found without a mark, and may be somebody else's; of an undo those that it has left."""
     overwritten: Overwritten = field(default_factory=Overwritten)
     """What its calls have overwritten that somebody had changed since the list was made."""
@@ -117,7 +117,7 @@ def _own_object(closing: Closing) -> dict[str, object]:
         "seconds": round(closing.seconds, 3),
         "held": {who: round(seconds, 3) for who, seconds in closing.held.items()},
         "trusted_journal": closing.trusted_journal,
-        "claimed": closing.claimed,
+        "unproven": closing.unproven,
         "overwritten": closing.overwritten.rows,
         "exit": int(closing.exit),
         "stopped": closing.stopped,
@@ -326,7 +326,7 @@ def _with_losses(closing: Closing) -> Said:
         return counted(
             "run {run} is done; {n} row was left alone that may be somebody else's",
             "run {run} is done; {n} rows were left alone that may be somebody else's",
-            closing.claimed,
+            closing.unproven,
             run=run,
         )
     if imported is None or imported.is_undo:
@@ -427,17 +427,17 @@ def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
         )
         by_itself = command_line("undo", run.parameters[RUN], "--set", f"{WAY}={OPPOSITE}")
         steps += [(list_, write), (by_itself, send)]
-    if leaves_claimed(run) and totals.count(State.SKIPPED):
-        take = command_line("undo", run.parameters[RUN], "--set", f"{CLAIMED}={TAKE}")
+    if leaves_unproven(run) and totals.count(State.SKIPPED):
+        take = command_line("undo", run.parameters[RUN], "--set", f"{UNPROVEN}={TAKE}")
         steps.append((take, said("take back as well what may be somebody else's, once you know that it is not")))
     if totals.count(State.ACCEPTED) and not totals.count_where(open=True):
         steps.append((command_line("verify", run.name), said("read back what the billing now says")))
     return steps
 
 
-def leaves_claimed(run: Run) -> bool:
+def leaves_unproven(run: Run) -> bool:
     """Whether it is an undo that leaves alone what may be somebody else's."""
-    return run.job == UNDO and run.parameters.get(CLAIMED) == LEAVE
+    return run.job == UNDO and run.parameters.get(UNPROVEN) == LEAVE
 
 
 def refused_export(run: Run) -> str:

@@ -228,8 +228,8 @@ async def wait_for_stacks(
     return False
 
 
-CLAIMED: Final = said("found without a mark when its outcome was looked up: it may be somebody else's")
-"""The note on a row that is accepted and claimed."""
+UNPROVEN: Final = said("found without a mark when its outcome was looked up: it may be somebody else's")
+"""The note on a row that is accepted and unproven."""
 
 
 async def look_up(effect: Effect, run: Run, items: Sequence[Item], journal: Journal) -> dict[int, LookUpResult]:
@@ -251,14 +251,14 @@ async def look_up(effect: Effect, run: Run, items: Sequence[Item], journal: Jour
 def found_again(item: Item, found: Found) -> Change:
     """The change of an item whose effect was found after its call, or after what may have been its call.
 
-    It is claimed unless its mark or the answer to its call has named it.
+    It is unproven unless its mark or the answer to its call has named it.
     """
     if found.by:
         return Change(item.item_id, State.SKIPPED, answer=found.answer, message=already_there(found))
     if found.marked or (item.answer is not None and item.answer == found.answer):
         return Change(item.item_id, State.ACCEPTED, answer=found.answer, message=found.note)
-    note = CLAIMED if found.note is None else in_clauses([CLAIMED, found.note])
-    return Change(item.item_id, State.ACCEPTED, answer=found.answer, message=note, claimed=True)
+    note = UNPROVEN if found.note is None else in_clauses([UNPROVEN, found.note])
+    return Change(item.item_id, State.ACCEPTED, answer=found.answer, message=note, unproven=True)
 
 
 def already_there(found: Found) -> str:

@@ -231,7 +231,7 @@ class Witness:
                 return RowRefused(said("there already since the list was made, and different: {why}", why=text))
             case Found(answer, marked=False):
                 change = found_again(item, sighting)
-                return Accepted(answer, change.message, claimed=change.claimed)
+                return Accepted(answer, change.message, unproven=change.unproven)
             case Found(answer, note):
                 return Accepted(answer, OLDER if note is None else in_clauses([OLDER, note]))
             case Different(text) | CannotLook(text):

@@ -212,7 +212,7 @@ class CreateEffect(CallEffect):
                     answer,
                 )
             note = said("found in the billing, and may be somebody else's: {reason}", reason=text)
-            return Accepted(answer, note, claimed=True)
+            return Accepted(answer, note, unproven=True)
         there = tuple(self._kind.described(thing, payload.wanted) for thing in found)
         return RowRefused(said("{reason}; the billing has {found}", reason=text, found=there) if there else text)
 

@@ -31,7 +31,7 @@ class ItemToUndo:
 
     `later` is the number of a later item of that run that has written to the same place and still stands. `left` is
     the balance that all operations of the run left on its account if each has added its sum, None if unknown. What is
-    `claimed` may be somebody else's, and is left alone.
+    `unproven` may be somebody else's, and is left alone.
     """
 
     item_id: int
@@ -45,7 +45,7 @@ class ItemToUndo:
     lane: str = ""
     later: int | None = None
     left: Decimal | None = None
-    claimed: bool = False
+    unproven: bool = False
 
 
 @dataclass(frozen=True, slots=True)

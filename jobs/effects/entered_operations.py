@@ -139,14 +139,14 @@ def skip_changed(one: ItemToUndo, reason: str) -> NewItem:
     )
 
 
-def leave_claimed(one: ItemToUndo, entry: NewItem | Refusal) -> NewItem | Refusal:
+def leave_unproven(one: ItemToUndo, entry: NewItem | Refusal) -> NewItem | Refusal:
     """The entry that takes an item back, skipped where the item may be somebody else's."""
-    if not one.claimed or isinstance(entry, Refusal) or entry.skip_reason is not None:
+    if not one.unproven or isinstance(entry, Refusal) or entry.skip_reason is not None:
         return entry
-    return skip_changed(one, _CLAIMED)
+    return skip_changed(one, _UNPROVEN)
 
 
-_CLAIMED: Final = said(
+_UNPROVEN: Final = said(
     "left alone, for it may be somebody else's: it was found without a mark when its outcome was looked up"
 )
 

@@ -33,7 +33,7 @@ from jobs.effects.creatable_models import CREATABLE_MODELS
 from jobs.effects.create import Back
 from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.effects.entered_operations import has_id, leave_claimed, skip_changed
+from jobs.effects.entered_operations import has_id, leave_unproven, skip_changed
 from jobs.effects.import_calls import StepEffects, creates
 from jobs.effects.reverse import undo_of_operations, way_that_sends
 from jobs.effects.step_names import name_of_step
@@ -126,7 +126,7 @@ class SubscriberRemoval(CallEffect):
             items = {item.undoes: item for item in prepared.items}
             refusals = {one.row: one for one in prepared.refusals}
             found = [(one, items.get(one.item_id) or refusals[one.cells]) for one in ones]
-            entries += [(one, leave_claimed(one, entry)) for one, entry in found]
+            entries += [(one, leave_unproven(one, entry)) for one, entry in found]
         return entries
 
     def _kind(self, one: ItemToUndo) -> tuple[str, ...]:

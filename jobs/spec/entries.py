@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from jobs.spec.parameters import Parameter, a_text, at_most
-from jobs.spec.undo_words import CLAIMED, LEAVE, LIST, OPPOSITE, STORNO, TAKE, WAY
+from jobs.spec.undo_words import LEAVE, LIST, OPPOSITE, STORNO, TAKE, UNPROVEN, WAY
 from texts.said import said
 
 OPERATIONS: Final = "FinanceOperations"
@@ -168,8 +168,8 @@ UNDO_OF_OPERATIONS: Final = (
 )
 """The parameters of an undo of operations."""
 
-OF_CLAIMED: Final = Parameter(
-    CLAIMED,
+OF_UNPROVEN: Final = Parameter(
+    UNPROVEN,
     said(
         "what was found without a mark, and may be somebody else's: leave: it stays; take: it is taken back as well"
     ),

@@ -18,7 +18,7 @@ STORNO: Final = "storno"
 OPPOSITE: Final = "opposite"
 """The way that enters the opposite sum of each operation."""
 
-CLAIMED: Final = "claimed"
+UNPROVEN: Final = "unproven"
 """The parameter of an undo of a run that has found objects without a mark, which may be somebody else's."""
 TAKE: Final = "take"
 """They are taken back as well."""

@@ -125,7 +125,7 @@ def older(path: Path) -> None:
         for table, column in (("items", "message"), ("refusals", "reason"), ("commands", "answer")):
             connection.execute(f"alter table {table} drop column {column}_said")
         for table, column in (
-            ("items", "claimed"),
+            ("items", "unproven"),
             ("runs", "assumptions"),
             ("runs", "assumptions_said"),
             *(("runners", name) for name in ("found", "absent", "left")),

@@ -131,7 +131,7 @@ async def test_planned_run_killed_resumed_verified_and_undone(
         assert (verdict.twice, verdict.lost, verdict.foreign) == (0, 0, 0)
         assert trial.may_ask or not verdict.asked
         assert trial.job == WARNING_THRESHOLD or len(asked.wanted) == ROWS
-        how = (*HOW.get(trial.job, ()), "--set", "claimed=take")
+        how = (*HOW.get(trial.job, ()), "--set", "unproven=take")
         undo = ("undo", ended.closing["run"], *how, "--yes", "--json", *PACING)
         if trial.job in NO_WAY_BACK:
             await cli(*undo, may_end_with=(2,))

@@ -78,7 +78,7 @@ async def test_an_undo_asks_about_what_was_found_after_a_kill(place: Place) -> N
     await place.kill_at(3, "import", "subs.csv", "--yes", *pacing)
     place.billing.latency = 0.0
     resumed = (await place.cli("resume", "--yes", "--json", *SETTLE)).closing
-    assert resumed["claimed"] > 0
+    assert resumed["unproven"] > 0
     name = resumed["run"]
     asked = "may be another's. Take what was found back as well?"
     with at_a_terminal(place, "undo", name, *SETTLE) as terminal:
@@ -87,7 +87,7 @@ async def test_an_undo_asks_about_what_was_found_after_a_kill(place: Place) -> N
         assert await terminal.ends() == 1
     words = " ".join(terminal.seen.split())
     assert asked in words
-    assert f"carbon-migrate undo {name} --set claimed=take" in words
+    assert f"carbon-migrate undo {name} --set unproven=take" in words
     assert len(left(place)) >= 1
     with at_a_terminal(place, "undo", name, *SETTLE) as terminal:
         await terminal.shows("[y/N]")

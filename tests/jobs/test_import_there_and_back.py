@@ -416,7 +416,7 @@ async def test_what_was_found_after_a_kill_stays_until_somebody_says_that_it_is_
     owner = await answer_of(journal, run, f"{lost.label}/subscriber/")
     execute("insert into users (id, abonent_id, login) values (90001, ?, ?)", owner, payload_of(lost).key["login"])
     await sent_to_the_end(TableJob(both, PLAIN), journal, run.name)
-    assert await journal.claimed(run) == 1
+    assert await journal.unproven(run) == 1
     then = whole_database(database)
 
     back = await carried_out(undo_of(both, journal, run), journal)
@@ -425,7 +425,7 @@ async def test_what_was_found_after_a_kill_stays_until_somebody_says_that_it_is_
     assert 90001 not in gone.get("USERS", {})
     assert int(owner) not in gone["ABONENTS"], "its subscriber would take it along"
     assert lost.label in await left_alone(journal, back)
-    await carried_out(undo_of(both, journal, run, takes_claimed=True), journal)
+    await carried_out(undo_of(both, journal, run, takes_unproven=True), journal)
     assert still_there(before, whole_database(database)) == {}
 
 
@@ -476,11 +476,11 @@ async def test_killed_between_any_two_calls_each_object_is_there_once_and_gone_o
     assert {state for state, _ in (await states(journal, run)).values()} == {State.ACCEPTED}
     assert counted(before, whole_database(database)) == COUNTS
     # What was found after a kill may be somebody else's, but for what has a mark.
-    claimed = [item for item in await journal.items(run, {State.ACCEPTED}, size=100) if item.claimed]
-    assert await journal.claimed(run) == len(claimed) > 0
-    assert not {payload_of(item).step for item in claimed} & {Step.SERVICE, Step.BALANCE}
+    unproven = [item for item in await journal.items(run, {State.ACCEPTED}, size=100) if item.unproven]
+    assert await journal.unproven(run) == len(unproven) > 0
+    assert not {payload_of(item).step for item in unproven} & {Step.SERVICE, Step.BALANCE}
 
-    undo = undo_of(both, journal, run, takes_claimed=True)
+    undo = undo_of(both, journal, run, takes_unproven=True)
     back = await approved(undo, journal)
     Mortal(undo, 3, monkeypatch)
     assert await lives(undo, journal, back) > 3

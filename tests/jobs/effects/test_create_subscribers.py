@@ -111,7 +111,7 @@ async def test_a_number_that_is_taken_is_refused_only_where_the_subscriber_is_an
     # A row that was sent before may have made it, or somebody else has.
     sent_before = await job.effect.send(run, msgspec.structs.replace(items[0], attempts=1))
     assert isinstance(sent_before, Accepted)
-    assert (sent_before.answer, sent_before.claimed, sent_before.created) == ("9777", True, False)
+    assert (sent_before.answer, sent_before.unproven, sent_before.created) == ("9777", True, False)
     assert isinstance(second, RowRefused)
     assert second.text == (
         "Номер договора уже закреплен: 00778; the billing has subscriber 9778 with name Серов, parent_id 9100"

@@ -1,4 +1,4 @@
-"""What may be somebody else's, in the journal: rows that are claimed, what other runs have made, what had changed."""
+"""What may be somebody else's, in the journal: unproven rows, what other runs have made, what had changed."""
 
 from dataclasses import replace
 
@@ -18,28 +18,28 @@ async def one_of(journal: Journal, payload: str, key: str = "1", target: str = N
     return run, item
 
 
-async def test_a_row_stays_claimed_until_another_answer_has_come(journal: Journal) -> None:
+async def test_a_row_stays_unproven_until_another_answer_has_come(journal: Journal) -> None:
     run, item = await one_of(journal, CREATES)
 
-    async def after(state: State, *, claimed: bool = False) -> bool:
-        await journal.record(run, [Change(item.item_id, state, claimed=claimed)])
+    async def after(state: State, *, unproven: bool = False) -> bool:
+        await journal.record(run, [Change(item.item_id, state, unproven=unproven)])
         (now,) = await all_items(journal, run)
-        assert await journal.claimed(run) == (now.claimed and now.state.in_effect)
-        return now.claimed
+        assert await journal.unproven(run) == (now.unproven and now.state.in_effect)
+        return now.unproven
 
     assert not await after(State.UNKNOWN)
-    assert await after(State.ACCEPTED, claimed=True)
+    assert await after(State.ACCEPTED, unproven=True)
     assert await after(State.APPLIED), "it is as wanted, and may be somebody else's all the same"
 
 
-async def test_an_answer_of_its_own_makes_a_claimed_row_its_own(journal: Journal) -> None:
+async def test_an_answer_of_its_own_makes_an_unproven_row_its_own(journal: Journal) -> None:
     run, item = await one_of(journal, CREATES)
-    await journal.record(run, [Change(item.item_id, State.ACCEPTED, "5", claimed=True)])
+    await journal.record(run, [Change(item.item_id, State.ACCEPTED, "5", unproven=True)])
     await journal.doubt_answers(run, [item.item_id], "in doubt")
     await journal.record(run, [Change(item.item_id, State.PENDING)])
     await journal.claim(run, [item.item_id])
     await journal.record(run, [Change(item.item_id, State.ACCEPTED, "6", created=True)])
-    assert await journal.claimed(run) == 0
+    assert await journal.unproven(run) == 0
 
 
 async def test_an_object_is_another_runs_where_that_one_has_created_it(journal: Journal) -> None:
@@ -59,7 +59,7 @@ async def test_an_object_is_another_runs_where_that_one_has_created_it(journal: 
 
 async def test_what_another_run_has_only_found_is_not_its_own(journal: Journal) -> None:
     first, found = await one_of(journal, CREATES)
-    await journal.record(first, [Change(found.item_id, State.ACCEPTED, "5", claimed=True)])
+    await journal.record(first, [Change(found.item_id, State.ACCEPTED, "5", unproven=True)])
     second, item = await one_of(journal, CREATES)
     assert await journal.made_by_others(second, [(item.item_id, "5")]) == {}
 
