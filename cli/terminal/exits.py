@@ -19,7 +19,10 @@ class Exit(IntEnum):
     DONE = 0
     """All rows were accepted, or there was nothing to do."""
     REJECTED = 1
-    """Some rows were not entered: the billing rejected them, or they were refused and left out."""
+    """Some rows were not entered: the billing rejected them, or they were refused and left out.
+
+    Or an undo has left alone what may be somebody else's.
+    """
     REFUSED = 2
     """Usage, settings or input refused: nothing was sent. Or the output that a command is there for was lost."""
     STOPPED = 3
