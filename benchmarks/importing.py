@@ -186,7 +186,7 @@ def _balances(folder: Path, subscribers: int) -> float:
     lines = ["abonent_id;amount", *(f"{key};50,50" for key in ids)]
     (folder / "balances.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     # Several subscribers may share an account; the effect on the others is not measured here.
-    return _rate(folder, "run", "balances", str(folder / "balances.csv"), "--set", "op_type=1")
+    return _rate(folder, "run", "balances", str(folder / "balances.csv"), "--set", "op_type=2")
 
 
 _STEPS: Final = 5

@@ -64,7 +64,7 @@ def _rate(folder: Path, rows: int, latency: float, *, with_database: bool, trust
         command += ["--api-url", mock.url, "--journal", str(folder / "journal")]
         command += ["--database", str(database) if with_database else ""]
         # Several subscribers may share an account; the effect on the others is not measured here.
-        command += ["--set", "op_type=1", *(["--trust-journal"] if trusted else [])]
+        command += ["--set", "op_type=2", *(["--trust-journal"] if trusted else [])]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     closing = msgspec.json.decode(done.stdout)
     if closing["states"] != {"accepted": len(ids)}:

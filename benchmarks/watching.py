@@ -81,7 +81,7 @@ def _spans(folder: Path, size: str, latency: float) -> tuple[list[Watch], list[W
     spans: tuple[list[Watch], list[Watch]] = ([], [])
     with ExitStack() as stack:
         mock = stack.enter_context(rig.mock(folder / "billing.fdb", slots=SLOTS, latency_ms=BEFORE_MS))
-        flags = ["--yes", "--quiet", "--no-canary", "--in-flight", str(SLOTS), "--set", "op_type=1"]
+        flags = ["--yes", "--quiet", "--no-canary", "--in-flight", str(SLOTS), "--set", "op_type=2"]
         flags += ["--trust-journal", "--api-url", mock.url, "--database", str(folder / "billing.fdb")]
         load = stack.enter_context(_command(folder, "run", "balances", str(folder / "balances.csv"), *flags))
         _wait_for_rows(mock, load)

@@ -44,6 +44,8 @@ _LOOKALIKES: Final = {
 """Latin and Cyrillic letters that look like digits in typed or scanned files."""
 _LATIN: Final = "Latin"
 _CYRILLIC: Final = "Cyrillic"
+_PLAIN: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,7})(?:[.,][0-9]{1,2})?")
+"""An amount that can be read in one way only, and is never above `LARGEST`: most of those in files."""
 _EXPONENTS: Final = frozenset("eEеЕ")
 """The letters of an exponent, Latin and Cyrillic, as a spreadsheet writes 1,5E+03."""
 
@@ -140,16 +142,19 @@ def from_answer(value: str | int | float | Decimal) -> Decimal:  # noqa: PYI041 
     Raises ValueError when it is not a number, is infinite, or has more digits than any amount.
     """
     text = str(value)
-    named = repr(text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…")
-    no_number = said("{value} is not a number", value=named)
     if isinstance(value, bool) or len(text) > _LONGEST_TEXT:
-        raise ValueError(no_number)
+        raise ValueError(_no_number(text))
     try:
         number = Decimal(text)
         _check_amount(number, _LARGEST_POWER)
     except (InvalidOperation, ValueError):
-        raise ValueError(no_number) from None
+        raise ValueError(_no_number(text)) from None
     return number
+
+
+def _no_number(text: str) -> Said:
+    shown = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+    return said("{value} is not a number", value=repr(shown))
 
 
 def _check_amount(amount: Decimal, largest: int = _LONGEST_TEXT) -> None:
@@ -166,6 +171,9 @@ def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:
     decimals as written. Raises AmountError, with the place of the fault, for any other text, such as one with more
     than `places` decimals or one that can be read in two ways.
     """
+    if places == _KOPECK_PLACES and _PLAIN.fullmatch(text):
+        number = Decimal(text.lstrip("-").replace(",", "."))
+        return -number if text[0] == "-" else number
     start, end = _bounds(text)
     negative, start, end = _sign(text, start, end)
     _check_characters(text, start, end)

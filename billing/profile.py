@@ -92,17 +92,23 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Times are in seconds, latencies in milliseconds. `read_latency` has the median by the number of calls in flight,
     as text ("1", "2", "4", "8"); `columns` the columns by table, in small letters. `storno_call` is the API's name of
-    the method that reverses an operation. `create_fields` has by model the fields that `objects.create` was tried
-    with, and whether it took them.
+    the method that reverses an operation. `receipt_type` and `act_type` are the types of operations that raise and
+    lower the balance: the vendor's own exchange with 1C loads cash orders as type 2 and acts as type 1, and enters
+    receipts as type 2 [V]. While they are not known, a look for an operation leaves no type out. `create_fields` has
+    by model the fields that `objects.create` was tried with, and whether it took them.
     """
 
     billing: str = ""
     version: str = ""
+    receipt_type: Fact[int] = documented(2)
+    act_type: Fact[int] = documented(1)
     type_8: Fact[TypeEight] = assumed(TypeEight.SETS)
     descr_kept: Fact[bool] = assumed(True)  # noqa: FBT003 - a value
     descr_length: Fact[int] = assumed(255)
     descr_returned: Fact[bool] = assumed(True)  # noqa: FBT003
     descr_filters: Fact[tuple[str, ...]] = assumed(())
+    code1c_key: Fact[bool] = assumed(False)  # noqa: FBT003
+    pay_id_key: Fact[bool] = assumed(False)  # noqa: FBT003
     create_answers: Fact[Shape] = assumed(Shape.OBJECT)
     save_answers: Fact[Shape] = assumed(Shape.NOTHING)
     delete_answers: Fact[Shape] = assumed(Shape.NOTHING)
@@ -140,12 +146,22 @@ _YES_NO: Final[Mapping[str, tuple[Said, Said]]] = {
         said("objects.create answers the comment"),
         said("objects.create does not answer the comment"),
     ),
+    "code1c_key": (
+        said("an operation takes a code1c, and is found by it"),
+        said("an operation is not found by a code1c"),
+    ),
+    "pay_id_key": (
+        said("an operation takes an operator_pay_id_str, and is found by it"),
+        said("an operation is not found by an operator_pay_id_str"),
+    ),
     "storno_works": (
         said("the method for storno reverses an operation"),
         said("the method for storno reverses nothing"),
     ),
 }
 _SENTENCES: Final[Mapping[str, Callable[[str | tuple[str, ...]], Said]]] = {
+    "receipt_type": lambda value: said("an operation of type {value} raises the balance by its sum", value=value),
+    "act_type": lambda value: said("an operation of type {value} lowers the balance by its sum", value=value),
     "descr_length": lambda value: said("a comment holds {value} characters", value=value),
     "descr_filters": lambda value: said("comments can be filtered by: {value}", value=value),
     "create_answers": lambda value: said("objects.create answers: {value}", value=value),

@@ -165,7 +165,7 @@ def totals_of(db: Queries, run: Run) -> Totals:
     if kept := db.first("totals_of_purged", run_id=run.run_id):
         return rows.to_purged_totals(kept["purged_totals"], rest)
     refused = db.one("count_refusals", run_id=run.run_id)["refusals"]
-    return rows.to_totals(db.all("totals", run_id=run.run_id), refused, rest)
+    return rows.to_totals(db.all("totals_of_runs", ids=[run.run_id], since=""), refused, rest)
 
 
 def _freeze_items(db: Queries, run: Run, judged: Sequence[NewItem | Refusal]) -> None:

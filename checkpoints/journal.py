@@ -5,6 +5,7 @@ only one at a time works on a run. It holds the run's lock, and each of its writ
 is refused once another process has raised the epoch. Reads and writes are blocks of `queries.sql`, run by a store.
 """
 
+import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -40,6 +41,7 @@ from checkpoints.records import (
     Purged,
     Reason,
     Refusal,
+    RowAmount,
     Run,
     Shared,
     StandingItem,
@@ -102,8 +104,22 @@ class Journal:
         return [rows.to_run(row) for row in await self._all("runs")]
 
     async def approve(self, run: Run) -> None:
-        """Approve the run, which may send from now on."""
-        await self._write(run, lambda db: db.write("approve_run", run_id=run.run_id, now=rows.now()))
+        """Approve the run, which may send from now on. An undo ends the run that it takes back."""
+
+        def work(db: Queries) -> None:
+            db.write("approve_run", run_id=run.run_id, now=rows.now())
+            db.write("end_undone", run_id=run.run_id)
+
+        await self._write(run, work)
+
+    async def end(self, run: Run, who: str, why: str) -> None:
+        """End the run for good: its pending rows are never sent. A run that has ended stays as it is."""
+        await self._write(run, lambda db: db.write("end_run", run_id=run.run_id, who=who, why=why, now=rows.now()))
+
+    async def is_out_of_date(self, undo: Run, undone: Run) -> bool:
+        """Whether the list of an undo is not that of what stands of its run any more."""
+        found = await self._all("out_of_date", run_id=undo.run_id, undone=undone.run_id)
+        return bool(found)
 
     async def discard(self, run: Run) -> None:
         """Give the run up; does nothing to an approved run, which may have sent."""
@@ -298,12 +314,25 @@ class Journal:
         """Turn those of the items that are accepted into unknown ones; returns them."""
         return await self._write(run, lambda db: transitions.doubt_answers(db, run, item_ids, why))
 
-    async def decide(self, run: Run, item: Item, state: State, *, who: str, why: str) -> None:
+    async def note_seen(self, run: Run, seen: Mapping[int, Sequence[str]]) -> None:
+        """Keep what a look-up has shown of manual items to the person who decides, by item_id: ids in the billing.
+
+        Once that person has decided that an item is to be sent, the same objects say nothing new of it.
+        """
+        kept = [(item_id, json.dumps(list(ids))) for item_id, ids in seen.items()]
+        await self._write(run, lambda db: db.write("note_seen", run_id=run.run_id, seen=kept))
+
+    async def decide(
+        self, run: Run, item: Item, state: State, *, who: str, why: str, answer: str | None = None
+    ) -> None:
         """Record a person's decision on a manual item and change its state, in one commit.
 
-        Raises `ForbiddenTransition` if the item is not manual, or the state may not follow.
+        `answer` is the id of what it has created. Raises `ForbiddenTransition` if the item is not manual, or the
+        state may not follow.
         """
-        await self._write(run, lambda db: transitions.decide_item(db, run, item, state, who=who, why=why))
+        await self._write(
+            run, lambda db: transitions.decide_item(db, run, item, state, who=who, why=why, answer=answer)
+        )
 
     # ---- reading ----
 
@@ -348,6 +377,11 @@ class Journal:
                 return totals_of(db, run)
 
         return await self._read(work)
+
+    async def amounts_of_rows(self, run: Run, numbers: Collection[int]) -> dict[int, RowAmount]:
+        """What these items of the run ask for themselves, by their numbers."""
+        found = await self._all("amounts_of_rows", run_id=run.run_id, numbers=numbers)
+        return {int(row["number"]): rows.to_row_amount(row) for row in found}
 
     async def absolute_sum(self, run: Run, states: Collection[State]) -> Decimal:
         """The sum of the absolute amounts of all items in one of `states`."""

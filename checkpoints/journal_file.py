@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from checkpoints.errors import JournalAliased, JournalUnreadable
+from checkpoints.own_files import check_beside, open_regular
 from texts.said import said
 
 FIRST_BYTE: Final = 2**40
@@ -58,10 +59,11 @@ class JournalFile:
         self._path = path
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            check_beside(path)
             # The journal holds balances of subscribers: only its owner may read it.
             self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise JournalUnreadable(_why_closed(path, str(error.strerror))) from error
+            raise JournalUnreadable(_why_closed(path, error.strerror or "")) from error
         self._inode = _opened(self._file)
         self._held: set[int] = set()
         if why := _other_names(path, os.fstat(self._file).st_nlink):
@@ -99,6 +101,19 @@ class JournalFile:
             yield
         finally:
             self._set(fcntl.F_UNLCK, 0)
+
+    def require_there(self) -> None:
+        """Raise `JournalUnreadable` where the file was removed or replaced since: what is written would be lost."""
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(self._file), self._path.stat()):
+                return
+        raise JournalUnreadable(
+            said(
+                "the journal {path} was removed or replaced while it was worked on, and what is written now would be "
+                "lost. Put it back from a copy before you go on",
+                path=self._path,
+            )
+        )
 
     def lock(self, run_id: int) -> bool:
         """Take the lock of a run; False if it is held, in this process or in another."""
@@ -164,7 +179,7 @@ def _other_names(path: Path, links: int) -> str:
 
 def is_locked(path: Path, run_id: int) -> bool:
     """Whether the lock of a run is held; only for a process without an open connection to the journal."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    file = open_regular(path)
     try:
         return _is_locked(file, run_id)
     finally:
@@ -179,10 +194,10 @@ def none_taken_up(path: Path) -> Iterator[int | None]:
     closed.
     """
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        file = open_regular(path)
     except OSError as error:
         raise JournalUnreadable(
-            said("the journal {path} cannot be read: {why}", path=path, why=str(error.strerror))
+            said("the journal {path} cannot be read: {why}", path=path, why=error.strerror or "")
         ) from error
     try:
         # Shared, and on the bytes of all runs: runners lock theirs for themselves alone.
@@ -238,13 +253,23 @@ def _closed(inode: tuple[int, int], file: int) -> None:
 
 def network_of(path: Path, mounts: Path = MOUNTS) -> str:
     """The type of the network file system that holds a file, "" for a local or unknown one."""
+    found = _system_of(path, mounts)
+    return found if found in NETWORK else ""
+
+
+def is_volatile(path: Path, mounts: Path = MOUNTS) -> bool:
+    """Whether the file system that holds a file is in memory, and so empty after a restart."""
+    return _system_of(path, mounts) in {"tmpfs", "ramfs"}
+
+
+def _system_of(path: Path, mounts: Path) -> str:
     path = path.resolve()
     found, longest = "", -1
     for place, kind in _mounted(mounts):
         # Of two mounts at one place, the later covers the earlier.
         if (path == place or place in path.parents) and len(place.parts) >= longest:
             found, longest = kind, len(place.parts)
-    return found if found in NETWORK else ""
+    return found
 
 
 def is_mounted(path: Path, mounts: Path = MOUNTS) -> bool:

@@ -46,7 +46,8 @@ class RunSummary:
         """
         if is_held:
             return not recount and self.holder is not None and self.run.epoch == run.epoch
-        return self.holder is None and self.seen_epoch == epoch and self.run == run
+        # What was taken back of a run changes with the rows of its undo.
+        return self.holder is None and self.seen_epoch == epoch and self.run == run and run.undone_by is None
 
 
 NOTHING_SEEN: Final[Mapping[int, RunSummary]] = MappingProxyType({})

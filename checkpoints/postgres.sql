@@ -112,7 +112,7 @@ where r.job = :job and r.target = :target and r.name <> :own
 order by i.item_id
 
 -- name: known_marks
-select r.name as run, i.number, r.target, i.state
+select r.name as run, i.number, r.target, i.state, r.ended_at is not null as has_ended
 from elements(:marks) as m (value)
 join runs r on r.name = m.value->>0
 join items i on i.run_id = r.run_id and i.number = (m.value->>1)::bigint
@@ -175,6 +175,7 @@ order by lane, number
 update items
 set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
 where +run_id = :run_id and item_id = any (array(select numbers(:ids)))
+  and exists (select 1 from runs where run_id = :run_id and ended_at is null)
 
 -- name: keep
 update items
@@ -188,10 +189,17 @@ where +items.run_id = :run_id and items.item_id = (k.value->>0)::bigint
 update items
 set state = c.value->>1, answer = coalesce(c.value->>2, items.answer), message = c.value->>3,
     message_said = c.value->>4, changed_at = :now,
-    unproven = case c.value->>1 when 'applied' then items.unproven else (c.value->>5)::integer end
+    unproven = case c.value->>1 when 'applied' then items.unproven else (c.value->>5)::integer end,
+    seen = case when items.state <> 'manual' or c.value->>1 <> 'accepted' then items.seen end
 from elements(:changes) as c (value)
 where +items.run_id = :run_id and items.item_id = (c.value->>0)::bigint
   and items.item_id = any (array(select (value->>0)::bigint from elements(:changes) as c (value)))
+
+-- name: note_seen
+update items
+set seen = s.value->>1
+from elements(:seen) as s (value)
+where items.run_id = :run_id and items.item_id = (s.value->>0)::bigint and items.state = 'manual'
 
 -- name: doubt_shared_ids
 update items
@@ -219,7 +227,7 @@ returning item_id
 -- name: as_items
 select coalesce(json_agg(json_build_array(
     item_id, number, key, label, lane, payload, amount, line, row::json, state, attempts, answer,
-    coalesce(message_said::json, to_json(message)), changed_at, unproven <> 0
+    coalesce(message_said::json, to_json(message)), changed_at, coalesce(seen, '[]')::json, unproven <> 0
 )), '[]')::text as items
 from found
 
@@ -238,18 +246,40 @@ where item_id in (
 )
 order by number
 
--- name: totals
-select state, count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount
-from items
-where run_id = :run_id
-group by state
-
 -- name: totals_of_runs
-select run_id, state, count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount,
-       count(*) filter (where sent_at > :since) as recent
-from items
-where run_id in (select numbers(:ids))
-group by run_id, state
+select i.run_id, i.state, count(*) as items, coalesce(sum(i.amount::numeric), 0)::text as amount,
+       count(*) filter (where i.sent_at > :since) as recent,
+       sum(i.taken_back) as taken_back,
+       (select r.ended_at is not null from runs r where r.run_id = i.run_id) as has_ended,
+       count(c.row_amount) as merged,
+       coalesce(sum(i.row_amount::numeric) filter (where c.row_amount is not null), 0)::text as merged_amount,
+       count(i.undoes) as undoing,
+       coalesce(sum(coalesce((
+           with recursive behind (undoes, amount, sign) as (
+               select o.undoes, o.amount, -1 from items o where o.item_id = i.undoes
+               union all
+               select o.undoes, o.amount, -b.sign from behind b join items o on o.item_id = b.undoes
+           )
+           select b.sign * b.amount::numeric from behind b where b.undoes is null
+       ), i.amount::numeric)) filter (where i.undoes is not null), 0)::text as reversed
+from items i
+left join items c on c.item_id = i.carried_by
+where i.run_id in (select numbers(:ids))
+group by i.run_id, i.state
+
+-- name: amounts_of_rows
+select i.number, c.number as merged_into,
+       case when i.undoes is null then coalesce(i.row_amount, i.amount) else coalesce((
+           with recursive behind (undoes, amount, sign) as (
+               select o.undoes, o.amount, -1 from items o where o.item_id = i.undoes
+               union all
+               select o.undoes, o.amount, -b.sign from behind b join items o on o.item_id = b.undoes
+           )
+           select (b.sign * b.amount::numeric)::text from behind b where b.undoes is null
+       ), i.amount) end as amount
+from items i
+left join items c on c.item_id = i.carried_by and c.row_amount is not null
+where i.run_id = :run_id and i.number in (select numbers(:numbers))
 
 -- name: absolute_sum
 select coalesce(sum(abs(amount::numeric)), 0)::text as amount
@@ -276,7 +306,7 @@ limit :size
 select coalesce(payload::json->>'step', '') as step, state,
        payload::json->'steps'->0->>0 <> 'objects.create' and payload::json->'was' is not null as changes,
        case when state <> 'skipped' then '' else split_part(coalesce(message, ''), ':', 1) end as kind,
-       count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount
+       count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount, sum(taken_back)::int as taken_back
 from items
 where run_id = :run_id and state <> 'replaced'
 group by 1, 2, 3, 4
@@ -353,7 +383,7 @@ order by e.item_id
 -- name: purge_items
 update items
 set key = p.value->>1, lane = p.value->>2, payload = p.value->>3, wanted = p.value->>4,
-    label = '', row = '[]', message = null, message_said = null,
+    label = '', row = '[]', message = null, message_said = null, seen = null,
     line = case when :keep_totals then line end,
     answer = case when :keep_totals and amount is not null and answer ~ '^[0-9]{1,10}$'
                        and answer::bigint <= 2147483647 then answer end,
@@ -609,7 +639,9 @@ where relkind = 'r' and relnamespace = current_schema()::regnamespace
 -- name: facts_of_server
 select current_setting('server_version') as version, extract(epoch from clock_timestamp())::float8 as now,
        case when to_regnamespace(:schema) is null then has_database_privilege(current_database(), 'CREATE')
-            else has_schema_privilege(:schema, 'CREATE') end as may_make
+            else has_schema_privilege(:schema, 'CREATE') end as may_make,
+       current_setting('log_statement') in ('mod', 'all')
+       or current_setting('log_min_duration_statement') <> '-1' as logs_statements
 
 -- name: rewrite_tables
 -- Not within a transaction.

@@ -29,7 +29,11 @@ create table runs (
     purged_at     text,
     assumptions   text,
     assumptions_said text,
-    purged_totals text
+    purged_totals text,
+    ended_at      text,
+    ended_by      text,
+    ended_why     text,
+    undone_by     text
 );
 
 create table purging (
@@ -76,7 +80,8 @@ create table items (
     row_amount text,
     frozen_at  text not null,
     sent_at    text,
-    changed_at text not null
+    changed_at text not null,
+    seen       text
 );
 
 create unique index items_by_run on items (run_id, number);
@@ -281,13 +286,16 @@ select i.item_id, i.run_id, i.key, coalesce(i.row_amount, i.amount) as amount, i
 from items i
 join items c on c.item_id = coalesce(i.carried_by, i.item_id)
 where c.state in (select state from states where in_effect or not settled)
+  and not (c.state = 'pending' and exists (select 1 from runs where run_id = c.run_id and ended_at is not null))
   and (c.taken_back = 0 or exists (
-      with recursive behind (item_id, state) as (
-          select u.item_id, u.state from items u where u.undoes = c.item_id
+      with recursive behind (item_id, run_id, state) as (
+          select u.item_id, u.run_id, u.state from items u where u.undoes = c.item_id
           union all
-          select u.item_id, u.state from behind b join items u on u.undoes = b.item_id
+          select u.item_id, u.run_id, u.state from behind b join items u on u.undoes = b.item_id
       )
-      select 1 from behind where state in (select state from states where not settled)
+      select 1 from behind b
+      where state in (select state from states where not settled)
+        and not (state = 'pending' and exists (select 1 from runs where run_id = b.run_id and ended_at is not null))
   ));
 
 -- ---- Who works on what -------------------------------------------------------------------------------------------

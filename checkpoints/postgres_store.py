@@ -24,7 +24,7 @@ from checkpoints.errors import JournalNotCleaned, JournalOtherFormat, JournalUnr
 from checkpoints.guards import refuse_held
 from checkpoints.postgres_connection import PostgresQueries, WritingConnection, connect, explained, in_a_line, is_lost
 from checkpoints.postgres_requests import PostgresRequests
-from checkpoints.queries import Queries, Value, text_of_file
+from checkpoints.queries import Queries, Value, text_of_file, view_of_effects
 from checkpoints.state_tables import fill_states
 from checkpoints.states import State
 from checkpoints.store import Store
@@ -204,11 +204,17 @@ def look_into_postgres(address: PostgresAddress) -> Iterator[Queries | None]:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """A server: its version, whether this role may make the journal there, and how many seconds its clock is away."""
+    """A server: its version, whether this role may make the journal there, and how many seconds its clock is away.
+
+    `logs_statements` is whether its own log has the statements of a run, and with them names and amounts;
+    `plain_host` is its host, "" where the way to it is encrypted, or is a socket of this machine.
+    """
 
     version: str
     may_make: bool
     skew: float
+    logs_statements: bool
+    plain_host: str
 
 
 def facts_of_server(address: PostgresAddress) -> ServerFacts:
@@ -217,7 +223,10 @@ def facts_of_server(address: PostgresAddress) -> ServerFacts:
         before = time.time()
         row = PostgresQueries(connection, address.name).one("facts_of_server", schema=address.schema)
         now = (before + time.time()) / 2
-        return ServerFacts(row["version"], row["may_make"], float(row["now"]) - now)
+        plain_host = "" if connection.pgconn.ssl_in_use else connection.info.host
+        return ServerFacts(
+            row["version"], row["may_make"], float(row["now"]) - now, bool(row["logs_statements"]), plain_host
+        )
 
 
 @contextlib.contextmanager
@@ -260,7 +269,8 @@ def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None
             connection.execute(cast("Any", text))
             db.write("note_format", format=FORMAT)
         elif db.ask("format_of_journal") == _EARLIER:
-            connection.execute(cast("Any", text_of_file("postgres_upgrade.sql")))
+            view = view_of_effects(text_of_file("postgres_schema.sql"))
+            connection.execute(cast("Any", text_of_file("postgres_upgrade.sql") + view))
             db.write("change_format", format=FORMAT)
         _check_format(db, address)
         fill_states(db)

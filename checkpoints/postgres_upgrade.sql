@@ -32,3 +32,23 @@ create table if not exists secret_keys (
     key_id  text primary key,
     used_at timestamptz not null default clock_timestamp()
 );
+
+alter table items add column if not exists seen text;
+alter table runs add column if not exists ended_at text;
+alter table runs add column if not exists ended_by text;
+alter table runs add column if not exists ended_why text;
+alter table runs add column if not exists undone_by text;
+
+-- The approval of an undo ends the run that it takes back.
+update runs
+set ended_at = u.approved_at, ended_by = '', undone_by = u.name
+from (
+    select i.run_id, max(x.run_id) as by_run
+    from items x
+    join runs r on r.run_id = x.run_id and r.approved_at is not null
+    join items i on i.item_id = x.undoes
+    group by i.run_id
+) back
+join runs u on u.run_id = back.by_run
+where runs.run_id = back.run_id;
+drop view effects;

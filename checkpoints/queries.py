@@ -22,6 +22,7 @@ Value = str | int | None | Collection[object]
 """The value of a parameter; a collection is passed as one JSON text."""
 
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_EFFECTS: Final = re.compile(r"create\s+view\s+effects\s[^;]*;")
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -103,6 +104,11 @@ def blocks(file: str = "queries.sql") -> Mapping[str, str]:
     """The blocks of a file by their names."""
     _, *parts = _NAME.split(text_of_file(file))
     return dict(zip(parts[::2], (body.strip() for body in parts[1::2]), strict=True))
+
+
+def view_of_effects(schema: str) -> str:
+    """The statement of a schema that makes the view `effects`, for a journal that is converted."""
+    return "".join(_EFFECTS.findall(schema))
 
 
 def text_of_file(file: str) -> str:

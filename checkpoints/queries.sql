@@ -16,6 +16,33 @@ select * from runs order by run_id
 -- name: approve_run
 update runs set approved_at = coalesce(approved_at, :now) where run_id = :run_id
 
+-- name: end_undone
+-- The approval of an undo ends the run that it takes back.
+update runs
+set ended_at = u.approved_at, undone_by = u.name,
+    ended_by = coalesce((select who from runners where run_id = u.run_id and epoch = u.epoch), '')
+from runs u
+where u.run_id = :run_id and u.approved_at is not null and runs.run_id in (
+    select i.run_id from items x join items i on i.item_id = x.undoes where x.run_id = :run_id
+)
+
+-- name: end_run
+update runs set ended_at = :now, ended_by = :who, ended_why = :why where run_id = :run_id and ended_at is null
+
+-- name: out_of_date
+-- An item of an undo whose own item does not stand any more, or one that stands and came after its list was complete.
+select i.number
+from items x
+join items i on i.item_id = x.undoes
+where x.run_id = :run_id and x.state = 'pending'
+  and (i.taken_back = 1 or i.state not in (select state from states where in_effect))
+union all
+select i.number
+from items i
+join runs u on u.run_id = :run_id
+where i.run_id = :undone and i.taken_back = 0 and i.state in (select state from states where in_effect)
+  and i.changed_at >= coalesce(u.frozen_at, u.created_at) and not exists (select 1 from items x where x.run_id = u.run_id and x.undoes = i.item_id)
+
 -- name: end_intake
 update runs set frozen_at = coalesce(frozen_at, :now) where run_id = :run_id
 
@@ -206,7 +233,7 @@ order by i.item_id
 
 -- name: known_marks
 -- The marks (pairs of run name and number) whose items are in this journal.
-select r.name as run, i.number, r.target, i.state
+select r.name as run, i.number, r.target, i.state, r.ended_at is not null as has_ended
 from json_each(:marks) m
 join runs r on r.name = json_extract(m.value, '$[0]')
 join items i on i.run_id = r.run_id and i.number = json_extract(m.value, '$[1]')
@@ -333,10 +360,12 @@ group by lane
 -- ---- Sending and outcomes -----------------------------------------------------------------------------------------
 
 -- name: claim
+-- None of a run that has ended.
 update items
 set state = 'sending', attempts = attempts + 1, sent_at = :now, changed_at = :now
 -- The plus keeps SQLite from scanning all items of the run for these few.
 where +run_id = :run_id and item_id in (select value from json_each(:ids))
+  and exists (select 1 from runs where run_id = :run_id and ended_at is null)
 
 -- name: keep
 -- Replace the payloads (before-images) of items that are not sent yet; sent items keep theirs.
@@ -349,7 +378,9 @@ where +items.run_id = :run_id and items.item_id = k.item_id and items.state in (
 -- name: record
 update items
 set state = c.state, answer = coalesce(c.answer, items.answer), message = c.message, message_said = c.message_said,
-    unproven = case c.state when 'applied' then items.unproven else c.unproven end, changed_at = :now
+    unproven = case c.state when 'applied' then items.unproven else c.unproven end,
+    -- What was seen is this row's own where it is accepted, and another's where it is to be sent.
+    seen = case when items.state <> 'manual' or c.state <> 'accepted' then items.seen end, changed_at = :now
 from (
     select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as state,
            json_extract(value, '$[2]') as answer, json_extract(value, '$[3]') as message,
@@ -396,6 +427,14 @@ where state = 'accepted' and item_id in (
 )
 returning item_id
 
+-- name: note_seen
+-- What a look-up has shown to the person who decides on a row: the ids, as JSON.
+update items
+set seen = s.seen
+from (select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as seen from json_each(:seen)) s
+-- The plus keeps SQLite from scanning all items of the run for these few.
+where +items.run_id = :run_id and items.item_id = s.item_id and items.state = 'manual'
+
 -- name: decide
 -- A person may decide only on a manual item.
 insert into decisions (item_id, decided_at, who, state, why)
@@ -414,7 +453,8 @@ order by d.decision_id
 -- Follows `with found as (…)`: the items found, as one JSON text, with fields in the order of `records.Item`.
 select json_group_array(json_array(
     item_id, number, key, label, lane, payload, amount, line, json(row), state, attempts, answer,
-    json(coalesce(message_said, json_quote(message))), changed_at, json(iif(unproven, 'true', 'false'))
+    json(coalesce(message_said, json_quote(message))), changed_at, json(coalesce(seen, '[]')),
+    json(iif(unproven, 'true', 'false'))
 )) as items
 from found
 
@@ -460,16 +500,51 @@ from items
 where run_id = :run_id and (key = :word or label = :word or cast(number as text) = :word)
 order by number
 
--- name: totals
-select state, count(*) as items, decimal_sum(amount) as amount from items where run_id = :run_id group by state
-
 -- name: totals_of_runs
--- The same of several runs, and how many of the rows were sent after :since.
-select run_id, state, count(*) as items, decimal_sum(amount) as amount,
-       count(*) filter (where sent_at > :since) as recent
-from items
-where run_id in (select value from json_each(:ids))
-group by run_id, state
+-- The items of runs by state, the sums of their calls, and how many of them were sent after :since. Beside these the rows
+-- that another row of their account carries in its sum, with their own amounts; and what the items of an undo take back:
+-- the amount of the entry at the start of the chain of undos, with its sign turned once for each undo. Its call may carry
+-- another amount, as that of the balance which it restores, and a skipped one has none. Where the entry was purged, the
+-- amount of the call is all that is left.
+select i.run_id, i.state, count(*) as items, decimal_sum(i.amount) as amount,
+       count(*) filter (where i.sent_at > :since) as recent,
+       sum(i.taken_back) as taken_back,
+       (select r.ended_at is not null from runs r where r.run_id = i.run_id) as has_ended,
+       count(c.row_amount) as merged,
+       decimal_sum(i.row_amount) filter (where c.row_amount is not null) as merged_amount,
+       count(i.undoes) as undoing,
+       decimal_sum(coalesce((
+           with recursive behind (undoes, amount, sign) as (
+               select o.undoes, o.amount, '-' from items o where o.item_id = i.undoes
+               union all
+               select o.undoes, o.amount, case b.sign when '-' then '' else '-' end
+               from behind b
+               join items o on o.item_id = b.undoes
+           )
+           select replace(b.sign || b.amount, '--', '') from behind b where b.undoes is null
+       ), i.amount)) filter (where i.undoes is not null) as reversed
+from items i
+left join items c on c.item_id = i.carried_by
+where i.run_id in (select value from json_each(:ids))
+group by i.run_id, i.state
+
+-- name: amounts_of_rows
+-- What these items of a run ask for themselves, by number: of an undo what they take back, as in `totals_of_runs`. Beside
+-- it the row that carries them in its sum.
+select i.number, c.number as merged_into,
+       case when i.undoes is null then coalesce(i.row_amount, i.amount) else coalesce((
+           with recursive behind (undoes, amount, sign) as (
+               select o.undoes, o.amount, '-' from items o where o.item_id = i.undoes
+               union all
+               select o.undoes, o.amount, case b.sign when '-' then '' else '-' end
+               from behind b
+               join items o on o.item_id = b.undoes
+           )
+           select replace(b.sign || b.amount, '--', '') from behind b where b.undoes is null
+       ), i.amount) end as amount
+from items i
+left join items c on c.item_id = i.carried_by and c.row_amount is not null
+where i.run_id = :run_id and i.number in (select value from json_each(:numbers))
 
 -- name: refusals_of_runs
 select run_id, count(*) as refusals
@@ -512,7 +587,7 @@ select coalesce(json_extract(payload, '$.step'), '') as step, state,
        case when state <> 'skipped' then ''
             when instr(message, ':') > 0 then substr(message, 1, instr(message, ':') - 1)
             else coalesce(message, '') end as kind,
-       count(*) as items, decimal_sum(amount) as amount
+       count(*) as items, decimal_sum(amount) as amount, sum(taken_back) as taken_back
 from items
 where run_id = :run_id and state <> 'replaced'
 group by step, state, changes, kind
@@ -691,11 +766,14 @@ from runs where run_id = :run_id
 -- Only a finished run: given up, or sent with nothing left to do for anybody. The epoch keeps out who read it before.
 update runs
 set parameters = :parameters, source = '', header = '[]', cursor = null, epoch = epoch + 1,
+    ended_why = case when ended_why is not null then '' end,
     purged_at = coalesce(purged_at, :now), purged_totals = coalesce(purged_totals, :totals)
 where run_id = :run_id
-  and (discarded_at is not null or (frozen_at is not null and approved_at is not null))
+  and (discarded_at is not null or ended_at is not null or (frozen_at is not null and approved_at is not null))
   and not exists (
-      select 1 from items where run_id = :run_id and state in (select state from states where not settled)
+      select 1 from items
+      where run_id = :run_id and state in (select state from states where not settled)
+        and not (state = 'pending' and runs.ended_at is not null)
   )
 
 -- name: purging
@@ -725,7 +803,7 @@ limit :size
 -- values as digests. With :keep_totals it keeps its sums, and an answer that is the id of an operation.
 update items
 set key = p.key, lane = p.lane, payload = p.payload, wanted = p.wanted,
-    label = '', row = '[]', message = null, message_said = null,
+    label = '', row = '[]', message = null, message_said = null, seen = null,
     line = case when :keep_totals then line end,
     answer = case when :keep_totals and amount is not null and answer not glob '*[^0-9]*'
                        and cast(answer as integer) <= 2147483647 then answer end,
@@ -832,7 +910,7 @@ limit :size
 insert into runs (
     run_id, name, job, parameters, target, source, source_digest, header, policy, left_out, cursor, created_at,
     frozen_at, approved_at, discarded_at, paused_at, paused_by, epoch, purged_at, assumptions, assumptions_said,
-    purged_totals
+    purged_totals, ended_at, ended_by, ended_why, undone_by
 )
 select
     json_extract(value, '$.run_id'), json_extract(value, '$.name'), json_extract(value, '$.job'),
@@ -842,7 +920,9 @@ select
     json_extract(value, '$.frozen_at'), json_extract(value, '$.approved_at'), json_extract(value, '$.discarded_at'),
     json_extract(value, '$.paused_at'), json_extract(value, '$.paused_by'), json_extract(value, '$.epoch'),
     json_extract(value, '$.purged_at'), json_extract(value, '$.assumptions'),
-    json_extract(value, '$.assumptions_said'), json_extract(value, '$.purged_totals')
+    json_extract(value, '$.assumptions_said'), json_extract(value, '$.purged_totals'),
+    json_extract(value, '$.ended_at'), json_extract(value, '$.ended_by'), json_extract(value, '$.ended_why'),
+    json_extract(value, '$.undone_by')
 from json_each(:rows)
 
 -- name: page_of_purging
@@ -866,7 +946,7 @@ limit :size
 -- name: copy_items
 insert into items (
     item_id, run_id, number, key, label, lane, payload, amount, wanted, line, row, state, attempts, answer, message,
-    message_said, undoes, taken_back, unproven, carried_by, row_amount, frozen_at, sent_at, changed_at
+    message_said, undoes, taken_back, unproven, carried_by, row_amount, frozen_at, sent_at, changed_at, seen
 )
 select
     json_extract(value, '$.item_id'), json_extract(value, '$.run_id'), json_extract(value, '$.number'),
@@ -876,7 +956,8 @@ select
     json_extract(value, '$.attempts'), json_extract(value, '$.answer'), json_extract(value, '$.message'),
     json_extract(value, '$.message_said'), json_extract(value, '$.undoes'), json_extract(value, '$.taken_back'),
     json_extract(value, '$.unproven'), json_extract(value, '$.carried_by'), json_extract(value, '$.row_amount'),
-    json_extract(value, '$.frozen_at'), json_extract(value, '$.sent_at'), json_extract(value, '$.changed_at')
+    json_extract(value, '$.frozen_at'), json_extract(value, '$.sent_at'), json_extract(value, '$.changed_at'),
+    json_extract(value, '$.seen')
 from json_each(:rows)
 
 -- name: page_of_refusals

@@ -53,6 +53,9 @@ class Run:
     process that takes the run up. `epoch` counts how often the run was taken up; a write under an older epoch than
     the journal's is refused. The rows of a run with a `purged_at` have no content any more;
     if it `has_only_totals`, they do not prove its totals either.
+
+    A run with an `ended_at` has ended for good: its pending rows are never sent, and hold no other run back. Its last
+    undo, `undone_by`, has ended it when it was approved, or a person did for the reason `ended_why`.
     """
 
     run_id: int
@@ -74,6 +77,10 @@ class Run:
     epoch: int = 0
     purged_at: datetime | None = None
     has_only_totals: bool = False
+    ended_at: datetime | None = None
+    ended_by: str = ""
+    ended_why: str | None = None
+    undone_by: str | None = None
 
     @property
     def stage(self) -> Stage:
@@ -263,6 +270,8 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     answer: str | None
     message: Said | None
     changed_at: str
+    seen: tuple[str, ...] = ()
+    """What a look-up has shown to the person who decides on it, or has decided that it is sent, by ids."""
     unproven: bool = False
 
 
@@ -344,11 +353,13 @@ class KnownMark:
     number: int
     target: str
     state: State
+    has_ended: bool = False
 
     @property
     def had_effect(self) -> bool:
         """Whether the item has, or may have, had its effect according to the journal."""
-        return self.state.in_effect or not self.state.settled
+        never_sent = self.has_ended and self.state is State.PENDING
+        return self.state.in_effect or not (self.state.settled or never_sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,13 +409,25 @@ class Merged:
 class Totals:
     """The items of a run by state: counts and sums of amounts.
 
-    `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read.
+    `refused` rows and rows `left_out`, by flag, are no items. All three together are the rows read. Of the skipped
+    items, the money of `entered_before` is left out, as an earlier run has entered it; a closing counts them.
+    `taken_back` are the items whose effect was taken back, and not restored since.
+
+    The amounts of an undo are what its rows take back, negative, and those of an undo of an undo what they restore;
+    `of_calls` are then the sums that its calls carry. `merged` are the skipped rows that another row of their account
+    carries, and `merged_amount` is their own sum: it is part of the amounts of the rows that carry them.
     """
 
     counts: Mapping[State, int] = field(default_factory=dict)
     amounts: Mapping[State, Decimal] = field(default_factory=dict)
     refused: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    entered_before: int = 0
+    taken_back: int = 0
+    has_ended: bool = False
+    merged: int = 0
+    merged_amount: Decimal = Decimal(0)
+    of_calls: Mapping[State, Decimal] = field(default_factory=dict)
 
     @property
     def read(self) -> int:
@@ -426,8 +449,27 @@ class Totals:
         return sum(self.counts.get(state, 0) for state in states)
 
     def count_where(self, **properties: Unpack[StateProperties]) -> int:
-        """The number of items in states with all these properties."""
-        return self.count(*states_where(**properties))
+        """The number of items in states with all these properties.
+
+        What is pending in a run that has ended is never sent: it counts as settled, and no work is left on it.
+        """
+        states = set(states_where(**properties))
+        if self.has_ended and properties.keys() & {"open", "settled", "to_send"}:
+            states.discard(State.PENDING)
+        return self.count(*states)
+
+    @property
+    def unsent(self) -> int:
+        """The number of items of a run that has ended which were not sent, and never are."""
+        return self.count(State.PENDING) if self.has_ended else 0
+
+
+@dataclass(frozen=True, slots=True)
+class RowAmount:
+    """What a row asks for itself, or takes back as one of an undo; and the number of the row that carries it."""
+
+    amount: Decimal | None
+    merged_into: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from checkpoints.records import (
     Reason,
     Refusal,
     ReportRoot,
+    RowAmount,
     Run,
     RunHistory,
     Runner,
@@ -43,10 +44,11 @@ _TALLY: Final = "tally"
 
 
 class _KeptTotals(msgspec.Struct, frozen=True):
-    """The totals of a purged run: count and sum by state, and the refused rows."""
+    """The totals of a purged run: count and sum by state, the refused rows, and count and sum of the merged ones."""
 
     states: dict[State, tuple[int, Decimal]]
     refused: int
+    merged: tuple[int, Decimal] = (0, Decimal(0))
 
 
 def to_sentence(_: type, value: object) -> object:
@@ -144,6 +146,10 @@ def to_run(row: FoundRow) -> Run:
         epoch=row["epoch"],
         purged_at=_moment(row["purged_at"]),
         has_only_totals=row["purged_totals"] is not None,
+        ended_at=_moment(row["ended_at"]),
+        ended_by=row["ended_by"] or "",
+        ended_why=row["ended_why"],
+        undone_by=row["undone_by"],
     )
 
 
@@ -172,13 +178,25 @@ def to_decision(row: FoundRow) -> Decision:
 
 
 def to_totals(states: Sequence[FoundRow], refused: int, left_out: Mapping[str, int]) -> Totals:
-    """The rows of `totals`, with the rows that became no items."""
+    """The rows of `totals_of_runs` of one run, with the rows that became no items."""
+    of_calls = {State(row["state"]): Decimal(row["amount"]) for row in states}
+    reversed_by = {State(row["state"]): Decimal(row["reversed"] or 0) for row in states if row["undoing"]}
     return Totals(
         {State(row["state"]): row["items"] for row in states},
-        {State(row["state"]): Decimal(row["amount"]) for row in states},
+        of_calls | reversed_by,
         refused,
         left_out,
+        taken_back=sum(row["taken_back"] for row in states),
+        has_ended=any(row["has_ended"] for row in states),
+        merged=sum(row["merged"] for row in states),
+        merged_amount=sum((Decimal(row["merged_amount"] or 0) for row in states), Decimal(0)),
+        of_calls=of_calls if reversed_by else {},
     )
+
+
+def to_row_amount(row: FoundRow) -> RowAmount:
+    """A row of `amounts_of_rows`."""
+    return RowAmount(None if row["amount"] is None else Decimal(row["amount"]), row["merged_into"])
 
 
 def to_digests(row: FoundRow | None) -> Digests | None:
@@ -189,17 +207,21 @@ def to_digests(row: FoundRow | None) -> Digests | None:
 def of_totals(totals: Totals) -> str:
     """Totals as a purged run keeps them."""
     states = {str(state): (number, format(totals.amounts[state], "f")) for state, number in totals.counts.items()}
-    return _encode({"states": states, "refused": totals.refused}).decode()
+    merged = (totals.merged, format(totals.merged_amount, "f"))
+    return _encode({"states": states, "refused": totals.refused, "merged": merged}).decode()
 
 
 def to_purged_totals(text: str, left_out: Mapping[str, int]) -> Totals:
     """The totals that a purged run keeps."""
     kept = _totals(text)
+    merged, merged_amount = kept.merged
     return Totals(
         {state: number for state, (number, _) in kept.states.items()},
         {state: amount for state, (_, amount) in kept.states.items()},
         kept.refused,
         left_out,
+        merged=merged,
+        merged_amount=merged_amount,
     )
 
 
@@ -240,7 +262,7 @@ def to_standing_item(row: FoundRow, key: str) -> StandingItem:
 
 def to_known_mark(row: FoundRow) -> KnownMark:
     """A row of `known_marks`."""
-    return KnownMark(row["run"], row["number"], row["target"], State(row["state"]))
+    return KnownMark(row["run"], row["number"], row["target"], State(row["state"]), bool(row["has_ended"]))
 
 
 def to_runner(row: FoundRow) -> Runner:

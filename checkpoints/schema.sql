@@ -25,7 +25,11 @@ create table runs (
     purged_at     text,                   -- names and values of its rows were removed
     assumptions   text,                   -- what its sums rest on unconfirmed, '' for nothing
     assumptions_said text,
-    purged_totals text                    -- JSON object, its totals if sums of rows were removed as well
+    purged_totals text,                   -- JSON object, its totals if sums of rows were removed as well
+    ended_at      text,                   -- ended for good: its pending rows are never sent
+    ended_by      text,                   -- who ended it
+    ended_why     text,                   -- the reason that was given to end it, null where an undo ended it
+    undone_by     text                    -- the name of the last undo of it that was approved
 ) strict;
 
 -- The secret from which the keys of purged rows are made, so that the same row is still recognised; one row, made by
@@ -77,7 +81,8 @@ create table items (
     row_amount text,                      -- the row's own amount, if its item has another one
     frozen_at  text not null,
     sent_at    text,
-    changed_at text not null
+    changed_at text not null,
+    seen       text                       -- JSON array, the ids of what a look-up has shown to the person who decides
 ) strict;
 
 create unique index items_by_run on items (run_id, number);
@@ -218,18 +223,21 @@ begin
 end;
 
 -- Effects that must not be entered a second time: items whose effect is in the billing, may be there, or may be
--- restored by an undo of an undo that is not settled. Skipped, rejected and taken-back items have no effect. A carried
--- row has the state of its carrier.
+-- restored by an undo of an undo that is not settled. Skipped, rejected and taken-back items have no effect, nor has what
+-- a run that has ended never sent. A carried row has the state of its carrier.
 create view effects as
 select i.item_id, i.run_id, i.key, coalesce(i.row_amount, i.amount) as amount, i.wanted, c.state, i.line, c.changed_at
 from items i
 join items c on c.item_id = coalesce(i.carried_by, i.item_id)
 where c.state in (select state from states where in_effect or not settled)
+  and not (c.state = 'pending' and exists (select 1 from runs where run_id = c.run_id and ended_at is not null))
   and (c.taken_back = 0 or exists (
-      with recursive behind (item_id, state) as (
-          select u.item_id, u.state from items u where u.undoes = c.item_id
+      with recursive behind (item_id, run_id, state) as (
+          select u.item_id, u.run_id, u.state from items u where u.undoes = c.item_id
           union all
-          select u.item_id, u.state from behind b join items u on u.undoes = b.item_id
+          select u.item_id, u.run_id, u.state from behind b join items u on u.undoes = b.item_id
       )
-      select 1 from behind where state in (select state from states where not settled)
+      select 1 from behind b
+      where state in (select state from states where not settled)
+        and not (state = 'pending' and exists (select 1 from runs where run_id = b.run_id and ended_at is not null))
   ));

@@ -13,6 +13,9 @@ DUPLICATE: Final = "a duplicate in the input"
 It is the English text of their reason up to the colon, see `reasons` of the journal.
 """
 
+LEFT_OUT: Final = "left out, entered by an earlier run"
+"""The kind of skipped rows whose money is left out, as `DUPLICATE`."""
+
 ENDED: Final = said("the process ended while this was being sent")
 """At start, of the calls that were under way."""
 

@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from checkpoints.errors import JournalUnreadable
+from checkpoints.own_files import check_beside
 from checkpoints.writer import Dialect
 from texts.said import said
 
@@ -58,11 +59,14 @@ def connect(path: Path) -> sqlite3.Connection:
         raise JournalUnreadable(
             said("{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error))
         ) from error
+    # SQLite has created its own files only now.
+    check_beside(path)
     return connection
 
 
 def connect_to_look(path: Path) -> sqlite3.Connection:
     """Open the journal at `path` read-only. Raises `JournalUnreadable`."""
+    check_beside(path.resolve())
     try:
         connection = sqlite3.connect(read_only(path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
     except sqlite3.Error as error:

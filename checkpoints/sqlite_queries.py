@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from checkpoints.errors import JournalUnreadable
-from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks, text_of_file
+from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks, text_of_file, view_of_effects
 from texts.said import said
 
 
@@ -16,7 +16,7 @@ def schema() -> str:
 
 def upgrade() -> str:
     """What makes a journal of the format before this one a journal of this format."""
-    return text_of_file("upgrade_5.sql")
+    return text_of_file("upgrade_5.sql") + view_of_effects(schema())
 
 
 def upgrade_early() -> str:

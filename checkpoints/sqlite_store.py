@@ -74,8 +74,16 @@ class SqliteStore(Store):
         return await self._reader.do(lambda connection: work(SqliteQueries(connection)))
 
     async def write(self, work: Callable[[Queries], Result]) -> Result:
-        """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises."""
-        return await self._writer.do(lambda connection: work(SqliteQueries(connection)))
+        """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises.
+
+        A journal that was removed meanwhile is not written.
+        """
+
+        def in_the_file(connection: sqlite3.Connection) -> Result:
+            self._file.require_there()
+            return work(SqliteQueries(connection))
+
+        return await self._writer.do(in_the_file)
 
     async def size(self) -> int:
         """The bytes of the file with its log."""

@@ -11,7 +11,8 @@ from checkpoints.states import State
 class StepCount:
     """Items of one step in one state; `kind` is that of the reason of skipped ones.
 
-    `changes` is whether their calls change what was there when the list was made.
+    `changes` is whether their calls change what was there when the list was made. Of the items the effects of so many
+    were `taken_back` and not restored since.
     """
 
     step: str
@@ -20,6 +21,7 @@ class StepCount:
     kind: str
     items: int
     amount: Decimal
+    taken_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class LaneCounts:
 def to_step_count(row: FoundRow) -> StepCount:
     """A row of `step_counts`."""
     state, amount = State(row["state"]), Decimal(row["amount"] or 0)
-    return StepCount(row["step"], state, bool(row["changes"]), row["kind"], row["items"], amount)
+    return StepCount(row["step"], state, bool(row["changes"]), row["kind"], row["items"], amount, row["taken_back"])
 
 
 def to_lane_counts(row: FoundRow) -> LaneCounts:

@@ -21,7 +21,7 @@ NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
 def claim_items(db: Queries, run: Run, item_ids: Sequence[int], payloads: Mapping[int, str]) -> None:
     """Claim pending items: pending → sending, with one more attempt, those in `payloads` under a new payload.
 
-    Raises `ForbiddenTransition` if one of them is not pending or not of this run.
+    Raises `ForbiddenTransition` if one of them is not pending or not of this run, or if the run has ended.
     """
     when = rows.now()
     if payloads:
@@ -45,8 +45,10 @@ def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) ->
     return _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=why)
 
 
-def decide_item(db: Queries, run: Run, item: Item, state: State, *, who: str, why: str) -> None:
-    """Record a person's decision on a manual item, and change its state.
+def decide_item(  # noqa: PLR0913 - what a decision is
+    db: Queries, run: Run, item: Item, state: State, *, who: str, why: str, answer: str | None
+) -> None:
+    """Record a person's decision on a manual item, and change its state; `answer` is the id that it has created.
 
     Raises `ForbiddenTransition` if the item is not manual, or the state may not follow.
     """
@@ -56,14 +58,16 @@ def decide_item(db: Queries, run: Run, item: Item, state: State, *, who: str, wh
         raise ForbiddenTransition(
             said("item {number} ({label}) is not manual: nobody has to decide", number=item.number, label=item.label)
         )
-    change = rows.of_changes([Change(item.item_id, state, message=decided(who, why))])
+    change = rows.of_changes([Change(item.item_id, state, answer=answer, message=decided(who, why))])
     db.write("record", run_id=run.run_id, now=when, changes=change)
 
 
 def _check_written(wanted: int, written: int) -> None:
     """Raise `ForbiddenTransition` if not all items were written, because one belongs to another run."""
     if written != wanted:
-        raise ForbiddenTransition(f"{wanted} items were to be written and {written} are of this run")
+        raise ForbiddenTransition(
+            f"{wanted} items were to be written and {written} are of this run, and of none that has ended"
+        )
 
 
 def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:

@@ -23,7 +23,7 @@ from typer.main import get_command
 from cli.terminal.language import LANGUAGES, OPTION, set_reader, typed_language
 from cli.terminal.streams import outputs
 from cli.terminal.texts import from_bytes, printable
-from cli.terminal.usage import show_usage_error, translate_help, translate_parameter
+from cli.terminal.usage import show_translated_help, show_usage_error
 from texts.remedies import PROGRAM
 from texts.said import said
 
@@ -95,6 +95,9 @@ COMMANDS: Final = {
     "export": Entry("cli.commands.export", SETTLE, "Write the rows of a run to files, to be read or corrected."),
     "report": Entry("cli.commands.report", SETTLE, "Write the report of a run or of a job file, to be signed."),
     "undo": Entry("cli.commands.undo", SETTLE, "Take a run back; what was changed since is left alone.", Product.RUN),
+    "close": Entry(
+        "cli.commands.close", SETTLE, "End a stopped run for good: what was not sent never is.", Product.CHANGE
+    ),
     "purge": Entry(
         "cli.commands.purge", SETTLE, "Remove what finished runs hold of people; totals can be kept.", Product.CHANGE
     ),
@@ -255,13 +258,12 @@ def _without_pydantic(command: Any) -> Any:  # noqa: ANN401 - as above
 
     Typer uses pydantic for every parameter, and its import takes a third of a command's start.
     """
-    translate_help(command)
+    show_translated_help(command)
     of_command = command.get_params
 
     def get_params(context: typer.Context) -> list[Any]:
         parameters: list[Any] = of_command(context)
         for parameter in parameters:
-            translate_parameter(parameter)
             _hide_type(parameter)
             if "process_value" not in vars(parameter):
                 parameter.process_value = partial(_value, parameter, parameter.process_value)

@@ -7,14 +7,15 @@ and reads it back. Nothing here depends on HTTP or on a particular billing.
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
 from checkpoints.records import Item, NewItem, Refusal, Run
+from checkpoints.states import State
 from engine.evidence import Seen
-from engine.rows import Row, Source
+from engine.rows import LastLine, Row, Source
 from texts.remedies import Remedy
 from texts.said import said
 
@@ -52,12 +53,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Different:
-    """An entry has the item's mark but differs from what was sent; `text` shows both sides.
+    """An entry has the item's mark but differs from what was sent; `text` shows both sides, `seen` its id.
 
     One that is not `marked` has only the item's key: it may be somebody else's.
     """
 
     text: str
+    seen: tuple[str, ...] = field(default=(), compare=False)
     marked: bool = False
 
 
@@ -68,12 +70,21 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class CannotLook:
-    """The effect cannot be looked up; `text` says why."""
+    """The effect cannot be looked up; `text` says why, `seen` has the ids of what may be the effect."""
 
     text: str
+    seen: tuple[str, ...] = field(default=(), compare=False)
 
 
 LookUpResult = Found | Different | Absent | CannotLook
+
+
+def news_of(item: Item, result: LookUpResult) -> LookUpResult:
+    """The result of a look-up; absent if it shows only what a person has seen who decided that the item is sent."""
+    match result:
+        case Different(_, seen) | CannotLook(_, seen) if seen and item.state is not State.MANUAL:
+            return Absent() if set(seen) <= set(item.seen) else result
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +131,17 @@ class LookedFor(Enum):
     """The look-up is uncertain or expensive: only for items that another copy of the journal may have sent."""
     ALWAYS = auto()
     """The effect has its own mark, or one query tells of many whether somebody else has brought it about."""
+
+
+class SameKey(Enum):
+    """What it means that an earlier run has entered the key and the sum of a row."""
+
+    ENTERED = auto()
+    """The row is entered already: it is skipped."""
+    LEFT_OUT = auto()
+    """The same, of money that adds up: it is skipped, and the exit code says that money of the file was left out."""
+    DOUBT = auto()
+    """Nothing tells it from a further entry, such as next month's payment: a person decides."""
 
 
 class BeforeImageMode(Enum):
@@ -220,6 +242,10 @@ class Effect(ABC):
         """Whether a call is made although an earlier run has made it."""
         return self.repeatable
 
+    def same_key(self, payload: str) -> SameKey:
+        """What it means that an earlier run has entered the key and the sum of a call."""
+        return SameKey.ENTERED
+
     def looks_for(self, item: Item) -> LookedFor:
         """When the effect of `item` is looked up; at most as often as `looked_for` says of all items."""
         return self.looked_for
@@ -288,6 +314,11 @@ class Job(ABC):
     def undo_of(self, run: str, payload: str) -> Remedy | None:
         """The command that takes back, by sending, the call of a payload in a run; None where only a person can."""
         return Remedy("undo", run)
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last lines of the files that it reads that may have been cut. Raises `InputRefused`."""
+        return self.source.unended
 
     @property
     def rows_seen(self) -> int:

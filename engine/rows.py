@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from checkpoints.records import Refusal
 from texts.said import said
@@ -43,6 +43,13 @@ class RowPage:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
+class LastLine(NamedTuple):
+    """The last line of a text, without an end that all others have: it may have been cut."""
+
+    file: str
+    text: str
+
+
 class Source(ABC):
     """A source of rows, page by page. Used from a worker thread, one call at a time."""
 
@@ -76,6 +83,11 @@ class Source(ABC):
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes on detected reading options, a few words each. Raises `InputRefused`."""
+        return ()
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last lines of its texts that may have been cut. Raises `InputRefused`."""
         return ()
 
     @abstractmethod
@@ -123,3 +135,8 @@ class DerivedSource(Source):
     def notes(self) -> tuple[str, ...]:
         """The notes of the other source. Raises `InputRefused`."""
         return self._inner.notes
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last lines of the other source that may have been cut. Raises `InputRefused`."""
+        return self._inner.unended

@@ -20,8 +20,10 @@ import anyio.to_thread
 from checkpoints.records import Item, NewItem
 from engine.errors import InputRefused
 from engine.job import Prepared
-from engine.rows import Row, Source
+from engine.rows import LastLine, Row, Source
+from engine.sources.detect import open_input
 from engine.sources.raw.original import FileOnDisk
+from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.operations import sets_balance
 from jobs.access.payload import decode_payload, payload_of
@@ -247,6 +249,13 @@ class ImportJob(BillingJob):
     def joined(self) -> JoinedTables:
         """The tables beside the main one. Raises `InputRefused`."""
         return self._opened.reader.tables
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last lines of the tables and of the dictionary that may have been cut. Raises `InputRefused`."""
+        dictionary = self._parameters.get(DICTIONARY)
+        of_names = open_input(Path(dictionary), Layout()).unended if dictionary else ()
+        return (*super().unended, *of_names)
 
     @property
     def rows_seen(self) -> int:

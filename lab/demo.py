@@ -25,7 +25,6 @@ from anyio.streams.text import TextReceiveStream
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.database.sql_blocks import SqlStatement, sql_block
-from billing.money import roubles
 from checkpoints.journal import open_journal
 from checkpoints.records import Totals
 from checkpoints.states import State
@@ -41,6 +40,7 @@ from lab.crash.program import (
     without_settings,
 )
 from lab.mock.ledger import Ledger
+from lab.mock.values import roubles
 from texts.remedies import PROGRAM
 from texts.said import said
 

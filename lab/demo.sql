@@ -2,9 +2,11 @@
 
 -- name: contract_numbers
 -- One number of each account: where an opening balance sets the balance, a second one would replace the first.
-select a.contract_number from abonents a where a.id in (
-    select min(b.id) from abonents b where b.is_folder = 0 and b.deleted = 0 and b.account_id is not null
-    group by b.account_id)
+select a.contract_number
+from (
+    select min(b.id) as id from abonents b where b.is_folder = 0 and b.deleted = 0 and b.account_id is not null
+    group by b.account_id) first
+join abonents a on a.id = first.id
 order by a.id
 
 -- name: opening_balances

@@ -47,7 +47,8 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
         "payment": (
             "jobs/effects/test_pay.py::test_payments_are_entered_once_and_read_back",
-            "jobs/effects/test_pay.py::test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells",
+            "jobs/effects/test_pay.py::test_a_lost_payment_is_always_left_to_a_person",
+            "cli/test_payments.py::test_a_payment_whose_answer_is_lost_is_found_by_its_mark",
             _LOST,
         ),
         "password": ("jobs/effects/test_set_password.py::test_a_password_is_set_and_is_shown_as_wanted",),

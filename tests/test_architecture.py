@@ -59,6 +59,39 @@ LIVES_IN = {
 }
 
 
+# What the lab takes of billing/ and jobs/: its folder, their file, and the names. The lab tests the product against
+# facts of its own (lab/mock/facts.toml). A constant, a model, a column or a rule that it took from here would be as
+# wrong in the billing that judges as in the program that is judged, and nobody would see it.
+THE_LAB_TAKES = {
+    # The way to the database.
+    ("lab/", "billing/database/database.py"): "Database attach create write_unforced",
+    ("lab/", "billing/database/dsn.py"): "Dsn",
+    ("lab/", "billing/database/reader.py"): "Connection Cursor DatabaseRow FirebirdError FirebirdRefusal",
+    ("lab/", "billing/database/schema.py"): "Schema fitted",
+    ("lab/", "billing/database/sql_blocks.py"): "SqlStatement Value Values sql_block",
+    ("lab/", "billing/errors.py"): "BillingAway BillingError ColumnsMissing SettingsError",
+    # The jobs under test: what each of them sends, which the mock judges, and how the journal names rows and steps.
+    ("lab/crash/", "jobs/catalogue/catalogue.py"): "JOBS",
+    ("lab/crash/", "jobs/catalogue/typed_call.py"): "call_kind",
+    ("lab/crash/", "jobs/spec/spec.py"): "JobSpec",
+    ("lab/crash/", "jobs/spec/chain.py"): "Template chain_text",
+    ("lab/crash/", "jobs/spec/chain_kind.py"): "ChainKind kind_of",
+    ("lab/crash/", "jobs/spec/parameters.py"): "Parameter a_date a_moment an_id roubles row_key",
+    ("lab/crash/", "jobs/imports/subscriber.py"): "Step",
+    ("lab/crash/", "jobs/access/payload.py"): "payload_of",
+    # Recordings are made in the product's client, and hide what the product hides.
+    ("lab/record/", "billing/api/answers.py"): "charset_of",
+    ("lab/record/", "billing/api/calls.py"): "Call ChainStep SECRET_ARGUMENTS secrets_of",
+    ("lab/record/", "billing/api/client.py"): "BillingClient ClientSettings",
+    ("lab/record/", "billing/api/secrets.py"): "SecretRemover json_text nested_json",
+    ("lab/record/", "billing/api/wire.py"): "CallRecord ConnectionEnd Reply",
+    ("lab/record/", "billing/secret.py"): "PLACEHOLDER",
+    ("lab/record/", "jobs/access/durable.py"): "write_all",
+    ("lab/record/", "jobs/spec/columns.py"): "KNOWN normalise_header titles_of",
+    ("lab/record/", "jobs/spec/spec.py"): "JobSpec",
+}
+
+
 @pytest.fixture(scope="module")
 def house() -> House:
     return House()
@@ -115,6 +148,24 @@ def reason_for(file: str, found: Text) -> str | None:
     """What in the table allows it: the file, or for what is not raised its folder."""
     folder = f"{folder_of(file)}/"
     return next((name for name in (file, *(() if found.raised else (folder,))) if name in SPELLS_FOR_A_REASON), None)
+
+
+def test_the_lab_takes_no_fact_of_the_billing_from_the_product(house: House) -> None:
+    taken = [found for found in house.imports if room_of(found.importer) == "lab"]
+    of_product = {
+        (found.importer, found.imported, found.name)
+        for found in taken
+        if room_of(found.imported) in {"billing", "jobs"} and PurePosixPath(found.imported).name != "__init__.py"
+    }
+    allowed = {
+        (importer, imported, name)
+        for importer, imported, name in of_product
+        for (folder, file), names in THE_LAB_TAKES.items()
+        if importer.startswith(folder) and imported == file and name in names.split()
+    }
+    assert sorted(of_product - allowed) == []
+    needed = {(file, name) for (_, file), names in THE_LAB_TAKES.items() for name in names.split()}
+    assert needed == {(imported, name) for _, imported, name in of_product}, "what the lab needs no more"
 
 
 def test_remedies_alone_spell_what_is_typed(house: House) -> None:

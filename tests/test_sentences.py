@@ -48,6 +48,7 @@ FOR_A_REASON = {
     "cli/hooks/apprise_message.py": "what a command of its own says, which is noted as it is",
     "cli/show/steps.py: not sent": "the kind of a reason, which journals count by",
     "checkpoints/sentences.py: a duplicate in the input": "the kind of a reason, which journals count by",
+    "checkpoints/sentences.py: left out, entered by an earlier run": "the kind of a reason, which journals count by",
     "engine/job.py: all before": "a need of an item, as the journal keeps it",
     "jobs/effects/creatable_models.py: login": "a text of the billing",
     "jobs/imports/subscriber.py: already as wanted": "the kind of a reason, which journals count by",

@@ -18,7 +18,7 @@ VAULT_KEY_SETTING: Final = f'{VAULT_KEY} = "{VAULT_KEY_FILE}"'
 
 TAKES_PROFILE: Final = frozenset(
     {"doctor", "plan", "run", "import", "resume", "undo", "verify", "reconcile", "decide", "export", "report", "page"}
-    | {"worker", "status", "pause", "continue", "get", "set", "stop", "purge", "probe", "dictionary"}
+    | {"worker", "close", "status", "pause", "continue", "get", "set", "stop", "purge", "probe", "dictionary"}
 )
 """The commands that read settings, and so take a file, a profile, a billing and a journal."""
 

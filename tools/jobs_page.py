@@ -55,10 +55,10 @@ MARKED: Final = Effects(
 CONNECTED: Final = Effects(
     "no: it would be a second service", "the mark of run and row in its comment", "the service is read again"
 )
-UNMARKED: Final = Effects(
+PAID: Final = Effects(
     "no: it would be a second payment",
-    "nothing: a lost answer is left to a person; with `recognise=sum`, the one newer operation of that sum",
-    "the operation is read again, the sums compared",
+    "the mark of run and row in its comment; with `way=add_payment` nothing: a lost answer is left to a person",
+    "entry, sum and comment are read again, the sums compared",
 )
 ONE_VALUE: Final = Effects(
     "no: it would be a second value", "the value, by subscriber and attribute", "the value is read again"
@@ -100,7 +100,7 @@ _EFFECTS: Final[Mapping[str, Effects]] = MappingProxyType(
         "attribute": ONE_VALUE,
         "delete-services": GONE,
         "delete-account": GONE,
-        "payment": UNMARKED,
+        "payment": PAID,
         "password": PASSWORD,
         "random-password": MADE_UP,
         "password-recovery": LETTER,

@@ -116,7 +116,7 @@ def main() -> int:
                 "--database",
                 "billing.fdb",
             )
-            with started(folder, *load, "--set", "op_type=1", "--settle", "600", *place):
+            with started(folder, *load, "--set", "op_type=2", "--settle", "600", *place):
                 run = wait_for_run(folder, place)
                 with started(folder, "page", run, "--json", "--lang", "ru", *place) as said:
                     address = msgspec.json.decode(said.readline())["address"]

@@ -28,7 +28,7 @@ SOURCE_LANGUAGE: Final = "en"
 LANGUAGES: Final = ("ru",)
 TRANSLATED: Final = (
     *("index", "tutorial", "how-to", "reference/index"),
-    *("explanation/index", "explanation/exactly-once", "explanation/not-promised"),
+    *("explanation/index", "explanation/exactly-once", "explanation/not-promised", "explanation/threats"),
 )
 """The pages and folders of pages that are translated."""
 _LINE: Final = 118

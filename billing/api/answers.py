@@ -1,7 +1,8 @@
 """Answers of the REST API: from status, headers and body to the evidence.
 
 Success is `{"call": …, "result": …}`; failure has a non-empty `error` in the same object, most likely
-under HTTP 200 [D, ?]. `web_cabinet.*` answers a list whose first element is a JSON *string* that can
+under HTTP 200 [D, ?]: a string, or where the result would be a list, a list of strings of which the last one is the
+message [I]. `web_cabinet.*` answers a list whose first element is a JSON *string* that can
 hold an `error` of its own [I]. Crashes are 5xx with an HTML page [?].
 """
 
@@ -315,12 +316,12 @@ def _from_error(text: str, headers: Mapping[str, str], mask: Mask) -> Evidence:
 
 
 def _error_text(error: object) -> str:
-    """The text of an `error`: a string, a list of strings, or an object by field [?]."""
+    """The text of an `error`: a string, the last string of a list [I], or an object by field [?]."""
     match error:
         case str():
             return error
-        case [str() as single]:
-            return single
+        case [*others, str() as message] if message.strip() and all(isinstance(one, str) for one in others):
+            return message
         case list() | dict():
             try:
                 return msgspec.json.encode(error).decode()

@@ -204,11 +204,11 @@ def parts_of(text: str) -> Parts:
     outside: list[Token] = []
     places = enumerate(tokens)
     for place, token in places:
-        if not _is(token, "["):
+        if token.text != "[":
             outside.append(token)
             continue
         parts.append(text[done : token.start])
-        end = next(later for later in range(place, len(tokens)) if _is(tokens[later], "]"))
+        end = next(later for later in range(place, len(tokens)) if tokens[later].text == "]")
         parts.append(_optional(text, tokens[place : end + 1], aliases))
         done = tokens[end].end
         # The bracket stays as a mark, so that no name is read across the gap.
@@ -224,7 +224,7 @@ def names_in(tokens: Sequence[Token], aliases: Mapping[str, str]) -> frozenset[T
     """The tables and columns that tokens name."""
     found = {TableColumn(table) for table in dict(_aliases(tokens)).values()}
     for owner, dot, column in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        if _is(dot, ".") and owner.name in aliases and column.name:
+        if dot.text == "." and owner.name in aliases and column.name:
             found |= {TableColumn(aliases[owner.name]), TableColumn(aliases[owner.name], column.name)}
     return frozenset(found)
 
@@ -248,13 +248,9 @@ def _aliases(tokens: Sequence[Token]) -> Iterator[tuple[str, str]]:
 def _optional(text: str, tokens: Sequence[Token], aliases: Mapping[str, str]) -> OptionalPart:
     """The optional part between two brackets, the first and last of the tokens."""
     # Two bars in a row join texts; they do not separate alternatives.
-    bars = [token for token in tokens if _is(token, "|") and "||" not in text[token.start - 1 : token.end + 1]]
+    bars = [token for token in tokens if token.text == "|" and "||" not in text[token.start - 1 : token.end + 1]]
     alternatives = []
     for first, last in pairwise([tokens[0], *bars, tokens[-1]]):
         inside = [token for token in tokens if first.end <= token.start < last.start]
         alternatives.append(Alternative(text[first.end : last.start], names_in(inside, aliases)))
     return OptionalPart(tuple(alternatives))
-
-
-def _is(token: Token, mark: str) -> bool:
-    return token.sort is Sort.MARK and token.text == mark

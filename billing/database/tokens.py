@@ -22,29 +22,19 @@ class Sort(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word or mark and its place; `depth` is the number of parentheses around it, not counting itself."""
+    """A word or mark and its place; `depth` is the number of parentheses around it, not counting itself.
+
+    `word` is a word in small letters, for comparison with keywords; `name` a name as Firebird keeps it, in capitals,
+    or exactly as quoted. Both are "" for other tokens.
+    """
 
     sort: Sort
     text: str
     start: int
+    end: int
     depth: int
-
-    @property
-    def end(self) -> int:
-        """The place after the token."""
-        return self.start + len(self.text)
-
-    @property
-    def word(self) -> str:
-        """A word in small letters, for comparison with keywords; "" for other tokens."""
-        return self.text.lower() if self.sort is Sort.WORD else ""
-
-    @property
-    def name(self) -> str:
-        """A name as Firebird keeps it: in capitals, or exactly as quoted; "" for other tokens."""
-        if self.sort is Sort.WORD:
-            return self.text.upper()
-        return self.text[1:-1].replace('""', '"') if self.sort is Sort.QUOTED_NAME else ""
+    word: str
+    name: str
 
     @property
     def parameter(self) -> str:
@@ -79,10 +69,13 @@ def tokens_of(text: str) -> tuple[Token, ...]:
             raise NotASelect(said("{place}: {mark} is opened here and never closed", place=place, mark=match[0]))
         if sort == "nothing":
             continue
-        if match[0] == ")":
+        written = match[0]
+        if written == ")":
             depth -= 1
-        found.append(Token(Sort[sort.upper()], match[0], match.start(), depth))
-        if match[0] == "(":
+        word = written.lower() if sort == "word" else ""
+        name = written.upper() if word else written[1:-1].replace('""', '"') if sort == "quoted_name" else ""
+        found.append(Token(Sort[sort.upper()], written, match.start(), match.end(), depth, word, name))
+        if written == "(":
             depth += 1
     return tuple(found)
 

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from billing.database.schema import Schema, TableColumn, columns_of
 from billing.database.sql_blocks import SqlStatement, sql_block
 from billing.directory.values import Values
+from billing.profile import UNKNOWN
 
 _sql: Final = partial(sql_block, "objects", folder="billing.directory")
 _FROM: Final = "from "
@@ -123,7 +124,7 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType(
         "FinanceOperations": _model(
             "operations",
             "o",
-            "op_id abonent_id op_type_id:o.op_type op_summa op_date descr storno sync1c code1c",
+            "op_id abonent_id op_type_id:o.op_type op_summa op_date descr storno sync1c code1c operator_pay_id_str",
             owner="abonent__account_id",
             commented="operations_commented",
             op_id="operations_by_id",
@@ -157,7 +158,8 @@ TEXT_KEYS: Final[Mapping[str, int]] = MappingProxyType(
 )
 """The fields that are keys and hold texts, with the length of their columns; all other keys are ids."""
 
-RECEIPT: Final = 1
-ACT: Final = 2
+ACT: Final = UNKNOWN.act_type.value
+RECEIPT: Final = UNKNOWN.receipt_type.value
 OPENING_BALANCE: Final = 8
-"""Types of operations: a receipt and an act [I], the entry of an initial balance [S]."""
+"""Types of operations as documented: an act, which charges, and a receipt, money paid in (see `billing.profile`), and
+the entry of an initial balance [S]."""

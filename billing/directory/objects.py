@@ -55,19 +55,28 @@ def from_database(
 
 
 def commented(
-    database: Database, model: str, abonents: Collection[int], text: str, fields: Collection[str] = ()
+    database: Database,
+    model: str,
+    abonents: Collection[int],
+    text: str,
+    fields: Collection[str] = (),
+    *,
+    key: str = "",
 ) -> list[BillingObject]:
     """The objects of these subscribers whose comment contains a text, in any case; deleted ones too.
+
+    With `key`, the objects whose field of that name begins with the text.
 
     Raises `ColumnsMissing` if one of `fields` is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
-    _require(database.schema, known, fields)
+    _require(database.schema, known, {*fields, *filter(None, [key])})
     there = known.there(database.schema)
+    end = f"{known.statement}_{key}" if key else known.commented
     return [
         _thing(there, row)
         for chunk in chunks(dict.fromkeys(abonents))
-        for row in database.query(known.selecting(there, known.commented), {"keys": chunk, "text": text})
+        for row in database.query(known.selecting(there, end), {"keys": chunk, "text": text})
     ]
 
 

@@ -164,12 +164,14 @@ def _rows(database: "Database", name: str, names: Sequence[str]) -> Iterator["Da
 
 
 def _objects(tokens: Sequence[Token]) -> Iterator[str]:
-    """The names of tables, views, procedures and functions in a select, and perhaps a few more."""
+    """The names of tables, views, procedures, functions and domains in a select, and perhaps a few more."""
     for number, token in enumerate(tokens):
         before = tokens[number - 1] if number else None
         after = tokens[number + 1] if number + 1 < len(tokens) else None
         is_source = before is not None and (before.word in {"from", "join"} or before.text in {",", "("})
-        if token.name and (is_source or (after is not None and after.text == "(")):
+        # `cast(VALUE as DOMAIN)`: an alias is at the end of no bracket.
+        is_domain = before is not None and before.word == "as" and after is not None and after.text == ")"
+        if token.name and (is_source or is_domain or (after is not None and after.text == "(")):
             yield token.name
 
 

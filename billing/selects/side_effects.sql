@@ -2,10 +2,11 @@
 
 -- name: reached
 -- What views, computed columns, procedures and functions are made of: the object, its part, and the part's kind.
--- The expressions of a view and of computed columns stand under the names of the columns' domains.
+-- The expressions of a view and of computed columns stand under the names of the columns' domains, and so do the
+-- CHECKs of domains, which are evaluated wherever a value is cast or given to one.
 select trim(d.rdb$dependent_name), trim(d.rdb$depended_on_name), d.rdb$depended_on_type
 from rdb$dependencies d
-where d.rdb$dependent_name in (:names) and d.rdb$dependent_type in (1, 5, 15, 19)
+where d.rdb$dependent_name in (:names) and d.rdb$dependent_type in (1, 3, 4, 5, 15, 19)
 union
 select trim(r.rdb$relation_name), trim(d.rdb$depended_on_name), d.rdb$depended_on_type
 from rdb$relation_fields r

@@ -14,7 +14,8 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run, Stage
 from cli.session.corrections import CorrectionResult, Corrections
 from cli.session.events import OpenReader
-from cli.session.journal import locked, open_existing, require_content
+from cli.session.journal import locked, open_existing, refuse_ended, require_content
+from cli.session.last_line import require_whole
 from cli.session.plans import plans_beside
 from cli.session.run_session import RunSession
 from cli.session.session import OpenRecorder, Session, check_target, how_often, open_session
@@ -23,7 +24,7 @@ from cli.session.vaults import wipe_secrets
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
-from cli.show.preview import PreviewFacts, plan_of, preview
+from cli.show.preview import PreviewFacts, plan_of, preview, unanswered
 from cli.show.steps import import_again
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen, is_unattended
@@ -49,10 +50,13 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part 
     consent: Consent,
     screen: Screen,
     *,
+    again: bool = False,
     record: OpenRecorder | None = None,
     readers: Sequence[OpenReader] = (),
 ) -> Closing:
     """Take the corrected rows of a file into run `name` of that job, and work on the run.
+
+    With `again`, rows are entered on top of what they are like.
 
     Raises `CommandRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent then and the run is
     unchanged.
@@ -66,12 +70,14 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part 
             raise CommandRefused(
                 said("run {run} is one of {job}, not of {other}", run=run.name, job=run.job, other=printable(job))
             )
+        refuse_ended(run, await journal.totals(run))
         _check(run, settings)
         async with open_session(settings, screen, journal, pacing=pacing, consent=consent, record=record) as opened:
-            return await _correct(run, rows, replace(opened.for_run(run), readers=readers))
+            enter = Repeat.AGAIN if again else how_often(run)
+            return await _correct(run, rows, replace(opened.for_run(run), readers=readers), enter)
 
 
-async def _correct(run: Run, file: Input, session: Session) -> Closing:
+async def _correct(run: Run, file: Input, session: Session, enter: Repeat) -> Closing:
     journal = session.journal
     job = _job_of(run, file, session)
     await job.try_out()
@@ -79,7 +85,7 @@ async def _correct(run: Run, file: Input, session: Session) -> Closing:
     async with locked(run, journal, "run --continue", billing=session.billing.health.version) as ours:
         try:
             async with open_journal(plans_beside(journal.path)) as plans:
-                await _take_in(ours, file.file, job, plans, session)
+                await _take_in(ours, file.file, job, plans, session, enter)
         except BaseException:
             await _wipe_unsent(ours, journal)
             raise
@@ -125,11 +131,12 @@ def _job_of(run: Run, file: Input, session: Session) -> Job:
     return build(wanted, session.gateway, parameters, replace(file, mapping=mapping))
 
 
-async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Session) -> None:
+async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Session, enter: Repeat) -> None:
     """Rehearse the file, show the plan, ask, and save its rows in the run."""
-    rehearsed = await _rehearse(run, job, plans, session)
+    await require_whole(job, file, session.consent, session.screen)
+    rehearsed = await _rehearse(run, job, plans, session, enter)
     try:
-        corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=how_often(run))
+        corrections = Corrections(run, rehearsed, session.journal, plans, job, enter=enter)
         outcome = await corrections.look()
         plan = outcome.plan(await plan_of(rehearsed, job, plans), replace(run, source=rehearsed.source))
         show = session.screen.say if session.consent.yes else session.screen.say_always
@@ -137,6 +144,8 @@ async def _take_in(run: Run, file: str, job: Job, plans: Journal, session: Sessi
         _require_something(plan, outcome, session)
         if plan.to_send and not session.consent.yes:
             await _ask(plan.question, run, file, session)
+        elif plan.look_alike_rows and enter is not Repeat.AGAIN:
+            raise CommandRefused(said("{why}.\nNothing was sent.", why=unanswered(plan)))
         await corrections.take_in()
     finally:
         await plans.discard(rehearsed)
@@ -178,7 +187,7 @@ async def _ask(question: str, run: Run, file: str, session: Session) -> None:
             raise CommandRefused(said("the answer was no\nNothing was sent."))
 
 
-async def _rehearse(run: Run, job: Job, plans: Journal, session: Session) -> Run:
+async def _rehearse(run: Run, job: Job, plans: Journal, session: Session, enter: Repeat) -> Run:
     """Save the rows of the file in a run that is never sent. Raises `CommandRefused` for missing columns."""
     new = await new_run(job, run.parameters, run.target)
     there = {name.strip() for name in new.header}
@@ -193,6 +202,5 @@ async def _rehearse(run: Run, job: Job, plans: Journal, session: Session) -> Run
                 command=command_line("export", run.name),
             )
         )
-    again = how_often(run) is Repeat.AGAIN
-    foreign = ForeignEntries(job, session.journal, run.target, again=again, own=run.name)
+    foreign = ForeignEntries(job, session.journal, run.target, again=enter is Repeat.AGAIN, own=run.name)
     return await rehearse(job, new, plans, session.screen, foreign=foreign)

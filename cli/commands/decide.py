@@ -7,6 +7,8 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from billing.api.answers import created_id
+from billing.directory.models import LARGEST_ID
 from checkpoints.errors import ForbiddenTransition
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
@@ -14,7 +16,7 @@ from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.session.control_client import own_name
 from cli.session.journal import locked, open_existing
-from cli.settings.flags import JournalFlags, RunName, grouped
+from cli.settings.flags import JournalFlags, grouped
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object
 from cli.terminal.exits import CommandRefused, Exit
@@ -22,7 +24,9 @@ from cli.terminal.layout import steps_list
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import printable
-from texts.remedies import command_line
+from jobs.access.payload import payload_of
+from jobs.spec.import_words import IMPORT
+from texts.remedies import command_line, setting
 from texts.said import said
 
 log = structlog.get_logger(__name__)
@@ -35,31 +39,41 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command("decide")
 @grouped
-def _decide(
-    name: RunName,
+def _decide(  # noqa: PLR0913 - each is a flag or a group of them
+    name: Annotated[str, typer.Argument(metavar="RUN", help="The run, or the row as it is printed: k7m2q/12.")],
     key: Annotated[
-        str, typer.Argument(metavar="KEY", help="The row: its key, contract number or number in the run.")
+        str, typer.Argument(metavar="KEY", help="The row: its key or contract number; left out after k7m2q/12.")
     ],
     choice: Annotated[
-        str, typer.Argument(metavar="accepted|pending", help="It is in the billing, or it is not and goes again.")
-    ],
+        str | None,
+        typer.Argument(metavar="accepted|pending", help="It is in the billing, or it is not and goes again."),
+    ] = None,
     *,
     why: Annotated[
         str, typer.Option("--why", metavar="TEXT", help="The reason, kept in the journal with your name.")
     ],
+    new_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The id in the billing of what an accepted row created.")
+    ] = None,
     flags: JournalFlags,
     voice: BriefVoice,
 ) -> None:
     """Record a person's decision on a row that no look-up can settle."""
-    execute(
-        lambda settings, screen: decide_row(name, key, choice, why, settings, screen), flags.whole(), voice.whole()
-    )
+    row = (name, name, key) if choice is None else (name.partition("/")[0], key, choice)
+
+    async def work(settings: Settings, screen: Screen) -> Exit:
+        return await decide_row(*row, why, settings, screen, new_id=new_id)
+
+    execute(work, flags.whole(), voice.whole())
 
 
-async def decide_row(name: str, key: str, choice: str, why: str, settings: Settings, screen: Screen) -> Exit:
+async def decide_row(  # noqa: PLR0913 - a row, a decision, and where they are
+    name: str, key: str, choice: str, why: str, settings: Settings, screen: Screen, *, new_id: str | None = None
+) -> Exit:
     """Record a decision on one manual row, with name and reason; `resume` sends rows that are pending.
 
-    Raises `CommandRefused` when no row or several rows match, or the row is not manual.
+    `key` is the row as it is printed (run and number), its key or its label. Raises `CommandRefused` when no row or
+    several rows match, or the row is not manual.
     """
     if choice not in CHOICES:
         raise CommandRefused(
@@ -70,13 +84,15 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
         )
     if not why.strip():
         raise CommandRefused(said("a decision needs its reason: --why 'seen in the billing by Olga, operation 4711'"))
+    state = State(choice)
     async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
+        run = await journal.run(name.partition("/")[0])
         item = await _matching_row(run, key, journal)
+        answer = await _id_of(run, item, state, new_id, screen)
         who = own_name()
         try:
             async with locked(run, journal, "decide") as ours:
-                await journal.decide(ours, item, State(choice), who=who, why=why.strip())
+                await journal.decide(ours, item, state, who=who, why=why.strip(), answer=answer)
         except ForbiddenTransition:
             raise CommandRefused(
                 said(
@@ -96,7 +112,7 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
             "row {number} ({label}) is {state}",
             number=item.number,
             label=printable(item.label, 60),
-            state=STATE_NAMES[State(choice)],
+            state=STATE_NAMES[state],
         )
         parts: list[RenderableType] = [Text(f"✓ {printable(decided)}", "green")]
         if steps := next_steps(run, totals):
@@ -106,25 +122,51 @@ async def decide_row(name: str, key: str, choice: str, why: str, settings: Setti
 
 
 async def _matching_row(run: Run, key: str, journal: Journal) -> Item:
-    found = await journal.find(run, key)
-    manual = [item for item in found if item.state is State.MANUAL]
-    if len(manual) == 1:
-        return manual[0]
+    """The row as it is printed, by its number; or the one with this key or label, and no other reading of it."""
+    number = key.removeprefix(f"{run.name}/")
+    by_number = number != key and number.isdecimal()
+    found = [
+        item
+        for item in await journal.find(run, number if by_number else key)
+        if (str(item.number) == number if by_number else key in {item.key, item.label})
+    ]
+    if len(found) == 1:
+        return found[0]
     if not found:
         raise CommandRefused(
             said(
-                "run {run} has no row {key}: give its key, its contract number or its number in the run",
+                "run {run} has no row {key}: give its key, its contract number, or the row as it is printed, {row}",
                 run=run.name,
                 key=printable(key),
+                row=f"{run.name}/{key if key.isdecimal() else 12}",
             )
         )
-    if len(found) == 1:
-        return found[0]
     raise CommandRefused(
         said(
-            "{key} may be any of the rows {numbers} of run {run}: give its number",
+            "{key} may be any of the rows {rows}: give the one that is meant as it stands here",
             key=printable(key),
-            numbers=tuple(str(item.number) for item in manual or found),
-            run=run.name,
+            rows=tuple(f"{run.name}/{item.number}" for item in found),
         )
     )
+
+
+async def _id_of(run: Run, item: Item, state: State, given: str | None, screen: Screen) -> str | None:
+    """The id of what an accepted row has created; asked for where other rows need it. Raises `CommandRefused`."""
+    if state is not State.ACCEPTED:
+        if given is not None:
+            raise CommandRefused(said("{flag} is for a row that is accepted", flag=setting("id")))
+        return None
+    if given is None:
+        if run.job != IMPORT or not payload_of(item).creates_subscriber:
+            return None
+        whose = said("the id of {label} in the billing", label=printable(item.label, 60))
+        with screen.keyboard("") as keyboard:
+            if keyboard is None:
+                raise CommandRefused(
+                    said("other rows of the run need {what}: add {flag}", what=whose, flag=setting("id", "4711"))
+                )
+            given = await screen.chooses(said("What is {what}?", what=whose), keyboard)
+    found = created_id(given.strip())
+    if found is None or int(found) > LARGEST_ID:
+        raise CommandRefused(said("{given} is no id of the billing", given=printable(given) or "–"))
+    return found

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -29,7 +30,7 @@ from billing.errors import ColumnsMissing
 from billing.money import SCALE
 from billing.profile import describe_fact
 from checkpoints.address import JournalAddress
-from cli.commands.doctor_journal import MOST_SKEW, check_journal
+from cli.commands.doctor_journal import MOST_SKEW, check_journal, note_plain
 from cli.commands.execution import advise_typed, errors_shown, wear_badge
 from cli.metrics.endpoint import LOOPBACK
 from cli.settings.flags import Flags, grouped
@@ -209,6 +210,8 @@ async def _declarations(settings: Settings, checklist: Checklist) -> None:
 
 async def _listeners(settings: Settings, checklist: Checklist) -> None:
     """Who is to hear of runs, and cannot be told; that hinders no run."""
+    with checklist.trying(said("hooks")):
+        settings.hooks.check_programs()
     for event, hook in settings.hooks.hooks.items():
         if hook.command and shutil.which(hook.command[0]) is None:
             missing = said(
@@ -242,6 +245,9 @@ async def _api(settings: Settings, checklist: Checklist) -> None:
         )
         checklist.good("api", answered)
         _clock(health, checklist)
+    address = urlsplit(settings.api_url.value or "")
+    if address.scheme == "http":
+        note_plain("api", address.hostname or "", checklist)
 
 
 async def _profile(settings: Settings, checklist: Checklist) -> None:

@@ -1,5 +1,6 @@
 """What `doctor` looks at of the journal: its runs, its disk, or its PostgreSQL server."""
 
+import ipaddress
 import os
 import shlex
 import shutil
@@ -10,6 +11,7 @@ import anyio.to_thread
 
 from checkpoints.address import PostgresAddress
 from checkpoints.journal import open_journal
+from checkpoints.journal_file import is_volatile
 from checkpoints.kept_copies import kept_copies
 from checkpoints.kept_secrets import KeysInUse
 from checkpoints.stores import is_there
@@ -60,7 +62,10 @@ async def check_journal(settings: Settings, checklist: Checklist) -> None:
                     flag=setting("journal"),
                 ),
             )
-    for copy in (*kept_copies(where.path), *kept_copies(plans_beside(where.path))):
+    copies: list[Path] = []
+    with checklist.trying(said("kept copy")):
+        copies = [*kept_copies(where.path), *kept_copies(plans_beside(where.path))]
+    for copy in copies:
         note = said(
             "{copy}: the journal as the program before had it, with all that it held of people. Once you are sure "
             "not to go back:",
@@ -75,6 +80,16 @@ async def check_journal(settings: Settings, checklist: Checklist) -> None:
         with checklist.trying(said("vault key")):
             await _vault_key(settings, checklist)
         return
+    if is_volatile(where.path):
+        checklist.note(
+            said("disk"),
+            said(
+                "{journal} is in memory (tmpfs), and is gone when the machine or the container restarts: name a file "
+                "on a disk with {flag}",
+                journal=name,
+                flag=setting("journal"),
+            ),
+        )
     free = shutil.disk_usage(_nearest_folder(where.path)).free
     told = said("{free} MiB free beside the journal", free=Quantity(free // 1024 // 1024))
     if free < LEAST_FREE:
@@ -121,6 +136,41 @@ async def _server(address: PostgresAddress, checklist: Checklist) -> None:
                 seconds=round(abs(facts.skew)),
             ),
         )
+
+    if facts.logs_statements:
+        checklist.note(
+            said("server"),
+            said(
+                "PostgreSQL writes statements to its own log, and they hold names and amounts of subscribers: see to "
+                "it who reads that log, or set log_statement = 'none' and log_min_duration_statement = -1 for this "
+                "role"
+            ),
+        )
+    note_plain(said("journal"), facts.plain_host, checklist)
+
+
+def note_plain(what: str, host: str, checklist: Checklist) -> None:
+    """Note that the connection to a host is not encrypted, unless the host is this machine."""
+    if is_this_machine(host):
+        return
+    checklist.note(
+        what,
+        said(
+            "the connection to {host} is not encrypted: anyone on the path can read and change names, amounts and "
+            "passwords. Use TLS, a tunnel or a private network",
+            host=printable(host),
+        ),
+    )
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether an address is of this machine alone: no host, a path of a socket, or a loopback address."""
+    if not host or host.startswith("/") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 async def _queue(address: PostgresAddress, checklist: Checklist) -> None:

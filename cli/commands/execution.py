@@ -31,7 +31,7 @@ from cli.terminal.signals import Interrupted, run_command
 from cli.terminal.texts import printable, reason_of
 from engine.pacing.open_files import TooFewFiles, provide_files
 from texts.remedies import PROGRAM, advise_settings, command_line, setting
-from texts.said import in_lines, said, text_of
+from texts.said import Said, in_lines, said, text_of
 
 Work: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Exit]]
 RunWork: TypeAlias = Callable[[Settings, Screen], Coroutine[Any, Any, Closing]]
@@ -244,6 +244,10 @@ def exit_code(error: BaseException, screen: Screen, *, sends: bool = False) -> E
                 said("{file}: {reason}: give another name", file=printable(name), reason=reason_of(error))
             )
             return Exit.REFUSED
+        case MemoryError():
+            short = said("there is not enough memory: give this machine or its container more")
+            screen.complain(in_lines([short, *_what_was_sent(sends=sends)]))
+            return Exit.FAULT
         case _:
             return _fault(error, screen, sends=sends)
 
@@ -257,16 +261,19 @@ def _fault(error: BaseException, screen: Screen, *, sends: bool) -> Exit:
         screen.err.print(details, markup=False)
         where = said("The details stand above: please report them.")
     kind, text = type(error).__name__, str(error)
-    lines = [said("a fault of {program} itself: {kind}: {text}", program=PROGRAM, kind=kind, text=text), where]
-    if sends:
-        lines.append(
-            said(
-                "What was sent is in the journal; {command} shows it, and resume goes on safely",
-                command=command_line("status"),
-            )
-        )
-    screen.complain(in_lines(lines))
+    fault = said("a fault of {program} itself: {kind}: {text}", program=PROGRAM, kind=kind, text=text)
+    screen.complain(in_lines([fault, where, *_what_was_sent(sends=sends)]))
     return Exit.FAULT
+
+
+def _what_was_sent(*, sends: bool) -> list[Said]:
+    if not sends:
+        return []
+    sentence = said(
+        "What was sent is in the journal; {command} shows it, and resume goes on safely",
+        command=command_line("status"),
+    )
+    return [sentence]
 
 
 def _report(details: str) -> Path:

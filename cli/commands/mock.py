@@ -32,6 +32,9 @@ QUIRKS: Final = (
     "error_status",
     "deleted_numbers",
     "too_long",
+    "value_types",
+    "list_errors",
+    "closed_period",
     "money_scale",
 )
 """The names that --quirk takes: the fields of the lab's `Quirks`. Repeated, since help must not import the lab."""

@@ -23,6 +23,7 @@ from cli.jobfile.run_file import read_file
 from cli.jobfile.steps import files_made, is_to_be_made
 from cli.output.item_files import OutputFile
 from cli.output.plan_files import check_free, is_table, write_plan
+from cli.session.last_line import caution_unended
 from cli.session.order import Order, per_profile, typed_order
 from cli.session.plans import plans_beside, remembered_by_plan
 from cli.session.session import open_billing
@@ -133,7 +134,7 @@ async def plan(
         if order.shared_accounts is not None:
             await settle(run, journal, profile, order.shared_accounts)
         question = await question_of(run, journal, profile)
-        facts = await plan_facts(run, job, billing.gateway, journal)
+        facts = await plan_facts(run, job, billing.gateway, journal, settings.catalogue.known(run))
         bad = facts.plan.totals.refused or facts.plan.duplicates or question.accounts
         code = Exit.REJECTED if bad else Exit.DONE
         screen.result(plan_screen(facts, billing.target, str(real), _saving()))
@@ -141,6 +142,7 @@ async def plan(
             screen.result(shared_accounts(question, profile), good=False)
         for caution in job.cautions:
             screen.result(labelled(said("caution:"), caution, "yellow"))
+        await caution_unended(job, screen)
         if out is not None:
             await write_plan(out, run, facts.values.lines, look_alikes(run, journal), journal, profile)
             screen.say(said("The rows are saved in {file}", file=out.path))

@@ -132,7 +132,8 @@ async def probe(order: ProbeOrder, settings: Settings, screen: Screen) -> Exit:
             if order.folder is not None:
                 await check_folder(gateway, order.folder)
             name, patience = new_batch()[:_NAME], ProbePatience(settle=order.settle)
-            entries = ProbeEntries(gateway, intents, abonent, name, patience, storno_call=None)
+            receipt = gateway.profile.receipt_type.value
+            entries = ProbeEntries(gateway, intents, abonent, name, patience, receipt_type=receipt)
             objects = ProbeObjects(gateway, created, name, order.folder or 0, patience)
             asked = objects if order.folder is not None else None
             probing = Probe(entries, order.storno_call, lambda line: screen.say(labelled("·", line)), asked)

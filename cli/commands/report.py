@@ -37,6 +37,7 @@ from cli.terminal.names import place_of
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import WHOLE, markup_safe, printable
 from jobs.catalogue.catalogue import Catalogue
+from jobs.sums import sums_object
 from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, said
 
@@ -235,6 +236,7 @@ def _object(facts: ReportFacts, target: OutputFile, beside: Mapping[str, FilesBe
         "kind": facts.kind,
         "runs": [one.run.name for one in facts.runs],
         "file": None if target.path == STDOUT else str(target.path),
+        "sums": {one.run.name: sums_object(one.sums) for one in facts.runs},
         "exceptions": facts.exceptions,
         "exceptions_files": [one.exceptions.name for one in beside.values() if one.exceptions],
         "not_in_file_files": [one.extra.name for one in beside.values() if one.extra],
@@ -289,6 +291,10 @@ def _sentences(stamp: Stamp, number: int, found: ReportDifferences) -> Iterator[
     for there, now in found.words:
         yield said("here: {text}", text=there or "–")
         yield said("now: {text}", text=now or "–")
+    if found.words:
+        yield said(
+            "an earlier version of the program may have written the page otherwise: write the report anew and compare"
+        )
     for one in found.first:
         place = place_of(one.item)
         if len(stamp.runs) > 1:

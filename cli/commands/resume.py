@@ -17,7 +17,7 @@ from cli.commands.replay import record_into
 from cli.fleet.hand_in import handing_in
 from cli.session.control_client import ourselves, unpause_run
 from cli.session.events import OpenReader
-from cli.session.journal import open_existing, require_content, require_unlocked, unfinished
+from cli.session.journal import open_existing, refuse_ended, require_content, require_unlocked, unfinished
 from cli.session.run_session import RunSession
 from cli.session.session import HandIn, OpenPage, OpenRecorder, Session, check_target, close_ended, open_session
 from cli.settings.flags import (
@@ -177,6 +177,7 @@ async def _run_to_resume(name: str | None, journal: Journal) -> Run | None:
             raise CommandRefused(
                 said("run {run} was given up before anything was sent: begin a new one", run=run.name)
             )
+        refuse_ended(run, await journal.totals(run))
         return run
     open_runs = [run for run in await journal.runs() if await unfinished(run, journal)]
     if len(open_runs) > 1:
@@ -187,7 +188,7 @@ async def _run_to_resume(name: str | None, journal: Journal) -> Run | None:
 
 async def _show_ended(run: Run, journal: Journal, settings: Settings, screen: Screen) -> Closing:
     """The closing of a run that has nothing left to send."""
-    closing, shown = await close_ended(run, await journal.totals(run), journal, settings.catalogue)
+    closing, shown = await close_ended(run, journal, settings.catalogue)
     screen.say(said("There is nothing to resume: this run is at its end."))
     screen.result(await show_closing(closing, run, journal), good=closing.exit is Exit.DONE)
     if shown is not None:

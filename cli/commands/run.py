@@ -30,7 +30,7 @@ from texts.remedies import PROGRAM, Remedy, setting
 from texts.said import said
 
 CONTINUING: Final = (
-    frozenset({"job", "file", "corrects", "record", "changed_declaration"})
+    frozenset({"job", "file", "corrects", "again", "record", "changed_declaration"})
     | names_of(RowFlags, Consent, Pacing, Flags, Voice)
 ) - {"limit", "only", "exclude"}
 """Parameters allowed beside `--continue`; the run keeps all others."""
@@ -143,7 +143,16 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
             _refuse_beside_run(corrects, given)
             corrected = parse_input(file, rows)
             return await continue_run(
-                corrects, job, corrected, settings, pacing.given, consent, screen, record=recorder, readers=readers
+                corrects,
+                job,
+                corrected,
+                settings,
+                pacing.given,
+                consent,
+                screen,
+                again=order_flags.again,
+                record=recorder,
+                readers=readers,
             )
         if job.endswith(TOML):
             require_steps_here(detaching)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Final, NoReturn
 
 import msgspec
@@ -15,16 +16,17 @@ from rich.text import Text
 
 from checkpoints.journal import Journal
 from checkpoints.records import Command, Decision, Holder, Run, Stage, Totals
-from checkpoints.states import State
+from checkpoints.states import State, states_where
 from cli.commands.execution import execute
 from cli.session.control_client import ask_status, unheard
 from cli.session.journal import open_existing, stored_policy
-from cli.session.stages import describe_stage, stage_of
+from cli.session.stages import describe_stage, ended_facts, stage_of
 from cli.session.step_mark import holds_its_file
 from cli.settings.flags import Flags, JournalFlags, RunNameOrNone, grouped
 from cli.settings.known_billings import without_profile
 from cli.settings.settings import Settings
 from cli.show.closing import (
+    describe_end,
     first_refusals,
     next_steps,
     outcome_table,
@@ -43,9 +45,10 @@ from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.texts import WHOLE, moment, printable
 from engine.pacing.policy import describe_policy
 from engine.pipeline.progress import Status
+from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import source_of
 from texts.remedies import command_line, setting
-from texts.said import Quantity, said, text_of
+from texts.said import Quantity, counted, said, text_of
 
 COLUMNS: Final = (
     said("run"),
@@ -221,6 +224,7 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
         (said("list complete"), moment(run.frozen_at)),
         (said("approved"), moment(run.approved_at)),
         (said("given up"), moment(run.discarded_at)),
+        (said("ended"), await _ended(run, totals, journal)),
         (said("purged"), _purged(run)),
         (said("pacing"), describe_policy(stored_policy(run))),
         (said("paused"), _paused(run)),
@@ -251,6 +255,26 @@ def _paused(run: Run) -> str:
     return said("{when}, by {who}", when=moment(run.paused_at), who=name_of_sender(run.paused_by or ""))
 
 
+async def _ended(run: Run, totals: Totals, journal: Journal) -> str:
+    """Who has ended the run for good, when, and how much of it is in the billing."""
+    if (end := describe_end(run)) is None:
+        return NOTHING
+    unsent = counted("{n} row never sent", "{n} rows never sent", totals.unsent)
+    if run.job == IMPORT and totals.taken_back:
+        # Some of its steps go with their subscriber, and are not taken back for themselves.
+        return said("{end}; {unsent}", end=end, unsent=unsent)
+    in_effect = states_where(in_effect=True)
+    amount = sum((totals.amounts.get(state, Decimal(0)) for state in in_effect), Decimal(0))
+    amount -= (await journal.history.of_run(run)).sum_taken_back
+    return said(
+        "{end}; still in the billing: {rows}, {sum}; {unsent}",
+        end=end,
+        rows=Quantity(totals.count(*in_effect) - totals.taken_back),
+        sum=amount,
+        unsent=unsent,
+    )
+
+
 def _purged(run: Run) -> str:
     if run.purged_at is None:
         return NOTHING
@@ -263,7 +287,7 @@ def _purged(run: Run) -> str:
 def _steps(seen: RunSeen, totals: Totals) -> list[tuple[str, str]]:
     """The commands to type next, each with its purpose."""
     run = seen.run
-    unfinished = run.frozen_at is None or totals.count_where(open=True) > 0
+    unfinished = run.ended_at is None and (run.frozen_at is None or totals.count_where(open=True) > 0)
     holds = run.paused_at and (unfinished or seen.holder or holds_its_file(run))
     goes_on: list[tuple[str, str]] = []
     if holds:
@@ -313,6 +337,7 @@ async def run_object(seen: RunSeen, journal: Journal) -> dict[str, object]:
     return {
         **facts_object(seen, stage_of(seen.run, totals, is_held=seen.holder is not None)),
         **states_object(totals),
+        "taken_back": totals.taken_back,
         "live": seen.live,
         "commands": await journal.history.commands(seen.run, size=MAX_STATUS_SHOWN),
         "decisions": (await journal.history.decisions(seen.run))[-MAX_STATUS_SHOWN:],
@@ -336,6 +361,7 @@ def facts_object(seen: RunSeen, stage: str) -> dict[str, object]:
         "approved": run.approved_at,
         "discarded": run.discarded_at,
         "purged": run.purged_at,
+        "ended": ended_facts(run),
         "paused": None if run.paused_at is None else {"since": run.paused_at, "by": run.paused_by},
         "holder": None if holder is None else {"host": holder.host, "process": holder.process, "since": holder.since},
     }

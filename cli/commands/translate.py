@@ -9,13 +9,14 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
+from checkpoints.own_files import open_regular
 from cli.settings.flags import COMMON_PART, Flags, parse_pairs
 from cli.settings.settings import load
 from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import labelled
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.streams import held_by
-from cli.terminal.texts import WHOLE, printable
+from cli.terminal.texts import WHOLE, printable, reason_of
 from cli.translate.findings import Finding
 from cli.translate.one_liners import Translated, translate_all
 from cli.translate.translation import Translation
@@ -226,14 +227,14 @@ def _is_file(line: str) -> bool:
 
 def _content(file: Path) -> bytes:
     try:
-        with file.open("rb") as opened:
+        with os.fdopen(open_regular(file), "rb") as opened:
             return opened.read(LONGEST + 1)
     except FileNotFoundError as error:
         raise CommandRefused(
             said("there is no file {file} here; to translate a one-liner, {how}", file=printable(file), how=_HOW)
         ) from error
     except (OSError, ValueError) as error:
-        why = str(error.strerror) if isinstance(error, OSError) else said("no file has such a name")
+        why = reason_of(error) if isinstance(error, OSError) else said("no file has such a name")
         raise CommandRefused(said("{file} cannot be read: {why}", file=printable(file), why=why)) from error
 
 

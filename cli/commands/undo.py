@@ -13,7 +13,7 @@ from checkpoints.records import Run, Stage
 from checkpoints.states import State
 from cli.commands.execution import execute_run
 from cli.commands.readers import readers_beside
-from cli.session.journal import open_existing, require_content, unfinished
+from cli.session.journal import open_existing, require_content, require_undoable
 from cli.session.run_session import RunSession
 from cli.session.session import check_target, open_session
 from cli.session.start import create_run
@@ -122,36 +122,7 @@ async def _check(run: Run, journal: Journal) -> None:
                 command=command_line("stop", run.name),
             )
         )
-    if other := await _other_undo(run, journal):
-        raise CommandRefused(
-            said(
-                "run {undo} takes run {run} back and is not at its end: go on with it, {command}",
-                undo=other.name,
-                run=run.name,
-                command=command_line("resume", other.name),
-            )
-        )
-    doubtful = (await journal.totals(run)).count_where(open=True, counts_money=True)
-    if doubtful:
-        raise CommandRefused(
-            counted(
-                "{n} row of run {run} is in doubt: settle it first, {command}",
-                "{n} rows of run {run} are in doubt: settle them first, {command}",
-                doubtful,
-                run=run.name,
-                command=command_line("reconcile", run.name),
-            )
-        )
-
-
-async def _other_undo(run: Run, journal: Journal) -> Run | None:
-    """Another undo of the same run that has begun, with any options; two of them would undo it twice."""
-    for other in await journal.runs():
-        if other.job != UNDO or other.parameters[RUN] != run.name or not await unfinished(other, journal):
-            continue
-        if other.approved_at or await journal.holder(other):
-            return other
-    return None
+    await require_undoable(run, journal)
 
 
 async def _what_may_be_others(

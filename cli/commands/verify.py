@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -35,6 +35,7 @@ from engine.pipeline.verifier import ReadBackSummary, verify
 from jobs.access.gateway import Gateway
 from jobs.account_balances import AccountDifference, Balances, compare_balances
 from jobs.spec.import_words import IMPORT
+from jobs.spec.undo_words import UNDO
 from jobs.tally import tally_of
 from texts.remedies import command_line
 from texts.said import Quantity, Said, counted, said, text_of
@@ -259,7 +260,7 @@ def exit_of(verdict: ReadBackSummary, totals: Totals) -> Exit:
 
     A row that cannot be read back is neither applied nor different: a person has to check it.
     """
-    code = outcome_of(Totals(totals.counts, totals.amounts))
+    code = outcome_of(replace(totals, refused=0))
     if code in {Exit.DONE, Exit.REJECTED} and verdict.unreadable:
         return Exit.UNDECIDED
     return Exit.REJECTED if code is Exit.DONE and verdict.different else code
@@ -336,11 +337,15 @@ def _screen(
         )
         parts.append(Hanging(Text(""), render(moved)))
     if verdict.expected or verdict.found:
-        sums = said(
-            "sum expected {expected}, found {found}, difference {gap}",
-            expected=verdict.expected,
-            found=verdict.found,
-            gap=verdict.found - verdict.expected,
+        values = {
+            "expected": verdict.expected,
+            "found": verdict.found,
+            "gap": verdict.found - verdict.expected,
+        }
+        sums = (
+            said("operations of the undo: sum expected {expected}, found {found}, difference {gap}", **values)
+            if run.job == UNDO
+            else said("sum expected {expected}, found {found}, difference {gap}", **values)
         )
         parts.append(Hanging(Text(""), render(sums)))
     if (line := _balances_line(balances)) is not None:

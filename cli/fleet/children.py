@@ -94,7 +94,7 @@ class Children:
     async def _run(self, run: str, words: Sequence[str]) -> ProcessEnd:
         # A session of its own: Ctrl-C reaches the worker alone, which then ends its processes in order.
         process = await anyio.open_process(
-            [sys.executable, *_STARTS, str(os.getpid()), *words],
+            [sys.executable, "-P", *_STARTS, str(os.getpid()), *words],
             env=self._environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,

@@ -15,15 +15,14 @@ from checkpoints.overview import NOTHING_SEEN, RunSummary
 from checkpoints.records import Stage, Totals
 from checkpoints.states import State, states_where
 from cli.fleet.queue import NOTE, QueuedRun, queued_runs
-from cli.session.stages import DONE, STOPPED, stage_of
+from cli.session.stages import CLOSED, ENDED, STOPPED, TAKEN_BACK, ended_facts, stage_of
 from cli.settings.known_billings import KnownBillings
 from cli.terminal.names import STAGE_NAMES
 from cli.terminal.texts import printable, short_moment
-from texts.said import Said, counted, said
+from jobs.spec.undo_words import UNDO
+from texts.said import Quantity, Said, counted, said
 
 _IN_EFFECT: Final = states_where(in_effect=True)
-_UNSETTLED: Final = states_where(settled=False)
-_OPEN: Final = states_where(open=True)
 _LONGEST_HOST: Final = 16
 
 
@@ -91,17 +90,17 @@ class FleetRun:
         """Whether nobody has anything to do for it, but for rows that were not entered."""
         run = self.summary.run
         is_over = run.purged_at is not None or run.stage is Stage.DISCARDED
-        return self.summary.holder is None and (is_over or self.stage == DONE)
+        return self.summary.holder is None and (is_over or self.stage in ENDED)
 
     @property
     def rows(self) -> int:
-        """All of its rows; a corrected one is counted once."""
-        return self.totals.frozen - self.totals.count(State.REPLACED)
+        """All of its rows; a corrected one is counted once, and what a run that has ended never sent is none."""
+        return self.totals.frozen - self.totals.count(State.REPLACED) - self.totals.unsent
 
     @property
     def done(self) -> int:
         """The rows with which nothing is left to do."""
-        return self.rows - self.totals.count(*_UNSETTLED)
+        return self.rows - self.totals.count_where(settled=False)
 
     @property
     def entered(self) -> Decimal:
@@ -112,7 +111,7 @@ class FleetRun:
     def seconds_left(self) -> float | None:
         """How long it takes at the pace of the last minute, None where nobody knows."""
         run, pace = self.summary.run, self.summary.per_second
-        return self.totals.count(*_OPEN) / pace if pace and run.frozen_at else None
+        return self.totals.count_where(open=True) / pace if pace and run.frozen_at else None
 
     @property
     def group(self) -> FleetGroup:
@@ -133,6 +132,8 @@ class FleetRun:
         totals = self.totals
         if manual := totals.count(State.MANUAL):
             yield Need(NeedKind.DECIDE, manual, counted("{n} row to decide on", "{n} rows to decide on", manual))
+        if self.summary.run.ended_at:
+            return
         if rejected := totals.count(State.REJECTED):
             yield Need(NeedKind.REJECTED, rejected, counted("{n} row rejected", "{n} rows rejected", rejected))
         if totals.refused:
@@ -142,7 +143,7 @@ class FleetRun:
         rests = self.summary.holder is None and self.queued is None and not self.has_ended
         if not rests or run.paused_at is not None:
             return
-        left = totals.count(*_OPEN)
+        left = totals.count_where(open=True)
         note = self.summary.note
         if note is not None and note.given_at >= (self.summary.began_at or note.given_at):
             yield Need(NeedKind.LEFT, left, said("a worker has left it: {why}", why=note.answer))
@@ -164,12 +165,26 @@ class FleetRun:
                 return said("paused on {host}", host=host)
             return said("on {host}, {process}", host=host, process=str(holder.process))
         if self.has_ended:
-            return STAGE_NAMES[self.stage]
+            return self._ended
         if is_paused:
             return said("paused")
         if self.queued is not None:
             return self._waits(self.queued)
         return STAGE_NAMES[self.stage]
+
+    @property
+    def _ended(self) -> Said:
+        """How it has ended; of one that was ended for good, by whom, when, and how much of it is in the billing."""
+        run, standing = self.summary.run, self.totals.count(*_IN_EFFECT) - self.totals.taken_back
+        if run.ended_at is None or self.stage not in {CLOSED, TAKEN_BACK}:
+            return STAGE_NAMES[self.stage]
+        return said(
+            "{stage} {time} by {who}; in the billing: {n}",
+            stage=STAGE_NAMES[self.stage],
+            time=short_moment(run.ended_at, self.now),
+            who=printable(run.ended_by.partition("@")[0], _LONGEST_HOST) or "?",
+            n=Quantity(standing),
+        )
 
     def _waits(self, queued: QueuedRun) -> Said:
         """What it waits for in the queue."""
@@ -259,7 +274,7 @@ def _place(one: FleetRun) -> tuple[FleetGroup, bool]:
 def _sums_of(runs: Sequence[FleetRun]) -> FleetSums:
     counted_runs = [one for one in runs if one.summary.run.stage is not Stage.DISCARDED]
     pace = sum(one.summary.per_second for one in runs)
-    left = sum(one.totals.count(*_OPEN) for one in counted_runs)
+    left = sum(one.totals.count_where(open=True) for one in counted_runs)
     each = [one.seconds_left for one in runs if one.seconds_left is not None]
     # A billing is as slow as it is: the last one is awaited, however fast all of them are together.
     seconds = max(left / pace, *each) if pace and each else None
@@ -269,7 +284,8 @@ def _sums_of(runs: Sequence[FleetRun]) -> FleetSums:
         runs={group: groups.count(group) for group in FleetGroup},
         rows=sum(one.rows for one in counted_runs),
         done=sum(one.done for one in counted_runs),
-        entered=sum((one.entered for one in runs), Decimal(0)),
+        # What an undo takes back is not subtracted: it is a run of its own.
+        entered=sum((one.entered for one in runs if one.summary.run.job != UNDO), Decimal(0)),
         per_second=pace,
         seconds_left=seconds,
     )
@@ -302,6 +318,8 @@ def run_facts(one: FleetRun) -> dict[str, object]:
             "priority": queued.priority,
         },
         "paused": None if run.paused_at is None else {"since": run.paused_at, "by": run.paused_by},
+        "ended": ended_facts(run),
+        "taken_back": one.totals.taken_back,
         "rows": one.rows,
         "done": one.done,
         "entered": format(one.entered, "f"),

@@ -1,6 +1,7 @@
 """A worker: takes runs out of the queue, one of a billing at a time, and has each sent by a process of its own.
 
     queue ──▶ given out ──▶ process of the run ──▶ its exit code: ended, again later, or a person has to look
+                                               └─▶ "ended" is believed where the journal has no open row of the run
                   ▲
     stalled ──────┘  jobs whose worker has not been heard of, also this one's after it was frozen
 
@@ -27,7 +28,7 @@ from cli.fleet.children import Children, ProcessEnd
 from cli.fleet.job_keeper import AgainLater, GivenOutAgain, JobKeeper
 from cli.fleet.queue import NOTE, TASK, Queue, open_queue, queues_of
 from cli.session.control_client import ourselves
-from cli.session.journal import open_existing
+from cli.session.journal import open_existing, unfinished
 from cli.terminal.exits import Exit
 from cli.terminal.texts import printable
 from engine.pacing.holds import StopKind
@@ -56,7 +57,10 @@ _PAUSED_WAIT: Final = 5.0
 """Seconds until it is looked whether a run is still paused."""
 
 _TRIES: Final = 3
-"""Times that a run is tried whose process was refused by its settings, or had a fault: then a person has to look."""
+"""Times that a run is tried whose process was refused by its settings, had a fault, or ended and left rows open.
+
+Then a person has to look.
+"""
 
 _QUIET: Final = {
     "psycopg.pool": logging.ERROR,
@@ -221,7 +225,7 @@ class FleetWorker:
 
     async def _wait_after(self, run: str, profile: str, ended: ProcessEnd, tries: int) -> float | None:
         """Seconds until the run is tried again, None where it has ended or a person has to look at it first."""
-        if ended.code == Exit.DONE:
+        if ended.code == Exit.DONE and not await self._is_unfinished(run):
             self._say(said("{run}: done", run=run))
             return None
         if ended.code == Exit.INTERRUPTED and not self._stopping.is_set():
@@ -238,6 +242,14 @@ class FleetWorker:
             await self._tell_person(run, profile, ended)
         return seconds
 
+    async def _is_unfinished(self, name: str) -> bool:
+        """Whether the journal has something left to do for a run. Raises `AgainLater` where the journal is away."""
+        try:
+            async with open_existing(self._journal) as journal:
+                return await unfinished(await journal.run(name), journal)
+        except JournalError as error:
+            raise AgainLater(_AWAY, str(error)) from error
+
     def _seconds_until_again(self, ended: ProcessEnd, tries: int) -> float | None:
         backoff = min(2.0**tries, _LONGEST_WAIT)
         match ended.code:
@@ -249,7 +261,7 @@ class FleetWorker:
             case Exit.REFUSED if ended.closing.again_in is not None:
                 # Another process has the run, or another machine its billing.
                 return ended.closing.again_in
-            case Exit.REFUSED | Exit.FAULT:
+            case Exit.DONE | Exit.REFUSED | Exit.FAULT:
                 return backoff if tries < _TRIES else None
             case code if code < 0:
                 # Killed from outside: it has nothing to say.
@@ -307,6 +319,8 @@ def _goes_on(run: str, wait: float, why: str) -> Said:
 
 def _why(ended: ProcessEnd, limit: int = 300) -> str:
     """Why a run did not come to its end, also where its process could not say it."""
+    if ended.code == Exit.DONE:
+        return said("its process ended with exit code 0, and rows of the run are still open")
     if said_so := printable(ended.why, limit):
         return said_so
     if ended.code < 0:

@@ -11,14 +11,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import anyio
 import msgspec
 from anyio.abc import Process
 
-from cli.settings.hooks import APPRISE, Hook
+from cli.settings.hooks import APPRISE, IN_HOOK, Hook
 from cli.settings.places import credentials_in, passwords_in
+from cli.terminal.exits import SettingsRefused
 from cli.terminal.texts import API_URL, DATABASE_PASSWORD, JOURNAL_FILE, VAULT_KEY, printable, reason_of
 from texts.remedies import DATABASE, PROGRAM
 from texts.said import Said, said
@@ -56,19 +59,25 @@ class HookCalls:
     async def tell(self, hook: Hook, message: bytes) -> Said:
         """Give the message, which is JSON, to a hook; returns what became of it."""
         if hook.command:
+            try:
+                hook.check_program()
+            except SettingsRefused as error:
+                return said("it is not run: {why}", why=error)
             return await _run(hook.command, message, self._hide)
         if hook.name == APPRISE:
             return await _run(_BY_APPRISE, _for_apprise(hook, message), self._hide)
         headers = {"Content-Type": "application/json"}
         url = hook.url.reveal()
         return await self._ask(
-            lambda session: session.post(url, data=message, headers=headers, allow_redirects=False)
+            lambda session: session.post(
+                url, data=message, headers=headers, allow_redirects=False, proxy=_proxy_of(url)
+            )
         )
 
     async def ping(self, hook: Hook) -> Said | None:
         """Call an address without a message; None where it was taken, else why it was not."""
         url = hook.url.reveal()
-        answer = await self._ask(lambda session: session.get(url, allow_redirects=False))
+        answer = await self._ask(lambda session: session.get(url, allow_redirects=False, proxy=_proxy_of(url)))
         return None if answer == _TAKEN else answer
 
     async def _ask(
@@ -82,7 +91,6 @@ class HookCalls:
                     self._session = aiohttp.ClientSession(
                         connector=aiohttp.TCPConnector(force_close=True),
                         headers={"User-Agent": PROGRAM},
-                        trust_env=True,
                     )
                 # Nothing of the answer is read but its head, however long it is.
                 async with call(self._session) as response:
@@ -93,6 +101,15 @@ class HookCalls:
             return said("it cannot be reached: {reason}", reason=reason_of(error.os_error))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return said("it cannot be reached: {reason}", reason=type(error).__name__)
+
+
+def _proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for an address.
+
+    aiohttp's `trust_env` does the same, and sends the password that ~/.netrc has for the host as well.
+    """
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 _TAKEN: Final = said("taken")
@@ -161,7 +178,7 @@ _ADDRESSES: Final = frozenset({API_URL, DATABASE, JOURNAL_FILE})
 
 def _environment() -> dict[str, str]:
     """The environment of a hook: ours, without the passwords that it may hold, also within an address."""
-    return {
+    return {IN_HOOK: "1"} | {
         name: value
         for name, value in os.environ.items()
         if name not in _PASSWORDS and not (name in _ADDRESSES and (credentials_in(value) or passwords_in(value)))

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from billing.errors import StatementRefused
+from checkpoints.own_files import read_regular
 from cli.session.order import Order, parse_order, parse_repeat
+from cli.settings.file_access import FoundFile
 from cli.settings.pacing_flags import Pacing, with_file
 from cli.settings.places import in_full
 from cli.terminal.exits import CommandRefused
@@ -148,7 +150,9 @@ def read(path: Path, catalogue: Catalogue) -> JobFile:
     Raises `JobFileRefused` with file, line and column.
     """
     try:
-        content = path.read_bytes()
+        # It says where money goes, as the settings do.
+        FoundFile(path, said("the job file")).check_mode(path.stat().st_mode)
+        content = read_regular(path)
         text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = reason_of(error) if isinstance(error, OSError) else said("it is not UTF-8: {why}", why=error.reason)

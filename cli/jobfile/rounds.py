@@ -19,6 +19,7 @@ from checkpoints.records import Run, Stage
 from cli.jobfile.job_file import JobFile, JobFileStep
 from cli.session.journal import unfinished
 from cli.session.order import identity
+from cli.session.session import totals_at_end
 from cli.session.step_mark import StepMark, mark_of
 from cli.terminal.exits import Exit, outcome_of
 from cli.terminal.texts import printable
@@ -132,7 +133,7 @@ async def _run_that_ended(latest: Sequence[tuple[StepMark, Run]], last: Run | No
     if not ends or await unfinished(ends[0], journal):
         return None
     # Rejected rows do not matter after the last step; rows that wait for a person keep the round open.
-    outcome = outcome_of(await journal.totals(ends[0]))
+    outcome = outcome_of(await totals_at_end(ends[0], journal))
     return ends[0] if outcome in {Exit.DONE, Exit.REJECTED} else None
 
 
@@ -146,7 +147,7 @@ async def _decide(step: JobFileStep, run: Run | None, journal: Journal) -> list[
         # Nothing of it was sent, so the new run replaces it.
         return [StepDecision(step, StepState.BEGUN, run, why)]
     first = [StepDecision(step, StepState.TAKEN_UP, run)] if is_open else []
-    if not is_open and run.paused_at and passes(step, outcome_of(await journal.totals(run))):
+    if not is_open and run.paused_at and passes(step, outcome_of(await totals_at_end(run, journal))):
         # The file is paused after this run: it waits there first, whatever begins next.
         first = [StepDecision(step, StepState.PASSED_OVER, run)]
     return (

@@ -253,7 +253,7 @@ async def _passed_over(run: Run, session: Session) -> Closing:
             run=run.name,
         )
     )
-    closing, _ = await close_ended(run, totals, session.journal, session.settings.catalogue)
+    closing, _ = await close_ended(run, session.journal, session.settings.catalogue)
     if closing.error:
         session.screen.complain(closing.error)
     return closing

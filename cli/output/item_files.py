@@ -37,6 +37,8 @@ _step_of: Final = msgspec.json.Decoder(_Stepped).decode
 REFUSED: Final = "refused"
 STDOUT: Final = Path("-")
 
+_WORKBOOKS: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods"})
+
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SPACE: Final = 0x20
 _DELETE: Final = 0x7F
@@ -190,6 +192,13 @@ async def written_to(target: OutputFile) -> AsyncIterator[Sheet]:
                 # The wrapper must not close stdout.
                 borrowed.detach()
         return
+    if target.path.suffix.casefold() in _WORKBOOKS:
+        raise CommandRefused(
+            said(
+                "{path} would be a CSV with the name of a workbook, which no spreadsheet opens: name it .csv",
+                path=printable(target.path),
+            )
+        )
     with replacing(target) as made, made.open("w", encoding="utf-8-sig", newline="") as stream:
         yield Sheet(stream)
 
@@ -206,9 +215,12 @@ def standard_output() -> Iterator[BinaryIO]:
 
 def refuse_present(target: OutputFile, *, is_in_folder: bool = False) -> None:
     """Raise `CommandRefused` for a path that exists, unless it is to be overwritten; a folder may have been named."""
+    path, force = printable(target.path), setting("force")
+    if target.path.exists() and not (target.path.is_file() or target.path.is_dir()):
+        # A device or a pipe would be replaced by a file, for all who use it.
+        raise CommandRefused(said("{path} is not a regular file: name another one", path=path))
     if not target.path.exists() or target.force:
         return
-    path, force = printable(target.path), setting("force")
     raise CommandRefused(
         said("{path} is there already: name another folder, or give {force} to overwrite it", path=path, force=force)
         if is_in_folder

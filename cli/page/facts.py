@@ -75,7 +75,7 @@ class RunFacts:
         if self.holder is not None:
             return False
         waits = run.frozen_at is None or run.approved_at is None or self.counted.totals.count_where(open=True) > 0
-        return run.stage is Stage.DISCARDED or not waits
+        return run.stage is Stage.DISCARDED or run.ended_at is not None or not waits
 
     @property
     def knows_pace(self) -> bool:

@@ -8,15 +8,16 @@ from checkpoints.records import Reason, Run, Totals
 from checkpoints.states import State
 from cli.page.facts import ACCEPTED, ASKED, TROUBLE, RunFacts
 from cli.session.stages import describe_stage, stage_of
+from cli.show.closing import describe_end
 from cli.show.progress import limit_of
 from cli.terminal.badge import badge_of
 from cli.terminal.names import OUTCOMES, REFUSED, STATE_NAMES
 from cli.terminal.texts import printable
 from jobs.rows.input import job_parameters
 from jobs.spec.import_words import IMPORT
-from jobs.spec.undo_words import source_of
+from jobs.spec.undo_words import UNDO, source_of
 from texts.remedies import PROGRAM
-from texts.said import Language, Said, counted, said
+from texts.said import Language, Quantity, Said, counted, said
 
 IN_DOUBT: Final = (State.UNKNOWN, State.MANUAL)
 
@@ -154,6 +155,13 @@ def closing_lines(run: Run, totals: Totals) -> Iterator[Said]:
     if run.discarded_at:
         yield said("The run was given up before anything was sent.")
         return
+    if end := describe_end(run):
+        yield said(
+            "The run has ended: {end}. Of {rows} rows that were entered, {back} are taken back.",
+            end=end,
+            rows=Quantity(totals.count(*ACCEPTED)),
+            back=Quantity(totals.taken_back),
+        )
     done, amount = (
         totals.count(*ACCEPTED),
         sum((totals.amounts.get(state, Decimal(0)) for state in ACCEPTED), Decimal(0)),
@@ -165,6 +173,8 @@ def closing_lines(run: Run, totals: Totals) -> Iterator[Said]:
             done,
             sum=amount,
         )
+    elif run.job == UNDO:
+        yield counted("{n} row is taken back.", "{n} rows are taken back.", done)
     elif amount:
         yield counted(
             "{n} row is in the billing, {sum} in total.",
@@ -179,6 +189,11 @@ def closing_lines(run: Run, totals: Totals) -> Iterator[Said]:
             yield said("{what}: {rows}", what=OUTCOMES[state], rows=counted("{n} row", "{n} rows", number))
     if totals.refused:
         yield counted("{n} row was refused before sending.", "{n} rows were refused before sending.", totals.refused)
+    yield from _advice(run, totals)
+
+
+def _advice(run: Run, totals: Totals) -> Iterator[Said]:
+    """What a person does next."""
     if totals.count(State.MANUAL):
         yield said(
             "{command} shows both sides of what a person has to decide.", command=f"{PROGRAM} reconcile {run.name}"

@@ -3,7 +3,9 @@
 import html
 import re
 import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Final
@@ -14,6 +16,7 @@ import anyio.to_thread
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal
 from checkpoints.merkle import leaf_data, leaf_hash
+from checkpoints.own_files import read_regular
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from cli.report.content import content_of
@@ -33,6 +36,9 @@ MAX_SHOWN: Final = 20
 """Rows that differ, which a check names; the rest is counted."""
 MAX_WORDS_SHOWN: Final = 5
 """Lines of a page that differ, which a check shows."""
+
+_COMPARED: Final = 1_000
+"""Lines behind the first that differs, which are compared: a forged page of any length takes no time."""
 
 _TAG: Final = re.compile("<[^>]*>")
 
@@ -94,7 +100,7 @@ async def check(file: Path, letterhead: Letterhead, journal: Journal, catalogue:
     Raises `CommandRefused` for a file that is no report of runs in the journal, and `JournalError`.
     """
     try:
-        page = await anyio.Path(file).read_text(encoding="utf-8")
+        page = (await anyio.to_thread.run_sync(read_regular, file)).decode("utf-8")
         stamp, name = read_stamp(page), language_of(page)
         subject = await again(stamp.kind, stamp.runs, journal)
         runs = [await journal.run(one) for one in stamp.runs]
@@ -142,12 +148,11 @@ async def _compare_words(
     now = await anyio.to_thread.run_sync(
         lambda: "".join(to_html(content_of(facts, reader, letterhead, files), facts))
     )
-    differing = (
-        (one, other)
-        for one, other in zip_longest(page.text.splitlines(), now.splitlines(), fillvalue="")
-        if one != other
-    )
-    differences.words += [(_words(one), _words(other)) for one, other in islice(differing, MAX_WORDS_SHOWN)]
+    if page.text != now:
+        there, here = page.text.splitlines(), now.splitlines()
+        # Words first: a row that one of the two pages has more is told as that row.
+        found = list(islice(_differing(_with_words(there), _with_words(here)), MAX_WORDS_SHOWN))
+        differences.words += found or list(islice(_differing(there, here), MAX_WORDS_SHOWN))
     for file in (one for beside in files.values() for one in beside.all):
         path = page.file.parent / file.name
         if not await anyio.to_thread.run_sync(_is_as_said, path, file):
@@ -161,6 +166,15 @@ def _is_as_said(path: Path, file: FileBeside) -> bool:
         return False
 
 
-def _words(line: str) -> str:
-    """The text of a line of HTML."""
-    return " ".join(html.unescape(_TAG.sub(" ", line)).split()) or line.strip()
+def _differing(there: Sequence[str], here: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The lines of two pages that differ, in pairs; "" beside a line that only one of them has."""
+    start = next((at for at, (one, other) in enumerate(zip(there, here, strict=False)) if one != other), 0)
+    one, other = there[start : start + _COMPARED], here[start : start + _COMPARED]
+    for what, first, last, begin, end in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        if what != "equal":
+            yield from zip_longest(one[first:last], other[begin:end], fillvalue="")
+
+
+def _with_words(lines: Iterable[str]) -> list[str]:
+    """The texts of lines of HTML; lines without any are left out."""
+    return [text for line in lines if (text := " ".join(html.unescape(_TAG.sub(" ", line)).split()))]

@@ -7,18 +7,19 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Final
 
-from cli.report.campaign import campaign_head, campaign_sections
+from cli.report.campaign import all_outcomes, campaign_head, campaign_sections
 from cli.report.course import assumptions_of, course_of, exceptions_of
 from cli.report.facts import ReportedRun
 from cli.report.steps import import_sections
 from cli.report.subject import ReportFacts, SubjectKind
-from cli.report.sums import control_sums, outcomes, sum_over
+from cli.report.sums import control_sums, outcomes
 from cli.report.tables import FilesBeside, ReportTable, Section, TableWriter, shown
 from cli.report.tally import tally_sections
 from cli.report.verdict import job_name, verdict_of
 from cli.settings.tables import Letterhead
 from cli.terminal.badge import badge_of
 from cli.terminal.language import CatalogueLanguage
+from jobs.sums import Subtotal, sum_over
 from texts.remedies import PROGRAM
 from texts.said import Quantity, Said, Value, counted, said
 
@@ -134,7 +135,7 @@ class _Writer:
 
     def _of_run(self, one: ReportedRun) -> Iterator[Section]:
         if one.subscribers is not None:
-            yield from import_sections(one, one.subscribers, self._write)
+            yield from import_sections(one, self._write)
         else:
             yield outcomes(said("What was asked, and what came of it"), [one], self._write)
             yield control_sums([one], self._write)
@@ -235,24 +236,24 @@ class _Writer:
             yield self._taken_back()
             return
         yield self._steps()
-        yield outcomes(said("All steps together"), facts.runs, write)
+        yield all_outcomes(said("All steps together"), facts.runs, write)
         yield control_sums(facts.runs, write)
 
     def _taken_back(self) -> Section:
         first = self._facts.runs[0]
-        history, entered = first.history, first.in_effect
-        rows, back, amount = entered.rows, history.rows_taken_back, history.sum_taken_back
+        rows, amount = first.history.rows_taken_back, first.history.sum_taken_back
+        entered = first.sums.in_effect
         if first.subscribers is not None:
             # Of its steps some have no undo of their own: they go with their subscriber.
-            undos = self._facts.runs[1:]
-            rows, back = first.persons, sum(one.persons * (-1) ** place for place, one in enumerate(undos))
+            rows, entered = first.persons_taken_back, Subtotal(first.persons, entered.amount)
+        left = entered - Subtotal(rows, amount)
         lines = [
-            (said("entered by run {run}", run=first.run.name), rows, entered.amount),
-            (said("taken back since"), back, amount),
-            (said("still in the billing"), rows - back, (entered.amount or 0) - amount),
+            (said("entered by run {run}", run=first.run.name), entered.rows, entered.amount),
+            (said("taken back since"), rows, amount),
+            (said("still in the billing"), left.rows, left.amount),
         ]
-        what = said("Rows") if first.subscribers is None else said("Subscribers")
-        table = self._write.sums(what, lines, money=first.has_money, has_sum=True)
+        what = said("Sum") if first.subscribers is None else said("Subscribers")
+        table = self._write.sums(what, lines, money=first.sums.has_money, has_sum=True)
         return Section(self._write.text(said("What was taken back")), (table,))
 
     def _steps(self) -> Section:
@@ -260,7 +261,8 @@ class _Writer:
         head = (said("Step"), said("Run"), said("Job"), said("Rows"), said("In the billing"), said("Amount"))
         rows = [self._step(one) for one in facts.runs]
         rows += [(Quantity(number), "–", said("not begun"), None, None, None) for number in facts.steps_not_begun]
-        asked, entered = sum_over(facts.runs, lambda one: one.asked), sum_over(facts.runs, lambda one: one.in_effect)
+        sums = [one.sums for one in facts.runs]
+        asked, entered = sum_over(sums, lambda one: one.asked), sum_over(sums, lambda one: one.entered)
         amount = entered.amount if facts.has_money else None
         rows.append((said("all"), "", "", Quantity(asked.rows), Quantity(entered.rows), amount))
         table = write.table(head, rows, numbers={3, 4, 5}, widths=(7, 10, 40, 11, 13, 19), has_sum=True)
@@ -268,8 +270,8 @@ class _Writer:
 
     def _step(self, one: ReportedRun) -> tuple[Value | None, ...]:
         number = one.step.number if one.step else 0
-        asked, entered = one.asked, one.in_effect
-        amount = entered.amount if one.has_money else None
+        asked, entered = one.sums.asked, one.sums.entered
+        amount = entered.amount if one.sums.has_money else None
         return (number, one.run.name, job_name(one), Quantity(asked.rows), Quantity(entered.rows), amount)
 
     def _name_of_part(self, number: int, one: ReportedRun) -> Said:

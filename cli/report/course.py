@@ -9,7 +9,7 @@ from checkpoints.records import Decision, LookUps, Run, Runner
 from checkpoints.sentences import decided
 from checkpoints.states import State
 from cli.report.facts import ExceptionRow, ReportedRun
-from cli.report.sums import REFUSED
+from cli.report.sums import MERGED, REFUSED, UNREADABLE
 from cli.report.tables import FileBeside, ReportTable, Section, TableWriter, shown
 from cli.session.step_mark import PLACE
 from cli.terminal.names import OUTCOMES
@@ -48,11 +48,11 @@ def exceptions_of(one: ReportedRun, file: FileBeside | None, write: TableWriter)
                 digest=file.digest,
             )
         )
-    rows = (_exception(row, write, money=one.has_money) for row in exceptions.first)
-    amount = (said("Amount"),) if one.has_money else ()
+    rows = (_exception(row, write, money=one.sums.has_money) for row in exceptions.first)
+    amount = (said("Amount"),) if one.sums.has_money else ()
     head = (said("Line"), said("Contract"), *amount, said("Outcome"), said("Reason, decision"))
-    widths = (9, 19, 17, 20, 35) if one.has_money else (9, 24, 24, 43)
-    table = write.table(head, rows, widths=widths, numbers={0, 2} if one.has_money else {0})
+    widths = (9, 19, 17, 20, 35) if one.sums.has_money else (9, 24, 24, 43)
+    table = write.table(head, rows, widths=widths, numbers={0, 2} if one.sums.has_money else {0})
     return Section(title, (table,), before=" ".join(map(write.text, before)))
 
 
@@ -81,8 +81,12 @@ def _none_of(one: ReportedRun) -> Said:
 
 
 def _exception(row: ExceptionRow, write: TableWriter, *, money: bool) -> Sequence[Value | None]:
-    amount = (row.amount,) if money else ()
+    # Of a refused row the amount may be what is wrong with it.
+    is_unreadable = row.amount is None and row.state is None
+    amount: tuple[Value | None, ...] = (UNREADABLE if is_unreadable else row.amount,) if money else ()
     outcome = REFUSED if row.state is None else OUTCOMES[row.state]
+    if row.merged_into is not None:
+        outcome = MERGED
     told = [shown(write.text(reason_of(row)))]
     if row.decision is not None:
         told.append(write.text(_decided(row.decision, write)))

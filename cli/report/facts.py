@@ -12,16 +12,16 @@ from checkpoints.journal import Journal
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash
 from checkpoints.records import Command, Decision, Item, Run, RunHistory, Runner, Stage, Totals, Verification
 from checkpoints.states import State, states_where
-from checkpoints.step_counts import LaneCounts, StepCount
+from checkpoints.step_counts import StepCount
 from checkpoints.tally import ImportTally
 from cli.session.step_mark import StepMark, mark_of
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
-from jobs.imports.subscriber import AS_WANTED, DIFFERENT, LANE, STEP_NAMES, Step
-from jobs.refused_amounts import amount_column, amount_of_refused
+from jobs.imports.subscriber import AS_WANTED, STEP_NAMES, Step
 from jobs.spec.import_words import IMPORT
 from jobs.spec.spec import JobSpec
 from jobs.spec.undo_words import UNDO
+from jobs.sums import RunSums, Subscribers, each_refused, sums_of
 from texts.said import said
 
 SHOWN: Final = 200
@@ -41,7 +41,8 @@ NOT_AS_SENT: Final = said("accepted, but the billing did not show it as it was s
 class ExceptionRow:
     """A row that is not in the billing as the input asks, or that a person decided on; `state` is None if refused.
 
-    Rows that are still to be sent are none. `number` is that of its item, None for a refused row.
+    Rows that are still to be sent are none. `number` is that of its item, None for a refused row. Its `amount` is its
+    own, also where another row carries it, whose number is `merged_into`; of an undo it is what it takes back.
     """
 
     line: int | None
@@ -51,6 +52,7 @@ class ExceptionRow:
     state: State | None
     reason: str
     decision: Decision | None = None
+    merged_into: int | None = None
 
     @property
     def place(self) -> int | None:
@@ -70,31 +72,18 @@ class Evidence:
     digests: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Subtotal:
-    """A number of rows, and their amount in roubles; an amount of None is not known."""
-
-    rows: int
-    amount: Decimal | None
-
-
 @dataclass(slots=True)
 class Exceptions:
-    """The exceptions of a run: their number, the first of them, and the sum of the refused rows that have one."""
+    """The exceptions of a run: their number, and the first of them."""
 
     number: int = 0
     first: list[ExceptionRow] = field(default_factory=list)
-    refused_with_amount: int = 0
-    refused_amount: Decimal = Decimal(0)
 
     def add(self, one: ExceptionRow) -> None:
         """Add an exception."""
         self.number += 1
         if self.number <= SHOWN:
             self.first.append(one)
-        if one.state is None and one.amount is not None:
-            self.refused_with_amount += 1
-            self.refused_amount += one.amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +92,12 @@ class ReportedRun:
 
     `spec` is the kind of its job; None for an undo, and where its declaration gives that job no more.
 
-    An import has counts of its `steps` and of its `subscribers`, an undo of one those of its steps.
+    An import has counts of its `steps`, and so has an undo of one; `persons_taken_back` of its subscribers.
     """
 
     run: Run
     totals: Totals
+    sums: RunSums
     history: RunHistory
     runners: Sequence[Runner]
     commands: Sequence[Command]
@@ -117,7 +107,6 @@ class ReportedRun:
     undone_by: Mapping[str, int]
     spec: JobSpec | None
     steps: Sequence[StepCount] = ()
-    subscribers: LaneCounts | None = None
 
     @property
     def is_discarded(self) -> bool:
@@ -127,7 +116,7 @@ class ReportedRun:
     @property
     def is_unfinished(self) -> bool:
         """Whether rows are still to be read, approved or sent."""
-        if self.is_discarded:
+        if self.is_discarded or self.run.ended_at:
             return False
         waits = self.run.frozen_at is None or self.run.approved_at is None
         return waits or self.totals.count_where(to_send=True) > 0
@@ -163,42 +152,14 @@ class ReportedRun:
         return mark_of(self.run)
 
     @property
-    def has_money(self) -> bool:
-        """Whether any row has an amount."""
-        return any(self.totals.amounts.values())
+    def persons_taken_back(self) -> int:
+        """The number of subscribers that an import has created and that were taken back since."""
+        return sum(one.taken_back for one in self.steps if one.step == Step.SUBSCRIBER)
 
     @property
-    def asked(self) -> Subtotal:
-        """All rows of the input; a row that was corrected counts once, a refused one with what can be read of it.
-
-        Of an import all steps: a row of its table is several.
-        """
-        if self.subscribers is not None:
-            return Subtotal(self.totals.frozen, self.totals.amount)
-        totals, again = self.totals, self.totals.count(State.REPLACED)
-        amount = totals.amount - totals.amounts.get(State.REPLACED, Decimal(0))
-        return Subtotal(totals.read - again, amount + self.exceptions.refused_amount)
-
-    @property
-    def in_effect(self) -> Subtotal:
-        """The rows that the billing has accepted."""
-        return self.of_states(*states_where(in_effect=True))
-
-    @property
-    def left_out(self) -> int:
-        """The number of rows that flags have left out."""
-        return sum(self.totals.left_out.values())
-
-    @property
-    def refused(self) -> Subtotal:
-        """The rows that were refused before sending; of no amount if none of them can be read."""
-        known = self.exceptions.refused_with_amount
-        return Subtotal(self.totals.refused, self.exceptions.refused_amount if known else None)
-
-    def of_states(self, *states: State) -> Subtotal:
-        """The rows in any of these states."""
-        amounts = (self.totals.amounts.get(state, Decimal(0)) for state in states)
-        return Subtotal(self.totals.count(*states), sum(amounts, Decimal(0)))
+    def subscribers(self) -> Subscribers | None:
+        """The subscribers of an import, None for any other run."""
+        return self.sums.subscribers if self.run.job == IMPORT else None
 
     @property
     def billing(self) -> str:
@@ -233,11 +194,13 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue) -> Repo
     history = journal.history
     leaves, exceptions = _Leaves(), Exceptions()
     spec = catalogue.known(run)
-    async for one in each_exception(run, journal, spec, seen=leaves.add):
+    sums = await sums_of(run, journal, spec)
+    async for one in each_exception(run, journal, spec, has_money=sums.has_money, seen=leaves.add):
         exceptions.add(one)
     return ReportedRun(
         run=run,
         totals=await journal.totals(run),
+        sums=sums,
         history=await history.of_run(run),
         runners=await history.runners(run),
         commands=await history.commands(run),
@@ -247,7 +210,6 @@ async def facts_of_run(run: Run, journal: Journal, catalogue: Catalogue) -> Repo
         undone_by=await journal.taken_back(run),
         spec=spec,
         steps=await journal.step_counts(run) if run.job in {IMPORT, UNDO} else (),
-        subscribers=await journal.lane_counts(run, LANE, DIFFERENT) if run.job == IMPORT else None,
     )
 
 
@@ -256,20 +218,21 @@ async def sums_of_run(run: Run, journal: Journal, catalogue: Catalogue) -> Repor
 
     Of a purged run the totals are left, and a root that says nothing, over no rows.
     """
-    leaves, exceptions = _Leaves(only_root=True), Exceptions()
+    leaves = _Leaves(only_root=True)
     spec = catalogue.known(run)
     if run.purged_at is None:
-        async for one in each_exception(run, journal, spec, seen=leaves.add):
-            exceptions.add(one)
-        exceptions.first.clear()
+        async for page in journal.each_page(run, frozenset(State)):
+            for item in page:
+                leaves.add(item)
     return ReportedRun(
         run=run,
         totals=await journal.totals(run),
+        sums=await sums_of(run, journal, spec),
         history=await journal.history.of_run(run),
         runners=(),
         commands=(),
         verification=await journal.history.last_verification(run),
-        exceptions=exceptions,
+        exceptions=Exceptions(),
         evidence=leaves.evidence,
         undone_by={},
         spec=spec,
@@ -287,37 +250,40 @@ async def leaves_of(run: Run, journal: Journal) -> tuple[list[bytes], list[int]]
 
 
 async def each_exception(
-    run: Run, journal: Journal, spec: JobSpec | None, *, seen: Callable[[Item], None] = lambda _: None
+    run: Run,
+    journal: Journal,
+    spec: JobSpec | None,
+    *,
+    has_money: bool,
+    seen: Callable[[Item], None] = lambda _: None,
 ) -> AsyncIterator[ExceptionRow]:
     """All exceptions of a run: items in their order, then the refused rows of the input.
 
-    All items are read for them; each is given to `seen` on the way.
+    All items are read for them; each is given to `seen` on the way. The cells of refused rows have amounts where the
+    run `has_money`.
     """
     decisions = {one.number: one for one in await journal.history.decisions(run)}
     verification = await journal.history.last_verification(run)
     differs = verification is not None and int(verification.result["different"]) > 0
-    has_amounts = False
     async for page in journal.each_page(run, frozenset(State)):
+        shown: list[tuple[Item, str]] = []
         for item in page:
             seen(item)
-            has_amounts = has_amounts or item.amount is not None
-            decision = decisions.get(item.number)
-            # A row that was read back as sent is applied.
             not_as_sent = differs and item.state is State.ACCEPTED
-            if decision is not None or not_as_sent or not (item.state.in_effect or item.state.to_send):
-                reason = NOT_AS_SENT if not_as_sent else item.message or ""
-                if run.job == IMPORT:
-                    if item.state is State.SKIPPED and reason.startswith(AS_WANTED):
-                        continue
-                    reason = _of_step(item, reason)
-                yield ExceptionRow(item.line, item.number, item.label, item.amount, item.state, reason, decision)
-    column = amount_column(run, spec) if has_amounts and spec is not None else None
-    after = 0
-    while page_of_refused := await journal.refusals(run, after=after):
-        for _, refusal in page_of_refused:
-            amount = amount_of_refused(refusal, run, column)
-            yield ExceptionRow(refusal.line, None, refusal.label, amount, None, refusal.reason)
-        after = page_of_refused[-1][0]
+            # A row that was read back as sent is applied.
+            told = item.number in decisions or not_as_sent or not (item.state.in_effect or item.state.to_send)
+            reason = NOT_AS_SENT if not_as_sent else item.message or ""
+            if told and not (run.job == IMPORT and item.state is State.SKIPPED and reason.startswith(AS_WANTED)):
+                shown.append((item, _of_step(item, reason) if run.job == IMPORT else reason))
+        asked = await journal.amounts_of_rows(run, [item.number for item, _ in shown]) if shown else {}
+        for item, reason in shown:
+            own = asked[item.number]
+            decision = decisions.get(item.number)
+            yield ExceptionRow(
+                item.line, item.number, item.label, own.amount, item.state, reason, decision, own.merged_into
+            )
+    async for refusal, amount in each_refused(run, journal, spec):
+        yield ExceptionRow(refusal.line, None, refusal.label, amount if has_money else None, None, refusal.reason)
 
 
 def _of_step(item: Item, reason: str) -> str:

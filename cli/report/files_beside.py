@@ -4,6 +4,7 @@ These are its exceptions and, of an import, the subscribers of its folders who a
 """
 
 import hashlib
+import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import anyio
 import anyio.to_thread
 
 from checkpoints.journal import Journal
+from checkpoints.own_files import open_regular
 from checkpoints.records import Run
 from checkpoints.tally import ImportTally
 from cli.output.item_files import REFUSED, OutputFile, written_to
@@ -84,7 +86,7 @@ async def _written(
 def digest_of(path: Path) -> str:
     """The SHA-256 of a file, read in parts, for it may have as many rows as the run."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         while part := file.read(_CHUNK):
             digest.update(part)
     return digest.hexdigest()
@@ -103,7 +105,7 @@ async def _write(target: OutputFile, header: Sequence[str], rows: AsyncIterator[
 
 
 async def _exceptions(one: ReportedRun, language: CatalogueLanguage, journal: Journal) -> AsyncIterator[list[str]]:
-    async for row in each_exception(one.run, journal, one.spec):
+    async for row in each_exception(one.run, journal, one.spec, has_money=one.sums.has_money):
         yield _cells(row, language)
 
 

@@ -3,14 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import reduce
 from typing import Final
 
 from checkpoints.states import State
-from checkpoints.step_counts import LaneCounts, StepCount
+from checkpoints.step_counts import StepCount
 from cli.report.facts import ReportedRun
-from cli.report.sums import LEFT_OUT, REFUSED, Line
+from cli.report.sums import LEFT_OUT, REFUSED, STATES, Line, at_least, refused_line
 from cli.report.tables import ReportTable, Section, TableWriter
+from cli.terminal.names import OUTCOMES
 from jobs.imports.subscriber import AS_WANTED, DIFFERENT, STEP_NAMES, Step
+from jobs.sums import Subscribers, sum_over
 from texts.said import Quantity, Said, Value, counted, said
 
 
@@ -33,36 +36,40 @@ _OUTCOMES: Final = (
 )
 
 
-def import_sections(one: ReportedRun, subscribers: LaneCounts, write: TableWriter) -> Iterator[Section]:
+def import_sections(one: ReportedRun, write: TableWriter) -> Iterator[Section]:
     """What became of the subscribers of an import, of their steps, and of their opening balances."""
-    head = (said("Subscribers"), said("Number"))
-    rows = ((name, Quantity(number)) for name, number in _subscribers(one, subscribers))
-    table = write.table(head, rows, widths=(76, 24), numbers={1}, has_sum=True)
-    yield Section(write.text(said("What was asked, and what came of it")), (table,))
+    subscribers, balances = import_tables([one], write)
+    yield Section(write.text(said("What was asked, and what came of it")), (subscribers,))
     title = write.text(said("Steps of the subscribers"))
     yield Section(title, (_steps(one.steps, write),), after=_left_as_it_was(one.steps, write))
+    notes = at_least(one.sums.whole, sum(one.totals.left_out.values()))
+    yield Section(write.text(said("Control sums")), (balances,), after=" ".join(map(write.text, notes)))
+
+
+def import_tables(runs: Sequence[ReportedRun], write: TableWriter) -> tuple[ReportTable, ReportTable]:
+    """The subscribers of imports by what became of them, and their opening balances."""
+    known = reduce(Subscribers.__add__, [one.subscribers for one in runs if one.subscribers])
+    rows = ((name, Quantity(number)) for name, number in _subscribers(known))
+    head = (said("Subscribers"), said("Number"))
     columns = (said("Opening balances"), said("Number"), said("Amount"))
-    balances = ((name, Quantity(number), amount) for name, number, amount in _balances(one))
-    sums = write.table(columns, balances, widths=(60, 16, 24), numbers={1, 2})
-    yield Section(write.text(said("Control sums")), (sums,))
+    balances = ((name, Quantity(number), amount) for name, number, amount in _balances(runs))
+    return (
+        write.table(head, rows, widths=(76, 24), numbers={1}, has_sum=True),
+        write.table(columns, balances, widths=(60, 16, 24), numbers={1, 2}),
+    )
 
 
-def _subscribers(one: ReportedRun, known: LaneCounts) -> Iterator[tuple[Said, int]]:
-    yield said("in the billing with all that belongs to them"), complete(known)
-    yield said("with a rejected step"), known.rejected
-    if known.left_alone:
-        yield said("there before, and different from the file"), known.left_alone
-    if known.open:
-        yield said("not at their end"), known.open
-    yield REFUSED, one.totals.refused
-    if one.left_out:
-        yield LEFT_OUT, one.left_out
-    yield said("all subscribers of the file"), known.all + one.totals.refused + one.left_out
-
-
-def complete(known: LaneCounts) -> int:
-    """The number of subscribers that are in the billing with all their steps."""
-    return known.all - known.open - known.rejected - known.left_alone
+def _subscribers(known: Subscribers) -> Iterator[tuple[Said, int]]:
+    yield said("in the billing with all that belongs to them"), known.complete
+    yield said("with a rejected step"), known.known.rejected
+    if known.known.left_alone:
+        yield said("there before, and different from the file"), known.known.left_alone
+    if known.known.open:
+        yield said("not at their end"), known.known.open
+    yield REFUSED, known.refused
+    if known.left_out:
+        yield LEFT_OUT, known.left_out
+    yield said("all subscribers of the file"), known.all
 
 
 def _steps(steps: Sequence[StepCount], write: TableWriter) -> ReportTable:
@@ -98,44 +105,46 @@ def _left_as_it_was(steps: Sequence[StepCount], write: TableWriter) -> str:
     return write.text(told)
 
 
-def _balances(one: ReportedRun) -> Iterator[Line]:
-    asked = [it for it in one.steps if it.step == Step.BALANCE]
-    entered = [it for it in asked if it.state.in_effect]
-    rows, amount = _sum(asked)
-    done, sum_done = _sum(entered)
-    yield said("asked for by the file"), rows, amount
-    yield said("accepted by the billing"), done, sum_done
-    yield said("asked for, and not accepted"), rows - done, amount - sum_done
-    if one.verification is not None:
-        result = one.verification.result
-        gap = Decimal(result["found"]) - Decimal(result["expected"])
-        yield said("difference when they were read back"), int(result["different"]), gap
-
-
-def _sum(counts: Sequence[StepCount]) -> tuple[int, Decimal]:
-    return sum(it.items for it in counts), sum((it.amount for it in counts), Decimal(0))
+def _balances(runs: Sequence[ReportedRun]) -> Iterator[Line]:
+    sums = [one.sums for one in runs]
+    asked, entered = sum_over(sums, lambda one: one.whole), sum_over(sums, lambda one: one.in_effect)
+    missing = asked - entered
+    yield said("asked for by the file"), asked.rows, asked.amount
+    yield said("accepted by the billing"), entered.rows, entered.amount
+    yield said("asked for, and not accepted"), missing.rows, missing.amount
+    if (refused := sum_over(sums, lambda one: one.refused)).rows:
+        open_or_left = [it for it in STATES if not it.in_effect]
+        left = ((it, sum_over(sums, lambda one, it=it: one.of(it))) for it in open_or_left)  # type: ignore[misc]
+        for name, number, amount in (
+            refused_line(refused),
+            *((OUTCOMES[it], sub.rows, sub.amount) for it, sub in left),
+        ):
+            if number:
+                yield said("of these: {outcome}", outcome=name), number, amount
+    if read := [one.verification.result for one in runs if one.verification]:
+        gap = sum((Decimal(it["found"]) - Decimal(it["expected"]) for it in read), Decimal(0))
+        yield said("difference when they were read back"), sum(int(it["different"]) for it in read), gap
 
 
 # ---- the verdict ------------------------------------------------------------------------------------------------
 
 
-def entered_by_import(one: ReportedRun, known: LaneCounts) -> Said:
+def entered_by_import(one: ReportedRun, known: Subscribers) -> Said:
     """What an import has entered, for the verdict."""
-    entered = sum((it.amount for it in one.steps if it.step == Step.BALANCE and it.state.in_effect), Decimal(0))
     return counted(
         "{n} of {asked} subscribers is in the billing with all that belongs to them; opening balances of {sum} are "
         "entered",
         "{n} of {asked} subscribers are in the billing with all that belongs to them; opening balances of {sum} are "
         "entered",
-        complete(known),
-        asked=Quantity(known.all + one.totals.refused),
-        sum=entered,
+        known.complete,
+        asked=Quantity(known.all),
+        sum=one.sums.in_effect.amount,
     )
 
 
-def left_by_import(one: ReportedRun, known: LaneCounts) -> Iterator[Said]:
+def left_by_import(one: ReportedRun, known: Subscribers) -> Iterator[Said]:
     """What an import has not entered, for the verdict."""
-    if missing := known.rejected + one.totals.refused:
+    if missing := known.known.rejected + known.refused:
         yield counted("{n} subscriber is missing or not whole", "{n} subscribers are missing or not whole", missing)
     if different := sum(it.items for it in one.steps if it.kind == DIFFERENT):
         yield counted(

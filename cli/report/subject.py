@@ -91,7 +91,7 @@ class ReportFacts:
     @property
     def has_money(self) -> bool:
         """Whether any row has an amount."""
-        return any(one.has_money for one in self.runs)
+        return any(one.sums.has_money for one in self.runs)
 
     @property
     def exceptions(self) -> int:

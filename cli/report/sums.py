@@ -1,14 +1,21 @@
-"""The sums of a report, of one run or over several: what became of the rows, and the control sums."""
+"""The sums in a report, of one run or over several: what became of the rows, and the control sums.
 
-from collections.abc import Callable, Iterator, Sequence
+The figures are those of `jobs/sums.py`; here they become lines. What an undo takes back and what was only read stands
+in tables of its own, and is added to nothing that was entered.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from checkpoints.records import Verification
 from checkpoints.states import State
-from cli.report.facts import ReportedRun, Subtotal
-from cli.report.tables import Section, TableWriter, shown
+from cli.report.facts import ReportedRun
+from cli.report.tables import ReportTable, Section, TableWriter, shown
 from cli.terminal.names import OUTCOMES
+from jobs.sums import Effect, RunSums, Subtotal, sum_over
 from texts.remedies import PROGRAM
 from texts.said import Said, counted, said
 
@@ -25,6 +32,8 @@ STATES: Final = (
 """The states in the order of a report; a replaced row counts as the one that replaced it."""
 REFUSED: Final = said("refused before sending")
 LEFT_OUT: Final = said("left out of the run")
+UNREADABLE: Final = said("amount unreadable")
+MERGED: Final = said("merged into another row")
 
 _ALWAYS: Final = frozenset(
     {State.APPLIED, State.ACCEPTED, State.REJECTED, State.SKIPPED, State.UNKNOWN, State.MANUAL}
@@ -35,44 +44,121 @@ Line: TypeAlias = tuple[Said, int, Decimal | None]
 """A line of sums: its name, a number of rows, and an amount."""
 
 
-def sum_over(runs: Sequence[ReportedRun], part: Callable[[ReportedRun], Subtotal]) -> Subtotal:
-    """The sum of a part over all runs; of no amount if no run has one."""
-    parts = [part(one) for one in runs]
-    amounts = [one.amount for one in parts if one.amount is not None]
-    return Subtotal(sum(one.rows for one in parts), sum(amounts, Decimal(0)) if amounts else None)
+_READ: Final = said("read back from the billing")
+_GAP: Final = said("difference from what was accepted")
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What the sums of runs with one effect are called; `sign` is that of their amounts in a report."""
+
+    outcome: Said
+    all: Said
+    sum: Said
+    asked: Said
+    done: Said
+    missing: Said
+    read: Said = _READ
+    gap: Said = _GAP
+    sign: int = 1
+
+
+_WORDS: Final[Mapping[Effect, _Words]] = MappingProxyType(
+    {
+        Effect.ENTERS: _Words(
+            outcome=said("Outcome"),
+            all=said("all rows of the input"),
+            sum=said("Sum"),
+            asked=said("asked for by the input"),
+            done=said("accepted by the billing"),
+            missing=said("asked for, and not accepted"),
+        ),
+        Effect.TAKES_BACK: _Words(
+            outcome=said("Outcome of the undo"),
+            all=said("all rows that were to be taken back"),
+            sum=said("Sum of the undo"),
+            asked=said("to be taken back"),
+            done=said("taken back by this undo"),
+            missing=said("not taken back"),
+            read=said("operations that took it back, as the billing has them"),
+            gap=said("difference from these operations as sent"),
+            sign=-1,
+        ),
+        Effect.RESTORES: _Words(
+            outcome=said("Outcome of the undo of an undo"),
+            all=said("all rows that were to be restored"),
+            sum=said("Sum of the undo of an undo"),
+            asked=said("to be restored"),
+            done=said("restored by this undo"),
+            missing=said("not restored"),
+            read=said("operations that restored it, as the billing has them"),
+            gap=said("difference from these operations as sent"),
+        ),
+        Effect.READS: _Words(
+            outcome=said("Outcome of the reading"),
+            all=said("all rows that were to be read"),
+            sum=said("Sum of the reading"),
+            asked=said("to be read"),
+            done=said("read from the billing"),
+            missing=said("not read"),
+        ),
+    }
+)
 
 
 def outcomes(title: Said, runs: Sequence[ReportedRun], write: TableWriter) -> Section:
-    """What became of all rows of the input, a line an outcome, which add up."""
-    money = any(one.has_money for one in runs)
-    asked = sum_over(runs, lambda one: one.asked)
-    lines = [*_outcomes(runs), (said("all rows of the input"), asked.rows, asked.amount)]
-    table = write.sums(said("Outcome"), lines, money=money, has_sum=True)
-    notes = " ".join(map(write.text, _notes(runs, money=money)))
-    return Section(write.text(title), (table,), after=notes)
+    """What became of all rows, a line an outcome, which add up: a table for each effect that the runs have.
+
+    Imports have tables of their own, see `import_tables`.
+    """
+    tables: list[ReportTable] = []
+    notes: list[Said] = []
+    for words, group in _by_effect([one.sums for one in runs if one.subscribers is None]):
+        money = any(one.has_money for one in group)
+        asked = sum_over(group, lambda one: one.whole)
+        lines = [*_outcomes(group), (words.all, asked.rows, asked.amount)]
+        tables.append(write.sums(words.outcome, _signed(lines, words), money=money, has_sum=True))
+        notes += _notes(group, money=money)
+        if words.sign < 0 and any(one.subscribers for one in group):
+            notes.append(said("The rows of the undo of an import are its steps."))
+    return Section(write.text(title), tuple(tables), after=" ".join(map(write.text, notes)))
 
 
-def _outcomes(runs: Sequence[ReportedRun]) -> Iterator[Line]:
+def _by_effect(runs: Sequence[RunSums]) -> Iterator[tuple[_Words, list[RunSums]]]:
+    for effect, words in _WORDS.items():
+        if group := [one for one in runs if one.effect is effect]:
+            yield words, group
+
+
+def _signed(lines: Sequence[Line], words: _Words) -> list[Line]:
+    # A zero has no sign.
+    return [(name, rows, amount and words.sign * amount) for name, rows, amount in lines]
+
+
+def _outcomes(runs: Sequence[RunSums]) -> Iterator[Line]:
     for state in STATES:
-        found = sum_over(runs, lambda one, state=state: one.of_states(state))  # type: ignore[misc]
+        found = sum_over(runs, lambda one, state=state: one.of(state))  # type: ignore[misc]
         if found.rows or state in _ALWAYS:
             yield OUTCOMES[state], found.rows, found.amount
         if state is State.SKIPPED:
-            refused = sum_over(runs, lambda one: one.refused)
-            yield REFUSED, refused.rows, refused.amount if refused.rows else Decimal(0)
+            if (merged := sum_over(runs, lambda one: one.merged)).rows:
+                name = said("{merged}: {sum} is part of its amount", merged=MERGED, sum=merged.amount)
+                yield name, merged.rows, None
+            yield refused_line(sum_over(runs, lambda one: one.refused))
     if left_out := sum(one.left_out for one in runs):
         yield LEFT_OUT, left_out, None
 
 
-def _notes(runs: Sequence[ReportedRun], *, money: bool) -> Iterator[Said]:
-    unread = sum(one.totals.refused - one.exceptions.refused_with_amount for one in runs)
-    if money and unread:
-        yield counted(
-            "The amount of {n} refused row cannot be read, and is in no sum.",
-            "The amounts of {n} refused rows cannot be read, and are in no sum.",
-            unread,
-        )
-    if corrected := sum(one.totals.count(State.REPLACED) for one in runs):
+def refused_line(refused: Subtotal) -> Line:
+    """The line of refused rows; of no amount if none of them can be read."""
+    is_known = refused.unreadable < refused.rows or not refused.rows
+    return REFUSED, refused.rows, refused.amount if is_known else None
+
+
+def _notes(runs: Sequence[RunSums], *, money: bool) -> Iterator[Said]:
+    if money:
+        yield from at_least(sum_over(runs, lambda one: one.whole), sum(one.left_out for one in runs))
+    if corrected := sum(one.corrected for one in runs):
         yield counted(
             "{n} rejected row was corrected and taken in again: it counts once.",
             "{n} rejected rows were corrected and taken in again: they count once.",
@@ -80,28 +166,51 @@ def _notes(runs: Sequence[ReportedRun], *, money: bool) -> Iterator[Said]:
         )
 
 
+def at_least(whole: Subtotal, left_out: int = 0) -> Iterator[Said]:
+    """What keeps the sum of an input from being that of the file: amounts that nobody can read, or has read."""
+    if whole.unreadable:
+        yield counted(
+            "The amount of {n} refused row cannot be read, and is in no sum.",
+            "The amounts of {n} refused rows cannot be read, and are in no sum.",
+            whole.unreadable,
+        )
+    if left_out:
+        yield counted(
+            "The amount of {n} row that was left out was not read, and is in no sum.",
+            "The amounts of {n} rows that were left out were not read, and are in no sum.",
+            left_out,
+        )
+    if whole.unreadable or left_out:
+        yield said("The amount of the whole file is {sum} and what these rows ask for.", sum=whole.amount)
+
+
 # ---- control sums -----------------------------------------------------------------------------------------------
 
 
 def control_sums(runs: Sequence[ReportedRun], write: TableWriter) -> Section:
     """What the input asks for, what was accepted, what was read back, and the balances of accounts."""
-    asked, entered = sum_over(runs, lambda one: one.asked), sum_over(runs, lambda one: one.in_effect)
-    missing = (asked.amount or Decimal(0)) - (entered.amount or Decimal(0))
-    read = [one for one in runs if one.verification]
-    lines = [
-        (said("asked for by the input"), asked.rows, asked.amount),
-        (said("accepted by the billing"), entered.rows, entered.amount),
-        (said("asked for, and not accepted"), asked.rows - entered.rows, missing),
-        *_read_back([one.verification for one in read if one.verification]),
-    ]
-    table = write.sums(said("Sum"), lines, money=any(one.has_money for one in runs))
+    tables: list[ReportTable] = []
+    for words, group in _by_effect([one.sums for one in runs]):
+        asked, done = sum_over(group, lambda one: one.asked), sum_over(group, lambda one: one.done)
+        missing = asked - done
+        mine = [one for one in runs if _WORDS[one.sums.effect] is words]
+        lines: list[Line] = [
+            (words.asked, asked.rows, asked.amount),
+            (words.done, done.rows, done.amount),
+            (words.missing, missing.rows, missing.amount),
+        ]
+        read = [one.verification for one in mine if one.verification]
+        lines = [*_signed(lines, words), *_read_back(read, words)]
+        tables.append(write.sums(words.sum, lines, money=any(one.has_money for one in group)))
     return Section(
-        write.text(said("Control sums")), (table,), after=" ".join(map(write.text, _when_read(runs, write)))
+        write.text(said("Control sums")), tuple(tables), after=" ".join(map(write.text, _when_read(runs, write)))
     )
 
 
 def _when_read(runs: Sequence[ReportedRun], write: TableWriter) -> Iterator[Said]:
     """When the runs were read back, and by whom."""
+    if any(one.is_undo and one.verification and one.sums.has_money for one in runs):
+        yield said("An operation that restores a balance has that balance as its sum, and not what it takes back.")
     for one in runs:
         if one.verification is not None:
             values = {"date": write.moment(one.verification.verified_at), "who": shown(one.verification.who)}
@@ -117,7 +226,7 @@ def _when_read(runs: Sequence[ReportedRun], write: TableWriter) -> Iterator[Said
         )
 
 
-def _read_back(found: Sequence[Verification]) -> Iterator[Line]:
+def _read_back(found: Sequence[Verification], words: _Words) -> Iterator[Line]:
     if not found:
         return
 
@@ -127,8 +236,8 @@ def _read_back(found: Sequence[Verification]) -> Iterator[Line]:
     def amount(name: str) -> Decimal:
         return sum((Decimal(one.result.get(name, 0)) for one in found), Decimal(0))
 
-    yield said("read back from the billing"), rows("as_wanted") + rows("different"), amount("found")
-    yield said("difference from what was accepted"), rows("different"), amount("found") - amount("expected")
+    yield words.read, rows("as_wanted") + rows("different"), amount("found")
+    yield words.gap, rows("different"), amount("found") - amount("expected")
     if unreadable := rows("unreadable"):
         yield said("accepted, and cannot be read back"), unreadable, None
     if any("accounts" in one.result for one in found):

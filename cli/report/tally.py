@@ -31,9 +31,10 @@ def tally_sections(one: ReportedRun, file: FileBeside | None, write: TableWriter
     if tally.refused:
         after.append(
             counted(
-                "{n} row of the file was refused before sending, and is in none of these figures.",
-                "{n} rows of the file were refused before sending, and are in none of these figures.",
+                "{n} row of the file was refused before sending, with {sum}, and is in none of these figures.",
+                "{n} rows of the file were refused before sending, with {sum}, and are in none of these figures.",
                 tally.refused,
+                sum=one.sums.refused.amount,
             )
         )
     yield Section(title, tables, before=_joined(before, write), after=_joined(after, write))

@@ -1,14 +1,15 @@
 """The verdict of a report: what became of the rows, in one sentence, of clauses that are joined by semicolons."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from checkpoints.states import State
 from cli.report.facts import ReportedRun
 from cli.report.steps import entered_by_import, left_by_import
 from cli.report.subject import ReportFacts, SubjectKind
-from cli.report.sums import sum_over
+from cli.show.closing import describe_end
 from jobs.spec.undo_words import RUN, UNDO
+from jobs.sums import Effect, RunSums, sum_over
 from texts.said import Quantity, Said, Value, counted, said
 
 
@@ -28,11 +29,11 @@ def verdict_of(facts: ReportFacts) -> Iterator[Said]:
         yield said("the load was given up before anything was sent")
         return
     if facts.kind is SubjectKind.UNDO:
-        yield _taken_back(facts.main, facts.runs[-2])
         judged = [facts.main]
+        yield _taken_back(facts.main, facts.runs[-2])
     else:
-        yield _entered(facts)
         judged = list(facts.runs)
+        yield from _entered(judged)
     yield from _read_back(judged)
     yield from _left(judged)
     if facts.steps_not_begun:
@@ -42,51 +43,83 @@ def verdict_of(facts: ReportFacts) -> Iterator[Said]:
         yield said("the load is not at its end")
 
 
-def _entered(facts: ReportFacts) -> Said:
-    main = facts.main
-    if main.subscribers is not None and len(facts.runs) == 1:
-        return entered_by_import(main, main.subscribers)
-    asked, entered = sum_over(facts.runs, lambda one: one.asked), sum_over(facts.runs, lambda one: one.in_effect)
-    values: dict[str, Value] = {"asked": Quantity(asked.rows), "sum": _of_sum(entered.amount, facts)}
-    if not any(one.writes for one in facts.runs):
-        return counted(
+def _entered(runs: Sequence[ReportedRun]) -> Iterator[Said]:
+    """What was entered, what was taken back of it by undos among the runs, and what was only read."""
+    if len(runs) == 1 and (subscribers := runs[0].subscribers) is not None:
+        yield entered_by_import(runs[0], subscribers)
+        return
+    entering, undos, reading = _parted(runs)
+    if entering:
+        asked, entered = sum_over(entering, lambda one: one.asked), sum_over(entering, lambda one: one.entered)
+        yield counted(
+            "{n} of {asked} rows is in the billing{sum}",
+            "{n} of {asked} rows are in the billing{sum}",
+            entered.rows,
+            asked=Quantity(asked.rows),
+            sum=_of_sum(entered.amount, entering),
+        )
+    if undos:
+        back = sum_over(undos, lambda one: one.taken_back)
+        yield counted(
+            "{n} row was taken back of what was entered{sum}",
+            "{n} rows were taken back of what was entered{sum}",
+            back.rows,
+            sum=_of_sum(back.amount, undos),
+        )
+    if reading:
+        asked, read = sum_over(reading, lambda one: one.asked), sum_over(reading, lambda one: one.in_effect)
+        yield counted(
             "{n} of {asked} rows was read from the billing{sum}",
             "{n} of {asked} rows were read from the billing{sum}",
-            entered.rows,
-            **values,
+            read.rows,
+            asked=Quantity(asked.rows),
+            sum="",
         )
-    return counted(
-        "{n} of {asked} rows is in the billing{sum}",
-        "{n} of {asked} rows are in the billing{sum}",
-        entered.rows,
-        **values,
+
+
+def _parted(runs: Sequence[ReportedRun]) -> tuple[list[RunSums], list[RunSums], list[RunSums]]:
+    """The sums of runs that enter, of those that take back or restore, and of those that only read."""
+    sums = [one.sums for one in runs]
+    return (
+        [one for one in sums if one.effect is Effect.ENTERS],
+        [one for one in sums if one.effect in {Effect.TAKES_BACK, Effect.RESTORES}],
+        [one for one in sums if one.effect is Effect.READS],
     )
 
 
 def _taken_back(undo: ReportedRun, before: ReportedRun) -> Said:
-    done, of_all = undo.in_effect, before.in_effect
-    amount = -(done.amount or Decimal(0))
+    done = undo.sums.in_effect
+    values: dict[str, Value] = {"run": before.run.name}
     if before.subscribers is not None:
         return counted(
             "{n} of the {asked} subscribers of run {run} is taken back{sum}",
             "{n} of the {asked} subscribers of run {run} are taken back{sum}",
             undo.persons,
             asked=Quantity(before.persons),
-            run=before.run.name,
-            sum=said(", {sum} in total", sum=before.history.sum_taken_back),
+            sum=said(", {sum} in total", sum=-done.amount),
+            **values,
+        )
+    if undo.sums.effect is Effect.RESTORES:
+        return counted(
+            "{n} of the {asked} rows that run {run} took back is restored{sum}",
+            "{n} of the {asked} rows that run {run} took back are restored{sum}",
+            done.rows,
+            asked=Quantity(before.sums.in_effect.rows),
+            sum=_of_sum(done.amount, [undo.sums]),
+            **values,
         )
     return counted(
         "{n} of the {asked} rows of run {run} is taken back{sum}",
         "{n} of the {asked} rows of run {run} are taken back{sum}",
         done.rows,
-        asked=Quantity(of_all.rows),
-        run=before.run.name,
-        sum=said(", {sum} in total", sum=amount) if amount else "",
+        asked=Quantity(before.sums.in_effect.rows),
+        sum=said(", {sum} in total", sum=-done.amount) if done.amount else "",
+        **values,
     )
 
 
-def _of_sum(amount: Decimal | None, facts: ReportFacts) -> Value:
-    return said(", {sum} in total", sum=amount or Decimal(0)) if facts.has_money else ""
+def _of_sum(amount: Decimal, runs: Sequence[RunSums]) -> Value:
+    return said(", {sum} in total", sum=amount) if any(one.has_money for one in runs) else ""
 
 
 def _read_back(judged: list[ReportedRun]) -> Iterator[Said]:
@@ -117,7 +150,7 @@ def _read_back(judged: list[ReportedRun]) -> Iterator[Said]:
     unread = sum(one.totals.count(State.ACCEPTED) for one in writing) - different
     if unread > 0:
         yield counted("{n} row was not read back", "{n} rows were not read back", unread)
-    elif any(one.in_effect.rows for one in writing) and not different + accounts + groups:
+    elif any(one.sums.in_effect.rows for one in writing) and not different + accounts + groups:
         yield said("all of that was read back from the billing as it was sent")
 
 
@@ -127,10 +160,18 @@ def _left(judged: list[ReportedRun]) -> Iterator[Said]:
         if one.subscribers is not None:
             yield from left_by_import(one, one.subscribers)
     others = [one for one in judged if one.subscribers is None]
-    missing = sum(one.totals.count(State.REJECTED) + one.totals.refused for one in others)
-    if missing:
+    undos = [one for one in others if one.is_undo]
+    if missing := _not_in_effect(one for one in others if not one.is_undo):
         yield counted("{n} row was not entered", "{n} rows were not entered", missing)
-    if skipped := sum(one.totals.count(State.SKIPPED) for one in others):
+    if missing := _not_in_effect(undos):
+        yield counted("{n} row was not taken back", "{n} rows were not taken back", missing)
+    if merged := sum(one.totals.merged for one in others):
+        yield counted(
+            "{n} row is part of the amount of another row",
+            "{n} rows are part of the amounts of other rows",
+            merged,
+        )
+    if skipped := sum(one.sums.of(State.SKIPPED).rows for one in others):
         yield counted("{n} row was skipped", "{n} rows were skipped", skipped)
     if doubtful := sum(one.in_doubt for one in judged):
         yield counted(
@@ -138,5 +179,30 @@ def _left(judged: list[ReportedRun]) -> Iterator[Said]:
             "it is not known of {n} rows whether they are in the billing",
             doubtful,
         )
-    if not any(one.is_undo for one in judged) and (back := sum(one.history.rows_taken_back for one in judged)):
+    yield from _ends(judged)
+    yield from _taken_back_since(judged, undos)
+
+
+def _taken_back_since(judged: Sequence[ReportedRun], undos: Sequence[ReportedRun]) -> Iterator[Said]:
+    """The rows whose effect a later run has turned round."""
+    if len(judged) == 1 and undos and (back := undos[0].history.rows_taken_back):
+        if undos[0].sums.effect is Effect.TAKES_BACK:
+            yield counted("{n} row was restored since", "{n} rows were restored since", back)
+        else:
+            yield counted("{n} row was taken back again since", "{n} rows were taken back again since", back)
+    if not undos and (back := sum(one.history.rows_taken_back for one in judged)):
         yield counted("{n} row was taken back since", "{n} rows were taken back since", back)
+
+
+def _ends(judged: Iterable[ReportedRun]) -> Iterator[Said]:
+    """The runs that were ended for good, and the rows that they will never send."""
+    for one in judged:
+        if end := describe_end(one.run):
+            yield said("run {run} has ended: {end}", run=one.run.name, end=end)
+            if one.totals.unsent:
+                yield counted("{n} row was never sent", "{n} rows were never sent", one.totals.unsent)
+
+
+def _not_in_effect(runs: Iterable[ReportedRun]) -> int:
+    """The rows that the billing has rejected, or that were refused before."""
+    return sum(one.totals.count(State.REJECTED) + one.totals.refused for one in runs)

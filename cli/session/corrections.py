@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from checkpoints.journal import Journal
 from checkpoints.records import Correction, Item, NewItem, Reason, Refusal, Run, Totals
 from checkpoints.sentences import DUPLICATE
@@ -24,10 +26,11 @@ from engine.job import Job
 from engine.pipeline.intake import Repeat, judge_for
 from engine.sources.exported import LINE, ROW
 from texts.remedies import Remedy, setting
-from texts.said import Said, said
+from texts.said import Said, in_clauses, said
 
 _PLACE: Final = re.compile(r"([a-z0-9]+)/(r?)([0-9]{1,18})")
 _LINE: Final = re.compile(r"[0-9]{1,9}")
+_NO_LOOK_ALIKE: Final = Reason("", 0, Decimal(0), None, "", "")
 THERE: Final = said("in the run already")
 
 
@@ -46,9 +49,11 @@ class CorrectionResult:
     refused: int = 0
     refusals: list[Refusal] = field(default_factory=list)
     reasons: dict[str, Reason] = field(default_factory=dict)
+    look_alikes: list[Item] = field(default_factory=list)
+    look_alike: Reason = _NO_LOOK_ALIKE
 
-    def add(self, verdict: NewItem | Refusal) -> None:
-        """Count one row by its verdict."""
+    def add(self, row: Item, verdict: NewItem | Refusal) -> None:
+        """Count one row of the file by its verdict."""
         if isinstance(verdict, Refusal):
             self.refused += 1
             self.refusals += [verdict][: max(MAX_REFUSALS_SHOWN - len(self.refusals), 0)]
@@ -59,6 +64,11 @@ class CorrectionResult:
             return
         self.to_send += 1
         self.sum += verdict.amount or 0
+        if verdict.note is not None:
+            looks = msgspec.structs.replace(row, message=in_clauses([verdict.note]))
+            self.look_alikes += [looks][: max(MAX_REFUSALS_SHOWN - len(self.look_alikes), 0)]
+            seen = self.look_alike
+            self.look_alike = replace(seen, items=seen.items + 1, amount=seen.amount + (verdict.amount or 0))
 
     def skip(self, row: NewItem | Item, why: str) -> None:
         """Count one row that is not sent."""
@@ -80,6 +90,8 @@ class CorrectionResult:
                 rehearsed.totals.refused + self.refused,
             ),
             skipped=list(self.reasons.values()),
+            look_alikes=[self.look_alike] if self.look_alike.items else [],
+            first_look_alikes=self.look_alikes,
             refusals=[*rehearsed.refusals, *self.refusals][:MAX_REFUSALS_SHOWN],
         )
 
@@ -119,8 +131,9 @@ class Corrections:
                         )
                     )
                 lines[place] = item.line
-            for verdict in await self._journal.judged(self._run, [one.item for one, _ in page], self._judge):
-                outcome.add(verdict)
+            verdicts = await self._journal.judged(self._run, [one.item for one, _ in page], self._judge)
+            for (_, item), verdict in zip(page, verdicts, strict=True):
+                outcome.add(item, verdict)
         return outcome
 
     async def take_in(self) -> None:

@@ -15,6 +15,7 @@ from checkpoints.records import Refusal
 from cli.output.fault_workbook import FaultWorkbook, check_target, fault_workbook
 from cli.output.item_files import OutputFile, refuse_present
 from cli.output.marked_sheet import CheckedRow
+from cli.session.last_line import caution_unended
 from cli.session.order import Order
 from cli.session.session import open_billing
 from cli.settings.settings import Settings
@@ -83,6 +84,7 @@ async def check_order(order: Order, name: str, target: OutputFile | None, settin
         if not isinstance(job, ImportJob):
             raise CommandRefused(said("{flag}: only an import is checked by itself", flag=setting("check")))
         await job.check()
+        await caution_unended(job, screen)
         result = CheckResult(name)
         async with show_counter(screen, lambda: _counted(result, job.rows_seen)):
             await check_input(job, result, target, order.rows.sheet)

@@ -14,18 +14,20 @@ from rich.text import Text
 from checkpoints.address import JournalAddress
 from checkpoints.errors import BillingHeld, RunHeld, RunPurged
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import NewRunner, Run, Stage
+from checkpoints.records import NewRunner, Run, Stage, Totals
 from checkpoints.states import State
 from checkpoints.stores import is_there
 from cli.session.control_client import ourselves, own_name
 from cli.session.machine_lock import only_copy
+from cli.session.vaults import wipe_secrets
 from cli.settings.places import journals_in
+from cli.show.closing import describe_end, run_again
 from cli.terminal.exits import CommandRefused, HeldElsewhere
 from cli.terminal.layout import labelled, render
 from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
 from jobs.spec.undo_words import RUN, UNDO
-from texts.remedies import PROGRAM, command_line, setting
-from texts.said import counted, said, text_of
+from texts.remedies import PROGRAM, Remedy, command_line, setting
+from texts.said import Said, counted, in_lines, said, text_of
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +98,7 @@ async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
 
 async def unfinished(run: Run, journal: Journal) -> bool:
     """Whether `resume` has something to do for the run."""
-    if run.stage is Stage.DISCARDED:
+    if run.stage is Stage.DISCARDED or run.ended_at:
         return False
     return run.frozen_at is None or run.approved_at is None or (await journal.totals(run)).count_where(open=True) > 0
 
@@ -113,6 +115,91 @@ def refuse_purged(run: Run) -> None:
     """Raise `RunPurged` for a run whose rows were purged."""
     if run.purged_at:
         raise RunPurged(run.name, run.purged_at.isoformat())
+
+
+# ---- the end of a run for good ----------------------------------------------------------------------------------
+
+
+def refuse_ended(run: Run, totals: Totals) -> None:
+    """Raise `CommandRefused` for a run that has ended for good: say what happened, and what can be done instead."""
+    if (end := describe_end(run)) is None:
+        return
+    parts: list[Said] = [
+        counted(
+            "run {run} has ended: {end}. {n} row of it was not sent, and never is",
+            "run {run} has ended: {end}. {n} rows of it were not sent, and never are",
+            totals.unsent,
+            run=run.name,
+            end=end,
+        )
+    ]
+    if again := run_again(run):
+        parts.append(
+            said("To enter them, run the corrected file, which leaves out what stands:\n{command}", command=again)
+        )
+    if run.undone_by and totals.taken_back:
+        parts.append(
+            said(
+                "To restore what was taken back, where that is possible:\n{command}",
+                command=command_line("undo", run.undone_by),
+            )
+        )
+    raise CommandRefused(in_lines(parts))
+
+
+@asynccontextmanager
+async def undone_held(undo: Run, journal: Journal) -> AsyncIterator[None]:
+    """Hold the run that an undo takes back, so that nothing sends it until the undo is approved, which ends it.
+
+    Does nothing for another run, and for an undo that is approved. Raises `CommandRefused`.
+    """
+    if undo.job != UNDO or undo.approved_at:
+        yield
+        return
+    undone = await journal.run(undo.parameters[RUN])
+    async with locked(undone, journal, "undo"):
+        await require_undoable(undone, journal, undo)
+        if await journal.is_out_of_date(undo, undone):
+            raise CommandRefused(
+                said(
+                    "run {run} has other rows in the billing than when this undo was listed: type {command} again",
+                    run=undone.name,
+                    command=Remedy("undo", undone.name),
+                )
+            )
+        yield
+    if (undone := await journal.run(undone.name)).ended_at:
+        await wipe_secrets(undone, journal)
+
+
+async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -> None:
+    """Refuse a run with rows in doubt, or that another undo than `own` takes back. Raises `CommandRefused`."""
+    for other in await journal.runs():
+        if other.job != UNDO or other.parameters[RUN] != run.name or (own and other.name == own.name):
+            continue
+        # With any options: two of them would undo it twice.
+        if await unfinished(other, journal) and (other.approved_at or await journal.holder(other)):
+            raise CommandRefused(
+                said(
+                    "run {undo} takes run {run} back and is not at its end: go on with it, {command}",
+                    undo=other.name,
+                    run=run.name,
+                    command=command_line("resume", other.name),
+                )
+            )
+    if doubtful := (await journal.totals(run)).count_where(open=True, counts_money=True):
+        raise CommandRefused(in_doubt(run, doubtful))
+
+
+def in_doubt(run: Run, rows: int) -> Said:
+    """Why rows in doubt have to be settled first."""
+    return counted(
+        "{n} row of run {run} is in doubt: settle it first, {command}",
+        "{n} rows of run {run} are in doubt: settle them first, {command}",
+        rows,
+        run=run.name,
+        command=command_line("reconcile", run.name),
+    )
 
 
 # ---- the lock ---------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
 from checkpoints.list_copy import list_file
 from checkpoints.list_differences import ListDifference, ListDifferences, differences_from_plan
+from checkpoints.own_files import check_beside
 from checkpoints.records import Run
 from cli.session.order import PLAN, Order
 from cli.session.session import BillingConnection, how_often
@@ -38,8 +39,12 @@ MAX_DIFFERENCES_SHOWN: Final = 20
 
 
 def plans_beside(journal: Path) -> Path:
-    """The path of the journal of plans, beside the real journal; its runs are never approved."""
+    """The path of the journal of plans, beside the real journal; its runs are never approved.
+
+    Raises `JournalUnreadable` for one that somebody else has put there.
+    """
     own = journal.resolve()
+    check_beside(own)
     return own.with_name(f"{own.name}-plans")
 
 

@@ -6,7 +6,7 @@ not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ 
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 
 import anyio.to_thread
 import structlog
@@ -15,9 +15,18 @@ from rich.text import Text
 from checkpoints.errors import ForbiddenTransition, JournalError
 from checkpoints.records import Run, Stage, Totals
 from checkpoints.states import State
+from cli.session.control_client import ourselves
 from cli.session.control_server import serve_control
 from cli.session.events import RunReaders
-from cli.session.journal import BillingTaken, describe_pacing, locked, store_policy
+from cli.session.journal import (
+    BillingTaken,
+    describe_pacing,
+    locked,
+    refuse_ended,
+    store_policy,
+    undone_held,
+)
+from cli.session.last_line import require_whole
 from cli.session.order import PLAN, why_unreadable
 from cli.session.plans import departures
 from cli.session.session import (
@@ -26,8 +35,10 @@ from cli.session.session import (
     Session,
     finish_run,
     how_often,
+    lacking,
     note_assumptions,
     shared_accounts_of,
+    totals_at_end,
 )
 from cli.session.vaults import require_opened, wipe_secrets
 from cli.show.closing import (
@@ -40,10 +51,18 @@ from cli.show.closing import (
     show_closing,
 )
 from cli.show.input_faults import why_refused
-from cli.show.preview import PreviewFacts, bad_rows, plan_of, preview, shared_accounts
+from cli.show.preview import (
+    PreviewFacts,
+    bad_rows,
+    look_alike_rows,
+    plan_of,
+    preview,
+    shared_accounts,
+    unanswered,
+)
 from cli.show.progress import show_intake, show_sending, tell_notes
 from cli.show.steps import steps_of
-from cli.terminal.exits import CommandRefused, Exit, JournalLost, NothingSent, exit_of
+from cli.terminal.exits import CommandRefused, Exit, HeldElsewhere, JournalLost, NothingSent, exit_of
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
@@ -54,7 +73,7 @@ from engine.pacing.holds import StopKind
 from engine.pacing.open_files import TooFewFiles, provide_files, widest
 from engine.pacing.policy import Policy
 from engine.pacing.throttle import Gauge
-from engine.pipeline.intake import Intake
+from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
@@ -122,7 +141,7 @@ class RunSession:
             self._readers.working(self._run),
         ):
             await self._read_policy()
-            may_send = await self._may_send()
+            may_send = await self._may_send_alone()
             if not may_send or hand_in is None:
                 sent = await self._send() if may_send else Sent()
                 try:
@@ -151,6 +170,8 @@ class RunSession:
     async def _read_policy(self) -> None:
         """Read the policy of the run; only now, under the lock, can no other process change it."""
         await self._refresh()
+        # An undo or `close` may have had the lock before.
+        refuse_ended(self._run, await self._journal.totals(self._run))
         policy = self._session.policy_of(self._run)
         try:
             provide_files(widest(policy))
@@ -162,6 +183,8 @@ class RunSession:
                 most=setting("max-in-flight"),
             )
             raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
+        if not self._fresh and (missing := await lacking(self._run, self._session)):
+            self._screen.say_always(labelled(said("caution:"), missing, "yellow"))
         self._live_policy.take(policy)
         self._gauges = await self._watched()
         if not self._fresh:
@@ -181,6 +204,17 @@ class RunSession:
             why = text_of(error)
             raise (await self._discarded(why) if self._fresh else CommandRefused(why)) from error
 
+    async def _may_send_alone(self) -> bool:
+        """The same as `_may_send`, while nothing sends the run that an undo takes back."""
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(undone_held(self._run, self._journal))
+            except CommandRefused as error:
+                if isinstance(error, HeldElsewhere) and not self._fresh:
+                    raise
+                raise await self._discarded(text_of(error)) from error
+            return await self._may_send()
+
     async def _may_send(self) -> bool:
         """Whether there is something to send and the operator agrees; also False when interrupted."""
         try:
@@ -193,6 +227,7 @@ class RunSession:
                     await self._approve()
                     return True
                 if self._run.frozen_at is None:
+                    await self._require_whole()
                     await self._take_in()
                 return await self._agreed()
         except Unanswered as unanswered:
@@ -229,6 +264,19 @@ class RunSession:
             return not await anyio.to_thread.run_sync(lambda: self._job.source.is_read_whole)
         except (InputRefused, LookUpFailed) as error:
             raise await self._unreadable(error) from error
+
+    async def _require_whole(self) -> None:
+        """Ask whether a last line that has no end is whole, before it is read. Raises `CommandRefused`."""
+        file = input_of_parameters(self._run.parameters).file
+        asking, self._asking = self._asking, True
+        try:
+            if await require_whole(self._job, file, self._session.consent, self._screen):
+                await self._journal.history.note_command(self._run, ourselves(), "last-line", said("it is whole"))
+        except (InputRefused, LookUpFailed) as error:
+            raise await self._unreadable(error) from error
+        except NothingSent as error:
+            raise await self._discarded(error.why) from error
+        self._asking = asking
 
     def _heed_rate(self) -> None:
         """Apply the run's rate to its reads too, also after a change."""
@@ -292,6 +340,12 @@ class RunSession:
             return False
         if not consent.yes:
             await self._ask(plan)
+        elif plan.look_alike_rows and how_often(self._run) is not Repeat.AGAIN:
+            if self._screen.voice.quiet:
+                self._screen.say_always(
+                    look_alike_rows(plan, said("{command} lists them", command=command_line("plan")))
+                )
+            raise await self._unattended(unanswered(plan))
         await self._approve()
         return True
 
@@ -399,7 +453,7 @@ class RunSession:
     async def _close(self, sent: Sent) -> Closing:
         """The outcome, read from the journal only to show it: another process may hold the run's lock by now."""
         self._run = await self._journal.run(self._run.name)
-        totals = await self._journal.totals(self._run)
+        totals = await totals_at_end(self._run, self._journal)
         code = exit_of(totals, self._stop.kind, intake_ended=self._run.frozen_at is not None)
         if self._run.approved_at is None:
             # Only a signal leads here without an approval; all other ways discard the run.
@@ -410,7 +464,7 @@ class RunSession:
         if ending.trouble and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
         unproven = await self._unproven()
-        if leaves_unproven(self._run) and unproven and code is Exit.DONE:
+        if (ending.missing or (leaves_unproven(self._run) and unproven)) and code is Exit.DONE:
             code = Exit.REJECTED
         error = sent.error or ending.trouble
         stopped = self._stop.reason if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
@@ -425,7 +479,7 @@ class RunSession:
             seconds=sent.seconds,
             held=sent.held,
             stopped=error or stopped or None,
-            error=error,
+            error=error or ending.missing,
             trusted_journal=self._session.consent.trust_journal,
             imported=await steps_of(self._run, self._journal),
             stopped_by=self._stop.kind if stopped else None,

@@ -11,14 +11,16 @@ A command opens a session, locks its run (`cli/session/journal.py`), works on it
             await finish_run(run, journal, settings.catalogue, anew=True)
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 import structlog
 from rich.console import RenderableType
@@ -30,7 +32,8 @@ from billing.database.file_database import open_file_database
 from billing.directory.system import check_scale
 from billing.money import SCALE
 from checkpoints.journal import Journal
-from checkpoints.records import Run, Totals
+from checkpoints.records import Item, Run, Totals
+from checkpoints.sentences import LEFT_OUT
 from checkpoints.states import State, states_where
 from cli.output.answer_files import ANSWER_FILE_PARAMETER, ANSWERS, first_rows, reads, write_answers
 from cli.output.item_files import OutputFile
@@ -54,7 +57,7 @@ from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault
 from jobs.catalogue.catalogue import Catalogue
-from jobs.effects.factory import finish_of
+from jobs.effects.factory import Finish, finish_of
 from jobs.job import build
 from jobs.rows.input import REPEAT, SHARED_ACCOUNTS, input_of_parameters, job_parameters
 from jobs.spec.entries import SharedAccountsRule
@@ -250,10 +253,11 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """The output of a finished run, and what could not be done."""
+    """The output of a finished run, what could not be done, and what of its output is missing."""
 
     shown: RenderableType | None = None
     trouble: str | None = None
+    missing: str | None = None
 
 
 async def finish_run(run: Run, journal: Journal, catalogue: Catalogue, *, anew: bool) -> FinishedRun:
@@ -265,7 +269,7 @@ async def finish_run(run: Run, journal: Journal, catalogue: Catalogue, *, anew: 
     spec = catalogue.known(run)
     finish = None if spec is None else finish_of(spec)
     if finish is not None:
-        finished = await _hand_over(run, finish)
+        finished = await _hand_over(run, finish, journal)
     else:
         finished = await _write_answers(run, journal, anew=anew) if reads(spec) else FinishedRun()
     if not (await journal.totals(run)).count_where(settled=False):
@@ -273,20 +277,50 @@ async def finish_run(run: Run, journal: Journal, catalogue: Catalogue, *, anew: 
     return finished
 
 
-async def close_ended(
-    run: Run, totals: Totals, journal: Journal, catalogue: Catalogue
-) -> tuple[Closing, RenderableType | None]:
+async def totals_at_end(run: Run, journal: Journal) -> Totals:
+    """The totals of a run, with the rows whose money is left out, as an earlier run has entered it."""
+    totals = await journal.totals(run)
+    reasons = await journal.reasons(run, State.SKIPPED) if totals.count(State.SKIPPED) else []
+    return replace(totals, entered_before=sum(one.items for one in reasons if one.kind == LEFT_OUT))
+
+
+async def close_ended(run: Run, journal: Journal, catalogue: Catalogue) -> tuple[Closing, RenderableType | None]:
     """The closing of a run that has nothing left to send, and the output of its finishing. Raises `JournalError`."""
     # A kill may have come between the last answer and the finishing of the run.
     finished = await finish_run(run, journal, catalogue, anew=False)
+    totals = await totals_at_end(run, journal)
     code = Exit.STOPPED if finished.trouble else outcome_of(totals)
-    return Closing(code, run.name, run.job, totals, stopped=finished.trouble, error=finished.trouble), finished.shown
+    if finished.missing and code is Exit.DONE:
+        code = Exit.REJECTED
+    error = finished.trouble or finished.missing
+    return Closing(code, run.name, run.job, totals, stopped=finished.trouble, error=error), finished.shown
 
 
-async def _hand_over(run: Run, finish: Callable[[Run], str]) -> FinishedRun:
+async def lacking(run: Run, session: Session) -> str | None:
+    """What is missing by now of what a run has written so far, before it goes on.
+
+    Raises `CommandRefused` where it could not go on writing.
+    """
+    spec = session.settings.catalogue.known(run)
+    if spec is None or (finish := finish_of(spec)) is None:
+        return None
+    found = await _hand_over(run, finish, session.journal)
+    if found.trouble:
+        raise CommandRefused(said("{why}\nNothing was sent. The run stays as it is", why=found.trouble))
+    return found.missing
+
+
+async def _hand_over(run: Run, finish: Finish, journal: Journal) -> FinishedRun:
     """Run the job's own finishing step."""
+
+    def accepted() -> Iterator[Item]:
+        after = 0
+        while page := anyio.from_thread.run(partial(journal.items, run, states_where(in_effect=True), after=after)):
+            yield from page
+            after = page[-1].number
+
     try:
-        text = await anyio.to_thread.run_sync(finish, run)
+        text, missing = await anyio.to_thread.run_sync(lambda: finish(run, accepted()))
     except EngineError as error:
         trouble = said(
             "{error}. All rows are done; {command} completes the file",
@@ -294,7 +328,7 @@ async def _hand_over(run: Run, finish: Callable[[Run], str]) -> FinishedRun:
             command=command_line("resume", run.name),
         )
         return FinishedRun(trouble=trouble)
-    return FinishedRun(render(text)) if text else FinishedRun()
+    return FinishedRun(render(text) if text else None, missing=missing or None)
 
 
 async def _write_answers(run: Run, journal: Journal, *, anew: bool) -> FinishedRun:

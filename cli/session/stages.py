@@ -10,6 +10,10 @@ from texts.said import Said, said
 RUNNING: Final = "running"
 STOPPED: Final = "stopped"
 DONE: Final = "done"
+CLOSED: Final = "closed"
+TAKEN_BACK: Final = "taken back"
+ENDED: Final = frozenset({DONE, CLOSED, TAKEN_BACK})
+"""The stages of a run for which nothing is left to send."""
 
 
 def describe_stage(run: Run, totals: Totals, *, is_held: bool) -> Said:
@@ -23,16 +27,23 @@ def describe_stage(run: Run, totals: Totals, *, is_held: bool) -> Said:
 
 def stage_of(run: Run, totals: Totals, *, is_held: bool) -> str:
     """The stage of a run, in a word or two: the same on the screen and for scripts."""
-    if is_held:
-        return RUNNING
     match run.stage:
+        case _ if is_held:
+            return RUNNING
         case _ if run.purged_at or run.stage is Stage.DISCARDED:
             return "purged" if run.purged_at else "given up"
-        case Stage.INTAKE:
-            return "reading, stopped"
-        case Stage.FROZEN:
-            return "not approved"
+        case _ if run.ended_at and (totals.taken_back or totals.unsent or run.frozen_at is None):
+            return TAKEN_BACK if totals.taken_back else CLOSED
+        case Stage.INTAKE | Stage.FROZEN:
+            return "not approved" if run.frozen_at else "reading, stopped"
         case Stage.APPROVED if totals.count_where(open=True) or run.frozen_at is None:
             return STOPPED
         case _:
             return DONE
+
+
+def ended_facts(run: Run) -> dict[str, object] | None:
+    """How a run was ended for good, for scripts; None for one that was not."""
+    if run.ended_at is None:
+        return None
+    return {"at": run.ended_at, "by": run.ended_by, "why": run.ended_why, "undone_by": run.undone_by}

@@ -38,7 +38,7 @@ _CONVERTED: Final = ("", "-plans")
 class FoundFile:
     """A file that was not named: what it is, and the flag by which it can be named, if there is one.
 
-    One that `is_run`, as code, must not be written by its group either.
+    One that `is_run`, or names what is run, must not be written by its group either.
     """
 
     path: Path
@@ -84,7 +84,7 @@ class FoundFile:
         if self.is_run and mode & stat.S_IWGRP:
             raise SettingsRefused(
                 said(
-                    "its group may write {what} {file}: it is not run. Look at what it says, and close it:\n"
+                    "its group may write {what} {file}: it is not taken. Look at what it says, and close it:\n"
                     "{command}",
                     what=self.what,
                     file=printable(self.path),

@@ -8,10 +8,12 @@ host is a secret.
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
@@ -19,6 +21,7 @@ import msgspec
 
 from billing.secret import NO_SECRET, Secret
 from cli.settings.credentials import Credential, Credentials, Hidden
+from cli.settings.file_access import FoundFile
 from cli.settings.places import credentials_in, in_full
 from cli.terminal.exits import SettingsRefused
 from texts.said import Quantity, said
@@ -46,6 +49,9 @@ APPRISE: Final = "apprise"
 """The scheme before an address of Apprise, and all that is shown of it."""
 
 
+IN_HOOK: Final = "CARBON_MIGRATE_IN_HOOK"
+"""Set for what a hook starts: a command with it calls no hooks, for theirs would start further ones."""
+
 Given: TypeAlias = str | list[str] | Credential
 """A command, an address, or the credential that is an address."""
 
@@ -71,6 +77,17 @@ class Hook:
     of_credential: bool = False
     """Whether the address stands in a credential, and not in the settings file."""
 
+    def check_program(self) -> None:
+        """Raise `SettingsRefused` for a command whose program, or a file that it is given, is not safe to be run.
+
+        `sh notify.sh` runs notify.sh, so all words that are files count.
+        """
+        files = [which(word) or word for word in self.command[:1]] + [*self.command[1:]]
+        for word in files:
+            with suppress(OSError, ValueError):
+                if Path(word).is_file():
+                    FoundFile(Path(word), said("the hook"), is_run=True).check()
+
 
 @dataclass(frozen=True, slots=True)
 class HookSettings:
@@ -93,6 +110,11 @@ class HookSettings:
     def has_secrets_in_file(self) -> bool:
         """Whether the settings file itself holds one of them."""
         return any(any(_secrets_of(hook)) for hook in self._all if not hook.of_credential)
+
+    def check_programs(self) -> None:
+        """Raise `SettingsRefused` for a program that somebody else has made, or that others may write."""
+        for hook in self.hooks.values():
+            hook.check_program()
 
     @property
     def _all(self) -> Sequence[Hook]:

@@ -10,6 +10,7 @@ import msgspec
 import tomli_w
 
 from billing.profile import UNKNOWN, Fact, Profile, describe_fact
+from checkpoints.own_files import read_regular
 from cli.settings.file_access import FoundFile
 from cli.settings.places import name_of_billing
 from cli.settings.settings import Settings
@@ -44,7 +45,7 @@ def profile_of(settings: Settings) -> Profile:
         # Whoever has made a settings file that was named is trusted with what lies beside it.
         trusted = {settings.file.stat().st_uid} if settings.file else ()
         FoundFile(path, said("the billing's profile")).check(trusted)
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode("utf-8").replace("\r\n", "\n")
     except FileNotFoundError:
         return UNKNOWN
     except (OSError, UnicodeDecodeError) as error:

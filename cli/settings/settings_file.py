@@ -5,8 +5,10 @@ from pathlib import Path
 
 import msgspec
 
+from checkpoints.own_files import read_regular
 from cli.settings.file_access import FoundFile, read_found
 from cli.settings.flags import Flags
+from cli.settings.hooks import HookTable
 from cli.settings.settings_profiles import (
     ListedProfile,
     SettingsProfile,
@@ -34,7 +36,7 @@ def read_settings_file(
     """The tables of the file with the chosen profile laid over them, the file's text, and the profile."""
     required = flags.config is not None
     try:
-        text = path.read_text(encoding="utf-8") if required else read_found(_found(path))
+        text = read_regular(path).decode("utf-8").replace("\r\n", "\n") if required else read_found(_found(path))
     except FileNotFoundError as error:
         raise SettingsRefused(said("there is no file {file} (from --config)", file=path)) from error
     except (OSError, UnicodeDecodeError) as error:
@@ -55,7 +57,11 @@ def read_settings_file(
     refuse_shared_files(content, place)
     refuse_two_of_one_billing(content, place)
     (_, common), *_ = parts_of(content)
-    return _convert(laid_over(common, profile.own if profile else {})), text or "", profile
+    tables = _convert(laid_over(common, profile.own if profile else {}))
+    if tables.jobs or tables.hooks != HookTable():
+        # It names code that is run, so whoever may write it may run code, also where it was named.
+        FoundFile(path, said("the settings file"), is_run=True).check()
+    return tables, text or "", profile
 
 
 def _check(part: Mapping[str, object], prefix: str, place: Callable[[str], str]) -> None:

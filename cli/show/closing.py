@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from shlex import quote
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -16,6 +17,7 @@ from cli.show.steps import (
     STATES_OF_STEPS,
     StepsFacts,
     entered_line,
+    import_again,
     licence_hint,
     next_steps_of_import,
     reasons_of_steps,
@@ -27,7 +29,7 @@ from cli.show.steps import (
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Hanging, command, labelled, render, steps_list
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, name_of_holder
-from cli.terminal.texts import JOINT, count, duration, money, printable, rate
+from cli.terminal.texts import JOINT, WHOLE, count, duration, money, printable, rate
 from engine.pacing.holds import StopKind
 from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
@@ -150,9 +152,14 @@ def states_table(totals: Totals) -> Table:
     table.add_column(justify="right")
     with_money = any(totals.amounts.values())
     for state in State:
-        if number := totals.counts.get(state):
+        # The money of a merged row is part of the amount of the row that carries it.
+        merged = totals.merged if state is State.SKIPPED else 0
+        if number := totals.counts.get(state, 0) - merged:
             amount = money(totals.amounts.get(state, Decimal(0))) if with_money else ""
             table.add_row(render(STATE_NAMES[state], state.style), count(number), amount)
+        if merged:
+            within = render(said("in another row"), "dim")
+            table.add_row(render(said("merged"), State.SKIPPED.style), count(merged), within)
     if len(totals.counts) != 1:
         # A replaced row is counted as the row that replaced it.
         frozen = totals.frozen - totals.count(State.REPLACED)
@@ -322,6 +329,8 @@ def headline(closing: Closing) -> Text:
 def _with_losses(closing: Closing) -> Said:
     """The run is done, and how much of it was not entered."""
     run, imported = str(closing.run), closing.imported
+    if closing.error and not _not_entered(closing.totals):
+        return said("run {run} is done: {why}", run=run, why=closing.error)
     if closing.job == UNDO and not _not_entered(closing.totals):
         return counted(
             "run {run} is done; {n} row was left alone that may be somebody else's",
@@ -359,7 +368,27 @@ def _only_listed(run: Run) -> Text:
 
 
 def _not_entered(totals: Totals) -> int:
-    return totals.count(State.REJECTED) + totals.refused
+    return totals.count(State.REJECTED) + totals.refused + totals.entered_before
+
+
+def describe_end(run: Run) -> Said | None:
+    """How a run has ended for good: who has taken it back or closed it, and when; None for one that has not."""
+    if run.ended_at is None:
+        return None
+    who = run.ended_by or said("somebody")
+    if run.undone_by:
+        return said("taken back by run {undo} ({who}, {when})", undo=run.undone_by, who=who, when=run.ended_at)
+    return said("closed by {who}, {when}: {why}", who=who, when=run.ended_at, why=run.ended_why or "–")
+
+
+def run_again(run: Run) -> str:
+    """The command that enters what a run that has ended did not send; "" where its rows were of no file."""
+    if run.job == UNDO:
+        return command_line("undo", run.parameters[RUN])
+    if not run.source_digest:
+        return ""
+    file = quote(printable(run.source, WHOLE))
+    return import_again(run, file) if run.job == IMPORT else command_line("run", run.job, file)
 
 
 async def reasons_lists(run: Run, totals: Totals, journal: Journal) -> list[Group]:
@@ -397,8 +426,10 @@ def _row_of(reason: Reason) -> str:
 def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
     """The commands to type next, each with its purpose."""
     intake_ended = run.frozen_at is not None
-    unfinished = totals.count_where(open=True) or not intake_ended
+    unfinished = not run.ended_at and (totals.count_where(open=True) or not intake_ended)
     steps: list[tuple[str, str]] = []
+    if run.ended_at:
+        steps += _steps_of_ended(run, totals)
     if unfinished:
         steps.append((command_line("resume", run.name), said("go on where it stopped")))
     rejected = totals.count(State.REJECTED)
@@ -415,10 +446,19 @@ def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
     if totals.refused and run.job != IMPORT:
         mend = counted("mend the {n} row that was left out", "mend the {n} rows that were left out", totals.refused)
         steps.append((refused_export(run), mend))
-    if intake_ended and run.job not in {UNDO, IMPORT} and (rejected or totals.refused):
+    if intake_ended and not run.ended_at and run.job not in {UNDO, IMPORT} and (rejected or totals.refused):
         file = f"{run.name}-{State.REJECTED if rejected else _REFUSED}.csv"
         again = said("take that file in again, once it is corrected")
         steps.append((command_line("run", run.job, file, "--continue", run.name), again))
+    steps += _steps_of_undo(run, totals)
+    if totals.count(State.ACCEPTED) and not totals.count_where(open=True):
+        steps.append((command_line("verify", run.name), said("read back what the billing now says")))
+    return steps
+
+
+def _steps_of_undo(run: Run, totals: Totals) -> list[tuple[str, str]]:
+    """What can be done about the rows that an undo has left alone."""
+    steps: list[tuple[str, str]] = []
     if list_ := accountants_list(run, totals):
         write = said("write the accountant's list: operation, sum, subscriber, and what is to be done")
         send = said(
@@ -430,14 +470,22 @@ def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
     if leaves_unproven(run) and totals.count(State.SKIPPED):
         take = command_line("undo", run.parameters[RUN], "--set", f"{UNPROVEN}={TAKE}")
         steps.append((take, said("take back as well what may be somebody else's, once you know that it is not")))
-    if totals.count(State.ACCEPTED) and not totals.count_where(open=True):
-        steps.append((command_line("verify", run.name), said("read back what the billing now says")))
     return steps
 
 
 def leaves_unproven(run: Run) -> bool:
     """Whether it is an undo that leaves alone what may be somebody else's."""
     return run.job == UNDO and run.parameters.get(UNPROVEN) == LEAVE
+
+
+def _steps_of_ended(run: Run, totals: Totals) -> list[tuple[str, str]]:
+    """What can be done of a run that has ended for good."""
+    steps: list[tuple[str, str]] = []
+    if (totals.unsent or totals.taken_back) and (again := run_again(run)):
+        steps.append((again, said("enter the corrected file; what stands is left out by itself")))
+    if run.undone_by and totals.taken_back:
+        steps.append((command_line("undo", run.undone_by), said("restore what was taken back, where it is possible")))
+    return steps
 
 
 def refused_export(run: Run) -> str:

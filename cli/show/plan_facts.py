@@ -18,8 +18,9 @@ from engine.job import Job
 from jobs.access.gateway import Gateway
 from jobs.access.payload import in_one_spelling, payload_of
 from jobs.access.vault import mask_secrets
-from jobs.refused_amounts import AMOUNT, amount_of_refused
 from jobs.spec.chain_kind import CREATE, DELETE, SET
+from jobs.spec.spec import JobSpec
+from jobs.sums import sums_of
 from jobs.value_changes import row_changes
 from texts.said import said
 
@@ -80,17 +81,18 @@ class PlanFacts:
     changes: ListDifferences | None
 
 
-async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal) -> PlanFacts:
-    """Collect the facts of a saved list. Raises `LookUpFailed`."""
+async def plan_facts(run: Run, job: Job, gateway: Gateway, journal: Journal, spec: JobSpec | None) -> PlanFacts:
+    """Collect the facts of a saved list; `spec` is the kind of its job. Raises `LookUpFailed`."""
     plan = await plan_of(run, job, journal)
     first = await journal.items(run, {State.PENDING}, size=SHOWN)
     before = await _plan_before(run, journal)
     kinds, values = await _planned(run, gateway, journal)
+    refused = (await sums_of(run, journal, spec)).refused
     return PlanFacts(
         plan=plan,
         kinds=kinds,
         values=values,
-        refused=await _refused(plan, journal),
+        refused=Known(refused.rows - refused.unreadable, refused.amount),
         requests=[job.effect.describe(run.name, item) for item in first],
         pace=await _pace(gateway),
         before=before,
@@ -117,20 +119,6 @@ async def _planned(run: Run, gateway: Gateway, journal: Journal) -> tuple[list[P
             known = found.get(word, PlannedGroup(word, 0, Decimal(0)))
             found[word] = PlannedGroup(word, known.rows + 1, known.sum + (change.item.amount or 0))
     return list(found.values()), values
-
-
-async def _refused(plan: PreviewFacts, journal: Journal) -> Known:
-    """The sum of the refused rows as far as it is known: the journal has only their cells."""
-    column = plan.columns.taken.get(AMOUNT) if plan.has_amounts else None
-    number, total, after = 0, Decimal(0), 0
-    while column and (page := await journal.refusals(plan.run, after=after)):
-        for _, refusal in page:
-            amount = amount_of_refused(refusal, plan.run, column)
-            if amount is not None:
-                total += amount
-                number += 1
-        after = page[-1][0]
-    return Known(number, total)
 
 
 def _kind_of(item: Item) -> str:

@@ -272,6 +272,17 @@ def look_alike_line(plan: PreviewFacts) -> Said:
     return counted("{n} row looks as if entered already", "{n} rows look as if entered already", plan.look_alike_rows)
 
 
+def unanswered(plan: PreviewFacts) -> Said:
+    """Why these rows are not sent where nobody is asked, and what to do."""
+    return said(
+        "{rows}, and {yes} answers no doubt. Type the command without it and look at them, or enter them on top with "
+        "{again}",
+        rows=look_alike_line(plan),
+        yes=setting("yes"),
+        again=setting("again"),
+    )
+
+
 def look_alike_rows(plan: PreviewFacts, all_of_them: str) -> RenderableType:
     """The first of these rows, each with the entry it resembles; `all_of_them` says where all are."""
     return _first_of(plan.first_look_alikes, "?", plan.look_alike_rows, all_of_them)

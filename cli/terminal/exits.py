@@ -19,10 +19,9 @@ class Exit(IntEnum):
     DONE = 0
     """All rows were accepted, or there was nothing to do."""
     REJECTED = 1
-    """Some rows were not entered: the billing rejected them, or they were refused and left out.
-
-    Or an undo has left alone what may be somebody else's.
-    """
+    """Some rows were not entered: the billing rejected them, they were refused and left out, or they are payments
+    whose document or date an earlier run has entered. Or a password is missing, or an undo has left alone what may
+    be somebody else's."""
     REFUSED = 2
     """Usage, settings or input refused: nothing was sent. Or the output that a command is there for was lost."""
     STOPPED = 3
@@ -54,7 +53,7 @@ def outcome_of(totals: Totals, *, intake_ended: bool = True) -> Exit:
         return Exit.STOPPED
     if totals.count_where(settled=False):
         return Exit.UNDECIDED
-    if totals.count(State.REJECTED) or totals.refused:
+    if totals.count(State.REJECTED) or totals.refused or totals.entered_before:
         return Exit.REJECTED
     return Exit.DONE
 

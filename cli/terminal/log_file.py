@@ -14,6 +14,8 @@ from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Final
 
+from checkpoints.own_files import open_beside
+
 LARGEST: Final = 10_000_000
 """Bytes after which a log is put aside."""
 
@@ -35,8 +37,10 @@ class _PrivateFile(WatchedFileHandler):
 
     def _open(self) -> TextIOWrapper:
         # Mode 0600 like the journal, since it contains labels and amounts.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        return os.fdopen(os.open(self.baseFilename, flags, 0o600), "a", encoding="utf-8")
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        if self.baseFilename == os.devnull:
+            return Path(os.devnull).open("a", encoding="utf-8")
+        return os.fdopen(open_beside(Path(self.baseFilename), flags), "a", encoding="utf-8")
 
 
 class LogFile:

@@ -58,6 +58,8 @@ STAGE_NAMES: Final[Mapping[str, Said]] = MappingProxyType(
             said("running"),
             said("stopped"),
             said("done"),
+            said("closed"),
+            said("taken back"),
             said("purged"),
             said("given up"),
             said("reading, stopped"),

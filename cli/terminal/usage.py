@@ -67,17 +67,36 @@ VALUES: Final[Mapping[str, Callable[..., str]]] = {
 """What is wrong with a value, by the sentence of pydantic."""
 
 
-def translate_help(command: Any) -> None:  # noqa: ANN401 - typer does not export this type
-    """Let a command, and a group all of its commands, show its help in the reader's language."""
+def show_translated_help(command: Any) -> None:  # noqa: ANN401 - typer does not export this type
+    """Let a command show its help in the reader's language; nothing is translated before."""
+    command.get_usage = partial(_usage_line, command)
+    command.format_help = partial(_show_help, command, command.format_help)
+
+
+def _show_help(command: Any, show: Callable[..., object], *arguments: object) -> None:  # noqa: ANN401 - as above
+    get_params = command.get_params
+
+    def translated(context: object) -> list[Any]:
+        parameters: list[Any] = get_params(context)
+        for parameter in parameters:
+            translate_parameter(parameter)
+        return parameters
+
+    translate_help(command)
+    command.get_params = translated
+    _with_titles(show, *arguments)
+    command.get_params = get_params
+
+
+def translate_help(command: Any) -> None:  # noqa: ANN401 - as above
+    """Translate the help of a command, and of a group's commands, into the reader's language."""
     for one in (command, *getattr(command, "commands", {}).values()):
         one.help, one.epilog = translate_text(one.help), translate_text(one.epilog)
         one.rich_help_panel = translate_text(one.rich_help_panel)
-    command.get_usage = partial(_usage_line, command)
-    command.format_help = partial(_with_titles, command.format_help)
 
 
 def translate_parameter(parameter: Any) -> None:  # noqa: ANN401 - as above
-    """Let an option or argument show its help in the reader's language."""
+    """Translate the help of an option or argument into the reader's language."""
     parameter.help = translate_text(parameter.help)
     parameter.rich_help_panel = translate_text(parameter.rich_help_panel)
 

@@ -1,10 +1,9 @@
 """The job of the catalogue that makes a call, and the values that make it the same call, argument by argument."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import product
 from typing import Final
 
 from cli.translate.call import TranslatedCall
@@ -29,7 +28,7 @@ def job_form(call: TranslatedCall) -> JobForm | None:
     spec = call.job
     if spec is None or spec.then is not None or call.template.fields != spec.fields:
         return None
-    for choice in _choices(spec):
+    for choice in spec.choices:
         found = _matched(spec, spec.template({**_defaults(spec), **choice}), call.template)
         if found is not None:
             return JobForm(spec.name, {**found.values, **_said(spec, choice)}, found.columns)
@@ -38,16 +37,6 @@ def job_form(call: TranslatedCall) -> JobForm | None:
 
 def _defaults(spec: JobSpec) -> dict[str, str]:
     return {one.name: one.default or "" for one in spec.parameters}
-
-
-def _choices(spec: JobSpec) -> Iterator[dict[str, str]]:
-    """The ways in which the parameters of a job can change its chain."""
-    if isinstance(spec.chain, tuple):
-        yield {}
-        return
-    chosen = [one for one in spec.parameters if one.choices]
-    for values in product(*(one.choices for one in chosen)):
-        yield {one.name: value for one, value in zip(chosen, values, strict=True)}
 
 
 def _said(spec: JobSpec, choice: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, assert_never
 
 import anyio
 import anyio.to_thread
@@ -21,13 +21,13 @@ from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
 from checkpoints.states import State
 from engine.errors import InputRefused, cause_of
-from engine.job import Effect, Entries, Job, Prepared
+from engine.job import Effect, Entries, Job, Prepared, SameKey
 from engine.pacing.gauges import check_free
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
 from engine.rows import STANDARD_INPUT, Row, RowPage, Source
 from texts.remedies import setting
-from texts.said import said
+from texts.said import in_clauses, said
 
 log = structlog.get_logger(__name__)
 
@@ -289,12 +289,19 @@ class _Pages:
 def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
     """The judge of a run's rows, which checks each row against the journal's items with the same key."""
     against_same = _against_same_input if run.approved_at is None else _against_what_stays
+    # Nobody is shown the rows that are sent while others are read, so a doubt about one is not sent.
+    is_streamed = run.approved_at is not None and run.frozen_at is None
 
     def judge(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem | Refusal:
         own = next((twin for twin in twins if twin.run == run.name), None)
         if own is not None:
             return against_same(item, own)
-        return against_earlier(item, twins, run.target, repeat_of(effect, item.payload, enter))
+        repeat = repeat_of(effect, item.payload, enter)
+        judged = against_earlier(item, twins, run.target, repeat, effect.same_key(item.payload))
+        if is_streamed and repeat is not Repeat.AGAIN and isinstance(judged, NewItem) and judged.note:
+            advice = said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
+            return _refused(judged, said("{why}. {advice}", why=judged.note, advice=advice))
+        return judged
 
     return judge
 
@@ -330,7 +337,9 @@ def _against_what_stays(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
     return replace(verdict, reason=reason)
 
 
-def against_earlier(item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat) -> NewItem | Refusal:
+def against_earlier(
+    item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat, same: SameKey
+) -> NewItem | Refusal:
     """Judge a row for `target` against the items of earlier runs with the same key."""
     if repeat is Repeat.AGAIN:
         return item
@@ -343,8 +352,7 @@ def against_earlier(item: NewItem, twins: Sequence[EarlierEntry], target: str, r
             return _refused(item, why)
     for twin in here:
         if _asks_the_same(item, twin):
-            why = said("entered by an earlier run: {run}, {when} UTC", run=twin.run, when=twin.changed_at[:16])
-            return replace(item, skip_reason=why)
+            return _entered_before(item, twin, SameKey.ENTERED if item.undoes else same)
     if here:
         twin = here[-1]
         why = said(
@@ -370,6 +378,27 @@ def against_earlier(item: NewItem, twins: Sequence[EarlierEntry], target: str, r
         )
         return _refused(item, why)
     return item
+
+
+def _entered_before(item: NewItem, twin: EarlierEntry, same: SameKey) -> NewItem:
+    """A row that asks for what an earlier run has entered. The English of a reason begins with its kind."""
+    run, when = twin.run, twin.changed_at[:16]
+    match same:
+        case SameKey.ENTERED:
+            return replace(item, skip_reason=said("entered by an earlier run: {run}, {when} UTC", run=run, when=when))
+        case SameKey.LEFT_OUT:
+            why = said("left out, entered by an earlier run: {run}, {when} UTC", run=run, when=when)
+            return replace(item, skip_reason=why)
+        case SameKey.DOUBT:
+            why = said(
+                "looks as if entered already: by run {run}, {when} UTC, and neither a document nor a date tells "
+                "whether this is another one",
+                run=run,
+                when=when,
+            )
+            return replace(item, note=in_clauses([item.note, why]) if item.note else why)
+        case _:
+            assert_never(same)
 
 
 def _asks_the_same(item: NewItem, twin: EarlierEntry) -> bool:
@@ -414,7 +443,7 @@ class Rehearsal(Job):
             return Prepared(known.items, refused)
         earlier = await self._earlier.twins(self._job.name, known.items)
         judged = [
-            against_earlier(item, twins, self._target, repeat)
+            against_earlier(item, twins, self._target, repeat, self.effect.same_key(item.payload))
             for item, twins, repeat in zip(known.items, earlier, repeats, strict=True)
         ]
         new = Prepared.of(judged)

@@ -103,7 +103,6 @@ class Needs:
         self._seen: set[int] = set()
         self._unseen: dict[int, _Unseen] = {}
         self._last_seen = -inf
-        self._taken_back: set[int] = set()
 
     @property
     def nothing_shows(self) -> bool:
@@ -187,9 +186,6 @@ class Needs:
             else:
                 gap = min(before.gap * SLOWER, LONGEST_GAP)
                 self._unseen[one.item_id] = _Unseen(before.since, now + gap, gap)
-        # An undo of the run is why the billing will never show them.
-        hidden = [one.item_id for one in asked if one.item_id in self._unseen]
-        self._taken_back = await self._journal.taken_back_of(hidden) if hidden else set()
 
     def _is_due(self, item: Item, now: float) -> bool:
         unseen = self._unseen.get(item.item_id)
@@ -215,8 +211,8 @@ class Needs:
         if needed is None:
             return Refused(said("not sent: what it needs is no row of this run")) if isinstance(key, str) else None
         name = self._effect.name_of(needed)
-        if needed.state.rejected or needed.item_id in self._taken_back:
-            return Refused(_reason(needed, name) if needed.state.rejected else _undone(name))
+        if needed.state.rejected:
+            return Refused(_reason(needed, name))
         if obstacle := self._obstacle(item, needed, is_stuck=is_stuck):
             return Left(obstacle, name)
         if needed.state.to_send:
@@ -253,14 +249,7 @@ def _refusal(what: str) -> Said:
     return said("not sent: {what} was refused", what=what)
 
 
-def _undone(what: str) -> Said:
-    return said("not sent: {what} was taken back", what=what)
-
-
-_TEMPLATES: Final = frozenset({_refusal("").template, _undone("").template})
-
-
 def _reason(refused: Item, name: str) -> Said:
     """Why an item is rejected that needs a refused one; of several in a row, the first one is named."""
     before = refused.message
-    return before if isinstance(before, Said) and before.template in _TEMPLATES else _refusal(name)
+    return before if isinstance(before, Said) and before.template == _refusal("").template else _refusal(name)

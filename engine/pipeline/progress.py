@@ -113,7 +113,7 @@ class Progress:
         """Begin with the totals of the journal."""
         self.counts = Counter(totals.counts)
         self.refused = totals.refused
-        self.amounts = defaultdict(Decimal, totals.amounts)
+        self.amounts = defaultdict(Decimal, totals.of_calls or totals.amounts)
         self.intake_ended = intake_ended
         self.started = anyio.current_time()
         self._pace = Pace(time.monotonic())

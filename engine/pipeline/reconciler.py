@@ -12,7 +12,7 @@ import structlog
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, LookUps, Run
 from checkpoints.states import State
-from engine.job import Absent, CannotLook, Different, Effect, Found, Job, LookUpResult
+from engine.job import Absent, CannotLook, Different, Effect, Found, Job, LookUpResult, news_of
 from engine.pacing.holds import POLL_SECONDS, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Progress
@@ -113,7 +113,9 @@ class Reconciler:
             ]
             await self._record(State.MANUAL, page, mended)
             await self._note(mended)
-            left |= {key: sighting for key, sighting in sightings.items() if not isinstance(sighting, Found)}
+            still = {key: sighting for key, sighting in sightings.items() if not isinstance(sighting, Found)}
+            await self._keep_seen(page, still)
+            left |= still
         return left
 
     async def _send_again(self) -> None:
@@ -174,6 +176,8 @@ class Reconciler:
     async def _settle_page(self, page: Sequence[Item], sightings: Mapping[int, LookUpResult]) -> Counter[State]:
         changes = [_settled(item, sightings[item.item_id]) for item in page if item.item_id in sightings]
         await self._record(State.UNKNOWN, page, changes)
+        # Only now: what nobody has been shown as a question must not count as seen.
+        await self._keep_seen(page, sightings)
         await self._note(changes)
         for item, change in zip((one for one in page if one.item_id in sightings), changes, strict=True):
             if change.state is State.MANUAL:
@@ -181,6 +185,16 @@ class Reconciler:
             elif change.state is State.PENDING:
                 log.info("not in the billing, sent again", item=item.number, label=item.label, why=item.message)
         return Counter(change.state for change in changes)
+
+    async def _keep_seen(self, page: Sequence[Item], sightings: Mapping[int, LookUpResult]) -> None:
+        """Keep what the person who decides is shown, besides what was known when he last did."""
+        shown = {
+            item.item_id: tuple(dict.fromkeys((*item.seen, *sighting.seen)))
+            for item in page
+            if isinstance(sighting := sightings.get(item.item_id), Different | CannotLook) and sighting.seen
+        }
+        if shown:
+            await self._journal.note_seen(self._run, shown)
 
     async def _note(self, changes: Sequence[Change]) -> None:
         """Add what the look-ups of a page have come to, for the report."""
@@ -233,11 +247,12 @@ UNPROVEN: Final = said("found without a mark when its outcome was looked up: it 
 
 
 async def look_up(effect: Effect, run: Run, items: Sequence[Item], journal: Journal) -> dict[int, LookUpResult]:
-    """The look-up results of `items`, by item_id, with the runs of the journal that have made what has no mark.
+    """What look-ups show of `items` that nobody has decided on, with the runs that have made what has no mark.
 
     Raises `LookUpFailed`.
     """
-    sightings = dict(await effect.look_up(run, items))
+    found = await effect.look_up(run, items)
+    sightings = {item.item_id: news_of(item, found[item.item_id]) for item in items if item.item_id in found}
     unmarked = [
         (item_id, one.answer)
         for item_id, one in sightings.items()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import InputRefused
-from engine.rows import RowPage, Source
+from engine.rows import LastLine, RowPage, Source
 from engine.sources.exported import restore_cells
 from engine.sources.raw import charset
 from engine.sources.raw.original import FileOnDisk, Original, StandardInput
@@ -95,6 +95,11 @@ class _DetectedInput(Source):
     def notes(self) -> tuple[str, ...]:
         """Notes on how the input is read. Raises `InputRefused`."""
         return self._detected()[1]
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last line, where it may have been cut. Raises `InputRefused`."""
+        return self._detected()[0].unended
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`. Raises `InputRefused`, naming line and column, or the cell."""

@@ -29,7 +29,9 @@ STEP: Final = "carbon_step"
 """The column after these of a run whose rows have steps: the step of the row."""
 
 _NUMBERED: Final = re.compile(r"_\d+\Z")
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Beginnings of a formula; the last are the fullwidth forms of the first, which some spreadsheets take alike."""
+
 _NUMBER: Final = re.compile(r"[+-]?\d[\d \u00a0\u202f]*([.,]\d+)?")
 
 

@@ -33,6 +33,9 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     subscriber or account, with the id of whose it was: {"contract_number": "00123", "abonent_id": "9001"}. `newest`
     is the last operation on an account whose balance the call sets, at planning; None for any other call.
 
+    `document` and `day` tell an operation from others of the same subscriber and sum; they are not sent. `exact` is
+    the kind of exact key that is sent beside the mark, "" for none.
+
     An import's items have more: their `step`; `needs`, the keys of the items that come before them; `fills`, the
     places of ids that are in the answers of items, by their keys; `groups`, by which a subscriber is counted.
     """
@@ -48,6 +51,9 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     after: int = 0
     named: dict[str, str] = {}
     newest: int | None = None
+    document: str = ""
+    day: str = ""
+    exact: str = ""
     step: str = ""
     needs: tuple[str, ...] = ()
     fills: dict[str, str] = {}

@@ -14,6 +14,7 @@ import msgspec
 from billing.database.sql_blocks import sql_block
 from billing.secret import Secret
 from checkpoints.kept_secrets import UNCLAIMED
+from checkpoints.own_files import open_beside
 from jobs.spec.errors import VaultFailed
 from texts.said import said
 
@@ -103,7 +104,7 @@ class SecretFile(SecretKeeper):
 def opened_file(path: Path) -> Iterator[sqlite3.Connection]:
     """The file of secrets with one transaction, which is durable when the context ends. Raises `VaultFailed`."""
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        os.close(open_beside(path, os.O_CREAT | os.O_RDWR))
         with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS)) as database:
             database.execute("pragma secure_delete = on")
             database.execute("pragma synchronous = full")

@@ -3,11 +3,21 @@
 from decimal import Decimal
 from typing import Final
 
-from billing.directory.models import OPENING_BALANCE
+from billing.directory.models import OPENING_BALANCE, RECEIPT
 from billing.money import parse_amount, wire
-from jobs.spec.entries import DOCUMENT, LONGEST_TEXT, OPERATION, OPERATIONS, RECOGNISE, UNDO_OF_OPERATIONS
+from jobs.spec.entries import (
+    ADD_PAYMENT,
+    KEY,
+    LONGEST_TEXT,
+    OPERATION,
+    OPERATION_WAY,
+    OPERATIONS,
+    TELLING,
+    UNDO_OF_OPERATIONS,
+)
 from jobs.spec.parameters import SUBSCRIBER, Parameter, a_text, an_id
 from jobs.spec.spec import JobSpec, Special
+from jobs.spec.undo_words import WAY
 from texts.said import said
 
 _KOPECK: Final = Decimal("0.01")
@@ -46,11 +56,12 @@ BALANCES: Final = JobSpec(
         _AMOUNT,
         Parameter(
             "op_type",
-            said("type of the operations: 8 enters opening balances, 1 receipts, 2 acts"),
+            said("type of the operations: 8 enters opening balances, 2 receipts, 1 acts (charges)"),
             str(OPENING_BALANCE),
             parse=an_id,
             columns=("op_type_id",),
         ),
+        *TELLING,
         Parameter(
             "descr",
             said("comment of the operations, before their marks"),
@@ -59,20 +70,24 @@ BALANCES: Final = JobSpec(
             columns=(),
             verbatim=True,
         ),
+        KEY,
     ),
     example="carbon-migrate run balances balances.csv",
     undo=_WAY_BACK,
     undo_parameters=UNDO_OF_OPERATIONS,
 )
 
+_OPERATION: Final = OPERATION.replace("{op_type}", str(RECEIPT))
+_ADD_PAYMENT: Final = ('objects.get {"id": {abonent_id}}', 'add_payment {"SUM_IN": "{amount}"}')
+
 PAYMENT: Final = JobSpec(
     name="payment",
     recipes=(27,),
-    summary=said(
-        "enter payments that carry no mark; better is balances with --set op_type=1, whose operations carry one"
-    ),
-    model="Abonents",
-    chain=('objects.get {"id": {abonent_id}}', 'add_payment {"SUM_IN": "{amount}"}'),
+    summary=said("enter payments, each told from others by its document or its date"),
+    model=OPERATIONS,
+    model_of=lambda given: "Abonents" if given["way"] == ADD_PAYMENT else OPERATIONS,
+    chain=lambda given: _ADD_PAYMENT if given["way"] == ADD_PAYMENT else (_OPERATION,),
+    comment="descr",
     special=Special.PAYMENT,
     parameters=(
         *SUBSCRIBER,
@@ -82,8 +97,26 @@ PAYMENT: Final = JobSpec(
             parse=above_zero,
             columns=("SUM_IN", "op_summa"),
         ),
-        DOCUMENT,
-        RECOGNISE,
+        *TELLING,
+        Parameter(
+            "descr",
+            said("comment of the operations, before their marks"),
+            "Платёж",
+            parse=a_text(LONGEST_TEXT),
+            columns=(),
+            verbatim=True,
+        ),
+        Parameter(
+            WAY,
+            said(
+                "operation enters an operation of the type that raises the balance, which bears a mark; add_payment "
+                "makes the vendor's call of that name, which bears none: a payment whose answer is lost is always "
+                "left to a person"
+            ),
+            OPERATION_WAY,
+            (OPERATION_WAY, ADD_PAYMENT),
+        ),
+        KEY,
     ),
     example="carbon-migrate run payment payments.csv",
     undo=said(

@@ -18,7 +18,20 @@ from jobs.access.gateway import Gateway
 from jobs.access.objects import NOBODY, describe_fields, differences, find
 from jobs.access.payload import Payload, payload_of
 from jobs.access.subscribers import as_bool
-from jobs.spec.entries import CREATED, MARK_ROOM, OPERATIONS, find_mark, mark_prefix
+from jobs.spec.entries import (
+    CODE_1C,
+    CREATED,
+    EXACT,
+    KEY,
+    MARK_ROOM,
+    OPERATIONS,
+    PAY_ID,
+    exact_key,
+    exact_prefix,
+    find_mark,
+    mark_prefix,
+)
+from texts.remedies import setting
 from texts.said import said
 
 FOLDER_FLAG: Final = "is_folder"
@@ -190,9 +203,12 @@ async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dic
         found = await like_these(gateway, payloads)
         return {item.item_id: things for item, things in zip(items, found, strict=True)}
     marked = await _marked(gateway, model, run_name, payloads, fields)
+    keyed = await _keyed(gateway, run_name, items, payloads, fields)
     return {
         item.item_id: [
-            thing for thing in marked.get((payload.abonent, item.number), []) if meets_key(payload.key, thing)
+            thing
+            for thing in _each_once(marked.get((payload.abonent, item.number), []), keyed.get(item.item_id, []))
+            if meets_key(payload.key, thing)
         ]
         for item, payload in zip(items, payloads, strict=True)
     }
@@ -213,8 +229,10 @@ async def like_these(gateway: Gateway, payloads: Sequence[Payload]) -> list[list
     ]
 
 
-async def try_finding_created(gateway: Gateway, model: str, arguments: Mapping[str, object]) -> None:
+async def try_finding_created(gateway: Gateway, model: str, arguments: Mapping[str, object], exact: str = "") -> None:
     """Look, as `created` does, for an object with these arguments that cannot exist. Raises `LookUpFailed`."""
+    if exact:
+        await _with_exact_keys(gateway, "0", exact, [(NOBODY, 1)], ("op_id",))
     kind = creatable_model(model, arguments)
     fields = kind.fields([name for name in arguments if name not in kind.apart])
     if gateway.database is not None and kind.comment:
@@ -317,6 +335,65 @@ def mark_fault(gateway: Gateway, model: str) -> str | None:
             mark=MARK_ROOM,
         )
     return None
+
+
+def _each_once(marked: Sequence[BillingObject], keyed: Sequence[BillingObject]) -> list[BillingObject]:
+    """The objects that the mark or the exact key of an item finds."""
+    return list({thing.values["op_id"]: thing for thing in (*marked, *keyed)}.values()) if keyed else [*marked]
+
+
+async def _keyed(
+    gateway: Gateway, run_name: str, items: Sequence[Item], payloads: Sequence[Payload], fields: Collection[str]
+) -> Mapping[int, list[BillingObject]]:
+    """The operations with the exact keys of these items, by item_id."""
+    found: dict[int, list[BillingObject]] = {}
+    for kind in {payload.exact for payload in payloads if payload.exact}:
+        owners = {
+            (payload.abonent, item.number): item.item_id
+            for item, payload in zip(items, payloads, strict=True)
+            if payload.exact == kind
+        }
+        for place, things in (await _with_exact_keys(gateway, run_name, kind, list(owners), fields)).items():
+            if place in owners:
+                found[owners[place]] = things
+    return found
+
+
+async def _with_exact_keys(
+    gateway: Gateway, run_name: str, kind: str, places: Sequence[tuple[int, int]], fields: Collection[str]
+) -> Mapping[tuple[int, int], list[BillingObject]]:
+    """The operations with an exact key of the run, by subscriber and item number."""
+    name = EXACT[kind]
+    if gateway.database is None:
+        keys = [exact_key(kind, run_name, number) for _, number in places]
+        by_place = zip(places, await find(gateway, OPERATIONS, keys, (*fields, "abonent_id")), strict=True)
+        return {
+            (abonent, number): [thing for thing in things if thing.abonent_id == abonent]
+            for (abonent, number), things in by_place
+        }
+    text, abonents = exact_prefix(run_name), [abonent for abonent, _ in places]
+    there = await gateway.read(
+        lambda database: commented(database, OPERATIONS, abonents, text, (*fields, name), key=name)
+    )
+    found: defaultdict[tuple[int, int], list[BillingObject]] = defaultdict(list)
+    for thing in there:
+        number = (thing.values[name] or "").removeprefix(text)
+        if number.isdecimal() and thing.abonent_id is not None:
+            found[thing.abonent_id, int(number)].append(thing)
+    return found
+
+
+def key_fault(gateway: Gateway, exact: str) -> str | None:
+    """Why this billing's operations cannot be found by such an exact key, None if they can or nobody has tried."""
+    facts = {CODE_1C: gateway.profile.code1c_key, PAY_ID: gateway.profile.pay_id_key}
+    fact = facts.get(exact)
+    if fact is None or not fact.known or fact.value:
+        return None
+    return said(
+        "{setting}: the probe of {day} has found no operation by it: leave it out, and the mark alone tells",
+        setting=setting("set", f"{KEY.name}={exact}"),
+        day=str(fact.learned),
+    )
 
 
 async def _marked(

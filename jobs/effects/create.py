@@ -13,7 +13,7 @@ import msgspec
 
 from billing.api.answers import created_id, judge
 from billing.api.calls import NOTHING, Call, ChainStep, describe
-from billing.directory.models import BillingObject
+from billing.directory.models import OPENING_BALANCE, BillingObject
 from billing.directory.subscribers import Abonent, Operation
 from billing.money import wire
 from billing.profile import TypeEight
@@ -30,6 +30,7 @@ from engine.job import (
     LookUpResult,
     Prepared,
     ReadBack,
+    SameKey,
 )
 from jobs.access.gateway import Gateway
 from jobs.access.objects import (
@@ -55,8 +56,10 @@ from jobs.access.payload import (
     ACCOUNT,
     CONTRACT,
     FOLDER_LANE,
+    OP_TYPE,
     Payload,
     chain_of,
+    decode_payload,
     encode_payload,
     payload_of,
 )
@@ -71,6 +74,7 @@ from jobs.effects.creatable_models import (
     difference,
     has_another,
     in_effect,
+    key_fault,
     like_these,
     mark_fault,
     model_of,
@@ -81,12 +85,12 @@ from jobs.effects.creatable_models import (
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entries_there import entries_like, try_entries
 from jobs.rows.binding import NUMBER, Bound
-from jobs.rows.call_arguments import Arguments, amount_fault, owner_of_row
+from jobs.rows.call_arguments import Arguments, amount_fault, owner_of_row, telling_of
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import CREATE
-from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, find_mark, with_mark
+from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, exact_key, find_mark, with_mark
 from jobs.spec.parameters import row_key
-from texts.said import said
+from texts.said import said, text_of
 
 SUBSCRIBERS: Final = "Abonents"
 
@@ -100,10 +104,12 @@ TakeBack: TypeAlias = Callable[[Sequence[ItemToUndo]], Awaitable[Prepared]]
 class CreateEffect(CallEffect):
     """Creates objects; with `taking_back` it takes back the effect of an earlier run.
 
-    `comment` is the comment of rows without one; if it leaves no room for the mark, the input is refused.
+    `comment` is the comment of rows without one; if it leaves no room for the mark, the input is refused. `telling`
+    are the values of a row that tell its operation from further ones, `exact` the kind of its exact key, and `same`
+    the arguments that make two rows the same entry, if others than those of its model.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a choice for each of its uses
         self,
         gateway: Gateway,
         template: Template,
@@ -112,14 +118,19 @@ class CreateEffect(CallEffect):
         comment: str = "",
         taking_back: TakeBack | None = None,
         type_8: TypeEight | None = None,
+        telling: Sequence[str] = (),
+        exact: str = "",
+        same: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(gateway, template.names)
+        super().__init__(gateway, tuple(dict.fromkeys((*template.names, *telling))))
         self._template = template
         self._kind = creatable_model(template.model, template.links[0].arguments)
         self._back = back
         self._comment = comment
         self._taking_back = taking_back
         self._type_8 = type_8 or gateway.profile.type_8.value
+        self._exact = exact
+        self._same = same or self._kind.same
         self._recognition = Recognition()
         # With a mark, before each call; without one, where one query tells of many what others have made meanwhile.
         self.looked_for = LookedFor.ALWAYS if self._kind.comment or self.looks_together else LookedFor.WHEN_TAKEN_UP
@@ -130,16 +141,21 @@ class CreateEffect(CallEffect):
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Turn rows into items, compared with existing objects. Raises `LookUpFailed`, `InputRefused`."""
         model, gateway = self._template.model, self._gateway
-        if fault := mark_fault(gateway, model):
+        if fault := mark_fault(gateway, model) or key_fault(gateway, self._exact):
             raise InputRefused(fault)
         room = await room_for_text(gateway, model)
         if fault := too_long(self._comment, room):
             raise InputRefused(fault)
         rows = [(one, self._template.fill(one.values)[0].arguments) for one in bound]
-        faults = [(one, amount_fault(self._kind.amount, arguments)) for one, arguments in rows]
+        faults = [
+            (one, amount_fault(self._kind.amount, arguments) or self._fault_of_day(one, arguments))
+            for one, arguments in rows
+        ]
         readable = [row for row, (_, fault) in zip(rows, faults, strict=True) if fault is None]
         whose, unowned = await self._owners(readable)
         payloads = [payload_for(model, arguments, who.id if who else 0) for _, arguments, who in whose]
+        if model == OPERATIONS:
+            payloads = [self._told(one, payload) for (one, _, _), payload in zip(whose, payloads, strict=True)]
         # Objects with a mark may be alike.
         there = [()] * len(payloads) if self._kind.comment else await like_these(gateway, payloads)
         entering = [payload.abonent for payload in payloads if enters_balance(payload)]
@@ -151,6 +167,13 @@ class CreateEffect(CallEffect):
         ]
         unreadable = [one.refused(fault) for one, fault in faults if fault is not None]
         return Prepared.of([*entries, *unowned, *unreadable])
+
+    def same_key(self, payload: str) -> SameKey:
+        """Opening balances and objects without money are entered once, other operations as often as they are told."""
+        decoded = decode_payload(payload)
+        if decoded.model != OPERATIONS or enters_balance(decoded):
+            return SameKey.ENTERED
+        return SameKey.LEFT_OUT if decoded.document or decoded.day else SameKey.DOUBT
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Entries of the same kind for the same subscribers. Raises `LookUpFailed`.
@@ -169,7 +192,7 @@ class CreateEffect(CallEffect):
             with needed(said("the subscribers of new objects are found")):
                 await find(gateway, SUBSCRIBERS, [{"id": str(NOBODY)}], ("id", "deleted"))
         with needed(FOUND_AGAIN):
-            await try_finding_created(gateway, model, self._template.links[0].arguments)
+            await try_finding_created(gateway, model, self._template.links[0].arguments, self._exact)
         with needed(FROM_NEW):
             await try_entries(gateway, model)
         if self.keeps is not BeforeImageMode.NOTHING:
@@ -328,6 +351,8 @@ class CreateEffect(CallEffect):
 
     def _call(self, payload: Payload, run_name: str, number: int) -> Call:
         ((method, arguments),) = payload.steps
+        if payload.exact:
+            arguments = {**arguments, **exact_key(payload.exact, run_name, number)}
         if self._kind.comment:
             text = str(arguments.get(self._kind.comment) or "")
             arguments = {
@@ -338,12 +363,20 @@ class CreateEffect(CallEffect):
         return Call(payload.model, (ChainStep(method, arguments),), telling_fields(self._kind, payload))
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
-        """That the billing keeps the mark, and the effect of type 8 on the balance."""
+        """That the billing keeps the mark and the exact key, and the effect of its types on the balance."""
         if self._template.model != OPERATIONS:
             return {}
         kept: dict[str, object] = {"descr_kept": True}
         if self._gateway.database is None:
             kept["descr_length"] = self._gateway.profile.descr_length.value
+        types = {payload.key.get(OP_TYPE, "") for payload in payloads}
+        profile = self._gateway.profile
+        kept |= {
+            name: fact.value
+            for name, fact in (("receipt_type", profile.receipt_type), ("act_type", profile.act_type))
+            if str(fact.value) in types
+        }
+        kept |= {f"{kind}_key": True for payload in payloads if (kind := payload.exact)}
         return kept | ({"type_8": self._type_8} if any(map(enters_balance, payloads)) else {})
 
     @property
@@ -356,6 +389,21 @@ class CreateEffect(CallEffect):
     def _longest(self) -> int:
         """Characters of a comment with its mark."""
         return self._gateway.profile.descr_length.value if self._template.model == OPERATIONS else LONGEST_COMMENT
+
+    def _told(self, one: Bound, payload: Payload) -> Payload:
+        """The payload with its exact key, and with what tells its operation from further ones."""
+        document, day = ("", "") if enters_balance(payload) else telling_of(one)
+        return msgspec.structs.replace(payload, exact=self._exact, document=document, day=day)
+
+    def _fault_of_day(self, one: Bound, arguments: Arguments) -> str | None:
+        """Why the day of an operation cannot be read; an opening balance needs none."""
+        if str(arguments.get(OP_TYPE)) == str(OPENING_BALANCE):
+            return None
+        try:
+            telling_of(one)
+        except ValueError as error:
+            return text_of(error)
+        return None
 
     async def _owners(
         self, rows: Sequence[tuple[Bound, Arguments]]
@@ -380,9 +428,10 @@ class CreateEffect(CallEffect):
         if there and not equal:
             return one.refused(has_another(payload, there))
         amount = arguments.get(self._kind.amount) if self._kind.amount else None
+        same = ["" if (value := arguments.get(name)) is None else str(value) for name in self._same]
         return NewItem(
-            key=row_key("" if (value := arguments.get(name)) is None else str(value) for name in self._kind.same),
-            label=one.label,
+            key=row_key([*same, *filter(None, [payload.document or payload.day])]),
+            label=f"{one.label}, {payload.document}" if payload.document else one.label,
             lane=lane_of_new(payload) if abonent is None else f"{ACCOUNT}{abonent.account_id}",
             payload=encode_payload(msgspec.structs.replace(payload, named=dict(one.named))),
             amount=None if amount is None else Decimal(str(amount)),
@@ -479,7 +528,8 @@ def _sighting(payload: Payload, found: Sequence[BillingObject]) -> LookUpResult:
     differs = difference(payload, found)
     kind = model_of(payload)
     if differs:
-        return Different(differs, marked=bool(kind.comment))
+        seen = tuple(str(thing.values.get(kind.key)) for thing in found)
+        return Different(differs, seen, marked=bool(kind.comment))
     return Found(found[0].values.get(kind.key), describe_change(payload), marked=bool(kind.comment))
 
 

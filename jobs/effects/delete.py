@@ -250,7 +250,10 @@ def _still_there(payload: Payload) -> str:
 
 def _sighting(payload: Payload, things: Sequence[BillingObject]) -> LookUpResult:
     if len(things) > 1:
-        return CannotLook(said("the billing has {n} of {object}", n=Quantity(len(things)), object=_named(payload)))
+        return CannotLook(
+            said("the billing has {n} of {object}", n=Quantity(len(things)), object=_named(payload)),
+            tuple(str(thing.values.get("id")) for thing in things),
+        )
     return Found(_kept(payload), describe_change(payload)) if _gone(things) else Absent()
 
 

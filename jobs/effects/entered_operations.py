@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeAlias
 
-from billing.directory.models import ACT, OPENING_BALANCE, BillingObject
+from billing.directory.models import OPENING_BALANCE, BillingObject
+from billing.profile import Profile
 from checkpoints.records import NewItem, Refusal
 from jobs.access.gateway import Gateway
 from jobs.access.objects import TAKEN_BACK, find, lane_of, needed, try_finding
@@ -72,10 +73,11 @@ async def still_in_effect(gateway: Gateway, taken: Sequence[ItemToUndo]) -> list
     newer = await find(gateway, MODEL, [{"abonent_id": str(one.payload.abonent)} for one in unknown], FIELDS, BESIDES)
     found = {one.item_id: things for one, things in zip(known, by_id, strict=True)}
     found |= {
-        one.item_id: since(one.payload.was.get(LAST), amount_of(one), things)
+        one.item_id: since(one.payload.was.get(LAST), amount_of(one), things, gateway.profile)
         for one, things in zip(unknown, newer, strict=True)
     }
-    return [_standing(one, found.get(one.item_id)) for one in taken]
+    act = str(gateway.profile.act_type.value)
+    return [_standing(one, found.get(one.item_id), act) for one in taken]
 
 
 async def try_standing(gateway: Gateway) -> None:
@@ -91,24 +93,30 @@ def amount_of(one: ItemToUndo) -> Decimal:
     return Decimal(wanted.get(SUM_IN) or wanted.get("op_summa") or 0)
 
 
-def since(last: str | None, amount: Decimal, things: Sequence[BillingObject]) -> list[BillingObject]:
+def since(
+    last: str | None, amount: Decimal, things: Sequence[BillingObject], profile: Profile
+) -> list[BillingObject]:
     """The operations of this sum that are newer than the one with the id `last`; ids ascend [?].
 
-    Acts are left out, because the charge of a month often equals its payment. Any other type may be a payment, and so
-    may an operation that cannot be read.
+    Acts are left out where a probe has seen which type they have, because the charge of a month often equals its
+    payment. Any other type may be a payment, and so may an operation that cannot be read.
     """
+    acts = str(profile.act_type.value) if profile.act_type.known else None
     return [
         thing
         for thing in things
         if ("op_id" in thing.faults or int(thing.values["op_id"] or 0) > int(last or 0))
         and ("op_summa" in thing.faults or Decimal(thing.values["op_summa"] or 0) == amount)
-        and thing.values["op_type_id"] != str(ACT)
+        and (acts is None or thing.values["op_type_id"] != acts)
     ]
 
 
 def list_objects(things: Sequence[BillingObject]) -> str:
-    """Operations in words."""
-    return enumerated(map(_listed, things))
+    """Operations in words, each with its type."""
+    return enumerated(
+        said("{operation} (type {type})", operation=_listed(thing), type=str(thing.values["op_type_id"]))
+        for thing in things
+    )
 
 
 def _listed(thing: BillingObject) -> str:
@@ -181,13 +189,13 @@ def refused(one: ItemToUndo, reason: str) -> Refusal:
     return Refusal(None, None, one.label, reason, one.cells)
 
 
-def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None) -> Standing:
+def _standing(one: ItemToUndo, things: Sequence[BillingObject] | None, act: str) -> Standing:
     amount = amount_of(one)
     if things is None:
         return refused(
             one, said("the id of its operation of {amount} is not known: take it back by hand", amount=amount)
         )
-    if len(things) > 1:
+    if len(things) > 1 or (things and not has_id(one) and things[0].values["op_type_id"] == act):
         return skip_changed(
             one,
             said(

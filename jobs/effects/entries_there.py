@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from billing.directory.models import OPENING_BALANCE
+from billing.directory.models import OPENING_BALANCE, RECEIPT
 from checkpoints.records import NewItem
 from engine.job import Entries, Marked
 from jobs.access.gateway import Gateway
@@ -39,7 +39,8 @@ async def entries_like(gateway: Gateway, items: Sequence[NewItem]) -> dict[str, 
 async def try_entries(gateway: Gateway, model: str) -> None:
     """Look for entries of a subscriber that no billing has. Raises `LookUpFailed`."""
     if model == OPERATIONS:
-        await find_entries(gateway, {"": Sum(NOBODY, OPENING_BALANCE, Decimal(0), NOBODY)})
+        opening, receipt = (Sum(NOBODY, OPENING_BALANCE, Decimal(0), NOBODY), Sum(NOBODY, RECEIPT, Decimal(0)))
+        await find_entries(gateway, {"8": opening, "2": receipt})
     elif model == SERVICES:
         kind = CREATABLE_MODELS[model]
         await try_finding(gateway, model, kind.same, kind.fields(("usluga_id",)))
@@ -48,7 +49,7 @@ async def try_entries(gateway: Gateway, model: str) -> None:
 def _sum_of(gateway: Gateway, payload: Payload, lane: str) -> Sum:
     account = account_of(lane) if sets_balance(payload, gateway.profile) else None
     amount = Decimal(payload.wanted["op_summa"] or 0)
-    return Sum(payload.abonent, int(payload.key[OP_TYPE]), amount, account)
+    return Sum(payload.abonent, int(payload.key[OP_TYPE]), amount, account, since=payload.day)
 
 
 async def _same_services(gateway: Gateway, payloads: Mapping[str, Payload]) -> dict[str, Entries]:

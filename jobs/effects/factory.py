@@ -4,14 +4,15 @@ An undo deletes created objects, creates deleted ones again, and sets fields bac
 parameters decide. Effects that do not follow from a chain have a name in the spec.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+from billing.directory.models import RECEIPT
 from billing.selects.select import select_of
-from checkpoints.records import Run
+from checkpoints.records import Item, Run
 from jobs.access.gateway import Gateway
 from jobs.effects import reverse as reversals
 from jobs.effects.any_call import AnyCallEffect, CallRules
@@ -19,18 +20,20 @@ from jobs.effects.creatable_models import CREATABLE_MODELS, FOLDER_FLAG, creatab
 from jobs.effects.create import SUBSCRIBERS, CreateEffect
 from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import CallEffect, Irreversible
-from jobs.effects.pay import PayEffect
+from jobs.effects.pay import TOLD_APART, PayEffect
 from jobs.effects.read import ReadEffect
 from jobs.effects.read_offers import ReadOffersEffect
 from jobs.effects.recreate import renew
 from jobs.effects.set_fields import SetFieldsEffect
 from jobs.effects.set_password import SendRecoveryLetter, SetGeneratedPassword, SetGivenPassword, hand_over
 from jobs.effects.subscriber_steps import SubscriberSteps
+from jobs.rows.binding import ABONENT
 from jobs.spec.chain import Hole, Template, parse
 from jobs.spec.chain_kind import CREATE, DELETE, ChainKind, kind_of, secret_placeholders, sets_fields
-from jobs.spec.entries import OPERATIONS
+from jobs.spec.entries import ADD_PAYMENT, KEY, OPERATION, OPERATIONS, TELLING
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import JobSpec, Special
+from jobs.spec.undo_words import WAY
 from texts.remedies import setting
 from texts.said import said
 
@@ -45,10 +48,14 @@ def effect_of(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) ->
     return _EFFECTS[kind_of(spec.template(parameters))](gateway, spec, parameters)
 
 
-def finish_of(spec: JobSpec) -> Callable[[Run], str] | None:
+Finish: TypeAlias = Callable[[Run, Iterable[Item]], tuple[str, str]]
+"""Completes what a run hands over, from its accepted items: a sentence on it, and one on what is missing of it."""
+
+
+def finish_of(spec: JobSpec) -> Finish | None:
     """The last step of a job, run in a worker thread after all rows are sent; None without one.
 
-    It runs again if a finished run is resumed. It returns a sentence on the result and raises `EngineError`.
+    It runs before a run is resumed as well, and again if a finished one is. It raises `EngineError`.
     """
     return hand_over if spec.special is Special.GENERATED_PASSWORD else None
 
@@ -74,7 +81,14 @@ def _create(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> C
     template = spec.template(parameters)
     _check_creation(template, parameters)
     back = partial(undo_of_created, gateway, spec.model)
-    return CreateEffect(gateway, template, back, comment=parameters.get(spec.comment, ""))
+    return CreateEffect(
+        gateway,
+        template,
+        back,
+        comment=parameters.get(spec.comment, ""),
+        telling=[one.name for one in TELLING if any(one.name == own.name for own in spec.parameters)],
+        exact=parameters.get(KEY.name, ""),
+    )
 
 
 def _any_call(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
@@ -153,7 +167,24 @@ def _check_creation(template: Template, parameters: Mapping[str, str]) -> None:
 
 
 def _pay(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:
-    return PayEffect(gateway, spec.template(), parameters["recognise"])
+    template = spec.template(parameters)
+    if parameters[WAY] == ADD_PAYMENT:
+        return PayEffect(gateway, template)
+    receipt = gateway.profile.receipt_type
+    if receipt.value != RECEIPT:
+        template = parse(template.model, [OPERATION.replace("{op_type}", str(receipt.value))])
+    # Payments of all ways and versions have the same keys.
+    effect = CreateEffect(
+        gateway,
+        template,
+        partial(undo_of_created, gateway, spec.model),
+        comment=parameters[spec.comment],
+        telling=[one.name for one in TELLING],
+        exact=parameters[KEY.name],
+        same=(ABONENT,),
+    )
+    effect.cautions = (TOLD_APART,)
+    return effect
 
 
 def _offers(gateway: Gateway, spec: JobSpec, parameters: Mapping[str, str]) -> CallEffect:  # noqa: ARG001 - it has none

@@ -9,12 +9,14 @@ import io
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeAlias
 
 from billing.database.sql_blocks import sql_block
+from checkpoints.own_files import open_beside
 from jobs.access.durable import append_durably, keep_name
 from jobs.spec.errors import PasswordsUnwritten
 from texts.said import said
@@ -22,6 +24,22 @@ from texts.said import said
 _BOM: Final = "\ufeff"
 _COLUMNS: Final = ("user_id", "login", "password")
 _FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+Account: TypeAlias = tuple[str, str]
+"""An account: its id, and its name for people."""
+
+NAMED: Final = 20
+"""Accounts without a password that are named; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The accounts of a password file, and how many accepted ones have no password there; the first are named."""
+
+    accounts: int
+    missing: int = 0
+    first_missing: tuple[str, ...] = ()
 
 
 class PasswordFile:
@@ -42,30 +60,36 @@ class PasswordFile:
             if not self._ready:
                 self._open()
                 self._ready = True
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | _FLAGS)
+            descriptor = open_beside(self._path, os.O_WRONLY | os.O_APPEND)
             try:
                 append_durably(descriptor, _line(str(user), login, password).encode())
             finally:
                 os.close(descriptor)
 
-    def finish(self) -> int:
-        """Keep only the last line of each account, in one step; the number of accounts, 0 without a file."""
+    def finish(self, accepted: Iterable[Account] = ()) -> "Kept":
+        """Keep only the last line of each account, in one step, and look for the accepted accounts among them."""
         with self._lock, _as_file_error(self._path):
             if not self._path.exists():
-                return 0
+                lost = [label for _, label in accepted]
+                return Kept(0, len(lost), tuple(lost[:NAMED]))
             self._open()
             with self._path.open("rb") as file, closing(_places(file)) as places:
                 ((lines, accounts),) = places.execute(_sql("count"))
                 if lines != accounts:
                     self._rewrite(file, places)
-                return int(accounts)
+                number, first = 0, list[str]()
+                for user, label in accepted:
+                    if not places.execute(_sql("has"), (user,)).fetchone():
+                        number += 1
+                        first += [label] if number <= NAMED else []
+                return Kept(int(accounts), number, tuple(first))
 
     def _open(self) -> None:
         """Create the file, or open the one that a killed process has left."""
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
+            descriptor = open_beside(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         except FileExistsError:
-            descriptor = os.open(self._path, os.O_RDWR | _FLAGS)
+            descriptor = open_beside(self._path, os.O_RDWR)
         with os.fdopen(descriptor, "r+b") as file:
             found = file.read(len(self._header))
             if found != self._header:
@@ -104,15 +128,18 @@ def _places(file: BinaryIO) -> sqlite3.Connection:
     places = sqlite3.connect("")
     places.execute(_sql("create"))
     places.executemany(_sql("note"), _lines(file))
+    places.execute(_sql("index"))
     return places
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[str, int]]:
-    """The account and the place of each line after the first."""
+    """The account and the place of each line after the first that holds a password."""
     file.seek(0)
     place = len(file.readline())
     while line := file.readline():
-        yield line.partition(b";")[0].decode(), place
+        cells = next(csv.reader([line.decode(errors="replace")], delimiter=";"), [])
+        if len(cells) >= len(_COLUMNS) and cells[2]:
+            yield cells[0], place
         place += len(line)
 
 

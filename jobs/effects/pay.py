@@ -1,12 +1,12 @@
-"""Payments: `Abonents: objects.get → add_payment {SUM_IN}` [I].
+"""Payments by the vendor's call: `Abonents: objects.get → add_payment {SUM_IN}` [I].
 
-A payment carries no mark, so only its sum identifies it, and it must not be repeated. The plan keeps the id of the
-subscriber's last operation. A newer operation of the same sum may be this payment, or another one made at the same
-time. So a payment is absent if no newer operation of its sum exists, of any type but an act. If one exists, a person
-decides, unless the parameter `recognise` says that the sum identifies it.
+A payment carries no mark, so only its sum identifies it, and it must not be repeated: if its answer was lost, a
+person decides. The plan keeps the id of the subscriber's last operation. A newer operation of the same sum may be
+this payment, or another one made at the same time; so a row that this journal has never sent is absent only if no
+newer operation of its sum exists.
 
-A subscriber has one payment in a file, unless document numbers tell several apart. The billing does not store that
-number, so the sum does not identify such a payment: another row of the file may have entered it.
+A subscriber has one payment in a file, unless documents or dates tell several apart. The billing does not store them,
+so the sum does not identify such a payment: another row of the file may have entered it.
 """
 
 from collections import Counter
@@ -18,9 +18,10 @@ from billing.api.answers import created_id, judge
 from billing.directory.models import RECEIPT, BillingObject
 from billing.directory.subscribers import Abonent
 from billing.directory.values import plain_value
-from checkpoints.records import Item, NewItem, Run
+from checkpoints.records import Item, NewItem, Refusal, Run
+from checkpoints.states import State
 from engine.evidence import Accepted, Evidence, Lost, readable
-from engine.job import Absent, CannotLook, Entries, Found, LookedFor, LookUpResult, Prepared, ReadBack
+from engine.job import Absent, CannotLook, Entries, LookedFor, LookUpResult, Prepared, ReadBack, SameKey
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, FROM_NEW, NOBODY, find, needed, try_finding
 from jobs.access.operations import Sum, find_entries, newest
@@ -37,48 +38,57 @@ from jobs.effects import reverse as reversals
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.entered_operations import BESIDES, FIELDS, LAST, MODEL, SUM_IN, list_objects, since
 from jobs.rows.binding import Bound
+from jobs.rows.call_arguments import telling_of
 from jobs.spec.chain import Template
-from jobs.spec.entries import ASK, SUM
-from jobs.spec.entries import DOCUMENT as _DOCUMENT
+from jobs.spec.entries import DATE, DOCUMENT, TELLING
 from jobs.spec.parameters import row_key
 from texts.remedies import setting
-from texts.said import said
-
-DOCUMENT: Final = _DOCUMENT.name
+from texts.said import said, text_of
 
 TOLD_APART: Final = said(
-    "several payments of one subscriber in a file are told apart by the numbers of their documents alone: without a "
-    "column {document} ({flag}) equal ones count as one, and different ones are refused. Give it from the first run "
-    "on: what was entered without one is not known again with one",
-    document=DOCUMENT,
-    flag=setting("map", f"{DOCUMENT}=COLUMN"),
+    "payments of one subscriber are told apart by the columns {document} or {date} ({flag}): without them, equal "
+    "ones in a file count as one, different ones are refused, and one that an earlier run has entered is asked "
+    "about. Give them from the first run on: what was entered without is not known again with them",
+    document=DOCUMENT.name,
+    date=DATE.name,
+    flag=setting("map", f"{DOCUMENT.name}=COLUMN"),
 )
 
 
 class PayEffect(CallEffect):
-    """Enters payments; `recognise` is `ask` or `sum`."""
+    """Enters payments."""
 
     looked_for = LookedFor.WHEN_TAKEN_UP
     cautions = (TOLD_APART,)
 
-    def __init__(self, gateway: Gateway, template: Template, recognise: str = ASK) -> None:
-        super().__init__(gateway, (*template.names, DOCUMENT))
+    def __init__(self, gateway: Gateway, template: Template) -> None:
+        super().__init__(gateway, (*template.names, *(one.name for one in TELLING)))
         self._template = template
-        self._recognise = recognise
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Turn rows into items, each with the subscriber's last operation. Raises `LookUpFailed`."""
         whose = [(one, one.abonent) for one in bound if one.abonent is not None]
         last = await newest(self._gateway, [abonent.id for _, abonent in whose])
-        return Prepared(tuple(_item(self._template, one, abonent, last[abonent.id]) for one, abonent in whose), ())
+        return Prepared.of([_item(self._template, one, abonent, last[abonent.id]) for one, abonent in whose])
+
+    def same_key(self, payload: str) -> SameKey:
+        """The same payment where a document or a date tells it."""
+        decoded = decode_payload(payload)
+        return SameKey.LEFT_OUT if decoded.document or decoded.day else SameKey.DOUBT
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
-        """Receipts of the same sum without a mark, as payments have none. Raises `LookUpFailed`."""
+        """Receipts of the same sum, with and without a mark. Raises `LookUpFailed`."""
+        amounts = {item.key: item.amount or Decimal(0) for item in items}
+        payloads = {item.key: decode_payload(item.payload) for item in items}
+        receipt = self._gateway.profile.receipt_type.value
         sums = {
-            item.key: Sum(decode_payload(item.payload).abonent, RECEIPT, item.amount or Decimal(0)) for item in items
+            key: Sum(payload.abonent, receipt, amounts[key], since=payload.day) for key, payload in payloads.items()
         }
         found = await find_entries(self._gateway, sums)
-        return {key: Entries(unmarked=entries.unmarked) for key, entries in found.items() if entries.unmarked}
+        return {
+            key: Entries(tuple(one for one in entries.marked if one.amount == amounts[key]), entries.unmarked)
+            for key, entries in found.items()
+        }
 
     async def try_out(self) -> None:
         """Try each look-up with an id that no object has. Raises `InputRefused`, `LookUpFailed`."""
@@ -88,6 +98,10 @@ class PayEffect(CallEffect):
         with needed(FROM_NEW):
             await find_entries(self._gateway, {"": Sum(NOBODY, RECEIPT, Decimal(0))})
 
+    def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
+        """Which type of operations raises the balance, as an earlier payment is looked for among them."""
+        return {"receipt_type": self._gateway.profile.receipt_type.value}
+
     async def send(self, run: Run, item: Item) -> Evidence:
         """Enter the payment."""
         payload = payload_of(item)
@@ -95,11 +109,7 @@ class PayEffect(CallEffect):
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """The newer operations of the same sum, judged. Raises `LookUpFailed`."""
-        by_sum = self._recognise == SUM
-        return {
-            item.item_id: _sighting(things, by_sum=by_sum and DOCUMENT not in payload_of(item).key)
-            for item, things in await self._newer(items)
-        }
+        return {item.item_id: _sighting(item, things) for item, things in await self._newer(items)}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """Whether there are as many newer operations of the sum as these items entered. Raises `LookUpFailed`."""
@@ -115,36 +125,40 @@ class PayEffect(CallEffect):
         payloads = [payload_of(item) for item in items]
         keys = [{"abonent_id": str(payload.abonent)} for payload in payloads]
         found = await find(self._gateway, MODEL, keys, FIELDS, BESIDES)
+        profile = self._gateway.profile
         return [
-            (item, since(payload.was.get(LAST), Decimal(payload.wanted[SUM_IN] or 0), things))
+            (
+                item,
+                _unheard(item, since(payload.was.get(LAST), Decimal(payload.wanted[SUM_IN] or 0), things, profile)),
+            )
             for item, payload, things in zip(items, payloads, found, strict=True)
         ]
 
 
-def _item(template: Template, one: Bound, abonent: Abonent, last: int) -> NewItem:
-    document = one.values[DOCUMENT]
+def _item(template: Template, one: Bound, abonent: Abonent, last: int) -> NewItem | Refusal:
+    try:
+        document, day = telling_of(one)
+    except ValueError as error:
+        return one.refused(text_of(error), DATE.name)
+    payload = Payload(
+        model=template.model,
+        steps=chain_of_steps(template.fill(one.values)),
+        abonent=abonent.id,
+        key={"id": str(abonent.id)},
+        wanted={SUM_IN: plain_value(SUM_IN, one.values["amount"])},
+        was={LAST: str(last)},
+        document=document,
+        day=day,
+        named=dict(one.named),
+    )
     return NewItem(
-        key=row_key((str(abonent.id), document)) if document else str(abonent.id),
+        key=row_key([str(abonent.id), *filter(None, [document or day])]),
         label=f"{one.label}, {document}" if document else one.label,
         lane=f"{ACCOUNT}{abonent.account_id}",
-        payload=encode_payload(_payload(template, one, abonent.id, last)),
+        payload=encode_payload(payload),
         amount=Decimal(one.values["amount"]),
         line=one.row.line,
         row=one.row.cells,
-    )
-
-
-def _payload(template: Template, one: Bound, abonent: int, last: int) -> Payload:
-    values = one.values
-    document = {DOCUMENT: values[DOCUMENT]} if values[DOCUMENT] else {}
-    return Payload(
-        model=template.model,
-        steps=chain_of_steps(template.fill(values)),
-        abonent=abonent,
-        key={"id": str(abonent), **document},
-        wanted={SUM_IN: plain_value(SUM_IN, values["amount"])},
-        was={LAST: str(last)},
-        named=dict(one.named),
     )
 
 
@@ -170,16 +184,29 @@ def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
     return judge(evidence)
 
 
-def _sighting(newer: Sequence[BillingObject], *, by_sum: bool) -> LookUpResult:
-    if not newer:
+def _unheard(item: Item, newer: Sequence[BillingObject]) -> list[BillingObject]:
+    """The operations without those that a person has seen who decided that none of them is this payment."""
+    heard = frozenset(item.seen if item.state is not State.MANUAL else ())
+    return [thing for thing in newer if thing.values["op_id"] not in heard]
+
+
+def _sighting(item: Item, newer: Sequence[BillingObject]) -> LookUpResult:
+    if newer:
+        return CannotLook(
+            said(
+                "a payment bears no mark, and since the plan there is {operations}: it may be this row's, or "
+                "somebody else's. Look in the billing which it is",
+                operations=list_objects(newer),
+            ),
+            tuple(str(thing.values["op_id"]) for thing in newer),
+        )
+    if item.state is State.PENDING:
         return Absent()
-    if by_sum and len(newer) == 1 and not newer[0].faults and not as_bool(newer[0].values["storno"]):
-        return Found(newer[0].values["op_id"])
     return CannotLook(
         said(
-            "a payment bears no mark, and since the plan there is {operations}: it may be this row's, or somebody "
-            "else's. Look in the billing which it is",
-            operations=list_objects(newer),
+            "a payment bears no mark, and since the plan there is no operation of {amount}: look in the billing "
+            "whether it has the payment in another form",
+            amount=item.amount or Decimal(0),
         )
     )
 

@@ -3,7 +3,7 @@
 Passwords cannot be read, so the old one cannot be restored and the new one cannot be verified.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,7 @@ from jobs.rows.binding import USER, Bound
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
 from jobs.spec.errors import PasswordsUnwritten
+from texts.remedies import Remedy
 from texts.said import counted, said
 
 MODEL: Final = "Users"
@@ -221,13 +222,26 @@ class SendRecoveryLetter(AnyCallEffect):
         )
 
 
-def hand_over(run: Run) -> str:
-    """Keep one password an account in the run's file; a sentence that names it. Raises `PasswordsUnwritten`."""
+def hand_over(run: Run, accepted: Iterable[Item]) -> tuple[str, str]:
+    """Keep one password an account in the run's file, and hold it against the accepted items.
+
+    Returns a sentence that names it, and one on the passwords that are missing; "" for nothing to say. Raises
+    `PasswordsUnwritten`.
+    """
     path = Path(run.parameters[_TO])
-    accounts = PasswordFile(path, run.name).finish()
-    if not accounts:
-        return ""
-    return counted("{n} password is in {path}", "{n} passwords are in {path}", accounts, path=path)
+    kept = PasswordFile(path, run.name).finish((payload_of(item).key["id"], item.label) for item in accepted)
+    there = counted("{n} password is in {path}", "{n} passwords are in {path}", kept.accounts, path=path)
+    missing = counted(
+        "the password of {n} account is not in {path}, and nobody knows it: {accounts}. Put back what the run has "
+        "written there, and type {resume}; or give the account another password, by a new run",
+        "the passwords of {n} accounts are not in {path}, and nobody knows them: {accounts}. Put back what the run "
+        "has written there, and type {resume}; or give the accounts other passwords, by a new run",
+        kept.missing,
+        path=path,
+        accounts=(*kept.first_missing, *(["…"] if kept.missing > len(kept.first_missing) else ())),
+        resume=Remedy("resume", run.name),
+    )
+    return there if kept.accounts else "", missing if kept.missing else ""
 
 
 # ---- the rows ---------------------------------------------------------------------------------------------------

@@ -136,7 +136,8 @@ def _evidence(evidence: Evidence, payload: Payload, *, first: bool) -> Seen:
 
 def _sighting(item: Item, things: Sequence[BillingObject]) -> LookUpResult:
     if len(things) != 1:
-        return CannotLook(said("there is no operation {id} any more", id=payload_of(item).key["op_id"]))
+        gone = payload_of(item).key["op_id"]
+        return CannotLook(said("there is no operation {id} any more", id=gone), (gone,))
     return Found(things[0].values["op_id"]) if as_bool(things[0].values["storno"]) else Absent()
 
 

@@ -152,12 +152,14 @@ class SubscriberSteps(CallEffect):
         """The items whose effect the billing shows. Raises `LookUpFailed`.
 
         What is found and differs is shown as well: somebody may have changed it since, or the billing spells it in
-        its own way. A field that is not as wanted yet is waited for while its account has unfinished work.
+        its own way. Not so an object of another id than the answer, which a person may have given. A field that is
+        not as wanted yet is waited for while its account has unfinished work.
         """
         shown: set[int] = set()
         waiting: list[Item] = []
+        answers = {item.item_id: item.answer for item in items if payload_of(item).creates_subscriber}
         for item_id, seen in (await self.look_up(run, items)).items():
-            if isinstance(seen, Found | Different):
+            if isinstance(seen, Found | Different) and _is_own(seen, answers.get(item_id)):
                 shown.add(item_id)
         waiting = [item for item in items if item.item_id not in shown and not creates(payload_of(item))]
         if self._gateway.database is not None:
@@ -245,6 +247,12 @@ class SubscriberSteps(CallEffect):
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """What takes an import back: deletes what it has created, and sets back what it has set."""
         return SubscriberRemoval(self._gateway, self._effects, how)
+
+
+def _is_own(seen: Found | Different, answer: str | None) -> bool:
+    """Whether what is found is what the answer names, where there is one."""
+    ids = (seen.answer,) if isinstance(seen, Found) else seen.seen
+    return answer is None or not any(ids) or answer in ids
 
 
 def _is_whole(payload: Payload) -> bool:

@@ -25,6 +25,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from checkpoints.own_files import read_regular
 from engine.errors import InputRefused, nearest
 from engine.sources.raw.charset import AUTO
 from engine.sources.raw.sample import Layout
@@ -94,7 +95,7 @@ _SHAPES: Final = MappingProxyType(
 def read_map(path: Path) -> ColumnMap:
     """Read the map file at `path`. Raises `InputRefused` with file, line and column."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
         text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = (

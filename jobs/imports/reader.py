@@ -11,7 +11,7 @@ from billing.database.schema import Schema
 from billing.profile import Profile
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import DerivedSource, Row, RowPage, Source
+from engine.rows import DerivedSource, LastLine, Row, RowPage, Source
 from jobs.access.vault import Vault
 from jobs.imports.column_map import ColumnMap
 from jobs.imports.row_parts import make_row, parts_of_row, seal_secrets
@@ -130,6 +130,11 @@ class _WithJoined(DerivedSource):
     def notes(self) -> tuple[str, ...]:
         """The notes of the main table, and those of the joined ones. Raises `InputRefused`."""
         return (*self._inner.notes, *self._reader.tables.notes)
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last lines of all tables that may have been cut. Raises `InputRefused`."""
+        return (*self._inner.unended, *self._reader.tables.unended)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`. Raises `InputRefused`."""

@@ -57,6 +57,13 @@ def make_row(table: TableColumns, row: Row) -> MadeRow:
     return MadeRow(number, made)
 
 
+def balance_of_row(table: TableColumns, row: Row) -> str:
+    """What a row of the table says of its opening balance, "" for nothing."""
+    values = {name: _value(table, one, row) for name, one in table.once.items() if one.step is Step.BALANCE}
+    found = _with_balance(values).get(BALANCE)
+    return found.text if found else ""
+
+
 def seal_secrets(fields: FieldTable, rows: Sequence[MadeRow], vault: Vault) -> None:
     """Put tokens in place of the rows' secrets, which go into the vault. Raises `VaultFailed`.
 

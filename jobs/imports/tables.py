@@ -18,7 +18,7 @@ import msgspec
 from billing.database.sql_blocks import sql_block
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage, Source
+from engine.rows import LastLine, Row, RowPage, Source
 from engine.sources.detect import open_input
 from jobs.access.vault import Vault
 from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
@@ -72,6 +72,11 @@ class JoinedTables:
             if assigned.unused:
                 told.append(said("{table}: not used: {columns}", table=source.name, columns=assigned.unused))
         return tuple(told)
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last lines of the tables that may have been cut. Raises `InputRefused`."""
+        return tuple(one for step in self._map.tables for one in self._table(step)[0].unended)
 
     def stage(self, main: Source, number_of: Callable[[Row], str]) -> None:
         """Read all tables, and of the main table its contract numbers. Raises `InputRefused` and `VaultFailed`."""

@@ -1,7 +1,7 @@
 """The operations that a probe enters for its test subscriber, finds by their marks, and takes back."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import anyio
 
 from billing.api.answers import created_id, objects
-from billing.api.calls import ChainStep, create, filter_, get
+from billing.api.calls import NOTHING, ChainStep, create, filter_, get
 from billing.directory.models import ACT, OPENING_BALANCE, RECEIPT
 from billing.directory.subscribers import Abonent, Operation
 from billing.money import from_answer, wire
@@ -80,6 +80,8 @@ class Entered:
     sent: str = ""
     result: object = None
     seconds: float = 0.0
+    moved: Decimal | None = None
+    """What it has moved the balance by, None if it is not known."""
 
     def __str__(self) -> str:
         one = self.operation
@@ -113,6 +115,8 @@ class ProbeEntries:
     probe: str
     patience: ProbePatience = field(default_factory=ProbePatience)
     storno_call: str | None = None
+    receipt_type: int = RECEIPT
+    """The type that raises the balance, as the vendor's programs say [V] until it is seen."""
     numbers: int = 0
     entered: list[Entered] = field(default_factory=list)
 
@@ -141,8 +145,9 @@ class ProbeEntries:
         *,
         undoes: int | None = None,
         before: Decimal | None = None,
+        fields: Mapping[str, str] = NOTHING,
     ) -> Entered | str:
-        """Enter an operation and wait for its effect; a refusal is returned as its text.
+        """Enter an operation, with further `fields`, and wait for its effect; a refusal is returned as its text.
 
         Raises `ProbeStopped` if its outcome remains unknown, `IntentFailed`, `LookUpFailed`.
         """
@@ -165,7 +170,7 @@ class ProbeEntries:
                 before=before,
             )
         )
-        call = create(MODEL, abonent_id=self.abonent.id, op_summa=amount, op_type_id=op_type, descr=descr)
+        call = create(MODEL, abonent_id=self.abonent.id, op_summa=amount, op_type_id=op_type, descr=descr, **fields)
         evidence = await send_until_taken(
             lambda: self.gateway.client.send(call.asking("op_id", "descr")), self.patience.effect
         )
@@ -184,7 +189,8 @@ class ProbeEntries:
                         )
                     )
                 await self._settled(earlier)
-                return self._keep(Entered(found, mark, descr, result, round(anyio.current_time() - begun, 1)))
+                seconds = round(anyio.current_time() - begun, 1)
+                return self._keep(Entered(found, mark, descr, result, seconds, await self._moved(earlier)))
             case RowRefused(refusal) | SystemRefused(refusal):
                 # It is not documented whether the billing refuses before or after it enters [?].
                 found = await self._seen(op_type, mark, None, 0.0)
@@ -228,8 +234,12 @@ class ProbeEntries:
             return await self._bring_back(operation, before)
         if self.storno_call is not None:
             return await self.storno(operation, self.storno_call)
-        sign = -1 if operation.op_type == ACT else 1
-        return await self._move(-sign * operation.op_summa, operation.op_id)
+        # The same type moves the balance back whatever it does to it; of a pair of types the other one as well.
+        return await self._enter_one_of(
+            (operation.op_type, -operation.op_summa),
+            (ACT if operation.op_type == RECEIPT else RECEIPT, operation.op_summa),
+            undoes=operation.op_id,
+        )
 
     async def left(self) -> list[Entered]:
         """The operations of this and earlier probes for the subscriber that are not taken back, the newest first.
@@ -314,14 +324,23 @@ class ProbeEntries:
 
     async def _move(self, amount: Decimal, undoes: int) -> str | None:
         """Move the balance by a receipt, or by an act if a negative receipt is refused."""
-        refused = await self.enter(RECEIPT, amount, "Проба, отмена", undoes=undoes)
+        act = ACT if self.receipt_type == RECEIPT else RECEIPT
+        return await self._enter_one_of((self.receipt_type, amount), (act, -amount), undoes=undoes)
+
+    async def _enter_one_of(
+        self, first: tuple[int, Decimal], second: tuple[int, Decimal], *, undoes: int
+    ) -> str | None:
+        """Enter an operation of a type and a sum, or another one if a negative sum is refused; None on success."""
+        refused = await self.enter(*first, "Проба, отмена", undoes=undoes)
         if isinstance(refused, Entered):
             return None
-        if amount < 0:
-            act = await self.enter(ACT, -amount, "Проба, отмена", undoes=undoes)
-            if isinstance(act, Entered):
-                return None
+        if first[1] < 0 and isinstance(await self.enter(*second, "Проба, отмена", undoes=undoes), Entered):
+            return None
         return said("an opposite entry is refused: {reason}", reason=refused)
+
+    async def _moved(self, earlier: Decimal | None) -> Decimal | None:
+        now = None if earlier is None else await self.balance()
+        return None if now is None or earlier is None else now - earlier
 
     async def _seen(self, op_type: int, mark: ProbeMark, op_id: str | None, patience: float) -> Operation | None:
         """The operation once it exists and the stacks are empty; None when the patience is over."""

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from checkpoints.own_files import open_beside
 from engine.errors import EngineError
 from jobs.access.durable import append_durably, keep_name
 from texts.said import said
@@ -109,7 +110,7 @@ def _locked(path: Path) -> int:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            descriptor = open_beside(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         except OSError as error:
             raise IntentFailed(
                 said("{path} cannot be opened: {reason}", path=path, reason=error.strerror or "")

@@ -12,7 +12,7 @@ import msgspec
 from billing.api.answers import objects
 from billing.api.calls import ChainStep, filter_, get
 from billing.directory import system
-from billing.directory.models import OPENING_BALANCE, RECEIPT
+from billing.directory.models import ACT, OPENING_BALANCE, RECEIPT
 from billing.directory.subscribers import Abonent
 from billing.profile import UNKNOWN, Fact, Profile, StornoEffect, TypeEight
 from engine.errors import InputRefused, LookUpFailed
@@ -22,9 +22,12 @@ from jobs.access.subscribers import SubscriberFinder, as_bool
 from jobs.probe import readings
 from jobs.probe.creation import ProbeObject, ProbeObjects, created_steps
 from jobs.probe.entries import Entered, ProbeEntries, ProbeMark, ProbeStopped
+from jobs.spec.entries import EXACT, exact_key
 from texts.remedies import setting
 from texts.said import in_clauses, said, text_of
 
+_TYPES: Final = {RECEIPT: "receipt_type", ACT: "act_type"}
+"""The facts of types, as the vendor's programs number them [V]."""
 KOPECK: Final = Decimal("0.01")
 LENGTHS: Final = (300, 255, 128, 64)
 """Characters of the comments that find the longest one, tried in this order until one is accepted."""
@@ -118,10 +121,18 @@ def steps(balance: Decimal | None, storno_call: str | None, folder: int | None =
         )
         if storno_call:
             lines.append(said("reverse that by {method}, and look at the balance", method=storno_call))
+    lines.append(said("enter an act of {amount}, and look at the balance", amount=KOPECK))
+    lines.append(
+        said(
+            "enter two receipts of {amount}, with {fields}, and filter by them",
+            amount=KOPECK,
+            fields=tuple(EXACT.values()),
+        )
+    )
     lines.append(said("set the account's warning threshold to what it is, and save"))
     if folder is not None:
         lines += created_steps(folder)
-    lines.append(said("take all of it back by opposite receipts, and hold the balance against that at the beginning"))
+    lines.append(said("take all of it back by opposite sums, and hold the balance against that at the beginning"))
     return lines
 
 
@@ -153,7 +164,16 @@ class Probe:
         findings.missing["delete_answers"] = said("an operation is reversed, never deleted: a probe deletes nothing")
         try:
             findings.before = await entries.balance()
-            for step in (self._read, self._comments, self._opening_balance, self._save, self._create):
+            steps = (
+                self._read,
+                self._comments,
+                self._opening_balance,
+                self._act,
+                self._keys,
+                self._save,
+                self._create,
+            )
+            for step in steps:
                 await step()
         except (LookUpFailed, ProbeStopped) as error:
             findings.stopped = text_of(error)
@@ -202,6 +222,7 @@ class Probe:
         if isinstance(first, str):
             raise ProbeStopped(said("a receipt of {amount} is refused: {reason}", amount=KOPECK, reason=first))
         kept = first.operation.descr
+        self._learn_type(first)
         self._learn("stack_seconds", max(first.seconds, 0.1), "")
         self._learn("descr_kept", kept == first.sent, "")
         if first.result is not None:
@@ -292,6 +313,51 @@ class Probe:
         if self._gateway.database is None:
             return 0
         return await self._gateway.read(lambda database: database.longest("FINANCE_OPERATIONS", "DESCR"))
+
+    # ---- types, and exact keys ----
+
+    def _learn_type(self, entered: Entered) -> None:
+        """Learn whether the type of an operation of a kopeck raises the balance or lowers it."""
+        names = {KOPECK: "receipt_type", -KOPECK: "act_type"}
+        op_type, name = entered.operation.op_type, names.get(entered.moved or Decimal(0))
+        if name is None:
+            self._findings.missing[_TYPES[op_type]] = (
+                said("the balance cannot be read: set the database")
+                if entered.moved is None
+                else said(
+                    "an operation of {amount} and type {type} has moved the balance by {moved}",
+                    amount=KOPECK,
+                    type=str(op_type),
+                    moved=entered.moved,
+                )
+            )
+            return
+        self._findings.learned[name] = op_type
+        self._findings.missing.pop(name, None)
+        if name == "receipt_type":
+            self._entries.receipt_type = op_type
+
+    async def _act(self) -> None:
+        self._say(said("entering an act of {amount}", amount=KOPECK))
+        entered = await self._entries.enter(ACT, KOPECK, "Проба")
+        if isinstance(entered, Entered):
+            self._learn_type(entered)
+        else:
+            self._findings.missing["act_type"] = said("it is refused: {reason}", reason=entered)
+
+    async def _keys(self) -> None:
+        entries = self._entries
+        for kind, field_ in EXACT.items():
+            key = exact_key(kind, f"probe-{entries.probe}", entries.numbers + 1)
+            self._say(said("entering a receipt of {amount} with {field}", amount=KOPECK, field=field_))
+            entered = await entries.enter(entries.receipt_type, KOPECK, "Проба", fields=key)
+            if isinstance(entered, str):
+                self._findings.learned[f"{kind}_key"] = False
+                continue
+            found = await entries.filtered(dict(key))
+            other = await entries.filtered({field_: f"{key[field_]} nothing has this"})
+            # A filter that the billing ignores finds everything.
+            self._findings.learned[f"{kind}_key"] = found == [entered.operation.op_id] and other == []
 
     # ---- type 8 ----
 

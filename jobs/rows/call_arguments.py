@@ -12,7 +12,8 @@ from checkpoints.records import Refusal
 from jobs.access.gateway import Gateway
 from jobs.access.subscribers import Resolved, SubscriberFinder, name_of
 from jobs.rows.binding import ABONENT, Bound
-from jobs.spec.parameters import whole_id
+from jobs.spec.entries import DATE, DOCUMENT
+from jobs.spec.parameters import a_day, whole_id
 from texts.said import said
 
 Arguments: TypeAlias = Mapping[str, object]
@@ -45,6 +46,15 @@ async def owner_of_row(
         else:
             known.append((replace(one, label=name_of(abonent), abonent=abonent), arguments, abonent))
     return known, refused
+
+
+def telling_of(one: Bound) -> tuple[str, str]:
+    """The document and the day that tell the operation of a row from further ones, "" where it has none.
+
+    Raises ValueError for a date that is none.
+    """
+    day = one.values.get(DATE.name, "")
+    return one.values.get(DOCUMENT.name, ""), a_day(day) if day else ""
 
 
 def amount_fault(name: str, arguments: Arguments) -> str | None:

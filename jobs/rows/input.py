@@ -19,8 +19,10 @@ from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.rows.key_lists import KeyList
 from jobs.rows.select_source import select_source
+from jobs.spec.entries import ADD_PAYMENT
 from jobs.spec.import_words import COLUMN
 from jobs.spec.spec import DECLARATION, DECLARATION_DIGEST
+from jobs.spec.undo_words import WAY
 from texts.remedies import DATABASE, SETTINGS_FILE, setting
 from texts.said import said
 
@@ -28,6 +30,7 @@ REPEAT: Final = "enter"
 """The parameter of a run that says how often its rows may be entered."""
 SHARED_ACCOUNTS: Final = "shared_accounts"
 """The parameter of a run with the rule for several rows that set the balance of one account."""
+_RECOGNISE: Final = "recognise"
 _PREFIX: Final = "input_"
 _VALUE: Final = "input_value."
 _APART: Final = ","
@@ -95,11 +98,13 @@ def is_input(name: str) -> bool:
 
 def job_parameters(remembered: Mapping[str, str]) -> dict[str, str]:
     """The parameters of a run's job, without those of its input or of the run itself."""
-    return {
+    own = {
         name: value
         for name, value in remembered.items()
         if name not in {REPEAT, SHARED_ACCOUNTS, DECLARATION, DECLARATION_DIGEST} and not is_input(name)
     }
+    # Runs of versions that had this parameter have made all payments by the vendor's call.
+    return own if own.pop(_RECOGNISE, None) is None else {**own, WAY: ADD_PAYMENT}
 
 
 def input_of_parameters(parameters: Mapping[str, str]) -> Input:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import InputRefused
-from engine.rows import Source
+from engine.rows import LastLine, Source
 from engine.sources.detect import open_input
 from engine.sources.raw.original import FileOnDisk
 from engine.sources.raw.sample import Layout
@@ -70,6 +70,16 @@ def read_keys(given: KeyList, flag: Remedy) -> Keys:
             said("{flag}: there is no key in {given}", flag=flag, given=given.file or repr(given.text))
         )
     return keys
+
+
+def unended_of(given: KeyList) -> tuple[LastLine, ...]:
+    """The last line of a file of keys, where it may have been cut to another key. Raises `InputRefused`."""
+    if not given.file:
+        return ()
+    try:
+        return open_input(Path(given.file), Layout(columns=(_BARE,))).unended
+    except InputRefused:
+        return open_input(Path(given.file), Layout()).unended
 
 
 def _of_file(path: Path, digest: str, flag: Remedy) -> Keys:

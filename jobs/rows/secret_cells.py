@@ -11,7 +11,7 @@ from billing.api.secrets import SecretRemover
 from billing.secret import PLACEHOLDER, SHORTEST
 from checkpoints.records import Refusal
 from engine.evidence import Accepted, Evidence, Lost
-from engine.rows import DerivedSource, Row, RowPage, Source
+from engine.rows import DerivedSource, LastLine, Row, RowPage, Source
 from jobs.spec.columns import normalise_header
 from texts.said import said
 
@@ -41,6 +41,11 @@ class Guarded(DerivedSource):
     """
 
     __slots__ = ()
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last line, which is not shown. Raises `InputRefused`."""
+        return tuple(one._replace(text=PLACEHOLDER) for one in self._inner.unended)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`. Raises `InputRefused`."""

@@ -12,10 +12,10 @@ import anyio.from_thread
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import DerivedSource, RowPage, Source
+from engine.rows import DerivedSource, LastLine, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.subscribers import SubscriberFinder
-from jobs.rows.key_lists import KeyList, Keys, read_keys
+from jobs.rows.key_lists import KeyList, Keys, read_keys, unended_of
 from jobs.spec.parameters import whole_id
 from texts.remedies import Remedy, setting
 from texts.said import Quantity, counted, said
@@ -115,6 +115,12 @@ class Selected(DerivedSource):
             keys=_listed(missing),
         )
         return (*self._inner.notes, told)
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last lines of the rows and of the lists of keys that may have been cut. Raises `InputRefused`."""
+        lists = [one for keys in (self._only, self._exclude) if keys for one in unended_of(keys)]
+        return (*self._inner.unended, *lists)
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`, with the selected rows. Used in a worker thread."""

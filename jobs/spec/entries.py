@@ -45,6 +45,7 @@ MARK_ROOM: Final = 32
 LONGEST_TEXT: Final = 200
 """Characters of a text that always leave room for a mark."""
 
+_EXACT: Final = "cm-"
 _MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
 
 
@@ -56,6 +57,17 @@ def entry_mark(run_name: str, number: int) -> str:
 def mark_prefix(run_name: str) -> str:
     """The beginning of the marks of all items of a run."""
     return f"[cm {run_name}/"
+
+
+def exact_key(kind: str, run_name: str, number: int) -> dict[str, str]:
+    """The arguments by which an operation has its exact key; of a payment system's number, the pair is unique [D]."""
+    value = {EXACT[kind]: f"{_EXACT}{run_name}-{number}"}
+    return value if kind == CODE_1C else {**value, "operator_name": "carbon-migrate"}
+
+
+def exact_prefix(run_name: str) -> str:
+    """The beginning of the exact keys of all items of a run."""
+    return f"{_EXACT}{run_name}-"
 
 
 def find_mark(comment: str) -> tuple[str, int] | None:
@@ -90,28 +102,50 @@ OPERATION: Final = (
 )
 """The link of a chain that enters an operation."""
 
-ASK: Final = "ask"
-SUM: Final = "sum"
 _LONGEST_NUMBER: Final = 64
 
 DOCUMENT: Final = Parameter(
     "document",
     said(
-        "number of the payment's document: with it several payments of one subscriber are several entries; a "
-        "column of another name is given with --map document=COLUMN"
+        "number of the document, which tells an operation from others of the same subscriber and sum; an opening "
+        "balance needs none. A column of another name is given with --map document=COLUMN"
+    ),
+    "",
+    parse=a_text(_LONGEST_NUMBER),
+    columns=("number",),
+)
+DATE: Final = Parameter(
+    "date",
+    said(
+        "day of the operation, which tells it from others where there is no document; it is not sent, for an "
+        "operation in a closed month reverses the acts of that month"
     ),
     "",
     parse=a_text(_LONGEST_NUMBER),
     columns=(),
 )
-RECOGNISE: Final = Parameter(
-    "recognise",
+TELLING: Final = (DOCUMENT, DATE)
+"""What tells an operation of money that adds up from a further one of the same subscriber and sum."""
+
+OPERATION_WAY: Final = "operation"
+ADD_PAYMENT: Final = "add_payment"
+"""The ways of entering a payment."""
+
+CODE_1C: Final = "code1c"
+PAY_ID: Final = "pay_id"
+EXACT: Final[Mapping[str, str]] = MappingProxyType({CODE_1C: "code1c", PAY_ID: "operator_pay_id_str"})
+"""The field of an operation that holds the exact key, by its kind."""
+
+KEY: Final = Parameter(
+    "key",
     said(
-        "what tells a payment whose answer was lost: ask leaves it to a person, sum takes the one newer "
-        "operation of that sum for it, though it may be somebody else's; with documents it never does"
+        "an exact key of each operation beside the mark in its comment: code1c, which leaves the operation out of "
+        "the accountants' exchange with 1C, as is right for opening balances and wrong for payments that 1C has to "
+        "see; or pay_id, the payment system's number of a payment (operator_pay_id_str, operator_name). probe tells "
+        "what the billing takes; without this, the mark alone tells"
     ),
-    ASK,
-    (ASK, SUM),
+    "",
+    (CODE_1C, PAY_ID),
 )
 
 STORNO_CALL: Final = "storno_call"

@@ -51,6 +51,12 @@ def a_date(text: str) -> str:
     return found.date().isoformat()
 
 
+def a_day(text: str) -> str:
+    """The day of a date or of a moment."""
+    found = _read(text, (*_DAY, *_MOMENT))
+    return a_date(text) if found is None else found.date().isoformat()
+
+
 def a_moment(text: str) -> str:
     """A date with a time; a date alone is its midnight."""
     found = _read(text, (*_MOMENT, *_DAY))

@@ -7,10 +7,11 @@ With `jobs/spec/parameters.py` and `jobs/spec/entries.py` this is what a declara
 imports: their public names change only with a line in CHANGELOG.md.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cache
+from itertools import product
 from typing import Final, TypeAlias
 
 from billing.database.schema import whole
@@ -76,7 +77,8 @@ class JobSpec:
     with a value of its own in each row, if this distinguishes the job from another one. `special` names the effect if
     it does not follow from the chain. `undo` describes the undo, `undo_parameters` are its parameters. A job without
     `writes` only reads, and its answers become a file. `identity` begins the keys of the rows of a job that differs
-    from run to run. `declared` is the file of a job of one's own, and is filled in by who reads that file.
+    from run to run. `declared` is the file of a job of one's own, and is filled in by who reads that file. `model_of`
+    gives the model of a call that the parameters choose, where it is another one.
     """
 
     name: str
@@ -97,13 +99,31 @@ class JobSpec:
     undo: str = said("the old values are set again, where nobody has changed them since")
     identity: str = ""
     declared: DeclaredIn | None = None
+    model_of: Callable[[Mapping[str, str]], str] | None = field(default=None, repr=False)
 
     def template(self, parameters: Mapping[str, str] | None = None) -> Template:
         """The call with its placeholders, chosen by the parameters or by their defaults."""
-        chain = self.chain
-        if not isinstance(chain, tuple):
-            chain = chain(parameters or {one.name: one.default or "" for one in self.parameters})
-        return _parsed(self.model, chain, self.fields)
+        chosen = parameters or self._defaults
+        chain = self.chain if isinstance(self.chain, tuple) else self.chain(chosen)
+        return _parsed(self.model_of(chosen) if self.model_of else self.model, chain, self.fields)
+
+    @property
+    def choices(self) -> Iterator[dict[str, str]]:
+        """The ways in which its parameters change its call."""
+
+        def calls(one: Parameter) -> set[str]:
+            return {self.template({**self._defaults, one.name: value}).described() for value in one.choices}
+
+        if isinstance(self.chain, tuple):
+            yield {}
+            return
+        chosen = [one for one in self.parameters if one.choices and len(calls(one)) > 1]
+        for values in product(*(one.choices for one in chosen)):
+            yield {one.name: value for one, value in zip(chosen, values, strict=True)}
+
+    @property
+    def _defaults(self) -> dict[str, str]:
+        return {one.name: one.default or "" for one in self.parameters}
 
     @property
     def keeps_secrets(self) -> bool:
@@ -118,8 +138,8 @@ class JobSpec:
     @property
     def templates(self) -> tuple[Template, ...]:
         """All calls that the job makes for a row."""
-        second = self.second_template
-        return (self.template(), second) if second else (self.template(),)
+        first = tuple(self.template({**self._defaults, **choice}) for choice in self.choices)
+        return (*first, self.second_template) if self.second_template else first
 
     @property
     def call(self) -> str:

@@ -1,28 +1,32 @@
 """The books of an experiment: the final state of journal and billing, read for the verdict."""
 
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 import anyio.to_thread
 import msgspec
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
-from billing.money import from_answer, roubles
 from checkpoints.journal import open_journal
 from checkpoints.records import Item, Totals
 from checkpoints.states import State
 from jobs.spec.chain import Template
-from jobs.spec.entries import OPERATIONS, find_mark
 from lab.crash.experiment_plan import ExperimentPlan
 from lab.crash.fields import fields_now
 from lab.crash.judge import BookRow, Books, LedgerEffect
 from lab.crash.load import RequestedLoad
 from lab.crash.observer import Observer
-from lab.crash.trials import TRIALS, By, Trial, Wanted, sql
+from lab.crash.trials import OPERATIONS, TRIALS, By, Trial, Wanted, sql
 from lab.mock.connection import MockConnection
+from lab.mock.values import roubles
+
+_MARK: Final = re.compile(r"\[cm ([a-z0-9]+)/([0-9]+)\]")
+"""The mark of run and row in a comment, as the documentation has it."""
 
 
 async def read_books(
@@ -118,11 +122,13 @@ def _effects(database: Database, trial: Trial) -> Iterator[LedgerEffect]:
         written = msgspec.json.decode(what, type=dict[str, object])
         text = str(written.get("descr") or written.get("comment") or "")
         of = key if trial.by is By.OBJECT else subject
-        yield LedgerEffect(model, request, of, _value(trial, written), find_mark(text))
+        marks = _MARK.findall(text)
+        mark = (marks[-1][0], int(marks[-1][1])) if marks else None
+        yield LedgerEffect(model, request, of, _value(trial, written), mark)
 
 
 def _value(trial: Trial, written: Mapping[str, object]) -> Wanted | None:
     value = written.get(trial.amount or trial.entered)
     if not isinstance(value, str | int | float):
         return None
-    return from_answer(value) if trial.amount else str(int(value) if isinstance(value, bool) else value)
+    return Decimal(str(value)) if trial.amount else str(int(value) if isinstance(value, bool) else value)

@@ -78,10 +78,12 @@ def draw(
         disturbances=_disturbances(_draw(seed, "mischief"), _acts(trial)),
         proxy=_interference(_draw(seed, "proxy"), model) if faults is None else None,
         without_database=chosen != WARNING_THRESHOLD and _draw(seed, "database").random() < _WITHOUT_DATABASE,
-        quirks=_quirks(_draw(seed, "quirks")),
+        quirks=(*_quirks(_draw(seed, "quirks")), *_answer_quirks(_draw(seed, "answers"))),
         lacking=_lacking(_draw(seed, "columns"), chosen) if chosen in JOBS else (),
         own=own,
     )
+    if faults is None:
+        plan = _queued(_draw(seed, "queue"), plan)
     if not plan.api_alone:
         return plan
     # Without the database neither the stacks nor the columns can be seen.
@@ -101,7 +103,7 @@ def _import(seed: int, rows: int, faults: str | None) -> ExperimentPlan:
         faults=_as_toml(seed, drawn) if faults is None else faults,
         disturbances=_disturbances(_draw(seed, "mischief"), _IMPORT_ACTS),
         proxy=_interference(_draw(seed, "proxy"), "") if faults is None else None,
-        quirks=_import_quirks(_draw(seed, "quirks")),
+        quirks=(*_import_quirks(_draw(seed, "quirks")), *_answer_quirks(_draw(seed, "answers"))),
         licence=SUBSCRIBERS_OF_IMPORTS + round(rows * licensed.uniform(0.2, 0.8))
         if licensed.random() < _LICENSED
         else None,
@@ -172,16 +174,24 @@ def _lacking(draw: Random, job: str) -> tuple[str, ...]:
 
 
 _QUIRKY: Final = 0.5
-_WITHOUT_WEIGHT: Final = frozenset({"storno_call", "storno_type_8", "deleted_numbers", "too_long"})
-"""Quirks that no experiment exercises: none takes back what it enters, or creates what has a number."""
+_WITHOUT_WEIGHT: Final = frozenset({"storno_call", "storno_type_8", "deleted_numbers", "too_long", "closed_period"})
+"""Quirks that no experiment exercises: none takes back what it enters, creates what has a number, or dates back."""
+_OF_ANSWERS: Final = ("list_errors", "value_types")
+_ODD_ANSWERS: Final = 0.25
 
 
 def _quirks(draw: Random) -> tuple[str, ...]:
     """The quirks of the billing; half of the experiments have none."""
     if draw.random() >= _QUIRKY:
         return ()
-    names = draw.sample(sorted(CHOICES.keys() - _WITHOUT_WEIGHT), draw.randint(1, 3))
+    names = draw.sample(sorted(CHOICES.keys() - _WITHOUT_WEIGHT - set(_OF_ANSWERS)), draw.randint(1, 3))
     return tuple(f"{name}={_as_typed(draw.choice(CHOICES[name][1:]))}" for name in sorted(names))
+
+
+def _answer_quirks(draw: Random) -> tuple[str, ...]:
+    """The quirks of its answers' form, from a stream of their own."""
+    names = [name for name in _OF_ANSWERS if draw.random() < _ODD_ANSWERS]
+    return tuple(f"{name}={_as_typed(draw.choice(CHOICES[name][1:]))}" for name in names)
 
 
 def _as_typed(value: object) -> str:
@@ -266,11 +276,27 @@ def _faults(draw: Random, job: str, model: str) -> list[Fault]:
     return faults
 
 
+_QUEUED: Final = 0.25
+_LONGEST_QUEUE: Final = 1.8
+"""Seconds. Longer than `TIMEOUT`, so that effects come when nobody waits for their answer any more."""
+_FORGETTING: Final = frozenset({Act.RESTORE, Act.SECOND_JOURNAL, Act.KILL_AND_SECOND_JOURNAL})
+"""Acts with a journal that does not know of calls that still wait: it would have to wait for what nobody can see."""
+
+
+def _queued(draw: Random, plan: ExperimentPlan) -> ExperimentPlan:
+    """The plan with a queue before some requests, which the settle delay outlasts; from a stream of its own."""
+    if draw.random() >= _QUEUED or _FORGETTING & {one.act for one in plan.disturbances}:
+        return plan
+    fault: Fault = {"kind": "queued", "share": _share(draw), "delay": round(draw.uniform(TIMEOUT, _LONGEST_QUEUE), 2)}
+    return replace(plan, faults=plan.faults + _entry(fault), settle=plan.settle + _LONGEST_QUEUE)
+
+
 def _as_toml(seed: int, faults: list[Fault]) -> str:
-    lines = [f"seed = {seed}"]
-    for fault in faults:
-        lines += ["", "[[fault]]", *(f"{name} = {_toml(value)}" for name, value in fault.items())]
-    return "\n".join(lines) + "\n"
+    return "".join((f"seed = {seed}\n", *map(_entry, faults)))
+
+
+def _entry(fault: Fault) -> str:
+    return "".join(("\n[[fault]]\n", *(f"{name} = {_toml(value)}\n" for name, value in fault.items())))
 
 
 def _toml(value: Value) -> str:

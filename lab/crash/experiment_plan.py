@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from billing.directory.models import OPENING_BALANCE
 from lab.crash.proxy import Interference
 from lab.crash.trials import Trial
+from lab.mock.facts import OPENING_BALANCE
 
 ROWS: Final = 240
 SETTLE: Final = 0.8

@@ -11,7 +11,6 @@ import anyio.to_thread
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
-from billing.directory.models import OPENING_BALANCE
 from checkpoints.journal import open_journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
@@ -21,6 +20,7 @@ from jobs.spec.parameters import row_key
 from lab.crash.import_judge import Group, GroupTotal, Held, ImportBooks, ImportItem, UndoneImport
 from lab.crash.import_table import RequestedImport, folder_key, money_text, step_key
 from lab.crash.trials import sql
+from lab.mock.facts import OPENING_BALANCE
 from lab.mock.inventory import HeldSubscriber, folders, orphans, subscribers
 
 _LIVE: Final = ("abonents", "users", "users_usluga", "attribute_values", "admin_accounts", "finance_operations")

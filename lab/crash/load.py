@@ -17,7 +17,6 @@ from anyio.abc import Process
 
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
-from billing.directory.models import OPENING_BALANCE
 from jobs.spec.parameters import row_key
 from lab.crash import clock
 from lab.crash.experiment_plan import BALANCES, IMPORT, MOST_IN_FLIGHT, WARNING_THRESHOLD, ExperimentPlan
@@ -36,6 +35,7 @@ from lab.crash.mock_process import MockProcess
 from lab.crash.observer import JournalView
 from lab.crash.program import JOURNAL, ProgramUnderTest, send_signal, start
 from lab.crash.trials import CALLED, TRIALS, Trial, Wanted, sql
+from lab.mock.facts import OPENING_BALANCE
 from lab.mock.people import FOLDERS
 from texts.said import said
 

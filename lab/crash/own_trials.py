@@ -11,11 +11,10 @@ from typing import Final
 
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import ChainKind, kind_of
-from jobs.spec.entries import OPERATIONS
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec
 from lab.crash.errors import NoTrial
-from lab.crash.trials import CELLS, OBJECTS, TRIALS, By, Cell, Trial, trial_of_fields
+from lab.crash.trials import CELLS, OBJECTS, OPERATIONS, TRIALS, By, Cell, Trial, trial_of_fields
 from lab.mock.models import MODELS
 from texts.said import said
 

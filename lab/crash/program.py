@@ -90,10 +90,11 @@ async def start(
 ) -> Process:
     """Start a command in a folder, with an empty standard input.
 
-    It runs in a session of its own: Ctrl-C reaches the lab alone, which then ends its processes in order.
+    It imports nothing of the folder. It runs in a session of its own: Ctrl-C reaches the lab alone, which then ends
+    its processes in order.
     """
     return await anyio.open_process(
-        [sys.executable, *program, *arguments],
+        [sys.executable, "-P", *program, *arguments],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,

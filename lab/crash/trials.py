@@ -14,19 +14,21 @@ from random import Random
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from billing.api.calls import NOTHING
 from billing.database.sql_blocks import SqlStatement, sql_block
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.typed_call import call_kind
 from jobs.spec.chain import Template, chain_text
 from jobs.spec.chain_kind import ChainKind, kind_of
-from jobs.spec.parameters import MONTHS_BACK, Parameter, a_date, a_moment, an_id, roubles, row_key
+from jobs.spec.parameters import Parameter, a_date, a_moment, an_id, roubles, row_key
 from jobs.spec.spec import JobSpec
 from lab.crash.fields import money_field, wanted_fields
+from lab.mock.facts import FACTS
 from lab.mock.people import EMPTY_POOLS, TARIFFS
 
 Wanted: TypeAlias = Decimal | str
 """The wanted value of a row: an amount, exact, or a text."""
+
+OPERATIONS: Final = "FinanceOperations"
 
 Cell: TypeAlias = Callable[[Random], str]
 
@@ -77,7 +79,7 @@ class Trial:
     identity: str = ""
     key_end: str = ""
     enters: str = ""
-    values: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    values: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     sets: Template | None = None
 
     def key(self, own: object) -> str:
@@ -141,7 +143,7 @@ def _later_moment(draw: Random) -> str:
 def _month(draw: Random) -> str:
     today = dt.datetime.now().date()  # noqa: DTZ005 - the billing's day is local
     # Not the earliest month: the experiment may run past the end of a month.
-    whole = today.year * 12 + today.month - 1 - draw.randrange(MONTHS_BACK)
+    whole = today.year * 12 + today.month - 1 - draw.randrange(FACTS.months_back.value)
     return f"{whole // 12:04}-{whole % 12 + 1:02}-01"
 
 
@@ -217,7 +219,7 @@ _OWN: Final = (
     Trial("balances", "FinanceOperations", "owners", ("abonent_id", "amount"), (_amount,), by=By.MARK, once=True,
           amount="op_summa"),
     Trial("payment", "FinanceOperations", "subscribers", ("abonent_id", "amount"), (_amount,), by=By.SUBJECT,
-          once=True, amount="op_summa", called="Abonents", may_ask=True),
+          once=True, amount="op_summa", called="Abonents", may_ask=True, given=("way=add_payment",)),
     # An emptied address is issued anew, so the final value differs from the one set.
     Trial("ip-pool", "Users", "users", ("user_id", "pool"), (_pool,), ends="ip_pools"),
     # Rows with values of their own, which differ from the existing ones.

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from billing.directory.models import OPENING_BALANCE
 from lab.mock.chain import VERSION, Chain, parse
+from lab.mock.facts import OPENING_BALANCE
 from lab.mock.refusals import MockRefusal, none_found, unknown_attribute, unknown_method, unknown_model
 
 Record: TypeAlias = Mapping[str, object]

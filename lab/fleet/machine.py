@@ -1,4 +1,4 @@
-"""`python -m lab.fleet.machine NAME PYTHON -m MODULE …`: runs a module as if on a machine of its own.
+"""`python -P -m lab.fleet.machine NAME PYTHON -P -m MODULE …`: runs a module as if on a machine of its own.
 
 All workers of the lab are on one machine, where each would know of another's processes, and a frozen one would keep
 the names in the kernel that only one of a machine may have. So this launcher replaces, before any module of the
@@ -36,11 +36,11 @@ def main() -> None:
     """Become the machine that the arguments name, and run the module that they name."""
     name, sys.executable = sys.argv[1 : 1 + _ARGUMENTS]
     del sys.argv[1 : 1 + _ARGUMENTS]
-    if sys.argv[1] != "-m":
-        sys.exit(f"{sys.argv[1]}: only modules are run")
+    if sys.argv[1:3] != ["-P", "-m"]:
+        sys.exit(f"{sys.argv[1]}: only modules are run, and none of the working folder")
     become(name)
-    module = sys.argv[2]
-    del sys.argv[1:3]
+    module = sys.argv[3]
+    del sys.argv[1:4]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

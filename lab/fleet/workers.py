@@ -50,7 +50,7 @@ class FleetMachine:
     def prepare(self, billings: Mapping[str, str], postgres: str) -> None:
         """Write its settings: the billings by name, and the address of PostgreSQL by its own way."""
         self.folder.mkdir()
-        words = shlex.join([sys.executable, *self._program.launcher, self.name, str(self._python)])
+        words = shlex.join([sys.executable, "-P", *self._program.launcher, self.name, str(self._python)])
         self._python.write_text(f'#!/bin/sh\nexec {words} "$@"\n', encoding="utf-8")
         self._python.chmod(0o700)
         write_settings(self.settings, billings, postgres, self._plan, self.name)
@@ -73,7 +73,7 @@ class FleetMachine:
         words = ["worker", "--config", str(self.settings), "--billings", str(self._plan.billings_a_worker)]
         with (self.folder / "worker.log").open("ab") as log:
             self._worker = await anyio.open_process(
-                [str(self._python), "-m", MODULE, *words, "--stalled-after", f"{self._plan.stalled_after:g}"],
+                [str(self._python), "-P", "-m", MODULE, *words, "--stalled-after", f"{self._plan.stalled_after:g}"],
                 cwd=self.folder,
                 env={**self._program.environment, "XDG_STATE_HOME": str(self.folder / "state")},
                 stdin=subprocess.DEVNULL,

@@ -13,13 +13,11 @@ import msgspec
 
 from billing.database.sql_blocks import SqlStatement, sql_block
 from lab.mock import refusals
+from lab.mock.facts import FACTS
 from lab.mock.objects import Arguments, MockObject, MockObjects
 from lab.mock.refusals import MockRefusal
 from lab.mock.rules import password_columns
 from lab.mock.values import ValueType, value_text
-
-_DIGITS: Final = 18
-"""The number of digits in the vendor's example of a `suid` [S]."""
 
 
 def _sql(name: str) -> SqlStatement:
@@ -34,7 +32,8 @@ def open_session(objects: MockObjects, user: MockObject) -> MockObject:
     found = objects.find(model, {"user_id": user.key}, first=1)
     if found:
         return found[0]
-    suid = str(10 ** (_DIGITS - 1) + secrets.randbelow(9 * 10 ** (_DIGITS - 1)))
+    least = 10 ** (FACTS.suid_digits.value - 1)
+    suid = str(least + secrets.randbelow(9 * least))
     return objects.create(model, {"suid": suid, "user_id": user.key, "created": _now()})
 
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from billing.directory.models import RECEIPT
 from lab.mock import cabinet, refusals
 from lab.mock.connection import MockConnection
+from lab.mock.facts import RECEIPT
 from lab.mock.licence import Licence
 from lab.mock.models import MockModel
 from lab.mock.objects import Arguments, MockObject, MockObjects
 from lab.mock.quirks import Quirks
 from lab.mock.refusals import MockRefusal
-from lab.mock.values import BadValue, value_text
+from lab.mock.values import BadValue, ValueType
 
 _Tree: TypeAlias = Mapping[str, "_Tree"]
 
@@ -40,7 +40,7 @@ def _shape(objects: MockObjects, target: MockObject, tree: _Tree | None) -> dict
     if tree is None:
         tree = {name: {} for name, attribute in target.model.fields.items() if not attribute.secret}
     return {
-        "pk": target.key,
+        "pk": objects.answered(ValueType.INTEGER, target.key),
         "model": target.model.name,
         "fields": {name: _attribute(objects, target, name, rest) for name, rest in tree.items()},
     }
@@ -50,9 +50,9 @@ def _attribute(objects: MockObjects, target: MockObject, name: str, rest: _Tree)
     model = target.model
     relation, reverse = model.relation(name), model.reverse.get(name)
     if name == "pk" and not rest:
-        return target.key
+        return objects.answered(ValueType.INTEGER, target.key)
     if name in model.fields and not rest:
-        return value_text(model.fields[name].kind, target.value(name))
+        return objects.answered(model.fields[name].kind, target.value(name))
     if relation is not None and relation.refers in objects.connection.models:
         other = objects.connection.models[relation.refers]
         key = target.value(relation.name)
@@ -68,8 +68,19 @@ VERSION: Final = "5.24.06"
 _CREATE: Final = "objects.create"
 _STORNO: Final = "storno"
 _READING: Final = frozenset(
-    {"objects.get", "objects.filter", "get_version", "get_user_by_suid", "web_cabinet.get_usluga_list"}
+    {
+        "objects.get",
+        "objects.filter",
+        "objects.all",
+        "get_details",
+        "get_version",
+        "get_user_by_suid",
+        "web_cabinet.get_usluga_list",
+    }
 )
+
+_LISTS: Final = frozenset({"objects.filter", "objects.all", "get_details"})
+"""Methods whose result is a list."""
 
 Result: TypeAlias = object
 
@@ -95,6 +106,11 @@ class Chain:
         )
 
     @property
+    def lists(self) -> bool:
+        """Whether its result is a list."""
+        return bool(self.steps) and self.steps[-1][0] in _LISTS
+
+    @property
     def call(self) -> str:
         """The name of the call in the answer."""
         return ".".join(method for method, _ in self.steps)
@@ -114,7 +130,8 @@ def parse(model: str, form: Mapping[str, str]) -> Chain:
         if not isinstance(arguments, dict):
             raise MockRefusal(f"{name}: нужен объект JSON")
         steps.append((method, arguments))
-    wanted = _json("fields", form["fields"]) if form.get("fields") else None
+    fields = form.get("fields") or form.get(f"fields{len(steps)}")
+    wanted = _json("fields", fields) if fields else None
     if wanted is not None and not isinstance(wanted, list):
         raise MockRefusal("fields: нужен список JSON")
     return Chain(model, tuple(steps), None if wanted is None else tuple(map(str, wanted)))
@@ -245,6 +262,17 @@ def _reverse(objects: MockObjects, target: MockObject, arguments: Arguments) -> 
     return None
 
 
+def _details(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
+    _check_arguments(arguments)
+    details = objects.connection.models.get("FinanceOperationDetails")
+    return [] if details is None else objects.find(details, {"op_id": target.key})
+
+
+def _all(objects: MockObjects, model: MockModel, arguments: Arguments) -> Result:
+    _check_arguments(arguments)
+    return objects.find(model, {})
+
+
 def _set_password(objects: MockObjects, target: MockObject, arguments: Arguments) -> Result:
     _check_arguments(arguments, "psw", "dontshow")
     cabinet.set_password(objects, target, arguments)
@@ -270,6 +298,7 @@ def _of_cabinet(method: str) -> Callable[[MockObjects, MockModel, Arguments], Re
 _OF_MODEL: Final[Mapping[str, Callable[[MockObjects, MockModel, Arguments], Result]]] = {
     "objects.get": lambda objects, model, arguments: objects.get(model, arguments),
     "objects.filter": lambda objects, model, arguments: objects.find(model, arguments),
+    "objects.all": _all,
     _CREATE: lambda objects, model, arguments: objects.create(model, arguments),
     "get_user_by_suid": lambda objects, _, arguments: cabinet.user_of(objects, arguments),
     "web_cabinet.get_usluga_list": _of_cabinet("web_cabinet.get_usluga_list"),
@@ -280,6 +309,7 @@ _OF_OBJECT: Final[Mapping[str, Callable[[MockObjects, MockObject, Arguments], Re
     "save": _save,
     "delete": _delete,
     "add_payment": _pay,
+    "get_details": _details,
     _STORNO: _reverse,
     "set_password": _set_password,
     "get_or_create_dynamic_session": _open_session,

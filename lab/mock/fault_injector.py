@@ -20,7 +20,8 @@ import msgspec
 from aiohttp import web
 
 from lab.mock.chain import Chain
-from lab.mock.faults import Fault, FaultKind, FaultPlan, RequestedFault, pick
+from lab.mock.facts import FACTS
+from lab.mock.faults import Fault, FaultKind, FaultPlan, RequestedFault, chance, pick
 from lab.mock.worker import CRASH, MockAnswer, refused
 
 CarryOut: TypeAlias = Callable[[], Awaitable[MockAnswer]]
@@ -47,12 +48,16 @@ class _DrawnFault:
     fault: Fault
     seed: int
     text: str
+    lists: bool
 
 
 class Injector:
     """The fault plan of one server and its counts; used only in the server's event loop."""
 
-    def __init__(self, plan: FaultPlan, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, plan: FaultPlan, clock: Callable[[], float] = time.monotonic, *, list_errors: bool = True
+    ) -> None:
+        self._list_errors = list_errors
         self._clock = clock
         self._ended = asyncio.Event()
         self._changed = asyncio.Event()
@@ -99,7 +104,11 @@ class Injector:
         self._count(drawn.index)
         if drawn.fault.kind in _BEFORE:
             return _BEFORE[drawn.fault.kind](request, drawn)
+        if drawn.fault.kind is FaultKind.QUEUED:
+            await self._wait(_in_queue(drawn))
         answer = await carry_out()
+        if drawn.fault.kind is FaultKind.QUEUED:
+            return respond(answer)
         if drawn.fault.kind is FaultKind.FOREIGN:
             return respond(self._others(body))
         if drawn.fault.kind in _AFTER:
@@ -158,7 +167,9 @@ class Injector:
                 )
             if met:
                 text = self.plan.text(index, count.matched) if fault.kind in _WITH_TEXT else ""
-                found = _DrawnFault(index, count.matched, fault, self.plan.seed, text)
+                found = _DrawnFault(
+                    index, count.matched, fault, self.plan.seed, text, self._list_errors and requested.lists
+                )
         return found
 
     def _busy_again(self, index: int, tries: int, row: bytes, *, met: bool) -> bool:
@@ -200,6 +211,13 @@ class Injector:
             await self._ended.wait()
 
 
+def _in_queue(drawn: _DrawnFault) -> float:
+    """Seconds that a request waits before its effect."""
+    least, most = FACTS.shortest_queue.value, FACTS.longest_queue.value
+    share = chance(drawn.seed, drawn.index, drawn.number, "queue")
+    return drawn.fault.delay or least + share * (most - least)
+
+
 def respond(answer: MockAnswer) -> web.Response:
     """An answer as an HTTP response."""
     kind = "text/html" if answer.body.startswith(b"<") else "application/json"
@@ -226,7 +244,8 @@ def _requested(model: str, body: bytes) -> RequestedFault:
     methods: list[str] = ["get_version"] if form.get("get_version") else []
     while method := form.get(f"method{len(methods) + 1}"):
         methods.append(method)
-    return RequestedFault(model, tuple(methods), Chain(model, tuple((method, {}) for method in methods)).writes)
+    chain = Chain(model, tuple((method, {}) for method in methods))
+    return RequestedFault(model, tuple(methods), chain.writes, chain.lists)
 
 
 def _failed(answer: MockAnswer) -> bool:
@@ -262,7 +281,7 @@ def _waiting(drawn: _DrawnFault) -> web.Response:
 
 
 def _refuse(drawn: _DrawnFault) -> web.Response:
-    return respond(refused("", drawn.text))
+    return respond(refused("", drawn.text, lists=drawn.lists))
 
 
 def _cabinet_error(drawn: _DrawnFault) -> web.Response:

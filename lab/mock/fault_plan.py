@@ -13,7 +13,7 @@
 
 | key | for |
 |---|---|
-| `delay`, seconds | slow, trickle, effect-then-silence; with a date also 503 and 429 |
+| `delay`, seconds | queued, slow, trickle, effect-then-silence; with a date also 503 and 429 |
 | `retry_after`, seconds or "date" | 503, 429; without it there is no such header |
 | `text` | busy, stop, cabinet-error; otherwise one of the catalogue |
 | `tries` | busy: a row drawn gets the text so many times, then none |
@@ -55,7 +55,7 @@ _TOP: Final = ("seed", "fault")
 _ANY: Final = frozenset({"kind", "model", "method", "share", "requests", "from", "to", "times"})
 _WAITS: Final = frozenset({FaultKind.UNAVAILABLE, FaultKind.TOO_MANY})
 _TAKES: Final[dict[str, frozenset[FaultKind]]] = {
-    "delay": frozenset({FaultKind.SLOW, FaultKind.TRICKLE, FaultKind.SILENCE}) | _WAITS,
+    "delay": frozenset({FaultKind.QUEUED, FaultKind.SLOW, FaultKind.TRICKLE, FaultKind.SILENCE}) | _WAITS,
     "retry_after": _WAITS,
     "text": SAYING,
     "tries": frozenset({FaultKind.BUSY}),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias, TypeVar
 
-from billing.api.error_catalogue import CATALOGUE, ErrorKind
+from lab.mock.facts import FACTS
 
 Choice = TypeVar("Choice")
 Span: TypeAlias = tuple[int, int | None]
@@ -31,6 +31,8 @@ class FaultKind(StrEnum):
     """The connection is reset in place of the answer."""
     SILENCE = "effect-then-silence"
     """No answer for `delay` seconds, then the connection is reset."""
+    QUEUED = "queued"
+    """The request waits in the billing's queue, `delay` seconds or 10 to 50, before its effect and its answer."""
     SLOW = "slow"
     """The answer comes `delay` seconds after the effect."""
     TRICKLE = "trickle"
@@ -77,8 +79,8 @@ DELAYS: Final[dict[FaultKind, float]] = {
 """Seconds for a fault without a delay; for the last two, how far in the future the date of Retry-After is."""
 
 _TEXTS: Final[dict[FaultKind, tuple[str, ...]]] = {
-    FaultKind.BUSY: tuple(text for text, meaning in CATALOGUE if meaning is ErrorKind.BUSY),
-    FaultKind.STOP: tuple(text for text, meaning in CATALOGUE if meaning is ErrorKind.SYSTEM),
+    FaultKind.BUSY: FACTS.errors.busy,
+    FaultKind.STOP: FACTS.errors.system,
     FaultKind.CABINET_ERROR: ("Обещанный платеж уже подключен",),
 }
 SAYING: Final = frozenset(_TEXTS)
@@ -87,11 +89,12 @@ SAYING: Final = frozenset(_TEXTS)
 
 @dataclass(frozen=True, slots=True)
 class RequestedFault:
-    """The facts of a request: its model and methods, and whether it can change anything."""
+    """The facts of a request: its model and methods, whether it can change anything, whether it asks for a list."""
 
     model: str
     methods: tuple[str, ...]
     writes: bool = True
+    lists: bool = False
 
     @property
     def of_cabinet(self) -> bool:

@@ -14,8 +14,7 @@ from typing import Final, TypeAlias
 from billing.database.database import Database
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import SqlStatement, sql_block
-from billing.money import roubles
-from lab.mock.values import ValueType, value_text
+from lab.mock.values import ValueType, roubles, value_text
 
 Belongings: TypeAlias = Callable[[int], list[DatabaseRow]]
 """The rows of a subscriber; asked for in the order of ids."""

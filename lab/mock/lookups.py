@@ -59,7 +59,8 @@ def _add(query: _Query, model: MockModel, alias: str, lookup: str, value: object
     if name == "pk":
         name = model.key.name
     reverse = model.reverse.get(name)
-    attribute = model.fields.get(name)
+    # A relation goes by its name too: `abonent` as `abonent_id`, `op_type` as `op_type_id`.
+    attribute = model.fields.get(name) or model.fields.get(f"{name}_id")
     relation = model.relation(name)
     if reverse is not None and query.models[reverse.model].methods:
         other = query.models[reverse.model]
@@ -75,8 +76,6 @@ def _add(query: _Query, model: MockModel, alias: str, lookup: str, value: object
     elif relation is not None and relation.refers and relation.refers in query.models and rest:
         other = query.models[relation.refers]
         _add(query, other, query.join(other, other.key.column, f"{alias}.{relation.column}"), rest, value)
-    elif relation is not None:
-        _compare(query, relation, alias, value, ranged=False)
     else:
         raise refusals.unknown_attribute(lookup)
 

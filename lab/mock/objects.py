@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, TypeAlias
 
 import msgspec
@@ -10,12 +10,13 @@ import msgspec
 from lab.mock import lookups, refusals
 from lab.mock.connection import MockConnection
 from lab.mock.constraints import Columns, RuleChange
+from lab.mock.facts import ACT
 from lab.mock.ledger import LedgerEntry, enter
 from lab.mock.licence import Licence
 from lab.mock.models import Field, MockModel, Tie
 from lab.mock.quirks import Quirks
 from lab.mock.rules import apply_rules, take_back
-from lab.mock.values import Stored, stored, value_text
+from lab.mock.values import Answered, Stored, ValueType, stored, value_text
 
 Arguments: TypeAlias = Mapping[str, object]
 
@@ -65,6 +66,15 @@ class MockObjects:
         self._licence = licence
         self._late = late
 
+    def answered(self, kind: ValueType, value: Stored) -> Answered:
+        """A value as answers have it."""
+        text = value_text(kind, value)
+        if self._quirks.value_types == "numbers" and kind is ValueType.MONEY and text is not None:
+            return float(text)
+        if self._quirks.value_types == "texts" and kind is ValueType.INTEGER and text is not None:
+            return str(text)
+        return text
+
     def find(self, model: MockModel, arguments: Arguments, first: int | None = None) -> list[MockObject]:
         """All objects that match the criteria, or the `first` of them, in the order of their keys."""
         rows = self.connection.execute(
@@ -93,6 +103,8 @@ class MockObjects:
         self.connection.execute(f"insert into {model.table} ({columns}) values ({marks})", tuple(values.values()))  # noqa: S608 - names of ours
         # Read back, since columns have defaults.
         (target,) = self.find(model, {model.key.name: key})
+        if "op_date" in arguments:
+            self._reopen_period(target)
         self._enter(target, {name: values[name] for name in values if name != model.key.name})
         return target
 
@@ -105,8 +117,8 @@ class MockObjects:
         apply_rules(self._change(target.model, target.key, target.values, target.assigned, arguments))
         self.write(target)
 
-    def write(self, target: MockObject) -> None:
-        """Store the assigned values without rules."""
+    def write(self, target: MockObject, **beside: object) -> None:
+        """Store the assigned values without rules; the ledger gets what is said `beside` them."""
         model = target.model
         # Rules may set fields that have no column in this billing.
         target.assigned = {name: value for name, value in target.assigned.items() if name in model.fields}
@@ -117,7 +129,7 @@ class MockObjects:
                 (*target.assigned.values(), target.key),
             )
         target.values |= target.assigned
-        self._enter(target, target.assigned)
+        self._enter(target, target.assigned, **beside)
         target.assigned = {}
 
     def delete(self, target: MockObject, *, clean_links: bool) -> None:
@@ -133,7 +145,7 @@ class MockObjects:
         target.gone = True
         self._enter(target, {"deleted": 1})
 
-    def reverse(self, operation: MockObject) -> None:
+    def reverse(self, operation: MockObject, **beside: object) -> None:
         """The storno of a finance operation: its sum is taken back, whatever its origin [?]."""
         if "storno" not in operation.model.fields:
             raise refusals.unknown_attribute("storno")
@@ -141,7 +153,27 @@ class MockObjects:
             raise refusals.already_reversed()
         take_back(self.connection, operation.values, self._quirks.storno_type_8)
         operation.assigned = {"storno": 1}
-        self.write(operation)
+        self.write(operation, **beside)
+
+    def _reopen_period(self, operation: MockObject) -> None:
+        """Reverse the acts of a closed period that a new operation is dated into [V]; which ones exactly is [?]."""
+        model, dated = operation.model, operation.values["op_date"]
+        if (
+            self._quirks.closed_period == "ignores"
+            or not isinstance(dated, date)
+            or not {"storno", "period_end_date"} <= model.fields.keys()
+        ):
+            return
+        yesterday = date.today() - timedelta(days=1)  # noqa: DTZ011 - the billing's dates have no zone
+        acts = {
+            "abonent_id": operation.values["abonent_id"],
+            "op_type_id": ACT,
+            "storno": 0,
+            "period_end_date__range": [f"{dated:%Y-%m-%d}", f"{yesterday:%Y-%m-%d}"],
+        }
+        for act in self.find(model, acts):
+            if act.key != operation.key:
+                self.reverse(act, log=refusals.REOPENED.format(act.key, operation.values["op_type_id"]))
 
     def _remove_links(self, target: MockObject, other: MockModel, link: Field, *, clean_links: bool) -> None:
         if link.tie is Tie.STAYS:
@@ -182,7 +214,7 @@ class MockObjects:
             values[name] = stored(attribute.kind, value)
         return values
 
-    def _enter(self, target: MockObject, written: Columns) -> None:
+    def _enter(self, target: MockObject, written: Columns, **beside: object) -> None:
         model = target.model
         enter(
             self.connection,
@@ -194,7 +226,9 @@ class MockObjects:
                 table=model.table,
                 key=target.key,
                 subject=_whole(target.values[model.subject]),
-                what=msgspec.json.encode({name: _written(model, name, written[name]) for name in written}).decode(),
+                what=msgspec.json.encode(
+                    {name: _written(model, name, written[name]) for name in written} | beside
+                ).decode(),
             ),
         )
 

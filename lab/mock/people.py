@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from random import Random
 from typing import Final
 
-from billing.money import SCALE
+from lab.mock.facts import ACT, RECEIPT, SCALE
 
 Columns = tuple[str | int | datetime | None, ...]
 
@@ -274,7 +274,7 @@ class People:
             random.choice(tuple(OPERATORS)), sms, f"a{subscriber}@example.org", created, int(deleted),
         ))  # fmt: skip
         self._belongings(rows, subscriber, created, deleted=deleted)
-        for kind, summa, descr in ((1, receipt, "Оплата наличными"), (2, act, "Абонентская плата")):
+        for kind, summa, descr in ((RECEIPT, receipt, "Оплата наличными"), (ACT, act, "Абонентская плата")):
             if summa:
                 paid = created + timedelta(days=random.randrange(1, 300))
                 rows.finance_operations.append(

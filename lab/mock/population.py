@@ -10,7 +10,7 @@ from billing.database.database import write_unforced
 from billing.database.dsn import Dsn
 from billing.database.reader import Connection
 from billing.database.sql_blocks import sql_block
-from billing.money import SCALE
+from lab.mock.facts import FACTS, SCALE
 from lab.mock.leaving_out import check_names, leave_out
 from lab.mock.people import (
     ATTRIBUTES,
@@ -59,6 +59,9 @@ def create(place: Dsn | Path | str, *, subscribers: int, seed: int, without: Seq
     people = People(seed)
     connection = create_database(dsn)
     try:
+        for model in FACTS.models.values():
+            connection.execute_immediate(model.definition())
+            connection.execute_immediate(f"create generator gen_{model.table}_id")
         _script(connection, "schema")
         connection.commit()
         check_names(connection, without)

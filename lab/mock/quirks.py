@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final, Literal, TypeAlias, get_args, get_type_hints
 
 from billing.errors import SettingsError
-from billing.money import SCALE
+from lab.mock.facts import SCALE
 from texts.remedies import setting
 from texts.said import said
 
@@ -32,6 +32,15 @@ DeletedNumbers: TypeAlias = Literal["free", "held"]
 TooLong: TypeAlias = Literal["refused", "cut"]
 """What becomes of a text that is longer than its column."""
 
+ValueTypes: TypeAlias = Literal["usual", "numbers", "texts"]
+"""How ids and money are written in answers: ids as numbers and money as texts; both as numbers; both as texts."""
+
+ListErrors: TypeAlias = Literal["list", "text"]
+"""The `error` of an answer that would have been a list: texts of which the last one is the message, or that alone."""
+
+ClosedPeriod: TypeAlias = Literal["reverses", "ignores"]
+"""What an operation does that is dated into a month with an act: it reverses the act, or nothing more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
@@ -51,6 +60,9 @@ class Quirks:
     error_status: int = 200
     deleted_numbers: DeletedNumbers = "free"
     too_long: TooLong = "refused"
+    value_types: ValueTypes = "usual"
+    list_errors: ListErrors = "list"
+    closed_period: ClosedPeriod = "reverses"
     money_scale: int = SCALE
 
 
@@ -66,6 +78,9 @@ CHOICES: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
         "error_status": (200, 400, 422),
         "deleted_numbers": ("free", "held"),
         "too_long": ("refused", "cut"),
+        "value_types": ("usual", "numbers", "texts"),
+        "list_errors": ("list", "text"),
+        "closed_period": ("reverses", "ignores"),
     }
 )
 """Values by name, the usual one first. Other money scales are left out, since every command refuses them."""

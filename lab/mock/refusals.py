@@ -1,5 +1,10 @@
 """Refusals of the billing, in the product's own words [V]."""
 
+from typing import Final
+
+REOPENED: Final = "Сторнирование акта №{0} для открытия периода из-за проводки с типом {1}"
+"""What the billing logs when an operation reverses an act [V]: the act and the operation's type."""
+
 
 class MockRefusal(Exception):
     """Raised when a call is refused: nothing is kept, and its text is the answer's `error`."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Final
 
-from billing.directory.models import ACT, OPENING_BALANCE, RECEIPT
 from lab.mock import refusals
 from lab.mock.connection import MockConnection
 from lab.mock.constraints import (
@@ -22,11 +21,10 @@ from lab.mock.constraints import (
     sql,
     take_address,
 )
+from lab.mock.facts import FACTS, OPENING_BALANCE, OPERATION_TYPES
 from lab.mock.quirks import OpeningBalance, StornoEffect
 from lab.mock.values import Stored
 
-MONTHS_BACK: Final = 6
-"""The earliest month of a recalculation, in months back [V]."""
 _PASSWORD_LENGTH: Final = 10
 
 
@@ -47,7 +45,7 @@ def take_back(connection: MockConnection, operation: Mapping[str, Stored], openi
         raise refusals.no_account()
     if operation["op_type_id"] == OPENING_BALANCE and opening_balance == "keeps":
         return
-    connection.run(sql(_effect(operation["op_type_id"], "adds")), {"summa": -summa, "account": account})
+    _apply(connection, operation["op_type_id"], -summa, account, "adds")
 
 
 def set_scale(connection: MockConnection, scale: int) -> None:
@@ -76,24 +74,20 @@ def _operation(change: RuleChange) -> None:
     account = _account_of(change.connection, values["abonent_id"])
     if account is None:
         raise refusals.no_account()
-    effect = _effect(values["op_type_id"], change.quirks.type_8)
-    change.connection.run(sql(effect), {"summa": values["op_summa"], "account": account})
+    _apply(change.connection, values["op_type_id"], values["op_summa"], account, change.quirks.type_8)
     values.setdefault("op_date", change.now.replace(microsecond=0))
 
 
-def _effect(kind: Stored, opening_balance: OpeningBalance) -> str:
-    """The statement that applies an operation of this kind to a balance."""
-    effect = _EFFECTS.get(kind) if isinstance(kind, int) else None
-    if effect is None:
+def _apply(
+    connection: MockConnection, kind: Stored, summa: Stored, account: int, opening_balance: OpeningBalance
+) -> None:
+    """The effect of an operation of this kind on a balance."""
+    known = OPERATION_TYPES.get(kind) if isinstance(kind, int) else None
+    if known is None:
         raise refusals.none_found("FinanceOpTypes")
-    return effect(opening_balance)
-
-
-_EFFECTS: Final[dict[int, Callable[[OpeningBalance], str]]] = {
-    RECEIPT: lambda _: "add_receipt",
-    ACT: lambda _: "add_act",
-    OPENING_BALANCE: lambda mode: "set_balance" if mode == "sets" else "add_to_balance",
-}
+    does = opening_balance if known.does == "sets" else known.does
+    if does:
+        connection.run(sql(f"balance_{does}"), {"summa": summa, "account": account})
 
 
 def _account_of(connection: MockConnection, abonent: Stored) -> int | None:
@@ -121,7 +115,7 @@ def _recalculation(change: RuleChange) -> None:
         return
     if since.day != 1:
         raise refusals.recalculation_within_a_month()
-    if (change.now.year - since.year) * 12 + change.now.month - since.month > MONTHS_BACK:
+    if (change.now.year - since.year) * 12 + change.now.month - since.month > FACTS.months_back.value:
         raise refusals.recalculation_too_long()
 
 

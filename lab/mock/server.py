@@ -229,7 +229,7 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
     quirks = quirks or Quirks()
     worker = Worker(dsn, quirks, Licence(licence), stack_rate=stack_rate, busy=busy)
     database = Database(dsn)
-    injector = Injector(faults or FaultPlan())
+    injector = Injector(faults or FaultPlan(), list_errors=quirks.list_errors == "list")
     counter = Slots(slots, queue)
     server = MockBilling(worker, database, latency, counter, injector, quirks)
     async with AsyncExitStack() as stack:

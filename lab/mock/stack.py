@@ -20,7 +20,6 @@ import structlog
 from billing.database.dsn import Dsn
 from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import SqlStatement, sql_block
-from billing.directory.system import Stacks
 from lab.mock.chain import Chain, Chains, Result
 from lab.mock.connection import MockConnection
 from lab.mock.refusals import MockRefusal
@@ -36,6 +35,14 @@ _MONEY: Final = frozenset({"FinanceOperations", "AdminAccounts"})
 _LONGEST_WAIT: Final = 3600.0
 _AFTER_A_FAILURE: Final = 1.0
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stacks:
+    """The number of waiting entries in each stack."""
+
+    accounts: int
+    events: int
 
 
 class ReservingConnection(MockConnection):

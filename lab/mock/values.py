@@ -7,10 +7,10 @@ from enum import Enum
 from ipaddress import AddressValueError, IPv4Address
 from typing import Final, TypeAlias
 
-from billing.money import roubles, scaled, wire
+from lab.mock.facts import SCALE
 
 Stored: TypeAlias = int | str | date | datetime | None
-Answered: TypeAlias = int | str | None
+Answered: TypeAlias = int | float | str | None
 
 _DATE: Final = "%Y-%m-%d"
 _TIMESTAMP: Final = "%Y-%m-%d %H:%M:%S"
@@ -22,10 +22,35 @@ class ValueType(Enum):
     INTEGER = "an integer, taken as a string too"
     TEXT = "text"
     MONEY = "roubles as a string, scaled by 10^10 in the database"
+    NUMBER = "a number with decimals; only read"
     FLAG = "0 or 1, taken as a boolean too"
     DATE = "2019-06-01"
     TIMESTAMP = "2019-06-01 00:00:00; a date alone is its midnight"
     ADDRESS = "a dotted IPv4 address, an integer in the database; none is an empty string"
+
+
+_KOPECK: Final = Decimal("0.01")
+_UNIT: Final = 1 / Decimal(SCALE)
+_LARGEST: Final = 2**63
+_LARGEST_POWER: Final = 40
+
+
+def roubles(units: int) -> Decimal:
+    """The exact roubles of the database's units, with two decimals, or more if needed."""
+    amount = Decimal(units) * _UNIT
+    short = amount.quantize(_KOPECK)
+    return short if short == amount else amount.normalize()
+
+
+def scaled(amount: Decimal) -> int:
+    """The database's units of an amount; raises ValueError where it has none."""
+    if not amount.is_finite() or abs(amount.adjusted()) > _LARGEST_POWER:
+        raise ValueError
+    numerator, denominator = amount.as_integer_ratio()
+    units, rest = divmod(numerator * SCALE, denominator)
+    if rest or not -_LARGEST <= units < _LARGEST:
+        raise ValueError
+    return units
 
 
 class BadValue(ValueError):
@@ -51,7 +76,7 @@ def value_text(kind: ValueType, value: Stored) -> Answered:
     if isinstance(value, date):
         return value.strftime(_DATE)
     if kind is ValueType.MONEY and isinstance(value, int):
-        return wire(roubles(value))
+        return format(roubles(value), "f")
     return value
 
 
@@ -98,6 +123,7 @@ _STORED: Final[dict[ValueType, Callable[[object], Stored]]] = {
     ValueType.INTEGER: _integer,
     ValueType.TEXT: _text,
     ValueType.MONEY: _money,
+    ValueType.NUMBER: _text,
     ValueType.FLAG: _flag,
     ValueType.DATE: _date,
     ValueType.TIMESTAMP: _timestamp,

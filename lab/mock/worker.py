@@ -18,7 +18,6 @@ import msgspec
 import structlog
 
 from billing.database.dsn import Dsn
-from billing.directory.system import Stacks
 from lab.mock.chain import Chain, Chains
 from lab.mock.connection import MockConnection
 from lab.mock.ledger import last_request
@@ -26,7 +25,7 @@ from lab.mock.licence import Licence
 from lab.mock.quirks import Quirks
 from lab.mock.refusals import MockRefusal
 from lab.mock.rules import set_scale
-from lab.mock.stack import ReservingConnection, Stack
+from lab.mock.stack import ReservingConnection, Stack, Stacks
 
 _AT_ONCE: Final = 256
 _log = structlog.get_logger(__name__)
@@ -202,7 +201,12 @@ class Worker:
         except MockRefusal as refusal:
             if chain.writes:
                 connection.go_back()
-            return refused(chain.call, str(refusal), self._quirks.error_status)
+            return refused(
+                chain.call,
+                str(refusal),
+                self._quirks.error_status,
+                lists=chain.lists and self._quirks.list_errors == "list",
+            )
         except Exception:  # noqa: BLE001 - the same
             _log.exception("a call to the mock billing fails", model=chain.model, call=chain.call)
             if chain.writes:
@@ -210,9 +214,13 @@ class Worker:
             return CRASH
 
 
-def refused(call: str, error: str, status: int = 200) -> MockAnswer:
-    """The answer to a refused call: the error is in the same object, with HTTP 200 [D, ?]."""
-    return MockAnswer(status, msgspec.json.encode({"call": call, "error": error}))
+def refused(call: str, error: str, status: int = 200, *, lists: bool = False) -> MockAnswer:
+    """The answer to a refused call: the error is in the same object, with HTTP 200 [D, ?].
+
+    Of an answer that would have been a list it is a list of texts, of which the last one is the message [I].
+    """
+    said = ["Traceback (most recent call last)", error] if lists else error
+    return MockAnswer(status, msgspec.json.encode({"call": call, "error": said}))
 
 
 def _succeed(future: asyncio.Future[None], result: None) -> None:

@@ -11,6 +11,7 @@ part of an answer has `"whole": false`. Secrets are replaced by `•••`, see
 """
 
 import base64
+import os
 import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ import msgspec
 
 from billing.api.wire import ConnectionEnd
 from billing.errors import BillingError
+from checkpoints.own_files import open_regular
 from texts.said import Quantity, said
 
 FORMAT: Final = 1
@@ -203,7 +205,7 @@ class Recording:
 
     def _unpacked(self) -> Iterator[bytes]:
         """The unpacked content, in pieces of a bounded size at any compression ratio."""
-        with self._path.open("rb") as file:
+        with os.fdopen(open_regular(self._path), "rb") as file:
             unpack = zlib.decompressobj(wbits=_GZIP)
             size = 0
             while not unpack.eof and (chunk := unpack.unconsumed_tail or file.read(_CHUNK)):

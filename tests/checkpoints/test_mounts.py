@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints.journal_file import is_mounted, network_of
+from checkpoints.journal_file import is_mounted, is_volatile, network_of
 
 MOUNTS = r"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 40 22 0:38 / /srv/share rw,relatime shared:2 - nfs4 nas:/export rw,vers=4.2
@@ -55,3 +55,8 @@ def test_a_file_that_is_mounted_by_itself(mounts: Path) -> None:
 def test_where_nobody_can_tell_nothing_is_refused(tmp_path: Path) -> None:
     assert network_of(tmp_path / "a.journal", tmp_path / "no proc here") == ""
     assert network_of(tmp_path / "a.journal") == ""
+
+
+def test_what_is_in_memory_is_known(mounts: Path) -> None:
+    assert is_volatile(Path("/covered/a.journal"), mounts)
+    assert not is_volatile(Path("/srv/share/local/a.journal"), mounts)

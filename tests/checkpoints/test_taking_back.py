@@ -17,7 +17,18 @@ from checkpoints.address import JournalAddress
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import ForbiddenTransition, JournalOtherFormat, JournalUnreadable
 from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Change, Correction, EarlierEntry, Item, Merged, NewItem, NewRun, Refusal, Run
+from checkpoints.records import (
+    Change,
+    Correction,
+    EarlierEntry,
+    Item,
+    Merged,
+    NewItem,
+    NewRun,
+    NewRunner,
+    Refusal,
+    Run,
+)
 from checkpoints.sqlite_schema import prepare
 from checkpoints.states import State
 from checkpoints.stores import look_into
@@ -397,3 +408,92 @@ async def test_what_stands_in_a_lane_is_told_of_other_runs_of_the_job_for_the_ta
     assert await standing(waits.name) == of_first
     await undone(journal, [carrier])
     assert await standing(waits.name) == []
+
+
+# ---- runs that have ended for good --------------------------------------------------------------------------------
+
+
+async def half_sent(journal: Journal) -> tuple[Run, Item, Item]:
+    """An approved run of two rows, of which the first is sent."""
+    run = await frozen_run(journal, new_item("a"), new_item("b"))
+    await journal.end_intake(run)
+    await journal.approve(run)
+    first, second = await all_items(journal, run)
+    await accepted_one(journal, run, first)
+    return await journal.run(run.name), first, second
+
+
+async def test_an_undo_ends_its_run_when_it_is_approved_and_no_sooner(journal: Journal) -> None:
+    run, first, second = await half_sent(journal)
+    async with journal.taken_up(await undo_of(journal, [first]), NewRunner("undo", "olga@ops")) as undo:
+        await journal.end_intake(undo)
+        assert (await journal.run(run.name)).ended_at is None
+        assert {key: len(twins) for key, twins in (await seen(journal, new_item("b"))).items()} == {"b": 1}
+        await journal.approve(undo)
+    ended = await journal.run(run.name)
+    assert (ended.undone_by, ended.ended_by, ended.ended_why) == (undo.name, "olga@ops", None)
+    assert ended.ended_at == (await journal.run(undo.name)).approved_at
+    # What it never sent holds nobody back, and is not sent any more; what it sent stands until it is taken back.
+    assert {key: len(twins) for key, twins in (await seen(journal, new_item("a"), new_item("b"))).items()} == {
+        "a": 1,
+        "b": 0,
+    }
+    with pytest.raises(ForbiddenTransition):
+        await journal.claim(ended, [second.item_id])
+    totals = await journal.totals(ended)
+    assert (totals.count(State.PENDING), totals.unsent, totals.count_where(open=True), totals.taken_back) == (
+        1,
+        1,
+        0,
+        0,
+    )
+    (back,) = await all_items(journal, undo)
+    await accepted_one(journal, await journal.run(undo.name), back)
+    assert (await journal.totals(ended)).taken_back == 1
+
+
+async def test_what_an_undo_of_an_undo_never_sent_restores_nothing(journal: Journal) -> None:
+    run, first, _ = await half_sent(journal)
+    undo = await undo_of(journal, [first])
+    await journal.approve(undo)
+    (back,) = await all_items(journal, undo)
+    await accepted_one(journal, undo, back)
+    forth = await undo_of(journal, [await item_of(journal, undo)])
+    await journal.approve(forth)
+    assert (await journal.run(undo.name)).undone_by == forth.name
+    # It may be restored as long as that one may go on.
+    assert len((await seen(journal, new_item("a")))["a"]) == 1
+    await journal.end(forth, "olga@ops", "for good")
+    assert (await seen(journal, new_item("a")))["a"] == []
+    assert run.name != undo.name
+
+
+async def item_of(journal: Journal, run: Run) -> Item:
+    (item,) = await all_items(journal, run)
+    return item
+
+
+async def test_the_mark_of_a_row_that_is_never_sent_is_a_strangers(journal: Journal) -> None:
+    run, _, second = await half_sent(journal)
+    mark = (run.name, second.number)
+    assert [one.had_effect for one in await journal.known_marks([mark])] == [True]
+    await journal.end(run, "olga@ops", "the wrong file")
+    assert [one.had_effect for one in await journal.known_marks([mark])] == [False]
+    first_end = await journal.run(run.name)
+    assert (first_end.ended_by, first_end.ended_why) == ("olga@ops", "the wrong file")
+    await journal.end(run, "ivan@ops", "again")
+    assert await journal.run(run.name) == first_end
+
+
+async def test_the_list_of_an_undo_is_out_of_date_once_its_run_went_on(journal: Journal) -> None:
+    run, first, second = await half_sent(journal)
+    undo = await undo_of(journal, [first])
+    await journal.end_intake(undo)
+    assert not await journal.is_out_of_date(undo, run)
+    await accepted_one(journal, run, second)
+    assert await journal.is_out_of_date(undo, run)
+    other = await undo_of(journal, [first, second])
+    await journal.end_intake(other)
+    assert not await journal.is_out_of_date(other, run)
+    await accepted(journal, undo)
+    assert await journal.is_out_of_date(other, run)

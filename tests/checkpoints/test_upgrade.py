@@ -59,6 +59,26 @@ async def test_a_journal_of_the_format_before_is_converted_and_kept_as_it_was(pa
         assert journal.kept_copy is None
 
 
+async def test_a_run_that_was_taken_back_before_has_ended_in_the_converted_journal(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as older_program:
+        older_program.execute(
+            "insert into runs (run_id, name, job, parameters, target, source, source_digest, header, created_at, "
+            "approved_at) values (77, 'undo1', 'undo', '{}', 'x', 'x', '', '[]', '2026-11-01T10:00:00+00:00', "
+            "'2026-11-02T10:00:00+00:00')"
+        )
+        older_program.execute(
+            "insert into items (run_id, number, key, label, lane, payload, row, state, undoes, frozen_at, "
+            "changed_at) select 77, 1, 'x', 'x', 'x', '{}', '[]', 'pending', item_id, '2026-11-02', '2026-11-02' "
+            "from items join runs using (run_id) where name = ? and number = 1",
+            (format5.DONE,),
+        )
+        older_program.commit()
+    async with open_journal(path) as journal:
+        done, stopped = [await journal.run(name) for name in (format5.DONE, format5.STOPPED)]
+        assert (done.undone_by, str(done.ended_at)) == ("undo1", "2026-11-02 10:00:00+00:00")
+        assert (stopped.undone_by, stopped.ended_at) == (None, None)
+
+
 async def test_a_copy_that_is_there_is_not_overwritten(path: Path) -> None:
     for _ in range(2):
         # The second time as after a kill just before the journal was converted.

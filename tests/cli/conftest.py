@@ -200,11 +200,12 @@ class Place:
         return Balances(self.write("\n".join(lines) + "\n", name), numbers, sum(amounts, Decimal(0)))
 
     async def kill_at(self, calls: int, *words: str | Path) -> None:
-        """Start a command, and kill it when so many calls have arrived at the billing."""
+        """Start a command, kill it when so many calls have arrived at the billing, and wait for their effects."""
         async with self.cli.started(*words) as started:
             await self.traffic.reaches(calls)
             started.signal(signal.SIGKILL)
             await started.ended()
+        await self.billing.wait_for_requests()
 
     async def execute(self, sql: str, *values: object) -> None:
         """What somebody does by hand, behind the billing's back."""

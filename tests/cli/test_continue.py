@@ -210,7 +210,7 @@ async def test_what_cannot_be_continued_says_so(place: Place) -> None:
     file = corrected(place, name)
     for more, words in (
         (("--set", "descr=x"), "remembers what it was told"),
-        (("--again",), "remembers what it was told"),
+        (("--another-billing",), "remembers what it was told"),
     ):
         ended = await place.cli("run", "balances", file, "--continue", name, "--yes", *more, may_end_with=(2,))
         assert words in ended.words

@@ -12,7 +12,7 @@ IDS = (2003, 2004, 2005, 2006, 2009, 2010)
 PAY = ("--model", "Abonents", "--chain", 'objects.get {"id": {id}}', "--chain", 'add_payment {"SUM_IN": "{sum}"}')
 ONE = ("--yes", "--json", "--in-flight", "1", "--no-canary", "--settle", "0.1")
 BALANCES = ("balances",)
-PAYMENT = ("payment", "--set", "recognise=sum")
+PAYMENT = ("payment", "--set", "way=add_payment")
 CALL = ("call", *PAY)
 AMOUNTS = {key: f"{100 + place}.25" for place, key in enumerate(IDS)}
 
@@ -20,7 +20,7 @@ AMOUNTS = {key: f"{100 + place}.25" for place, key in enumerate(IDS)}
 def entered(place: Place) -> Counter[tuple[int, int]]:
     """How often each subscriber has which new operation, by its sum in kopecks."""
     wanted = {int(amount.replace(".", "")) for amount in AMOUNTS.values()}
-    rows = place.billing.database.query("select abonent_id, op_summa from finance_operations where op_type <> 2")
+    rows = place.billing.database.query("select abonent_id, op_summa from finance_operations where op_type <> 1")
     found = Counter((abonent, int(amount) // 10**8) for abonent, amount in rows)
     return Counter({key: times for key, times in found.items() if key[0] in AMOUNTS and key[1] in wanted})
 

@@ -53,6 +53,8 @@ async def test_what_was_set_on_a_live_run_survives_a_kill(place: Place) -> None:
         await place.cli("set", name, f"hours={hours}", "rate=7", "limit-money=100")
         load.signal(signal.SIGKILL)
         await load.ended()
+    # A call takes longer here than the settle delay below.
+    await place.billing.wait_for_requests()
     place.billing.latency = 0.0
     before = place.traffic.arrived
     async with place.cli.started("resume", "--settle", "0", name, "--json", *NO_WAITING) as load:

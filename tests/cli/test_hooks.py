@@ -234,3 +234,20 @@ async def test_doctor_names_who_cannot_be_told_and_lets_runs_go_on(place: Place)
     assert "on-hold" not in told
     assert f"{place.cli.folder / 'gone' / 'run.prom'}: its folder is not there, or cannot be written" in told
     assert f"port {port} cannot be had: " in told
+
+
+async def test_a_run_that_a_hook_has_started_calls_no_hooks(place: Place) -> None:
+    place.cli.environment["CARBON_MIGRATE_IN_HOOK"] = "1"
+    ended = await load(place, {"on-start": keeping("start"), "on-end": keeping("end")})
+    assert "a hook has started this command, so it calls no hooks" in ended.words
+    assert not (place.cli.folder / "start.json").exists()
+    assert await notes(place, ended.closing["run"]) == []
+
+
+async def test_nothing_is_sent_while_a_hook_is_a_script_that_others_may_write(place: Place) -> None:
+    script = place.write("", "tell.sh")
+    script.chmod(0o666)
+    ended = await load(place, {"on-end": ["sh", str(script)]}, may_end_with=Exit.REFUSED)
+    assert f"everybody may write the hook {script}: it is not taken" in ended.words
+    assert place.traffic.arrived == 0
+    assert f"everybody may write the hook {script}" in (await place.cli("doctor", may_end_with=(2,))).out

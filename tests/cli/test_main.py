@@ -51,6 +51,22 @@ def test_a_fault_of_ours_is_told_without_a_traceback(
     assert "What was sent is in the journal" in ended.words
 
 
+@pytest.mark.parametrize("error", [MemoryError(), ExceptionGroup("tasks", [MemoryError()])])
+def test_too_little_memory_is_a_sentence(
+    error: Exception, typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(commands, "run", broken)
+    ended = typed("run", "balances", "x.csv", "--api-url", "http://127.0.0.1:9")
+    assert ended.exit == 70
+    assert "there is not enough memory: give this machine or its container more" in ended.words
+    assert "What was sent is in the journal" in ended.words
+    assert "fault of carbon-migrate" not in ended.words
+    assert not list((tmp_path / "state").rglob("fault-*"))
+
+
 @pytest.mark.parametrize("arguments", [("jobs",), ("doctor",), ("status",)])
 def test_a_fault_of_a_command_that_sends_nothing_says_nothing_of_what_was_sent(
     arguments: tuple[str, ...], typed: Typed, monkeypatch: pytest.MonkeyPatch

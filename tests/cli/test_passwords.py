@@ -1,6 +1,7 @@
 """Jobs on passwords in real processes: no password stands where it must not, whatever is killed and resumed."""
 
 import csv
+import signal
 import stat
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -115,6 +116,75 @@ async def test_every_job_on_passwords_is_planned_killed_resumed_and_verified(
             await CASES[name](one)
 
     await all_of([partial(taken, name) for name in CASES])
+
+
+# ---- the file of generated passwords ----------------------------------------------------------------------------
+
+
+async def interrupted(one: Flow) -> tuple[str, list[int]]:
+    """A run of `random-password` that was killed in the middle; what it writes to, and its accounts."""
+    users = accounts(one)
+    one.write("\n".join(["login", *(f"user{user}" for user in users)]) + "\n")
+    run = ("run", "random-password", "rows.csv", "--set", "to=out.csv", "--yes", "--in-flight", "2", "--no-canary")
+    async with one.cli.started(*run) as started:
+        await one.arrivals.reach(41)
+        started.signal(signal.SIGKILL)
+        await started.ended()
+    return "out.csv", users
+
+
+RESUME = ("resume", "--yes", "--json", "--settle", "0.1")
+
+
+async def test_passwords_whose_file_is_gone_are_named_and_the_run_does_not_end_with_0(
+    billing_template: Path, tmp_path: Path
+) -> None:
+    async with flow(billing_template, tmp_path / "one") as one:
+        out, users = await interrupted(one)
+        kept = (one.folder / out).rename(one.folder / "elsewhere.csv")
+        written = kept.read_text(encoding="utf-8-sig").splitlines()[1:]
+        ended = await one.cli(*RESUME, may_end_with=(1,))
+        assert ended.closing["states"] == {"accepted": ROWS}
+        lost = [line.split(";")[1] for line in written]
+        for told in (ended.words, ended.closing["error"]):
+            assert "nobody knows them" in told
+            assert any(name in told for name in lost)
+        # Before anything was sent, and at the end.
+        assert ended.words.count("nobody knows them") >= 2
+        # A run that is at its end is asked again, and content once it is all there.
+        again = await one.cli("resume", ended.closing["run"], "--json", may_end_with=(1,))
+        assert "nobody knows them" in again.words + str(again.closing["error"])
+        with (one.folder / out).open("a", encoding="utf-8", newline="") as file:
+            file.writelines(f"{line}\r\n" for line in written)
+        whole = await one.cli("resume", ended.closing["run"], "--json")
+        assert f"{ROWS} passwords are in" in whole.words
+        assert len(users) == ROWS
+
+
+async def test_a_line_that_somebody_took_out_of_the_file_is_named(billing_template: Path, tmp_path: Path) -> None:
+    async with flow(billing_template, tmp_path / "one") as one:
+        out, _ = await interrupted(one)
+        head, gone, blank, *rest = (one.folder / out).read_text(encoding="utf-8").splitlines()
+        blank = ";".join([*blank.split(";")[:2], ""])
+        (one.folder / out).write_text("\r\n".join([head, blank, *rest, ""]), encoding="utf-8", newline="")
+        ended = await one.cli(*RESUME, may_end_with=(1,))
+        assert "the passwords of 2 accounts are not in" in ended.words
+        for line in (gone, blank):
+            assert line.split(";")[1] in ended.closing["error"]
+
+
+async def test_a_file_in_which_the_run_cannot_go_on_is_refused_before_anything_is_sent(
+    billing_template: Path, tmp_path: Path
+) -> None:
+    async with flow(billing_template, tmp_path / "one") as one:
+        out, _ = await interrupted(one)
+        # As a spreadsheet saves it.
+        text = (one.folder / out).read_text(encoding="utf-8-sig")
+        (one.folder / out).write_text(text.replace(";run ", "\t"), encoding="utf-8")
+        before = one.arrivals.number
+        refused = await one.cli(*RESUME, may_end_with=(2,))
+        assert "is not the file of this run" in refused.words
+        assert one.arrivals.number == before
 
 
 # ---- the secrets of a run ---------------------------------------------------------------------------------------

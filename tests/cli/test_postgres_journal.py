@@ -10,6 +10,7 @@ import pytest
 from checkpoints.address import journal_in_postgres
 from checkpoints.errors import JournalUnreadable
 from checkpoints.postgres_connection import connect
+from cli.commands.doctor_journal import is_this_machine
 from cli.terminal.exits import Exit, code_of
 from tests.checkpoints.shells import shell
 from tests.cli.conftest import Cli, Place
@@ -179,3 +180,29 @@ async def test_doctor_says_of_the_server_what_a_run_rests_on(shared: Place) -> N
     assert "s between its clock and this one" in good.out
     away = await shared.cli("doctor", "--journal", "postgresql://127.0.0.1:1/db", may_end_with=(2,))
     assert "cannot be opened: connection failed" in " ".join(away.out.split())
+
+
+async def test_doctor_tells_that_the_log_of_the_server_gets_what_a_run_writes(shared: Place) -> None:
+    told = "PostgreSQL writes statements to its own log, and they hold names and amounts of subscribers"
+    address = journal_in_postgres(shared.cli.environment["CARBON_MIGRATE_JOURNAL"], shared.cli.folder)
+    assert told not in " ".join((await shared.cli("doctor")).out.split())
+    with shell(address) as server:
+        server.execute("alter role current_user set log_statement = 'mod'")
+        try:
+            doctor = await shared.cli("doctor")
+        finally:
+            server.execute("alter role current_user reset log_statement")
+    assert told in " ".join(doctor.out.split())
+    # A server on this machine is no way that anybody listens to.
+    assert "not encrypted" not in doctor.out
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        *[(name, True) for name in ("", "/run/postgresql", "localhost", "127.0.0.2", "::1")],
+        *[(name, False) for name in ("10.0.0.5", "db.example")],
+    ],
+)
+def test_a_way_that_leaves_the_machine_is_known(host: str, here: bool) -> None:
+    assert is_this_machine(host) is here

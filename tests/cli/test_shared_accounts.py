@@ -220,7 +220,7 @@ async def test_verify_holds_the_balances_of_accounts_against_the_rows(place: Pla
     ended = await run(place, "--shared-accounts", "sum")
     if later:
         place.write(f"abonent_id;amount\n{ids[1]};1,00\n", "later.csv")
-        await place.cli("run", "balances", "later.csv", "--set", "op_type=1", "--yes")
+        await place.cli("run", "balances", "later.csv", "--set", "op_type=2", "--yes")
     else:
         await place.execute("update admin_accounts set ostatok = ostatok + 10000000000 where id = ?", account)
     verified = await place.cli("verify", ended.closing["run"], "--json", may_end_with=(0, 1))

@@ -371,9 +371,6 @@ class MemoryJournal(Journal):
     async def last_unsettled(self, run: Run, before: int) -> list[Item]:
         return [one for one in self.kept.values() if one.number < before and not one.state.settled][-1:]
 
-    async def taken_back_of(self, item_ids: Collection[int]) -> set[int]:
-        return set()
-
     async def absolute_sum(self, run: Run, states: Collection[State]) -> Decimal:
         return sum((abs(one.amount or Decimal(0)) for one in self.kept.values() if one.state in states), Decimal(0))
 

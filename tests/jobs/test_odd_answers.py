@@ -77,7 +77,7 @@ def effects(gateway: Gateway) -> dict[str, tuple[CallEffect, Payload]]:
     return {
         "balances": (effect_of(gateway, BUILT_IN.named("balances")), payload_for("FinanceOperations", OPERATION, 5)),
         "payment": (
-            effect_of(gateway, BUILT_IN.named("payment"), recognise="sum"),
+            effect_of(gateway, BUILT_IN.named("payment"), way="add_payment"),
             chain("Abonents", got, key={"id": "5"}, wanted={"SUM_IN": "50.5"}, was={"op_id": "3"}),
         ),
         "warning-threshold": (

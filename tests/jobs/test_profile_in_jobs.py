@@ -105,5 +105,6 @@ async def test_what_no_probe_has_confirmed_is_named(alone: Gateway, tmp_path: Pa
     ]
     kept = known(descr_kept=True, descr_length=255)
     assert await named(kept) == ["an operation of type 8 sets the balance to its sum"]
-    assert await named(kept, op_type="1") == []
+    assert await named(kept, op_type="2") == ["an operation of type 2 raises the balance by its sum"]
+    assert await named(known(descr_kept=True, descr_length=255, act_type=1), op_type="1") == []
     assert await named(known(descr_kept=True, descr_length=255, type_8=TypeEight.ADDS)) == []

@@ -57,10 +57,11 @@ GUIDES: Final[Mapping[str, Guide]] = MappingProxyType(
         "stop": Guide("stop k7m2q", ["how-to/steer.md"]),
         "verify": Guide("verify k7m2q -o differences.csv", ["tutorial/first-load.md"]),
         "reconcile": Guide("reconcile k7m2q", ["how-to/settle.md"]),
-        "decide": Guide('decide k7m2q 1042 accepted --why "seen by Olga"', ["how-to/settle.md"]),
+        "decide": Guide('decide k7m2q/1042 accepted --why "seen by Olga"', ["how-to/settle.md"]),
         "export": Guide("export k7m2q --state rejected -o rejected.csv", ["how-to/correct.md"]),
         "report": Guide("report k7m2q --lang ru", ["how-to/report.md"]),
         "undo": Guide("undo k7m2q --set way=opposite", ["how-to/undo.md"]),
+        "close": Guide('close k7m2q --reason "the file was that of October"', ["how-to/undo.md"]),
         "purge": Guide("purge --older-than 90d --keep-totals", ["how-to/personal-data.md"]),
         "journal copy": Guide(
             "journal copy carbon-migrate.journal postgresql://HOST/DATABASE", ["how-to/postgres.md"]

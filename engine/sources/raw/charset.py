@@ -6,12 +6,14 @@ texts, nothing is guessed: the operator is asked, and shown a word in both.
 
 import codecs
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Final, TextIO, TypeAlias
 
 from engine.errors import InputRefused
+from engine.rows import LastLine
 from engine.sources.raw import cyrillic
 from engine.sources.raw import fault_places as faults
 from engine.sources.raw.cyrillic import NAMES, Doubt
@@ -25,6 +27,7 @@ UTF_8: Final = "utf-8-sig"
 """UTF-8 with or without a BOM, in Python's spelling."""
 
 _CHUNK: Final = 256 * 1024
+_TWO: Final = 2
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -230,6 +233,40 @@ class DecodedText:
             for number, line in enumerate(self.lines(file), 1):
                 if line.strip():
                     yield number, line.rstrip("\r\n")
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last line, where it has no end and others have: the text may have been cut there.
+
+        Raises `InputRefused`.
+        """
+        try:
+            last = self._wide_tail() if is_wide(self.codec) else self._tail().decode(self.codec, "replace")
+        except OSError as error:
+            raise unreadable(self.name, error) from error
+        return (LastLine(self.name, last.strip()),) if last.strip() else ()
+
+    def _tail(self) -> bytes:
+        """The bytes behind the last line end; none where there is no line end."""
+        tail = b""
+        with self.original.open() as file:
+            end = file.seek(0, os.SEEK_END)
+            while end and len(tail) < LONGEST_LINE:
+                start = max(end - _CHUNK, 0)
+                file.seek(start)
+                tail = file.read(end - start) + tail
+                if (place := max(tail.rfind(b"\n"), tail.rfind(b"\r"))) >= 0:
+                    return tail[place + 1 :]
+                end = start
+        return b""
+
+    def _wide_tail(self) -> str:
+        """The same of a text with two or four bytes a character, which is read whole."""
+        with self.open() as file:
+            number, last = 0, ""
+            for number, last in enumerate(self.lines(file), 1):  # noqa: B007 - the last one counts
+                pass
+        return "" if number < _TWO or last.endswith(("\n", "\r")) else last
 
     def _not_this_encoding(self) -> InputRefused:
         with self.original.open() as file:

@@ -13,7 +13,7 @@ from typing import Final, TextIO
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage, Source
+from engine.rows import LastLine, Row, RowPage, Source
 from engine.sources.raw import fault_places as faults
 from engine.sources.raw.charset import LONGEST_LINE, DecodedText
 from engine.sources.raw.original import empty, proven
@@ -113,6 +113,11 @@ class DelimitedFile(Source):
     def header(self) -> tuple[str, ...]:
         """The column names of the file. Raises `InputRefused`."""
         return self._read_layout().header
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last line, where it may have been cut. Raises `InputRefused`."""
+        return self._text.unended
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`.

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage, Source
+from engine.rows import LastLine, Row, RowPage, Source
 from engine.sources.raw.charset import DecodedText
 from engine.sources.raw.original import proven
 from engine.sources.raw.sample import Sample
@@ -99,6 +99,11 @@ class PrintedRows(Source):
     def header(self) -> tuple[str, ...]:
         """The column names, as printed or as given."""
         return self._form.header
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last line, where it may have been cut. Raises `InputRefused`."""
+        return self._text.unended
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`. Raises `InputRefused`."""

@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from checkpoints.records import Refusal
 from engine.errors import InputRefused
-from engine.rows import Row, RowPage, Source
+from engine.rows import LastLine, Row, RowPage, Source
 from engine.sources.raw.charset import DecodedText
 from engine.sources.raw.fault_places import Spot
 from engine.sources.raw.original import empty, proven
@@ -115,6 +115,11 @@ class JsonLines(Source):
             check_names(where, list(first), line=said("the first object"))
             self._header = tuple(first)
         return self._header
+
+    @property
+    def unended(self) -> tuple[LastLine, ...]:
+        """The last line, where it may have been cut. Raises `InputRefused`."""
+        return self._text.unended
 
     def pages(self, after: str | None) -> Iterator[RowPage]:
         """The pages after the cursor `after`. Raises `InputRefused`, naming line and column where there is one."""

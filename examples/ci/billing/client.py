@@ -5,7 +5,7 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
-RECEIPT = 1
+RECEIPT = 2
 """The type of an operation that adds to a balance."""
 
 

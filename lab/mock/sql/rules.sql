@@ -3,18 +3,21 @@
 -- name: abonent
 select [a.is_folder|0], [a.deleted|0], [a.account_id|null] from abonents a where a.id = :id
 
--- name: set_balance
+-- name: balance_sets
 -- The balance is ostatok + debit - credit; debit and credit stay unchanged.
 update admin_accounts set ostatok = :summa - debit + credit where id = :account
 
--- name: add_to_balance
+-- name: balance_adds
 update admin_accounts set ostatok = ostatok + :summa where id = :account
 
--- name: add_receipt
+-- name: balance_pays
 update admin_accounts set debit = debit + :summa where id = :account
 
--- name: add_act
+-- name: balance_charges
 update admin_accounts set credit = credit + :summa where id = :account
+
+-- name: balance_closes
+update admin_accounts set ostatok = ostatok + debit, debit = 0 where id = :account
 
 -- name: new_account
 insert into admin_accounts (id) values (:id)

@@ -52,7 +52,12 @@ def test_numbers_with_a_point_lose_nothing() -> None:
         (SYSTEM_TEXT, SystemRefused(SYSTEM_TEXT)),
         ("division by zero", RowRefused("division by zero", recognised=False)),
         (True, RowRefused("True", recognised=False)),
-        (["a", "b"], RowRefused('["a","b"]', recognised=False)),
+        # Of a list the last text is the message [I]; what stands before it decides nothing.
+        (["a", "b"], RowRefused("b", recognised=False)),
+        (["Traceback", ROW_TEXT], RowRefused(ROW_TEXT, recognised=True)),
+        ([f"raise Refused({SYSTEM_TEXT!r})", BUSY_TEXT], Busy(BUSY_TEXT)),
+        ([ROW_TEXT, 5], RowRefused('["Не найден атрибут foo",5]', recognised=True)),
+        ([ROW_TEXT, " "], RowRefused('["Не найден атрибут foo"," "]', recognised=True)),
         ("  ", RowRefused("an error without a text", recognised=False)),
     ],
 )

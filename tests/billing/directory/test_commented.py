@@ -7,7 +7,7 @@ SERVICES = (
     "select id from users_usluga where abonent_id between 2001 and 2100 and comment like '%обещанный%' order by id"
 )
 RECEIPTS = (
-    "select op_id from finance_operations where abonent_id between 2001 and 2600 and op_type = 1 order by op_id"
+    "select op_id from finance_operations where abonent_id between 2001 and 2600 and op_type = 2 order by op_id"
 )
 
 

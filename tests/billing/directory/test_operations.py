@@ -14,12 +14,12 @@ from lab.mock.connection import MockConnection
 def test_operations_of_one_type_on_many_subscribers(either_database: Database) -> None:
     rows = list(
         either_database.query(
-            "select op_id, abonent_id, op_summa, descr, op_date from finance_operations where op_type = 1"
+            "select op_id, abonent_id, op_summa, descr, op_date from finance_operations where op_type = 2"
         )
     )
     found = list(operations.of_abonents(either_database, range(2001, 3_500), RECEIPT))
     assert {o.op_id: o for o in found} == {
-        op: Operation(op, abonent, 1, Decimal(summa) / 10**10, descr, False, f"{happened:%Y-%m-%d}")
+        op: Operation(op, abonent, RECEIPT, Decimal(summa) / 10**10, descr, False, f"{happened:%Y-%m-%d}")
         for op, abonent, summa, descr, happened in rows
     }
     assert list(operations.of_abonents(either_database, range(2001, 3_500))) == [], "no opening balance yet"

@@ -1,6 +1,8 @@
 """Cells that a spreadsheet would run, and files that are whole or not there."""
 
 import csv
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,30 @@ async def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "mine"
     await write(OutputFile(path, force=True))
     assert "число" in path.read_text(encoding="utf-8")
+
+
+async def test_a_pipe_or_a_device_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    os.mkfifo(path)
+    with pytest.raises(CommandRefused, match="is not a regular file"):
+        await write(OutputFile(path, force=True))
+    assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+async def test_a_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "theirs.csv").write_text("theirs")
+    (tmp_path / "out.csv").symlink_to("theirs.csv")
+    with pytest.raises(CommandRefused, match="is there already"):
+        await write(OutputFile(tmp_path / "out.csv"))
+    await write(OutputFile(tmp_path / "out.csv", force=True))
+    assert (tmp_path / "theirs.csv").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("name", ["out.xlsx", "out.ODS"])
+async def test_a_csv_is_not_written_by_the_name_of_a_workbook(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CommandRefused, match=r"would be a CSV with the name of a workbook.*name it \.csv"):
+        await write(OutputFile(tmp_path / name))
+    assert not (tmp_path / name).exists()
 
 
 async def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:

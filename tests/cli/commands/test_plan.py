@@ -81,7 +81,7 @@ async def test_a_plan_has_a_sum_for_each_kind_where_one_is_known(place: Place) -
     await place.cli("run", "balances", "before.csv", "--yes", "--journal", "other.journal")
     await anyio.to_thread.run_sync(_execute, place.file, "update finance_operations set descr = 'Остаток'")
     place.write("abonent_id;amount\n2005;50\n", "entered.csv")
-    await place.cli("run", "balances", "entered.csv", "--yes")
+    await place.cli("run", "balances", "entered.csv", "--yes", "--again")
     lines = (
         "2001;1.10",
         "2003;2,20",

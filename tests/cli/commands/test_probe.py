@@ -88,9 +88,12 @@ def intents(place: Place) -> list[Path]:
 
 
 USUAL = {
+    "receipt_type": 2,
+    "act_type": 1,
+    "code1c_key": True,
     "type_8": "sets",
     "descr_kept": True,
-    "descr_length": 500,
+    "descr_length": 255,
     "descr_returned": True,
     "descr_filters": ["exact"],
     "create_answers": "object",
@@ -211,9 +214,12 @@ async def test_a_balance_of_nothing_is_asked_twice(opened: Opened) -> None:
         assert balance(place, abonent) == Decimal("-0.02")
 
 
-@pytest.mark.parametrize("call", [3, 12, 13, 14, 16])
+@pytest.mark.parametrize("call", [3, 12, 13, 14, 15, 18, 20])
 async def test_a_probe_that_was_killed_finds_what_it_left_and_takes_it_back(opened: Opened, call: int) -> None:
-    """The third call enters the first receipt, the twelfth the second, the next type 8; then all is taken back."""
+    """The third call enters the first receipt, the twelfth the second, the next two type 8 and an act.
+
+    Receipts with exact keys follow, each filtered by its key, and then all is taken back.
+    """
     async with opened(Quirks()) as place:
         abonent = subscriber(place)
         before = balance(place, abonent)
@@ -227,6 +233,33 @@ async def test_a_probe_that_was_killed_finds_what_it_left_and_takes_it_back(open
         assert closing["left"] == []
         assert balance(place, abonent) == before
         assert intents(place) == []
+
+
+_ACCOUNT = "(select account_id from abonents where id = new.abonent_id)"
+SWAPPED = f"""
+create trigger swapped for finance_operations active after insert as
+begin
+    if (new.op_type in (1, 2)) then
+        update admin_accounts set debit = debit + iif(new.op_type = 1, 2, -2) * new.op_summa where id = {_ACCOUNT};
+end
+"""  # noqa: S608 - of constants
+"""What makes type 1 raise the balance and type 2 lower it."""
+
+
+@pytest.mark.parametrize("database", [True, False])
+async def test_the_types_that_raise_and_lower_the_balance_are_learned(opened: Opened, *, database: bool) -> None:
+    """Where they are the other way round, all is taken back as well, and a payment raises the balance."""
+    async with opened(Quirks(), database=database) as place:
+        await write(place, SWAPPED)
+        abonent = subscriber(place)
+        before = balance(place, abonent)
+        closing = (await probe(place)).closing
+        assert (closing["learned"]["receipt_type"], closing["learned"]["act_type"]) == (1, 2)
+        assert closing["left"] == []
+        assert balance(place, abonent) == before
+        place.write(f"abonent_id;amount\n{abonent};500\n", "payments.csv")
+        await place.cli("run", "payment", "payments.csv", "--yes")
+        assert balance(place, abonent) == before + 500
 
 
 async def test_it_asks_first_and_names_each_sum(opened: Opened) -> None:

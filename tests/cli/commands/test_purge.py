@@ -247,8 +247,8 @@ def test_parameters_stay_that_can_hold_nothing_of_a_person(typed: Typed) -> None
     assert parameters_after(typed, *(NEW.job, NEW.parameters)) == {"op_type": "8", "shared_accounts": "sum"}
     typed_call = {"op_type": CANARY, "run": CANARY, "enter": "again"}
     assert parameters_after(typed, "call", typed_call) == {"enter": "again"}
-    payment = {"recognise": "sum", "amount": "5", "abonent_id": "94", "document": CANARY}
-    assert parameters_after(typed, "payment", payment) == {"recognise": "sum"}
+    payment = {"way": "add_payment", "amount": "5", "abonent_id": "94", "document": CANARY}
+    assert parameters_after(typed, "payment", payment) == {"way": "add_payment"}
 
 
 def test_status_tells_what_is_left(typed: Typed) -> None:

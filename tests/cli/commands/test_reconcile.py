@@ -60,7 +60,7 @@ async def test_what_differs_is_shown_with_both_sides_and_the_command_to_decide(p
     words = " ".join(ended.out.split()) + ended.words
     assert '"op_summa":"0.08"' in words
     assert "999.00" in words
-    assert f"carbon-migrate decide {name} 2 accepted --why" in words
+    assert f"carbon-migrate decide {name}/2 accepted --why" in words
 
 
 async def test_a_row_that_was_put_right_by_hand_is_settled_by_looking_again(place: Place) -> None:
@@ -80,7 +80,7 @@ async def test_a_row_that_was_put_right_by_hand_is_settled_by_looking_again(plac
 async def test_a_person_decides_that_it_goes_again_and_the_decision_is_kept_with_the_name(place: Place) -> None:
     name = await with_one_row_that_differs(place)
     execute(place, "update finance_operations set descr = 'not ours' where op_id = 900001")
-    await place.cli("decide", name, "2", "pending", "--why", "entered by Olga for another bill")
+    await place.cli("decide", f"{name}/2", "pending", "--why", "entered by Olga for another bill")
     async with place.journal() as journal:
         (decision,) = await journal.history.decisions(await journal.run(name))
     assert (decision.number, decision.state, decision.why) == (2, State.PENDING, "entered by Olga for another bill")
@@ -89,24 +89,38 @@ async def test_a_person_decides_that_it_goes_again_and_the_decision_is_kept_with
     assert resumed.closing["states"] == {"accepted": 3}
 
 
+async def test_a_row_that_is_to_be_sent_beside_what_was_seen_is_sent(place: Place) -> None:
+    name = await with_one_row_that_differs(place)
+    await place.cli("decide", f"{name}/2", "pending", "--why", "999 under this mark is a slip of ours")
+    resumed = await place.cli("resume", "--settle", "0", name, "--json")
+    assert resumed.closing["states"] == {"accepted": 3}
+
+
 async def test_a_person_decides_that_it_is_there(place: Place) -> None:
     name = await with_one_row_that_differs(place)
-    ended = await place.cli("decide", name, "2", "accepted", "--why", "999 is right, the file was wrong", "--json")
+    ended = await place.cli(
+        "decide", name, f"{name}/2", "accepted", "--why", "999 is right, the file was wrong", "--json"
+    )
     assert ended.closing["states"] == {"accepted": 3}
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("1", "pending", "--why", "x"), "row 1 of run"),
-        (("77", "pending", "--why", "x"), "has no row 77"),
-        (("2", "applied", "--why", "x"), "is no decision"),
-        (("2", "pending", "--why", " "), "needs its reason"),
+        (("RUN/1", "pending", "--why", "x"), "row 1 of run"),
+        (("RUN/77", "pending", "--why", "x"), "/77: give its key"),
+        (("RUN/2", "applied", "--why", "x"), "is no decision"),
+        (("RUN/2", "pending", "--why", " "), "needs its reason"),
+        (("RUN/2", "pending", "--why", "x", "--id", "5"), "--id is for a row that is accepted"),
+        (("RUN/2", "accepted", "--why", "x", "--id", "0x5"), "0x5 is no id of the billing"),
+        # A number alone is no row: it may be the contract number of another file.
+        (("RUN", "2", "pending", "--why", "x"), "has no row 2: give its key, its contract number, or the row"),
     ],
 )
 async def test_what_is_not_for_a_person_to_decide_is_refused(place: Place, words: tuple[str, ...], said: str) -> None:
     name = await with_one_row_that_differs(place)
-    ended = await place.cli("decide", name, *words, may_end_with=[Exit.REFUSED])
+    given = [word.replace("RUN", name) for word in words]
+    ended = await place.cli("decide", *given, may_end_with=[Exit.REFUSED])
     assert said in ended.words
     async with place.journal() as journal:
         assert (await journal.totals(await journal.run(name))).count(State.MANUAL) == 1

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from checkpoints.address import journal_in_postgres
 from checkpoints.postgres_connection import connect
-from cli.fleet.queue import facts_of_queue
+from cli.fleet.queue import NOTE, facts_of_queue
 from cli.fleet.worker import end_tasks
 from lab.fleet.journal_way import JournalWay
 from tests.cli.conftest import PATIENCE, Place, place_in
@@ -64,6 +64,37 @@ async def test_a_worker_sends_what_is_handed_in_and_ends_in_order(shared: Place)
     assert asked(shared, "select count(*) from procrastinate_jobs") == [(0,)]
     found = await shared.found()
     assert (found.rows, found.most_for_one) == (ROWS, 1)
+
+
+async def test_a_package_of_the_working_folder_is_not_run(shared: Place) -> None:
+    package = shared.cli.folder / "cli"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "child.py").write_text("from pathlib import Path\n\nPath('was-run').touch()\n")
+    run = await hand_in(shared, ROWS)
+    async with shared.cli.started(*WORKER) as worker:
+        await worker.said(f"{run}: done")
+        worker.signal(signal.SIGTERM)
+        await worker.ended()
+    assert not (shared.cli.folder / "was-run").exists()
+    assert await accepted(shared) == ROWS
+
+
+async def test_a_run_is_done_when_the_journal_says_so_whatever_its_process_ends_with(shared: Place) -> None:
+    """The interpreter's own start-up file ends the process of the run with 0 before anything is sent."""
+    run = await hand_in(shared, ROWS)
+    starts = shared.cli.folder / "starts"
+    starts.mkdir()
+    (starts / "sitecustomize.py").write_text("import os\nos._exit(0)\n")
+    shared.cli.environment["PYTHONPATH"] = str(starts)
+    async with shared.cli.started(*WORKER) as worker:
+        heard = await worker.said(f"{run}: waits for a person, ")
+        worker.signal(signal.SIGTERM)
+        heard += (await worker.ended()).err
+    assert "exit code 0, and rows of the run are still open" in " ".join(heard.split())
+    assert f"{run}: done" not in heard
+    assert await accepted(shared) == 0
+    assert NOTE in (await shared.cli("status", run)).out
 
 
 async def test_the_runs_of_a_worker_that_is_killed_are_taken_over(shared: Place) -> None:

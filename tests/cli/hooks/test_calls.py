@@ -235,3 +235,69 @@ async def test_apprise_is_told_in_a_process_that_can_be_killed(
     if answer == "taken":
         sent = (tmp_path / "sent").read_text()
         assert sent == f"{url}|carbon-migrate: on-person|run k7m2q needs you\nresume k7m2q"
+
+
+async def test_a_script_that_others_may_write_is_not_run(tmp_path: Path) -> None:
+    script = tmp_path / "tell.sh"
+    script.write_text("touch was-run\n")
+    for mode, what in ((0o666, "everybody may write the hook"), (0o664, "its group may write the hook")):
+        script.chmod(mode)
+        answer = await told(Hook("sh", ("sh", str(script))))
+        assert answer.startswith(f"it is not run: {what} {script}")
+    script.chmod(0o644)
+    assert await told(Hook("sh", ("sh", str(script)))) == "taken"
+
+
+async def test_a_program_of_somebody_else_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "tell"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert await told(Hook("tell", (str(program),))) == "taken"
+    if os.getuid():
+        monkeypatch.setattr("os.geteuid", lambda: 4712)
+    else:
+        os.chown(program, 4711, -1)
+    assert (await told(Hook("tell", (str(program),)))).startswith(f"it is not run: the hook {program} belongs to")
+
+
+@pytest.fixture
+async def heard() -> AsyncIterator[tuple[str, list[web.Request]]]:
+    """A server, and what it is asked."""
+    asked: list[web.Request] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request)
+        return web.Response()
+
+    application = web.Application()
+    application.router.add_route("*", "/{any:.*}", answer)
+    async with TestServer(application) as server:
+        yield str(server.make_url("/hook")), asked
+
+
+async def test_no_password_of_netrc_goes_along(
+    heard: tuple[str, list[web.Request]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login olga password canary\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    url, asked = heard
+    assert await told(address(url)) == "taken"
+    assert "Authorization" not in asked[0].headers
+
+
+async def test_the_proxy_of_the_environment_is_used(
+    heard: tuple[str, list[web.Request]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, asked = heard
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("http_proxy", url.removesuffix("/hook"))
+    assert await told(address("http://hooks.example/x")) == "taken"
+    assert asked[0].headers["Host"] == "hooks.example"
+
+
+async def test_what_a_hook_starts_knows_that_a_hook_has_started_it(tmp_path: Path) -> None:
+    assert await told(shell('printenv CARBON_MIGRATE_IN_HOOK > "$1"', tmp_path / "in")) == "taken"
+    assert (tmp_path / "in").read_text() == "1\n"

@@ -1,6 +1,8 @@
 """Whose files are taken, and which are told to be open to others."""
 
 import os
+import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,3 +139,159 @@ def test_a_settings_file_that_others_can_read_is_told_where_it_holds_secrets(
         for said in (typed("status").err, typed("doctor").out):
             assert (f"chmod 600 {path}" in said) is open_to_others
             assert "very-secret" not in said
+
+
+# ---- beside a journal -------------------------------------------------------------------------------------------
+
+
+def journal_in(folder: Path) -> Path:
+    journal = folder / "carbon-migrate.journal"
+    anyio.run(made, journal)
+    return journal
+
+
+def test_a_journal_in_a_folder_that_others_may_write_is_refused(tmp_path: Path, typed: Typed) -> None:
+    journal = journal_in(tmp_path)
+    tmp_path.chmod(0o777)
+    for command in ("status", "resume"):
+        refused = typed(command)
+        assert refused.exit == 2
+        assert f"others on this machine may write the folder of the journal {journal}" in refused.words
+        assert f"chmod go-w {tmp_path}" in refused.words
+    assert "others on this machine may write the folder" in typed("doctor").out
+    # With the sticky bit nobody removes the files of others.
+    tmp_path.chmod(0o1777)
+    assert typed("status").exit == 0
+    tmp_path.chmod(0o775)
+    os.chown(tmp_path, -1, ANOTHER if os.getuid() == 0 else -1)
+    assert (typed("status").exit == 2) is (os.getuid() == 0)
+
+
+def as_link(path: Path) -> None:
+    elsewhere = path.parent / "elsewhere"
+    elsewhere.write_text("")
+    path.symlink_to(elsewhere)
+
+
+def as_open_file(path: Path) -> None:
+    path.touch()
+    path.chmod(0o666)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("put_there", [as_link, os.mkfifo, as_open_file])
+@pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal", "-plans", "-secrets", ".log"])
+def test_what_lies_beside_a_journal_is_no_link_no_pipe_and_closed(
+    ending: str, put_there: Callable[[Path], None], tmp_path: Path, typed: Typed
+) -> None:
+    journal = journal_in(tmp_path)
+    path = journal.with_name(f"{journal.name}{ending}")
+    put_there(path)
+    ended = typed("resume")
+    assert ended.exit == 2
+    assert str(path) in ended.words
+    assert "is not a regular file" in ended.words or "everybody may write" in ended.words
+    assert not (tmp_path / "elsewhere").exists() or (tmp_path / "elsewhere").read_text() == ""
+
+
+@pytest.mark.parametrize("ending", ["-wal", "-plans", "-secrets", ".log"])
+def test_what_lies_beside_a_journal_is_not_somebody_elses(
+    ending: str, tmp_path: Path, typed: Typed, give_away: GiveAway
+) -> None:
+    journal = journal_in(tmp_path)
+    path = journal.with_name(f"{journal.name}{ending}")
+    path.touch(0o600)
+    assert f"{path} belongs to" not in typed("resume").words
+    path.touch(0o600)
+    give_away(path)
+    ended = typed("resume")
+    assert ended.exit == 2
+    assert f"{path} belongs to" in ended.words
+
+
+JOB_FILE = '[[step]]\njob = "balances"\nfile = "rows.csv"\n'
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "--journal", "pipe"),
+        ("doctor", "--journal", "pipe"),
+        ("resume", "--journal", "pipe"),
+        ("journal", "copy", "pipe", "copied.journal"),
+        ("status", "--config", "pipe"),
+        ("run", "pipe.toml"),
+        ("import", "rows.csv", "--map", "pipe"),
+        ("translate", "pipe"),
+        ("report", "check", "pipe"),
+        ("mock", "replay", "pipe"),
+    ],
+    ids=" ".join,
+)
+def test_a_pipe_in_place_of_any_file_hangs_nothing(words: tuple[str, ...], tmp_path: Path, typed: Typed) -> None:
+    if "--journal" not in words:
+        journal_in(tmp_path)
+    for name in ("pipe", "pipe.toml"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "rows.csv").write_text("abonent_id;amount\n1;5\n")
+    ended = typed(*words)
+    assert ended.exit == 2, ended.words
+    assert "regular file" in f"{ended.words} {ended.out}", ended.words
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_pipe_that_the_shell_has_opened_is_read(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, SECRETS.encode())
+    os.close(writing)
+    assert load(Flags(config=Path(f"/dev/fd/{reading}")), {}, tmp_path).api_url.value == URL
+    os.close(reading)
+
+
+# ---- what names code, and where money goes ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", ['jobs = ["ours.py"]\n', '[hooks]\non-end = "true"\n'])
+@pytest.mark.parametrize("named", [False, True])
+def test_settings_that_name_code_are_their_users_alone(
+    names: str, named: bool, tmp_path: Path, give_away: GiveAway
+) -> None:
+    path = settings_file(tmp_path, names)
+    flags = Flags(config=path) if named else Flags()
+    load(flags, {}, tmp_path)
+    path.chmod(0o660)
+    with pytest.raises(SettingsRefused, match=r"its group may write the settings file(.|\n)*chmod go-w"):
+        load(flags, {}, tmp_path)
+    path.chmod(0o600)
+    give_away(path)
+    with pytest.raises(SettingsRefused, match=r"the settings file .* belongs to"):
+        load(flags, {}, tmp_path)
+
+
+def test_a_job_file_that_everybody_may_write_is_refused(tmp_path: Path, typed: Typed) -> None:
+    path = tmp_path / "night.toml"
+    path.write_text(JOB_FILE)
+    path.chmod(0o666)
+    ended = typed("run", "night.toml")
+    assert ended.exit == 2
+    assert "everybody may write the job file" in ended.words
+    path.chmod(0o644)
+    assert "everybody may write" not in typed("run", "night.toml").words
+
+
+# ---- what doctor says of places and ways ------------------------------------------------------------------------
+
+
+def test_doctor_names_a_way_that_is_not_encrypted(tmp_path: Path, typed: Typed) -> None:
+    told = "the connection to 192.0.2.7 is not encrypted"
+    settings_file(tmp_path, "[api]\ntimeout = 0.2\n")
+    assert told in " ".join(typed("doctor", "--api-url", "http://192.0.2.7:8082").out.split())
+    assert told not in typed("doctor", "--api-url", "https://192.0.2.7:8082").out
+    assert "not encrypted" not in typed("doctor", "--api-url", "http://127.0.0.1:9").out
+
+
+def test_doctor_names_a_journal_that_a_restart_would_lose(typed: Typed) -> None:
+    told = "is in memory (tmpfs), and is gone when the machine or the container restarts"
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        assert told in " ".join(typed("doctor", "--journal", f"{folder}/a.journal").out.split())

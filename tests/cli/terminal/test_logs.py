@@ -2,6 +2,7 @@
 
 import json
 import logging
+import resource
 import stat
 from io import StringIO
 from pathlib import Path
@@ -86,10 +87,17 @@ def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_a_full_disk_ends_the_log_alone() -> None:
+def test_a_full_disk_ends_the_log_alone(tmp_path: Path) -> None:
     shown, heard = screen()
-    with logging_to(Path("/dev/full"), shown):
-        structlog.get_logger().warning("the journal failed")
+    with logging_to(tmp_path / "log", shown):
+        # No byte more can be written to any file, as on a full disk.
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        try:
+            structlog.get_logger().warning("the journal failed")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "log").read_bytes() == b""
     assert "the journal failed" in heard.getvalue()
 
 

@@ -17,7 +17,23 @@ from tests.engine.sources.reading import cells_of, refusals_of
 
 
 @pytest.mark.parametrize(
-    "cell", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "-", "+", "=", "\n=1"]
+    "cell",
+    [
+        "=1+1",
+        "+cmd|' /C calc'!A0",
+        "-2+3",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "-",
+        "+",
+        "=",
+        "\n=1",
+        "\uff1d1+1",
+        "\uff0b1+1",
+        "\uff0d2+3",
+        "\uff20A1",
+    ],
 )
 def test_what_would_run_as_a_formula_gets_an_apostrophe(cell: str) -> None:
     assert harmless(cell) == f"'{cell}"
@@ -28,7 +44,7 @@ def test_plain_numbers_and_texts_stay_as_they_are(cell: str) -> None:
     assert harmless(cell) == cell
 
 
-@given(st.text(st.sampled_from("'=+-@\t1a,")) | st.text())
+@given(st.text(st.sampled_from("'=+-@\t1a,\uff1d\uff0b\uff0d\uff20")) | st.text())
 def test_every_cell_comes_back_as_it_was(cell: str) -> None:
     assert as_it_was(harmless(cell)) == cell
 

@@ -19,10 +19,10 @@ def test_all_that_is_said_of_a_job_is_said_in_russian(kind: JobSpec) -> None:
 
 def test_all_faults_of_parameters_are_told_in_the_language_of_the_reader() -> None:
     with pytest.raises(ParameterRefused) as refused:
-        parameters_of(JOBS["payment"], {"amount": "-5", "zzz": "7", "recognise": "maybe"})
+        parameters_of(JOBS["payment"], {"amount": "-5", "zzz": "7", "way": "maybe"})
     assert language(RUSSIAN).render(text_of(refused.value)).splitlines() == [
-        "payment: параметра 'zzz' нет; есть: abonent_id, contract_number, amount, document, recognise",
+        "payment: параметра 'zzz' нет; есть: abonent_id, contract_number, amount, document, date, descr, way, key",
         "amount: -5 — не платёж: нужна сумма больше нуля",
-        "recognise: 'maybe' — недопустимое значение, возможны: ask, sum",
+        "way: 'maybe' — недопустимое значение, возможны: operation, add_payment",
     ]
     assert str(refused.value).splitlines()[1] == "amount: -5 is not a payment: an amount above zero is expected"

@@ -37,7 +37,7 @@ def test_the_last_line_of_an_account_holds_and_stands_where_it_was_written(path:
         file.add(user, login, word)
     assert text_of(path).count("\r\n") == 6
     before = path.stat().st_ino
-    assert file.finish() == 3
+    assert file.finish().accounts == 3
     assert text_of(path) == f'{HEADER}5;a;3rd\r\n7;"с;о";"qu""o;te"\r\n6;b;=4\r\n'
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.stat().st_ino != before
@@ -47,13 +47,13 @@ def test_the_last_line_of_an_account_holds_and_stands_where_it_was_written(path:
 def test_a_file_with_one_line_an_account_is_left_as_it_is(path: Path) -> None:
     opened(path).add(5, "a", "x")
     before = path.stat().st_ino
-    assert opened(path).finish() == 1
+    assert opened(path).finish().accounts == 1
     assert path.stat().st_ino == before
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_without_a_file_there_is_nothing_to_finish(path: Path) -> None:
-    assert opened(path).finish() == 0
+    assert opened(path).finish().accounts == 0
     assert not path.exists()
 
 
@@ -66,7 +66,7 @@ def test_half_a_line_is_taken_out_when_the_run_goes_on(path: Path) -> None:
     # Half a letter, and the longest of lines.
     with path.open("ab") as file:
         file.write(b"8;" + b"\xd0" * 200_000)
-    assert opened(path).finish() == 2
+    assert opened(path).finish().accounts == 2
     assert text_of(path) == f"{HEADER}5;a;whole\r\n7;c;next\r\n"
 
 
@@ -108,7 +108,7 @@ def test_many_at_one_time(path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert file.finish() == 100
+    assert file.finish().accounts == 100
     lines = text_of(path).removeprefix(HEADER).split("\r\n")
     assert sorted(lines) == sorted(["", *(f"{user};user{user};word{user}" for user in range(100))])
 
@@ -118,6 +118,6 @@ def test_what_a_killed_rewriting_has_left_is_in_nobody_s_way(path: Path) -> None
     file.add(5, "a", "1st")
     file.add(5, "a", "2nd")
     path.with_name(".out.csv.new").write_text("half", encoding="utf-8")
-    assert file.finish() == 1
+    assert file.finish().accounts == 1
     assert text_of(path) == f"{HEADER}5;a;2nd\r\n"
     assert [entry.name for entry in path.parent.iterdir()] == ["out.csv"]

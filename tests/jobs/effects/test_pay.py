@@ -1,5 +1,6 @@
 """Payments, which carry no mark: what a look-up can tell of them, and what it leaves to a person."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.money import SCALE
+from billing.profile import Fact, Profile
 from checkpoints.records import Item, NewItem, Run
+from checkpoints.states import State
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Entries, Found, ReadBack
+from engine.job import Absent, CannotLook, Entries, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.catalogue.money import PAYMENT
@@ -49,7 +52,7 @@ def earlier(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
         operation(execute, key, abonent, kopecks)
 
 
-def operation(execute: Execute, key: int, abonent: int, kopecks: int, kind: int = 1, storno: int = 0) -> None:
+def operation(execute: Execute, key: int, abonent: int, kopecks: int, kind: int = 2, storno: int = 0) -> None:
     execute(
         "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, storno) "
         "values (?, ?, ?, ?, '2026-02-03', ?)",
@@ -57,8 +60,13 @@ def operation(execute: Execute, key: int, abonent: int, kopecks: int, kind: int 
     )
 
 
+def lost(items: Sequence[Item]) -> list[Item]:
+    return [msgspec.structs.replace(one, state=State.UNKNOWN) for one in items]
+
+
 async def paying(gateway: Gateway, folder: Path, frozen: Frozen, text: str = TWO) -> list[Item]:
-    return await planned(job_of(gateway, PAYMENT, rows_of(folder, text)), frozen)
+    items = await planned(job_of(gateway, PAYMENT, rows_of(folder, text), way="add_payment"), frozen)
+    return [msgspec.structs.replace(one, state=State.PENDING) for one in items]
 
 
 @pytest.mark.usefixtures("earlier")
@@ -74,7 +82,7 @@ async def test_payments_are_planned_with_the_last_operation(
         ("9003", "A15", "account:9003", Decimal(1)),
     ]
     assert [payload_of(one).was for one in items] == [{"op_id": "80001"}, {"op_id": "80002"}, {"op_id": "0"}]
-    job = effect_of(gateway, PAYMENT)
+    job = effect_of(gateway, PAYMENT, way="add_payment")
     assert job.describe("k7m2q", items[0]) == 'Abonents: objects.get(id=9001) → add_payment(SUM_IN="50.50")'
     assert not job.repeatable
 
@@ -84,7 +92,7 @@ async def test_a_payment_that_was_made_before_is_named(
     gateway: Gateway,
     tmp_path: Path,
 ) -> None:
-    job = job_of(gateway, PAYMENT, rows_of(tmp_path, TWO))
+    job = job_of(gateway, PAYMENT, rows_of(tmp_path, TWO), way="add_payment")
     found = await job.find_entries((await prepared(job)).items)
     assert found == {"9001": Entries(unmarked="operation 80001 of 50.50, 2026-02-03")}
 
@@ -97,7 +105,7 @@ async def test_payments_are_entered_once_and_read_back(
     frozen: Frozen,
     database: Database,
 ) -> None:
-    job = effect_of(gateway, PAYMENT)
+    job = effect_of(gateway, PAYMENT, way="add_payment")
     items = await paying(gateway, tmp_path, frozen)
     assert await sightings(job, run, items) == [Absent(), Absent()]
     none = "since the plan the billing has no operation of that sum"
@@ -111,8 +119,8 @@ async def test_payments_are_entered_once_and_read_back(
     found = changes(before, whole(database))
     rows = new_rows(found, OPERATIONS)
     assert [(row["ABONENT_ID"], row["OP_TYPE"], row["OP_SUMMA"]) for row in rows] == [
-        (9001, 1, 5050 * SCALE // 100),
-        (9002, 1, 7 * SCALE),
+        (9001, 2, 5050 * SCALE // 100),
+        (9002, 2, 7 * SCALE),
     ]
 
 
@@ -122,7 +130,7 @@ TWICE = "abonent_id;amount;document\n9001;5;17\n9001;5;18\n9001;6;17/a\n9002;7;\
 async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(
     gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen
 ) -> None:
-    job = effect_of(gateway, PAYMENT, recognise="sum")
+    job = effect_of(gateway, PAYMENT, way="add_payment")
     items = await paying(gateway, tmp_path, frozen, TWICE)
     assert [(one.key, one.label, one.amount) for one in items] == [
         ("9001/17", "00123, 17", Decimal(5)),
@@ -132,7 +140,7 @@ async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(
     ]
     assert await sightings(job, run, items) == [Absent()] * 4
     await sent(job, run, items[:1])
-    # What the first has entered is not the second's, whatever `recognise` says.
+    # What the first has entered is not the second's, for both have the same sum.
     one, other, *rest = await sightings(job, run, items)
     assert isinstance(one, CannotLook)
     assert isinstance(other, CannotLook)
@@ -145,52 +153,61 @@ async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(
 
 async def test_the_column_of_the_documents_is_named_by_the_operator(gateway: Gateway, tmp_path: Path) -> None:
     text = "abonent_id;amount;№ документа\n9001;5;17\n"
-    plain = job_of(gateway, PAYMENT, rows_of(tmp_path, text))
+    plain = job_of(gateway, PAYMENT, rows_of(tmp_path, text), way="add_payment")
     assert [one.key for one in (await prepared(plain)).items] == ["9001"]
-    named = job_of(gateway, PAYMENT, rows_of(tmp_path, text, document="№ документа"))
+    named = job_of(gateway, PAYMENT, rows_of(tmp_path, text, document="№ документа"), way="add_payment")
     assert [one.key for one in (await prepared(named)).items] == ["9001/17"]
     assert any("map document=COLUMN" in caution for caution in plain.cautions)
 
 
-async def test_a_lost_payment_is_left_to_a_person_unless_the_sum_tells(
+async def test_a_lost_payment_is_always_left_to_a_person(
     gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    ask, by_sum = effect_of(gateway, PAYMENT), effect_of(gateway, PAYMENT, recognise="sum")
+    job = effect_of(gateway, PAYMENT, way="add_payment")
     items = await paying(gateway, tmp_path, frozen, "abonent_id;amount\n9001;5\n")
+    assert await sightings(job, run, lost(items)) == [
+        CannotLook(
+            "a payment bears no mark, and since the plan there is no operation of 5.00: look in the billing whether "
+            "it has the payment in another form"
+        )
+    ]
     operation(execute, 80005, 9001, 500)
     operation(execute, 80006, 9001, 600)
     operation(execute, 80007, 9002, 500)
-    maybe = (
-        "a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03{}: it may be this "
-        "row's, or somebody else's. Look in the billing which it is"
+    maybe = CannotLook(
+        "a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03 (type 2): it may "
+        "be this row's, or somebody else's. Look in the billing which it is"
     )
-    assert await sightings(ask, run, items) == [CannotLook(maybe.format(""))]
-    assert await sightings(by_sum, run, items) == [Found("80005")]
+    assert await sightings(job, run, items) == await sightings(job, run, lost(items)) == [maybe]
     operation(execute, 80008, 9001, 500)
-    both = CannotLook(maybe.format(", operation 80008 of 5.00, 2026-02-03"))
-    assert await sightings(ask, run, items) == [both]
-    assert await sightings(by_sum, run, items) == [both]
-    (reading,) = await readings(ask, run, items)
+    (reading,) = await readings(job, run, items)
     assert reading == ReadBack(
         Decimal(5),
-        "sent 5.00; since the plan the billing has operation 80005 of 5.00, 2026-02-03, "
-        "operation 80008 of 5.00, 2026-02-03",
+        "sent 5.00; since the plan the billing has operation 80005 of 5.00, 2026-02-03 (type 2), "
+        "operation 80008 of 5.00, 2026-02-03 (type 2)",
     )
 
 
-@pytest.mark.parametrize(("kind", "storno"), [(5, 0), (1, 1)])
+@pytest.mark.parametrize(("kind", "storno"), [(5, 0), (1, 0), (2, 1)])
 async def test_nothing_newer_of_that_sum_is_the_only_absence(
     gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, kind: int, storno: int
 ) -> None:
     """Of which type a payment is, and whether somebody has reversed it by now, nobody knows for certain."""
     items = await paying(gateway, tmp_path, frozen, "abonent_id;amount\n9001;5\n")
-    operation(execute, 80004, 9001, 500, kind=2)
-    assert await sightings(effect_of(gateway, PAYMENT), run, items) == [Absent()], "what the month costs"
+    job = effect_of(gateway, PAYMENT, way="add_payment")
+    assert await sightings(job, run, items) == [Absent()]
     operation(execute, 80005, 9001, 500, kind, storno)
-    (sighting,) = await sightings(effect_of(gateway, PAYMENT), run, items)
+    (sighting,) = await sightings(job, run, items)
     assert isinstance(sighting, CannotLook)
-    (by_sum,) = await sightings(effect_of(gateway, PAYMENT, recognise="sum"), run, items)
-    assert by_sum == (Found("80005") if not storno else sighting)
+
+
+async def test_an_act_says_nothing_of_a_payment_once_a_probe_has_seen_it(
+    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+) -> None:
+    items = await paying(gateway, tmp_path, frozen, "abonent_id;amount\n9001;5\n")
+    known = replace(gateway, profile=Profile(receipt_type=Fact(2), act_type=Fact(1)))
+    operation(execute, 80004, 9001, 500, kind=1)
+    assert await sightings(effect_of(known, PAYMENT, way="add_payment"), run, items) == [Absent()]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +241,7 @@ async def test_evidence(seen: Evidence, evidence: Evidence, run: Run, frozen: Fr
     )
     payload = Payload("Abonents", steps, abonent=94, key={"id": "94"}, wanted={"SUM_IN": "5"}, was={"op_id": "0"})
     item = frozen(NewItem("94", "94", "account:1", encode_payload(payload)))
-    assert await effect_of(Gateway(client), PAYMENT).send(run, item) == evidence
+    assert await effect_of(Gateway(client), PAYMENT, way="add_payment").send(run, item) == evidence
 
 
 @pytest.mark.parametrize(
@@ -237,7 +254,7 @@ async def test_evidence(seen: Evidence, evidence: Evidence, run: Run, frozen: Fr
 )
 async def test_bad_amounts(gateway: Gateway, tmp_path: Path, amount: str, reason: str) -> None:
     rows = rows_of(tmp_path, f"abonent_id;sum_in\n9001;{amount}\n")
-    (told,) = await refused(job_of(gateway, PAYMENT, rows))
+    (told,) = await refused(job_of(gateway, PAYMENT, rows, way="add_payment"))
     assert told.startswith(f"2 sum_in: {reason}")
 
 
@@ -255,7 +272,7 @@ async def test_payments_are_taken_back(
     database: Database,
     way: str,
 ) -> None:
-    job = effect_of(gateway, PAYMENT)
+    job = effect_of(gateway, PAYMENT, way="add_payment")
     before = whole(database)
     done = await sent(job, run, await paying(gateway, tmp_path, frozen))
     assert [one.answer for one in done] == [None, None]
@@ -272,13 +289,13 @@ async def test_payments_are_taken_back(
 async def test_a_payment_that_cannot_be_told_from_another_is_left_alone(
     gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
 ) -> None:
-    job = effect_of(gateway, PAYMENT)
+    job = effect_of(gateway, PAYMENT, way="add_payment")
     done = await sent(job, run, await paying(gateway, tmp_path, frozen))
     execute("update finance_operations set op_id = 80001, op_date = '2026-02-03' where abonent_id = 9001")
     operation(execute, 80002, 9001, 5050)
     execute("delete from finance_operations where abonent_id = 9002")
     undo = await undone(job, done, way="storno")
-    both = "operation 80001 of 50.50, 2026-02-03, operation 80002 of 50.50, 2026-02-03"
+    both = ", ".join(f"operation {key} of 50.50, 2026-02-03 (type 2)" for key in (80001, 80002))
     assert undo.left_alone == [
         f"which operation is its own cannot be told: {both}. Take the right one back by hand",
         "changed since: an operation of 7.00 is no longer there",

@@ -186,8 +186,8 @@ async def test_an_answer_that_is_lost_costs_another_password(
     assert out.read_text("utf-8-sig").count("90001;u90001;") == 2
     finish = finish_of(RANDOM_PASSWORD)
     assert finish is not None
-    told = finish(replace(run, parameters={"to": str(out)}))
-    assert told == f"1 password is in {out}"
+    told, missing = finish(replace(run, parameters={"to": str(out)}), [item])
+    assert (told, missing) == (f"1 password is in {out}", "")
     assert out.read_text("utf-8-sig").splitlines()[1:] == [f"90001;u90001;{last}"]
 
 

@@ -83,6 +83,9 @@ async def test_a_subscriber_is_made_step_by_step_and_then_found_as_wanted(
     assert all(isinstance(one, Found) for one in await sightings(effect, run, done))
     assert await effect.visible(run, done) == {one.item_id for one in done}
     assert all(one.difference is None for one in await readings(effect, run, done))
+    # The id of somebody else, as a person may have typed it: nothing goes to it.
+    (person, *_) = [item for item in done if item.key == "00777/subscriber/"]
+    assert await effect.visible(run, [msgspec.structs.replace(person, answer="9001")]) == set()
     # The same table again, by a journal that knows nothing of it.
     again = await planned(SubscriberSteps(gateway), TWO, frozen)
     assert {item.state for item in again} == {State.SKIPPED}

@@ -42,6 +42,8 @@ def test_a_drawn_plan_is_one_that_the_billing_takes_and_the_look_up_can_outlive(
     # What is lost must have had its effect before it is looked up.
     assert all(fault.seconds > TIMEOUT for fault in faults if fault.kind == "effect-then-silence")
     in_flight = plan.in_flight or MOST_IN_FLIGHT
+    queued = [fault.seconds for fault in faults if fault.kind == "queued"]
+    assert all(TIMEOUT <= seconds < plan.settle - SETTLE / 2 for seconds in queued)
     # A look-up that is refused as a row is would be no fault of a billing, but of nobody.
     assert all(fault.method for fault in faults if fault.text)
     held = 0.0 if plan.proxy is None else plan.proxy.delay
@@ -68,6 +70,9 @@ def test_between_them_the_seeds_have_everything() -> None:
     assert {proxy.model for proxy in proxies} >= {"", "FinanceOperations"}
     assert {words for plan in plans for one in plan.disturbances for words in one.words} > {*Alias, *Elsewhere}
     assert {plan.api_alone for plan in plans} == {True, False}
+    assert 10 < sum("queued" in plan.faults for plan in plans) < 60
+    quirks = {word for plan in plans for word in plan.quirks}
+    assert quirks > {"list_errors=text", "value_types=numbers", "value_types=texts"}
     assert sum(plan.traits.stack_rate is not None for plan in plans) > len(plans) / 3
 
 

@@ -1,18 +1,28 @@
-"""The page of promises names tests that are there."""
+"""The pages of promises and of threats name tests that are there."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
-def test_every_promise_has_a_test_that_is_there() -> None:
-    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-    table = [line for line in page.splitlines() if line.startswith("|")][2:]
-    named = [re.search(r"`(tests/[\w/]+\.py)::(\w+)` \|$", line) for line in table]
-    assert len(table) > 30
-    assert all(named), [line for line, found in zip(table, named, strict=True) if not found]
-    for found in filter(None, named):
-        module = ROOT / found[1]
-        assert module.exists(), found[0]
-        assert re.search(rf"def {found[2]}\(", module.read_text(encoding="utf-8")), found[0]
+@pytest.mark.parametrize("name", ["reliability.md", "explanation/threats.md"])
+def test_every_promise_has_a_test_that_is_there(name: str) -> None:
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    found = 0
+    for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
+        head, _, *rows = table.splitlines()
+        if "test" not in head:
+            continue
+        for row in rows:
+            named = NAMED.findall(row.split("|")[-2])
+            assert named, row
+            for file, test in named:
+                module = ROOT / file
+                assert module.exists(), file
+                assert re.search(rf"def {test}\(", module.read_text(encoding="utf-8")), test
+                found += 1
+    assert found > 30

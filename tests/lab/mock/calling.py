@@ -30,7 +30,7 @@ def with_suid(method: str, **arguments: object) -> Callable[[Any], Call]:
 
 
 def payment(**values: object) -> Call:
-    return create("FinanceOperations", **{"abonent_id": 1111, "op_summa": "50.5", "op_type_id": 1} | values)
+    return create("FinanceOperations", **{"abonent_id": 1111, "op_summa": "50.5", "op_type_id": 2} | values)
 
 
 def storno(operation: Any) -> Call:

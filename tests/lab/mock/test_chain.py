@@ -81,6 +81,10 @@ def test_an_opening_balance_sets_or_adds(
         "storno": 0,
         "sync1c": 0,
         "code1c": None,
+        "number": None,
+        "period_end_date": None,
+        "operator_pay_id_str": None,
+        "operator_name": None,
     }
     assert _balance(session, 2001) == (Decimal(wanted) if wanted else before + Decimal("50.5"))
     stored = session.execute("select op_summa, descr from finance_operations where op_id = ?", (answer["pk"],))
@@ -89,12 +93,85 @@ def test_an_opening_balance_sets_or_adds(
 
 def test_receipts_and_acts_move_the_balance(session: MockConnection, call: Call) -> None:
     before = _balance(session, 2001)
-    call("FinanceOperations", "objects.create", _operation(2001, "100", 1))
+    call("FinanceOperations", "objects.create", _operation(2001, "100", 2))
     assert _balance(session, 2001) == before + 100
-    call("FinanceOperations", "objects.create", _operation(2001, 30.5, 2))
+    call("FinanceOperations", "objects.create", _operation(2001, 30.5, 1))
     assert _balance(session, 2001) == before + Decimal("69.5")
     assert call("Abonents", "objects.get", {"id": "2001"}, "add_payment", {"SUM_IN": "0.01"}) is None
     assert _balance(session, 2001) == before + Decimal("69.51")
+
+
+@pytest.mark.parametrize(
+    ("kind", "moves"), [(1, "-100"), (2, "100"), *((kind, "0") for kind in (3, 4, 5, 6, 9, 10, 11, 12))]
+)
+def test_a_type_moves_the_balance_and_its_storno_takes_that_back(
+    session: MockConnection, call: Call, kind: int, moves: str
+) -> None:
+    before = _balance(session, 2001)
+    key = call("FinanceOperations", "objects.create", _operation(2001, "100", kind))["pk"]
+    assert _balance(session, 2001) == before + Decimal(moves)
+    call("FinanceOperations", "objects.get", {"op_id": key}, "storno", {})
+    assert _balance(session, 2001) == before
+
+
+def test_closing_a_balance_empties_debit(session: MockConnection, call: Call) -> None:
+    call("FinanceOperations", "objects.create", _operation(2001, "7", 2))
+    before = _balance(session, 2001)
+    call("FinanceOperations", "objects.create", _operation(2001, "0", 4))
+    debit = "select aa.debit from abonents a join admin_accounts aa on aa.id = a.account_id where a.id = 2001"
+    assert (_one(session, debit), _balance(session, 2001)) == (0, before)
+
+
+def _act(ends: str) -> dict[str, object]:
+    return _operation(2001, "30", 1) | {"op_date": ends, "period_end_date": ends, "number": "17"}
+
+
+def test_an_operation_in_a_closed_period_reverses_its_acts(session: MockConnection, call: Call) -> None:
+    acts = [
+        call("FinanceOperations", "objects.create", _act(ends))["pk"]
+        for ends in ("2019-04-30", "2019-05-31", "2019-06-30", "2039-12-31")
+    ]
+    before = _balance(session, 2001)
+    paid = call("FinanceOperations", "objects.create", _operation(2001, "5", 2) | {"op_date": "2019-05-10"})["pk"]
+    assert _balance(session, 2001) == before + 5 + 2 * 30, "the acts of May and June"
+    reversed_ = call("FinanceOperations", "objects.filter", {"abonent": 2001, "op_type": 1, "storno": 1})
+    assert [act["pk"] for act in reversed_] == acts[1:3]
+    logged = [what for (what,) in session.execute("select what from mock_ledger order by entry") if "log" in what]
+    assert logged == [
+        json.dumps(
+            {"storno": 1, "log": f"Сторнирование акта №{act} для открытия периода из-за проводки с типом 2"},
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+        for act in acts[1:3]
+    ]
+    call("FinanceOperations", "objects.create", _operation(2001, "5", 2))
+    assert _balance(session, 2001) == before + 10 + 2 * 30, "an operation of today reopens nothing"
+    assert paid not in acts
+
+
+def test_a_billing_without_closed_periods_reverses_nothing(session: MockConnection) -> None:
+    call = _caller(session, Quirks(closed_period="ignores"))
+    call("FinanceOperations", "objects.create", _act("2019-05-31"))
+    call("FinanceOperations", "objects.create", _operation(2001, "5", 2) | {"op_date": "2019-05-10"})
+    assert call("FinanceOperations", "objects.filter", {"abonent": 2001, "storno": 1}) == []
+
+
+def test_an_operation_is_found_by_its_keys_of_others(call: Call) -> None:
+    keys = {"code1c": "2026_000017", "operator_pay_id_str": "qiwi-99", "operator_name": "QIWI"}
+    key = call("FinanceOperations", "objects.create", _operation(2001, kind=2) | keys)["pk"]
+    call("FinanceOperations", "objects.create", _operation(2001, kind=2) | {"code1c": "2026_000018"})
+    for one in ({"code1c": "2026_000017"}, {"operator_pay_id_str": "qiwi-99", "operator_name": "QIWI"}):
+        (found,) = call("FinanceOperations", "objects.filter", one, fields=[*keys])
+        assert (found["pk"], found["fields"]) == (key, keys)
+
+
+def test_the_details_of_an_act(session: MockConnection, call: Call) -> None:
+    key = call("FinanceOperations", "objects.create", _act("2019-05-31"))["pk"]
+    session.execute("insert into finance_details (id, op_id, price, vv) values (1, ?, 12.5, 2)", (key,))
+    session.execute("insert into finance_details (id, op_id, price, vv) values (2, 0, 1, 1)")
+    (detail,) = call("FinanceOperations", "objects.get", {"op_id": key}, "get_details", {}, fields=["price", "vv"])
+    assert detail["fields"] == {"price": 12.5, "vv": 2.0}
 
 
 def test_what_a_finance_operation_is_refused_for(session: MockConnection, call: Call) -> None:
@@ -140,6 +217,8 @@ def test_filters_are_djangos(session: MockConnection, call: Call) -> None:
     assert keys(ip="10.0.0.7") == wanted("u.ip = 167772167") == [7]
     assert keys(pk=3) == keys(id__exact="3") == [3]
     assert keys(abonent=2001) == keys(abonent_id=2001)
+    assert keys(abonent__range=["2001", 2003]) == wanted("u.abonent_id between 2001 and 2003")
+    assert [user["pk"] for user in call("Users", "objects.all", {})] == wanted("1 = 1")
     assert keys(snatip="") == wanted("u.snatip is null")
     for bad in ({"id__in": [1]}, {"nothing": 1}, {"abonent__nothing": 1}, {"id__range": 5}, {"id__range": [1, "x"]}):
         with pytest.raises(MockRefusal, match=r"Не найден атрибут|Неверное значение"):
@@ -239,9 +318,10 @@ def test_services_are_connected_to_subscribers_only(call: Call) -> None:
     ("model", "steps", "text"),
     [
         ("Nothing", ("objects.get", {}), "Не найдена модель Nothing"),
-        ("Users", ("objects.all", {}), "Метод objects.all нельзя вызвать"),
+        ("Users", ("objects.last", {}), "Метод objects.last нельзя вызвать"),
         ("Users", ("save", {}), "Метод save нельзя вызвать"),
         ("Users", ("objects.get", {"id": 1}, "objects.get", {"id": 2}), "Метод objects.get нельзя вызвать"),
+        ("Users", ("objects.all", {"id": 1}), "Не найден атрибут id"),
         ("Users", ("objects.filter", {}, "save", {}), "Метод save нельзя вызвать"),
         ("Users", ("objects.get", {"id": 1}, "add_payment", {"SUM_IN": 1}), "Метод add_payment нельзя вызвать"),
         ("Users", (), "Метод  нельзя вызвать"),

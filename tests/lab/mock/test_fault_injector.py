@@ -8,13 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from billing.api.answers import created_id
 from billing.api.calls import Call, ChainStep, create, encode, filter_, version
 from billing.api.client import BillingClient, ClientSettings
+from billing.database.database import Database
+from billing.database.dsn import Dsn
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from lab.mock.fault_plan import read_plan
+from lab.mock.ledger import Ledger
 from lab.mock.server import MockBilling, running
 from tests.billing.saving import get_set_save
 from tests.lab.mock.waiting import until
@@ -56,6 +60,7 @@ async def _seen(file: Path, plan: str, call: Call, *, read: float = 30.0) -> tup
         ("refuse", (), NotSent, 0),
         ("reset-before-effect", (), Lost, 0),
         ("reset-after-effect", (), Lost, 1),
+        ("queued", ("delay = 0.01",), Accepted, 1),
         ("slow", ("delay = 0.01",), Accepted, 1),
         ("trickle", ("delay = 0.2",), Accepted, 1),
         ("half-answer", (), Lost, 1),
@@ -86,6 +91,34 @@ async def test_what_is_seen_and_what_was_done(
 async def test_silence_outlasts_the_client(billing_file: Path) -> None:
     seen, done = await _seen(billing_file, _plan("effect-then-silence"), _write(), read=0.3)
     assert (type(seen), done) == (Lost, 1)
+
+
+async def test_who_waits_in_the_queue_has_its_effect_after_the_client_has_gone(billing_file: Path) -> None:
+    plan = _plan("queued", "delay = 1.0", 'method = "objects.create"')
+    async with _failing(billing_file, plan, read=0.2) as (server, client):
+        assert isinstance(await client.send(_write()), Lost)
+        found = await client.send(filter_(MODEL, {"abonent_id": 2001, "op_type_id": 8}))
+        assert found == Accepted(result=[])
+        await until(lambda: server.ledger.effects(MODEL) == {2001: 1})
+
+
+async def test_a_queue_is_as_long_as_live_ones(billing_file: Path) -> None:
+    async with _failing(billing_file, _plan("queued"), read=0.2) as (server, client):
+        assert isinstance(await client.send(_write()), Lost)
+        assert server.ledger.effects(MODEL) == {}
+    # A server that ends lets nobody wait: the effect is there.
+    with Database(Dsn(str(billing_file))) as database:
+        assert Ledger(database).effects(MODEL) == {2001: 1}
+
+
+async def test_a_busy_list_is_refused_as_lists_are(billing_file: Path) -> None:
+    text = "с проводками в стеке"
+    plan = _plan("busy", f'text = "{text}"')
+    async with _failing(billing_file, plan) as (server, _), aiohttp.ClientSession() as http:
+        for method, listed in (("objects.filter", True), ("objects.create", False)):
+            async with http.post(f"{server.url}/rest_api/v2/{MODEL}/", data={"method1": method}) as answer:
+                error = (await answer.json())["error"]
+            assert (error[-1] if listed else error) == text
 
 
 async def test_silence_ends_with_a_reset(billing_file: Path) -> None:

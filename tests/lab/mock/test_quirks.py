@@ -134,7 +134,7 @@ def test_the_storno_has_another_name_or_none(
 def test_a_storno_leaves_the_balance_of_an_opening_balance_alone(session: MockConnection) -> None:
     quirks = Quirks(storno_type_8="keeps")
     before = balance(session)
-    opening, receipt = create(session, quirks)["pk"], create(session, quirks, "7", kind=1)["pk"]
+    opening, receipt = create(session, quirks)["pk"], create(session, quirks, "7", kind=2)["pk"]
     for key in (opening, receipt):
         call(session, quirks, "objects.get", {"op_id": key}, "storno", {})
     assert before != Decimal("50.5")
@@ -151,6 +151,39 @@ async def test_errors_have_another_status_and_the_scale_is_another(billing_file:
         said = server.database.query("select const_value from vpn_const where const_id = 1")
         assert [row[0].strip() for row in said] == ["100"]
         assert server.state()["quirks"] == ["error_status=422", "money_scale=100"]
+
+
+@pytest.mark.parametrize(
+    ("types", "pk", "summa", "storno"),
+    [("usual", int, "50.50", 0), ("numbers", int, 50.5, 0), ("texts", str, "50.50", 0)],
+)
+def test_ids_and_money_are_of_either_type(
+    session: MockConnection, types: Any, pk: type, summa: object, storno: object
+) -> None:
+    quirks = Quirks(value_types=types)
+    answer = create(session, quirks)
+    fields = ["op_summa", "storno", "abonent_id", "code1c"]
+    (found,) = call(session, quirks, "objects.filter", {"op_id": answer["pk"]}, fields=fields)
+    assert found["fields"] == {"op_summa": summa, "storno": storno, "abonent_id": pk(ABONENT), "code1c": None}
+    assert isinstance(answer["pk"], pk)
+
+
+@pytest.mark.parametrize(
+    ("errors", "method", "listed"),
+    [
+        ("list", "objects.filter", True),
+        ("list", "objects.all", True),
+        ("list", "objects.get", False),
+        ("text", "objects.filter", False),
+    ],
+)
+async def test_the_error_of_a_list_is_a_list(billing_file: Path, errors: Any, method: str, *, listed: bool) -> None:
+    quirks = Quirks(list_errors=errors)
+    async with running(billing_file, quirks=quirks) as server, aiohttp.ClientSession() as http:
+        data = {"method1": method, "arg1": '{"nothing": 0}'}
+        async with http.post(f"{server.url}/rest_api/v2/FinanceOperations/", data=data) as answer:
+            error = (await answer.json())["error"]
+    assert (error[-1] if listed else error) == "Не найден атрибут nothing"
 
 
 def test_quirks_are_read_and_told_in_the_same_words() -> None:

@@ -1,0 +1,146 @@
+"""Files opened without a surprise: a pipe hangs nothing, no link leads elsewhere, and nobody else's file is taken.
+
+What is kept beside a journal (its log, its secrets, SQLite's own files) is found by its name alone, so whoever may
+create files there could leave a link, a pipe or a file of their own under it. The folder itself has to be closed to
+others, or to have the sticky bit: they could replace the journal otherwise.
+"""
+
+import errno
+import os
+import pwd
+import shlex
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from checkpoints.errors import JournalUnreadable
+from texts.said import said
+
+_ROOT: Final = 0
+_INHERITED: Final = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+_BESIDE: Final = ("-wal", "-shm", "-journal", "-plans", "-secrets")
+"""Endings of the files beside a journal: those that SQLite opens by itself, the plans, and the secrets."""
+
+
+def open_regular(path: Path) -> int:
+    """A descriptor to read a file with. Raises `OSError`, also for what is no regular file.
+
+    A pipe that this process was started with, as by the shell's `<(…)`, is read like a file.
+    """
+    inherited = str(path).startswith(_INHERITED)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if inherited else os.O_NONBLOCK))
+    if not (inherited or stat.S_ISREG(os.fstat(descriptor).st_mode)):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, _no_file(path), str(path))
+    return descriptor
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a file. Raises what `open_regular` raises."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        return file.read()
+
+
+def open_beside(path: Path, flags: int) -> int:
+    """Open a file that is kept beside a journal, with mode 0600 where it is created.
+
+    Raises `OSError` for a link, for what is no regular file, and for a file that somebody else has put there or may
+    write.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
+            raise OSError(errno.EINVAL, _no_file(path), str(path)) from error
+        raise
+    try:
+        _check(path, os.fstat(descriptor))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def check_beside(journal: Path) -> None:
+    """Raise `JournalUnreadable` for a journal in a folder that others may write, or beside a file that is not ours.
+
+    `journal` is its path with links resolved. Nothing is opened: SQLite's locks would be lost when it is closed.
+    """
+    try:
+        _check_folder(journal)
+        if journal.exists() and not (journal.is_file() or journal.is_dir()):
+            raise JournalUnreadable(
+                said("the journal {path} is not used: {why}", path=journal, why=_no_file(journal))
+            )
+        for ending in _BESIDE:
+            path = journal.with_name(f"{journal.name}{ending}")
+            with suppress(FileNotFoundError):
+                _check(path, path.lstat())
+    except FileNotFoundError:
+        # The folder is made with the journal.
+        return
+    except OSError as error:
+        raise JournalUnreadable(
+            said("the journal {path} is not used: {why}", path=journal, why=error.strerror or "")
+        ) from error
+
+
+def _check_folder(journal: Path) -> None:
+    folder = journal.parent.stat()
+    if _is_open(folder):
+        raise JournalUnreadable(
+            said(
+                "others on this machine may write the folder of the journal {path}, and could replace it. Close "
+                "the folder, or keep the journal elsewhere:\n{command}",
+                path=journal,
+                command=shlex.join(["chmod", "go-w", str(journal.parent)]),
+            )
+        )
+
+
+def _check(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, _no_file(path), str(path))
+    # The owner of the folder can put anything there, and root works on the journals of others.
+    if found.st_uid not in {os.geteuid(), _ROOT, path.parent.stat().st_uid}:
+        raise OSError(
+            errno.EPERM,
+            said("{file} belongs to {owner}: look at it, and remove it", file=path, owner=_user(found.st_uid)),
+            str(path),
+        )
+    if found.st_mode & stat.S_IWOTH:
+        raise OSError(
+            errno.EPERM,
+            said(
+                "everybody may write {file}: look at it, and close it with {command}",
+                file=path,
+                command=f"chmod o-w {path}",
+            ),
+            str(path),
+        )
+
+
+def _no_file(path: Path) -> str:
+    return said("{file} is not a regular file: remove it, or name another one", file=path)
+
+
+def _is_open(folder: os.stat_result) -> bool:
+    """Whether others may write a folder and what is in it; a group that is its owner's own counts as the owner."""
+    if folder.st_mode & stat.S_ISVTX:
+        return False
+    return bool(folder.st_mode & stat.S_IWOTH or (folder.st_mode & stat.S_IWGRP and not _is_own_group(folder)))
+
+
+def _is_own_group(folder: os.stat_result) -> bool:
+    try:
+        return pwd.getpwuid(folder.st_uid).pw_gid == folder.st_gid
+    except KeyError:
+        return folder.st_uid == folder.st_gid
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return said("user {number}", number=number)

@@ -1,0 +1,402 @@
+"""The sums of a run: what became of each row of its input, in rows and in roubles, to the kopeck.
+
+    file = entered + refused before sending + rejected + skipped + merged + open + left out
+
+Each row counts once: a corrected one as the row that took its place, and the money of a merged one with the row that
+carries it. All that shows sums of a run takes them from here: its report, the report of a campaign, their check.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from billing.money import AmountError, parse_amount
+from checkpoints.journal import Journal
+from checkpoints.records import Refusal, Run, Totals
+from checkpoints.states import State, states_where
+from checkpoints.step_counts import LaneCounts
+from engine.errors import InputRefused
+from engine.rows import Row
+from jobs.access.payload import payload_of
+from jobs.effects.creatable_models import CREATABLE_MODELS
+from jobs.imports.column_map import TABLE_OF_STEP, ColumnMap
+from jobs.imports.row_parts import balance_of_row
+from jobs.imports.subscriber import DIFFERENT, LANE, Step
+from jobs.imports.table_columns import TableColumns
+from jobs.rows.input import input_of_parameters, job_parameters
+from jobs.spec.columns import Column, locate
+from jobs.spec.import_words import IMPORT, MAP
+from jobs.spec.spec import JobSpec, Special
+from jobs.spec.undo_words import RUN, UNDO
+from jobs.tally import BALANCE
+
+AMOUNT: Final = "amount"
+"""The name of the amount among the parameters of the jobs."""
+
+
+class Effect(StrEnum):
+    """What the rows of a run do to the billing."""
+
+    ENTERS = "enters"
+    TAKES_BACK = "takes_back"
+    RESTORES = "restores"
+    """An undo of an undo: what it enters again was counted as entered once."""
+    READS = "reads"
+
+
+@dataclass(frozen=True, slots=True)
+class Subtotal:
+    """A number of rows and their amount in roubles; the amounts of `unreadable` ones are not in it."""
+
+    rows: int = 0
+    amount: Decimal = Decimal(0)
+    unreadable: int = 0
+
+    def __add__(self, other: "Subtotal") -> "Subtotal":
+        return Subtotal(self.rows + other.rows, self.amount + other.amount, self.unreadable + other.unreadable)
+
+    def __sub__(self, other: "Subtotal") -> "Subtotal":
+        return Subtotal(self.rows - other.rows, self.amount - other.amount, self.unreadable - other.unreadable)
+
+
+NOTHING: Final = Subtotal()
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribers:
+    """The rows of the table of an import: each is a subscriber with several steps."""
+
+    known: LaneCounts = field(default_factory=LaneCounts)
+    refused: int = 0
+    left_out: int = 0
+
+    @property
+    def complete(self) -> int:
+        """Those that are in the billing with all their steps."""
+        known = self.known
+        return known.all - known.open - known.rejected - known.left_alone
+
+    @property
+    def all(self) -> int:
+        """All of them."""
+        return self.known.all + self.refused + self.left_out
+
+    def __add__(self, other: "Subscribers") -> "Subscribers":
+        known = LaneCounts(
+            *(getattr(self.known, one.name) + getattr(other.known, one.name) for one in fields(LaneCounts))
+        )
+        return Subscribers(known, self.refused + other.refused, self.left_out + other.left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSums:
+    """The sums of a run: rows by state, and those that never became part of it.
+
+    Skipped rows do not include the `merged` ones, whose own amounts are those of `merged`, and are in the sums of the
+    rows that carry them. `left_out` rows were not read, so nobody knows their amounts. The amounts of an undo are
+    what it takes back, below zero where that was entered above zero.
+    Of an import all of that is said of opening balances; its rows are its `subscribers`. The rows of its undo are
+    steps, which take `subscribers` back.
+    """
+
+    effect: Effect
+    has_money: bool
+    states: Mapping[State, Subtotal]
+    merged: Subtotal = NOTHING
+    refused: Subtotal = NOTHING
+    left_out: int = 0
+    corrected: int = 0
+    subscribers: Subscribers | None = None
+
+    def of(self, *states: State) -> Subtotal:
+        """The rows in any of these states."""
+        return sum((self.states.get(state, NOTHING) for state in states), NOTHING)
+
+    @property
+    def in_effect(self) -> Subtotal:
+        """The rows that the billing has accepted."""
+        return self.of(*states_where(in_effect=True))
+
+    @property
+    def whole(self) -> Subtotal:
+        """All rows of the input that are known with their amounts: the sum of all that became of them."""
+        return sum(self.states.values(), self.refused + Subtotal(self.merged.rows + self.left_out))
+
+    @property
+    def asked(self) -> Subtotal:
+        """All rows of the input, or subscribers, and their amount."""
+        whole = self.whole
+        return whole if self.subscribers is None else replace(whole, rows=self.subscribers.all)
+
+    @property
+    def done(self) -> Subtotal:
+        """The rows that the billing has accepted, or subscribers with all their steps, and their amount."""
+        done = self.in_effect
+        return done if self.subscribers is None else replace(done, rows=self.subscribers.complete)
+
+    @property
+    def entered(self) -> Subtotal:
+        """What the run has entered: nothing where it takes back, restores or reads."""
+        return self.done if self.effect is Effect.ENTERS else NOTHING
+
+    @property
+    def taken_back(self) -> Subtotal:
+        """What an undo has taken back; what an undo of it has restored counts below zero."""
+        done = self.done
+        match self.effect:
+            case Effect.TAKES_BACK:
+                return Subtotal(done.rows, -done.amount)
+            case Effect.RESTORES:
+                return Subtotal(-done.rows, -done.amount)
+            case _:
+                return NOTHING
+
+
+def sums_object(sums: RunSums) -> Mapping[str, object]:
+    """The sums for scripts; amounts are plain decimals, and None where a run has no money."""
+
+    def part(one: Subtotal) -> Mapping[str, object]:
+        return {"rows": one.rows, "amount": format(one.amount, "f") if sums.has_money else None}
+
+    people = sums.subscribers
+    return {
+        "effect": sums.effect,
+        "file": {**part(sums.asked), "amounts_unreadable": sums.asked.unreadable},
+        "entered": part(sums.entered),
+        "taken_back": part(sums.taken_back),
+        "states": {str(state): part(one) for state, one in sums.states.items() if one.rows},
+        "merged": part(sums.merged),
+        "refused": {**part(sums.refused), "amounts_unreadable": sums.refused.unreadable},
+        "left_out": sums.left_out,
+        "corrected": sums.corrected,
+        "subscribers": people
+        and {
+            "complete": people.complete,
+            "with_rejected_steps": people.known.rejected,
+            "different": people.known.left_alone,
+            "not_settled": people.known.open,
+            "refused": people.refused,
+            "left_out": people.left_out,
+        },
+    }
+
+
+def sum_over(runs: Sequence[RunSums], part: Callable[[RunSums], Subtotal]) -> Subtotal:
+    """The sum of a part over several runs."""
+    return sum(map(part, runs), NOTHING)
+
+
+async def sums_of(run: Run, journal: Journal, spec: JobSpec | None) -> RunSums:
+    """The sums of a run as the journal has them; `spec` is the kind of its job, where that is known.
+
+    Raises `JournalError`.
+    """
+    totals = await journal.totals(run)
+    if run.job == IMPORT and run.purged_at is None:
+        return await _of_import(run, totals, journal)
+    has_money = any(totals.amounts.values()) or bool(totals.merged) or (spec is not None and enters_money(spec))
+    skipped = Subtotal(totals.merged)
+    states = {state: Subtotal(rows, totals.amounts[state]) for state, rows in totals.counts.items()}
+    if State.SKIPPED in states:
+        states[State.SKIPPED] -= skipped
+    corrected = states.pop(State.REPLACED, NOTHING).rows
+    refused = Subtotal(totals.refused, unreadable=totals.refused if has_money else 0)
+    if has_money and totals.refused and run.purged_at is None:
+        refused = NOTHING
+        async for _, amount in each_refused(run, journal, spec):
+            refused += Subtotal(1, amount or Decimal(0), amount is None)
+    return RunSums(
+        await effect_of_run(run, journal, spec),
+        has_money,
+        states,
+        Subtotal(totals.merged, totals.merged_amount),
+        refused,
+        sum(totals.left_out.values()),
+        corrected,
+        await _taken_back_by(run, journal) if run.job == UNDO and run.purged_at is None else None,
+    )
+
+
+async def _taken_back_by(undo: Run, journal: Journal) -> Subscribers | None:
+    """The subscribers that an undo of an import takes back; None for any other undo."""
+    own = [one for one in await journal.step_counts(undo) if one.step == Step.SUBSCRIBER]
+    if not own:
+        return None
+
+    def number(holds: Callable[[State], bool]) -> int:
+        return sum(one.items for one in own if holds(one.state))
+
+    return Subscribers(
+        LaneCounts(
+            all=number(lambda _: True),
+            open=number(lambda state: not state.settled),
+            rejected=number(lambda state: state is State.REJECTED),
+            left_alone=number(lambda state: state is State.SKIPPED),
+        )
+    )
+
+
+async def _of_import(run: Run, totals: Totals, journal: Journal) -> RunSums:
+    states: dict[State, Subtotal] = {}
+    for one in await journal.step_counts(run):
+        if one.step == Step.BALANCE:
+            states[one.state] = states.get(one.state, NOTHING) + Subtotal(one.items, one.amount)
+    refused = NOTHING
+    async for _, amount in each_refused(run, journal, None):
+        # A row may have no opening balance.
+        refused += Subtotal(int(amount != 0), amount or Decimal(0), amount is None)
+    left_out = sum(totals.left_out.values())
+    return RunSums(
+        Effect.ENTERS,
+        bool(states) or bool(refused.rows),
+        states,
+        refused=refused,
+        subscribers=Subscribers(await journal.lane_counts(run, LANE, DIFFERENT), totals.refused, left_out),
+    )
+
+
+async def effect_of_run(run: Run, journal: Journal, spec: JobSpec | None) -> Effect:
+    """What the rows of a run do to the billing; of an undo it follows from what it takes back."""
+    effect = Effect.READS if spec is not None and not spec.writes else Effect.ENTERS
+    while run.job == UNDO:
+        effect = Effect.RESTORES if effect is Effect.TAKES_BACK else Effect.TAKES_BACK
+        run = await journal.run(run.parameters[RUN])
+    return effect
+
+
+def enters_money(spec: JobSpec) -> bool:
+    """Whether each row of a job enters a sum, also where none of a run has become part of it."""
+    model = CREATABLE_MODELS.get(spec.model)
+    return spec.special is Special.PAYMENT or bool(spec.comment and model and model.amount)
+
+
+# ---- the amounts of refused rows ---------------------------------------------------------------------------------
+
+_Reader: TypeAlias = Callable[[Sequence[Refusal]], Awaitable[Sequence[Decimal | None]]]
+"""Reads the amounts of a page of refused rows, None where one cannot be read."""
+
+
+async def each_refused(
+    run: Run, journal: Journal, spec: JobSpec | None
+) -> AsyncIterator[tuple[Refusal, Decimal | None]]:
+    """The refused rows of the input, each with its amount; None where it cannot be read.
+
+    The journal has only their cells, and the amount may be what is wrong with them. Of an undo it is what would have
+    been taken back. The same journal gives the same amounts: no file beside it is read.
+    """
+    amounts_of = _of_undo(await journal.run(run.parameters[RUN]), journal) if run.job == UNDO else None
+    if amounts_of is None:
+        amounts_of = _of_cells(run, await _cell_reader(run, journal, spec))
+    after = 0
+    while page := await journal.refusals(run, after=after):
+        refused = [refusal for _, refusal in page]
+        for refusal, amount in zip(refused, await amounts_of(refused), strict=True):
+            yield refusal, amount
+        after = page[-1][0]
+
+
+def _of_undo(taken: Run, journal: Journal) -> _Reader:
+    """The amounts of the rows that an undo names by their numbers in the run that it takes back."""
+
+    async def amounts_of(refused: Sequence[Refusal]) -> list[Decimal | None]:
+        numbers = [int(one.row[1]) if one.row[1:] else 0 for one in refused]
+        found = await journal.amounts_of_rows(taken, numbers)
+        amounts = [found[number].amount if number in found else None for number in numbers]
+        return [None if amount is None else -amount for amount in amounts]
+
+    return amounts_of
+
+
+_CellReader: TypeAlias = Callable[[Sequence[str]], Decimal | None]
+"""Reads the amount of a row from its cells. Raises `AmountError`."""
+
+
+def _of_cells(run: Run, read: _CellReader) -> _Reader:
+    def amount_of(refusal: Refusal) -> Decimal | None:
+        # A cell too many or too few shifts all others.
+        if not refusal.row or len(refusal.row) != len(run.header):
+            return None
+        try:
+            return read(refusal.row)
+        except AmountError:
+            return None
+
+    async def amounts_of(refused: Sequence[Refusal]) -> list[Decimal | None]:
+        return [amount_of(one) for one in refused]
+
+    return amounts_of
+
+
+async def _cell_reader(run: Run, journal: Journal, spec: JobSpec | None) -> _CellReader:
+    if run.job == IMPORT:
+        return await _balance_of_map_file(run, journal) if run.parameters.get(MAP) else _balance_by_titles(run)
+    if spec is None:
+        return lambda _: None
+    column = _amount_column(run, spec)
+    if column is not None:
+        return lambda cells: parse_amount(cells[column.place])
+    given = job_parameters(run.parameters).get(AMOUNT, "")
+    return lambda _: parse_amount(given)
+
+
+def _amount_column(run: Run, job: JobSpec) -> Column | None:
+    """The column of the amounts in the input of a run of a job; None if there is none, or if several columns fit."""
+    wanted = {one.name: one.columns or () for one in job.parameters if one.name == AMOUNT}
+    mapping = input_of_parameters(run.parameters).mapping
+    taken = {title.strip() for name, title in mapping.items() if name != AMOUNT}
+    try:
+        found = locate(run.source, run.header, wanted, {n: title for n, title in mapping.items() if n == AMOUNT})
+    except InputRefused:
+        return None
+    column = found.get(AMOUNT)
+    return None if column is None or column.name in taken else column
+
+
+def _balance_by_titles(run: Run) -> _CellReader:
+    """The opening balance in a row of the table of an import, by its titles and the columns that were given."""
+    tables = {step: run.parameters.get(name, "") for step, name in TABLE_OF_STEP.items()}
+    try:
+        given = input_of_parameters(run.parameters).mapping
+        columns = TableColumns(run.source, run.header, ColumnMap().with_tables(tables).with_pairs(given))
+    except InputRefused:
+        return lambda _: None
+    return lambda cells: parse_amount(balance_of_row(columns, Row(None, tuple(cells))) or "0")
+
+
+async def _balance_of_map_file(run: Run, journal: Journal) -> _CellReader:
+    """The same where a map file says it, which may be gone: by the column that has the balances of the other rows.
+
+    Of several such columns all have to say the same.
+    """
+    known: list[tuple[Sequence[str], Decimal]] = []
+    async for page in journal.each_page(run, frozenset(State)):
+        persons = ((item.row, payload_of(item).groups.get(BALANCE)) for item in page)
+        known += [(row, Decimal(text)) for row, text in persons if text and len(row) == len(run.header)]
+        if len(known) >= _ENOUGH:
+            break
+    columns = [
+        (place, sign)
+        for place in range(len(run.header) if known else 0)
+        for sign in (1, -1)
+        if all(_said_in(row[place], sign) == balance for row, balance in known)
+    ]
+
+    def balance(cells: Sequence[str]) -> Decimal | None:
+        said_there = {_said_in(cells[place], sign) for place, sign in columns}
+        return said_there.pop() if len(said_there) == 1 else None
+
+    return balance
+
+
+_ENOUGH: Final = 1_000
+"""Rows whose balances tell the column."""
+
+
+def _said_in(cell: str, sign: int) -> Decimal | None:
+    """The amount in a cell; an empty one says nothing of an opening balance."""
+    try:
+        return sign * parse_amount(cell) if cell.strip() else Decimal(0)
+    except AmountError:
+        return None

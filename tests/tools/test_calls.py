@@ -1,0 +1,13 @@
+"""What a row costs in calls and statements stays within its budget."""
+
+import pytest
+
+from tools.calls import BUDGETS, a_workbench, exceeded, measured
+
+
+@pytest.mark.timeout(400)
+def test_no_command_costs_more_calls_or_statements_than_its_budget() -> None:
+    with a_workbench() as bench:
+        found = dict(measured(bench))
+    assert list(found) == list(BUDGETS)
+    assert [over for name, cost in found.items() if (over := exceeded(name, cost))] == []
