@@ -268,7 +268,7 @@ where i.run_id in (select numbers(:ids))
 group by i.run_id, i.state
 
 -- name: amounts_of_rows
-select i.number, c.number as merged_into,
+select i.number, c.number as merged_into, case when i.undoes is null then i.amount end as with_merged,
        case when i.undoes is null then coalesce(i.row_amount, i.amount) else coalesce((
            with recursive behind (undoes, amount, sign) as (
                select o.undoes, o.amount, -1 from items o where o.item_id = i.undoes

@@ -530,8 +530,8 @@ group by i.run_id, i.state
 
 -- name: amounts_of_rows
 -- What these items of a run ask for themselves, by number: of an undo what they take back, as in `totals_of_runs`. Beside
--- it the row that carries them in its sum.
-select i.number, c.number as merged_into,
+-- it the row that carries them in its sum, and what they carry with the rows that are merged into them.
+select i.number, c.number as merged_into, case when i.undoes is null then i.amount end as with_merged,
        case when i.undoes is null then coalesce(i.row_amount, i.amount) else coalesce((
            with recursive behind (undoes, amount, sign) as (
                select o.undoes, o.amount, '-' from items o where o.item_id = i.undoes

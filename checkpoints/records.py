@@ -466,9 +466,13 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class RowAmount:
-    """What a row asks for itself, or takes back as one of an undo; and the number of the row that carries it."""
+    """What a row asks for itself, or takes back as one of an undo; and the number of the row that carries it.
+
+    `carries` is its amount with those of the rows that are merged into it, which an undo of it takes back.
+    """
 
     amount: Decimal | None
+    carries: Decimal | None
     merged_into: int | None = None
 
 

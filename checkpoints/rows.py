@@ -196,7 +196,10 @@ def to_totals(states: Sequence[FoundRow], refused: int, left_out: Mapping[str, i
 
 def to_row_amount(row: FoundRow) -> RowAmount:
     """A row of `amounts_of_rows`."""
-    return RowAmount(None if row["amount"] is None else Decimal(row["amount"]), row["merged_into"])
+    amount = None if row["amount"] is None else Decimal(row["amount"])
+    return RowAmount(
+        amount, amount if row["with_merged"] is None else Decimal(row["with_merged"]), row["merged_into"]
+    )
 
 
 def to_digests(row: FoundRow | None) -> Digests | None:

@@ -303,7 +303,7 @@ def _of_undo(taken: Run, journal: Journal) -> _Reader:
     async def amounts_of(refused: Sequence[Refusal]) -> list[Decimal | None]:
         numbers = [int(one.row[1]) if one.row[1:] else 0 for one in refused]
         found = await journal.amounts_of_rows(taken, numbers)
-        amounts = [found[number].amount if number in found else None for number in numbers]
+        amounts = [found[number].carries if number in found else None for number in numbers]
         return [None if amount is None else -amount for amount in amounts]
 
     return amounts_of

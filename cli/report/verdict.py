@@ -180,18 +180,27 @@ def _left(judged: list[ReportedRun]) -> Iterator[Said]:
             doubtful,
         )
     yield from _ends(judged)
-    yield from _taken_back_since(judged, undos)
+    yield from _since(judged)
 
 
-def _taken_back_since(judged: Sequence[ReportedRun], undos: Sequence[ReportedRun]) -> Iterator[Said]:
-    """The rows whose effect a later run has turned round."""
-    if len(judged) == 1 and undos and (back := undos[0].history.rows_taken_back):
-        if undos[0].sums.effect is Effect.TAKES_BACK:
+def _since(judged: Sequence[ReportedRun]) -> Iterator[Said]:
+    """What undos have made of rows since, where these are not judged beside them."""
+    back = sum(one.history.rows_taken_back for one in judged)
+    if not back or (len(judged) > 1 and any(one.is_undo for one in judged)):
+        return
+    match judged[0].sums.effect:
+        case Effect.TAKES_BACK:
             yield counted("{n} row was restored since", "{n} rows were restored since", back)
-        else:
+        case Effect.RESTORES:
             yield counted("{n} row was taken back again since", "{n} rows were taken back again since", back)
-    if not undos and (back := sum(one.history.rows_taken_back for one in judged)):
-        yield counted("{n} row was taken back since", "{n} rows were taken back since", back)
+        case _ if len(judged) == 1 and judged[0].subscribers is not None:
+            yield counted(
+                "{n} subscriber was taken back since",
+                "{n} subscribers were taken back since",
+                judged[0].persons_taken_back,
+            )
+        case _:
+            yield counted("{n} row was taken back since", "{n} rows were taken back since", back)
 
 
 def _ends(judged: Iterable[ReportedRun]) -> Iterator[Said]:

@@ -22,6 +22,7 @@ VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
         "without a flag; hooks do not get it",
         "CARBON_MIGRATE_LANG": "the language, as `--lang`",
         "CARBON_MIGRATE_PROFILE": "the profile of the settings, as `--profile`",
+        "CARBON_MIGRATE_IN_HOOK": "set for what a hook starts: such a command calls no hooks",
     }
 )
 """What each variable is that the code reads. A test names those that are missing here."""

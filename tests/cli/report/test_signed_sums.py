@@ -49,6 +49,8 @@ async def test_an_import_is_signed_for_the_whole_file_with_its_refused_rows(plac
     told = (await place.cli("report", undo, *REPORT)).closing["sums"]
     assert told[undo]["taken_back"] == told[run]["entered"]
     assert (told[run]["entered"]["rows"], int(refused[0])) == (17, 3)
+    await place.cli("report", run, *REPORT)
+    assert "17 subscribers were taken back since" in page(place)
     # A map file says the same of columns that nobody knows; the report needs it no more.
     place.write('format = 1\n[subscriber]\ndebt = "Колонка"\n', "map.toml")
     header = [

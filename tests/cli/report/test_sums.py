@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from checkpoints.journal import Journal
@@ -93,8 +93,10 @@ class Made:
 IN_EFFECT: Final = tuple(map(str, states_where(in_effect=True)))
 kopecks = st.integers(-99_999, 99_999).map(lambda one: Decimal(one) / 100)
 drawn_rows = st.lists(st.tuples(kopecks, st.sampled_from(FATES)), min_size=1, max_size=9)
+UNDO_FATES: Final = (State.ACCEPTED, State.APPLIED, *SENT, SKIPPED, REFUSED)
+EACH_FATE: Final = [(Decimal(100 * place + 1) / 100, fate) for place, fate in enumerate((*FATES, *SENT[:2] * 8))]
 undo_fates = st.lists(
-    st.tuples(st.sampled_from([*SENT, State.ACCEPTED, State.ACCEPTED, SKIPPED, REFUSED]), kopecks),
+    st.tuples(st.sampled_from(UNDO_FATES), kopecks),
     min_size=3,
     max_size=9,
 )
@@ -403,6 +405,20 @@ def check_json(made: Made, told: Mapping[str, Any]) -> None:
     assert file["amounts_unreadable"] == refused["amounts_unreadable"] == books.unreadable
 
 
+def check_effect(chain: Sequence[Made], told: Mapping[str, Any]) -> None:
+    """What a run has entered is not what it has taken back, and what is only read is neither."""
+    made, words = chain[-1], ("enters", "takes_back", "restores", "takes_back")
+    effect = "reads" if made.kind == "blocked" else words[len(chain) - 1]
+    done = (rows_of(made, *IN_EFFECT), sum_in_effect(made) if made.has_money else Decimal(0))
+    entered, taken_back = (
+        (told[one]["rows"], Decimal(told[one]["amount"] or 0)) for one in ("entered", "taken_back")
+    )
+    assert told["effect"] == effect
+    assert entered == (done if effect == "enters" else (0, 0))
+    sign = -1 if effect == "restores" else 1
+    assert taken_back == ((sign * done[0], -done[1]) if len(chain) > 1 else (0, 0))
+
+
 def check_page(made: Made, page: str) -> None:
     """The tables of one run's report add up, and say what the books say."""
     books = made.books
@@ -427,7 +443,7 @@ def check_page(made: Made, page: str) -> None:
 
 
 def check_undo(chain: Sequence[Made], whole: Sequence[Made], page: str) -> None:
-    """The report of an undo: what it says of what it took back is one number. What stands is by the whole chain."""
+    """The report of an undo: what it took back is one number all over the page; what stands is by the whole chain."""
     undo, books = chain[-1], chain[-1].books
     restores = len(chain) % 2 == 1
     words, sign = ("Outcome of the undo of an undo", 1) if restores else ("Outcome of the undo", -1)
@@ -489,11 +505,12 @@ PEOPLE: Final = ("complete", "with_rejected_steps", "not_settled", "different")
 
 
 @settings(
-    max_examples=40,
-    phases=[Phase.generate],
+    max_examples=20,
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(tables, min_size=1, max_size=3), st.lists(undo_fates, max_size=3))
+@example([(kind, EACH_FATE) for kind in KINDS], [[(fate, Decimal("7.77")) for fate in UNDO_FATES]] * 3)
 def test_all_that_becomes_of_a_file_adds_up_to_it_in_every_report(
     typed: Typed,
     tmp_path: Path,
@@ -518,5 +535,6 @@ def test_all_that_becomes_of_a_file_adds_up_to_it_in_every_report(
     assert told.exit == 0, told.err
     for one in made:
         check_json(one, told.closing["sums"][one.run.name])
+        check_effect(chain_of(made, one), told.closing["sums"][one.run.name])
     check_campaign(made, unmarked(Path("report.html").read_text(encoding="utf-8")))
     assert typed("report", "check", "report.html", "--journal", str(path)).exit == 0
