@@ -396,6 +396,24 @@ async def test_two_imports_of_one_journal_make_a_subscriber_once_and_each_undo_t
     assert still_there(before, whole_database(database)) == {}
 
 
+async def test_what_another_run_has_made_while_this_one_was_dead_is_that_runs(
+    both: Gateway, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = TableJob(both, PLAIN[:1]), TableJob(both, PLAIN[:1])
+    one, other = await approved(first, journal), await approved(second, journal)
+    Mortal(second, 1, monkeypatch)
+    with pytest.raises(Killed):
+        await sent_to_the_end(second, journal, other.name)
+    await sent_to_the_end(first, journal, one.name)
+    await sent_to_the_end(TableJob(both, PLAIN[:1]), journal, other.name)
+    assert (await states(journal, other))["00771/subscriber/"] == (
+        State.SKIPPED,
+        f"already as wanted: run {one.name} has made it (id {await answer_of(journal, one, '00771/subscriber/')})",
+    )
+    assert await journal.unproven(other) == 0
+    assert await journal.in_effect(other) == []
+
+
 async def answer_of(journal: Journal, run: Run, key: str) -> str:
     """The id of what an item has made."""
     (item,) = await journal.items_by_key(run, [key])
