@@ -63,7 +63,7 @@ class Aftermath:
         if outcome.cause is Cause.STOPPED:
             return
         if outcome.message:
-            if outcome.state is not State.ACCEPTED:
+            if not outcome.state.settled or outcome.state is State.REJECTED:
                 self._progress.met(item.label, outcome.message)
             if not outcome.own:
                 log.warning(str(outcome.state), item=item.number, label=item.label, why=outcome.message)
@@ -72,7 +72,7 @@ class Aftermath:
                 StopKind.SYSTEM, said("the billing refuses all work: {why}", why=outcome.message or "")
             )
         match outcome.state:
-            case State.ACCEPTED:
+            case State.ACCEPTED | State.SKIPPED:
                 self._errors.add(wrong=False)
                 self._backlog.retries.succeeded()
                 self._done(item)
@@ -80,7 +80,7 @@ class Aftermath:
                 self._refused(item, outcome)
             case State.PENDING | State.UNKNOWN:
                 self._failed(landed)
-            case State.SKIPPED | State.SENDING | State.APPLIED | State.REPLACED:
+            case State.SENDING | State.APPLIED | State.REPLACED:
                 raise ValueError(f"a call has no outcome {outcome.state}")
             case _:
                 assert_never(outcome.state)

@@ -42,7 +42,7 @@ from engine.pipeline.ownership import Ownership
 from engine.pipeline.precedence import Precedence
 from engine.pipeline.progress import Sending
 from engine.pipeline.reconciler import Reconciler
-from engine.pipeline.witness import Witness
+from engine.pipeline.witness import Updates, Witness
 from texts.remedies import Remedy
 from texts.said import Quantity, counted, said, text_of
 
@@ -92,6 +92,7 @@ class Pipeline:
         self._witness = Witness(
             run, job, journal, policy, self._progress, stop, foreign=foreign, known=known, trusted=trust_journal
         )
+        self._updates = Updates(run, effect)
         self._spending = Spending(lambda: steering.policy.limit_money)
         self._tries = Tries(policy.tries)
         retries = RetryBudget(policy.retry_share, policy.retry_floor)
@@ -232,6 +233,7 @@ class Pipeline:
             while affordable := await self._affordable(group):
                 claimed, group = await self._before_images.ahead(group[:affordable]), group[affordable:]
                 await self._witness.ahead(claimed)
+                await self._updates.ahead(claimed)
                 # Counted before the claim, so that a limit lowered meanwhile applies to them.
                 self._spending.sent(claimed)
                 self._claiming = True
@@ -287,6 +289,10 @@ class Pipeline:
             seen = await self._witness.at_call(item)
         except LookUpFailed as error:
             return item, NotSent(said("whether it is in the billing already cannot be seen: {error}", error=error))
+        try:
+            seen = seen or await self._updates.at_call(item)
+        except LookUpFailed as error:
+            return item, NotSent(said("what has changed since the list cannot be seen: {error}", error=error))
         if seen is not None:
             return item, seen
         await self._ownership.confirm()

@@ -167,6 +167,7 @@ class AnyCallEffect(CallEffect):
             fields=self._template.fields,
             abonent=abonent.id if abonent else 0,
             key=values,
+            named=dict(one.named),
         )
         return NewItem(
             key=key,

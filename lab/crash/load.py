@@ -217,7 +217,8 @@ class Load:
 
     async def undo(self, run: str) -> "Running":
         """Start a process that takes a run back."""
-        return await self._start("undo", run, "--yes", *self._pacing)
+        # Nobody else makes anything there, so what was found after a kill is the run's own.
+        return await self._start("undo", run, "--set", "unproven=take", "--yes", *self._pacing)
 
     async def start_second(self, run: str, journal: Path | None = None) -> "Ended":
         """Run a second process on the same run to its end; `journal` is another name of the journal."""

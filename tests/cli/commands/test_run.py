@@ -32,6 +32,8 @@ async def test_a_run_enters_each_row_once_and_closes_with_an_object(place: Place
         "calls": 200,
         "held": {},
         "trusted_journal": False,
+        "unproven": 0,
+        "overwritten": 0,
         "exit": 0,
         "stopped": None,
         "stopped_by": None,
