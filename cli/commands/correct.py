@@ -17,7 +17,7 @@ from cli.session.events import OpenReader
 from cli.session.journal import locked, open_existing, require_content
 from cli.session.plans import plans_beside
 from cli.session.run_session import RunSession
-from cli.session.session import OpenRecorder, Session, check_target, how_often, open_session
+from cli.session.session import OpenRecorder, Session, how_often, open_session
 from cli.session.start import new_run, rehearse
 from cli.session.vaults import wipe_secrets
 from cli.settings.flags import Consent
@@ -66,8 +66,10 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part 
             raise CommandRefused(
                 said("run {run} is one of {job}, not of {other}", run=run.name, job=run.job, other=printable(job))
             )
-        _check(run, settings)
-        async with open_session(settings, screen, journal, pacing=pacing, consent=consent, record=record) as opened:
+        _check(run)
+        async with open_session(
+            settings, screen, journal, of=run, pacing=pacing, consent=consent, record=record
+        ) as opened:
             return await _correct(run, rows, replace(opened.for_run(run), readers=readers))
 
 
@@ -93,8 +95,7 @@ async def _wipe_unsent(run: Run, journal: Journal) -> None:
             await wipe_secrets(run, journal)
 
 
-def _check(run: Run, settings: Settings) -> None:
-    check_target(run, settings)
+def _check(run: Run) -> None:
     if run.job == UNDO:
         raise CommandRefused(
             said("run {run} takes another run back, and has no rows of an input to correct", run=run.name)

@@ -15,7 +15,7 @@ from cli.commands.execution import execute_run
 from cli.commands.readers import readers_beside
 from cli.session.journal import open_existing, require_content, unfinished
 from cli.session.run_session import RunSession
-from cli.session.session import check_target, open_session
+from cli.session.session import open_session
 from cli.session.start import create_run
 from cli.settings.flags import ChangedDeclaration, Consent, Flags, RunName, grouped, parse_pairs
 from cli.settings.pacing_flags import Pacing
@@ -75,12 +75,11 @@ async def undo(
         await _check(run, journal)
         if undecided := (await journal.totals(run)).count(State.MANUAL):
             _note_undecided(run, undecided, screen)
-        check_target(run, settings)
         way = _options(
             await _kind_of(run, journal, settings.catalogue), parse_pairs(how, "--set"), profile_of(settings), screen
         )
         parameters = {RUN: run.name, **way}
-        async with open_session(settings, screen, journal, pacing=pacing, consent=consent) as opened:
+        async with open_session(settings, screen, journal, of=run, pacing=pacing, consent=consent) as opened:
             session = replace(opened, readers=readers_beside(settings, screen))
             job = await build_undo(session.gateway, journal, parameters, settings.catalogue)
             if not await journal.in_effect(run, size=1):

@@ -18,7 +18,7 @@ from cli.commands.execution import execute
 from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
 from cli.session.control_client import own_name
 from cli.session.journal import locked, open_existing, require_content
-from cli.session.session import check_target, open_session
+from cli.session.session import open_session
 from cli.settings.flags import ChangedDeclaration, Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
@@ -134,8 +134,7 @@ async def verify_run(
             raise CommandRefused(
                 said("run {run} was given up before anything was sent: there is nothing to verify", run=run.name)
             )
-        check_target(run, settings)
-        opened = await stack.enter_async_context(open_session(settings, screen, journal, pacing=pacing))
+        opened = await stack.enter_async_context(open_session(settings, screen, journal, of=run, pacing=pacing))
         session = opened.for_run(run)
         job = await session.rebuild(run)
         differences = Differences(run)

@@ -4,8 +4,7 @@ A command opens a session, locks its run (`cli/session/journal.py`), works on it
 
     async with open_existing(path) as journal:
         run = await journal.run(name)
-        check_target(run, settings)
-        async with open_session(settings, screen, journal) as opened, locked(run, journal, "resume") as run:
+        async with open_session(settings, screen, journal, of=run) as opened, locked(run, journal, "resume") as run:
             job = await opened.for_run(run).rebuild(run)
             …
             await finish_run(run, journal, settings.catalogue, anew=True)
@@ -37,21 +36,23 @@ from cli.output.item_files import OutputFile
 from cli.session.events import OpenReader
 from cli.session.journal import open_noted, policy_of
 from cli.session.vaults import vault_of, wipe_secrets
+from cli.session.which_billing import check_identity, check_target, is_at, of_another
 from cli.settings.flags import Consent
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.show.preview import LOOKED_AT, Target
-from cli.terminal.exits import CommandRefused, Exit, outcome_of
+from cli.terminal.exits import AWAY, CommandRefused, Exit, outcome_of
 from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, printable
-from engine.errors import EngineError
+from engine.errors import EngineError, LookUpDelayed, LookUpFailed
 from engine.job import Job
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
+from jobs.access.one_billing import OneBilling, compare_billing
 from jobs.access.vault import Vault
 from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.factory import finish_of
@@ -61,7 +62,7 @@ from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import UNDO
 from jobs.undo import build_undo
-from texts.remedies import command_line, setting
+from texts.remedies import command_line
 from texts.said import counted, in_lines, said
 
 _SENT: Final = frozenset({State.PENDING, *states_where(counts_money=True)})
@@ -87,6 +88,7 @@ class BillingConnection:
 
     gateway: Gateway
     health: Health
+    one: OneBilling = field(default_factory=OneBilling)
 
     @property
     def target(self) -> Target:
@@ -152,11 +154,12 @@ class Session:
 
 
 @asynccontextmanager
-async def open_session(
+async def open_session(  # noqa: PLR0913 - one parameter for each part of the command line
     settings: Settings,
     screen: Screen,
     journal: Journal | None = None,
     *,
+    of: Run | None = None,
     pacing: Mapping[str, str] = _NOTHING,
     consent: Consent | None = None,
     record: OpenRecorder | None = None,
@@ -164,10 +167,20 @@ async def open_session(
     """A session with the billing of the settings and the given open `journal`.
 
     Without one, the journal of the settings is opened once the billing has answered, and created where there is none.
-    Raises what `open_billing` and `open_noted` raise.
+    `of` is the run that is resumed, looked at or undone: raises `CommandRefused` where the settings lead to another
+    billing than its own. Raises what `open_billing` and `open_noted` raise.
     """
+    if of is not None:
+        check_target(of, settings)
     async with AsyncExitStack() as stack:
-        billing = await stack.enter_async_context(open_billing(settings, record))
+        try:
+            billing = await stack.enter_async_context(open_billing(settings, record))
+        except AWAY as error:
+            if of is not None and not is_at(of, settings.target):
+                raise of_another(of, settings) from error
+            raise
+        if of is not None:
+            check_identity(of, settings, billing.one.identity)
         if journal is None:
             journal = await stack.enter_async_context(open_noted(settings.journal.value))
         yield Session(settings, screen, journal, billing, pacing, consent or Consent())
@@ -178,8 +191,8 @@ async def open_billing(settings: Settings, record: OpenRecorder | None = None) -
     """The billing of the settings, once its API and, where one is set, its database have answered.
 
     Known facts come from its profile. Every exchange is recorded where a command gives a recorder. Raises
-    `SettingsRefused`, what the recorder raises, and what `BillingClient.health`, `Database.connect` and `check_scale`
-    raise.
+    `SettingsRefused`, what the recorder raises, `CommandRefused` where API and database are not seen to be of one
+    billing, and what `BillingClient.health`, `Database.connect` and `check_scale` raise.
     """
     dsn, profile = settings.dsn, profile_of(settings)
     recorder = nullcontext() if record is None else record(settings.client)
@@ -190,11 +203,45 @@ async def open_billing(settings: Settings, record: OpenRecorder | None = None) -
         try:
             if database is not None:
                 await anyio.to_thread.run_sync(_connected, database)
-            yield BillingConnection(Gateway(client, database, profile=profile), health)
+            gateway = Gateway(client, database, profile=profile)
+            yield BillingConnection(gateway, health, await one_billing(gateway, settings))
         finally:
             if database is not None:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(database.close)
+
+
+async def one_billing(gateway: Gateway, settings: Settings) -> OneBilling:
+    """The billing of API and database. Raises `CommandRefused` where they are not seen to be one."""
+    leads = said(
+        "{api} (from {of_api}) leads to the one, {database} (from {of_database}) to the other",
+        api=printable(settings.target),
+        of_api=settings.api_url.origin,
+        database=printable(gateway.database.dsn if gateway.database else ""),
+        of_database=settings.database.origin,
+    )
+    try:
+        one = await compare_billing(gateway)
+    except LookUpFailed as error:
+        raise CommandRefused(
+            said(
+                "API and database could not be compared, and may be of two billings: {error}\n{leads}. Nothing was "
+                "sent",
+                error=error,
+                leads=leads,
+            ),
+            Exit.STOPPED if isinstance(error, LookUpDelayed) else Exit.REFUSED,
+        ) from error
+    if one.differs is not None:
+        raise CommandRefused(
+            said(
+                "API and database are not of one billing: {differs}\n{leads}. Nothing was sent: correct the wrong "
+                "setting",
+                differs=one.differs,
+                leads=leads,
+            )
+        )
+    return one
 
 
 def _connected(database: Database) -> None:
@@ -205,23 +252,6 @@ def _connected(database: Database) -> None:
 
 
 # ---- parameters of a run ----------------------------------------------------------------------------------------
-
-
-def check_target(run: Run, settings: Settings) -> None:
-    """Raise `CommandRefused` for a run of another billing than that of the settings."""
-    if run.target != settings.target:
-        other = settings.profile.profile_at(run.target) if settings.profile else ""
-        raise CommandRefused(
-            said(
-                "run {run} works on {target}, and the settings name {other} (from {origin}). Give {flag} to go on "
-                "with it",
-                run=run.name,
-                target=printable(run.target),
-                other=printable(settings.target),
-                origin=settings.api_url.origin,
-                flag=setting("profile", other) if other else setting("api-url", printable(run.target)),
-            )
-        )
 
 
 def how_often(run: Run) -> Repeat:
