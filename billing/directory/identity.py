@@ -3,11 +3,13 @@
 import hashlib
 from functools import partial
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from billing.database.database import Database
 from billing.database.sql_blocks import sql_block
 from billing.errors import StatementRefused
+
+if TYPE_CHECKING:
+    from billing.database.database import Database
 
 _sql: Final = partial(sql_block, "identity", folder="billing.directory")
 
@@ -21,7 +23,7 @@ _LOOKED_BACK: Final = 1000
 """Ids below the largest among which the newest subscribers are: Firebird walks an index in one direction only."""
 
 
-def identity_of(database: Database) -> str:
+def identity_of(database: "Database") -> str:
     """The billing's identity: a digest of each of its oldest rows, "" where there are too few of them.
 
     It holds ids and days of creation alone, which neither a new subscriber changes, nor another name, number or
@@ -48,7 +50,7 @@ def is_same(one: str, other: str) -> bool | None:
     return 2 * len(ones & others) > min(len(ones), len(others))
 
 
-def drawn_subscribers(database: Database, random: Random) -> list[int]:
+def drawn_subscribers(database: "Database", random: Random) -> list[int]:
     """The ids of a few subscribers: the newest, and some drawn at random. Raises what `Database.query` raises."""
     ((least, most),) = database.query(_sql("ends"))
     if most is None:

@@ -17,7 +17,7 @@ from cli.session.events import OpenReader
 from cli.session.journal import locked, open_existing, require_content
 from cli.session.plans import plans_beside
 from cli.session.run_session import RunSession
-from cli.session.session import OpenRecorder, Session, how_often, open_session
+from cli.session.session import OpenRecorder, Session, how_often, open_session, own_journal
 from cli.session.start import new_run, rehearse
 from cli.session.vaults import wipe_secrets
 from cli.settings.flags import Consent
@@ -59,7 +59,7 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part 
     """
     if not rows.file:
         raise CommandRefused(said("--continue takes a file of corrected rows: name it"))
-    async with open_existing(settings.journal.value) as journal:
+    async with open_existing(await own_journal(settings)) as journal:
         run = await journal.run(name)
         await require_content(run, journal)
         if run.job != job:

@@ -15,7 +15,7 @@ from cli.commands.execution import execute_run
 from cli.commands.readers import readers_beside
 from cli.session.journal import open_existing, require_content, unfinished
 from cli.session.run_session import RunSession
-from cli.session.session import open_session
+from cli.session.session import open_session, own_journal
 from cli.session.start import create_run
 from cli.settings.flags import ChangedDeclaration, Consent, Flags, RunName, grouped, parse_pairs
 from cli.settings.pacing_flags import Pacing
@@ -70,7 +70,7 @@ async def undo(
     Raises `CommandRefused`, `ParameterRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent
     then.
     """
-    async with open_existing(settings.journal.value) as journal:
+    async with open_existing(await own_journal(settings)) as journal:
         run = await journal.run(name)
         await _check(run, journal)
         if undecided := (await journal.totals(run)).count(State.MANUAL):

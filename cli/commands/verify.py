@@ -18,7 +18,7 @@ from cli.commands.execution import execute
 from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
 from cli.session.control_client import own_name
 from cli.session.journal import locked, open_existing, require_content
-from cli.session.session import open_session
+from cli.session.session import open_session, own_journal
 from cli.settings.flags import ChangedDeclaration, Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
@@ -127,7 +127,7 @@ async def verify_run(
 
     Raises `CommandRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
-    async with open_existing(settings.journal.value) as journal, AsyncExitStack() as stack:
+    async with open_existing(await own_journal(settings)) as journal, AsyncExitStack() as stack:
         run = await journal.run(name)
         await require_content(run, journal)
         if run.stage is Stage.DISCARDED:

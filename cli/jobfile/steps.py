@@ -20,7 +20,6 @@ from cli.session.run_session import RunSession
 from cli.session.session import OpenRecorder, Session, close_ended, open_session
 from cli.session.start import Ready, check_files, prepare, start_run
 from cli.session.step_mark import StepMark
-from cli.session.which_billing import target_among
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing, StepOutcome, steps_of_file
@@ -120,8 +119,7 @@ async def run_file(file: JobFile, settings: Settings, options: FileRunOptions, s
     """
     async with open_session(settings, screen, pacing=options.pacing, record=options.record) as opened:
         journal = opened.journal
-        target = target_among(await journal.runs(), settings.target, opened.billing.one.identity)
-        now = await round_of(file, target, journal, datetime.now().astimezone())
+        now = await round_of(file, await opened.target(), journal, datetime.now().astimezone())
         await _show_round(now, journal, screen)
         piped = await check_all(now.decisions, opened)
         done: list[StepOutcome] = []

@@ -19,12 +19,13 @@ from checkpoints.states import State
 from checkpoints.stores import is_there
 from cli.session.control_client import ourselves, own_name
 from cli.session.machine_lock import only_copy
+from cli.session.which_billing import addresses_of
 from cli.settings.places import journals_in
 from cli.terminal.exits import CommandRefused, HeldElsewhere
 from cli.terminal.layout import labelled, render
 from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
 from jobs.spec.undo_words import RUN, UNDO
-from texts.remedies import PROGRAM, command_line, setting
+from texts.remedies import PROGRAM, advise_runs, command_line, setting
 from texts.said import counted, said, text_of
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,8 @@ async def open_noted(where: JournalAddress) -> AsyncIterator[Journal]:
                 "program before",
                 copy=str(journal.kept_copy),
             )
+        # Where `status` knows a run's journal alone, what it advises leads to the run's billing all the same.
+        advise_runs({run.name: addresses_of(run) for run in await journal.runs()})
         yield journal
 
 

@@ -174,11 +174,12 @@ def _facts(plan: Run, run: Run, now: Mapping[str, str]) -> list[Said]:
         facts.append(_now(said("other rows"), plan.source, run.source))
     if plan.source_digest != run.source_digest:
         facts.append(said("{file} has been changed since: its bytes are others", file=printable(run.source)))
-    if plan.target != run.target and not is_same(identity_of_run(plan), identity_of_run(run)):
+    is_one = is_same(identity_of_run(plan), identity_of_run(run))
+    if plan.target != run.target and not is_one:
         facts.append(_now(said("another billing"), plan.target, run.target))
     for name, what in ((VERSION, said("another version of the billing")), (DATABASE, said("another database"))):
         before, after = plan.parameters.get(name), now.get(name)
-        if before != after:
+        if before != after and not (is_one and name == DATABASE):
             facts.append(_now(what, before or said("none"), after or said("none")))
     then, given = given_parameters(plan), given_parameters(run)
     facts += [

@@ -28,6 +28,7 @@ from billing.database.database import Database
 from billing.database.file_database import open_file_database
 from billing.directory.system import check_scale
 from billing.money import SCALE
+from checkpoints.address import JournalAddress
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Totals
 from checkpoints.states import State, states_where
@@ -36,7 +37,16 @@ from cli.output.item_files import OutputFile
 from cli.session.events import OpenReader
 from cli.session.journal import open_noted, policy_of
 from cli.session.vaults import vault_of, wipe_secrets
-from cli.session.which_billing import check_identity, check_target, is_at, of_another
+from cli.session.which_billing import (
+    api_of,
+    check_identity,
+    check_target,
+    is_at,
+    is_missed,
+    journal_place,
+    of_another,
+    target_among,
+)
 from cli.settings.flags import Consent
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
@@ -47,7 +57,7 @@ from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, printable
 from engine.errors import EngineError, LookUpDelayed, LookUpFailed
-from engine.job import Job
+from engine.job import Job, ReadBack
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.intake import Repeat
@@ -62,7 +72,7 @@ from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import UNDO
 from jobs.undo import build_undo
-from texts.remedies import command_line
+from texts.remedies import command_line, setting
 from texts.said import counted, in_lines, said
 
 _SENT: Final = frozenset({State.PENDING, *states_where(counts_money=True)})
@@ -141,6 +151,32 @@ class Session:
         """The run's policy with the given settings. Raises `CommandRefused` where it cannot be read."""
         return policy_of(run, self.pacing)
 
+    async def target(self) -> str:
+        """How the session's billing is named in its journal.
+
+        By another address it has the name of before where it shows what was entered there; a copy does not.
+        """
+        runs, address = await self.journal.runs(), self.settings.target
+        target = target_among(runs, address, self.billing.one.identity)
+        own = [run for run in runs if run.target == target]
+        if not own or any(is_at(run, address) for run in own):
+            return target
+        for run in reversed(own):
+            if (shows := await self.shows(run)) is not None:
+                return target if shows else address
+        return address
+
+    async def shows(self, run: Run) -> bool | None:
+        """Whether the billing has what the run has entered last; None where it has entered nothing that is seen."""
+        if not (items := await self.journal.in_effect_last_first(run, size=1)):
+            return None
+        try:
+            job = await self.for_run(run).rebuild(run)
+        except (EngineError, CommandRefused):
+            return None
+        read = (await job.effect.read_back(run, items)).get(items[0].item_id)
+        return read.difference is None if isinstance(read, ReadBack) else None
+
     async def rebuild(self, run: Run) -> Job:
         """The job of a run, rebuilt from the journal. Raises what `build` and `build_undo` raise."""
         own = job_parameters(run.parameters)
@@ -182,8 +218,31 @@ async def open_session(  # noqa: PLR0913 - one parameter for each part of the co
         if of is not None:
             check_identity(of, settings, billing.one.identity)
         if journal is None:
-            journal = await stack.enter_async_context(open_noted(settings.journal.value))
-        yield Session(settings, screen, journal, billing, pacing, consent or Consent())
+            place = await anyio.to_thread.run_sync(journal_place, settings, billing.one.identity)
+            journal = await stack.enter_async_context(open_noted(place))
+        session = Session(settings, screen, journal, billing, pacing, consent or Consent())
+        if of is not None and not is_at(of, settings.target) and await session.shows(of) is False:
+            raise CommandRefused(
+                said(
+                    "{settings} leads to a copy of the billing of run {run}: it has the same subscribers, and not "
+                    "what the run has entered. Give {flag} to go on with the run",
+                    settings=printable(settings.target),
+                    run=of.name,
+                    flag=setting("api-url", printable(api_of(of))),
+                )
+            )
+        yield session
+
+
+async def own_journal(settings: Settings) -> JournalAddress:
+    """The journal of the settings; of a billing that has its journal by another address, that one.
+
+    Raises what `open_billing` and `journal_place` raise.
+    """
+    if await anyio.to_thread.run_sync(is_missed, settings):
+        async with open_billing(settings) as billing:
+            return await anyio.to_thread.run_sync(journal_place, settings, billing.one.identity)
+    return settings.journal.value
 
 
 @asynccontextmanager

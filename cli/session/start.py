@@ -22,7 +22,7 @@ from cli.session.order import PLAN, Order, identity, per_billing, why_unreadable
 from cli.session.run_session import RunSession
 from cli.session.session import HandIn, OpenPage, OpenRecorder, Session, open_session
 from cli.session.vaults import vault_in, wipe_secrets
-from cli.session.which_billing import remembered, target_among
+from cli.session.which_billing import remembered
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -103,8 +103,7 @@ async def start_run(ready: Ready, session: Session, *, remembered: Mapping[str, 
 
     Raises what `run` raises.
     """
-    runs, identity = await session.journal.runs(), session.billing.one.identity
-    target = target_among(runs, session.settings.target, identity)
+    runs, identity, target = await session.journal.runs(), session.billing.one.identity, await session.target()
     order = per_billing(ready.order, runs, session.settings, target, identity)
     recorded = {**order.to_parameters(), **ready.files, **remembered}
     await ready.job.check()
@@ -145,14 +144,11 @@ async def create_run(job: Job, recorded: Mapping[str, str], session: Session) ->
     """
     profile = session.settings.profile
     badge = profile.badge.to_parameters() if profile else {}
-    identity = session.billing.one.identity
+    known = remembered(session.settings, session.billing.one.identity)
+    new = await new_run(job, {**recorded, **badge, **known}, await session.target(), session.pacing)
     journal = session.journal
-    runs = await journal.runs()
-    target = target_among(runs, session.settings.target, identity)
-    known = remembered(session.settings, identity)
-    new = await new_run(job, {**recorded, **badge, **known}, target, session.pacing)
     await _check_declaration(new, session)
-    for run in runs:
+    for run in await journal.runs():
         if run.job == new.job and run.target == new.target and run.source == new.source:
             await _replace_unstarted(run, new, journal)
     return await journal.create_run(new)

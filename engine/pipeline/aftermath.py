@@ -33,7 +33,10 @@ class CallResult(msgspec.Struct, frozen=True):
 
 
 class Aftermath:
-    """Follows up outcomes in the order of their recording. `canary` holds the canary steps of this process."""
+    """Follows up outcomes in the order of their recording.
+
+    `canary` holds the canary steps of this process, `first` is the first row that the billing has accepted in it.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Aftermath:
         spending: Spending,
     ) -> None:
         self.canary = Canary(wanted=False)
+        self.first: Item | None = None
         self._run = run
         self._steering = steering
         self._progress = steering.progress
@@ -73,6 +77,7 @@ class Aftermath:
             )
         match outcome.state:
             case State.ACCEPTED:
+                self.first = self.first or msgspec.structs.replace(item, state=outcome.state, answer=outcome.answer)
                 self._errors.add(wrong=False)
                 self._backlog.retries.succeeded()
                 self._done(item)

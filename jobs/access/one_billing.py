@@ -1,18 +1,20 @@
 """Whether API and database are one billing: a handful of subscribers is read from both, others each time."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from random import SystemRandom
 from typing import Final
 
+from billing.api.answers import objects
+from billing.api.calls import Call, filter_
 from billing.database.database import Database
-from billing.directory import subscribers
 from billing.directory.identity import drawn_subscribers, identity_of
-from billing.directory.subscribers import Abonent
+from billing.directory.subscribers import Abonent, by_ids
 from engine.errors import LookUpDelayed
-from jobs.access.gateway import Gateway
-from jobs.access.subscribers import Resolved, SubscriberFinder
+from jobs.access.gateway import Gateway, as_engine_errors
 from texts.said import Said, said
+
+_FIELDS: Final = ("contract_number", "name", "parent_id")
 
 _TRIES: Final = 3
 """Readings of the API, of which any may be lost; and of both sides, in between which somebody may change a name."""
@@ -39,51 +41,54 @@ async def compare_billing(gateway: Gateway) -> OneBilling:
     """
     if gateway.database is None:
         return OneBilling()
-    identity, ids = await gateway.read(_drawn)
-    through_api = SubscriberFinder(replace(gateway, database=None), suggested_for=0)
+    identity, ids, fields = await gateway.read(_drawn)
+    calls = [filter_("Abonents", {"id": key}, "id", *fields) for key in ids]
     differs: Said | None = None
     for _ in range(_TRIES):
-        stored = await gateway.read(lambda database: list(subscribers.by_ids(database, ids)))
-        answered = await _answered(through_api, ids)
-        differs = next((one for row in stored if (one := _difference(row, answered[row.id]))), None)
+        stored = {row.id: row for row in await gateway.read(lambda database: list(by_ids(database, ids)))}
+        answers = await _asked(gateway, calls)
+        with as_engine_errors():
+            pairs = [(stored.get(key), objects(answer)) for key, answer in zip(ids, answers, strict=True)]
+        differs = next((one for row, found in pairs if row and (one := _difference(row, found))), None)
         if differs is None:
             return OneBilling(identity, len(stored))
     return OneBilling(identity, differs=differs)
 
 
-def _drawn(database: Database) -> tuple[str, Sequence[int]]:
-    return identity_of(database), drawn_subscribers(database, SystemRandom())
+def _drawn(database: Database) -> tuple[str, Sequence[int], Sequence[str]]:
+    """The identity, the subscribers to compare, and those of their fields that this version has."""
+    fields = [name for name in _FIELDS if database.schema.has("ABONENTS", name.upper())]
+    return identity_of(database), drawn_subscribers(database, SystemRandom()), fields
 
 
-async def _answered(finder: SubscriberFinder, ids: Collection[int]) -> Mapping[int | str, Resolved]:
-    """The subscribers as the API shows them. Raises `LookUpFailed`, also where each try was lost."""
+async def _asked(gateway: Gateway, calls: Sequence[Call]) -> Sequence[object]:
+    """The answers of the API. Raises `LookUpFailed`, also where each try was lost."""
     for _ in range(_TRIES - 1):
         try:
-            return await finder.by_ids(ids)
+            return await gateway.ask(calls)
         except LookUpDelayed:
             continue
-    return await finder.by_ids(ids)
+    return await gateway.ask(calls)
 
 
-def _difference(stored: Abonent, answered: Resolved) -> Said | None:
-    """How a subscriber of the database differs from the one of the API, None for equal ones.
+def _difference(stored: Abonent, found: Sequence[Mapping[str, object]]) -> Said | None:
+    """How a subscriber of the database differs from the one that the API has found, None for equal ones.
 
     What one side does not tell is not compared.
     """
-    if not isinstance(answered, Abonent):
+    if not found:
         return said(
-            "the database has abonent {id} ({number}, {name}), and the API says: {answer}",
+            "the database has abonent {id} ({number}, {name}), and the API has none with this id",
             id=stored.id,
             number=stored.contract_number or said("no contract number"),
             name=stored.name or said("no name"),
-            answer=answered,
         )
     for name, ours, theirs in (
-        (said("contract number"), stored.contract_number, answered.contract_number),
-        (said("name"), stored.name, answered.name),
-        (said("folder"), stored.parent_id, answered.parent_id),
+        (said("contract number"), stored.contract_number, found[0].get("contract_number")),
+        (said("name"), stored.name, found[0].get("name")),
+        (said("folder"), stored.parent_id, found[0].get("parent_id")),
     ):
-        if None not in {ours, theirs} and str(ours).strip() != str(theirs).strip():
+        if ours is not None and theirs is not None and str(ours).strip() != str(theirs).strip():
             return said(
                 "abonent {id}: {field} {ours} in the database, {theirs} by the API",
                 id=stored.id,

@@ -224,5 +224,5 @@ async def test_a_screen_of_eighty_columns_has_the_command_on_one_line(place: Pla
         assert await terminal.ends() == 0
     plain = re.sub(r"\x1b\[[0-9;]*m", "", terminal.seen)
     lines = [line.rstrip() for line in plain.splitlines()]
-    assert re.search(r"^  carbon-migrate run --plan [a-z0-9]{5}$", "\n".join(lines), re.MULTILINE)
+    assert re.search(r"^  carbon-migrate run --plan [a-z0-9]{5} --journal ", "\n".join(lines), re.MULTILINE)
     assert re.search(r"^left out +1 row by --limit$", "\n".join(lines), re.MULTILINE)
