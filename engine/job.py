@@ -239,6 +239,21 @@ class Effect(ABC):
         """Describe the item's call in one readable line without secrets."""
 
 
+async def missing(effect: Effect, run: Run, item: Item) -> str | None:
+    """Why the billing does not show an accepted item; None where it does, or where nothing can show it.
+
+    Raises `LookUpFailed`.
+    """
+    match (await effect.look_up(run, [item])).get(item.item_id):
+        case Found() | Different():
+            return None
+        case Absent():
+            return said("it is not there")
+        case _:
+            read = (await effect.read_back(run, [item])).get(item.item_id)
+            return read.difference if isinstance(read, ReadBack) else None
+
+
 class Job(ABC):
     """One kind of work on a billing, with its parameters: the source of its rows, and their items.
 

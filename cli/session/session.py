@@ -57,7 +57,7 @@ from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, printable
 from engine.errors import EngineError, LookUpDelayed, LookUpFailed
-from engine.job import Job, ReadBack
+from engine.job import Job, missing
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.intake import Repeat
@@ -174,8 +174,7 @@ class Session:
             job = await self.for_run(run).rebuild(run)
         except (EngineError, CommandRefused):
             return None
-        read = (await job.effect.read_back(run, items)).get(items[0].item_id)
-        return read.difference is None if isinstance(read, ReadBack) else None
+        return await missing(job.effect, run, items[0]) is None
 
     async def rebuild(self, run: Run) -> Job:
         """The job of a run, rebuilt from the journal. Raises what `build` and `build_undo` raise."""

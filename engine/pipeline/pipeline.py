@@ -24,7 +24,7 @@ from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, cause_of
 from engine.evidence import Evidence, NotSent
-from engine.job import Job, ReadBack
+from engine.job import Job, missing
 from engine.outcomes import decide
 from engine.pacing.breaker import Breaker
 from engine.pacing.canary import canary_of
@@ -200,17 +200,16 @@ class Pipeline:
         while not self._stop.requested:
             try:
                 waiting = await self._effect.unfinished_work([first])
-                read = (await self._effect.read_back(self._run, [first])).get(first.item_id)
+                why = await missing(self._effect, self._run, first)
             except LookUpDelayed as error:
                 why = text_of(error)
             except EngineError as error:
                 self._stop.request(StopKind.SYSTEM, self._unshown(first, text_of(error)))
                 return False
             else:
-                if not isinstance(read, ReadBack) or read.difference is None:
+                if why is None:
                     self._looks_at_first = False
                     return True
-                why = read.difference
             elapsed = anyio.current_time() - began
             if elapsed >= (policy.drain_patience if waiting else policy.settle):
                 self._stop.request(StopKind.BUDGET, self._unshown(first, waiting or why))
