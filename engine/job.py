@@ -244,14 +244,12 @@ async def missing(effect: Effect, run: Run, item: Item) -> str | None:
 
     Raises `LookUpFailed`.
     """
-    match (await effect.look_up(run, [item])).get(item.item_id):
-        case Found() | Different():
-            return None
-        case Absent():
-            return said("it is not there")
-        case _:
-            read = (await effect.read_back(run, [item])).get(item.item_id)
-            return read.difference if isinstance(read, ReadBack) else None
+    read = (await effect.read_back(run, [item])).get(item.item_id)
+    if not isinstance(read, ReadBack) or read.difference is None:
+        return None
+    # What has changed since is there all the same.
+    found = (await effect.look_up(run, [item])).get(item.item_id)
+    return None if isinstance(found, Found | Different) else read.difference
 
 
 class Job(ABC):
