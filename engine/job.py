@@ -305,6 +305,19 @@ class Effect(ABC):
         """Describe the item's call in one readable line without secrets."""
 
 
+async def missing(effect: Effect, run: Run, item: Item) -> str | None:
+    """Why the billing does not show an accepted item; None where it does, or where nothing can show it.
+
+    Raises `LookUpFailed`.
+    """
+    read = (await effect.read_back(run, [item])).get(item.item_id)
+    if not isinstance(read, ReadBack) or read.difference is None:
+        return None
+    # What has changed since is there all the same.
+    found = (await effect.look_up(run, [item])).get(item.item_id)
+    return None if isinstance(found, Found | Different) else read.difference
+
+
 class Job(ABC):
     """One kind of work on a billing, with its parameters: the source of its rows, and their items.
 

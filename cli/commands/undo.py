@@ -15,7 +15,7 @@ from cli.commands.execution import execute_run
 from cli.commands.readers import readers_beside
 from cli.session.journal import open_existing, require_content, require_undoable
 from cli.session.run_session import RunSession
-from cli.session.session import check_target, open_session
+from cli.session.session import open_session, own_journal
 from cli.session.start import create_run
 from cli.settings.flags import ChangedDeclaration, Consent, Flags, RunName, grouped, parse_pairs
 from cli.settings.pacing_flags import Pacing
@@ -71,12 +71,11 @@ async def undo(
     Raises `CommandRefused`, `ParameterRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent
     then.
     """
-    async with open_existing(settings.journal.value) as journal:
+    async with open_existing(await own_journal(settings)) as journal:
         run = await journal.run(name)
         await _check(run, journal)
         if undecided := (await journal.totals(run)).count(State.MANUAL):
             _note_undecided(run, undecided, screen)
-        check_target(run, settings)
         way = _options(
             await _kind_of(run, journal, settings.catalogue),
             {name: text for name, text in parse_pairs(how, "--set").items() if name != UNPROVEN},
@@ -85,7 +84,7 @@ async def undo(
         )
         way |= await _what_may_be_others(run, journal, parse_pairs(how, "--set"), consent, screen)
         parameters = {RUN: run.name, **way}
-        async with open_session(settings, screen, journal, pacing=pacing, consent=consent) as opened:
+        async with open_session(settings, screen, journal, of=run, pacing=pacing, consent=consent) as opened:
             session = replace(opened, readers=readers_beside(settings, screen))
             job = await build_undo(session.gateway, journal, parameters, settings.catalogue)
             if not await journal.in_effect(run, size=1):
