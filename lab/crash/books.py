@@ -10,7 +10,7 @@ from typing import Final
 import anyio.to_thread
 import msgspec
 
-from billing.database.database import Database
+from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from checkpoints.journal import open_journal
 from checkpoints.records import Item, Totals
@@ -19,18 +19,22 @@ from jobs.spec.chain import Template
 from lab.crash.experiment_plan import ExperimentPlan
 from lab.crash.fields import fields_now
 from lab.crash.judge import BookRow, Books, LedgerEffect
-from lab.crash.load import RequestedLoad
+from lab.crash.load import Ended, RequestedLoad
 from lab.crash.observer import Observer
+from lab.crash.program import SAYS_TWICE
+from lab.crash.proxy import WRONG
+from lab.crash.stranger import NAME
 from lab.crash.trials import OPERATIONS, TRIALS, By, Trial, Wanted, sql
 from lab.mock.connection import MockConnection
 from lab.mock.values import roubles
+from texts.said import said
 
 _MARK: Final = re.compile(r"\[cm ([a-z0-9]+)/([0-9]+)\]")
 """The mark of run and row in a comment, as the documentation has it."""
 
 
 async def read_books(
-    plan: ExperimentPlan, requested: RequestedLoad, observer: Observer, billing: Path, run: str, verified: int
+    plan: ExperimentPlan, requested: RequestedLoad, observer: Observer, billing: Path, run: str, verified: Ended
 ) -> Books:
     """The books of a finished experiment; no process may work on journal or billing any more."""
     trial = plan.own or TRIALS[plan.job]
@@ -48,7 +52,7 @@ async def read_books(
         frozen=totals.frozen,
         sum=totals.amount,
         steps=steps,
-        verified=verified,
+        verified=verified.exit,
         entered=entered,
         ends=ends,
         marked=trial.by is By.MARK,
@@ -56,7 +60,27 @@ async def read_books(
         unreadable=trial.unreadable,
         other_balances=plan.other_balances,
         forgotten=observer.forgotten,
+        touched=observer.touched,
+        others=observer.others,
+        racing=observer.racing,
+        named=SAYS_TWICE in " ".join(verified.said.split()),
+        misled=plan.proxy is not None and not WRONG.keys().isdisjoint(plan.proxy.shares),
     )
+
+
+def strangers_have(billing: Path) -> int:
+    """How many objects of strangers stand; those of their subscribers are removed, for all else to be compared."""
+    connection = attach(Dsn(str(billing)))
+    try:
+        cursor = connection.cursor()
+        cursor.execute(*sql("stranger_has").bind({"name": NAME}))
+        ((found,),) = cursor.fetchall()
+        for table in ("users", "abonents"):
+            cursor.execute(*sql(f"stranger_leaves_{table}").bind({"name": NAME}))
+        connection.commit()
+    finally:
+        connection.close()
+    return int(found)
 
 
 async def _journal(path: Path, name: str) -> tuple[list[Item], Totals]:
@@ -131,4 +155,6 @@ def _value(trial: Trial, written: Mapping[str, object]) -> Wanted | None:
     value = written.get(trial.amount or trial.entered)
     if not isinstance(value, str | int | float):
         return None
+    if trial.kind and written.get("op_type_id") != trial.kind:
+        return said("{value} as type {type}", value=str(value), type=str(written.get("op_type_id")))
     return Decimal(str(value)) if trial.amount else str(int(value) if isinstance(value, bool) else value)
