@@ -25,11 +25,11 @@ create table runs (
     purged_at     text,                   -- names and values of its rows were removed
     assumptions   text,                   -- what its sums rest on unconfirmed, '' for nothing
     assumptions_said text,
-    purged_totals text,                   -- JSON object, its totals if sums of rows were removed as well
     ended_at      text,                   -- ended for good: its pending rows are never sent
     ended_by      text,                   -- who ended it
     ended_why     text,                   -- the reason that was given to end it, null where an undo ended it
-    undone_by     text                    -- the name of the last undo of it that was approved
+    undone_by     text,                   -- the name of the last undo of it that was approved
+    purged_totals text                    -- JSON object, its totals if sums of rows were removed as well
 ) strict;
 
 -- The secret from which the keys of purged rows are made, so that the same row is still recognised; one row, made by
@@ -78,10 +78,10 @@ create table items (
     taken_back integer not null default 0,      -- 1 if its effect was taken back and not restored since
     carried_by integer references items,  -- the item whose call includes this row; this one is skipped
     row_amount text,                      -- the row's own amount, if its item has another one
+    seen       text,                      -- JSON array, the ids of what a look-up has shown to the person who decides
     frozen_at  text not null,
     sent_at    text,
-    changed_at text not null,
-    seen       text                       -- JSON array, the ids of what a look-up has shown to the person who decides
+    changed_at text not null
 ) strict;
 
 create unique index items_by_run on items (run_id, number);

@@ -26,6 +26,8 @@ class State(StrEnum):
     """Its effect is in the billing or may be: its amount counts as sent."""
     to_send: bool
     """It is to be sent, or is being sent."""
+    in_doubt: bool
+    """Whether it had its effect is unknown: a look-up decides."""
     rejected: bool
     """The billing refused it: a corrected row may replace it, or has replaced it."""
     trouble: bool
@@ -38,25 +40,27 @@ class State(StrEnum):
     """The file of a whole export that lists it, named by a state; "" for none."""
 
     # fmt: off
-    #                      open   sett-  in     counts to     rejec- trou-  explained         export
-    #          word               led    effect money  send   ted    ble       style
-    PENDING  = "pending",  True,  False, False, False, True,  False, False, 0, "dim",         ""
+    #                            open   sett-  in     counts to     in     rejec- trou-  explained         export
+    #             word                  led    effect money  send   doubt  ted    ble       style
+    PENDING     = "pending",     True,  False, False, False, True,  False, False, False, 0, "dim",         ""
     """Frozen, to be sent."""
-    SKIPPED  = "skipped",  False, True,  False, False, False, False, False, 4, "dim",         ""
+    SKIPPED     = "skipped",     False, True,  False, False, False, False, False, False, 5, "dim",         ""
     """Nothing to do."""
-    SENDING  = "sending",  True,  False, False, True,  True,  False, False, 0, "cyan",        "unknown"
+    SENDING     = "sending",     True,  False, False, True,  True,  False, False, False, 0, "cyan",        "unknown"
     """The intent is durable; the call may be under way."""
-    ACCEPTED = "accepted", False, True,  True,  True,  False, False, False, 5, "green",       "accepted"
+    ACCEPTED    = "accepted",    False, True,  True,  True,  False, False, False, False, 6, "green",       "accepted"
     """The billing accepted it."""
-    REJECTED = "rejected", False, True,  False, False, False, True,  True,  1, "red",         "rejected"
+    REJECTED    = "rejected",    False, True,  False, False, False, False, True,  True,  1, "red",         "rejected"
     """The billing refused this row for good."""
-    UNKNOWN  = "unknown",  True,  False, False, True,  False, False, True,  3, "yellow",      "unknown"
+    UNCONFIRMED = "unconfirmed", True,  False, False, True,  False, True,  False, True,  3, "yellow",      "unknown"
+    """Refused, but not by a word that is known to be the billing's: a look-up decides."""
+    UNKNOWN     = "unknown",     True,  False, False, True,  False, True,  False, True,  4, "yellow",      "unknown"
     """Its effect is unknown: a look-up decides."""
-    MANUAL   = "manual",   False, False, False, True,  False, False, True,  2, "bold yellow", "manual"
+    MANUAL      = "manual",      False, False, False, True,  False, False, False, True,  2, "bold yellow", "manual"
     """A person has to decide."""
-    APPLIED  = "applied",  False, True,  True,  True,  False, False, False, 6, "bold green",  "accepted"
+    APPLIED     = "applied",     False, True,  True,  True,  False, False, False, False, 7, "bold green",  "accepted"
     """Read back from the billing as wanted."""
-    REPLACED = "replaced", False, True,  False, False, False, True,  False, 0, "dim",         ""
+    REPLACED    = "replaced",    False, True,  False, False, False, False, True,  False, 0, "dim",         ""
     """Rejected, and replaced by a corrected row of the same run."""
     # fmt: on
 
@@ -70,6 +74,7 @@ class State(StrEnum):
             state.in_effect,
             state.counts_money,
             state.to_send,
+            state.in_doubt,
             state.rejected,
             state.trouble,
             state.explained,
@@ -87,6 +92,7 @@ class StateProperties(TypedDict, total=False):
     in_effect: bool
     counts_money: bool
     to_send: bool
+    in_doubt: bool
     rejected: bool
     trouble: bool
 
@@ -124,12 +130,22 @@ TRANSITIONS: tuple[Transition, ...] = (
     ),
     Transition(State.PENDING, State.REJECTED, "not sent: a step that it needs was refused"),
     Transition(State.SENDING, State.ACCEPTED, "answered, no error at either level"),
-    Transition(State.SENDING, State.REJECTED, "the billing refused the row for good"),
+    Transition(State.SENDING, State.REJECTED, "the billing refused the row for good, by an error that is known"),
+    Transition(
+        State.SENDING,
+        State.UNCONFIRMED,
+        "refused by a page or an error that is not known, which may be said after the effect",
+    ),
     Transition(State.SENDING, State.PENDING, "provably not sent, or refused as busy; to be tried again"),
     Transition(
         State.SENDING,
         State.UNKNOWN,
         "anything else: time-out after sending, connection lost, 5xx, unreadable answer, redirect, the process died",
+    ),
+    Transition(
+        State.SENDING,
+        State.MANUAL,
+        "not sent: an equal entry without a mark has come into the billing since the list was made",
     ),
     Transition(State.UNKNOWN, State.ACCEPTED, "found in the billing, equal to what was sent"),
     Transition(
@@ -138,6 +154,13 @@ TRANSITIONS: tuple[Transition, ...] = (
         "provably absent, after the settle delay and with the stacks drained",
     ),
     Transition(State.UNKNOWN, State.MANUAL, "found but different, or no way to look"),
+    Transition(State.UNCONFIRMED, State.ACCEPTED, "found in the billing, equal to what was sent"),
+    Transition(
+        State.UNCONFIRMED,
+        State.REJECTED,
+        "provably absent, after the settle delay and with the stacks drained",
+    ),
+    Transition(State.UNCONFIRMED, State.MANUAL, "found but different, or no way to look"),
     Transition(
         State.MANUAL, State.ACCEPTED, "looked up again and found equal, or a person decided that it is in the billing"
     ),

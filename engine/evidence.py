@@ -3,11 +3,16 @@
 | evidence | can the call have had its effect? |
 |---|---|
 | `Accepted` | yes: answered without error at any level |
-| `RowRefused` | no: an error of this row |
-| `Busy` | no: the billing asks to retry later |
-| `SystemRefused` | no: an error of the whole system, the same for every row |
+| `RowRefused` | no, where it is recognised: an error of this row |
+| `Busy` | no, where it is recognised: the billing asks to retry later |
+| `SystemRefused` | no, where it is recognised: an error of the whole system, the same for every row |
 | `NotSent` | no: no byte of the request left |
 | `Lost` | unknown: the request left, and no readable answer came back |
+| `Undecided` | no: it was not sent, a person decides |
+
+A refusal is `recognised` if it is the billing's own JSON with a text of the catalogue. Any other may be said by a
+proxy or a web server in between after the call has had its effect, so whether it had is unknown, as of `Lost`. What
+it asks for is done all the same: the pause, the stop.
 """
 
 from collections.abc import Callable
@@ -52,19 +57,21 @@ class Busy(msgspec.Struct, frozen=True):
     text: str
     retry_after: float | None = None
     halfway: bool = False
+    recognised: bool = True
 
 
 class RowRefused(msgspec.Struct, frozen=True):
-    """Refused for good because of the row; `recognised` is False for an error text that is not known."""
+    """Refused for good because of the row."""
 
     text: str
     recognised: bool = True
 
 
 class SystemRefused(msgspec.Struct, frozen=True):
-    """Refused for every row: read-only, no licence, no rights. The call had no effect."""
+    """Refused for every row: read-only, no licence, no rights."""
 
     text: str
+    recognised: bool = True
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -73,7 +80,16 @@ class Lost(msgspec.Struct, frozen=True):
     text: str
 
 
+class Undecided(msgspec.Struct, frozen=True):
+    """Not sent: what the billing has by now needs a person's decision."""
+
+    text: str
+
+
 Evidence: TypeAlias = Accepted | NotSent | Busy | RowRefused | SystemRefused | Lost
+
+Seen: TypeAlias = Evidence | Undecided
+"""The evidence of a call, or of the look before it."""
 
 
 def readable(text: str, mask: Callable[[str], str] = str, limit: int = SHOWN) -> str:

@@ -93,23 +93,39 @@ class Entries:
 
     `marked` were entered by runs of any journal; `unmarked` describes equal entries without a mark, made by hand or
     by another program, "" for none. `replaced` are marked entries of others that the row's call would replace.
+    `payload` is that of the row with all of these kept as known, "" for none: the look before the call leaves out
+    what is known.
     """
 
     marked: tuple[Marked, ...] = ()
     unmarked: str = ""
     replaced: tuple[Marked, ...] = ()
+    payload: str = field(default="", compare=False)
+
+
+NO_ENTRIES: Final = Entries()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the billing has of a row whose call would leave now: its own effect, and entries that its list lacks."""
+
+    own: LookUpResult
+    entries: Entries = NO_ENTRIES
 
 
 @dataclass(frozen=True, slots=True)
 class ReadBack:
     """The present value of an item in the billing. `difference` is None if it is as wanted.
 
-    With `later_operations` the entry is there as sent, but the balance of its account has moved on since.
+    With `later_operations` the entry is there as sent, but the balance of its account has moved on since. `besides`
+    are equal entries with marks of others, which have come since the list was made.
     """
 
     amount: Decimal | None
     difference: str | None = None
     later_operations: bool = False
+    besides: tuple[Marked, ...] = ()
 
 
 class LookedFor(Enum):
@@ -177,6 +193,13 @@ class Effect(ABC):
 
         Raises `LookUpFailed`.
         """
+
+    async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
+        """The effects of `items`, and entries that their lists did not know, with one query where that is possible.
+
+        `mates` gives the run's own accepted items, whose effects are not foreign. Raises `LookUpFailed`.
+        """
+        return {item_id: Look(own) for item_id, own in (await self.look_up(run, items)).items()}
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
         """The present values of `items`, by item_id, or why they cannot be read. Raises `LookUpFailed`."""
@@ -289,6 +312,10 @@ class Job(ABC):
         Raises `LookUpFailed`.
         """
         return await self.effect.find_entries(items)
+
+    async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
+        """What the billing has of items whose calls would leave now, as the effect sees it. Raises `LookUpFailed`."""
+        return await self.effect.look(run, items, mates)
 
     def replaces(self, payload: str) -> bool:
         """Whether the call of a payload replaces the value that an earlier item of its lane has set."""

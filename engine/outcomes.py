@@ -7,7 +7,7 @@ import msgspec
 
 from checkpoints.records import Change, Item
 from checkpoints.states import State
-from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
+from engine.evidence import Accepted, Busy, Lost, NotSent, RowRefused, Seen, SystemRefused, Undecided
 
 
 class Cause(Enum):
@@ -66,23 +66,28 @@ class Outcome(msgspec.Struct, frozen=True):
         return Change(item.item_id, self.state, self.answer, self.message, self.created)
 
 
-def decide(evidence: Evidence, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table
+def decide(evidence: Seen, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table
     """The outcome of one call. A call that is not `repeatable` is never sent again while its effect is unknown."""
+    # Where it is unknown whether the call had its effect.
+    doubtful = State.PENDING if repeatable else State.UNKNOWN
     match evidence:
         case Accepted(answer, note, created, own):
             return Outcome(State.ACCEPTED, Cause.ANSWERED, answer, note, created=created, own=own)
-        case RowRefused(text):
-            return Outcome(State.REJECTED, Cause.ANSWERED, message=text)
+        case RowRefused(text, recognised):
+            state = State.REJECTED if recognised or repeatable else State.UNCONFIRMED
+            return Outcome(state, Cause.ANSWERED, message=text)
         case Busy(text, halfway=True):
             return Outcome(State.PENDING, Cause.HALFWAY, message=text)
-        case Busy(text, retry_after):
-            cause = Cause.NOT_NOW if retry_after else Cause.BUSY
-            return Outcome(State.PENDING, cause, message=text, retry_after=retry_after)
+        case Busy(text, retry_after, recognised=recognised):
+            state, cause = State.PENDING if recognised else doubtful, Cause.NOT_NOW if retry_after else Cause.BUSY
+            return Outcome(state, cause, message=text, retry_after=retry_after)
         case NotSent(text):
             return Outcome(State.PENDING, Cause.NOT_REACHED, message=text)
-        case SystemRefused(text):
-            return Outcome(State.PENDING, Cause.REFUSES_ALL, message=text)
+        case SystemRefused(text, recognised):
+            return Outcome(State.PENDING if recognised else doubtful, Cause.REFUSES_ALL, message=text)
         case Lost(text):
-            return Outcome(State.PENDING if repeatable else State.UNKNOWN, Cause.NO_ANSWER, message=text)
+            return Outcome(doubtful, Cause.NO_ANSWER, message=text)
+        case Undecided(text):
+            return Outcome(State.MANUAL, Cause.ANSWERED, message=text)
         case _:
             assert_never(evidence)

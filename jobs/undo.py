@@ -6,6 +6,7 @@ It is a run like any other: planned, shown, resumable, verified, and it can itse
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Final
 
 import anyio.from_thread
@@ -14,7 +15,7 @@ import msgspec
 from checkpoints.journal import Journal
 from checkpoints.records import Item, NewItem, Run
 from engine.errors import InputRefused
-from engine.job import Entries, Job, Prepared
+from engine.job import AskMates, Entries, Job, Look, Prepared
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
@@ -122,9 +123,15 @@ class UndoJob(BillingJob):
         """
         found = await self.effect.find_entries(items)
         amounts = {item.key: item.amount for item in items}
+        return {key: _of_amount(entries, amounts[key]) for key, entries in found.items()}
+
+    async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
+        """The same, as it is when the calls would leave. Raises `LookUpFailed`."""
+        looks = await self.effect.look(run, items, mates)
         return {
-            key: Entries(tuple(one for one in entries.marked if one.amount == amounts[key]))
-            for key, entries in found.items()
+            item.item_id: replace(look, entries=_of_amount(look.entries, item.amount))
+            for item in items
+            if (look := looks.get(item.item_id))
         }
 
     async def _with_mates(self, taken: Sequence[ItemToUndo]) -> list[ItemToUndo]:
@@ -174,6 +181,12 @@ async def effect_of_run(gateway: Gateway, journal: Journal, run: Run, catalogue:
             )
         )
     return back
+
+
+def _of_amount(entries: Entries, amount: Decimal | None) -> Entries:
+    return replace(
+        entries, marked=tuple(one for one in entries.marked if one.amount == amount), unmarked="", replaced=()
+    )
 
 
 def _skip_entered_again(item: NewItem, anew: Mapping[int, str]) -> NewItem:

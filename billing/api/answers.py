@@ -345,7 +345,7 @@ def _unreadable(
     # An error text within broken JSON is not trusted: it may be part of a row's data.
     broken = body.lstrip().startswith((b"{", b"["))
     if not broken and find_error(text) is ErrorKind.SYSTEM:
-        return SystemRefused(shown)
+        return SystemRefused(shown, recognised=False)
     return Lost(
         said(
             "HTTP {status}, but not the billing's JSON ({fault}): {answer}",
@@ -379,22 +379,24 @@ def _read_failure(
     shown = _with_status(status, headers, text, mask)
     kind = find_error(text)
     wait = headers.get("Retry-After")
+    # Only the billing's own word proves that nothing was done: all else may be said by whatever stands before it.
+    recognised = error is not None and kind is not ErrorKind.UNRECOGNISED
     if status == HTTPStatus.TOO_MANY_REQUESTS or (
         status == HTTPStatus.SERVICE_UNAVAILABLE
         and (wait is not None or (error is not None and kind is ErrorKind.BUSY))
     ):
-        return Busy(shown, retry_after(wait, now, headers.get("Date")))
+        return Busy(shown, retry_after(wait, now, headers.get("Date")), recognised=recognised)
     # 408 is the server's time-out for a request; the whole request may have arrived all the same.
     if not 400 <= status < 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # noqa: PLR2004 — the client's errors
         return Lost(shown)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} or kind is ErrorKind.SYSTEM:
-        return SystemRefused(shown)
+        return SystemRefused(shown, recognised=recognised)
     if error is not None and kind is ErrorKind.BUSY:
         return Busy(shown, retry_after(wait, now, headers.get("Date")))
     stated = error is not None and kind is ErrorKind.ROW
     # A 404 that states one of the billing's own errors comes from the billing, so its address is right.
     if status in _STATUSES_OF_ALL_ROWS and not stated:
-        return SystemRefused(shown)
+        return SystemRefused(shown, recognised=False)
     return RowRefused(shown, recognised=stated)
 
 

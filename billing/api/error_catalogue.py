@@ -22,7 +22,7 @@ class ErrorKind(StrEnum):
     SYSTEM = "system"
     """No row can succeed until an administrator acts: the run stops."""
     UNRECOGNISED = "unrecognised"
-    """Not in the catalogue: the row fails with this text, and counts towards the error budget."""
+    """Not in the catalogue: whether the call had its effect is looked up, and the row counts as gone wrong."""
 
 
 LICENCE: Final = "Превышена лицензия"

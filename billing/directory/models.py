@@ -42,7 +42,7 @@ class Model:
     `columns` has the expression of each field, with the aliases of the statement; fields whose columns the billing
     lacks are left out. `keys` has the fields by which objects are found, each with the end of the statement for it,
     which may begin with a `from` of its own; `owner` is the path from an object to its account in REST, "" without
-    one; `commented` is the end of the statement that searches the comments, "" without comments.
+    one; `commented` is the end of the statement that searches the comments and a value, "" without comments.
     """
 
     statement: str

@@ -55,29 +55,25 @@ def from_database(
 
 
 def commented(
-    database: Database,
-    model: str,
-    abonents: Collection[int],
-    text: str,
-    fields: Collection[str] = (),
-    *,
-    key: str = "",
+    database: Database, model: str, wanted: Collection[tuple[int, int]], text: str, fields: Collection[str] = ()
 ) -> list[BillingObject]:
-    """The objects of these subscribers whose comment contains a text, in any case; deleted ones too.
+    """The objects of subscribers whose comment contains a text, in any case, or that are alike; deleted ones too.
 
-    With `key`, the objects whose field of that name begins with the text.
+    `wanted` has pairs of a subscriber and the value that makes an object alike, as it is stored: the sum of an
+    operation, the service of a connected one. The value of any pair finds objects of each subscriber.
 
     Raises `ColumnsMissing` if one of `fields` is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
-    _require(database.schema, known, {*fields, *filter(None, [key])})
+    _require(database.schema, known, fields)
     there = known.there(database.schema)
-    end = f"{known.statement}_{key}" if key else known.commented
-    return [
-        _thing(there, row)
-        for chunk in chunks(dict.fromkeys(abonents))
-        for row in database.query(known.selecting(there, end), {"keys": chunk, "text": text})
-    ]
+    statement = known.selecting(there, known.commented)
+    found: list[BillingObject] = []
+    for chunk in chunks(dict.fromkeys(wanted)):
+        abonents, values = (tuple(dict.fromkeys(each)) for each in zip(*chunk, strict=True))
+        values_of = {"keys": abonents, "values": values, "text": text}
+        found += [_thing(there, row) for row in database.query(statement, values_of)]
+    return found
 
 
 def _require(schema: Schema, model: Model, fields: Collection[str]) -> None:

@@ -60,7 +60,7 @@ where c.id in (:keys)
 where c.abonent_id in (:keys) and c.deleted = 0
 
 -- name: connected_commented
-where c.abonent_id in (:keys) and c.comment containing :text
+where c.abonent_id in (:keys) and (c.comment containing :text or c.usluga_id in (:values))
 
 -- name: services
 select null, null, [s.name|null], {columns}
@@ -81,7 +81,7 @@ where o.op_id in (:keys)
 where o.abonent_id in (:keys)
 
 -- name: operations_commented
-where o.abonent_id in (:keys) and o.descr containing :text
+where o.abonent_id in (:keys) and (o.descr containing :text or o.op_summa in (:values))
 
 -- name: operations_code1c
 where o.abonent_id in (:keys) and o.code1c starting with :text

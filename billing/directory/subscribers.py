@@ -15,7 +15,6 @@ from billing.database.reader import DatabaseRow
 from billing.database.sql_blocks import Values, sql_block
 from billing.directory.models import OPENING_BALANCE
 from billing.errors import ColumnsMissing
-from billing.money import scaled as stored_sum
 from billing.money import stored_roubles
 from texts.said import said
 
@@ -40,25 +39,11 @@ class Operation:
 def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_BALANCE) -> Iterator[Operation]:
     """All operations of one type of these subscribers, reversed ones too."""
     for chunk in chunks(dict.fromkeys(ids)):
-        yield from map(_operation, database.query(_sql("of_abonents"), {"ids": chunk, "type": op_type}))
-
-
-def with_sums(database: Database, wanted: Iterable[tuple[int, Decimal]]) -> Iterator[Operation]:
-    """The operations of any type by these pairs of a subscriber and a sum in roubles, reversed ones too."""
-    for chunk in chunks(dict.fromkeys(wanted)):
-        values: Values = {
-            "ids": tuple({abonent for abonent, _ in chunk}),
-            "sums": tuple({stored_sum(amount) for _, amount in chunk}),
-        }
-        pairs = set(chunk)
-        found = map(_operation, database.query(_sql("with_sums"), values))
-        yield from (one for one in found if (one.abonent_id, one.op_summa) in pairs)
-
-
-def _operation(row: DatabaseRow) -> Operation:
-    op_id, abonent, kind, summa, descr, storno, happened = row
-    roubles = stored_roubles(summa, "FINANCE_OPERATIONS.OP_SUMMA")
-    return Operation(op_id, abonent, kind, roubles, str(descr or ""), bool(storno), str(happened or "")[:_DAY])
+        values: Values = {"ids": chunk, "type": op_type}
+        for op_id, abonent, kind, summa, descr, storno, happened in database.query(_sql("of_abonents"), values):
+            day = str(happened or "")[:_DAY]
+            roubles = stored_roubles(summa, "FINANCE_OPERATIONS.OP_SUMMA")
+            yield Operation(op_id, abonent, kind, roubles, str(descr or ""), bool(storno), day)
 
 
 def of_accounts(database: Database, accounts: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -44,13 +44,6 @@ from finance_operations f
 where f.abonent_id in (:ids) and f.op_type = :type
 order by f.abonent_id, f.op_id
 
--- name: with_sums
--- Operations of any type; sums are scaled.
-select f.op_id, f.abonent_id, f.op_type, f.op_summa, [f.descr|null], f.storno, [f.op_date|null]
-from finance_operations f
-where f.abonent_id in (:ids) and f.op_summa in (:sums)
-order by f.abonent_id, f.op_id
-
 -- name: of_accounts
 -- The subscribers of these accounts.
 select a.account_id, a.id

@@ -101,7 +101,7 @@ async def reconcile_run(name: str, settings: Settings, pacing: Mapping[str, str]
 async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], stop: Stop, screen: Screen) -> Exit:
     totals = await journal.totals(run)
     code = outcome_of(totals)
-    if stop.requested and totals.count(State.UNKNOWN):
+    if stop.requested and totals.count_where(in_doubt=True):
         code = Exit.INTERRUPTED
     log.info("reconciled", exit=int(code), unknown=totals.count(State.UNKNOWN), manual=totals.count(State.MANUAL))
     if screen.voice.as_json:
@@ -113,7 +113,7 @@ async def _close(run: Run, journal: Journal, left: Mapping[int, LookUpResult], s
             "{n} row for a person to decide on", "{n} rows for a person to decide on", totals.count(State.MANUAL)
         )
         parts.append(render(undecided, "bold yellow"))
-    elif not totals.count(State.UNKNOWN):
+    elif not totals.count_where(in_doubt=True):
         settled = said("run {run}: nothing is in doubt", run=run.name)
         parts.insert(0, Text(f"✓ {printable(settled)}", "bold green"))
     if stop.requested:

@@ -290,6 +290,8 @@ def _headline(
     told: list[Said] = [counted("{n} row as sent", "{n} rows as sent", verdict.as_wanted)]
     if verdict.different:
         told.append(said("{n} different", n=Quantity(verdict.different)))
+    if verdict.twice:
+        told.append(said("{n} of them entered twice", n=Quantity(verdict.twice)))
     if unreadable:
         told.append(said("{n} that cannot be read back", n=Quantity(unreadable)))
     if isinstance(balances, Balances) and balances.different:
@@ -375,6 +377,7 @@ def _object(run: Run, verdict: ReadBackSummary, totals: Totals, code: Exit) -> M
         **states_object(totals),
         "as_wanted": verdict.as_wanted,
         "different": verdict.different,
+        "entered_twice": verdict.twice,
         "with_later_operations": verdict.moved,
         "unreadable": verdict.unreadable.total(),
         "expected": format(verdict.expected, "f"),

@@ -19,7 +19,7 @@ from jobs.spec.undo_words import UNDO, source_of
 from texts.remedies import PROGRAM
 from texts.said import Language, Quantity, Said, counted, said
 
-IN_DOUBT: Final = (State.UNKNOWN, State.MANUAL)
+IN_DOUBT: Final = (State.UNCONFIRMED, State.UNKNOWN, State.MANUAL)
 
 _LONGEST: Final = 200
 """Characters of a foreign text."""

@@ -15,7 +15,7 @@ from cli.terminal.names import OUTCOMES
 from jobs.sums import Effect, sum_over
 from texts.said import Quantity, Said, Value, counted, said
 
-_UNSETTLED: Final = (State.MANUAL, State.UNKNOWN, State.REJECTED)
+_UNSETTLED: Final = (State.MANUAL, State.UNKNOWN, State.UNCONFIRMED, State.REJECTED)
 
 
 def by_billing(runs: Sequence[ReportedRun]) -> list[list[ReportedRun]]:

@@ -31,7 +31,7 @@ _OUTCOMES: Final = (
     _Outcome(said("Left as it was"), lambda one: one.kind == DIFFERENT),
     _Outcome(said("Skipped"), lambda one: one.kind not in {"", AS_WANTED, DIFFERENT}),
     _Outcome(said("Rejected"), lambda one: one.state is State.REJECTED),
-    _Outcome(said("In doubt"), lambda one: one.state in {State.UNKNOWN, State.MANUAL, State.SENDING}),
+    _Outcome(said("In doubt"), lambda one: one.state.counts_money and not one.state.in_effect),
     _Outcome(said("To be sent"), lambda one: one.state is State.PENDING),
 )
 

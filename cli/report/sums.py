@@ -25,6 +25,7 @@ STATES: Final = (
     State.REJECTED,
     State.SKIPPED,
     State.UNKNOWN,
+    State.UNCONFIRMED,
     State.MANUAL,
     State.SENDING,
     State.PENDING,

@@ -18,7 +18,7 @@ from checkpoints.records import NewRunner, Run, Stage, Totals
 from checkpoints.states import State
 from checkpoints.stores import is_there
 from cli.session.control_client import ourselves, own_name
-from cli.session.machine_lock import only_copy
+from cli.session.machine_lock import only_journal
 from cli.session.vaults import wipe_secrets
 from cli.settings.places import journals_in
 from cli.show.closing import describe_end, run_again
@@ -49,16 +49,22 @@ async def open_noted(where: JournalAddress) -> AsyncIterator[Journal]:
 
 
 class BillingTaken(HeldElsewhere):
-    """Raised when another machine works on the billing; `why` is that and what to do, in words."""
+    """Raised when another machine or another journal works on the billing; `why` is that and what to do, in words."""
 
-    def __init__(self, held: BillingHeld) -> None:
-        self.why = said(
-            "{why}.\nWait until that has ended, or stop it there; {command} shows where it stands. With {detach} a "
-            "worker takes this in its turn",
-            why=text_of(held),
-            command=command_line("status", held.run),
-            detach=setting("detach"),
-        )
+    def __init__(self, held: BillingHeld, *, is_shared: bool) -> None:
+        if is_shared:
+            self.why = said(
+                "{why}.\nWait until that has ended, or stop it there; {command} shows where it stands. With {detach} "
+                "a worker takes this in its turn",
+                why=text_of(held),
+                command=command_line("status", held.run),
+                detach=setting("detach"),
+            )
+        else:
+            self.why = said(
+                "{why}.\nWait until that has ended, or stop it; then go on with one of the two journals alone",
+                why=text_of(held),
+            )
         super().__init__(self.why)
 
 
@@ -211,20 +217,20 @@ async def locked(
 ) -> AsyncIterator[Run]:
     """Hold the run's lock for the context; yields the run.
 
-    Raises `CommandRefused` when another process has it, as a `BillingTaken` when another machine has its billing.
-    `purpose` is the command, `billing` the version that the billing reported, "" where it was not asked. A call of
-    the command ends within `call_seconds`, 0 where it sends none that changes anything.
+    Raises `CommandRefused` when another process has it, as a `BillingTaken` when another machine or another journal
+    has its billing. `purpose` is the command, `billing` the version that the billing reported, "" where it was not
+    asked. A call of the command ends within `call_seconds`, 0 where it sends none that changes anything.
     """
     from importlib.metadata import version  # noqa: PLC0415 - `status` starts without it
 
     runner = NewRunner(purpose, own_name(), version(PROGRAM), billing, call_seconds)
     try:
-        async with journal.taken_up(run, runner) as ours:
-            # A journal that is shared knows by its lease who may send.
-            with nullcontext() if journal.address.is_shared else only_copy(ours):
+        # Before the run is taken up, so that a fresh one can still be given up by who has made it.
+        with only_journal(run, journal.address) if call_seconds else nullcontext():
+            async with journal.taken_up(run, runner) as ours:
                 yield ours
     except BillingHeld as error:
-        raise BillingTaken(error) from error
+        raise BillingTaken(error, is_shared=journal.address.is_shared) from error
     except RunHeld as error:
         raise await _busy(run, journal, text_of(error)) from error
 

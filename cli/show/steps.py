@@ -55,7 +55,7 @@ BEFORE: Final = (
 
 _UNDONE: Final = (
     StepColumn(said("left"), "bold", lambda one: one.state.to_send),
-    StepColumn(said("unclear"), "yellow", lambda one: one.state in {State.UNKNOWN, State.MANUAL}),
+    StepColumn(said("unclear"), "yellow", lambda one: one.state.in_doubt or one.state is State.MANUAL),
     StepColumn(FAILED, "red", lambda one: one.state is State.REJECTED),
 )
 AFTER: Final = (StepColumn(said("made"), "green", lambda one: one.state.in_effect), *_UNDONE, *_SKIPPED)

@@ -92,5 +92,5 @@ async def canary_of(run: Run, journal: Journal, counts: Mapping[State, int], *, 
     """The canary of a run with these counts; a run that has accepted rows needs none."""
     if not wanted or any(counts.get(state) for state in states_where(in_effect=True)):
         return Canary(wanted=False)
-    known = await journal.reasons(run, State.REJECTED)
+    known = [*await journal.reasons(run, State.REJECTED), *await journal.reasons(run, State.UNCONFIRMED)]
     return Canary(wanted=True, known=[reason.example for reason in known])

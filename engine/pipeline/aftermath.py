@@ -76,15 +76,27 @@ class Aftermath:
                 self._errors.add(wrong=False)
                 self._backlog.retries.succeeded()
                 self._done(item)
-            case State.REJECTED:
-                self._done(item)
-                self._went_wrong(item, outcome)
+            case State.REJECTED | State.UNCONFIRMED | State.MANUAL:
+                self._refused(item, outcome)
             case State.PENDING | State.UNKNOWN:
                 self._failed(landed)
-            case State.SKIPPED | State.SENDING | State.MANUAL | State.APPLIED | State.REPLACED:
+            case State.SKIPPED | State.SENDING | State.APPLIED | State.REPLACED:
                 raise ValueError(f"a call has no outcome {outcome.state}")
             case _:
                 assert_never(outcome.state)
+
+    def _refused(self, item: Item, outcome: Outcome) -> None:
+        """Count a row that went wrong; one whose refusal is unconfirmed is left to the reconciler.
+
+        That one counts at once as well: of a file whose every row is refused, not all are to be sent first.
+        """
+        if outcome.state is State.UNCONFIRMED:
+            self.canary.answered()
+            self._reconciler.lost()
+            self._backlog.shut(item)
+        else:
+            self._done(item)
+        self._went_wrong(item, outcome)
 
     def _done(self, item: Item) -> None:
         """Finish an answered row, which needs no further call."""
@@ -120,8 +132,9 @@ class Aftermath:
         self._errors.add(wrong=True)
         limit = self._steering.policy.stop_after_errors
         if spent := self._errors.spent(limit):
-            # Without rejected rows, the rows that went wrong are out of tries, and pending.
-            where = State.REJECTED if self._progress.counts[State.REJECTED] else State.PENDING
+            # Where none is in these states, the rows that went wrong are out of tries, and pending.
+            states = (State.REJECTED, State.UNCONFIRMED, State.MANUAL)
+            where = next((state for state in states if self._progress.counts[state]), State.PENDING)
             self._stop.request(
                 StopKind.BUDGET,
                 said(

@@ -10,14 +10,13 @@ journal knows of it at once, the billing knows of those from other journals as w
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Protocol
 
-from checkpoints.records import KnownMark, NewItem, Refusal, StandingItem
-from engine.job import Entries, Job, Marked
+from checkpoints.records import Item, KnownMark, NewItem, Refusal, StandingItem
+from engine.evidence import RowRefused, Undecided
+from engine.job import NO_ENTRIES, Entries, Job, Marked
 from texts.remedies import Remedy, setting
 from texts.said import in_clauses, said
-
-_NONE: Final = Entries()
 
 
 class EarlierRuns(Protocol):
@@ -35,7 +34,7 @@ class EarlierRuns(Protocol):
 
 
 class ForeignEntries:
-    """Checks new items of a run for `target` against the entries of the billing.
+    """Checks items of a run for `target` against the entries of the billing: when they are frozen, and at their call.
 
     `own` is the name of the run, `earlier` reads the journal of the real runs. With `again`, and for calls that may
     be repeated, foreign entries become notes, not refusals.
@@ -49,21 +48,57 @@ class ForeignEntries:
         self._own = own
 
     async def judge(self, items: Sequence[NewItem]) -> list[NewItem | Refusal]:
-        """Return each item unchanged, with a note, or refused. Raises `LookUpFailed`, `JournalError`."""
+        """Return each new item unchanged, with a note, or refused. Raises `LookUpFailed`, `JournalError`."""
         sendable = [item for item in items if item.skip_reason is None]
         entries_by_key = await self._job.find_entries(sendable) if sendable else {}
-        marks = {
-            (one.run, one.number)
-            for entries in entries_by_key.values()
-            for one in (*entries.marked, *entries.replaced)
-        }
+        entries = [entries_by_key.get(item.key, NO_ENTRIES) for item in sendable]
+        judged = iter(
+            [
+                self._judged(item, found, reasons)
+                for item, found, reasons in zip(
+                    sendable, entries, await self._reasons(sendable, entries), strict=True
+                )
+            ]
+        )
+        return [next(judged) if item.skip_reason is None else item for item in items]
+
+    async def judge_at_call(self, looked_at: Sequence[tuple[Item, Entries]]) -> dict[int, RowRefused | Undecided]:
+        """Why items must not be sent, by item_id: their entries have come since the list was made.
+
+        Nobody has approved these, so they count for a run with `again` as well. Raises `JournalError`.
+        """
+        items = [_as_new(item) for item, _ in looked_at]
+        reasons = await self._reasons(items, [entries for _, entries in looked_at], at_call=True)
+        judged: dict[int, RowRefused | Undecided] = {}
+        for (item, entries), found in zip(looked_at, reasons, strict=True):
+            if self._job.effect.may_repeat(item.payload):
+                continue
+            if found:
+                judged[item.item_id] = RowRefused(_refusal(found))
+            elif entries.unmarked:
+                judged[item.item_id] = Undecided(
+                    said(
+                        "not sent: an equal entry without a mark has come into the billing since the rows were read: "
+                        "{entry}",
+                        entry=entries.unmarked,
+                    )
+                )
+        return judged
+
+    async def _reasons(
+        self, items: Sequence[NewItem], entries: Sequence[Entries], *, at_call: bool = False
+    ) -> list[list[tuple[str, str]]]:
+        """Why each item is entered already or would replace an entry, and what to do."""
+        marks = {(one.run, one.number) for found in entries for one in (*found.marked, *found.replaced)}
         known = {(one.run, one.number): one for one in await self._earlier.known_marks(marks)} if marks else {}
-        standing = await self._standing(sendable)
+        # What the journal knew of when the list was made, `again` has approved.
+        standing = {} if at_call and self._again else await self._standing(items)
         return [
-            self._judged(item, entries_by_key.get(item.key, _NONE), known, standing.get(item.lane, ()))
-            if item.key in entries_by_key or item.lane in standing
-            else item
-            for item in items
+            [
+                *self._entered(found.marked, known),
+                *self._replaced(item, found.replaced, known, standing.get(item.lane, ())),
+            ]
+            for item, found in zip(items, entries, strict=True)
         ]
 
     async def _standing(self, items: Sequence[NewItem]) -> Mapping[str, Sequence[StandingItem]]:
@@ -77,23 +112,13 @@ class ForeignEntries:
                 standing[one.lane].append(one)
         return standing
 
-    def _judged(
-        self,
-        item: NewItem,
-        entries: Entries,
-        known: Mapping[tuple[str, int], KnownMark],
-        standing: Sequence[StandingItem],
-    ) -> NewItem | Refusal:
-        if item.skip_reason is not None:
-            return item
-        found = [*self._entered(entries.marked, known), *self._replaced(item, entries.replaced, known, standing)]
-        if found and not (self._again or self._job.effect.may_repeat(item.payload)):
-            why, advice = found[-1]
-            reason = said("{why}. {advice}", why=why, advice=advice)
-            return Refusal(item.line, None, item.label, reason, item.row)
-        notes = [why for why, _ in found]
+    def _judged(self, item: NewItem, entries: Entries, reasons: Sequence[tuple[str, str]]) -> NewItem | Refusal:
+        if reasons and not (self._again or self._job.effect.may_repeat(item.payload)):
+            return Refusal(item.line, None, item.label, _refusal(reasons), item.row)
+        notes = [why for why, _ in reasons]
         if entries.unmarked:
             notes.append(said("looks as if entered already: {entry}", entry=entries.unmarked))
+        item = replace(item, payload=entries.payload or item.payload)
         return replace(item, note=in_clauses(notes) if len(notes) > 1 else notes[0]) if notes else item
 
     def _entered(
@@ -190,3 +215,13 @@ class ForeignEntries:
                 entry=entry.text,
             )
         return None
+
+
+def _as_new(item: Item) -> NewItem:
+    """The row of an item, as it was frozen."""
+    return NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row)
+
+
+def _refusal(reasons: Sequence[tuple[str, str]]) -> str:
+    why, advice = reasons[-1]
+    return said("{why}. {advice}", why=why, advice=advice)

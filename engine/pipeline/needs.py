@@ -229,7 +229,7 @@ class Needs:
         """Why a needed item will not be in effect and visible in this pass, None if it may."""
         if needed.state is State.MANUAL:
             return Obstacle.MANUAL
-        if needed.state is State.UNKNOWN:
+        if needed.state.in_doubt:
             return Obstacle.UNKNOWN
         if needed.state.to_send and (is_stuck or needed.number > item.number or needed.lane == item.lane):
             return Obstacle.UNSENT

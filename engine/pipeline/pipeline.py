@@ -22,7 +22,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, cause_of
-from engine.evidence import Evidence, NotSent
+from engine.evidence import NotSent, Seen
 from engine.job import Job
 from engine.outcomes import decide
 from engine.pacing.breaker import Breaker
@@ -274,7 +274,7 @@ class Pipeline:
             blameless = self._gate.leave(passed, outcome, again=self._tries.has_failed(item))
             self._land(CallResult(item, outcome, blameless=blameless))
 
-    async def _call(self, item: Item) -> tuple[Item, Evidence]:
+    async def _call(self, item: Item) -> tuple[Item, Seen]:
         """Send the item with its present before-image, unless it is in the billing already.
 
         The before-image and the look-up must have succeeded, and this process must still own the run.
@@ -346,7 +346,7 @@ class Pipeline:
 
         A stop ends the look-up: the items looked up by then are settled, the rest stays unknown.
         """
-        if self._progress.counts[State.UNKNOWN]:
+        if self._progress.in_doubt:
             self._spending.forget()
         await self._once_the_billing_answers(self._reconciler.settle)
 

@@ -278,7 +278,7 @@ class Precedence:
         # The journal writes the changes even if this task is cancelled: count them in any case.
         with anyio.CancelScope(shield=True):
             await self._journal.record(self._run, changes)
-            self._progress.recorded(State.PENDING, items, changes)
+            self._progress.recorded(items, changes)
         self.refused += len(refused)
         for item, reason in refused:
             self._forget(item)

@@ -136,11 +136,12 @@ class Progress:
         if not target.open:
             self._pace.add(time.monotonic(), items)
 
-    def recorded(self, source: State, items: Sequence[Item], changes: Sequence[Change]) -> None:
-        """Count changes that the journal has of some of these items, which were all in one state."""
-        amounts = {item.item_id: item.amount for item in items}
+    def recorded(self, items: Sequence[Item], changes: Sequence[Change]) -> None:
+        """Count changes that the journal has of some of these items."""
+        before = {item.item_id: item for item in items}
         for change in changes:
-            self.moved(source, change.state, amount=amounts[change.item_id])
+            item = before[change.item_id]
+            self.moved(item.state, change.state, amount=item.amount)
 
     def called(self, seconds: float) -> None:
         """Count a finished call."""
@@ -173,6 +174,11 @@ class Progress:
     def entered(self) -> Decimal:
         """The sum of the items that the billing has accepted."""
         return sum((self.amounts[state] for state in states_where(in_effect=True)), Decimal(0))
+
+    @property
+    def in_doubt(self) -> int:
+        """Items that a look-up has to settle."""
+        return sum(self.counts[state] for state in states_where(in_doubt=True))
 
     @property
     def done(self) -> int:

@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import ceil
-from typing import NamedTuple, assert_never
+from typing import Final, NamedTuple, assert_never
 
 import anyio
 import structlog
 
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, LookUps, Run
-from checkpoints.states import State
+from checkpoints.states import State, states_where
 from engine.job import Absent, CannotLook, Different, Found, Job, LookUpResult, news_of
 from engine.pacing.holds import POLL_SECONDS, Stop, StopKind
 from engine.pacing.policy import Policy
@@ -19,12 +19,14 @@ from texts.said import Quantity, counted, said
 
 log = structlog.get_logger(__name__)
 
+_IN_DOUBT: Final = states_where(in_doubt=True)
+
 GAP = 1.0
 """Seconds between two look-ups while the billing has unfinished work."""
 
 
 class Reconciler:
-    """Turns every unknown item of a run into accepted, pending or manual, as far as the billing can be read.
+    """Turns every item in doubt into accepted, pending, rejected or manual, as far as the billing can be read.
 
     A found effect is accepted at once. A missing effect counts as absent only after the settle delay since the last
     lost call, and when the billing has no unfinished work: before that, it may still appear.
@@ -48,7 +50,7 @@ class Reconciler:
 
         Raises `LookUpFailed` if the billing cannot be read.
         """
-        unknown = self._progress.counts[State.UNKNOWN]
+        unknown = self._progress.in_doubt
         if not unknown:
             return
         met: Counter[State] = Counter()
@@ -76,7 +78,7 @@ class Reconciler:
             met.update(met_now)
             if unfinished_work is None:
                 return None
-            left = self._progress.counts[State.UNKNOWN]
+            left = self._progress.in_doubt
             return UnfinishedWork(
                 counted(
                     "{n} row is in doubt and cannot be settled: {why}, after {seconds} s of waiting. Resume the run "
@@ -110,7 +112,7 @@ class Reconciler:
                 for item_id, sighting in sightings.items()
                 if isinstance(sighting, Found)
             ]
-            await self._record(State.MANUAL, page, mended)
+            await self._record(page, mended)
             await self._note(mended)
             still = {key: sighting for key, sighting in sightings.items() if not isinstance(sighting, Found)}
             await self._keep_seen(page, still)
@@ -118,9 +120,9 @@ class Reconciler:
         return left
 
     async def _send_again(self) -> None:
-        async for page in self._journal.each_page(self._run, {State.UNKNOWN}, size=self._policy.page):
+        async for page in self._journal.each_page(self._run, _IN_DOUBT, size=self._policy.page):
             again = [Change(item.item_id, State.PENDING, message=item.message) for item in page]
-            await self._record(State.UNKNOWN, page, again)
+            await self._record(page, again)
 
     async def _wait_for_earlier_calls(self, unknown: int) -> None:
         """Wait until no call can be under way of an owner that was frozen or cut off, and not ended in order.
@@ -162,7 +164,7 @@ class Reconciler:
         """
         met: Counter[State] = Counter()
         unfinished_work: str | None = None
-        async for page in self._journal.each_page(self._run, {State.UNKNOWN}, size=self._policy.page):
+        async for page in self._journal.each_page(self._run, _IN_DOUBT, size=self._policy.page):
             reason = await self._effect.unfinished_work(page)
             found = await self._effect.look_up(self._run, page)
             sightings = {item.item_id: news_of(item, found[item.item_id]) for item in page if item.item_id in found}
@@ -175,13 +177,15 @@ class Reconciler:
 
     async def _settle_page(self, page: Sequence[Item], sightings: Mapping[int, LookUpResult]) -> Counter[State]:
         changes = [_settled(item, sightings[item.item_id]) for item in page if item.item_id in sightings]
-        await self._record(State.UNKNOWN, page, changes)
+        await self._record(page, changes)
         # Only now: what nobody has been shown as a question must not count as seen.
         await self._keep_seen(page, sightings)
         await self._note(changes)
         for item, change in zip((one for one in page if one.item_id in sightings), changes, strict=True):
             if change.state is State.MANUAL:
                 log.warning("a person has to decide", item=item.number, label=item.label, why=change.message)
+            elif change.state is State.REJECTED:
+                log.warning("refused, and not in the billing", item=item.number, label=item.label, why=item.message)
             elif change.state is State.PENDING:
                 log.info("not in the billing, sent again", item=item.number, label=item.label, why=item.message)
         return Counter(change.state for change in changes)
@@ -199,14 +203,14 @@ class Reconciler:
     async def _note(self, changes: Sequence[Change]) -> None:
         """Add what the look-ups of a page have come to, for the report."""
         met = Counter(change.state for change in changes)
-        if look_ups := LookUps(met[State.ACCEPTED], met[State.PENDING], met[State.MANUAL]):
+        if look_ups := LookUps(met[State.ACCEPTED], met[State.PENDING] + met[State.REJECTED], met[State.MANUAL]):
             await self._journal.history.note_look_ups(self._run, look_ups)
 
-    async def _record(self, source: State, items: Sequence[Item], changes: Sequence[Change]) -> None:
+    async def _record(self, items: Sequence[Item], changes: Sequence[Change]) -> None:
         # The journal writes the changes even if this task is cancelled: count them in any case.
         with anyio.CancelScope(shield=True):
             await self._journal.record(self._run, changes)
-            self._progress.recorded(source, items, changes)
+            self._progress.recorded(items, changes)
 
 
 async def count_down(ends: float, progress: Progress, stop: Stop, left: Callable[[int], str]) -> None:
@@ -245,7 +249,11 @@ async def wait_for_stacks(
 def _settled(item: Item, sighting: LookUpResult) -> Change:
     match sighting:
         case Found(answer, note):
+            if item.state is State.UNCONFIRMED:
+                note = said("refused, and found in the billing all the same: {message}", message=item.message or "")
             return Change(item.item_id, State.ACCEPTED, answer=answer, message=note)
+        case Absent() if item.state is State.UNCONFIRMED:
+            return Change(item.item_id, State.REJECTED, message=item.message)
         case Absent():
             why = said("looked up and not there: {message}", message=item.message or "")
             return Change(item.item_id, State.PENDING, message=why)

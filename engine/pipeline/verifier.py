@@ -1,15 +1,15 @@
 """The verifier: reads items back from the billing, and compares them with what was sent."""
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State, states_where
-from engine.job import CannotLook, Job, ReadBack
-from texts.said import said
+from engine.job import CannotLook, Job, Marked, ReadBack
+from texts.said import in_clauses, said
 
 
 @dataclass(slots=True)
@@ -17,7 +17,8 @@ class ReadBackSummary:
     """The result of a verification: counts of items as wanted and different, and the sums of both sides.
 
     `unreadable` counts items that cannot be read back, by reason; they are in no other figure. `moved` counts
-    those as wanted whose accounts had later operations.
+    those as wanted whose accounts had later operations. `twice` counts those of the different that another run has
+    entered as well; its sums are in `found`.
     """
 
     as_wanted: int = 0
@@ -26,6 +27,7 @@ class ReadBackSummary:
     expected: Decimal = field(default=Decimal(0))
     found: Decimal = field(default=Decimal(0))
     moved: int = 0
+    twice: int = 0
 
 
 Report = Callable[[Item, ReadBack], None]
@@ -41,12 +43,16 @@ async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: 
     verdict = ReadBackSummary()
     async for items in journal.each_page(run, states_where(in_effect=True), size=page):
         readings = await job.effect.read_back(run, items)
+        strangers = await _strangers(journal, readings.values())
         applied: list[Change] = []
         for item in items:
             reading = readings.get(item.item_id, ReadBack(None, said("the billing says nothing of it")))
             if isinstance(reading, CannotLook):
                 verdict.unreadable[reading.text] += 1
                 continue
+            if besides := [one for one in reading.besides if one in strangers]:
+                verdict.twice += 1
+                reading = _entered_twice(run, item, reading, besides)
             verdict.expected += item.amount or 0
             verdict.found += reading.amount or 0
             if reading.difference is not None:
@@ -59,3 +65,27 @@ async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: 
                 applied.append(Change(item.item_id, State.APPLIED, message=item.message))
         await journal.record(run, applied)
     return verdict
+
+
+async def _strangers(journal: Journal, readings: Collection[ReadBack | CannotLook]) -> set[Marked]:
+    """The entries beside those of rows that the journal does not know as effects of its own runs."""
+    besides = {one for reading in readings if isinstance(reading, ReadBack) for one in reading.besides}
+    known = await journal.known_marks({(one.run, one.number) for one in besides}) if besides else []
+    own = {(one.run, one.number) for one in known if one.had_effect}
+    return {one for one in besides if (one.run, one.number) not in own}
+
+
+def _entered_twice(run: Run, item: Item, reading: ReadBack, besides: Sequence[Marked]) -> ReadBack:
+    """The reading of a row that others have entered as well."""
+    twice = said(
+        "entered twice: as row {number} of run {run}, and with the marks of others: {others}",
+        number=item.number,
+        run=run.name,
+        others=tuple(
+            said("row {number} of run {run}, {entry}", number=one.number, run=one.run, entry=one.text)
+            for one in besides
+        ),
+    )
+    amount = sum((one.amount for one in besides if one.amount), reading.amount or Decimal(0))
+    why = twice if reading.difference is None else in_clauses([reading.difference, twice])
+    return replace(reading, amount=None if reading.amount is None else amount, difference=why)

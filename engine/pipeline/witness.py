@@ -4,23 +4,40 @@ A journal can be lost, copied, restored and aliased; the billing cannot. A resto
 sent since, under the same marks. So a row that must not be repeated is looked up before its first call in this
 process, and a row that is found is accepted with a note instead of being sent again.
 
-    a run that is taken up:  settle delay ──▶ stacks drained ──▶ all pending rows looked up, a page at a time,
-                             by their own marks, and by those of runs that this journal does not know
-    every row that is sent:  looked up with its claim group (a database), or just before its call (the API alone)
+Another journal may send the same rows at the same time, and people enter by hand. So the same look shows what has
+come since the list was made: an entry with a mark of a run that this journal does not know refuses the row, an equal
+entry without a mark is left to a person (`foreign_entries.py`). Between the look and the call somebody may still
+enter the row: a look is at most a quarter of a second old.
+
+    a run that is taken up:  settle delay ──▶ stacks drained ──▶ all pending rows looked up, a page at a time
+    every row that is sent:  looked up with its claim group (a database), or just before its call (the API alone),
+                             and once more, with all that wait beside it, if it waits for longer than `FRESH`
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
+from math import inf
 from typing import Final, assert_never
 
 import anyio
 import structlog
 
 from checkpoints.journal import Journal
-from checkpoints.records import Change, Item, LookUps, NewItem, Refusal, Run
+from checkpoints.records import Item, LookUps, Run
 from checkpoints.states import State
 from engine.errors import LookUpFailed
-from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, CannotLook, Different, Found, Job, LookedFor, LookUpResult, news_of
+from engine.evidence import Accepted, Lost, Seen, Undecided
+from engine.job import (
+    Absent,
+    CannotLook,
+    Different,
+    Entries,
+    Found,
+    Job,
+    Look,
+    LookedFor,
+    LookUpResult,
+    news_of,
+)
 from engine.outcomes import decide
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
@@ -34,13 +51,18 @@ log = structlog.get_logger(__name__)
 OLDER: Final = said("found in the billing before it was sent: this journal is older than the run")
 """The note on a row whose effect was in the billing before its call."""
 
+FRESH: Final = 0.25
+"""Seconds for which a look ahead counts: what others enter in them is not seen."""
+
+ABSENT: Final = Look(Absent())
+
 
 class Witness:
     """Looks up effects that the journal may not know of. Does nothing for a job whose effects cannot be recognised.
 
-    Items up to number `known` were in the journal before this process: another copy of it may have sent them, and
-    another journal may have entered the same rows, which `foreign` judges. `trusted` turns all look-ups off, for an
-    operator who states that the journal is the only one.
+    Items up to number `known` were in the journal before this process: another copy of it may have sent them.
+    `foreign` judges what others have entered. `trusted` turns all look-ups off, for an operator who states that the
+    journal is the only one.
     """
 
     def __init__(  # noqa: PLR0913 - what the reconciler has as well
@@ -57,6 +79,7 @@ class Witness:
         trusted: bool = False,
     ) -> None:
         self._run = run
+        self._job = job
         self._effect = job.effect
         self._journal = journal
         self._policy = policy
@@ -67,7 +90,8 @@ class Witness:
         self._trusted = trusted
         self._together = not trusted and job.effect.looks_together
         self._began = anyio.current_time()
-        self._seen: dict[int, LookUpResult] = {}
+        self._ahead: dict[int, tuple[float, Item, Seen | None]] = {}
+        self._looking = anyio.Lock()
 
     @property
     def wants_whole_list(self) -> bool:
@@ -147,16 +171,21 @@ class Witness:
         return (*first, *second), why
 
     async def _settle(self, items: Sequence[Item]) -> None:
-        """Record the pending items that are found; they are claimed first, like sent items."""
-        seen = await self._see(items)
-        changes = [change for item in items if (change := _change(item, seen.get(item.item_id))) is not None]
+        """Record the pending items that are not to be sent; they are claimed first, like sent items."""
+        seen = await self._seen_of(items)
+        # Repeatable effects are not looked up.
+        changes = [
+            decide(evidence, repeatable=False).change_of(item)
+            for item in items
+            if (evidence := seen.get(item.item_id)) is not None
+        ]
         if not changes:
             return
         # The journal writes the changes even if this task is cancelled: count them in any case.
         with anyio.CancelScope(shield=True):
             await self._journal.claim(self._run, [change.item_id for change in changes])
             await self._journal.record(self._run, changes)
-            self._progress.recorded(State.PENDING, items, changes)
+            self._progress.recorded(items, changes)
         await self._journal.history.note_look_ups(self._run, LookUps(found=len(changes)))
         log.warning("another journal, or a newer copy of this one, has sent rows of the run", found=len(changes))
 
@@ -164,25 +193,39 @@ class Witness:
 
     async def ahead(self, items: Sequence[Item]) -> None:
         """Look up items before their claim, if one query looks up them all."""
-        if not self._together or self._effect.looked_for is not LookedFor.ALWAYS:
+        if not self._together or not (looked_for := [item for item in items if self._must_look(item)]):
             return
-        looked_for = [item for item in items if self._must_look(item)]
         try:
-            self._seen.update(await self._look(looked_for) if looked_for else {})
+            await self._look_ahead(looked_for)
         except LookUpFailed as error:
             # It is looked up again before each call, and an error is reported then.
             log.info("cannot look ahead for what is in the billing already", why=str(error))
 
-    async def at_call(self, item: Item) -> Evidence | None:
+    async def at_call(self, item: Item) -> Seen | None:
         """Look up `item`, whose call would leave now; None if it is to be sent. Raises `LookUpFailed`."""
-        sighting = self._seen.pop(item.item_id, None)
-        if sighting is not None:
-            return _evidence(sighting)
         if not self._must_look(item):
             return None
-        if item.number <= self._known:
-            return (await self._see([item])).get(item.item_id)
-        return _evidence((await self._look([item]))[item.item_id])
+        if not self._together:
+            return (await self._seen_of([item])).get(item.item_id)
+        try:
+            async with self._looking:
+                looked_at = self._ahead[item.item_id][0] if item.item_id in self._ahead else -inf
+                if anyio.current_time() - looked_at > FRESH:
+                    # One query for all that wait: they have waited for as long.
+                    await self._look_ahead(
+                        [
+                            item,
+                            *(other for _, other, _ in self._ahead.values() if other.item_id != item.item_id),
+                        ]
+                    )
+            return self._ahead[item.item_id][2]
+        finally:
+            self._ahead.pop(item.item_id, None)
+
+    async def _look_ahead(self, items: Sequence[Item]) -> None:
+        now = anyio.current_time()
+        seen = await self._seen_of(items)
+        self._ahead.update((item.item_id, (now, item, seen.get(item.item_id))) for item in items)
 
     def _must_look(self, item: Item) -> bool:
         if self._trusted:
@@ -192,31 +235,30 @@ class Witness:
             return not self._together and item.number <= self._known
         return looked_for is LookedFor.ALWAYS
 
-    async def _see(self, items: Sequence[Item]) -> dict[int, Evidence]:
-        """Look up items that were in the journal before, by item_id; items to be sent are left out."""
-        sightings = await self._look(items) if items else {}
-        seen: dict[int, Evidence] = {
-            item_id: evidence for item_id, sighting in sightings.items() if (evidence := _evidence(sighting))
+    async def _seen_of(self, items: Sequence[Item]) -> dict[int, Seen]:
+        """What the billing shows of items, by item_id; items to be sent are left out. Raises `LookUpFailed`."""
+        looks = await self._job.look(self._run, items, self._mates)
+        seen: dict[int, Seen] = {}
+        absent: list[tuple[Item, Entries]] = []
+        for item in items:
+            look = looks.get(item.item_id, ABSENT)
+            if evidence := _evidence(news_of(item, look.own)):
+                seen[item.item_id] = evidence
+            else:
+                absent.append((item, look.entries))
+        judged = await self._foreign.judge_at_call(absent)
+        # What a person is asked about counts as known from then on: only a newer entry asks again.
+        asked = {
+            item.item_id: entries.payload
+            for item, entries in absent
+            if isinstance(judged.get(item.item_id), Undecided) and entries.payload
         }
-        rest = [item for item in items if item.item_id not in seen]
-        judged = await self._foreign.judge([_as_new(item) for item in rest])
-        refused = {item.item_id: one for item, one in zip(rest, judged, strict=True) if isinstance(one, Refusal)}
-        return seen | {item_id: RowRefused(one.reason) for item_id, one in refused.items()}
+        if asked:
+            await self._journal.keep(self._run, asked)
+        return seen | judged
 
-    async def _look(self, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
-        found = await self._effect.look_up(self._run, items)
-        return {item.item_id: news_of(item, found.get(item.item_id, Absent())) for item in items}
-
-
-def _change(item: Item, seen: Evidence | None) -> Change | None:
-    if seen is None:
-        return None
-    # Repeatable effects are not looked up.
-    return decide(seen, repeatable=False).change_of(item)
-
-
-def _as_new(item: Item) -> NewItem:
-    return NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row)
+    async def _mates(self, lanes: Collection[str]) -> Sequence[Item]:
+        return await self._journal.lane_mates(self._run, lanes)
 
 
 def _evidence(sighting: LookUpResult) -> Accepted | Lost | None:

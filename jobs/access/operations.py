@@ -1,9 +1,7 @@
 """Finance operations and balances: from the database in bulk, or from the API with one call a subscriber."""
 
-import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -12,16 +10,14 @@ from billing.api.calls import filter_
 from billing.database.database import Database
 from billing.directory import subscribers as abonents
 from billing.directory.models import OPENING_BALANCE
-from billing.directory.subscribers import Operation, of_abonents, with_sums
+from billing.directory.subscribers import Operation, of_abonents
 from billing.directory.subscribers import newest as newest_in_database
 from billing.errors import UnreadableAnswer
 from billing.money import from_answer, wire
 from billing.profile import Profile, TypeEight
-from engine.job import Entries, Marked
 from jobs.access.gateway import Gateway, as_engine_errors
 from jobs.access.payload import OP_TYPE, Payload
 from jobs.access.subscribers import as_bool
-from jobs.spec.entries import find_mark
 from texts.said import Quantity, enumerated, said
 
 
@@ -39,25 +35,6 @@ _FIELDS: Final = ("op_id", "op_summa", "descr", "storno", "op_date")
 _KOPECK: Final = Decimal("0.01")
 _DAY: Final = len("2019-06-01")
 _NAMED: Final = 3
-_ISO_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """A sum in roubles to enter for a subscriber; `replaces` is the account whose balance it sets anew, or None.
-
-    `since` is the day before which it cannot have been entered, as 2026-11-05, "" where none is known.
-    """
-
-    abonent_id: int
-    op_type: int
-    amount: Decimal
-    replaces: int | None = None
-    since: str = ""
-
-    def can_be(self, one: Operation) -> bool:
-        """Whether an operation that stands may be this sum's, as far as its day tells."""
-        return not one.storno and not (self.since and _ISO_DAY.fullmatch(one.day) and one.day < self.since)
 
 
 def two_decimals(amount: Decimal) -> str:
@@ -68,68 +45,22 @@ def two_decimals(amount: Decimal) -> str:
 
 async def of_type(gateway: Gateway, ids: Collection[int], op_type: int) -> Mapping[int, list[Operation]]:
     """The operations of one type by subscriber, reversed ones too. Raises `LookUpFailed`."""
-    if gateway.database is None:
-        return await _through_api(gateway, ids, op_type)
-    return _by_abonent(await gateway.read(lambda database: list(of_abonents(database, ids, op_type))))
-
-
-async def _of_any_type(gateway: Gateway, wanted: Collection[Sum]) -> Mapping[int, list[Operation]]:
-    """The operations by subscriber that may be one of these sums, whatever their type."""
-    if gateway.database is None:
-        return await _through_api(gateway, [one.abonent_id for one in wanted], None)
-    pairs = [(one.abonent_id, one.amount) for one in wanted]
-    return _by_abonent(await gateway.read(lambda database: list(with_sums(database, pairs))))
-
-
-async def _through_api(gateway: Gateway, ids: Collection[int], op_type: int | None) -> Mapping[int, list[Operation]]:
-    each = list(dict.fromkeys(ids))
-    of_one = {} if op_type is None else {OP_TYPE: op_type}
-    fields = _FIELDS if op_type is not None else (*_FIELDS, OP_TYPE)
-    answers = await gateway.ask(
-        [filter_("FinanceOperations", {"abonent_id": abonent_id, **of_one}, *fields) for abonent_id in each]
-    )
-    with as_engine_errors():
-        return _by_abonent(
-            _operation(found, abonent_id, op_type)
-            for abonent_id, answer in zip(each, answers, strict=True)
-            for found in objects(answer)
-        )
-
-
-def _by_abonent(operations: Iterable[Operation]) -> Mapping[int, list[Operation]]:
-    found: defaultdict[int, list[Operation]] = defaultdict(list)
-    for one in operations:
-        found[one.abonent_id].append(one)
-    return found
-
-
-async def find_entries(gateway: Gateway, wanted: Mapping[str, Sum]) -> dict[str, Entries]:
-    """By key, the operations of the same type that carry a mark, and those of the same sum that carry none.
-
-    While no probe has seen which types raise and lower the balance, a sum that adds up is looked for among the
-    operations of all types. Of a sum that replaces the balance of its account, also the marked ones of the account's
-    other subscribers are found. Reversed operations do not count. Raises `LookUpFailed`.
-    """
-    sharers = await sharers_of(gateway, {one.replaces for one in wanted.values() if one.replaces is not None})
-    types_known = gateway.profile.receipt_type.known and gateway.profile.act_type.known
-    widely = {key for key, one in wanted.items() if one.op_type != OPENING_BALANCE and not types_known}
-    of_any_type = await _of_any_type(gateway, [wanted[key] for key in widely]) if widely else {}
-    by_type: defaultdict[int, set[int]] = defaultdict(set)
-    for key, one in wanted.items():
-        # Through the API, all operations of a subscriber are one call.
-        if gateway.database is not None or key not in widely:
-            by_type[one.op_type].update((one.abonent_id, *sharers.get(one.replaces, ())))
-    there = {op_type: await of_type(gateway, ids, op_type) for op_type, ids in by_type.items()}
-    found = {
-        key: _entries(
-            one,
-            there.get(one.op_type, of_any_type),
-            set(sharers.get(one.replaces, ())) - {one.abonent_id},
-            of_any_type if key in widely else {},
-        )
-        for key, one in wanted.items()
-    }
-    return {key: entries for key, entries in found.items() if entries != Entries()}
+    by_abonent: defaultdict[int, list[Operation]] = defaultdict(list)
+    if gateway.database is not None:
+        found = await gateway.read(lambda database: list(of_abonents(database, ids, op_type)))
+    else:
+        each = list(dict.fromkeys(ids))
+        criteria = [{"abonent_id": abonent_id, "op_type_id": op_type} for abonent_id in each]
+        answers = await gateway.ask([filter_("FinanceOperations", wanted, *_FIELDS) for wanted in criteria])
+        with as_engine_errors():
+            found = [
+                _operation(fields, abonent_id, op_type)
+                for abonent_id, answer in zip(each, answers, strict=True)
+                for fields in objects(answer)
+            ]
+    for operation in found:
+        by_abonent[operation.abonent_id].append(operation)
+    return by_abonent
 
 
 async def sharers_of(gateway: Gateway, accounts: Collection[int]) -> Mapping[int | None, list[int]]:
@@ -198,39 +129,7 @@ async def balances(gateway: Gateway, ids: Collection[int]) -> Mapping[int, Decim
     return await gateway.read(lambda database: dict(abonents.balances(database, ids)))
 
 
-def _entries(
-    wanted: Sum,
-    there: Mapping[int, Sequence[Operation]],
-    others: Collection[int],
-    of_any_type: Mapping[int, Sequence[Operation]],
-) -> Entries:
-    own = [one for one in there.get(wanted.abonent_id, ()) if one.op_type == wanted.op_type and wanted.can_be(one)]
-    further = [
-        one for one in of_any_type.get(wanted.abonent_id, ()) if one.op_type != wanted.op_type and wanted.can_be(one)
-    ]
-    alike = [
-        _described(one) if one.op_type == wanted.op_type else _with_type(one)
-        for one in (*own, *further)
-        if find_mark(one.descr) is None and one.op_summa == wanted.amount
-    ]
-    replaced = tuple(entry for other in sorted(others) for entry in _marked(there.get(other, ())))
-    return Entries(_marked(own), some_of(alike) if alike else "", replaced)
-
-
-def _marked(there: Iterable[Operation]) -> tuple[Marked, ...]:
-    standing = [(one, find_mark(one.descr)) for one in there if not one.storno]
-    return tuple(Marked(*mark, _described(one), one.op_summa) for one, mark in standing if mark is not None)
-
-
-def _described(one: Operation) -> str:
-    return said("operation {id} of {amount}, {day}", id=one.op_id, amount=one.op_summa, day=one.day)
-
-
-def _with_type(one: Operation) -> str:
-    return said("{operation} (type {type})", operation=_described(one), type=str(one.op_type))
-
-
-def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int | None) -> Operation:
+def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> Operation:
     """An operation from the fields of an answer. Raises `UnreadableAnswer` if a needed field is missing."""
     summa, storno = fields.get("op_summa"), fields.get("storno")
     if not isinstance(summa, int | str | Decimal) or "storno" not in fields:
@@ -241,7 +140,7 @@ def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int | Non
         return Operation(
             op_id=op_id_of(fields),
             abonent_id=abonent_id,
-            op_type=_whole(fields.get(OP_TYPE), said("finance operations"), OP_TYPE) if op_type is None else op_type,
+            op_type=op_type,
             op_summa=from_answer(summa),
             descr=str(fields.get("descr") or ""),
             storno=as_bool(storno),

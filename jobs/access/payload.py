@@ -29,7 +29,9 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     `key` finds the object again. `wanted` are the fields after the call and `was` the fields before it, in their
     plain spelling (`billing.directory.values.plain_value`). `planned` is `was` at planning, if it has changed since.
     `after` is the number of the row of this run that set the values in `was`, 0 if none did. `abonent` is the id of
-    the subscriber, 0 if there is none.
+    the subscriber, 0 if there is none. `there` are the ids of entries of the same kind that the billing had when the
+    list was made, or that a person was shown since; `sharers` the other subscribers of an account whose balance the
+    call sets.
 
     `document` and `day` tell an operation from others of the same subscriber and sum; they are not sent. `exact` is
     the kind of exact key that is sent beside the mark, "" for none.
@@ -50,6 +52,8 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     document: str = ""
     day: str = ""
     exact: str = ""
+    there: tuple[str, ...] = ()
+    sharers: tuple[int, ...] = ()
     step: str = ""
     needs: tuple[str, ...] = ()
     fills: dict[str, str] = {}

@@ -12,22 +12,26 @@ from typing import Final
 
 from billing.api.calls import SECRET_ARGUMENTS
 from billing.directory.models import BillingObject
-from billing.directory.objects import commented, meets_key
+from billing.directory.objects import can_be, commented, meets_key
+from billing.directory.values import AMOUNTS
+from billing.money import scaled
+from billing.profile import Profile
 from checkpoints.records import Item
 from jobs.access.gateway import Gateway
 from jobs.access.objects import NOBODY, describe_fields, differences, find
-from jobs.access.payload import Payload, payload_of
+from jobs.access.operations import enters_balance
+from jobs.access.payload import OP_TYPE, Payload, payload_of
 from jobs.access.subscribers import as_bool
 from jobs.spec.entries import (
     CODE_1C,
     CREATED,
     EXACT,
     KEY,
+    MARK_BEGIN,
     MARK_ROOM,
     OPERATIONS,
     PAY_ID,
     exact_key,
-    exact_prefix,
     find_mark,
     mark_prefix,
 )
@@ -35,6 +39,9 @@ from texts.remedies import setting
 from texts.said import said
 
 FOLDER_FLAG: Final = "is_folder"
+_BESIDES: Final[Mapping[str, tuple[str, ...]]] = {OPERATIONS: ("op_date", OP_TYPE)}
+"""Further fields for people, if the billing has them."""
+
 BALANCE: Final = "balance"
 """A wanted value of an operation that is not its own field: the account's balance after it."""
 
@@ -44,11 +51,12 @@ class CreatableModel:
     """A model whose objects are created; `noun` is its name for people.
 
     `key` is the field of the id. `found_by` are the arguments by which a new object is found, `same` those that make
-    two rows the same entry. `comment` is the field for the mark, and `column` its table and column; without a comment
-    "", and then only `found_by` identifies an object. `ended` is the field of objects that no longer count, and
-    `ended_in_words` its meaning; with `key_is_free_again` such an object leaves its key to others, and is none of
-    them. `amount` is the field of money. `moving` are fields that the billing later changes by itself: they are sent
-    and not compared, and neither are secrets. `taken` are the words of the billing's refusals of a key that another
+    two rows the same entry, and `alike` the field by which an entry of somebody else is equal to them. `comment` is
+    the field for the mark, and `column` its table and column; without a comment "", and then only `found_by`
+    identifies an object. `ended` is the field of objects that no longer count, and `ended_in_words` its meaning; with
+    `key_is_free_again` such an object leaves its key to others, and is none of them. `amount` is the field of money.
+    `moving` are fields that the billing later changes by itself: they are sent and not compared, and neither are
+    secrets. `taken` are the words of the billing's refusals of a key that another
     object has.
     """
 
@@ -56,6 +64,7 @@ class CreatableModel:
     key: str
     found_by: tuple[str, ...]
     same: tuple[str, ...]
+    alike: str = ""
     comment: str = ""
     column: tuple[str, str] = ("", "")
     ended: str = ""
@@ -120,6 +129,7 @@ CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
             key="op_id",
             found_by=("abonent_id", "op_type_id"),
             same=("abonent_id", "op_type_id"),
+            alike="op_summa",
             comment=CREATED[OPERATIONS],
             column=("FINANCE_OPERATIONS", "DESCR"),
             ended="storno",
@@ -131,6 +141,7 @@ CREATABLE_MODELS: Final[Mapping[str, CreatableModel]] = MappingProxyType(
             key="id",
             found_by=("abonent_id",),
             same=("abonent_id", "usluga_id"),
+            alike="usluga_id",
             comment=CREATED["UsersUsluga"],
             column=("USERS_USLUGA", "COMMENT"),
             ended="deleted",
@@ -197,21 +208,99 @@ async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dic
     payloads = [payload_of(item) for item in items]
     if not payloads:
         return {}
-    model = payloads[0].model
-    fields = fields_of(payloads)
     if not model_of(payloads[0]).comment:
         found = await like_these(gateway, payloads)
-        return {item.item_id: things for item, things in zip(items, found, strict=True)}
-    marked = await _marked(gateway, model, run_name, payloads, fields)
-    keyed = await _keyed(gateway, run_name, items, payloads, fields)
+    else:
+        found = await marked_or_alike(gateway, payloads, of_run=run_name)
     return {
-        item.item_id: [
-            thing
-            for thing in _each_once(marked.get((payload.abonent, item.number), []), keyed.get(item.item_id, []))
-            if meets_key(payload.key, thing)
-        ]
-        for item, payload in zip(items, payloads, strict=True)
+        item.item_id: own_of(payload, things, (run_name, item.number))
+        for item, payload, things in zip(items, payloads, found, strict=True)
     }
+
+
+def own_of(payload: Payload, things: Sequence[BillingObject], own: tuple[str, int]) -> list[BillingObject]:
+    """The objects found for an item that are its own: by its mark or exact key, if the model has comments."""
+    comment = model_of(payload).comment
+    if not comment:
+        return list(things)
+    return [
+        thing
+        for thing in things
+        if thing.abonent_id == payload.abonent
+        and (find_mark(thing.values.get(comment) or "") == own or has_exact_key(payload, thing, own))
+        and meets_key(payload.key, thing)
+    ]
+
+
+def has_exact_key(payload: Payload, thing: BillingObject, own: tuple[str, int]) -> bool:
+    """Whether an operation has the exact key of an item that is sent with one."""
+    return bool(payload.exact) and all(
+        thing.values.get(name) == value
+        for name, value in exact_key(payload.exact, *own).items()
+        if name == EXACT[payload.exact]
+    )
+
+
+async def marked_or_alike(
+    gateway: Gateway, payloads: Sequence[Payload], *, of_run: str = ""
+) -> list[list[BillingObject]]:
+    """For each payload the objects of its subscribers that have a mark or are alike, of a model with comments.
+
+    Through the API alone these are all objects with its key; with `of_run` only those with marks of that run are
+    needed, and asked for where the billing can tell. Raises `LookUpFailed`.
+    """
+    if not payloads:
+        return []
+    model, fields = payloads[0].model, fields_of(payloads)
+    kind = model_of(payloads[0])
+    whose = [dict.fromkeys((payload.abonent, *payload.sharers)) for payload in payloads]
+    if gateway.database is not None:
+        wanted = [
+            (abonent, _stored(kind.alike, payload.wanted.get(kind.alike) or ""))
+            for payload, abonents in zip(payloads, whose, strict=True)
+            for abonent in abonents
+        ]
+        things = await gateway.read(lambda database: commented(database, model, wanted, MARK_BEGIN, fields))
+    else:
+        more = {}
+        if of_run and model == OPERATIONS and "contains" in gateway.profile.descr_filters.value:
+            more = {"descr__contains": mark_prefix(of_run)}
+        keys: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
+        for payload, abonents in zip(payloads, whose, strict=True):
+            # A mark that was lost does not hide what an exact key finds.
+            narrow = {} if payload.exact else more
+            for abonent in abonents:
+                key = {**_kind_of(gateway, payload), "abonent_id": str(abonent), **narrow}
+                keys[tuple(key.items())] = key
+        found = await find(gateway, model, list(keys.values()), fields, _BESIDES.get(model, ()))
+        things = [thing for each in found for thing in each]
+    by_abonent: defaultdict[int | None, list[BillingObject]] = defaultdict(list)
+    for thing in things:
+        by_abonent[thing.abonent_id].append(thing)
+    return [[thing for abonent in abonents for thing in by_abonent[abonent]] for abonents in whose]
+
+
+def _kind_of(gateway: Gateway, payload: Payload) -> dict[str, str]:
+    """The key by which entries like that of a payload are asked for, for whatever subscriber."""
+    of_any_type = may_be_of_any_type(payload, gateway.profile)
+    return {name: value for name, value in payload.key.items() if not (of_any_type and name == OP_TYPE)}
+
+
+def may_be_of_any_type(payload: Payload, profile: Profile) -> bool:
+    """Whether an entry like an operation may have another type.
+
+    It may until a probe has seen which types raise and lower the balance; the type of an opening balance is certain.
+    """
+    if payload.model != OPERATIONS or enters_balance(payload):
+        return False
+    return not (profile.receipt_type.known and profile.act_type.known)
+
+
+def _stored(field: str, value: str) -> int:
+    """A value by which objects are alike, as the database keeps it; one that no object can have finds none."""
+    if field in AMOUNTS:
+        return scaled(Decimal(value or 0))
+    return int(value) if value and can_be(field, value) else NOBODY
 
 
 async def like_these(gateway: Gateway, payloads: Sequence[Payload]) -> list[list[BillingObject]]:
@@ -231,13 +320,12 @@ async def like_these(gateway: Gateway, payloads: Sequence[Payload]) -> list[list
 
 async def try_finding_created(gateway: Gateway, model: str, arguments: Mapping[str, object], exact: str = "") -> None:
     """Look, as `created` does, for an object with these arguments that cannot exist. Raises `LookUpFailed`."""
-    if exact:
-        await _with_exact_keys(gateway, "0", exact, [(NOBODY, 1)], ("op_id",))
     kind = creatable_model(model, arguments)
-    fields = kind.fields([name for name in arguments if name not in kind.apart])
+    fields = kind.fields(
+        [*(name for name in arguments if name not in kind.apart), *([EXACT[exact]] if exact else [])]
+    )
     if gateway.database is not None and kind.comment:
-        text = mark_prefix("0")
-        await gateway.read(lambda database: commented(database, model, [NOBODY], text, fields))
+        await gateway.read(lambda database: commented(database, model, [(NOBODY, NOBODY)], MARK_BEGIN, fields))
     else:
         key = {name: "1" if name == FOLDER_FLAG else str(NOBODY) for name in kind.found_by}
         await find(gateway, model, [key], fields)
@@ -246,7 +334,8 @@ async def try_finding_created(gateway: Gateway, model: str, arguments: Mapping[s
 def fields_of(payloads: Sequence[Payload]) -> tuple[str, ...]:
     """The fields to read of the objects of these payloads, which are of one model."""
     kind = model_of(payloads[0])
-    return kind.fields([name for payload in payloads for name in payload.wanted])
+    exact = {EXACT[payload.exact]: None for payload in payloads if payload.exact}
+    return kind.fields([*(name for payload in payloads for name in payload.wanted), *exact])
 
 
 def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
@@ -337,52 +426,6 @@ def mark_fault(gateway: Gateway, model: str) -> str | None:
     return None
 
 
-def _each_once(marked: Sequence[BillingObject], keyed: Sequence[BillingObject]) -> list[BillingObject]:
-    """The objects that the mark or the exact key of an item finds."""
-    return list({thing.values["op_id"]: thing for thing in (*marked, *keyed)}.values()) if keyed else [*marked]
-
-
-async def _keyed(
-    gateway: Gateway, run_name: str, items: Sequence[Item], payloads: Sequence[Payload], fields: Collection[str]
-) -> Mapping[int, list[BillingObject]]:
-    """The operations with the exact keys of these items, by item_id."""
-    found: dict[int, list[BillingObject]] = {}
-    for kind in {payload.exact for payload in payloads if payload.exact}:
-        owners = {
-            (payload.abonent, item.number): item.item_id
-            for item, payload in zip(items, payloads, strict=True)
-            if payload.exact == kind
-        }
-        for place, things in (await _with_exact_keys(gateway, run_name, kind, list(owners), fields)).items():
-            if place in owners:
-                found[owners[place]] = things
-    return found
-
-
-async def _with_exact_keys(
-    gateway: Gateway, run_name: str, kind: str, places: Sequence[tuple[int, int]], fields: Collection[str]
-) -> Mapping[tuple[int, int], list[BillingObject]]:
-    """The operations with an exact key of the run, by subscriber and item number."""
-    name = EXACT[kind]
-    if gateway.database is None:
-        keys = [exact_key(kind, run_name, number) for _, number in places]
-        by_place = zip(places, await find(gateway, OPERATIONS, keys, (*fields, "abonent_id")), strict=True)
-        return {
-            (abonent, number): [thing for thing in things if thing.abonent_id == abonent]
-            for (abonent, number), things in by_place
-        }
-    text, abonents = exact_prefix(run_name), [abonent for abonent, _ in places]
-    there = await gateway.read(
-        lambda database: commented(database, OPERATIONS, abonents, text, (*fields, name), key=name)
-    )
-    found: defaultdict[tuple[int, int], list[BillingObject]] = defaultdict(list)
-    for thing in there:
-        number = (thing.values[name] or "").removeprefix(text)
-        if number.isdecimal() and thing.abonent_id is not None:
-            found[thing.abonent_id, int(number)].append(thing)
-    return found
-
-
 def key_fault(gateway: Gateway, exact: str) -> str | None:
     """Why this billing's operations cannot be found by such an exact key, None if they can or nobody has tried."""
     facts = {CODE_1C: gateway.profile.code1c_key, PAY_ID: gateway.profile.pay_id_key}
@@ -394,24 +437,3 @@ def key_fault(gateway: Gateway, exact: str) -> str | None:
         setting=setting("set", f"{KEY.name}={exact}"),
         day=str(fact.learned),
     )
-
-
-async def _marked(
-    gateway: Gateway, model: str, run_name: str, payloads: Sequence[Payload], fields: Collection[str]
-) -> Mapping[tuple[int, int], list[BillingObject]]:
-    """The objects with a mark of the run, by subscriber and item number."""
-    if gateway.database is not None:
-        abonents = [payload.abonent for payload in payloads]
-        text = mark_prefix(run_name)
-        found = await gateway.read(lambda database: commented(database, model, abonents, text, fields))
-    else:
-        keys = list({tuple(payload.key.items()): payload.key for payload in payloads}.values())
-        if model == OPERATIONS and "contains" in gateway.profile.descr_filters.value:
-            keys = [{**key, "descr__contains": mark_prefix(run_name)} for key in keys]
-        found = [thing for things in await find(gateway, model, keys, fields) for thing in things]
-    by_item: defaultdict[tuple[int, int], list[BillingObject]] = defaultdict(list)
-    for thing in found:
-        mark = find_mark(thing.values.get(CREATABLE_MODELS[model].comment) or "")
-        if mark is not None and mark[0] == run_name and thing.abonent_id is not None:
-            by_item[thing.abonent_id, mark[1]].append(thing)
-    return by_item

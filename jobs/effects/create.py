@@ -22,12 +22,15 @@ from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
 from engine.job import (
     Absent,
+    AskMates,
     BeforeImageMode,
     Different,
     Entries,
     Found,
+    Look,
     LookedFor,
     LookUpResult,
+    Marked,
     Prepared,
     ReadBack,
     SameKey,
@@ -71,13 +74,15 @@ from jobs.effects.creatable_models import (
     key_fault,
     like_these,
     mark_fault,
+    marked_or_alike,
     model_of,
+    own_of,
     room_for_text,
     too_long,
     try_finding_created,
 )
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.effects.entries_there import entries_like, try_entries
+from jobs.effects.entries_there import entered_besides, entries_like, entries_of, try_entries
 from jobs.rows.binding import NUMBER, Bound
 from jobs.rows.call_arguments import Arguments, amount_fault, owner_of_row, telling_of
 from jobs.spec.chain import Template
@@ -244,6 +249,22 @@ class CreateEffect(CallEffect):
         found = await created(self._gateway, run.name, items)
         return {item.item_id: _sighting(payload_of(item), found[item.item_id]) for item in items}
 
+    async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
+        """The objects, and entries like them that have come since the list was made. Raises `LookUpFailed`."""
+        if not self._kind.comment:
+            return await super().look(run, items, mates)
+        payloads = [payload_of(item) for item in items]
+        looks: dict[int, Look] = {}
+        for item, payload, things in zip(
+            items, payloads, await marked_or_alike(self._gateway, payloads), strict=True
+        ):
+            own = (run.name, item.number)
+            looks[item.item_id] = Look(
+                _sighting(payload, own_of(payload, things, own)),
+                entries_of(payload, things, self._gateway.profile, own),
+            )
+        return looks
+
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack]:
         """The objects as they are now. Raises `LookUpFailed`.
 
@@ -251,11 +272,17 @@ class CreateEffect(CallEffect):
         it is not certain. After later operations on its account the balance says nothing of the entry.
         """
         payloads = {item.item_id: payload_of(item) for item in items}
-        # Of several those in effect: a person takes back what was made twice.
-        found = {
-            key: in_effect(payloads[key], things)
-            for key, things in (await created(self._gateway, run.name, items)).items()
-        }
+        find_all = marked_or_alike if self._kind.comment else like_these
+        there = await find_all(self._gateway, list(payloads.values()))
+        found: dict[int, Sequence[BillingObject]] = {}
+        besides: dict[int, tuple[Marked, ...]] = {}
+        for item, things in zip(items, there, strict=True):
+            payload, own = payloads[item.item_id], (run.name, item.number)
+            # Of several those in effect: a person takes back what was made twice.
+            found[item.item_id] = in_effect(payload, own_of(payload, things, own))
+            besides[item.item_id] = (
+                entered_besides(payload, things, self._gateway.profile, own) if self._kind.comment else ()
+            )
         wanted = [payload.abonent for payload in payloads.values() if BALANCE in payload.wanted]
         now = await balances(self._gateway, wanted)
         accounts = {
@@ -265,7 +292,9 @@ class CreateEffect(CallEffect):
         }
         last = await newest_on_accounts(self._gateway, set(accounts.values()))
         return {
-            key: _reading(payload, found[key], now, last.get(accounts.get(key, 0), 0))
+            key: replace(
+                _reading(payload, found[key], now, last.get(accounts.get(key, 0), 0)), besides=besides.get(key, ())
+            )
             for key, payload in payloads.items()
         }
 

@@ -1,70 +1,177 @@
 """Entries of the billing like those that a job is about to create: operations of a type, services of a subscriber.
 
-They may be by another journal's run, by hand, or by another program: the intake asks what is meant.
+They may be by another journal's run, by hand, or by another program. One query finds them together with the effects
+of the rows themselves, for the list and once more before each call.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from billing.directory.models import OPENING_BALANCE, RECEIPT
+import msgspec
+
+from billing.directory.models import OPENING_BALANCE, RECEIPT, BillingObject
+from billing.directory.values import same_value
+from billing.profile import Profile
 from checkpoints.records import NewItem
-from engine.job import Entries, Marked
+from engine.job import NO_ENTRIES, Entries, Marked
 from jobs.access.gateway import Gateway
-from jobs.access.objects import NOBODY, find, try_finding
-from jobs.access.operations import Sum, find_entries, sets_balance, some_of
-from jobs.access.payload import OP_TYPE, Payload, account_of, decode_payload
-from jobs.effects.creatable_models import CREATABLE_MODELS
+from jobs.access.objects import NOBODY, try_finding
+from jobs.access.operations import enters_balance, sets_balance, sharers_of, some_of
+from jobs.access.payload import OP_TYPE, Payload, account_of, decode_payload, encode_payload
+from jobs.effects.creatable_models import (
+    CREATABLE_MODELS,
+    has_exact_key,
+    marked_or_alike,
+    may_be_of_any_type,
+    model_of,
+    own_of,
+)
 from jobs.spec.entries import OPERATIONS, find_mark
+from texts.said import said
 
 SERVICES: Final = "UsersUsluga"
+_DAY: Final = len("2019-06-01")
+_ISO_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 async def entries_like(gateway: Gateway, items: Sequence[NewItem]) -> dict[str, Entries]:
     """Entries of the same kind for the same subscribers, by item key. Raises `LookUpFailed`.
 
-    These are operations of the same type that are not reversed, and connected services of the same id.
+    These are operations of the same type that are not reversed, and connected services of the same id. While no probe
+    has seen which types raise and lower the balance, an operation without a mark and of another type is one of them.
+    Of an operation that replaces the balance of its account, also the marked ones of the account's other subscribers.
     """
-    payloads = {item.key: decode_payload(item.payload) for item in items}
-    sums = {
-        item.key: _sum_of(gateway, payloads[item.key], item.lane)
-        for item in items
-        if payloads[item.key].model == OPERATIONS
-    }
-    services = {key: payload for key, payload in payloads.items() if payload.model == SERVICES}
-    operations = await find_entries(gateway, sums) if sums else {}
-    return operations | (await _same_services(gateway, services) if services else {})
+    payloads = await _with_sharers(gateway, items)
+    entries: dict[str, Entries] = {}
+    for model in (OPERATIONS, SERVICES):
+        these = {key: payload for key, payload in payloads.items() if payload.model == model}
+        found = await marked_or_alike(gateway, list(these.values()))
+        entries |= {
+            key: entries_of(payload, things, gateway.profile)
+            for (key, payload), things in zip(these.items(), found, strict=True)
+        }
+    return {key: found for key, found in entries.items() if found.payload}
+
+
+def entries_of(
+    payload: Payload, things: Sequence[BillingObject], profile: Profile, own: tuple[str, int] | None = None
+) -> Entries:
+    """The entries among the objects found for a payload, without its `own` and those that its list has known."""
+    kind = model_of(payload)
+    there: list[str] = []
+    marked: list[Marked] = []
+    replaced: list[Marked] = []
+    alike: list[str] = []
+    for thing in sorted(things, key=lambda thing: int(thing.values[kind.key] or 0)):
+        key = thing.values[kind.key] or ""
+        mark = find_mark(thing.values[kind.comment] or "")
+        is_own = own is not None and (mark == own or has_exact_key(payload, thing, own))
+        if is_own or key in payload.there or not kind.counts(thing) or not _can_be(payload, thing):
+            continue
+        of_its_kind = _same(payload, thing)
+        if not of_its_kind and (mark is not None or not may_be_of_any_type(payload, profile)):
+            continue
+        if mark is not None:
+            amount = Decimal(thing.values[kind.amount] or 0) if kind.amount else None
+            entry = Marked(*mark, _described(payload, thing), amount)
+            (marked if thing.abonent_id == payload.abonent else replaced).append(entry)
+        elif thing.abonent_id == payload.abonent and _alike(payload, thing, (kind.alike,)):
+            text = _described(payload, thing)
+            alike.append(text if of_its_kind else _with_type(text, thing))
+        else:
+            continue
+        there.append(key)
+    if not there and (own is not None or not payload.sharers):
+        return NO_ENTRIES
+    known = msgspec.structs.replace(payload, there=(*payload.there, *there))
+    return Entries(tuple(marked), some_of(alike) if alike else "", tuple(replaced), encode_payload(known))
+
+
+def entered_besides(
+    payload: Payload, things: Sequence[BillingObject], profile: Profile, own: tuple[str, int]
+) -> tuple[Marked, ...]:
+    """The entries with marks of others that are equal to the own one, and that its list has not known.
+
+    A later payment of the same sum is another one: it has to be of the same day, unless a balance is entered, of
+    which a subscriber has one. No money is entered twice by entries of nothing.
+    """
+    if payload.model == OPERATIONS and not Decimal(payload.wanted["op_summa"] or 0):
+        return ()
+    days = {_day(thing) for thing in own_of(payload, things, own)}
+    alike = [
+        thing
+        for thing in things
+        if _alike(payload, thing, (model_of(payload).alike,)) and (enters_balance(payload) or _day(thing) in days)
+    ]
+    return entries_of(payload, alike, profile, own).marked
 
 
 async def try_entries(gateway: Gateway, model: str) -> None:
     """Look for entries of a subscriber that no billing has. Raises `LookUpFailed`."""
     if model == OPERATIONS:
-        opening, receipt = (Sum(NOBODY, OPENING_BALANCE, Decimal(0), NOBODY), Sum(NOBODY, RECEIPT, Decimal(0)))
-        await find_entries(gateway, {"8": opening, "2": receipt})
+        await sharers_of(gateway, [NOBODY])
+        for op_type in (OPENING_BALANCE, RECEIPT):
+            nobodys = {"abonent_id": str(NOBODY), OP_TYPE: str(op_type)}
+            await marked_or_alike(
+                gateway, [Payload(model, (), abonent=NOBODY, key=nobodys, wanted={"op_summa": "0"})]
+            )
     elif model == SERVICES:
         kind = CREATABLE_MODELS[model]
         await try_finding(gateway, model, kind.same, kind.fields(("usluga_id",)))
 
 
-def _sum_of(gateway: Gateway, payload: Payload, lane: str) -> Sum:
-    account = account_of(lane) if sets_balance(payload, gateway.profile) else None
-    amount = Decimal(payload.wanted["op_summa"] or 0)
-    return Sum(payload.abonent, int(payload.key[OP_TYPE]), amount, account, since=payload.day)
+async def _with_sharers(gateway: Gateway, items: Sequence[NewItem]) -> Mapping[str, Payload]:
+    """The payloads by item key, those that set a balance with the other subscribers of their accounts."""
+    payloads = {item.key: decode_payload(item.payload) for item in items}
+    accounts = {
+        item.key: account
+        for item in items
+        if sets_balance(payloads[item.key], gateway.profile) and (account := account_of(item.lane)) is not None
+    }
+    sharers = await sharers_of(gateway, set(accounts.values())) if accounts else {}
+    for key, account in accounts.items():
+        others = tuple(sorted({*sharers.get(account, ())} - {payloads[key].abonent}))
+        payloads[key] = msgspec.structs.replace(payloads[key], sharers=others)
+    return payloads
 
 
-async def _same_services(gateway: Gateway, payloads: Mapping[str, Payload]) -> dict[str, Entries]:
-    kind = CREATABLE_MODELS[SERVICES]
-    keys = [{**payload.key, "usluga_id": str(payload.wanted["usluga_id"])} for payload in payloads.values()]
-    found = await find(gateway, SERVICES, keys, kind.fields(("usluga_id",)))
-    entries: dict[str, Entries] = {}
-    for key, things in zip(payloads, found, strict=True):
-        told = [
-            (find_mark(thing.values.get("comment") or ""), kind.described(thing, ("usluga_id",)))
-            for thing in things
-            if kind.counts(thing)
-        ]
-        marked = tuple(Marked(*mark, text) for mark, text in told if mark is not None)
-        alike = [text for mark, text in told if mark is None]
-        if told:
-            entries[key] = Entries(marked, some_of(alike) if alike else "")
-    return entries
+def _same(payload: Payload, thing: BillingObject) -> bool:
+    """Whether an object is of the kind of a payload, for whatever subscriber."""
+    return _alike(payload, thing, [name for name in model_of(payload).same if name != "abonent_id"])
+
+
+def _can_be(payload: Payload, thing: BillingObject) -> bool:
+    """Whether an object may be the row's as far as its day says: none that is older than the row's own day."""
+    day = _day(thing)
+    return not (payload.day and _ISO_DAY.fullmatch(day) and day < payload.day)
+
+
+def _alike(payload: Payload, thing: BillingObject, names: Collection[str]) -> bool:
+    """Whether fields of an object are those of a payload; one that cannot be read may be."""
+    values = {**payload.wanted, **payload.key}
+    return all(
+        name not in thing.values or name in thing.faults or same_value(name, values.get(name), thing.values[name])
+        for name in names
+    )
+
+
+def _described(payload: Payload, thing: BillingObject) -> str:
+    kind = model_of(payload)
+    if not kind.amount or kind.amount in thing.faults:
+        return kind.described(thing, (kind.alike,))
+    return said(
+        "operation {id} of {amount}, {day}",
+        id=str(thing.values[kind.key]),
+        amount=Decimal(thing.values[kind.amount] or 0),
+        day=_day(thing),
+    )
+
+
+def _with_type(text: str, thing: BillingObject) -> str:
+    return said("{operation} (type {type})", operation=text, type=str(thing.values.get(OP_TYPE)))
+
+
+def _day(thing: BillingObject) -> str:
+    return (thing.values.get("op_date") or "")[:_DAY]

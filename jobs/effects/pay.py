@@ -15,18 +15,19 @@ from decimal import Decimal
 from typing import Final
 
 from billing.api.answers import created_id, judge
-from billing.directory.models import RECEIPT, BillingObject
+from billing.directory.models import BillingObject
 from billing.directory.subscribers import Abonent
 from billing.directory.values import plain_value
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
 from engine.evidence import Accepted, Evidence, Lost, readable
-from engine.job import Absent, CannotLook, Entries, LookedFor, LookUpResult, Prepared, ReadBack, SameKey
+from engine.job import NO_ENTRIES, Absent, CannotLook, Entries, LookedFor, LookUpResult, Prepared, ReadBack, SameKey
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, FROM_NEW, NOBODY, find, needed, try_finding
-from jobs.access.operations import Sum, find_entries, newest
+from jobs.access.operations import newest
 from jobs.access.payload import (
     ACCOUNT,
+    OP_TYPE,
     Payload,
     chain_of_steps,
     decode_payload,
@@ -35,8 +36,10 @@ from jobs.access.payload import (
 )
 from jobs.access.subscribers import as_bool
 from jobs.effects import reverse as reversals
+from jobs.effects.creatable_models import marked_or_alike
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.entered_operations import BESIDES, FIELDS, LAST, MODEL, SUM_IN, list_objects, since
+from jobs.effects.entries_there import entries_of
 from jobs.rows.binding import Bound
 from jobs.rows.call_arguments import telling_of
 from jobs.spec.chain import Template
@@ -78,16 +81,16 @@ class PayEffect(CallEffect):
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Receipts of the same sum, with and without a mark. Raises `LookUpFailed`."""
-        amounts = {item.key: item.amount or Decimal(0) for item in items}
-        payloads = {item.key: decode_payload(item.payload) for item in items}
-        receipt = self._gateway.profile.receipt_type.value
-        sums = {
-            key: Sum(payload.abonent, receipt, amounts[key], since=payload.day) for key, payload in payloads.items()
-        }
-        found = await find_entries(self._gateway, sums)
+        payloads = [self._receipt(decode_payload(item.payload), item.amount or Decimal(0)) for item in items]
+        found = await marked_or_alike(self._gateway, payloads)
+        entries = [
+            entries_of(payload, things, self._gateway.profile)
+            for payload, things in zip(payloads, found, strict=True)
+        ]
         return {
-            key: Entries(tuple(one for one in entries.marked if one.amount == amounts[key]), entries.unmarked)
-            for key, entries in found.items()
+            item.key: Entries(tuple(each for each in one.marked if each.amount == item.amount), one.unmarked)
+            for item, one in zip(items, entries, strict=True)
+            if one != NO_ENTRIES
         }
 
     async def try_out(self) -> None:
@@ -96,7 +99,7 @@ class PayEffect(CallEffect):
             await newest(self._gateway, [NOBODY])
             await try_finding(self._gateway, MODEL, ("abonent_id",), FIELDS, BESIDES)
         with needed(FROM_NEW):
-            await find_entries(self._gateway, {"": Sum(NOBODY, RECEIPT, Decimal(0))})
+            await marked_or_alike(self._gateway, [self._receipt(Payload(MODEL, (), abonent=NOBODY), Decimal(0))])
 
     def rests_on(self, payloads: Sequence[Payload]) -> Mapping[str, object]:
         """Which type of operations raises the balance, as an earlier payment is looked for among them."""
@@ -120,6 +123,11 @@ class PayEffect(CallEffect):
     def undo(self, how: Mapping[str, str]) -> CallEffect | Irreversible:
         """The reversal of the payment's operation, where that operation can be identified."""
         return reversals.undo_of_operations(self._gateway, how)
+
+    def _receipt(self, payload: Payload, amount: Decimal) -> Payload:
+        """An operation like that of a payment, to find equal ones."""
+        key = {"abonent_id": str(payload.abonent), OP_TYPE: str(self._gateway.profile.receipt_type.value)}
+        return Payload(MODEL, (), abonent=payload.abonent, key=key, wanted={"op_summa": str(amount)}, day=payload.day)
 
     async def _newer(self, items: Sequence[Item]) -> list[tuple[Item, list[BillingObject]]]:
         payloads = [payload_of(item) for item in items]

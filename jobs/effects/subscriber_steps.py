@@ -17,11 +17,13 @@ from engine.errors import InputRefused
 from engine.evidence import Evidence
 from engine.job import (
     Absent,
+    AskMates,
     BeforeImageMode,
     CannotLook,
     Different,
     Entries,
     Found,
+    Look,
     LookedFor,
     LookUpResult,
     Prepared,
@@ -191,6 +193,13 @@ class SubscriberSteps(CallEffect):
         for effect, group in self._effects.groups([item for item in items if _is_whole(payload_of(item))]):
             found |= await effect.look_up(run, group)
         return found
+
+    async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
+        """The effects of the steps, and entries like theirs that are new. Raises `LookUpFailed`."""
+        looks = {item.item_id: Look(Absent()) for item in items}
+        for effect, group in self._effects.groups([item for item in items if _is_whole(payload_of(item))]):
+            looks |= await effect.look(run, group, mates)
+        return looks
 
     async def read_back(self, run: Run, items: Sequence[Item]) -> Mapping[int, ReadBack | CannotLook]:
         """What the billing has of the steps now. Raises `LookUpFailed`."""

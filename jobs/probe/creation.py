@@ -23,7 +23,7 @@ from jobs.access.subscribers import as_bool
 from jobs.access.vault import new_batch
 from jobs.imports.fields import FieldKind, FieldTable, ModelField, usual_fields
 from jobs.imports.subscriber import NUMBER, STEP_MODELS, Step
-from jobs.probe.entries import ProbePatience, ProbeStopped, send_until_taken, until
+from jobs.probe.entries import ProbePatience, ProbeStopped, is_refused, send_until_taken, until
 from jobs.probe.intent import IntendedObject, Intents
 from texts.said import said
 
@@ -225,7 +225,7 @@ class ProbeObjects:
             return None if await self._live(one.model, {"id": one.id}) else True
 
         wait = self.patience.effect if isinstance(evidence, Accepted) else self.patience.settle
-        if await until(gone, 0.0 if isinstance(evidence, RowRefused | SystemRefused) else wait):
+        if await until(gone, 0.0 if is_refused(evidence) else wait):
             self.delete_answer = evidence if isinstance(evidence, Accepted) else self.delete_answer
             return None
         return getattr(evidence, "text", "") or said("it was answered without an error, and the object is there")

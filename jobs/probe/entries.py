@@ -193,7 +193,7 @@ class ProbeEntries:
                 return self._keep(Entered(found, mark, descr, result, seconds, await self._moved(earlier)))
             case RowRefused(refusal) | SystemRefused(refusal):
                 # It is not documented whether the billing refuses before or after it enters [?].
-                found = await self._seen(op_type, mark, None, 0.0)
+                found = await self._seen(op_type, mark, None, 0.0 if is_refused(evidence) else self.patience.settle)
                 return refusal if found is None else self._keep(Entered(found, mark, descr))
         found = await self._seen(op_type, mark, None, self.patience.settle)
         if found is None:
@@ -218,7 +218,7 @@ class ProbeEntries:
             now = await self.operation(operation.op_id)
             return True if now is not None and now.storno else None
 
-        wait = 0.0 if isinstance(evidence, RowRefused | SystemRefused) else self.patience.settle
+        wait = 0.0 if is_refused(evidence) else self.patience.settle
         if await until(reversed_, wait):
             await self._settled(earlier)
             return None
@@ -381,12 +381,18 @@ class ProbeEntries:
         return None
 
 
+def is_refused(evidence: Evidence) -> bool:
+    """Whether the billing itself says that it has refused the call."""
+    return isinstance(evidence, RowRefused | SystemRefused) and evidence.recognised
+
+
 async def send_until_taken(send: Callable[[], Awaitable[Evidence]], patience: float) -> Evidence:
     """The evidence of a call that is sent again as long as it was provably not carried out. Raises `ProbeStopped`."""
 
     async def once() -> Evidence | None:
         evidence = await send()
-        return None if isinstance(evidence, Busy | NotSent) else evidence
+        is_busy = isinstance(evidence, Busy) and evidence.recognised
+        return None if is_busy or isinstance(evidence, NotSent) else evidence
 
     evidence: Evidence | None = await until(once, patience)
     if evidence is None:

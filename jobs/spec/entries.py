@@ -46,6 +46,9 @@ LONGEST_TEXT: Final = 200
 """Characters of a text that always leave room for a mark."""
 
 _EXACT: Final = "cm-"
+MARK_BEGIN: Final = "[cm "
+"""How every mark begins."""
+
 _MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
 
 

@@ -24,6 +24,7 @@ WRITES: Final[Mapping[str, Write]] = {
     "approve": lambda journal, run, _: journal.approve(run),
     "end_intake": lambda journal, run, _: journal.end_intake(run),
     "discard": lambda journal, run, _: journal.discard(run),
+    "end": lambda journal, run, _: journal.end(run, "olga@ops", "the wrong file"),
     "keep_policy": lambda journal, run, _: journal.keep_policy(run, {"rate": "5"}),
     "freeze": lambda journal, run, _: journal.freeze(run, page(new_item("new"), cursor="2"), keep),
     "correct": lambda journal, run, _: journal.correct(run, [Correction(new_item("corrected"), number=3)], keep),
@@ -37,8 +38,8 @@ WRITES: Final[Mapping[str, Write]] = {
 }
 """All that only the runner of a run writes, on a run whose items are pending, sending, rejected and accepted."""
 
-AT_REST: Final = {"create_run", "pause", "unpause", "take_up", "decide", "purge"}
-"""Writes that need no epoch, and `carbon-migrate decide` and `purge`, which have tests of their own."""
+AT_REST: Final = {"create_run", "pause", "unpause", "take_up", "decide", "note_seen", "purge"}
+"""Writes that need no epoch, and those on manual rows and `carbon-migrate purge`, which have tests of their own."""
 
 
 def dump(path: Path) -> list[str]:

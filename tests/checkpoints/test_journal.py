@@ -392,7 +392,7 @@ async def test_what_the_billing_said_is_kept_with_the_state(journal: Journal) ->
     assert (await all_items(journal, run))[0].answer == "777"
 
 
-@pytest.mark.parametrize("wrong", [State.SENDING, State.APPLIED, State.MANUAL, State.SKIPPED])
+@pytest.mark.parametrize("wrong", [State.SENDING, State.APPLIED, State.REPLACED])
 async def test_a_forbidden_step_takes_the_whole_group_back(journal: Journal, wrong: State) -> None:
     run = await frozen_run(journal, new_item("1"), new_item("2"), new_item("3"))
     items = await all_items(journal, run)

@@ -122,14 +122,18 @@ async def test_what_the_journal_itself_writes_has_a_template(journal: Journal) -
 def older(path: Path) -> None:
     """Make it what the version before has made: a journal of format 5."""
     with closing(sqlite3.connect(path)) as connection:
+        connection.execute("drop view effects")
         for table, column in (("items", "message"), ("refusals", "reason"), ("commands", "answer")):
             connection.execute(f"alter table {table} drop column {column}_said")
         for table, column in (
             ("runs", "assumptions"),
             ("runs", "assumptions_said"),
             *(("runners", name) for name in ("found", "absent", "left")),
+            *(("runs", name) for name in ("ended_at", "ended_by", "ended_why", "undone_by")),
+            ("items", "seen"),
         ):
             connection.execute(f'alter table {table} drop column "{column}"')
+        connection.execute("create view effects as select * from items")
         connection.execute("pragma user_version = 5")
 
 

@@ -18,6 +18,11 @@ STEPS = {
     ("sending", "rejected"),
     ("sending", "pending"),
     ("sending", "unknown"),
+    ("sending", "unconfirmed"),
+    ("sending", "manual"),
+    ("unconfirmed", "accepted"),
+    ("unconfirmed", "rejected"),
+    ("unconfirmed", "manual"),
     ("unknown", "accepted"),
     ("unknown", "pending"),
     ("unknown", "manual"),
@@ -40,17 +45,18 @@ def test_no_step_stands_in_the_table_twice() -> None:
 
 
 PROPERTIES: Mapping[tuple[tuple[str, bool], ...], str] = {
-    (("open", True),): "pending sending unknown",
-    (("settled", False),): "pending sending unknown manual",
+    (("open", True),): "pending sending unconfirmed unknown",
+    (("settled", False),): "pending sending unconfirmed unknown manual",
     (("in_effect", True),): "accepted applied",
-    (("counts_money", True),): "sending accepted unknown manual applied",
+    (("counts_money", True),): "sending accepted unconfirmed unknown manual applied",
     (("to_send", True),): "pending sending",
+    (("in_doubt", True),): "unconfirmed unknown",
     (("rejected", True),): "rejected replaced",
-    (("trouble", True),): "rejected unknown manual",
+    (("trouble", True),): "rejected unconfirmed unknown manual",
     # What two properties say together, and what the program asks for so.
     (("settled", True), ("in_effect", False)): "skipped rejected replaced",
-    (("open", True), ("counts_money", True)): "sending unknown",
-    (("counts_money", True), ("to_send", False)): "accepted unknown manual applied",
+    (("open", True), ("counts_money", True)): "sending unconfirmed unknown",
+    (("counts_money", True), ("to_send", False)): "accepted unconfirmed unknown manual applied",
 }
 """Which states have which properties, written out once more by hand, in the order of the table."""
 

@@ -497,3 +497,27 @@ async def test_the_list_of_an_undo_is_out_of_date_once_its_run_went_on(journal: 
     assert not await journal.is_out_of_date(other, run)
     await accepted(journal, undo)
     assert await journal.is_out_of_date(other, run)
+
+
+async def test_an_undo_has_the_amounts_of_what_it_takes_back_through_any_chain(journal: Journal) -> None:
+    run = await frozen_run(journal, new_item("1", "2.50"), new_item("2", "-1.10"), new_item("3", "4.00"))
+    first, second, third = await all_items(journal, run)
+    await journal.merge(run, [Merged(second.item_id, (first.item_id,), "part of a sum", "{}", Decimal("1.40"))])
+    await journal.approve(run)
+    items = [second, third]
+    await journal.claim(run, [one.item_id for one in items])
+    await journal.record(run, [Change(one.item_id, State.ACCEPTED, answer="1") for one in items])
+    totals = await journal.totals(run)
+    assert (totals.merged, totals.merged_amount) == (1, Decimal("2.50"))
+    asked = await journal.amounts_of_rows(run, [1, 2])
+    assert [(one.amount, one.carries, one.merged_into) for one in (asked[1], asked[2])] == [
+        (Decimal("2.50"), Decimal(0), 2),
+        (Decimal("-1.10"), Decimal("1.40"), None),
+    ]
+    for sign in (-1, 1, -1):
+        undo = await undo_of(journal, items)
+        items = await accepted(journal, undo)
+        # Its own items carry no amounts at all.
+        assert (await journal.totals(undo)).amounts == {State.ACCEPTED: sign * Decimal("5.40")}
+        found = await journal.amounts_of_rows(undo, [1, 2])
+        assert [found[number].amount for number in (1, 2)] == [sign * Decimal("1.40"), sign * Decimal("4.00")]

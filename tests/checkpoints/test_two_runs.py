@@ -117,6 +117,10 @@ async def _decide(journal: Journal, run: Run) -> None:
     await journal.decide(run, await one_of(journal, run, "manual"), State.PENDING, who="ivan", why="not there")
 
 
+async def _note_seen(journal: Journal, run: Run) -> None:
+    await journal.note_seen(run, {(await one_of(journal, run, "manual")).item_id: ["4711"]})
+
+
 async def _doubt_answers(journal: Journal, run: Run) -> None:
     await journal.doubt_answers(run, [item.item_id for item in await all_items(journal, run)], "late")
 
@@ -159,6 +163,8 @@ WRITES: Final[Mapping[str, Write]] = {
     "doubt": lambda journal, run: journal.doubt(run),
     "doubt_answers": _doubt_answers,
     "decide": _decide,
+    "end": lambda journal, run: journal.end(run, "olga", "the wrong file"),
+    "note_seen": _note_seen,
     "merge": _merge,
     "refuse": _refuse,
 }

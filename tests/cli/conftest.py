@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -129,6 +129,10 @@ class Started:
         return Ended(code, said["out"], said["err"])
 
 
+async def _nothing(_body: str) -> None:
+    return
+
+
 class Traffic:
     """Counts the calls to `model` that arrive at the mock billing, to be waited for or answered in its place."""
 
@@ -140,6 +144,8 @@ class Traffic:
         self.most_in_flight = 0
         self._in_flight = 0
         self.answer: Callable[[int], web.Response | None] = lambda _: None
+        self.meanwhile: Callable[[str], Awaitable[None]] = _nothing
+        """What happens while a call waits for its turn; it is given the body of the call."""
         self._changed = anyio.Event()
 
     @web.middleware
@@ -149,6 +155,7 @@ class Traffic:
             self.moments.append(time.monotonic())
             self._changed.set()
             self._changed = anyio.Event()
+            await self.meanwhile(await request.text())
             if (instead := self.answer(self.arrived)) is not None:
                 return instead
             self._in_flight += 1

@@ -1,4 +1,4 @@
-"""A proxy between the command line and the billing that gives one answer twice, or late."""
+"""A proxy between the command line and the billing that gives one answer twice, late, or speaks in its place."""
 
 import asyncio
 from collections import Counter
@@ -8,6 +8,11 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from tests.connections import served_connections
+
+
+def _page(status: str, body: bytes, headers: str = "") -> bytes:
+    return f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
 
 TIMED_OUT = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n"
 
@@ -23,6 +28,21 @@ class Fault(StrEnum):
     """It answers 504 at once, and passes the real answer on when the next request of that connection is there."""
     IDLE = "idle"
     """It passes the answer on, and again when the client has had the time to let its connection rest."""
+    TOO_MANY = "429 after the effect"
+    NOT_NOW = "503 after the effect"
+    BAD_REQUEST = "400 after the effect"
+    FORBIDDEN = "403 after the effect"
+    UNKNOWN_ERROR = "unknown error after the effect"
+
+
+INSTEAD = {
+    Fault.TOO_MANY: _page("429 Too Many Requests", b"<h1>Too many</h1>"),
+    Fault.NOT_NOW: _page("503 Service Unavailable", b"<h1>Later</h1>", "Retry-After: 1\r\n"),
+    Fault.BAD_REQUEST: _page("400 Bad Request", b"<h1>Bad request</h1>"),
+    Fault.FORBIDDEN: _page("403 Forbidden", b"<h1>Forbidden</h1>"),
+    Fault.UNKNOWN_ERROR: _page("200 OK", b'{"call": "x", "error": "division by zero"}'),
+}
+"""What the proxy says in place of the billing's answer, when the call has had its effect."""
 
 
 class DoublingProxy:
@@ -73,6 +93,8 @@ class DoublingProxy:
                 writer.write(TIMED_OUT)
                 await self._swallow(reader)
                 writer.write(answer)
+            case fault if fault in INSTEAD:
+                writer.write(INSTEAD[fault])
             case Fault.IDLE:
                 writer.write(answer)
                 await writer.drain()

@@ -140,7 +140,7 @@ def runs_without_the_lock() -> None:
 
     _replace(JournalFile, "lock", locked)
     _replace(JournalFile, "is_locked", unlocked)
-    _replace(session_journal, "only_copy", lambda _: nullcontext())
+    _replace(session_journal, "only_journal", lambda *_: nullcontext())
 
 
 def leaves_the_epoch_out() -> None:

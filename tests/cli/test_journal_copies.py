@@ -48,13 +48,16 @@ async def test_a_name_that_somebody_else_holds_is_not_told_to_be_a_copy_of_this_
     place.billing.latency = 0.1
     await place.kill_at(2, "run", "balances", balances.path, "--yes", "--in-flight", "1")
     (run,) = await place.runs()
-    name = machine_lock.name_of(run).replace("\0", "@")
+    name = f"@{machine_lock.beginning_for(run)}another-{run.name}-1"
     async with await anyio.open_process([sys.executable, "-P", "-c", HOLDS, name]) as holder:
         assert holder.stdout is not None
         assert await holder.stdout.receive() == b"holds"
         before = place.traffic.arrived
         refused = await place.cli("resume", "--yes", "--settle", "0.1", may_end_with=(2,))
-        assert f"process {holder.pid} {'of user 4711 holds' if os.getuid() == 0 else 'works on run'}" in refused.words
+        assert (
+            f"process {holder.pid} {'of user 4711 sends run' if os.getuid() == 0 else 'works on run'}"
+            in refused.words
+        )
         assert place.traffic.arrived == before
         holder.kill()
     place.billing.latency = 0
@@ -72,3 +75,26 @@ async def test_a_run_whose_journal_is_removed_stops_and_sends_nothing_more(place
     assert "was removed or replaced while it was worked on" in ended.words
     assert place.traffic.arrived < 60
     assert (await place.found()).most_for_one == 1
+
+
+async def test_while_a_run_sends_another_journal_of_the_billing_is_refused(place: Place) -> None:
+    place.billing.latency = 0.1
+    balances, other = place.balances(40), place.balances(60, "other.csv")
+    run = ("--yes", "--json", "--in-flight", "2", "--no-canary")
+    elsewhere = ("run", "balances", other.path, *run, "--skip-bad", "--journal", "elsewhere.journal")
+    async with place.cli.started("run", "balances", balances.path, *run) as first:
+        await place.traffic.reaches(3)
+        (sending,) = await place.runs()
+        refused = await place.cli(*elsewhere, may_end_with=(2,))
+        assert f"process {first.process.pid} sends run {sending.name} to this billing" in refused.words
+        assert "with another journal" in refused.words
+        # Runs of one journal send beside each other, as before.
+        place.write("abonent_id;amount\n2003;5\n", "third.csv")
+        beside = await place.cli("run", "balances", "third.csv", *run, "--set", "op_type=2")
+        assert beside.closing["states"] == {"accepted": 1}
+        place.billing.latency = 0
+        assert (await first.ended(None)).exit == 0
+    await place.cli(*elsewhere, may_end_with=(1,))
+    found = await place.found()
+    assert found.most_for_one <= 2
+    assert (found.rows, found.sum) == (61, other.sum)

@@ -117,8 +117,10 @@ def test_a_success_that_is_not_the_documented_json_is_lost(body: bytes) -> None:
 
 def test_html_that_means_the_whole_system_stops_the_run() -> None:
     page = f"<html><head><title>403</title></head><body><h1>{SYSTEM_TEXT}</h1></body></html>"
-    assert read_answer(200, HTML, page.encode()) == SystemRefused(f"403: {SYSTEM_TEXT}")
-    assert read_answer(200, HTML, "Сохранение отключено".encode()) == SystemRefused("Сохранение отключено")
+    assert read_answer(200, HTML, page.encode()) == SystemRefused(f"403: {SYSTEM_TEXT}", recognised=False)
+    assert read_answer(200, HTML, "Сохранение отключено".encode()) == SystemRefused(
+        "Сохранение отключено", recognised=False
+    )
     assert isinstance(read_answer(200, HTML, f"<p>{BUSY_TEXT}</p>".encode()), Lost)
 
 
@@ -151,9 +153,9 @@ def test_a_crash_page_with_a_text_of_the_system_proves_nothing() -> None:
 
 
 def test_busy_by_status() -> None:
-    assert read(b"", 429) == Busy("HTTP 429 Too Many Requests")
-    assert read(b"", 429, Retry_After="3") == Busy("HTTP 429 Too Many Requests", 3.0)
-    assert read(b"", 503, Retry_After="soon") == Busy("HTTP 503 Service Unavailable")
+    assert read(b"", 429) == Busy("HTTP 429 Too Many Requests", recognised=False)
+    assert read(b"", 429, Retry_After="3") == Busy("HTTP 429 Too Many Requests", 3.0, recognised=False)
+    assert read(b"", 503, Retry_After="soon") == Busy("HTTP 503 Service Unavailable", recognised=False)
     assert read({"error": BUSY_TEXT}, 503) == Busy(f"HTTP 503 Service Unavailable: {BUSY_TEXT}")
     assert isinstance(read(BUSY_TEXT.encode(), 503), Lost)
 
@@ -167,7 +169,7 @@ def test_other_refusals_go_by_the_catalogue() -> None:
     assert read({"error": ROW_TEXT}, 400) == RowRefused(f"HTTP 400 Bad Request: {ROW_TEXT}", recognised=True)
     assert read({"error": ROW_TEXT}, 404) == RowRefused(f"HTTP 404 Not Found: {ROW_TEXT}", recognised=True)
     assert read({"error": BUSY_TEXT}, 409) == Busy(f"HTTP 409 Conflict: {BUSY_TEXT}")
-    assert read(SYSTEM_TEXT.encode(), 400) == SystemRefused(f"HTTP 400 Bad Request: {SYSTEM_TEXT}")
+    assert read(SYSTEM_TEXT.encode(), 400) == SystemRefused(f"HTTP 400 Bad Request: {SYSTEM_TEXT}", recognised=False)
     assert read(ROW_TEXT.encode(), 400) == RowRefused(f"HTTP 400 Bad Request: {ROW_TEXT}", recognised=False)
     assert read(b"", 418) == RowRefused("HTTP 418 I'm a Teapot", recognised=False)
 

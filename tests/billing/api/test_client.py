@@ -283,8 +283,8 @@ async def test_busy_answers() -> None:
         peer.answer(503, b"", Retry_After="2") if first else peer.answer(429, b"")
 
     async with served(busy) as server, client_of(server.url) as client:
-        assert await client.send(WRITE) == Busy("HTTP 503 Service Unavailable", 2.0)
-        assert await client.send(WRITE) == Busy("HTTP 429 Too Many Requests", None)
+        assert await client.send(WRITE) == Busy("HTTP 503 Service Unavailable", 2.0, recognised=False)
+        assert await client.send(WRITE) == Busy("HTTP 429 Too Many Requests", None, recognised=False)
 
 
 async def test_a_refusal_of_everything() -> None:
@@ -293,7 +293,7 @@ async def test_a_refusal_of_everything() -> None:
         peer.answer(403, "<h1>Нельзя</h1>".encode(), Content_Type="text/html; charset=utf-8")
 
     seen, _ = await seen_by(forbidden)
-    assert seen == SystemRefused("HTTP 403 Forbidden: Нельзя")
+    assert seen == SystemRefused("HTTP 403 Forbidden: Нельзя", recognised=False)
 
 
 async def test_health_tells_the_billing_from_others() -> None:

@@ -69,7 +69,7 @@ def test_a_statement_is_taken_or_names_what_is_missing(
                 try:
                     from_database(database, model, [{way: "2001"}])
                     if known.commented:
-                        commented(database, model, [2001], "[cm ")
+                        commented(database, model, [(2001, 1)], "[cm ")
                 except ColumnsMissing as error:
                     named |= set(error.missing)
     # Anything else that Firebird has to say of a statement is an error that comes out here.

@@ -146,7 +146,9 @@ async def a_payment_in_doubt(place: Place) -> tuple[str, int]:
     place.write(f"abonent_id;amount\n{subscriber};77\n", "pay.csv")
     place.traffic.answer = lambda _: web.Response(status=500, text="<html>crashed</html>", content_type="text/html")
 
-    async with place.cli.started("run", "payment", "pay.csv", "--yes", *SETTLE, "--no-canary") as going:
+    async with place.cli.started(
+        "run", "payment", "pay.csv", "--set", "way=add_payment", "--yes", *SETTLE, "--no-canary"
+    ) as going:
         await place.traffic.reaches(1)
         await entered(place, 900001, subscriber)
         ended = await going.ended()

@@ -51,6 +51,7 @@ async def test_verify_tells_expected_and_found(place: Place) -> None:
         "left_out": {},
         "as_wanted": 50,
         "different": 0,
+        "entered_twice": 0,
         "with_later_operations": 0,
         "unreadable": 0,
         "expected": f"{balances.sum:.2f}",

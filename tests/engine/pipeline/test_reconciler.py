@@ -68,7 +68,7 @@ async def test_what_is_seen_decides(
 
 
 async def test_only_what_is_unknown_is_looked_up_page_by_page() -> None:
-    others = [item(100 + place, state=state) for place, state in enumerate(State) if state is not State.UNKNOWN]
+    others = [item(100 + place, state=state) for place, state in enumerate(State) if not state.in_doubt]
     setting = Setting(*map(unknown, range(1, 8)), *others)
     setting.job.effects.update("1357")
     before = {other.key: other.state for other in others}

@@ -55,7 +55,9 @@ async def test_a_plan_is_changed_while_it_serves(billing_file: Path) -> None:
         assert isinstance(await client.send(_write(2001)), Accepted)
         status, report = await control.put("/faults", 'seed = 9\n[[fault]]\nkind = "429"\nretry_after = "3"')
         assert (status, report["seed"]) == (200, 9)
-        assert await client.send(_write(2001)) == Busy("HTTP 429 Too Many Requests: 429 Too Many Requests", 3.0)
+        assert await client.send(_write(2001)) == Busy(
+            "HTTP 429 Too Many Requests: 429 Too Many Requests", 3.0, recognised=False
+        )
         report = await control.get("/faults")
         assert report["faults"] == [{"kind": "429", "retry_after": "3", "matched": 1, "injected": 1}]
         await control.put("/faults", '[[fault]]\nkind = "500-before-effect"')
