@@ -76,7 +76,7 @@ def strangers_have(billing: Path) -> int:
         cursor.execute(*sql("stranger_has").bind({"name": NAME}))
         ((found,),) = cursor.fetchall()
         for table in ("users", "abonents"):
-            cursor.execute(*sql(f"stranger_leaves_{table}").bind({"name": NAME}))
+            cursor.execute(*sql(f"stranger_leaves_{table}").bind({}))
         connection.commit()
     finally:
         connection.close()

@@ -291,27 +291,25 @@ class Disturbances:
         return f"{elsewhere}, ended with {ended.exit}"
 
     async def overlap(self, disturbance: Disturbance, running: Running) -> str:
-        """Enter the same input with another journal while the load sends: refused on one machine.
+        """Enter the same input with another journal while the load, in the middle of sending, lies frozen.
 
-        On another machine it enters what is left of it, while the load is frozen. Of what it has entered the load may
-        send then only what it was sending when it was frozen: it had looked before.
+        On this machine it must be refused. On another one it enters what is left of it, of which the load may then
+        send only what it was sending when it was frozen: it had looked before.
         """
         machine, run = Machine(disturbance.words[0]), str(self.observer.view().run)
         other = Observer(self.observer.path.parent / machine / self.observer.path.name)
         other.path.parent.mkdir(exist_ok=True)
-        if machine is Machine.OTHER:
-            await self._freeze_between_writes(running)
-            # What was sent before is in the billing when the other one makes its list.
-            await self.billing.wait_for_stacks()
-            self.observer.racing |= self.observer.being_sent(run)
+        await self._freeze_between_writes(running)
+        is_held = self.observer.is_held(run, running.pid)
+        # What was sent before is in the billing when the other one makes its list, and the other way round.
+        await self.billing.wait_for_stacks()
+        self.observer.racing |= self.observer.being_sent(run)
         ended = await self.load.enter_beside(other.path, machine)
+        await self.billing.wait_for_stacks()
+        send_signal(running.process, signal.SIGCONT)
         self.check_end(ended)
-        if machine is Machine.OTHER:
-            await self.billing.wait_for_stacks()
-            send_signal(running.process, signal.SIGCONT)
-        elif self.observer.is_held(run, running.pid) and (
-            ended.exit != ExitCode.REFUSED or SAYS_OTHER_JOURNAL not in " ".join(ended.said.split())
-        ):
+        is_refused = ended.exit == ExitCode.REFUSED and SAYS_OTHER_JOURNAL in " ".join(ended.said.split())
+        if machine is Machine.THIS and is_held and not is_refused:
             self.problems.append(
                 said("another journal was not refused while the load sends: it ended with {exit}", exit=ended.exit)
             )
@@ -347,7 +345,12 @@ class Disturbances:
         run = str(self.observer.view().run)
         send_signal(running.process, signal.SIGTERM)
         await running.process.wait()
-        ended = await self.undo(run, (), "")
+        await self.billing.set_faults("")
+        ended = await self._undo_process(run, [], 0)
+        for _ in range(_LOOKS):
+            if ended.exit in _AT_ITS_END:
+                break
+            ended = await self._undo_process(run, [], 0)
         if self.observer.view().run == run:
             return f"was not taken back: it ended with {ended.exit}"
         self.undone = run

@@ -19,7 +19,6 @@ from jobs.imports.subscriber import Step
 from jobs.spec.parameters import row_key
 from lab.crash.import_judge import Group, GroupTotal, Held, ImportBooks, ImportItem, UndoneImport
 from lab.crash.import_table import RequestedImport, folder_key, money_text, step_key
-from lab.crash.stranger import NAME
 from lab.crash.trials import sql
 from lab.mock.facts import OPENING_BALANCE
 from lab.mock.inventory import HeldSubscriber, folders, orphans, subscribers
@@ -107,7 +106,7 @@ def held_things(database: Database, last: int) -> Held:
     for key, path in names.items():
         if key > last:
             found[folder_key(path)] += ("",)
-    for one in _own(database, last):
+    for one in subscribers(database, last):
         for step, value in _things(one, names):
             found[step] += (value,)
     return dict(found)
@@ -118,16 +117,11 @@ def held_totals(database: Database, last: int) -> dict[Group, GroupTotal]:
     names = folders(database)
     counts: Counter[Group] = Counter()
     sums: defaultdict[Group, Decimal] = defaultdict(Decimal)
-    for one in _own(database, last):
+    for one in subscribers(database, last):
         for group in (("folder", _path(one, names)), ("tariff", str(one.tariff or ""))):
             counts[group] += 1
             sums[group] += one.balance or 0
     return {group: GroupTotal(count, sums[group]) for group, count in counts.items()}
-
-
-def _own(database: Database, last: int) -> Iterator[HeldSubscriber]:
-    """New subscribers without those of a stranger."""
-    return (one for one in subscribers(database, last) if one.name != NAME)
 
 
 def _things(one: HeldSubscriber, names: Mapping[int, tuple[str, ...]]) -> Iterator[tuple[str, str]]:

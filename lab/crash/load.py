@@ -31,7 +31,6 @@ from lab.crash.experiment_plan import (
 from lab.crash.import_books import live_content
 from lab.crash.import_table import (
     DICTIONARY,
-    HEADER,
     TABLE,
     RequestedImport,
     draw_rows,
@@ -39,6 +38,7 @@ from lab.crash.import_table import (
     new_folders,
     refusals_of,
     step_key,
+    stored_subscriber,
     write_table,
 )
 from lab.crash.journals import Machine
@@ -203,12 +203,12 @@ def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database
         refusals=refusals_of(plan.faults),
     )
     arguments = ("import", TABLE, "--dictionary", DICTIONARY)
-    logins = {row.wanted.number: row.cells[HEADER.index("Логин")] for row in rows if row.wanted is not None}
     victims = {
-        (key := step_key(one.number, Step.SUBSCRIBER)): Victim(
-            key, None, 0, "", 0, creates=SUBSCRIBERS, value=one.number, login=logins[one.number]
+        (key := step_key(row.wanted.number, Step.SUBSCRIBER)): Victim(
+            key, None, 0, "", 0, creates=SUBSCRIBERS, cells=stored_subscriber(row)
         )
-        for one in subscribers
+        for row in rows
+        if row.wanted is not None
     }
     return RequestedLoad(arguments, dict.fromkeys(imported.keys, ""), {}, imported=imported, victims=victims)
 

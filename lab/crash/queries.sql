@@ -221,11 +221,16 @@ insert into attribute_values (id, abonent_id, attribute_id, attribute_value)
 values (gen_id(gen_attribute_values_id, 1), :abonent, :kind, :value)
 
 -- name: stranger_creates_abonents
-insert into abonents (id, name, contract_number, is_folder) values (gen_id(gen_abonents_id, 1), :text, :value, 0)
+-- The ids of strangers' subscribers are below those of an import, and are no other ones.
+insert into abonents (id, name, contract_number, parent_id, operator_id, sms, email, is_folder)
+select coalesce(max(a.id), 199) + 1, cast(:name as varchar(255)), cast(:number as varchar(64)),
+    cast(:parent as integer), cast(:operator as integer), cast(:sms as varchar(32)), cast(:email as varchar(120)), 0
+from abonents a where a.id between 200 and 999
 
 -- name: stranger_creates_users
 insert into users (id, abonent_id, login)
-select gen_id(gen_users_id, 1), a.id, cast(:login as varchar(64)) from abonents a where a.contract_number = :value
+select gen_id(gen_users_id, 1), a.id, cast(:login as varchar(64)) from abonents a
+where a.contract_number = :number and a.id between 200 and 999
 
 -- name: stranger_takes_number
 update abonents set contract_number = (select a.contract_number from abonents a where a.id = :abonent) where id = :other
@@ -250,13 +255,12 @@ update users_usluga set deleted = 1 where id = :object
 select
     (select count(*) from finance_operations o where o.descr starting with cast(:name as varchar(20)) and o.storno = 0)
     + (select count(*) from users_usluga c where c.comment starting with cast(:name as varchar(20)) and c.deleted = 0)
-    + (select count(*) from abonents a where a.name = cast(:name as varchar(20)) and a.deleted = 0)
-    + (select count(*) from users u join abonents a on a.id = u.abonent_id
-        where a.name = cast(:name as varchar(20)) and u.deleted = 0)
+    + (select count(*) from abonents a where a.id between 200 and 999 and a.deleted = 0)
+    + (select count(*) from users u where u.abonent_id between 200 and 999 and u.deleted = 0)
 from rdb$database
 
 -- name: stranger_leaves_users
-delete from users where abonent_id in (select a.id from abonents a where a.name = :name)
+delete from users where abonent_id between 200 and 999
 
 -- name: stranger_leaves_abonents
-delete from abonents where name = :name
+delete from abonents where id between 200 and 999

@@ -5,8 +5,8 @@ changes the tables past the API, so the ledger has the effects of the load alone
 """
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -19,7 +19,7 @@ from billing.database.sql_blocks import sql_block
 from lab.mock.facts import ACT, OPENING_BALANCE, RECEIPT, SCALE
 
 NAME: Final = "Чужая рука"
-"""The name of a stranger's subscribers, and the comment of what he creates otherwise."""
+"""The comment of what a stranger creates."""
 MARK: Final = f"{NAME} [cm zzzzz/7]"
 """The same with the mark of a run that no journal here knows."""
 
@@ -46,13 +46,16 @@ class Deed(StrEnum):
     """He deletes what the row is about."""
 
 
+Value: TypeAlias = str | int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Victim:
     """A row in the hands of a stranger, who does not know of the row.
 
     `subscriber` is whose it is, None for nobody's; `other` is a subscriber of no row. `table` and `object` are what
     the row changes. `creates` is the table of what it creates, `kind` the type, service or attribute there, and
-    `value` its amount or text. `login` is the account of a subscriber that an import creates.
+    `value` its amount or text. `cells` are those of a subscriber that an import creates.
     """
 
     key: str
@@ -63,7 +66,7 @@ class Victim:
     creates: str = ""
     kind: int = 0
     value: Decimal | str = ""
-    login: str = ""
+    cells: Mapping[str, Value] = field(default_factory=dict)
 
 
 STANDING: Final = frozenset(
@@ -71,7 +74,7 @@ STANDING: Final = frozenset(
 )
 """The statements that create what must stand in the end; nothing tells a stranger's attribute from others."""
 
-Statement: TypeAlias = tuple[str, dict[str, str | int]]
+Statement: TypeAlias = tuple[str, dict[str, Value]]
 """A block of queries.sql, and its values."""
 
 
@@ -141,9 +144,9 @@ _BALANCE: Final = {RECEIPT: "pays", ACT: "charges", OPENING_BALANCE: "sets"}
 
 
 def _subscriber(victim: Victim) -> Iterator[Statement]:
-    yield "stranger_creates_abonents", {"text": NAME, "value": str(victim.value)}
-    if victim.login:
-        yield "stranger_creates_users", {"value": str(victim.value), "login": victim.login}
+    yield "stranger_creates_abonents", dict(victim.cells)
+    if victim.cells["login"]:
+        yield "stranger_creates_users", dict(victim.cells)
 
 
 def carry_out(billing: str, statements: Sequence[Statement]) -> None:

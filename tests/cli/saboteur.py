@@ -4,11 +4,14 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
+import msgspec
 from yarl import URL
 
-from billing.api import wire
+from billing.api import answers, wire
 from billing.api.wire import Flight, Wire
+from billing.directory.models import ACT
 from checkpoints import journal, sqlite_queries
 from checkpoints.journal_file import JournalFile
 from checkpoints.queries import blocks
@@ -16,10 +19,13 @@ from checkpoints.records import Change, Item, NewItem, Run
 from checkpoints.transitions import NO_PAYLOADS
 from cli.main import main
 from cli.session import journal as session_journal
+from engine.evidence import Evidence
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.witness import Witness
 from jobs.access.gateway import Gateway
+from jobs.catalogue import money
+from jobs.spec.entries import OPERATION
 
 MOVED = {307, 308}
 GATEWAY_TIMEOUT = 504
@@ -158,6 +164,44 @@ def takes_what_was_sent_for_done() -> None:
     _at_start_becomes("accepted")
 
 
+def charges_what_was_paid() -> None:
+    """Payments are entered with the type of acts."""
+    _replace(money, "_OPERATION", OPERATION.replace("{op_type}", str(ACT)))
+
+
+def looks_for_its_own_mark_alone() -> None:
+    """What other journals and people enter between list and call counts for nothing."""
+
+    async def judged(_: ForeignEntries, looked_at: Sequence[object]) -> dict[int, object]:
+        assert isinstance(looked_at, list)
+        return {}
+
+    _replace(ForeignEntries, "judge_at_call", judged)
+
+
+def lets_two_journals_send() -> None:
+    """Whoever sends to a billing on this machine does not look for others that do."""
+    _replace(session_journal, "only_journal", lambda *_: nullcontext())
+
+
+def believes_proxies() -> None:
+    """An answer with a known status is believed, whoever gives it."""
+    read = answers._read_failure
+
+    def believed(*given: Any, **more: Any) -> Evidence:
+        evidence = read(*given, **more)
+        return msgspec.structs.replace(evidence, recognised=True) if hasattr(evidence, "recognised") else evidence
+
+    _replace(answers, "_read_failure", believed)
+
+
+def leaves_an_undone_run_open() -> None:
+    """An undo does not end the run that it takes back."""
+    known = blocks()
+    twisted = {**known, "end_undone": known["end_undone"] + " and 1 = 0"}
+    _replace(sqlite_queries, "blocks", lambda: twisted)
+
+
 def pauses_in_words_alone() -> None:
     """`pause` is answered and noted, and the run goes on."""
 
@@ -193,6 +237,11 @@ WAYS = {
         ignores_unknown_marks,
         runs_without_the_lock,
         leaves_the_epoch_out,
+        charges_what_was_paid,
+        looks_for_its_own_mark_alone,
+        lets_two_journals_send,
+        believes_proxies,
+        leaves_an_undone_run_open,
     )
 }
 
