@@ -111,7 +111,7 @@ def _sighting(run: Run, item: Item, answer: object) -> LookUpResult:
     marked = [one for one in objects(answer) if find_mark(str(one.get("descr"))) == (run.name, item.number)]
     if len(marked) > 1:
         return CannotLook(f"entered {len(marked)} times")
-    return Found(str(marked[0]["op_id"])) if marked else Absent()
+    return Found(str(marked[0]["op_id"]), marked=True) if marked else Absent()
 
 
 def _item(row: Row) -> NewItem:

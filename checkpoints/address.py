@@ -29,6 +29,8 @@ class PostgresAddress:
     name: str
     """How it is shown: without user, password and options."""
     lease: float = LEASE
+    typed: str = field(default="", repr=False)
+    """As it was typed, with schema, lease and password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,9 @@ def journal_in_postgres(text: str, state: Path) -> JournalAddress:
     url = urlunsplit((SCHEMES[0], parts.netloc, parts.path, urlencode(options), ""))
     # One local name a journal, whoever types it in whatever form.
     key = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return JournalAddress(state / f"{database}-{schema}-{key}.postgres", PostgresAddress(url, schema, name, lease))
+    return JournalAddress(
+        state / f"{database}-{schema}-{key}.postgres", PostgresAddress(url, schema, name, lease, text)
+    )
 
 
 def _lease(text: str) -> float:

@@ -423,6 +423,22 @@ class Journal:
         """Those of these items whose effect was taken back and not restored since."""
         return {int(row["item_id"]) for row in await self._all("taken_back_of", ids=item_ids)}
 
+    async def found_changed(self, run: Run, *, after: int = 0, size: int = 1000) -> list[Item]:
+        """Up to `size` accepted items after number `after` whose calls have found something else than the list."""
+        return await self._items("found_changed", run_id=run.run_id, after=after, size=size)
+
+    async def unproven(self, run: Run) -> int:
+        """The number of its rows in effect that may be somebody else's, and were not taken back."""
+        return int((await self._one("unproven", run_id=run.run_id))["items"])
+
+    async def made_by_others(self, run: Run, found: Sequence[tuple[int, str]]) -> dict[int, str]:
+        """Of items with the id of the object that was found for each, those whose object another run has made.
+
+        That run is for the same billing, and in this journal.
+        """
+        rows = await self._all("made_by_others", found=list(found), target=run.target) if found else []
+        return {int(row["item_id"]): str(row["run"]) for row in rows}
+
     async def lane_mates(self, run: Run, lanes: Collection[str]) -> list[Item]:
         """The accepted items of these lanes, in order."""
         return await self._items("lane_mates", run_id=run.run_id, lanes=lanes)

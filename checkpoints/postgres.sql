@@ -189,6 +189,7 @@ where +items.run_id = :run_id and items.item_id = (k.value->>0)::bigint
 update items
 set state = c.value->>1, answer = coalesce(c.value->>2, items.answer), message = c.value->>3,
     message_said = c.value->>4, changed_at = :now,
+    unproven = case c.value->>1 when 'applied' then items.unproven else (c.value->>5)::integer end,
     seen = case when items.state <> 'manual' or c.value->>1 <> 'accepted' then items.seen end
 from elements(:changes) as c (value)
 where +items.run_id = :run_id and items.item_id = (c.value->>0)::bigint
@@ -226,7 +227,7 @@ returning item_id
 -- name: as_items
 select coalesce(json_agg(json_build_array(
     item_id, number, key, label, lane, payload, amount, line, row::json, state, attempts, answer,
-    coalesce(message_said::json, to_json(message)), changed_at, coalesce(seen, '[]')::json
+    coalesce(message_said::json, to_json(message)), changed_at, coalesce(seen, '[]')::json, unproven <> 0
 )), '[]')::text as items
 from found
 
@@ -331,6 +332,24 @@ from (
     where run_id = :run_id and state <> 'replaced' and starts_with(lane, :prefix)
     group by lane
 ) grouped
+
+-- name: found_changed
+select *
+from items
+where run_id = :run_id and number > :after and state in (select state from states where in_effect)
+  and payload::json->'planned' is not null and payload::json->'after' is null
+order by number
+limit :size
+
+-- name: made_by_others
+select (f.value->>0)::bigint as item_id, r.name as run
+from elements(:found) as f (value)
+join items own on own.item_id = (f.value->>0)::bigint
+join runs r on r.run_id <> own.run_id and r.target = :target
+join items i on i.run_id = r.run_id and i.answer = f.value->>1 and i.answer ~ '^[0-9]'
+where i.state in (select state from states where in_effect) and i.unproven = 0 and i.taken_back = 0
+  and i.payload::json->>'model' = own.payload::json->>'model'
+  and i.payload::json#>>'{steps,0,0}' = 'objects.create' and own.payload::json#>>'{steps,0,0}' = 'objects.create'
 
 -- name: taken_back
 select r.name, count(*) as items

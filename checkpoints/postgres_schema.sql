@@ -75,6 +75,7 @@ create table items (
     message_said text,
     undoes     bigint references items deferrable,
     taken_back integer not null default 0,
+    unproven   integer not null default 0,
     carried_by bigint references items deferrable,
     row_amount text,
     frozen_at  text not null,

@@ -1,6 +1,7 @@
 -- Makes a journal of format 1 in PostgreSQL one of format 2, as postgres_schema.sql would make it anew.
 
 alter table billings add column if not exists carried text not null default '{}';
+alter table items add column if not exists unproven integer not null default 0;
 
 -- Requests to the process that works on a run, from where its socket does not reach; gone once they are answered.
 create table if not exists requests (

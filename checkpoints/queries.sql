@@ -378,12 +378,13 @@ where +items.run_id = :run_id and items.item_id = k.item_id and items.state in (
 -- name: record
 update items
 set state = c.state, answer = coalesce(c.answer, items.answer), message = c.message, message_said = c.message_said,
+    unproven = case c.state when 'applied' then items.unproven else c.unproven end,
     -- What was seen is this row's own where it is accepted, and another's where it is to be sent.
     seen = case when items.state <> 'manual' or c.state <> 'accepted' then items.seen end, changed_at = :now
 from (
     select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as state,
            json_extract(value, '$[2]') as answer, json_extract(value, '$[3]') as message,
-           json_extract(value, '$[4]') as message_said
+           json_extract(value, '$[4]') as message_said, json_extract(value, '$[5]') as unproven
     from json_each(:changes)
 ) c
 -- The plus keeps SQLite from scanning all items of the run for these few.
@@ -452,7 +453,8 @@ order by d.decision_id
 -- Follows `with found as (…)`: the items found, as one JSON text, with fields in the order of `records.Item`.
 select json_group_array(json_array(
     item_id, number, key, label, lane, payload, amount, line, json(row), state, attempts, answer,
-    json(coalesce(message_said, json_quote(message))), changed_at, json(coalesce(seen, '[]'))
+    json(coalesce(message_said, json_quote(message))), changed_at, json(coalesce(seen, '[]')),
+    json(iif(unproven, 'true', 'false'))
 )) as items
 from found
 
@@ -660,6 +662,34 @@ order by u.run_id
 -- name: taken_back_of
 -- Those of these items whose effect was taken back and not restored since.
 select item_id from items where item_id in (select value from json_each(:ids)) and taken_back = 1
+
+-- name: found_changed
+-- The accepted items of a run whose call has found something else than the list, and not what another row had set.
+select *
+from items
+where run_id = :run_id and number > :after and state in (select state from states where in_effect)
+  and json_extract(payload, '$.planned') is not null and json_extract(payload, '$.after') is null
+order by number
+limit :size
+
+-- name: unproven
+-- The rows in effect of a run that may be somebody else's, and were not taken back.
+select count(*) as items
+from items
+where run_id = :run_id and unproven = 1 and state in (select state from states where in_effect) and taken_back = 0
+
+-- name: made_by_others
+-- Of these items that create an object the ones whose object another run for the same billing has created: its answer is
+-- the id of a new object of the same model. :found are pairs of an item and the id of the object that was found.
+select json_extract(f.value, '$[0]') as item_id, r.name as run
+from json_each(:found) f
+join items own on own.item_id = json_extract(f.value, '$[0]')
+join runs r on r.run_id <> own.run_id and r.target = :target
+join items i on i.run_id = r.run_id and i.answer = json_extract(f.value, '$[1]') and i.answer glob '[0-9]*'
+where i.state in (select state from states where in_effect) and i.unproven = 0 and i.taken_back = 0
+  and json_extract(i.payload, '$.model') = json_extract(own.payload, '$.model')
+  and json_extract(i.payload, '$.steps[0][0]') = 'objects.create'
+  and json_extract(own.payload, '$.steps[0][0]') = 'objects.create'
 
 -- name: lane_mates
 -- The accepted items of these lanes, in order.
@@ -916,7 +946,7 @@ limit :size
 -- name: copy_items
 insert into items (
     item_id, run_id, number, key, label, lane, payload, amount, wanted, line, row, state, attempts, answer, message,
-    message_said, undoes, taken_back, carried_by, row_amount, frozen_at, sent_at, changed_at, seen
+    message_said, undoes, taken_back, unproven, carried_by, row_amount, frozen_at, sent_at, changed_at, seen
 )
 select
     json_extract(value, '$.item_id'), json_extract(value, '$.run_id'), json_extract(value, '$.number'),
@@ -925,8 +955,9 @@ select
     json_extract(value, '$.line'), json_extract(value, '$.row'), json_extract(value, '$.state'),
     json_extract(value, '$.attempts'), json_extract(value, '$.answer'), json_extract(value, '$.message'),
     json_extract(value, '$.message_said'), json_extract(value, '$.undoes'), json_extract(value, '$.taken_back'),
-    json_extract(value, '$.carried_by'), json_extract(value, '$.row_amount'), json_extract(value, '$.frozen_at'),
-    json_extract(value, '$.sent_at'), json_extract(value, '$.changed_at'), json_extract(value, '$.seen')
+    json_extract(value, '$.unproven'), json_extract(value, '$.carried_by'), json_extract(value, '$.row_amount'),
+    json_extract(value, '$.frozen_at'), json_extract(value, '$.sent_at'), json_extract(value, '$.changed_at'),
+    json_extract(value, '$.seen')
 from json_each(:rows)
 
 -- name: page_of_refusals

@@ -252,7 +252,8 @@ class Page:
 class Item(msgspec.Struct, frozen=True, array_like=True):
     """A frozen item; its fields are in the order of the block `as_items`.
 
-    `number` counts from 1 within its run; `message` is the error, or the reason why it was skipped.
+    `number` counts from 1 within its run; `message` is the error, or the reason why it was skipped. `unproven` means
+    that its effect was found without a mark when its outcome was looked up, so it may be somebody else's.
     """
 
     item_id: int
@@ -271,12 +272,14 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     changed_at: str
     seen: tuple[str, ...] = ()
     """What a look-up has shown to the person who decides on it, or has decided that it is sent, by ids."""
+    unproven: bool = False
 
 
 class Change(msgspec.Struct, frozen=True):
     """A transition of one item to another state, with the billing's answer.
 
-    `created` means that the answer is the id of a new object, which no other item of the run can have.
+    `created` means that the answer is the id of a new object, which no other item of the run can have; `unproven`
+    that the effect was found without a mark, so it may be somebody else's.
     """
 
     item_id: int
@@ -284,6 +287,7 @@ class Change(msgspec.Struct, frozen=True):
     answer: str | None = None
     message: str | None = None
     created: bool = False
+    unproven: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,9 @@ def of_refusals(refusals: Sequence[Refusal]) -> list[tuple[str | int | None, ...
 
 def of_changes(changes: Sequence[Change]) -> list[tuple[str | int | None, ...]]:
     """The rows of `record`."""
-    return [(one.item_id, one.state, one.answer, one.message, to_json(one.message)) for one in changes]
+    return [
+        (one.item_id, one.state, one.answer, one.message, to_json(one.message), int(one.unproven)) for one in changes
+    ]
 
 
 def amount_text(amount: Decimal | None) -> str | None:

@@ -133,6 +133,11 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(State.SENDING, State.REJECTED, "the billing refused the row for good, by an error that is known"),
     Transition(
         State.SENDING,
+        State.SKIPPED,
+        "not sent: since the list was made somebody else has brought about what it asks for",
+    ),
+    Transition(
+        State.SENDING,
         State.UNCONFIRMED,
         "refused by a page or an error that is not known, which may be said after the effect",
     ),
@@ -154,6 +159,7 @@ TRANSITIONS: tuple[Transition, ...] = (
         "provably absent, after the settle delay and with the stacks drained",
     ),
     Transition(State.UNKNOWN, State.MANUAL, "found but different, or no way to look"),
+    Transition(State.UNKNOWN, State.SKIPPED, "found in the billing, and another run of the journal has made it"),
     Transition(State.UNCONFIRMED, State.ACCEPTED, "found in the billing, equal to what was sent"),
     Transition(
         State.UNCONFIRMED,
@@ -161,6 +167,8 @@ TRANSITIONS: tuple[Transition, ...] = (
         "provably absent, after the settle delay and with the stacks drained",
     ),
     Transition(State.UNCONFIRMED, State.MANUAL, "found but different, or no way to look"),
+    Transition(State.UNCONFIRMED, State.SKIPPED, "found in the billing, and another run of the journal has made it"),
+    Transition(State.MANUAL, State.SKIPPED, "looked up again and found, and another run of the journal has made it"),
     Transition(
         State.MANUAL, State.ACCEPTED, "looked up again and found equal, or a person decided that it is in the billing"
     ),

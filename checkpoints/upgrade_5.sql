@@ -1,5 +1,6 @@
 -- A journal of format 5 becomes one of format 6: templates and parameters beside its sentences, assumptions, what look-ups
--- have found and shown, and the end of runs. What it has keeps its English text alone. The view is made anew behind this.
+-- have found and shown, what may be somebody else's, and the end of runs. What it has keeps its English text alone. The view
+-- is made anew behind this.
 alter table items add column message_said text;
 alter table refusals add column reason_said text;
 alter table commands add column answer_said text;
@@ -8,6 +9,7 @@ alter table runs add column assumptions_said text;
 alter table runners add column found integer not null default 0;
 alter table runners add column absent integer not null default 0;
 alter table runners add column left integer not null default 0;
+alter table items add column unproven integer not null default 0;
 alter table items add column seen text;
 alter table runs add column ended_at text;
 alter table runs add column ended_by text;

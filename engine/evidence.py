@@ -3,6 +3,7 @@
 | evidence | can the call have had its effect? |
 |---|---|
 | `Accepted` | yes: answered without error at any level |
+| `AlreadyThere` | no: not sent, for somebody else has brought it about |
 | `RowRefused` | no, where it is recognised: an error of this row |
 | `Busy` | no, where it is recognised: the billing asks to retry later |
 | `SystemRefused` | no, where it is recognised: an error of the whole system, the same for every row |
@@ -30,7 +31,8 @@ class Accepted(msgspec.Struct, frozen=True):
     """Answered without error at any level; `answer` is the value to keep (the id of the new object).
 
     `note` is a remark for people; a note about the run's `own` work is counted and is no warning. `created` means
-    that the answer is the id of a new object, which no other row can have.
+    that the answer is the id of a new object, which no other row can have. `unproven` means that the effect was found
+    without a mark after a call that may have been the row's own: it may be somebody else's.
 
     `result` is the full answer, for checks of the answer only: it may hold secrets, so it is not passed on.
     """
@@ -40,6 +42,14 @@ class Accepted(msgspec.Struct, frozen=True):
     created: bool = False
     own: bool = False
     result: object = None
+    unproven: bool = False
+
+
+class AlreadyThere(msgspec.Struct, frozen=True):
+    """Somebody else has brought about the effect since the list was made; `answer` is the id of the object."""
+
+    text: str
+    answer: str | None = None
 
 
 class NotSent(msgspec.Struct, frozen=True):
@@ -88,8 +98,8 @@ class Undecided(msgspec.Struct, frozen=True):
 
 Evidence: TypeAlias = Accepted | NotSent | Busy | RowRefused | SystemRefused | Lost
 
-Seen: TypeAlias = Evidence | Undecided
-"""The evidence of a call, or of the look before it."""
+Seen: TypeAlias = Evidence | AlreadyThere | Undecided
+"""What is seen of a row when its call is due: the evidence of the call, or of the look before it."""
 
 
 def readable(text: str, mask: Callable[[str], str] = str, limit: int = SHOWN) -> str:

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from checkpoints.records import Item, NewItem, Refusal, Run
 from checkpoints.states import State
-from engine.evidence import Evidence
+from engine.evidence import Seen
 from engine.rows import LastLine, Row, Source
 from texts.remedies import Remedy
 from texts.said import said
@@ -39,18 +39,28 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The effect is in the billing, equal to what was sent; `answer` is its id, `note` a remark for people."""
+    """The effect is in the billing, equal to what was sent; `answer` is its id, `note` a remark for people.
+
+    `marked` means that it has the item's own mark. What is only equal may be somebody else's; `by` is another run of
+    the journal that has made it.
+    """
 
     answer: str | None = None
     note: str | None = None
+    marked: bool = False
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Different:
-    """An entry has the item's mark but differs from what was sent; `text` shows both sides, `seen` its id."""
+    """An entry has the item's mark but differs from what was sent; `text` shows both sides, `seen` its id.
+
+    One that is not `marked` has only the item's key: it may be somebody else's.
+    """
 
     text: str
     seen: tuple[str, ...] = field(default=(), compare=False)
+    marked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +146,7 @@ class LookedFor(Enum):
     WHEN_TAKEN_UP = auto()
     """The look-up is uncertain or expensive: only for items that another copy of the journal may have sent."""
     ALWAYS = auto()
-    """The effect has its own mark."""
+    """The effect has its own mark, or one query tells of many whether somebody else has brought it about."""
 
 
 class SameKey(Enum):
@@ -184,7 +194,7 @@ class Effect(ABC):
     has_steps: bool = False
 
     @abstractmethod
-    async def send(self, run: Run, item: Item) -> Evidence:
+    async def send(self, run: Run, item: Item) -> Seen:
         """Make the one call of `item`, never twice; network and billing errors are returned as evidence."""
 
     @abstractmethod
@@ -217,6 +227,13 @@ class Effect(ABC):
 
         `mates` gives the run's own accepted items, so that its own changes are not taken for foreign ones. `attempts`
         of an item counts its calls so far: the present value may be the effect of one of them. Raises `LookUpFailed`.
+        """
+        return {}
+
+    async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
+        """By item_id, what has changed since the list was made so that an item must not be sent as it says.
+
+        For an item in effect, what had changed before its call, and was not seen. Raises `LookUpFailed`.
         """
         return {}
 
@@ -286,6 +303,19 @@ class Effect(ABC):
     @abstractmethod
     def describe(self, run_name: str, item: Item) -> str:
         """Describe the item's call in one readable line without secrets."""
+
+
+async def missing(effect: Effect, run: Run, item: Item) -> str | None:
+    """Why the billing does not show an accepted item; None where it does, or where nothing can show it.
+
+    Raises `LookUpFailed`.
+    """
+    read = (await effect.read_back(run, [item])).get(item.item_id)
+    if not isinstance(read, ReadBack) or read.difference is None:
+        return None
+    # What has changed since is there all the same.
+    found = (await effect.look_up(run, [item])).get(item.item_id)
+    return None if isinstance(found, Found | Different) else read.difference
 
 
 class Job(ABC):

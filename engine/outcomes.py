@@ -7,7 +7,7 @@ import msgspec
 
 from checkpoints.records import Change, Item
 from checkpoints.states import State
-from engine.evidence import Accepted, Busy, Lost, NotSent, RowRefused, Seen, SystemRefused, Undecided
+from engine.evidence import Accepted, AlreadyThere, Busy, Lost, NotSent, RowRefused, Seen, SystemRefused, Undecided
 
 
 class Cause(Enum):
@@ -45,7 +45,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """The next state of an item, and its cause.
 
     A pending item is sent again, after at least `retry_after` seconds if the billing asked for that. `created` means
-    that no other row can have this answer, `own` that the message is about the run's own work.
+    that no other row can have this answer, `unproven` that the effect may be somebody else's, `own` that the message
+    is about the run's own work.
     """
 
     state: State
@@ -55,6 +56,7 @@ class Outcome(msgspec.Struct, frozen=True):
     retry_after: float | None = None
     created: bool = False
     own: bool = False
+    unproven: bool = False
 
     @property
     def answered(self) -> bool:
@@ -63,7 +65,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     def change_of(self, item: Item) -> Change:
         """The transition of `item` to this state, for the journal."""
-        return Change(item.item_id, self.state, self.answer, self.message, self.created)
+        return Change(item.item_id, self.state, self.answer, self.message, self.created, self.unproven)
 
 
 def decide(evidence: Seen, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a table
@@ -71,8 +73,10 @@ def decide(evidence: Seen, *, repeatable: bool) -> Outcome:  # noqa: PLR0911 - a
     # Where it is unknown whether the call had its effect.
     doubtful = State.PENDING if repeatable else State.UNKNOWN
     match evidence:
-        case Accepted(answer, note, created, own):
-            return Outcome(State.ACCEPTED, Cause.ANSWERED, answer, note, created=created, own=own)
+        case Accepted(answer, note, created, own, unproven=unproven):
+            return Outcome(State.ACCEPTED, Cause.ANSWERED, answer, note, created=created, own=own, unproven=unproven)
+        case AlreadyThere(text, answer):
+            return Outcome(State.SKIPPED, Cause.ANSWERED, answer, text)
         case RowRefused(text, recognised):
             state = State.REJECTED if recognised or repeatable else State.UNCONFIRMED
             return Outcome(state, Cause.ANSWERED, message=text)

@@ -30,10 +30,11 @@ from jobs.effects.before_image import (
     value_before_run,
 )
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
+from jobs.effects.entered_operations import leave_unproven
 from jobs.effects.factory import effect_of
 from jobs.rows.input import job_parameters
 from jobs.spec.spec import parameters_of
-from jobs.spec.undo_words import RUN, UNDO
+from jobs.spec.undo_words import RUN, TAKE, UNDO, UNPROVEN
 from texts.said import said
 
 HEADER: Final = ("run", "row", "key", "label", "amount", "answer")
@@ -94,10 +95,22 @@ class EarlierItems(Source):
 
 
 class UndoJob(BillingJob):
-    """A job whose rows are the items of an earlier run, and whose calls take them back."""
+    """A job whose rows are the items of an earlier run, and whose calls take them back.
 
-    def __init__(self, gateway: Gateway, journal: Journal, source: EarlierItems, effect: CallEffect) -> None:
+    What may be somebody else's is left alone, unless it `takes_unproven`.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        journal: Journal,
+        source: EarlierItems,
+        effect: CallEffect,
+        *,
+        takes_unproven: bool = False,
+    ) -> None:
         super().__init__(UNDO, gateway, effect)
+        self._takes_unproven = takes_unproven
         self._source = source
         self._journal = journal
 
@@ -111,10 +124,16 @@ class UndoJob(BillingJob):
 
         The undo of an undo restores what was taken back, unless another run has entered it again since.
         """
-        taken = await self._with_mates([_taken(self._source.run, row) for row in rows])
+        known = [_taken(self._source.run, row) for row in rows]
+        if self._takes_unproven:
+            known = [replace(one, unproven=False) for one in known]
+        taken = await self._with_mates(known)
         prepared = await self.effect.take_back(taken)
         anew = await self._journal.entered_anew([one.item_id for one in taken])
-        return replace(prepared, items=tuple(_skip_entered_again(item, anew) for item in prepared.items))
+        by_id = {one.item_id: one for one in taken}
+        items = [_skip_entered_again(item, anew) for item in prepared.items]
+        left = [leave_unproven(by_id[item.undoes or 0], item) for item in items]
+        return Prepared.of([*left, *prepared.refusals])
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Marked entries of the same sum: another copy of the journal may have taken the run back already.
@@ -154,14 +173,15 @@ async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str
     Raises `InputRefused` when the run cannot be taken back, and what `Journal.run` raises.
     """
     run = await journal.run(parameters[RUN])
-    how = {name: value for name, value in parameters.items() if name != RUN}
+    how = {name: value for name, value in parameters.items() if name not in {RUN, UNPROVEN}}
     effect = await effect_of_run(gateway, journal, run, catalogue)
     back = effect.undo(how)
     if isinstance(back, Irreversible):
         raise InputRefused(
             said("run {run} ({job}) cannot be taken back: {reason}", run=run.name, job=run.job, reason=back.text)
         )
-    return UndoJob(gateway, journal, EarlierItems(run, journal, last_first=effect.has_steps), back)
+    source = EarlierItems(run, journal, last_first=effect.has_steps)
+    return UndoJob(gateway, journal, source, back, takes_unproven=parameters.get(UNPROVEN) == TAKE)
 
 
 async def effect_of_run(gateway: Gateway, journal: Journal, run: Run, catalogue: Catalogue) -> CallEffect:
@@ -221,6 +241,7 @@ def _taken(run: Run, row: Row) -> ItemToUndo:
         answer=item.answer,
         cells=row.cells,
         lane=item.lane,
+        unproven=item.unproven,
     )
 
 

@@ -20,7 +20,7 @@ from jobs.access.objects import describe_fields
 from jobs.access.operations import enters_balance, two_decimals
 from jobs.access.payload import ACCOUNT, Payload, decode_payload, payload_of
 from jobs.access.vault import mask_secrets
-from jobs.effects.before_image import shares_place
+from jobs.effects.before_image import changed_meanwhile, shares_place
 from jobs.effects.creatable_models import BALANCE
 from jobs.effects.field_rules import rules_of
 from jobs.spec.chain_kind import CREATE, DELETE, SET
@@ -94,6 +94,26 @@ class BalanceSums:
             self.before += old
             self.after += old
         self.after += new - old
+
+
+@dataclass(frozen=True, slots=True)
+class Overwritten:
+    """The rows of a run that overwrote what others had changed since the list, and the change of their balances."""
+
+    rows: int = 0
+    amount: Decimal = Decimal(0)
+
+
+async def overwritten(run: Run, journal: Journal) -> Overwritten:
+    """What the calls of a run have overwritten that the list did not have; nothing once its rows are purged."""
+    rows, amount, after = 0, Decimal(0), 0
+    while items := await journal.found_changed(run, after=after):
+        after = items[-1].number
+        for payload in map(payload_of, items):
+            if changed_meanwhile(payload) is not None:
+                rows += 1
+                amount += Decimal(payload.was.get(BALANCE) or 0) - Decimal(payload.planned.get(BALANCE) or 0)
+    return Overwritten(rows, amount)
 
 
 async def row_changes(run: Run, journal: Journal, profile: Profile) -> AsyncIterator[list[RowChange]]:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from shlex import quote
-from typing import Final
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -16,27 +17,66 @@ VAULT_KEY_FILE: Final = "vault.key"
 VAULT_KEY_SETTING: Final = f'{VAULT_KEY} = "{VAULT_KEY_FILE}"'
 
 
-TAKES_PROFILE: Final = frozenset(
-    {"doctor", "plan", "run", "import", "resume", "undo", "verify", "reconcile", "decide", "export", "report", "page"}
-    | {"worker", "close", "status", "pause", "continue", "get", "set", "stop", "purge", "probe", "dictionary"}
+_OPENS_BILLING: Final = frozenset(
+    {"doctor", "plan", "run", "import", "resume", "undo", "verify", "reconcile", "probe", "dictionary"}
+)
+TAKES_PROFILE: Final = _OPENS_BILLING | frozenset(
+    {"decide", "export", "report", "page", "worker", "status", "pause", "continue", "get", "set", "stop", "purge"}
+    | {"close"}
 )
 """The commands that read settings, and so take a file, a profile, a billing and a journal."""
 
-_typed: Final[ContextVar[tuple[tuple[str, str], ...]]] = ContextVar("typed", default=())
+Options: TypeAlias = Mapping[str, str | None]
+"""Options by their names; None for one without a value."""
+
+_NONE: Final[Options] = MappingProxyType({})
 
 
-def advise_settings(typed: Mapping[str, str]) -> None:
-    """Let commands that are advised from now on name these settings, which were typed: they lead to the journal."""
-    _typed.set(tuple(typed.items()))
+class _Advised(msgspec.Struct, frozen=True):
+    journal: Options = _NONE
+    billing: Options = _NONE
+    in_force: Options = _NONE
+    runs: Mapping[str, Options] = MappingProxyType({})
 
 
-def _typed_for(command: str, words: Sequence[str]) -> tuple[str, ...]:
-    """The typed settings that a command takes, and that its words do not give already."""
+_NOTHING: Final = _Advised()
+_advised: Final[ContextVar[_Advised]] = ContextVar("advised", default=_NOTHING)
+
+
+def advise_settings(journal: Options, billing: Options = _NONE, in_force: Options = _NONE) -> None:
+    """Let commands that are advised from now on name what leads to this journal and billing, from any folder.
+
+    `journal` is for all commands, `billing` for those that open the billing; `in_force` are the billing's addresses,
+    whether they have to be typed or stand in a file that `journal` names. None of them is a secret.
+    """
+    _advised.set(_Advised(journal, billing, in_force))
+
+
+def advise_runs(runs: Mapping[str, Options]) -> None:
+    """Let commands about these runs name the addresses of their own billings, where others are in force."""
+    _advised.set(msgspec.structs.replace(_advised.get(), runs=runs))
+
+
+def _leading(command: str, words: Sequence[str]) -> tuple[str, ...]:
+    """The options that lead a command to its journal and billing, without those that its words give already."""
     if command not in TAKES_PROFILE:
         return ()
-    given = {word for one in words for word in one.split()}
-    pairs = ((f"--{name}", value) for name, value in _typed.get())
-    return tuple(word for flag, value in pairs if flag not in given for word in (flag, quote(value)))
+    advised, given = _advised.get(), {word for one in words for word in one.split()}
+    options = dict(advised.journal)
+    if "--profile" in given:
+        options.pop("journal", None)
+    elif command in _OPENS_BILLING:
+        options |= advised.billing
+        own = next((advised.runs[word] for word in words if word in advised.runs), _NONE)
+        if "profile" not in options:
+            options |= {name: value for name, value in own.items() if value != advised.in_force.get(name)}
+    pairs = ((f"--{name}", value) for name, value in options.items())
+    return tuple(
+        word
+        for flag, value in pairs
+        if flag not in given
+        for word in ((flag,) if value is None else (flag, quote(value)))
+    )
 
 
 class Remedy(msgspec.Struct, frozen=True):
@@ -54,7 +94,7 @@ class Remedy(msgspec.Struct, frozen=True):
         flags = [f"--{name} {value}" if value else f"--{name}" for name, value in self.settings]
         if not self.command:
             return " ".join(flags)
-        words = (PROGRAM, self.command, self.run, *flags, *_typed_for(self.command, flags))
+        words = (PROGRAM, self.command, self.run, *flags, *_leading(self.command, (self.run, *flags)))
         return f"`{' '.join(word for word in words if word)}`"
 
 
@@ -65,4 +105,4 @@ def setting(name: str, value: str = "") -> Remedy:
 
 def command_line(*words: str) -> str:
     """A command of the program as it is typed, which stands on a line of its own."""
-    return " ".join((PROGRAM, *words, *_typed_for(words[0] if words else "", words)))
+    return " ".join((PROGRAM, *words, *_leading(words[0] if words else "", words)))

@@ -3,11 +3,11 @@
 Money is Decimal roubles.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from billing.contract_numbers import Search, Suggestion
 from billing.database.database import Database, chunks
@@ -39,11 +39,22 @@ class Operation:
 def of_abonents(database: Database, ids: Iterable[int], op_type: int = OPENING_BALANCE) -> Iterator[Operation]:
     """All operations of one type of these subscribers, reversed ones too."""
     for chunk in chunks(dict.fromkeys(ids)):
-        values: Values = {"ids": chunk, "type": op_type}
-        for op_id, abonent, kind, summa, descr, storno, happened in database.query(_sql("of_abonents"), values):
-            day = str(happened or "")[:_DAY]
-            roubles = stored_roubles(summa, "FINANCE_OPERATIONS.OP_SUMMA")
-            yield Operation(op_id, abonent, kind, roubles, str(descr or ""), bool(storno), day)
+        yield from map(_operation, database.query(_sql("of_abonents"), {"ids": chunk, "type": op_type}))
+
+
+def since(database: Database, ids: Iterable[int], after: int) -> Iterator[tuple[int, Operation]]:
+    """The operations with an id above `after` on the account of each of these subscribers, with the subscriber."""
+    for chunk in chunks(dict.fromkeys(ids)):
+        for own, *operation in database.query(_sql("since"), {"ids": chunk, "after": after}):
+            yield own, _operation(operation)
+
+
+def newest_on_account(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """The id of the last operation on the account of each of these subscribers that has one."""
+    for chunk in chunks(dict.fromkeys(ids)):
+        for row in database.query(_sql("newest_on_account"), {"ids": chunk}):
+            abonent, op_id = row
+            yield abonent, op_id
 
 
 def of_accounts(database: Database, accounts: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -154,6 +165,12 @@ def any_name(database: Database) -> str | None:
     except ColumnsMissing:
         return None
     return None if row is None else str(row[0])
+
+
+def _operation(row: Sequence[Any]) -> Operation:
+    op_id, abonent, kind, summa, descr, storno, happened = row
+    roubles = stored_roubles(summa, "FINANCE_OPERATIONS.OP_SUMMA")
+    return Operation(op_id, abonent, kind, roubles, str(descr or ""), bool(storno), str(happened or "")[:_DAY])
 
 
 def _abonent(row: DatabaseRow) -> Abonent:

@@ -58,6 +58,25 @@ from finance_operations f
 where f.abonent_id in (:ids)
 group by f.abonent_id + 0
 
+-- name: newest_on_account
+-- The last operation on the account of each of these subscribers, whoever of the account has it.
+select own.id + 0, max(f.op_id)
+from abonents own
+left join abonents a on a.account_id = own.account_id
+left join finance_operations f on f.abonent_id = a.id
+where own.id in (:ids) and f.op_id is not null
+group by own.id + 0
+
+-- name: since
+-- The operations behind one, on the accounts of these subscribers. As it is coalesced, Firebird does not walk along the
+-- operations of all others.
+select own.id, f.op_id, f.abonent_id, f.op_type, f.op_summa, [f.descr|null], f.storno, [f.op_date|null]
+from abonents own
+left join abonents a on a.account_id = own.account_id
+left join finance_operations f on f.abonent_id = a.id
+where own.id in (:ids) and coalesce(f.op_id, 0) > :after
+order by own.id, f.op_id
+
 -- name: in_folders
 -- The subscribers of these folders, page by page along their ids.
 select first :size a.id, a.contract_number, [a.name|null], a.parent_id, [a.tarif_id|null], [a.operator_id|null],

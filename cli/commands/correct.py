@@ -18,7 +18,7 @@ from cli.session.journal import locked, open_existing, refuse_ended, require_con
 from cli.session.last_line import require_whole
 from cli.session.plans import plans_beside
 from cli.session.run_session import RunSession
-from cli.session.session import OpenRecorder, Session, check_target, how_often, open_session
+from cli.session.session import OpenRecorder, Session, how_often, open_session, own_journal
 from cli.session.start import new_run, rehearse
 from cli.session.vaults import wipe_secrets
 from cli.settings.flags import Consent
@@ -63,7 +63,7 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part 
     """
     if not rows.file:
         raise CommandRefused(said("--continue takes a file of corrected rows: name it"))
-    async with open_existing(settings.journal.value) as journal:
+    async with open_existing(await own_journal(settings)) as journal:
         run = await journal.run(name)
         await require_content(run, journal)
         if run.job != job:
@@ -71,8 +71,10 @@ async def continue_run(  # noqa: PLR0913, PLR0917 - one parameter for each part 
                 said("run {run} is one of {job}, not of {other}", run=run.name, job=run.job, other=printable(job))
             )
         refuse_ended(run, await journal.totals(run))
-        _check(run, settings)
-        async with open_session(settings, screen, journal, pacing=pacing, consent=consent, record=record) as opened:
+        _check(run)
+        async with open_session(
+            settings, screen, journal, of=run, pacing=pacing, consent=consent, record=record
+        ) as opened:
             enter = Repeat.AGAIN if again else how_often(run)
             return await _correct(run, rows, replace(opened.for_run(run), readers=readers), enter)
 
@@ -99,8 +101,7 @@ async def _wipe_unsent(run: Run, journal: Journal) -> None:
             await wipe_secrets(run, journal)
 
 
-def _check(run: Run, settings: Settings) -> None:
-    check_target(run, settings)
+def _check(run: Run) -> None:
     if run.job == UNDO:
         raise CommandRefused(
             said("run {run} takes another run back, and has no rows of an input to correct", run=run.name)

@@ -33,6 +33,7 @@ from checkpoints.address import JournalAddress
 from cli.commands.doctor_journal import MOST_SKEW, check_journal, note_plain
 from cli.commands.execution import advise_typed, errors_shown, wear_badge
 from cli.metrics.endpoint import LOOPBACK
+from cli.session.session import one_billing
 from cli.settings.flags import Flags, grouped
 from cli.settings.places import without_credentials
 from cli.settings.profiles import profile_of, profile_path
@@ -327,15 +328,37 @@ async def _database(settings: Settings, checklist: Checklist) -> None:
         if dsn is None:
             checklist.note(
                 said("database"),
-                said("none is set: all is asked through the API, a call a row, and some jobs cannot work"),
+                said(
+                    "none is set: all is asked through the API, a call a row, and some jobs cannot work; the billing "
+                    "is known by its address alone"
+                ),
             )
             return
         database = open_file_database(dsn)
         try:
             await anyio.to_thread.run_sync(_look_into, database, checklist)
             await _columns(settings, database, checklist)
+            await _one_billing(settings, database, checklist)
         finally:
             await anyio.to_thread.run_sync(database.close)
+
+
+async def _one_billing(settings: Settings, database: Database, checklist: Checklist) -> None:
+    """Compare API and database, and say by what the billing is recognised."""
+    with checklist.trying(said("billing")):
+        async with BillingClient(settings.client) as client:
+            one = await one_billing(Gateway(client, database), settings)
+        alike = counted(
+            "API and database are one: {n} subscriber is equal in both",
+            "API and database are one: {n} subscribers are equal in both",
+            one.compared,
+        )
+        if not one.compared:
+            checklist.note(said("billing"), said("without subscribers, API and database cannot be compared"))
+        elif one.identity:
+            checklist.good(said("billing"), said("{alike}; known by its oldest rows at any address", alike=alike))
+        else:
+            checklist.note(said("billing"), said("{alike}; known by its address alone", alike=alike))
 
 
 async def _columns(settings: Settings, database: Database, checklist: Checklist) -> None:

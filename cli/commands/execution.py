@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -13,15 +13,15 @@ from typing import Any, NoReturn, TypeAlias
 
 import typer
 
-from checkpoints.address import is_postgres
 from checkpoints.earlier_runs import runs_of
 from checkpoints.errors import JournalError, NoSuchRun
 from checkpoints.journal_file import why_unwritable
 from cli.service.service_manager import ServiceManager, service_manager
 from cli.session.journal import JournalAbsent
+from cli.session.which_billing import database_address
 from cli.settings.flags import Flags
-from cli.settings.places import IN_FOLDER, credentials_in, passwords_in, state_folder
-from cli.settings.settings import Settings, load
+from cli.settings.places import IN_FOLDER, state_folder, without_password, without_user
+from cli.settings.settings import BUILT_IN, Settings, load
 from cli.show.closing import Closing, closing_object
 from cli.terminal.exits import OPERATOR_ERRORS, CommandRefused, Exit, again_after, code_of
 from cli.terminal.layout import labelled
@@ -142,15 +142,43 @@ def wear_badge(settings: Settings, screen: Screen) -> None:
 
 
 def advise_typed(flags: Flags, settings: Settings) -> None:
-    """Let commands that are advised from now on name what was typed to find billing and journal, but no secret."""
-    journal = flags.journal or ""
-    typed = {
-        "api-url": "" if credentials_in(flags.api_url or "") else flags.api_url,
-        "config": str(flags.config or ""),
-        "journal": "" if is_postgres(journal) and passwords_in(journal) else journal,
-        "profile": settings.profile.badge.profile if settings.profile and settings.profile.by_flag else "",
-    }
-    advise_settings({name: value for name, value in typed.items() if value and value.isprintable()})
+    """Let commands that are advised from now on name what leads to journal and billing, but no secret.
+
+    What a settings file says is named by the file.
+    """
+    postgres = settings.journal.value.postgres
+    where = without_password(postgres.typed) if postgres else os.path.normpath(settings.journal.value.path.absolute())
+    journal: dict[str, str | None] = {}
+    if settings.file or flags.config:
+        journal["config"] = os.path.normpath((settings.file or flags.config or Path()).absolute())
+    if settings.profile:
+        journal["profile"] = settings.profile.badge.profile
+    if not settings.journal.of_file:
+        journal["journal"] = where
+    if flags.journal_on_network:
+        journal["journal-on-network"] = None
+    in_force = {"api-url": without_user(settings.api_url.value or ""), "database": database_address(settings)}
+    billing = _options_of_billing(flags, settings, in_force)
+    advise_settings(*(_typeable(one) for one in (journal, billing, in_force)))
+
+
+def _options_of_billing(flags: Flags, settings: Settings, in_force: Mapping[str, str]) -> dict[str, str]:
+    """What leads to the billing and does not stand in the settings file."""
+    options: dict[str, str] = {}
+    if settings.api_url.value and not settings.api_url.of_file:
+        options["api-url"] = in_force["api-url"]
+    if (settings.database.value or flags.database is not None) and not settings.database.of_file:
+        options["database"] = in_force["database"]
+    for name, chosen in (("database-user", settings.database_user), ("database-charset", settings.database_charset)):
+        if not chosen.of_file and chosen.origin != BUILT_IN:
+            options[name] = chosen.value
+    if flags.timeout is not None:
+        options["timeout"] = f"{flags.timeout:g}"
+    return options
+
+
+def _typeable(options: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {name: value for name, value in options.items() if value is None or value.isprintable()}
 
 
 def with_profile_of_run(error: Exception, settings: Settings) -> Exception:

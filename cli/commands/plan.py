@@ -24,10 +24,11 @@ from cli.jobfile.steps import files_made, is_to_be_made
 from cli.output.item_files import OutputFile
 from cli.output.plan_files import check_free, is_table, write_plan
 from cli.session.last_line import caution_unended
-from cli.session.order import Order, per_profile, typed_order
+from cli.session.order import Order, per_billing, typed_order
 from cli.session.plans import plans_beside, remembered_by_plan
 from cli.session.session import open_billing
 from cli.session.start import new_run, rehearse
+from cli.session.which_billing import remembered, target_among
 from cli.settings.flags import Flags, grouped, typed
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags
 from cli.settings.pacing_flags import Pacing, ReadingRate, with_file
@@ -125,10 +126,12 @@ async def plan(
         await job.check()
         await job.try_out()
         async with earlier_runs(real) as earlier:
-            order = per_profile(order, await anyio.to_thread.run_sync(runs_of, real), settings)
-            rehearsal = Rehearsal(job, settings.target, earlier, enter=order.enter)
-            recorded = {**order.to_parameters(), **remembered_by_plan(billing, step)}
-            new = await new_run(job, recorded, settings.target)
+            runs, identity = await anyio.to_thread.run_sync(runs_of, real), billing.one.identity
+            target = target_among(runs, settings.target, identity)
+            order = per_billing(order, runs, settings, target, identity)
+            rehearsal = Rehearsal(job, target, earlier, enter=order.enter)
+            known = {**remembered_by_plan(billing, step), **remembered(settings, identity)}
+            new = await new_run(job, {**order.to_parameters(), **known}, target)
             run = await rehearse(rehearsal, new, journal, screen)
         profile = billing.gateway.profile
         if order.shared_accounts is not None:

@@ -13,7 +13,7 @@ from checkpoints.records import Item, Run, Stage
 from checkpoints.states import State
 from cli.commands.execution import execute
 from cli.session.journal import locked, open_existing, require_content
-from cli.session.session import check_target, open_session
+from cli.session.session import open_session, own_journal
 from cli.settings.flags import ChangedDeclaration, Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate, SettleDelay
 from cli.settings.settings import Settings
@@ -72,13 +72,12 @@ async def reconcile_run(name: str, settings: Settings, pacing: Mapping[str, str]
 
     Raises `CommandRefused`, `LookUpFailed`, `BillingError`, `JournalError`; rows settled by then stay settled.
     """
-    async with open_existing(settings.journal.value) as journal:
+    async with open_existing(await own_journal(settings)) as journal:
         run = await journal.run(name)
         await require_content(run, journal)
         if run.stage is not Stage.APPROVED:
             raise CommandRefused(said("run {run} has sent nothing: there is nothing to look up", run=run.name))
-        check_target(run, settings)
-        async with open_session(settings, screen, journal, pacing=pacing) as opened:
+        async with open_session(settings, screen, journal, of=run, pacing=pacing) as opened:
             session = opened.for_run(run)
             job = await session.rebuild(run)
             stop, progress = session.stop, Progress()

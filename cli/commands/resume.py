@@ -19,7 +19,7 @@ from cli.session.control_client import ourselves, unpause_run
 from cli.session.events import OpenReader
 from cli.session.journal import open_existing, refuse_ended, require_content, require_unlocked, unfinished
 from cli.session.run_session import RunSession
-from cli.session.session import HandIn, OpenPage, OpenRecorder, Session, check_target, close_ended, open_session
+from cli.session.session import HandIn, OpenPage, OpenRecorder, Session, close_ended, open_session, own_journal
 from cli.settings.flags import (
     ChangedDeclaration,
     Consent,
@@ -116,7 +116,7 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
     It keeps its pacing, except for the settings of `pacing`. A paused run waits for `continue`, or goes on at once
     with `unpause`. Raises `CommandRefused`, `BillingError` and `JournalError`; nothing was sent then.
     """
-    where = settings.journal.value
+    where = await own_journal(settings)
     if name is None and not await anyio.to_thread.run_sync(is_there, where):
         screen.result(said("There is nothing to resume: there is no journal {journal}.", journal=str(where)))
         return Closing(Exit.DONE)
@@ -128,10 +128,9 @@ async def resume(  # noqa: PLR0913 - one parameter for each part of the command 
         if not await unfinished(chosen, journal):
             return await _show_ended(chosen, journal, settings, screen)
         await require_unlocked(chosen, journal)
-        check_target(chosen, settings)
         try:
             async with open_session(
-                settings, screen, journal, pacing=pacing, consent=consent, record=record
+                settings, screen, journal, of=chosen, pacing=pacing, consent=consent, record=record
             ) as opened:
                 session = replace(
                     opened.for_run(chosen),

@@ -15,7 +15,7 @@ from cli.commands.execution import execute_run
 from cli.commands.readers import readers_beside
 from cli.session.journal import open_existing, require_content, require_undoable
 from cli.session.run_session import RunSession
-from cli.session.session import check_target, open_session
+from cli.session.session import open_session, own_journal
 from cli.session.start import create_run
 from cli.settings.flags import ChangedDeclaration, Consent, Flags, RunName, grouped, parse_pairs
 from cli.settings.pacing_flags import Pacing
@@ -26,11 +26,12 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Screen, Voice
 from jobs.catalogue.catalogue import Catalogue
+from jobs.spec.entries import OF_UNPROVEN
 from jobs.spec.parameters import check_parameters, contradictions, with_facts
 from jobs.spec.spec import JobSpec
-from jobs.spec.undo_words import RUN, UNDO
+from jobs.spec.undo_words import LEAVE, RUN, TAKE, UNDO, UNPROVEN
 from jobs.undo import build_undo
-from texts.remedies import command_line
+from texts.remedies import command_line, setting
 from texts.said import counted, said
 
 app: Final = typer.Typer(add_completion=False)
@@ -70,17 +71,20 @@ async def undo(
     Raises `CommandRefused`, `ParameterRefused`, `InputRefused`, `BillingError` and `JournalError`; nothing was sent
     then.
     """
-    async with open_existing(settings.journal.value) as journal:
+    async with open_existing(await own_journal(settings)) as journal:
         run = await journal.run(name)
         await _check(run, journal)
         if undecided := (await journal.totals(run)).count(State.MANUAL):
             _note_undecided(run, undecided, screen)
-        check_target(run, settings)
         way = _options(
-            await _kind_of(run, journal, settings.catalogue), parse_pairs(how, "--set"), profile_of(settings), screen
+            await _kind_of(run, journal, settings.catalogue),
+            {name: text for name, text in parse_pairs(how, "--set").items() if name != UNPROVEN},
+            profile_of(settings),
+            screen,
         )
+        way |= await _what_may_be_others(run, journal, parse_pairs(how, "--set"), consent, screen)
         parameters = {RUN: run.name, **way}
-        async with open_session(settings, screen, journal, pacing=pacing, consent=consent) as opened:
+        async with open_session(settings, screen, journal, of=run, pacing=pacing, consent=consent) as opened:
             session = replace(opened, readers=readers_beside(settings, screen))
             job = await build_undo(session.gateway, journal, parameters, settings.catalogue)
             if not await journal.in_effect(run, size=1):
@@ -118,6 +122,33 @@ async def _check(run: Run, journal: Journal) -> None:
             )
         )
     await require_undoable(run, journal)
+
+
+async def _what_may_be_others(
+    run: Run, journal: Journal, given: Mapping[str, str], consent: Consent, screen: Screen
+) -> dict[str, str]:
+    """What becomes of the rows that may be somebody else's, nothing without any: asked, or left alone unless told."""
+    if not (unproven := await journal.unproven(run)):
+        return {}
+    if UNPROVEN in given:
+        return check_parameters(said("the undo of {job}", job=run.job), (OF_UNPROVEN,), {UNPROVEN: given[UNPROVEN]})
+    found = counted(
+        "{n} row of run {run} was found without a mark when its outcome was looked up: it may be another's",
+        "{n} rows of run {run} were found without a mark when their outcome was looked up: they may be another's",
+        unproven,
+        run=run.name,
+    )
+    with screen.keyboard("") as keyboard:
+        if keyboard is not None and not consent.yes:
+            question = said("{found}. Take what was found back as well?", found=found)
+            return {UNPROVEN: TAKE if await screen.agrees(question, keyboard) else LEAVE}
+    left = said(
+        "{found}: left alone. To take it back as well, add {flag}",
+        found=found,
+        flag=setting("set", f"{UNPROVEN}={TAKE}"),
+    )
+    screen.say_always(labelled(said("note:"), left, "yellow"))
+    return {UNPROVEN: LEAVE}
 
 
 def _note_undecided(run: Run, number: int, screen: Screen) -> None:

@@ -18,7 +18,7 @@ from cli.commands.execution import execute
 from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
 from cli.session.control_client import own_name
 from cli.session.journal import locked, open_existing, require_content
-from cli.session.session import check_target, open_session
+from cli.session.session import open_session, own_journal
 from cli.settings.flags import ChangedDeclaration, Flags, RunName, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
@@ -128,15 +128,14 @@ async def verify_run(
 
     Raises `CommandRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
-    async with open_existing(settings.journal.value) as journal, AsyncExitStack() as stack:
+    async with open_existing(await own_journal(settings)) as journal, AsyncExitStack() as stack:
         run = await journal.run(name)
         await require_content(run, journal)
         if run.stage is Stage.DISCARDED:
             raise CommandRefused(
                 said("run {run} was given up before anything was sent: there is nothing to verify", run=run.name)
             )
-        check_target(run, settings)
-        opened = await stack.enter_async_context(open_session(settings, screen, journal, pacing=pacing))
+        opened = await stack.enter_async_context(open_session(settings, screen, journal, of=run, pacing=pacing))
         session = opened.for_run(run)
         job = await session.rebuild(run)
         differences = Differences(run)

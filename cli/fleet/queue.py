@@ -22,6 +22,7 @@ from checkpoints.errors import JournalAway, JournalUnreadable
 from checkpoints.postgres_connection import CONNECT_SECONDS, connect, explained, in_a_line, parameters_of
 from checkpoints.postgres_store import filled_postgres
 from checkpoints.records import Run
+from cli.session.which_billing import api_of
 from cli.terminal.exits import CommandRefused
 from texts.remedies import command_line, setting
 from texts.said import said
@@ -103,14 +104,15 @@ class Queue:
 
         task = self.app.configure_task(
             TASK,
-            queue=queue_name(run.target),
+            # Workers know billings by their addresses; the lock is the billing, whatever its address.
+            queue=queue_name(api_of(run)),
             lock=run.target,
             queueing_lock=run.name,
             priority=priority,
             allow_unknown=True,
         )
         try:
-            await task.defer_async(run=run.name, target=run.target)
+            await task.defer_async(run=run.name, target=api_of(run))
         except exceptions.AlreadyEnqueued:
             return False
         return True

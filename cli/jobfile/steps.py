@@ -119,7 +119,7 @@ async def run_file(file: JobFile, settings: Settings, options: FileRunOptions, s
     """
     async with open_session(settings, screen, pacing=options.pacing, record=options.record) as opened:
         journal = opened.journal
-        now = await round_of(file, settings.target, journal, datetime.now().astimezone())
+        now = await round_of(file, await opened.target(), journal, datetime.now().astimezone())
         await _show_round(now, journal, screen)
         piped = await check_all(now.decisions, opened)
         done: list[StepOutcome] = []

@@ -18,15 +18,16 @@ from checkpoints.records import NewRunner, Run, Stage, Totals
 from checkpoints.states import State
 from checkpoints.stores import is_there
 from cli.session.control_client import ourselves, own_name
-from cli.session.machine_lock import only_journal
+from cli.session.machine_lock import billing_names, only_journal
 from cli.session.vaults import wipe_secrets
+from cli.session.which_billing import addresses_of
 from cli.settings.places import journals_in
 from cli.show.closing import describe_end, run_again
 from cli.terminal.exits import CommandRefused, HeldElsewhere
 from cli.terminal.layout import labelled, render
 from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
 from jobs.spec.undo_words import RUN, UNDO
-from texts.remedies import PROGRAM, Remedy, command_line, setting
+from texts.remedies import PROGRAM, Remedy, advise_runs, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,8 @@ async def open_noted(where: JournalAddress) -> AsyncIterator[Journal]:
                 "program before",
                 copy=str(journal.kept_copy),
             )
+        # Where `status` knows a run's journal alone, what it advises leads to the run's billing all the same.
+        advise_runs({run.name: addresses_of(run) for run in await journal.runs()})
         yield journal
 
 
@@ -225,8 +228,9 @@ async def locked(
 
     runner = NewRunner(purpose, own_name(), version(PROGRAM), billing, call_seconds)
     try:
+        names = await anyio.to_thread.run_sync(billing_names, run) if call_seconds else ()
         # Before the run is taken up, so that a fresh one can still be given up by who has made it.
-        with only_journal(run, journal.address) if call_seconds else nullcontext():
+        with only_journal(run, names, journal.address) if call_seconds else nullcontext():
             async with journal.taken_up(run, runner) as ours:
                 yield ours
     except BillingHeld as error:

@@ -9,14 +9,17 @@ The names reach no further than the machine, or the container; several machines 
 import hashlib
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
+from billing.database.dsn import Dsn
 from checkpoints.address import JournalAddress
 from checkpoints.errors import BillingHeld
 from checkpoints.records import Run
+from cli.session.which_billing import addresses_of
 from cli.settings.file_access import user_name
 from engine.control.address import Peer, peer_of
 from texts.remedies import PROGRAM
@@ -24,31 +27,59 @@ from texts.said import said
 
 _SENDS: Final = "carbon-migrate-sends-"
 _ROOT: Final = 0
+_FIREBIRD: Final = "3050"
 
 
 @contextmanager
-def only_journal(run: Run, journal: JournalAddress) -> Iterator[None]:
-    """Hold the run's billing on this machine for one journal. Raises `BillingHeld` where another one sends to it."""
-    beginning, own = beginning_for(run), _digest(_identity_of(journal))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
-        held.bind(f"\0{beginning}{own}-{run.name}-{os.getpid()}")
-        held.listen()
-        # The own name is there before others are looked for: of two that begin together, one at least sees the other.
-        for name in _abstract_names():
-            theirs, _, other = name.removeprefix(beginning).rpartition("-")[0].partition("-")
-            if name.startswith(beginning) and theirs != own:
-                raise BillingHeld(_why(run, other, f"\0{name}"), other)
+def only_journal(run: Run, names: Sequence[str], journal: JournalAddress) -> Iterator[None]:
+    """Hold the billing of these `names` on this machine for one journal.
+
+    Raises `BillingHeld` where another journal sends to it.
+    """
+    own = _digest(_identity_of(journal))
+    with ExitStack() as held:
+        for name in names:
+            each = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            each.bind(f"\0{beginning_for(name)}{own}-{run.name}-{os.getpid()}")
+            each.listen()
+        # The own names are there before others are looked for: of two that begin together, one at least sees the other.
+        taken = _abstract_names()
+        for beginning in map(beginning_for, names):
+            for name in taken:
+                theirs, _, other = name.removeprefix(beginning).rpartition("-")[0].partition("-")
+                if name.startswith(beginning) and theirs != own:
+                    raise BillingHeld(_why(run, other, f"\0{name}"), other)
         yield
 
 
-def beginning_for(run: Run) -> str:
-    """How the names of all that send to the run's billing begin."""
-    return f"{_SENDS}{_digest(_billing_of(run))}-"
+def billing_names(run: Run) -> tuple[str, ...]:
+    """What the run's billing is known by on this machine: where its API and its database are. Blocks.
+
+    Two runs with a name in common are of one billing: `localhost` and `127.0.0.1`, or two ways to one database, are one.
+    """
+    known = addresses_of(run)
+    api, database = urlsplit(known["api-url"] or ""), Dsn(known.get("database") or "")
+    names = [f"{_resolved(api.hostname or '')}:{api.port}"]
+    server, path = database.parts
+    if server:
+        host, _, port = server.partition("/")
+        names.append(f"{_resolved(host)}/{port or _FIREBIRD}:{path}")
+    elif path:
+        names.append(os.path.realpath(path))
+    return tuple(names)
 
 
-def _billing_of(run: Run) -> str:
-    """What a billing is known by on this machine."""
-    return run.target
+def _resolved(host: str) -> str:
+    """The address of a host, or its name where nobody knows it."""
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError:
+        return host.lower()
+
+
+def beginning_for(name: str) -> str:
+    """How the kernel's names of all that send to the billing of this name begin."""
+    return f"{_SENDS}{_digest(name)}-"
 
 
 def _identity_of(journal: JournalAddress) -> str:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from billing.directory.identity import is_same
 from billing.secret import Secret
 from billing.selects.select import select_of
 from checkpoints.records import Run
 from cli.output.answer_files import ANSWER_FILE_PARAMETER
 from cli.session.step_mark import PLACE
+from cli.session.which_billing import identity_of_run
 from cli.settings.flags import parse_pairs
 from cli.settings.order_flags import CallFlags, ImportFlags, OrderFlags, RowFlags, map_file_of, map_pairs_of
 from cli.settings.places import in_full
@@ -63,17 +65,20 @@ class Order:
         return {**self.parameters, **self.rows.to_parameters(), **batch, **enter, **shared, **declared}
 
 
-def per_profile(order: Order, runs: Iterable[Run], settings: Settings) -> Order:
-    """The order; what runs have entered for other profiles of settings does not count for this one's billing.
+def per_billing(order: Order, runs: Iterable[Run], settings: Settings, target: str, identity: str) -> Order:
+    """The order; what runs have entered in other billings does not count for this one, which they call `target`.
 
-    One profile is one billing. Where the journal has runs of the job at an address of no profile, nothing is changed:
-    a row that was entered there is refused with a question.
+    Another billing has another identity, or an address of another profile of settings. Where the journal has runs of
+    the job of which neither is known, nothing is changed: a row that was entered there is refused with a question.
     """
     profile = settings.profile
-    if profile is None or order.enter is not Repeat.ONCE:
+    others = [run for run in runs if run.job == order.kind.name and run.target != target]
+    if not others or order.enter is not Repeat.ONCE:
         return order
-    others = {run.target for run in runs if run.job == order.kind.name} - {settings.target}
-    if not others or not all(profile.profile_at(target) for target in others):
+    if not all(
+        is_same(identity, identity_of_run(run)) is False or (profile and profile.profile_at(run.target))
+        for run in others
+    ):
         return order
     return replace(order, enter=Repeat.PER_BILLING)
 

@@ -10,6 +10,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Final
 
+from billing.directory.identity import is_same
 from checkpoints.errors import NoSuchRun
 from checkpoints.journal import Journal, open_journal
 from checkpoints.list_copy import list_file
@@ -18,6 +19,7 @@ from checkpoints.own_files import check_beside
 from checkpoints.records import Run
 from cli.session.order import PLAN, Order
 from cli.session.session import BillingConnection, how_often
+from cli.session.which_billing import identity_of_run, is_at
 from cli.settings.settings import Settings
 from cli.show.plan_facts import is_kept, same_input
 from cli.show.preview import given_parameters
@@ -68,7 +70,7 @@ async def planned_order(name: str, settings: Settings) -> Order:
         )
     async with open_journal(path) as plans:
         plan = await kept_plan(name, plans)
-    if plan.target != settings.target:
+    if not is_at(plan, settings.target) and not (identity_of_run(plan) and settings.database.value):
         raise CommandRefused(
             said(
                 "plan {plan} is for {target}, and the settings name {other} (from {origin}): plan again for this "
@@ -177,11 +179,12 @@ def _facts(plan: Run, run: Run, now: Mapping[str, str]) -> list[Said]:
         facts.append(_now(said("other rows"), plan.source, run.source))
     if plan.source_digest != run.source_digest:
         facts.append(said("{file} has been changed since: its bytes are others", file=printable(run.source)))
-    if plan.target != run.target:
+    is_one = is_same(identity_of_run(plan), identity_of_run(run))
+    if plan.target != run.target and not is_one:
         facts.append(_now(said("another billing"), plan.target, run.target))
     for name, what in ((VERSION, said("another version of the billing")), (DATABASE, said("another database"))):
         before, after = plan.parameters.get(name), now.get(name)
-        if before != after:
+        if before != after and not (is_one and name == DATABASE):
             facts.append(_now(what, before or said("none"), after or said("none")))
     then, given = given_parameters(plan), given_parameters(run)
     facts += [

@@ -41,7 +41,15 @@ from cli.session.session import (
     totals_at_end,
 )
 from cli.session.vaults import require_opened, wipe_secrets
-from cli.show.closing import Closing, accountants_list, first_refusals, refused_export, refused_rows, show_closing
+from cli.show.closing import (
+    Closing,
+    accountants_list,
+    first_refusals,
+    leaves_unproven,
+    refused_export,
+    refused_rows,
+    show_closing,
+)
 from cli.show.input_faults import why_refused
 from cli.show.preview import (
     PreviewFacts,
@@ -73,6 +81,8 @@ from jobs.gauges import gauges_of
 from jobs.rows.input import input_of_parameters
 from jobs.shared_accounts import Question, in_sentences, question_of, settle
 from jobs.spec.entries import SharedAccountsRule
+from jobs.spec.undo_words import RUN, UNDO
+from jobs.value_changes import overwritten
 from texts.remedies import command_line, setting
 from texts.said import said, text_of
 
@@ -453,7 +463,8 @@ class RunSession:
         ending = FinishedRun() if sent.error else await self._finish(totals)
         if ending.trouble and code is not Exit.INTERRUPTED:
             code = Exit.STOPPED
-        if ending.missing and code is Exit.DONE:
+        unproven = await self._unproven()
+        if (ending.missing or (leaves_unproven(self._run) and unproven)) and code is Exit.DONE:
             code = Exit.REJECTED
         error = sent.error or ending.trouble
         stopped = self._stop.reason if code in {Exit.STOPPED, Exit.INTERRUPTED} else ""
@@ -473,6 +484,8 @@ class RunSession:
             imported=await steps_of(self._run, self._journal),
             stopped_by=self._stop.kind if stopped else None,
             again_in=self._stop.again if stopped else None,
+            unproven=unproven,
+            overwritten=await overwritten(self._run, self._journal),
         )
         if totals.refused and self._was_streamed:
             # There was no preview, so the refusals were not shown yet.
@@ -490,6 +503,11 @@ class RunSession:
             self._screen.result(ending.shown)
         self._readers.close(closing, self._run, self._stop)
         return closing
+
+    async def _unproven(self) -> int:
+        """The rows that may be somebody else's: of this run, or of the run that it takes back."""
+        taken = self._run.parameters.get(RUN) if self._run.job == UNDO else None
+        return await self._journal.unproven(self._run if taken is None else await self._journal.run(taken))
 
     @property
     def _was_streamed(self) -> bool:

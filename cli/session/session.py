@@ -4,8 +4,7 @@ A command opens a session, locks its run (`cli/session/journal.py`), works on it
 
     async with open_existing(path) as journal:
         run = await journal.run(name)
-        check_target(run, settings)
-        async with open_session(settings, screen, journal) as opened, locked(run, journal, "resume") as run:
+        async with open_session(settings, screen, journal, of=run) as opened, locked(run, journal, "resume") as run:
             job = await opened.for_run(run).rebuild(run)
             …
             await finish_run(run, journal, settings.catalogue, anew=True)
@@ -31,6 +30,7 @@ from billing.database.database import Database
 from billing.database.file_database import open_file_database
 from billing.directory.system import check_scale
 from billing.money import SCALE
+from checkpoints.address import JournalAddress
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run, Totals
 from checkpoints.sentences import LEFT_OUT
@@ -40,21 +40,32 @@ from cli.output.item_files import OutputFile
 from cli.session.events import OpenReader
 from cli.session.journal import open_noted, policy_of
 from cli.session.vaults import vault_of, wipe_secrets
+from cli.session.which_billing import (
+    api_of,
+    check_identity,
+    check_target,
+    is_at,
+    is_missed,
+    journal_place,
+    of_another,
+    target_among,
+)
 from cli.settings.flags import Consent
 from cli.settings.profiles import profile_of
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
 from cli.show.preview import LOOKED_AT, Target
-from cli.terminal.exits import CommandRefused, Exit, outcome_of
+from cli.terminal.exits import AWAY, CommandRefused, Exit, outcome_of
 from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, printable
-from engine.errors import EngineError
-from engine.job import Job
+from engine.errors import EngineError, LookUpDelayed, LookUpFailed
+from engine.job import Job, missing
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
 from engine.pipeline.intake import Repeat
 from jobs.access.gateway import Gateway
+from jobs.access.one_billing import OneBilling, compare_billing
 from jobs.access.vault import Vault
 from jobs.catalogue.catalogue import Catalogue
 from jobs.effects.factory import Finish, finish_of
@@ -90,6 +101,7 @@ class BillingConnection:
 
     gateway: Gateway
     health: Health
+    one: OneBilling = field(default_factory=OneBilling)
 
     @property
     def target(self) -> Target:
@@ -142,6 +154,31 @@ class Session:
         """The run's policy with the given settings. Raises `CommandRefused` where it cannot be read."""
         return policy_of(run, self.pacing)
 
+    async def target(self) -> str:
+        """How the session's billing is named in its journal.
+
+        By another address it has the name of before where it shows what was entered there; a copy does not.
+        """
+        runs, address = await self.journal.runs(), self.settings.target
+        target = target_among(runs, address, self.billing.one.identity)
+        own = [run for run in runs if run.target == target]
+        if not own or any(is_at(run, address) for run in own):
+            return target
+        for run in reversed(own):
+            if (shows := await self.shows(run)) is not None:
+                return target if shows else address
+        return address
+
+    async def shows(self, run: Run) -> bool | None:
+        """Whether the billing has what the run has entered last; None where it has entered nothing that is seen."""
+        if not (items := await self.journal.in_effect_last_first(run, size=1)):
+            return None
+        try:
+            job = await self.for_run(run).rebuild(run)
+        except (EngineError, CommandRefused):
+            return None
+        return await missing(job.effect, run, items[0]) is None
+
     async def rebuild(self, run: Run) -> Job:
         """The job of a run, rebuilt from the journal. Raises what `build` and `build_undo` raise."""
         own = job_parameters(run.parameters)
@@ -155,11 +192,12 @@ class Session:
 
 
 @asynccontextmanager
-async def open_session(
+async def open_session(  # noqa: PLR0913 - one parameter for each part of the command line
     settings: Settings,
     screen: Screen,
     journal: Journal | None = None,
     *,
+    of: Run | None = None,
     pacing: Mapping[str, str] = _NOTHING,
     consent: Consent | None = None,
     record: OpenRecorder | None = None,
@@ -167,13 +205,46 @@ async def open_session(
     """A session with the billing of the settings and the given open `journal`.
 
     Without one, the journal of the settings is opened once the billing has answered, and created where there is none.
-    Raises what `open_billing` and `open_noted` raise.
+    `of` is the run that is resumed, looked at or undone: raises `CommandRefused` where the settings lead to another
+    billing than its own. Raises what `open_billing` and `open_noted` raise.
     """
+    if of is not None:
+        check_target(of, settings)
     async with AsyncExitStack() as stack:
-        billing = await stack.enter_async_context(open_billing(settings, record))
+        try:
+            billing = await stack.enter_async_context(open_billing(settings, record))
+        except AWAY as error:
+            if of is not None and not is_at(of, settings.target):
+                raise of_another(of, settings) from error
+            raise
+        if of is not None:
+            check_identity(of, settings, billing.one.identity)
         if journal is None:
-            journal = await stack.enter_async_context(open_noted(settings.journal.value))
-        yield Session(settings, screen, journal, billing, pacing, consent or Consent())
+            place = await anyio.to_thread.run_sync(journal_place, settings, billing.one.identity)
+            journal = await stack.enter_async_context(open_noted(place))
+        session = Session(settings, screen, journal, billing, pacing, consent or Consent())
+        if of is not None and not is_at(of, settings.target) and await session.shows(of) is False:
+            raise CommandRefused(
+                said(
+                    "{settings} leads to a copy of the billing of run {run}: it has the same subscribers, and not "
+                    "what the run has entered. Give {flag} to go on with the run",
+                    settings=printable(settings.target),
+                    run=of.name,
+                    flag=setting("api-url", printable(api_of(of))),
+                )
+            )
+        yield session
+
+
+async def own_journal(settings: Settings) -> JournalAddress:
+    """The journal of the settings; of a billing that has its journal by another address, that one.
+
+    Raises what `open_billing` and `journal_place` raise.
+    """
+    if await anyio.to_thread.run_sync(is_missed, settings):
+        async with open_billing(settings) as billing:
+            return await anyio.to_thread.run_sync(journal_place, settings, billing.one.identity)
+    return settings.journal.value
 
 
 @asynccontextmanager
@@ -181,8 +252,8 @@ async def open_billing(settings: Settings, record: OpenRecorder | None = None) -
     """The billing of the settings, once its API and, where one is set, its database have answered.
 
     Known facts come from its profile. Every exchange is recorded where a command gives a recorder. Raises
-    `SettingsRefused`, what the recorder raises, and what `BillingClient.health`, `Database.connect` and `check_scale`
-    raise.
+    `SettingsRefused`, what the recorder raises, `CommandRefused` where API and database are not seen to be of one
+    billing, and what `BillingClient.health`, `Database.connect` and `check_scale` raise.
     """
     dsn, profile = settings.dsn, profile_of(settings)
     recorder = nullcontext() if record is None else record(settings.client)
@@ -193,11 +264,45 @@ async def open_billing(settings: Settings, record: OpenRecorder | None = None) -
         try:
             if database is not None:
                 await anyio.to_thread.run_sync(_connected, database)
-            yield BillingConnection(Gateway(client, database, profile=profile), health)
+            gateway = Gateway(client, database, profile=profile)
+            yield BillingConnection(gateway, health, await one_billing(gateway, settings))
         finally:
             if database is not None:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(database.close)
+
+
+async def one_billing(gateway: Gateway, settings: Settings) -> OneBilling:
+    """The billing of API and database. Raises `CommandRefused` where they are not seen to be one."""
+    leads = said(
+        "{api} (from {of_api}) leads to the one, {database} (from {of_database}) to the other",
+        api=printable(settings.target),
+        of_api=settings.api_url.origin,
+        database=printable(gateway.database.dsn if gateway.database else ""),
+        of_database=settings.database.origin,
+    )
+    try:
+        one = await compare_billing(gateway)
+    except LookUpFailed as error:
+        raise CommandRefused(
+            said(
+                "API and database could not be compared, and may be of two billings: {error}\n{leads}. Nothing was "
+                "sent",
+                error=error,
+                leads=leads,
+            ),
+            Exit.STOPPED if isinstance(error, LookUpDelayed) else Exit.REFUSED,
+        ) from error
+    if one.differs is not None:
+        raise CommandRefused(
+            said(
+                "API and database are not of one billing: {differs}\n{leads}. Nothing was sent: correct the wrong "
+                "setting",
+                differs=one.differs,
+                leads=leads,
+            )
+        )
+    return one
 
 
 def _connected(database: Database) -> None:
@@ -208,23 +313,6 @@ def _connected(database: Database) -> None:
 
 
 # ---- parameters of a run ----------------------------------------------------------------------------------------
-
-
-def check_target(run: Run, settings: Settings) -> None:
-    """Raise `CommandRefused` for a run of another billing than that of the settings."""
-    if run.target != settings.target:
-        other = settings.profile.profile_at(run.target) if settings.profile else ""
-        raise CommandRefused(
-            said(
-                "run {run} works on {target}, and the settings name {other} (from {origin}). Give {flag} to go on "
-                "with it",
-                run=run.name,
-                target=printable(run.target),
-                other=printable(settings.target),
-                origin=settings.api_url.origin,
-                flag=setting("profile", other) if other else setting("api-url", printable(run.target)),
-            )
-        )
 
 
 def how_often(run: Run) -> Repeat:

@@ -18,10 +18,11 @@ from checkpoints.records import NewRun, Run
 from cli.output.answer_files import checked
 from cli.session.events import OpenReader
 from cli.session.journal import unfinished
-from cli.session.order import PLAN, Order, identity, per_profile, why_unreadable
+from cli.session.order import PLAN, Order, identity, per_billing, why_unreadable
 from cli.session.run_session import RunSession
 from cli.session.session import HandIn, OpenPage, OpenRecorder, Session, open_session
 from cli.session.vaults import vault_in, wipe_secrets
+from cli.session.which_billing import remembered
 from cli.settings.flags import Consent
 from cli.settings.settings import Settings
 from cli.show.closing import Closing
@@ -102,7 +103,8 @@ async def start_run(ready: Ready, session: Session, *, remembered: Mapping[str, 
 
     Raises what `run` raises.
     """
-    order = per_profile(ready.order, await session.journal.runs(), session.settings)
+    runs, identity, target = await session.journal.runs(), session.billing.one.identity, await session.target()
+    order = per_billing(ready.order, runs, session.settings, target, identity)
     recorded = {**order.to_parameters(), **ready.files, **remembered}
     await ready.job.check()
     created = await create_run(ready.job, recorded, session)
@@ -142,7 +144,8 @@ async def create_run(job: Job, recorded: Mapping[str, str], session: Session) ->
     """
     profile = session.settings.profile
     badge = profile.badge.to_parameters() if profile else {}
-    new = await new_run(job, {**recorded, **badge}, session.settings.target, session.pacing)
+    known = remembered(session.settings, session.billing.one.identity)
+    new = await new_run(job, {**recorded, **badge, **known}, await session.target(), session.pacing)
     journal = session.journal
     await _check_declaration(new, session)
     for run in await journal.runs():

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from billing.secret import PLACEHOLDER
 from checkpoints.address import JournalAddress, is_postgres, journal_in_postgres
@@ -26,6 +26,7 @@ OF_BILLING: Final = said("the billing's own, in the state folder")
 OF_ROOT: Final = Path("/var/lib")
 _STATE: Final = "XDG_STATE_HOME"
 _ROOT: Final = 0
+_STATE_OF_USER: Final = Path(".local/state") / PROGRAM
 _LONGEST: Final = 200
 _PASSWORD_OPTIONS: Final = ("password", "sslpassword")
 """Options of an address of PostgreSQL that are passwords (libpq, "Parameter Key Words")."""
@@ -68,11 +69,16 @@ def journal_of_billing(environment: Mapping[str, str], api_url: str) -> Path:
 
 
 def journals_in(folder: Path) -> list[Path]:
-    """The journals in a folder, by name."""
+    """The journals in a folder, by name; each once, whatever other names of its billing lead to it."""
     try:
-        return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIX))
+        return sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIX) and not _is_alias(path))
     except OSError:
         return []
+
+
+def _is_alias(path: Path) -> bool:
+    """Whether a name leads to another one in its folder."""
+    return path.is_symlink() and path.resolve().parent == path.parent.resolve()
 
 
 def state_folder(environment: Mapping[str, str]) -> Path:
@@ -96,7 +102,19 @@ def state_folder(environment: Mapping[str, str]) -> Path:
                 variable=_STATE,
             )
         ) from error
-    return home / ".local" / "state" / PROGRAM
+    return home / _STATE_OF_USER
+
+
+def states_of_others(environment: Mapping[str, str]) -> list[Path]:
+    """The state folders of other users who may know the same billings: root's, or that of whoever has become root."""
+    if os.geteuid() != _ROOT:
+        return [OF_ROOT / PROGRAM]
+    user = environment.get("SUDO_USER", "")
+    home = Path(f"~{user}") if user else None
+    try:
+        return [home.expanduser() / _STATE_OF_USER] if home else []
+    except RuntimeError:
+        return []
 
 
 def in_full(path: str) -> Path:
@@ -131,6 +149,21 @@ def passwords_in(address: str) -> frozenset[str]:
     written = _credentials(address)[1].partition(":")[2]
     options = dict(parse_qsl(address.partition("?")[2]))
     return frozenset({written, unquote(written), *(options.get(name, "") for name in _PASSWORD_OPTIONS)} - {""})
+
+
+def without_user(address: str) -> str:
+    """An address of HTTP without user and password, as it can be typed by anybody."""
+    before, _, behind = _credentials(address)
+    return f"{before}{behind}"
+
+
+def without_password(address: str) -> str:
+    """An address of PostgreSQL as it can be typed by anybody: without its password."""
+    parts = urlsplit(address)
+    user, _, host = parts.netloc.rpartition("@")
+    options = [(name, value) for name, value in parse_qsl(parts.query) if name not in _PASSWORD_OPTIONS]
+    netloc = f"{user.partition(':')[0]}@{host}" if user else host
+    return urlunsplit((parts.scheme, netloc, parts.path, urlencode(options), ""))
 
 
 def refuse_typed_password(address: str, name: str) -> None:

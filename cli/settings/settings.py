@@ -215,7 +215,7 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
         )
     path = flags.config or folder / SETTINGS_FILE
     found, text, profile = read_settings_file(path, flags, environment)
-    choose = _Chooser(environment, path, text, profile)
+    choose = _Chooser(environment, path, text, profile, is_typed=flags.config is not None)
     hidden = Credentials(environment, choose.origin)
     # A variable goes before the file, whose credential is not needed then.
     password = None if environment.get(DATABASE_PASSWORD) else found.database.password
@@ -275,12 +275,14 @@ def load(flags: Flags, environment: Mapping[str, str], folder: Path) -> Settings
 
 @dataclass(frozen=True, slots=True)
 class _Chooser:
-    """Takes the first of flag, environment, file and default that is set."""
+    """Takes the first of flag, environment, file and default that is set; a typed file precedes the environment."""
 
     environment: Mapping[str, str]
     path: Path
     text: str
     profile: SettingsProfile | None = None
+    is_typed: bool = False
+    """Whether the file was named on the command line: then a variable that lies about does not override it."""
 
     def __call__(
         self, flag: str, given: str | None, variable: str, key: str, of_file: str | None, default: str
@@ -288,7 +290,7 @@ class _Chooser:
         """The value and its origin. An empty variable counts as not set."""
         if given is not None:
             return SettingValue(given, flag)
-        if self.environment.get(variable):
+        if self.environment.get(variable) and not (self.is_typed and of_file is not None):
             return SettingValue(self.environment[variable], variable)
         if of_file is not None:
             return SettingValue(of_file, self.origin(key), of_file=True)
@@ -418,7 +420,7 @@ def _beside(database: SettingValue[str], path: Path) -> SettingValue[str]:
     if not database.value or not database.of_file or Dsn(database.value).on_server:
         return database
     # A bare name would be an alias of the engine's.
-    return SettingValue(str(path.parent.absolute() / database.value), database.origin)
+    return replace(database, value=str(path.parent.absolute() / database.value))
 
 
 def _secret(setting: SettingValue[str], hidden: Credentials) -> SettingValue[Secret]:

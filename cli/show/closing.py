@@ -32,7 +32,8 @@ from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, name_of_
 from cli.terminal.texts import JOINT, WHOLE, count, duration, money, printable, rate
 from engine.pacing.holds import StopKind
 from jobs.spec.import_words import IMPORT
-from jobs.spec.undo_words import LIST, OPPOSITE, RUN, STORNO, UNDO, WAY
+from jobs.spec.undo_words import LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
+from jobs.value_changes import Overwritten
 from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, said
 
@@ -80,6 +81,10 @@ class Closing:
     """What stopped it: a person, the system, or a limit that a person has to look at."""
     again_in: float | None = None
     """Seconds after which what stopped it passes by itself, None where nobody knows."""
+    unproven: int = 0
+    """Rows whose effect was found without a mark, and may be somebody else's; of an undo those that it has left."""
+    overwritten: Overwritten = field(default_factory=Overwritten)
+    """What its calls have overwritten that somebody had changed since the list was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,8 @@ def _own_object(closing: Closing) -> dict[str, object]:
         "seconds": round(closing.seconds, 3),
         "held": {who: round(seconds, 3) for who, seconds in closing.held.items()},
         "trusted_journal": closing.trusted_journal,
+        "unproven": closing.unproven,
+        "overwritten": closing.overwritten.rows,
         "exit": int(closing.exit),
         "stopped": closing.stopped,
         "stopped_by": closing.stopped_by,
@@ -201,10 +208,27 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
         parts.append(Hanging(Text(""), render(_held(closing.held), "dim")))
     if closing.trusted_journal:
         parts.append(Hanging(Text(""), render(TRUSTED, "yellow")))
+    if closing.overwritten.rows:
+        parts.append(Hanging(Text(""), render(_overwritten(closing.overwritten), "yellow")))
     parts += await reasons_lists(run, closing.totals, journal)
     if steps := next_steps(run, closing.totals):
         parts.append(steps_list(steps))
     return Group(*parts)
+
+
+def _overwritten(found: Overwritten) -> Said:
+    if not found.amount:
+        return counted(
+            "{n} row has overwritten what somebody had changed since the list was made",
+            "{n} rows have overwritten what somebody had changed since the list was made",
+            found.rows,
+        )
+    return counted(
+        "{n} row has overwritten what somebody had changed since the list was made, {amount} in all",
+        "{n} rows have overwritten what somebody had changed since the list was made, {amount} in all",
+        found.rows,
+        amount=found.amount,
+    )
 
 
 def _pace(calls: int, seconds: float) -> Said:
@@ -307,6 +331,13 @@ def _with_losses(closing: Closing) -> Said:
     run, imported = str(closing.run), closing.imported
     if closing.error and not _not_entered(closing.totals):
         return said("run {run} is done: {why}", run=run, why=closing.error)
+    if closing.job == UNDO and not _not_entered(closing.totals):
+        return counted(
+            "run {run} is done; {n} row was left alone that may be somebody else's",
+            "run {run} is done; {n} rows were left alone that may be somebody else's",
+            closing.unproven,
+            run=run,
+        )
     if imported is None or imported.is_undo:
         return counted(
             "run {run} is done; {n} row was not entered",
@@ -419,6 +450,15 @@ def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
         file = f"{run.name}-{State.REJECTED if rejected else _REFUSED}.csv"
         again = said("take that file in again, once it is corrected")
         steps.append((command_line("run", run.job, file, "--continue", run.name), again))
+    steps += _steps_of_undo(run, totals)
+    if totals.count(State.ACCEPTED) and not totals.count_where(open=True):
+        steps.append((command_line("verify", run.name), said("read back what the billing now says")))
+    return steps
+
+
+def _steps_of_undo(run: Run, totals: Totals) -> list[tuple[str, str]]:
+    """What can be done about the rows that an undo has left alone."""
+    steps: list[tuple[str, str]] = []
     if list_ := accountants_list(run, totals):
         write = said("write the accountant's list: operation, sum, subscriber, and what is to be done")
         send = said(
@@ -427,9 +467,15 @@ def next_steps(run: Run, totals: Totals) -> list[tuple[str, str]]:
         )
         by_itself = command_line("undo", run.parameters[RUN], "--set", f"{WAY}={OPPOSITE}")
         steps += [(list_, write), (by_itself, send)]
-    if totals.count(State.ACCEPTED) and not totals.count_where(open=True):
-        steps.append((command_line("verify", run.name), said("read back what the billing now says")))
+    if leaves_unproven(run) and totals.count(State.SKIPPED):
+        take = command_line("undo", run.parameters[RUN], "--set", f"{UNPROVEN}={TAKE}")
+        steps.append((take, said("take back as well what may be somebody else's, once you know that it is not")))
     return steps
+
+
+def leaves_unproven(run: Run) -> bool:
+    """Whether it is an undo that leaves alone what may be somebody else's."""
+    return run.job == UNDO and run.parameters.get(UNPROVEN) == LEAVE
 
 
 def _steps_of_ended(run: Run, totals: Totals) -> list[tuple[str, str]]:

@@ -12,12 +12,12 @@ from rich.text import Text
 from cli.terminal.layout import Facts, render
 from texts.said import Said, said
 
-_PREFIX: Final = "input_place.settings_"
-"""Begins the parameters of a run that hold the badge; like all that begin with `input_place.`, they say nothing of
-what the run does, and are kept when it is purged."""
-_PROFILE: Final = f"{_PREFIX}profile"
-_BILLING: Final = f"{_PREFIX}billing"
-_PRODUCTION: Final = f"{_PREFIX}production"
+OF_SETTINGS: Final = "input_place.settings_"
+"""Begins the parameters of a run that hold the badge, and what it remembers of its billing; like all that begin with
+`input_place.`, they say nothing of what the run does, and are kept when it is purged."""
+_PROFILE: Final = f"{OF_SETTINGS}profile"
+_BILLING: Final = f"{OF_SETTINGS}billing"
+_PRODUCTION: Final = f"{OF_SETTINGS}production"
 _YES: Final = "yes"
 
 _PRODUCTION_STYLE: Final = "bold white on red"
@@ -90,7 +90,7 @@ def add_badge(table: Facts, parameters: Mapping[str, str]) -> None:
 
 def is_of_badge(parameter: str) -> bool:
     """Whether a parameter of a run belongs to its badge."""
-    return parameter.startswith(_PREFIX)
+    return parameter.startswith(OF_SETTINGS)
 
 
 @dataclass(slots=True)

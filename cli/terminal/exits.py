@@ -20,7 +20,8 @@ class Exit(IntEnum):
     """All rows were accepted, or there was nothing to do."""
     REJECTED = 1
     """Some rows were not entered: the billing rejected them, they were refused and left out, or they are payments
-    whose document or date an earlier run has entered. Or a password is missing."""
+    whose document or date an earlier run has entered. Or a password is missing, or an undo has left alone what may
+    be somebody else's."""
     REFUSED = 2
     """Usage, settings or input refused: nothing was sent. Or the output that a command is there for was lost."""
     STOPPED = 3

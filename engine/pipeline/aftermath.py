@@ -33,7 +33,10 @@ class CallResult(msgspec.Struct, frozen=True):
 
 
 class Aftermath:
-    """Follows up outcomes in the order of their recording. `canary` holds the canary steps of this process."""
+    """Follows up outcomes in the order of their recording.
+
+    `canary` holds the canary steps of this process, `first` is the first row that the billing has accepted in it.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Aftermath:
         spending: Spending,
     ) -> None:
         self.canary = Canary(wanted=False)
+        self.first: Item | None = None
         self._run = run
         self._steering = steering
         self._progress = steering.progress
@@ -63,7 +67,7 @@ class Aftermath:
         if outcome.cause is Cause.STOPPED:
             return
         if outcome.message:
-            if outcome.state is not State.ACCEPTED:
+            if not outcome.state.settled or outcome.state is State.REJECTED:
                 self._progress.met(item.label, outcome.message)
             if not outcome.own:
                 log.warning(str(outcome.state), item=item.number, label=item.label, why=outcome.message)
@@ -72,18 +76,24 @@ class Aftermath:
                 StopKind.SYSTEM, said("the billing refuses all work: {why}", why=outcome.message or "")
             )
         match outcome.state:
-            case State.ACCEPTED:
-                self._errors.add(wrong=False)
-                self._backlog.retries.succeeded()
-                self._done(item)
+            case State.ACCEPTED | State.SKIPPED:
+                self._went_through(item, outcome)
             case State.REJECTED | State.UNCONFIRMED | State.MANUAL:
                 self._refused(item, outcome)
             case State.PENDING | State.UNKNOWN:
                 self._failed(landed)
-            case State.SKIPPED | State.SENDING | State.APPLIED | State.REPLACED:
+            case State.SENDING | State.APPLIED | State.REPLACED:
                 raise ValueError(f"a call has no outcome {outcome.state}")
             case _:
                 assert_never(outcome.state)
+
+    def _went_through(self, item: Item, outcome: Outcome) -> None:
+        """Count a row that is in the billing as wanted; the first that this process has entered is kept."""
+        if outcome.state is State.ACCEPTED and self.first is None:
+            self.first = msgspec.structs.replace(item, state=outcome.state, answer=outcome.answer)
+        self._errors.add(wrong=False)
+        self._backlog.retries.succeeded()
+        self._done(item)
 
     def _refused(self, item: Item, outcome: Outcome) -> None:
         """Count a row that went wrong; one whose refusal is unconfirmed is left to the reconciler.

@@ -13,6 +13,7 @@ until the items claimed for it are sent; an adaptive window has at least sixteen
 
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
+from typing import Final
 
 import anyio
 import structlog
@@ -23,7 +24,7 @@ from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.errors import CountsDiffer, EngineError, LookUpDelayed, LookUpFailed, cause_of
 from engine.evidence import NotSent, Seen
-from engine.job import Job
+from engine.job import Job, missing
 from engine.outcomes import decide
 from engine.pacing.breaker import Breaker
 from engine.pacing.canary import canary_of
@@ -42,9 +43,12 @@ from engine.pipeline.ownership import Ownership
 from engine.pipeline.precedence import Precedence
 from engine.pipeline.progress import Sending
 from engine.pipeline.reconciler import Reconciler
-from engine.pipeline.witness import Witness
-from texts.remedies import Remedy
-from texts.said import Quantity, counted, said, text_of
+from engine.pipeline.witness import Updates, Witness
+from texts.remedies import Remedy, setting
+from texts.said import Quantity, Said, counted, said, text_of
+
+_GAP: Final = 1.0
+"""Seconds between two looks for the first row."""
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +96,7 @@ class Pipeline:
         self._witness = Witness(
             run, job, journal, policy, self._progress, stop, foreign=foreign, known=known, trusted=trust_journal
         )
+        self._updates = Updates(run, effect)
         self._spending = Spending(lambda: steering.policy.limit_money)
         self._tries = Tries(policy.tries)
         retries = RetryBudget(policy.retry_share, policy.retry_floor)
@@ -109,6 +114,8 @@ class Pipeline:
         self._precedence = Precedence(run, effect, journal, self._backlog, self._breaker, steering)
         self._throttle = Throttle(gauges, holds, stop, lambda: self._gate.in_flight, policy.away_patience)
         self._gate = Gate(steering, self._breaker, self._throttle)
+        # Only a database shows by itself what the API has answered.
+        self._looks_at_first = effect.looks_together and not trust_journal
         self._claims = Claims(lambda: self._gate.ahead)
         self._claiming = False
         self._taken_in = anyio.Event()
@@ -171,13 +178,62 @@ class Pipeline:
                 return
             if self._spending.must_look:
                 await self._spending.look(self._run, self._journal)
-            self._backlog.begin(canary.rows)
+            self._backlog.begin(1 if self._looks_at_first else canary.rows)
             self._precedence.begin()
             if not await self._send_pending(tasks) and self._doubts.settled():
                 break
-            canary.passed()
+            if not self._looks_at_first or await self._first_is_shown():
+                canary.passed()
         if why := self._left():
             self._stop.request(StopKind.SYSTEM, why)
+
+    async def _first_is_shown(self) -> bool:
+        """Wait until the database shows the first accepted row; False while there is none, and where the run stops.
+
+        Rows that it does not show are in another billing, or nowhere. Absence counts once the settle delay is over
+        and the stacks hold nothing of the row, as it does in a look-up.
+        """
+        first, policy = self._aftermath.first, self._policy
+        if first is None:
+            return False
+        began = anyio.current_time()
+        waiting: str | None = None
+        while not self._stop.requested:
+            try:
+                waiting = await self._effect.unfinished_work([first])
+                why = await missing(self._effect, self._run, first)
+            except LookUpDelayed as error:
+                why = text_of(error)
+            except EngineError as error:
+                self._stop.request(StopKind.SYSTEM, self._unshown(first, text_of(error)))
+                return False
+            else:
+                if why is None:
+                    self._looks_at_first = False
+                    return True
+            elapsed = anyio.current_time() - began
+            if elapsed >= (policy.drain_patience if waiting else policy.settle):
+                self._stop.request(StopKind.BUDGET, self._unshown(first, waiting or why))
+                return False
+            self._progress.hold(said("first row: waiting for the database to show it"))
+            with anyio.move_on_after(min(_GAP, max(policy.settle - elapsed, _GAP / 10))):
+                await self._stop.wait()
+            self._progress.hold(None)
+        return False
+
+    def _unshown(self, first: Item, why: str) -> Said:
+        """The stop message for a first row that the database does not show."""
+        return said(
+            "the billing has accepted the first row, and its database does not show it: row {row} ({label}), {why}. "
+            "Nothing else was sent. Perhaps API and database are of two billings, or the billing does not work off "
+            "what it has accepted: look for the row there. {resume} sends the next row and looks again; with {trust} "
+            "it goes on without looking",
+            row=first.number,
+            label=first.label,
+            why=why,
+            resume=Remedy("resume", self._run.name),
+            trust=setting("trust-journal"),
+        )
 
     def _left(self) -> str | None:
         """The stop message for rows that are left pending, None if there are none."""
@@ -232,6 +288,7 @@ class Pipeline:
             while affordable := await self._affordable(group):
                 claimed, group = await self._before_images.ahead(group[:affordable]), group[affordable:]
                 await self._witness.ahead(claimed)
+                await self._updates.ahead(claimed)
                 # Counted before the claim, so that a limit lowered meanwhile applies to them.
                 self._spending.sent(claimed)
                 self._claiming = True
@@ -287,6 +344,10 @@ class Pipeline:
             seen = await self._witness.at_call(item)
         except LookUpFailed as error:
             return item, NotSent(said("whether it is in the billing already cannot be seen: {error}", error=error))
+        try:
+            seen = seen or await self._updates.at_call(item)
+        except LookUpFailed as error:
+            return item, NotSent(said("what has changed since the list cannot be seen: {error}", error=error))
         if seen is not None:
             return item, seen
         await self._ownership.confirm()

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from math import ceil
-from typing import Final, NamedTuple, assert_never
+from typing import Final, NamedTuple, assert_never, cast
 
 import anyio
 import structlog
@@ -11,11 +12,11 @@ import structlog
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, LookUps, Run
 from checkpoints.states import State, states_where
-from engine.job import Absent, CannotLook, Different, Found, Job, LookUpResult, news_of
+from engine.job import Absent, CannotLook, Different, Effect, Found, Job, LookUpResult, news_of
 from engine.pacing.holds import POLL_SECONDS, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Progress
-from texts.said import Quantity, counted, said
+from texts.said import Quantity, counted, in_clauses, said
 
 log = structlog.get_logger(__name__)
 
@@ -106,11 +107,11 @@ class Reconciler:
         """
         left: dict[int, LookUpResult] = {}
         async for page in self._journal.each_page(self._run, {State.MANUAL}, size=self._policy.page):
-            sightings = await self._effect.look_up(self._run, page)
+            sightings = await look_up(self._effect, self._run, page, self._journal)
             mended = [
-                Change(item_id, State.ACCEPTED, answer=sighting.answer, message=sighting.note)
-                for item_id, sighting in sightings.items()
-                if isinstance(sighting, Found)
+                found_again(item, sighting)
+                for item in page
+                if isinstance(sighting := sightings.get(item.item_id), Found)
             ]
             await self._record(page, mended)
             await self._note(mended)
@@ -166,8 +167,7 @@ class Reconciler:
         unfinished_work: str | None = None
         async for page in self._journal.each_page(self._run, _IN_DOUBT, size=self._policy.page):
             reason = await self._effect.unfinished_work(page)
-            found = await self._effect.look_up(self._run, page)
-            sightings = {item.item_id: news_of(item, found[item.item_id]) for item in page if item.item_id in found}
+            sightings = await look_up(self._effect, self._run, page, self._journal)
             if reason is not None:
                 absent = {key for key, sighting in sightings.items() if isinstance(sighting, Absent)}
                 sightings = {key: sighting for key, sighting in sightings.items() if key not in absent}
@@ -246,12 +246,62 @@ async def wait_for_stacks(
     return False
 
 
+UNPROVEN: Final = said("found without a mark when its outcome was looked up: it may be somebody else's")
+"""The note on a row that is accepted and unproven."""
+
+
+async def look_up(effect: Effect, run: Run, items: Sequence[Item], journal: Journal) -> dict[int, LookUpResult]:
+    """What look-ups show of `items` that nobody has decided on, with the runs that have made what has no mark.
+
+    Raises `LookUpFailed`.
+    """
+    found = await effect.look_up(run, items)
+    return await credit([(item, found[item.item_id]) for item in items if item.item_id in found], run, journal)
+
+
+async def credit(results: Sequence[tuple[Item, LookUpResult]], run: Run, journal: Journal) -> dict[int, LookUpResult]:
+    """The results by item_id, less what a person has decided on, with the runs that have made what has no mark."""
+    sightings = {item.item_id: news_of(item, result) for item, result in results}
+    unmarked = [
+        (item_id, one.answer)
+        for item_id, one in sightings.items()
+        if isinstance(one, Found) and not one.marked and one.answer is not None and one.answer.isdecimal()
+    ]
+    if unmarked:
+        for item_id, other in (await journal.made_by_others(run, unmarked)).items():
+            sightings[item_id] = replace(cast("Found", sightings[item_id]), by=other)
+    return sightings
+
+
+def found_again(item: Item, found: Found) -> Change:
+    """The change of an item whose effect was found after its call, or after what may have been its call.
+
+    It is unproven unless its mark or the answer to its call has named it.
+    """
+    if found.by:
+        return Change(item.item_id, State.SKIPPED, answer=found.answer, message=already_there(found))
+    known = found.note
+    if item.state is State.UNCONFIRMED:
+        known = said("refused, and found in the billing all the same: {message}", message=item.message or "")
+    if found.marked or (item.answer is not None and item.answer == found.answer):
+        return Change(item.item_id, State.ACCEPTED, answer=found.answer, message=known)
+    note = UNPROVEN if known is None else in_clauses([UNPROVEN, known])
+    return Change(item.item_id, State.ACCEPTED, answer=found.answer, message=note, unproven=True)
+
+
+def already_there(found: Found) -> str:
+    """Why a row is skipped whose effect somebody else has brought about."""
+    if found.by:
+        return said("already as wanted: run {run} has made it (id {id})", run=found.by, id=found.answer or "")
+    if found.answer is None:
+        return said("already as wanted: somebody else has done it since the list was made")
+    return said("already as wanted: somebody else has made it since the list was made (id {id})", id=found.answer)
+
+
 def _settled(item: Item, sighting: LookUpResult) -> Change:
     match sighting:
-        case Found(answer, note):
-            if item.state is State.UNCONFIRMED:
-                note = said("refused, and found in the billing all the same: {message}", message=item.message or "")
-            return Change(item.item_id, State.ACCEPTED, answer=answer, message=note)
+        case Found():
+            return found_again(item, sighting)
         case Absent() if item.state is State.UNCONFIRMED:
             return Change(item.item_id, State.REJECTED, message=item.message)
         case Absent():

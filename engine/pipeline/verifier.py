@@ -44,12 +44,15 @@ async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: 
     async for items in journal.each_page(run, states_where(in_effect=True), size=page):
         readings = await job.effect.read_back(run, items)
         strangers = await _strangers(journal, readings.values())
+        outdated = await job.effect.outdated(run, items)
         applied: list[Change] = []
         for item in items:
             reading = readings.get(item.item_id, ReadBack(None, said("the billing says nothing of it")))
             if isinstance(reading, CannotLook):
                 verdict.unreadable[reading.text] += 1
                 continue
+            if reading.difference is None and item.item_id in outdated:
+                reading = replace(reading, difference=outdated[item.item_id])
             if besides := [one for one in reading.besides if one in strangers]:
                 verdict.twice += 1
                 reading = _entered_twice(run, item, reading, besides)

@@ -2,7 +2,8 @@
 
 A journal can be lost, copied, restored and aliased; the billing cannot. A restored copy has rows as pending that were
 sent since, under the same marks. So a row that must not be repeated is looked up before its first call in this
-process, and a row that is found is accepted with a note instead of being sent again.
+process, and a row that is found is accepted with a note instead of being sent again. What is found without a mark
+before the first call of a row is somebody else's: the row is skipped.
 
 Another journal may send the same rows at the same time, and people enter by hand. So the same look shows what has
 come since the list was made: an entry with a mark of a run that this journal does not know refuses the row, an equal
@@ -25,25 +26,33 @@ from checkpoints.journal import Journal
 from checkpoints.records import Item, LookUps, Run
 from checkpoints.states import State
 from engine.errors import LookUpFailed
-from engine.evidence import Accepted, Lost, Seen, Undecided
+from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused, Seen, Undecided
 from engine.job import (
     Absent,
     CannotLook,
     Different,
+    Effect,
     Entries,
     Found,
     Job,
     Look,
     LookedFor,
     LookUpResult,
-    news_of,
 )
 from engine.outcomes import decide
 from engine.pacing.holds import Stop
 from engine.pacing.policy import Policy
+from engine.pipeline.before_images import FRESH as READING_COUNTS
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.progress import Progress
-from engine.pipeline.reconciler import UnfinishedWork, count_down, wait_for_stacks
+from engine.pipeline.reconciler import (
+    UnfinishedWork,
+    already_there,
+    count_down,
+    credit,
+    found_again,
+    wait_for_stacks,
+)
 from texts.said import Quantity, counted, in_clauses, said
 
 log = structlog.get_logger(__name__)
@@ -238,14 +247,15 @@ class Witness:
     async def _seen_of(self, items: Sequence[Item]) -> dict[int, Seen]:
         """What the billing shows of items, by item_id; items to be sent are left out. Raises `LookUpFailed`."""
         looks = await self._job.look(self._run, items, self._mates)
+        own = [(item, looks.get(item.item_id, ABSENT).own) for item in items]
+        sightings = await credit(own, self._run, self._journal)
         seen: dict[int, Seen] = {}
         absent: list[tuple[Item, Entries]] = []
         for item in items:
-            look = looks.get(item.item_id, ABSENT)
-            if evidence := _evidence(news_of(item, look.own)):
+            if evidence := self._evidence(item, sightings[item.item_id]):
                 seen[item.item_id] = evidence
             else:
-                absent.append((item, look.entries))
+                absent.append((item, looks.get(item.item_id, ABSENT).entries))
         judged = await self._foreign.judge_at_call(absent)
         # What a person is asked about counts as known from then on: only a newer entry asks again.
         asked = {
@@ -260,15 +270,59 @@ class Witness:
     async def _mates(self, lanes: Collection[str]) -> Sequence[Item]:
         return await self._journal.lane_mates(self._run, lanes)
 
+    def _evidence(self, item: Item, sighting: LookUpResult) -> Seen | None:
+        """The evidence of a look-up before the call.
 
-def _evidence(sighting: LookUpResult) -> Accepted | Lost | None:
-    """The evidence of a look-up before the call; a different effect is left to the reconciler, then to a person."""
-    match sighting:
-        case Found(answer, note):
-            return Accepted(answer, OLDER if note is None else in_clauses([OLDER, note]))
-        case Different(text) | CannotLook(text):
-            return Lost(said("before it was sent: {why}", why=text))
-        case Absent():
-            return None
-        case _:
-            assert_never(sighting)
+        What has a mark was sent from another copy of the journal; a different effect of it is left to the reconciler,
+        then to a person. What has none is somebody else's, unless an earlier call of the row may have made it.
+        """
+        first_call = item.number > self._known and not item.attempts
+        match sighting:
+            case Found(answer, by=other, marked=False) if other or first_call:
+                return AlreadyThere(already_there(sighting), answer)
+            case Different(text, marked=False) if first_call:
+                return RowRefused(said("there already since the list was made, and different: {why}", why=text))
+            case Found(answer, marked=False):
+                change = found_again(item, sighting)
+                return Accepted(answer, change.message, unproven=change.unproven)
+            case Found(answer, note):
+                return Accepted(answer, OLDER if note is None else in_clauses([OLDER, note]))
+            case Different(text) | CannotLook(text):
+                return Lost(said("before it was sent: {why}", why=text))
+            case Absent():
+                return None
+            case _:
+                assert_never(sighting)
+
+
+class Updates:
+    """Refuses rows that have been overtaken since the list was made: their subscriber is another one by now, say.
+
+    Read with each claim group where one query tells of many, and again at the call where that was long ago; through
+    the API alone just before each call.
+    """
+
+    def __init__(self, run: Run, effect: Effect) -> None:
+        self._run = run
+        self._effect = effect
+        self._read: dict[int, tuple[float, str | None]] = {}
+
+    async def ahead(self, items: Sequence[Item]) -> None:
+        """Read what has changed for these, before their claim."""
+        if not self._effect.looks_together:
+            return
+        now = anyio.current_time()
+        try:
+            outdated = await self._effect.outdated(self._run, items)
+        except LookUpFailed as error:
+            # It is read again before each call, and an error is reported then.
+            log.info("cannot read ahead what has changed since the list was made", why=str(error))
+            return
+        self._read.update((item.item_id, (now, outdated.get(item.item_id))) for item in items)
+
+    async def at_call(self, item: Item) -> RowRefused | None:
+        """The refusal of `item`, whose call would leave now; None if it is to be sent. Raises `LookUpFailed`."""
+        read_at, why = self._read.pop(item.item_id, (-inf, None))
+        if anyio.current_time() - read_at > READING_COUNTS:
+            why = (await self._effect.outdated(self._run, [item])).get(item.item_id)
+        return None if why is None else RowRefused(why, recognised=True)

@@ -7,7 +7,6 @@ from typing import Final
 
 from billing.api.answers import created_id, objects
 from billing.api.calls import filter_
-from billing.database.database import Database
 from billing.directory import subscribers as abonents
 from billing.directory.models import OPENING_BALANCE
 from billing.directory.subscribers import Operation, of_abonents
@@ -102,24 +101,48 @@ async def newest(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
         }
 
 
-async def newest_on_accounts(gateway: Gateway, accounts: Collection[int]) -> Mapping[int, int]:
-    """The id of the last operation of any type on each account that has one; nothing without a database.
+async def newest_on_account(gateway: Gateway, ids: Collection[int]) -> Mapping[int, int]:
+    """The id of the last operation of any type on the account of each of these subscribers; 0 if there is none.
 
-    Raises `LookUpFailed`.
+    Through the API alone only the subscriber's own operations are seen. Raises `LookUpFailed`.
     """
-    if gateway.database is None or not accounts:
-        return {}
+    if gateway.database is None:
+        return await newest(gateway, ids)
+    return dict.fromkeys(ids, 0) | await gateway.read(
+        lambda database: dict(abonents.newest_on_account(database, ids))
+    )
 
-    def read(database: Database) -> dict[int, int]:
-        owners = [(abonent, account) for account, abonent in abonents.of_accounts(database, accounts)]
-        last = dict(newest_in_database(database, [abonent for abonent, _ in owners]))
-        found: dict[int, int] = {}
-        for abonent, account in owners:
-            if abonent in last:
-                found[account] = max(found.get(account, 0), last[abonent])
-        return found
 
-    return await gateway.read(read)
+async def operations_since(gateway: Gateway, last: Mapping[int, int]) -> Mapping[int, list[Operation]]:
+    """By subscriber, the operations on its account behind its `last` one. Raises `LookUpFailed`.
+
+    Through the API alone only the subscriber's own operations are seen.
+    """
+    newer: defaultdict[int, list[Operation]] = defaultdict(list)
+    if not last:
+        return newer
+    if gateway.database is not None:
+        after = min(last.values())
+        found = await gateway.read(lambda database: list(abonents.since(database, last, after)))
+    else:
+        answers = await gateway.ask(
+            [filter_("FinanceOperations", {"abonent_id": one}, "op_type_id", *_FIELDS) for one in last]
+        )
+        with as_engine_errors():
+            found = [
+                (
+                    one,
+                    _operation(
+                        fields, one, _whole(fields.get("op_type_id"), said("finance operations"), "op_type_id")
+                    ),
+                )
+                for one, answer in zip(last, answers, strict=True)
+                for fields in objects(answer)
+            ]
+    for abonent, operation in found:
+        if operation.op_id > last[abonent]:
+            newer[abonent].append(operation)
+    return newer
 
 
 async def balances(gateway: Gateway, ids: Collection[int]) -> Mapping[int, Decimal]:
@@ -127,6 +150,11 @@ async def balances(gateway: Gateway, ids: Collection[int]) -> Mapping[int, Decim
     if gateway.database is None or not ids:
         return {}
     return await gateway.read(lambda database: dict(abonents.balances(database, ids)))
+
+
+def described(one: Operation) -> str:
+    """An operation in words: `operation 5 of 50.50, 2026-11-01`."""
+    return said("operation {id} of {amount}, {day}", id=one.op_id, amount=one.op_summa, day=one.day)
 
 
 def _operation(fields: Mapping[str, object], abonent_id: int, op_type: int) -> Operation:

@@ -29,9 +29,11 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     `key` finds the object again. `wanted` are the fields after the call and `was` the fields before it, in their
     plain spelling (`billing.directory.values.plain_value`). `planned` is `was` at planning, if it has changed since.
     `after` is the number of the row of this run that set the values in `was`, 0 if none did. `abonent` is the id of
-    the subscriber, 0 if there is none. `there` are the ids of entries of the same kind that the billing had when the
-    list was made, or that a person was shown since; `sharers` the other subscribers of an account whose balance the
-    call sets.
+    the subscriber, 0 if there is none. `named` is the contract number or the login by which the row has named its
+    subscriber or account, with the id of whose it was: {"contract_number": "00123", "abonent_id": "9001"}. `newest`
+    is the last operation on an account whose balance the call sets, at planning; None for any other call. `there` are
+    the ids of entries of the same kind that the billing had when the list was made, or that a person was shown since;
+    `sharers` the other subscribers of an account whose balance the call sets.
 
     `document` and `day` tell an operation from others of the same subscriber and sum; they are not sent. `exact` is
     the kind of exact key that is sent beside the mark, "" for none.
@@ -49,6 +51,8 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     was: dict[str, str | None] = {}
     planned: dict[str, str | None] = {}
     after: int = 0
+    named: dict[str, str] = {}
+    newest: int | None = None
     document: str = ""
     day: str = ""
     exact: str = ""

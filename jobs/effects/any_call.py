@@ -17,9 +17,9 @@ from billing.selects.select import prepared, select_of
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused, LookUpRefused
 from engine.evidence import Accepted, Evidence
-from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
+from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack, SameKey
 from jobs.access.gateway import Gateway
-from jobs.access.payload import ACCOUNT, Payload, chain_of_steps, encode_payload, payload_of
+from jobs.access.payload import ACCOUNT, Payload, chain_of_steps, decode_payload, encode_payload, payload_of
 from jobs.access.vault import is_token, mask_secrets, reveal_secrets
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.rows.binding import ABONENT, Bound
@@ -27,6 +27,7 @@ from jobs.rows.call_arguments import amount_fault
 from jobs.rows.secret_cells import without_words
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import CREATE
+from jobs.spec.entries import ADD_PAYMENT
 from jobs.spec.parameters import row_key
 from texts.remedies import setting
 from texts.said import said
@@ -88,6 +89,11 @@ class AnyCallEffect(CallEffect):
         except LookUpRefused as error:
             flag = setting("look-up", repr(wanted.on_one_line))
             raise InputRefused(said("{flag}: {error}", flag=flag, error=error)) from error
+
+    def same_key(self, payload: str) -> SameKey:
+        """A payment may be next month's."""
+        pays = any(method == ADD_PAYMENT for method, _ in decode_payload(payload).steps)
+        return SameKey.DOUBT if pays else super().same_key(payload)
 
     async def send(self, run: Run, item: Item) -> Evidence:
         """Make the call. An answer that is itself a secret is not kept."""
@@ -161,6 +167,7 @@ class AnyCallEffect(CallEffect):
             fields=self._template.fields,
             abonent=abonent.id if abonent else 0,
             key=values,
+            named=dict(one.named),
         )
         return NewItem(
             key=key,

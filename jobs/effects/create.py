@@ -14,12 +14,12 @@ import msgspec
 from billing.api.answers import created_id, judge
 from billing.api.calls import NOTHING, Call, ChainStep, describe
 from billing.directory.models import OPENING_BALANCE, BillingObject
-from billing.directory.subscribers import Abonent
+from billing.directory.subscribers import Abonent, Operation
 from billing.money import wire
 from billing.profile import TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused, LookUpFailed
-from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
+from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, NotSent, RowRefused, Seen
 from engine.job import (
     Absent,
     AskMates,
@@ -47,14 +47,20 @@ from jobs.access.objects import (
     needed,
     spell_out,
 )
-from jobs.access.operations import balances, enters_balance, newest_on_accounts
+from jobs.access.operations import (
+    balances,
+    described,
+    enters_balance,
+    newest_on_account,
+    operations_since,
+    some_of,
+)
 from jobs.access.payload import (
     ACCOUNT,
     CONTRACT,
     FOLDER_LANE,
     OP_TYPE,
     Payload,
-    account_of,
     chain_of,
     decode_payload,
     encode_payload,
@@ -87,7 +93,7 @@ from jobs.rows.binding import NUMBER, Bound
 from jobs.rows.call_arguments import Arguments, amount_fault, owner_of_row, telling_of
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import CREATE
-from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, exact_key, with_mark
+from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, exact_key, find_mark, with_mark
 from jobs.spec.parameters import row_key
 from texts.said import said, text_of
 
@@ -131,8 +137,8 @@ class CreateEffect(CallEffect):
         self._exact = exact
         self._same = same or self._kind.same
         self._recognition = Recognition()
-        # With a mark, before each call; without one, equal fields may belong to another entry.
-        self.looked_for = LookedFor.ALWAYS if self._kind.comment else LookedFor.WHEN_TAKEN_UP
+        # With a mark, before each call; without one, where one query tells of many what others have made meanwhile.
+        self.looked_for = LookedFor.ALWAYS if self._kind.comment or self.looks_together else LookedFor.WHEN_TAKEN_UP
         if template.model == OPERATIONS and gateway.database is not None:
             # The balance, which an entry of type 8 may set; only the database has it.
             self.keeps = BeforeImageMode.TOGETHER
@@ -157,9 +163,11 @@ class CreateEffect(CallEffect):
             payloads = [self._told(one, payload) for (one, _, _), payload in zip(whose, payloads, strict=True)]
         # Objects with a mark may be alike.
         there = [()] * len(payloads) if self._kind.comment else await like_these(gateway, payloads)
-        before = await balances(gateway, [payload.abonent for payload in payloads if enters_balance(payload)])
+        entering = [payload.abonent for payload in payloads if enters_balance(payload)]
+        before = await balances(gateway, entering)
+        last = await newest_on_account(gateway, entering) if self._type_8 is TypeEight.SETS and entering else {}
         entries = [
-            self._entry(one, who, _with_balance(payload, before), things, room)
+            self._entry(one, who, _with_what_was(payload, before, last), things, room)
             for (one, _, who), payload, things in zip(whose, payloads, there, strict=True)
         ]
         unreadable = [one.refused(fault) for one, fault in faults if fault is not None]
@@ -196,7 +204,7 @@ class CreateEffect(CallEffect):
             with needed(KEPT):
                 await balances(gateway, [NOBODY])
 
-    async def send(self, run: Run, item: Item) -> Evidence:
+    async def send(self, run: Run, item: Item) -> Seen:
         """Create the object, with run and item in the mark of its comment."""
         payload = payload_of(item)
         if _overwrites(payload) and (moved := await self._moved(payload)):
@@ -215,7 +223,7 @@ class CreateEffect(CallEffect):
                 return await self._taken(item, payload, text)
         return evidence
 
-    async def _taken(self, item: Item, payload: Payload, text: str) -> Evidence:
+    async def _taken(self, item: Item, payload: Payload, text: str) -> Seen:
         """What a refusal means whose reason is that another object has the key: it may be our own earlier call's."""
         try:
             (found,) = await like_these(self._gateway, [payload])
@@ -225,9 +233,43 @@ class CreateEffect(CallEffect):
             # An earlier call may still wait to be carried out: it counts as absent only after the settle delay.
             return Lost(said("refused, and the billing does not show yet who has the key: {reason}", reason=text))
         if found and difference(payload, found) is None:
-            return Accepted(found[0].values[self._kind.key], said("found in the billing: {reason}", reason=text))
+            answer = found[0].values[self._kind.key]
+            if not item.attempts:
+                return AlreadyThere(
+                    said("already as wanted: somebody else has made it just before (id {id})", id=answer or ""),
+                    answer,
+                )
+            note = said("found in the billing, and may be somebody else's: {reason}", reason=text)
+            return Accepted(answer, note, unproven=True)
         there = tuple(self._kind.described(thing, payload.wanted) for thing in found)
         return RowRefused(said("{reason}; the billing has {found}", reason=text, found=there) if there else text)
+
+    async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
+        """Also the operations that have come to an account since the list was made, where its balance is set.
+
+        Of an item in effect those before its own operation: their sums are overwritten. Raises `LookUpFailed`.
+        """
+        reasons = dict(await super().outdated(run, items))
+        setting = [
+            (item, payload.abonent, payload.newest)
+            for item in items
+            if (payload := payload_of(item)).newest is not None and item.item_id not in reasons
+        ]
+        last: dict[int, int] = {}
+        for _, abonent, newest in setting:
+            last[abonent] = min(newest or 0, last.get(abonent, newest or 0))
+        newer = await operations_since(self._gateway, last)
+        for item, abonent, newest in setting:
+            own = int(item.answer or 0) if item.state.in_effect else 0
+            others = [
+                one
+                for one in newer[abonent]
+                if one.op_id > (newest or 0) and not one.storno and (not own or one.op_id < own)
+                if (mark := find_mark(one.descr)) is None or mark[0] != run.name
+            ]
+            if others:
+                reasons[item.item_id] = _overtaken(others, is_entered=bool(own))
+        return reasons
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """The payloads with the present balance, where it has changed. Raises `LookUpFailed`.
@@ -285,16 +327,10 @@ class CreateEffect(CallEffect):
             )
         wanted = [payload.abonent for payload in payloads.values() if BALANCE in payload.wanted]
         now = await balances(self._gateway, wanted)
-        accounts = {
-            item.item_id: account
-            for item in items
-            if (account := account_of(item.lane)) is not None and _has_another_balance(payloads[item.item_id], now)
-        }
-        last = await newest_on_accounts(self._gateway, set(accounts.values()))
+        moved = {payload.abonent for payload in payloads.values() if _has_another_balance(payload, now)}
+        last = await newest_on_account(self._gateway, moved) if moved else {}
         return {
-            key: replace(
-                _reading(payload, found[key], now, last.get(accounts.get(key, 0), 0)), besides=besides.get(key, ())
-            )
+            key: replace(_reading(payload, found[key], now, last.get(payload.abonent, 0)), besides=besides[key])
             for key, payload in payloads.items()
         }
 
@@ -425,7 +461,7 @@ class CreateEffect(CallEffect):
             key=row_key([*same, *filter(None, [payload.document or payload.day])]),
             label=f"{one.label}, {payload.document}" if payload.document else one.label,
             lane=lane_of_new(payload) if abonent is None else f"{ACCOUNT}{abonent.account_id}",
-            payload=encode_payload(payload),
+            payload=encode_payload(msgspec.structs.replace(payload, named=dict(one.named))),
             amount=None if amount is None else Decimal(str(amount)),
             line=one.row.line,
             row=one.row.cells,
@@ -480,11 +516,31 @@ def _overwrites(payload: Payload) -> bool:
     )
 
 
-def _with_balance(payload: Payload, before: Mapping[int, Decimal]) -> Payload:
-    """The payload with the present balance, which an undo of an entry of type 8 needs."""
-    if payload.abonent not in before:
+def _overtaken(others: Sequence[Operation], *, is_entered: bool) -> str:
+    """Why a balance is not set over these operations, or that it was."""
+    amount = sum((one.op_summa for one in others), Decimal(0))
+    named = some_of([described(one) for one in others])
+    if is_entered:
+        return said(
+            "overwritten: {amount} came to the account after the list was made and before this row set its balance: "
+            "{operations}",
+            amount=amount,
+            operations=named,
+        )
+    return said(
+        "changed since the list was made: {amount} came to the account, and this row would set its balance over it: "
+        "{operations}. Enter the row again to have it compared anew",
+        amount=amount,
+        operations=named,
+    )
+
+
+def _with_what_was(payload: Payload, before: Mapping[int, Decimal], last: Mapping[int, int]) -> Payload:
+    """The payload with the present balance, which an undo of an entry of type 8 needs, and the last operation."""
+    if not enters_balance(payload):
         return payload
-    return msgspec.structs.replace(payload, was={BALANCE: wire(before[payload.abonent])})
+    was = {BALANCE: wire(before[payload.abonent])} if payload.abonent in before else payload.was
+    return msgspec.structs.replace(payload, was=was, newest=last.get(payload.abonent))
 
 
 def _blames_fields(text: str, kind: CreatableModel, payload: Payload) -> bool:
@@ -498,9 +554,11 @@ def _sighting(payload: Payload, found: Sequence[BillingObject]) -> LookUpResult:
     if not found:
         return Absent()
     differs = difference(payload, found)
+    kind = model_of(payload)
     if differs:
-        return Different(differs, tuple(str(thing.values.get(model_of(payload).key)) for thing in found))
-    return Found(found[0].values.get(model_of(payload).key), describe_change(payload))
+        seen = tuple(str(thing.values.get(kind.key)) for thing in found)
+        return Different(differs, seen, marked=bool(kind.comment))
+    return Found(found[0].values.get(kind.key), describe_change(payload), marked=bool(kind.comment))
 
 
 def _has_another_balance(payload: Payload, now: Mapping[int, Decimal]) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from billing.directory.models import MODELS, BillingObject, Key
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import LookUpFailed
-from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
+from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, NotSent, RowRefused, Seen
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN_AND_KEPT, find, key_of, lane_of, needed, not_one, try_finding
@@ -79,9 +79,11 @@ class DeleteEffect(CallEffect):
         if self._yields:
             await try_belongings(self._gateway)
 
-    async def send(self, run: Run, item: Item) -> Evidence:
+    async def send(self, run: Run, item: Item) -> Seen:
         """Delete the object."""
         payload = payload_of(item)
+        if as_bool(payload.was.get(DELETED)):
+            return AlreadyThere(_by_others(payload))
         if self._yields:
             try:
                 obstacle = await in_the_way(self._gateway, payload)
@@ -89,10 +91,13 @@ class DeleteEffect(CallEffect):
                 return NotSent(said("what hangs on it cannot be read: {error}", error=error))
             if obstacle is not None:
                 return RowRefused(obstacle)
-        return _evidence(await self._gateway.client.send(payload.call), payload)
+        return _evidence(await self._gateway.client.send(payload.call), payload, first=not item.attempts)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
-        """The payloads with the present values of their objects, where they have changed. Raises `LookUpFailed`."""
+        """The payloads with the present values of their objects, where they have changed. Raises `LookUpFailed`.
+
+        What is gone before the first call was deleted by somebody else, and is kept so.
+        """
         payloads = [payload_of(item) for item in items]
         model = self._template.model
         keys = [payload.key for payload in payloads]
@@ -101,6 +106,10 @@ class DeleteEffect(CallEffect):
             item.item_id: refresh_before_image(payload, things[0].values)
             for item, payload, things in zip(items, payloads, found, strict=True)
             if len(things) == 1 and not _gone(things)
+        } | {
+            item.item_id: refresh_before_image(payload, {**payload.was, DELETED: "1"})
+            for item, payload, things in zip(items, payloads, found, strict=True)
+            if _gone(things) and not item.attempts
         }
         return {item_id: payload for item_id, payload in anew.items() if payload is not None}
 
@@ -142,7 +151,7 @@ class DeleteEffect(CallEffect):
             key=named,
             label=thing.label or one.label,
             lane=lane_of(model, key, thing),
-            payload=encode_payload(_payload(model, thing, arguments)),
+            payload=encode_payload(msgspec.structs.replace(_payload(model, thing, arguments), named=dict(one.named))),
             line=one.row.line,
             row=one.row.cells,
             skip_reason=_is_deleted(model, named) if _gone(things) else None,
@@ -205,8 +214,10 @@ def _payload(model: str, thing: BillingObject, arguments: Mapping[str, object]) 
     )
 
 
-def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
+def _evidence(evidence: Evidence, payload: Payload, *, first: bool) -> Seen:
     match evidence:
+        case RowRefused(text) if first and any(word in text.casefold() for word in _SAYS_GONE):
+            return AlreadyThere(_by_others(payload))
         # An earlier call of ours may have had its effect late.
         case RowRefused(text) if any(word in text.casefold() for word in _SAYS_GONE):
             return Lost(said("refused, and whether it is gone has to be looked up: {reason}", reason=text))
@@ -225,6 +236,12 @@ def _about_another(answered: str, payload: Payload) -> Evidence:
 
 def _is_deleted(model: str, named: str) -> str:
     return said("already as wanted: {model} {id} is deleted", model=model, id=named)
+
+
+def _by_others(payload: Payload) -> str:
+    return said(
+        "already as wanted: somebody else has deleted {object} since the list was made", object=_named(payload)
+    )
 
 
 def _still_there(payload: Payload) -> str:

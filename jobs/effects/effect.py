@@ -6,21 +6,23 @@ for complete examples.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from billing.api.calls import describe
-from checkpoints.records import Item, Refusal
+from checkpoints.records import Item, Refusal, Run
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
+from jobs.access.objects import find
 from jobs.access.payload import Payload, account_of, encode_payload, payload_of
+from jobs.access.subscribers import Resolved, SubscriberFinder
 from jobs.access.vault import mask_secrets
 from jobs.effects.before_image import Mate, found_own
-from jobs.rows.binding import Bound
-from texts.said import said
+from jobs.rows.binding import ABONENT, LOGIN, NUMBER, USER, Bound
+from texts.said import Said, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class ItemToUndo:
     """An item of an earlier run to take back; `cells` are its row in the undo's input.
 
     `later` is the number of a later item of that run that has written to the same place and still stands. `left` is
-    the balance that all operations of the run left on its account if each has added its sum, None if unknown.
+    the balance that all operations of the run left on its account if each has added its sum, None if unknown. What is
+    `unproven` may be somebody else's, and is left alone.
     """
 
     item_id: int
@@ -42,6 +45,7 @@ class ItemToUndo:
     lane: str = ""
     later: int | None = None
     left: Decimal | None = None
+    unproven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,34 @@ class CallEffect(Effect):
         """
         return {}
 
+    async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
+        """By item_id, whose contract number or login belongs to another now, or whose account is another.
+
+        The account counts where its balance is set, and would be another's. Raises `LookUpFailed`.
+        """
+        payloads = {item.item_id: payload_of(item) for item in items}
+        numbers = {one.named[NUMBER] for one in payloads.values() if NUMBER in one.named}
+        logins = list({one.named[LOGIN] for one in payloads.values() if LOGIN in one.named})
+        ids = {one.abonent for one in payloads.values() if one.newest is not None and NUMBER not in one.named}
+        now: dict[int | str, Resolved] = {}
+        finder = SubscriberFinder(self._gateway, suggested_for=0)
+        if numbers:
+            now |= await finder.by_contract_numbers(numbers)
+        if ids:
+            now |= await finder.by_ids(ids)
+        found = await find(self._gateway, "Users", [{LOGIN: one} for one in logins], ("id", LOGIN)) if logins else []
+        users = {login: {one.values["id"] for one in things} for login, things in zip(logins, found, strict=True)}
+        reasons: dict[int, str] = {}
+        for item in items:
+            payload = payloads[item.item_id]
+            if LOGIN in payload.named:
+                why = _moved_login(payload.named, users)
+            else:
+                why = _moved(item, payload, now.get(payload.named.get(NUMBER, payload.abonent)))
+            if why is not None:
+                reasons[item.item_id] = why
+        return reasons
+
     # ---- undo ----
 
     def undo(self, how: Mapping[str, str]) -> "CallEffect | Irreversible":
@@ -146,3 +178,43 @@ class CallEffect(Effect):
 
 _ONLY_BACK: Final = said("this only takes back what an earlier run has done")
 _NO_WAY: Final = said("nobody knows how to take it back")
+
+
+def _moved(item: Item, payload: Payload, bearer: Resolved | None) -> Said | None:
+    """How a subscriber has changed since the list was made, by its number or id; `bearer` is who has that now."""
+    number, then = payload.named.get(NUMBER), payload.named.get(ABONENT, str(payload.abonent))
+    if bearer is None:
+        return None
+    if number is not None and (isinstance(bearer, str) or str(bearer.id) != then):
+        return said(
+            "given to another subscriber since: contract number {number} was abonent {then} when the list was made, "
+            "and now it is {now}",
+            number=number,
+            then=then,
+            now=said("nobody's alone") if isinstance(bearer, str) else said("abonent {id}", id=str(bearer.id)),
+        )
+    if isinstance(bearer, str):
+        return said("changed since the list was made: {why}", why=bearer)
+    account = account_of(item.lane)
+    if payload.newest is None or account is None or bearer.account_id == account:
+        return None
+    return said(
+        "changed since the list was made: abonent {id} had account {then}, and now it has account {now}, whose "
+        "balance this would set",
+        id=then,
+        then=str(account),
+        now=str(bearer.account_id),
+    )
+
+
+def _moved_login(named: Mapping[str, str], now: Mapping[str, Collection[str | None]]) -> Said | None:
+    login, then = named[LOGIN], named[USER]
+    if then in now[login]:
+        return None
+    return said(
+        "given to another account since: login {login} was account {then} when the list was made, and now it is "
+        "{now}",
+        login=login,
+        then=then,
+        now=tuple(sorted(one or "" for one in now[login])) or said("nobody's"),
+    )

@@ -147,6 +147,18 @@ def skip_changed(one: ItemToUndo, reason: str) -> NewItem:
     )
 
 
+def leave_unproven(one: ItemToUndo, entry: NewItem | Refusal) -> NewItem | Refusal:
+    """The entry that takes an item back, skipped where the item may be somebody else's."""
+    if not one.unproven or isinstance(entry, Refusal) or entry.skip_reason is not None:
+        return entry
+    return skip_changed(one, _UNPROVEN)
+
+
+_UNPROVEN: Final = said(
+    "left alone, for it may be somebody else's: it was found without a mark when its outcome was looked up"
+)
+
+
 def replaced_in_run(later: int) -> str:
     """Why an item is left alone if a later one of its run has written to the same place."""
     return said(

@@ -157,6 +157,7 @@ def _item(template: Template, one: Bound, abonent: Abonent, last: int) -> NewIte
         was={LAST: str(last)},
         document=document,
         day=day,
+        named=dict(one.named),
     )
     return NewItem(
         key=row_key([str(abonent.id), *filter(None, [document or day])]),

@@ -189,6 +189,7 @@ class SetFieldsEffect(CallEffect):
             key=dict(key),
             wanted=dict(wanted),
             was=was,
+            named=dict(one.named),
         )
         return NewItem(
             key=row_key(key.values()),

@@ -262,6 +262,7 @@ def _entry(one: Bound, things: Sequence[BillingObject], steps: Sequence[ChainSte
         steps=chain_of_steps(steps),
         abonent=thing.abonent_id or 0,
         key=key,
+        named=dict(one.named),
     )
     return NewItem(
         key=user,

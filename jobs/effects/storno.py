@@ -5,13 +5,14 @@ It is not known either whether a storno of type 8 restores the balance [?], so t
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Final
 
 from billing.api.answers import is_about_other_model, judge
 from billing.directory.models import BillingObject
 from billing.money import wire
 from billing.profile import StornoEffect
 from checkpoints.records import Item, NewItem, Run
-from engine.evidence import Accepted, Evidence, Lost, RowRefused
+from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.objects import FOUND_AGAIN, NOBODY, find, needed
@@ -30,6 +31,8 @@ from jobs.effects.entered_operations import (
     try_standing,
 )
 from texts.said import said
+
+_REVERSED: Final = "сторнирован"
 
 
 class StornoReversal(CallEffect):
@@ -54,10 +57,10 @@ class StornoReversal(CallEffect):
             works["storno_type_8"] = StornoEffect.RESTORES
         return works
 
-    async def send(self, run: Run, item: Item) -> Evidence:
+    async def send(self, run: Run, item: Item) -> Seen:
         """Reverse the operation."""
         payload = payload_of(item)
-        return _evidence(await self._gateway.client.send(payload.call), payload)
+        return _evidence(await self._gateway.client.send(payload.call), payload, first=not item.attempts)
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the operations are reversed. Raises `LookUpFailed`."""
@@ -104,10 +107,15 @@ class StornoReversal(CallEffect):
         return list(zip(items, found, strict=True))
 
 
-def _evidence(evidence: Evidence, payload: Payload) -> Evidence:
+def _evidence(evidence: Evidence, payload: Payload, *, first: bool) -> Seen:
     match evidence:
+        case RowRefused(text) if first and _REVERSED in text.casefold():
+            why = said(
+                "already as wanted: somebody else has reversed it since the list was made: {reason}", reason=text
+            )
+            return AlreadyThere(why, payload.key["op_id"])
         # An earlier call of ours may have had its effect late.
-        case RowRefused(text) if "сторнирован" in text.casefold() or "атрибут" in text.casefold():
+        case RowRefused(text) if _REVERSED in text.casefold() or "атрибут" in text.casefold():
             return Lost(said("refused, and whether it is reversed has to be looked up: {reason}", reason=text))
         case Accepted(result=result) if is_about_other_model(result, MODEL):
             return Lost(said("an answer about something else than operation {id}", id=payload.key["op_id"]))

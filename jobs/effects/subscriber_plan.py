@@ -275,6 +275,8 @@ class _RowPlan:
         was = {} if self._context.gateway.database is None else {BALANCE: wire(now)}
         arguments = {**balance_arguments(part, amount), ABONENT: self._owner}
         payload = payload_for(STEP_MODELS[part.step], arguments, self._owner or 0, was=was)
+        if self._context.gateway.profile.type_8.value is TypeEight.SETS:
+            payload = msgspec.structs.replace(payload, newest=0 if there is None else there.newest)
         return self._made(part, payload, self._owner_fill, self._why_not(now, amount), amount=amount)
 
     def _why_not(self, now: Decimal, amount: Decimal) -> str | None:
@@ -410,6 +412,7 @@ class _RowPlan:
             needs=tuple(needs),
             fills=dict(fills),
             groups=groups_of(subscriber) if is_person else {},
+            named={} if self._owner is None else {NUMBER: subscriber.number, ABONENT: str(self._owner)},
         )
         return NewItem(
             key=step_key(subscriber.number, part.step, detail_of(part)),

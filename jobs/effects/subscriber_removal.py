@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from checkpoints.records import Item, NewItem, Refusal, Run
-from engine.evidence import Evidence
+from engine.evidence import Seen
 from engine.job import (
     ALL_BEFORE,
     Absent,
@@ -33,7 +33,7 @@ from jobs.effects.creatable_models import CREATABLE_MODELS
 from jobs.effects.create import Back
 from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
-from jobs.effects.entered_operations import has_id, skip_changed
+from jobs.effects.entered_operations import has_id, leave_unproven, skip_changed
 from jobs.effects.import_calls import StepEffects, creates
 from jobs.effects.reverse import undo_of_operations, way_that_sends
 from jobs.effects.step_names import name_of_step
@@ -125,7 +125,8 @@ class SubscriberRemoval(CallEffect):
             prepared = await effect.take_back(ones)
             items = {item.undoes: item for item in prepared.items}
             refusals = {one.row: one for one in prepared.refusals}
-            entries += [(one, items.get(one.item_id) or refusals[one.cells]) for one in ones]
+            found = [(one, items.get(one.item_id) or refusals[one.cells]) for one in ones]
+            entries += [(one, leave_unproven(one, entry)) for one, entry in found]
         return entries
 
     def _kind(self, one: ItemToUndo) -> tuple[str, ...]:
@@ -187,7 +188,7 @@ class SubscriberRemoval(CallEffect):
 
     # ---- a call ----
 
-    async def send(self, run: Run, item: Item) -> Evidence:
+    async def send(self, run: Run, item: Item) -> Seen:
         """Take the step back, unless something has changed since the plan."""
         return await self._of(payload_of(item)).send(run, item)
 

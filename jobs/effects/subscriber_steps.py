@@ -13,8 +13,9 @@ import msgspec
 from billing.api.answers import created_id
 from billing.directory.models import LARGEST_ID
 from checkpoints.records import Item, NewItem, Refusal, Run
+from checkpoints.states import State
 from engine.errors import InputRefused
-from engine.evidence import Evidence
+from engine.evidence import Seen
 from engine.job import (
     Absent,
     AskMates,
@@ -138,6 +139,15 @@ class SubscriberSteps(CallEffect):
         payload = payload_of(item)
         if not payload.fills:
             return item.payload
+        for one in (needed[key] for key in payload.fills.values()):
+            if one.state is State.SKIPPED and payload_of(one).step == Step.SUBSCRIBER:
+                raise InputRefused(
+                    said(
+                        "somebody else has made subscriber {number} since the list was made. Import the table once "
+                        "more: what the row says is then compared with what is there",
+                        number=one.label,
+                    )
+                )
         return encode_payload(_filled(payload, {place: _id_of(needed[key]) for place, key in payload.fills.items()}))
 
     async def visible(self, run: Run, items: Sequence[Item]) -> Collection[int]:
@@ -180,7 +190,7 @@ class SubscriberSteps(CallEffect):
 
     # ---- a call ----
 
-    async def send(self, run: Run, item: Item) -> Evidence:
+    async def send(self, run: Run, item: Item) -> Seen:
         """Make the call of the step."""
         return await self._effects.of(payload_of(item)).send(run, item)
 
@@ -214,6 +224,13 @@ class SubscriberSteps(CallEffect):
         for effect, group in self._effects.groups([item for item in items if _is_whole(payload_of(item))]):
             anew |= await effect.read_before_images(group)
         return anew
+
+    async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
+        """What has changed since the list was made so that a step must not be made. Raises `LookUpFailed`."""
+        reasons: dict[int, str] = {}
+        for effect, group in self._effects.groups([item for item in items if _is_whole(payload_of(item))]):
+            reasons |= await effect.outdated(run, group)
+        return reasons
 
     def describe(self, run_name: str, item: Item) -> str:
         """The call of the step; an id that is not known yet is that of another item, by its key."""

@@ -15,7 +15,7 @@ from billing.directory.models import MODELS, BillingObject
 from billing.profile import TypeEight
 from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, find
-from jobs.access.operations import sharers_of
+from jobs.access.operations import newest_on_account, sharers_of
 from jobs.access.subscribers import SubscriberFinder, as_bool
 from jobs.effects.creatable_models import BALANCE, CREATABLE_MODELS, FOLDER_FLAG
 from jobs.imports.subscriber import NUMBER, STEP_MODELS, Step, Subscriber
@@ -38,7 +38,7 @@ class SubscriberThere:
     """A subscriber of the billing. `money` is its account of money, None without one.
 
     `services` and `attributes` are by the id of the service and of the attribute. `sharers` are other live
-    subscribers of its account.
+    subscribers of its account, `newest` is the last operation on it, where its balance is to be set.
     """
 
     thing: BillingObject
@@ -46,6 +46,7 @@ class SubscriberThere:
     attributes: Mapping[str, Sequence[BillingObject]] = field(default_factory=dict)
     money: BillingObject | None = None
     sharers: tuple[str, ...] = ()
+    newest: int = 0
 
     @property
     def id(self) -> int:
@@ -76,6 +77,8 @@ async def read_page(gateway: Gateway, page: Sequence[Subscriber]) -> PageThere:
     ]
     money = await _money(gateway, having)
     sharers = await _sharers(gateway, having[Step.BALANCE])
+    setting = list(map(int, having[Step.BALANCE])) if gateway.profile.type_8.value is TypeEight.SETS else []
+    last = await newest_on_account(gateway, setting) if setting else {}
     return PageThere(
         {
             number: [
@@ -85,6 +88,7 @@ async def read_page(gateway: Gateway, page: Sequence[Subscriber]) -> PageThere:
                     attributes.get(_id(one), {}),
                     money.get(_id(one)),
                     sharers.get(_id(one), ()),
+                    last.get(int(_id(one) or 0), 0),
                 )
                 for one in found
             ]

@@ -1,7 +1,7 @@
 """The binding of rows: from cells, or values given for all rows, to the values of a call."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -41,12 +41,16 @@ _DOTS: Final = said("these dots stand for a secret that was not kept: write it a
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A row with its values in plain spelling. `abonent` is set if the row names a subscriber."""
+    """A row with its values in plain spelling. `abonent` is set if the row names a subscriber.
+
+    `named` is the contract number or the login that the row has, with the id of whose it is: `Payload.named`.
+    """
 
     row: Row
     label: str
     values: Mapping[str, str]
     abonent: Abonent | None = None
+    named: Mapping[str, str] = field(default_factory=dict)
 
     def refused(self, reason: str, column: str | None = None) -> Refusal:
         """The refusal of this row."""
@@ -348,16 +352,20 @@ class Binding:
             if contradiction := self._contradiction(one, abonent):
                 refused.append(contradiction)
                 continue
-            known.append(Bound(one.row, name_of(abonent), {**one.values, ABONENT: str(abonent.id)}, abonent))
+            values, number = {**one.values, ABONENT: str(abonent.id)}, self._number_of(one)
+            named = {NUMBER: number, ABONENT: str(abonent.id)} if number else {}
+            known.append(Bound(one.row, name_of(abonent), values, abonent, named))
         return known, refused
+
+    def _number_of(self, one: Bound) -> str:
+        """The contract number that a row has, or that is given for all rows; "" for none."""
+        if self._second_number:
+            return self._second_number.of(one.row)
+        return one.values.get(NUMBER, "") if NUMBER in self._others.values() else ""
 
     def _contradiction(self, one: Bound, abonent: Abonent) -> Refusal | None:
         """The refusal of a row whose contract number and id name different subscribers, None if they agree."""
-        column = self._second_number
-        if column:
-            number = column.of(one.row)
-        else:
-            number = one.values.get(NUMBER, "") if NUMBER in self._others.values() else ""
+        column, number = self._second_number, self._number_of(one)
         if number in {"", abonent.contract_number}:
             return None
         own = repr(abonent.contract_number)
@@ -388,7 +396,9 @@ class Binding:
                 column = self.columns.get(LOGIN)
                 refused.append(one.refused(_not_one(one.values[LOGIN], things), column.name if column else None))
                 continue
-            known.append(Bound(one.row, one.label, {**one.values, USER: things[0].values["id"] or ""}))
+            user = things[0].values["id"] or ""
+            named = {LOGIN: one.values[LOGIN], USER: user}
+            known.append(Bound(one.row, one.label, {**one.values, USER: user}, named=named))
         return known, refused
 
 

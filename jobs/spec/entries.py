@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final
 
 from jobs.spec.parameters import Parameter, a_text, at_most
-from jobs.spec.undo_words import LIST, OPPOSITE, STORNO, WAY
+from jobs.spec.undo_words import LEAVE, LIST, OPPOSITE, STORNO, TAKE, UNPROVEN, WAY
 from texts.said import said
 
 OPERATIONS: Final = "FinanceOperations"
@@ -204,6 +204,16 @@ UNDO_OF_OPERATIONS: Final = (
     *_HOW_OPERATIONS_GO,
 )
 """The parameters of an undo of operations."""
+
+OF_UNPROVEN: Final = Parameter(
+    UNPROVEN,
+    said(
+        "what was found without a mark, and may be somebody else's: leave: it stays; take: it is taken back as well"
+    ),
+    LEAVE,
+    (LEAVE, TAKE),
+)
+"""The parameter of the undo of a run with such rows."""
 
 UNDO_OF_IMPORT: Final = (
     Parameter(

@@ -18,6 +18,13 @@ STORNO: Final = "storno"
 OPPOSITE: Final = "opposite"
 """The way that enters the opposite sum of each operation."""
 
+UNPROVEN: Final = "unproven"
+"""The parameter of an undo of a run that has found objects without a mark, which may be somebody else's."""
+TAKE: Final = "take"
+"""They are taken back as well."""
+LEAVE: Final = "leave"
+"""They are left alone."""
+
 
 def source_of(run: Run) -> str:
     """Where the rows of a run come from, for people: of an undo the run that it takes back."""

@@ -347,7 +347,7 @@ class Disturbances:
         await running.process.wait()
         await self.billing.set_faults("")
         ended = await self._undo_process(run, [], 0)
-        for _ in range(_LOOKS):
+        for _try in range(_LOOKS):
             if ended.exit in _AT_ITS_END:
                 break
             ended = await self._undo_process(run, [], 0)
@@ -450,7 +450,8 @@ class Disturbances:
     async def _undo_process(self, run: str, kills: list[float], before: int) -> Ended:
         """Run one process of an undo to its end, or to the next of the kills, which is taken from the list."""
         name = self.observer.view().run
-        running = await (self.load.undo(run) if name in {None, run} else self.load.resume(str(name)))
+        alone = not self.observer.touched
+        running = await (self.load.undo(run, alone=alone) if name in {None, run} else self.load.resume(str(name)))
         if kills and await self._killed_at(kills[0], before, running):
             kills.pop(0)
         ended = await running.wait()
@@ -498,8 +499,8 @@ class Disturbances:
 
 _UNDO_TRIES: Final = 12
 _VICTIMS: Final = 3
-_LOOKS_COUNT: Final = 0.6
-"""Seconds: longer than a look of the program before a call counts."""
+_LOOKS_COUNT: Final = 1.2
+"""Seconds: longer than what the program reads before a call counts."""
 _AT_ITS_END: Final = frozenset({ExitCode.DONE, ExitCode.REJECTED, ExitCode.UNDECIDED})
 _BETWEEN_SIGNALS: Final = 0.05
 _WHILE: Final = 0.2

@@ -96,7 +96,9 @@ async def _journal(path: Path, name: str) -> tuple[list[ImportItem], int]:
 
 def _item(item: Item) -> ImportItem:
     payload = payload_of(item)
-    return ImportItem(item.key, payload.step, item.state, item.attempts, payload.needs, item.message or "")
+    return ImportItem(
+        item.key, payload.step, item.state, item.attempts, payload.needs, item.message or "", item.unproven
+    )
 
 
 def held_things(database: Database, last: int) -> Held:

@@ -28,7 +28,10 @@ _SET: Final = frozenset({Step.TARIFF, Step.THRESHOLD, Step.LIMIT})
 
 @dataclass(frozen=True, slots=True)
 class ImportItem:
-    """An item of the journal: a step of a subscriber, or a folder; `needs` are the keys of those before it."""
+    """An item of the journal: a step of a subscriber, or a folder; `needs` are the keys of those before it.
+
+    What is `unproven` was found after a kill, and may be a stranger's: an undo leaves it alone.
+    """
 
     key: str
     step: str
@@ -36,6 +39,7 @@ class ImportItem:
     attempts: int
     needs: tuple[str, ...] = ()
     message: str = ""
+    unproven: bool = False
 
     @property
     def has_effect(self) -> bool:
@@ -241,7 +245,12 @@ def judge_undone(undone: UndoneImport) -> Verdict:
 
 
 def _undo_problems(books: ImportBooks) -> Iterator[Problem]:
-    return iter(()) if books.undone is None else _left_problems(books.undone)
+    if books.undone is None:
+        return
+    # Where a stranger was at work, what may be his stays, with all that belongs to it.
+    kept = any(item.unproven for item in books.items) if books.touched else False
+    if not kept:
+        yield from _left_problems(books.undone)
 
 
 def _left_problems(undone: UndoneImport) -> Iterator[Problem]:

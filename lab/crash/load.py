@@ -284,11 +284,12 @@ class Load:
         """Start a process that goes on with a run."""
         return await self._start("resume", run, "--skip-bad", "--yes", *self._pacing)
 
-    async def undo(self, run: str) -> "Running":
-        """Start a process that takes a run back."""
+    async def undo(self, run: str, *, alone: bool = True) -> "Running":
+        """Start a process that takes a run back; where nobody else is at work, what it found after a kill as well."""
         trial = self._plan.own or TRIALS.get(self._plan.job)
         # Otherwise an accountant gets a list of operations.
-        way = ("--set", "way=opposite") if trial is not None and trial.model == OPERATIONS and trial.once else ()
+        listed = trial is not None and trial.model == OPERATIONS and trial.once
+        way = ("--set", "way=opposite") if listed else ("--set", "unproven=take") if alone else ()
         return await self._start("undo", run, *way, "--yes", *self._pacing)
 
     async def start_second(self, run: str, journal: Path | None = None) -> "Ended":

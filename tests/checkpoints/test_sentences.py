@@ -123,17 +123,19 @@ def older(path: Path) -> None:
     """Make it what the version before has made: a journal of format 5."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("drop view effects")
+        # SQLite drops a last column with the end of the comment before it.
+        connection.execute("alter table runs add column last text")
         for table, column in (("items", "message"), ("refusals", "reason"), ("commands", "answer")):
             connection.execute(f"alter table {table} drop column {column}_said")
         for table, column in (
-            ("runs", "assumptions"),
-            ("runs", "assumptions_said"),
-            *(("runners", name) for name in ("found", "absent", "left")),
-            *(("runs", name) for name in ("ended_at", "ended_by", "ended_why", "undone_by")),
+            ("items", "unproven"),
             ("items", "seen"),
+            *(("runs", name) for name in ("assumptions", "assumptions_said")),
+            *(("runs", name) for name in ("undone_by", "ended_why", "ended_by", "ended_at")),
+            *(("runners", name) for name in ("found", "absent", "left")),
         ):
             connection.execute(f'alter table {table} drop column "{column}"')
-        connection.execute("create view effects as select * from items")
+        connection.execute("create view effects as select item_id from items")
         connection.execute("pragma user_version = 5")
 
 

@@ -93,7 +93,7 @@ async def test_doctor_lists_what_is_missing_and_what_then_does_not_work(place: P
     words = " ".join(said.split())
     assert "not there, and left out of what is read and shown: ABONENTS.EMAIL" in words
     assert "import: the billing's ABONENTS has no column NAME" in words
-    assert "balances: the billing's FINANCE_OPERATIONS has no column DESCR" in words
+    assert "balances, payment: the billing's FINANCE_OPERATIONS has no column DESCR" in words
     assert "passed-to-1c: the billing's FINANCE_OPERATIONS has no column CODE1C" in words
     assert "tariff-threshold: the billing's database has no table TARIF, which the job's own select needs" in words
     assert "operator:" not in words

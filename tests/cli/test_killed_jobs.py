@@ -135,7 +135,8 @@ async def test_planned_run_killed_resumed_verified_and_undone(
         assert (verdict.twice, verdict.lost, verdict.foreign) == (0, 0, 0)
         assert (trial.may_ask and not without) or not verdict.asked
         assert trial.job == WARNING_THRESHOLD or len(asked.wanted) == ROWS
-        undo = ("undo", ended.closing["run"], *HOW.get(trial.job, ()), "--yes", "--json", *PACING)
+        how = (*HOW.get(trial.job, ()), "--set", "unproven=take")
+        undo = ("undo", ended.closing["run"], *how, "--yes", "--json", *PACING)
         if trial.job in NO_WAY_BACK:
             await cli(*undo, may_end_with=(2,))
             return

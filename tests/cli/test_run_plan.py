@@ -167,7 +167,8 @@ async def test_plans_that_cannot_be_run_say_why(place: Place) -> None:
     assert "has no run 'abcde'" in ended.words
     journal = ("--journal", str(place.cli.journal))
     elsewhere = place.billing.url.replace("127.0.0.1", "localhost")
-    ended = await place.cli("run", "--plan", new, "--api-url", elsewhere, *journal, may_end_with=(2,))
+    alone = ("--api-url", elsewhere, "--database", "")
+    ended = await place.cli("run", "--plan", new, *alone, *journal, may_end_with=(2,))
     assert f"plan {new} is for {place.billing.url}, and the settings name {elsewhere}" in ended.words
     ended = await place.cli("run", "balances", "--plan", new, "--again", may_end_with=(2,))
     assert "--again: plan" in ended.words
@@ -223,5 +224,5 @@ async def test_a_screen_of_eighty_columns_has_the_command_on_one_line(place: Pla
         assert await terminal.ends() == 0
     plain = re.sub(r"\x1b\[[0-9;]*m", "", terminal.seen)
     lines = [line.rstrip() for line in plain.splitlines()]
-    assert re.search(r"^  carbon-migrate run --plan [a-z0-9]{5}$", "\n".join(lines), re.MULTILINE)
+    assert re.search(r"^  carbon-migrate run --plan [a-z0-9]{5} --journal ", "\n".join(lines), re.MULTILINE)
     assert re.search(r"^left out +1 row by --limit$", "\n".join(lines), re.MULTILINE)

@@ -35,6 +35,7 @@ from cli.fleet.fleet_table import FleetTable
 from cli.fleet.overview import FleetRun, view_of
 from cli.fleet.queue import QueuedRun
 from cli.settings.flags import Flags
+from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
 from cli.show.plan import next_step, plan_screen
 from cli.show.plan_facts import Known, PlanFacts, PlannedGroup, ReadingPace
@@ -48,6 +49,8 @@ from cli.terminal.screen import Screen
 from cli.terminal.streams import lasting
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Status
+from jobs.access.gateway import Gateway
+from jobs.access.one_billing import OneBilling
 from jobs.access.payload import Payload, encode_payload
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.spec.columns import Assigned, Column
@@ -234,6 +237,9 @@ async def test_doctor(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         # Without a time of its own: how far two clocks are apart is no fixed number.
         return Health("5.24.06", None, 0.012)
 
+    async def compared(_gateway: Gateway, _settings: Settings) -> OneBilling:
+        return OneBilling("0a1b2c3d 4e5f6071 8293a4b5 c6d7e8f9", compared=5)
+
     for name in os.environ.keys() - clean_environment().keys():
         monkeypatch.delenv(name)
     disk_usage = shutil.disk_usage
@@ -244,6 +250,9 @@ async def test_doctor(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CARBON_MIGRATE_JOURNAL", "/there-is-no-such-folder/billing.example.org-8082.journal")
     monkeypatch.setattr(os, "access", lambda _path, _mode: True)
     monkeypatch.setattr(BillingClient, "health", healthy)
+    monkeypatch.setattr(doctor, "one_billing", compared)
+    # What leads here is the folder of this very test.
+    monkeypatch.setattr(doctor, "advise_typed", lambda _flags, _settings: None)
     monkeypatch.setattr(doctor, "version", lambda _name: "1.2.3")
     monkeypatch.setattr(platform, "python_version", lambda: "3.11.9")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: disk_usage(path)._replace(free=54_937 << 20))

@@ -174,7 +174,7 @@ async def test_without_the_balance_before_it_no_undo_is_advised_that_would_refus
     first = await first_of_them(place)
     place.cli.environment["CARBON_MIGRATE_DATABASE"] = database
     refused = await run(place, may_end_with=(2,))
-    assert f"by hand only: `carbon-migrate undo {first}` sends nothing, and lists it" in refused.words
+    assert f"by hand only: `carbon-migrate undo {first} --journal " in refused.words
     assert "way=" not in refused.words
 
 

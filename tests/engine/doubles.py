@@ -226,7 +226,7 @@ class FakeJob(Effect, Job):
     def _sighting(self, item: Item) -> LookUpResult | None:
         if item.key in self.sightings:
             return self.sightings[item.key]
-        return Found(f"id {item.key}") if self.effects[item.key] else Absent()
+        return Found(f"id {item.key}", marked=True) if self.effects[item.key] else Absent()
 
     async def read_back(
         self,

@@ -154,11 +154,12 @@ async def sent_to_the_end(job: Job, journal: Journal, name: str, policy: Policy 
     return await journal.run(name)
 
 
-def undo_of(gateway: Gateway, journal: Journal, run: Run, **how: str) -> UndoJob:
+def undo_of(gateway: Gateway, journal: Journal, run: Run, *, takes_unproven: bool = False, **how: str) -> UndoJob:
     """The job that takes an import back."""
     back = SubscriberSteps(gateway).undo(how)
     assert isinstance(back, CallEffect)
-    return UndoJob(gateway, journal, EarlierItems(run, journal, last_first=True), back)
+    source = EarlierItems(run, journal, last_first=True)
+    return UndoJob(gateway, journal, source, back, takes_unproven=takes_unproven)
 
 
 async def states(journal: Journal, run: Run) -> dict[str, tuple[State, str]]:

@@ -32,6 +32,8 @@ async def test_a_run_enters_each_row_once_and_closes_with_an_object(place: Place
         "calls": 200,
         "held": {},
         "trusted_journal": False,
+        "unproven": 0,
+        "overwritten": 0,
         "exit": 0,
         "stopped": None,
         "stopped_by": None,
@@ -84,7 +86,21 @@ async def test_another_amount_for_a_row_that_was_entered_is_refused(place: Place
     assert (await place.found()).rows == 2
 
 
-async def test_the_same_billing_under_another_name_is_asked_about(place: Place) -> None:
+async def test_the_same_billing_under_another_name_is_the_same(place: Place) -> None:
+    balances = place.balances(2)
+    by_name = place.billing.url.replace("127.0.0.1", "localhost")
+    run = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
+    arguments = ("balances", balances.path, "--api-url", by_name)
+    ended = await place.cli("plan", *arguments)
+    assert "There is nothing to send" in ended.out
+    ended = await place.cli("run", *arguments, "--yes", "--json")
+    assert ended.closing["states"] == {"skipped": 2}
+    assert f"entered by an earlier run: {run}" in (await place.cli("status", ended.closing["run"])).out
+    assert (await place.found()).rows == 2
+
+
+async def test_the_same_billing_under_another_name_is_asked_about_through_the_api_alone(place: Place) -> None:
+    del place.cli.environment["CARBON_MIGRATE_DATABASE"]
     balances = place.balances(2)
     by_name = place.billing.url.replace("127.0.0.1", "localhost")
     run = (await place.cli("run", "balances", balances.path, "--yes", "--json")).closing["run"]
@@ -100,6 +116,7 @@ async def test_the_same_billing_under_another_name_is_asked_about(place: Place) 
 
 
 async def test_where_nothing_is_marked_the_operator_is_asked_which_billing_it_is(place: Place) -> None:
+    del place.cli.environment["CARBON_MIGRATE_DATABASE"]
     place.write("contract_number;amount\n00003;5\n")
     by_name = place.billing.url.replace("127.0.0.1", "localhost")
     by_call = ("run", "payment", "balances.csv", "--yes", "--set", "way=add_payment")

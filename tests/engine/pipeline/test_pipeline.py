@@ -106,7 +106,7 @@ async def test_what_was_not_sent_goes_again_and_costs_no_try(journal: Journal) -
 @pytest.mark.parametrize(
     ("sighting", "left"),
     [
-        (Different("sent 1.10, found 9.90"), State.MANUAL),
+        (Different("sent 1.10, found 9.90", marked=True), State.MANUAL),
         (CannotLook("no mark"), State.MANUAL),
         (None, State.UNKNOWN),
     ],

@@ -48,7 +48,7 @@ def unknown(number: int) -> Item:
 @pytest.mark.parametrize(
     ("sighting", "state", "answer", "message"),
     [
-        (Found("777"), State.ACCEPTED, "777", None),
+        (Found("777", marked=True), State.ACCEPTED, "777", None),
         (Absent(), State.PENDING, None, "looked up and not there: time-out"),
         (Different("sent 5.00, found 6.00"), State.MANUAL, None, "sent 5.00, found 6.00"),
         (CannotLook("no mark"), State.MANUAL, None, "no mark"),
@@ -149,7 +149,7 @@ async def test_what_the_billing_does_while_it_is_waited_for_is_found() -> None:
 async def test_what_is_found_is_believed_at_once_however_busy_the_billing_is() -> None:
     setting = Setting(*map(unknown, range(1, 5)), policy=Policy(settle=0))
     setting.job.unfinished_for.extend(["full"] * 3)
-    setting.job.sightings = {"1": Found("777"), "2": Different("other"), "3": CannotLook("no mark")}
+    setting.job.sightings = {"1": Found("777", marked=True), "2": Different("other"), "3": CannotLook("no mark")}
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(setting.settle)
         await anyio.sleep(0.5)
@@ -220,7 +220,7 @@ async def test_what_is_manual_is_accepted_when_it_is_found_and_left_to_a_person_
     manual = [item(number, state=State.MANUAL) for number in range(1, 5)]
     setting = Setting(*manual, unknown(9))
     setting.progress.take_up(await setting.journal.totals(A_RUN), intake_ended=True)
-    setting.job.sightings = {"1": Found("777"), "2": Absent(), "3": Different("other"), "4": None}
+    setting.job.sightings = {"1": Found("777", marked=True), "2": Absent(), "3": Different("other"), "4": None}
     assert await setting.reconciler.look_again() == {1002: Absent(), 1003: Different("other")}
     assert setting.journal.states() == {
         "1": State.ACCEPTED,

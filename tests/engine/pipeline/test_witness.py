@@ -143,7 +143,7 @@ async def test_while_the_stacks_hold_something_of_a_row_its_absence_proves_nothi
 
 async def test_what_differs_is_left_to_a_person() -> None:
     job = MarkingJob()
-    job.sightings["2"] = Different("sent 1.10; the billing has operation 5 of 2.00")
+    job.sightings["2"] = Different("sent 1.10; the billing has operation 5 of 2.00", marked=True)
     setting = Setting(job, known=4)
     await setting.pipeline.migrate()
     assert sorted(job.calls) == ["1", "3", "4"]

@@ -108,7 +108,7 @@ async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
     note = "changed between plan and call: it was balance 0.00, and then balance 7.00; an undo brings the latter back"
     assert evidence.note == note
     # Found by a look-up, the same is known of it.
-    assert await sightings(effect, run, items[1:2]) == [Found(evidence.answer, note)]
+    assert await sightings(effect, run, items[1:2]) == [Found(evidence.answer, note, marked=True)]
     done = [msgspec.structs.replace(items[1], answer=evidence.answer)]
     back = await undone(effect, done, way="opposite")
     await sent(back.effect, replace(run, name="u7u7u"), back.items(frozen))
@@ -296,7 +296,7 @@ async def test_an_operation_is_entered_once_and_found_again(
     assert summa == 505 * SCALE // 10
     assert descr == "Ввод остатков [cm k7m2q/1]"
     assert mock_billing.ledger.effects("FinanceOperations") == {9001: 1}
-    assert await sighting(job, run, item) == Found(str(key))
+    assert await sighting(job, run, item) == Found(str(key), marked=True)
     assert await reading(job, run, item) == ReadBack(Decimal("50.50"))
 
 
@@ -331,25 +331,25 @@ async def test_what_is_found_and_differs(
 
     execute("update finance_operations set op_summa = ? where op_id = ?", 7 * SCALE, first)
     text = f"sent 50.50; the billing has operation {first} of 7.00"
-    assert await sighting(job, run, item) == Different(text)
+    assert await sighting(job, run, item) == Different(text, marked=True)
     assert await reading(job, run, item) == ReadBack(Decimal(7), text)
 
     execute("update finance_operations set op_summa = ?, storno = 1 where op_id = ?", 505 * SCALE // 10, first)
     text = f"sent 50.50; the billing has operation {first} of 50.50 (reversed by storno)"
-    assert await sighting(job, run, item) == Different(text)
+    assert await sighting(job, run, item) == Different(text, marked=True)
     assert await reading(job, run, item) == ReadBack(None, text)
 
     # Somebody has sent the very same once more.
     again = await job.effect.send(run, item)
     assert isinstance(again, Accepted)
     text += f", operation {again.answer} of 50.50"
-    assert await sighting(job, run, item) == Different(text)
+    assert await sighting(job, run, item) == Different(text, marked=True)
     execute("update finance_operations set storno = 0 where op_id = ?", first)
     text = (
         f"sent 50.50 once; under its one mark the billing has 2: operation {first} of 50.50, operation "
         f"{again.answer} of 50.50. Take back there, by their ids, all but one; then verify again"
     )
-    assert await sighting(job, run, item) == Different(text)
+    assert await sighting(job, run, item) == Different(text, marked=True)
     assert await reading(job, run, item) == ReadBack(Decimal(101), text)
 
 

@@ -88,7 +88,7 @@ async def test_services_are_connected_once_and_found_again(
         (9002, 240, 33, "Обещанный платёж [cm k7m2q/2]"),
     ]
     assert [str(row["ID"]) for row in rows] == [one.answer for one in done]
-    assert await sightings(job, run, items) == [Found(one.answer) for one in done]
+    assert await sightings(job, run, items) == [Found(one.answer, marked=True) for one in done]
     assert await readings(job, run, items) == [ReadBack(None)] * 2
 
 
@@ -125,7 +125,7 @@ async def test_a_service_that_is_no_longer_as_it_was_connected(
         f"{sent_text} {first} with usluga_id 126, manager_id 33",
         f"{sent_text} {second} with usluga_id 240, manager_id 33 (deleted)",
     ]
-    assert await sightings(job, run, items) == [Different(text) for text in texts]
+    assert await sightings(job, run, items) == [Different(text, marked=True) for text in texts]
     assert await readings(job, run, items) == [ReadBack(None, text) for text in texts]
 
 
@@ -329,7 +329,7 @@ async def test_a_comment_gives_way_to_the_new_mark(
     assert f"{due:%Y-%m-%d %H:%M}" == "2026-05-01 00:00"
     # The billing has charged for it since: it is still what was connected.
     execute("update users_usluga set next_date = '2026-06-01', enabled = 0 where id = ?", anew.answer)
-    assert await sightings(again.effect, third, again.items(frozen)) == [Found(anew.answer)]
+    assert await sightings(again.effect, third, again.items(frozen)) == [Found(anew.answer, marked=True)]
 
 
 # ---- whose answer it is ------------------------------------------------------------------------------------------

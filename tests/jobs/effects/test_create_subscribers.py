@@ -9,7 +9,7 @@ import pytest
 from billing.api.client import BillingClient
 from billing.database.database import Database
 from checkpoints.records import Run
-from engine.evidence import Accepted, Lost, RowRefused
+from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused
 from engine.job import Absent, Different, Found, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault
@@ -101,14 +101,17 @@ async def test_a_number_that_is_taken_is_refused_only_where_the_subscriber_is_an
 ) -> None:
     job = calling(gateway, "Abonents", PERSON, rows_of(tmp_path, "number;name\n00777;Новиков\n00778;Попов\n"))
     items = [msgspec.structs.replace(one, attempts=0) for one in await planned(job, frozen)]
-    # Between plan and call: the first is as this row wants it, by an earlier call; the second is somebody else.
+    # Between plan and call: the first is as this row wants it, the second is somebody else.
     for key, number, name in [(9777, "00777", "Новиков"), (9778, "00778", "Серов")]:
         execute(
             "insert into abonents (id, parent_id, name, contract_number) values (?, 9100, ?, ?)", key, name, number
         )
     first, second = [await job.effect.send(run, item) for item in items]
-    assert isinstance(first, Accepted)
-    assert first.answer == "9777"
+    assert first == AlreadyThere("already as wanted: somebody else has made it just before (id 9777)", "9777")
+    # A row that was sent before may have made it, or somebody else has.
+    sent_before = await job.effect.send(run, msgspec.structs.replace(items[0], attempts=1))
+    assert isinstance(sent_before, Accepted)
+    assert (sent_before.answer, sent_before.unproven, sent_before.created) == ("9777", True, False)
     assert isinstance(second, RowRefused)
     assert second.text == (
         "Номер договора уже закреплен: 00778; the billing has subscriber 9778 with name Серов, parent_id 9100"

@@ -131,4 +131,4 @@ async def test_what_waits_in_a_stack_is_not_absent(
     mock_billing.stack_rate = 0
     await mock_billing.wait_for_stacks()
     assert await job.effect.unfinished_work(items) is None
-    assert await sightings(job, run, items) == [Found(evidence.answer)]
+    assert await sightings(job, run, items) == [Found(evidence.answer, marked=True)]

@@ -8,7 +8,7 @@ import pytest
 from billing.api.client import BillingClient, ClientSettings
 from billing.database.database import Database
 from checkpoints.records import Run
-from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
+from engine.evidence import Accepted, Lost, NotSent, RowRefused, Seen
 from engine.job import Absent, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault
@@ -40,12 +40,12 @@ def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
     execute("insert into cabinet_sessions (id, suid, user_id, created) values (90001, '12345', 90001, '2026-05-01')")
 
 
-async def asked(gateway: Gateway, kind: JobSpec, rows: Input, run: Run, frozen: Frozen) -> list[Evidence]:
+async def asked(gateway: Gateway, kind: JobSpec, rows: Input, run: Run, frozen: Frozen) -> list[Seen]:
     job = job_of(gateway, kind, rows)
     return [await job.effect.send(run, item) for item in await planned(job, frozen)]
 
 
-def told(evidence: Evidence) -> object:
+def told(evidence: Seen) -> object:
     assert isinstance(evidence, Accepted), evidence
     assert evidence.answer is not None
     return json.loads(evidence.answer)

@@ -259,7 +259,7 @@ async def test_opposite_sums_bring_everything_back_but_the_operations(
 
     done = await sent(undo.effect, undo_run, backs)
 
-    assert await sightings(undo.effect, undo_run, backs) == [Found(one.answer) for one in done]
+    assert await sightings(undo.effect, undo_run, backs) == [Found(one.answer, marked=True) for one in done]
     amounts = [Decimal("-50.50"), Decimal(7), Decimal(0)]
     assert await readings(undo.effect, undo_run, backs) == [ReadBack(amount) for amount in amounts]
     found = changes(before, whole(database))

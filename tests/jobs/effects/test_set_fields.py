@@ -72,6 +72,7 @@ async def test_all_live_subscribers_of_a_folder(with_database: Gateway) -> None:
             key={"account_id_abonents": "9002"},
             wanted={"limit_warning": "-120"},
             was={"limit_warning": None},
+            named={"contract_number": "123", "abonent_id": "9002"},
         )
     )
     assert [(one.label, one.reason) for one in done.refusals] == [("9007", "abonent 9007 has no account")]
