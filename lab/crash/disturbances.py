@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from checkpoints.states import State
 from lab.crash import clock
 from lab.crash.experiment_plan import ENDING, FROZEN, Act, Disturbance
 from lab.crash.journals import Alias, Elsewhere, Machine, aliased, back_up, forgotten_by, put_back, set_aside
@@ -427,6 +428,15 @@ class Disturbances:
             return
         await self.billing.extend_licence()
         self.note(None, self.observer.view(), "the licence was extended")
+
+    def waits_for_person(self) -> bool:
+        """Whether all that is left of an import is of subscribers that a stranger has created, and is in doubt."""
+        if not self.load.is_import or not self.observer.touched:
+            return False
+        numbers = {key.partition("/")[0] for key in self.observer.touched}
+        left = self.observer.left(str(self.observer.view().run))
+        in_doubt = any(state is State.MANUAL for _, state in left)
+        return in_doubt and all(key.partition("/")[0] in numbers for key, _ in left)
 
     async def undo(self, run: str, kills: Sequence[float], faults: str) -> Ended:
         """Take a run back to its end, with SIGKILL at shares of its rows; the last processes have no faults."""

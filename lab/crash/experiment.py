@@ -228,7 +228,7 @@ class _Course:
 
     def _is_over(self, ended: Ended) -> bool:
         """Whether nothing is left to send; disturbances that are not due by then are skipped."""
-        if self._disturbances.undone is not None:
+        if self._disturbances.undone is not None or self._disturbances.waits_for_person():
             return True
         view = self._observer.view()
         return ended.exit in _ENDS and view.run is not None and not view.open

@@ -141,6 +141,9 @@ def _item_problems(books: ImportBooks, tally: Counter[str]) -> Iterator[Problem]
     for item in books.items:
         there = books.held.get(item.key, ())
         if not item.state.settled:
+            if books.is_touched(item.key) and not there:
+                tally["asked"] += 1
+                continue
             yield Problem(item.key, said("left {state}, with {times}", state=item.state, times=_times(there)))
         elif not item.has_effect:
             if there and item.step not in _SET:
@@ -148,7 +151,9 @@ def _item_problems(books: ImportBooks, tally: Counter[str]) -> Iterator[Problem]
                     item.key, said("is {state} and had its effect: {times}", state=item.state, times=_times(there))
                 )
         elif not there:
-            if item.state is State.SKIPPED and books.is_touched(item.key):
+            if books.is_touched(item.key) and (
+                item.step != Step.SUBSCRIBER or item.unproven or item.state is State.SKIPPED
+            ):
                 continue
             tally["lost"] += 1
             yield Problem(item.key, said("is {state} and had no effect", state=item.state))
@@ -231,6 +236,9 @@ def _rejection_problems(books: ImportBooks) -> Iterator[Problem]:
 
 def _verify_problems(books: ImportBooks) -> Iterator[Problem]:
     states = {item.state for item in books.items}
+    if any(not item.state.settled and books.is_touched(item.key) for item in books.items):
+        # Steps wait for a person, and others for them.
+        return
     if any(not state.settled for state in states):
         expected = ExitCode.UNDECIDED
     else:

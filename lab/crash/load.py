@@ -254,6 +254,7 @@ class Load:
         self._plan = plan
         self.victims = requested.victims
         self.by_number = requested.by_number
+        self.is_import = requested.imported is not None
         self._requested = requested
         self._program = program
         self._running: list[Running] = []

@@ -96,6 +96,12 @@ class Observer:
         with closing(self._open()) as journal:
             return [key for (key,) in journal.execute(_sql("not_sent"), {"run": run, "rows": _LATE_ROWS})]
 
+    def left(self, run: str) -> list[tuple[str, State]]:
+        """The keys and states of rows that are not at their end."""
+        with closing(self._open()) as journal:
+            rows = [(key, State(state)) for key, state in journal.execute(_sql("states"), {"run": run})]
+        return [(key, state) for key, state in rows if not state.settled]
+
     def being_sent(self, run: str) -> frozenset[str]:
         """The keys of rows that are being sent."""
         with closing(self._open()) as journal:

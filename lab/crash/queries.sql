@@ -176,6 +176,9 @@ where o.abonent_id in (select a.id from abonents a where a.deleted = 0) order by
 select i.key from items i join runs r on r.run_id = i.run_id
 where r.name = :run and i.state = 'pending' and i.attempts = 0 order by i.number desc limit :rows
 
+-- name: states
+select i.key, i.state from items i join runs r on r.run_id = i.run_id where r.name = :run
+
 -- name: being_sent
 select i.key from items i join runs r on r.run_id = i.run_id where r.name = :run and i.state = 'sending'
 

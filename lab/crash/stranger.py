@@ -66,7 +66,7 @@ class Victim:
     creates: str = ""
     kind: int = 0
     value: Decimal | str = ""
-    cells: Mapping[str, Value] = field(default_factory=dict)
+    cells: Mapping[str, Value] = field(default_factory=dict, hash=False)
 
 
 STANDING: Final = frozenset(

@@ -19,12 +19,18 @@ from checkpoints.records import Change, Item, NewItem, Run
 from checkpoints.transitions import NO_PAYLOADS
 from cli.main import main
 from cli.session import journal as session_journal
-from engine.evidence import Evidence
+from cli.session import session
+from engine.evidence import Accepted, Evidence
+from engine.pipeline import witness
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.witness import Witness
 from jobs.access.gateway import Gateway
+from jobs.access.one_billing import OneBilling
 from jobs.catalogue import money
+from jobs.effects.create import CreateEffect
+from jobs.effects.effect import CallEffect
 from jobs.spec.entries import OPERATION
 
 MOVED = {307, 308}
@@ -202,6 +208,44 @@ def leaves_an_undone_run_open() -> None:
     _replace(sqlite_queries, "blocks", lambda: twisted)
 
 
+def believes_two_addresses() -> None:
+    """API and database are taken for one billing, unseen; nor is the first row looked for."""
+
+    async def unseen(*_: object) -> OneBilling:
+        return OneBilling()
+
+    async def shown(_: Pipeline) -> bool:
+        return True
+
+    _replace(session, "one_billing", unseen)
+    _replace(Pipeline, "_first_is_shown", shown)
+
+
+def never_reads_numbers_again() -> None:
+    """Whose a contract number is counts as it was when the list was made."""
+
+    async def outdated(_: CallEffect, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
+        assert run.run_id
+        assert items
+        return {}
+
+    _replace(CallEffect, "outdated", outdated)
+
+
+def overwrites_what_has_come() -> None:
+    """A balance is set, whatever has come to the account since the list was made."""
+    _replace(CreateEffect, "outdated", CallEffect.outdated)
+
+
+def takes_what_is_there_for_its_own() -> None:
+    """What somebody else has created since the list was made counts as made by the run."""
+
+    def made(text: str, answer: str | None = None) -> Evidence:
+        return Accepted(answer, text)
+
+    _replace(witness, "AlreadyThere", made)
+
+
 def pauses_in_words_alone() -> None:
     """`pause` is answered and noted, and the run goes on."""
 
@@ -242,6 +286,10 @@ WAYS = {
         lets_two_journals_send,
         believes_proxies,
         leaves_an_undone_run_open,
+        believes_two_addresses,
+        never_reads_numbers_again,
+        overwrites_what_has_come,
+        takes_what_is_there_for_its_own,
     )
 }
 
