@@ -315,11 +315,11 @@ def _overtaken_problems(books: Books, tally: Counter[str]) -> Iterator[Problem]:
 
 def _repeated(books: Books, tally: Counter[str]) -> Iterator[Problem]:
     """Check for rows with two effects, where rows are told by their marks."""
-    if books.once and books.marked:
-        for (run, number), times in Counter(effect.mark for effect in books.effects if effect.mark).items():
-            if run == books.run and times > 1:
-                tally["twice"] += 1
-                yield Problem(str(number), said("had its effect {times} times", times=times))
+    for row in books.rows if books.once and books.marked else ():
+        own = [effect for effect in books.effects if effect.mark == (books.run, row.number)]
+        if len(own) > 1:
+            tally["twice"] += 1
+            yield Problem(row.key, said("had its effect {times}", times=_times(own)))
 
 
 def _doubled_problems(books: Books, tally: Counter[str]) -> Iterator[Problem]:
