@@ -224,7 +224,7 @@ SEAMS = [
     (saboteur.charges_what_was_paid, at_a_seam(own=MARKED_PAYMENT, job="payment"), " as type 1"),
     (
         saboteur.looks_for_its_own_mark_alone,
-        at_a_seam(overlap(Machine.OTHER)),
+        at_a_seam(overlap(Machine.OTHER), own=MARKED_PAYMENT, job="payment"),
         "was entered by another journal as well, long before it was sent",
     ),
     (saboteur.looks_for_its_own_mark_alone, at_a_seam(stranger(Deed.ENTERS), job="connect-service"), OVER),
