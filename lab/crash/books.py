@@ -19,9 +19,8 @@ from jobs.spec.chain import Template
 from lab.crash.experiment_plan import ExperimentPlan
 from lab.crash.fields import fields_now
 from lab.crash.judge import BookRow, Books, LedgerEffect
-from lab.crash.load import Ended, RequestedLoad
+from lab.crash.load import RequestedLoad
 from lab.crash.observer import Observer
-from lab.crash.program import SAYS_TWICE
 from lab.crash.proxy import WRONG
 from lab.crash.stranger import NAME
 from lab.crash.trials import OPERATIONS, TRIALS, By, Trial, Wanted, sql
@@ -34,7 +33,7 @@ _MARK: Final = re.compile(r"\[cm ([a-z0-9]+)/([0-9]+)\]")
 
 
 async def read_books(
-    plan: ExperimentPlan, requested: RequestedLoad, observer: Observer, billing: Path, run: str, verified: Ended
+    plan: ExperimentPlan, requested: RequestedLoad, observer: Observer, billing: Path, run: str, verified: int
 ) -> Books:
     """The books of a finished experiment; no process may work on journal or billing any more."""
     trial = plan.own or TRIALS[plan.job]
@@ -52,7 +51,7 @@ async def read_books(
         frozen=totals.frozen,
         sum=totals.amount,
         steps=steps,
-        verified=verified.exit,
+        verified=verified,
         entered=entered,
         ends=ends,
         marked=trial.by is By.MARK,
@@ -63,7 +62,6 @@ async def read_books(
         touched=observer.touched,
         others=observer.others,
         racing=observer.racing,
-        named=SAYS_TWICE in " ".join(verified.said.split()),
         misled=plan.proxy is not None and not WRONG.keys().isdisjoint(plan.proxy.shares),
     )
 
@@ -100,6 +98,7 @@ def _row(item: Item, requested: RequestedLoad, made_up: Mapping[str, str]) -> Bo
         wanted=made_up.get(item.key, wanted),
         state=item.state,
         attempts=item.attempts,
+        unproven=item.unproven,
     )
 
 

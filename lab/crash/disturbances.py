@@ -355,6 +355,7 @@ class Disturbances:
         if self.observer.view().run == run:
             return f"was not taken back: it ended with {ended.exit}"
         self.undone = run
+        await self.billing.wait_for_stacks()
         before = await self.billing.effects(), self.observer.claims()
         resumed = await (await self.load.resume(run)).wait()
         self.check_end(resumed)

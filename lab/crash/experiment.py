@@ -19,7 +19,7 @@ from lab.crash.judge import Problem, RefusedLoad, Verdict, judge, judge_refusal
 from lab.crash.load import Ended, Load, RequestedLoad, prepare_load
 from lab.crash.mock_process import BILLING, OTHER_BILLING, MockProcess
 from lab.crash.observer import Observer
-from lab.crash.program import JOURNAL, ExitCode, ProgramUnderTest
+from lab.crash.program import JOURNAL, SAYS_TWICE, ExitCode, ProgramUnderTest
 from lab.mock.population import create
 from texts.said import said
 
@@ -144,8 +144,9 @@ class _Course:
         if requested.imported is not None:
             return await self._judge_import(plan, requested.imported, run, verified.exit)
         await self._check_strangers()
-        books = await read_books(plan, requested, self._observer, billing.database, run, verified)
-        return judge(replace(books, undone=self._disturbances.undone is not None))
+        books = await read_books(plan, requested, self._observer, billing.database, run, verified.exit)
+        named = SAYS_TWICE in " ".join(verified.said.split())
+        return judge(replace(books, named=named, undone=self._disturbances.undone is not None))
 
     async def _check_strangers(self) -> None:
         """Check that what strangers have created still stands; the billing is stopped."""

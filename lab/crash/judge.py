@@ -19,7 +19,8 @@ from texts.said import counted, said
 class BookRow:
     """An item of the journal.
 
-    `wanted` is its amount, or the text that the billing shall have; `subject` is its key in the ledger.
+    `wanted` is its amount, or the text that the billing shall have; `subject` is its key in the ledger. What is
+    `unproven` may be somebody else's, as the program says.
     """
 
     number: int
@@ -29,6 +30,7 @@ class BookRow:
     wanted: Wanted
     state: State
     attempts: int
+    unproven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +243,9 @@ def _row_problems(books: Books, tally: Counter[str]) -> Iterator[Problem]:
         effects[effect.mark if books.marked else effect.subject].append(effect)
     for row in books.rows:
         own = effects[(books.run, row.number) if books.marked else row.subject]
-        if row.state is State.MANUAL and (books.may_ask or row.key in books.touched) and len(own) <= 1:
+        is_touched = row.key in books.touched
+        is_asked = row.state is State.MANUAL and (books.may_ask or is_touched) and len(own) <= 1
+        if is_asked or (is_touched and row.unproven and not own):
             tally["asked"] += 1
         elif not row.state.settled:
             tally["twice"] += books.once and len(own) > 1
