@@ -32,7 +32,7 @@ from lab.crash.experiment_plan import (
 )
 from lab.crash.journals import Alias, Elsewhere, Machine
 from lab.crash.proxy import WRONG, Interference, ProxyFault
-from lab.crash.stranger import Deed
+from lab.crash.stranger import CREATING, Deed
 from lab.crash.trials import MARKED_PAYMENT, TRIALS, By, Trial
 from lab.mock.quirks import CHOICES
 from texts.said import said
@@ -396,9 +396,10 @@ def _with_newer(seed: int, drawn: tuple[Disturbance, ...], trial: Trial | None) 
     """The disturbances with those that have streams of their own; `trial` is None for an import."""
     strangers, overlaps, undone = (_draw(seed, what) for what in ("strangers", "overlap", "undone"))
     more: list[Disturbance] = []
+    deeds = (Deed.CREATES,) if trial is None else [one for one in Deed if trial.creates or one not in CREATING]
     if strangers.random() < _STRANGERS:
         more += (
-            Disturbance(Act.STRANGER, round(strangers.uniform(0.02, 0.5), 3), words=(strangers.choice(tuple(Deed)),))
+            Disturbance(Act.STRANGER, round(strangers.uniform(0.02, 0.5), 3), words=(strangers.choice(deeds),))
             for _ in range(strangers.randint(1, 3))
         )
     if trial is not None and trial.by is By.MARK and overlaps.random() < _OVERLAPS:

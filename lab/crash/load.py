@@ -93,6 +93,7 @@ def prepare_load(folder: Path, plan: ExperimentPlan, billing: Path) -> Requested
 def _requested(
     folder: Path, draw: Random, plan: ExperimentPlan, trial: Trial, database: Database, last: int
 ) -> RequestedLoad:
+    """The request of a load that is no import; `last` is the last finance operation before it."""
     if plan.job == BALANCES:
         found = list(database.query(sql("only_owners"), {"rows": plan.rows}))
         return _balances(folder, draw, found, last)
@@ -110,13 +111,13 @@ def _requested(
 
 def _with_victims(requested: RequestedLoad, trial: Trial, database: Database) -> RequestedLoad:
     """The request with what a stranger has to know of its rows."""
-    # What is created, or changed without a mark, is told by its subscriber, or is of nobody.
+    # What is created is told by its subscriber, what is changed by itself.
     by_subscriber = trial.by is By.MARK or trial.model in {"Abonents", "AttributeValues"} or trial.job == PAYMENT
     owners: dict[int, int] = {}
     if not by_subscriber and trial.model in _WITH_SUBSCRIBER:
         owners = dict(database.query(sql(f"subscribers_of_{trial.model}")))
-    own = set(requested.objects.values()) if by_subscriber else set(owners.values())
-    others = [key for (key,) in database.query(sql("others")) if by_subscriber is False or key not in own]
+    own = {found if by_subscriber else owners.get(found) for found in requested.objects.values()}
+    others = [key for (key,) in database.query(sql("others")) if key not in own]
     victims = {
         key: Victim(
             key=key,
@@ -124,7 +125,7 @@ def _with_victims(requested: RequestedLoad, trial: Trial, database: Database) ->
             other=others[place % len(others)],
             table=_DELETED.get("Abonents" if by_subscriber else trial.model, ""),
             object=found,
-            creates=_CREATED.get(trial.model, "") if trial.once and by_subscriber else "",
+            creates=trial.creates,
             kind=trial.kind or _KINDS.get(trial.model, 0),
             value=requested.wanted[key],
         )
@@ -137,11 +138,6 @@ _WITH_SUBSCRIBER: Final = frozenset(
     {"AdminAccounts", "Users", "UsersUsluga", "FinanceOperations", "AbonentsBlockHistory"}
 )
 _DELETED: Final = {"Abonents": "abonents", "Users": "users", "UsersUsluga": "users_usluga"}
-_CREATED: Final = {
-    "FinanceOperations": "finance_operations",
-    "UsersUsluga": "users_usluga",
-    "AttributeValues": "attribute_values",
-}
 _KINDS: Final = {"UsersUsluga": 105, "AttributeValues": 99}
 """The service and the attribute of the rows of `to_connect` and `to_describe`."""
 

@@ -46,6 +46,9 @@ class Deed(StrEnum):
     """He deletes what the row is about."""
 
 
+CREATING: Final = frozenset({Deed.CREATES, Deed.ENTERS})
+"""Deeds that need something that the row creates."""
+
 Value: TypeAlias = str | int | None
 
 
@@ -86,7 +89,7 @@ def statements_of(deed: Deed, victim: Victim) -> list[Statement]:
 def _statements(deed: Deed, victim: Victim) -> Iterator[Statement]:
     abonent, text = victim.subscriber, MARK if deed is Deed.ENTERS else NAME
     if victim.creates == SUBSCRIBERS:
-        if deed in {Deed.CREATES, Deed.RENAMES}:
+        if deed is Deed.CREATES:
             yield from _subscriber(victim)
     elif abonent is not None:
         match deed:
@@ -108,7 +111,7 @@ def _statements(deed: Deed, victim: Victim) -> Iterator[Statement]:
 
 def must_not_be_sent(deed: Deed, victim: Victim, *, by_number: bool) -> bool:
     """Whether a row must have no effect after a deed: the other hand's effect would be doubled or overwritten."""
-    if deed in {Deed.CREATES, Deed.ENTERS}:
+    if deed in CREATING:
         return bool(victim.creates)
     if deed is Deed.RENAMES:
         return by_number

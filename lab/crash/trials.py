@@ -32,6 +32,12 @@ OPERATIONS: Final = "FinanceOperations"
 
 Cell: TypeAlias = Callable[[Random], str]
 
+_TABLES: Final = {
+    OPERATIONS: "finance_operations",
+    "UsersUsluga": "users_usluga",
+    "AttributeValues": "attribute_values",
+}
+
 
 class By(Enum):
     """How the effects of a row are identified in the ledger."""
@@ -82,6 +88,12 @@ class Trial:
     kind: int = 0
     values: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     sets: Template | None = None
+
+    @property
+    def creates(self) -> str:
+        """The table of what a row creates, where the program can see before its call that it is there; or ""."""
+        seen = self.once and (self.by is By.MARK or self.model == "AttributeValues")
+        return _TABLES.get(self.model, "") if seen else ""
 
     def key(self, own: object) -> str:
         """The key of a row in the journal, from its key in queries.sql."""
