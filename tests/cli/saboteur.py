@@ -75,8 +75,9 @@ def sends_again_at_start() -> None:
 
 def trusts_an_early_look() -> None:
     """The look-up does not wait for the stacks; nor is anything looked for just before the call."""
-    # That look would find what the stacks have worked off since the early one.
+    # That look would find what the stacks have worked off since the early one, as would the one for the first row.
     sends_without_looking()
+    _replace(Pipeline, "_first_is_shown", _shown)
 
     async def unfinished_work(
         _: Gateway, accounts: Collection[int], abonents: Collection[int], *, new: bool = False
@@ -133,6 +134,8 @@ def sends_without_looking() -> None:
 
 def ignores_unknown_marks() -> None:
     """Entries with the mark of a run that the journal does not know count for nothing."""
+
+    looks_for_its_own_mark_alone()
 
     def judged(_: ForeignEntries, item: NewItem, *__: object) -> NewItem:
         return item
@@ -214,11 +217,8 @@ def believes_two_addresses() -> None:
     async def unseen(*_: object) -> OneBilling:
         return OneBilling()
 
-    async def shown(_: Pipeline) -> bool:
-        return True
-
     _replace(session, "one_billing", unseen)
-    _replace(Pipeline, "_first_is_shown", shown)
+    _replace(Pipeline, "_first_is_shown", _shown)
 
 
 def never_reads_numbers_again() -> None:
@@ -253,6 +253,10 @@ def pauses_in_words_alone() -> None:
         assert who
 
     _replace(LivePolicy, "pause", only_said)
+
+
+async def _shown(_: Pipeline) -> bool:
+    return True
 
 
 def _replace(owner: object, name: str, new: object) -> None:
