@@ -347,6 +347,7 @@ class Disturbances:
         send_signal(running.process, signal.SIGTERM)
         await running.process.wait()
         await self.billing.set_faults("")
+        self.check_end(await self.load.reconcile(run))
         ended = await self._undo_process(run, [], 0)
         for _try in range(_LOOKS):
             if ended.exit in _AT_ITS_END:

@@ -310,6 +310,10 @@ class Load:
         """Send a command to the run from another process; returns at its end."""
         return await self._run(command, run, *words, database=False)
 
+    async def reconcile(self, run: str) -> "Ended":
+        """Run `reconcile` to its end: rows in doubt are not taken back."""
+        return await self._run("reconcile", run, "--settle", str(self._plan.settle))
+
     async def verify(self, run: str) -> "Ended":
         """Run `verify` to its end."""
         return await self._run("verify", run)
