@@ -42,7 +42,7 @@ def only_journal(run: Run, names: Sequence[str], journal: JournalAddress) -> Ite
             each = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             each.bind(f"\0{beginning_for(name)}{own}-{run.name}-{os.getpid()}")
             each.listen()
-        # The own names are there before others are looked for: of two that begin together, one at least sees the other.
+        # The own names are there before others are looked for: if two begin at once, at least one sees the other.
         taken = _abstract_names()
         for beginning in map(beginning_for, names):
             for name in taken:
@@ -55,7 +55,8 @@ def only_journal(run: Run, names: Sequence[str], journal: JournalAddress) -> Ite
 def billing_names(run: Run) -> tuple[str, ...]:
     """What the run's billing is known by on this machine: where its API and its database are. Blocks.
 
-    Two runs with a name in common are of one billing: `localhost` and `127.0.0.1`, or two ways to one database, are one.
+    Two runs with a name in common are of one billing: `localhost` and `127.0.0.1` are one, and so are two ways to one
+    database.
     """
     known = addresses_of(run)
     api, database = urlsplit(known["api-url"] or ""), Dsn(known.get("database") or "")
