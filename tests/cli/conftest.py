@@ -34,6 +34,10 @@ PATIENCE = 100.0
 """Seconds for anything that is waited for, before the test ends by itself. A process can take thirty to begin."""
 
 
+NEVER = 0.001
+"""Entries of the billing's stacks that are worked off a second: they are there for as long as a test wants."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """What a command ended with, and what it said."""
@@ -209,6 +213,15 @@ class Place:
             *(f"{n};{a:.2f}".replace(".", ",") for n, a in zip(numbers, amounts, strict=True)),
         ]
         return Balances(self.write("\n".join(lines) + "\n", name), numbers, sum(amounts, Decimal(0)))
+
+    def works_off_the_first_alone(self) -> None:
+        """Let the billing work off the first row, which a run waits for, and nothing of those behind it."""
+
+        def stick(number: int) -> None:
+            if number == 2:
+                self.billing.stack_rate = NEVER
+
+        self.traffic.answer = stick
 
     async def kill_at(self, calls: int, *words: str | Path) -> None:
         """Start a command, kill it when so many calls have arrived at the billing, and wait for their effects."""
