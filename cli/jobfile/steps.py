@@ -26,7 +26,7 @@ from cli.show.closing import Closing, StepOutcome, steps_of_file
 from cli.terminal.exits import AWAY, OPERATOR_ERRORS, Exit, NothingSent, code_of
 from cli.terminal.layout import labelled, render, steps_list
 from cli.terminal.screen import Screen
-from cli.terminal.texts import printable
+from cli.terminal.texts import SENTENCE, WHOLE, printable
 from engine.job import Job
 from engine.pacing.holds import Stop, StopKind
 from engine.rows import STDIN
@@ -296,11 +296,13 @@ def _show_stop(file: JobFile, step: JobFileStep, run: Run, why: str, screen: Scr
         steps.append((command_line("continue", run.name), said("end the pause")))
     steps.append((_again(file), said("go on with the next step")))
     stopped = said("stopped after step {number}: {why}", number=step.number, why=why)
-    screen.result(Group(Text("■ ", "bold yellow").append(printable(stopped, 650)), steps_list(steps)), good=False)
+    screen.result(
+        Group(Text("■ ", "bold yellow").append(printable(stopped, SENTENCE)), steps_list(steps)), good=False
+    )
 
 
 def _again(file: JobFile) -> str:
-    return command_line("run", printable(file.path))
+    return command_line("run", printable(file.path, WHOLE))
 
 
 def _show_end(file: JobFile, step: JobFileStep, closing: Closing, screen: Screen) -> None:

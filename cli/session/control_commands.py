@@ -11,7 +11,7 @@ from cli.session.control_client import ask, claim, hand_over
 from cli.session.journal import unfinished
 from cli.session.step_mark import holds_its_file, mark_of
 from cli.terminal.exits import CommandRefused
-from cli.terminal.texts import printable
+from cli.terminal.texts import WHOLE, printable
 from engine.control.address import sender, user_name
 from engine.control.messages import ControlAnswer, ControlRequest, Through
 from engine.pacing.policy import SETTINGS, check_names
@@ -172,7 +172,7 @@ async def resume_command(run: Run, journal: Journal) -> str:
     mark = mark_of(run)
     if mark is None or await unfinished(run, journal):
         return command_line("resume", run.name)
-    return command_line("run", printable(mark.file))
+    return command_line("run", printable(mark.file, WHOLE))
 
 
 def by_flag(run: Run) -> Said:

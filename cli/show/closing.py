@@ -29,7 +29,7 @@ from cli.show.steps import (
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Hanging, command, labelled, render, steps_list
 from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, name_of_holder
-from cli.terminal.texts import JOINT, WHOLE, count, duration, money, printable, rate
+from cli.terminal.texts import JOINT, SENTENCE, WHOLE, count, duration, money, printable, rate
 from engine.pacing.holds import StopKind
 from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
@@ -50,9 +50,8 @@ TRUSTED: Final = said(
 _REFUSED: Final = "refused"
 """The word for refused rows in `export --state`."""
 
-_LONG: Final = 650
 _SHORT: Final = 180
-"""Characters of the reason for a stop, in the headline and in the table of steps."""
+"""Characters of the reason for a stop in the table of steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +355,7 @@ def _with_losses(closing: Closing) -> Said:
 
 
 def _headline(sign: str, sentence: Said, style: str) -> Text:
-    return Text(f"{sign} {printable(sentence, _LONG)}", style)
+    return Text(f"{sign} {printable(sentence, SENTENCE)}", style)
 
 
 def _only_listed(run: Run) -> Text:

@@ -110,7 +110,7 @@ def command(text: str) -> Text:
 def with_commands(text: str) -> Group:
     """A sentence whose indented lines are commands to be copied."""
     lines = rendered(text).split("\n")
-    return Group(*(command(printable(line)) if line.startswith("  ") else render(line) for line in lines))
+    return Group(*(command(printable(line, WHOLE)) if line.startswith("  ") else render(line) for line in lines))
 
 
 def steps_list(steps: Sequence[tuple[str, str]]) -> Group:

@@ -21,7 +21,7 @@ from cli.terminal.badge import Badge, Heading
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, of_markup, render
 from cli.terminal.streams import json_line, lasting
-from cli.terminal.texts import markup_safe, printable, rendered
+from cli.terminal.texts import SENTENCE, markup_safe, printable, rendered
 from engine.rows import STDIN
 from texts.remedies import PROGRAM, setting
 from texts.said import Said, said
@@ -200,9 +200,9 @@ class Screen:
     def _complain(self, sign: Text, line: str) -> None:
         """A line of it, wrapped between words on a terminal; one to be typed, and all in a file, stay whole."""
         if self.err.is_terminal and not line.startswith((" ", PROGRAM)):
-            _print(self.err, Hanging(sign, Text(printable(line, 2000))))
+            _print(self.err, Hanging(sign, Text(printable(line, SENTENCE))))
         else:
-            self.err.print(f"{sign.markup}{markup_safe(line, 2000)}", soft_wrap=True)
+            self.err.print(f"{sign.markup}{markup_safe(line, SENTENCE)}", soft_wrap=True)
 
     def emit(self, closing: object) -> None:
         """Print the JSON object of `--json` on a line of its own."""

@@ -45,6 +45,9 @@ LONGEST = 300
 """Characters of a foreign text that are shown."""
 _COMMAND: Final = f"`{PROGRAM} "
 
+SENTENCE: Final = 2000
+"""Characters of a sentence of ours: foreign texts in it, and the commands that it advises, with whole paths."""
+
 _SLOW: Final = 10
 _NUMBER_AND_WORD: Final = re.compile(r"(?<=\d) (?=[^\W\d])")
 

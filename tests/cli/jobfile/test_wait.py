@@ -148,7 +148,8 @@ async def test_such_a_pause_can_be_ended_while_nobody_works_on_the_run(waiting: 
     name = await paused_and_killed(waiting)
     assert f"carbon-migrate continue {name}" in (await waiting.cli("status", name)).out
     said = (await waiting.cli("continue", name)).out
-    again = f"carbon-migrate run {waiting.cli.folder}/night.toml"
+    where = ("--journal", waiting.cli.journal, "--api-url", waiting.billing.url, "--database", waiting.file)
+    again = " ".join(map(str, ("carbon-migrate", "run", waiting.cli.folder / "night.toml", *where)))
     assert f"it is not paused any more; nobody works on it. To go on:\n  {again}\n" in said
     assert (await waiting.cli("run", "night.toml", "--json", *QUICK)).closing["job"] == "warning-threshold"
     refused = await waiting.cli("continue", name, may_end_with=(2,))
