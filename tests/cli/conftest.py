@@ -35,6 +35,10 @@ PATIENCE = 100.0
 """Seconds for anything that is waited for, before the test ends by itself. A process can take thirty to begin."""
 
 
+NEVER = 0.001
+"""Entries of the billing's stacks that are worked off a second: they are there for as long as a test wants."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """What a command ended with, and what it said."""
@@ -146,10 +150,14 @@ async def _nothing(_body: str) -> None:
 
 
 class Traffic:
-    """Counts the calls to `model` that arrive at the mock billing, to be waited for or answered in its place."""
+    """Counts the calls to `model` that arrive at the mock billing, to be waited for or answered in its place.
+
+    With a `method`, only those that name it.
+    """
 
     def __init__(self) -> None:
         self.model = MODEL
+        self.method = ""
         self.arrived = 0
         self.moments: list[float] = []
         """When each of them has arrived."""
@@ -162,7 +170,7 @@ class Traffic:
 
     @web.middleware
     async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self.model in request.path:
+        if self.model in request.path and self.method.encode() in await request.read():
             self.arrived += 1
             self.moments.append(time.monotonic())
             self._changed.set()
@@ -217,6 +225,15 @@ class Place:
             *(f"{n};{a:.2f}".replace(".", ",") for n, a in zip(numbers, amounts, strict=True)),
         ]
         return Balances(self.write("\n".join(lines) + "\n", name), numbers, sum(amounts, Decimal(0)))
+
+    def works_off_the_first_alone(self) -> None:
+        """Let the billing work off the first row, which a run waits for, and nothing of those behind it."""
+
+        def stick(number: int) -> None:
+            if number == 2:
+                self.billing.stack_rate = NEVER
+
+        self.traffic.answer = stick
 
     async def kill_at(self, calls: int, *words: str | Path) -> None:
         """Start a command, kill it when so many calls have arrived at the billing, and wait for their effects."""

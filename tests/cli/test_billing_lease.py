@@ -130,7 +130,9 @@ async def test_two_runs_of_one_billing_go_on_on_one_machine_and_not_on_two(share
         refused = await shared.cli("run", "balances", three, "--yes", may_end_with=(2,))
         assert f"another machine works on this billing, with run {name}: process" in refused.words
         assert "on runner-7, since" in refused.words
-        assert f"carbon-migrate status {name} shows where it stands. With --detach a worker" in refused.words
+        journal = shared.cli.environment["CARBON_MIGRATE_JOURNAL"]
+        status = f"carbon-migrate status {name} --journal '{journal}'"
+        assert f"{status} shows where it stands. With --detach a worker takes this in its turn" in refused.words
         # Nobody wants that run: it is given up, with all that it has read, and nothing is to be gone on with.
         assert asked(shared, "select count(*) from runs where discarded_at is null") == [(2,)]
         begun = asked(shared, "select count(*) from items join runs using (run_id) where discarded_at is not null")

@@ -199,8 +199,7 @@ async def test_what_holds_a_file_between_two_steps_and_ends_it_there_is_told(pla
     told = ["sh", "-c", "cat >> told.jsonl"]
     hooks = {"on-end": told, "on-hold": ["sh", "-c", "cat > hold.json; echo held >&2; exit 1"], "hold-seconds": 0}
     place.write(toml(hooks), "carbon-migrate.toml").chmod(0o600)
-    # The billing does not work off what the first step has sent.
-    place.billing.stack_rate = 0.001
+    place.works_off_the_first_alone()
     async with place.cli.started("run", two_steps(place), "--yes", "--json") as started:
         await started.said("exit code 1: held")
         started.signal(signal.SIGINT)

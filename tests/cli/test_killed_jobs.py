@@ -3,7 +3,7 @@
 import shutil
 import signal
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -103,7 +103,7 @@ async def test_planned_run_killed_resumed_verified_and_undone(
     trial: Trial, without: str, few: Path, tmp_path: Path
 ) -> None:
     file = Path(shutil.copyfile(few, tmp_path / "billing.fdb"))
-    plan = draw(1, job=trial.job, rows=ROWS, faults="")
+    plan = replace(draw(1, job=trial.job, rows=ROWS, faults=""), own=trial)
     asked = await anyio.to_thread.run_sync(prepare_load, tmp_path, plan, file)
     words = [*asked.arguments]
     if without:

@@ -151,10 +151,11 @@ def test_a_job_file_waits_behind_a_paused_step_also_when_that_is_at_its_end(path
     name = step_at_its_end(path, 1)
     assert "done, paused" in typed("status").out
     assert f"carbon-migrate continue {name}" in typed("status", name).out
-    waits = f"Also when it is taken up, it sends nothing until\n  carbon-migrate continue {name}\n"
+    waits = f"Also when it is taken up, it sends nothing until\n  carbon-migrate continue {name} --journal {path}\n"
     assert waits in typed("pause", name).out
     said = typed("continue", name).out
-    assert "it is not paused any more; nobody works on it. To go on:\n  carbon-migrate run /etc/night.toml\n" in said
+    again = f"carbon-migrate run /etc/night.toml --journal {path}"
+    assert f"it is not paused any more; nobody works on it. To go on:\n  {again}\n" in said
     assert told(path, name)[0].paused_at is None
     for words in ("pause", "continue"):
         ended = typed(words, name)

@@ -28,8 +28,8 @@ from tests.cli.conftest import Place, Started
 from tests.cli.jobfile.test_run_file import BALANCES, QUICK, THRESHOLDS, jobs, people
 
 ROWS = 5
-NEVER = 0.001
-"""Entries of the billing's stacks that are worked off a second: they are there for as long as a test wants."""
+LEFT = ROWS - 1
+"""Rows that the billing does not work off."""
 
 AT_ONCE = 0.0
 WAITS = "the next step waits: ACCOUNT_STACK holds"
@@ -45,11 +45,11 @@ async def at_the_barrier(place: Place, *flags: str) -> AsyncIterator[tuple[Start
 
 @pytest.fixture
 def waiting(place: Place) -> Place:
-    """A job file of two steps, of which the billing does not work off the first."""
+    """A job file of two steps, of which the billing does not work off the first, but for its first row."""
     people(place)
     place.balances(ROWS)
     place.write(BALANCES + THRESHOLDS, "night.toml")
-    place.billing.stack_rate = NEVER
+    place.works_off_the_first_alone()
     return place
 
 
@@ -69,10 +69,10 @@ async def test_whoever_watches_sees_what_is_waited_for_and_the_closing_object_sa
         waiting.cli.started("status", name, "--watch") as watcher,
     ):
         heard = Heard(watcher)
-        await heard.until(f"{ROWS} of {ROWS} rows (100 %), 0 rows/s, held: {WAITS} {ROWS} entries")
+        await heard.until(f"{ROWS} of {ROWS} rows (100 %), 0 rows/s, held: {WAITS} {LEFT} entries")
         seen = json.loads((await waiting.cli("status", name, "--json")).out)
         assert seen["holder"]["process"] == file.process.pid
-        assert seen["live"]["held"] == f"{WAITS} {ROWS} entries"
+        assert seen["live"]["held"] == f"{WAITS} {LEFT} entries"
         assert WAITS in (await waiting.cli("status", name)).out
         waiting.billing.stack_rate = AT_ONCE
         ended = await file.ended()

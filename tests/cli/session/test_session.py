@@ -32,7 +32,7 @@ async def test_a_run_that_another_process_holds_is_worked_on_by_no_second_comman
             for arguments in (
                 ("verify", run.name),
                 ("reconcile", run.name),
-                ("decide", run.name, "1", "accepted", "--why", "seen"),
+                ("decide", run.name, f"{run.name}/1", "accepted", "--why", "seen"),
             ):
                 ended = await place.cli(*arguments, may_end_with=(Exit.REFUSED,))
                 assert f"run {run.name}: " in ended.err

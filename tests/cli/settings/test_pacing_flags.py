@@ -20,7 +20,7 @@ from tests.cli.conftest import Ended, Place
 
 Typed = Callable[..., Ended]
 
-NEVER, AT_ONCE = 0.001, 0.0
+AT_ONCE = 0.0
 """Entries of the billing's stacks that are worked off a second."""
 
 
@@ -131,7 +131,7 @@ async def test_a_new_error_in_the_first_rows_stops_a_run_with_3_and_says_how_to_
 async def test_a_load_that_would_bury_the_stacks_is_held_and_the_closing_object_says_for_how_long(
     place: Place,
 ) -> None:
-    place.billing.stack_rate = NEVER
+    place.works_off_the_first_alone()
     balances = place.balances(120)
     arguments = ("--yes", "--json", "--max-stack", "20", "--in-flight", "8", "--no-canary")
     async with place.cli.started("run", "balances", balances.path, *arguments) as run:
