@@ -13,14 +13,16 @@ from heapq import nsmallest
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
-from lab.record.matching import RecordedRequest, request_of
+from lab.record.matching import RecordedRequest, compared_subscriber, request_of
 from lab.record.recording import NotARecording, Recorded, Recording, RecordingError, RecordingHeader
 from texts.said import said
 
 _DUE: Final = 0
 _SERVED: Final = 1
 _SPARE: Final = 2
-"""Exchanges that never reached a billing, or that the client cancelled: they need not be replayed."""
+"""Exchanges that need not be replayed: they never reached a billing, or the client cancelled them, or they ask for
+subscribers that are others each time.
+"""
 _LONG: Final = 16
 _MOST_VEILS: Final = 1000
 """Different sets of places with a `•••`: each is looked for at every request. The jobs make a few."""
@@ -181,5 +183,7 @@ class Exchanges:
 
 
 def _is_spare(recorded: Recorded) -> bool:
+    if compared_subscriber(recorded.path, recorded.form) is not None:
+        return True
     instead = recorded.instead
     return instead is not None and (instead.what == "cancelled" or not instead.left)

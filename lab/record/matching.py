@@ -20,6 +20,9 @@ from engine.evidence import readable
 
 RECORDED_MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
 
+_COMPARED: Final = ["id", "contract_number", "name", "parent_id"]
+"""The fields of a subscriber by which a database is seen to be of the billing; a load asks for more or for fewer."""
+
 _HIDDEN: Final = "\0hidden"
 _DIGEST: Final = 8
 
@@ -69,6 +72,23 @@ def request_of(path: str, form: Iterable[tuple[str, str]], hidden_fields: Collec
             leaves = {}
         texts.update(leaves or {place: _comparable(value)})
     return RecordedRequest(path, texts)
+
+
+def compared_subscriber(path: str, form: Iterable[tuple[str, str]]) -> int | None:
+    """The id, where a command asks for a subscriber to see whether API and database are one billing, else None.
+
+    These are others each time, so that no recording has the answers.
+    """
+    given = dict(form)
+    if not path.endswith("/Abonents/") or given.get("method1") != "objects.filter":
+        return None
+    try:
+        key, fields = (msgspec.json.decode(given.get(name, "")) for name in ("arg1", "fields"))
+    except msgspec.DecodeError:
+        return None
+    if fields != _COMPARED or not isinstance(key, dict) or [*key] != ["id"]:
+        return None
+    return key["id"] if isinstance(key["id"], int) else None
 
 
 def named(path: str, form: Iterable[tuple[str, str]]) -> str:

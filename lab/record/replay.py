@@ -15,6 +15,7 @@ changed. Names of runs in an answer's marks are replaced by that of the asking r
 | broke off | the head and the part that came, then the same |
 | cancelled by the client | skipped while there is an answer to the same request, else as lost |
 | not sent | skipped likewise, else the connection is reset: an unreachable server cannot be replayed |
+| a subscriber compared with the database | its id alone, whichever is asked for: a replay is no billing to compare |
 
 With the recorded timing each of these comes after its recorded time; else at once, including silence.
 """
@@ -37,7 +38,7 @@ from aiohttp import web
 
 from billing.api.secrets import SecretRemover
 from lab.record.exchanges import Exchanges, UsedUp
-from lab.record.matching import RECORDED_MARK, marks, named
+from lab.record.matching import RECORDED_MARK, compared_subscriber, marks, named
 from lab.record.recording import Recorded, RecordedAnswer
 
 MAX_UNASKED_SHOWN: Final = 1000
@@ -124,6 +125,9 @@ class Replay:
         form = parse_qsl(body, keep_blank_values=True, errors="replace")
         if request.method != "POST":
             return self._refuse(f"{request.method} {request.path}", form, "is not a call")
+        if (subscriber := compared_subscriber(request.path, form)) is not None:
+            alone = {"pk": subscriber, "model": "Abonents", "fields": {"id": subscriber}}
+            return _json({"call": "objects.filter", "result": [alone]})
         try:
             recorded = self._exchanges.take(self._exchanges.request(request.path, form))
         except UsedUp:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,6 @@ class Cli:
             finally:
                 if process.returncode is None:
                     process.kill()
-                    await process.wait()
 
     @property
     def journal(self) -> Path:
@@ -100,6 +100,18 @@ class Started:
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
+
+    async def until(self, reached: Callable[[], Awaitable[object]]) -> None:
+        """Wait for what it is to bring about; fails with what it has said where it ends before."""
+
+        async def watch() -> None:
+            await self.process.wait()
+            raise AssertionError(f"it has ended before: {await self.ended()}")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch)
+            await reached()
+            group.cancel_scope.cancel()
 
     async def said(self, text: str) -> str:
         """Wait until it has said `text` on stderr; all that it said until then."""
@@ -226,7 +238,7 @@ class Place:
     async def kill_at(self, calls: int, *words: str | Path) -> None:
         """Start a command, kill it when so many calls have arrived at the billing, and wait for their effects."""
         async with self.cli.started(*words) as started:
-            await self.traffic.reaches(calls)
+            await started.until(partial(self.traffic.reaches, calls))
             started.signal(signal.SIGKILL)
             await started.ended()
         await self.billing.wait_for_requests()

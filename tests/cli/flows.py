@@ -6,6 +6,7 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ class Flow:
         assert self.arrivals.number == 0
         run = ("run", *arguments, *run_only, "--yes", "--in-flight", "4", "--no-canary", "--record", "first.gz")
         async with self.cli.started(*run) as started:
-            await self.arrivals.reach(kill_at)
+            await started.until(partial(self.arrivals.reach, kill_at))
             started.signal(signal.SIGKILL)
             ended: Ended = await started.ended()
         assert ended.exit == -signal.SIGKILL, ended.err

@@ -118,8 +118,9 @@ class Command:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Wait for its end, and read no more."""
-        await self.wait()
+        """Wait for its end, also where the test is cancelled, and read no more."""
+        with anyio.CancelScope(shield=True):
+            await self.wait()
         for output in (self.stdout, self.stderr, self._status):
             output.close()
         if self._handle >= 0:

@@ -200,7 +200,7 @@ async def test_an_import_is_killed_resumed_verified_and_taken_back(billing_file:
 async def test_a_licence_that_runs_out_stops_the_run_which_goes_on_elsewhere_without_its_files(place: Place) -> None:
     place.write(table([subscriber(number) for number in range(1, 6)]), "subs.csv")
     place.write('[subscriber]\nsms = "Телефон"\n', "map.toml")
-    place.traffic.model = "Abonents"
+    place.traffic.model, place.traffic.method = "Abonents", "objects.create"
     used_up = web.json_response
     place.traffic.answer = lambda number: used_up({"error": LICENCE}) if number > 4 else None
     stopped = await place.cli(

@@ -4,6 +4,7 @@ import shutil
 import signal
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -124,7 +125,7 @@ async def test_planned_run_killed_resumed_verified_and_undone(
         billing.latency = 0.1
         observer = Observer(cli.journal).prepare()
         async with cli.started(*words, "--yes", *PACING) as run:
-            await arrivals.reach(KILLED_AT)
+            await run.until(partial(arrivals.reach, KILLED_AT))
             run.signal(signal.SIGKILL)
             await run.ended()
         assert observer.view().in_flight > 0

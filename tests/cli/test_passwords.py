@@ -127,7 +127,7 @@ async def interrupted(one: Flow) -> tuple[str, list[int]]:
     one.write("\n".join(["login", *(f"user{user}" for user in users)]) + "\n")
     run = ("run", "random-password", "rows.csv", "--set", "to=out.csv", "--yes", "--in-flight", "2", "--no-canary")
     async with one.cli.started(*run) as started:
-        await one.arrivals.reach(41)
+        await started.until(partial(one.arrivals.reach, 41))
         started.signal(signal.SIGKILL)
         await started.ended()
     return "out.csv", users

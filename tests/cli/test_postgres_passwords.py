@@ -101,7 +101,8 @@ def rows(machines: Machines) -> dict[int, str]:
 
 def _file(cli: Cli, rows: dict[int, str]) -> Path:
     path = cli.folder / "rows.csv"
-    path.write_text("\n".join(["user_id;psw", *(f"{user};{psw}" for user, psw in rows.items())]), encoding="utf-8")
+    lines = ["user_id;psw", *(f"{user};{psw}" for user, psw in rows.items())]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
 
 

@@ -208,7 +208,8 @@ async def test_answers_go_into_the_file_at_the_end_and_are_exported_later(place:
 async def test_without_a_file_the_first_rows_are_shown_and_the_command_is_named(place: Place) -> None:
     ended = await place.cli("run", "blocked", "--yes")
     (run,) = await place.runs()
-    assert f"as a file:\n  carbon-migrate export {run.name} --state answers -o {run.name}.csv\n" in ended.out
+    command = f"carbon-migrate export {run.name} --state answers -o {run.name}.csv --journal {place.cli.journal}"
+    assert f"as a file:\n  {command}\n" in ended.out
     assert len([line for line in ended.out.splitlines() if " 10.0." in line]) == 20
 
 

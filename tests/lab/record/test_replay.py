@@ -136,6 +136,25 @@ async def test_unknown_and_never_made_are_named(tmp_path: Path) -> None:
     )
 
 
+async def test_subscribers_that_are_compared_are_others_each_time(tmp_path: Path) -> None:
+    def compared(key: int) -> Call:
+        return filter_("Abonents", {"id": key}, "id", "contract_number", "name", "parent_id")
+
+    async def script(_: web.Request, __: dict[str, str]) -> web.Response:
+        return answer([])
+
+    path = tmp_path / "r.gz"
+    async with scripted(script) as server:
+        await record(path, server.url, [compared(2001), READ])
+    async with replaying(path) as replay:
+        alone, asked = await sent(replay.url, [compared(2002), READ])
+        (unknown,) = await sent(replay.url, [filter_("Abonents", {"id": 2002}, "id", "name")])
+    assert alone == Accepted(result=[{"pk": 2002, "model": "Abonents", "fields": {"id": 2002}}])
+    assert asked == Accepted(result=[])
+    assert isinstance(unknown, SystemRefused)
+    assert (replay.report().served, replay.report().unknown_count, replay.report().never_made_count) == (1, 1, 0)
+
+
 async def test_secrets_and_runs_may_be_others(tmp_path: Path) -> None:
     async def script(_: web.Request, form: dict[str, str]) -> web.Response:
         return answer({"descr": json.loads(form["arg1"])["descr"], "key": form.get("api_key")})
