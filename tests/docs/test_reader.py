@@ -57,13 +57,13 @@ $ carbon-migrate verify k7m2q
 $ carbon-migrate undo RUN --yes
 ```
 
-<!-- first, killed after 5 calls: carbon-migrate run balances balances.csv --skip-bad --yes --rate 20 -->
+<!-- first, killed after 13 calls: carbon-migrate run balances balances.csv --skip-bad --yes --rate 20 -->
 ```console
 $ carbon-migrate status
 run …
 ```
 
-<!-- in another terminal, until 3 calls -->
+<!-- in another terminal, until 9 calls -->
 ```sh
 carbon-migrate resume --yes --rate 2 --settle 0
 ```
