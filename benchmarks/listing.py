@@ -139,7 +139,7 @@ def _enter(dsn: Dsn, run_name: str, page: Sequence[Item], first: int) -> None:
             operation = (first + item.number, payload_of(item).abonent, OPENING, summa, datetime.now(UTC), mark)
             connection.execute(_sql("population", "finance_operations").text, operation)
             account = int(item.lane.removeprefix(ACCOUNT))
-            connection.run(_sql("rules", "add_to_balance"), {"summa": summa, "account": account})
+            connection.run(_sql("rules", "balance_adds"), {"summa": summa, "account": account})
         connection.commit()
     finally:
         connection.close()

@@ -30,10 +30,14 @@ def open_regular(path: Path) -> int:
     """
     inherited = str(path).startswith(_INHERITED)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if inherited else os.O_NONBLOCK))
-    if not (inherited or stat.S_ISREG(os.fstat(descriptor).st_mode)):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, _no_file(path), str(path))
-    return descriptor
+    mode = os.fstat(descriptor).st_mode
+    if inherited or stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        # In the system's words: nobody is to be told to remove a folder.
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, _no_file(path), str(path))
 
 
 def read_regular(path: Path) -> bytes:

@@ -19,7 +19,6 @@ from checkpoints.states import State
 from checkpoints.stores import is_there
 from cli.session.control_client import ourselves, own_name
 from cli.session.machine_lock import billing_names, only_journal
-from cli.session.vaults import wipe_secrets
 from cli.session.which_billing import addresses_of
 from cli.settings.places import journals_in
 from cli.show.closing import describe_end, run_again
@@ -27,7 +26,7 @@ from cli.terminal.exits import CommandRefused, HeldElsewhere
 from cli.terminal.layout import labelled, render
 from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
 from jobs.spec.undo_words import RUN, UNDO
-from texts.remedies import PROGRAM, Remedy, advise_runs, command_line, setting
+from texts.remedies import PROGRAM, advise_runs, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
 
 log = structlog.get_logger(__name__)
@@ -154,31 +153,6 @@ def refuse_ended(run: Run, totals: Totals) -> None:
             )
         )
     raise CommandRefused(in_lines(parts))
-
-
-@asynccontextmanager
-async def undone_held(undo: Run, journal: Journal) -> AsyncIterator[None]:
-    """Hold the run that an undo takes back, so that nothing sends it until the undo is approved, which ends it.
-
-    Does nothing for another run, and for an undo that is approved. Raises `CommandRefused`.
-    """
-    if undo.job != UNDO or undo.approved_at:
-        yield
-        return
-    undone = await journal.run(undo.parameters[RUN])
-    async with locked(undone, journal, "undo"):
-        await require_undoable(undone, journal, undo)
-        if await journal.is_out_of_date(undo, undone):
-            raise CommandRefused(
-                said(
-                    "run {run} has other rows in the billing than when this undo was listed: type {command} again",
-                    run=undone.name,
-                    command=Remedy("undo", undone.name),
-                )
-            )
-        yield
-    if (undone := await journal.run(undone.name)).ended_at:
-        await wipe_secrets(undone, journal)
 
 
 async def require_undoable(run: Run, journal: Journal, own: Run | None = None) -> None:

@@ -5,14 +5,15 @@ not frozen ──▶ intake ──▶ preview ──▶ refused rows? ──▶ 
                   └── input refused ───────┴── no ────────────┴──▶ discarded: nothing was sent
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 
 import anyio.to_thread
 import structlog
 from rich.text import Text
 
 from checkpoints.errors import ForbiddenTransition, JournalError
+from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage, Totals
 from checkpoints.states import State
 from cli.session.control_client import ourselves
@@ -23,8 +24,8 @@ from cli.session.journal import (
     describe_pacing,
     locked,
     refuse_ended,
+    require_undoable,
     store_policy,
-    undone_held,
 )
 from cli.session.last_line import require_whole
 from cli.session.order import PLAN, why_unreadable
@@ -83,7 +84,7 @@ from jobs.shared_accounts import Question, in_sentences, question_of, settle
 from jobs.spec.entries import SharedAccountsRule
 from jobs.spec.undo_words import RUN, UNDO
 from jobs.value_changes import overwritten
-from texts.remedies import command_line, setting
+from texts.remedies import Remedy, command_line, setting
 from texts.said import said, text_of
 
 log = structlog.get_logger(__name__)
@@ -520,3 +521,28 @@ class RunSession:
         if self._run.approved_at is None or self._run.frozen_at is None or totals.count_where(open=True):
             return FinishedRun()
         return await finish_run(self._run, self._journal, self._session.settings.catalogue, anew=True)
+
+
+@asynccontextmanager
+async def undone_held(undo: Run, journal: Journal) -> AsyncIterator[None]:
+    """Hold the run that an undo takes back, so that nothing sends it until the undo is approved, which ends it.
+
+    Does nothing for another run, and for an undo that is approved. Raises `CommandRefused`.
+    """
+    if undo.job != UNDO or undo.approved_at:
+        yield
+        return
+    undone = await journal.run(undo.parameters[RUN])
+    async with locked(undone, journal, "undo"):
+        await require_undoable(undone, journal, undo)
+        if await journal.is_out_of_date(undo, undone):
+            raise CommandRefused(
+                said(
+                    "run {run} has other rows in the billing than when this undo was listed: type {command} again",
+                    run=undone.name,
+                    command=Remedy("undo", undone.name),
+                )
+            )
+        yield
+    if (undone := await journal.run(undone.name)).ended_at:
+        await wipe_secrets(undone, journal)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from shlex import quote
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -33,9 +33,11 @@ from cli.terminal.texts import JOINT, SENTENCE, WHOLE, count, duration, money, p
 from engine.pacing.holds import StopKind
 from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import LEAVE, LIST, OPPOSITE, RUN, STORNO, TAKE, UNDO, UNPROVEN, WAY
-from jobs.value_changes import Overwritten
 from texts.remedies import command_line, setting
 from texts.said import Quantity, Said, counted, said
+
+if TYPE_CHECKING:
+    from jobs.value_changes import Overwritten
 
 EXPLAINED: Final = tuple(sorted((state for state in State if state.explained), key=lambda state: state.explained))
 """States whose reasons are shown, including states of success that a person should know about."""
@@ -82,7 +84,7 @@ class Closing:
     """Seconds after which what stopped it passes by itself, None where nobody knows."""
     unproven: int = 0
     """Rows whose effect was found without a mark, and may be somebody else's; of an undo those that it has left."""
-    overwritten: Overwritten = field(default_factory=Overwritten)
+    overwritten: "Overwritten | None" = None
     """What its calls have overwritten that somebody had changed since the list was made."""
 
 
@@ -119,7 +121,7 @@ def _own_object(closing: Closing) -> dict[str, object]:
         "held": {who: round(seconds, 3) for who, seconds in closing.held.items()},
         "trusted_journal": closing.trusted_journal,
         "unproven": closing.unproven,
-        "overwritten": closing.overwritten.rows,
+        "overwritten": closing.overwritten.rows if closing.overwritten else 0,
         "exit": int(closing.exit),
         "stopped": closing.stopped,
         "stopped_by": closing.stopped_by,
@@ -207,7 +209,7 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
         parts.append(Hanging(Text(""), render(_held(closing.held), "dim")))
     if closing.trusted_journal:
         parts.append(Hanging(Text(""), render(TRUSTED, "yellow")))
-    if closing.overwritten.rows:
+    if closing.overwritten and closing.overwritten.rows:
         parts.append(Hanging(Text(""), render(_overwritten(closing.overwritten), "yellow")))
     parts += await reasons_lists(run, closing.totals, journal)
     if steps := next_steps(run, closing.totals):
@@ -215,7 +217,7 @@ async def show_closing(closing: Closing, run: Run, journal: Journal) -> Renderab
     return Group(*parts)
 
 
-def _overwritten(found: Overwritten) -> Said:
+def _overwritten(found: "Overwritten") -> Said:
     if not found.amount:
         return counted(
             "{n} row has overwritten what somebody had changed since the list was made",

@@ -8,6 +8,7 @@ from typing import Final
 from rich.markup import escape
 
 from cli.terminal.language import SPACE, CatalogueLanguage, reader
+from texts.remedies import PROGRAM
 from texts.said import Quantity, Said
 
 JOURNAL: Final = "carbon-migrate.journal"
@@ -42,6 +43,7 @@ SIGNS: Final = {
 
 LONGEST = 300
 """Characters of a foreign text that are shown."""
+_COMMAND: Final = f"`{PROGRAM} "
 
 SENTENCE: Final = 2000
 """Characters of a sentence of ours: foreign texts in it, and the commands that it advises, with whole paths."""
@@ -56,12 +58,18 @@ WHOLE: Final = 10_000
 def printable(text: object, limit: int = LONGEST) -> str:
     """A sentence in the reader's language, or a foreign text, made safe for a terminal.
 
-    It is one line, and invisible characters are escapes.
+    It is one line, and invisible characters are escapes. It is cut at `limit`, but not within a command that it
+    advises: half a command could be typed.
     """
     whole = rendered(text if isinstance(text, str) else str(text))
     words = " ".join(from_bytes(whole[: limit * 4]).split())
     shown = "".join(letter if letter.isprintable() else _spelled(letter) for letter in words)
-    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+    if len(shown) <= limit:
+        return shown
+    command = shown.rfind(_COMMAND, 0, limit)
+    end = shown.find("`", command + 1) + 1 if command >= 0 else 0
+    kept = shown[: max(limit - 1, end)]
+    return kept if kept == shown else f"{kept}…"
 
 
 def rendered(text: str) -> str:

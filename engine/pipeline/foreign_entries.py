@@ -98,6 +98,8 @@ class ForeignEntries:
                 *self._entered(found.marked, known),
                 *self._replaced(item, found.replaced, known, standing.get(item.lane, ())),
             ]
+            if found.marked or found.replaced or item.lane in standing
+            else []
             for item, found in zip(items, entries, strict=True)
         ]
 

@@ -247,24 +247,28 @@ class CreateEffect(CallEffect):
     async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
         """Also the operations that have come to an account since the list was made, where its balance is set.
 
-        Of an item in effect those before its own operation: their sums are overwritten. Raises `LookUpFailed`.
+        Those that a person was shown who has decided that the row is sent are no news. Of an item in effect those
+        before its own operation: their sums are overwritten. Raises `LookUpFailed`.
         """
         reasons = dict(await super().outdated(run, items))
         setting = [
-            (item, payload.abonent, payload.newest)
+            (item, payload)
             for item in items
             if (payload := payload_of(item)).newest is not None and item.item_id not in reasons
         ]
         last: dict[int, int] = {}
-        for _, abonent, newest in setting:
-            last[abonent] = min(newest or 0, last.get(abonent, newest or 0))
+        for _, payload in setting:
+            newest = payload.newest or 0
+            last[payload.abonent] = min(newest, last.get(payload.abonent, newest))
         newer = await operations_since(self._gateway, last)
-        for item, abonent, newest in setting:
+        for item, payload in setting:
             own = int(item.answer or 0) if item.state.in_effect else 0
+            shown = {*item.seen, *payload.there}
             others = [
                 one
-                for one in newer[abonent]
-                if one.op_id > (newest or 0) and not one.storno and (not own or one.op_id < own)
+                for one in newer[payload.abonent]
+                if one.op_id > (payload.newest or 0) and not one.storno and (not own or one.op_id < own)
+                if str(one.op_id) not in shown
                 if (mark := find_mark(one.descr)) is None or mark[0] != run.name
             ]
             if others:

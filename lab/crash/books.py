@@ -10,7 +10,7 @@ from typing import Final
 import anyio.to_thread
 import msgspec
 
-from billing.database.database import Database
+from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from checkpoints.journal import open_journal
 from checkpoints.records import Item, Totals
@@ -21,9 +21,12 @@ from lab.crash.fields import fields_now
 from lab.crash.judge import BookRow, Books, LedgerEffect
 from lab.crash.load import RequestedLoad
 from lab.crash.observer import Observer
+from lab.crash.proxy import WRONG
+from lab.crash.stranger import NAME
 from lab.crash.trials import OPERATIONS, TRIALS, By, Trial, Wanted, sql
 from lab.mock.connection import MockConnection
 from lab.mock.values import roubles
+from texts.said import said
 
 _MARK: Final = re.compile(r"\[cm ([a-z0-9]+)/([0-9]+)\]")
 """The mark of run and row in a comment, as the documentation has it."""
@@ -56,7 +59,26 @@ async def read_books(
         unreadable=trial.unreadable,
         other_balances=plan.other_balances,
         forgotten=observer.forgotten,
+        touched=observer.touched,
+        others=observer.others,
+        racing=observer.racing,
+        misled=plan.proxy is not None and not WRONG.keys().isdisjoint(plan.proxy.shares),
     )
+
+
+def strangers_have(billing: Path) -> int:
+    """How many objects of strangers stand; those of their subscribers are removed, for all else to be compared."""
+    connection = attach(Dsn(str(billing)))
+    try:
+        cursor = connection.cursor()
+        cursor.execute(*sql("stranger_has").bind({"name": NAME}))
+        ((found,),) = cursor.fetchall()
+        for table in ("users", "abonents"):
+            cursor.execute(*sql(f"stranger_leaves_{table}").bind({}))
+        connection.commit()
+    finally:
+        connection.close()
+    return int(found)
 
 
 async def _journal(path: Path, name: str) -> tuple[list[Item], Totals]:
@@ -76,6 +98,7 @@ def _row(item: Item, requested: RequestedLoad, made_up: Mapping[str, str]) -> Bo
         wanted=made_up.get(item.key, wanted),
         state=item.state,
         attempts=item.attempts,
+        unproven=item.unproven,
     )
 
 
@@ -131,4 +154,6 @@ def _value(trial: Trial, written: Mapping[str, object]) -> Wanted | None:
     value = written.get(trial.amount or trial.entered)
     if not isinstance(value, str | int | float):
         return None
+    if trial.kind and written.get("op_type_id") != trial.kind:
+        return said("{value} as type {type}", value=str(value), type=str(written.get("op_type_id")))
     return Decimal(str(value)) if trial.amount else str(int(value) if isinstance(value, bool) else value)

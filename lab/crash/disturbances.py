@@ -10,13 +10,23 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from checkpoints.states import State
 from lab.crash import clock
 from lab.crash.experiment_plan import ENDING, FROZEN, Act, Disturbance
-from lab.crash.journals import Alias, Elsewhere, aliased, back_up, forgotten_by, put_back, set_aside
+from lab.crash.journals import Alias, Elsewhere, Machine, aliased, back_up, forgotten_by, put_back, set_aside
 from lab.crash.load import Ended, Load, Running
 from lab.crash.mock_process import MockProcess
 from lab.crash.observer import POLL, JournalView, Observer
-from lab.crash.program import SAYS_BUSY, SAYS_LICENCE, SAYS_PAUSED, SAYS_TAKEN_OVER, ExitCode, send_signal
+from lab.crash.program import (
+    SAYS_BUSY,
+    SAYS_LICENCE,
+    SAYS_OTHER_JOURNAL,
+    SAYS_PAUSED,
+    SAYS_TAKEN_OVER,
+    ExitCode,
+    send_signal,
+)
+from lab.crash.stranger import STANDING, Deed, must_not_be_sent, statements_of
 from texts.said import said
 
 _FULL_AT: Final = 64 * 1024
@@ -50,6 +60,10 @@ class Disturbances:
     problems: list[str] = field(default_factory=list)
     paused: bool = False
     """Whether an act left the run paused when its process ended."""
+    undone: str | None = None
+    """The run that an act has stopped and taken back: nothing more of the plan follows."""
+    made: int = 0
+    """How many objects strangers have created that are to stand in the end."""
 
     async def carry_out(self, disturbance: Disturbance, running: Running) -> bool:
         """Wait for the moment of an act and carry it out; False when the process ended before."""
@@ -277,6 +291,90 @@ class Disturbances:
             )
         return f"{elsewhere}, ended with {ended.exit}"
 
+    async def overlap(self, disturbance: Disturbance, running: Running) -> str:
+        """Enter the same input with another journal while the load, in the middle of sending, lies frozen.
+
+        On this machine it must be refused. On another one it enters what is left of it, of which the load may then
+        send only what it was sending when it was frozen: it had looked before.
+        """
+        machine, run = Machine(disturbance.words[0]), str(self.observer.view().run)
+        other = Observer(self.observer.path.parent / machine / self.observer.path.name)
+        other.path.parent.mkdir(exist_ok=True)
+        await self._freeze_between_writes(running)
+        is_held = self.observer.is_held(run, running.pid)
+        # What was sent before is in the billing when the other one makes its list, and the other way round.
+        await self.billing.wait_for_stacks()
+        self.observer.racing |= self.observer.being_sent(run)
+        ended = await self.load.enter_beside(other.path, machine)
+        await self.billing.wait_for_stacks()
+        send_signal(running.process, signal.SIGCONT)
+        self.check_end(ended)
+        is_refused = ended.exit == ExitCode.REFUSED and SAYS_OTHER_JOURNAL in " ".join(ended.said.split())
+        if machine is Machine.THIS and is_held and not is_refused:
+            self.problems.append(
+                said("another journal was not refused while the load sends: it ended with {exit}", exit=ended.exit)
+            )
+        if (name := other.view().run) is not None:
+            self.observer.others |= {name}
+        return f"{machine}, ended with {ended.exit}"
+
+    async def let_stranger_in(self, disturbance: Disturbance, running: Running) -> str:
+        """Let somebody else do something to the last rows, while the load lies frozen for longer than looks count."""
+        deed, run = Deed(disturbance.words[0]), str(self.observer.view().run)
+        await self._freeze_between_writes(running)
+        began = anyio.current_time()
+        if not running.alive or not self.observer.is_held(run, running.pid):
+            send_signal(running.process, signal.SIGCONT)
+            return f"{deed}, the load had let the run go"
+        rows = [self.load.victims[key] for key in self.observer.not_sent(run) if key in self.load.victims]
+        rows = [
+            row for row in rows if row.key not in self.observer.touched and row.key not in self.observer.forgotten
+        ]
+        victims = {row: done for row in rows[:_VICTIMS] if (done := statements_of(deed, row))}
+        if victims:
+            await self.billing.let_in([one for done in victims.values() for one in done])
+            self.observer.touched |= {
+                row.key: must_not_be_sent(deed, row, by_number=self.load.by_number) for row in victims
+            }
+            self.made += sum(name in STANDING for done in victims.values() for name, _ in done)
+            await anyio.sleep(_LOOKS_COUNT - (anyio.current_time() - began))
+        send_signal(running.process, signal.SIGCONT)
+        return f"{deed}, {len(victims)} rows"
+
+    async def undo_stopped(self, _: Disturbance, running: Running) -> str:
+        """Stop the load and take it back, then resume it: nothing more may be sent."""
+        run = str(self.observer.view().run)
+        send_signal(running.process, signal.SIGTERM)
+        await running.process.wait()
+        await self.billing.set_faults("")
+        self.check_end(await self.load.reconcile(run))
+        ended = await self._undo_process(run, [], 0)
+        for _try in range(_LOOKS):
+            if ended.exit in _AT_ITS_END:
+                break
+            ended = await self._undo_process(run, [], 0)
+        if self.observer.view().run == run:
+            return f"was not taken back: it ended with {ended.exit}"
+        self.undone = run
+        await self.billing.wait_for_stacks()
+        before = await self.billing.effects(), self.observer.claims()
+        resumed = await (await self.load.resume(run)).wait()
+        self.check_end(resumed)
+        await self.billing.wait_for_stacks()
+        after = await self.billing.effects(), self.observer.claims()
+        if resumed.exit != ExitCode.REFUSED or before != after:
+            self.problems.append(
+                said(
+                    "resumed after its undo, {run} ended with {exit}; effects and intents were {before}, and are "
+                    "{after}",
+                    run=run,
+                    exit=resumed.exit,
+                    before=str(before),
+                    after=str(after),
+                )
+            )
+        return f"the undo ended with {ended.exit}, resume with {resumed.exit}"
+
     async def _has_entered(self) -> bool:
         """Whether the billing has applied any row of the load, which may take as long as its stacks do."""
         with anyio.move_on_after(_LONGEST_STACK):
@@ -333,6 +431,15 @@ class Disturbances:
         await self.billing.extend_licence()
         self.note(None, self.observer.view(), "the licence was extended")
 
+    def waits_for_person(self) -> bool:
+        """Whether all that is left of an import is of subscribers that a stranger has created, and is in doubt."""
+        if not self.load.is_import or not self.observer.touched:
+            return False
+        numbers = {key.partition("/")[0] for key in self.observer.touched}
+        left = self.observer.left(str(self.observer.view().run))
+        in_doubt = any(state is State.MANUAL for _, state in left)
+        return in_doubt and all(key.partition("/")[0] in numbers for key, _ in left)
+
     async def undo(self, run: str, kills: Sequence[float], faults: str) -> Ended:
         """Take a run back to its end, with SIGKILL at shares of its rows; the last processes have no faults."""
         await self.billing.set_faults(faults)
@@ -355,7 +462,8 @@ class Disturbances:
     async def _undo_process(self, run: str, kills: list[float], before: int) -> Ended:
         """Run one process of an undo to its end, or to the next of the kills, which is taken from the list."""
         name = self.observer.view().run
-        running = await (self.load.undo(run) if name in {None, run} else self.load.resume(str(name)))
+        alone = not self.observer.touched
+        running = await (self.load.undo(run, alone=alone) if name in {None, run} else self.load.resume(str(name)))
         if kills and await self._killed_at(kills[0], before, running):
             kills.pop(0)
         ended = await running.wait()
@@ -402,6 +510,9 @@ class Disturbances:
 
 
 _UNDO_TRIES: Final = 12
+_VICTIMS: Final = 3
+_LOOKS_COUNT: Final = 1.2
+"""Seconds: longer than what the program reads before a call counts."""
 _AT_ITS_END: Final = frozenset({ExitCode.DONE, ExitCode.REJECTED, ExitCode.UNDECIDED})
 _BETWEEN_SIGNALS: Final = 0.05
 _WHILE: Final = 0.2
@@ -431,4 +542,7 @@ _ACTS: Final[Mapping[Act, Callable[[Disturbances, Disturbance, Running], Awaitab
     Act.ALIAS: Disturbances.try_alias,
     Act.SECOND_JOURNAL: Disturbances.enter_elsewhere,
     Act.KILL_AND_SECOND_JOURNAL: Disturbances.kill_and_enter_elsewhere,
+    Act.OVERLAP: Disturbances.overlap,
+    Act.STRANGER: Disturbances.let_stranger_in,
+    Act.UNDO: Disturbances.undo_stopped,
 }

@@ -17,6 +17,7 @@ from lab.crash.experiment_plan import (
     JOBS,
     MARKED_ONLY,
     MOST_IN_FLIGHT,
+    NEWER,
     PAYMENT,
     REQUIRED,
     ROWS,
@@ -29,9 +30,10 @@ from lab.crash.experiment_plan import (
     Disturbance,
     ExperimentPlan,
 )
-from lab.crash.journals import Alias, Elsewhere
-from lab.crash.proxy import Interference, ProxyFault
-from lab.crash.trials import TRIALS, By, Trial
+from lab.crash.journals import Alias, Elsewhere, Machine
+from lab.crash.proxy import WRONG, Interference, ProxyFault
+from lab.crash.stranger import CREATING, Deed
+from lab.crash.trials import MARKED_PAYMENT, TRIALS, By, Trial
 from lab.mock.quirks import CHOICES
 from texts.said import said
 
@@ -76,16 +78,26 @@ def draw(
         faults=_as_toml(seed, _faults(_draw(seed, "faults"), chosen, model)) if faults is None else faults,
         # The text is part of the seed: another text would draw other disturbances for the same seed.
         disturbances=_disturbances(_draw(seed, "mischief"), _acts(trial)),
-        proxy=_interference(_draw(seed, "proxy"), model) if faults is None else None,
+        proxy=_misleading(seed, _interference(_draw(seed, "proxy"), model), model) if faults is None else None,
         without_database=chosen != WARNING_THRESHOLD and _draw(seed, "database").random() < _WITHOUT_DATABASE,
         quirks=(*_quirks(_draw(seed, "quirks")), *_answer_quirks(_draw(seed, "answers"))),
         lacking=_lacking(_draw(seed, "columns"), chosen) if chosen in JOBS else (),
         own=own,
     )
+    plan = replace(plan, disturbances=_with_newer(seed, plan.disturbances, trial))
+    if chosen == PAYMENT and own is None and not plan.lacking and _draw(seed, "way").random() < _IN_THE_USUAL_WAY:
+        model, writes = MARKED_PAYMENT.model, _faults(_draw(seed, "faults"), BALANCES, MARKED_PAYMENT.model)
+        plan = replace(
+            plan,
+            own=MARKED_PAYMENT,
+            faults=_as_toml(seed, writes) if faults is None else faults,
+            proxy=plan.proxy and replace(plan.proxy, model=plan.proxy.model and model),
+        )
     if faults is None:
         plan = _queued(_draw(seed, "queue"), plan)
     if not plan.api_alone:
-        return plan
+        two = _draw(seed, "billings").random() < _TWO_BILLINGS and plan.refused_for is None
+        return replace(plan, two_billings=two)
     # Without the database neither the stacks nor the columns can be seen.
     return replace(plan, traits=replace(plan.traits, stack_rate=None), lacking=())
 
@@ -101,8 +113,9 @@ def _import(seed: int, rows: int, faults: str | None) -> ExperimentPlan:
         in_flight=_draw(seed, "load").choice((None, None, 8, MOST_IN_FLIGHT)),
         traits=_traits(_draw(seed, "billing"), rows * _STEPS),
         faults=_as_toml(seed, drawn) if faults is None else faults,
-        disturbances=_disturbances(_draw(seed, "mischief"), _IMPORT_ACTS),
-        proxy=_interference(_draw(seed, "proxy"), "") if faults is None else None,
+        disturbances=_with_newer(seed, _disturbances(_draw(seed, "mischief"), _IMPORT_ACTS), None),
+        proxy=_misleading(seed, _interference(_draw(seed, "proxy"), ""), "") if faults is None else None,
+        two_billings=_draw(seed, "billings").random() < _TWO_BILLINGS,
         quirks=(*_import_quirks(_draw(seed, "quirks")), *_answer_quirks(_draw(seed, "answers"))),
         licence=SUBSCRIBERS_OF_IMPORTS + round(rows * licensed.uniform(0.2, 0.8))
         if licensed.random() < _LICENSED
@@ -279,7 +292,7 @@ def _faults(draw: Random, job: str, model: str) -> list[Fault]:
 _QUEUED: Final = 0.25
 _LONGEST_QUEUE: Final = 1.8
 """Seconds. Longer than `TIMEOUT`, so that effects come when nobody waits for their answer any more."""
-_FORGETTING: Final = frozenset({Act.RESTORE, Act.SECOND_JOURNAL, Act.KILL_AND_SECOND_JOURNAL})
+_FORGETTING: Final = MARKED_ONLY | {Act.RESTORE}
 """Acts with a journal that does not know of calls that still wait: it would have to wait for what nobody can see."""
 
 
@@ -314,13 +327,28 @@ LONGEST_DELAY: Final = 0.15
 def _interference(draw: Random, model: str) -> Interference | None:
     if draw.random() >= _PROXIED:
         return None
-    kinds = draw.sample(sorted(ProxyFault), draw.randint(2, 4))
+    kinds = draw.sample(sorted(set(ProxyFault) - WRONG.keys()), draw.randint(2, 4))
     return Interference(
         seed=draw.randrange(1_000_000),
         shares={kind: _share(draw) for kind in kinds},
         model="" if draw.random() < _OF_ANY_MODEL else model,
         delay=round(draw.uniform(0.02, LONGEST_DELAY), 3),
     )
+
+
+_MISLED: Final = 0.3
+
+
+def _misleading(seed: int, drawn: Interference | None, model: str) -> Interference | None:
+    """The proxy, which speaks in the billing's place as well in some experiments; from a stream of its own."""
+    draw = _draw(seed, "words")
+    if draw.random() >= _MISLED:
+        return drawn
+    kinds = draw.sample(sorted(WRONG), draw.randint(1, 3))
+    shares = {kind: _share(draw) for kind in kinds}
+    if drawn is None:
+        return Interference(draw.randrange(1_000_000), shares, model)
+    return replace(drawn, shares={**drawn.shares, **shares})
 
 
 # ---- disturbances -----------------------------------------------------------------------------------------------
@@ -333,13 +361,13 @@ _RATES: Final = ("none", "15", "40", "200")
 _IN_FLIGHT: Final = ("auto", "1", "3", str(MOST_IN_FLIGHT))
 
 
-_IMPORT_ACTS: Final = frozenset(Act) - MARKED_ONLY - {Act.FULL_DISK}
+_IMPORT_ACTS: Final = frozenset(Act) - MARKED_ONLY - NEWER - {Act.FULL_DISK}
 """Of an import from another journal what is there is left as it is, and not refused; and it needs the database."""
 
 
 def _acts(trial: Trial) -> frozenset[Act]:
     """The acts that can be judged in an experiment with this job."""
-    acts = set(Act)
+    acts = set(Act) - NEWER
     if trial.job == WARNING_THRESHOLD:
         acts.remove(Act.FULL_DISK)
     if trial.by is not By.MARK:
@@ -352,9 +380,37 @@ def _acts(trial: Trial) -> frozenset[Act]:
 
 def _disturbances(draw: Random, possible: frozenset[Act]) -> tuple[Disturbance, ...]:
     """At least two kills and four other acts, in the order of their moments."""
-    others = draw.sample([act for act in Act if act is not Act.KILL], 4)
+    others = draw.sample([act for act in Act if act is not Act.KILL and act not in NEWER], 4)
     acts = [Act.KILL] * 2 + [act if act in possible else Act.KILL for act in others]
     return tuple(sorted((_one(draw, act) for act in acts), key=lambda one: one.share))
+
+
+_STRANGERS: Final = 0.5
+_OVERLAPS: Final = 0.25
+_UNDONE: Final = 0.12
+_IN_THE_USUAL_WAY: Final = 0.5
+_TWO_BILLINGS: Final = 0.04
+
+
+def _with_newer(seed: int, drawn: tuple[Disturbance, ...], trial: Trial | None) -> tuple[Disturbance, ...]:
+    """The disturbances with those that have streams of their own; `trial` is None for an import."""
+    strangers, overlaps, undone = (_draw(seed, what) for what in ("strangers", "overlap", "undone"))
+    more: list[Disturbance] = []
+    deeds = (Deed.CREATES,) if trial is None else [one for one in Deed if trial.creates or one not in CREATING]
+    if strangers.random() < _STRANGERS:
+        more += (
+            Disturbance(Act.STRANGER, round(strangers.uniform(0.02, 0.5), 3), words=(strangers.choice(deeds),))
+            for _ in range(strangers.randint(1, 3))
+        )
+    if trial is not None and trial.by is By.MARK and overlaps.random() < _OVERLAPS:
+        share = round(overlaps.uniform(0.05, 0.5), 3)
+        alone = MARKED_ONLY.isdisjoint(one.act for one in drawn)
+        # A second journal would be refused with the name of the other run.
+        machine = overlaps.choice(tuple(Machine)) if alone else Machine.THIS
+        more.append(Disturbance(Act.OVERLAP, share, words=(machine,)))
+    if (trial is None or not (trial.unreadable or trial.may_ask)) and undone.random() < _UNDONE:
+        more.append(Disturbance(Act.UNDO, round(undone.uniform(0.2, 0.7), 3)))
+    return tuple(sorted((*drawn, *more), key=lambda one: one.share))
 
 
 def _one(draw: Random, act: Act) -> Disturbance:

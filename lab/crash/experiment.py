@@ -9,17 +9,17 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from lab.crash.books import read_books
+from lab.crash.books import read_books, strangers_have
 from lab.crash.disturbances import Disturbances, Event
 from lab.crash.experiment_plan import AT_REST, ENDING, Disturbance, ExperimentPlan
 from lab.crash.import_books import read_import, read_undone
-from lab.crash.import_judge import judge_import
+from lab.crash.import_judge import judge_import, judge_undone
 from lab.crash.import_table import RequestedImport
 from lab.crash.judge import Problem, RefusedLoad, Verdict, judge, judge_refusal
 from lab.crash.load import Ended, Load, RequestedLoad, prepare_load
-from lab.crash.mock_process import BILLING, MockProcess
+from lab.crash.mock_process import BILLING, OTHER_BILLING, MockProcess
 from lab.crash.observer import Observer
-from lab.crash.program import JOURNAL, ExitCode, ProgramUnderTest
+from lab.crash.program import JOURNAL, SAYS_TWICE, ExitCode, ProgramUnderTest
 from lab.mock.population import create
 from texts.said import said
 
@@ -112,12 +112,13 @@ class Lab:
 
     def _prepare(self, folder: Path, plan: ExperimentPlan) -> None:
         """Prepare an empty folder with a new billing."""
-        template = self._folder / "-".join((str(plan.subscribers), *plan.lacking, _TEMPLATE))
-        if not template.exists():
-            create(template, subscribers=plan.subscribers, seed=1, without=plan.lacking)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        shutil.copyfile(template, folder / BILLING)
+        for seed, name in enumerate((BILLING, OTHER_BILLING) if plan.two_billings else (BILLING,), 1):
+            template = self._folder / "-".join((str(plan.subscribers), *plan.lacking, str(seed), _TEMPLATE))
+            if not template.exists():
+                create(template, subscribers=plan.subscribers, seed=seed, without=plan.lacking)
+            shutil.copyfile(template, folder / name)
 
 
 class _Course:
@@ -132,7 +133,7 @@ class _Course:
     async def judge(self, plan: ExperimentPlan, requested: RequestedLoad) -> Verdict | None:
         """Run the load to its end, and judge the state of the billing, which is stopped for that."""
         run = await self._run_to_its_end()
-        for disturbance in self._planned:
+        for disturbance in self._planned if self._disturbances.undone is None else ():
             if disturbance.act in AT_REST:
                 await self._disturbances.carry_out_at_rest(disturbance)
         if run is None:
@@ -142,20 +143,43 @@ class _Course:
         await billing.end()
         if requested.imported is not None:
             return await self._judge_import(plan, requested.imported, run, verified.exit)
-        return judge(await read_books(plan, requested, self._observer, billing.database, run, verified.exit))
+        await self._check_strangers()
+        books = await read_books(plan, requested, self._observer, billing.database, run, verified.exit)
+        named = SAYS_TWICE in " ".join(verified.said.split())
+        return judge(replace(books, named=named, undone=self._disturbances.undone is not None))
+
+    async def _check_strangers(self) -> None:
+        """Check that what strangers have created still stands; the billing is stopped."""
+        made, left = self._disturbances.made, 0
+        if made:
+            left = await anyio.to_thread.run_sync(strangers_have, self._disturbances.billing.database)
+        if made != left:
+            self._disturbances.problems.append(
+                said("of {made} objects that somebody else has created {left} are left", made=made, left=left)
+            )
 
     async def _judge_import(
         self, plan: ExperimentPlan, requested: RequestedImport, run: str, verified: int
     ) -> Verdict:
         """Judge an import, then take it back through kills and faults, and judge what is left of it."""
         billing = self._disturbances.billing
-        steps = self._observer.steps()
+        if self._disturbances.undone is not None:
+            await self._check_strangers()
+            return judge_undone(await read_undone(billing.database, requested, ExitCode.DONE))
+        touched = frozenset(key.partition("/")[0] for key in self._observer.touched)
         books = await read_import(
-            self._observer.path, run, billing.database, requested, steps=steps, verified=verified
+            self._observer.path,
+            run,
+            billing.database,
+            requested,
+            steps=self._observer.steps(),
+            verified=verified,
+            touched=touched,
         )
         await billing.start()
         ended = await self._disturbances.undo(run, plan.undo_kills, plan.undo_faults)
         await billing.end()
+        await self._check_strangers()
         undone = await read_undone(billing.database, requested, ended.exit)
         return judge_import(replace(books, undone=undone))
 
@@ -170,7 +194,7 @@ class _Course:
         """Run the load to its end through all disturbances; returns the name of its run, None where it has none."""
         for _ in range(_UNDER_FAULTS):
             if self._is_over(await self._run_process()):
-                return self._observer.view().run
+                return self._disturbances.undone or self._observer.view().run
         await self._disturbances.billing.clear_faults()
         last = await self._run_process()
         for _ in range(_WHEN_WELL):
@@ -205,6 +229,8 @@ class _Course:
 
     def _is_over(self, ended: Ended) -> bool:
         """Whether nothing is left to send; disturbances that are not due by then are skipped."""
+        if self._disturbances.undone is not None or self._disturbances.waits_for_person():
+            return True
         view = self._observer.view()
         return ended.exit in _ENDS and view.run is not None and not view.open
 

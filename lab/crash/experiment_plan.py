@@ -37,6 +37,9 @@ REQUIRED: Final[Mapping[str, str]] = {
 }
 """By job of `JOBS`, a column that its look-up needs."""
 
+TWO_BILLINGS: Final = "not of one billing"
+"""The program's words for an API and a database of two billings."""
+
 
 SUBSCRIBERS_A_ROW: Final = 5
 """Subscribers of the billing: folders and deleted ones share them, so that one folder has about a load's rows."""
@@ -81,6 +84,16 @@ class Act(StrEnum):
     """The same input is entered from another journal while the load goes on: it must be refused."""
     KILL_AND_SECOND_JOURNAL = "kill-and-second-journal"
     """The same after SIGKILL to the load, also where its journal is lost or empty."""
+    OVERLAP = "overlap"
+    """The same input is sent from another journal while the load sends, on this machine or on another one."""
+    STRANGER = "stranger"
+    """Somebody else changes what rows concern that have not been sent."""
+    UNDO = "undo-of-a-stopped-run"
+    """The load is stopped and taken back, and then resumed: that must be refused."""
+
+
+NEWER: Final = frozenset({Act.OVERLAP, Act.STRANGER, Act.UNDO})
+"""Acts with random streams of their own: a seed draws the other ones as it did before."""
 
 
 AT_REST: Final = frozenset({Act.SECOND_JOURNAL})
@@ -99,11 +112,12 @@ ENDING: Final = frozenset(
         Act.STOP,
         Act.RESTORE,
         Act.KILL_AND_SECOND_JOURNAL,
+        Act.UNDO,
     }
 )
 """Acts that end the process of the load."""
 
-MARKED_ONLY: Final = frozenset({Act.SECOND_JOURNAL, Act.KILL_AND_SECOND_JOURNAL})
+MARKED_ONLY: Final = frozenset({Act.SECOND_JOURNAL, Act.KILL_AND_SECOND_JOURNAL, Act.OVERLAP})
 """Acts that can be judged only if effects carry marks."""
 
 
@@ -160,7 +174,9 @@ class ExperimentPlan:
     undo_faults: str = ""
     """The mock's fault plan for the undo of an import."""
     own: Trial | None = None
-    """The trial of a job of one's own, None for a built-in job."""
+    """The trial of a job of one's own, or of a built-in one in another way; None for the usual trial."""
+    two_billings: bool = False
+    """Whether the database is that of another billing than the API, for which the load must be refused."""
     settle: float = SETTLE
     timeout: float = TIMEOUT
 
@@ -187,9 +203,11 @@ class ExperimentPlan:
 
     @property
     def refused_for(self) -> str | None:
-        """The column for which the load must be refused before anything is sent, None for none."""
+        """The column, or `TWO_BILLINGS`, for which the load must be refused at once; None for none."""
+        if self.api_alone:
+            return None
         required = REQUIRED.get(self.job)
-        return required if required in self.lacking and not self.api_alone else None
+        return TWO_BILLINGS if self.two_billings else required if required in self.lacking else None
 
     @property
     def clock_back(self) -> float | None:

@@ -38,7 +38,7 @@ def live_content(database: Database) -> dict[str, str]:
     return found
 
 
-async def read_import(
+async def read_import(  # noqa: PLR0913 - one for each part of the evidence
     journal: Path,
     run: str,
     billing: Path,
@@ -46,6 +46,7 @@ async def read_import(
     *,
     steps: Counter[tuple[str, str]],
     verified: int,
+    touched: frozenset[str] = frozenset(),
 ) -> ImportBooks:
     """The books of an import that has come to its end; no process may work on journal or billing any more."""
     items, refused = await _journal(journal, run)
@@ -62,6 +63,7 @@ async def read_import(
         steps=steps,
         verified=verified,
         refusals=requested.refusals,
+        touched=touched,
     )
 
 
@@ -94,7 +96,9 @@ async def _journal(path: Path, name: str) -> tuple[list[ImportItem], int]:
 
 def _item(item: Item) -> ImportItem:
     payload = payload_of(item)
-    return ImportItem(item.key, payload.step, item.state, item.attempts, payload.needs, item.message or "")
+    return ImportItem(
+        item.key, payload.step, item.state, item.attempts, payload.needs, item.message or "", item.unproven
+    )
 
 
 def held_things(database: Database, last: int) -> Held:

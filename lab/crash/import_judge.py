@@ -28,7 +28,10 @@ _SET: Final = frozenset({Step.TARIFF, Step.THRESHOLD, Step.LIMIT})
 
 @dataclass(frozen=True, slots=True)
 class ImportItem:
-    """An item of the journal: a step of a subscriber, or a folder; `needs` are the keys of those before it."""
+    """An item of the journal: a step of a subscriber, or a folder; `needs` are the keys of those before it.
+
+    What is `unproven` was found after a kill, and may be a stranger's: an undo leaves it alone.
+    """
 
     key: str
     step: str
@@ -36,6 +39,7 @@ class ImportItem:
     attempts: int
     needs: tuple[str, ...] = ()
     message: str = ""
+    unproven: bool = False
 
     @property
     def has_effect(self) -> bool:
@@ -67,7 +71,8 @@ class ImportBooks:
     `subscribers` are those of the good rows, `folders` the keys of the folders to be created, `faulty` the number of
     faulty rows; `refused` the lines that the journal has refused. `totals` are the billing's own counts and sums of
     new subscribers, `orphans` counts rows without their parent by table. `steps` counts every step of an item.
-    `refusals` are the texts with which the billing refuses rows for good.
+    `refusals` are the texts with which the billing refuses rows for good. `touched` are the numbers of subscribers
+    that a stranger has created meanwhile: what he has is not held here.
     """
 
     subscribers: Sequence[WantedSubscriber]
@@ -82,6 +87,11 @@ class ImportBooks:
     verified: int
     refusals: tuple[str, ...] = ()
     undone: UndoneImport | None = None
+    touched: frozenset[str] = frozenset()
+
+    def is_touched(self, key: str) -> bool:
+        """Whether a step is of a subscriber that a stranger has created."""
+        return key.partition("/")[0] in self.touched
 
     @property
     def wanted(self) -> Mapping[str, str]:
@@ -131,6 +141,9 @@ def _item_problems(books: ImportBooks, tally: Counter[str]) -> Iterator[Problem]
     for item in books.items:
         there = books.held.get(item.key, ())
         if not item.state.settled:
+            if books.is_touched(item.key) and not there:
+                tally["asked"] += 1
+                continue
             yield Problem(item.key, said("left {state}, with {times}", state=item.state, times=_times(there)))
         elif not item.has_effect:
             if there and item.step not in _SET:
@@ -138,6 +151,10 @@ def _item_problems(books: ImportBooks, tally: Counter[str]) -> Iterator[Problem]
                     item.key, said("is {state} and had its effect: {times}", state=item.state, times=_times(there))
                 )
         elif not there:
+            if books.is_touched(item.key) and (
+                item.step != Step.SUBSCRIBER or item.unproven or item.state is State.SKIPPED
+            ):
+                continue
             tally["lost"] += 1
             yield Problem(item.key, said("is {state} and had no effect", state=item.state))
         elif len(there) > 1:
@@ -180,7 +197,9 @@ def _total_problems(books: ImportBooks) -> Iterator[Problem]:
     counts: Counter[Group] = Counter()
     sums: defaultdict[Group, Decimal] = defaultdict(Decimal)
     for one in books.subscribers:
-        if step_key(one.number, Step.SUBSCRIBER) not in has_effect:
+        if (key := step_key(one.number, Step.SUBSCRIBER)) not in has_effect:
+            continue
+        if one.number in books.touched and key not in books.held:
             continue
         balance = one.balance if step_key(one.number, Step.BALANCE) in has_effect else Decimal(0)
         tariff = one.tariff if step_key(one.number, Step.TARIFF) in has_effect else None
@@ -207,7 +226,7 @@ def _rejection_problems(books: ImportBooks) -> Iterator[Problem]:
     """Check that what is rejected was refused by the billing, as it was told to, or needs what was."""
     rejected = {item.key for item in books.items if item.state is State.REJECTED}
     for item in books.items:
-        if item.key not in rejected or not rejected.isdisjoint(item.needs):
+        if item.key not in rejected or not rejected.isdisjoint(item.needs) or books.is_touched(item.key):
             continue
         if not any(text.casefold() in item.message.casefold() for text in books.refusals):
             yield Problem(
@@ -217,6 +236,9 @@ def _rejection_problems(books: ImportBooks) -> Iterator[Problem]:
 
 def _verify_problems(books: ImportBooks) -> Iterator[Problem]:
     states = {item.state for item in books.items}
+    if any(not item.state.settled and books.is_touched(item.key) for item in books.items):
+        # Steps wait for a person, and others for them.
+        return
     if any(not state.settled for state in states):
         expected = ExitCode.UNDECIDED
     else:
@@ -225,11 +247,22 @@ def _verify_problems(books: ImportBooks) -> Iterator[Problem]:
         yield Problem("", said("verify ended with {verified}", verified=books.verified))
 
 
+def judge_undone(undone: UndoneImport) -> Verdict:
+    """Judge an import that was stopped and taken back."""
+    return verdict_of(Counter(), (), {}, [*_left_problems(undone)])
+
+
 def _undo_problems(books: ImportBooks) -> Iterator[Problem]:
-    """Check that nothing is left of an import that was taken back, and nothing else has changed."""
-    undone = books.undone
-    if undone is None:
+    if books.undone is None:
         return
+    # Where a stranger was at work, what may be his stays, with all that belongs to it.
+    kept = any(item.unproven for item in books.items) if books.touched else False
+    if not kept:
+        yield from _left_problems(books.undone)
+
+
+def _left_problems(undone: UndoneImport) -> Iterator[Problem]:
+    """Check that nothing is left of an import that was taken back, and nothing else has changed."""
     if undone.exit != ExitCode.DONE:
         yield Problem("", said("undo ended with {exit}", exit=undone.exit))
     for key, there in undone.held.items():

@@ -145,6 +145,20 @@ def new_folders(folder: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [level for level in levels if not any(there[: len(level)] == level for there in _THERE)]
 
 
+def stored_subscriber(row: DrawnRow) -> dict[str, str | int | None]:
+    """A good row's subscriber as an operator would create it, in a folder that is there."""
+    cells = dict(zip(HEADER, row.cells, strict=True))
+    return {
+        "number": cells["Номер договора"],
+        "name": cells["ФИО"],
+        "parent": _THERE.get(_FOLDERS[cells["Группа"]]),
+        "operator": _id(OPERATORS, cells["Оператор"]),
+        "sms": cells["Телефон"],
+        "email": cells["E-mail"] or None,
+        "login": cells["Логин"],
+    }
+
+
 # ---- good rows --------------------------------------------------------------------------------------------------
 
 

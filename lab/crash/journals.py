@@ -24,6 +24,15 @@ class Alias(StrEnum):
     """The journal's own name, with its lock files removed."""
 
 
+class Machine(StrEnum):
+    """Where another journal is used while the load sends."""
+
+    THIS = "this-machine"
+    """It must be refused."""
+    OTHER = "other-machine"
+    """Nothing but the billing shows the two to each other."""
+
+
 class Elsewhere(StrEnum):
     """What happens to the journal when the same input is entered without it."""
 

@@ -19,7 +19,8 @@ from texts.said import counted, said
 class BookRow:
     """An item of the journal.
 
-    `wanted` is its amount, or the text that the billing shall have; `subject` is its key in the ledger.
+    `wanted` is its amount, or the text that the billing shall have; `subject` is its key in the ledger. What is
+    `unproven` may be somebody else's, as the program says.
     """
 
     number: int
@@ -29,6 +30,7 @@ class BookRow:
     wanted: Wanted
     state: State
     attempts: int
+    unproven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,11 @@ class Books:
     operations in the billing's table, None for a job that creates none. `ends` are the billing's final values by key,
     for a job that sets them. `steps` counts every step of an item. `forgotten` are the keys of rows that were sent,
     of which a copy of the journal that was put back does not know.
+
+    `touched` are the keys of rows that a stranger had in his hands, and whether they must not be sent since. `others`
+    are runs of other journals with the same input, `racing` the keys of rows that were being sent when one of them
+    began: what both have entered `verify` must have `named`. `misled` says that a proxy has called effects refused.
+    `undone` is a run that was stopped and taken back.
     """
 
     run: str
@@ -72,6 +79,24 @@ class Books:
     unreadable: bool = False
     other_balances: bool = False
     forgotten: frozenset[str] = frozenset()
+    touched: Mapping[str, bool] = field(default_factory=dict)
+    others: frozenset[str] = frozenset()
+    racing: frozenset[str] = frozenset()
+    named: bool = False
+    misled: bool = False
+    undone: bool = False
+
+    @property
+    def foreign(self) -> Sequence[LedgerEffect]:
+        """The effects of other journals' runs."""
+        return [effect for effect in self.effects if effect.mark is not None and effect.mark[0] in self.others]
+
+    @property
+    def doubled(self) -> Sequence[BookRow]:
+        """The rows that another journal has entered as well."""
+        own = {effect.mark[1] for effect in self.effects if effect.mark is not None and effect.mark[0] == self.run}
+        theirs = {effect.subject for effect in self.foreign}
+        return [row for row in self.rows if row.number in own and row.subject in theirs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +169,14 @@ def verdict_of(
 def judge(books: Books) -> Verdict:
     """Judge an experiment."""
     tally: Counter[str] = Counter()
+    if books.undone:
+        # What was taken back is judged by what comes after it.
+        return verdict_of(tally, books.rows, books.steps, [*_repeated(books, tally)])
     problems = [
         *_row_problems(books, tally),
         *_stray_problems(books, tally),
+        *_doubled_problems(books, tally),
+        *_overtaken_problems(books, tally),
         *_sum_problems(books),
         *step_problems(books.steps, sum(row.attempts for row in books.rows)),
     ]
@@ -171,22 +201,20 @@ def judge_refusal(refused: RefusedLoad) -> Verdict:
             Problem(
                 "",
                 said(
-                    "{column} is not there, and the load ended with {exit}", column=refused.column, exit=refused.exit
+                    "{column}: the load had to be refused, and ended with {exit}",
+                    column=refused.column,
+                    exit=refused.exit,
                 ),
             )
         )
-    elif not all(name in refused.said for name in refused.column.split(".")):
-        problems.append(
-            Problem(
-                "", said("{column} is not there, and the load was refused without naming it", column=refused.column)
-            )
-        )
+    elif not all(name in " ".join(refused.said.split()) for name in refused.column.split(".")):
+        problems.append(Problem("", said("{column}: the load was refused without naming it", column=refused.column)))
     if refused.effects:
         problems.append(
             Problem(
                 "",
                 said(
-                    "{column} is not there, and the billing has {effects} effects",
+                    "{column}: the load had to be refused, and the billing has {effects} effects",
                     column=refused.column,
                     effects=refused.effects,
                 ),
@@ -215,7 +243,9 @@ def _row_problems(books: Books, tally: Counter[str]) -> Iterator[Problem]:
         effects[effect.mark if books.marked else effect.subject].append(effect)
     for row in books.rows:
         own = effects[(books.run, row.number) if books.marked else row.subject]
-        if row.state is State.MANUAL and books.may_ask and len(own) <= 1:
+        is_touched = row.key in books.touched
+        is_asked = row.state is State.MANUAL and (books.may_ask or is_touched) and len(own) <= 1
+        if is_asked or (is_touched and row.unproven and not own):
             tally["asked"] += 1
         elif not row.state.settled:
             tally["twice"] += books.once and len(own) > 1
@@ -263,7 +293,7 @@ def _may_have_effect(books: Books, row: BookRow) -> bool:
     also a single subject in the ledger.
     """
     shared = any(other.subject == row.subject and other.state.in_effect for other in books.rows)
-    return not books.once and (row.attempts > 1 or row.key in books.forgotten or shared)
+    return not books.once and (row.attempts > 1 or row.key in books.forgotten or shared or books.misled)
 
 
 def _times(effects: Sequence[LedgerEffect]) -> str:
@@ -277,13 +307,44 @@ def _times(effects: Sequence[LedgerEffect]) -> str:
     )
 
 
+def _overtaken_problems(books: Books, tally: Counter[str]) -> Iterator[Problem]:
+    """Check that nothing was sent that a stranger has overtaken."""
+    numbers = {effect.mark[1] for effect in books.effects if effect.mark is not None and effect.mark[0] == books.run}
+    subjects = {effect.subject for effect in books.effects}
+    for row in books.rows:
+        if books.touched.get(row.key) and (row.number in numbers if books.marked else row.subject in subjects):
+            tally["foreign"] += 1
+            yield Problem(row.key, said("was sent over what somebody else has done since the list was made"))
+
+
+def _repeated(books: Books, tally: Counter[str]) -> Iterator[Problem]:
+    """Check for rows with two effects, where rows are told by their marks."""
+    for row in books.rows if books.once and books.marked else ():
+        own = [effect for effect in books.effects if effect.mark == (books.run, row.number)]
+        if len(own) > 1:
+            tally["twice"] += 1
+            yield Problem(row.key, said("had its effect {times}", times=_times(own)))
+
+
+def _doubled_problems(books: Books, tally: Counter[str]) -> Iterator[Problem]:
+    """Check for rows that two journals have entered: only what was being sent may be, and has to be named."""
+    for row in books.doubled:
+        if row.key not in books.racing:
+            tally["twice"] += 1
+            yield Problem(row.key, said("was entered by another journal as well, long before it was sent"))
+        elif not books.named:
+            yield Problem(row.key, said("was entered by another journal as well, and verify does not say it"))
+
+
 def _stray_problems(books: Books, tally: Counter[str]) -> Iterator[Problem]:
     """Check for effects without a row of the saved list, and for rows that are not in the input."""
     numbers = {row.number for row in books.rows}
     subjects = {row.subject for row in books.rows}
     for effect in books.effects:
         if books.marked:
-            known = effect.mark is not None and effect.mark[0] == books.run and effect.mark[1] in numbers
+            known = effect.mark is not None and (
+                effect.mark[0] in books.others or (effect.mark[0] == books.run and effect.mark[1] in numbers)
+            )
         else:
             known = effect.subject in subjects
         if effect.model != books.model or not known:
@@ -325,12 +386,15 @@ def _sum_problems(books: Books) -> Iterator[Problem]:
     if books.sum != asked:
         yield Problem("", said("asked for {asked}, the journal's states add up to {sum}", asked=asked, sum=books.sum))
     operations, total = books.entered
-    entered = Counter(effect.subject for effect in books.effects)
+    foreign = books.foreign
+    operations, total = operations - len(foreign), total - _sum(effect.value or "" for effect in foreign)
+    entered = Counter(effect.subject for effect in books.effects if effect not in foreign)
     # A payment whose answer was lost may have been made, although it is left to a person.
     accepted = [
         row.wanted
         for row in books.rows
-        if row.state.in_effect or (books.may_ask and row.state is State.MANUAL and entered[row.subject])
+        if row.state.in_effect
+        or (row.state is State.MANUAL and (books.may_ask or row.key in books.touched) and entered[row.subject])
     ]
     if operations != len(accepted):
         yield Problem(
@@ -351,7 +415,8 @@ def _expected_verify_exit(books: Books) -> ExitCode:
     entered = any(state.in_effect for state in states)
     if any(not state.settled for state in states) or (books.unreadable and entered):
         return ExitCode.UNDECIDED
-    return ExitCode.REJECTED if State.REJECTED in states or (books.other_balances and entered) else ExitCode.DONE
+    different = books.doubled or (books.other_balances and entered)
+    return ExitCode.REJECTED if State.REJECTED in states or different else ExitCode.DONE
 
 
 def _sum(values: Iterable[Wanted]) -> Decimal:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -17,9 +17,17 @@ from anyio.abc import Process
 
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
+from jobs.imports.subscriber import Step
 from jobs.spec.parameters import row_key
 from lab.crash import clock
-from lab.crash.experiment_plan import BALANCES, IMPORT, MOST_IN_FLIGHT, WARNING_THRESHOLD, ExperimentPlan
+from lab.crash.experiment_plan import (
+    BALANCES,
+    IMPORT,
+    MOST_IN_FLIGHT,
+    PAYMENT,
+    WARNING_THRESHOLD,
+    ExperimentPlan,
+)
 from lab.crash.import_books import live_content
 from lab.crash.import_table import (
     DICTIONARY,
@@ -29,12 +37,16 @@ from lab.crash.import_table import (
     folder_key,
     new_folders,
     refusals_of,
+    step_key,
+    stored_subscriber,
     write_table,
 )
-from lab.crash.mock_process import MockProcess
+from lab.crash.journals import Machine
+from lab.crash.mock_process import OTHER_BILLING, MockProcess
 from lab.crash.observer import JournalView
 from lab.crash.program import JOURNAL, ProgramUnderTest, send_signal, start
-from lab.crash.trials import CALLED, TRIALS, Trial, Wanted, sql
+from lab.crash.stranger import SUBSCRIBERS, Victim
+from lab.crash.trials import CALLED, OPERATIONS, TRIALS, By, Trial, Wanted, sql
 from lab.mock.facts import OPENING_BALANCE
 from lab.mock.people import FOLDERS
 from texts.said import said
@@ -51,7 +63,8 @@ class RequestedLoad:
     """The request of a load: the command with its arguments, and the wanted value of each key.
 
     `objects` has the ledger's key for each key, `last` is the last finance operation before the load. An import is
-    judged by `imported`.
+    judged by `imported`. `victims` are the rows that a stranger can get at, by their keys; `by_number` says that the
+    rows name subscribers by their contract numbers.
     """
 
     arguments: tuple[str, ...]
@@ -59,6 +72,8 @@ class RequestedLoad:
     objects: Mapping[str, int]
     last: int = 0
     imported: RequestedImport | None = None
+    victims: Mapping[str, Victim] = field(default_factory=dict)
+    by_number: bool = False
 
 
 def prepare_load(folder: Path, plan: ExperimentPlan, billing: Path) -> RequestedLoad:
@@ -72,19 +87,59 @@ def prepare_load(folder: Path, plan: ExperimentPlan, billing: Path) -> Requested
         _arrange(billing, trial, plan.rows)
     with Database(Dsn(str(billing))) as database:
         ((last,),) = database.query(sql("last_operation"))
-        if plan.job == BALANCES:
-            found = list(database.query(sql("only_owners"), {"rows": plan.rows}))
-            return _balances(folder, draw, found, last)
-        if plan.job == WARNING_THRESHOLD:
-            # The only job whose rows come from the database, by its own select.
-            threshold = -Decimal(draw.randrange(300_00, 900_00)) / 100
-            members: dict[int, int] = dict(database.query(sql("members"), {"folder": FOLDER}))
-            arguments = ("run", "warning-threshold", "--set", f"folder={FOLDER}", "--set", f"amount={threshold:.2f}")
-            return RequestedLoad(
-                arguments, dict.fromkeys(map(str, members), threshold), {str(key): of for key, of in members.items()}
-            )
-        rows = list(database.query(sql(trial.rows), {"rows": plan.rows}))
+        return _with_victims(_requested(folder, draw, plan, trial, database, last), trial, database)
+
+
+def _requested(
+    folder: Path, draw: Random, plan: ExperimentPlan, trial: Trial, database: Database, last: int
+) -> RequestedLoad:
+    """The request of a load that is no import; `last` is the last finance operation before it."""
+    if plan.job == BALANCES:
+        found = list(database.query(sql("only_owners"), {"rows": plan.rows}))
+        return _balances(folder, draw, found, last)
+    if plan.job == WARNING_THRESHOLD:
+        # The only job whose rows come from the database, by its own select.
+        threshold = -Decimal(draw.randrange(300_00, 900_00)) / 100
+        members: dict[int, int] = dict(database.query(sql("members"), {"folder": FOLDER}))
+        arguments = ("run", "warning-threshold", "--set", f"folder={FOLDER}", "--set", f"amount={threshold:.2f}")
+        return RequestedLoad(
+            arguments, dict.fromkeys(map(str, members), threshold), {str(key): of for key, of in members.items()}
+        )
+    rows = list(database.query(sql(trial.rows), {"rows": plan.rows}))
     return _rows(folder, draw, trial, rows, last)
+
+
+def _with_victims(requested: RequestedLoad, trial: Trial, database: Database) -> RequestedLoad:
+    """The request with what a stranger has to know of its rows."""
+    # What is created is told by its subscriber, what is changed by itself.
+    by_subscriber = trial.by is By.MARK or trial.model in {"Abonents", "AttributeValues"} or trial.job == PAYMENT
+    owners: dict[int, int] = {}
+    if not by_subscriber and trial.model in _WITH_SUBSCRIBER:
+        owners = dict(database.query(sql(f"subscribers_of_{trial.model}")))
+    own = {found if by_subscriber else owners.get(found) for found in requested.objects.values()}
+    others = [key for (key,) in database.query(sql("others")) if key not in own]
+    victims = {
+        key: Victim(
+            key=key,
+            subscriber=found if by_subscriber else owners.get(found),
+            other=others[place % len(others)],
+            table=_DELETED.get("Abonents" if by_subscriber else trial.model, ""),
+            object=found,
+            creates=trial.creates,
+            kind=trial.kind or _KINDS.get(trial.model, 0),
+            value=requested.wanted[key],
+        )
+        for place, (key, found) in enumerate(requested.objects.items())
+    }
+    return replace(requested, victims=victims)
+
+
+_WITH_SUBSCRIBER: Final = frozenset(
+    {"AdminAccounts", "Users", "UsersUsluga", "FinanceOperations", "AbonentsBlockHistory"}
+)
+_DELETED: Final = {"Abonents": "abonents", "Users": "users", "UsersUsluga": "users_usluga"}
+_KINDS: Final = {"UsersUsluga": 105, "AttributeValues": 99}
+"""The service and the attribute of the rows of `to_connect` and `to_describe`."""
 
 
 def _arrange(billing: Path, trial: Trial, rows: int) -> None:
@@ -128,7 +183,7 @@ def _balances(folder: Path, draw: Random, subscribers: Sequence[tuple[int, str]]
             wanted[key] = amount = -amount if draw.random() < _OWED else amount
             objects[key] = subscriber
             sheet.writerow([subscriber if by_id else number, f"{amount:.2f}".replace(".", ",")])
-    return RequestedLoad(("run", "balances", INPUT), wanted, objects, last)
+    return RequestedLoad(("run", "balances", INPUT), wanted, objects, last, by_number=not by_id)
 
 
 def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database) -> RequestedLoad:
@@ -144,7 +199,14 @@ def _import(folder: Path, draw: Random, plan: ExperimentPlan, database: Database
         refusals=refusals_of(plan.faults),
     )
     arguments = ("import", TABLE, "--dictionary", DICTIONARY)
-    return RequestedLoad(arguments, dict.fromkeys(imported.keys, ""), {}, imported=imported)
+    victims = {
+        (key := step_key(row.wanted.number, Step.SUBSCRIBER)): Victim(
+            key, None, 0, "", 0, creates=SUBSCRIBERS, cells=stored_subscriber(row)
+        )
+        for row in rows
+        if row.wanted is not None
+    }
+    return RequestedLoad(arguments, dict.fromkeys(imported.keys, ""), {}, imported=imported, victims=victims)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +248,17 @@ class Load:
         self.journal = folder / JOURNAL
         self._folder = folder
         self._plan = plan
+        self.victims = requested.victims
+        self.by_number = requested.by_number
+        self.is_import = requested.imported is not None
         self._requested = requested
         self._program = program
         self._running: list[Running] = []
         dsn = Dsn(str(billing.database))
         # Override URL, database and journal of the settings: the lab never touches the real ones.
         self._connection = ["--config", str(program.config), "--api-url", billing.url]
-        self._database = ["--database", "" if plan.api_alone else str(billing.database)]
+        database = folder / OTHER_BILLING if plan.two_billings else billing.database
+        self._database = ["--database", "" if plan.api_alone else str(database)]
         self._database += [
             "--database-user",
             dsn.user,
@@ -215,10 +281,13 @@ class Load:
         """Start a process that goes on with a run."""
         return await self._start("resume", run, "--skip-bad", "--yes", *self._pacing)
 
-    async def undo(self, run: str) -> "Running":
-        """Start a process that takes a run back."""
-        # Nobody else makes anything there, so what was found after a kill is the run's own.
-        return await self._start("undo", run, "--set", "unproven=take", "--yes", *self._pacing)
+    async def undo(self, run: str, *, alone: bool = True) -> "Running":
+        """Start a process that takes a run back; where nobody else is at work, what it found after a kill as well."""
+        trial = self._plan.own or TRIALS.get(self._plan.job)
+        # Otherwise an accountant gets a list of operations.
+        listed = trial is not None and trial.model == OPERATIONS and trial.once
+        way = ("--set", "way=opposite") if listed else ("--set", "unproven=take") if alone else ()
+        return await self._start("undo", run, *way, "--yes", *self._pacing)
 
     async def start_second(self, run: str, journal: Path | None = None) -> "Ended":
         """Run a second process on the same run to its end; `journal` is another name of the journal."""
@@ -228,9 +297,22 @@ class Load:
         """Enter the same input with another journal; returns at the end of the process."""
         return await self._run(*self._requested.arguments, "--yes", *self._pacing, journal=journal)
 
+    async def enter_beside(self, journal: Path, machine: Machine) -> "Ended":
+        """Enter what is left of the same input with another journal; returns at the end of the process."""
+        words = (*self._requested.arguments, "--skip-bad", "--yes", *self._pacing)
+        program = self._program.program
+        if machine is Machine.OTHER:
+            place = program.index("-m") + 1
+            program = [*program[:place], "lab.crash.other_machine", *program[place:]]
+        return await (await self._start(*words, journal=journal, program=program)).wait()
+
     async def command(self, command: str, run: str, *words: str) -> "Ended":
         """Send a command to the run from another process; returns at its end."""
         return await self._run(command, run, *words, database=False)
+
+    async def reconcile(self, run: str) -> "Ended":
+        """Run `reconcile` to its end: rows in doubt are not taken back."""
+        return await self._run("reconcile", run, "--settle", str(self._plan.settle))
 
     async def verify(self, run: str) -> "Ended":
         """Run `verify` to its end."""
@@ -245,9 +327,15 @@ class Load:
     async def _run(self, *arguments: str, journal: Path | None = None, database: bool = True) -> "Ended":
         return await (await self._start(*arguments, journal=journal, database=database)).wait()
 
-    async def _start(self, *arguments: str, journal: Path | None = None, database: bool = True) -> "Running":
+    async def _start(
+        self,
+        *arguments: str,
+        journal: Path | None = None,
+        database: bool = True,
+        program: Sequence[str] = (),
+    ) -> "Running":
         connection = [*self._connection, *(self._database if database else [])]
-        program = self._program.program
+        program = program or self._program.program
         if self._plan.clock_back is not None:
             program = ["-m", "lab.crash.clock", str(self._plan.clock_back)]
         said = self._folder / f"{len(self._running) + 1:02}-{arguments[0]}.log"

@@ -2,7 +2,7 @@
 
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -12,6 +12,7 @@ from typing import Final
 
 import aiohttp
 import anyio
+import msgspec
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
@@ -19,9 +20,11 @@ from lab.crash.errors import MockNotStarted
 from lab.crash.experiment_plan import ExperimentPlan
 from lab.crash.program import send_signal, start
 from lab.crash.proxy import Proxy
+from lab.crash.stranger import Statement
 from texts.said import said
 
 BILLING: Final = "billing.fdb"
+OTHER_BILLING: Final = "other-billing.fdb"
 PLAN: Final = "faults.toml"
 _HOST: Final = "127.0.0.1"
 _PORTS: Final = range(20_000, 32_000)
@@ -127,6 +130,16 @@ class MockProcess:
         """Let it have any number of subscribers, also after it is started again."""
         self.licence = None
         await self._ask("PUT", "/state", '{"licence": null}')
+
+    async def let_in(self, statements: Sequence[Statement]) -> None:
+        """Let a stranger carry out statements on its tables. Raises `MockNotStarted` where that fails."""
+        words = (str(self.database), msgspec.json.encode(statements).decode())
+        with (self._folder / "stranger.log").open("ab") as log:
+            process = await start(
+                words, self._folder, self._environment, program=("-m", "lab.crash.stranger"), stdout=log, stderr=log
+            )
+        if await process.wait():
+            raise MockNotStarted(said("a stranger has failed, see {file}", file="stranger.log"))
 
     async def effects(self) -> int:
         """The number of effects in its ledger."""

@@ -20,6 +20,7 @@ from checkpoints.states import State, states_where
 POLL: Final = 0.005
 """Seconds between two looks at the journal, the only way to see the progress from outside."""
 _LOOKS_A_PAUSE: Final = 25
+_LATE_ROWS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ class JournalView:
 class Observer:
     """Reads the journal of an experiment, which `prepare` creates.
 
-    `forgotten` are the keys of rows that were sent, of which a restored copy of the journal does not know. `pause`
+    `forgotten` are the keys of rows that were sent, of which a restored copy of the journal does not know. `touched`
+    are those of rows that a stranger had in his hands, and whether they must not be sent since. `others` are runs of
+    other journals with the same input, `racing` the keys of rows that were being sent when such a run began. `pause`
     is how many seconds to wait between two looks: the processor that a look at a long journal takes, the load lacks.
     """
 
@@ -56,6 +59,9 @@ class Observer:
         self.path = path
         self.pause = POLL
         self.forgotten: frozenset[str] = frozenset()
+        self.touched: dict[str, bool] = {}
+        self.others: frozenset[str] = frozenset()
+        self.racing: frozenset[str] = frozenset()
 
     def prepare(self) -> "Observer":
         """Create the journal, with the lab's trigger in it."""
@@ -84,6 +90,22 @@ class Observer:
         with suppress(sqlite3.Error):
             return self.steps()[State.PENDING, State.SENDING]
         return None
+
+    def not_sent(self, run: str) -> list[str]:
+        """The keys of rows that no process has tried to send, the last ones first."""
+        with closing(self._open()) as journal:
+            return [key for (key,) in journal.execute(_sql("not_sent"), {"run": run, "rows": _LATE_ROWS})]
+
+    def left(self, run: str) -> list[tuple[str, State]]:
+        """The keys and states of rows that are not at their end."""
+        with closing(self._open()) as journal:
+            rows = [(key, State(state)) for key, state in journal.execute(_sql("states"), {"run": run})]
+        return [(key, state) for key, state in rows if not state.settled]
+
+    def being_sent(self, run: str) -> frozenset[str]:
+        """The keys of rows that are being sent."""
+        with closing(self._open()) as journal:
+            return frozenset(key for (key,) in journal.execute(_sql("being_sent"), {"run": run}))
 
     def is_held(self, run: str, process: int) -> bool:
         """Whether the process holds the run's lock."""

@@ -76,6 +76,7 @@ def _of_operations(job: JobSpec, chain: Template) -> Trial:
         amount="op_summa",
         identity=job.identity,
         key_end=kind,
+        kind=int(kind) if kind.isdecimal() else 0,
         enters=_named(chain, "op_summa"),
     )
 

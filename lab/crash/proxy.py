@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from socket import SO_LINGER, SOL_SOCKET
+from types import MappingProxyType
 from typing import Final
 
 from lab.mock.faults import chance
@@ -34,6 +35,12 @@ class ProxyFault(StrEnum):
     """The answer is sent again in place of the next request's answer; that request never arrives."""
     GATEWAY_TIMEOUT = "504-then-answer"
     """HTTP 504 at once, and the real answer in place of the next request's answer; that request never arrives."""
+    WRONG_BAD_REQUEST = "wrong-400"
+    """HTTP 400 in place of the answer to a request that has had its effect."""
+    WRONG_TOO_MANY = "wrong-429"
+    """HTTP 429 in its place."""
+    WRONG_NOT_NOW = "wrong-503"
+    """HTTP 503 with `Retry-After` in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +82,15 @@ class Proxy:
         """Stop all faults."""
         self._calm = True
 
-    def draw(self, path: bytes) -> ProxyFault | None:
+    def draw(self, request: bytes) -> ProxyFault | None:
         """The fault for the request that has just come, or None."""
         plan = self._interference
-        if self._calm or (plan.model and f"/{plan.model}/".encode() not in path):
+        if self._calm or (plan.model and f"/{plan.model}/".encode() not in request.partition(b"\r\n")[0]):
             return None
         self._requests += 1
         for index, (fault, share) in enumerate(sorted(plan.shares.items())):
-            if chance(plan.seed, index, self._requests) < share:
+            # A reading that is refused concerns no row, and ends the process.
+            if chance(plan.seed, index, self._requests) < share and (fault not in WRONG or _WRITES.search(request)):
                 return fault
         return None
 
@@ -111,6 +119,15 @@ class Proxy:
 
 _SWALLOWING: Final = frozenset({ProxyFault.NEXT_SWALLOWED, ProxyFault.GATEWAY_TIMEOUT})
 """Faults whose late answer replaces the next request's answer, however long it waits."""
+WRONG: Final = MappingProxyType(
+    {
+        ProxyFault.WRONG_BAD_REQUEST: (400, "Bad Request", ""),
+        ProxyFault.WRONG_TOO_MANY: (429, "Too Many Requests", ""),
+        ProxyFault.WRONG_NOT_NOW: (503, "Service Unavailable", "Retry-After: 1\r\n"),
+    }
+)
+"""Faults in which the proxy speaks in the billing's place: the status, its phrase, and a header."""
+_WRITES: Final = re.compile(rb"method\d+=(?:objects\.create|save|delete|add_payment|set_password)\b")
 _HOST: Final = "127.0.0.1"
 _LONGEST_HEAD: Final = 64 * 1024
 _PART: Final = 64 * 1024
@@ -204,7 +221,7 @@ class _Connection:
         try:
             while True:
                 request = await self._next_request()
-                fault = self._proxy.draw(request.partition(b"\r\n")[0])
+                fault = self._proxy.draw(request)
                 if self._send_late() not in _SWALLOWING:
                     await self._pass_on(request, fault)
         except _Broken as broken:
@@ -263,6 +280,10 @@ class _Connection:
                 self._client.send(_page(504, "Gateway Time-out"))
                 self._count(fault)
                 self._late = _Late(b"".join(await billing.receive()), fault)
+            case _:
+                await billing.receive()
+                self._client.send(_page(*WRONG[fault]))
+                self._count(fault)
 
     def _count(self, fault: ProxyFault) -> None:
         self._proxy.done[fault] += 1
@@ -280,8 +301,8 @@ class _Connection:
         return self._billing
 
 
-def _page(status: int, phrase: str) -> bytes:
+def _page(status: int, phrase: str, header: str = "") -> bytes:
     """A page that the proxy generates itself; the connection stays open."""
     body = f"<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
-    head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n{header}\r\n"
     return (head + body).encode()

@@ -22,7 +22,9 @@ end;
 select name from runs where discarded_at is null order by run_id desc limit 1
 
 -- name: counts
-select state, count(*) from items i join runs r on r.run_id = i.run_id where r.discarded_at is null group by state
+-- What a run that has ended has not sent is never sent.
+select state, count(*) from items i join runs r on r.run_id = i.run_id
+where r.discarded_at is null and not (r.ended_at is not null and i.state = 'pending') group by state
 
 -- name: steps
 select source, target, count(*) from selftest_steps group by source, target
@@ -41,7 +43,9 @@ where name = :run
 select coalesce(max(op_id), 0) from finance_operations
 
 -- name: entered_operations
-select count(*), cast(coalesce(sum(op_summa), 0) as numeric(18, 0)) from finance_operations where op_id > :before
+-- Without those of a stranger.
+select count(*), cast(coalesce(sum(op_summa), 0) as numeric(18, 0)) from finance_operations
+where op_id > :before and (descr is null or descr not starting with 'Чужая рука')
 
 -- name: effects
 select model, request, subject, changed_key, what from mock_ledger order by entry
@@ -164,3 +168,102 @@ where aa.id in (select a.account_id from abonents a where a.deleted = 0) order b
 -- name: live_finance_operations
 select o.* from finance_operations o
 where o.abonent_id in (select a.id from abonents a where a.deleted = 0) order by o.op_id
+
+-- ---- strangers ----
+
+-- name: not_sent
+-- Rows that no process has tried to send, the last ones first.
+select i.key from items i join runs r on r.run_id = i.run_id
+where r.name = :run and i.state = 'pending' and i.attempts = 0 order by i.number desc limit :rows
+
+-- name: states
+select i.key, i.state from items i join runs r on r.run_id = i.run_id where r.name = :run
+
+-- name: being_sent
+select i.key from items i join runs r on r.run_id = i.run_id where r.name = :run and i.state = 'sending'
+
+-- name: subscribers_of_AdminAccounts
+select a.account_id, min(a.id) from abonents a where a.account_id is not null group by a.account_id
+
+-- name: subscribers_of_Users
+select u.id, u.abonent_id from users u
+
+-- name: subscribers_of_UsersUsluga
+select c.id, c.abonent_id from users_usluga c
+
+-- name: subscribers_of_FinanceOperations
+select o.op_id, o.abonent_id from finance_operations o
+
+-- name: subscribers_of_AbonentsBlockHistory
+select h.id, h.abonent_id from abonents_block_history h
+
+-- name: others
+-- Subscribers with accounts, of which the rows take the first ones.
+select a.id from abonents a where a.is_folder = 0 and a.deleted = 0 and a.account_id is not null order by a.id desc
+
+-- name: stranger_creates_finance_operations
+insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr)
+values (gen_id(gen_finance_operations_id, 1), :abonent, :kind, :value, current_timestamp, :text)
+
+-- name: stranger_pays
+update admin_accounts set debit = debit + :value where id = (select a.account_id from abonents a where a.id = :abonent)
+
+-- name: stranger_charges
+update admin_accounts set credit = credit + :value where id = (select a.account_id from abonents a where a.id = :abonent)
+
+-- name: stranger_sets
+update admin_accounts set ostatok = :value - debit + credit
+where id = (select a.account_id from abonents a where a.id = :abonent)
+
+-- name: stranger_creates_users_usluga
+insert into users_usluga (id, abonent_id, usluga_id, manager_id, comment)
+values (gen_id(gen_users_usluga_id, 1), :abonent, :kind, 33, :text)
+
+-- name: stranger_creates_attribute_values
+insert into attribute_values (id, abonent_id, attribute_id, attribute_value)
+values (gen_id(gen_attribute_values_id, 1), :abonent, :kind, :value)
+
+-- name: stranger_creates_abonents
+-- The ids of strangers' subscribers are below those of an import, and are no other ones.
+insert into abonents (id, name, contract_number, parent_id, operator_id, sms, email, is_folder)
+select coalesce(max(a.id), 199) + 1, cast(:name as varchar(255)), cast(:number as varchar(64)),
+    cast(:parent as integer), cast(:operator as integer), cast(:sms as varchar(32)), cast(:email as varchar(120)), 0
+from abonents a where a.id between 200 and 999
+
+-- name: stranger_creates_users
+insert into users (id, abonent_id, login)
+select gen_id(gen_users_id, 1), a.id, cast(:login as varchar(64)) from abonents a
+where a.contract_number = :number and a.id between 200 and 999
+
+-- name: stranger_takes_number
+update abonents set contract_number = (select a.contract_number from abonents a where a.id = :abonent) where id = :other
+
+-- name: stranger_renumbers
+update abonents set contract_number = contract_number || '-' where id = :abonent
+
+-- name: stranger_merges
+update abonents set account_id = (select a.account_id from abonents a where a.id = :other) where id = :abonent
+
+-- name: stranger_deletes_abonents
+update abonents set deleted = 1 where id = :object
+
+-- name: stranger_deletes_users
+update users set deleted = 1 where id = :object
+
+-- name: stranger_deletes_users_usluga
+update users_usluga set deleted = 1 where id = :object
+
+-- name: stranger_has
+-- What a stranger has created and still stands: operations, services, subscribers and their accounts.
+select
+    (select count(*) from finance_operations o where o.descr starting with cast(:name as varchar(20)) and o.storno = 0)
+    + (select count(*) from users_usluga c where c.comment starting with cast(:name as varchar(20)) and c.deleted = 0)
+    + (select count(*) from abonents a where a.id between 200 and 999 and a.deleted = 0)
+    + (select count(*) from users u where u.abonent_id between 200 and 999 and u.deleted = 0)
+from rdb$database
+
+-- name: stranger_leaves_users
+delete from users where abonent_id between 200 and 999
+
+-- name: stranger_leaves_abonents
+delete from abonents where id between 200 and 999

@@ -22,7 +22,7 @@ from jobs.spec.chain_kind import ChainKind, kind_of
 from jobs.spec.parameters import Parameter, a_date, a_moment, an_id, roubles, row_key
 from jobs.spec.spec import JobSpec
 from lab.crash.fields import money_field, wanted_fields
-from lab.mock.facts import FACTS
+from lab.mock.facts import FACTS, OPENING_BALANCE, RECEIPT
 from lab.mock.people import EMPTY_POOLS, TARIFFS
 
 Wanted: TypeAlias = Decimal | str
@@ -31,6 +31,12 @@ Wanted: TypeAlias = Decimal | str
 OPERATIONS: Final = "FinanceOperations"
 
 Cell: TypeAlias = Callable[[Random], str]
+
+_TABLES: Final = {
+    OPERATIONS: "finance_operations",
+    "UsersUsluga": "users_usluga",
+    "AttributeValues": "attribute_values",
+}
 
 
 class By(Enum):
@@ -56,7 +62,7 @@ class Trial:
     writes the values that the billing generated, id and value. `constant` is wanted of all rows alike. `arranged`
     names the block that adds rows to the billing where a new one has too few. `identity` is the prefix of the keys of
     a job that has one, `key_end` what ends them. `enters` is the column of the wanted value where that is not the
-    last one, and `values` are those that the job has for all rows.
+    last one, and `values` are those that the job has for all rows. `kind` is the type of its operations, 0 for any.
     """
 
     job: str
@@ -79,8 +85,15 @@ class Trial:
     identity: str = ""
     key_end: str = ""
     enters: str = ""
+    kind: int = 0
     values: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     sets: Template | None = None
+
+    @property
+    def creates(self) -> str:
+        """The table of what a row creates, where the program can see before its call that it is there; or ""."""
+        seen = self.once and (self.by is By.MARK or self.model == "AttributeValues")
+        return _TABLES.get(self.model, "") if seen else ""
 
     def key(self, own: object) -> str:
         """The key of a row in the journal, from its key in queries.sql."""
@@ -217,7 +230,7 @@ CALLED: Final = ("--model", "AdminAccounts", *(word for link in _CHAIN for word 
 
 _OWN: Final = (
     Trial("balances", "FinanceOperations", "owners", ("abonent_id", "amount"), (_amount,), by=By.MARK, once=True,
-          amount="op_summa"),
+          amount="op_summa", kind=OPENING_BALANCE),
     Trial("payment", "FinanceOperations", "subscribers", ("abonent_id", "amount"), (_amount,), by=By.SUBJECT,
           once=True, amount="op_summa", called="Abonents", may_ask=True, given=("way=add_payment",)),
     # An emptied address is issued anew, so the final value differs from the one set.
@@ -245,6 +258,13 @@ _OWN: Final = (
           constant="http://lk.example.org/"),
     trial_of_fields(call_kind({"model": "AdminAccounts", "chain": chain_text(_CHAIN)}), drawn=(_amount,)),
 )  # fmt: skip
+
+
+MARKED_PAYMENT: Final = Trial(
+    "payment", OPERATIONS, "owners", ("abonent_id", "amount"), (_amount,), by=By.MARK, once=True, amount="op_summa",
+    kind=RECEIPT,
+)  # fmt: skip
+"""Payments in the usual way, as operations with marks; `TRIALS` has those by `add_payment`."""
 
 
 def _trials() -> Iterator[Trial]:

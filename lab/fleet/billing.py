@@ -5,7 +5,7 @@ next to nothing, so this one knows subscribers and finance operations alone, and
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final, TypeAlias
@@ -19,18 +19,24 @@ from lab.mock.refusals import MockRefusal, none_found, unknown_attribute, unknow
 
 Record: TypeAlias = Mapping[str, object]
 
+
+def _now() -> str:
+    return f"{datetime.now():%Y-%m-%d %H:%M:%S}"  # noqa: DTZ005 - no zone there
+
+
 FIRST: Final = 1000
 """The id of the first subscriber; that of the account is the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnteredSum:
-    """An entry of the ledger: whose sum was entered, under which comment, and in which request."""
+    """An entry of the ledger: whose sum was entered, under which comment, in which request, and when."""
 
     subscriber: int
     amount: Decimal
     comment: str
     request: int
+    date: str = field(default_factory=_now)
 
 
 class LedgerBilling:
@@ -55,7 +61,7 @@ class LedgerBilling:
 
     def _result(self, chain: Chain) -> object:
         if chain.model == "Version":
-            return {"version": VERSION, "time": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}  # noqa: DTZ005 - no zone there
+            return {"version": VERSION, "time": _now()}
         if len(chain.steps) != 1:
             raise unknown_method(chain.call)
         method, arguments = chain.steps[0]
@@ -112,6 +118,7 @@ class LedgerBilling:
             "abonent_id": entry.subscriber,
             "op_type_id": OPENING_BALANCE,
             "op_summa": f"{entry.amount:.2f}",
+            "op_date": entry.date,
             "descr": entry.comment,
             "storno": 0,
         }

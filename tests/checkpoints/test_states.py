@@ -24,6 +24,7 @@ STEPS = {
     ("unconfirmed", "accepted"),
     ("unconfirmed", "rejected"),
     ("unconfirmed", "manual"),
+    ("unconfirmed", "skipped"),
     ("unknown", "accepted"),
     ("unknown", "pending"),
     ("unknown", "manual"),

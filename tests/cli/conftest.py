@@ -138,10 +138,14 @@ async def _nothing(_body: str) -> None:
 
 
 class Traffic:
-    """Counts the calls to `model` that arrive at the mock billing, to be waited for or answered in its place."""
+    """Counts the calls to `model` that arrive at the mock billing, to be waited for or answered in its place.
+
+    With a `method`, only those that name it.
+    """
 
     def __init__(self) -> None:
         self.model = MODEL
+        self.method = ""
         self.arrived = 0
         self.moments: list[float] = []
         """When each of them has arrived."""
@@ -154,7 +158,7 @@ class Traffic:
 
     @web.middleware
     async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self.model in request.path:
+        if self.model in request.path and self.method.encode() in await request.read():
             self.arrived += 1
             self.moments.append(time.monotonic())
             self._changed.set()

@@ -46,11 +46,11 @@ INSTEAD = {
 
 
 class DoublingProxy:
-    """`fault` happens to the answer to call number `place` of those whose path holds `model`."""
+    """`fault` happens to the answer to call number `place` of those whose request holds `text`."""
 
-    def __init__(self, upstream: str, model: str, place: int, fault: Fault) -> None:
+    def __init__(self, upstream: str, text: str, place: int, fault: Fault) -> None:
         self._upstream = urlsplit(upstream)
-        self._model = model.encode()
+        self._text = text.encode()
         self._place = place
         self._fault = fault
         self._calls = 0
@@ -68,7 +68,7 @@ class DoublingProxy:
                 model = request.split(b" ", 2)[1].decode().strip("/").rpartition("/")[2]
                 self.connections[model] += model not in seen
                 seen.add(model)
-                self._calls += self._model in request.split(b"\r\n", 1)[0]
+                self._calls += self._text in request
                 if self._calls == self._place and not self.happened:
                     self.happened = True
                     await self._misbehave(request, reader, writer)

@@ -4,11 +4,14 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
+import msgspec
 from yarl import URL
 
-from billing.api import wire
+from billing.api import answers, wire
 from billing.api.wire import Flight, Wire
+from billing.directory.models import ACT
 from checkpoints import journal, sqlite_queries
 from checkpoints.journal_file import JournalFile
 from checkpoints.queries import blocks
@@ -16,10 +19,19 @@ from checkpoints.records import Change, Item, NewItem, Run
 from checkpoints.transitions import NO_PAYLOADS
 from cli.main import main
 from cli.session import journal as session_journal
+from cli.session import session
+from engine.evidence import Accepted, Evidence
+from engine.pipeline import witness
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.witness import Witness
 from jobs.access.gateway import Gateway
+from jobs.access.one_billing import OneBilling
+from jobs.catalogue import money
+from jobs.effects.create import CreateEffect
+from jobs.effects.effect import CallEffect
+from jobs.spec.entries import OPERATION
 
 MOVED = {307, 308}
 GATEWAY_TIMEOUT = 504
@@ -63,8 +75,9 @@ def sends_again_at_start() -> None:
 
 def trusts_an_early_look() -> None:
     """The look-up does not wait for the stacks; nor is anything looked for just before the call."""
-    # That look would find what the stacks have worked off since the early one.
+    # That look would find what the stacks have worked off since the early one, as would the one for the first row.
     sends_without_looking()
+    _replace(Pipeline, "_first_is_shown", _shown)
 
     async def unfinished_work(
         _: Gateway, accounts: Collection[int], abonents: Collection[int], *, new: bool = False
@@ -122,6 +135,8 @@ def sends_without_looking() -> None:
 def ignores_unknown_marks() -> None:
     """Entries with the mark of a run that the journal does not know count for nothing."""
 
+    looks_for_its_own_mark_alone()
+
     def judged(_: ForeignEntries, item: NewItem, *__: object) -> NewItem:
         return item
 
@@ -158,6 +173,79 @@ def takes_what_was_sent_for_done() -> None:
     _at_start_becomes("accepted")
 
 
+def charges_what_was_paid() -> None:
+    """Payments are entered with the type of acts."""
+    _replace(money, "_OPERATION", OPERATION.replace("{op_type}", str(ACT)))
+
+
+def looks_for_its_own_mark_alone() -> None:
+    """What other journals and people enter between list and call counts for nothing."""
+
+    async def judged(_: ForeignEntries, looked_at: Sequence[object]) -> dict[int, object]:
+        assert isinstance(looked_at, list)
+        return {}
+
+    _replace(ForeignEntries, "judge_at_call", judged)
+
+
+def lets_two_journals_send() -> None:
+    """Whoever sends to a billing on this machine does not look for others that do."""
+    _replace(session_journal, "only_journal", lambda *_: nullcontext())
+
+
+def believes_proxies() -> None:
+    """An answer with a known status is believed, whoever gives it."""
+    read = answers._read_failure
+
+    def believed(*given: Any, **more: Any) -> Evidence:
+        evidence = read(*given, **more)
+        return msgspec.structs.replace(evidence, recognised=True) if hasattr(evidence, "recognised") else evidence
+
+    _replace(answers, "_read_failure", believed)
+
+
+def leaves_an_undone_run_open() -> None:
+    """An undo does not end the run that it takes back."""
+    known = blocks()
+    twisted = {**known, "end_undone": known["end_undone"] + " and 1 = 0"}
+    _replace(sqlite_queries, "blocks", lambda: twisted)
+
+
+def believes_two_addresses() -> None:
+    """API and database are taken for one billing, unseen; nor is the first row looked for."""
+
+    async def unseen(*_: object) -> OneBilling:
+        return OneBilling()
+
+    _replace(session, "one_billing", unseen)
+    _replace(Pipeline, "_first_is_shown", _shown)
+
+
+def never_reads_numbers_again() -> None:
+    """Whose a contract number is counts as it was when the list was made."""
+
+    async def outdated(_: CallEffect, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
+        assert run.run_id
+        assert items
+        return {}
+
+    _replace(CallEffect, "outdated", outdated)
+
+
+def overwrites_what_has_come() -> None:
+    """A balance is set, whatever has come to the account since the list was made."""
+    _replace(CreateEffect, "outdated", CallEffect.outdated)
+
+
+def takes_what_is_there_for_its_own() -> None:
+    """What somebody else has created since the list was made counts as made by the run."""
+
+    def made(text: str, answer: str | None = None) -> Evidence:
+        return Accepted(answer, text)
+
+    _replace(witness, "AlreadyThere", made)
+
+
 def pauses_in_words_alone() -> None:
     """`pause` is answered and noted, and the run goes on."""
 
@@ -165,6 +253,10 @@ def pauses_in_words_alone() -> None:
         assert who
 
     _replace(LivePolicy, "pause", only_said)
+
+
+async def _shown(_: Pipeline) -> bool:
+    return True
 
 
 def _replace(owner: object, name: str, new: object) -> None:
@@ -193,6 +285,15 @@ WAYS = {
         ignores_unknown_marks,
         runs_without_the_lock,
         leaves_the_epoch_out,
+        charges_what_was_paid,
+        looks_for_its_own_mark_alone,
+        lets_two_journals_send,
+        believes_proxies,
+        leaves_an_undone_run_open,
+        believes_two_addresses,
+        never_reads_numbers_again,
+        overwrites_what_has_come,
+        takes_what_is_there_for_its_own,
     )
 }
 

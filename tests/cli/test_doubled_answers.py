@@ -83,11 +83,8 @@ async def test_rows_whose_answers_name_them_share_a_connection(place: Place) -> 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each job, with the fault at an answer to a call whose connection is shared, where the job's calls share any."""
-    cases = [
-        (job, model, at, fault)
-        for job, model, at in ((BALANCES, "FinanceOperations", 3), (PAYMENT, "Abonents", 2), (CALL, "Abonents", 2))
-        for fault in Fault
-    ]
+    faulty = ((BALANCES, "FinanceOperations", 3), (PAYMENT, "add_payment", 2), (CALL, "add_payment", 2))
+    cases = [(job, text, at, fault) for job, text, at in faulty for fault in Fault]
     if "fault_of_fields" in metafunc.fixturenames:
         # What may be repeated is refused as a page says, and stops where it says so.
         refused = {Fault.BAD_REQUEST, Fault.FORBIDDEN, Fault.UNKNOWN_ERROR}

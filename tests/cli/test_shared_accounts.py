@@ -1,6 +1,7 @@
 """Several opening balances of one account: nothing is sent before somebody has said what is meant."""
 
 import re
+import shlex
 from decimal import Decimal
 
 import pytest
@@ -50,10 +51,8 @@ async def test_without_a_word_nothing_is_sent_and_the_rows_are_shown(place: Plac
     ended = await run(place, may_end_with=(2,))
     assert f"account {account}: line 2" in ended.words
     assert "−459.90, line 3" in ended.words
-    assert (
-        "an operation of type 8 sets the balance to its sum (assumed: `carbon-migrate probe` finds out)"
-        in ended.words
-    )
+    probe = rf"carbon-migrate probe --journal \S+ --api-url {place.billing.url} --database \S+"
+    assert re.search(rf"type 8 sets the balance to its sum \(assumed: `{probe}` finds out\)", ended.words)
     assert "--shared-accounts sum (one operation of their sum)" in ended.words
     assert "Nothing was sent." in ended.words
     assert (await place.found()).rows == 0
@@ -132,7 +131,7 @@ def advised_undo(ended: Ended) -> list[str]:
     """The undo that a refusal advises, as it is to be typed."""
     found: set[str] = set(re.findall(r"`carbon-migrate (undo [^`]+)`", ended.words))
     (typed,) = found
-    return typed.split()
+    return shlex.split(typed)
 
 
 async def first_of_them(place: Place, *more: str) -> str:
@@ -151,7 +150,7 @@ async def test_a_row_does_not_replace_the_balance_that_another_run_gave_its_acco
     refused = await run(place, *meant, may_end_with=(2,))
     assert f": its account has its opening balance from run {first}, line 2" in refused.words
     undo = advised_undo(refused)
-    assert undo == ["undo", first, "--set", "way=opposite"]
+    assert undo[:4] == ["undo", first, "--set", "way=opposite"]
     planned = await place.cli("plan", "balances", "shared.csv", "--json", *meant, may_end_with=(1,))
     assert planned.closing["refused"] == 1
     ended = await run(place, *meant, "--skip-bad", may_end_with=(1,))

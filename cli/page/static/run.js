@@ -11,6 +11,7 @@ const SIGNS = {
   replaced: "↷",
   rejected: "✗",
   manual: "!",
+  unconfirmed: "¿",
   unknown: "?",
   sending: "→",
   pending: "○",

@@ -140,7 +140,7 @@ async def test_at_a_terminal_the_id_is_asked_for(tmp_path: Path) -> None:
 
 async def a_payment_in_doubt(place: Place) -> tuple[str, int]:
     """A payment whose call crashed, beside an equal entry of somebody else; the run's name and the subscriber."""
-    place.traffic.model = "Abonents/"
+    place.traffic.model, place.traffic.method = "Abonents/", "add_payment"
     query = "select min(id) from abonents where is_folder = 0 and deleted = 0 and account_id is not null"
     ((subscriber,),) = place.billing.database.query(query)
     place.write(f"abonent_id;amount\n{subscriber};77\n", "pay.csv")

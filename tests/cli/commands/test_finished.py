@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -106,7 +107,8 @@ def test_the_next_command_has_what_was_typed_to_find_the_journal_but_no_secret(
     (tmp_path / "north.toml").write_text("[api]\nurl = 'http://127.0.0.1:9'\n", encoding="utf-8")
     shown = typed("status", name, "--journal", "the second/one.journal", "--config", "north.toml")
     (export,) = (line.strip() for line in shown.out.splitlines() if "carbon-migrate export" in line)
-    assert export.endswith(" --config north.toml --journal 'the second/one.journal'")
+    # From any folder: what was typed from this one is named in full.
+    assert export.endswith(f" --config {tmp_path}/north.toml --journal '{tmp_path}/the second/one.journal'")
     assert typed(*shlex.split(export)[1:]).exit == 0
     (written,) = tmp_path.glob(f"{name}-*.csv")
     assert rows_of(written.read_text(encoding="utf-8"))
@@ -114,6 +116,8 @@ def test_the_next_command_has_what_was_typed_to_find_the_journal_but_no_secret(
         "status", name, "--journal", "the second/one.journal", "--api-url", "http://olga:geheim@127.0.0.1:9"
     )
     assert "carbon-migrate export" in secret.out
-    assert "--api-url" not in secret.out + secret.err
+    # The address that is named is the run's own; the one that was typed has a password.
+    assert set(re.findall(r"--api-url (\S+)", secret.out + secret.err)) == {"http://billing/api"}
+    assert "geheim" not in secret.out + secret.err
     of_variable = typed("status", name, "--journal", "the second/one.journal")
     assert "--config" not in of_variable.out

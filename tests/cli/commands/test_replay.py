@@ -43,7 +43,7 @@ async def test_without_names_a_load_is_replayed_by_rows_that_are_made_up_too(pla
     await place.execute("update abonents set name = 'Канарейкина Вера', contract_number = 'Канарейка-' || id")
     balances = place.balances(12)
     text = balances.path.read_text(encoding="utf-8").splitlines()
-    place.write("\n".join(f"{line};{'кто' if not number else 'Канарейкина'}" for number, line in enumerate(text)))
+    place.write("".join(f"{line};{'кто' if not number else 'Канарейкина'}\n" for number, line in enumerate(text)))
     place.cli.environment.pop("CARBON_MIGRATE_DATABASE")
     run = ("run", "balances", "--yes", "--json", "--in-flight", "2", "--settle", "0")
     closing = (await place.cli(*run, "balances.csv", "--record", "night.rec")).closing

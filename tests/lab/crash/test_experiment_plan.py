@@ -6,11 +6,12 @@ import pytest
 
 from lab.crash.drawing import ALL, draw
 from lab.crash.errors import UnknownJob
-from lab.crash.experiment_plan import ENDING, JOBS, MARKED_ONLY, MOST_IN_FLIGHT, SETTLE, TIMEOUT, Act
-from lab.crash.journals import Alias, Elsewhere
+from lab.crash.experiment_plan import ENDING, JOBS, MARKED_ONLY, MOST_IN_FLIGHT, PAYMENT, SETTLE, TIMEOUT, Act
+from lab.crash.journals import Alias, Elsewhere, Machine
 from lab.crash.load import INPUT, prepare_load
 from lab.crash.proxy import ProxyFault
-from lab.crash.trials import TRIALS, By, Trial
+from lab.crash.stranger import Deed
+from lab.crash.trials import MARKED_PAYMENT, TRIALS, By, Trial
 from lab.mock.fault_plan import read_plan
 
 SEEDS = range(200)
@@ -65,8 +66,11 @@ def test_between_them_the_seeds_have_everything() -> None:
     assert len(kinds) >= 19
     assert {plan.job for plan in plans} == set(JOBS)
     proxies = [plan.proxy for plan in plans if plan.proxy is not None]
-    assert len(plans) / 3 < len(proxies) < len(plans) * 2 / 3
+    assert len(plans) / 3 < len(proxies) < len(plans) * 3 / 4
     assert {kind for proxy in proxies for kind in proxy.shares} == set(ProxyFault)
+    assert {word for plan in plans for one in plan.disturbances for word in one.words} >= {*Deed, *Machine}
+    assert 0 < sum(plan.two_billings for plan in plans) < 20
+    assert {plan.own == MARKED_PAYMENT for plan in plans if plan.job == PAYMENT} == {True, False}
     assert {proxy.model for proxy in proxies} >= {"", "FinanceOperations"}
     assert {words for plan in plans for one in plan.disturbances for words in one.words} > {*Alias, *Elsewhere}
     assert {plan.api_alone for plan in plans} == {True, False}

@@ -123,6 +123,46 @@ def test_rows_that_were_never_frozen_or_never_asked_for_are_found() -> None:
     assert "2001: was frozen and does not stand in the input" in told
 
 
+def test_a_row_that_a_stranger_has_overtaken_must_not_be_sent() -> None:
+    touched = replace(GOOD, touched={"2001": True, "2002": False})
+    assert [str(one) for one in judge(touched).problems] == [
+        "2001: was sent over what somebody else has done since the list was made"
+    ]
+    left = [row(1, State.MANUAL), row(2), row(3)]
+    asked = replace(touched, rows=left, effects=GOOD.effects[1:], verified=4, entered=(2, Decimal("-3.06")))
+    assert judge(asked).problems == ()
+    assert judge(asked).asked == 1
+
+
+def test_of_two_journals_only_what_was_being_sent_may_be_doubled_and_verify_names_it() -> None:
+    theirs = replace(effect(1, request=9), mark=("other", 1))
+    doubled = replace(
+        GOOD,
+        effects=[*GOOD.effects, theirs],
+        entered=(4, TOTAL + Decimal("10.50")),
+        others=frozenset({"other"}),
+        racing=frozenset({"2001"}),
+        named=True,
+        verified=1,
+    )
+    assert judge(doubled).problems == ()
+    assert [str(one) for one in judge(replace(doubled, named=False)).problems] == [
+        "2001: was entered by another journal as well, and verify does not say it"
+    ]
+    late = judge(replace(doubled, racing=frozenset()))
+    assert late.twice == 1
+    assert [str(one) for one in late.problems] == [
+        "2001: was entered by another journal as well, long before it was sent"
+    ]
+
+
+def test_a_run_that_was_taken_back_has_no_row_twice() -> None:
+    undone = replace(GOOD, undone=True, rows=[row(1), row(2, State.PENDING)])
+    assert judge(undone).problems == ()
+    twice = judge(replace(undone, effects=[*GOOD.effects, effect(1, request=9)]))
+    assert twice.twice == 1
+
+
 def test_sums_are_held_to_the_kopeck() -> None:
     told = [str(one) for one in judge(replace(GOOD, sum=TOTAL + Decimal("0.01"), entered=(3, TOTAL))).problems]
     assert told == ["asked for 7.44, the journal's states add up to 7.45"]
@@ -279,7 +319,7 @@ def test_a_load_that_was_refused_for_its_column_without_effect_is_well() -> None
 @pytest.mark.parametrize(
     ("refused", "problem"),
     [
-        (replace(REFUSED, exit=0), "and the load ended with 0"),
+        (replace(REFUSED, exit=0), "had to be refused, and ended with 0"),
         (replace(REFUSED, said="the billing's USERS has no column IP"), "refused without naming it"),
         (replace(REFUSED, effects=3), "the billing has 3 effects"),
     ],

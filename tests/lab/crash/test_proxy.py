@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from lab.crash.mock_process import free_ports
-from lab.crash.proxy import Interference, Proxy, ProxyFault
+from lab.crash.proxy import WRONG, Interference, Proxy, ProxyFault
 from tests.connections import served_connections
 
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -75,8 +75,8 @@ async def proxied(
     proxy = Proxy(free_ports(1)[0], target, Interference(1, shares, model, delay))
     drawn, left = proxy.draw, [times]
 
-    def first_ones(path: bytes) -> ProxyFault | None:
-        found = drawn(path)
+    def first_ones(request: bytes) -> ProxyFault | None:
+        found = drawn(request)
         if found is not None:
             left[0] -= 1
         if not left[0]:
@@ -104,6 +104,24 @@ async def test_what_is_not_disturbed_is_passed_on() -> None:
             send(streams, body)
             assert await message(streams[0]) == body.upper()
         assert (server.seen, proxy.done.total()) == (["one", "two"], 0)
+        streams[1].close()
+
+
+@pytest.mark.parametrize(("fault", "status"), [(fault, status) for fault, (status, *_) in WRONG.items()])
+async def test_a_proxy_speaks_in_place_of_the_billing_when_a_write_has_had_its_effect(
+    fault: ProxyFault, status: int
+) -> None:
+    async with served() as server, proxied(server.port, fault) as proxy:
+        streams = await connected(proxy)
+        # A reading is passed on.
+        for body in ("method1=objects.filter&arg1={}", "method1=objects.create&arg1={}"):
+            send(streams, body)
+        assert await message(streams[0]) == "METHOD1=OBJECTS.FILTER&ARG1={}"
+        head = (await streams[0].readuntil(b"\r\n\r\n")).decode()
+        assert head.startswith(f"HTTP/1.1 {status} ")
+        assert ("Retry-After: 1" in head) == (fault is ProxyFault.WRONG_NOT_NOW)
+        assert server.seen == ["method1=objects.filter&arg1={}", "method1=objects.create&arg1={}"]
+        assert proxy.done == {fault: 1}
         streams[1].close()
 
 

@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 MOST_STOPS: Final = 30
 """Stops of the Tab key on one page."""
 
-RUSSIAN_MONEY: Final = re.compile(r"\d{1,3}(\u00a0\d{3})*,\d\d\u00a0₽")
-ENGLISH_MONEY: Final = re.compile(r"\d{1,3}(,\d{3})*\.\d\d")
+RUSSIAN_MONEY: Final = re.compile(r"-?\d{1,3}(\u00a0\d{3})*,\d\d\u00a0₽")
+ENGLISH_MONEY: Final = re.compile(r"-?\d{1,3}(,\d{3})*\.\d\d")
 
 
 async def violations(tab: Page) -> list[str]:

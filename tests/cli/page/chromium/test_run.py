@@ -160,7 +160,7 @@ async def test_what_others_have_written_stays_text(place: Place, shows: Shows) -
     page = f"<p>{html.escape(ATTACK, quote=False)}</p>"
     place.traffic.answer = lambda _: web.json_response({"call": "objects.create", "error": page})
     path = place.balances(4, name="<img src=x onerror=document.title='taken'>.csv").path
-    await place.cli("run", "balances", path, "--yes", "--no-canary", may_end_with=(1,))
+    await place.cli("run", "balances", path, "--yes", "--no-canary", "--settle", "0.1", may_end_with=(1,))
     (run,) = await place.runs()
     async with shows(run.name) as shown:
         await stage(shown, "ended")
