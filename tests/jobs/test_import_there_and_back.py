@@ -431,9 +431,7 @@ async def test_what_was_found_after_a_kill_stays_until_somebody_says_that_it_is_
     with pytest.raises(Killed):
         await sent_to_the_end(job, journal, run.name, ONE_BY_ONE)
     # The second subscriber may be claimed, too.
-    (lost,) = (
-        item for item in await journal.items(run, {State.SENDING}) if payload_of(item).step == Step.ACCOUNT
-    )
+    (lost,) = (item for item in await journal.items(run, {State.SENDING}) if payload_of(item).step == Step.ACCOUNT)
     owner = await answer_of(journal, run, f"{lost.label}/subscriber/")
     execute("insert into users (id, abonent_id, login) values (90001, ?, ?)", owner, payload_of(lost).key["login"])
     await sent_to_the_end(TableJob(both, PLAIN), journal, run.name)
