@@ -1,7 +1,9 @@
 """The project of `examples/ci`: what its CI files run passes, in an environment with the wheel and what it needs."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import venv
@@ -111,17 +113,26 @@ def scripts(service: str) -> dict[str, str]:
 
 def run(script: str, service: str, project: tuple[Path, Mapping[str, str]]) -> str:
     home, environment = project
-    done = subprocess.run(  # noqa: S603 - what the example says
-        [*SHELLS[service], script],
-        cwd=home,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    # A script that fails leaves what it has started in the background, as the container of a CI job does not.
+    with (home / f"{service}.log").open("w+", encoding="utf-8") as log:
+        shell = subprocess.Popen(  # noqa: S603 - what the example says
+            [*SHELLS[service], script],
+            cwd=home,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = shell.wait()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
+        log.seek(0)
+        told = log.read()
+    assert code == 0, told
+    return told
 
 
 def test_both_services_run_the_same() -> None:
