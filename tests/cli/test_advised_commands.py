@@ -143,7 +143,9 @@ async def test_each_advised_command_leads_to_its_run_from_another_folder(
 
     # ---- stopped
     more = place.balances(2 * ROWS, "more.csv")
-    place.write("\n".join(["contract_number;amount", *more.path.read_text().splitlines()[ROWS + 1 :]]), "more.csv")
+    place.write(
+        "".join(["contract_number;amount\n", *more.path.read_text().splitlines(True)[ROWS + 1 :]]), "more.csv"
+    )
     run = await stopped(place, more, *words)
     await type_all([one for one in await show("status", "--all") if one.startswith("status")])
     await show("run", "balances", more.path, "--yes", codes=(2,))
