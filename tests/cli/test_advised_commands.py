@@ -157,7 +157,7 @@ async def test_each_advised_command_leads_to_its_run_from_another_folder(
     # ---- a row that a person decides on, one that is refused
     place.write("contract_number;amount\n00003;5\n00004;6\n00005;7\n00006;-1\n", "payments.csv")
     place.billing.latency, place.traffic.model = 0.3, "Abonents"
-    typed_run = ("run", "payment", "payments.csv", "--yes", "--skip-bad", *words)
+    typed_run = ("run", "payment", "payments.csv", "--set", "way=add_payment", "--yes", "--skip-bad", *words)
     await place.kill_at(place.traffic.arrived + MOST_COMPARED + 1, *typed_run)
     place.billing.latency = 0.0
     await show("resume", "--settle", "0.2", codes=(0, 1, 4))
