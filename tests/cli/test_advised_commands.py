@@ -143,7 +143,9 @@ async def test_each_advised_command_leads_to_its_run_from_another_folder(
 
     # ---- stopped
     more = place.balances(2 * ROWS, "more.csv")
-    place.write("\n".join(["contract_number;amount", *more.path.read_text().splitlines()[ROWS + 1 :]]), "more.csv")
+    place.write(
+        "".join(["contract_number;amount\n", *more.path.read_text().splitlines(True)[ROWS + 1 :]]), "more.csv"
+    )
     run = await stopped(place, more, *words)
     await type_all([one for one in await show("status", "--all") if one.startswith("status")])
     await show("run", "balances", more.path, "--yes", codes=(2,))
@@ -155,7 +157,7 @@ async def test_each_advised_command_leads_to_its_run_from_another_folder(
     # ---- a row that a person decides on, one that is refused
     place.write("contract_number;amount\n00003;5\n00004;6\n00005;7\n00006;-1\n", "payments.csv")
     place.billing.latency, place.traffic.model = 0.3, "Abonents"
-    typed_run = ("run", "payment", "payments.csv", "--yes", "--skip-bad", *words)
+    typed_run = ("run", "payment", "payments.csv", "--set", "way=add_payment", "--yes", "--skip-bad", *words)
     await place.kill_at(place.traffic.arrived + MOST_COMPARED + 1, *typed_run)
     place.billing.latency = 0.0
     await show("resume", "--settle", "0.2", codes=(0, 1, 4))
