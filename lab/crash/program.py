@@ -36,7 +36,6 @@ ENGLISH: Final = "en"
 
 SAYS_BUSY: Final = "another process works on this run"
 SAYS_TAKEN_OVER: Final = "taken over"
-SAYS_OTHER_JOURNAL: Final = "with another journal"
 SAYS_TWICE: Final = "entered twice"
 SAYS_LICENCE: Final = "Превышена лицензия"
 """The billing's words for a licence that has no room, which stop a run."""
