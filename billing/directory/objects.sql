@@ -83,12 +83,6 @@ where o.abonent_id in (:keys)
 -- name: operations_commented
 where o.abonent_id in (:keys) and (o.descr containing :text or o.op_summa in (:values))
 
--- name: operations_code1c
-where o.abonent_id in (:keys) and o.code1c starting with :text
-
--- name: operations_operator_pay_id_str
-where o.abonent_id in (:keys) and o.operator_pay_id_str starting with :text
-
 -- name: blocks
 select h.abonent_id, a.account_id, [coalesce(a.contract_number, a.name)|a.contract_number|a.name|null], {columns}
 from abonents_block_history h

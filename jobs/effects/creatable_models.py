@@ -234,11 +234,10 @@ def own_of(payload: Payload, things: Sequence[BillingObject], own: tuple[str, in
 
 def has_exact_key(payload: Payload, thing: BillingObject, own: tuple[str, int]) -> bool:
     """Whether an operation has the exact key of an item that is sent with one."""
-    return bool(payload.exact) and all(
-        thing.values.get(name) == value
-        for name, value in exact_key(payload.exact, *own).items()
-        if name == EXACT[payload.exact]
-    )
+    if not payload.exact:
+        return False
+    name = EXACT[payload.exact]
+    return thing.values.get(name) == exact_key(payload.exact, *own)[name]
 
 
 async def marked_or_alike(

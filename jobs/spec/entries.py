@@ -68,11 +68,6 @@ def exact_key(kind: str, run_name: str, number: int) -> dict[str, str]:
     return value if kind == CODE_1C else {**value, "operator_name": "carbon-migrate"}
 
 
-def exact_prefix(run_name: str) -> str:
-    """The beginning of the exact keys of all items of a run."""
-    return f"{_EXACT}{run_name}-"
-
-
 def find_mark(comment: str) -> tuple[str, int] | None:
     """The run and number of the last mark in a comment, None without one."""
     found = _MARK.findall(comment)
