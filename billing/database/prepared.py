@@ -6,7 +6,6 @@ fdb lays them out anew for each run and each row, which takes three times as lon
 import ctypes
 import struct
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
@@ -14,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import fdb
 from fdb import fbcore
 
-from billing.database.reader import Connection, DatabaseRow
+from billing.database.reader import Connection, Cursor, DatabaseRow
 from billing.database.sql_blocks import Value
 
 # Firebird's types, from its ibase.h; an odd number is the same type with nulls.
@@ -27,6 +26,8 @@ _INT64: Final = 580
 _TIMESTAMP: Final = 510
 _DATE: Final = 570
 _CLOSE: Final = 1
+_END: Final = 100
+_SHORTEST: Final = 64
 _BYTES_A_LETTER: Final = {4: 4, 69: 4, 3: 3}
 """By the number of a character set, the bytes of its widest letter."""
 
@@ -42,93 +43,58 @@ _Read: TypeAlias = Callable[[tuple[Any, ...], int], object]
 class Prepared:
     """A statement of one connection, for one thread at a time, in the connection's own transaction.
 
-    Raises what fdb's cursor raises. A value or a column of a rare type, as a blob, goes through that cursor.
+    `cursor` only prepares it, and may be one for all statements: a commit closes each cursor there is. Raises what
+    fdb's cursor raises. A value or a column of a rare type, as a blob, goes through a cursor of fdb.
     """
 
-    def __init__(self, connection: Connection, sql: str, encoding: str) -> None:
+    def __init__(self, connection: Connection, cursor: Cursor, sql: str, encoding: str) -> None:
         self._encoding = encoding
-        self._cursor = connection.cursor()
-        self._statement = self._cursor.prep(sql)
         self._transaction = connection.main_transaction
         self._status = fbcore.ISC_STATUS_ARRAY()
-        values, row = self._statement._in_sqlda, self._statement._out_sqlda  # noqa: SLF001 - there is no other door
-        self._values = [(one, one.sqlsubtype) for one in values.sqlvar[: values.sqld]]
-        null = ctypes.pointer(ctypes.c_short(-1))
-        for one, _ in self._values:
-            one.sqlind = null
-        self._kinds: list[type | None] = [None] * len(self._values)
-        self._data = [b""] * len(self._values)
-        self._given = _passed(values) if self._values else None
-        columns = row.sqlvar[: row.sqld]
-        self._plain = all(one.sqltype & ~1 in _COLUMNS for one in columns) and all(
-            one.sqltype & ~1 in {_DOUBLE, *_COLUMNS} for one, _ in self._values
-        )
-        self._found = _passed(row) if columns else None
-        if self._plain:
-            self._lay_out(columns)
+        self._cursor: Cursor | None = None
+        self._statement = cursor.prep(sql)
+        given, found = self._statement._in_sqlda, self._statement._out_sqlda  # noqa: SLF001 - there is no other door
+        values, columns = given.sqlvar[: given.sqld], found.sqlvar[: found.sqld]
+        kinds = {one.sqltype & ~1 for one in columns}, {one.sqltype & ~1 for one in values}
+        if not kinds[0] <= _COLUMNS.keys() or not kinds[1] <= _COLUMNS.keys():
+            self._cursor = connection.cursor()
+            self._statement = self._cursor.prep(sql)
         self._is_select = self._statement.statement_type == fdb.isc_info_sql_stmt_select
+        self._given = _passed(given) if values else None
+        self._found = _passed(found) if columns else None
+        self._values = [_GivenValue(one) for one in values]
+        self._lay_out(columns if self._cursor is None else ())
 
     def run(self, values: Sequence[Value]) -> list[DatabaseRow]:
         """Run it; its rows, or an empty list."""
-        if not self._plain:
+        if self._cursor is not None:
             self._cursor.execute(self._statement, values)
             return self._cursor.fetchall() if self._found else []
-        if len(values) != len(self._values):
-            raise fdb.ProgrammingError(f"{len(self._values)} values are needed, not {len(values)}")
-        for place, value in enumerate(values):
-            self._give(place, value)
-        if not self._transaction.active:
-            self._transaction.begin()
-        transaction, handle = self._transaction._tr_handle, self._statement._stmt_handle  # noqa: SLF001 - as above
-        api, status = fbcore.api, self._status
+        for place, value in zip(self._values, values, strict=True):
+            place.give(value, self._encoding)
+        transaction = self._transaction
+        if transaction._tr_handle is None:  # noqa: SLF001 - as above
+            transaction.begin()
+        handle, api, status = self._statement._stmt_handle, fbcore.api, self._status  # noqa: SLF001 - as above
         answered = None if self._is_select else self._found
-        api.isc_dsql_execute2(status, transaction, handle, 3, self._given, answered)
-        self._check()
+        if api.isc_dsql_execute2(status, transaction._tr_handle, handle, 3, self._given, answered):  # noqa: SLF001 - as above
+            raise self._error()
         if not self._is_select:
             return [self._row()] if answered else []
         rows = []
-        while not api.isc_dsql_fetch(status, handle, 3, self._found):
+        while not (ended := api.isc_dsql_fetch(status, handle, 3, self._found)):
             rows.append(self._row())
-        try:
-            self._check()
-        finally:
-            api.isc_dsql_free_statement(fbcore.ISC_STATUS_ARRAY(), handle, _CLOSE)
+        error = None if ended == _END else self._error()
+        api.isc_dsql_free_statement(status, handle, _CLOSE)
+        if error is not None:
+            raise error
         return rows
 
-    def close(self) -> None:
-        """Free it; raises nothing."""
-        with suppress(fdb.Error):
-            self._statement.close()
-
-    def _check(self) -> None:
-        if fbcore.db_api_error(self._status):
-            raise fbcore.exception_from_status(
-                fdb.DatabaseError, self._status, "Error while executing SQL statement:"
-            )
-
-    def _give(self, place: int, value: Value) -> None:
-        variable, subtype = self._values[place]
-        kind = type(value)
-        if self._kinds[place] is not kind:
-            self._kinds[place] = kind
-            variable.sqltype, variable.sqllen = _VALUES[kind]
-            variable.sqlscale = 0
-            variable.sqlsubtype = subtype if kind is str else 0
-        if isinstance(value, int):
-            data = _WHOLE.pack(value)
-        elif isinstance(value, str):
-            data = value.encode(self._encoding)
-            variable.sqllen = len(data)
-        elif isinstance(value, datetime):
-            since = value - _MIDNIGHT
-            data = _MOMENT.pack(since.days, since.seconds * _UNITS_A_SECOND + since.microseconds // 100)
-        elif value is None:
-            return
-        else:
-            data = _DAY.pack(value.toordinal() - _FIRST_DAY)
-        # Kept, since a pointer does not keep what it points to.
-        self._data[place] = data
-        variable.sqldata = ctypes.cast(ctypes.c_char_p(data), _POINTER)
+    def _error(self) -> Exception:
+        error: Exception = fbcore.exception_from_status(
+            fdb.DatabaseError, self._status, "Error while executing SQL statement:"
+        )
+        return error
 
     def _lay_out(self, columns: Sequence[_Variable]) -> None:
         """One buffer for a row, with a null mark after each column."""
@@ -164,6 +130,50 @@ _WHOLE: Final = struct.Struct("=q")
 _DAY: Final = struct.Struct("=i")
 _MOMENT: Final = struct.Struct("=iI")
 
+
+class _GivenValue:
+    """The place of a value; Firebird makes it that of the column."""
+
+    def __init__(self, variable: _Variable) -> None:
+        self._variable = variable
+        self._subtype = variable.sqlsubtype
+        self._kind: type | None = None
+        variable.sqlind = ctypes.pointer(ctypes.c_short(-1))
+        self._make_room(max(variable.sqllen, _SHORTEST))
+
+    def _make_room(self, length: int) -> None:
+        self._buffer = ctypes.create_string_buffer(length)
+        self._room = memoryview(self._buffer).cast("B")
+        self._variable.sqldata = ctypes.cast(self._buffer, _POINTER)
+
+    def give(self, value: Value, encoding: str) -> None:
+        """Place the value of the next run."""
+        variable, kind = self._variable, type(value)
+        if self._kind is not kind:
+            self._kind = kind
+            variable.sqltype, variable.sqllen = _VALUES[kind]
+            variable.sqlscale = 0
+            variable.sqlsubtype = self._subtype if kind is str else 0
+        if isinstance(value, int):
+            try:
+                _WHOLE.pack_into(self._room, 0, value)
+            except struct.error:
+                raise ValueError(f"{value} does not fit into 64 bits") from None
+        elif isinstance(value, str):
+            data = value.encode(encoding)
+            length = len(data)
+            if length > len(self._room):
+                self._make_room(length)
+            self._room[:length] = data
+            variable.sqllen = length
+        elif isinstance(value, datetime):
+            since = value - _MIDNIGHT
+            units = since.seconds * _UNITS_A_SECOND + since.microseconds // 100
+            _MOMENT.pack_into(self._room, 0, since.days, units)
+        elif value is not None:
+            _DAY.pack_into(self._room, 0, value.toordinal() - _FIRST_DAY)
+
+
 _VALUES: Final[dict[type, tuple[int, int]]] = {
     int: (_INT64, 8),
     bool: (_INT64, 8),
@@ -172,7 +182,7 @@ _VALUES: Final[dict[type, tuple[int, int]]] = {
     date: (_DATE, 4),
     type(None): (_TEXT | 1, 0),
 }
-"""By the type of a value, how it is given, and its length; Firebird makes it that of the column."""
+"""By the type of a value, how it is given, and its length."""
 
 
 def _number(letter: str) -> Callable[[_Variable, str], tuple[str, int, _Read]]:

@@ -19,12 +19,12 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl
 
 import anyio
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+from yarl import URL
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
@@ -159,7 +159,8 @@ class MockBilling:
         model = request.match_info["model"]
         self._requests += 1
         # As tolerant as the real one: invalid pairs are skipped, undecodable bytes replaced.
-        form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace"))
+        query = URL.build(query_string=body.decode("utf-8", "replace"), encoded=True).query
+        form = dict(query.items())
         if self.faults.idle:
             return respond(await self._carry_out(model, form))
         return await self.faults.serve(request, model, form, body, partial(self._carry_out, model, form))
