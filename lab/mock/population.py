@@ -1,13 +1,16 @@
 """The population of a new mock billing: its tables, filled with made-up subscribers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeAlias
 
+from billing.database.database import attach, write_unforced
 from billing.database.database import create as create_database
-from billing.database.database import write_unforced
 from billing.database.dsn import Dsn
+from billing.database.prepared import Prepared
 from billing.database.reader import Connection
 from billing.database.sql_blocks import sql_block
 from lab.mock.facts import FACTS, SCALE
@@ -32,6 +35,7 @@ from lab.mock.people import (
 
 _SQL = "lab.mock.sql"
 _PAGES_A_COMMIT = 10
+_Insert: TypeAlias = Callable[[str, list[Columns]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,10 @@ def create(place: Dsn | Path | str, *, subscribers: int, seed: int, without: Seq
     """
     dsn = place if isinstance(place, Dsn) else Dsn(str(place))
     people = People(seed)
-    connection = create_database(dsn)
+    create_database(dsn).close()
+    # Before the rows: each of their commits would wait for the disk.
+    write_unforced(dsn)
+    connection = attach(dsn)
     try:
         for model in FACTS.models.values():
             connection.execute_immediate(model.definition())
@@ -65,9 +72,10 @@ def create(place: Dsn | Path | str, *, subscribers: int, seed: int, without: Seq
         _script(connection, "schema")
         connection.commit()
         check_names(connection, without)
-        _insert_fixed(connection)
+        insert = partial(_insert, connection, dsn.encoding)
+        _insert_fixed(insert)
         for number, rows in enumerate(people.pages(subscribers), 1):
-            _insert_rows(connection, rows)
+            _insert_rows(insert, rows)
             if number % _PAGES_A_COMMIT == 0:
                 connection.commit()
         connection.commit()
@@ -80,7 +88,6 @@ def create(place: Dsn | Path | str, *, subscribers: int, seed: int, without: Seq
             leave_out(connection, name)
     finally:
         connection.close()
-    write_unforced(dsn)
     return Population(
         subscribers=subscribers,
         deleted=people.made["abonents"] - subscribers,
@@ -99,57 +106,51 @@ def _script(connection: Connection, name: str) -> None:
             connection.execute_immediate(part)
 
 
-def _insert_fixed(connection: Connection) -> None:
-    _insert(connection, "vpn_const", [(1, str(SCALE))])
-    _insert(connection, "operators", list(OPERATORS.items()))
-    _insert(
-        connection,
+def _insert_fixed(insert: _Insert) -> None:
+    insert("vpn_const", [(1, str(SCALE))])
+    insert("operators", list(OPERATORS.items()))
+    insert(
         "tarif",
         [(key, f"Тариф {key}", None if limit is None else limit * SCALE) for key, limit in TARIFFS.items()],
     )
     services = {key: (f"Услуга {key}", price) for key, price in sorted((SERVICES | OTHER_SERVICES).items())}
-    _insert(
-        connection,
+    insert(
         "usluga",
         [
             (key, name, price * SCALE, 3, int(key == PROMISED))
             for key, (name, price) in (services | NAMED_SERVICES).items()
         ],
     )
-    _insert(
-        connection,
+    insert(
         "ip_pulls",
         [(key, pool.name, int(pool.first), int(pool.last)) for key, pool in POOLS.items()],
     )
-    _insert(connection, "attributes", list(ATTRIBUTES.items()))
-    _insert(
-        connection,
+    insert("attributes", list(ATTRIBUTES.items()))
+    insert(
         "django_users_profile",
         [(key, username, name, f"{username}@example.org") for key, (username, name) in MANAGERS.items()],
     )
     pairs = [(tariff, service) for tariff in TARIFFS for service in tuple(SERVICES)[: tariff % 3 + 1]]
-    _insert(connection, "tarif_users_usluga", [(number, *pair) for number, pair in enumerate(pairs, 1)])
-    _insert(
-        connection,
+    insert("tarif_users_usluga", [(number, *pair) for number, pair in enumerate(pairs, 1)])
+    insert(
         "abonents",
         [
             (key, NESTED.get(key), 1, name, None, None, None, None, None, None, None, 0)
             for key, name in sorted(FOLDERS.items())
         ],
     )
-    connection.commit()
 
 
-def _insert_rows(connection: Connection, rows: PopulationRows) -> None:
+def _insert_rows(insert: _Insert, rows: PopulationRows) -> None:
     for table in PopulationRows.__slots__:
-        _insert(connection, table, getattr(rows, table))
+        insert(table, getattr(rows, table))
 
 
-def _insert(connection: Connection, table: str, rows: list[Columns]) -> None:
+def _insert(connection: Connection, encoding: str, table: str, rows: list[Columns]) -> None:
     cursor = connection.cursor()
-    prepared = cursor.prep(sql_block("population", table, _SQL).text)
+    insert = Prepared(connection, cursor, sql_block("population", table, _SQL).text, encoding)
     for row in rows:
-        cursor.execute(prepared, row)
+        insert.run(row)
     cursor.close()
 
 
