@@ -30,6 +30,9 @@ LINE_EVERY: Final = 5.0
 DRAWN_EVERY: Final = 0.2
 """Seconds between two redraws of the bar."""
 
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks at runs that are watched."""
+
 KINDS: Final = 3
 """Kinds of error that are shown during a run."""
 
@@ -110,6 +113,25 @@ async def _lines(progress: Progress, screen: Screen, name: str) -> None:
     while True:
         await anyio.sleep(LINE_EVERY)
         screen.err.print(line(progress.status(), name), soft_wrap=True)
+
+
+async def show_looks(views: AsyncIterator[RenderableType], screen: Screen) -> None:
+    """Draw each view in place of the one before; of one that no other follows for long, how old it is."""
+    shown: RenderableType = Text()
+    looked = anyio.current_time()
+    with Live(console=screen.out, auto_refresh=False, transient=True, redirect_stdout=False) as live:
+
+        async def tell_age() -> None:
+            while True:
+                await anyio.sleep(LOOK_EVERY)
+                if (age := anyio.current_time() - looked) > LOOK_EVERY:
+                    seen = render(said("seen {time} ago", time=duration(age)), "dim")
+                    live.update(Group(shown, seen), refresh=True)
+
+        async with run_alongside(tell_age):
+            async for shown in views:
+                looked = anyio.current_time()
+                live.update(shown, refresh=True)
 
 
 def line(status: Status, name: str = "") -> Text:
