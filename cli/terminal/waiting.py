@@ -155,8 +155,12 @@ class WaitingLine:
             facts.append(said("{time} left", time=duration(since * (number - done) / done)))
         figures = ", ".join(map(printable, facts))
         name = self.mask(printable(what if isinstance(what, Said) else what()))
-        room = max(columns - cell_len(figures) - _LEFT_FREE, 1)
-        return f"{name if cell_len(name) <= room else f'{set_cell_size(name, room - 1)}…'}, {figures}"
+        room = max(columns - cell_len(figures) - _LEFT_FREE, 3)
+        if cell_len(name) > room:
+            # The middle goes: a path ends with the name of the file, a sentence with its number.
+            behind = name[-(room // 2) :]
+            name = f"{set_cell_size(name, room - 1 - cell_len(behind))}…{behind}"
+        return f"{name}, {figures}"
 
 
 _present: Final[ContextVar[WaitingLine | None]] = ContextVar("waiting line", default=None)
@@ -189,5 +193,7 @@ def bytes_read(file: str) -> tuple[int, int]:
             with suppress(OSError):
                 if str(opened.readlink()) == path:
                     position = Path("/proc/self/fdinfo", opened.name).read_text(encoding="ascii").split()[1]
-                    return int(position), os.fstat(int(opened.name)).st_size
+                    size = os.fstat(int(opened.name)).st_size
+                    # What is read to its end is worked on: how far that is, is not known by it.
+                    return (int(position), size) if int(position) < size else (0, 0)
     return 0, 0
