@@ -105,8 +105,9 @@ async def show_sending(progress: Progress, screen: Screen, name: str) -> AsyncIt
             async with run_alongside(draw):
                 yield
     else:
-        async with run_alongside(lambda: _lines(progress, screen, name)):
-            yield
+        with waiting(said("sending run {run}", run=name), lambda: (progress.done, progress.total)):
+            async with run_alongside(lambda: _lines(progress, screen, name)):
+                yield
 
 
 async def _lines(progress: Progress, screen: Screen, name: str) -> None:

@@ -51,6 +51,7 @@ def outputs() -> Iterator["Output"]:
     before, line = (sys.stdout, sys.stderr), WaitingLine()
     # Python has None for a stream that was closed before its start.
     out, err = (Output(_waiting(stream) if stream else _closed(), line) for stream in before)
+    out.is_watched = out.isatty()
     sys.stdout, sys.stderr = cast("TextIO", out), cast("TextIO", err)
     try:
         with line.shown_by(err.draw, err.columns if err.can_redraw else None):
@@ -77,8 +78,10 @@ class Output:
     """A text stream that holds any text and outlasts its reader; other attributes are those of the stream below.
 
     `trouble` is an error other than a reader that has gone, as a full disk or a stream that was closed at the start.
-    `line` is what a terminal shows while nothing is written.
+    `line` is what a terminal shows while nothing is written; nobody watches an output that goes elsewhere.
     """
+
+    is_watched = True
 
     def __init__(self, stream: TextIO, line: WaitingLine | None = None) -> None:
         self._stream = stream
@@ -115,7 +118,7 @@ class Output:
         held = held_by(self._stream.encoding, plain(text))
         with self._line:
             self._attempt(lambda: self._stream.write(held))
-            if self._stream.isatty():
+            if self.is_watched:
                 self._line.note(text)
         return len(text)
 

@@ -5,7 +5,7 @@
 
 After a second without output the line says what the command waits for, how far it is, and how long it takes; the next
 output removes it. A thread draws it, so it also appears while a library is imported or the event loop hangs. Bars and
-questions are left alone: their last line has no end. Where nothing can be redrawn, a line is written each minute.
+questions are left alone: their last line has no end. Where nothing can be redrawn, a line is written now and then.
 """
 
 import os
@@ -30,8 +30,8 @@ SILENCE: Final = 0.8
 EVERY: Final = 0.4
 """Seconds between two drawings."""
 
-LINE_EVERY: Final = 60.0
-"""Seconds without output before a line is written where nothing can be redrawn, as in a file."""
+LINE_AFTER: Final = 60.0
+"""Seconds without output before a line is written where nothing can be redrawn, as in a file; each line doubles them."""
 
 What: TypeAlias = Said | Callable[[], Said] | None
 """What a command waits for. None hides the line: a child writes to the terminal, or the command serves others."""
@@ -78,6 +78,7 @@ class WaitingLine:
         self._is_drawn = False
         self._at_line_start = True
         self._wrote = time.monotonic()
+        self._rest = LINE_AFTER
 
     @contextmanager
     def shown_by(self, draw: Callable[[str], None], columns: Callable[[], int] | None) -> Iterator[None]:
@@ -90,7 +91,7 @@ class WaitingLine:
         ended, before = Event(), _present.set(self)
 
         def watch() -> None:
-            while not ended.wait(EVERY if columns else LINE_EVERY / 2):
+            while not ended.wait(EVERY if columns else LINE_AFTER / 2):
                 self._show(columns)
 
         # In the context of the command, for its language.
@@ -118,7 +119,7 @@ class WaitingLine:
 
     def note(self, text: str) -> None:
         """Note what the terminal shows now behind what it showed before."""
-        self._wrote = time.monotonic()
+        self._wrote, self._rest = time.monotonic(), LINE_AFTER
         self._at_line_start = _AT_LINE_START.search(text[-LONGEST:]) is not None
 
     def _show(self, columns: Callable[[], int] | None) -> None:
@@ -129,12 +130,15 @@ class WaitingLine:
             silent, step = time.monotonic() - self._wrote, self.steps[-1]
             if self.is_quiet or step.what is None or not self._at_line_start:
                 return
-            if columns is None and silent >= LINE_EVERY:
-                self._wrote = time.monotonic()
+            if columns is None and silent >= self._rest:
+                self._rest *= 2
                 self._draw(f"{self._text(step, step.what, LONGEST)}\n")
             elif columns and silent >= SILENCE and (width := columns()):
                 self._is_drawn = True
                 self._draw(f"{_ERASE}{self._text(step, step.what, width)}")
+        except RuntimeError:
+            # A table changed while it was counted: the next drawing has it.
+            return
         finally:
             self._lock.release()
 

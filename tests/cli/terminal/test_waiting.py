@@ -1,6 +1,7 @@
 """The line of a command that writes nothing: what it says, and when it stays away."""
 
 import io
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ class Shown(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SILENCE", "EVERY", "LINE_EVERY"):
+    for name in ("SILENCE", "EVERY", "LINE_AFTER"):
         monkeypatch.setattr(module, name, SOON)
 
 
@@ -135,9 +136,15 @@ def test_secrets_are_hidden_in_it() -> None:
         shown.waits_for("asking •••, 0:00")
 
 
-def test_a_file_gets_whole_lines() -> None:
-    with a_terminal(columns=None) as (shown, _, _), waiting(said("asking")):
+def test_a_file_gets_whole_lines_and_fewer_with_time() -> None:
+    began = time.monotonic()
+    with a_terminal(columns=None) as (shown, output, _), waiting(said("asking")):
         shown.waits_for("asking, 0:00\n")
+        time.sleep(40 * SOON)
+        # After 1, 2, 4, 8, 16 and 32 times as long.
+        assert shown.getvalue().count("\n") <= 2 + math.log2((time.monotonic() - began) / SOON)
+        output.write("a line\n")
+        shown.waits_for("asking, ")
     assert "\x1b" not in shown.getvalue()
 
 
