@@ -31,7 +31,7 @@ EVERY: Final = 0.4
 """Seconds between two drawings."""
 
 LINE_AFTER: Final = 60.0
-"""Seconds without output before a line is written where nothing can be redrawn, as in a file; each line doubles them."""
+"""Seconds without output before a line is written where nothing can be redrawn; each line doubles them."""
 
 What: TypeAlias = Said | Callable[[], Said] | None
 """What a command waits for. None hides the line: a child writes to the terminal, or the command serves others."""
