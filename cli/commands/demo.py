@@ -19,6 +19,7 @@ from cli.terminal.layout import render, steps_list
 from cli.terminal.screen import Screen
 from cli.terminal.signals import heeding, run_command
 from cli.terminal.texts import count, duration, money, printable
+from cli.terminal.waiting import waiting
 from texts.remedies import PROGRAM, command_line
 from texts.said import Quantity, counted, said, text_of
 
@@ -69,7 +70,8 @@ async def _play(subscribers: int, screen: Screen) -> Exit:
     stage = DemoStage(await anyio.to_thread.run_sync(make_folder), show.command, reader().name)
     show.opening(subscribers)
     show.heading(said("A billing to load into, and a file of balances"))
-    asked = await stage.make_billing(subscribers)
+    with waiting(None):
+        asked = await stage.make_billing(subscribers)
     show.line(
         counted(
             "{file}: {n} balance by contract number, {sum} in total",
@@ -96,11 +98,14 @@ async def _play(subscribers: int, screen: Screen) -> Exit:
             "red",
         )
         show.heading(said("What the journal knows of the killed load"))
-        await stage.show_status(killed.run)
+        with waiting(None):
+            await stage.show_status(killed.run)
         show.heading(said("Resumed: what was in doubt is looked up in the billing, not sent on a guess"))
-        await stage.resume(killed.run)
+        with waiting(None):
+            await stage.resume(killed.run)
         show.heading(said("Verified: every row read back from the billing"))
-        await stage.verify(killed.run)
+        with waiting(None):
+            await stage.verify(killed.run)
         proof = await stage.prove(asked, killed.run)
     show.proof(proof, anyio.current_time() - began, str(FOLDER))
     return Exit.DONE if proof.holds else Exit.REJECTED

@@ -13,6 +13,7 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import steps_list
 from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, printable, reason_of
+from cli.terminal.waiting import waiting
 from texts.remedies import PROGRAM
 from texts.said import Quantity, any_of, counted, said
 
@@ -169,7 +170,8 @@ def serve(  # noqa: PLR0913 - each is a flag
             control_port=control_port,
             quirks=quirks,
         )
-        await serve_mock(mock)
+        with waiting(None):
+            await serve_mock(mock)
 
     try:
         anyio.run(work)

@@ -29,18 +29,25 @@ class ReadBackSummary:
     moved: int = 0
     twice: int = 0
 
+    @property
+    def read(self) -> int:
+        """Items that were read back so far."""
+        return self.as_wanted + self.different + self.unreadable.total()
+
 
 Report = Callable[[Item, ReadBack], None]
 """Receives each item that differs."""
 
 
-async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: int = 1000) -> ReadBackSummary:
+async def verify(
+    run: Run, job: Job, journal: Journal, report: Report, *, page: int = 1000, verdict: ReadBackSummary | None = None
+) -> ReadBackSummary:
     """Read back every accepted and applied item; items that are as wanted become applied.
 
-    Items that cannot be read back are counted, and keep their state. Raises `LookUpFailed` if the billing cannot be
-    read; the results until then are kept.
+    A `verdict` that is given is counted up on the way. Items that cannot be read back are counted, and keep their
+    state. Raises `LookUpFailed` if the billing cannot be read; the results until then are kept.
     """
-    verdict = ReadBackSummary()
+    verdict = verdict or ReadBackSummary()
     async for items in journal.each_page(run, states_where(in_effect=True), size=page):
         readings = await job.effect.read_back(run, items)
         strangers = await _strangers(journal, readings.values())
