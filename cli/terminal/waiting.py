@@ -34,7 +34,10 @@ LINE_AFTER: Final = 60.0
 """Seconds without output before a line is written where nothing can be redrawn; each line doubles them."""
 
 What: TypeAlias = Said | Callable[[], Said] | None
-"""What a command waits for. None hides the line: a child writes to the terminal, or the command serves others."""
+"""What a command waits for; a function where it changes, and on paths that every command goes.
+
+None hides the line: a child writes to the terminal, or the command serves others.
+"""
 
 Far: TypeAlias = Callable[[], tuple[int, int]]
 """How much of it is done, and how much there is; zeros where that is not known."""
@@ -72,7 +75,7 @@ class WaitingLine:
         self.is_quiet = False
         self.mask: Callable[[str], str] = str
         self.questions: Questions = lambda: (0, 0, 0.0)
-        self.steps = [_Step(said("working"))]
+        self.steps = [_Step(lambda: said("working"))]
         self._lock = RLock()
         self._draw: Callable[[str], None] = lambda _: None
         self._is_drawn = False
