@@ -98,7 +98,7 @@ class WaitingLine:
                 self._show(columns)
 
         # In the context of the command, for its language.
-        thread = Thread(target=copy_context().run, args=(watch,), name="waiting line", daemon=True)
+        thread = Thread(target=copy_context().run, args=(watch,), name="waiting", daemon=True)
         thread.start()
         try:
             yield
@@ -170,7 +170,7 @@ class WaitingLine:
         return f"{name}, {figures}"
 
 
-_present: Final[ContextVar[WaitingLine | None]] = ContextVar("waiting line", default=None)
+_present: Final[ContextVar[WaitingLine | None]] = ContextVar("waiting", default=None)
 
 
 def waiting_line() -> WaitingLine | None:
