@@ -45,7 +45,7 @@ Far: TypeAlias = Callable[[], tuple[int, int]]
 Questions: TypeAlias = Callable[[], tuple[int, int, float]]
 """Answered questions of the present look-up, all of them, and the seconds since they began."""
 
-_AT_LINE_START: Final = re.compile(r"(?:^|[\n\r])(?:\x1b\[[0-9;?]*[A-Za-z])*$")
+_CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ERASE: Final = "\r\x1b[K"
 _LEFT_FREE: Final = 3
 """Columns for the comma, and at the end of the line, as a full line would wrap."""
@@ -123,7 +123,8 @@ class WaitingLine:
     def note(self, text: str) -> None:
         """Note what the terminal shows now behind what it showed before."""
         self._wrote, self._rest = time.monotonic(), LINE_AFTER
-        self._at_line_start = _AT_LINE_START.search(text[-LONGEST:]) is not None
+        if shown := _CONTROL.sub("", text[-LONGEST:]):
+            self._at_line_start = shown[-1] in "\r\n"
 
     def _show(self, columns: Callable[[], int] | None) -> None:
         # Whoever writes holds the lock, also while a reader such as `less` makes it wait.
@@ -150,7 +151,7 @@ class WaitingLine:
         (answered, asked, since), (done, number), facts = self.questions(), step.far(), list[str]()
         if asked:
             facts.append(said("answers {answered} of {all}", answered=Quantity(answered), all=Quantity(asked)))
-        if done:
+        if done := min(done, number):
             facts.append(said("{percent} %", percent=100 * done // number))
             since = seconds
         else:
@@ -185,7 +186,8 @@ def waiting(what: What, far: Far = _unknown, *, most: float = 0.0) -> Iterator[N
         yield
         return
     step = _Step(what, far, most)
-    line.steps.append(step)
+    with line:
+        line.steps.append(step)
     try:
         yield
     finally:
