@@ -65,7 +65,7 @@ _KILL_AT: Final = 0.45
 _OWED: Final = 0.08
 """The share of negative balances."""
 _UNTIL_A_JOURNAL: Final = 0.02
-_BETWEEN_LOOKS: Final = 0.1
+_BETWEEN_LOOKS: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
