@@ -37,7 +37,7 @@ def record_changes(db: Queries, run: Run, changes: Sequence[Change]) -> list[Ite
     recorded = _all_of([change.item_id for change in changes])
     db.check("record", recorded, run_id=run.run_id, changes=rows.of_changes(changes), now=rows.now())
     created = [change.item_id for change in changes if change.created]
-    return _doubt(db, "doubt_shared_ids", created, template=SHARED_ID.template) if created else []
+    return _doubt(db, "doubt_shared_ids", created, run_id=run.run_id, template=SHARED_ID.template) if created else []
 
 
 def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
