@@ -45,7 +45,7 @@ AT_REST: Final = {"create_run", "pause", "unpause", "take_up", "decide", "note_s
 def dump(place: JournalAddress) -> list[object]:
     with shell(place) as tables:
         return [
-            list(tables.execute(f"select * from {table} order by 1, 2"))
+            list(tables.execute(f"select * from {table} order by 1, 2"))  # noqa: S608 - our own tables
             for table in ("runs", "items", "refusals", "decisions", "commands", "runners")
         ]
 
@@ -85,7 +85,10 @@ async def test_a_step_that_may_not_follow_those_of_the_next_runner_is_refused_as
         await other.record(theirs, [Change(sent.item_id, State.ACCEPTED)])
         await other.claim(theirs, [pending.item_id])
         before = dump(journal_address)
-        for write in (journal.claim(run, [pending.item_id]), journal.record(run, [Change(sent.item_id, State.PENDING)])):
+        for write in (
+            journal.claim(run, [pending.item_id]),
+            journal.record(run, [Change(sent.item_id, State.PENDING)]),
+        ):
             with pytest.raises(RunTakenOver):
                 await write
         assert dump(journal_address) == before

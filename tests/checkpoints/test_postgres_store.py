@@ -21,11 +21,12 @@ from checkpoints.queries import Queries
 from checkpoints.records import Change, EarlierEntry, NewItem, Page
 from checkpoints.states import State
 from checkpoints.stores import filled, is_there, look_into, open_store
+from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN, frozen_run, keep, new_item, page
 from tests.checkpoints.shells import shell
 from tests.postgres_server import PostgresServer
 
-PATIENCE = 30.0
+PATIENCE = loops(30)
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import pytest
 from checkpoints.errors import ForbiddenTransition, JournalNotClosed, JournalUnreadable
 from checkpoints.sqlite_connection import SQLITE
 from checkpoints.writer import Writer
+from lab.crash.loops import loops
 
-PATIENCE = 30.0
+PATIENCE = loops(30)
 """Seconds after which a thread that was to be let go is given up."""
 
 
