@@ -13,6 +13,7 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
 from checkpoints.address import journal_in_postgres
+from lab.crash.loops import loops
 from tests.checkpoints.shells import shell
 from tests.cli.conftest import Cli, Place
 from tests.postgres_server import PostgresServer
@@ -48,7 +49,7 @@ def asked(place: Place, sql: str) -> list[tuple[object, ...]]:
 
 async def lapsed(place: Place) -> None:
     """Wait until the lease of the run should have been renewed long ago."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(loops(30)):
         while asked(place, "select is_lapsed from last_runners") != [(True,)]:  # noqa: ASYNC110 - the server's clock
             await anyio.sleep(0.05)
 

@@ -93,7 +93,7 @@ def test_the_fixed_seeds_have_every_act_and_every_job() -> None:
     assert {plan.in_flight is None for plan in plans} == {True, False}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.loops(600)
 async def test_every_effect_lands_once_whatever_happens(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -136,7 +136,7 @@ def broken(
 KILLED = (Disturbance(Act.KILL, share=0.3),)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @pytest.mark.parametrize(
     ("how", "plan"),
     [
@@ -168,7 +168,7 @@ async def test_the_lab_goes_red_when_a_promise_is_broken(
     assert any("had its effect 2 times" in problem.what for problem in red.problems)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @pytest.mark.parametrize("act", [Act.SECOND_JOURNAL, Act.KILL_AND_SECOND_JOURNAL])
 async def test_the_lab_goes_red_when_unknown_marks_are_ignored(
     act: Act, tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -187,7 +187,7 @@ async def test_the_lab_goes_red_when_unknown_marks_are_ignored(
     assert any("is of no row of the frozen list" in problem.what for problem in red.problems)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 async def test_the_lab_goes_red_when_a_connection_is_kept_after_a_504(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -250,7 +250,7 @@ SEAMS = [
 """Each mend at a seam, taken out, and what the lab then says."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @pytest.mark.parametrize(("how", "plan", "said"), SEAMS, ids=[f"{how.__name__}-{plan.job}" for how, plan, _ in SEAMS])
 async def test_the_lab_goes_red_when_a_mend_at_a_seam_is_taken_out(
     how: Callable[[], None],
@@ -265,7 +265,7 @@ async def test_the_lab_goes_red_when_a_mend_at_a_seam_is_taken_out(
     assert any(said in str(problem) for problem in red.problems), red
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @pytest.mark.parametrize("plan", [plan for _, plan, _ in SEAMS], ids=[f"{how.__name__}" for how, _, _ in SEAMS])
 async def test_the_same_experiments_hold_with_the_program_as_it_is(
     plan: ExperimentPlan, tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -285,7 +285,7 @@ ALIASED = replace(
 """A first runner that is frozen with rows claimed and in flight, until a second has ended the run."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 async def test_the_lab_goes_red_when_the_epoch_is_left_out(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -297,7 +297,7 @@ async def test_the_lab_goes_red_when_the_epoch_is_left_out(
     }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 async def test_the_epoch_keeps_a_second_runner_from_harm_that_the_lock_did_not_hold(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -308,7 +308,7 @@ async def test_the_epoch_keeps_a_second_runner_from_harm_that_the_lock_did_not_h
     assert any(event.act is Act.ALIAS and event.followed.endswith("ended with 0") for event in fenced.events)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @pytest.mark.parametrize("job", JOBS)
 async def test_a_load_that_could_not_look_up_is_refused_before_anything_is_sent(
     job: str, tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -319,7 +319,7 @@ async def test_a_load_that_could_not_look_up_is_refused_before_anything_is_sent(
     assert [event.followed for event in refused.events] == ["run ended with 2"]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 async def test_the_lab_goes_red_when_a_row_is_lost(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -332,7 +332,7 @@ async def test_the_lab_goes_red_when_a_row_is_lost(
     assert any("had no effect" in problem.what for problem in red.problems)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 async def test_the_lab_goes_red_when_a_paused_run_goes_on(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -348,7 +348,7 @@ async def test_the_lab_goes_red_when_a_paused_run_goes_on(
     assert [problem.what.partition(",")[0] for problem in red.problems] == ["while it was paused"]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.loops(600)
 async def test_other_jobs_hold_as_well(tmp_path: Path, settings: Path, environment: Mapping[str, str]) -> None:
     """One of each sort; `selftest --job all` draws among all of them."""
     lab = Lab(tmp_path, ProgramUnderTest(settings, environment))
@@ -360,7 +360,7 @@ async def test_other_jobs_hold_as_well(tmp_path: Path, settings: Path, environme
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 async def test_what_was_deleted_after_the_copy_of_a_journal_is_not_deleted_again(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -376,7 +376,7 @@ async def test_what_was_deleted_after_the_copy_of_a_journal_is_not_deleted_again
     assert "Объект уже удалён" not in resumed
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 async def test_who_has_the_file_of_a_crashed_billing_open_goes_with_it(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -401,7 +401,7 @@ share = 0.05
 """
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 async def test_an_import_is_whole_through_a_kill_and_a_licence_that_ends_and_then_taken_back(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
