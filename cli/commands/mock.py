@@ -58,8 +58,15 @@ def init(
 
     if file.exists():
         raise CommandRefused(said("{file} is there already: name another file, or remove it", file=printable(file)))
+    progress = (0, 0)
+
+    def note(done: int, of: int) -> None:
+        nonlocal progress
+        progress = (done, of)
+
     try:
-        made = create(file, subscribers=abonents, seed=seed, without=without or ())
+        with waiting(said("making {file}", file=printable(file)), lambda: progress):
+            made = create(file, subscribers=abonents, seed=seed, without=without or (), on_progress=note)
     except BaseException:
         # A partial database is useless, whatever came between; the command can be repeated.
         file.unlink(missing_ok=True)
