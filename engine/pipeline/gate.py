@@ -109,7 +109,8 @@ class Gate:
             return None
         places = self._places
         await places.take()
-        if self._rate.per_second is not None or self._turnstile.locked() or not self._is_clear:
+        is_clear = not self._holds and self._throttle.has_room and self.in_flight < self._breaker.most
+        if self._rate.per_second is not None or self._turnstile.locked() or not is_clear:
             places.held_up += 1
             await self._pass(anyio.current_time())
             places.held_up -= 1
@@ -216,10 +217,6 @@ class Gate:
     def _is_over(self) -> bool:
         """Whether a stop was requested during the wait."""
         return self._stop.requested
-
-    @property
-    def _is_clear(self) -> bool:
-        return not self._holds and self._throttle.has_room and self.in_flight < self._breaker.most
 
     async def _pass(self, asked: float) -> None:
         """Wait for all holds, then for the rate; changes take effect at once."""

@@ -139,6 +139,8 @@ class CreateEffect(CallEffect):
         self._recognition = Recognition()
         # With a mark, before each call; without one, where one query tells of many what others have made meanwhile.
         self.looked_for = LookedFor.ALWAYS if self._kind.comment or self.looks_together else LookedFor.WHEN_TAKEN_UP
+        self._longest = gateway.profile.descr_length.value if template.model == OPERATIONS else LONGEST_COMMENT
+        """Characters of a comment with its mark."""
         if template.model == OPERATIONS and gateway.database is not None:
             # The balance, which an entry of type 8 may set; only the database has it.
             self.keeps = BeforeImageMode.TOGETHER
@@ -157,9 +159,15 @@ class CreateEffect(CallEffect):
         room = await room_for_text(gateway, model)
         if fault := too_long(self._comment, room):
             raise InputRefused(fault)
-        rows = [(one, self._template.fill(one.values)[0].arguments) for one in bound]
+        link = self._template.links[0]
+        rows = [(one, link.fill(one.values)) for one in bound]
         faults = [
-            (one, amount_fault(self._kind.amount, arguments) or self._fault_of_day(one, arguments))
+            # An opening balance needs no day.
+            (
+                one,
+                amount_fault(self._kind.amount, arguments)
+                or (None if str(arguments.get(OP_TYPE)) == _OPENING else _fault_of_day(one)),
+            )
             for one, arguments in rows
         ]
         readable = [row for row, (_, fault) in zip(rows, faults, strict=True) if fault is None]
@@ -446,11 +454,6 @@ class CreateEffect(CallEffect):
         fact = self._gateway.profile.descr_returned
         return self._template.model == OPERATIONS and fact.known and fact.value
 
-    @property
-    def _longest(self) -> int:
-        """Characters of a comment with its mark."""
-        return self._gateway.profile.descr_length.value if self._template.model == OPERATIONS else LONGEST_COMMENT
-
     def _payload(
         self,
         one: Bound,
@@ -474,16 +477,6 @@ class CreateEffect(CallEffect):
             )
         document, day = telling_of(one)
         return payload_for(model, arguments, abonent, named=one.named, exact=self._exact, document=document, day=day)
-
-    def _fault_of_day(self, one: Bound, arguments: Arguments) -> str | None:
-        """Why the day of an operation cannot be read; an opening balance needs none."""
-        if str(arguments.get(OP_TYPE)) == _OPENING:
-            return None
-        try:
-            telling_of(one)
-        except ValueError as error:
-            return text_of(error)
-        return None
 
     async def _owners(
         self, rows: Sequence[tuple[Bound, Arguments]]
@@ -565,6 +558,15 @@ def payload_for(  # noqa: PLR0913 - what a payload of one call may have
         day=day,
         exact=exact,
     )
+
+
+def _fault_of_day(one: Bound) -> str | None:
+    """Why the day of an operation cannot be read, None if it can."""
+    try:
+        telling_of(one)
+    except ValueError as error:
+        return text_of(error)
+    return None
 
 
 def lane_of_new(payload: Payload) -> str:
