@@ -75,6 +75,8 @@ class InputJob(BillingJob):
 
     def assigned(self, header: Sequence[str]) -> Assigned:
         """The columns of a header by the names of the job; rows are not read. Raises `InputRefused`."""
+        if "_opened" in vars(self) and self._opened[0].header == tuple(header):
+            return self._opened[1].assigned
         return self._binding(Header(said("the input"), tuple(header))).assigned
 
     def _binding(self, header: Header) -> Binding:

@@ -244,7 +244,7 @@ def _marked(text: str) -> tuple[str, _Places]:
     quoted = False
     while place < len(text):
         character = text[place]
-        hole = _hole(text, place)
+        hole = _hole(text, place) if character == "{" else None
         if hole is not None and not quoted:
             piece, step = json.dumps(f"{_BARE}{hole['name'].strip()}", ensure_ascii=False), len(hole[0])
             shift += len(piece) - step
