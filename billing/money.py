@@ -24,6 +24,7 @@ _MOST_DIGITS: Final = 12
 _LONGEST_TEXT: Final = 40
 _LARGEST_POWER: Final = 24
 """The largest power of ten: Decimal computes with 28 digits, and no amount has as many before its decimals."""
+_ABOVE: Final = 10 ** (_LARGEST_POWER + 1)
 
 _SPACES: Final = frozenset(" \u00a0\u202f\u2007\u2009")
 """Spaces between thousands: plain, no-break, narrow no-break, figure and thin space."""
@@ -82,6 +83,8 @@ def unscaled(value: object) -> Decimal:
 
     Raises ValueError for a value that is not a whole number.
     """
+    if type(value) is int and -_ABOVE < value < _ABOVE:
+        return roubles(value)
     number = from_answer(value if isinstance(value, int | Decimal) else str(value).strip())
     whole = int(number)
     if number != whole:
@@ -97,6 +100,8 @@ def stored_roubles(value: object, column: str) -> Decimal:
     """
     if value is None:
         return roubles(0)
+    if type(value) is int and -_ABOVE < value < _ABOVE:
+        return roubles(value)
     try:
         return unscaled(value)
     except ValueError as error:
@@ -111,7 +116,8 @@ def scaled(amount: Decimal) -> int:
 
     Raises ValueError for an amount with more than ten decimals, one too large for the database, or not a number.
     """
-    _check_amount(amount)
+    if not amount.is_finite() or abs(amount.adjusted()) > _LONGEST_TEXT:
+        raise ValueError(_no_amount(amount))
     numerator, denominator = amount.as_integer_ratio()
     whole, rest = divmod(numerator * SCALE, denominator)
     if rest:
@@ -132,11 +138,13 @@ def wire(amount: Decimal) -> str:
 
     Decimals are kept; zero has no sign. Raises ValueError when it is not a number.
     """
-    _check_amount(amount)
+    # A number without an end, or one whose text would take gigabytes, is no amount.
+    if not amount.is_finite() or abs(amount.adjusted()) > _LONGEST_TEXT:
+        raise ValueError(_no_amount(amount))
     return format(amount or abs(amount), "f")
 
 
-def from_answer(value: str | int | float | Decimal) -> Decimal:  # noqa: PYI041 — answers hold floats
+def from_answer(value: object) -> Decimal:
     """A number of an answer as Decimal, in any of the billing's spellings [D].
 
     Raises ValueError when it is not a number, is infinite, or has more digits than any amount.
@@ -146,9 +154,10 @@ def from_answer(value: str | int | float | Decimal) -> Decimal:  # noqa: PYI041 
         raise ValueError(_no_number(text))
     try:
         number = Decimal(text)
-        _check_amount(number, _LARGEST_POWER)
     except (InvalidOperation, ValueError):
         raise ValueError(_no_number(text)) from None
+    if not number.is_finite() or abs(number.adjusted()) > _LARGEST_POWER:
+        raise ValueError(_no_number(text))
     return number
 
 
@@ -157,10 +166,8 @@ def _no_number(text: str) -> Said:
     return said("{value} is not a number", value=repr(shown))
 
 
-def _check_amount(amount: Decimal, largest: int = _LONGEST_TEXT) -> None:
-    """Raise ValueError for a number that is not finite, or whose text would take gigabytes."""
-    if not amount.is_finite() or abs(amount.adjusted()) > largest:
-        raise ValueError(said("{amount} is not an amount of money", amount=str(amount)[:_LONGEST_TEXT]))
+def _no_amount(amount: Decimal) -> Said:
+    return said("{amount} is not an amount of money", amount=str(amount)[:_LONGEST_TEXT])
 
 
 def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:

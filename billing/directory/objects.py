@@ -39,14 +39,17 @@ def from_database(
     Raises `ColumnsMissing` if one of `fields` or of the keys is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
-    _require(database.schema, known, {*fields, *(name for key in keys for name in key)})
+    there = known.there(database.schema)
+    _require(database.schema, known, {*fields, *(name for key in keys for name in key)}.difference(there))
     ways: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for key in keys:
         way = _way(known, key)
         if _can_be_asked(database, known, way, key[way]):
             ways[way][key[way]] = None
     found = {
-        (way, value): things for way, values in ways.items() for value, things in _read(database, known, way, values)
+        (way, value): things
+        for way, values in ways.items()
+        for value, things in _read(database, known, there, way, values)
     }
     return [
         [thing for thing in found.get((_way(known, key), key[_way(known, key)]), []) if meets_key(key, thing)]
@@ -65,8 +68,8 @@ def commented(
     Raises `ColumnsMissing` if one of `fields` is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
-    _require(database.schema, known, fields)
     there = known.there(database.schema)
+    _require(database.schema, known, set(fields).difference(there))
     statement = known.selecting(there, known.commented)
     found: list[BillingObject] = []
     for chunk in chunks(dict.fromkeys(wanted)):
@@ -81,9 +84,8 @@ def _require(schema: Schema, model: Model, fields: Collection[str]) -> None:
 
 
 def _read(
-    database: Database, model: Model, way: str, values: Collection[str]
+    database: Database, model: Model, there: Sequence[str], way: str, values: Collection[str]
 ) -> Iterator[tuple[str, list[BillingObject]]]:
-    there = model.there(database.schema)
     wanted = model.selecting(there, model.keys[way])
     own = "op_id" if way == "pk" else way
     by_value: defaultdict[str, list[BillingObject]] = defaultdict(list)

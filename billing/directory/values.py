@@ -21,10 +21,6 @@ def _number(amount: Decimal) -> str:
     return wire(whole if amount == whole else amount.normalize())
 
 
-def _decimal(value: object) -> Decimal:
-    return from_answer(value if isinstance(value, int | float | Decimal) else str(value))
-
-
 def _address(value: object) -> str | None:
     return str(IPv4Address(value)) if isinstance(value, int) and value else str(value or "") or None
 
@@ -64,7 +60,7 @@ def plain_value(field: str, value: object) -> str | None:
     if value is None or value == "":
         return None
     if field in AMOUNTS:
-        return _number(_decimal(value))
+        return _number(from_answer(value))
     if field in ADDRESSES:
         return _address(value)
     if field in _MOMENTS:
@@ -120,6 +116,8 @@ def same_value(field: str, one: str | None, other: str | None) -> bool:
 
 def same_values(one: Values, other: Values) -> bool:
     """Whether two objects have the same fields with the same values."""
+    if one == other:
+        return True
     return one.keys() == other.keys() and all(same_value(name, value, other[name]) for name, value in one.items())
 
 

@@ -215,7 +215,9 @@ class Intake:
 
     async def _without_replacing(self, page: Page) -> Page:
         """Refuse items that would replace an earlier row of their account, as that row may be sent by now."""
-        replacing = {item.key for item in page.items if item.skip_reason is None and self._job.replaces(item.payload)}
+        if (replaces := self._job.replaces) is None:
+            return page
+        replacing = {item.key for item in page.items if item.skip_reason is None and replaces(item.payload)}
         lanes = {item.lane for item in page.items if item.key in replacing}
         first = await self._journal.first_in_lanes(self._run, lanes) if lanes else {}
         owners = {lane: (key, said("row {number}", number=number)) for lane, (number, key) in first.items()}
@@ -293,11 +295,13 @@ def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
     is_streamed = run.approved_at is not None and run.frozen_at is None
 
     def judge(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem | Refusal:
+        if not twins and not (is_streamed and item.note):
+            return item
         own = next((twin for twin in twins if twin.run == run.name), None)
         if own is not None:
             return against_same(item, own)
         repeat = repeat_of(effect, item.payload, enter)
-        judged = against_earlier(item, twins, run.target, repeat, effect.same_key(item.payload))
+        judged = against_earlier(item, twins, run.target, repeat, effect)
         if is_streamed and repeat is not Repeat.AGAIN and isinstance(judged, NewItem) and judged.note:
             advice = said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
             return _refused(judged, said("{why}. {advice}", why=judged.note, advice=advice))
@@ -338,10 +342,10 @@ def _against_what_stays(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
 
 
 def against_earlier(
-    item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat, same: SameKey
+    item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat, effect: Effect
 ) -> NewItem | Refusal:
     """Judge a row for `target` against the items of earlier runs with the same key."""
-    if repeat is Repeat.AGAIN:
+    if repeat is Repeat.AGAIN or not twins:
         return item
     here = [twin for twin in twins if twin.target == target]
     for twin in here:
@@ -352,7 +356,7 @@ def against_earlier(
             return _refused(item, why)
     for twin in here:
         if _asks_the_same(item, twin):
-            return _entered_before(item, twin, SameKey.ENTERED if item.undoes else same)
+            return _entered_before(item, twin, SameKey.ENTERED if item.undoes else effect.same_key(item.payload))
     if here:
         twin = here[-1]
         why = said(
@@ -365,7 +369,7 @@ def against_earlier(
             flag=setting("again"),
         )
         return _refused(item, why)
-    if twins and repeat is Repeat.ONCE:
+    if repeat is Repeat.ONCE:
         twin = twins[-1]
         why = said(
             "run {run} has this row at {there}, and this one is for {here}: if that is the same billing, give "
@@ -443,7 +447,7 @@ class Rehearsal(Job):
             return Prepared(known.items, refused)
         earlier = await self._earlier.twins(self._job.name, known.items)
         judged = [
-            against_earlier(item, twins, self._target, repeat, self.effect.same_key(item.payload))
+            against_earlier(item, twins, self._target, repeat, self.effect)
             for item, twins, repeat in zip(known.items, earlier, repeats, strict=True)
         ]
         new = Prepared.of(judged)

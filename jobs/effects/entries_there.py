@@ -13,12 +13,12 @@ import msgspec
 
 from billing.directory.models import OPENING_BALANCE, RECEIPT, BillingObject
 from billing.directory.values import same_value
-from billing.profile import Profile
+from billing.profile import Profile, TypeEight
 from checkpoints.records import NewItem
 from engine.job import NO_ENTRIES, Entries, Marked
 from jobs.access.gateway import Gateway
 from jobs.access.objects import NOBODY, try_finding
-from jobs.access.operations import enters_balance, sets_balance, sharers_of, some_of
+from jobs.access.operations import enters_balance, sharers_of, some_of
 from jobs.access.payload import OP_TYPE, Payload, account_of, decode_payload, encode_payload
 from jobs.effects.creatable_models import (
     CREATABLE_MODELS,
@@ -51,6 +51,7 @@ async def entries_like(gateway: Gateway, items: Sequence[NewItem]) -> dict[str, 
         entries |= {
             key: entries_of(payload, things, gateway.profile)
             for (key, payload), things in zip(these.items(), found, strict=True)
+            if things or payload.sharers
         }
     return {key: found for key, found in entries.items() if found.payload}
 
@@ -125,10 +126,11 @@ async def try_entries(gateway: Gateway, model: str) -> None:
 async def _with_sharers(gateway: Gateway, items: Sequence[NewItem]) -> Mapping[str, Payload]:
     """The payloads by item key, those that set a balance with the other subscribers of their accounts."""
     payloads = {item.key: decode_payload(item.payload) for item in items}
+    setting = items if gateway.profile.type_8.value is TypeEight.SETS else ()
     accounts = {
         item.key: account
-        for item in items
-        if sets_balance(payloads[item.key], gateway.profile) and (account := account_of(item.lane)) is not None
+        for item in setting
+        if enters_balance(payloads[item.key]) and (account := account_of(item.lane)) is not None
     }
     sharers = await sharers_of(gateway, set(accounts.values())) if accounts else {}
     for key, account in accounts.items():
