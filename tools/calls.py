@@ -149,7 +149,9 @@ def cost_of(words: Sequence[str], *, may_end_with: Sequence[int] = (0,)) -> Cost
             code = repr(error)
         sys.setprofile(None)
         found = {"code": code, "calls": counter.calls, "journal": counter.journal, "billing": counter.billing}
-        os.write(write, json.dumps(found).encode())
+        # All of it, also where a signal comes: a pipe holds less.
+        with os.fdopen(write, "wb") as pipe:
+            pipe.write(json.dumps(found).encode())
         os._exit(0)
     os.close(write)
     with os.fdopen(read) as pipe:
