@@ -303,7 +303,10 @@ def measured(bench: Workbench) -> Iterator[tuple[str, Cost]]:
 
 
 def _by_worker(file: str, journal: str, in_flight: str = "64") -> Cost:
-    """The cost of handing a run in, and of the process that a worker starts for it."""
+    """The cost of handing a run in, and of the process that a worker starts for it.
+
+    What the worker itself costs, its queue and its signs of life, is by run and second, and nothing of it by row.
+    """
     handing_in = cost_of((*_run(file, journal), "--detach", "--in-flight", in_flight))
     return handing_in.together(cost_of(("resume", "--end-outside-hours", "--json", "--quiet", "--journal", journal)))
 
