@@ -86,7 +86,7 @@ def test_of_nonsense_nothing_is_taken(text: str) -> None:
 
 @pytest.fixture
 def address(postgres_server: PostgresServer, tmp_path: Path) -> JournalAddress:
-    return journal_in_postgres(f"{postgres_server.new_journal()}&lease=6", tmp_path)
+    return journal_in_postgres(f"{postgres_server.new_journal()}&lease={loops(5):.1f}", tmp_path)
 
 
 def carried(address: JournalAddress) -> str:
