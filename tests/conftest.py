@@ -83,7 +83,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     items.sort(key=_time_limit, reverse=True)
     for item in items:
-        if _time_limit(item) or not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+        proves = item.get_closest_marker("prove") is not None
+        if proves or _time_limit(item) or not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
     quick = [item for item in items if item.get_closest_marker("slow") is None]
     last = set(quick[-AT_THE_END:])
