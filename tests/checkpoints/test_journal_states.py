@@ -24,7 +24,7 @@ from checkpoints.states import State, may_follow
 from tests.checkpoints.samples import NEW_RUN, all_items, new_item, page
 from tests.postgres_server import PostgresServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.loops(300)]
 
 Result = TypeVar("Result")
 
@@ -286,5 +286,5 @@ LongPostgresMachine.TestCase.settings = examples(40)
 in_postgres = pytest.mark.usefixtures("_server")
 TestJournalAgainstTheModel = JournalMachine.TestCase
 TestPostgresAgainstTheModel = in_postgres(PostgresMachine.TestCase)
-TestJournalForLong = pytest.mark.prove(pytest.mark.timeout(600)(LongJournalMachine.TestCase))
-TestPostgresForLong = in_postgres(pytest.mark.prove(pytest.mark.timeout(600)(LongPostgresMachine.TestCase)))
+TestJournalForLong = pytest.mark.prove(pytest.mark.loops(600)(LongJournalMachine.TestCase))
+TestPostgresForLong = in_postgres(pytest.mark.prove(pytest.mark.loops(600)(LongPostgresMachine.TestCase)))

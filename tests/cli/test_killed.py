@@ -15,7 +15,7 @@ ROWS = 300
 KILLS = 10
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.loops(180)
 async def test_killed_again_and_again_every_row_is_entered_exactly_once(place: Place) -> None:
     place.billing.latency = 0.01
     balances = place.balances(ROWS)

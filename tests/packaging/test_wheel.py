@@ -43,7 +43,7 @@ def built_like_the_image(root: DebianRoot, packages: Packages) -> None:
                     shutil.copy(file, root.path(target))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.loops(900)
 @pytest.mark.prove
 def test_image_and_wheel_where_there_is_python_alone(
     packages: Packages, clean_root: CleanRoot, wheelhouse: Path

@@ -100,7 +100,7 @@ def test_the_fixed_seeds_have_every_act_and_every_job() -> None:
     assert {plan.in_flight is None for plan in plans} == {True, False}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.loops(600)
 @LONG
 async def test_every_effect_lands_once_whatever_happens(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -113,7 +113,7 @@ async def test_every_effect_lands_once_whatever_happens(
     assert {event.act for one in experiments for event in one.events} > {Act.KILL}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 async def test_a_small_load_holds_as_well(tmp_path: Path, settings: Path, environment: Mapping[str, str]) -> None:
     small = await Lab(tmp_path, ProgramUnderTest(settings, environment)).run(draw(SEEDS[1], rows=SMALL))
     assert small.holds, small.problems
@@ -152,7 +152,7 @@ KILLED = (Disturbance(Act.KILL, share=0.3),)
 REDIRECTED = '[[fault]]\nkind = "redirect-after-effect"\nrequests = "10-60"\nshare = 0.2\n'
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @pytest.mark.parametrize(
     ("how", "plan"),
     [
@@ -182,7 +182,7 @@ async def test_the_lab_goes_red_when_a_promise_is_broken(
     assert any("had its effect 2 times" in problem.what for problem in red.problems)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @pytest.mark.parametrize("act", [Act.SECOND_JOURNAL, Act.KILL_AND_SECOND_JOURNAL])
 @LONG
 async def test_the_lab_goes_red_when_unknown_marks_are_ignored(
@@ -202,7 +202,7 @@ async def test_the_lab_goes_red_when_unknown_marks_are_ignored(
     assert any("is of no row of the frozen list" in problem.what for problem in red.problems)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @LONG
 async def test_the_lab_goes_red_when_a_connection_is_kept_after_a_504(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -271,7 +271,7 @@ def marks(how: object) -> Any:
     return () if how is saboteur.lets_two_journals_send else LONG
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @pytest.mark.parametrize(
     ("how", "plan", "said"),
     [pytest.param(*seam, id=f"{seam[0].__name__}-{seam[1].job}", marks=marks(seam[0])) for seam in SEAMS],
@@ -289,7 +289,7 @@ async def test_the_lab_goes_red_when_a_mend_at_a_seam_is_taken_out(
     assert any(said in str(problem) for problem in red.problems), red
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @pytest.mark.parametrize("plan", [pytest.param(plan, id=how.__name__, marks=marks(how)) for how, plan, _ in SEAMS])
 async def test_the_same_experiments_hold_with_the_program_as_it_is(
     plan: ExperimentPlan, tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -309,7 +309,7 @@ ALIASED = replace(
 """A first runner that is frozen with rows claimed and in flight, until a second has ended the run."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @LONG
 async def test_the_lab_goes_red_when_the_epoch_is_left_out(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -322,7 +322,7 @@ async def test_the_lab_goes_red_when_the_epoch_is_left_out(
     }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @LONG
 async def test_the_epoch_keeps_a_second_runner_from_harm_that_the_lock_did_not_hold(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -334,7 +334,7 @@ async def test_the_epoch_keeps_a_second_runner_from_harm_that_the_lock_did_not_h
     assert any(event.act is Act.ALIAS and event.followed.endswith("ended with 0") for event in fenced.events)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @pytest.mark.parametrize("job", JOBS)
 async def test_a_load_that_could_not_look_up_is_refused_before_anything_is_sent(
     job: str, tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -345,7 +345,7 @@ async def test_a_load_that_could_not_look_up_is_refused_before_anything_is_sent(
     assert [event.followed for event in refused.events] == ["run ended with 2"]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @LONG
 async def test_the_lab_goes_red_when_a_row_is_lost(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -359,7 +359,7 @@ async def test_the_lab_goes_red_when_a_row_is_lost(
     assert any("had no effect" in problem.what for problem in red.problems)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @LONG
 async def test_the_lab_goes_red_when_a_paused_run_goes_on(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -376,7 +376,7 @@ async def test_the_lab_goes_red_when_a_paused_run_goes_on(
     assert [problem.what.partition(",")[0] for problem in red.problems] == ["while it was paused"]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.loops(600)
 @LONG
 async def test_other_jobs_hold_as_well(tmp_path: Path, settings: Path, environment: Mapping[str, str]) -> None:
     """One of each sort; `selftest --job all` draws among all of them."""
@@ -389,7 +389,7 @@ async def test_other_jobs_hold_as_well(tmp_path: Path, settings: Path, environme
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @LONG
 async def test_what_was_deleted_after_the_copy_of_a_journal_is_not_deleted_again(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -406,7 +406,7 @@ async def test_what_was_deleted_after_the_copy_of_a_journal_is_not_deleted_again
     assert "Объект уже удалён" not in resumed
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @LONG
 async def test_who_has_the_file_of_a_crashed_billing_open_goes_with_it(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -432,7 +432,7 @@ share = 0.05
 """
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @LONG
 async def test_an_import_is_whole_through_a_kill_and_a_licence_that_ends_and_then_taken_back(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.crash.loops import loops
 from lab.crash.program import without_settings
 from lab.fleet.billing_port import AnswerTraits
 from lab.fleet.fleet_round import FleetLab, FleetRound
@@ -24,18 +25,18 @@ ROOT = Path(__file__).parents[3]
 SEED = 19
 """A restart of PostgreSQL, a freeze and kills of a worker, with the processes of its runs and alone."""
 
-WHATEVER_THE_LOAD = 60.0
+WHATEVER_THE_LOAD = loops(60)
 """Seconds more for a takeover, where other tests have the processor."""
 
 FROZEN = replace(
     draw_round(1, quick=True),
     billings=1,
     rows=50,
-    lease=1.0,
+    lease=loops(1),
     # After another worker has taken over: longer than the lease, and yet no call times out.
-    away=2.0,
+    away=loops(2),
     until_taken_over=True,
-    timeout=6.0,
+    timeout=loops(6),
     in_flight=6,
     rate=20,
     traits=AnswerTraits(latency=0.3, faults={}, silence=0.0),
@@ -57,7 +58,7 @@ async def sabotaged(folder: Path, environment: Mapping[str, str], plan: RoundPla
     return await FleetLab(folder, program).run(plan)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 async def test_a_small_fleet_goes_through_all_of_it(tmp_path: Path, environment: Mapping[str, str]) -> None:
     plan = replace(draw_round(SEED, quick=True), slack=WHATEVER_THE_LOAD)
     one = await FleetLab(tmp_path, FleetProgram(environment)).run(plan)
@@ -76,7 +77,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @pytest.mark.parametrize(("how", "plan", "what"), BROKEN, ids=[how.__name__ for how, _, _ in BROKEN])
 async def test_the_lab_goes_red_when_a_promise_of_the_fleet_is_broken(
     how: object, plan: RoundPlan, what: str, tmp_path: Path, environment: Mapping[str, str]
@@ -85,7 +86,7 @@ async def test_the_lab_goes_red_when_a_promise_of_the_fleet_is_broken(
     assert any(what in problem.what for problem in red.problems), red
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 async def test_a_freeze_just_before_the_write_and_a_stepped_clock_do_no_harm(
     tmp_path: Path, environment: Mapping[str, str]
 ) -> None:
