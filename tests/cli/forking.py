@@ -39,6 +39,20 @@ from billing.database import file_database, file_process
 LONGEST = 256 * 1024
 """Bytes of a request: arguments and environment of a command."""
 KEEPER = "billing.database.file_process"
+LATE = (
+    "anyio._backends._asyncio",
+    "cli.commands.correct",
+    "cli.session.start",
+    "concurrent.futures.thread",
+    "encodings.idna",
+    "encodings.utf_8_sig",
+    "rich.markdown",
+    "typer._adapters",
+    "typer.rich_utils",
+    "uvloop",
+    "zoneinfo",
+)
+"""What commands import once they come to it: a third of the processor's time of a `run`, two of a refused one."""
 
 
 class Output:
@@ -337,11 +351,15 @@ def _tell_ended(statuses: dict[int, int]) -> None:
 
 
 if __name__ == "__main__":
+    from rich.cells import cell_len
+
     import lab.crash.experiment  # noqa: F401
     from cli.main import COMMANDS
 
-    for module in (*(entry.module for entry in COMMANDS.values()), "cli.commands.correct", "cli.session.start"):
+    for module in (*(entry.module for entry in COMMANDS.values()), *LATE):
         import_module(module)
+    # It imports the widths of characters.
+    cell_len("―")
     # Otherwise each command looks through all these objects when it ends, which takes longer than most commands do.
     gc.collect()
     gc.freeze()

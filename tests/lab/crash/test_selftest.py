@@ -1,4 +1,7 @@
-"""The crash lab on seeds that never change: green as the program is, red with each promise of it broken by hand."""
+"""The crash lab on seeds that never change: green as the program is, red with each promise of it broken by hand.
+
+Long seeds, and that the lab sees what is broken, are `make prove`; what the program itself holds is `make test`.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,12 +33,17 @@ from lab.crash.stranger import Deed
 from lab.crash.trials import MARKED_PAYMENT
 from tests.cli import saboteur
 from tests.cli.conftest import clean_environment
+from tests.lab.crash.conftest import PROGRAM
 
 ROOT = Path(__file__).parents[3]
 
 SEEDS = (10739, 12288, 15889, 17581)
 """Between them they have every act, every job, a stack and none, a window that follows and a fixed one, everything
 that a proxy does, quirks, and columns that are not there."""
+
+SHORT = (12288, 15889)
+"""Those of them that `make test` has, with fewer rows and the program as forks."""
+SHORT_ROWS = 24
 
 OF_EACH_SORT = ("payment", "random-password", "delete-services", "call")
 """Money without a mark, secrets in a file, deletions, and a chain of one's own."""
@@ -94,12 +102,24 @@ def test_the_fixed_seeds_have_every_act_and_every_job() -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("seeds", "rows", "by"),
+    [
+        pytest.param(SHORT, SHORT_ROWS, PROGRAM, id="short"),
+        pytest.param(SEEDS, ROWS, BY_ITSELF, id="long", marks=pytest.mark.prove),
+    ],
+)
 async def test_every_effect_lands_once_whatever_happens(
-    tmp_path: Path, settings: Path, environment: Mapping[str, str]
+    seeds: Sequence[int],
+    rows: int,
+    by: Sequence[str],
+    tmp_path: Path,
+    settings: Path,
+    environment: Mapping[str, str],
 ) -> None:
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, BY_ITSELF))
-    experiments = await run_all(lab, [draw(seed, rows=ROWS) for seed in SEEDS])
-    assert {one.plan.seed: one.problems for one in experiments} == dict.fromkeys(SEEDS, ())
+    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, by))
+    experiments = await run_all(lab, [draw(seed, rows=rows) for seed in seeds])
+    assert {one.plan.seed: one.problems for one in experiments} == dict.fromkeys(seeds, ())
     assert all(one.holds and one.injected for one in experiments)
     assert sum(one.verdict.unknown for one in experiments if one.verdict) > 0
     assert {event.act for one in experiments for event in one.events} > {Act.KILL}
@@ -136,6 +156,7 @@ def broken(
 KILLED = (Disturbance(Act.KILL, share=0.3),)
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("how", "plan"),
@@ -168,6 +189,7 @@ async def test_the_lab_goes_red_when_a_promise_is_broken(
     assert any("had its effect 2 times" in problem.what for problem in red.problems)
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("act", [Act.SECOND_JOURNAL, Act.KILL_AND_SECOND_JOURNAL])
 async def test_the_lab_goes_red_when_unknown_marks_are_ignored(
@@ -187,6 +209,7 @@ async def test_the_lab_goes_red_when_unknown_marks_are_ignored(
     assert any("is of no row of the frozen list" in problem.what for problem in red.problems)
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(300)
 async def test_the_lab_goes_red_when_a_connection_is_kept_after_a_504(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -250,6 +273,7 @@ SEAMS = [
 """Each mend at a seam, taken out, and what the lab then says."""
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("how", "plan", "said"), SEAMS, ids=[f"{how.__name__}-{plan.job}" for how, plan, _ in SEAMS])
 async def test_the_lab_goes_red_when_a_mend_at_a_seam_is_taken_out(
@@ -285,6 +309,7 @@ ALIASED = replace(
 """A first runner that is frozen with rows claimed and in flight, until a second has ended the run."""
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(300)
 async def test_the_lab_goes_red_when_the_epoch_is_left_out(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -319,6 +344,7 @@ async def test_a_load_that_could_not_look_up_is_refused_before_anything_is_sent(
     assert [event.followed for event in refused.events] == ["run ended with 2"]
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(300)
 async def test_the_lab_goes_red_when_a_row_is_lost(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -332,6 +358,7 @@ async def test_the_lab_goes_red_when_a_row_is_lost(
     assert any("had no effect" in problem.what for problem in red.problems)
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(300)
 async def test_the_lab_goes_red_when_a_paused_run_goes_on(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -348,6 +375,7 @@ async def test_the_lab_goes_red_when_a_paused_run_goes_on(
     assert [problem.what.partition(",")[0] for problem in red.problems] == ["while it was paused"]
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(600)
 async def test_other_jobs_hold_as_well(tmp_path: Path, settings: Path, environment: Mapping[str, str]) -> None:
     """One of each sort; `selftest --job all` draws among all of them."""
@@ -401,6 +429,7 @@ share = 0.05
 """
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(300)
 async def test_an_import_is_whole_through_a_kill_and_a_licence_that_ends_and_then_taken_back(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
