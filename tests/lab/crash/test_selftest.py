@@ -1,6 +1,6 @@
 """The crash lab on seeds that never change: green as the program is, red with each promise of it broken by hand.
 
-`make test` has one small load, one promise that is broken and one seam; `make prove` has the long loads and the rest.
+`make test` has two short loads, one promise that is broken and one seam; `make prove` has the long loads and the rest.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +33,7 @@ from lab.crash.stranger import Deed
 from lab.crash.trials import MARKED_PAYMENT
 from tests.cli import saboteur
 from tests.cli.conftest import clean_environment
+from tests.lab.crash.conftest import PROGRAM
 
 ROOT = Path(__file__).parents[3]
 
@@ -43,8 +44,11 @@ that a proxy does, quirks, and columns that are not there."""
 OF_EACH_SORT = ("payment", "random-password", "delete-services", "call")
 """Money without a mark, secrets in a file, deletions, and a chain of one's own."""
 
+SHORT = (12288, 15889)
+"""Those of them that `make test` has, with fewer rows and the program as forks."""
+SHORT_ROWS = 24
+
 ROWS = 100
-SMALL = 24
 FEW = 8
 """Each made-up password is two entries of a slow stack, and the second waits for the first."""
 AT_A_TIME = 2
@@ -101,23 +105,27 @@ def test_the_fixed_seeds_have_every_act_and_every_job() -> None:
 
 
 @pytest.mark.loops(600)
-@LONG
+@pytest.mark.parametrize(
+    ("seeds", "rows", "by"),
+    [
+        pytest.param(SHORT, SHORT_ROWS, PROGRAM, id="short"),
+        pytest.param(SEEDS, ROWS, BY_ITSELF, id="long", marks=LONG),
+    ],
+)
 async def test_every_effect_lands_once_whatever_happens(
-    tmp_path: Path, settings: Path, environment: Mapping[str, str]
+    seeds: Sequence[int],
+    rows: int,
+    by: Sequence[str],
+    tmp_path: Path,
+    settings: Path,
+    environment: Mapping[str, str],
 ) -> None:
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, BY_ITSELF))
-    experiments = await run_all(lab, [draw(seed, rows=ROWS) for seed in SEEDS])
-    assert {one.plan.seed: one.problems for one in experiments} == dict.fromkeys(SEEDS, ())
+    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, by))
+    experiments = await run_all(lab, [draw(seed, rows=rows) for seed in seeds])
+    assert {one.plan.seed: one.problems for one in experiments} == dict.fromkeys(seeds, ())
     assert all(one.holds and one.injected for one in experiments)
     assert sum(one.verdict.unknown for one in experiments if one.verdict) > 0
     assert {event.act for one in experiments for event in one.events} > {Act.KILL}
-
-
-@pytest.mark.loops(300)
-async def test_a_small_load_holds_as_well(tmp_path: Path, settings: Path, environment: Mapping[str, str]) -> None:
-    small = await Lab(tmp_path, ProgramUnderTest(settings, environment)).run(draw(SEEDS[1], rows=SMALL))
-    assert small.holds, small.problems
-    assert Act.KILL in {event.act for event in small.events}
 
 
 def broken(
