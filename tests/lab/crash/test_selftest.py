@@ -1,6 +1,6 @@
 """The crash lab on seeds that never change: green as the program is, red with each promise of it broken by hand.
 
-`make test` has two short loads, one promise that is broken and one seam; `make prove` has the long loads and the rest.
+`make test` has two short loads, one broken promise and one seam; `make prove` has the long loads and the rest.
 """
 
 from collections.abc import Callable, Mapping, Sequence
