@@ -49,7 +49,8 @@ def billing_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def billing_file(billing_template: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A copy of the template for one test, with the odd ones in it where the test has them."""
-    template = _with_odd_ones(billing_template) if "odd_ones" in request.fixturenames else billing_template
+    has_them = "odd_ones" in request.fixturenames
+    template = filled(billing_template, "odd", insert_odd_ones) if has_them else billing_template
     return Path(shutil.copy(template, tmp_path / "billing.fdb"))
 
 
@@ -77,17 +78,19 @@ def _executing(file: Path) -> Iterator[Execute]:
     connection.close()
 
 
-def _with_odd_ones(template: Path) -> Path:
-    """The template with the odd ones, made beside it once."""
-    made = template.with_name("odd.fdb")
+def filled(template: Path, name: str, *fillings: Callable[[Execute], None]) -> Path:
+    """The template with more in it, made beside it by the first test that asks for it."""
+    made = template.with_name(f"{name}.fdb")
     if not made.exists():
         shutil.copy(template, made)
         with _executing(made) as execute:
-            _insert_odd_ones(execute)
+            for fill in fillings:
+                fill(execute)
     return made
 
 
-def _insert_odd_ones(execute: Execute) -> None:
+def insert_odd_ones(execute: Execute) -> None:
+    """What the fixture `odd_ones` stands for."""
     execute("insert into abonents (id, is_folder, name) values (?, 1, 'Странные')", FOLDER)
     accounts = {account for _, _, account, _, _ in ODD_ONES if account is not None}
     for account in sorted(accounts):
