@@ -36,7 +36,7 @@ FROZEN = replace(
     # After another worker has taken over: longer than the lease, and yet no call times out.
     away=loops(2),
     until_taken_over=True,
-    timeout=loops(6),
+    timeout=loops(12),
     in_flight=6,
     rate=20,
     traits=AnswerTraits(latency=0.3, faults={}, silence=0.0),
