@@ -1,5 +1,6 @@
 """What the tests of several rooms share: a mock billing as a file, over HTTP, and on a real server."""
 
+import gc
 import os
 import shutil
 import signal
@@ -87,11 +88,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_time_limit, reverse=True)
     for item in items:
         item.add_marker(pytest.mark.timeout(loops(_time_limit(item) or LIMIT)))
-        if _time_limit(item) or not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+        proves = item.get_closest_marker("prove") is not None
+        if proves or _time_limit(item) or not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
     quick = [item for item in items if item.get_closest_marker("slow") is None]
     last = set(quick[-AT_THE_END:])
     items.sort(key=last.__contains__)
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass over what stays to the end: all modules, and ten thousand tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def _time_limit(item: pytest.Item) -> float:

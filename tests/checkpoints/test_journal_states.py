@@ -267,7 +267,24 @@ def _server(postgres_server: PostgresServer) -> None:
     PostgresMachine.server = postgres_server
 
 
-JournalMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30)
-PostgresMachine.TestCase.settings = settings(max_examples=12, stateful_step_count=30)
+class LongJournalMachine(JournalMachine):
+    """As many examples as `make prove` has time for."""
+
+
+class LongPostgresMachine(PostgresMachine):
+    """The same in PostgreSQL."""
+
+
+def examples(number: int) -> settings:
+    return settings(max_examples=number, stateful_step_count=30)
+
+
+JournalMachine.TestCase.settings = examples(12)
+PostgresMachine.TestCase.settings = examples(5)
+LongJournalMachine.TestCase.settings = examples(100)
+LongPostgresMachine.TestCase.settings = examples(40)
+in_postgres = pytest.mark.usefixtures("_server")
 TestJournalAgainstTheModel = JournalMachine.TestCase
-TestPostgresAgainstTheModel = pytest.mark.usefixtures("_server")(PostgresMachine.TestCase)
+TestPostgresAgainstTheModel = in_postgres(PostgresMachine.TestCase)
+TestJournalForLong = pytest.mark.prove(pytest.mark.loops(600)(LongJournalMachine.TestCase))
+TestPostgresForLong = in_postgres(pytest.mark.prove(pytest.mark.loops(600)(LongPostgresMachine.TestCase)))

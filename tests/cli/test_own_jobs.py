@@ -282,7 +282,7 @@ def test_a_look_up_that_is_declared_is_promised_and_what_no_effect_can_be_made_o
     assert "job paper-invoice: objects.create of FinanceOperations has to say op_type_id" in refused.words
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.loops(240)
 def test_a_job_that_promises_all_passes_the_crash_lab(typed: Typed, tmp_path: Path) -> None:
     shutil.copyfile(EXAMPLE, tmp_path / "ours.py")
@@ -293,7 +293,7 @@ def test_a_job_that_promises_all_passes_the_crash_lab(typed: Typed, tmp_path: Pa
     assert "it can be used: name it in `jobs` of carbon-migrate.toml" in checked.out
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.loops(240)
 def test_a_job_that_enters_another_sum_than_it_was_given_fails_its_round(typed: Typed, tmp_path: Path) -> None:
     declaration = EXAMPLE.read_text("utf-8").replace(

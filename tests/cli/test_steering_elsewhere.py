@@ -19,7 +19,7 @@ from tests.cli.page.browser import browser_at
 from tests.postgres_server import PostgresServer
 
 ROWS: Final = 200
-SLOW: Final = ("--rate", "4", "--timeout", "2")
+SLOW: Final = ("--rate", "4", "--timeout", "2", "--settle", "0.5")
 FAST: Final = "rate=none"
 
 

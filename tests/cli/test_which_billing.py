@@ -42,9 +42,10 @@ async def other(other_template: Path, tmp_path: Path) -> AsyncIterator[Other]:
 
 
 async def stopped(place: Place, balances: Balances, *words: str) -> str:
-    """A run that was interrupted after a few of its calls."""
+    """A run that was interrupted after a few of its calls, and waits no longer than needed for what it has lost."""
     place.billing.latency, before = 0.1, place.traffic.arrived
-    async with place.cli.started("run", "balances", balances.path, "--yes", "--json", *words) as run:
+    typed = ("run", "balances", balances.path, "--yes", "--json", "--settle", "0.2", *words)
+    async with place.cli.started(*typed) as run:
         await place.traffic.reaches(before + 3)
         run.signal(signal.SIGTERM)
         ended = await run.ended()

@@ -46,7 +46,7 @@ BALANCES: Final = st.tuples(*[AMOUNTS] * len(ACCOUNTS))
 ROWS: Final = st.dictionaries(st.sampled_from((*ON_ONE, *ALONE)), AMOUNTS, min_size=1, max_size=6)
 
 ANY: Final = settings(
-    max_examples=10,
+    max_examples=5,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=SHARED_FIXTURES,
 )

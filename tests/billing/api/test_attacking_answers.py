@@ -74,7 +74,7 @@ async def sent(client: BillingClient) -> object:
     return await asyncio.wait_for(client.send(WRITE), MOST_SECONDS)
 
 
-def packed(window: int, mebibytes: int = 64) -> bytes:
+def packed(window: int, mebibytes: int = 16) -> bytes:
     pack = zlib.compressobj(1, wbits=window)
     return b"".join([*(pack.compress(b" " * MEBIBYTE) for _ in range(mebibytes)), pack.flush()])
 

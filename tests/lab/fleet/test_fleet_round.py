@@ -1,10 +1,8 @@
 """Small rounds of a fleet on seeds that never change: green as the program is, red with a promise of it broken.
 
-A round takes half a minute, most of it waiting. So each broken promise is tried by hand, with FLEET_SABOTAGES=all in
-the environment, and one of them always.
+A round takes half a minute, most of it waiting.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,8 @@ from lab.fleet.workers import FleetProgram
 from tests.cli.conftest import clean_environment
 from tests.lab.fleet import saboteur
 from tests.postgres_server import open_the_way
+
+pytestmark = pytest.mark.prove
 
 ROOT = Path(__file__).parents[3]
 SEED = 19
@@ -75,15 +75,10 @@ BROKEN = [
     (saboteur.leaves_the_epoch_out_of_outcomes, FROZEN, "were written under epoch"),
     (saboteur.sends_again_at_takeover, KILLED, "were made pending without a look"),
 ]
-ALWAYS = BROKEN[:1]
 
 
 @pytest.mark.loops(300)
-@pytest.mark.parametrize(
-    ("how", "plan", "what"),
-    BROKEN if os.environ.get("FLEET_SABOTAGES") else ALWAYS,
-    ids=lambda given: getattr(given, "__name__", ""),
-)
+@pytest.mark.parametrize(("how", "plan", "what"), BROKEN, ids=[how.__name__ for how, _, _ in BROKEN])
 async def test_the_lab_goes_red_when_a_promise_of_the_fleet_is_broken(
     how: object, plan: RoundPlan, what: str, tmp_path: Path, environment: Mapping[str, str]
 ) -> None:
@@ -92,7 +87,6 @@ async def test_the_lab_goes_red_when_a_promise_of_the_fleet_is_broken(
 
 
 @pytest.mark.loops(300)
-@pytest.mark.skipif(not os.environ.get("FLEET_SABOTAGES"), reason="by hand: the broken twin is tried always")
 async def test_a_freeze_just_before_the_write_and_a_stepped_clock_do_no_harm(
     tmp_path: Path, environment: Mapping[str, str]
 ) -> None:
