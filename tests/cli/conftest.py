@@ -302,18 +302,21 @@ def clean_environment() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def place_in(folder: Path, billing_file: Path) -> AsyncIterator[Place]:
-    """A billing that is served, and a command line in a folder that is made for it."""
+async def place_in(folder: Path, data: Path | Dsn) -> AsyncIterator[Place]:
+    """A billing that is served, from a file or on a server, and a command line in a folder that is made for it."""
     await anyio.Path(folder).mkdir()
     traffic = Traffic()
-    async with running(Dsn(str(billing_file)), middlewares=[traffic.count]) as billing:
+    dsn, password = (data, data.password.reveal()) if isinstance(data, Dsn) else (Dsn(str(data)), None)
+    async with running(dsn, middlewares=[traffic.count]) as billing:
         environment = clean_environment() | {
             "CARBON_MIGRATE_API_URL": billing.url,
-            "CARBON_MIGRATE_DATABASE": str(billing_file),
+            "CARBON_MIGRATE_DATABASE": dsn.database,
             "XDG_STATE_HOME": str(folder / "state"),
             "COLUMNS": "200",
         }
-        yield Place(Cli(folder, environment), billing, traffic, billing_file)
+        if password is not None:
+            environment["CARBON_MIGRATE_DATABASE_PASSWORD"] = password
+        yield Place(Cli(folder, environment), billing, traffic, Path(dsn.database))
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ async def test_two_runs_of_one_billing_go_on_on_one_machine_and_not_on_two(share
         file.write_text("\n".join([head, *lines[place * 20 : place * 20 + 20]]) + "\n")
     one, two, three = files
     async with shared.cli.started(
-        "run", "balances", one, "--yes", "--rate", "2", "--in-flight", "1", *TIMEOUT
+        "run", "balances", one, "--yes", "--rate", "0.5", "--in-flight", "1", *TIMEOUT
     ) as load:
         await shared.traffic.reaches(1)
         ((name,),) = asked(shared, "select name from runs")

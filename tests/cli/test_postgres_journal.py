@@ -1,4 +1,4 @@
-"""A load with its journal in PostgreSQL: killed, taken up in another folder as on another machine, and taken back."""
+"""A load with its journal in PostgreSQL, steered and moved by another machine; `test_killed.py` kills one there."""
 
 import signal
 import socket
@@ -27,23 +27,6 @@ def _with_journal(cli: Cli, journal: str, folder: Path) -> Cli:
     folder.mkdir(exist_ok=True)
     state = {"CARBON_MIGRATE_JOURNAL": journal, "XDG_STATE_HOME": str(folder / "state")}
     return Cli(folder, {**cli.environment, **state})
-
-
-async def test_a_load_is_killed_and_taken_up_by_another_machine(shared: Place, tmp_path: Path) -> None:
-    shared.billing.latency = 0.01
-    balances = shared.balances(200)
-    await shared.kill_at(60, "run", "balances", balances.path, "--yes", "--in-flight", "8")
-    other = _with_journal(shared.cli, shared.cli.environment["CARBON_MIGRATE_JOURNAL"], tmp_path / "other")
-    resumed = await other("resume", "--settle", "0.3", "--json")
-    assert resumed.closing["states"] == {"accepted": 200}
-    found = await shared.found()
-    assert (found.rows, found.sum, found.most_for_one) == (200, balances.sum, 1)
-    verified = await other("verify", resumed.closing["run"], "--json")
-    assert verified.closing["states"] == {"applied": 200}
-    await other("report", resumed.closing["run"], "-o", "report.html")
-    undone = await shared.cli("undo", resumed.closing["run"], "--set", "way=storno", "--yes", "--json")
-    assert undone.closing["states"] == {"accepted": 200}
-    assert "no run" not in (await shared.cli("status")).out
 
 
 async def test_two_machines_do_not_work_on_one_run(shared: Place, tmp_path: Path) -> None:
