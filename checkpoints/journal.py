@@ -17,7 +17,7 @@ import anyio
 
 from checkpoints import intake_pages, rows, transitions
 from checkpoints.address import JournalAddress
-from checkpoints.errors import NoSuchRun, RunHeld
+from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld
 from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.history import History
 from checkpoints.intake_pages import Judge, totals_of
@@ -481,7 +481,12 @@ class Journal:
             check_epoch(db, run)
             return work(db)
 
-        return await self._store.write(fenced)
+        try:
+            return await self._store.write(fenced)
+        except ForbiddenTransition:
+            # A step after that of another process may fail before the epoch has been judged.
+            await self.confirm(run)
+            raise
 
     async def _all(self, name: str, /, **values: Value) -> list[FoundRow]:
         return await self._read(lambda db: db.all(name, **values))

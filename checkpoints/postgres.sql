@@ -202,26 +202,29 @@ from elements(:seen) as s (value)
 where items.run_id = :run_id and items.item_id = (s.value->>0)::bigint and items.state = 'manual'
 
 -- name: doubt_shared_ids
+-- Each answer is looked up by itself, which `offset` does not let the planner undo: by statistics of the list before any
+-- row was sent it would join all items of the run with those of the group. An accepted item is one of its own claims.
 update items
 set state = 'unknown', changed_at = :now,
     message = replace(:template, '{answer}', answer),
     message_said = json_build_object(
         'is', 'said', 'template', :template::text, 'values', json_build_object('answer', answer)
     )::text
-where state = 'accepted' and item_id in (
-    select one.item_id
-    from numbers(:ids) as mine (value)
-    join items own on own.item_id = mine.value
-    join items one on one.run_id = own.run_id and one.answer = own.answer and one.answer ~ '^[0-9]'
-        and one.payload::json->>'model' is not distinct from own.payload::json->>'model'
-    where exists (
-        select 1 from items other
-        where other.run_id = own.run_id and other.answer = own.answer and other.answer ~ '^[0-9]'
-          and other.item_id <> one.item_id
-          and other.payload::json->>'model' is not distinct from one.payload::json->>'model'
-          and other.state in (select state from states where counts_money and not to_send)
-    )
-)
+where state = 'accepted' and item_id = any (array(
+    select item_id
+    from (
+        select one.item_id, bool_or(one.item_id = any (array(select numbers(:ids)))) over same as is_answered_anew,
+               count(*) filter (where one.state in (select state from states where counts_money and not to_send))
+                   over same as claims
+        from (select distinct answer from items where item_id = any (array(select numbers(:ids)))) mine
+        cross join lateral (
+            select item_id, state, answer, payload::json->>'model' as model
+            from items where run_id = :run_id and answer = mine.answer and answer ~ '^[0-9]' offset 0
+        ) one
+        window same as (partition by one.answer, one.model)
+    ) shared
+    where is_answered_anew and claims > 1
+))
 returning item_id
 
 -- name: as_items

@@ -44,6 +44,13 @@ class Queries(ABC):
         """Run a block that writes; returns the number of rows written."""
 
     @abstractmethod
+    def check(self, name: str, judge: "Callable[[int], None]", /, **values: Value) -> None:
+        """Run a block, and give `judge` the number of rows that it has found or written.
+
+        It is asked before anything is committed, but perhaps only after the next block: one round trip has both.
+        """
+
+    @abstractmethod
     def items(self, name: str, /, **values: Value) -> str:
         """The items of a block, as one JSON text for `rows.to_items`."""
 

@@ -38,6 +38,12 @@ class SqliteQueries(Queries):
         """Run a block that writes; returns the number of rows written."""
         return self._run(blocks()[name], values).rowcount
 
+    def check(self, name: str, judge: Callable[[int], None], /, **values: Value) -> None:
+        """Run a block, and give `judge` the number of its rows at once."""
+        cursor = self._run(blocks()[name], values)
+        found = len(cursor.fetchall())
+        judge(found if cursor.description else cursor.rowcount)
+
     def items(self, name: str, /, **values: Value) -> str:
         """The items of a block, as one JSON text for `rows.to_items`."""
         text: str = self._run(f"with found as (\n{blocks()[name]}\n)\n{blocks()['as_items']}", values).fetchone()[0]

@@ -26,12 +26,13 @@ from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.main import main
 from cli.terminal import language
+from lab.crash.loops import loops
 from lab.mock.server import MockBilling, running
 from tests.cli.forking import Command, command_server
 from tests.cli.marked_language import marked_language, unmarked
 
 MODEL = "FinanceOperations"
-PATIENCE = 100.0
+PATIENCE = loops(100)
 """Seconds for anything that is waited for, before the test ends by itself. A process can take thirty to begin."""
 
 

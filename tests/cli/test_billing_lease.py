@@ -13,11 +13,13 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
 from checkpoints.address import journal_in_postgres
+from lab.crash.loops import loops
 from tests.checkpoints.shells import shell
 from tests.cli.conftest import Cli, Place
 from tests.postgres_server import PostgresServer
 
-LEASE: Final = 5.0
+LEASE: Final = round(loops(4))
+"""Seconds: a process that is only slow does not lose it."""
 TIMEOUT: Final = ("--timeout", "2")
 """A call ends within twice that."""
 ROWS: Final = 60
@@ -27,7 +29,7 @@ ROWS: Final = 60
 def shared(place: Place, postgres_server: PostgresServer) -> Place:
     """A billing whose journal is in PostgreSQL, with a short lease."""
     place.billing.latency = 0.05
-    return replace(place, cli=cli_with(place.cli, f"{postgres_server.new_journal()}&lease={LEASE:g}", "one"))
+    return replace(place, cli=cli_with(place.cli, f"{postgres_server.new_journal()}&lease={LEASE}", "one"))
 
 
 def cli_with(cli: Cli, journal: str, folder: str) -> Cli:
@@ -48,7 +50,7 @@ def asked(place: Place, sql: str) -> list[tuple[object, ...]]:
 
 async def lapsed(place: Place) -> None:
     """Wait until the lease of the run should have been renewed long ago."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(loops(30)):
         while asked(place, "select is_lapsed from last_runners") != [(True,)]:  # noqa: ASYNC110 - the server's clock
             await anyio.sleep(0.05)
 
@@ -83,7 +85,7 @@ async def test_a_process_that_was_frozen_for_longer_than_its_lease_stops_by_itse
         load.signal(signal.SIGCONT)
         ended = await load.ended(None)
         assert (ended.exit, shared.traffic.arrived) == (3, arrived), ended.err
-    assert "the lease of the billing ran out after 5 s without a renewal" in ended.words
+    assert f"the lease of the billing ran out after {LEASE} s without a renewal" in ended.words
     assert "carbon-migrate resume" in ended.words
     resumed = await shared.cli("resume", "--settle", "0.3", "--json")
     assert resumed.closing["states"] == {"accepted": ROWS}

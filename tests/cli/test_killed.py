@@ -58,7 +58,7 @@ def another_machine(place: Place, folder: Path) -> Cli:
     return Cli(folder, {**place.cli.environment, "XDG_STATE_HOME": str(folder / "state")})
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.loops(180)
 async def test_killed_again_and_again_every_row_is_entered_exactly_once(
     lived: tuple[Life, Place], tmp_path: Path
 ) -> None:

@@ -90,7 +90,7 @@ def test_every_job_that_writes_is_tried() -> None:
     assert {*TRIALS, IMPORT} == {name for name, kind in JOBS.items() if kind.writes}
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.loops(120)
 @pytest.mark.parametrize(
     ("trial", "without"),
     [

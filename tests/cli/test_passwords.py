@@ -107,7 +107,7 @@ def test_every_job_on_passwords_is_killed_below() -> None:
     assert CASES.keys() == {kind.name for kind in PASSWORDS}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.loops(240)
 async def test_every_job_on_passwords_is_planned_killed_resumed_and_verified(
     billing_template: Path, tmp_path: Path
 ) -> None:

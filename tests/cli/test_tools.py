@@ -75,7 +75,7 @@ async def test_a_mock_is_made_once_and_served(place: Place) -> None:
     assert f"port {port}" in taken.words
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.loops(90)
 async def test_the_demo_proves_itself(place: Place) -> None:
     ended = await place.cli("demo", "--quick")
     assert "the proof holds" in ended.out

@@ -5,7 +5,7 @@ import pytest
 from tools.calls import BUDGETS, a_workbench, exceeded, measured
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.loops(400)
 def test_no_command_costs_more_calls_or_statements_than_its_budget() -> None:
     with a_workbench() as bench:
         found = dict(measured(bench))

@@ -14,6 +14,7 @@ from checkpoints.address import journal_in_postgres
 from checkpoints.postgres_connection import connect
 from cli.fleet.queue import NOTE, facts_of_queue
 from cli.fleet.worker import end_tasks
+from lab.crash.loops import loops
 from lab.fleet.journal_way import JournalWay
 from tests.cli.conftest import PATIENCE, Place, place_in
 from tests.cli.service.conftest import Listener, listener
@@ -23,14 +24,14 @@ from tests.postgres_server import PostgresServer
 __all__ = ["listener"]
 
 ROWS = 60
-WORKER = ("worker", "--stalled-after", "2")
+WORKER = ("worker", "--stalled-after", f"{loops(1.7):.1f}")
 
 
 @pytest.fixture
 def shared(place: Place, postgres_server: PostgresServer) -> Place:
     """A billing whose journal is in PostgreSQL, with a short lease."""
     place.billing.latency = 0.02
-    return replace(place, cli=cli_with(place.cli, f"{postgres_server.new_journal()}&lease=3", "one"))
+    return replace(place, cli=cli_with(place.cli, f"{postgres_server.new_journal()}&lease={loops(2.5):.1f}", "one"))
 
 
 async def hand_in(place: Place, rows: int, *words: str) -> str:

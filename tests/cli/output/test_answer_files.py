@@ -321,7 +321,7 @@ def test_every_job_that_reads_is_killed_below() -> None:
     assert CASES.keys() == {kind.name for kind in READINGS}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.loops(240)
 async def test_every_job_that_reads_is_planned_killed_resumed_and_verified(
     billing_template: Path, tmp_path: Path
 ) -> None:
