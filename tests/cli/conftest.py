@@ -22,12 +22,14 @@ from aiohttp.typedefs import Handler
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
+from checkpoints.address import journal_in_postgres
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.main import main
 from cli.terminal import language
 from lab.crash.loops import loops
 from lab.mock.server import MockBilling, running
+from tests.checkpoints.shells import shell
 from tests.cli.forking import Command, command_server
 from tests.cli.marked_language import marked_language, unmarked
 
@@ -91,6 +93,13 @@ class Cli:
     @property
     def journal(self) -> Path:
         return self.folder / "carbon-migrate.journal"
+
+    def on_machine(self, name: str, journal: str = "") -> "Cli":
+        """The same on another machine, with a state of its own; with another journal if one is given."""
+        folder = self.folder.parent / name
+        folder.mkdir(exist_ok=True)
+        own = {"CARBON_MIGRATE_JOURNAL": journal or self.environment["CARBON_MIGRATE_JOURNAL"]}
+        return Cli(folder, self.environment | own | {"XDG_STATE_HOME": str(folder / "state")})
 
 
 class Started:
@@ -280,6 +289,12 @@ class Place:
     async def runs(self) -> list[Run]:
         async with self.journal() as journal:
             return await journal.runs()
+
+    def asked(self, sql: str) -> list[tuple[Any, ...]]:
+        """What the tables of its journal in PostgreSQL have."""
+        with shell(journal_in_postgres(self.cli.environment["CARBON_MIGRATE_JOURNAL"], self.cli.folder)) as server:
+            found = server.execute(sql)
+            return list(found) if found.description else []
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from billing.database.dsn import Dsn
-from tests.cli.conftest import Cli, Place, place_in
+from tests.cli.conftest import Place, place_in
 from tests.firebird_server import FirebirdServer
 from tests.postgres_server import PostgresServer
 
@@ -53,15 +53,8 @@ async def lived(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield life, place
 
 
-def another_machine(place: Place, folder: Path) -> Cli:
-    folder.mkdir()
-    return Cli(folder, {**place.cli.environment, "XDG_STATE_HOME": str(folder / "state")})
-
-
 @pytest.mark.loops(180)
-async def test_killed_again_and_again_every_row_is_entered_exactly_once(
-    lived: tuple[Life, Place], tmp_path: Path
-) -> None:
+async def test_killed_again_and_again_every_row_is_entered_exactly_once(lived: tuple[Life, Place]) -> None:
     life, place = lived
     place.billing.latency = 0.01
     balances = place.balances(ROWS)
@@ -73,7 +66,7 @@ async def test_killed_again_and_again_every_row_is_entered_exactly_once(
         # The list is in the journal: the file is not needed any more.
         balances.path.unlink(missing_ok=True)
         words = ("resume",)
-    cli = another_machine(place, tmp_path / "other") if life.on_servers else place.cli
+    cli = place.cli.on_machine("other") if life.on_servers else place.cli
     ended = (await cli("resume", "--json", *PACING)).closing
     assert ended["states"] == {"accepted": ROWS}
     found = await place.found()
