@@ -107,11 +107,13 @@ async def test_a_journal_is_moved_into_postgres_and_the_load_goes_on_there(
     async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as load:
         await place.traffic.reaches(20)
         # Those in flight and all others are still to come when it is killed.
-        place.billing.latency = 5
+        place.billing.latency = 2
         refused = await place.cli("journal", "copy", place.cli.journal, "early.journal", may_end_with=(2,))
         assert "another process works on run" in refused.err
         load.signal(signal.SIGKILL)
         await load.ended()
+    # A call takes longer here than the settle delay below.
+    await place.billing.wait_for_requests()
     place.billing.latency = 0
     address = postgres_server.new_journal()
     copied = await place.cli("journal", "copy", place.cli.journal, address, "--json")
