@@ -59,7 +59,7 @@ _PACING: Final = ("--settle", "0", "--in-flight", "64")
 """Lost answers are looked up at once: before the load is resumed, the billing has worked off all that it was sent."""
 _FEW: Final = 2_000
 """Rows that are sent so slowly that the load cannot end before it is killed."""
-_SLOWLY: Final = ("--rate", "150")
+_SLOWLY: Final = ("--settle", "0", "--rate", "150")
 _KILL_AT: Final = 0.45
 """The share of the rows after which the load is killed."""
 _OWED: Final = 0.08
@@ -144,8 +144,8 @@ class DemoStage:
 
     async def kill_load(self, billing: MockBilling, rows: int) -> KilledLoad:
         """Start the load, kill it in the middle, and let the billing work off what it was sent."""
-        slowly = _SLOWLY if rows <= _FEW else ()
-        async with self._started("run", "balances", BALANCES, "--yes", *_PACING, *slowly) as process:
+        pacing = _SLOWLY if rows <= _FEW else _PACING
+        async with self._started("run", "balances", BALANCES, "--yes", *pacing) as process:
             # The journal exists only once the run has checked the billing.
             while not await anyio.Path(self._folder / JOURNAL).exists():
                 _check_alive(process)

@@ -28,6 +28,7 @@ _DATE: Final = 570
 _CLOSE: Final = 1
 _END: Final = 100
 _SHORTEST: Final = 64
+"""Bytes for a value of any column: a date may be given as a text."""
 _BYTES_A_LETTER: Final = {4: 4, 69: 4, 3: 3}
 """By the number of a character set, the bytes of its widest letter."""
 
@@ -62,7 +63,7 @@ class Prepared:
         self._is_select = self._statement.statement_type == fdb.isc_info_sql_stmt_select
         self._given = _passed(given) if values else None
         self._found = _passed(found) if columns else None
-        self._values = [_GivenValue(one) for one in values]
+        self._values = [_GivenValue(place, one) for place, one in enumerate(values)]
         self._lay_out(columns if self._cursor is None else ())
 
     def run(self, values: Sequence[Value]) -> list[DatabaseRow]:
@@ -134,17 +135,15 @@ _MOMENT: Final = struct.Struct("=iI")
 class _GivenValue:
     """The place of a value; Firebird makes it that of the column."""
 
-    def __init__(self, variable: _Variable) -> None:
+    def __init__(self, place: int, variable: _Variable) -> None:
+        self._place = place
         self._variable = variable
         self._subtype = variable.sqlsubtype
         self._kind: type | None = None
-        variable.sqlind = ctypes.pointer(ctypes.c_short(-1))
-        self._make_room(max(variable.sqllen, _SHORTEST))
-
-    def _make_room(self, length: int) -> None:
-        self._buffer = ctypes.create_string_buffer(length)
+        self._buffer = ctypes.create_string_buffer(max(variable.sqllen, _SHORTEST))
         self._room = memoryview(self._buffer).cast("B")
-        self._variable.sqldata = ctypes.cast(self._buffer, _POINTER)
+        variable.sqldata = ctypes.cast(self._buffer, _POINTER)
+        variable.sqlind = ctypes.pointer(ctypes.c_short(-1))
 
     def give(self, value: Value, encoding: str) -> None:
         """Place the value of the next run."""
@@ -163,7 +162,9 @@ class _GivenValue:
             data = value.encode(encoding)
             length = len(data)
             if length > len(self._room):
-                self._make_room(length)
+                # As fdb says it.
+                room = len(self._room)
+                raise ValueError(f"Value of parameter ({self._place}) is too long, expected {room}, found {length}")
             self._room[:length] = data
             variable.sqllen = length
         elif isinstance(value, datetime):
