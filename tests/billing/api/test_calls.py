@@ -6,11 +6,9 @@ from decimal import Decimal
 from types import MappingProxyType
 from urllib.parse import parse_qsl
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from yarl import URL
 
 from billing.api.calls import Call, ChainStep, create, describe, encode, filter_, get, secrets_of, version
 from tests.billing.saving import get_set_save
@@ -53,14 +51,6 @@ def test_a_plus_is_encoded() -> None:
     body = encode(filter_("Abonents", {"sms": "+71234567899"}, "id", "name"))
     assert b"%2B71234567899" in body
     assert b"+" not in body
-
-
-@given(text=st.text(st.characters(codec="utf-8")))
-def test_a_form_is_encoded_as_the_query_of_a_url_is(text: str) -> None:
-    call = Call("Users", (ChainStep(text, {"a": text}),), form=((text, text),))
-    argument = msgspec.json.encode({"a": text}).decode()
-    form = [("method1", text), ("arg1", argument), (text, text), ("psw", text)]
-    assert encode(call, {"psw": text}) == URL().with_query(form).raw_query_string.encode()
 
 
 def test_saving_takes_arguments_of_its_own() -> None:
