@@ -468,15 +468,19 @@ class CreateEffect(CallEffect):
         operation.
         """
         model, abonent = self._template.model, who.id if who else 0
-        if model != OPERATIONS:
-            return payload_for(model, arguments, abonent, named=one.named)
-        if str(arguments.get(OP_TYPE)) == _OPENING:
-            was = {BALANCE: wire(before[abonent])} if abonent in before else NOTHING
-            return payload_for(
-                model, arguments, abonent, was=was, named=one.named, exact=self._exact, newest=last.get(abonent)
-            )
-        document, day = telling_of(one)
-        return payload_for(model, arguments, abonent, named=one.named, exact=self._exact, document=document, day=day)
+        opens = model == OPERATIONS and str(arguments.get(OP_TYPE)) == _OPENING
+        document, day = telling_of(one) if model == OPERATIONS and not opens else ("", "")
+        return payload_for(
+            model,
+            arguments,
+            abonent,
+            was={BALANCE: wire(before[abonent])} if opens and abonent in before else NOTHING,
+            named=one.named,
+            exact=self._exact if model == OPERATIONS else "",
+            document=document,
+            day=day,
+            newest=last.get(abonent) if opens else None,
+        )
 
     async def _owners(
         self, rows: Sequence[tuple[Bound, Arguments]]
