@@ -94,10 +94,10 @@ class Budget:
 
 
 BUDGETS: Final[Mapping[str, Budget]] = {
-    "run: one row": Budget(9_000),
-    "run: a further row": Budget(380, 1),
+    "run: one row": Budget(6_000),
+    "run: a further row": Budget(150, 1),
     "plan: a further row": Budget(176),
-    "status": Budget(1_550),
+    "status": Budget(1_200),
     "verify: a further row": Budget(184),
     "undo: a further row": Budget(600, 4),
     "import: a further step": Budget(740, 4),

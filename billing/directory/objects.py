@@ -108,7 +108,10 @@ def _thing(fields: Sequence[str], row: DatabaseRow) -> BillingObject:
 
 
 def _way(model: Model, key: Key) -> str:
-    return next((name for name in key if name in model.keys), "")
+    for name in key:
+        if name in model.keys:
+            return name
+    return ""
 
 
 def _can_be_asked(database: Database, model: Model, way: str, value: str) -> bool:
