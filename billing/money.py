@@ -14,7 +14,8 @@ from texts.said import Said, counted, said
 SCALE: Final = 10**10
 """The database's integers per rouble: row 1 of `VPN_CONST` ([S], the recipe for limits by tariff)."""
 
-LARGEST: Final = Decimal(2**63 - 1) / SCALE
+_LARGEST_SCALED: Final = 2**63 - 1
+LARGEST: Final = Decimal(_LARGEST_SCALED) / SCALE
 """The largest amount in roubles, positive or negative, that the database's 64-bit integers hold [S]."""
 
 _SCALE_PLACES: Final = 10
@@ -82,7 +83,9 @@ def unscaled(value: object) -> Decimal:
 
     Raises ValueError for a value that is not a whole number.
     """
-    number = from_answer(value if isinstance(value, int | Decimal) else str(value).strip())
+    if type(value) is int and abs(value) <= _LARGEST_SCALED:
+        return roubles(value)
+    number = from_answer(value if isinstance(value, Decimal) else str(value).strip())
     whole = int(number)
     if number != whole:
         shown = repr(str(value)[:_LONGEST_TEXT])
@@ -111,7 +114,8 @@ def scaled(amount: Decimal) -> int:
 
     Raises ValueError for an amount with more than ten decimals, one too large for the database, or not a number.
     """
-    _check_amount(amount)
+    if not amount.is_finite() or abs(amount.adjusted()) > _LONGEST_TEXT:
+        raise _no_amount(amount)
     numerator, denominator = amount.as_integer_ratio()
     whole, rest = divmod(numerator * SCALE, denominator)
     if rest:
@@ -132,11 +136,12 @@ def wire(amount: Decimal) -> str:
 
     Decimals are kept; zero has no sign. Raises ValueError when it is not a number.
     """
-    _check_amount(amount)
+    if not amount.is_finite() or abs(amount.adjusted()) > _LONGEST_TEXT:
+        raise _no_amount(amount)
     return format(amount or abs(amount), "f")
 
 
-def from_answer(value: str | int | float | Decimal) -> Decimal:  # noqa: PYI041 — answers hold floats
+def from_answer(value: object) -> Decimal:
     """A number of an answer as Decimal, in any of the billing's spellings [D].
 
     Raises ValueError when it is not a number, is infinite, or has more digits than any amount.
@@ -146,9 +151,10 @@ def from_answer(value: str | int | float | Decimal) -> Decimal:  # noqa: PYI041 
         raise ValueError(_no_number(text))
     try:
         number = Decimal(text)
-        _check_amount(number, _LARGEST_POWER)
-    except (InvalidOperation, ValueError):
+    except InvalidOperation:
         raise ValueError(_no_number(text)) from None
+    if not number.is_finite() or abs(number.adjusted()) > _LARGEST_POWER:
+        raise ValueError(_no_number(text))
     return number
 
 
@@ -157,10 +163,9 @@ def _no_number(text: str) -> Said:
     return said("{value} is not a number", value=repr(shown))
 
 
-def _check_amount(amount: Decimal, largest: int = _LONGEST_TEXT) -> None:
-    """Raise ValueError for a number that is not finite, or whose text would take gigabytes."""
-    if not amount.is_finite() or abs(amount.adjusted()) > largest:
-        raise ValueError(said("{amount} is not an amount of money", amount=str(amount)[:_LONGEST_TEXT]))
+def _no_amount(amount: Decimal) -> ValueError:
+    """The error for a number that is not finite, or whose text would take gigabytes."""
+    return ValueError(said("{amount} is not an amount of money", amount=str(amount)[:_LONGEST_TEXT]))
 
 
 def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:

@@ -62,13 +62,14 @@ def judge_items(db: Queries, run: Run, items: Sequence[NewItem], judge: Judge) -
     """Judge each item against the journal's items with its key, earlier rows of the page included."""
     new: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
     judged: list[NewItem | Refusal] = []
+    now = rows.now()
     for item, twins in zip(items, twins_of(db, run.job, items), strict=True):
         verdict = judge(item, [*twins, *new[item.key]])
         judged.append(verdict)
         if isinstance(verdict, NewItem) and verdict.skip_reason is None:
             new[item.key].append(
                 EarlierEntry(
-                    run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, rows.now(), run.target
+                    run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, now, run.target
                 )
             )
     return judged
@@ -81,6 +82,8 @@ def twins_of(db: Queries, job: str, items: Sequence[NewItem]) -> list[list[Earli
     for row in db.each("earlier", job=job, keys=stored_keys(digests, job, {item.key for item in items})):
         twin = rows.to_twin(row)
         twins[twin.key].append(twin)
+    if not twins:
+        return [[] for _ in items]
     return [[_as_asked(twin, item, digests) for twin in twins[item.key]] for item in items]
 
 

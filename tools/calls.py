@@ -149,7 +149,8 @@ def cost_of(words: Sequence[str], *, may_end_with: Sequence[int] = (0,)) -> Cost
             code = repr(error)
         sys.setprofile(None)
         found = {"code": code, "calls": counter.calls, "journal": counter.journal, "billing": counter.billing}
-        os.write(write, json.dumps(found).encode())
+        with os.fdopen(write, "w") as pipe:
+            json.dump(found, pipe)
         os._exit(0)
     os.close(write)
     with os.fdopen(read) as pipe:

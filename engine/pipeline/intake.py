@@ -53,11 +53,6 @@ class Repeat(StrEnum):
     """Always, in addition to existing entries."""
 
 
-def repeat_of(effect: Effect, payload: str, enter: Repeat) -> Repeat:
-    """What applies to a row: `enter`, but a call that may be repeated is always made again."""
-    return Repeat.AGAIN if effect.may_repeat(payload) else enter
-
-
 class IntakeObserver(Protocol):
     """A listener of the intake."""
 
@@ -293,12 +288,15 @@ def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
     is_streamed = run.approved_at is not None and run.frozen_at is None
 
     def judge(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem | Refusal:
+        if not twins and not (is_streamed and item.note):
+            return item
         own = next((twin for twin in twins if twin.run == run.name), None)
         if own is not None:
             return against_same(item, own)
-        repeat = repeat_of(effect, item.payload, enter)
-        judged = against_earlier(item, twins, run.target, repeat, effect.same_key(item.payload))
-        if is_streamed and repeat is not Repeat.AGAIN and isinstance(judged, NewItem) and judged.note:
+        if enter is Repeat.AGAIN or effect.may_repeat(item.payload):
+            return item
+        judged = against_earlier(item, twins, run.target, enter, effect)
+        if is_streamed and isinstance(judged, NewItem) and judged.note:
             advice = said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
             return _refused(judged, said("{why}. {advice}", why=judged.note, advice=advice))
         return judged
@@ -338,11 +336,9 @@ def _against_what_stays(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
 
 
 def against_earlier(
-    item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat, same: SameKey
+    item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat, effect: Effect
 ) -> NewItem | Refusal:
-    """Judge a row for `target` against the items of earlier runs with the same key."""
-    if repeat is Repeat.AGAIN:
-        return item
+    """Judge a row for `target` that is not entered again against the items of earlier runs with the same key."""
     here = [twin for twin in twins if twin.target == target]
     for twin in here:
         if not twin.state.settled:
@@ -352,7 +348,7 @@ def against_earlier(
             return _refused(item, why)
     for twin in here:
         if _asks_the_same(item, twin):
-            return _entered_before(item, twin, SameKey.ENTERED if item.undoes else same)
+            return _entered_before(item, twin, SameKey.ENTERED if item.undoes else effect.same_key(item.payload))
     if here:
         twin = here[-1]
         why = said(
@@ -438,13 +434,15 @@ class Rehearsal(Job):
         prepared = await self._job.prepare(rows)
         known = Prepared.of(await self._foreign.judge(prepared.items))
         refused = (*prepared.refusals, *known.refusals)
-        repeats = [repeat_of(self.effect, item.payload, self._enter) for item in known.items]
-        if all(repeat is Repeat.AGAIN for repeat in repeats):
+        if self._enter is Repeat.AGAIN or all(self.effect.may_repeat(item.payload) for item in known.items):
             return Prepared(known.items, refused)
-        earlier = await self._earlier.twins(self._job.name, known.items)
         judged = [
-            against_earlier(item, twins, self._target, repeat, self.effect.same_key(item.payload))
-            for item, twins, repeat in zip(known.items, earlier, repeats, strict=True)
+            against_earlier(item, twins, self._target, self._enter, self.effect)
+            if twins and not self.effect.may_repeat(item.payload)
+            else item
+            for item, twins in zip(
+                known.items, await self._earlier.twins(self._job.name, known.items), strict=True
+            )
         ]
         new = Prepared.of(judged)
         return Prepared(new.items, (*refused, *new.refusals))

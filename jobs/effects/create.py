@@ -61,7 +61,6 @@ from jobs.access.payload import (
     FOLDER_LANE,
     OP_TYPE,
     Payload,
-    chain_of,
     decode_payload,
     encode_payload,
     payload_of,
@@ -159,15 +158,17 @@ class CreateEffect(CallEffect):
         readable = [row for row, (_, fault) in zip(rows, faults, strict=True) if fault is None]
         whose, unowned = await self._owners(readable)
         payloads = [payload_for(model, arguments, who.id if who else 0) for _, arguments, who in whose]
-        if model == OPERATIONS:
-            payloads = [self._told(one, payload) for (one, _, _), payload in zip(whose, payloads, strict=True)]
         # Objects with a mark may be alike.
         there = [()] * len(payloads) if self._kind.comment else await like_these(gateway, payloads)
         entering = [payload.abonent for payload in payloads if enters_balance(payload)]
         before = await balances(gateway, entering)
         last = await newest_on_account(gateway, entering) if self._type_8 is TypeEight.SETS and entering else {}
+        if model == OPERATIONS:
+            payloads = [
+                self._told(one, payload, before, last) for (one, _, _), payload in zip(whose, payloads, strict=True)
+            ]
         entries = [
-            self._entry(one, who, _with_what_was(payload, before, last), things, room)
+            self._entry(one, who, payload, things, room)
             for (one, _, who), payload, things in zip(whose, payloads, there, strict=True)
         ]
         unreadable = [one.refused(fault) for one, fault in faults if fault is not None]
@@ -422,10 +423,18 @@ class CreateEffect(CallEffect):
         """Characters of a comment with its mark."""
         return self._gateway.profile.descr_length.value if self._template.model == OPERATIONS else LONGEST_COMMENT
 
-    def _told(self, one: Bound, payload: Payload) -> Payload:
-        """The payload with its exact key, and with what tells its operation from further ones."""
-        document, day = ("", "") if enters_balance(payload) else telling_of(one)
-        return msgspec.structs.replace(payload, exact=self._exact, document=document, day=day)
+    def _told(
+        self, one: Bound, payload: Payload, before: Mapping[int, Decimal], last: Mapping[int, int]
+    ) -> Payload:
+        """The payload of an operation with its exact key, and with what tells it from further ones.
+
+        That of an opening balance has the present balance, which an undo needs, and the last operation.
+        """
+        if not enters_balance(payload):
+            document, day = telling_of(one)
+            return msgspec.structs.replace(payload, exact=self._exact, document=document, day=day)
+        was = {BALANCE: wire(before[payload.abonent])} if payload.abonent in before else payload.was
+        return msgspec.structs.replace(payload, exact=self._exact, was=was, newest=last.get(payload.abonent))
 
     def _fault_of_day(self, one: Bound, arguments: Arguments) -> str | None:
         """Why the day of an operation cannot be read; an opening balance needs none."""
@@ -456,7 +465,7 @@ class CreateEffect(CallEffect):
         arguments = payload.steps[0][1]
         if fault := too_long(str(arguments.get(self._kind.comment) or ""), room):
             return one.refused(fault, self._kind.comment)
-        equal = [thing for thing in there if not differences(payload.wanted, thing)]
+        equal = [thing for thing in there if not differences(payload.wanted, thing)] if there else []
         if there and not equal:
             return one.refused(has_another(payload, there))
         amount = arguments.get(self._kind.amount) if self._kind.amount else None
@@ -488,13 +497,13 @@ def payload_for(
 ) -> Payload:
     """The payload of a new object for a subscriber; `balance` is the wanted balance of the account, if known."""
     kind = creatable_model(model, arguments)
-    spelled = spell_out(arguments)
+    spelled, apart = spell_out(arguments), kind.apart
     wanted: dict[str, str | None] = {
-        name: value for name, value in spelled.items() if name not in kind.apart and value is not None
+        name: value for name, value in spelled.items() if name not in apart and value is not None
     }
     return Payload(
         model=model,
-        steps=chain_of((CREATE, arguments)),
+        steps=((CREATE, dict(arguments)),),
         abonent=abonent,
         key={name: spelled.get(name) or "" for name in kind.found_by},
         wanted=wanted if balance is None else {**wanted, BALANCE: balance},
@@ -537,14 +546,6 @@ def _overtaken(others: Sequence[Operation], *, is_entered: bool) -> str:
         amount=amount,
         operations=named,
     )
-
-
-def _with_what_was(payload: Payload, before: Mapping[int, Decimal], last: Mapping[int, int]) -> Payload:
-    """The payload with the present balance, which an undo of an entry of type 8 needs, and the last operation."""
-    if not enters_balance(payload):
-        return payload
-    was = {BALANCE: wire(before[payload.abonent])} if payload.abonent in before else payload.was
-    return msgspec.structs.replace(payload, was=was, newest=last.get(payload.abonent))
 
 
 def _blames_fields(text: str, kind: CreatableModel, payload: Payload) -> bool:

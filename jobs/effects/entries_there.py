@@ -59,6 +59,8 @@ def entries_of(
     payload: Payload, things: Sequence[BillingObject], profile: Profile, own: tuple[str, int] | None = None
 ) -> Entries:
     """The entries among the objects found for a payload, without its `own` and those that its list has known."""
+    if not things and (own is not None or not payload.sharers):
+        return NO_ENTRIES
     kind = model_of(payload)
     there: list[str] = []
     marked: list[Marked] = []
