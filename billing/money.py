@@ -14,8 +14,10 @@ from texts.said import Said, counted, said
 SCALE: Final = 10**10
 """The database's integers per rouble: row 1 of `VPN_CONST` ([S], the recipe for limits by tariff)."""
 
-_LARGEST_SCALED: Final = 2**63 - 1
-LARGEST: Final = Decimal(_LARGEST_SCALED) / SCALE
+LARGEST_STORED: Final = 2**63 - 1
+"""The largest integer that a money column of the database holds."""
+
+LARGEST: Final = Decimal(LARGEST_STORED) / SCALE
 """The largest amount in roubles, positive or negative, that the database's 64-bit integers hold [S]."""
 
 _SCALE_PLACES: Final = 10
@@ -78,14 +80,19 @@ def roubles(scaled: int) -> Decimal:
     return Decimal((sign, digits, -places))
 
 
+def shortest(scaled: int) -> str:
+    """The roubles of a database integer in plain notation, with no more decimals than it needs, such as "-50.5"."""
+    whole, rest = divmod(abs(scaled), SCALE)
+    decimals = f".{rest:0{_SCALE_PLACES}}".rstrip("0") if rest else ""
+    return f"{'-' if scaled < 0 else ''}{whole}{decimals}"
+
+
 def unscaled(value: object) -> Decimal:
     """The roubles of a value from a money column of any type, which holds whole numbers.
 
     Raises ValueError for a value that is not a whole number.
     """
-    if type(value) is int and abs(value) <= _LARGEST_SCALED:
-        return roubles(value)
-    number = from_answer(value if isinstance(value, Decimal) else str(value).strip())
+    number = from_answer(value if isinstance(value, int | Decimal) else str(value).strip())
     whole = int(number)
     if number != whole:
         shown = repr(str(value)[:_LONGEST_TEXT])
@@ -98,8 +105,8 @@ def stored_roubles(value: object, column: str) -> Decimal:
 
     Raises `UnreadableAnswer`, which names the column, for a value that is not a whole number.
     """
-    if value is None:
-        return roubles(0)
+    if value is None or (type(value) is int and abs(value) <= LARGEST_STORED):
+        return roubles(value or 0)
     try:
         return unscaled(value)
     except ValueError as error:

@@ -138,10 +138,11 @@ def can_be(name: str, value: str) -> bool:
 
 def meets_key(key: Key, thing: BillingObject) -> bool:
     """Whether an object matches the key in all fields that it has."""
-    return all(
-        name not in thing.values or same_value(name, thing.values[name], plain_value(name, value))
-        for name, value in key.items()
-    )
+    for name, value in key.items():
+        there = thing.values.get(name, value)
+        if there != value and not same_value(name, there, plain_value(name, value)):
+            return False
+    return True
 
 
 # ---- through the API, a call a key ------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from decimal import Decimal
 from ipaddress import IPv4Address
 from typing import Final, TypeAlias
 
-from billing.money import from_answer, unscaled
+from billing.money import LARGEST_STORED, from_answer, shortest, unscaled
 from texts.said import said, text_of
 
 Values: TypeAlias = Mapping[str, str | None]
@@ -129,7 +129,8 @@ def stored_value(field: str, value: object) -> str | None:
     if value is None:
         return None
     if field in AMOUNTS:
-        return _number(unscaled(value))
+        is_stored = type(value) is int and abs(value) <= LARGEST_STORED
+        return shortest(value) if is_stored else _number(unscaled(value))
     if field in ADDRESSES and isinstance(value, int) and -(2**31) <= value < 0:
         # A signed column of 32 bits can hold an address above 127.255.255.255 only as a negative number [?].
         return _address(value + 2**32)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Final
 
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
@@ -34,6 +35,9 @@ Report = Callable[[Item, ReadBack], None]
 """Receives each item that differs."""
 
 
+_UNTOLD: Final = ReadBack(None, said("the billing says nothing of it"))
+
+
 async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: int = 1000) -> ReadBackSummary:
     """Read back every accepted and applied item; items that are as wanted become applied.
 
@@ -47,13 +51,13 @@ async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: 
         outdated = await job.effect.outdated(run, items)
         applied: list[Change] = []
         for item in items:
-            reading = readings.get(item.item_id, ReadBack(None, said("the billing says nothing of it")))
+            reading = readings.get(item.item_id, _UNTOLD)
             if isinstance(reading, CannotLook):
                 verdict.unreadable[reading.text] += 1
                 continue
             if reading.difference is None and item.item_id in outdated:
                 reading = replace(reading, difference=outdated[item.item_id])
-            if besides := [one for one in reading.besides if one in strangers]:
+            if strangers and (besides := [one for one in reading.besides if one in strangers]):
                 verdict.twice += 1
                 reading = _entered_twice(run, item, reading, besides)
             verdict.expected += item.amount or 0

@@ -325,19 +325,19 @@ class CreateEffect(CallEffect):
         besides: dict[int, tuple[Marked, ...]] = {}
         for item, things in zip(items, there, strict=True):
             payload, own = payloads[item.item_id], (run.name, item.number)
+            mine = own_of(payload, things, own)
             # Of several those in effect: a person takes back what was made twice.
-            found[item.item_id] = in_effect(payload, own_of(payload, things, own))
-            besides[item.item_id] = (
-                entered_besides(payload, things, self._gateway.profile, own) if self._kind.comment else ()
-            )
+            found[item.item_id] = in_effect(payload, mine)
+            if len(mine) < len(things):
+                besides[item.item_id] = entered_besides(payload, things, mine, self._gateway.profile, own)
         wanted = [payload.abonent for payload in payloads.values() if BALANCE in payload.wanted]
         now = await balances(self._gateway, wanted)
-        moved = {payload.abonent for payload in payloads.values() if _has_another_balance(payload, now)}
+        moved = {payload.abonent for payload in payloads.values() if now and _has_another_balance(payload, now)}
         last = await newest_on_account(self._gateway, moved) if moved else {}
-        return {
-            key: replace(_reading(payload, found[key], now, last.get(payload.abonent, 0)), besides=besides[key])
-            for key, payload in payloads.items()
+        readings = {
+            key: _reading(payload, found[key], now, last.get(payload.abonent, 0)) for key, payload in payloads.items()
         }
+        return readings | {key: replace(readings[key], besides=others) for key, others in besides.items()}
 
     def describe(self, run_name: str, item: Item) -> str:
         """The call with its mark."""
@@ -574,11 +574,14 @@ def _has_another_balance(payload: Payload, now: Mapping[int, Decimal]) -> bool:
 def _reading(payload: Payload, found: Sequence[BillingObject], now: Mapping[int, Decimal], last: int) -> ReadBack:
     """An entry and its balance; `last` is the last operation on an account that has another balance than wanted."""
     kind, differs = model_of(payload), difference(payload, found)
-    counting = [thing for thing in found if kind.counts(thing)]
+    # What does not differ is one that counts.
+    counting = found if differs is None else [thing for thing in found if kind.counts(thing)]
     there = None
     if kind.amount and counting:
-        there = sum((Decimal(thing.values[kind.amount] or 0) for thing in counting), Decimal(0))
-    if differs is None and _has_another_balance(payload, now):
+        there = Decimal(0)
+        for thing in counting:
+            there += Decimal(thing.values[kind.amount] or 0)
+    if differs is None and now and _has_another_balance(payload, now):
         if last > int(found[0].values[kind.key] or 0):
             return ReadBack(there, later_operations=True)
         differs = said(

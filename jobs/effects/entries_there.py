@@ -26,7 +26,6 @@ from jobs.effects.creatable_models import (
     marked_or_alike,
     may_be_of_any_type,
     model_of,
-    own_of,
 )
 from jobs.spec.entries import OPERATIONS, find_mark
 from texts.said import said
@@ -92,16 +91,20 @@ def entries_of(
 
 
 def entered_besides(
-    payload: Payload, things: Sequence[BillingObject], profile: Profile, own: tuple[str, int]
+    payload: Payload,
+    things: Sequence[BillingObject],
+    mine: Sequence[BillingObject],
+    profile: Profile,
+    own: tuple[str, int],
 ) -> tuple[Marked, ...]:
-    """The entries with marks of others that are equal to the own one, and that its list has not known.
+    """The entries with marks of others that are equal to the own one, `mine`, and that its list has not known.
 
     A later payment of the same sum is another one: it has to be of the same day, unless a balance is entered, of
     which a subscriber has one. No money is entered twice by entries of nothing.
     """
     if payload.model == OPERATIONS and not Decimal(payload.wanted["op_summa"] or 0):
         return ()
-    days = {_day(thing) for thing in own_of(payload, things, own)}
+    days = {_day(thing) for thing in mine}
     alike = [
         thing
         for thing in things
