@@ -21,7 +21,6 @@ from texts.said import said
 _sql: Final = partial(sql_block, "subscribers", folder="billing.directory")
 
 _DAY: Final = len("2019-06-01")
-_BALANCE: Final = said("the balance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,7 @@ def balances(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, Deci
     """The present balance of each of these subscribers that has an account: ostatok + debit − credit."""
     for chunk in chunks(dict.fromkeys(ids)):
         for abonent, scaled in database.query(_sql("balances"), {"ids": chunk}):
-            yield abonent, stored_roubles(scaled, _BALANCE)
+            yield abonent, stored_roubles(scaled, said("the balance"))
 
 
 def within(database: Database, folder: int, n: int) -> Iterator[str]:
@@ -176,16 +175,7 @@ def _operation(row: Sequence[Any]) -> Operation:
 
 def _abonent(row: DatabaseRow) -> Abonent:
     key, number, name, parent, is_folder, deleted, account = row
-    # A contract number may be stored as an integer.
-    return Abonent(
-        key,
-        None if number is None else str(number),
-        None if name is None else str(name),
-        parent,
-        bool(is_folder),
-        bool(deleted),
-        account,
-    )
+    return Abonent(key, _text(number), _text(name), parent, bool(is_folder), bool(deleted), account)
 
 
 def _possible(database: Database, numbers: Iterable[str]) -> list[str]:
@@ -203,7 +193,7 @@ def _member(row: DatabaseRow) -> FolderMember:
         folder=folder or 0,
         tariff=tariff or 0,
         operator=operator or 0,
-        balance=stored_roubles(scaled, _BALANCE),
+        balance=stored_roubles(scaled, said("the balance")),
     )
 
 

@@ -129,8 +129,9 @@ def stored_value(field: str, value: object) -> str | None:
     if value is None:
         return None
     if field in AMOUNTS:
-        is_stored = type(value) is int and abs(value) <= LARGEST_STORED
-        return shortest(value) if is_stored else _number(unscaled(value))
+        if type(value) is int and abs(value) <= LARGEST_STORED:
+            return shortest(value)
+        return _number(unscaled(value))
     if field in ADDRESSES and isinstance(value, int) and -(2**31) <= value < 0:
         # A signed column of 32 bits can hold an address above 127.255.255.255 only as a negative number [?].
         return _address(value + 2**32)

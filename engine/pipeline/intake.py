@@ -440,9 +440,7 @@ class Rehearsal(Job):
             against_earlier(item, twins, self._target, self._enter, self.effect)
             if twins and not self.effect.may_repeat(item.payload)
             else item
-            for item, twins in zip(
-                known.items, await self._earlier.twins(self._job.name, known.items), strict=True
-            )
+            for item, twins in zip(known.items, await self._earlier.twins(self._job.name, known.items), strict=True)
         ]
         new = Prepared.of(judged)
         return Prepared(new.items, (*refused, *new.refusals))

@@ -113,8 +113,6 @@ def _usable(abonent: Abonent) -> Resolved:
 
 
 def _the_one(number: str, bearers: Sequence[Abonent]) -> Resolved:
-    if len(bearers) == 1:
-        return _usable(bearers[0])
     live = [one for one in bearers if not one.deleted and not one.is_folder]
     if len(live) > 1:
         return said(

@@ -200,7 +200,9 @@ def creatable_model(model: str, arguments: Mapping[str, object]) -> CreatableMod
 
 def model_of(payload: Payload) -> CreatableModel:
     """How the object of a payload is created and found again."""
-    return CREATABLE_MODELS[payload.model] if payload.model != "Abonents" else creatable_model("Abonents", payload.key)
+    return (
+        CREATABLE_MODELS[payload.model] if payload.model != "Abonents" else creatable_model("Abonents", payload.key)
+    )
 
 
 async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dict[int, list[BillingObject]]:

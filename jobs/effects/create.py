@@ -19,7 +19,7 @@ from billing.money import wire
 from billing.profile import TypeEight
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused, LookUpFailed
-from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, NotSent, RowRefused, Seen
+from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import (
     Absent,
     AskMates,
@@ -61,6 +61,7 @@ from jobs.access.payload import (
     FOLDER_LANE,
     OP_TYPE,
     Payload,
+    chain_of,
     decode_payload,
     encode_payload,
     payload_of,
@@ -158,17 +159,15 @@ class CreateEffect(CallEffect):
         readable = [row for row, (_, fault) in zip(rows, faults, strict=True) if fault is None]
         whose, unowned = await self._owners(readable)
         payloads = [payload_for(model, arguments, who.id if who else 0) for _, arguments, who in whose]
+        if model == OPERATIONS:
+            payloads = [self._told(one, payload) for (one, _, _), payload in zip(whose, payloads, strict=True)]
         # Objects with a mark may be alike.
         there = [()] * len(payloads) if self._kind.comment else await like_these(gateway, payloads)
         entering = [payload.abonent for payload in payloads if enters_balance(payload)]
         before = await balances(gateway, entering)
         last = await newest_on_account(gateway, entering) if self._type_8 is TypeEight.SETS and entering else {}
-        if model == OPERATIONS:
-            payloads = [
-                self._told(one, payload, before, last) for (one, _, _), payload in zip(whose, payloads, strict=True)
-            ]
         entries = [
-            self._entry(one, who, payload, things, room)
+            self._entry(one, who, _with_what_was(payload, before, last), things, room)
             for (one, _, who), payload, things in zip(whose, payloads, there, strict=True)
         ]
         unreadable = [one.refused(fault) for one, fault in faults if fault is not None]
@@ -208,8 +207,6 @@ class CreateEffect(CallEffect):
     async def send(self, run: Run, item: Item) -> Seen:
         """Create the object, with run and item in the mark of its comment."""
         payload = payload_of(item)
-        if _overwrites(payload) and (moved := await self._moved(payload)):
-            return moved
         call = await reveal_secrets(self._gateway.vault, self._call(payload, run.name, item.number))
         if not isinstance(call, Call):
             return call
@@ -248,6 +245,7 @@ class CreateEffect(CallEffect):
     async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
         """Also the operations that have come to an account since the list was made, where its balance is set.
 
+        Where it is set back, the balance has to be that of the plan.
         Those that a person was shown who has decided that the row is sent are no news. Of an item in effect those
         before its own operation: their sums are overwritten. Raises `LookUpFailed`.
         """
@@ -274,7 +272,12 @@ class CreateEffect(CallEffect):
             ]
             if others:
                 reasons[item.item_id] = _overtaken(others, is_entered=bool(own))
-        return reasons
+        setting_back = {
+            item.item_id: payload
+            for item in items
+            if not item.state.in_effect and item.item_id not in reasons and _overwrites(payload := payload_of(item))
+        }
+        return reasons | await self._another_balance(setting_back)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """The payloads with the present balance, where it has changed. Raises `LookUpFailed`.
@@ -365,22 +368,18 @@ class CreateEffect(CallEffect):
                 return msgspec.structs.replace(judged, created=True) if isinstance(judged, Accepted) else judged
         return evidence
 
-    async def _moved(self, payload: Payload) -> Evidence | None:
-        """Why the balance must not be set back now: a payment made after the plan would be lost."""
-        try:
-            now = (await balances(self._gateway, [payload.abonent])).get(payload.abonent)
-        except LookUpFailed as error:
-            return NotSent(said("what the balance is now cannot be read: {error}", error=error))
-        then = Decimal(payload.was[BALANCE] or 0)
-        if now == then:
-            return None
-        return RowRefused(
-            said(
+    async def _another_balance(self, payloads: Mapping[int, Payload]) -> dict[int, str]:
+        """By item_id, why a balance must not be set back: a payment made after the plan would be lost."""
+        now = await balances(self._gateway, [payload.abonent for payload in payloads.values()])
+        return {
+            key: said(
                 "changed since the plan: the balance was {then}, and now it is {now}",
                 then=then,
-                now=said("not known") if now is None else now,
+                now=said("not known") if balance is None else balance,
             )
-        )
+            for key, payload in payloads.items()
+            if (balance := now.get(payload.abonent)) != (then := Decimal(payload.was[BALANCE] or 0))
+        }
 
     def _call(self, payload: Payload, run_name: str, number: int) -> Call:
         ((method, arguments),) = payload.steps
@@ -423,18 +422,10 @@ class CreateEffect(CallEffect):
         """Characters of a comment with its mark."""
         return self._gateway.profile.descr_length.value if self._template.model == OPERATIONS else LONGEST_COMMENT
 
-    def _told(
-        self, one: Bound, payload: Payload, before: Mapping[int, Decimal], last: Mapping[int, int]
-    ) -> Payload:
-        """The payload of an operation with its exact key, and with what tells it from further ones.
-
-        That of an opening balance has the present balance, which an undo needs, and the last operation.
-        """
-        if not enters_balance(payload):
-            document, day = telling_of(one)
-            return msgspec.structs.replace(payload, exact=self._exact, document=document, day=day)
-        was = {BALANCE: wire(before[payload.abonent])} if payload.abonent in before else payload.was
-        return msgspec.structs.replace(payload, exact=self._exact, was=was, newest=last.get(payload.abonent))
+    def _told(self, one: Bound, payload: Payload) -> Payload:
+        """The payload with its exact key, and with what tells its operation from further ones."""
+        document, day = ("", "") if enters_balance(payload) else telling_of(one)
+        return msgspec.structs.replace(payload, exact=self._exact, document=document, day=day)
 
     def _fault_of_day(self, one: Bound, arguments: Arguments) -> str | None:
         """Why the day of an operation cannot be read; an opening balance needs none."""
@@ -465,7 +456,7 @@ class CreateEffect(CallEffect):
         arguments = payload.steps[0][1]
         if fault := too_long(str(arguments.get(self._kind.comment) or ""), room):
             return one.refused(fault, self._kind.comment)
-        equal = [thing for thing in there if not differences(payload.wanted, thing)] if there else []
+        equal = [thing for thing in there if not differences(payload.wanted, thing)]
         if there and not equal:
             return one.refused(has_another(payload, there))
         amount = arguments.get(self._kind.amount) if self._kind.amount else None
@@ -497,13 +488,13 @@ def payload_for(
 ) -> Payload:
     """The payload of a new object for a subscriber; `balance` is the wanted balance of the account, if known."""
     kind = creatable_model(model, arguments)
-    spelled, apart = spell_out(arguments), kind.apart
+    spelled = spell_out(arguments)
     wanted: dict[str, str | None] = {
-        name: value for name, value in spelled.items() if name not in apart and value is not None
+        name: value for name, value in spelled.items() if name not in kind.apart and value is not None
     }
     return Payload(
         model=model,
-        steps=((CREATE, dict(arguments)),),
+        steps=chain_of((CREATE, arguments)),
         abonent=abonent,
         key={name: spelled.get(name) or "" for name in kind.found_by},
         wanted=wanted if balance is None else {**wanted, BALANCE: balance},
@@ -546,6 +537,14 @@ def _overtaken(others: Sequence[Operation], *, is_entered: bool) -> str:
         amount=amount,
         operations=named,
     )
+
+
+def _with_what_was(payload: Payload, before: Mapping[int, Decimal], last: Mapping[int, int]) -> Payload:
+    """The payload with the present balance, which an undo of an entry of type 8 needs, and the last operation."""
+    if not enters_balance(payload):
+        return payload
+    was = {BALANCE: wire(before[payload.abonent])} if payload.abonent in before else payload.was
+    return msgspec.structs.replace(payload, was=was, newest=last.get(payload.abonent))
 
 
 def _blames_fields(text: str, kind: CreatableModel, payload: Payload) -> bool:

@@ -1,6 +1,6 @@
 """The binding of rows: from cells, or values given for all rows, to the values of a call."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
@@ -100,11 +100,6 @@ class Binding:
         self._secret = {name for name in self._names if name in self._parameters and self._parameters[name].secret}
         self._secret_places: frozenset[int] = frozenset()
         self._flags: frozenset[int] = frozenset()
-        self._label: Column | None = None
-        # Placeholders of a typed chain whose names are not known: their values may be of any type.
-        self._anything = frozenset(
-            name for name, one in self._parameters.items() if one.in_a_chain and not is_exact(name)
-        )
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -113,8 +108,6 @@ class Binding:
             self._columns = self._find()
             self._secret_places = self._hidden(self._columns)
             self._flags = self._numbered(self._columns)
-            telling = (name for name in (*OTHER_KEY.values(), *self._names) if name not in self._secret)
-            self._label = next((self._columns[name] for name in telling if name in self._columns), None)
         return self._columns
 
     def require_key(self) -> None:
@@ -164,9 +157,7 @@ class Binding:
     async def bind(self, rows: Sequence[Row]) -> tuple[list[Bound], list[Refusal]]:
         """The rows with their values, and the refused rows. Raises `LookUpFailed`."""
         columns = self.columns
-        others = [other for other in self._others.values() if other in columns or self._given.get(other)]
-        sought = [(name, columns.get(name), self._parameters.get(name)) for name in (*self._names, *others)]
-        read = [self._read(row, sought) for row in rows]
+        read = [self._read(_with_flags(row, self._flags), columns) for row in rows]
         bound = [one for one in read if isinstance(one, Bound)]
         refused = [one for one in read if isinstance(one, Refusal)]
         if self._secret:
@@ -249,20 +240,14 @@ class Binding:
         found = {columns[name].place for name in self._secret if name in columns}
         return secret_places(self._header, called) | found
 
-    def _read(self, row: Row, sought: Sequence[tuple[str, Column | None, Parameter | None]]) -> Bound | Refusal:
-        """A row with the values that are `sought` in it, each by its name, its column and its parameter."""
-        if row.truths:
-            row = _with_flags(row, self._flags)
-        kept = without_secrets(row, self._secret_places) if self._secret_places else row
+    def _read(self, row: Row, columns: Mapping[str, Column]) -> Bound | Refusal:
+        kept = without_secrets(row, self._secret_places)
         values: dict[str, str] = {}
-        label = self._label.of(row) if self._label else ""
-        for name, column, parameter in sought:
-            text = column.of(row) if column else ""
-            if column and text and parameter and not parameter.secret and (
-                parameter.verbatim or (name in self._anything and not is_written_exactly(text))
-            ):
-                # Free text is taken unchanged; a cell of white space alone is empty.
-                text = column.whole(row)
+        label = next((columns[name].of(row) for name in self._telling() if name in columns), "")
+        others = (other for other in self._others.values() if other in columns or self._given.get(other))
+        for name in (*self._names, *others):
+            column = columns.get(name)
+            text = self._cell(name, column, row) if column else ""
             if not text:
                 values[name] = self._given.get(name, "")
                 if column and not values[name] and not self._may_be_empty(name):
@@ -270,6 +255,7 @@ class Binding:
                 continue
             if name in self._secret and text.startswith(PLACEHOLDER):
                 return Refusal(row.line, name, label[:64], _DOTS, kept.cells)
+            parameter = self._parameters.get(name)
             try:
                 values[name] = (parameter.parse if parameter else _NAMES.get(name, as_typed))(text)
             except ValueError as error:
@@ -277,13 +263,33 @@ class Binding:
                 return Refusal(row.line, where, label[:64], _fault(error, row, column), kept.cells)
         return Bound(kept, label, values)
 
+    def _cell(self, name: str, column: Column, row: Row) -> str:
+        """The cell of a value: free text unchanged, other values without the white space around them.
+
+        A cell of white space alone is empty.
+        """
+        text, parameter = column.of(row), self._parameters.get(name)
+        if parameter is None or parameter.secret or not text:
+            return text
+        free = parameter.verbatim or (self._may_be_anything(name) and not is_written_exactly(text))
+        return column.whole(row) if free else text
+
+    def _may_be_anything(self, name: str) -> bool:
+        """Whether a value may be of any type: a placeholder of a typed chain whose name is not known."""
+        parameter = self._parameters.get(name)
+        return parameter is not None and parameter.in_a_chain and not is_exact(name)
+
     def _numbered(self, columns: Mapping[str, Column]) -> frozenset[int]:
         """The columns in which true and false become 1 and 0, as the billing writes its flags.
 
         In columns of amounts, ids and other known types TRUE stays as it is and is refused.
         """
-        of_others = {column.place for name, column in columns.items() if name not in self._anything}
+        of_others = {column.place for name, column in columns.items() if not self._may_be_anything(name)}
         return frozenset(column.place for column in columns.values()) - of_others
+
+    def _telling(self) -> Iterator[str]:
+        """The values that may label a row, the best first."""
+        yield from (name for name in (*OTHER_KEY.values(), *self._names) if name not in self._secret)
 
     def _sealed(self, bound: Sequence[Bound]) -> list[Bound]:
         """The rows with tokens in place of their secrets, which go into the vault. Used in a worker thread."""
@@ -330,23 +336,23 @@ class Binding:
     async def _with_abonents(self, bound: Sequence[Bound]) -> tuple[list[Bound], list[Refusal]]:
         by_number = self._is_by_other(ABONENT)
         column = self.columns.get(NUMBER if by_number else ABONENT)
-        keys = [one.values[NUMBER] if by_number else whole_id(one.values[ABONENT]) for one in bound]
+        keys = {one.values[NUMBER] if by_number else whole_id(one.values[ABONENT]) for one in bound}
         if by_number:
             found = dict(await self._abonents.by_contract_numbers({str(key) for key in keys}))
         else:
             found = dict(await self._abonents.by_ids({key for key in keys if isinstance(key, int)}))
         known: list[Bound] = []
         refused: list[Refusal] = []
-        for one, key in zip(bound, keys, strict=True):
+        for one in bound:
+            key = one.values[NUMBER] if by_number else whole_id(one.values[ABONENT])
             abonent = found.get(key, str(key))
             if isinstance(abonent, str):
                 refused.append(one.refused(abonent, column.name if column else None))
                 continue
-            number = self._number_of(one)
-            if number and number != abonent.contract_number:
-                refused.append(self._contradiction(one, abonent, number))
+            if contradiction := self._contradiction(one, abonent):
+                refused.append(contradiction)
                 continue
-            values = {**one.values, ABONENT: str(abonent.id)}
+            values, number = {**one.values, ABONENT: str(abonent.id)}, self._number_of(one)
             named = {NUMBER: number, ABONENT: str(abonent.id)} if number else {}
             known.append(Bound(one.row, name_of(abonent), values, abonent, named))
         return known, refused
@@ -357,9 +363,11 @@ class Binding:
             return self._second_number.of(one.row)
         return one.values.get(NUMBER, "") if NUMBER in self._others.values() else ""
 
-    def _contradiction(self, one: Bound, abonent: Abonent, number: str) -> Refusal:
-        """The refusal of a row whose contract number and id name different subscribers."""
-        column = self._second_number
+    def _contradiction(self, one: Bound, abonent: Abonent) -> Refusal | None:
+        """The refusal of a row whose contract number and id name different subscribers, None if they agree."""
+        column, number = self._second_number, self._number_of(one)
+        if number in {"", abonent.contract_number}:
+            return None
         own = repr(abonent.contract_number)
         if column:
             reason = said(

@@ -43,8 +43,6 @@ async def owner_of_row(
         abonent = found.get(key, str(key))
         if isinstance(abonent, str):
             refused.append(one.refused(abonent))
-        elif one.abonent is abonent:
-            known.append((one, arguments, abonent))
         else:
             known.append((replace(one, label=name_of(abonent), abonent=abonent), arguments, abonent))
     return known, refused

@@ -391,10 +391,7 @@ def _filled(tree: Tree, values: Mapping[str, str], field: str) -> object:
         case Hole(name):
             return typed(values[name], field, name)
         case TemplateText(parts):
-            text = ""
-            for part in parts:
-                text += values[part.name] if isinstance(part, Hole) else part
-            return text
+            return "".join(values[part.name] if isinstance(part, Hole) else part for part in parts)
         case list():
             return [_filled(one, values, field) for one in tree]
         case dict():
