@@ -27,6 +27,7 @@ _MOST_DIGITS: Final = 12
 _LONGEST_TEXT: Final = 40
 _LARGEST_POWER: Final = 24
 """The largest power of ten: Decimal computes with 28 digits, and no amount has as many before its decimals."""
+_ABOVE: Final = 10 ** (_LARGEST_POWER + 1)
 
 _SPACES: Final = frozenset(" \u00a0\u202f\u2007\u2009")
 """Spaces between thousands: plain, no-break, narrow no-break, figure and thin space."""
@@ -92,6 +93,8 @@ def unscaled(value: object) -> Decimal:
 
     Raises ValueError for a value that is not a whole number.
     """
+    if type(value) is int and -_ABOVE < value < _ABOVE:
+        return roubles(value)
     number = from_answer(value if isinstance(value, int | Decimal) else str(value).strip())
     whole = int(number)
     if number != whole:
@@ -105,8 +108,8 @@ def stored_roubles(value: object, column: str) -> Decimal:
 
     Raises `UnreadableAnswer`, which names the column, for a value that is not a whole number.
     """
-    if value is None or (type(value) is int and abs(value) <= LARGEST_STORED):
-        return roubles(value or 0)
+    if value is None:
+        return roubles(0)
     try:
         return unscaled(value)
     except ValueError as error:
@@ -122,7 +125,7 @@ def scaled(amount: Decimal) -> int:
     Raises ValueError for an amount with more than ten decimals, one too large for the database, or not a number.
     """
     if not amount.is_finite() or abs(amount.adjusted()) > _LONGEST_TEXT:
-        raise _no_amount(amount)
+        raise ValueError(_no_amount(amount))
     numerator, denominator = amount.as_integer_ratio()
     whole, rest = divmod(numerator * SCALE, denominator)
     if rest:
@@ -143,8 +146,9 @@ def wire(amount: Decimal) -> str:
 
     Decimals are kept; zero has no sign. Raises ValueError when it is not a number.
     """
+    # A number without an end, or one whose text would take gigabytes, is no amount.
     if not amount.is_finite() or abs(amount.adjusted()) > _LONGEST_TEXT:
-        raise _no_amount(amount)
+        raise ValueError(_no_amount(amount))
     return format(amount or abs(amount), "f")
 
 
@@ -158,7 +162,7 @@ def from_answer(value: object) -> Decimal:
         raise ValueError(_no_number(text))
     try:
         number = Decimal(text)
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):
         raise ValueError(_no_number(text)) from None
     if not number.is_finite() or abs(number.adjusted()) > _LARGEST_POWER:
         raise ValueError(_no_number(text))
@@ -170,9 +174,8 @@ def _no_number(text: str) -> Said:
     return said("{value} is not a number", value=repr(shown))
 
 
-def _no_amount(amount: Decimal) -> ValueError:
-    """The error for a number that is not finite, or whose text would take gigabytes."""
-    return ValueError(said("{amount} is not an amount of money", amount=str(amount)[:_LONGEST_TEXT]))
+def _no_amount(amount: Decimal) -> Said:
+    return said("{amount} is not an amount of money", amount=str(amount)[:_LONGEST_TEXT])
 
 
 def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:

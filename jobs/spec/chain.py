@@ -104,7 +104,7 @@ class Template:
 
     def fill(self, values: Mapping[str, str]) -> tuple[ChainStep, ...]:
         """The steps with the values of a row. Raises KeyError for a placeholder without a value."""
-        return tuple(ChainStep(link.method, _filled_object(link.arguments, values)) for link in self.links)
+        return tuple([ChainStep(link.method, _filled_object(link.arguments, values)) for link in self.links])
 
     @property
     def digest(self) -> str:
@@ -383,7 +383,16 @@ def _as_text(tree: Tree) -> str:
 
 
 def _filled_object(tree: Mapping[str, Tree], values: Mapping[str, str]) -> dict[str, object]:
-    return {name: _filled(one, values, name) for name, one in tree.items()}
+    filled: dict[str, object] = {}
+    for field, one in tree.items():
+        match one:
+            case Hole(name):
+                filled[field] = typed(values[name], field, name)
+            case TemplateText(("", Hole(name), "")):
+                filled[field] = values[name]
+            case _:
+                filled[field] = _filled(one, values, field)
+    return filled
 
 
 def _filled(tree: Tree, values: Mapping[str, str], field: str) -> object:
@@ -391,7 +400,7 @@ def _filled(tree: Tree, values: Mapping[str, str], field: str) -> object:
         case Hole(name):
             return typed(values[name], field, name)
         case TemplateText(parts):
-            return "".join(values[part.name] if isinstance(part, Hole) else part for part in parts)
+            return "".join([values[part.name] if isinstance(part, Hole) else part for part in parts])
         case list():
             return [_filled(one, values, field) for one in tree]
         case dict():
