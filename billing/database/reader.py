@@ -54,7 +54,7 @@ class Cursor(Protocol):
 
     @property
     def description(self) -> Sequence[Sequence[Any]]: ...  # noqa: D102 - PEP 249
-    def prep(self, sql: str) -> object: ...  # noqa: D102 - a prepared statement, for execute
+    def prep(self, sql: str) -> Any: ...  # noqa: ANN401, D102 - a prepared statement, for execute
     def execute(self, operation: object, parameters: Sequence[object] = ...) -> object: ...  # noqa: D102 - PEP 249
     def fetchone(self) -> DatabaseRow | None: ...  # noqa: D102 - PEP 249
     def fetchmany(self, size: int) -> list[DatabaseRow]: ...  # noqa: D102 - PEP 249
@@ -74,6 +74,8 @@ class Transaction(Protocol):
 
 class Connection(Protocol):
     """The part of an fdb connection that is used."""
+
+    main_transaction: Any
 
     def trans(self, default_tpb: object = ...) -> Transaction: ...  # noqa: D102 - as in fdb
     def cursor(self) -> Cursor: ...  # noqa: D102 - PEP 249

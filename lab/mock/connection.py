@@ -5,9 +5,10 @@ from contextlib import suppress
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
-from billing.database.reader import Connection, Cursor, DatabaseRow, FirebirdError, FirebirdRefusal
+from billing.database.prepared import Prepared
+from billing.database.reader import Connection, DatabaseRow, FirebirdError, FirebirdRefusal
 from billing.database.schema import Schema, fitted
-from billing.database.sql_blocks import SqlStatement, Values, sql_block
+from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.errors import ColumnsMissing
 from lab.mock.models import Field, MockModel, models_with
 from lab.mock.refusals import MockRefusal
@@ -24,7 +25,8 @@ class MockConnection:
 
     def __init__(self, dsn: Dsn) -> None:
         self._connection: Connection = attach(dsn)
-        self._prepared: dict[str, tuple[Cursor, object]] = {}
+        self._encoding = dsn.encoding
+        self._prepared: dict[str, Prepared] = {}
         self._fitted: dict[str, SqlStatement] = {}
         rows = self.execute(sql_block("population", "columns", "lab.mock.sql").text)
         self.schema = Schema.of((table.rstrip(), name.rstrip()) for table, name in rows)
@@ -32,33 +34,21 @@ class MockConnection:
         lengths = self.execute(sql_block("population", "lengths", "lab.mock.sql").text)
         self._lengths = {(table.rstrip(), name.rstrip()): int(length) for table, name, length in lengths}
 
-    def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[DatabaseRow]:
+    def execute(self, sql: str, parameters: Sequence[Value] = ()) -> list[DatabaseRow]:
         """Run a statement; returns its rows, or an empty list.
 
         Raises `MockRefusal` when Firebird refuses it: a value too long, a foreign key without a target.
         """
         try:
-            return self._execute(sql, parameters)
+            return (self._prepared.get(sql) or self._prepare(sql)).run(parameters)
         except (FirebirdRefusal, ValueError) as error:
             raise MockRefusal(" ".join(str(error.args[0]).split())) from error
 
-    def _execute(self, sql: str, parameters: Sequence[object]) -> list[DatabaseRow]:
-        if sql not in self._prepared:
-            if len(self._prepared) >= _KEPT:
-                self._prepared.clear()
-            cursor = self._connection.cursor()
-            self._prepared[sql] = cursor, cursor.prep(sql)
-        cursor, prepared = self._prepared[sql]
-        try:
-            cursor.execute(prepared, parameters)
-        except (FirebirdError, ValueError):
-            # fdb takes a failed select as open, and would fail again at the commit when closing it.
-            with suppress(FirebirdError):
-                cursor.close()
-            del self._prepared[sql]
-            raise
-        # Statements without rows have no description.
-        return cursor.fetchall() if cursor.description else []
+    def _prepare(self, sql: str) -> Prepared:
+        if len(self._prepared) >= _KEPT:
+            self._prepared.clear()
+        self._prepared[sql] = prepared = Prepared(self._connection, sql, self._encoding)
+        return prepared
 
     def run(self, wanted: SqlStatement, values: Values) -> list[DatabaseRow]:
         """Run a named statement with its parameters.

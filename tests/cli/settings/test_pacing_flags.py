@@ -1,6 +1,6 @@
 """The flags that pace a run: what they mean to the engine, and what they do to a real one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -179,10 +179,10 @@ async def test_the_rate_holds_for_what_is_read_through_the_api_too(
     arrived: list[float] = []
     carry_out = place.billing._carry_out
 
-    async def noted(model: str, body: bytes) -> MockAnswer:
+    async def noted(model: str, form: Mapping[str, str]) -> MockAnswer:
         if model != "Version":
             arrived.append(anyio.current_time())
-        return await carry_out(model, body)
+        return await carry_out(model, form)
 
     async def reading(*words: str | Path) -> Ended:
         arrived.clear()
