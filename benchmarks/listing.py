@@ -60,9 +60,15 @@ SENT: Final = Size(120_000, quick=10_000, smoke=300)
 PART: Final = 10
 """The part of the rows beside which the memory for all of them is seen."""
 HEADER: Final = (
-    ("opening balances", "rows", "rows/s", "of reading and saving", "processor, µs a row", "the database's")
-    + ("peak memory", "for a tenth")
-)  # fmt: skip
+    "opening balances",
+    "rows",
+    "rows/s",
+    "of reading and saving",
+    "processor, µs a row",
+    "the database's",
+    "peak memory",
+    "for a tenth",
+)
 
 _JOB: Final = JOBS["balances"]
 _sql: Final = partial(sql_block, folder="lab.mock.sql")

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import fdb
 from fdb import fbcore
 
-from billing.database.reader import Connection, DatabaseRow
+from billing.database.columns import is_select
 from billing.database.sql_blocks import Value
 
 # Firebird's types, from its ibase.h; an odd number is the same type with nulls.
@@ -26,6 +26,9 @@ _LONG: Final = 496
 _INT64: Final = 580
 _TIMESTAMP: Final = 510
 _DATE: Final = 570
+_TEXTS: Final = (_TEXT, _VARYING)
+_OCTETS: Final = 1
+"""The number of the character set of bytes."""
 _CLOSE: Final = 1
 _BYTES_A_LETTER: Final = {4: 4, 69: 4, 3: 3}
 """By the number of a character set, the bytes of its widest letter."""
@@ -36,20 +39,25 @@ _FIRST_DAY: Final = _MIDNIGHT.toordinal()
 _UNITS_A_SECOND: Final = 10_000
 
 _Variable: TypeAlias = Any  # a structure of ctypes
+_Row: TypeAlias = tuple[Any, ...]
 _Read: TypeAlias = Callable[[tuple[Any, ...], int], object]
 
 
 class Prepared:
-    """A statement of one connection, for one thread at a time, in the connection's own transaction.
+    """A statement of one transaction, for one thread at a time.
 
-    Raises what fdb's cursor raises. A value or a column of a rare type, as a blob, goes through that cursor.
+    Raises what fdb's cursor raises. A value or a column of a rare type, as a blob, goes through that `cursor`; all
+    others are `plain`. With `trim` texts come without trailing blanks.
     """
 
-    def __init__(self, connection: Connection, sql: str, encoding: str) -> None:
+    def __init__(self, transaction: Any, sql: str, encoding: str, *, trim: bool = False) -> None:  # noqa: ANN401 - fdb's
         self._encoding = encoding
-        self._cursor = connection.cursor()
-        self._statement = self._cursor.prep(sql)
-        self._transaction = connection.main_transaction
+        self._trim = trim
+        self.cursor = transaction.cursor()
+        self._statement = self.cursor.prep(sql)
+        self.is_select = is_select(self._statement)
+        self._transaction = transaction
+        self._ended = True
         self._status = fbcore.ISC_STATUS_ARRAY()
         values, row = self._statement._in_sqlda, self._statement._out_sqlda  # noqa: SLF001 - there is no other door
         self._values = [(one, one.sqlsubtype) for one in values.sqlvar[: values.sqld]]
@@ -60,19 +68,23 @@ class Prepared:
         self._data = [b""] * len(self._values)
         self._given = _passed(values) if self._values else None
         columns = row.sqlvar[: row.sqld]
-        self._plain = all(one.sqltype & ~1 in _COLUMNS for one in columns) and all(
-            one.sqltype & ~1 in {_DOUBLE, *_COLUMNS} for one, _ in self._values
-        )
+        self.plain = all(map(_is_plain, (*columns, *(one for one, _ in self._values))))
         self._found = _passed(row) if columns else None
-        if self._plain:
+        if self.plain:
             self._lay_out(columns)
-        self._is_select = self._statement.statement_type == fdb.isc_info_sql_stmt_select
 
-    def run(self, values: Sequence[Value]) -> list[DatabaseRow]:
+    def run(self, values: Sequence[Value]) -> list[_Row]:
         """Run it; its rows, or an empty list."""
-        if not self._plain:
-            self._cursor.execute(self._statement, values)
-            return self._cursor.fetchall() if self._found else []
+        answered = self.execute(values)
+        if not self.plain:
+            return self.cursor.fetchall() if self._found else []
+        return self.fetch() if self.is_select else answered
+
+    def execute(self, values: Sequence[Value]) -> list[_Row]:
+        """Run it; the row that a plain statement other than a select answers, or an empty list."""
+        if not self.plain:
+            self.cursor.execute(self._statement, values)
+            return []
         if len(values) != len(self._values):
             raise fdb.ProgrammingError(f"{len(self._values)} values are needed, not {len(values)}")
         for place, value in enumerate(values):
@@ -81,18 +93,25 @@ class Prepared:
             self._transaction.begin()
         transaction, handle = self._transaction._tr_handle, self._statement._stmt_handle  # noqa: SLF001 - as above
         api, status = fbcore.api, self._status
-        answered = None if self._is_select else self._found
+        answered = None if self.is_select else self._found
         api.isc_dsql_execute2(status, transaction, handle, 3, self._given, answered)
         self._check()
-        if not self._is_select:
-            return [self._row()] if answered else []
-        rows = []
-        while not api.isc_dsql_fetch(status, handle, 3, self._found):
-            rows.append(self._row())
-        try:
-            self._check()
-        finally:
-            api.isc_dsql_free_statement(fbcore.ISC_STATUS_ARRAY(), handle, _CLOSE)
+        self._ended = not self.is_select
+        return [self._row()] if answered else []
+
+    def fetch(self, most: int | None = None) -> list[_Row]:
+        """The next rows of a plain select, at most as many; none behind the last."""
+        api, status, handle = fbcore.api, self._status, self._statement._stmt_handle  # noqa: SLF001 - as above
+        rows: list[_Row] = []
+        while not self._ended and len(rows) != most:
+            if api.isc_dsql_fetch(status, handle, 3, self._found):
+                self._ended = True
+                try:
+                    self._check()
+                finally:
+                    api.isc_dsql_free_statement(fbcore.ISC_STATUS_ARRAY(), handle, _CLOSE)
+            else:
+                rows.append(self._row())
         return rows
 
     def close(self) -> None:
@@ -115,6 +134,8 @@ class Prepared:
             variable.sqlscale = 0
             variable.sqlsubtype = subtype if kind is str else 0
         if isinstance(value, int):
+            if not _LEAST <= value <= _GREATEST:
+                raise ValueError(f"{value} has more than 64 bits")
             data = _WHOLE.pack(value)
         elif isinstance(value, str):
             data = value.encode(self._encoding)
@@ -137,7 +158,10 @@ class Prepared:
         for one in columns:
             form += f"{-struct.calcsize(form) % 8}x"
             start = struct.calcsize(form)
-            part, width, read = _COLUMNS[one.sqltype & ~1](one, self._encoding)
+            kind = one.sqltype & ~1
+            part, width, read = _COLUMNS[kind](one, self._encoding)
+            if self._trim and kind in _TEXTS:
+                read = _trimmed(read)
             form += part
             places.append((start, struct.calcsize(form)))
             form += "h"
@@ -151,9 +175,14 @@ class Prepared:
             one.sqlind = ctypes.cast(base + null, ctypes.POINTER(ctypes.c_short))
         self._columns: tuple[tuple[int, int, _Read], ...] = tuple(reads)
 
-    def _row(self) -> DatabaseRow:
+    def _row(self) -> _Row:
         found = self._layout.unpack_from(self._buffer)
         return tuple([None if found[null] else read(found, place) for null, place, read in self._columns])
+
+
+def _is_plain(variable: _Variable) -> bool:
+    kind = variable.sqltype & ~1
+    return kind in _COLUMNS and not (kind in _TEXTS and variable.sqlsubtype == _OCTETS)
 
 
 def _passed(structure: Any) -> Any:  # noqa: ANN401 - structures of ctypes
@@ -161,6 +190,7 @@ def _passed(structure: Any) -> Any:  # noqa: ANN401 - structures of ctypes
 
 
 _WHOLE: Final = struct.Struct("=q")
+_LEAST, _GREATEST = -(2**63), 2**63 - 1
 _DAY: Final = struct.Struct("=i")
 _MOMENT: Final = struct.Struct("=iI")
 
@@ -179,8 +209,8 @@ def _number(letter: str) -> Callable[[_Variable, str], tuple[str, int, _Read]]:
     def column(variable: _Variable, _: str) -> tuple[str, int, _Read]:
         if not variable.sqlscale:
             return letter, 1, lambda found, place: found[place]
-        unit = Decimal(10) ** variable.sqlscale
-        return letter, 1, lambda found, place: found[place] * unit
+        unit = 10**-variable.sqlscale
+        return letter, 1, lambda found, place: Decimal(found[place]) / unit
 
     return column
 
@@ -192,6 +222,10 @@ def _varying(variable: _Variable, encoding: str) -> tuple[str, int, _Read]:
 def _padded(variable: _Variable, encoding: str) -> tuple[str, int, _Read]:
     letters = variable.sqllen // _BYTES_A_LETTER.get(variable.sqlsubtype, 1)
     return f"{variable.sqllen}s", 1, lambda found, place: found[place].decode(encoding)[:letters]
+
+
+def _trimmed(read: _Read) -> _Read:
+    return lambda found, place: str(read(found, place)).rstrip(" ")
 
 
 def _moment(_: _Variable, __: str) -> tuple[str, int, _Read]:

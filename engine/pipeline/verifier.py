@@ -1,15 +1,16 @@
 """The verifier: reads items back from the billing, and compares them with what was sent."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeAlias
 
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State, states_where
 from engine.job import CannotLook, Job, Marked, ReadBack
+from engine.pipeline.in_turn import at_once, in_turn
 from texts.said import in_clauses, said
 
 
@@ -35,6 +36,9 @@ Report = Callable[[Item, ReadBack], None]
 """Receives each item that differs."""
 
 
+_Looked: TypeAlias = tuple[Sequence[Item], Mapping[int, ReadBack | CannotLook], set[Marked], Mapping[int, str]]
+"""A page of items with what the billing says of them, the strangers' entries beside them, and what was overtaken."""
+
 _UNTOLD: Final = ReadBack(None, said("the billing says nothing of it"))
 
 
@@ -44,11 +48,18 @@ async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: 
     Items that cannot be read back are counted, and keep their state. Raises `LookUpFailed` if the billing cannot be
     read; the results until then are kept.
     """
-    verdict = ReadBackSummary()
-    async for items in journal.each_page(run, states_where(in_effect=True), size=page):
-        readings = await job.effect.read_back(run, items)
-        strangers = await _strangers(journal, readings.values())
-        outdated = await job.effect.outdated(run, items)
+    verdict, effect = ReadBackSummary(), job.effect
+    pages = journal.each_page(run, states_where(in_effect=True), size=page)
+
+    async def read() -> Sequence[Item] | None:
+        return await anext(pages, None)
+
+    async def look(items: Sequence[Item]) -> _Looked:
+        readings = await effect.read_back(run, items)
+        return items, readings, await _strangers(journal, readings.values()), await effect.outdated(run, items)
+
+    async def judge(looked: _Looked) -> None:
+        items, readings, strangers, outdated = looked
         applied: list[Change] = []
         for item in items:
             reading = readings.get(item.item_id, _UNTOLD)
@@ -71,6 +82,8 @@ async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: 
             if item.state is State.ACCEPTED:
                 applied.append(Change(item.item_id, State.APPLIED, message=item.message))
         await journal.record(run, applied)
+
+    await in_turn(read, look, judge, at_once(effect))
     return verdict
 
 

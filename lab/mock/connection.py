@@ -47,7 +47,7 @@ class MockConnection:
     def _prepare(self, sql: str) -> Prepared:
         if len(self._prepared) >= _KEPT:
             self._prepared.clear()
-        self._prepared[sql] = prepared = Prepared(self._connection, sql, self._encoding)
+        self._prepared[sql] = prepared = Prepared(self._connection.main_transaction, sql, self._encoding)
         return prepared
 
     def run(self, wanted: SqlStatement, values: Values) -> list[DatabaseRow]:
