@@ -33,6 +33,9 @@ _CLOSE: Final = 1
 _BYTES_A_LETTER: Final = {4: 4, 69: 4, 3: 3}
 """By the number of a character set, the bytes of its widest letter."""
 
+_ODD: Final = "replace"
+"""What becomes of bytes that are no letters, as with fdb."""
+
 _POINTER: Final = ctypes.POINTER(ctypes.c_char)
 _MIDNIGHT: Final = datetime(1858, 11, 17)  # noqa: DTZ001 - Firebird's dates have no zone
 _FIRST_DAY: Final = _MIDNIGHT.toordinal()
@@ -60,15 +63,18 @@ class Prepared:
         self._ended = True
         self._status = fbcore.ISC_STATUS_ARRAY()
         values, row = self._statement._in_sqlda, self._statement._out_sqlda  # noqa: SLF001 - there is no other door
-        self._values = [(one, one.sqlsubtype) for one in values.sqlvar[: values.sqld]]
+        self._values = [
+            (one, one.sqlsubtype, one.sqllen if one.sqltype & ~1 in _TEXTS else _ENDLESS)
+            for one in values.sqlvar[: values.sqld]
+        ]
         null = ctypes.pointer(ctypes.c_short(-1))
-        for one, _ in self._values:
+        for one, _, _ in self._values:
             one.sqlind = null
         self._kinds: list[type | None] = [None] * len(self._values)
         self._data = [b""] * len(self._values)
         self._given = _passed(values) if self._values else None
         columns = row.sqlvar[: row.sqld]
-        self.plain = all(map(_is_plain, (*columns, *(one for one, _ in self._values))))
+        self.plain = all(map(_is_plain, (*columns, *(one for one, _, _ in self._values))))
         self._found = _passed(row) if columns else None
         if self.plain:
             self._lay_out(columns)
@@ -126,7 +132,7 @@ class Prepared:
             )
 
     def _give(self, place: int, value: Value) -> None:
-        variable, subtype = self._values[place]
+        variable, subtype, longest = self._values[place]
         kind = type(value)
         if self._kinds[place] is not kind:
             self._kinds[place] = kind
@@ -139,9 +145,12 @@ class Prepared:
             data = _WHOLE.pack(value)
         elif isinstance(value, str):
             data = value.encode(self._encoding)
+            if len(data) > longest:
+                # In fdb's words.
+                raise ValueError(f"Value of parameter ({place}) is too long, expected {longest}, found {len(data)}")
             variable.sqllen = len(data)
         elif isinstance(value, datetime):
-            since = value - _MIDNIGHT
+            since = value.replace(tzinfo=None) - _MIDNIGHT
             data = _MOMENT.pack(since.days, since.seconds * _UNITS_A_SECOND + since.microseconds // 100)
         elif value is None:
             return
@@ -190,6 +199,8 @@ def _passed(structure: Any) -> Any:  # noqa: ANN401 - structures of ctypes
 
 
 _WHOLE: Final = struct.Struct("=q")
+_ENDLESS: Final = 2**15
+"""More bytes than a text of Firebird has."""
 _LEAST, _GREATEST = -(2**63), 2**63 - 1
 _DAY: Final = struct.Struct("=i")
 _MOMENT: Final = struct.Struct("=iI")
@@ -216,12 +227,12 @@ def _number(letter: str) -> Callable[[_Variable, str], tuple[str, int, _Read]]:
 
 
 def _varying(variable: _Variable, encoding: str) -> tuple[str, int, _Read]:
-    return f"H{variable.sqllen}s", 2, lambda found, place: found[place + 1][: found[place]].decode(encoding)
+    return f"H{variable.sqllen}s", 2, lambda found, place: found[place + 1][: found[place]].decode(encoding, _ODD)
 
 
 def _padded(variable: _Variable, encoding: str) -> tuple[str, int, _Read]:
     letters = variable.sqllen // _BYTES_A_LETTER.get(variable.sqlsubtype, 1)
-    return f"{variable.sqllen}s", 1, lambda found, place: found[place].decode(encoding)[:letters]
+    return f"{variable.sqllen}s", 1, lambda found, place: found[place].decode(encoding, _ODD)[:letters]
 
 
 def _trimmed(read: _Read) -> _Read:
