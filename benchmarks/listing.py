@@ -48,7 +48,7 @@ from jobs.account_balances import compare_balances
 from jobs.catalogue.catalogue import BUILT_IN, JOBS
 from jobs.job import build
 from jobs.rows.input import Input
-from jobs.spec.entries import entry_mark
+from jobs.spec.entries import with_mark
 from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import RUN
 from jobs.undo import build_undo
@@ -262,7 +262,7 @@ def _set_balances(dsn: Dsn, run_name: str, page: Sequence[Item], first: int) -> 
     connection = MockConnection(dsn)
     try:
         for item in page:
-            summa, mark = scaled(item.amount or Decimal(0)), entry_mark(run_name, item.number)
+            summa, mark = scaled(item.amount or Decimal(0)), with_mark("", run_name, item.number)
             operation = (first + item.number, payload_of(item).abonent, OPENING, summa, datetime.now(UTC), mark)
             connection.execute(_sql("population", "finance_operations").text, operation)
             account = int(item.lane.removeprefix(ACCOUNT))

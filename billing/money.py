@@ -110,6 +110,8 @@ def stored_roubles(value: object, column: str) -> Decimal:
     """
     if value is None:
         return roubles(0)
+    if type(value) is int and -_ABOVE < value < _ABOVE:
+        return roubles(value)
     try:
         return unscaled(value)
     except ValueError as error:

@@ -220,7 +220,7 @@ class Journal:
         return [rows.to_known_mark(row) for row in await self._all("known_marks", marks=marks)]
 
     async def standing_in_lanes(
-        self, job: str, target: str, items: Sequence[NewItem], own: str
+        self, job: str, target: str, items: Sequence[NewItem | Item], own: str
     ) -> list[StandingItem]:
         """The items in the lanes of these whose effect stands, of the job's runs for a target but the run `own`."""
         return await self._read(lambda db: intake_pages.standing_items(db, job, target, items, own))

@@ -264,23 +264,15 @@ def _without_pydantic(command: Any) -> Any:  # noqa: ANN401 - as above
     def get_params(context: typer.Context) -> list[Any]:
         parameters: list[Any] = of_command(context)
         for parameter in parameters:
-            _hide_type(parameter)
             if "process_value" not in vars(parameter):
                 parameter.process_value = partial(_value, parameter, parameter.process_value)
         return parameters
 
     command.get_params = get_params
     for one in command.commands.values() if isinstance(command, TyperGroup) else ():
-        _without_pydantic(one)
+        if not isinstance(one, Deferred):
+            _without_pydantic(one)
     return command
-
-
-def _hide_type(parameter: Any) -> None:  # noqa: ANN401 - as above
-    """Hide the Python type, which typer shows in the help: a switch has no value, and an argument's name says it."""
-    if parameter.metavar is None and parameter.type_descriptor.annotation is bool:
-        parameter.metavar = ""
-    if parameter.param_type_name == "argument":
-        parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - typer gives it by name
 
 
 def _value(parameter: Any, convert: Callable[..., Any], context: typer.Context, value: Any) -> Any:  # noqa: ANN401 - as above

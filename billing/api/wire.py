@@ -340,7 +340,7 @@ class Wire:
 
     async def _exchange(self, post: _Post, flight: Flight) -> bytes | None:
         shared = flight.row is not None
-        line = await self._line(post, shared=shared)
+        line = await self._connection(post, shared=shared)
         protocol, transport = line.parser, line.transport
         try:
             head = post.head if shared else post.last_head
@@ -366,7 +366,7 @@ class Wire:
             flight.line = line
         return body
 
-    async def _line(self, post: _Post, *, shared: bool) -> _Line:
+    async def _connection(self, post: _Post, *, shared: bool) -> _Line:
         """A connection on which the next bytes are the answer to the next request.
 
         A server may write unasked, such as "408 Request Timeout" before it closes an idle connection; this must not

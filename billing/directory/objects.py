@@ -41,8 +41,9 @@ def from_database(
     Raises `ColumnsMissing` if one of `fields` or of the keys is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
+    there = known.there(database.schema)
     way_of = {names: _way(known, names) for names in {tuple(key) for key in keys}}
-    _require(database.schema, known, {*fields, *(name for names in way_of for name in names)})
+    _require(database.schema, known, {*fields, *(name for names in way_of for name in names)}.difference(there))
     wanted = [(way := way_of[tuple(key)], key[way]) for key in keys]
     ways: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for way, value in wanted:
@@ -50,7 +51,7 @@ def from_database(
     found = {
         (way, value): things
         for way, values in ways.items()
-        for value, things in _read(database, known, way, _that_can_be_asked(database, known, way, values))
+        for value, things in _read(database, known, there, way, _that_can_be_asked(database, known, way, values))
     }
     # What was found by its only name has it.
     return [
@@ -70,8 +71,8 @@ def commented(
     Raises `ColumnsMissing` if one of `fields` is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
-    _require(database.schema, known, fields)
     there = known.there(database.schema)
+    _require(database.schema, known, set(fields).difference(there))
     statement = known.selecting(there, known.commented)
     found: list[BillingObject] = []
     for chunk in chunks(dict.fromkeys(wanted)):
@@ -86,9 +87,8 @@ def _require(schema: Schema, model: Model, fields: Collection[str]) -> None:
 
 
 def _read(
-    database: Database, model: Model, way: str, values: Collection[str]
+    database: Database, model: Model, there: Sequence[str], way: str, values: Collection[str]
 ) -> Iterator[tuple[str, list[BillingObject]]]:
-    there = model.there(database.schema)
     wanted = model.selecting(there, model.keys[way])
     own = "op_id" if way == "pk" else way
     by_value: defaultdict[str, list[BillingObject]] = defaultdict(list)

@@ -191,7 +191,9 @@ class Intake:
 
     async def _without_replacing(self, page: Page) -> Page:
         """Refuse items that would replace an earlier row of their account, as that row may be sent by now."""
-        replacing = {item.key for item in page.items if item.skip_reason is None and self._job.replaces(item.payload)}
+        if (replaces := self._job.replaces) is None:
+            return page
+        replacing = {item.key for item in page.items if item.skip_reason is None and replaces(item.payload)}
         lanes = {item.lane for item in page.items if item.key in replacing}
         first = await self._journal.first_in_lanes(self._run, lanes) if lanes else {}
         owners = {lane: (key, said("row {number}", number=number)) for lane, (number, key) in first.items()}
@@ -318,7 +320,7 @@ def against_earlier(
             flag=setting("again"),
         )
         return _refused(item, why)
-    if twins and repeat is Repeat.ONCE:
+    if repeat is Repeat.ONCE:
         twin = twins[-1]
         why = said(
             "run {run} has this row at {there}, and this one is for {here}: if that is the same billing, give "

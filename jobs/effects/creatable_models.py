@@ -20,7 +20,7 @@ from checkpoints.records import Item
 from jobs.access.gateway import Gateway
 from jobs.access.objects import NOBODY, describe_fields, differences, find
 from jobs.access.operations import enters_balance
-from jobs.access.payload import OP_TYPE, Payload, payload_of
+from jobs.access.payload import OP_TYPE, Payload, decode_payload
 from jobs.access.subscribers import as_bool
 from jobs.spec.entries import (
     CODE_1C,
@@ -207,7 +207,7 @@ def model_of(payload: Payload) -> CreatableModel:
 
 async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dict[int, list[BillingObject]]:
     """The objects of each item, by item_id, including those that no longer count. Raises `LookUpFailed`."""
-    payloads = [payload_of(item) for item in items]
+    payloads = [decode_payload(item.payload) for item in items]
     if not payloads:
         return {}
     if not model_of(payloads[0]).comment:
@@ -256,11 +256,8 @@ async def marked_or_alike(
     kind = model_of(payloads[0])
     whose = [dict.fromkeys((payload.abonent, *payload.sharers)) for payload in payloads]
     if gateway.database is not None:
-        wanted = [
-            (abonent, _stored(kind.alike, payload.wanted.get(kind.alike) or ""))
-            for payload, abonents in zip(payloads, whose, strict=True)
-            for abonent in abonents
-        ]
+        alike = [_stored(kind.alike, payload.wanted.get(kind.alike) or "") for payload in payloads]
+        wanted = [(abonent, value) for value, abonents in zip(alike, whose, strict=True) for abonent in abonents]
         things = await gateway.read(lambda database: commented(database, model, wanted, MARK_BEGIN, fields))
     else:
         more = {}
@@ -275,6 +272,8 @@ async def marked_or_alike(
                 keys[tuple(key.items())] = key
         found = await find(gateway, model, list(keys.values()), fields, _BESIDES.get(model, ()))
         things = [thing for each in found for thing in each]
+    if not things:
+        return [[] for _ in payloads]
     by_abonent: defaultdict[int | None, list[BillingObject]] = defaultdict(list)
     for thing in things:
         by_abonent[thing.abonent_id].append(thing)

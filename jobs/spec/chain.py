@@ -72,6 +72,10 @@ class Link:
         """The pairs of field and placeholder, in order."""
         return tuple(_places(dict(self.arguments), ""))
 
+    def fill(self, values: Mapping[str, str]) -> dict[str, object]:
+        """The arguments with the values of a row. Raises KeyError for a placeholder without a value."""
+        return _filled_object(self.arguments, values)
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -104,7 +108,7 @@ class Template:
 
     def fill(self, values: Mapping[str, str]) -> tuple[ChainStep, ...]:
         """The steps with the values of a row. Raises KeyError for a placeholder without a value."""
-        return tuple([ChainStep(link.method, _filled_object(link.arguments, values)) for link in self.links])
+        return tuple(ChainStep(link.method, link.fill(values)) for link in self.links)
 
     @property
     def digest(self) -> str:
@@ -240,7 +244,7 @@ def _marked(text: str) -> tuple[str, _Places]:
     quoted = False
     while place < len(text):
         character = text[place]
-        hole = _hole(text, place)
+        hole = _hole(text, place) if character == "{" else None
         if hole is not None and not quoted:
             piece, step = json.dumps(f"{_BARE}{hole['name'].strip()}", ensure_ascii=False), len(hole[0])
             shift += len(piece) - step
