@@ -73,7 +73,7 @@ HEADER: Final = (
 _JOB: Final = JOBS["balances"]
 _sql: Final = partial(sql_block, folder="lab.mock.sql")
 _OPPOSITE: Final = {"way": "opposite", "type_8": "sets"}
-_KINDS: Final = {
+KINDS: Final = {
     "read": "read from the file",
     "selected": "read from Firebird, ids alone",
     "save": "saved in the journal",
@@ -82,6 +82,7 @@ _KINDS: Final = {
     "verify": "verified",
     "undo": "listed by an undo",
 }
+"""What is measured, and its name in the table."""
 
 
 class Figures(msgspec.Struct):
@@ -104,7 +105,7 @@ def measure(size: str) -> Part:
             _measured(Path(name) / str(part), template, ids[: planned // part], sent // part) for part in (PART, 1)
         ]
     bare = whole["both"]
-    lines = [_line(_KINDS[kind], one, bare, small[kind]) for kind, one in whole.items()]
+    lines = [_line(KINDS[kind], one, bare, small[kind]) for kind, one in whole.items()]
     return Part(table(HEADER, lines))
 
 
