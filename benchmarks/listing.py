@@ -5,7 +5,7 @@ billing nothing; a plan looks up each subscriber, its balance and its operations
 and each balance back; an undo looks up each operation of an earlier run, and the balance that it left. Nothing is
 sent: the earlier run's answers are written into the journal, and its operations into the database.
 
-Each is a process of its own, `python -m benchmarks.listing WORK FOLDER`, and prints its figures as a line of JSON.
+What looks up is a process of its own, `python -m benchmarks.listing FOLDER WORK…`, which prints its figures as JSON.
 """
 
 import os
@@ -101,25 +101,25 @@ def measure(size: str) -> Part:
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as name:
         template = Path(name) / "template.fdb"
         ids = populated(template, planned)
-        small, whole = [
-            _measured(Path(name) / str(part), template, ids[: planned // part], sent // part) for part in (PART, 1)
-        ]
+        whole = small = _measured(Path(name) / "whole", template, ids, sent)
+        if size != "smoke":
+            small = _measured(Path(name) / "part", template, ids[: planned // PART], sent // PART)
     bare = whole["both"]
     lines = [_line(KINDS[kind], one, bare, small[kind]) for kind, one in whole.items()]
     return Part(table(HEADER, lines))
 
 
 def _measured(folder: Path, template: Path, ids: Sequence[int], sent: int) -> dict[str, Figures]:
-    """All kinds, one after the other, each into a journal of its own; the run is entered before it is verified."""
+    """All kinds, one after the other; the run is entered before it is verified."""
     folder.mkdir()
     shutil.copy(template, folder / "billing.fdb")
     for name, keys in (("planned", ids), ("sent", ids[:sent])):
         lines = ["abonent_id;amount\n", *(f"{key};{AMOUNT}\n" for key in keys)]
         (folder / f"{name}.csv").write_text("".join(lines), encoding="utf-8")
     found: dict[str, Figures] = {}
-    for kind in ("read", "selected", "save", "both", "plan", "enter", "verify", "undo"):
-        said = timed([sys.executable, "-m", "benchmarks.listing", kind, str(folder)]).said
-        found[kind] = msgspec.json.decode(said, type=Figures)
+    for kinds in (("read", "selected", "save", "both"), ("plan",), ("enter",), ("verify",), ("undo",)):
+        said = timed([sys.executable, "-m", "benchmarks.listing", str(folder), *kinds]).said
+        found |= msgspec.json.decode(said, type=dict[str, Figures])
     del found["enter"]
     return found
 
@@ -273,7 +273,11 @@ def _set_balances(dsn: Dsn, run_name: str, page: Sequence[Item], first: int) -> 
         connection.close()
 
 
-async def _main(kind: str, folder: Path) -> Figures:
+async def _main(folder: Path, *kinds: str) -> dict[str, Figures]:
+    return {kind: await _figures(kind, folder) for kind in kinds}
+
+
+async def _figures(kind: str, folder: Path) -> Figures:
     async with _a_place(folder) as place:
         began, own, both = time.perf_counter(), time.process_time(), processor_of_family(os.getpid())
         rows = await _WORKS[kind](place)
@@ -286,4 +290,4 @@ async def _main(kind: str, folder: Path) -> Figures:
 
 if __name__ == "__main__":
     quietly()
-    print(msgspec.json.encode(on_uvloop(_main, sys.argv[1], Path(sys.argv[2]))).decode())
+    print(msgspec.json.encode(on_uvloop(_main, Path(sys.argv[1]), *sys.argv[2:])).decode())
