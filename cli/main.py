@@ -276,13 +276,16 @@ def _without_pydantic(command: Any) -> Any:  # noqa: ANN401 - as above
 
 
 def _value(parameter: Any, convert: Callable[..., Any], context: typer.Context, value: Any) -> Any:  # noqa: ANN401 - as above
-    """The value of a parameter: None and texts unchanged, the rest converted by typer."""
+    """The value of a parameter: what has its type already is unchanged, the rest is converted by typer."""
     if value is None and not parameter.required:
         return () if parameter.multiple or parameter.nargs == -1 else None
     _check_letters(parameter, value)
-    if parameter.type_descriptor.annotation is str and isinstance(value, str):
-        return value if parameter.callback is None else parameter.callback(context, parameter, value)
-    return convert(context, value)
+    annotation = parameter.type_descriptor.annotation
+    if annotation == list[str] and value and not isinstance(value, str):
+        value = list(value)
+    elif type(value) is not annotation:
+        return convert(context, value)
+    return value if parameter.callback is None else parameter.callback(context, parameter, value)
 
 
 def _check_letters(parameter: Any, value: Any) -> None:  # noqa: ANN401 - as above

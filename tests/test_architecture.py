@@ -56,6 +56,7 @@ LIVES_IN = {
     "aiohttp.connector": "billing/api/aiohttp_parts.py",
     "aiohttp.http": "billing/api/aiohttp_parts.py",
     "aiohttp.http_exceptions": "billing/api/aiohttp_parts.py",
+    "yarl._quoters": "billing/api/aiohttp_parts.py",
 }
 
 

@@ -75,10 +75,10 @@ class Budget:
 
 
 BUDGETS: Final[Mapping[str, Budget]] = {
-    "run: one row": Budget(9_000),
-    "run: a further row": Budget(380, 1),
+    "run: one row": Budget(6_000),
+    "run: a further row": Budget(150, 1),
     "plan: a further row": Budget(58, 0.02, 0.02),
-    "status": Budget(1_550),
+    "status": Budget(1_200),
     "verify: a further row": Budget(53, 0.02, 0.02),
     "undo: a further row": Budget(225, 1, 0.1),
     "import: a further step": Budget(375, 3, 0.2),

@@ -61,7 +61,7 @@ def printable(text: object, limit: int = LONGEST) -> str:
     It is one line, and invisible characters are escapes. It is cut at `limit`, but not within a command that it
     advises: half a command could be typed.
     """
-    whole = rendered(text if isinstance(text, str) else str(text))
+    whole = rendered(text) if isinstance(text, Said) else str(text)
     looked_at = whole[: limit * 4]
     words = " ".join((looked_at if looked_at.isascii() else from_bytes(looked_at)).split())
     shown = words

@@ -7,6 +7,7 @@
 When nothing holds and there is no rate, a call passes both without waiting.
 """
 
+import asyncio
 import time
 from collections import deque
 from math import inf
@@ -48,14 +49,14 @@ class _Places:
         self.window = window
         self.taken = 0
         self.held_up = 0
-        self._waiting: deque[anyio.Event] = deque()
+        self._waiting: deque[asyncio.Event] = deque()
 
     async def take(self) -> None:
         """Take a place, after those who wait for one."""
         if self.taken < self.window.size and not self._waiting:
             self.taken += 1
             return
-        turn = anyio.Event()
+        turn = asyncio.Event()
         self._waiting.append(turn)
         await turn.wait()
 
