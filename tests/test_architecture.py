@@ -67,7 +67,8 @@ THE_LAB_TAKES = {
     # The way to the database.
     ("lab/", "billing/database/database.py"): "Database attach create write_unforced",
     ("lab/", "billing/database/dsn.py"): "Dsn",
-    ("lab/", "billing/database/reader.py"): "Connection Cursor DatabaseRow FirebirdError FirebirdRefusal",
+    ("lab/", "billing/database/prepared.py"): "Prepared",
+    ("lab/", "billing/database/reader.py"): "Connection DatabaseRow FirebirdError FirebirdRefusal",
     ("lab/", "billing/database/schema.py"): "Schema fitted",
     ("lab/", "billing/database/sql_blocks.py"): "SqlStatement Value Values sql_block",
     ("lab/", "billing/errors.py"): "BillingAway BillingError ColumnsMissing SettingsError",

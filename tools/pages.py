@@ -34,9 +34,12 @@ TRANSLATED: Final = (
 _LINE: Final = 118
 
 
-def build(language: str, target: Path) -> str:
-    """Build the pages of a language as HTML, and return what Sphinx warns of: nothing, where all is well."""
-    return _sphinx("html", target, f"language={language}")
+def build(language: str, target: Path, *, shows: bool = False) -> str:
+    """Build the pages of a language as HTML, and return what Sphinx warns of: nothing, where all is well.
+
+    Sphinx `shows` on stdout which page it works on.
+    """
+    return _sphinx("html", target, f"language={language}", shows=shows)
 
 
 def renew(locale: Path = LOCALE) -> None:
@@ -94,17 +97,28 @@ def _read(path: Path) -> Catalog:
         return read_po(file, abort_invalid=True)
 
 
-def _sphinx(builder: str, target: Path, *settings: str) -> str:
+def _sphinx(builder: str, target: Path, *settings: str, shows: bool = False) -> str:
     with tempfile.TemporaryDirectory() as folder:
         warnings = Path(folder) / "warnings"
-        words = ["-q", "-E", "-n", "-b", builder, "-d", f"{folder}/doctrees", "-w", str(warnings)]
+        words = [
+            *(() if shows else ("-q",)),
+            "-E",
+            "-n",
+            "-b",
+            builder,
+            "-d",
+            f"{folder}/doctrees",
+            "-w",
+            str(warnings),
+        ]
         words += [word for one in settings for word in ("-D", one)]
         # A fixed date: a catalogue changes with the pages alone.
         ended = subprocess.run(  # noqa: S603 - our own words
             [sys.executable, "-m", "sphinx", *words, str(DOCS), str(target)],
             # Python's tools end where the system's locale is named and not generated.
             env={**os.environ, "SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8"},
-            capture_output=True,
+            stdout=None if shows else subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             check=False,
         )
@@ -119,7 +133,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     for language in (SOURCE_LANGUAGE, *LANGUAGES):
         target = BUILT / language
-        if faults := build(language, target):
+        if faults := build(language, target, shows=True):
             sys.stderr.write(faults)
             return 1
         sys.stdout.write(f"{target.relative_to(ROOT)}/index.html\n")

@@ -30,6 +30,8 @@ _TEXTS: Final = (_TEXT, _VARYING)
 _OCTETS: Final = 1
 """The number of the character set of bytes."""
 _CLOSE: Final = 1
+_END: Final = 100
+_SHORTEST: Final = 64
 _BYTES_A_LETTER: Final = {4: 4, 69: 4, 3: 3}
 """By the number of a character set, the bytes of its widest letter."""
 
@@ -49,75 +51,77 @@ _Read: TypeAlias = Callable[[tuple[Any, ...], int], object]
 class Prepared:
     """A statement of one transaction, for one thread at a time.
 
-    Raises what fdb's cursor raises. A value or a column of a rare type, as a blob, goes through that `cursor`; all
-    others are `plain`. With `trim` texts come without trailing blanks.
+    `cursor` only prepares it, and may be one for all statements: a commit closes each cursor there is. Raises what
+    fdb's cursor raises. A value or a column of a rare type, as a blob, goes through a `cursor` of its own, which the
+    reader of its rows then has to ask. With `trim` texts come without trailing blanks.
     """
 
-    def __init__(self, transaction: Any, sql: str, encoding: str, *, trim: bool = False) -> None:  # noqa: ANN401 - fdb's
+    def __init__(
+        self,
+        transaction: Any,  # noqa: ANN401 - fdb's, as its cursor
+        cursor: Any,  # noqa: ANN401
+        sql: str,
+        encoding: str,
+        *,
+        trim: bool = False,
+    ) -> None:
         self._encoding = encoding
         self._trim = trim
-        self.cursor = transaction.cursor()
-        self._statement = self.cursor.prep(sql)
-        self.is_select = is_select(self._statement)
         self._transaction = transaction
-        self._ended = True
         self._status = fbcore.ISC_STATUS_ARRAY()
-        values, row = self._statement._in_sqlda, self._statement._out_sqlda  # noqa: SLF001 - there is no other door
-        self._values = [
-            (one, one.sqlsubtype, one.sqllen if one.sqltype & ~1 in _TEXTS else _ENDLESS)
-            for one in values.sqlvar[: values.sqld]
-        ]
-        null = ctypes.pointer(ctypes.c_short(-1))
-        for one, _, _ in self._values:
-            one.sqlind = null
-        self._kinds: list[type | None] = [None] * len(self._values)
-        self._data = [b""] * len(self._values)
-        self._given = _passed(values) if self._values else None
-        columns = row.sqlvar[: row.sqld]
-        self.plain = all(map(_is_plain, (*columns, *(one for one, _, _ in self._values))))
-        self._found = _passed(row) if columns else None
-        if self.plain:
-            self._lay_out(columns)
+        self.cursor: Any = None
+        self._prepares = cursor
+        self._statement = cursor.prep(sql)
+        given, found = self._statement._in_sqlda, self._statement._out_sqlda  # noqa: SLF001 - there is no other door
+        values, columns = given.sqlvar[: given.sqld], found.sqlvar[: found.sqld]
+        if not all(map(_is_common, (*columns, *values))):
+            self.cursor = transaction.cursor()
+            self._statement = self.cursor.prep(sql)
+        self.is_select = is_select(self._statement)
+        self._ended = True
+        self._given = _passed(given) if values else None
+        self._found = _passed(found) if columns else None
+        self._values = [_GivenValue(one, number) for number, one in enumerate(values)]
+        self._lay_out(columns if self.cursor is None else ())
 
     def run(self, values: Sequence[Value]) -> list[_Row]:
         """Run it; its rows, or an empty list."""
         answered = self.execute(values)
-        if not self.plain:
-            return self.cursor.fetchall() if self._found else []
+        if self.cursor is not None:
+            rows: list[_Row] = self.cursor.fetchall() if self._found else []
+            return rows
         return self.fetch() if self.is_select else answered
 
     def execute(self, values: Sequence[Value]) -> list[_Row]:
-        """Run it; the row that a plain statement other than a select answers, or an empty list."""
-        if not self.plain:
+        """Run it; the row that a statement other than a select answers, or an empty list."""
+        if self.cursor is not None:
             self.cursor.execute(self._statement, values)
             return []
-        if len(values) != len(self._values):
-            raise fdb.ProgrammingError(f"{len(self._values)} values are needed, not {len(values)}")
-        for place, value in enumerate(values):
-            self._give(place, value)
-        if not self._transaction.active:
-            self._transaction.begin()
-        transaction, handle = self._transaction._tr_handle, self._statement._stmt_handle  # noqa: SLF001 - as above
-        api, status = fbcore.api, self._status
+        for place, value in zip(self._values, values, strict=True):
+            place.give(value, self._encoding)
+        transaction = self._transaction
+        if transaction._tr_handle is None:  # noqa: SLF001 - as above
+            transaction.begin()
+        handle, api, status = self._statement._stmt_handle, fbcore.api, self._status  # noqa: SLF001 - as above
         answered = None if self.is_select else self._found
-        api.isc_dsql_execute2(status, transaction, handle, 3, self._given, answered)
-        self._check()
+        if api.isc_dsql_execute2(status, transaction._tr_handle, handle, 3, self._given, answered):  # noqa: SLF001 - as above
+            raise self._error()
         self._ended = not self.is_select
         return [self._row()] if answered else []
 
     def fetch(self, most: int | None = None) -> list[_Row]:
-        """The next rows of a plain select, at most as many; none behind the last."""
-        api, status, handle = fbcore.api, self._status, self._statement._stmt_handle  # noqa: SLF001 - as above
+        """The next rows of a select without a cursor, at most as many; none behind the last."""
+        handle, api, status = self._statement._stmt_handle, fbcore.api, self._status  # noqa: SLF001 - as above
         rows: list[_Row] = []
         while not self._ended and len(rows) != most:
-            if api.isc_dsql_fetch(status, handle, 3, self._found):
-                self._ended = True
-                try:
-                    self._check()
-                finally:
-                    api.isc_dsql_free_statement(fbcore.ISC_STATUS_ARRAY(), handle, _CLOSE)
-            else:
+            if not (ended := api.isc_dsql_fetch(status, handle, 3, self._found)):
                 rows.append(self._row())
+                continue
+            self._ended = True
+            error = None if ended == _END else self._error()
+            api.isc_dsql_free_statement(status, handle, _CLOSE)
+            if error is not None:
+                raise error
         return rows
 
     def close(self) -> None:
@@ -125,40 +129,11 @@ class Prepared:
         with suppress(fdb.Error):
             self._statement.close()
 
-    def _check(self) -> None:
-        if fbcore.db_api_error(self._status):
-            raise fbcore.exception_from_status(
-                fdb.DatabaseError, self._status, "Error while executing SQL statement:"
-            )
-
-    def _give(self, place: int, value: Value) -> None:
-        variable, subtype, longest = self._values[place]
-        kind = type(value)
-        if self._kinds[place] is not kind:
-            self._kinds[place] = kind
-            variable.sqltype, variable.sqllen = _VALUES[kind]
-            variable.sqlscale = 0
-            variable.sqlsubtype = subtype if kind is str else 0
-        if isinstance(value, int):
-            if not _LEAST <= value <= _GREATEST:
-                raise ValueError(f"{value} has more than 64 bits")
-            data = _WHOLE.pack(value)
-        elif isinstance(value, str):
-            data = value.encode(self._encoding)
-            if len(data) > longest:
-                # In fdb's words.
-                raise ValueError(f"Value of parameter ({place}) is too long, expected {longest}, found {len(data)}")
-            variable.sqllen = len(data)
-        elif isinstance(value, datetime):
-            since = value.replace(tzinfo=None) - _MIDNIGHT
-            data = _MOMENT.pack(since.days, since.seconds * _UNITS_A_SECOND + since.microseconds // 100)
-        elif value is None:
-            return
-        else:
-            data = _DAY.pack(value.toordinal() - _FIRST_DAY)
-        # Kept, since a pointer does not keep what it points to.
-        self._data[place] = data
-        variable.sqldata = ctypes.cast(ctypes.c_char_p(data), _POINTER)
+    def _error(self) -> Exception:
+        error: Exception = fbcore.exception_from_status(
+            fdb.DatabaseError, self._status, "Error while executing SQL statement:"
+        )
+        return error
 
     def _lay_out(self, columns: Sequence[_Variable]) -> None:
         """One buffer for a row, with a null mark after each column."""
@@ -189,7 +164,8 @@ class Prepared:
         return tuple([None if found[null] else read(found, place) for null, place, read in self._columns])
 
 
-def _is_plain(variable: _Variable) -> bool:
+def _is_common(variable: _Variable) -> bool:
+    """Whether the layout has its type; bytes are read by fdb."""
     kind = variable.sqltype & ~1
     return kind in _COLUMNS and not (kind in _TEXTS and variable.sqlsubtype == _OCTETS)
 
@@ -199,11 +175,63 @@ def _passed(structure: Any) -> Any:  # noqa: ANN401 - structures of ctypes
 
 
 _WHOLE: Final = struct.Struct("=q")
-_ENDLESS: Final = 2**15
-"""More bytes than a text of Firebird has."""
-_LEAST, _GREATEST = -(2**63), 2**63 - 1
 _DAY: Final = struct.Struct("=i")
 _MOMENT: Final = struct.Struct("=iI")
+
+
+_ENDLESS: Final = 2**15
+"""More bytes than a text of Firebird has."""
+
+
+class _GivenValue:
+    """The place of a value; Firebird makes it that of the column."""
+
+    def __init__(self, variable: _Variable, number: int) -> None:
+        self._variable = variable
+        self._subtype = variable.sqlsubtype
+        self._longest = variable.sqllen if variable.sqltype & ~1 in _TEXTS else _ENDLESS
+        self._number = number
+        self._kind: type | None = None
+        variable.sqlind = ctypes.pointer(ctypes.c_short(-1))
+        self._make_room(max(variable.sqllen, _SHORTEST))
+
+    def _make_room(self, length: int) -> None:
+        self._buffer = ctypes.create_string_buffer(length)
+        self._room = memoryview(self._buffer).cast("B")
+        self._variable.sqldata = ctypes.cast(self._buffer, _POINTER)
+
+    def give(self, value: Value, encoding: str) -> None:
+        """Place the value of the next run."""
+        variable, kind = self._variable, type(value)
+        if self._kind is not kind:
+            self._kind = kind
+            variable.sqltype, variable.sqllen = _VALUES[kind]
+            variable.sqlscale = 0
+            variable.sqlsubtype = self._subtype if kind is str else 0
+        if isinstance(value, int):
+            try:
+                _WHOLE.pack_into(self._room, 0, value)
+            except struct.error:
+                raise ValueError(f"{value} does not fit into 64 bits") from None
+        elif isinstance(value, str):
+            data = value.encode(encoding)
+            length = len(data)
+            if length > self._longest:
+                # In fdb's words.
+                raise ValueError(
+                    f"Value of parameter ({self._number}) is too long, expected {self._longest}, found {length}"
+                )
+            if length > len(self._room):
+                self._make_room(length)
+            self._room[:length] = data
+            variable.sqllen = length
+        elif isinstance(value, datetime):
+            since = value.replace(tzinfo=None) - _MIDNIGHT
+            units = since.seconds * _UNITS_A_SECOND + since.microseconds // 100
+            _MOMENT.pack_into(self._room, 0, since.days, units)
+        elif value is not None:
+            _DAY.pack_into(self._room, 0, value.toordinal() - _FIRST_DAY)
+
 
 _VALUES: Final[dict[type, tuple[int, int]]] = {
     int: (_INT64, 8),
@@ -213,7 +241,7 @@ _VALUES: Final[dict[type, tuple[int, int]]] = {
     date: (_DATE, 4),
     type(None): (_TEXT | 1, 0),
 }
-"""By the type of a value, how it is given, and its length; Firebird makes it that of the column."""
+"""By the type of a value, how it is given, and its length."""
 
 
 def _number(letter: str) -> Callable[[_Variable, str], tuple[str, int, _Read]]:

@@ -102,7 +102,7 @@ class DirectReader:
         """Execute a select."""
         transaction = self._begun()
         try:
-            statement = Prepared(transaction, sql, self._encoding, trim=True)
+            statement = Prepared(transaction, transaction.cursor(), sql, self._encoding, trim=True)
             _check_select(statement)
             statement.execute(values)
             return DirectRows(statement, transaction)
@@ -153,9 +153,9 @@ class DirectRows:
 
     def page(self) -> list[DatabaseRow]:
         """The next rows."""
-        if self._statement.plain:
+        cursor: Cursor | None = self._statement.cursor
+        if cursor is None:
             return self._statement.fetch(ROWS_A_PAGE)
-        cursor: Cursor = self._statement.cursor
         return list(map(_plain(cursor.description), cursor.fetchmany(ROWS_A_PAGE)))
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from cli.terminal.signals import heeding
 from cli.terminal.texts import duration, printable
+from cli.terminal.waiting import waiting
 from texts.remedies import PROGRAM
 from texts.said import Quantity, counted, said, text_of
 
@@ -87,7 +88,8 @@ async def _run(series: FleetSeries, done: "list[FleetRound]", screen: Screen, *,
                     blows=Quantity(len(plan.single) + len(plan.storm)),
                 )
             )
-            one = await lab.run(plan, lambda line: screen.say(Text.assemble("  ", render(line, "dim"))))
+            with waiting(said("seed {seed}: the fleet works", seed=seed)):
+                one = await lab.run(plan, lambda line: screen.say(Text.assemble("  ", render(line, "dim"))))
             done.append(one)
             _show(one, lab, series, screen)
             if one.holds and not keep:

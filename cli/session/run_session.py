@@ -67,6 +67,7 @@ from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
 from cli.terminal.texts import printable
+from cli.terminal.waiting import waiting
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.job import Job
 from engine.pacing.holds import StopKind
@@ -141,11 +142,13 @@ class RunSession:
             self._readers.working(self._run),
         ):
             await self._read_policy()
-            may_send = await self._may_send_alone()
+            with waiting(said("preparing run {run}", run=self._run.name)):
+                may_send = await self._may_send_alone()
             if not may_send or hand_in is None:
                 sent = await self._send() if may_send else Sent()
                 try:
-                    return await self._close(sent)
+                    with waiting(said("closing run {run}", run=self._run.name)):
+                        return await self._close(sent)
                 except JournalError as error:
                     if not sent.error:
                         raise
@@ -295,7 +298,7 @@ class RunSession:
             least_free=lambda: self._live_policy.policy.min_disk,
         )
         try:
-            async with show_intake(progress, self._screen, self._run.source, lambda: self._job.rows_seen):
+            with show_intake(progress, self._run.source, lambda: self._job.rows_seen):
                 await intake.freeze_all()
         except (InputRefused, LookUpFailed) as error:
             raise await self._unreadable(error) from error

@@ -59,6 +59,7 @@ from cli.terminal.exits import AWAY, CommandRefused, Exit, outcome_of
 from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, printable
+from cli.terminal.waiting import waiting, waiting_line
 from engine.errors import EngineError, LookUpDelayed, LookUpFailed
 from engine.job import Job, missing
 from engine.pacing.holds import Stop
@@ -258,14 +259,20 @@ async def open_billing(settings: Settings, record: OpenRecorder | None = None) -
     dsn, profile = settings.dsn, profile_of(settings)
     recorder = nullcontext() if record is None else record(settings.client)
     async with recorder as listener, BillingClient(settings.client, listener=listener) as client:
-        health = await client.health()
+        with waiting(said("asking {address}", address=settings.target), most=settings.client.deadline):
+            health = await client.health()
         log.debug("the billing answers", version=health.version, seconds=round(health.seconds, 3))
         database = None if dsn is None else open_file_database(dsn)
         try:
             if database is not None:
-                await anyio.to_thread.run_sync(_connected, database)
+                with waiting(said("connecting to {database}", database=printable(database.dsn))):
+                    await anyio.to_thread.run_sync(_connected, database)
             gateway = Gateway(client, database, profile=profile)
-            yield BillingConnection(gateway, health, await one_billing(gateway, settings))
+            with waiting(said("comparing the API with the database")):
+                one = await one_billing(gateway, settings)
+            if (line := waiting_line()) is not None:
+                line.questions = gateway.questions.count
+            yield BillingConnection(gateway, health, one)
         finally:
             if database is not None:
                 with anyio.CancelScope(shield=True):

@@ -255,7 +255,7 @@ async def rehearse(
     run = await plans.create_run(new)
     progress = Progress(has_steps=job.effect.has_steps)
     try:
-        async with show_intake(progress, screen, run.source, lambda: job.rows_seen):
+        with show_intake(progress, run.source, lambda: job.rows_seen):
             await Intake(
                 run,
                 job,

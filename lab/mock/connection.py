@@ -10,11 +10,10 @@ from billing.database.reader import Connection, DatabaseRow, FirebirdError, Fire
 from billing.database.schema import Schema, fitted
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.errors import ColumnsMissing
-from lab.mock.models import Field, MockModel, models_with
+from lab.mock.models import MockModel, models_with
 from lab.mock.refusals import MockRefusal
 
 _KEPT = 300  # prepared statements; filters produce any number of different ones
-_SAVEPOINT = "this_call"
 
 
 class MockConnection:
@@ -25,14 +24,16 @@ class MockConnection:
 
     def __init__(self, dsn: Dsn) -> None:
         self._connection: Connection = attach(dsn)
+        self._cursor = self._connection.cursor()
         self._encoding = dsn.encoding
         self._prepared: dict[str, Prepared] = {}
         self._fitted: dict[str, SqlStatement] = {}
         rows = self.execute(sql_block("population", "columns", "lab.mock.sql").text)
         self.schema = Schema.of((table.rstrip(), name.rstrip()) for table, name in rows)
-        self.models: dict[str, MockModel] = models_with(self.schema.has)
         lengths = self.execute(sql_block("population", "lengths", "lab.mock.sql").text)
-        self._lengths = {(table.rstrip(), name.rstrip()): int(length) for table, name, length in lengths}
+        self.models: dict[str, MockModel] = models_with(
+            self.schema.has, {(table.rstrip(), name.rstrip()): length for table, name, length in lengths}
+        )
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> list[DatabaseRow]:
         """Run a statement; returns its rows, or an empty list.
@@ -47,7 +48,8 @@ class MockConnection:
     def _prepare(self, sql: str) -> Prepared:
         if len(self._prepared) >= _KEPT:
             self._prepared.clear()
-        self._prepared[sql] = prepared = Prepared(self._connection.main_transaction, sql, self._encoding)
+        transaction = self._connection.main_transaction
+        self._prepared[sql] = prepared = Prepared(transaction, self._cursor, sql, self._encoding)
         return prepared
 
     def run(self, wanted: SqlStatement, values: Values) -> list[DatabaseRow]:
@@ -61,10 +63,6 @@ class MockConnection:
             raise MockRefusal(str(error)) from error
         return self.execute(*fit.bind(values))
 
-    def longest(self, table: str, field: Field) -> int | None:
-        """The number of characters that a column holds; None for no text."""
-        return self._lengths.get((table.upper(), field.stored_as))
-
     def next_key(self, generator: str) -> int:
         """The next value of a generator; it stays used even after a rollback."""
         ((key,),) = self.execute(f"select gen_id({generator}, 1) from rdb$database")  # noqa: S608 - a name of ours
@@ -72,11 +70,11 @@ class MockConnection:
 
     def save_here(self) -> None:
         """Set the savepoint that `go_back` returns to."""
-        self._connection.savepoint(_SAVEPOINT)
+        self.execute("savepoint this_call")
 
     def go_back(self) -> None:
         """Roll back to the savepoint."""
-        self._connection.rollback(savepoint=_SAVEPOINT)
+        self.execute("rollback to savepoint this_call")
 
     def commit(self) -> None:
         """Commit the transaction."""

@@ -19,12 +19,12 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl
 
 import anyio
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+from yarl import URL
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
@@ -44,6 +44,7 @@ LOOPBACK: Final = "127.0.0.1"
 """The control endpoint is only for this machine."""
 
 _LARGEST_BODY: Final = 1024 * 1024
+_BETWEEN_LOOKS: Final = 0.01
 
 
 class MockBilling:
@@ -64,6 +65,7 @@ class MockBilling:
         self.quirks = quirks
         self._worker = worker
         self._slots = slots
+        self._door: Port | None = None
         self._requests = 0
         self._turned_away = 0
 
@@ -117,6 +119,10 @@ class MockBilling:
     def licence(self, subscribers: int | None) -> None:
         self._worker.licence.limit = subscribers
 
+    def open_at(self, door: Port) -> None:
+        """Note the port that it is served at."""
+        self._door, self.url = door, door.url
+
     def application(self, middlewares: Sequence[Middleware]) -> web.Application:
         """The aiohttp application; middlewares can disturb it."""
         application = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
@@ -154,12 +160,19 @@ class MockBilling:
         """Wait until all requests so far have had their effect."""
         await self._slots.wait_until_idle()
 
+    async def wait_for_clients(self) -> None:
+        """Wait until all clients have gone, and all their requests have had their effect."""
+        while self._door is not None and self._door.connections:  # noqa: ASYNC110 - aiohttp tells nobody when one closes
+            await asyncio.sleep(_BETWEEN_LOOKS)
+        await self.wait_for_requests()
+
     async def _api(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         model = request.match_info["model"]
         self._requests += 1
         # As tolerant as the real one: invalid pairs are skipped, undecodable bytes replaced.
-        form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace"))
+        query = URL.build(query_string=body.decode("utf-8", "replace"), encoded=True).query
+        form = dict(query.items())
         if self.faults.idle:
             return respond(await self._carry_out(model, form))
         return await self.faults.serve(request, model, form, body, partial(self._carry_out, model, form))
@@ -243,7 +256,7 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
         stack.push_async_callback(server.wait_for_requests)
         door = await _open_port(stack, server.application(middlewares), host, port)
         stack.callback(injector.end)
-        server.url = door.url
+        server.open_at(door)
         if control_port is not None:
             beside = await _open_port(stack, control.application(server), LOOPBACK, control_port)
             server.control_url = beside.url

@@ -140,9 +140,11 @@ class Worker:
 
     def _carry_out(self, chains: list[Chain]) -> list[MockAnswer]:
         try:
-            self._stack.apply_due(self._stack_rate)
+            applied = self._stack.apply_due(self._stack_rate)
             answers = [self._one(chain) for chain in chains]
-            self._connection.commit()
+            # What was only read needs no commit: the transaction sees what others commit.
+            if applied or any(chain.writes for chain in chains):
+                self._connection.commit()
         except Exception:  # noqa: BLE001 - logged with its traceback
             # The database is gone or full: these changes are lost, and their clients get an error.
             _log.exception("the mock billing's database fails")
