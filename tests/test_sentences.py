@@ -84,6 +84,7 @@ FOR_A_REASON = {
     "engine/control/address.py: \u0020(says it is": "who gives a command, as the journal and its log have it",
     "billing/database/prepared.py: Error while": "fdb's line with the name of its function",
     "billing/database/prepared.py: … does not fit": "a text of Firebird, whose refusal it is",
+    "billing/database/prepared.py: Value of parameter": "in the words of fdb, which select.py recognises",
     "engine/pacing/holds.py: in doubt": "the name of a hold in --json",
     "engine/pacing/window.py: start": "a fault of this program",
     "engine/pipeline/aftermath.py: a call has no": "a fault of this program",
