@@ -14,7 +14,10 @@ from texts.said import Said, counted, said
 SCALE: Final = 10**10
 """The database's integers per rouble: row 1 of `VPN_CONST` ([S], the recipe for limits by tariff)."""
 
-LARGEST: Final = Decimal(2**63 - 1) / SCALE
+LARGEST_STORED: Final = 2**63 - 1
+"""The largest integer that a money column of the database holds."""
+
+LARGEST: Final = Decimal(LARGEST_STORED) / SCALE
 """The largest amount in roubles, positive or negative, that the database's 64-bit integers hold [S]."""
 
 _SCALE_PLACES: Final = 10
@@ -76,6 +79,13 @@ def roubles(scaled: int) -> Decimal:
     # A division would round to the precision of the context.
     sign, digits, _ = Decimal(scaled).as_tuple()
     return Decimal((sign, digits, -places))
+
+
+def shortest(scaled: int) -> str:
+    """The roubles of a database integer in plain notation, with no more decimals than it needs, such as "-50.5"."""
+    whole, rest = divmod(abs(scaled), SCALE)
+    decimals = f".{rest:0{_SCALE_PLACES}}".rstrip("0") if rest else ""
+    return f"{'-' if scaled < 0 else ''}{whole}{decimals}"
 
 
 def unscaled(value: object) -> Decimal:

@@ -247,6 +247,11 @@ class Database:
             return False
         return True
 
+    def writable(self, texts: Iterable[str]) -> list[str]:
+        """Those of the texts whose letters it has: all of them, mostly."""
+        each = list(texts)
+        return each if self.writes("".join(each)) else [text for text in each if self.writes(text)]
+
     def close(self) -> None:
         """Close the connection; the next use opens another. A call of another thread is aborted after `PATIENCE`."""
         if not self._one_at_a_time.acquire(timeout=PATIENCE):

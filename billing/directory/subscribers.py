@@ -185,8 +185,7 @@ def _abonent(row: DatabaseRow) -> Abonent:
 def _possible(database: Database, numbers: Iterable[str]) -> list[str]:
     """The numbers that a subscriber can have: Firebird refuses a statement with one that does not fit the column."""
     longest = database.longest("ABONENTS", "CONTRACT_NUMBER")
-    short = [number for number in dict.fromkeys(numbers) if len(number) <= longest]
-    return short if database.writes("".join(short)) else [number for number in short if database.writes(number)]
+    return database.writable(number for number in dict.fromkeys(numbers) if len(number) <= longest)
 
 
 def _member(row: DatabaseRow) -> FolderMember:

@@ -54,7 +54,7 @@ class ForeignEntries:
         entries = [entries_by_key.get(item.key, NO_ENTRIES) for item in sendable]
         judged = iter(
             [
-                self._judged(item, found, reasons) if reasons or found is not NO_ENTRIES else item
+                self._judged(item, found, reasons) if found is not NO_ENTRIES or reasons else item
                 for item, found, reasons in zip(
                     sendable, entries, await self._reasons(sendable, entries), strict=True
                 )
@@ -119,11 +119,13 @@ class ForeignEntries:
     def _judged(self, item: NewItem, entries: Entries, reasons: Sequence[tuple[str, str]]) -> NewItem | Refusal:
         if reasons and not (self._again or self._job.effect.may_repeat(item.payload)):
             return Refusal(item.line, None, item.label, _refusal(reasons), item.row)
+        item = replace(item, payload=entries.payload or item.payload)
+        if not reasons and not entries.unmarked:
+            return item
         notes = [why for why, _ in reasons]
         if entries.unmarked:
             notes.append(said("looks as if entered already: {entry}", entry=entries.unmarked))
-        item = replace(item, payload=entries.payload or item.payload)
-        return replace(item, note=in_clauses(notes) if len(notes) > 1 else notes[0]) if notes else item
+        return replace(item, note=in_clauses(notes) if len(notes) > 1 else notes[0])
 
     def _entered(
         self, entries: Iterable[Marked], known: Mapping[tuple[str, int], KnownMark]

@@ -200,7 +200,9 @@ def creatable_model(model: str, arguments: Mapping[str, object]) -> CreatableMod
 
 def model_of(payload: Payload) -> CreatableModel:
     """How the object of a payload is created and found again."""
-    return creatable_model(payload.model, payload.key)
+    return (
+        CREATABLE_MODELS[payload.model] if payload.model != "Abonents" else creatable_model("Abonents", payload.key)
+    )
 
 
 async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dict[int, list[BillingObject]]:
@@ -339,7 +341,9 @@ def fields_of(payloads: Sequence[Payload]) -> tuple[str, ...]:
 def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
     """The difference between the objects found and the one sent, with both sides; None without one."""
     kind = model_of(payload)
-    wanted = {name: value for name, value in payload.wanted.items() if name != BALANCE}
+    wanted = payload.wanted
+    if BALANCE in wanted:
+        wanted = {name: value for name, value in wanted.items() if name != BALANCE}
     if len(found) == 1 and kind.counts(found[0]) and not differences(wanted, found[0]):
         return None
     sent = kind.sent(wanted)
@@ -361,6 +365,8 @@ def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
 
 def in_effect(payload: Payload, found: Sequence[BillingObject]) -> Sequence[BillingObject]:
     """Of the objects of an item those that still count; all of them where none does."""
+    if len(found) == 1:
+        return found
     kind = model_of(payload)
     return [thing for thing in found if kind.counts(thing)] or found
 

@@ -19,7 +19,7 @@ from billing.profile import TypeEight
 from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused, LookUpFailed
-from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, NotSent, RowRefused, Seen
+from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import (
     NOT_THERE,
     Absent,
@@ -199,9 +199,10 @@ class CreateEffect(CallEffect):
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Entries of the same kind for the same subscribers. Raises `LookUpFailed`.
 
-        These are operations of the same type that are not reversed, and connected services of the same id.
+        These are operations of the same type that are not reversed, and connected services of the same id. One that
+        takes back is entered already only by an equal one.
         """
-        return await entries_like(self._gateway, items)
+        return await entries_like(self._gateway, items, equal=self._taking_back is not None)
 
     async def try_out(self) -> None:
         """Try each look-up that the run needs, with ids that no object has.
@@ -223,8 +224,6 @@ class CreateEffect(CallEffect):
     async def send(self, run: Run, item: Item) -> Seen:
         """Create the object, with run and item in the mark of its comment."""
         payload = decode_payload(item.payload)
-        if BALANCE in payload.wanted and _overwrites(payload) and (moved := await self._moved(payload)):
-            return moved
         call = self._call(payload, run.name, item.number)
         if PLACEHOLDER in item.payload:
             # Every token of a secret begins so.
@@ -268,7 +267,8 @@ class CreateEffect(CallEffect):
         """Also the operations that have come to an account since the list was made, where its balance is set.
 
         Those that a person was shown who has decided that the row is sent are no news. Of an item in effect those
-        before its own operation: their sums are overwritten. Raises `LookUpFailed`.
+        before its own operation: their sums are overwritten. Where a balance is set back, it has to be that of the
+        plan. Raises `LookUpFailed`.
         """
         payloads = [decode_payload(item.payload) for item in items]
         reasons = await self._moved_since(items, payloads)
@@ -296,7 +296,13 @@ class CreateEffect(CallEffect):
             ]
             if others:
                 reasons[item.item_id] = _overtaken(others, is_entered=bool(own))
-        return reasons
+        setting_back = {
+            item.item_id: payload
+            for item, payload in zip(items, payloads, strict=True)
+            if BALANCE in payload.wanted and _overwrites(payload)
+            if not item.state.in_effect and item.item_id not in reasons
+        }
+        return reasons | await self._another_balance(setting_back)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """The payloads with the present balance, where it has changed. Raises `LookUpFailed`.
@@ -339,7 +345,7 @@ class CreateEffect(CallEffect):
             own = (run.name, item.number)
             looks[item.item_id] = Look(
                 _sighting(payload, own_of(payload, things, own)),
-                entries_of(payload, things, self._gateway.profile, own),
+                entries_of(payload, things, self._gateway.profile, own, equal=self._taking_back is not None),
             )
         return looks
 
@@ -356,19 +362,19 @@ class CreateEffect(CallEffect):
         besides: dict[int, tuple[Marked, ...]] = {}
         for item, things in zip(items, there, strict=True):
             payload, own = payloads[item.item_id], (run.name, item.number)
+            mine = own_of(payload, things, own)
             # Of several those in effect: a person takes back what was made twice.
-            found[item.item_id] = in_effect(payload, own_of(payload, things, own))
-            besides[item.item_id] = (
-                entered_besides(payload, things, self._gateway.profile, own) if self._kind.comment else ()
-            )
+            found[item.item_id] = in_effect(payload, mine)
+            if len(mine) < len(things):
+                besides[item.item_id] = entered_besides(payload, things, mine, self._gateway.profile, own)
         wanted = [payload.abonent for payload in payloads.values() if BALANCE in payload.wanted]
         now = await balances(self._gateway, wanted)
-        moved = {payload.abonent for payload in payloads.values() if _has_another_balance(payload, now)}
+        moved = {payload.abonent for payload in payloads.values() if now and _has_another_balance(payload, now)}
         last = await newest_on_account(self._gateway, moved) if moved else {}
-        return {
-            key: replace(_reading(payload, found[key], now, last.get(payload.abonent, 0)), besides=besides[key])
-            for key, payload in payloads.items()
+        readings = {
+            key: _reading(payload, found[key], now, last.get(payload.abonent, 0)) for key, payload in payloads.items()
         }
+        return readings | {key: replace(readings[key], besides=others) for key, others in besides.items()}
 
     def describe(self, run_name: str, item: Item) -> str:
         """The call with its mark."""
@@ -398,22 +404,18 @@ class CreateEffect(CallEffect):
                 return unexpected(result) if answer is None else Accepted(answer, created=True)
         return evidence
 
-    async def _moved(self, payload: Payload) -> Evidence | None:
-        """Why the balance must not be set back now: a payment made after the plan would be lost."""
-        try:
-            now = (await balances(self._gateway, [payload.abonent])).get(payload.abonent)
-        except LookUpFailed as error:
-            return NotSent(said("what the balance is now cannot be read: {error}", error=error))
-        then = Decimal(payload.was[BALANCE] or 0)
-        if now == then:
-            return None
-        return RowRefused(
-            said(
+    async def _another_balance(self, payloads: Mapping[int, Payload]) -> dict[int, str]:
+        """By item_id, why a balance must not be set back: a payment made after the plan would be lost."""
+        now = await balances(self._gateway, [payload.abonent for payload in payloads.values()])
+        return {
+            key: said(
                 "changed since the plan: the balance was {then}, and now it is {now}",
                 then=then,
-                now=said("not known") if now is None else now,
+                now=said("not known") if balance is None else balance,
             )
-        )
+            for key, payload in payloads.items()
+            if (balance := now.get(payload.abonent)) != (then := Decimal(payload.was[BALANCE] or 0))
+        }
 
     def _call(self, payload: Payload, run_name: str, number: int) -> Call:
         ((method, arguments),) = payload.steps
@@ -636,11 +638,14 @@ def _has_another_balance(payload: Payload, now: Mapping[int, Decimal]) -> bool:
 def _reading(payload: Payload, found: Sequence[BillingObject], now: Mapping[int, Decimal], last: int) -> ReadBack:
     """An entry and its balance; `last` is the last operation on an account that has another balance than wanted."""
     kind, differs = model_of(payload), difference(payload, found)
-    counting = [thing for thing in found if kind.counts(thing)]
+    # What does not differ is one that counts.
+    counting = found if differs is None else [thing for thing in found if kind.counts(thing)]
     there = None
     if kind.amount and counting:
-        there = sum((Decimal(thing.values[kind.amount] or 0) for thing in counting), Decimal(0))
-    if differs is None and _has_another_balance(payload, now):
+        there = Decimal(0)
+        for thing in counting:
+            there += Decimal(thing.values[kind.amount] or 0)
+    if differs is None and now and _has_another_balance(payload, now):
         if last > int(found[0].values[kind.key] or 0):
             return ReadBack(there, later_operations=True)
         differs = said(

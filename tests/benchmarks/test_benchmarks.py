@@ -174,11 +174,13 @@ def test_the_start_of_each_command_is_measured(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.prove
-def test_the_lists_of_a_plan_and_of_an_undo_are_measured_beside_reading_and_saving() -> None:
+def test_lists_and_a_verification_are_measured_beside_reading_and_saving_with_their_memory() -> None:
     rows = rows_of(listing.measure("smoke"))
-    assert [row[0] for row in rows] == ["read and saved", "of a plan", "of an undo"]
-    assert [row[1] for row in rows] == ["300"] * 3
-    assert rows[0][3] == "1.00 (1.00 to 1.00)"
+    assert [row[0] for row in rows] == list(listing.KINDS.values())
+    assert {row[1] for row in rows} == {"300"}
+    assert {row[0]: row[3] for row in rows}[listing.KINDS["both"]] == "1.00"
+    for row in rows:
+        assert all(int(cell.removesuffix(" MiB")) > 0 for cell in row[-2:])
 
 
 @pytest.mark.prove

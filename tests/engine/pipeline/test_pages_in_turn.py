@@ -12,7 +12,8 @@ from checkpoints.records import NewItem, NewRun, Run
 from checkpoints.states import State
 from engine.errors import InputRefused, LookUpFailed
 from engine.job import Prepared
-from engine.pipeline.intake import PREPARED_AT_ONCE, Intake
+from engine.pipeline.in_turn import PREPARED_AT_ONCE
+from engine.pipeline.intake import Intake
 from engine.pipeline.progress import Progress
 from engine.rows import Row
 from lab.crash.loops import loops
