@@ -45,7 +45,7 @@ class SqliteQueries(Queries):
 
     def check(self, name: str, judge: Callable[[int], None], /, **values: Value) -> None:
         """Run a block, and give `judge` the number of its rows at once."""
-        cursor = self._run(blocks()[name], values)
+        cursor = self._connection.execute(blocks()[name], bind(values))
         found = len(cursor.fetchall())
         judge(found if cursor.description else cursor.rowcount)
 
