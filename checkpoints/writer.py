@@ -120,6 +120,8 @@ class Writer(Generic[AnyConnection]):
             open_for_orders = True
             while open_for_orders:
                 group, open_for_orders = self._gather()
+                if not group:
+                    continue
                 self._commit(connection, group)
                 # The loop is closed if the program ended early: there are no waiters left.
                 with contextlib.suppress(RuntimeError):
@@ -139,17 +141,21 @@ class Writer(Generic[AnyConnection]):
 
     def _commit(self, connection: AnyConnection, group: list[_Order]) -> None:
         """Run the group in one transaction; a piece that fails is rolled back alone."""
+        several = len(group) > 1
         try:
             connection.execute(self._dialect.begin)
             for order in group:
-                connection.execute("savepoint piece")
+                if several:
+                    connection.execute("savepoint piece")
                 try:
                     order.result = order.work(connection)
                 except Exception as error:  # noqa: BLE001 - every error is passed on to the waiter
                     order.error = self._as_journal_error(error)
-                    connection.execute("rollback to piece")
-                connection.execute("release piece")
-            connection.execute("commit")
+                    connection.execute("rollback to piece" if several else "rollback")
+                if several:
+                    connection.execute("release piece")
+            if several or group[0].error is None:
+                connection.execute("commit")
         except self._dialect.error as error:
             for order in group:
                 order.error = order.error or self._as_journal_error(error)

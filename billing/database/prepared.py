@@ -6,6 +6,7 @@ fdb lays them out anew for each run and each row, which takes three times as lon
 import ctypes
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
@@ -13,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import fdb
 from fdb import fbcore
 
-from billing.database.reader import Connection, Cursor, DatabaseRow
+from billing.database.columns import is_select
 from billing.database.sql_blocks import Value
 
 # Firebird's types, from its ibase.h; an odd number is the same type with nulls.
@@ -25,6 +26,9 @@ _LONG: Final = 496
 _INT64: Final = 580
 _TIMESTAMP: Final = 510
 _DATE: Final = 570
+_TEXTS: Final = (_TEXT, _VARYING)
+_OCTETS: Final = 1
+"""The number of the character set of bytes."""
 _CLOSE: Final = 1
 _END: Final = 100
 _SHORTEST: Final = 64
@@ -32,64 +36,99 @@ _SHORTEST: Final = 64
 _BYTES_A_LETTER: Final = {4: 4, 69: 4, 3: 3}
 """By the number of a character set, the bytes of its widest letter."""
 
+_ODD: Final = "replace"
+"""What becomes of bytes that are no letters, as with fdb."""
+
 _POINTER: Final = ctypes.POINTER(ctypes.c_char)
 _MIDNIGHT: Final = datetime(1858, 11, 17)  # noqa: DTZ001 - Firebird's dates have no zone
 _FIRST_DAY: Final = _MIDNIGHT.toordinal()
 _UNITS_A_SECOND: Final = 10_000
 
 _Variable: TypeAlias = Any  # a structure of ctypes
+_Row: TypeAlias = tuple[Any, ...]
 _Read: TypeAlias = Callable[[tuple[Any, ...], int], object]
 
 
 class Prepared:
-    """A statement of one connection, for one thread at a time, in the connection's own transaction.
+    """A statement of one transaction, for one thread at a time.
 
     `cursor` only prepares it, and may be one for all statements: a commit closes each cursor there is. Raises what
-    fdb's cursor raises. A value or a column of a rare type, as a blob, goes through a cursor of fdb.
+    fdb's cursor raises. A value or a column of a rare type, as a blob, goes through a `cursor` of its own, which the
+    reader of its rows then has to ask. With `trim` texts come without trailing blanks.
     """
 
-    def __init__(self, connection: Connection, cursor: Cursor, sql: str, encoding: str) -> None:
+    def __init__(
+        self,
+        transaction: Any,  # noqa: ANN401 - fdb's, as its cursor
+        cursor: Any,  # noqa: ANN401
+        sql: str,
+        encoding: str,
+        *,
+        trim: bool = False,
+    ) -> None:
         self._encoding = encoding
-        self._transaction = connection.main_transaction
+        self._trim = trim
+        self._transaction = transaction
         self._status = fbcore.ISC_STATUS_ARRAY()
-        self._cursor: Cursor | None = None
+        self.cursor: Any = None
+        self._prepares = cursor
         self._statement = cursor.prep(sql)
         given, found = self._statement._in_sqlda, self._statement._out_sqlda  # noqa: SLF001 - there is no other door
         values, columns = given.sqlvar[: given.sqld], found.sqlvar[: found.sqld]
-        kinds = {one.sqltype & ~1 for one in columns}, {one.sqltype & ~1 for one in values}
-        if not kinds[0] <= _COLUMNS.keys() or not kinds[1] <= _COLUMNS.keys():
-            self._cursor = connection.cursor()
-            self._statement = self._cursor.prep(sql)
-        self._is_select = self._statement.statement_type == fdb.isc_info_sql_stmt_select
+        if not all(map(_is_common, (*columns, *values))):
+            self.cursor = transaction.cursor()
+            self._statement = self.cursor.prep(sql)
+        self.is_select = is_select(self._statement)
+        self._ended = True
         self._given = _passed(given) if values else None
         self._found = _passed(found) if columns else None
-        self._values = [_GivenValue(place, one) for place, one in enumerate(values)]
-        self._lay_out(columns if self._cursor is None else ())
+        self._values = [_GivenValue(one, number) for number, one in enumerate(values)]
+        self._lay_out(columns if self.cursor is None else ())
 
-    def run(self, values: Sequence[Value]) -> list[DatabaseRow]:
+    def run(self, values: Sequence[Value]) -> list[_Row]:
         """Run it; its rows, or an empty list."""
-        if self._cursor is not None:
-            self._cursor.execute(self._statement, values)
-            return self._cursor.fetchall() if self._found else []
+        answered = self.execute(values)
+        if self.cursor is not None:
+            rows: list[_Row] = self.cursor.fetchall() if self._found else []
+            return rows
+        return self.fetch() if self.is_select else answered
+
+    def execute(self, values: Sequence[Value]) -> list[_Row]:
+        """Run it; the row that a statement other than a select answers, or an empty list."""
+        if self.cursor is not None:
+            self.cursor.execute(self._statement, values)
+            return []
         for place, value in zip(self._values, values, strict=True):
             place.give(value, self._encoding)
         transaction = self._transaction
         if transaction._tr_handle is None:  # noqa: SLF001 - as above
             transaction.begin()
         handle, api, status = self._statement._stmt_handle, fbcore.api, self._status  # noqa: SLF001 - as above
-        answered = None if self._is_select else self._found
+        answered = None if self.is_select else self._found
         if api.isc_dsql_execute2(status, transaction._tr_handle, handle, 3, self._given, answered):  # noqa: SLF001 - as above
             raise self._error()
-        if not self._is_select:
-            return [self._row()] if answered else []
-        rows = []
-        while not (ended := api.isc_dsql_fetch(status, handle, 3, self._found)):
-            rows.append(self._row())
-        error = None if ended == _END else self._error()
-        api.isc_dsql_free_statement(status, handle, _CLOSE)
-        if error is not None:
-            raise error
+        self._ended = not self.is_select
+        return [self._row()] if answered else []
+
+    def fetch(self, most: int | None = None) -> list[_Row]:
+        """The next rows of a select without a cursor, at most as many; none behind the last."""
+        handle, api, status = self._statement._stmt_handle, fbcore.api, self._status  # noqa: SLF001 - as above
+        rows: list[_Row] = []
+        while not self._ended and len(rows) != most:
+            if not (ended := api.isc_dsql_fetch(status, handle, 3, self._found)):
+                rows.append(self._row())
+                continue
+            self._ended = True
+            error = None if ended == _END else self._error()
+            api.isc_dsql_free_statement(status, handle, _CLOSE)
+            if error is not None:
+                raise error
         return rows
+
+    def close(self) -> None:
+        """Free it; raises nothing."""
+        with suppress(fdb.Error):
+            self._statement.close()
 
     def _error(self) -> Exception:
         error: Exception = fbcore.exception_from_status(
@@ -104,7 +143,10 @@ class Prepared:
         for one in columns:
             form += f"{-struct.calcsize(form) % 8}x"
             start = struct.calcsize(form)
-            part, width, read = _COLUMNS[one.sqltype & ~1](one, self._encoding)
+            kind = one.sqltype & ~1
+            part, width, read = _COLUMNS[kind](one, self._encoding)
+            if self._trim and kind in _TEXTS:
+                read = _trimmed(read)
             form += part
             places.append((start, struct.calcsize(form)))
             form += "h"
@@ -118,9 +160,15 @@ class Prepared:
             one.sqlind = ctypes.cast(base + null, ctypes.POINTER(ctypes.c_short))
         self._columns: tuple[tuple[int, int, _Read], ...] = tuple(reads)
 
-    def _row(self) -> DatabaseRow:
+    def _row(self) -> _Row:
         found = self._layout.unpack_from(self._buffer)
         return tuple([None if found[null] else read(found, place) for null, place, read in self._columns])
+
+
+def _is_common(variable: _Variable) -> bool:
+    """Whether the layout has its type; bytes are read by fdb."""
+    kind = variable.sqltype & ~1
+    return kind in _COLUMNS and not (kind in _TEXTS and variable.sqlsubtype == _OCTETS)
 
 
 def _passed(structure: Any) -> Any:  # noqa: ANN401 - structures of ctypes
@@ -135,12 +183,14 @@ _MOMENT: Final = struct.Struct("=iI")
 class _GivenValue:
     """The place of a value; Firebird makes it that of the column."""
 
-    def __init__(self, place: int, variable: _Variable) -> None:
-        self._place = place
+    def __init__(self, variable: _Variable, number: int) -> None:
         self._variable = variable
         self._subtype = variable.sqlsubtype
+        room = max(variable.sqllen, _SHORTEST)
+        self._longest = variable.sqllen if variable.sqltype & ~1 in _TEXTS else room
+        self._number = number
         self._kind: type | None = None
-        self._buffer = ctypes.create_string_buffer(max(variable.sqllen, _SHORTEST))
+        self._buffer = ctypes.create_string_buffer(room)
         self._room = memoryview(self._buffer).cast("B")
         variable.sqldata = ctypes.cast(self._buffer, _POINTER)
         variable.sqlind = ctypes.pointer(ctypes.c_short(-1))
@@ -161,14 +211,15 @@ class _GivenValue:
         elif isinstance(value, str):
             data = value.encode(encoding)
             length = len(data)
-            if length > len(self._room):
-                # As fdb says it.
-                room = len(self._room)
-                raise ValueError(f"Value of parameter ({self._place}) is too long, expected {room}, found {length}")
+            if length > self._longest:
+                # In fdb's words.
+                raise ValueError(
+                    f"Value of parameter ({self._number}) is too long, expected {self._longest}, found {length}"
+                )
             self._room[:length] = data
             variable.sqllen = length
         elif isinstance(value, datetime):
-            since = value - _MIDNIGHT
+            since = value.replace(tzinfo=None) - _MIDNIGHT
             units = since.seconds * _UNITS_A_SECOND + since.microseconds // 100
             _MOMENT.pack_into(self._room, 0, since.days, units)
         elif value is not None:
@@ -190,19 +241,23 @@ def _number(letter: str) -> Callable[[_Variable, str], tuple[str, int, _Read]]:
     def column(variable: _Variable, _: str) -> tuple[str, int, _Read]:
         if not variable.sqlscale:
             return letter, 1, lambda found, place: found[place]
-        unit = Decimal(10) ** variable.sqlscale
-        return letter, 1, lambda found, place: found[place] * unit
+        unit = 10**-variable.sqlscale
+        return letter, 1, lambda found, place: Decimal(found[place]) / unit
 
     return column
 
 
 def _varying(variable: _Variable, encoding: str) -> tuple[str, int, _Read]:
-    return f"H{variable.sqllen}s", 2, lambda found, place: found[place + 1][: found[place]].decode(encoding)
+    return f"H{variable.sqllen}s", 2, lambda found, place: found[place + 1][: found[place]].decode(encoding, _ODD)
 
 
 def _padded(variable: _Variable, encoding: str) -> tuple[str, int, _Read]:
     letters = variable.sqllen // _BYTES_A_LETTER.get(variable.sqlsubtype, 1)
-    return f"{variable.sqllen}s", 1, lambda found, place: found[place].decode(encoding)[:letters]
+    return f"{variable.sqllen}s", 1, lambda found, place: found[place].decode(encoding, _ODD)[:letters]
+
+
+def _trimmed(read: _Read) -> _Read:
+    return lambda found, place: str(read(found, place)).rstrip(" ")
 
 
 def _moment(_: _Variable, __: str) -> tuple[str, int, _Read]:

@@ -72,6 +72,7 @@ def blocks(file: str, folder: str) -> Mapping[str, SqlStatement]:
     return {name: SqlStatement(name, body, ours=True) for name, body in zip(parts[::2], bodies, strict=True)}
 
 
+@cache
 def sql_block(file: str, name: str, folder: str) -> SqlStatement:
     """The block `name` of `<file>.sql` in the folder."""
     return blocks(file, folder)[name]

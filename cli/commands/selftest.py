@@ -124,7 +124,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     fleet: Annotated[
         bool, typer.Option("--fleet", help="Three workers and a journal in PostgreSQL, which is started for it.")
     ] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="A small fleet, for a minute.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A small fleet, for a minute or two.")] = False,
 ) -> None:
     """Kill loads of a mock billing that fails, and prove the result.
 

@@ -79,13 +79,14 @@ async def _run(series: FleetSeries, done: "list[FleetRound]", screen: Screen, *,
             plan = draw_round(seed, quick=series.quick)
             screen.say(
                 counted(
-                    "seed {seed}: {workers} workers, {n} billing, {rows} rows, {blows} blows",
-                    "seed {seed}: {workers} workers, {n} billings, {rows} rows, {blows} blows",
+                    "seed {seed}: {workers} workers, {n} billing, {rows} rows, {blows} blows; at most {time}",
+                    "seed {seed}: {workers} workers, {n} billings, {rows} rows, {blows} blows; at most {time}",
                     plan.billings,
                     seed=str(seed),
                     workers=Quantity(plan.workers),
                     rows=Quantity(plan.rows * plan.billings),
                     blows=Quantity(len(plan.single) + len(plan.storm)),
+                    time=duration(plan.longest),
                 )
             )
             with waiting(said("seed {seed}: the fleet works", seed=seed)):

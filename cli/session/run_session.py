@@ -15,7 +15,6 @@ from rich.text import Text
 from checkpoints.errors import ForbiddenTransition, JournalError
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage, Totals
-from checkpoints.states import State
 from cli.session.control_client import ourselves
 from cli.session.control_server import serve_control
 from cli.session.events import RunReaders
@@ -350,7 +349,7 @@ class RunSession:
                     look_alike_rows(plan, said("{command} lists them", command=command_line("plan")))
                 )
             raise await self._unattended(unanswered(plan))
-        await self._approve()
+        await self._approve(plan.to_send)
         return True
 
     def _caution(self, show: Callable[[Text], None]) -> None:
@@ -409,11 +408,12 @@ class RunSession:
         await self._give_up()
         return NothingSent(why)
 
-    async def _approve(self) -> None:
+    async def _approve(self, rows: int = 0) -> None:
+        """Approve the run, with the rows that are to be sent as far as they are read."""
         await self._journal.approve(self._run)
         await note_assumptions(self._run, self._job, self._journal)
         await self._refresh()
-        log.info("approved", rows=(await self._journal.totals(self._run)).count(State.PENDING))
+        log.info("approved", rows=rows)
 
     async def _refresh(self) -> None:
         self._run = await self._journal.again(self._run)
@@ -523,7 +523,7 @@ class RunSession:
         """Finish a run that has nothing left to send."""
         if self._run.approved_at is None or self._run.frozen_at is None or totals.count_where(open=True):
             return FinishedRun()
-        return await finish_run(self._run, self._journal, self._session.settings.catalogue, anew=True)
+        return await finish_run(self._run, self._journal, self._session.settings.catalogue, totals, anew=True)
 
 
 @asynccontextmanager

@@ -48,7 +48,8 @@ class MockConnection:
     def _prepare(self, sql: str) -> Prepared:
         if len(self._prepared) >= _KEPT:
             self._prepared.clear()
-        self._prepared[sql] = prepared = Prepared(self._connection, self._cursor, sql, self._encoding)
+        transaction = self._connection.main_transaction
+        self._prepared[sql] = prepared = Prepared(transaction, self._cursor, sql, self._encoding)
         return prepared
 
     def run(self, wanted: SqlStatement, values: Values) -> list[DatabaseRow]:

@@ -168,7 +168,7 @@ def _insert_rows(insert: _Insert, rows: PopulationRows) -> None:
 
 def _insert(connection: Connection, encoding: str, table: str, rows: list[Columns]) -> None:
     cursor = connection.cursor()
-    insert = Prepared(connection, cursor, sql_block("population", table, _SQL).text, encoding)
+    insert = Prepared(connection.main_transaction, cursor, sql_block("population", table, _SQL).text, encoding)
     for row in rows:
         insert.run(row)
     cursor.close()

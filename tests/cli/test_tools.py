@@ -77,7 +77,7 @@ async def test_a_mock_is_made_once_and_served(place: Place) -> None:
     assert f"port {port}" in taken.words
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.loops(90)
 @pytest.mark.parametrize(
     ("language", "holds"), [("en", "the proof holds after"), ("ru", "доказательство сходится за")]
 )

@@ -129,7 +129,8 @@ async def metered(billing_file: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         yield billing, slots
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.prove
+@pytest.mark.loops(180)
 async def test_the_window_finds_what_a_real_server_can_do_and_again_when_that_halves(
     billing_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,7 +52,7 @@ def run(connection: Connection, sql: str, *values: Value) -> list[tuple[object, 
 
 
 def prepared(connection: Connection, sql: str) -> Prepared:
-    return Prepared(connection, connection.cursor(), sql, "utf-8")
+    return Prepared(connection.main_transaction, connection.cursor(), sql, "utf-8")
 
 
 @settings(suppress_health_check=SHARED_FIXTURES)
