@@ -27,13 +27,13 @@ class Cause(Enum):
     """A first call of the row was answered and keeps the billing busy: the row is sent again, as expected."""
     BUSY = "busy", False, False, False
     """The billing is busy, with this row or with all: the answer does not say which."""
-    NOT_NOW = "not now", False, False, True
+    NOT_NOW = "not_now", False, False, True
     """The billing as a whole accepts no calls for now, and says so."""
-    REFUSES_ALL = "refuses all", False, False, True
+    REFUSES_ALL = "refuses_all", False, False, True
     """The billing refuses every row until a person acts: the run stops."""
-    NOT_REACHED = "not reached", False, True, True
+    NOT_REACHED = "not_reached", False, True, True
     """No byte left: the billing may be away."""
-    NO_ANSWER = "no answer", False, True, False
+    NO_ANSWER = "no_answer", False, True, False
     """The effect of the call is unknown: the billing may be away."""
     STOPPED = "stopped", False, False, True
     """The run was stopped before the call left."""

@@ -90,7 +90,7 @@ from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entries_there import entered_besides, entries_like, entries_of, try_entries
 from jobs.rows.binding import NUMBER, Bound
 from jobs.rows.call_arguments import Arguments, amount_fault, owner_of_row, telling_of
-from jobs.spec.chain import Hole, Template
+from jobs.spec.chain import Hole, Template, fill_arguments
 from jobs.spec.chain_kind import CREATE
 from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, exact_key, find_mark, with_mark
 from jobs.spec.parameters import row_key
@@ -159,8 +159,8 @@ class CreateEffect(CallEffect):
         room = await room_for_text(gateway, model)
         if fault := too_long(self._comment, room):
             raise InputRefused(fault)
-        link = self._template.links[0]
-        rows = [(one, link.fill(one.values)) for one in bound]
+        arguments_of = self._template.links[0].arguments
+        rows = [(one, fill_arguments(arguments_of, one.values)) for one in bound]
         faults = [
             # An opening balance needs no day.
             (
@@ -318,10 +318,10 @@ class CreateEffect(CallEffect):
         now = await balances(self._gateway, [one.abonent for one in keeping.values()])
         anew: dict[int, Payload] = {}
         for key, one in keeping.items():
-            if one.abonent not in now:
+            was = one.was[BALANCE]
+            if one.abonent not in now or (was is not None and Decimal(was) == now[one.abonent]):
                 continue
-            is_now = {**one.was, BALANCE: wire(now[one.abonent])}
-            if is_now != one.was and (refreshed := refresh_before_image(one, is_now)):
+            if refreshed := refresh_before_image(one, {**one.was, BALANCE: wire(now[one.abonent])}):
                 anew[key] = refreshed
         return anew
 
@@ -470,15 +470,19 @@ class CreateEffect(CallEffect):
         operation.
         """
         model, abonent = self._template.model, who.id if who else 0
-        if model != OPERATIONS:
-            return payload_for(model, arguments, abonent, named=one.named)
-        if str(arguments.get(OP_TYPE)) == _OPENING:
-            was = {BALANCE: wire(before[abonent])} if abonent in before else NOTHING
-            return payload_for(
-                model, arguments, abonent, was=was, named=one.named, exact=self._exact, newest=last.get(abonent)
-            )
-        document, day = telling_of(one)
-        return payload_for(model, arguments, abonent, named=one.named, exact=self._exact, document=document, day=day)
+        opens = model == OPERATIONS and str(arguments.get(OP_TYPE)) == _OPENING
+        document, day = telling_of(one) if model == OPERATIONS and not opens else ("", "")
+        return payload_for(
+            model,
+            arguments,
+            abonent,
+            was={BALANCE: wire(before[abonent])} if opens and abonent in before else NOTHING,
+            named=one.named,
+            exact=self._exact if model == OPERATIONS else "",
+            document=document,
+            day=day,
+            newest=last.get(abonent) if opens else None,
+        )
 
     async def _owners(
         self, rows: Sequence[tuple[Bound, Arguments]]

@@ -72,10 +72,6 @@ class Link:
         """The pairs of field and placeholder, in order."""
         return tuple(_places(dict(self.arguments), ""))
 
-    def fill(self, values: Mapping[str, str]) -> dict[str, object]:
-        """The arguments with the values of a row. Raises KeyError for a placeholder without a value."""
-        return _filled_object(self.arguments, values)
-
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -108,7 +104,7 @@ class Template:
 
     def fill(self, values: Mapping[str, str]) -> tuple[ChainStep, ...]:
         """The steps with the values of a row. Raises KeyError for a placeholder without a value."""
-        return tuple(ChainStep(link.method, link.fill(values)) for link in self.links)
+        return tuple(ChainStep(link.method, fill_arguments(link.arguments, values)) for link in self.links)
 
     @property
     def digest(self) -> str:
@@ -386,7 +382,8 @@ def _as_text(tree: Tree) -> str:
     return json.dumps(tree, ensure_ascii=False)
 
 
-def _filled_object(tree: Mapping[str, Tree], values: Mapping[str, str]) -> dict[str, object]:
+def fill_arguments(tree: Mapping[str, Tree], values: Mapping[str, str]) -> dict[str, object]:
+    """The arguments of a link with the values of a row. Raises KeyError for a placeholder without a value."""
     filled: dict[str, object] = {}
     for field, one in tree.items():
         match one:
@@ -408,7 +405,7 @@ def _filled(tree: Tree, values: Mapping[str, str], field: str) -> object:
         case list():
             return [_filled(one, values, field) for one in tree]
         case dict():
-            return _filled_object(tree, values)
+            return fill_arguments(tree, values)
     return tree
 
 
