@@ -18,6 +18,8 @@ from billing.database.schema import fitted
 from billing.database.sql_blocks import SqlStatement, Values, blocks
 from billing.directory.models import MODELS
 from billing.errors import DatabaseError
+from lab.mock.lookups import select as looked_up
+from lab.mock.models import MODELS as MOCK_MODELS
 
 ROOMS = ("lab", "jobs", "billing")
 ELSEWHERE = {
@@ -116,6 +118,14 @@ def test_no_statement_reads_a_table_for_each_row_of_another(billing: Database) -
             tables[name] = read_for_each_row(plan)
     assert refused.keys() == {"billing/directory/system:EVENTS_STACK"}, refused  # the mock has no such table
     assert {name: repeated for name, repeated in tables.items() if repeated} == {}
+
+
+def test_a_look_up_of_the_mock_walks_no_index(billing: Database) -> None:
+    for model in MOCK_MODELS.values():
+        for name in (model.key.name, *(field.name for field in model.fields.values() if field.refers)):
+            sql, _ = looked_up(MOCK_MODELS, model, {name: 5})
+            plan = billing.describe(sql.replace("?", ":key"), {"key": 5}).plan
+            assert "ORDER" not in plan, (model.name, name, plan)
 
 
 @pytest.mark.parametrize(

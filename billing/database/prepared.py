@@ -32,6 +32,7 @@ _OCTETS: Final = 1
 _CLOSE: Final = 1
 _END: Final = 100
 _SHORTEST: Final = 64
+"""Bytes for a value of any column: a date may be given as a text."""
 _BYTES_A_LETTER: Final = {4: 4, 69: 4, 3: 3}
 """By the number of a character set, the bytes of its widest letter."""
 
@@ -81,7 +82,7 @@ class Prepared:
         self._ended = True
         self._given = _passed(given) if values else None
         self._found = _passed(found) if columns else None
-        self._values = [_GivenValue(one, number) for number, one in enumerate(values)]
+        self._values = [_GivenValue(place, one) for place, one in enumerate(values)]
         self._lay_out(columns if self.cursor is None else ())
 
     def run(self, values: Sequence[Value]) -> list[_Row]:
@@ -179,26 +180,19 @@ _DAY: Final = struct.Struct("=i")
 _MOMENT: Final = struct.Struct("=iI")
 
 
-_ENDLESS: Final = 2**15
-"""More bytes than a text of Firebird has."""
-
-
 class _GivenValue:
     """The place of a value; Firebird makes it that of the column."""
 
-    def __init__(self, variable: _Variable, number: int) -> None:
+    def __init__(self, place: int, variable: _Variable) -> None:
+        self._place = place
         self._variable = variable
         self._subtype = variable.sqlsubtype
-        self._longest = variable.sqllen if variable.sqltype & ~1 in _TEXTS else _ENDLESS
-        self._number = number
         self._kind: type | None = None
-        variable.sqlind = ctypes.pointer(ctypes.c_short(-1))
-        self._make_room(max(variable.sqllen, _SHORTEST))
-
-    def _make_room(self, length: int) -> None:
-        self._buffer = ctypes.create_string_buffer(length)
+        self._buffer = ctypes.create_string_buffer(max(variable.sqllen, _SHORTEST))
         self._room = memoryview(self._buffer).cast("B")
-        self._variable.sqldata = ctypes.cast(self._buffer, _POINTER)
+        self._longest = variable.sqllen if variable.sqltype & ~1 in _TEXTS else len(self._room)
+        variable.sqldata = ctypes.cast(self._buffer, _POINTER)
+        variable.sqlind = ctypes.pointer(ctypes.c_short(-1))
 
     def give(self, value: Value, encoding: str) -> None:
         """Place the value of the next run."""
@@ -216,13 +210,9 @@ class _GivenValue:
         elif isinstance(value, str):
             data = value.encode(encoding)
             length = len(data)
-            if length > self._longest:
-                # In fdb's words.
-                raise ValueError(
-                    f"Value of parameter ({self._number}) is too long, expected {self._longest}, found {length}"
-                )
-            if length > len(self._room):
-                self._make_room(length)
+            if length > (room := self._longest):
+                # As fdb says it.
+                raise ValueError(f"Value of parameter ({self._place}) is too long, expected {room}, found {length}")
             self._room[:length] = data
             variable.sqllen = length
         elif isinstance(value, datetime):

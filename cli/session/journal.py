@@ -24,7 +24,6 @@ from cli.settings.places import journals_in
 from cli.show.closing import describe_end, run_again
 from cli.terminal.exits import CommandRefused, HeldElsewhere
 from cli.terminal.layout import labelled, render
-from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
 from jobs.spec.undo_words import RUN, UNDO
@@ -40,9 +39,8 @@ async def open_noted(where: JournalAddress) -> AsyncIterator[Journal]:
 
     Raises what `open_journal` raises.
     """
-    name = printable(str(where))
     async with AsyncExitStack() as stack:
-        with waiting(said("opening the journal {journal}", journal=name)):
+        with waiting(lambda: said("opening the journal {journal}", journal=str(where))):
             journal = await stack.enter_async_context(open_journal(where))
         if journal.kept_copy:
             log.warning(
@@ -51,7 +49,7 @@ async def open_noted(where: JournalAddress) -> AsyncIterator[Journal]:
                 copy=str(journal.kept_copy),
             )
         # Where `status` knows a run's journal alone, what it advises leads to the run's billing all the same.
-        with waiting(said("working with the journal {journal}", journal=name)):
+        with waiting(lambda: said("working with the journal {journal}", journal=str(where))):
             advise_runs({run.name: addresses_of(run) for run in await journal.runs()})
             yield journal
 
@@ -83,7 +81,7 @@ class JournalAbsent(CommandRefused):
 @asynccontextmanager
 async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
     """Open a journal. Raises `JournalAbsent` where there is none, and what `open_journal` raises."""
-    with waiting(said("looking for the journal {journal}", journal=printable(str(where)))):
+    with waiting(lambda: said("looking for the journal {journal}", journal=str(where))):
         found = await anyio.to_thread.run_sync(is_there, where)
     if not found:
         others = [str(one) for one in await anyio.to_thread.run_sync(journals_in, where.path.parent)]
@@ -214,7 +212,7 @@ async def locked(
         # Before the run is taken up, so that a fresh one can still be given up by who has made it.
         with only_journal(run, names, journal.address) if call_seconds else nullcontext():
             async with AsyncExitStack() as stack:
-                with waiting(said("locking run {run}", run=run.name)):
+                with waiting(lambda: said("locking run {run}", run=run.name)):
                     ours = await stack.enter_async_context(journal.taken_up(run, runner))
                 yield ours
     except BillingHeld as error:

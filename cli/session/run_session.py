@@ -142,12 +142,12 @@ class RunSession:
             self._readers.working(self._run),
         ):
             await self._read_policy()
-            with waiting(said("preparing run {run}", run=self._run.name)):
+            with waiting(lambda: said("preparing run {run}", run=self._run.name)):
                 may_send = await self._may_send_alone()
             if not may_send or hand_in is None:
                 sent = await self._send() if may_send else Sent()
                 try:
-                    with waiting(said("closing run {run}", run=self._run.name)):
+                    with waiting(lambda: said("closing run {run}", run=self._run.name)):
                         return await self._close(sent)
                 except JournalError as error:
                     if not sent.error:

@@ -259,16 +259,16 @@ async def open_billing(settings: Settings, record: OpenRecorder | None = None) -
     dsn, profile = settings.dsn, profile_of(settings)
     recorder = nullcontext() if record is None else record(settings.client)
     async with recorder as listener, BillingClient(settings.client, listener=listener) as client:
-        with waiting(said("asking {address}", address=settings.target), most=settings.client.deadline):
+        with waiting(lambda: said("asking {address}", address=settings.target), most=settings.client.deadline):
             health = await client.health()
         log.debug("the billing answers", version=health.version, seconds=round(health.seconds, 3))
         database = None if dsn is None else open_file_database(dsn)
         try:
             if database is not None:
-                with waiting(said("connecting to {database}", database=printable(database.dsn))):
+                with waiting(lambda: said("connecting to {database}", database=str(dsn))):
                     await anyio.to_thread.run_sync(_connected, database)
             gateway = Gateway(client, database, profile=profile)
-            with waiting(said("comparing the API with the database")):
+            with waiting(lambda: said("comparing the API with the database")):
                 one = await one_billing(gateway, settings)
             if (line := waiting_line()) is not None:
                 line.questions = gateway.questions.count

@@ -165,7 +165,8 @@ class Screen:
             if not isinstance(console.file, _Masked):
                 console.file = cast("IO[str]", _Masked(console.file, self.mask))
         if (line := waiting_line()) is not None:
-            line.is_quiet, line.mask = self.voice.quiet, self.mask
+            with line:
+                line.is_quiet, line.mask = self.voice.quiet, self.mask
 
     @property
     def can_redraw(self) -> bool:

@@ -34,7 +34,10 @@ LINE_AFTER: Final = 60.0
 """Seconds without output before a line is written where nothing can be redrawn; each line doubles them."""
 
 What: TypeAlias = Said | Callable[[], Said] | None
-"""What a command waits for. None hides the line: a child writes to the terminal, or the command serves others."""
+"""What a command waits for; a function where it changes, and on paths that every command goes.
+
+None hides the line: a child writes to the terminal, or the command serves others.
+"""
 
 Far: TypeAlias = Callable[[], tuple[int, int]]
 """How much of it is done, and how much there is; zeros where that is not known."""
@@ -42,7 +45,7 @@ Far: TypeAlias = Callable[[], tuple[int, int]]
 Questions: TypeAlias = Callable[[], tuple[int, int, float]]
 """Answered questions of the present look-up, all of them, and the seconds since they began."""
 
-_AT_LINE_START: Final = re.compile(r"(?:^|[\n\r])(?:\x1b\[[0-9;?]*[A-Za-z])*$")
+_CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ERASE: Final = "\r\x1b[K"
 _LEFT_FREE: Final = 3
 """Columns for the comma, and at the end of the line, as a full line would wrap."""
@@ -72,7 +75,7 @@ class WaitingLine:
         self.is_quiet = False
         self.mask: Callable[[str], str] = str
         self.questions: Questions = lambda: (0, 0, 0.0)
-        self.steps = [_Step(said("working"))]
+        self.steps = [_Step(lambda: said("working"))]
         self._lock = RLock()
         self._draw: Callable[[str], None] = lambda _: None
         self._is_drawn = False
@@ -95,7 +98,7 @@ class WaitingLine:
                 self._show(columns)
 
         # In the context of the command, for its language.
-        thread = Thread(target=copy_context().run, args=(watch,), name="waiting line", daemon=True)
+        thread = Thread(target=copy_context().run, args=(watch,), name="waiting", daemon=True)
         thread.start()
         try:
             yield
@@ -120,7 +123,8 @@ class WaitingLine:
     def note(self, text: str) -> None:
         """Note what the terminal shows now behind what it showed before."""
         self._wrote, self._rest = time.monotonic(), LINE_AFTER
-        self._at_line_start = _AT_LINE_START.search(text[-LONGEST:]) is not None
+        if shown := _CONTROL.sub("", text[-LONGEST:]):
+            self._at_line_start = shown[-1] in "\r\n"
 
     def _show(self, columns: Callable[[], int] | None) -> None:
         # Whoever writes holds the lock, also while a reader such as `less` makes it wait.
@@ -147,7 +151,7 @@ class WaitingLine:
         (answered, asked, since), (done, number), facts = self.questions(), step.far(), list[str]()
         if asked:
             facts.append(said("answers {answered} of {all}", answered=Quantity(answered), all=Quantity(asked)))
-        if done:
+        if done := min(done, number):
             facts.append(said("{percent} %", percent=100 * done // number))
             since = seconds
         else:
@@ -167,7 +171,7 @@ class WaitingLine:
         return f"{name}, {figures}"
 
 
-_present: Final[ContextVar[WaitingLine | None]] = ContextVar("waiting line", default=None)
+_present: Final[ContextVar[WaitingLine | None]] = ContextVar("waiting", default=None)
 
 
 def waiting_line() -> WaitingLine | None:
@@ -182,7 +186,8 @@ def waiting(what: What, far: Far = _unknown, *, most: float = 0.0) -> Iterator[N
         yield
         return
     step = _Step(what, far, most)
-    line.steps.append(step)
+    with line:
+        line.steps.append(step)
     try:
         yield
     finally:

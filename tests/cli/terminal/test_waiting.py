@@ -70,6 +70,9 @@ def test_it_says_what_is_waited_for_how_far_it_is_and_how_long_it_takes() -> Non
         shown.waits_for("\r\x1b[Kreading rows.csv: 0 rows, 0:00")
         done = 100
         shown.waits_for("\r\x1b[Kreading rows.csv: 100 rows, 25 %, 0:00, 0:00 left")
+        # The number was an estimate.
+        done = 500
+        shown.waits_for("\r\x1b[Kreading rows.csv: 500 rows, 100 %, 0:00, 0:00 left")
 
 
 def test_it_says_after_how_long_a_command_gives_up_until_then() -> None:
@@ -98,7 +101,7 @@ def test_output_removes_it_and_it_comes_back() -> None:
 
 def test_a_question_and_a_bar_are_left_alone_and_what_is_erased_is_not() -> None:
     with a_terminal() as (shown, output, line):
-        for unfinished in ("Send 4 rows? [y/N] ", "\r\x1b[2K━━━━ 4 of 7\x1b[0m"):
+        for unfinished in ("Send 4 rows? [y/N] ", "\r\x1b[2K━━━━ 4 of 7\x1b[0m", "\x1b[?25h"):
             output.write(unfinished)
             time.sleep(10 * SOON)
             assert shown.getvalue().endswith(unfinished)
@@ -113,8 +116,10 @@ def test_a_question_and_a_bar_are_left_alone_and_what_is_erased_is_not() -> None
 def test_it_is_not_shown_with_quiet_in_the_background_nor_while_a_child_has_the_terminal() -> None:
     with a_terminal(columns=0) as (background, _, _), a_terminal() as (quiet, _, line), a_terminal() as (shown, _, _):
         line.is_quiet = True
+        shown.waits_for("working")
         with waiting(None):
             before = shown.getvalue()
+            assert before.endswith("\r\x1b[K")
             time.sleep(10 * SOON)
             assert (background.getvalue(), quiet.getvalue(), shown.getvalue()) == ("", "", before)
         shown.waits_for("working")
