@@ -102,8 +102,8 @@ BUDGETS: Final[Mapping[str, Budget]] = {
     "verify: a further row": Budget(53, 0.02, 0.02),
     "undo: a further row": Budget(225, 1, 0.1),
     "import: a further step": Budget(375, 3, 0.2),
-    "worker: a further row": Budget(385, 0.6, trips=0.4),
-    "worker: a further group": Budget(860, 12, trips=6.6),
+    "worker: a further row": Budget(155, 0.6, trips=0.3),
+    "worker: a further group": Budget(520, 12, trips=6.6),
 }
 """Each is a little above what was counted last: a change that costs more says so here.
 

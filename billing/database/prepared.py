@@ -82,7 +82,7 @@ class Prepared:
         self._ended = True
         self._given = _passed(given) if values else None
         self._found = _passed(found) if columns else None
-        self._values = [_GivenValue(one, number) for number, one in enumerate(values)]
+        self._values = [_GivenValue(place, one) for place, one in enumerate(values)]
         self._lay_out(columns if self.cursor is None else ())
 
     def run(self, values: Sequence[Value]) -> list[_Row]:
@@ -183,15 +183,14 @@ _MOMENT: Final = struct.Struct("=iI")
 class _GivenValue:
     """The place of a value; Firebird makes it that of the column."""
 
-    def __init__(self, variable: _Variable, number: int) -> None:
+    def __init__(self, place: int, variable: _Variable) -> None:
+        self._place = place
         self._variable = variable
         self._subtype = variable.sqlsubtype
-        room = max(variable.sqllen, _SHORTEST)
-        self._longest = variable.sqllen if variable.sqltype & ~1 in _TEXTS else room
-        self._number = number
         self._kind: type | None = None
-        self._buffer = ctypes.create_string_buffer(room)
+        self._buffer = ctypes.create_string_buffer(max(variable.sqllen, _SHORTEST))
         self._room = memoryview(self._buffer).cast("B")
+        self._longest = variable.sqllen if variable.sqltype & ~1 in _TEXTS else len(self._room)
         variable.sqldata = ctypes.cast(self._buffer, _POINTER)
         variable.sqlind = ctypes.pointer(ctypes.c_short(-1))
 
@@ -211,11 +210,9 @@ class _GivenValue:
         elif isinstance(value, str):
             data = value.encode(encoding)
             length = len(data)
-            if length > self._longest:
-                # In fdb's words.
-                raise ValueError(
-                    f"Value of parameter ({self._number}) is too long, expected {self._longest}, found {length}"
-                )
+            if length > (room := self._longest):
+                # As fdb says it.
+                raise ValueError(f"Value of parameter ({self._place}) is too long, expected {room}, found {length}")
             self._room[:length] = data
             variable.sqllen = length
         elif isinstance(value, datetime):
