@@ -19,6 +19,9 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 from sphinx_intl.basic import update
 
+from cli.terminal.streams import outputs
+from cli.terminal.waiting import waiting
+from texts.said import said
 from tools.house import ROOT
 
 DOCS: Final = ROOT / "docs"
@@ -34,12 +37,9 @@ TRANSLATED: Final = (
 _LINE: Final = 118
 
 
-def build(language: str, target: Path, *, shows: bool = False) -> str:
-    """Build the pages of a language as HTML, and return what Sphinx warns of: nothing, where all is well.
-
-    Sphinx `shows` on stdout which page it works on.
-    """
-    return _sphinx("html", target, f"language={language}", shows=shows)
+def build(language: str, target: Path) -> str:
+    """Build the pages of a language as HTML, and return what Sphinx warns of: nothing, where all is well."""
+    return _sphinx("html", target, f"language={language}")
 
 
 def renew(locale: Path = LOCALE) -> None:
@@ -97,33 +97,26 @@ def _read(path: Path) -> Catalog:
         return read_po(file, abort_invalid=True)
 
 
-def _sphinx(builder: str, target: Path, *settings: str, shows: bool = False) -> str:
+def _sphinx(builder: str, target: Path, *settings: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         warnings = Path(folder) / "warnings"
-        words = [
-            *(() if shows else ("-q",)),
-            "-E",
-            "-n",
-            "-b",
-            builder,
-            "-d",
-            f"{folder}/doctrees",
-            "-w",
-            str(warnings),
-        ]
+        words = ["-E", "-n", "-b", builder, "-d", f"{folder}/doctrees", "-w", str(warnings)]
         words += [word for one in settings for word in ("-D", one)]
-        # A fixed date: a catalogue changes with the pages alone.
-        ended = subprocess.run(  # noqa: S603 - our own words
+        started = subprocess.Popen(  # noqa: S603 - our own words
             [sys.executable, "-m", "sphinx", *words, str(DOCS), str(target)],
             # Python's tools end where the system's locale is named and not generated.
+            # A fixed date: a catalogue changes with the pages alone.
             env={**os.environ, "SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8"},
-            stdout=None if shows else subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            encoding="utf-8",
         )
+        lines = [""]
+        with started, waiting(lambda: said("{settings}: {line}", settings=settings[0], line=lines[-1])):
+            lines += started.stdout or ()
         told = warnings.read_text(encoding="utf-8") if warnings.exists() else ""
-        return told or (ended.stderr if ended.returncode else "")
+        return told or ("".join(lines) if started.returncode else "")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -133,7 +126,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     for language in (SOURCE_LANGUAGE, *LANGUAGES):
         target = BUILT / language
-        if faults := build(language, target, shows=True):
+        if faults := build(language, target):
             sys.stderr.write(faults)
             return 1
         sys.stdout.write(f"{target.relative_to(ROOT)}/index.html\n")
@@ -141,4 +134,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with outputs():
+        code = main(sys.argv[1:])
+    sys.exit(code)
