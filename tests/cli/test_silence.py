@@ -206,7 +206,7 @@ async def stopped(place: Place) -> str:
         return str((await load.ended()).closing["run"])
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.loops(150)
 async def test_no_command_is_silent_for_long_whatever_it_waits_for(
     shared: Place, own: Callable[[str], Place], tmp_path: Path
 ) -> None:

@@ -13,10 +13,11 @@ import pytest
 from cli.terminal import waiting as module
 from cli.terminal.streams import Output
 from cli.terminal.waiting import WaitingLine, bytes_read, waiting
+from lab.crash.loops import loops
 from texts.said import Said, said
 
 SOON = 0.02
-PATIENCE = 60.0
+PATIENCE = loops(60)
 
 
 class Shown(io.StringIO):
