@@ -27,7 +27,7 @@ COMPARED = '["id","contract_number","name","parent_id"]'
 """The fields of the subscribers by which API and database are seen to be one billing; nothing else asks for these."""
 
 
-async def opens(request: web.Request) -> bool:
+async def _opens(request: web.Request) -> bool:
     """Whether the request is of those with which each command opens a billing: its version, and which one it is."""
     if request.path.endswith("/Version/"):
         return True
@@ -36,15 +36,17 @@ async def opens(request: web.Request) -> bool:
 
 
 class Arrivals:
-    """Counts the calls that arrive, those that open the billing left out."""
+    """Counts the calls that arrive, those that open the billing left out; with a model, those on it alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str = "") -> None:
+        self.model = model
         self.number = 0
         self._changed = anyio.Event()
 
     @web.middleware
     async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not await opens(request):
+        wanted = not self.model or f"/{self.model}/" in f"{request.path}/"
+        if wanted and not await _opens(request):
             self.number += 1
             self._changed.set()
             self._changed = anyio.Event()

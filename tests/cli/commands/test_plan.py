@@ -132,7 +132,7 @@ async def test_while_a_run_goes_on_its_journal_is_not_touched(place: Place) -> N
     def slow(_: int) -> None:
         place.billing.latency = 0.5
 
-    place.traffic.answer = slow
+    place.traffic.answer, place.traffic.method = slow, "objects.create"
     async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "1") as going:
         await place.traffic.reaches(2)
         place.traffic.answer = lambda _: None
