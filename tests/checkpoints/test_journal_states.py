@@ -52,7 +52,8 @@ class Model:
 
     def move(self, steps: Sequence[tuple[int, State]]) -> bool:
         allowed = all(
-            may_follow(self.states[index], state) and not (self.approved and state is State.SKIPPED)
+            may_follow(self.states[index], state)
+            and not (self.approved and self.states[index] is State.PENDING and state is State.SKIPPED)
             for index, state in steps
         )
         for index, state in steps if allowed else ():
