@@ -246,11 +246,25 @@ class Place:
         self.traffic.answer = stick
 
     async def kill_at(self, calls: int, *words: str | Path) -> None:
-        """Start a command, kill it when so many calls have arrived at the billing, and wait for their effects."""
-        async with self.cli.started(*words) as started:
-            await started.until(partial(self.traffic.reaches, calls))
-            started.signal(signal.SIGKILL)
-            await started.ended()
+        """Start a command, kill it when so many calls have arrived at the billing, and wait for their effects.
+
+        Calls after these wait until it is dead: however fast the billing is, the command has not ended by then.
+        """
+        killed = anyio.Event()
+
+        async def wait(_: str) -> None:
+            if self.traffic.arrived > calls:
+                await killed.wait()
+
+        meanwhile, self.traffic.meanwhile = self.traffic.meanwhile, wait
+        try:
+            async with self.cli.started(*words) as started:
+                await started.until(partial(self.traffic.reaches, calls))
+                started.signal(signal.SIGKILL)
+                await started.ended()
+        finally:
+            self.traffic.meanwhile = meanwhile
+            killed.set()
         await self.billing.wait_for_requests()
 
     async def execute(self, sql: str, *values: object) -> None:

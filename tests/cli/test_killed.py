@@ -18,7 +18,8 @@ from tests.cli.conftest import Place, place_in
 from tests.firebird_server import FirebirdServer
 from tests.postgres_server import PostgresServer
 
-ROWS: Final = 60
+ROWS: Final = 100
+"""More than all lives can send."""
 PACING: Final = ("--in-flight", "8", "--settle", "0.1")
 
 

@@ -186,7 +186,7 @@ async def own(billing_template: Path, tmp_path: Path) -> AsyncIterator[Callable[
     """Gives a billing of its own with a journal in a file, by name: two commands cannot send to one billing."""
     async with AsyncExitStack() as stack:
         places: dict[str, Place] = {}
-        for name in ("run", "resume", "undo"):
+        for name in ("run", "resume", "undo", "reconcile"):
             file = Path(shutil.copy(billing_template, tmp_path / f"{name}.fdb"))
             places[name] = await stack.enter_async_context(place_in(tmp_path / name, file))
         yield places.__getitem__
@@ -220,6 +220,7 @@ async def test_no_command_is_silent_for_long_whatever_it_waits_for(
         group.start_soon(prepare, "shared", entered(shared))
         group.start_soon(prepare, "resume", stopped(own("resume")))
         group.start_soon(prepare, "undo", entered(own("undo")))
+        group.start_soon(prepare, "reconcile", entered(own("reconcile")))
     elsewhere = replace(shared, cli=Cli(tmp_path / "elsewhere", shared.cli.environment | {"XDG_STATE_HOME": "state"}))
     elsewhere.cli.folder.mkdir()
     rows = shared.balances(40, "rows.csv").path
@@ -255,7 +256,7 @@ async def test_no_command_is_silent_for_long_whatever_it_waits_for(
             ),
             Typed(shared, ("dictionary", people), api={1}, exits={0, 1}),
             Typed(shared, ("import", people, "--check"), api={0}, firebird={8}, exits={0, 2}),
-            Typed(shared, ("reconcile", done), api={0}, postgres={25}),
+            Typed(own("reconcile"), ("reconcile", runs["reconcile"]), api={0}),
             Typed(shared, ("pause", held), exits={3}, shows=["of at most 0:10"]),
             Typed(elsewhere, ("set", held, "rate=5"), exits={2}, shows=["of at most 0:10"]),
             Typed(shared, ("status", held, "--watch"), exits=()),

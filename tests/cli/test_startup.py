@@ -89,7 +89,7 @@ def test_the_flags_of_a_run_are_read_without_pydantic(tmp_path: Path) -> None:
     assert found & {"pydantic", "lab", "cli.jobfile", "cli.report", "cli.translate"} == set()
 
 
-@pytest.mark.parametrize(("arguments", "most"), [(("--help",), 10), (("status",), 120)])
+@pytest.mark.parametrize(("arguments", "most"), [(("--help",), 11), (("status",), 121)])
 def test_a_quick_command_imports_few_of_our_modules(
     arguments: Sequence[str], most: int, run: str, tmp_path: Path
 ) -> None:
