@@ -42,7 +42,9 @@ class PostgresRequests(Requests):
     async def ask(self, run: Run, who: str, text: str, patience: float = PATIENCE) -> Handed:
         """Hand a request over, and wait for its answer."""
         async with self._listening(run) as heard:
-            request_id = await self._hand_over(run, who, text, patience)
+            # Where it were cancelled, nobody would know whether there is a request to withdraw.
+            with anyio.CancelScope(shield=True):
+                request_id = await self._hand_over(run, who, text, patience)
             try:
                 with anyio.move_on_after(patience):
                     return await self._answered(request_id, heard)

@@ -167,8 +167,9 @@ def test_the_start_of_each_command_is_measured(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(startup, "COMMANDS", {name: startup.COMMANDS[name] for name in ("`--help`", "`status`")})
     rows = rows_of(startup.measure("smoke"))
     assert [row[0] for row in rows] == ["`--help`", "`status`"]
-    for _, seconds, processor, peak, _ in rows:
+    for _, seconds, ratio, _, processor, peak in rows:
         assert float(seconds) > 0
+        assert float(ratio) > 0
         assert float(processor) > 0
         assert int(peak.removesuffix(" MiB")) > 0
 

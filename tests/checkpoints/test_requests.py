@@ -58,9 +58,10 @@ async def test_what_nobody_takes_has_no_effect_later(journal: Journal) -> None:
     assert "stop" not in [one.text for one in owner.taken]
 
 
-async def test_no_request_is_left_by_who_does_not_wait(journal: Journal) -> None:
+@pytest.mark.parametrize("seconds", [0, SHORT])
+async def test_no_request_is_left_by_who_does_not_wait(journal: Journal, seconds: float) -> None:
     run = await journal.take_up(await journal.create_run(NEW_RUN))
-    with anyio.move_on_after(SHORT):
+    with anyio.move_on_after(seconds):
         await journal.requests.ask(run, OLGA, "stop", PATIENCE)
     async with serving(journal, run) as owner:
         await journal.requests.ask(run, OLGA, "get", PATIENCE)
