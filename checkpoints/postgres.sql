@@ -114,7 +114,8 @@ where r.job = :job and r.target = :target and r.name <> :own
 order by i.item_id
 
 -- name: known_marks
-select r.name as run, i.number, r.target, i.state, r.ended_at is not null as has_ended
+select r.name as run, i.number, m.value->>2 as lane, r.job, r.target, i.state, r.ended_at is not null as has_ended,
+       i.lane as item_lane, case when i.undoes is null then i.amount end as amount, i.answer
 from elements(:marks) as m (value)
 join runs r on r.name = m.value->>0
 join items i on i.run_id = r.run_id and i.number = (m.value->>1)::bigint

@@ -232,8 +232,11 @@ where r.job = :job and r.target = :target and r.name <> :own
 order by i.item_id
 
 -- name: known_marks
--- The marks (pairs of run name and number) whose items are in this journal.
-select r.name as run, i.number, r.target, i.state, r.ended_at is not null as has_ended
+-- The marks (run name, number, and the lane of the entry that bears it) whose items are in this journal. The call of an
+-- item that takes another one back may enter another amount than its own.
+select r.name as run, i.number, json_extract(m.value, '$[2]') as lane, r.job, r.target, i.state,
+       r.ended_at is not null as has_ended, i.lane as item_lane,
+       case when i.undoes is null then i.amount end as amount, i.answer
 from json_each(:marks) m
 join runs r on r.name = json_extract(m.value, '$[0]')
 join items i on i.run_id = r.run_id and i.number = json_extract(m.value, '$[1]')

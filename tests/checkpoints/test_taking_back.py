@@ -475,7 +475,7 @@ async def item_of(journal: Journal, run: Run) -> Item:
 
 async def test_the_mark_of_a_row_that_is_never_sent_is_a_strangers(journal: Journal) -> None:
     run, _, second = await half_sent(journal)
-    mark = (run.name, second.number)
+    mark = (run.name, second.number, second.lane)
     assert [one.had_effect for one in await journal.known_marks([mark])] == [True]
     await journal.end(run, "olga@ops", "the wrong file")
     assert [one.had_effect for one in await journal.known_marks([mark])] == [False]
