@@ -45,10 +45,10 @@ async def test_a_row_whose_account_is_merged_within_its_call_ends(place: Place) 
     first, second = (abonent_of(place, number) for number in place.balances(2).numbers)
     accounts = dict(read(place, "select id, account_id from abonents"))
 
-    async def merge(body: str) -> None:
-        if "save" in body:
-            await place.execute("update abonents set account_id = ? where id = ?", accounts[second], first)
+    async def merge(_: str) -> None:
+        await place.execute("update abonents set account_id = ? where id = ?", accounts[second], first)
 
+    place.traffic.model, place.traffic.method = "AdminAccounts", "save"
     place.traffic.meanwhile = merge
     file = place.write(f"abonent_id;amount\n{first};-77\n", "thresholds.csv")
     ended = await place.cli("run", "warning-threshold", file, "--yes", "--json", may_end_with=(1,))
