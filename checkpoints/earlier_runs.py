@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from checkpoints import rows
 from checkpoints.address import JournalAddress
-from checkpoints.intake_pages import standing_items, twins_of
+from checkpoints.intake_pages import known_marks, standing_items, twins_of
 from checkpoints.queries import Queries
 from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Run, StandingItem
 from checkpoints.stores import look_into
@@ -47,11 +47,9 @@ class Earlier:
         """For each item of a job, the items with its key whose effect stands, on any target."""
         return await self._read(lambda db: twins_of(db, job, items), [[] for _ in items])
 
-    async def known_marks(self, marks: Collection[tuple[str, int]]) -> list[KnownMark]:
-        """Those of the marks (pairs of run and number) whose items are in the journal."""
-        return await self._read(
-            lambda db: [rows.to_known_mark(row) for row in db.each("known_marks", marks=marks)], []
-        )
+    async def known_marks(self, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
+        """Those of the marks (run, number, lane of the entry that bears it) whose items are in the journal."""
+        return await self._read(lambda db: known_marks(db, marks), [])
 
     async def standing_in_lanes(
         self, job: str, target: str, items: Sequence[NewItem | Item], own: str

@@ -16,6 +16,7 @@ from checkpoints.records import (
     Correction,
     EarlierEntry,
     Item,
+    KnownMark,
     Merged,
     NewItem,
     Page,
@@ -98,6 +99,16 @@ def standing_items(
     plain = {stored: key for key, stored in stored_keys(digests, job, {item.key for item in items})}
     standing = db.each("standing_in_lanes", job=job, target=target, lanes=lanes, own=own)
     return [rows.to_standing_item(row, plain.get(row["key"], row["key"])) for row in standing]
+
+
+def known_marks(db: Queries, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
+    """Those of the marks whose items are in the journal."""
+    digests = rows.to_digests(db.first("purging"))
+    found = db.each("known_marks", marks=marks)
+    return [
+        rows.to_known_mark(row, [stored for _, stored in stored_keys(digests, row["job"], [row["lane"]])])
+        for row in found
+    ]
 
 
 def entered_anew(db: Queries, item_ids: Sequence[int]) -> dict[int, str]:

@@ -215,9 +215,9 @@ class Journal:
         """The number of the run's last item, 0 for none."""
         return int((await self._one("last_number", run_id=run.run_id))["number"])
 
-    async def known_marks(self, marks: Collection[tuple[str, int]]) -> list[KnownMark]:
-        """Those of the marks (pairs of run and number) whose items are in this journal."""
-        return [rows.to_known_mark(row) for row in await self._all("known_marks", marks=marks)]
+    async def known_marks(self, marks: Collection[tuple[str, int, str]]) -> list[KnownMark]:
+        """Those of the marks (run, number, lane of the entry that bears it) whose items are in the journal."""
+        return await self._read(lambda db: intake_pages.known_marks(db, marks))
 
     async def standing_in_lanes(
         self, job: str, target: str, items: Sequence[NewItem | Item], own: str

@@ -73,6 +73,20 @@ select greatest(coalesce((select max(changed_at) from items where run_id = :run_
 from runs r
 where r.run_id = :run_id
 
+-- name: out_of_date
+select i.number
+from items x
+join items i on i.item_id = x.undoes
+where x.run_id = :run_id and x.state = 'pending'
+  and (i.taken_back = 1 or i.state not in (select state from states where in_effect))
+union all
+select i.number
+from items i
+join runs u on u.run_id = :run_id
+where i.run_id = :undone and i.taken_back = 0 and i.state in (select state from states where in_effect)
+  and u.frozen_at is not null and not exists (select 1 from items x where x.run_id = u.run_id and x.undoes = i.item_id)
+  and i.number not in (select coalesce((row::json->>1)::bigint, 0) from refusals where run_id = :run_id)
+
 -- name: taken_over
 -- The row stays as it is until the transaction ends: nobody raises the epoch between this look and what it allows.
 -- Materialized: the condition is not moved in, where it would leave no row to be locked.
@@ -114,7 +128,8 @@ where r.job = :job and r.target = :target and r.name <> :own
 order by i.item_id
 
 -- name: known_marks
-select r.name as run, i.number, r.target, i.state, r.ended_at is not null as has_ended
+select r.name as run, i.number, m.value->>2 as lane, r.job, r.target, i.state, r.ended_at is not null as has_ended,
+       i.lane as item_lane, case when i.undoes is null then i.amount end as amount, i.answer
 from elements(:marks) as m (value)
 join runs r on r.name = m.value->>0
 join items i on i.run_id = r.run_id and i.number = (m.value->>1)::bigint

@@ -30,7 +30,8 @@ where u.run_id = :run_id and u.approved_at is not null and runs.run_id in (
 update runs set ended_at = :now, ended_by = :who, ended_why = :why where run_id = :run_id and ended_at is null
 
 -- name: out_of_date
--- An item of an undo whose own item does not stand any more, or one that stands and came after its list was complete.
+-- An item of an undo whose own item does not stand any more, or one that stands, and that its complete list neither has
+-- nor refuses: the cells of a refused row have the number of its item.
 select i.number
 from items x
 join items i on i.item_id = x.undoes
@@ -41,7 +42,10 @@ select i.number
 from items i
 join runs u on u.run_id = :run_id
 where i.run_id = :undone and i.taken_back = 0 and i.state in (select state from states where in_effect)
-  and i.changed_at >= coalesce(u.frozen_at, u.created_at) and not exists (select 1 from items x where x.run_id = u.run_id and x.undoes = i.item_id)
+  and u.frozen_at is not null and not exists (select 1 from items x where x.run_id = u.run_id and x.undoes = i.item_id)
+  and i.number not in (
+      select coalesce(cast(json_extract(row, '$[1]') as integer), 0) from refusals where run_id = :run_id
+  )
 
 -- name: end_intake
 update runs set frozen_at = coalesce(frozen_at, :now) where run_id = :run_id
@@ -232,8 +236,11 @@ where r.job = :job and r.target = :target and r.name <> :own
 order by i.item_id
 
 -- name: known_marks
--- The marks (pairs of run name and number) whose items are in this journal.
-select r.name as run, i.number, r.target, i.state, r.ended_at is not null as has_ended
+-- The marks (run name, number, and the lane of the entry that bears it) whose items are in this journal. The call of an
+-- item that takes another one back may enter another amount than its own.
+select r.name as run, i.number, json_extract(m.value, '$[2]') as lane, r.job, r.target, i.state,
+       r.ended_at is not null as has_ended, i.lane as item_lane,
+       case when i.undoes is null then i.amount end as amount, i.answer
 from json_each(:marks) m
 join runs r on r.name = json_extract(m.value, '$[0]')
 join items i on i.run_id = r.run_id and i.number = json_extract(m.value, '$[1]')

@@ -347,19 +347,36 @@ class StandingItem:
 
 @dataclass(frozen=True, slots=True)
 class KnownMark:
-    """An item of this journal whose mark is in the billing: its run, the run's target, and its state."""
+    """An item of this journal whose mark is in the billing: its run, the run's target, and its state.
+
+    `lane` is that of the entry that bears the mark, `in_lane` that it is the item's own. `amount` is None where the
+    journal does not tell what was entered.
+    """
 
     run: str
     number: int
+    lane: str
     target: str
     state: State
-    has_ended: bool = False
+    has_ended: bool
+    in_lane: bool
+    amount: Decimal | None
+    answer: str | None
 
     @property
     def had_effect(self) -> bool:
         """Whether the item has, or may have, had its effect according to the journal."""
         never_sent = self.has_ended and self.state is State.PENDING
         return self.state.in_effect or not (self.state.settled or never_sent)
+
+    def made(self, entry_id: str, amount: Decimal | None) -> bool:
+        """Whether the entry with its mark is its own: by the id, or by lane and amount where no id is known.
+
+        Another copy of the journal may have given the item's number to another row.
+        """
+        if self.state.in_effect and self.answer:
+            return self.answer == entry_id
+        return self.in_lane and (self.amount is None or amount is None or self.amount == amount)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -271,9 +271,19 @@ def to_standing_item(row: FoundRow, key: str) -> StandingItem:
     )
 
 
-def to_known_mark(row: FoundRow) -> KnownMark:
-    """A row of `known_marks`."""
-    return KnownMark(row["run"], row["number"], row["target"], State(row["state"]), bool(row["has_ended"]))
+def to_known_mark(row: FoundRow, lanes: Collection[str]) -> KnownMark:
+    """A row of `known_marks`; `lanes` are the forms in which an item of its run may have the lane of the entry."""
+    return KnownMark(
+        run=row["run"],
+        number=row["number"],
+        lane=row["lane"],
+        target=row["target"],
+        state=State(row["state"]),
+        has_ended=bool(row["has_ended"]),
+        in_lane=row["item_lane"] in lanes,
+        amount=_amount(row["amount"]),
+        answer=row["answer"],
+    )
 
 
 def to_runner(row: FoundRow) -> Runner:

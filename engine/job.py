@@ -93,6 +93,7 @@ class Marked:
 
     run: str
     number: int
+    entry_id: str
     text: str
     amount: Decimal | None = None
 

@@ -193,15 +193,8 @@ async def _take_back_earlier(
     A call of the killed probe may still arrive: it counts as absent once the settle delay is over and the stacks are
     empty.
     """
-    if intents.earlier and (wait := settle - intents.earlier[-1].seconds_ago) > 0:
-        why = said(
-            "an earlier probe was killed {ago} s ago: waiting {wait} s for its calls",
-            ago=round(settle - wait),
-            wait=round(wait),
-        )
-        screen.say(render(why, "dim"))
-        with waiting(said("waiting for the calls of an earlier probe"), most=wait):
-            await anyio.sleep(wait)
+    if intents.earlier:
+        await _wait_for_earlier_calls(settle, screen)
     with waiting(said("waiting for the billing to apply what an earlier probe sent")):
         await entries.drained()
     left = await entries.left()
@@ -228,14 +221,19 @@ async def _take_back_earlier(
     return True
 
 
+async def _wait_for_earlier_calls(settle: float, screen: Screen) -> None:
+    """Wait the whole settle delay: when the other process ended, only a clock tells that may be set."""
+    why = said("an earlier probe was killed: waiting {wait} s for its calls", wait=round(settle))
+    screen.say(render(why, "dim"))
+    with waiting(said("waiting for the calls of an earlier probe"), most=settle):
+        await anyio.sleep(settle)
+
+
 async def _delete_earlier(objects: ProbeObjects, screen: Screen, *, yes: bool) -> bool:
     """Delete what a killed probe has created; returns whether a new probe may begin."""
     if not objects.intents.earlier:
         return True
-    wait = objects.patience.settle - objects.intents.earlier[-1].seconds_ago
-    if wait > 0:
-        with waiting(said("waiting for the calls of an earlier probe"), most=wait):
-            await anyio.sleep(wait)
+    await _wait_for_earlier_calls(objects.patience.settle, screen)
     if left := await objects.left():
         screen.say_always(_leftovers(list(map(str, left))))
         if not await _agreed(said("Delete them?"), screen, yes=yes):

@@ -232,6 +232,7 @@ class RunSession:
                 if self._run.frozen_at is None:
                     await self._require_whole()
                     await self._take_in()
+                await self._require_current()
                 return await self._agreed()
         except Unanswered as unanswered:
             self._stop.request(StopKind.INTERRUPTED, text_of(unanswered))
@@ -304,6 +305,20 @@ class RunSession:
             raise await self._unreadable(error) from error
         await tell_notes(self._job.source, self._screen)
         await self._refresh()
+
+    async def _require_current(self) -> None:
+        """Refuse the list of an undo that is not that of what stands of its run any more. Raises `CommandRefused`."""
+        if self._run.job != UNDO:
+            return
+        undone = await self._journal.run(self._run.parameters[RUN])
+        if await self._journal.is_out_of_date(self._run, undone):
+            raise await self._discarded(
+                said(
+                    "run {run} has other rows in the billing than when this undo was listed: type {command} again",
+                    run=undone.name,
+                    command=Remedy("undo", undone.name),
+                )
+            )
 
     async def _unreadable(self, error: InputRefused | LookUpFailed) -> CommandRefused:
         """The error for unreadable rows; a resumed run is kept unless the input itself is wrong."""
@@ -538,14 +553,6 @@ async def undone_held(undo: Run, journal: Journal) -> AsyncIterator[None]:
     undone = await journal.run(undo.parameters[RUN])
     async with locked(undone, journal, "undo"):
         await require_undoable(undone, journal, undo)
-        if await journal.is_out_of_date(undo, undone):
-            raise CommandRefused(
-                said(
-                    "run {run} has other rows in the billing than when this undo was listed: type {command} again",
-                    run=undone.name,
-                    command=Remedy("undo", undone.name),
-                )
-            )
         yield
     if (undone := await journal.run(undone.name)).ended_at:
         await wipe_secrets(undone, journal)

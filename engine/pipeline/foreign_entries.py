@@ -10,7 +10,7 @@ journal knows of it at once, the billing knows of those from other journals as w
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from checkpoints.records import Item, KnownMark, NewItem, Refusal, StandingItem
 from engine.evidence import RowRefused, Undecided
@@ -18,12 +18,15 @@ from engine.job import NO_ENTRIES, Entries, Job, Marked
 from texts.remedies import Remedy, setting
 from texts.said import in_clauses, said
 
+Known: TypeAlias = Mapping[tuple[str, int, str], KnownMark]
+"""Known marks by run, number, and the lane of the entry that bears it."""
+
 
 class EarlierRuns(Protocol):
     """The items of all runs: the journal, or the journal opened for reading only."""
 
-    async def known_marks(self, marks: Collection[tuple[str, int]]) -> Sequence[KnownMark]:
-        """Those of the marks (pairs of run and number) whose items are in the journal."""
+    async def known_marks(self, marks: Collection[tuple[str, int, str]]) -> Sequence[KnownMark]:
+        """Those of the marks (run, number, lane of the entry that bears it) whose items are in the journal."""
         ...
 
     async def standing_in_lanes(
@@ -89,13 +92,17 @@ class ForeignEntries:
         self, items: Sequence[NewItem | Item], entries: Sequence[Entries], *, at_call: bool = False
     ) -> list[list[tuple[str, str]]]:
         """Why each item is entered already or would replace an entry, and what to do."""
-        marks = {(one.run, one.number) for found in entries for one in (*found.marked, *found.replaced)}
-        known = {(one.run, one.number): one for one in await self._earlier.known_marks(marks)} if marks else {}
+        marks = {
+            (one.run, one.number, item.lane)
+            for item, found in zip(items, entries, strict=True)
+            for one in (*found.marked, *found.replaced)
+        }
+        known = await known_of(self._earlier, marks)
         # What the journal knew of when the list was made, `again` has approved.
         standing = {} if at_call and self._again else await self._standing(items)
         return [
             [
-                *self._entered(found.marked, known),
+                *self._entered(item, found.marked, known),
                 *self._replaced(item, found.replaced, known, standing.get(item.lane, ())),
             ]
             if found.marked or found.replaced or item.lane in standing
@@ -127,19 +134,17 @@ class ForeignEntries:
             notes.append(said("looks as if entered already: {entry}", entry=entries.unmarked))
         return replace(item, note=in_clauses(notes) if len(notes) > 1 else notes[0])
 
-    def _entered(
-        self, entries: Iterable[Marked], known: Mapping[tuple[str, int], KnownMark]
-    ) -> Iterator[tuple[str, str]]:
+    def _entered(self, item: NewItem | Item, entries: Iterable[Marked], known: Known) -> Iterator[tuple[str, str]]:
         """Why the row is entered already, by each foreign entry of the same kind, and what to do."""
         for one in entries:
-            if why := self._foreign(one, known.get((one.run, one.number))):
+            if why := self._foreign(one, known.get((one.run, one.number, item.lane))):
                 yield why, said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
 
     def _replaced(
         self,
         item: NewItem | Item,
         entries: Iterable[Marked],
-        known: Mapping[tuple[str, int], KnownMark],
+        known: Known,
         standing: Sequence[StandingItem],
     ) -> Iterator[tuple[str, str]]:
         """Which balance of its account the row would replace, and what to do.
@@ -148,7 +153,7 @@ class ForeignEntries:
         """
         again = said("If it is meant to replace it, run with {flag}", flag=setting("again"))
         for one in entries:
-            if one.run != self._own and (why := self._foreign(one, known.get((one.run, one.number)))):
+            if why := self._foreign(one, known.get((one.run, one.number, item.lane))):
                 yield said("this row would replace the opening balance of its account: {why}", why=why), again
         if not standing or any(one.key == item.key for one in standing):
             return
@@ -204,6 +209,14 @@ class ForeignEntries:
                     entry=entry.text,
                 )
             return said("entered from another journal: run {run}, {entry}", run=entry.run, entry=entry.text)
+        if not known.made(entry.entry_id, entry.amount):
+            return said(
+                "entered from another journal: {entry} bears the mark of row {number} of run {run}, which is another "
+                "row in this journal",
+                entry=entry.text,
+                number=entry.number,
+                run=entry.run,
+            )
         if known.target != self._target:
             return said(
                 "run {run} has entered it by the address {address}, which leads to this same billing: {entry}; "
@@ -221,6 +234,11 @@ class ForeignEntries:
                 entry=entry.text,
             )
         return None
+
+
+async def known_of(earlier: EarlierRuns, marks: Collection[tuple[str, int, str]]) -> Known:
+    """Those of the marks whose items are in the journal."""
+    return {(one.run, one.number, one.lane): one for one in await earlier.known_marks(marks)} if marks else {}
 
 
 def _refusal(reasons: Sequence[tuple[str, str]]) -> str:

@@ -320,7 +320,7 @@ def against_earlier(
             flag=setting("again"),
         )
         return _refused(item, why)
-    if repeat is Repeat.ONCE:
+    if twins and repeat is Repeat.ONCE:
         twin = twins[-1]
         why = said(
             "run {run} has this row at {there}, and this one is for {here}: if that is the same billing, give "

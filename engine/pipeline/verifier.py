@@ -1,7 +1,7 @@
 """The verifier: reads items back from the billing, and compares them with what was sent."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final, TypeAlias
@@ -10,6 +10,7 @@ from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State, states_where
 from engine.job import CannotLook, Job, Marked, ReadBack
+from engine.pipeline.foreign_entries import known_of
 from engine.pipeline.in_turn import at_once, in_turn
 from texts.said import in_clauses, said
 
@@ -41,7 +42,9 @@ Report = Callable[[Item, ReadBack], None]
 """Receives each item that differs."""
 
 
-_Looked: TypeAlias = tuple[Sequence[Item], Mapping[int, ReadBack | CannotLook], set[Marked], Mapping[int, str]]
+_Looked: TypeAlias = tuple[
+    Sequence[Item], Mapping[int, ReadBack | CannotLook], Mapping[int, Sequence[Marked]], Mapping[int, str]
+]
 """A page of items with what the billing says of them, the strangers' entries beside them, and what was overtaken."""
 
 _UNTOLD: Final = ReadBack(None, said("the billing says nothing of it"))
@@ -63,7 +66,7 @@ async def verify(
 
     async def look(items: Sequence[Item]) -> _Looked:
         readings = await effect.read_back(run, items)
-        return items, readings, await _strangers(journal, readings.values()), await effect.outdated(run, items)
+        return items, readings, await _strangers(journal, items, readings), await effect.outdated(run, items)
 
     async def judge(looked: _Looked) -> None:
         items, readings, strangers, outdated = looked
@@ -75,7 +78,7 @@ async def verify(
                 continue
             if reading.difference is None and item.item_id in outdated:
                 reading = replace(reading, difference=outdated[item.item_id])
-            if strangers and (besides := [one for one in reading.besides if one in strangers]):
+            if besides := strangers.get(item.item_id):
                 summary.twice += 1
                 reading = _entered_twice(run, item, reading, besides)
             summary.expected += item.amount or 0
@@ -94,12 +97,23 @@ async def verify(
     return summary
 
 
-async def _strangers(journal: Journal, readings: Collection[ReadBack | CannotLook]) -> set[Marked]:
-    """The entries beside those of rows that the journal does not know as effects of its own runs."""
-    besides = {one for reading in readings if isinstance(reading, ReadBack) for one in reading.besides}
-    known = await journal.known_marks({(one.run, one.number) for one in besides}) if besides else []
-    own = {(one.run, one.number) for one in known if one.had_effect}
-    return {one for one in besides if (one.run, one.number) not in own}
+async def _strangers(
+    journal: Journal, items: Sequence[Item], readings: Mapping[int, ReadBack | CannotLook]
+) -> dict[int, list[Marked]]:
+    """By item_id, the entries beside that of a row that the journal does not know as effects of its own runs."""
+    besides = [
+        (item, one)
+        for item in items
+        if isinstance(reading := readings.get(item.item_id), ReadBack)
+        for one in reading.besides
+    ]
+    known = await known_of(journal, {(one.run, one.number, item.lane) for item, one in besides})
+    strangers: dict[int, list[Marked]] = {}
+    for item, one in besides:
+        own = known.get((one.run, one.number, item.lane))
+        if own is None or not (own.had_effect and own.made(one.entry_id, one.amount)):
+            strangers.setdefault(item.item_id, []).append(one)
+    return strangers
 
 
 def _entered_twice(run: Run, item: Item, reading: ReadBack, besides: Sequence[Marked]) -> ReadBack:

@@ -33,7 +33,8 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     subscriber or account, with the id of whose it was: {"contract_number": "00123", "abonent_id": "9001"}. `newest`
     is the last operation on an account whose balance the call sets, at planning; None for any other call. `there` are
     the ids of entries of the same kind that the billing had when the list was made, or that a person was shown since;
-    `sharers` the other subscribers of an account whose balance the call sets.
+    `sharers` the other subscribers of an account whose balance the call sets. `moved_to` is the account that the
+    subscriber has by now, if the call would set fields of another one than that of the list; 0 otherwise.
 
     `document` and `day` tell an operation from others of the same subscriber and sum; they are not sent. `exact` is
     the kind of exact key that is sent beside the mark, "" for none.
@@ -58,6 +59,7 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     exact: str = ""
     there: tuple[str, ...] = ()
     sharers: tuple[int, ...] = ()
+    moved_to: int = 0
     step: str = ""
     needs: tuple[str, ...] = ()
     fills: dict[str, str] = {}

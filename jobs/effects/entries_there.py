@@ -22,10 +22,10 @@ from jobs.access.operations import enters_balance, sharers_of, some_of
 from jobs.access.payload import OP_TYPE, Payload, account_of, decode_payload, encode_payload
 from jobs.effects.creatable_models import (
     CREATABLE_MODELS,
-    has_exact_key,
     marked_or_alike,
     may_be_of_any_type,
     model_of,
+    own_of,
 )
 from jobs.spec.entries import OPERATIONS, find_mark
 from texts.said import said
@@ -80,7 +80,7 @@ def entries_of(
     for thing in sorted(things, key=lambda thing: int(thing.values[kind.key] or 0)):
         key = thing.values[kind.key] or ""
         mark = find_mark(thing.values[kind.comment] or "")
-        is_own = own is not None and (mark == own or has_exact_key(payload, thing, own))
+        is_own = own is not None and bool(own_of(payload, [thing], own))
         if is_own or key in payload.there or not kind.counts(thing) or not _can_be(payload, thing):
             continue
         of_its_kind = _alike(payload, thing, same)
@@ -89,7 +89,7 @@ def entries_of(
         if mark is not None:
             if not equal or _alike(payload, thing, (kind.alike,)):
                 amount = Decimal(thing.values[kind.amount] or 0) if kind.amount else None
-                entry = Marked(*mark, _described(payload, thing), amount)
+                entry = Marked(*mark, key, _described(payload, thing), amount)
                 (marked if thing.abonent_id == payload.abonent else replaced).append(entry)
         elif thing.abonent_id == payload.abonent and _alike(payload, thing, (kind.alike,)):
             text = _described(payload, thing)

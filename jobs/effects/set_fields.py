@@ -34,7 +34,7 @@ from jobs.access.objects import (
     try_finding,
     which,
 )
-from jobs.access.payload import Payload, chain_of_steps, encode_payload, payload_of
+from jobs.access.payload import Payload, account_of, chain_of_steps, encode_payload, payload_of
 from jobs.access.subscribers import SubscriberFinder
 from jobs.effects.answer_owner import NAMELESS, Recognition, about_another, call_asking, names_changed
 from jobs.effects.before_image import changed_meanwhile, refresh_before_image, with_note
@@ -45,7 +45,7 @@ from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import SET
 from jobs.spec.parameters import row_key
-from texts.said import said
+from texts.said import in_clauses, said
 
 
 class SetFieldsEffect(CallEffect):
@@ -103,6 +103,8 @@ class SetFieldsEffect(CallEffect):
         payload = payload_of(item)
         if self._yields and (changed := changed_meanwhile(payload)):
             return RowRefused(said("changed since the plan: {change}", change=changed))
+        if payload.moved_to:
+            return RowRefused(_moved(item, payload))
         issued = self._rules.emptied(payload.wanted)
         row = self._recognition.row(item)
         evidence = await self._gateway.client.send(call_asking(payload, issued), row=row)
@@ -119,7 +121,7 @@ class SetFieldsEffect(CallEffect):
         payloads = [payload_of(item) for item in items]
         found = await self._found(payloads)
         anew = {
-            item.item_id: refresh_before_image(payload, self._overwritten(item, payload, thing))
+            item.item_id: self._as_now(item, payload, thing)
             for item, payload, thing in zip(items, payloads, found, strict=True)
             if not isinstance(thing, str)
         }
@@ -213,6 +215,13 @@ class SetFieldsEffect(CallEffect):
         model = payloads[0].model if payloads else self._template.model
         return await find_one(self._gateway, model, [payload.key for payload in payloads], tuple(fields))
 
+    def _as_now(self, item: Item, payload: Payload, thing: BillingObject) -> Payload | None:
+        """The payload as the object is now; None if it is that already."""
+        anew = refresh_before_image(payload, self._overwritten(item, payload, thing))
+        now = thing.account_id or 0
+        moved_to = now if OF_ABONENT in payload.key and account_of(item.lane) not in {None, now} else 0
+        return anew if moved_to == payload.moved_to else msgspec.structs.replace(anew or payload, moved_to=moved_to)
+
     def _overwritten(self, item: Item, payload: Payload, thing: BillingObject) -> Values:
         """The values that the call overwrites. Wanted values may be the effect of an earlier call of the item."""
         now = {name: thing.values.get(name) for name in payload.wanted}
@@ -273,6 +282,17 @@ class _Now:
     differs: Values = field(default_factory=dict)
     gone: str | None = None
     issued: Values = field(default_factory=dict)
+
+
+def _moved(item: Item, payload: Payload) -> str:
+    why = said(
+        "changed since the list was made: abonent {id} had account {then}, and now it has account {now}, whose "
+        "fields this would set",
+        id=payload.key[OF_ABONENT],
+        then=str(account_of(item.lane)),
+        now=str(payload.moved_to),
+    )
+    return in_clauses([why, said("an earlier call of the row may have set them")]) if item.attempts else why
 
 
 def _as_wanted(was: Values) -> str:

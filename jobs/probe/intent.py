@@ -8,7 +8,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -42,11 +42,6 @@ class Intended(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     undoes: int | None = None
     before: Decimal | None = None
 
-    @property
-    def seconds_ago(self) -> float:
-        """Seconds since `at`."""
-        return (datetime.now(UTC) - self.at).total_seconds()
-
 
 class IntendedObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One object that was about to be created for a test subscriber of the probe's own."""
@@ -54,11 +49,6 @@ class IntendedObject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     probe: str
     model: str
     at: datetime
-
-    @property
-    def seconds_ago(self) -> float:
-        """Seconds since `at`."""
-        return (datetime.now(UTC) - self.at).total_seconds()
 
 
 Record = TypeVar("Record", Intended, IntendedObject)

@@ -186,7 +186,11 @@ async def test_the_same_money_is_known_after_a_purge(
     async with earlier_runs(journal_address) as earlier:
         (twins,) = await earlier.twins(run.job, [same])
     assert [(twin.run, twin.amount, twin.state) for twin in twins] == [(run.name, same.amount, State.ACCEPTED)]
-    assert [(mark.run, mark.number) for mark in await journal.known_marks([(run.name, 1)])] == [(run.name, 1)]
+    known = await journal.known_marks([(run.name, 1, same.lane), (run.name, 1, "account 77")])
+    assert [(mark.run, mark.number, mark.lane, mark.in_lane) for mark in known] == [
+        (run.name, 1, same.lane, True),
+        (run.name, 1, "account 77", False),
+    ]
 
 
 @pytest.mark.parametrize("keep_totals", [True, False])

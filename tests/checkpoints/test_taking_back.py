@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from checkpoints import rows
 from checkpoints.address import JournalAddress
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import ForbiddenTransition, JournalOtherFormat, JournalUnreadable
@@ -475,7 +476,7 @@ async def item_of(journal: Journal, run: Run) -> Item:
 
 async def test_the_mark_of_a_row_that_is_never_sent_is_a_strangers(journal: Journal) -> None:
     run, _, second = await half_sent(journal)
-    mark = (run.name, second.number)
+    mark = (run.name, second.number, second.lane)
     assert [one.had_effect for one in await journal.known_marks([mark])] == [True]
     await journal.end(run, "olga@ops", "the wrong file")
     assert [one.had_effect for one in await journal.known_marks([mark])] == [False]
@@ -497,6 +498,47 @@ async def test_the_list_of_an_undo_is_out_of_date_once_its_run_went_on(journal: 
     assert not await journal.is_out_of_date(other, run)
     await accepted(journal, undo)
     assert await journal.is_out_of_date(other, run)
+
+
+async def test_a_clock_that_was_set_back_hides_no_row_from_an_undo(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, first, second = await half_sent(journal)
+    undo = await undo_of(journal, [first])
+    await journal.end_intake(undo)
+    monkeypatch.setattr(rows, "now", lambda: "2001-01-01T00:00:00.000+00:00")
+    await accepted_one(journal, run, second)
+    assert await journal.is_out_of_date(undo, run)
+
+
+async def test_what_comes_while_the_list_of_an_undo_is_cut_short_is_missing_from_it(journal: Journal) -> None:
+    run, first, second = await half_sent(journal)
+    undo = await undo_of(journal, [first])
+    await accepted_one(journal, run, second)
+    assert not await journal.is_out_of_date(undo, run)
+    await journal.end_intake(undo)
+    assert await journal.is_out_of_date(undo, run)
+
+
+async def test_what_an_undo_of_an_undo_restores_is_missing_from_the_list_of_a_third(journal: Journal) -> None:
+    run, first, second = await half_sent(journal)
+    await accepted_one(journal, run, second)
+    (back,) = await undone(journal, [second])
+    third = await undo_of(journal, [first])
+    await journal.end_intake(third)
+    assert not await journal.is_out_of_date(third, run)
+    await undone(journal, [back])
+    assert await journal.is_out_of_date(third, run)
+
+
+async def test_what_an_undo_refuses_was_on_its_list(journal: Journal) -> None:
+    run, first, second = await half_sent(journal)
+    await accepted_one(journal, run, second)
+    undo = await undo_of(journal, [first])
+    refusal = Refusal(None, None, second.label, "no way back", (run.name, str(second.number), "b", "", "", "1"))
+    await journal.freeze(undo, page(refusals=[refusal]), keep)
+    await journal.end_intake(undo)
+    assert not await journal.is_out_of_date(undo, run)
 
 
 async def test_an_undo_has_the_amounts_of_what_it_takes_back_through_any_chain(journal: Journal) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
-from tests.cli.conftest import Cli, Ended, Place
+from tests.cli.conftest import MODEL, Cli, Ended, Place
 
 SELECT = "select id as abonent_id, 1.50 as amount from abonents where is_folder = 0 and deleted = 0 and id < 2010"
 
@@ -155,6 +155,52 @@ async def test_a_restored_copy_of_the_journal_sends_nothing_twice(asked: Place) 
     assert "this journal is older than the run" in told(ended)
     found = await asked.found()
     assert (found.rows, found.sum, found.most_for_one) == (40, balances.sum, 1)
+
+
+async def renumbered(place: Place, newer: str, older: str, *, may_end_with: int = 0) -> tuple[str, Ended]:
+    """A run whose row 2 is `newer` in the billing, and `older` in the journal, which was put back from a copy."""
+    place.write("contract_number;amount\n00003;5\nnobody;6\n")
+    first = ("run", "balances", "balances.csv", "--yes", "--skip-bad", "--json")
+    run = (await place.cli(*first, may_end_with=(1,))).closing["run"]
+    copied(place.cli.journal, place.cli.folder / "nightly.copy")
+    again = ("run", "balances", "corrected.csv", "--continue", run, "--yes", "--json")
+    for row in (newer, older):
+        put_back(place.cli.folder / "nightly.copy", place.cli.journal)
+        place.write(f"contract_number;amount;carbon_row\n{row};{run}/r1\n", "corrected.csv")
+        if row == newer:
+            await place.cli(*again)
+    return run, await place.cli(*again, may_end_with=(may_end_with,))
+
+
+@pytest.mark.parametrize("since", [(), ("undo",), ("purge",), ("undo", "purge")], ids=" and ".join)
+async def test_a_mark_whose_number_is_another_rows_here_is_no_sign_that_the_row_is_known(
+    asked: Place, since: tuple[str, ...]
+) -> None:
+    run, _ = await renumbered(asked, "00004;7", "00005;8")
+    if "undo" in since:
+        await asked.cli("undo", run, "--set", "way=storno", "--set", "storno_call=storno", "--yes")
+    if "purge" in since:
+        await asked.cli("purge", run, "--yes")
+    before = dict(asked.billing.ledger.effects(MODEL))
+    asked.write("contract_number;amount\n00004;7\n")
+    for command, code in ((("plan",), 1), (("run", "--yes"), 2)):
+        ended = await asked.cli(*command, "balances", "balances.csv", may_end_with=(code,))
+        assert f"bears the mark of row 2 of run {run}, which is another row in this journal" in told(ended)
+        assert "--again" in told(ended)
+    assert asked.billing.ledger.effects(MODEL) == before
+
+
+async def test_a_balance_that_a_newer_copy_of_the_journal_has_set_is_not_replaced(asked: Place) -> None:
+    pair = asked.billing.database.query(
+        "select first 2 contract_number from abonents where is_folder = 0 and deleted = 0 and account_id in "
+        "(select min(account_id) from abonents where is_folder = 0 and deleted = 0 group by account_id "
+        "having count(*) = 2) order by account_id, id"
+    )
+    (newer,), (older,) = pair
+    _, ended = await renumbered(asked, f"{newer};7", f"{older};8", may_end_with=2)
+    assert "this row would replace the opening balance of its account" in told(ended)
+    assert "entered from another journal: this run, in a newer copy of this journal" in told(ended)
+    assert (await asked.found()).rows == 2
 
 
 async def test_rows_that_another_journal_has_entered_meanwhile_are_not_sent_by_a_run_that_is_taken_up(

@@ -40,6 +40,23 @@ async def test_a_payment_and_a_number_given_away_behind_the_question_cost_nobody
     assert len(entered) == 2
 
 
+async def test_a_row_whose_account_is_merged_within_its_call_ends(place: Place) -> None:
+    del place.cli.environment["CARBON_MIGRATE_DATABASE"]
+    first, second = (abonent_of(place, number) for number in place.balances(2).numbers)
+    accounts = dict(read(place, "select id, account_id from abonents"))
+
+    async def merge(_: str) -> None:
+        await place.execute("update abonents set account_id = ? where id = ?", accounts[second], first)
+
+    place.traffic.model, place.traffic.method = "AdminAccounts", "save"
+    place.traffic.meanwhile = merge
+    file = place.write(f"abonent_id;amount\n{first};-77\n", "thresholds.csv")
+    ended = await place.cli("run", "warning-threshold", file, "--yes", "--json", may_end_with=(1,))
+    assert ended.closing["states"] == {"rejected": 1}
+    assert f"had account {accounts[first]}, and now it has account {accounts[second]}" in ended.words
+    assert "an earlier call of the row may have set them" in ended.words
+
+
 SUBSCRIBERS = "Договор;ФИО;Логин\nН-1;Первый;new1\nН-2;Второй;new2\n"
 
 

@@ -26,6 +26,17 @@ def asked(request: pytest.FixtureRequest, place: Place) -> Place:
     return place
 
 
+@pytest.fixture(params=["of an unknown run", "of another row of a known run"])
+async def mark(request: pytest.FixtureRequest, asked: Place) -> str:
+    """A mark of others. Two copies of a journal may have given one number to two rows."""
+    if request.param == "of an unknown run":
+        return MARK
+    (*_, last) = subscribers(asked, ROWS + 1)
+    file = asked.write(f"abonent_id;amount\n{last};3\n", "earlier.csv")
+    run = (await asked.cli("run", "balances", file, "--yes", "--json")).closing["run"]
+    return f" [cm {run}/1]"
+
+
 def subscribers(place: Place, rows: int) -> list[int]:
     """Subscribers with an account of their own each."""
     found = place.billing.database.query(
@@ -68,27 +79,30 @@ async def run_while(
 
 
 @pytest.mark.parametrize("job", [BALANCES, RECEIPTS], ids=["balances", "receipts"])
-async def test_what_comes_between_list_and_call_is_seen_before_each_call(asked: Place, job: tuple[str, ...]) -> None:
+async def test_what_comes_between_list_and_call_is_seen_before_each_call(
+    asked: Place, job: tuple[str, ...], mark: str
+) -> None:
     keys = subscribers(asked, ROWS)
     by_journal, by_hand = keys[1::3], keys[2::3]
-    others = [*((key, "Остаток" + MARK) for key in by_journal), *((key, "Остаток") for key in by_hand)]
+    others = [*((key, "Остаток" + mark) for key in by_journal), *((key, "Остаток") for key in by_hand)]
     ended = await run_while(asked, job, keys, others)
     assert ended.closing["states"] == {
         "accepted": ROWS - len(others),
         "rejected": len(by_journal),
         "manual": len(by_hand),
     }
-    assert "entered from another journal: run zzzzz" in ended.words
+    assert ("entered from another journal: run zzzzz" in ended.words) == (mark == MARK)
+    assert ("which is another row in this journal" in ended.words) == (mark != MARK)
     there = asked.billing.ledger.effects(MODEL)
     assert {key: there.get(key, 0) for key in keys} == dict.fromkeys(keys, 1)
 
 
-async def test_verify_says_what_another_journal_has_entered_as_well(asked: Place) -> None:
+async def test_verify_says_what_another_journal_has_entered_as_well(asked: Place, mark: str) -> None:
     """Two machines at the same second: neither has seen the other."""
     keys = subscribers(asked, 6)
     file = asked.write("\n".join(["abonent_id;amount", *(f"{key};{amount_of(key)}" for key in keys)]) + "\n")
     run = (await asked.cli("run", "balances", file, "--yes", "--json")).closing["run"]
-    await enter(asked, 8, [(key, "Остаток" + MARK) for key in keys[:2]])
+    await enter(asked, 8, [(key, "Остаток" + mark) for key in keys[:2]])
     # What was entered by hand, or of another sum, is another entry.
     await enter(asked, 8, [(keys[2], "Остаток")])
     ended = await asked.cli("verify", run, "--json", may_end_with=(1,))
@@ -96,7 +110,9 @@ async def test_verify_says_what_another_journal_has_entered_as_well(asked: Place
     told = ended.closing
     assert (told["different"], told["entered_twice"]) == (2, 2)
     assert (Decimal(told["expected"]), Decimal(told["found"])) == (sums[0], sums[0] + sums[1])
-    assert f"entered twice: as row 1 of run {run}, and with the marks of others: row 7 of run zzzzz" in ended.words
+    other, number = mark.removeprefix(" [cm ").removesuffix("]").split("/")
+    twice = f"entered twice: as row 1 of run {run}, and with the marks of others: row {number} of run {other}"
+    assert twice in ended.words
     assert "2 of them entered twice" in ended.words
 
 

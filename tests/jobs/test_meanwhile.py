@@ -251,6 +251,19 @@ async def test_a_balance_is_not_set_on_an_account_that_was_merged_since(
     assert "abonent 9003 had account 9003, and now it has account 9002" in why
 
 
+@pytest.mark.parametrize("is_asked", [True, False], ids=["with a database", "without a database"])
+async def test_fields_are_not_set_on_an_account_that_was_merged_since(
+    both: Gateway, client: BillingClient, journal: Journal, tmp_path: Path, execute: Execute, *, is_asked: bool
+) -> None:
+    gateway = both if is_asked else Gateway(client)
+    job = job_of(gateway, WARNING_THRESHOLD, rows_of(tmp_path, "contract_number;amount\nA15;-77\n00123;-77\n"))
+    run = await carried_out(job, journal, lambda: execute("update abonents set account_id = 9002 where id = 9003"))
+    found = await states(journal, run)
+    assert found["9003"][0] is State.REJECTED
+    assert found["9003"][1].endswith("had account 9003, and now it has account 9002, whose fields this would set")
+    assert found["9001"][0] is State.ACCEPTED
+
+
 async def test_where_type_8_adds_a_payment_harms_nothing(
     both: Gateway, journal: Journal, tmp_path: Path, execute: Execute
 ) -> None:

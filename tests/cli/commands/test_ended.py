@@ -1,6 +1,8 @@
 """A run that has ended for good: taken back by its undo, or closed by a person. What it did not send never is."""
 
+import contextlib
 import signal
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -122,6 +124,20 @@ async def test_while_an_undo_asks_nothing_sends_the_run_and_one_that_was_killed_
     assert whole["states"] == {"accepted": 12}
     reversed_rows = "select count(*), count(distinct op_id) from finance_operations where op_type = 8 and storno = 1"
     assert list(place.billing.database.query(reversed_rows)) == [(12, 12)]
+
+
+async def test_an_undo_that_refuses_a_row_is_not_out_of_date_for_that(place: Place) -> None:
+    run, _ = await stopped(place)
+    entered = (await states_of(place, run))["accepted"]
+    with contextlib.closing(sqlite3.connect(place.cli.journal)) as journal, journal:
+        journal.execute("update items set answer = null where number = 1")
+    with at_a_terminal(place, "undo", run, *STORNO, "--skip-bad") as terminal:
+        await terminal.shows("[y/N]")
+        terminal.dies()
+        await terminal.ends()
+    undo = (await place.runs())[-1].name
+    ended = await place.cli("resume", undo, "--yes", "--skip-bad", "--json", *SETTLE, may_end_with=(1,))
+    assert (ended.closing["states"], ended.closing["refused"]) == ({"accepted": entered - 1}, 1)
 
 
 async def test_after_the_undo_of_the_undo_the_effects_stand_and_the_rest_stays_unsent(place: Place) -> None:

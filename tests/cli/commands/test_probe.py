@@ -1,5 +1,6 @@
 """The probe as an operator has it: what it learns of a billing that answers otherwise, and what it leaves behind."""
 
+import re
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -233,6 +234,24 @@ async def test_a_probe_that_was_killed_finds_what_it_left_and_takes_it_back(open
         assert closing["left"] == []
         assert balance(place, abonent) == before
         assert intents(place) == []
+
+
+@pytest.mark.parametrize("year", ["2001", "2099"], ids=["ahead since", "set back since"])
+async def test_a_clock_that_was_set_does_not_change_the_wait_for_a_killed_probe(opened: Opened, year: str) -> None:
+    async with opened(Quirks()) as place:
+        abonent = subscriber(place)
+        async with place.cli.started("probe", "--abonent", str(abonent), "--yes", *SETTLE) as started:
+            await place.traffic.reaches(12)
+            started.signal(signal.SIGKILL)
+            await started.process.wait()
+        await place.billing.wait_for_requests()
+        (intent,) = intents(place)
+        text = intent.read_text()
+        intent.write_text(re.sub(r'"at":"\d{4}', f'"at":"{year}', text))
+        assert intent.read_text() != text
+        ended = await probe(place)
+        assert "an earlier probe was killed: waiting" in ended.words
+        assert ended.closing["left"] == []
 
 
 _ACCOUNT = "(select account_id from abonents where id = new.abonent_id)"

@@ -85,7 +85,7 @@ class PartlyRepeatable(FakeJob):
 
 async def test_a_row_whose_call_may_be_made_again_is_not_held_against_earlier_runs(tmp_path: Path) -> None:
     job = PartlyRepeatable([replace(row("0"), payload="set"), replace(row("3"), payload="set"), row("2")])
-    job.entries["3"] = Entries((Marked("other", 1, "operation 5"),))
+    job.entries["3"] = Entries((Marked("other", 1, "5", "operation 5"),))
     async with open_journal(tmp_path / "real") as real, open_journal(tmp_path / "plans") as plans:
         await entered(real)
         async with earlier_runs(real.path) as earlier:

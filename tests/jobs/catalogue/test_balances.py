@@ -528,7 +528,7 @@ async def test_what_looks_the_same_is_named(gateway: Gateway, tmp_path: Path, ex
     items = (await prepared(job)).items
     assert await job.find_entries(items) == {
         "9001/8": Entries(unmarked="operation 90001 of 50.50, 2026-02-03, operation 90002 of 50.50, 2026-02-03"),
-        "9002/8": Entries((Marked("aaaaa", 1, "operation 90006 of 1.00, 2026-02-03", Decimal("1.00")),)),
+        "9002/8": Entries((Marked("aaaaa", 1, "90006", "operation 90006 of 1.00, 2026-02-03", Decimal("1.00")),)),
     }
 
 

@@ -144,7 +144,7 @@ async def test_a_service_that_looks_the_same_is_named(gateway: Gateway, tmp_path
     job = job_of(gateway, CONNECT_SERVICE, rows, usluga="240", manager="33")
     assert await job.find_entries((await prepared(job)).items) == {
         "9001/240": Entries(unmarked="connected service 90001 with usluga_id 240"),
-        "9003/240": Entries((Marked("aaaaa", 1, "connected service 90004 with usluga_id 240"),)),
+        "9003/240": Entries((Marked("aaaaa", 1, "90004", "connected service 90004 with usluga_id 240"),)),
     }
 
 
