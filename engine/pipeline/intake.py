@@ -254,7 +254,7 @@ def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
             return against_same(item, own)
         if enter is Repeat.AGAIN or effect.may_repeat(item.payload):
             return item
-        judged = against_earlier(item, twins, run.target, enter, effect) if twins else item
+        judged = against_earlier(item, twins, run.target, enter, effect)
         if is_streamed and isinstance(judged, NewItem) and judged.note:
             advice = said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
             return _refused(judged, said("{why}. {advice}", why=judged.note, advice=advice))

@@ -28,6 +28,7 @@ from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.witness import Witness
 from jobs.access.gateway import Gateway
 from jobs.access.one_billing import OneBilling
+from jobs.access.payload import Payload
 from jobs.catalogue import money
 from jobs.effects.create import CreateEffect
 from jobs.effects.effect import CallEffect
@@ -224,12 +225,11 @@ def believes_two_addresses() -> None:
 def never_reads_numbers_again() -> None:
     """Whose a contract number is counts as it was when the list was made."""
 
-    async def outdated(_: CallEffect, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
-        assert run.run_id
-        assert items
+    async def moved_since(_: CallEffect, items: Sequence[Item], payloads: Sequence[Payload]) -> dict[int, str]:
+        assert len(items) == len(payloads)
         return {}
 
-    _replace(CallEffect, "outdated", outdated)
+    _replace(CallEffect, "_moved_since", moved_since)
 
 
 def overwrites_what_has_come() -> None:

@@ -157,6 +157,8 @@ def broken(
 
 
 KILLED = (Disturbance(Act.KILL, share=0.3),)
+KILLED_OFTEN = tuple(Disturbance(Act.KILL, share) for share in (0.05, 0.2, 0.45))
+"""While the billing keeps a load waiting, nothing is in flight: a kill in such a moment leaves nothing in doubt."""
 REDIRECTED = '[[fault]]\nkind = "redirect-after-effect"\nrequests = "10-60"\nshare = 0.2\n'
 
 
@@ -171,7 +173,7 @@ REDIRECTED = '[[fault]]\nkind = "redirect-after-effect"\nrequests = "10-60"\nsha
                 (saboteur.claims_after_the_call, broken(1, disturbances=KILLED)),
                 (saboteur.claims_after_the_call, broken(1, job="connect-service", disturbances=KILLED)),
                 # So slow a stack that a look after the kill is early, however long the program takes to start.
-                (saboteur.trusts_an_early_look, broken(3, rows=24, stack_rate=1.0, disturbances=KILLED)),
+                (saboteur.trusts_an_early_look, broken(3, rows=24, stack_rate=1.0, disturbances=KILLED_OFTEN)),
                 (saboteur.sends_without_looking, broken(5, disturbances=(Disturbance(Act.RESTORE, 0.2, more=0.3),))),
                 (saboteur.follows_redirects, broken(4, faults=REDIRECTED)),
             )
