@@ -50,6 +50,29 @@ class Disk:
         """Put a copy in place of the file."""
         self.db.deserialize(copy)
 
+    # ---- what can be read of the file ----
+
+    def newest(self, but: Collection[str] = ()) -> str | None:
+        """The newest run that was not given up, and is none of these."""
+        rows = self.db.execute("select name from runs where discarded_at is null order by run_id desc").fetchall()
+        return next((row["name"] for row in rows if row["name"] not in but), None)
+
+    def left(self, name: str) -> int:
+        """The rows of a run that a resume has to work on."""
+        (row,) = self.db.execute(
+            "select frozen_at, approved_at, ended_at, (select count(*) from items where run_id = runs.run_id and state in "
+            "(select state from states where open)) as open from runs where name = ?",
+            (name,),
+        )
+        return 0 if row["ended_at"] else int(row["open"] if row["frozen_at"] and row["approved_at"] else 1)
+
+    def states(self, name: str) -> dict[str, int]:
+        """The rows of a run by their states."""
+        found = self.db.execute(
+            "select state, count(*) as rows from items join runs using (run_id) where name = ? group by state", (name,)
+        )
+        return {row["state"]: row["rows"] for row in found}
+
 
 class MemoryStore(Store):
     """The store of a journal in one process."""

@@ -227,10 +227,9 @@ class SeededLoop(asyncio.BaseEventLoop):
     async def create_connection(self, protocol_factory: Any, *, sock: Any = None, **_: object) -> Any:  # type: ignore[override]  # noqa: ANN401
         """A simulated connection in place of a socket."""
         sock.close()
-        protocol = protocol_factory()
-        transport = self.connect(protocol)
         await asyncio.sleep(0)
-        return transport, protocol
+        protocol = protocol_factory()
+        return self.connect(protocol), protocol
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Keep an error that nobody waits for."""

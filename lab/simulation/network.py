@@ -83,11 +83,12 @@ class Network:
         self.draw = random.Random(f"{seed} network")
         self.calls: list[Sent] = []
         self.kinds = self.draw.sample(list(Fault), self.draw.randint(2, len(Fault)))
+        self.is_away = False
         self.on_call: list[Callable[[Sent], None]] = []
 
     def refuses(self) -> bool:
         """Whether a connection is refused."""
-        return Fault.REFUSED in self.kinds and self.draw.random() < self.trouble / len(self.kinds)
+        return self.is_away or Fault.REFUSED in self.kinds and self.draw.random() < self.trouble / len(self.kinds)
 
     def request(self, path: str, form: bytes, heard: Callable[[Answer], None]) -> Sent:
         """Take a request of the process that runs; `heard` is called with what comes back, if anything does."""
@@ -236,7 +237,7 @@ class Connection(asyncio.Transport):
         self._sent: Sent | None = None
         self._is_closing = False
         PROCESS.get().at_death.append(self._reset)
-        loop.call_soon(protocol.connection_made, self)
+        protocol.connection_made(self)
 
     # ---- what a client does with it ----
 
