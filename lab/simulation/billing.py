@@ -77,6 +77,8 @@ class Effect:
     pk: int
     before: Mapping[str, Any]
     after: Mapping[str, Any]
+    left: float = 0.0
+    """When the call of it had left its caller."""
 
 
 @dataclass
@@ -91,7 +93,8 @@ class Billing:
     refuses: str = ""
     """The words with which it refuses to save anything, as read-only."""
     _last: dict[str, int] = field(default_factory=dict)
-    _stack: list[tuple[float, str, str, int, Fields]] = field(default_factory=list)
+    _stack: list[tuple[float, float, str, str, int, Fields]] = field(default_factory=list)
+    _left: float = 0.0
 
     # ---- what people and tests do ----
 
@@ -117,9 +120,10 @@ class Billing:
 
     # ---- what comes over the wire ----
 
-    def answer(self, path: str, body: bytes, who: str) -> bytes:
-        """Carry out a request; the JSON of its answer."""
+    def answer(self, path: str, body: bytes, who: str, left: float = 0.0) -> bytes:
+        """Carry out a request that has left at a moment; the JSON of its answer."""
         self.work_off()
+        self._left = left
         model = path.rstrip("/").rpartition("/")[2]
         form = dict(parse_qsl(body.decode(), keep_blank_values=True))
         if form.get("get_version"):
@@ -144,7 +148,7 @@ class Billing:
     def work_off(self) -> None:
         """Let the worker of the stacks do what is due."""
         while self._stack and self._stack[0][0] <= self.clock():
-            _, who, model, pk, values = self._stack.pop(0)
+            _, self._left, who, model, pk, values = self._stack.pop(0)
             self._create(who, model, pk, values)
 
     @property
@@ -203,7 +207,7 @@ class Billing:
             self._check_free(model, "login", values, "логин уже занят")
         pk = self._new_pk(model)
         due = max([self.clock() + self.lag(), *(one[0] for one in self._stack[-1:])])
-        self._stack.append((due, who, model, pk, values))
+        self._stack.append((due, self._left, who, model, pk, values))
         self.work_off()
         return pk, {"_new": values}
 
@@ -222,7 +226,7 @@ class Billing:
         values["system_date"] = self._now()
 
     def _check_free(self, model: str, name: str, values: Fields, words: str) -> None:
-        waiting = (one for _, _, kind, _, one in self._stack if kind == model)
+        waiting = (one for _, _, _, kind, _, one in self._stack if kind == model)
         for one in (*self.tables[model].values(), *waiting):
             if one[name] == values[name] and not one["deleted"]:
                 raise Refused(words)
@@ -247,13 +251,13 @@ class Billing:
         self.tables[model][pk] = values
         if model == "FinanceOperations":
             self._post(values)
-        self.ledger.append(Effect(self.clock(), who, "created", model, pk, {}, dict(values)))
+        self.ledger.append(Effect(self.clock(), who, "created", model, pk, {}, dict(values), self._left))
 
     def _save(self, who: str, model: str, pk: int, values: Fields) -> None:
         kept = self.tables[model][pk]
         before = {name: kept[name] for name in values}
         kept.update(values)
-        self.ledger.append(Effect(self.clock(), who, "saved", model, pk, before, dict(values)))
+        self.ledger.append(Effect(self.clock(), who, "saved", model, pk, before, dict(values), self._left))
 
     def _post(self, operation: Fields) -> None:
         """Bring an operation to the account of its subscriber."""

@@ -7,8 +7,10 @@ it never hears of it. `copy` and `put_back` are what people do with a journal's 
 
 import asyncio
 import sqlite3
+from collections import Counter
 import tempfile
 from collections.abc import Callable, Collection
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
@@ -65,6 +67,31 @@ class Disk:
             (name,),
         )
         return 0 if row["ended_at"] else int(row["open"] if row["frozen_at"] and row["approved_at"] else 1)
+
+    def runs(self) -> list[sqlite3.Row]:
+        """The runs that were not given up, the oldest first; `undone` is the run that one takes back."""
+        return self.db.execute(
+            "select name, job, approved_at, ended_at, parameters ->> 'run' as undone from runs where discarded_at is null "
+            "order by run_id"
+        ).fetchall()
+
+    def rows_that_stand(self) -> Counter[int]:
+        """How often each row of the input stands in the billing, as the journal says."""
+        return Counter(
+            row["line"] - 1
+            for row in self.db.execute(
+                "select line from items where state in ('accepted', 'applied') and taken_back = 0 and undoes is null"
+            )
+        )
+
+    def sum_of(self, name: str) -> Decimal:
+        """The sum of what a run has entered."""
+        found = self.db.execute(
+            "select coalesce(decimal_sum(amount), '0') as amount from items join runs using (run_id) where name = ? and "
+            "state in ('accepted', 'applied')",
+            (name,),
+        )
+        return Decimal(found.fetchone()["amount"])
 
     def states(self, name: str) -> dict[str, int]:
         """The rows of a run by their states."""

@@ -1,8 +1,139 @@
-"""The judge: what must hold of every schedule, from the billing's ledger, the wire and the journals' files alone."""
+"""The judge: what must hold of every schedule, from the billing's ledger, the wire and the journals' files alone.
 
-from lab.simulation.story import World
+Each effect of a run is the effect of one of its rows. A run enters, its undo takes back, the undo of that restores;
+so of each row there are as many entries as takings back, and one more where the journal says that it stands.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+
+from lab.simulation.billing import Effect
+from lab.simulation.journal import Disk
+from lab.simulation.story import IN_FLIGHT, World
+
+LOOKS = 0.5
+"""Seconds before a call within which what others have entered need not be seen."""
+OLD_EPOCH = 1.2
+"""Seconds after a taking up within which the process before may still send."""
+STANDS = ("accepted", "applied")
+OPEN = ("pending", "sending", "unknown", "unconfirmed")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An effect of a row, with the journal and the run that have brought it about; `sign` is -1 for a taking back."""
+
+    effect: Effect
+    row: int
+    disk: Disk
+    run: str
+    sign: int
+    left: float
 
 
 def judge(world: World) -> list[str]:
     """What is wrong, a sentence each."""
-    return []
+    entries = list(_entries(world))
+    found = [*_calls(world), *_ends(world)]
+    if not world.load.is_repeatable:
+        found += [*_once(world, entries), *_sums(world, entries), *_order(world, entries)]
+    return found
+
+
+def _entries(world: World) -> Iterator[Entry]:
+    of_process = {take_up.process.name: take_up for take_up in world.take_ups}
+    signs: dict[tuple[str, str], int] = {}
+    for disk in world.disks:
+        for run in disk.runs():
+            signs[disk.name, run["name"]] = -signs[disk.name, run["undone"]] if run["undone"] else 1
+    for effect in world.billing.ledger:
+        take_up = of_process.get(effect.who)
+        if take_up is None or effect.model != world.load.model or effect.what == "saved":
+            continue
+        row = world.load.row_of(effect)
+        sign = signs.get((take_up.disk.name, take_up.run), 1)
+        if row is not None:
+            yield Entry(effect, row, take_up.disk, take_up.run, sign, effect.left)
+
+
+def _once(world: World, entries: list[Entry]) -> Iterator[str]:
+    """No row's effect twice, and none lost that is called accepted."""
+    of_rows = defaultdict[tuple[Disk, int], list[Entry]](list)
+    for entry in entries:
+        of_rows[entry.disk, entry.row].append(entry)
+    for disk in world.disks:
+        stands = disk.rows_that_stand()
+        for row in range(1, len(world.table.cells) + 1):
+            found = of_rows[disk, row]
+            total = sum(entry.sign for entry in found)
+            if total != stands[row]:
+                runs = [f"{entry.run} at {entry.effect.moment:.3f}" for entry in found]
+                yield f"row {row}: {stands[row]} times in effect in {disk.name}, {total} times in the billing: {runs}"
+    for row in {entry.row for entry in entries}:
+        for first, second in pairwise(sorted((e for e in entries if e.row == row), key=lambda e: e.effect.moment)):
+            if first.disk is not second.disk and first.sign == second.sign == 1 and not _was_frozen(world, second.effect.who, second.left):
+                if second.left > first.effect.moment + LOOKS:
+                    yield f"row {row} was sent {second.left - first.effect.moment:.3f} s after another journal had entered it"
+
+
+def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
+    """What a journal says it has entered is what the billing has of it, to the kopeck."""
+    if not world.load.has_money:
+        return
+    for disk in world.disks:
+        for run in disk.runs():
+            found = sum((Decimal(e.effect.after["op_summa"]) for e in entries if e.run == run["name"] and e.disk is disk), Decimal(0))
+            if found != disk.sum_of(run["name"]):
+                yield f"run {run['name']}: {disk.sum_of(run['name'])} roubles in {disk.name}, {found} in the billing"
+
+
+def _order(world: World, entries: list[Entry]) -> Iterator[str]:
+    """The rows of an account are entered in the order of the list."""
+    lanes = defaultdict[tuple[str, object, int], list[Entry]](list)
+    for entry in entries:
+        lanes[entry.run, (entry.effect.after or entry.effect.before)["abonent_id"], entry.sign].append(entry)
+    for (run, abonent, _), found in lanes.items():
+        rows = [entry.row for entry in found]
+        if rows != sorted(rows):
+            yield f"run {run} has entered rows {rows} of subscriber {abonent} in this order"
+
+
+def _calls(world: World) -> Iterator[str]:
+    """Nothing is sent under an old epoch, and never more than the window allows."""
+    taken = defaultdict[tuple[str, str], list[tuple[float, str]]](list)
+    own = {}
+    for take_up in world.take_ups:
+        taken[take_up.disk.name, take_up.run].append((take_up.moment, take_up.process.name))
+        own[take_up.process.name] = take_up
+    in_flight = defaultdict[str, list[float]](list)
+    late = Counter[str]()
+    for call in world.network.calls:
+        take_up = own.get(call.process.name)
+        if take_up is None or not call.writes:
+            continue
+        name = call.process.name
+        now = [end for end in in_flight[name] if end > call.left] + [call.ended or 1e18]
+        in_flight[name] = now
+        if len(now) > IN_FLIGHT:
+            yield f"{len(now)} calls of {name} in flight"
+        later = [moment for moment, who in taken[take_up.disk.name, take_up.run] if moment > take_up.moment and who != name]
+        if later and call.left > later[0] + OLD_EPOCH:
+            late[name] += 1
+            if late[name] > IN_FLIGHT or not _was_frozen(world, name, call.left):
+                yield f"{name} sends {call.left - later[0]:.3f} s after its run was taken over"
+
+
+def _was_frozen(world: World, who: str, moment: float) -> bool:
+    return any(process.name == who and thawed <= moment < thawed + LOOKS for process, thawed in world.frozen)
+
+
+def _ends(world: World) -> Iterator[str]:
+    """Each row is accepted, refused with a reason, or with a person."""
+    for disk in world.disks:
+        for run in disk.runs():
+            left = sum(disk.states(run["name"]).get(state, 0) for state in OPEN)
+            if left and run["approved_at"] and not run["ended_at"]:
+                yield f"run {run['name']} in {disk.name} has {left} rows left"

@@ -37,7 +37,7 @@ class Load:
 
 def _by_kopecks(effect: Effect) -> int | None:
     summa = Decimal(str(effect.after.get("op_summa", "0"))) if effect.what == "created" else Decimal(0)
-    row = int(summa * KOPECKS) % KOPECKS
+    row = int(abs(summa) * KOPECKS) % KOPECKS
     return row if 0 < row < KOPECKS - 1 else None
 
 

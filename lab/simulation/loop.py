@@ -16,6 +16,7 @@ import random
 import secrets
 import sys
 import time
+import warnings
 from array import array
 from bisect import insort
 from collections import deque
@@ -306,12 +307,17 @@ class SeededLoop(asyncio.BaseEventLoop):
 
     def abandon(self) -> None:
         """Drop all tasks that are left, without a word of what they would still do."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._drop()
+        self._tasks.clear()
+
+    def _drop(self) -> None:
         for task in self._tasks:
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no door
                 with suppress(BaseException):
                     task.get_coro().close()
-        self._tasks.clear()
 
 
 async def in_a_step(work: Callable[..., Result], *arguments: Any, **_: object) -> Result:  # noqa: ANN401

@@ -19,7 +19,7 @@ import aiohttp
 
 from billing.api.wire import FenceClosed, Flight, Limits, Unasked
 from lab.simulation.billing import Billing
-from lab.simulation.loop import PROCESS, Process, SeededLoop
+from lab.simulation.loop import PROCESS, START, Process, SeededLoop
 from texts.said import said
 
 LONGEST_HOLD: Final = 20.0
@@ -160,7 +160,7 @@ class Network:
     def _effect(self, sent: Sent) -> bytes:
         if sent.writes:
             self.loop.happened("arrives: " + _short(sent), sent.process)
-        return self.billing.answer(sent.path, sent.form, sent.process.name)
+        return self.billing.answer(sent.path, sent.form, sent.process.name, sent.left - START)
 
     def _reply(self, sent: Sent, answer: Answer, heard: Callable[[Answer], None]) -> None:
         if sent.ended is None or answer.status:

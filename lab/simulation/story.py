@@ -173,7 +173,10 @@ class World:
     async def live(self, program: Program, command: Callable[[], Any]) -> Any:  # noqa: ANN401
         """One life of a process; what its command gives, None where it has ended otherwise."""
         try:
-            return await self.loop.start(program.process, command())
+            outcome = await self.loop.start(program.process, command())
+            if isinstance(outcome, Outcome):
+                self.loop.happened(f"ends with {outcome.open} rows left. {outcome.why[:300]}", program.process)
+            return outcome
         except (CountsDiffer, ForbiddenTransition) as error:
             self.problems.append(f"the program contradicts itself: {error!r}")
         except EXPECTED as error:
@@ -207,7 +210,7 @@ class World:
         """Let the faults end."""
         if self.network.trouble:
             self.loop.happened("the faults end")
-        self.network.trouble, self.billing.refuses = 0.0, ""
+        self.network.trouble, self.network.is_away, self.billing.refuses = 0.0, False, ""
         for disk in self.disks:
             disk.is_full = False
 
