@@ -5,13 +5,14 @@ program or its mock, so that no error of theirs is repeated here. What is create
 when the worker of the stacks comes to it. The ledger keeps each effect, whoever has brought it about.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
-from urllib.parse import parse_qsl
+
+import msgspec
+from yarl import URL
 
 Fields = dict[str, Any]
 
@@ -94,6 +95,7 @@ class Billing:
     """The words with which it refuses to save anything, as read-only."""
     _last: dict[str, int] = field(default_factory=dict)
     _stack: list[tuple[float, float, str, str, int, Fields]] = field(default_factory=list)
+    _of_abonent: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     _left: float = 0.0
 
     # ---- what people and tests do ----
@@ -125,7 +127,7 @@ class Billing:
         self.work_off()
         self._left = left
         model = path.rstrip("/").rpartition("/")[2]
-        form = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        form = URL("?" + body.decode(), encoded=True).query
         if form.get("get_version"):
             return _json({"call": "get_version", "result": {"version": "5.20", "server_time": self._now()}})
         call = ""
@@ -137,9 +139,9 @@ class Billing:
                 call = form.get(f"method{number}", "")
                 if not call:
                     break
-                found = self._method(model, found, call, json.loads(form.get(f"arg{number}") or "{}"), who)
+                found = self._method(model, found, call, msgspec.json.decode(form.get(f"arg{number}") or "{}"), who)
                 last = call
-            fields = json.loads(form.get("fields") or "[]")
+            fields = msgspec.json.decode(form.get("fields") or "[]")
             return _json({"call": last, "result": self._shown(model, found, fields)})
         except Refused as error:
             said: Any = str(error) if call == "objects.get" else [str(error)]
@@ -249,6 +251,8 @@ class Billing:
 
     def _create(self, who: str, model: str, pk: int, values: Fields) -> None:
         self.tables[model][pk] = values
+        if "abonent_id" in values:
+            self._of_abonent.setdefault((model, str(values["abonent_id"])), []).append(pk)
         if model == "FinanceOperations":
             self._post(values)
         self.ledger.append(Effect(self.clock(), who, "created", model, pk, {}, dict(values), self._left))
@@ -278,16 +282,26 @@ class Billing:
         if model == "AdminAccounts" and (abonent := criteria.pop("account_id_abonents", None)) is not None:
             found = self.tables["Abonents"].get(_number(abonent))
             criteria["id"] = found["account_id"] if found else None
-        for pk in sorted(self.tables[model]):
+        for pk in self._candidates(model, criteria):
             if all(self._matches(model, pk, name, wanted) for name, wanted in criteria.items()):
                 yield pk, {}
+
+    def _candidates(self, model: str, criteria: Fields) -> list[int]:
+        """The objects among which those of a filter are, in order."""
+        table = self.tables[model]
+        for name, wanted in criteria.items():
+            if name in {"pk", "id", KEYS.get(model)}:
+                return [_number(wanted)] if _number(wanted) in table else []
+            if name in {"abonent_id", "abonent"}:
+                return [pk for pk in self._of_abonent.get((model, str(wanted)), ()) if pk in table]
+        return sorted(table)
 
     def _matches(self, model: str, pk: int, name: str, wanted: Any) -> bool:  # noqa: ANN401
         name, is_range, _ = name.partition("__range")
         value = self._value(model, pk, name.split("__"))
         if is_range:
             return _comparable(wanted[0]) <= _comparable(value) <= _comparable(wanted[1])
-        return _comparable(value) == _comparable(wanted)
+        return str(value) == str(wanted) or _comparable(value) == _comparable(wanted)
 
     def _value(self, model: str, pk: int | None, way: list[str]) -> Any:  # noqa: ANN401
         name, *rest = way
@@ -359,5 +373,4 @@ def _comparable(value: object) -> tuple[int, Any]:
         return (1, text)
 
 
-def _json(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode()
+_json: Final = msgspec.json.Encoder().encode

@@ -12,8 +12,10 @@ what would clean up. It can be frozen, so that it sleeps while time goes on. And
 import asyncio
 import gc
 import heapq
+import os
 import random
 import secrets
+import socket
 import sys
 import time
 import warnings
@@ -58,9 +60,9 @@ class NoEnd(Exception):
 class Process:
     """A process on a machine. Its clock is `ahead` of the simulation's and runs `rate` times as fast."""
 
-    def __init__(self, name: str, machine: str = "one", ahead: float = 0.0, rate: float = 1.0) -> None:
-        self.name, self.machine, self.ahead, self.rate = name, machine, ahead, rate
-        self.is_alive = True
+    def __init__(self, name: str, number: int = 0, machine: str = "one", ahead: float = 0.0, rate: float = 1.0) -> None:
+        self.name, self.number, self.machine, self.ahead, self.rate = name, number, machine, ahead, rate
+        self.is_alive, self.was_killed = True, False
         self.fuse = 0
         """Steps after which it is killed; 0 for never."""
         self.frozen_until = 0.0
@@ -136,6 +138,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         """Let nothing of the process run any more."""
         if process.is_alive:
             self.happened("killed", process)
+            process.was_killed = True
             self._end(process)
             process.ended.set_exception(Killed())
 
@@ -370,6 +373,8 @@ def _replaced(loop: SeededLoop, seed: str) -> Iterator[None]:
         (time, "time", wall),
         (rows, "now", lambda: datetime.fromtimestamp(wall(), UTC).isoformat(timespec="milliseconds")),
         (lease, "machine", lambda: loop.process.machine),
+        (os, "getpid", lambda: loop.process.number),
+        (socket, "gethostname", lambda: loop.process.machine),
         (secrets, "choice", drawn.choice),
         (secrets, "token_hex", lambda size: drawn.randbytes(size).hex()),
         (sys, "unraisablehook", lambda _: None),

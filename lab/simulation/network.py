@@ -22,7 +22,7 @@ from lab.simulation.billing import Billing
 from lab.simulation.loop import PROCESS, START, Process, SeededLoop
 from texts.said import said
 
-LONGEST_HOLD: Final = 20.0
+LONGEST_HOLD: Final = 2.0
 """Seconds that the billing may hold a request before it begins with it: less than the settle delay."""
 
 

@@ -35,6 +35,8 @@ MOST_LIVES: Final = 25
 LAST_LIVES: Final = 12
 """Lives in peace within which a run has to come to its end."""
 IN_FLIGHT: Final = 4
+SETTLE: Final = 4.0
+"""Seconds of the settle delay: longer than the billing and its stacks hold anything."""
 EXPECTED: Final = (JournalError, EngineError, BillingError, BillingHeld, CommandRefused, Killed)
 
 
@@ -105,7 +107,7 @@ def draw(seed: int, *, wire: bool = False) -> Schedule:
         random_.choice([*LOADS, "payment", "balances"]),
         random_.choice([3, 9, 30]),
         random_.choice([0.0, 0.02, 0.1, 0.3]),
-        random_.choice([0.0, 0.0, 0.5, 5.0]),
+        random_.choice([0.0, 0.0, 0.3, 1.5]),
         tuple(
             sorted(
                 (Event(random_.choice(kinds), random_.randint(1, 160), random_.random()) for _ in range(number)),
@@ -159,13 +161,13 @@ class World:
         """A process that will do something."""
         self.lives += 1
         ahead, rate = self.draw.uniform(0, 1000), self.draw.choice([1.0, 1.0, 0.999, 1.001])
-        process = Process(f"p{self.lives}", machine, ahead, rate)
+        process = Process(f"p{self.lives}", self.lives, machine, ahead, rate)
 
         def takes_up(run: str, epoch: int) -> None:
             self.take_ups.append(TakeUp(disk, run, epoch, process, self.loop.now))
             self.loop.happened(f"takes up run {run} for the {epoch}. time", process)
 
-        policy = Policy(in_flight=IN_FLIGHT, min_disk=0, page=11, stop_after_errors=None, retry_floor=1000.0)
+        policy = Policy(in_flight=IN_FLIGHT, settle=SETTLE, min_disk=0, page=11, stop_after_errors=None, retry_floor=1000.0)
         return Program(
             self.loop, process, disk, self.machines, self.table, policy, self.load.job, self.load.given, takes_up
         )
@@ -200,7 +202,7 @@ class World:
                 return None
             if name is not None and disk.left(name) == 0:
                 return name
-            await asyncio.sleep(self.draw.choice([0.0, 0.5, 3.0, 40.0]))
+            await asyncio.sleep(self.draw.choice([0.0, 0.5, 3.0, 40.0] if program.process.was_killed else [1.0, 40.0, 90.0]))
             self.put_back()
         if disk.newest(known):
             self.problems.append(f"run {disk.newest(known)} comes to no end: {disk.states(disk.newest(known) or '')}")
@@ -294,7 +296,7 @@ class World:
             case Kind.DISK:
                 self._for_a_while(self.disks[0], "is_full", 1 + much * 60, True, False)
             case Kind.AWAY:
-                self._for_a_while(self.network, "is_away", 1 + much * 400, True, False)
+                self._for_a_while(self.network, "is_away", 1 + much * 90, True, False)
             case Kind.READ_ONLY:
                 self._for_a_while(self.billing, "refuses", 1 + much * 60, "Сохранение отключено", "")
             case Kind.STOP:
