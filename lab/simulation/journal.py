@@ -40,9 +40,7 @@ class Disk:
         self.locks: dict[int, Process] = {}
         self.is_full = False
         self.commits = 0
-        self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self.db.deserialize(_image())
-        set_up(self.db)
+        self.put_back(_image())
 
     def copy(self) -> bytes:
         """A copy of the file."""
@@ -50,7 +48,10 @@ class Disk:
 
     def put_back(self, copy: bytes) -> None:
         """Put a copy in place of the file."""
+        # In a connection of its own: SQLite fails where a statement of the old one is not at its end.
+        self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self.db.deserialize(copy)
+        set_up(self.db)
 
     # ---- what can be read of the file ----
 
@@ -74,6 +75,14 @@ class Disk:
             "select name, job, approved_at, ended_at, parameters ->> 'run' as undone from runs where discarded_at is null "
             "order by run_id"
         ).fetchall()
+
+    def unfinished(self) -> list[str]:
+        """The runs that a resume has to work on."""
+        return [run["name"] for run in self.runs() if run["approved_at"] and self.left(run["name"])]
+
+    def but(self, name: str) -> set[str]:
+        """All runs but one."""
+        return {run["name"] for run in self.runs()} - {name}
 
     def rows_that_stand(self) -> Counter[int]:
         """How often each row of the input stands in the billing, as the journal says."""

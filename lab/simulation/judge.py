@@ -39,7 +39,7 @@ def judge(world: World) -> list[str]:
     entries = list(_entries(world))
     found = [*_calls(world), *_ends(world)]
     if not world.load.is_repeatable:
-        found += [*_once(world, entries), *_sums(world, entries), *_order(world, entries)]
+        found += [*_once(world, entries), *_sums(world, entries), *_order(world, entries), *_right(world, entries)]
     return found
 
 
@@ -99,6 +99,27 @@ def _order(world: World, entries: list[Entry]) -> Iterator[str]:
         rows = [entry.row for entry in found]
         if rows != sorted(rows):
             yield f"run {run} has entered rows {rows} of subscriber {abonent} in this order"
+
+
+def _right(world: World, entries: list[Entry]) -> Iterator[str]:
+    """Each entry has the type of its load, and is of the subscriber who has the number of its row."""
+    if world.load.op_type:
+        for entry in entries:
+            if entry.effect.after["op_type_id"] != world.load.op_type:
+                yield f"row {entry.row} was entered with type {entry.effect.after['op_type_id']}"
+    if world.load.header[0] == "contract_number":
+        changes = [one for one in world.billing.ledger if "contract_number" in one.after and one.what == "saved"]
+        for entry in (one for one in entries if one.sign == 1):
+            number, who = world.table.cells[entry.row - 1][0], entry.effect.after["abonent_id"]
+            has = who == int(number)
+            was = has
+            for change in changes:
+                if change.pk == who and change.moment <= entry.left:
+                    has = change.after["contract_number"] == number
+                    was = was if change.moment < entry.left - LOOKS else was or has
+                    was = has if change.moment < entry.left - LOOKS else was
+            if not (has or was) and not _was_frozen(world, entry.effect.who, entry.left):
+                yield f"row {entry.row} for number {number} was entered for subscriber {who}, who has another one"
 
 
 def _calls(world: World) -> Iterator[str]:

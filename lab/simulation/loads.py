@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from lab.simulation.billing import Billing, Effect
+from lab.simulation.billing import RECEIPT, SET_BALANCE, Billing, Effect
 
 KOPECKS: Final = 100
 STRANGE: Final = Decimal("0.99")
@@ -33,6 +33,9 @@ class Load:
     is_repeatable: bool = False
     shares: bool = True
     """Whether several rows may be about one account."""
+    op_type: int = 0
+    """The type of operations that it enters."""
+    name: str = ""
 
 
 def _by_kopecks(effect: Effect) -> int | None:
@@ -59,7 +62,7 @@ def _by_limit(effect: Effect) -> int | None:
 
 
 LOADS: Final[Mapping[str, Load]] = {
-    load.job: load
+    load.name or load.job: load
     for load in (
         Load(
             "payment",
@@ -69,6 +72,18 @@ LOADS: Final[Mapping[str, Load]] = {
             _by_kopecks,
             way_back={"way": "opposite"},
             has_money=True,
+            op_type=RECEIPT,
+        ),
+        Load(
+            "payment",
+            ("contract_number", "amount", "document"),
+            lambda row, abonent, draw: (f"{abonent:05}", f"{draw.randint(1, 900)}.{row:02}", f"D{row}"),
+            "FinanceOperations",
+            _by_kopecks,
+            way_back={"way": "opposite"},
+            has_money=True,
+            op_type=RECEIPT,
+            name="payment by contract number",
         ),
         Load(
             "balances",
@@ -78,6 +93,7 @@ LOADS: Final[Mapping[str, Load]] = {
             _by_abonent,
             way_back={"way": "opposite", "type_8": "sets"},
             has_money=True,
+            op_type=SET_BALANCE,
             shares=False,
         ),
         Load(

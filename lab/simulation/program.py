@@ -101,6 +101,7 @@ class Program:
     takes_up: Callable[[str, int], None]
     """Hears of each run that a process takes up, with its epoch."""
     live: LivePolicy | None = None
+    was_stopped: bool = False
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[tuple[Journal, Gateway]]:
