@@ -41,6 +41,7 @@ class Disk:
         self.is_full = False
         self.commits = 0
         self.put_back(_image())
+        self.was_put_back = False
 
     def copy(self) -> bytes:
         """A copy of the file."""
@@ -52,6 +53,7 @@ class Disk:
         self.db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         self.db.deserialize(copy)
         set_up(self.db)
+        self.was_put_back = True
 
     # ---- what can be read of the file ----
 
@@ -78,7 +80,7 @@ class Disk:
 
     def unfinished(self) -> list[str]:
         """The runs that a resume has to work on."""
-        return [run["name"] for run in self.runs() if run["approved_at"] and self.left(run["name"])]
+        return [run["name"] for run in self.runs() if self.left(run["name"])]
 
     def but(self, name: str) -> set[str]:
         """All runs but one."""

@@ -35,6 +35,8 @@ class Load:
     """Whether several rows may be about one account."""
     op_type: int = 0
     """The type of operations that it enters."""
+    is_marked: bool = True
+    """Whether the program can tell its own entries from those of others."""
     name: str = ""
 
 
@@ -103,6 +105,7 @@ LOADS: Final[Mapping[str, Load]] = {
             "AttributeValues",
             _by_value("attribute_value"),
             given={"attribute": "7"},
+            is_marked=False,
         ),
         Load(
             "connect-service",

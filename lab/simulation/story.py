@@ -32,6 +32,7 @@ from lab.simulation.program import UNDO, CommandRefused, Machines, Outcome, Prog
 ROWS: Final = 30
 MOST_LIVES: Final = 25
 """Lives after which nothing disturbs any more."""
+MOST_REFUSALS: Final = 5
 LAST_LIVES: Final = 12
 """Lives in peace within which a run has to come to its end."""
 IN_FLIGHT: Final = 4
@@ -174,6 +175,8 @@ class World:
     main: Process | None = None
     program: Program | None = None
     lives: int = 0
+    working: Counter[Disk] = field(default_factory=Counter)
+    is_over: bool = False
     before: dict[int, Decimal] = field(default_factory=dict)
 
     # ---- lives of a command ----
@@ -195,6 +198,7 @@ class World:
 
     async def live(self, program: Program, command: Callable[[], Any]) -> Any:  # noqa: ANN401
         """One life of a process; what its command gives, None where it has ended otherwise."""
+        self.working[program.disk] += 1
         try:
             outcome = await self.loop.start(program.process, command())
             if isinstance(outcome, Outcome):
@@ -207,10 +211,13 @@ class World:
                 self.loop.happened(f"ends: {str(error)[:110]}", program.process)
         except Exception as error:  # noqa: BLE001 - is told
             self.problems.append(f"the program fails: {error!r}")
+        finally:
+            self.working[program.disk] -= 1
         return None
 
     async def to_the_end(self, disk: Disk, machine: str, begins: Callable[[Program], Any], *, known: set[str]) -> str | None:
         """Begin a run and resume it until nothing is left of it; its name, None where the program refuses to begin."""
+        refused = 0
         for life in range(MOST_LIVES + LAST_LIVES):
             if life >= MOST_LIVES:
                 self.peace()
@@ -221,7 +228,8 @@ class World:
             command = partial(begins, program) if name is None else partial(program.resume, name)
             outcome = await self.live(program, command)
             name = disk.newest(known)
-            if outcome is None and name is None and life and self.network.trouble == 0:
+            refused += isinstance(outcome, Outcome) or not program.process.was_killed
+            if name is None and (refused > MOST_REFUSALS or (isinstance(outcome, Outcome) and not outcome.open)):
                 return None
             if name is not None and (disk.left(name) == 0 or (program.was_stopped and self.schedule.leaves_stopped)):
                 return name
@@ -241,7 +249,7 @@ class World:
 
     def put_back(self) -> None:
         """Put the copy of the journal in its place, now that nobody works with it."""
-        if self.copy is not None and len(self.network.calls) >= self.due and not self.disks[0].locks:
+        if self.copy is not None and len(self.network.calls) >= self.due and not self.working[self.disks[0]]:
             self.disks[0].put_back(self.copy)
             self.copy = None
             self.reached["a copy is put back"] += 1
@@ -257,10 +265,12 @@ class World:
         known: set[str] = set()
         run = await self.to_the_end(disk, "one", Program.run, known=known)
         await asyncio.gather(*self.beside)
+        self.copy, self.is_over = None, True
         if run is not None:
             known.add(run)
             await self._after(disk, run, known)
         self.peace()
+        self.network.on_call.clear()
         for one in self.disks:
             for name in one.unfinished():
                 await self.to_the_end(one, f"of {one.name}", partial(Program.resume, name=name), known=one.but(name))
@@ -330,7 +340,7 @@ class World:
                 if self.program and self.program.live:
                     self.program.was_stopped = True
                     self.program.live.stop("somebody")
-            case Kind.RESTORE:
+            case Kind.RESTORE if not self.is_over:
                 self.copy, self.due = self.disks[0].copy(), len(self.network.calls) + int(much * 60)
             case Kind.OTHER:
                 if len(self.disks) == 1:
