@@ -75,7 +75,7 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
                 yield f"row {row}: {stands[row]} times in effect in {disk.name}, {total} times in the billing: {runs}"
             if stands[row] and not any(entry.row == row for entry in entries):
                 yield f"row {row} is in effect in {disk.name}, and was never entered"
-    for row in {entry.row for entry in entries}:
+    for row in {entry.row for entry in entries} if world.load.is_marked else ():
         for first, second in pairwise(sorted((e for e in entries if e.row == row), key=lambda e: e.effect.moment)):
             if first.disk is not second.disk and first.sign == second.sign == 1 and not _was_frozen(world, second.effect.who, second.left):
                 if second.left > first.effect.moment + LOOKS:
