@@ -95,6 +95,11 @@ class Disk:
             )
         )
 
+    def lanes(self) -> dict[tuple[str, int], str]:
+        """The account of each row of a run."""
+        found = self.db.execute("select name, line, lane from items join runs using (run_id) where line is not null")
+        return {(row["name"], row["line"] - 1): row["lane"] for row in found}
+
     def sum_of(self, name: str) -> Decimal:
         """The sum of what a run has entered."""
         found = self.db.execute(

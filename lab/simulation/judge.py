@@ -97,13 +97,15 @@ def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
 
 def _order(world: World, entries: list[Entry]) -> Iterator[str]:
     """The rows of an account are entered in the order of the list."""
-    lanes = defaultdict[tuple[str, object, int], list[Entry]](list)
-    for entry in entries:
-        lanes[entry.run, (entry.effect.after or entry.effect.before)["abonent_id"], entry.sign].append(entry)
-    for (run, abonent, _), found in lanes.items():
-        rows = [entry.row for entry in found]
-        if rows != sorted(rows):
-            yield f"run {run} has entered rows {rows} of subscriber {abonent} in this order"
+    for disk in world.disks:
+        lanes = disk.lanes()
+        found = defaultdict[tuple[str, str], list[int]](list)
+        for entry in entries:
+            if entry.disk is disk and (lane := lanes.get((entry.run, entry.row))):
+                found[entry.run, lane].append(entry.row)
+        for (run, lane), rows in found.items():
+            if rows != sorted(rows) and not disk.was_put_back:
+                yield f"run {run} has entered rows {rows} of {lane} in this order"
 
 
 def _right(world: World, entries: list[Entry]) -> Iterator[str]:

@@ -40,7 +40,7 @@ Result = TypeVar("Result")
 START: Final = 1_000_000.0
 """Where the clock stands at first: not at zero, which a wrong comparison might take for "never"."""
 WALL: Final = 1_790_000_000.0 - START
-"""The wall clock, ahead of that one."""
+"""By how much the wall clock is ahead of that one, until somebody sets it."""
 STEP: Final = 0.00001
 """Seconds that a step takes."""
 MOST_STEPS: Final = 300_000
@@ -94,7 +94,7 @@ class SeededLoop(asyncio.BaseEventLoop):
     def __init__(self, seed: int | str) -> None:
         super().__init__()
         self.draw = random.Random(f"{seed} steps")
-        self.now = START
+        self.now, self.wall = START, WALL
         self.process = OUTSIDE
         self.story: list[tuple[float, str, str]] = []
         self.errors: list[BaseException] = []
@@ -362,7 +362,7 @@ def run(seed: int | str, story: Callable[[SeededLoop], Coroutine[Any, Any, Resul
 
 @contextmanager
 def _replaced(loop: SeededLoop, seed: str) -> Iterator[None]:
-    wall = lambda: loop.time() + WALL  # noqa: E731
+    wall = lambda: loop.now + loop.wall  # noqa: E731
     drawn = random.Random(seed)
     replaced: Sequence[tuple[Any, str, object]] = (
         (anyio.to_thread, "run_sync", in_a_step),

@@ -100,6 +100,7 @@ class Program:
     given: Mapping[str, str]
     takes_up: Callable[[str, int], None]
     """Hears of each run that a process takes up, with its epoch."""
+    skips_bad: bool = True
     live: LivePolicy | None = None
     was_stopped: bool = False
 
@@ -193,6 +194,9 @@ class Program:
                 progress.take_up(await journal.totals(run), intake_ended=False)
                 await Intake(run, job, journal, progress).freeze_all()
                 run = await journal.again(run)
+            if (await journal.totals(run)).refused and not self.skips_bad:
+                await journal.discard(run)
+                raise CommandRefused("some rows are refused")
             if any(item.message for item in await journal.items(run, {State.PENDING})):
                 await journal.discard(run)
                 raise CommandRefused("--yes answers no doubt")
