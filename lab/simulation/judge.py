@@ -116,7 +116,8 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
                 yield f"row {entry.row} was entered with type {entry.effect.after['op_type_id']}"
     if world.load.header[0] == "contract_number":
         changes = [one for one in world.billing.ledger if "contract_number" in one.after and one.what == "saved"]
-        for entry in (one for one in entries if one.sign == 1):
+        undos = {run["name"] for disk in world.disks for run in disk.runs() if run["undone"]}
+        for entry in (one for one in entries if one.run not in undos):
             number, who = world.table.cells[entry.row - 1][0], entry.effect.after["abonent_id"]
             has = who == int(number)
             was = has

@@ -297,6 +297,7 @@ class World:
         undone: list[str] = [run]
         for what in self.schedule.then:
             self.loop.happened(f"then: {what}")
+            self.reached[what] += 1
             match what:
                 case Then.VERIFY:
                     program = self.new_program(disk, "one")
@@ -315,7 +316,6 @@ class World:
                         if name:
                             undone.append(name)
                             known.add(name)
-                            self.reached[what] += 1
                 case Then.RESUME:
                     program = self.new_program(disk, "one")
                     await self.live(program, partial(program.resume, run))
