@@ -32,19 +32,20 @@ MODELS: Final[Mapping[str, Mapping[str, Any]]] = {
     "Abonents": {
         "parent_id": 1, "is_folder": 0, "name": "", "contract_number": "", "account_id": None, "tarif_id": 1,
         "tarif_next_id": None, "tarif_next_date": None, "operator_id": 1, "sms": "", "email": "", "deleted": 0,
-        "create_date": "2020-01-01 00:00:00", "need_recalc": None, "own_disabled_start": None, "own_disabled_end": None,
+        "create_date": "2020-01-01 00:00:00", "need_recalc": None, "own_disabled_start": None,
+        "own_disabled_end": None,
     },
     "AdminAccounts": {
         "ostatok": "0", "debit": "0", "credit": "0", "limit": "0", "limit_warning": "0", "name": "", "deleted": 0,
     },
     "Users": {
-        "abonent_id": None, "login": "", "ip": "", "mac": "", "pull": None, "snatip": "", "snat_pull": None, "enabled": 1,
-        "deleted": 0,
+        "abonent_id": None, "login": "", "ip": "", "mac": "", "pull": None, "snatip": "", "snat_pull": None,
+        "enabled": 1, "deleted": 0,
     },
     "FinanceOperations": {
-        "abonent_id": None, "op_type_id": None, "op_summa": "0", "op_date": None, "descr": "", "storno": 0, "number": "",
-        "code1c": "", "sync1c": 0, "isbuhdoc": 0, "period_end_date": None, "system_date": None, "end_user": "",
-        "operator_pay_id": None, "operator_pay_id_str": "", "operator_name": "", "op_card_id": None,
+        "abonent_id": None, "op_type_id": None, "op_summa": "0", "op_date": None, "descr": "", "storno": 0,
+        "number": "", "code1c": "", "sync1c": 0, "isbuhdoc": 0, "period_end_date": None, "system_date": None,
+        "end_user": "", "operator_pay_id": None, "operator_pay_id_str": "", "operator_name": "", "op_card_id": None,
     },
     "UsersUsluga": {
         "abonent_id": None, "usluga_id": None, "manager_id": None, "comment": "", "next_date": None, "enabled": 1,
@@ -88,7 +89,7 @@ class Billing:
 
     clock: Callable[[], float]
     lag: Callable[[], float] = lambda: 0.0
-    began: datetime = datetime(2026, 11, 1, 9, 0, 0)
+    began: datetime = datetime(2026, 11, 1, 9, 0, 0)  # noqa: DTZ001 - the billing knows its own time only
     tables: dict[str, dict[int, Fields]] = field(default_factory=lambda: {name: {} for name in MODELS})
     ledger: list[Effect] = field(default_factory=list)
     refuses: str = ""
@@ -130,10 +131,10 @@ class Billing:
         form = URL("?" + body.decode(), encoded=True).query
         if form.get("get_version"):
             return _json({"call": "get_version", "result": {"version": "5.20", "server_time": self._now()}})
-        call = ""
+        call = last = ""
+        if model not in MODELS:
+            return _json({"error": [f"Не найдена модель {model}"]})
         try:
-            if model not in MODELS:
-                raise Refused(f"Не найдена модель {model}")
             found: Any = None
             for number in range(1, 20):
                 call = form.get(f"method{number}", "")
@@ -161,7 +162,14 @@ class Billing:
 
     # ---- methods ----
 
-    def _method(self, model: str, found: Any, call: str, arguments: Fields, who: str) -> Any:  # noqa: ANN401, PLR0911
+    def _method(  # noqa: C901, PLR0911 - a table
+        self,
+        model: str,
+        found: Any,  # noqa: ANN401
+        call: str,
+        arguments: Fields,
+        who: str,
+    ) -> Any:  # noqa: ANN401
         if call.startswith("objects."):
             match call.removeprefix("objects."):
                 case "get":

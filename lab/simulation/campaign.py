@@ -1,4 +1,4 @@
-"""A campaign: schedules one after the other, what they have reached, and what is wrong with them, each by its seed."""
+"""A campaign: schedules one after the other, what they have reached, and what is wrong, each by its seed."""
 
 import gc
 import time
@@ -124,7 +124,7 @@ def _with_less(schedule: Schedule) -> Iterator[Schedule]:
 
 def _kind(problem: str) -> str:
     """What a problem is, without its numbers and names."""
-    return "".join(letter for letter in problem.split(":")[0] if not letter.isdigit())[:24]
+    return "".join(letter for letter in problem.partition(":")[0] if not letter.isdigit())[:24]
 
 
 def as_table(violation: Violation) -> list[str]:

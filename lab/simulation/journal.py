@@ -7,8 +7,8 @@ it never hears of it. `copy` and `put_back` are what people do with a journal's 
 
 import asyncio
 import sqlite3
-from collections import Counter
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Collection
 from decimal import Decimal
 from functools import cache
@@ -20,8 +20,8 @@ from checkpoints.errors import JournalUnreadable
 from checkpoints.queries import Queries
 from checkpoints.sqlite_connection import SQLITE, connect, set_up
 from checkpoints.sqlite_queries import SqliteQueries
-from checkpoints.stores import filled
 from checkpoints.store import Store
+from checkpoints.stores import filled
 from checkpoints.writer import Order, commit, wake
 from lab.simulation.loop import Process, SeededLoop
 from texts.said import said
@@ -65,8 +65,8 @@ class Disk:
     def left(self, name: str) -> int:
         """The rows of a run that a resume has to work on."""
         (row,) = self.db.execute(
-            "select frozen_at, approved_at, ended_at, (select count(*) from items where run_id = runs.run_id and state in "
-            "(select state from states where open)) as open from runs where name = ?",
+            "select frozen_at, approved_at, ended_at, (select count(*) from items where run_id = runs.run_id "
+            "and state in (select state from states where open)) as open from runs where name = ?",
             (name,),
         )
         return 0 if row["ended_at"] else int(row["open"] if row["frozen_at"] and row["approved_at"] else 1)
@@ -74,8 +74,8 @@ class Disk:
     def runs(self) -> list[sqlite3.Row]:
         """The runs that were not given up, the oldest first; `undone` is the run that one takes back."""
         return self.db.execute(
-            "select name, job, approved_at, ended_at, parameters ->> 'run' as undone from runs where discarded_at is null "
-            "order by run_id"
+            "select name, job, approved_at, ended_at, parameters ->> 'run' as undone from runs "
+            "where discarded_at is null order by run_id"
         ).fetchall()
 
     def unfinished(self) -> list[str]:
@@ -103,8 +103,8 @@ class Disk:
     def sum_of(self, name: str) -> Decimal:
         """The sum of what a run has entered."""
         found = self.db.execute(
-            "select coalesce(decimal_sum(amount), '0') as amount from items join runs using (run_id) where name = ? and "
-            "state in ('accepted', 'applied')",
+            "select coalesce(decimal_sum(amount), '0') as amount from items join runs using (run_id) where name = ? "
+            "and state in ('accepted', 'applied')",
             (name,),
         )
         return Decimal(found.fetchone()["amount"])
@@ -112,7 +112,8 @@ class Disk:
     def states(self, name: str) -> dict[str, int]:
         """The rows of a run by their states."""
         found = self.db.execute(
-            "select state, count(*) as rows from items join runs using (run_id) where name = ? group by state", (name,)
+            "select state, count(*) as rows from items join runs using (run_id) where name = ? group by state",
+            (name,),
         )
         return {row["state"]: row["rows"] for row in found}
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from lab.simulation.billing import Effect
 from lab.simulation.journal import Disk
-from lab.simulation.story import IN_FLIGHT, World
+from lab.simulation.story import IN_FLIGHT, TakeUp, World
 
 LOOKS = 0.5
 """Seconds before a call within which what others have entered need not be seen."""
@@ -77,9 +77,10 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
                 yield f"row {row} is in effect in {disk.name}, and was never entered"
     for row in {entry.row for entry in entries} if world.load.is_marked else ():
         for first, second in pairwise(sorted((e for e in entries if e.row == row), key=lambda e: e.effect.moment)):
-            if first.disk is not second.disk and first.sign == second.sign == 1 and not _was_frozen(world, second.effect.who, second.left):
-                if second.left > first.effect.moment + LOOKS:
-                    yield f"row {row} was sent {second.left - first.effect.moment:.3f} s after another journal had entered it"
+            late = second.left - first.effect.moment
+            are_two = first.disk is not second.disk and first.sign == second.sign == 1
+            if are_two and late > LOOKS and not _was_frozen(world, second.effect.who, second.left):
+                yield f"row {row} was sent {late:.3f} s after another journal had entered it"
 
 
 def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
@@ -90,7 +91,10 @@ def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
         return
     for disk in world.disks:
         for run in disk.runs():
-            found = sum((Decimal(e.effect.after["op_summa"]) for e in entries if e.run == run["name"] and e.disk is disk), Decimal(0))
+            found = sum(
+                (Decimal(e.effect.after["op_summa"]) for e in entries if e.run == run["name"] and e.disk is disk),
+                Decimal(0),
+            )
             if found != disk.sum_of(run["name"]):
                 yield f"run {run['name']}: {disk.sum_of(run['name'])} roubles in {disk.name}, {found} in the billing"
 
@@ -133,22 +137,24 @@ def _right(world: World, entries: list[Entry]) -> Iterator[str]:
 def _calls(world: World) -> Iterator[str]:
     """Nothing is sent under an old epoch, and never more than the window allows."""
     taken = defaultdict[tuple[str, str], list[tuple[float, str]]](list)
-    own = {}
+    own = dict[str, TakeUp]()
     for take_up in world.take_ups:
         taken[take_up.disk.name, take_up.run].append((take_up.moment, take_up.process.name))
         own[take_up.process.name] = take_up
     in_flight = defaultdict[str, list[float]](list)
     late = Counter[str]()
     for call in world.network.calls:
-        take_up = own.get(call.process.name)
-        if take_up is None or not call.writes:
+        if call.process.name not in own or not call.writes:
             continue
+        take_up = own[call.process.name]
         name = call.process.name
         now = [end for end in in_flight[name] if end > call.left] + [call.ended or 1e18]
         in_flight[name] = now
         if len(now) > IN_FLIGHT:
             yield f"{len(now)} calls of {name} in flight"
-        later = [moment for moment, who in taken[take_up.disk.name, take_up.run] if moment > take_up.moment and who != name]
+        later = [
+            moment for moment, who in taken[take_up.disk.name, take_up.run] if moment > take_up.moment and who != name
+        ]
         if later and call.left > later[0] + OLD_EPOCH:
             late[name] += 1
             if late[name] > IN_FLIGHT or not _was_frozen(world, name, call.left):

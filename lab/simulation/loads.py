@@ -101,7 +101,7 @@ LOADS: Final[Mapping[str, Load]] = {
         Load(
             "attribute",
             ("abonent_id", "value"),
-            lambda row, abonent, draw: (str(abonent), f"row {row}"),
+            lambda row, abonent, _: (str(abonent), f"row {row}"),
             "AttributeValues",
             _by_value("attribute_value"),
             given={"attribute": "7"},
@@ -110,7 +110,7 @@ LOADS: Final[Mapping[str, Load]] = {
         Load(
             "connect-service",
             ("abonent_id", "comment"),
-            lambda row, abonent, draw: (str(abonent), f"row {row}"),
+            lambda row, abonent, _: (str(abonent), f"row {row}"),
             "UsersUsluga",
             _by_value("comment"),
             given={"usluga": "1", "manager": "1"},
@@ -119,7 +119,7 @@ LOADS: Final[Mapping[str, Load]] = {
         Load(
             "warning-threshold",
             ("abonent_id", "amount"),
-            lambda row, abonent, draw: (str(abonent), str(-1000 - row)),
+            lambda row, abonent, _: (str(abonent), str(-1000 - row)),
             "AdminAccounts",
             _by_limit,
             is_repeatable=True,

@@ -60,7 +60,9 @@ class NoEnd(Exception):
 class Process:
     """A process on a machine. Its clock is `ahead` of the simulation's and runs `rate` times as fast."""
 
-    def __init__(self, name: str, number: int = 0, machine: str = "one", ahead: float = 0.0, rate: float = 1.0) -> None:
+    def __init__(
+        self, name: str, number: int = 0, machine: str = "one", ahead: float = 0.0, rate: float = 1.0
+    ) -> None:
         self.name, self.number, self.machine, self.ahead, self.rate = name, number, machine, ahead, rate
         self.is_alive, self.was_killed = True, False
         self.fuse = 0
@@ -119,7 +121,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         context = copy_context()
         context.run(PROCESS.set, process)
         ended: asyncio.Future[Result] = self.create_future()
-        process.ended = ended
+        process.ended = ended  # type: ignore[assignment]
 
         async def main() -> None:
             try:
@@ -188,15 +190,26 @@ class SeededLoop(asyncio.BaseEventLoop):
         process = self.process
         return self.now if process is OUTSIDE else self.now * process.rate + process.ahead
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:  # noqa: ANN401
+    def call_soon(  # type: ignore[override]
+        self,
+        callback: Any,  # noqa: ANN401
+        *args: Any,  # noqa: ANN401
+        context: Context | None = None,
+    ) -> asyncio.Handle:
         """As any loop."""
         handle = asyncio.Handle(callback, args, self, context)
         self._put(handle)
         return handle
 
-    call_soon_threadsafe = call_soon
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> asyncio.TimerHandle:  # noqa: ANN401
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Any,  # noqa: ANN401
+        *args: Any,  # noqa: ANN401
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
         """As any loop: `when` is by the clock of the process that asks."""
         process = self.process
         timer = asyncio.TimerHandle(when, callback, args, self, context)
@@ -206,7 +219,13 @@ class SeededLoop(asyncio.BaseEventLoop):
         heapq.heappush(self._timers, (when, self._count, timer))
         return timer
 
-    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> asyncio.TimerHandle:  # noqa: ANN401
+    def call_later(  # type: ignore[override]
+        self,
+        delay: float,
+        callback: Any,  # noqa: ANN401
+        *args: Any,  # noqa: ANN401
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
         """As any loop."""
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
@@ -220,7 +239,12 @@ class SeededLoop(asyncio.BaseEventLoop):
         """The number and the priority of a new task."""
         return len(self._tasks), self.draw.random() if self._by_priority else 0.0
 
-    def run_in_executor(self, executor: object, func: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
+    def run_in_executor(  # type: ignore[override]
+        self,
+        executor: object,
+        func: Callable[..., Any],
+        *args: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
         """A thread is a step."""
         return self.create_task(in_a_step(func, *args))
 
@@ -255,6 +279,20 @@ class SeededLoop(asyncio.BaseEventLoop):
             self._others.append(handle)
 
     def _run_once(self) -> None:
+        self._come_due()
+        handle = self._choose()
+        if handle is None or handle.cancelled():
+            return
+        process = handle._context.get(PROCESS, OUTSIDE)  # type: ignore[attr-defined]  # noqa: SLF001 - public from 3.12 on
+        if process is not OUTSIDE and not self._may_run(process, handle):
+            return
+        self.now += STEP
+        self.process = process
+        handle._run()  # noqa: SLF001
+        self.process = OUTSIDE
+
+    def _come_due(self) -> None:
+        """Make ready what is due; where nothing is ready, it is the time of the next timer at once."""
         timers = self._timers
         if not (self._able or self._others):
             while timers and timers[0][2].cancelled():
@@ -266,25 +304,19 @@ class SeededLoop(asyncio.BaseEventLoop):
             timer = heapq.heappop(timers)[2]
             if not timer.cancelled():
                 self._put(timer)
-        handle = self._choose()
-        if handle is None or handle.cancelled():
-            return
-        process = handle._context.get(PROCESS, OUTSIDE)  # type: ignore[attr-defined]  # noqa: SLF001 - public from 3.12 on
-        if process is not OUTSIDE:
-            if not process.is_alive:
-                return
-            if process.frozen_until > self.now:
-                self._frozen.append(handle)
-                return
-            if process.fuse:
-                process.fuse -= 1
-                if not process.fuse:
-                    self.kill(process)
-                    return
-        self.now += STEP
-        self.process = process
-        handle._run()
-        self.process = OUTSIDE
+
+    def _may_run(self, process: Process, handle: asyncio.Handle) -> bool:
+        if not process.is_alive:
+            return False
+        if process.frozen_until > self.now:
+            self._frozen.append(handle)
+            return False
+        if process.fuse:
+            process.fuse -= 1
+            if not process.fuse:
+                self.kill(process)
+                return False
+        return True
 
     def _choose(self) -> asyncio.Handle | None:
         able, steps = self._able, self.steps
@@ -320,7 +352,8 @@ class SeededLoop(asyncio.BaseEventLoop):
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no door
                 with suppress(BaseException):
-                    task.get_coro().close()
+                    coroutine: Any = task.get_coro()
+                    coroutine.close()
 
 
 async def in_a_step(work: Callable[..., Result], *arguments: Any, **_: object) -> Result:  # noqa: ANN401
@@ -352,7 +385,7 @@ def run(seed: int | str, story: Callable[[SeededLoop], Coroutine[Any, Any, Resul
     For that time clocks, random numbers and threads are the loop's; nothing of it is left behind.
     """
     loop = SeededLoop(seed)
-    with _replaced(loop, f"{seed} random"):
+    with _simulated(loop, f"{seed} random"):
         try:
             return loop.run_until_complete(story(loop)), loop
         finally:
@@ -361,10 +394,10 @@ def run(seed: int | str, story: Callable[[SeededLoop], Coroutine[Any, Any, Resul
 
 
 @contextmanager
-def _replaced(loop: SeededLoop, seed: str) -> Iterator[None]:
+def _simulated(loop: SeededLoop, seed: str) -> Iterator[None]:
     wall = lambda: loop.now + loop.wall  # noqa: E731
     drawn = random.Random(seed)
-    replaced: Sequence[tuple[Any, str, object]] = (
+    doors: Sequence[tuple[Any, str, object]] = (
         (anyio.to_thread, "run_sync", in_a_step),
         (anyio.from_thread, "run", at_once),
         (time, "monotonic", loop.time),
@@ -379,20 +412,30 @@ def _replaced(loop: SeededLoop, seed: str) -> Iterator[None]:
         (secrets, "token_hex", lambda size: drawn.randbytes(size).hex()),
         (sys, "unraisablehook", lambda _: None),
     )
-    before = [getattr(module, name) for module, name, _ in replaced]
     state, collects, logging = random.getstate(), gc.isenabled(), structlog.get_config()
-    for module, name, value in replaced:
-        setattr(module, name, value)
     random.seed(drawn.random())
     # What is collected at a moment of its own would run its end in the middle of another step.
     gc.disable()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     try:
-        yield
+        with replaced(doors):
+            yield
     finally:
-        structlog.configure(**logging)
+        configure: Any = structlog.configure
+        configure(**logging)
         if collects:
             gc.enable()
         random.setstate(state)
-        for (module, name, _), value in zip(replaced, before, strict=True):
+
+
+@contextmanager
+def replaced(doors: Sequence[tuple[Any, str, object]]) -> Iterator[None]:
+    """Put something in the place of names of modules, and put back what was there."""
+    before = [getattr(module, name) for module, name, _ in doors]
+    for module, name, value in doors:
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for (module, name, _), value in zip(doors, before, strict=True):
             setattr(module, name, value)

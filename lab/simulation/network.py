@@ -1,8 +1,8 @@
-"""The network between processes and billing, with a proxy in it: delays, losses, and words that are not the billing's.
+"""The network between processes and billing, with a proxy in it: delays, losses, and the proxy's own words.
 
-A request arrives or is lost; it has its effect or not; its answer arrives whole, in part, twice, as somebody else's, or
-not at all. Each of these is drawn for each request, until the faults end. Two wires lead here: `DirectWire` takes the
-place of the client's own, `Connection` is a transport below it, so that the real client parses real bytes.
+A request arrives or is lost; it has its effect or not; its answer arrives whole, in part, twice, or not at all. Each
+of these is drawn for each request, until the faults end. Two wires lead here: `DirectWire` takes the place of the
+client's own, `Connection` is a transport below it, so that the real client parses real bytes.
 """
 
 import asyncio
@@ -62,6 +62,35 @@ _PAGE: Final = b"<html><body>Bad</body></html>"
 _WRITES: Final = (b"objects.create", b"=save", b"=delete", b"=add_payment", b"=set_password")
 
 
+_BEFORE: Final[Mapping[Fault | None, Answer]] = {
+    Fault.RESET_BEFORE: RESET,
+    Fault.ERROR_BEFORE: Answer(500, _PAGE),
+    Fault.BUSY: Answer(200, '{"error": ["абонент обрабатывается, попробуйте позже"]}'.encode()),
+    Fault.PROXY_BUSY_BEFORE: Answer(503, _PAGE, {"Retry-After": "1"}),
+    Fault.LATE: Answer(504, _PAGE),
+}
+"""What is answered before the effect, or without it."""
+
+
+def _after(fault: Fault | None, body: bytes) -> Answer:  # noqa: PLR0911 - a table
+    """What is answered after the effect, in place of the billing's own answer."""
+    match fault:
+        case Fault.RESET_AFTER:
+            return RESET
+        case Fault.ERROR_AFTER:
+            return Answer(500, _PAGE)
+        case Fault.PROXY_BUSY_AFTER:
+            return Answer(503, _PAGE, {"Retry-After": "1"})
+        case Fault.TOO_MANY_AFTER:
+            return Answer(429, _PAGE)
+        case Fault.BAD_REQUEST_AFTER:
+            return Answer(400, _PAGE)
+        case Fault.GARBAGE_AFTER:
+            return Answer(200, body[: len(body) // 2])
+        case _:
+            return Answer(200, body, ends=fault is Fault.CUT_AFTER)
+
+
 @dataclass(slots=True)
 class Sent:
     """A call that has left: by whom, when, and when its answer came or its caller gave it up."""
@@ -88,7 +117,7 @@ class Network:
 
     def refuses(self) -> bool:
         """Whether a connection is refused."""
-        return self.is_away or Fault.REFUSED in self.kinds and self.draw.random() < self.trouble / len(self.kinds)
+        return self.is_away or (Fault.REFUSED in self.kinds and self.draw.random() < self.trouble / len(self.kinds))
 
     def request(self, path: str, form: bytes, heard: Callable[[Answer], None]) -> Sent:
         """Take a request of the process that runs; `heard` is called with what comes back, if anything does."""
@@ -120,42 +149,17 @@ class Network:
         def reply(answer: Answer) -> None:
             self.loop.call_later(self.draw.random() * 0.02, self._reply, sent, answer, heard)
 
-        match fault:
-            case Fault.RESET_BEFORE:
-                return reply(RESET)
-            case Fault.ERROR_BEFORE:
-                return reply(Answer(500, _PAGE))
-            case Fault.BUSY:
-                return reply(Answer(200, '{"error": ["абонент обрабатывается, попробуйте позже"]}'.encode()))
-            case Fault.PROXY_BUSY_BEFORE:
-                return reply(Answer(503, _PAGE, {"Retry-After": "1"}))
-            case Fault.LATE:
+        if fault in _BEFORE:
+            if fault is Fault.LATE:
                 self.loop.call_later(self.draw.random() * LONGEST_HOLD, self._effect, sent)
-                return reply(Answer(504, _PAGE))
+            reply(_BEFORE[fault])
+            return
         body = self._effect(sent)
-        match fault:
-            case Fault.RESET_AFTER:
-                reply(RESET)
-            case Fault.ERROR_AFTER:
-                reply(Answer(500, _PAGE))
-            case Fault.PROXY_BUSY_AFTER:
-                reply(Answer(503, _PAGE, {"Retry-After": "1"}))
-            case Fault.TOO_MANY_AFTER:
-                reply(Answer(429, _PAGE))
-            case Fault.BAD_REQUEST_AFTER:
-                reply(Answer(400, _PAGE))
-            case Fault.GARBAGE_AFTER:
-                reply(Answer(200, body[: len(body) // 2]))
-            case Fault.CUT_AFTER:
-                reply(Answer(200, body, ends=True))
-            case Fault.SILENCE:
-                pass
-            case Fault.TWICE:
-                reply(Answer(200, body))
-                reply(Answer(200, body))
-            case _:
-                reply(Answer(200, body))
-        return None
+        if fault is Fault.SILENCE:
+            return
+        if fault is Fault.TWICE:
+            reply(Answer(200, body))
+        reply(_after(fault, body))
 
     def _effect(self, sent: Sent) -> bytes:
         if sent.writes:
@@ -174,8 +178,8 @@ class DirectWire:
     def __init__(
         self,
         network: Network,
-        base: str,  # noqa: ARG002 - what the client's own wire takes
-        headers: Mapping[str, str],  # noqa: ARG002
+        base: str,
+        headers: Mapping[str, str],
         limits: Limits,
         unasked: Unasked = lambda _row, _data: None,
     ) -> None:
@@ -211,7 +215,7 @@ class DirectWire:
                 loop.call_soon(self._unasked, flight.row, answer.body)
 
         sent = network.request(path, flight.form, heard)
-        timer = loop.call_later(self._deadline, lambda: answered.done() or answered.set_exception(TimeoutError()))
+        timer = loop.call_later(self._deadline, _time_out, answered)
         PROCESS.get().at_death.append(lambda: network.given_up(sent))
         try:
             answer = await answered
@@ -315,6 +319,11 @@ class Connection(asyncio.Transport):
         self._is_closing = True
         if self._sent is not None:
             self._network.given_up(self._sent)
+
+
+def _time_out(answered: "asyncio.Future[Answer]") -> None:
+    if not answered.done():
+        answered.set_exception(TimeoutError())
 
 
 def _short(sent: Sent) -> str:

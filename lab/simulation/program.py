@@ -1,7 +1,7 @@
 """What the program does in a process, by its own doors: a run is begun, resumed, taken back, verified, ended.
 
-It follows the session of the command line step by step (`run --yes`, `resume`, `undo --yes`, `verify`, `close`), which
-the lab cannot import; engine, jobs, journal and client are the product's.
+It follows the session of the command line step by step (`run --yes`, `resume`, `undo --yes`, `verify`, `close`),
+which the lab cannot import; engine, jobs, journal and client are the product's.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -120,7 +120,9 @@ class Program:
             for run in await journal.runs():
                 if run.job == job.name and not run.discarded_at and not run.ended_at and await _left(run, journal):
                     raise CommandRefused("the run is under way")
-            run = await journal.create_run(NewRun(job.name, self.given, TARGET, job.source.name, "", job.source.header))
+            run = await journal.create_run(
+                NewRun(job.name, self.given, TARGET, job.source.name, "", job.source.header)
+            )
             return await self._work(run, job, journal, fresh=True)
 
     async def resume(self, name: str) -> Outcome:
@@ -156,9 +158,11 @@ class Program:
 
     async def close(self, name: str) -> None:
         """End a run for good."""
-        async with self.opened() as (journal, _):
-            async with journal.taken_up(await journal.run(name), NewRunner("close")) as ours:
-                await journal.end(ours, "somebody", "closed")
+        async with (
+            self.opened() as (journal, _),
+            journal.taken_up(await journal.run(name), NewRunner("close")) as ours,
+        ):
+            await journal.end(ours, "somebody", "closed")
 
     # ---- the course of a run ----
 

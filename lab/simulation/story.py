@@ -7,7 +7,7 @@ with the number of the request after which it happens. So events can be taken aw
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -22,12 +22,12 @@ from checkpoints.errors import BillingHeld, ForbiddenTransition, JournalError
 from engine.errors import CountsDiffer, EngineError
 from engine.pacing.policy import Policy
 from lab.simulation import loop as simulated
-from lab.simulation.billing import Billing, SET_BALANCE
+from lab.simulation.billing import SET_BALANCE, Billing
 from lab.simulation.journal import Disk
 from lab.simulation.loads import LOADS, STRANGE, Load, population
-from lab.simulation.loop import START, Killed, NoEnd, Process, SeededLoop
+from lab.simulation.loop import START, Killed, NoEnd, Process, SeededLoop, replaced
 from lab.simulation.network import Connection, DirectWire, Network, Sent
-from lab.simulation.program import UNDO, CommandRefused, Machines, Outcome, Program, Table
+from lab.simulation.program import CommandRefused, Machines, Outcome, Program, Table
 
 ROWS: Final = 30
 MOST_LIVES: Final = 25
@@ -195,9 +195,11 @@ class World:
             self.take_ups.append(TakeUp(disk, run, epoch, process, self.loop.now))
             self.loop.happened(f"takes up run {run} for the {epoch}. time", process)
 
-        policy = Policy(in_flight=IN_FLIGHT, settle=SETTLE, min_disk=0, page=11, stop_after_errors=None, retry_floor=1000.0)
-        # Where rows are left out, a copy that is put back while the list is made gives their marks to other rows (not mended
-        # yet).
+        policy = Policy(
+            in_flight=IN_FLIGHT, settle=SETTLE, min_disk=0, page=11, stop_after_errors=None, retry_floor=1000.0
+        )
+        # Where rows are left out, a copy that is put back while the list is made gives their marks to other rows
+        # (not mended yet).
         skips_bad = not any(event.kind is Kind.RESTORE for event in self.schedule.events)
         return Program(
             self.loop,
@@ -219,7 +221,6 @@ class World:
             outcome = await self.loop.start(program.process, command())
             if isinstance(outcome, Outcome):
                 self.loop.happened(f"ends with {outcome.open} rows left. {outcome.why[:300]}", program.process)
-            return outcome
         except (CountsDiffer, ForbiddenTransition) as error:
             self.problems.append(f"the program contradicts itself: {error!r}")
         except EXPECTED as error:
@@ -227,12 +228,16 @@ class World:
                 self.loop.happened(f"ends: {str(error)[:110]}", program.process)
         except Exception as error:  # noqa: BLE001 - is told
             self.problems.append(f"the program fails: {error!r}")
+        else:
+            return outcome
         finally:
             self.working[program.disk] -= 1
         return None
 
-    async def to_the_end(self, disk: Disk, machine: str, begins: Callable[[Program], Any], *, known: set[str]) -> str | None:
-        """Begin a run and resume it until nothing is left of it; its name, None where the program refuses to begin."""
+    async def to_the_end(
+        self, disk: Disk, machine: str, begins: Callable[[Program], Any], *, known: set[str]
+    ) -> str | None:
+        """Begin a run and resume it until nothing is left; its name, None where the program refuses to begin."""
         refused = 0
         for life in range(MOST_LIVES + LAST_LIVES):
             if life >= MOST_LIVES:
@@ -249,7 +254,9 @@ class World:
                 return None
             if name is not None and (disk.left(name) == 0 or (program.was_stopped and self.schedule.leaves_stopped)):
                 return name
-            await asyncio.sleep(self.draw.choice([0.0, 0.5, 3.0, 40.0] if program.process.was_killed else [1.0, 40.0, 90.0]))
+            await asyncio.sleep(
+                self.draw.choice([0.0, 0.5, 3.0, 40.0] if program.process.was_killed else [1.0, 40.0, 90.0])
+            )
             self.put_back()
         if disk.newest(known):
             self.problems.append(f"run {disk.newest(known)} comes to no end: {disk.states(disk.newest(known) or '')}")
@@ -347,11 +354,11 @@ class World:
             case Kind.FREEZE:
                 self._freeze(process, 0.1 * 3000**much)
             case Kind.DISK:
-                self._for_a_while(self.disks[0], "is_full", 1 + much * 60, True, False)
+                self._for_a_while(self.disks[0], "is_full", 1 + much * 60, value=True, after=False)
             case Kind.AWAY:
-                self._for_a_while(self.network, "is_away", 1 + much * 90, True, False)
+                self._for_a_while(self.network, "is_away", 1 + much * 90, value=True, after=False)
             case Kind.READ_ONLY:
-                self._for_a_while(self.billing, "refuses", 1 + much * 60, "Сохранение отключено", "")
+                self._for_a_while(self.billing, "refuses", 1 + much * 60, value="Сохранение отключено", after="")
             case Kind.STOP:
                 if self.program and self.program.live:
                     self.program.was_stopped = True
@@ -376,7 +383,7 @@ class World:
         self.frozen.append((process, self.loop.now - START + seconds))
         self.loop.freeze(process, seconds)
 
-    def _for_a_while(self, what: object, name: str, seconds: float, value: object, after: object) -> None:
+    def _for_a_while(self, what: object, name: str, seconds: float, *, value: object, after: object) -> None:
         setattr(what, name, value)
         self.loop.call_later(seconds, setattr, what, name, after)
 
@@ -395,7 +402,14 @@ class World:
         billing, load = self.billing, self.load
         match kind:
             case Kind.PAYS:
-                billing.add("FinanceOperations", "somebody", abonent_id=subscriber, op_type_id=2, op_summa=str(100 + STRANGE), op_date="2026-11-01 00:00:00")
+                billing.add(
+                    "FinanceOperations",
+                    "somebody",
+                    abonent_id=subscriber,
+                    op_type_id=2,
+                    op_summa=str(100 + STRANGE),
+                    op_date="2026-11-01 00:00:00",
+                )
             case Kind.DELETES:
                 billing.change("Abonents", subscriber, "somebody", deleted=1)
             case Kind.MERGES:
@@ -411,7 +425,14 @@ class World:
                 values = dict(zip(load.header, self.table.cells[subscriber % len(self.table.cells)], strict=True))
                 if load.has_money:
                     kind_ = SET_BALANCE if load.job == "balances" else 2
-                    billing.add("FinanceOperations", "somebody", abonent_id=int(values[load.header[0]]), op_type_id=kind_, op_summa=values["amount"], op_date="2026-11-01 00:00:00")
+                    billing.add(
+                        "FinanceOperations",
+                        "somebody",
+                        abonent_id=int(values[load.header[0]]),
+                        op_type_id=kind_,
+                        op_summa=values["amount"],
+                        op_date="2026-11-01 00:00:00",
+                    )
 
 
 def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World, list[str]]:
@@ -433,15 +454,10 @@ def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World
         world = World(loop, replace(schedule, accounts=accounts), load, table, billing, network, reached, draws)
         found.append(world)
         world.before = {account: billing.balance(account) for account in billing.tables["AdminAccounts"]}
-        wire, rows = client.Wire, jobs.job.open_rows
-        client.Wire = Wire if schedule.wire else partial(DirectWire, network)
-        jobs.job.open_rows = lambda *_, **__: table
-        try:
+        wire = Wire if schedule.wire else partial(DirectWire, network)
+        with replaced([(client, "Wire", wire), (jobs.job, "open_rows", lambda *_, **__: table)]):
             await world.tell()
-        finally:
-            client.Wire, jobs.job.open_rows = wire, rows
 
-    loops: list[SeededLoop] = []
     try:
         simulated.run(schedule.seed, story)
     except NoEnd as error:

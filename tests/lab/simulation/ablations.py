@@ -1,8 +1,8 @@
 """Ablations: each takes one safeguard out of the program. The simulation has to find it, and says by which seed."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -17,7 +17,6 @@ from engine.evidence import Accepted, Busy, Lost, NotSent, RowRefused
 from engine.pacing.policy import Policy
 from engine.pipeline import gate, intake, pipeline
 from engine.pipeline.backlog import Backlog
-from engine.pipeline.doubts import Doubts
 from engine.pipeline.foreign_entries import ForeignEntries
 from engine.pipeline.gate import window_of
 from engine.pipeline.ownership import Ownership
@@ -43,6 +42,10 @@ async def _as_they_are(_: object, items: object) -> object:
     return items
 
 
+def connection_of(db: Any) -> Any:
+    return db._connection
+
+
 def _decides(changed: Callable[[Any], Any]) -> Ablation:
     real = outcomes.decide
     return lambda: patch.object(
@@ -50,10 +53,12 @@ def _decides(changed: Callable[[Any], Any]) -> Ablation:
     )
 
 
-def _believes(kind: type) -> Callable[[Any], Any]:
-    def changed(evidence: Any) -> Any:  # noqa: ANN401
+def _believes(kind: Any) -> Callable[[Any], Any]:
+    def changed(evidence: Any) -> Any:
         if isinstance(evidence, kind):
-            return kind(*(True if name == "recognised" else getattr(evidence, name) for name in kind.__struct_fields__))
+            return kind(
+                *(True if name == "recognised" else getattr(evidence, name) for name in kind.__struct_fields__)
+            )
         return evidence
 
     return changed
@@ -62,11 +67,9 @@ def _believes(kind: type) -> Callable[[Any], Any]:
 @contextmanager
 def _claims_after_the_call() -> Iterator[None]:
     """The intent is handed over, and its commit not waited for."""
-    import asyncio
-
     real = Journal.claim
 
-    async def claim(self: Journal, *arguments: Any) -> None:  # noqa: ANN401
+    async def claim(self: Journal, *arguments: Any) -> None:
         task = asyncio.get_running_loop().create_task(real(self, *arguments))
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -79,9 +82,11 @@ def _sends_again_at_start() -> Iterator[None]:
     async def doubt(self: Journal, run: Run) -> int:
         return await self._write(
             run,
-            lambda db: db._connection.execute(
-                "update items set state = 'pending' where run_id = ? and state = 'sending'", (run.run_id,)
-            ).rowcount,
+            lambda db: (
+                db._connection.execute(
+                    "update items set state = 'pending' where run_id = ? and state = 'sending'", (run.run_id,)
+                ).rowcount
+            ),
         )
 
     with patch.object(Journal, "doubt", doubt):
@@ -91,7 +96,7 @@ def _sends_again_at_start() -> Iterator[None]:
 @contextmanager
 def _no_epoch() -> Iterator[None]:
     with (
-        patch.object(journal_module, "check_epoch", lambda db, run: None),
+        patch.object(journal_module, "check_epoch", lambda *_: None),
         patch.object(Ownership, "confirm", _nothing),
     ):
         yield
@@ -107,7 +112,7 @@ def _no_looks_at_all() -> Iterator[None]:
 def _no_lanes() -> Iterator[None]:
     real = pipeline.Pipeline._read_page
 
-    async def read_page(self: Any, after: int) -> list[Any]:  # noqa: ANN401
+    async def read_page(self: Any, after: int) -> list[Any]:
         return [structs.replace(item, lane=str(item.number)) for item in await real(self, after)]
 
     with patch.object(pipeline.Pipeline, "_read_page", read_page):
