@@ -395,8 +395,11 @@ def run(seed: int | str, story: Callable[[SeededLoop], Coroutine[Any, Any, Resul
 
 @contextmanager
 def _simulated(loop: SeededLoop, seed: str) -> Iterator[None]:
-    wall = lambda: loop.now + loop.wall  # noqa: E731
     drawn = random.Random(seed)
+
+    def wall() -> float:
+        return loop.now + loop.wall
+
     doors: Sequence[tuple[Any, str, object]] = (
         (anyio.to_thread, "run_sync", in_a_step),
         (anyio.from_thread, "run", at_once),
@@ -416,12 +419,12 @@ def _simulated(loop: SeededLoop, seed: str) -> Iterator[None]:
     random.seed(drawn.random())
     # What is collected at a moment of its own would run its end in the middle of another step.
     gc.disable()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    configure: Any = structlog.configure
+    configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     try:
         with replaced(doors):
             yield
     finally:
-        configure: Any = structlog.configure
         configure(**logging)
         if collects:
             gc.enable()

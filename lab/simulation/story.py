@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
+from importlib import import_module
 from typing import Any, Final
 
-import jobs.job
-from billing.api import client
 from billing.api.wire import Wire
 from billing.errors import BillingError
 from checkpoints.errors import BillingHeld, ForbiddenTransition, JournalError
@@ -455,7 +454,11 @@ def play(schedule: Schedule, judge: Callable[[World], list[str]]) -> tuple[World
         found.append(world)
         world.before = {account: billing.balance(account) for account in billing.tables["AdminAccounts"]}
         wire = Wire if schedule.wire else partial(DirectWire, network)
-        with replaced([(client, "Wire", wire), (jobs.job, "open_rows", lambda *_, **__: table)]):
+        doors = [
+            (import_module("billing.api.client"), "Wire", wire),
+            (import_module("jobs.job"), "open_rows", lambda *_, **__: table),
+        ]
+        with replaced(doors):
             await world.tell()
 
     try:

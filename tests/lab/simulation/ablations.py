@@ -42,10 +42,6 @@ async def _as_they_are(_: object, items: object) -> object:
     return items
 
 
-def connection_of(db: Any) -> Any:
-    return db._connection
-
-
 def _decides(changed: Callable[[Any], Any]) -> Ablation:
     real = outcomes.decide
     return lambda: patch.object(
@@ -80,14 +76,11 @@ def _claims_after_the_call() -> Iterator[None]:
 @contextmanager
 def _sends_again_at_start() -> Iterator[None]:
     async def doubt(self: Journal, run: Run) -> int:
-        return await self._write(
-            run,
-            lambda db: (
-                db._connection.execute(
-                    "update items set state = 'pending' where run_id = ? and state = 'sending'", (run.run_id,)
-                ).rowcount
-            ),
-        )
+        def work(db: Any) -> int:
+            statement = "update items set state = 'pending' where run_id = ? and state = 'sending'"
+            return int(db._connection.execute(statement, (run.run_id,)).rowcount)
+
+        return await self._write(run, work)
 
     with patch.object(Journal, "doubt", doubt):
         yield

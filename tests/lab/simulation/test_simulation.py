@@ -11,9 +11,10 @@ import anyio.to_thread
 import pytest
 
 from lab.simulation import campaign
-from lab.simulation.campaign import drawn
+from lab.simulation.campaign import drawn, shrunk
 from lab.simulation.judge import judge
-from lab.simulation.story import Schedule, play
+from lab.simulation.story import Schedule, draw, play
+from tests.lab.simulation.ablations import ABLATIONS
 
 ROOT = Path(__file__).parents[3]
 FIXED = 100
