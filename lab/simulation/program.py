@@ -30,7 +30,6 @@ from jobs.spec.spec import parameters_of
 from jobs.undo import build_undo
 from lab.simulation.journal import Disk, MemoryStore
 from lab.simulation.loop import Process, SeededLoop
-from texts.said import said
 
 TARGET = "http://10.0.0.1:8082"
 UNDO = "undo"
@@ -69,7 +68,7 @@ class Machines:
         """Send for one journal. Raises `BillingHeld` where another one sends from the same machine."""
         for other, theirs in self.sending.items():
             if other.is_alive and other.machine == process.machine and theirs != journal:
-                raise BillingHeld(said("another journal sends to this billing"), "other")
+                raise BillingHeld("another journal sends to this billing", "other")
         self.sending[process] = journal
         try:
             yield
