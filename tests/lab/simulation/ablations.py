@@ -13,6 +13,7 @@ from checkpoints import rows
 from checkpoints.journal import Journal
 from checkpoints.records import Run
 from engine import outcomes
+from engine.errors import CountsDiffer
 from engine.evidence import Accepted, Busy, Lost, NotSent, RowRefused
 from engine.pacing.policy import Policy
 from engine.pipeline import gate, intake, pipeline
@@ -121,6 +122,18 @@ def _undo_does_not_end_its_run() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _counts_before_the_epoch() -> Iterator[None]:
+    async def check_sums(self: Any) -> None:
+        totals = await self._journal.totals(self._run)
+        kept = {state: count for state, count in self._progress.counts.items() if count}
+        if kept != dict(totals.counts):
+            raise CountsDiffer("the counts differ")
+
+    with patch.object(pipeline.Pipeline, "_check_sums", check_sums):
+        yield
+
+
 ABLATIONS: Final[Mapping[str, Ablation]] = {
     "a lost answer counts as not sent": _decides(lambda seen: NotSent("lost") if isinstance(seen, Lost) else seen),
     "a lost answer counts as accepted": _decides(lambda seen: Accepted("1") if isinstance(seen, Lost) else seen),
@@ -141,5 +154,6 @@ ABLATIONS: Final[Mapping[str, Ablation]] = {
     "an undo does not end its run": _undo_does_not_end_its_run,
     "an undo of an undo restores what was entered anew": _swap(Journal, "entered_anew", _empty),
     "the window has no end": _swap(gate, "window_of", lambda _: window_of(Policy(in_flight=9))),
+    "counts are compared when the run may be another's": _counts_before_the_epoch,
     "earlier runs do not count": _swap(intake, "against_earlier", lambda item, *_: item),
 }

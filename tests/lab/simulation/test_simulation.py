@@ -74,6 +74,7 @@ def test_nothing_of_a_schedule_is_left_behind() -> None:
         ("no look before a call", 16),
         ("entries of others since the list do not count", 16),
         ("the window has no end", 0),
+        ("counts are compared when the run may be another's", 18325),
     ],
 )
 def test_a_safeguard_that_is_taken_out_is_missed(safeguard: str, seed: int) -> None:
