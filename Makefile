@@ -1,6 +1,7 @@
 # Two commands matter: `make demo` and `make test`. Each does the whole set-up on a fresh Debian machine.
+# `make test` and `make prove` together are all tests, each of them in one of the two.
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick same-tests check next-aiohttp soak format bench docs texts package pin clean
+.PHONY: help demo test prove quick same-tests check next-aiohttp soak format bench docs texts package pin clean
 
 PYTHON ?= python3
 # A Python that is named has an environment of its own, beside the usual one.
@@ -20,8 +21,11 @@ help: ## this list
 demo: $(VENV)/.run ## load 10,000 opening balances into an embedded billing, kill the load, resume it, verify
 	@$(BIN)/carbon-migrate demo
 
-test: $(VENV)/.dev .ci/.packages-test ## all tests, in a random order; SEED=… for the same one again, LOAD=2 beside two busy processes
-	@.ci/beside $(LOAD) $(BIN)/python -m pytest -n auto --maxschedchunk 2 $(SEED:%=--randomly-seed=%)
+test: $(VENV)/.dev .ci/.packages-test ## all behaviour, in a random order; SEED=… for the same one again, LOAD=2 beside two busy processes
+	@.ci/beside $(LOAD) $(BIN)/python -m pytest -n auto --maxschedchunk 2 -m "not prove" $(SEED:%=--randomly-seed=%)
+
+prove: $(VENV)/.dev .ci/.packages-test ## what surrounds it: clean Debian roots, documentation, browsers, long seeds of both crash labs
+	@.ci/beside $(LOAD) $(BIN)/python -m pytest -n auto --maxschedchunk 2 -m "prove" $(SEED:%=--randomly-seed=%)
 
 quick: $(VENV)/.dev ## the tests that need no billing and no second process, in less than a minute
 	@$(BIN)/python -m pytest -q -n "$$(nproc)" -m "not slow"
@@ -48,10 +52,10 @@ bench: $(VENV)/.dev .ci/.packages-bench ## ten minutes of benchmarks, into docs/
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 docs: $(VENV)/.dev ## the documentation as pages, in docs/_build; what of it is made from the code is written anew
-	@$(BIN)/python -m tools.jobs_page --write
-	@$(BIN)/python -m tools.reference --write
-	@$(BIN)/python -m tools.option_table --write
-	@$(BIN)/python -m tools.pages
+	$(BIN)/python -m tools.jobs_page --write
+	$(BIN)/python -m tools.reference --write
+	$(BIN)/python -m tools.option_table --write
+	$(BIN)/python -m tools.pages
 
 texts: $(VENV)/.dev ## collect the sentences of the code into cli/locale, those of the pages into docs/locale, to be translated there
 	@$(BIN)/python -m tools.catalogues --write

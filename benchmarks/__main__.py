@@ -156,11 +156,13 @@ CHAPTERS: Final = (
     ),
     Chapter(
         "listing",
-        "The list of a plan, and of an undo",
-        "The same CSV file of opening balances each time, beside a billing's database. Reading and saving alone asks "
-        "the billing nothing. A plan looks up each row's subscriber, its balance, those who share its account, and "
-        "its operations; an undo looks up each operation of a run, and the balance that it left. Both read the "
-        "database in a process of its own, beside which they work on another page.",
+        "The list of a plan, a verification, and the list of an undo",
+        "The same CSV file of opening balances each time, beside a billing's database, each in a process of its own. "
+        "Reading and saving alone asks the billing nothing. A plan looks up each row's subscriber, its balance, "
+        "those who share its account, and its operations; a verification reads back each operation, its subscriber "
+        "and the balance of its account; an undo looks up each operation of a run, and the balance that it left. "
+        "All three read the database in a further process, beside which they work on another page. The last column "
+        "is the memory for a tenth of the rows.",
         listing.measure,
     ),
     Chapter(

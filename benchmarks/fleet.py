@@ -22,6 +22,7 @@ import anyio.to_thread
 
 from benchmarks.entering import AMOUNT, on_uvloop
 from benchmarks.figures import Part, Size, Spread, table
+from lab.crash.loops import loops
 from lab.crash.program import start, without_settings
 from lab.fleet import postgres_server
 from lab.fleet.audit import JournalAudit
@@ -160,7 +161,8 @@ def _round(size: str, workers: int, *, kills: bool = False) -> Worked:
         single=(),
         storm=(),
         every=0.0,
-        longest=600.0,
+        longest=loops(500),
+        slack=0.0,
     )
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, postgres_server.running(durable=True) as server:
         return on_uvloop(_work, plan, Path(folder), server, kills)

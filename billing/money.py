@@ -14,7 +14,10 @@ from texts.said import Said, counted, said
 SCALE: Final = 10**10
 """The database's integers per rouble: row 1 of `VPN_CONST` ([S], the recipe for limits by tariff)."""
 
-LARGEST: Final = Decimal(2**63 - 1) / SCALE
+LARGEST_STORED: Final = 2**63 - 1
+"""The largest integer that a money column of the database holds."""
+
+LARGEST: Final = Decimal(LARGEST_STORED) / SCALE
 """The largest amount in roubles, positive or negative, that the database's 64-bit integers hold [S]."""
 
 _SCALE_PLACES: Final = 10
@@ -24,6 +27,7 @@ _MOST_DIGITS: Final = 12
 _LONGEST_TEXT: Final = 40
 _LARGEST_POWER: Final = 24
 """The largest power of ten: Decimal computes with 28 digits, and no amount has as many before its decimals."""
+_ABOVE: Final = 10 ** (_LARGEST_POWER + 1)
 
 _SPACES: Final = frozenset(" \u00a0\u202f\u2007\u2009")
 """Spaces between thousands: plain, no-break, narrow no-break, figure and thin space."""
@@ -77,11 +81,20 @@ def roubles(scaled: int) -> Decimal:
     return Decimal((sign, digits, -places))
 
 
+def shortest(scaled: int) -> str:
+    """The roubles of a database integer in plain notation, with no more decimals than it needs, such as "-50.5"."""
+    whole, rest = divmod(abs(scaled), SCALE)
+    decimals = f".{rest:0{_SCALE_PLACES}}".rstrip("0") if rest else ""
+    return f"{'-' if scaled < 0 else ''}{whole}{decimals}"
+
+
 def unscaled(value: object) -> Decimal:
     """The roubles of a value from a money column of any type, which holds whole numbers.
 
     Raises ValueError for a value that is not a whole number.
     """
+    if type(value) is int and -_ABOVE < value < _ABOVE:
+        return roubles(value)
     number = from_answer(value if isinstance(value, int | Decimal) else str(value).strip())
     whole = int(number)
     if number != whole:
@@ -97,6 +110,8 @@ def stored_roubles(value: object, column: str) -> Decimal:
     """
     if value is None:
         return roubles(0)
+    if type(value) is int and -_ABOVE < value < _ABOVE:
+        return roubles(value)
     try:
         return unscaled(value)
     except ValueError as error:
@@ -111,7 +126,8 @@ def scaled(amount: Decimal) -> int:
 
     Raises ValueError for an amount with more than ten decimals, one too large for the database, or not a number.
     """
-    _check_amount(amount)
+    if not amount.is_finite() or abs(amount.adjusted()) > _LONGEST_TEXT:
+        raise ValueError(_no_amount(amount))
     numerator, denominator = amount.as_integer_ratio()
     whole, rest = divmod(numerator * SCALE, denominator)
     if rest:
@@ -132,11 +148,13 @@ def wire(amount: Decimal) -> str:
 
     Decimals are kept; zero has no sign. Raises ValueError when it is not a number.
     """
-    _check_amount(amount)
+    # A number without an end, or one whose text would take gigabytes, is no amount.
+    if not amount.is_finite() or abs(amount.adjusted()) > _LONGEST_TEXT:
+        raise ValueError(_no_amount(amount))
     return format(amount or abs(amount), "f")
 
 
-def from_answer(value: str | int | float | Decimal) -> Decimal:  # noqa: PYI041 — answers hold floats
+def from_answer(value: object) -> Decimal:
     """A number of an answer as Decimal, in any of the billing's spellings [D].
 
     Raises ValueError when it is not a number, is infinite, or has more digits than any amount.
@@ -146,9 +164,10 @@ def from_answer(value: str | int | float | Decimal) -> Decimal:  # noqa: PYI041 
         raise ValueError(_no_number(text))
     try:
         number = Decimal(text)
-        _check_amount(number, _LARGEST_POWER)
     except (InvalidOperation, ValueError):
         raise ValueError(_no_number(text)) from None
+    if not number.is_finite() or abs(number.adjusted()) > _LARGEST_POWER:
+        raise ValueError(_no_number(text))
     return number
 
 
@@ -157,10 +176,8 @@ def _no_number(text: str) -> Said:
     return said("{value} is not a number", value=repr(shown))
 
 
-def _check_amount(amount: Decimal, largest: int = _LONGEST_TEXT) -> None:
-    """Raise ValueError for a number that is not finite, or whose text would take gigabytes."""
-    if not amount.is_finite() or abs(amount.adjusted()) > largest:
-        raise ValueError(said("{amount} is not an amount of money", amount=str(amount)[:_LONGEST_TEXT]))
+def _no_amount(amount: Decimal) -> Said:
+    return said("{amount} is not an amount of money", amount=str(amount)[:_LONGEST_TEXT])
 
 
 def parse_amount(text: str, *, places: int = _KOPECK_PLACES) -> Decimal:

@@ -14,7 +14,7 @@ from checkpoints import rows
 from checkpoints.address import JournalAddress
 from checkpoints.intake_pages import standing_items, twins_of
 from checkpoints.queries import Queries
-from checkpoints.records import EarlierEntry, KnownMark, NewItem, Run, StandingItem
+from checkpoints.records import EarlierEntry, Item, KnownMark, NewItem, Run, StandingItem
 from checkpoints.stores import look_into
 
 Result = TypeVar("Result")
@@ -54,7 +54,7 @@ class Earlier:
         )
 
     async def standing_in_lanes(
-        self, job: str, target: str, items: Sequence[NewItem], own: str
+        self, job: str, target: str, items: Sequence[NewItem | Item], own: str
     ) -> list[StandingItem]:
         """The items in the lanes of these whose effect stands, of the job's runs for a target but the run `own`."""
         return await self._read(lambda db: standing_items(db, job, target, items, own), [])

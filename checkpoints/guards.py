@@ -9,7 +9,10 @@ from texts.said import said
 
 def check_epoch(db: Queries, run: Run) -> None:
     """Raise `RunTakenOver` if another process has taken the run up since `run` was taken up or read."""
-    if db.first("taken_over", run_id=run.run_id, epoch=run.epoch) is not None:
+
+    def refuse(other_epochs: int) -> None:
+        if not other_epochs:
+            return
         holder = rows.to_holder(db.first("new_owner", run_id=run.run_id))
         raise RunTakenOver(
             said(
@@ -19,6 +22,8 @@ def check_epoch(db: Queries, run: Run) -> None:
                 holder=holder.sentence,
             )
         )
+
+    db.check("taken_over", refuse, run_id=run.run_id, epoch=run.epoch)
 
 
 def refuse_held(db: Queries, run_id: int) -> None:

@@ -15,6 +15,7 @@ from checkpoints.queries import Queries, Value
 from checkpoints.records import (
     Correction,
     EarlierEntry,
+    Item,
     Merged,
     NewItem,
     Page,
@@ -62,14 +63,13 @@ def judge_items(db: Queries, run: Run, items: Sequence[NewItem], judge: Judge) -
     """Judge each item against the journal's items with its key, earlier rows of the page included."""
     new: defaultdict[str, list[EarlierEntry]] = defaultdict(list)
     judged: list[NewItem | Refusal] = []
+    now = rows.now()
     for item, twins in zip(items, twins_of(db, run.job, items), strict=True):
-        verdict = judge(item, [*twins, *new[item.key]])
+        verdict = judge(item, [*twins, *new.get(item.key, ())])
         judged.append(verdict)
         if isinstance(verdict, NewItem) and verdict.skip_reason is None:
             new[item.key].append(
-                EarlierEntry(
-                    run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, rows.now(), run.target
-                )
+                EarlierEntry(run.name, item.key, item.amount, item.wanted, State.PENDING, item.line, now, run.target)
             )
     return judged
 
@@ -81,10 +81,14 @@ def twins_of(db: Queries, job: str, items: Sequence[NewItem]) -> list[list[Earli
     for row in db.each("earlier", job=job, keys=stored_keys(digests, job, {item.key for item in items})):
         twin = rows.to_twin(row)
         twins[twin.key].append(twin)
-    return [[_as_asked(twin, item, digests) for twin in twins[item.key]] for item in items]
+    return [
+        [_as_asked(twin, item, digests) for twin in twins[item.key]] if item.key in twins else [] for item in items
+    ]
 
 
-def standing_items(db: Queries, job: str, target: str, items: Sequence[NewItem], own: str) -> list[StandingItem]:
+def standing_items(
+    db: Queries, job: str, target: str, items: Sequence[NewItem | Item], own: str
+) -> list[StandingItem]:
     """The items in the lanes of these whose effect stands, of the job's runs for a target other than the run `own`.
 
     An item of a purged run has its lane and, if it is that of one of `items`, its key in plain.

@@ -17,7 +17,7 @@ import anyio
 
 from checkpoints import intake_pages, rows, transitions
 from checkpoints.address import JournalAddress
-from checkpoints.errors import NoSuchRun, RunHeld
+from checkpoints.errors import ForbiddenTransition, NoSuchRun, RunHeld
 from checkpoints.guards import check_epoch, refuse_purged
 from checkpoints.history import History
 from checkpoints.intake_pages import Judge, totals_of
@@ -220,7 +220,7 @@ class Journal:
         return [rows.to_known_mark(row) for row in await self._all("known_marks", marks=marks)]
 
     async def standing_in_lanes(
-        self, job: str, target: str, items: Sequence[NewItem], own: str
+        self, job: str, target: str, items: Sequence[NewItem | Item], own: str
     ) -> list[StandingItem]:
         """The items in the lanes of these whose effect stands, of the job's runs for a target but the run `own`."""
         return await self._read(lambda db: intake_pages.standing_items(db, job, target, items, own))
@@ -481,7 +481,12 @@ class Journal:
             check_epoch(db, run)
             return work(db)
 
-        return await self._store.write(fenced)
+        try:
+            return await self._store.write(fenced)
+        except ForbiddenTransition:
+            # A step after that of another process may fail before the epoch has been judged.
+            await self.confirm(run)
+            raise
 
     async def _all(self, name: str, /, **values: Value) -> list[FoundRow]:
         return await self._read(lambda db: db.all(name, **values))

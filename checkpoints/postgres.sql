@@ -97,7 +97,7 @@ order by place
 select r.name as run, k.value->>0 as key, i.amount, i.wanted, i.state, i.line, i.changed_at,
        r.target, r.purged_at is not null as is_purged
 from elements(:keys) as k (value)
-join effects i on i.key = k.value->>1
+cross join lateral (select * from effects where key = k.value->>1 offset 0) i
 join runs r on r.run_id = i.run_id and r.job = :job
 order by i.item_id
 
@@ -106,8 +106,10 @@ select r.name as run, l.value->>0 as lane, i.key, i.payload, i.label, i.line, i.
        r.purged_at is not null as is_purged
 from runs r
 cross join elements(:lanes) as l (value)
-join items i on i.run_id = r.run_id and i.lane = l.value->>1 and i.undoes is null
-join effects e on e.item_id = i.item_id
+cross join lateral (
+    select * from items where run_id = r.run_id and lane = l.value->>1 and undoes is null offset 0
+) i
+cross join lateral (select state from effects where item_id = i.item_id offset 0) e
 where r.job = :job and r.target = :target and r.name <> :own
 order by i.item_id
 
@@ -130,7 +132,7 @@ where run_id = :run_id and state = 'rejected' and number in (select numbers(:num
 insert into refusals (run_id, line, column_name, label, reason, reason_said, row)
 select i.run_id, i.line, null, i.label, r.value->>1, r.value->>2, i.row
 from elements(:reasons) as r (value)
-join items i on i.item_id = (r.value->>0)::bigint and i.run_id = :run_id
+join items i on i.item_id = (r.value->>0)::bigint and +i.run_id = :run_id
 where i.state = 'pending' and exists (select 1 from runs where run_id = i.run_id and approved_at is null)
 order by i.number
 
@@ -199,29 +201,32 @@ where +items.run_id = :run_id and items.item_id = (c.value->>0)::bigint
 update items
 set seen = s.value->>1
 from elements(:seen) as s (value)
-where items.run_id = :run_id and items.item_id = (s.value->>0)::bigint and items.state = 'manual'
+where +items.run_id = :run_id and items.item_id = (s.value->>0)::bigint and items.state = 'manual'
 
 -- name: doubt_shared_ids
+-- Each answer is looked up by itself, which `offset` does not let the planner undo: by statistics of the list before any
+-- row was sent it would join all items of the run with those of the group. An accepted item is one of its own claims.
 update items
 set state = 'unknown', changed_at = :now,
     message = replace(:template, '{answer}', answer),
     message_said = json_build_object(
         'is', 'said', 'template', :template::text, 'values', json_build_object('answer', answer)
     )::text
-where state = 'accepted' and item_id in (
-    select one.item_id
-    from numbers(:ids) as mine (value)
-    join items own on own.item_id = mine.value
-    join items one on one.run_id = own.run_id and one.answer = own.answer and one.answer ~ '^[0-9]'
-        and one.payload::json->>'model' is not distinct from own.payload::json->>'model'
-    where exists (
-        select 1 from items other
-        where other.run_id = own.run_id and other.answer = own.answer and other.answer ~ '^[0-9]'
-          and other.item_id <> one.item_id
-          and other.payload::json->>'model' is not distinct from one.payload::json->>'model'
-          and other.state in (select state from states where counts_money and not to_send)
-    )
-)
+where state = 'accepted' and item_id = any (array(
+    select item_id
+    from (
+        select one.item_id, bool_or(one.item_id = any (array(select numbers(:ids)))) over same as is_answered_anew,
+               count(*) filter (where one.state in (select state from states where counts_money and not to_send))
+                   over same as claims
+        from (select distinct answer from items where item_id = any (array(select numbers(:ids)))) mine
+        cross join lateral (
+            select item_id, state, answer, payload::json->>'model' as model
+            from items where run_id = :run_id and answer = mine.answer and answer ~ '^[0-9]' offset 0
+        ) one
+        window same as (partition by one.answer, one.model)
+    ) shared
+    where is_answered_anew and claims > 1
+))
 returning item_id
 
 -- name: as_items
@@ -234,16 +239,16 @@ from found
 -- name: items_by_key
 select *
 from items
-where item_id in (
+where item_id = any (array(
     select (
         select item_id from items one
-        where one.key = k.value and one.run_id = :run_id
+        where one.key = k.value and +one.run_id = :run_id
           and not (one.state = 'skipped' and substr(coalesce(one.message, ''), 1, length(:duplicate)) = :duplicate)
         order by one.state = 'replaced', one.number desc
         limit 1
     )
     from words(:keys) as k (value)
-)
+))
 order by number
 
 -- name: totals_of_runs
@@ -279,7 +284,7 @@ select i.number, c.number as merged_into, case when i.undoes is null then i.amou
        ), i.amount) end as amount
 from items i
 left join items c on c.item_id = i.carried_by and c.row_amount is not null
-where i.run_id = :run_id and i.number in (select numbers(:numbers))
+where i.run_id = :run_id and i.number = any (array(select numbers(:numbers)))
 
 -- name: absolute_sum
 select coalesce(sum(abs(amount::numeric)), 0)::text as amount
@@ -344,9 +349,11 @@ limit :size
 -- name: made_by_others
 select (f.value->>0)::bigint as item_id, r.name as run
 from elements(:found) as f (value)
-join items own on own.item_id = (f.value->>0)::bigint
+cross join lateral (select * from items where item_id = (f.value->>0)::bigint offset 0) own
 join runs r on r.run_id <> own.run_id and r.target = :target
-join items i on i.run_id = r.run_id and i.answer = f.value->>1 and i.answer ~ '^[0-9]'
+cross join lateral (
+    select * from items where run_id = r.run_id and answer = f.value->>1 and answer ~ '^[0-9]' offset 0
+) i
 where i.state in (select state from states where in_effect) and i.unproven = 0 and i.taken_back = 0
   and i.payload::json->>'model' = own.payload::json->>'model'
   and i.payload::json#>>'{steps,0,0}' = 'objects.create' and own.payload::json#>>'{steps,0,0}' = 'objects.create'

@@ -99,10 +99,11 @@ async def hear(address: PostgresAddress, channel: str) -> AsyncIterator[None]:
 def parameters_of(address: PostgresAddress) -> dict[str, Any]:
     """The parameters of each connection to a journal, beside its address."""
     idle = round(min(IDLE_SECONDS, address.lease) * 1000)
-    # A commit is on the disk, whatever the server's own setting is.
+    # A commit is on the disk, whatever the server's own setting is. Nothing is compiled: the planner takes what looks
+    # for undos of undos for so dear that it would compile seconds for a statement of a millisecond.
     options = (
         f"-c search_path={address.schema} -c synchronous_commit=on -c lock_timeout={LOCK_SECONDS}s "
-        f"-c idle_in_transaction_session_timeout={idle}ms -c client_encoding=UTF8 -c timezone=UTC"
+        f"-c idle_in_transaction_session_timeout={idle}ms -c client_encoding=UTF8 -c timezone=UTC -c jit=off"
     )
     return {
         "connect_timeout": CONNECT_SECONDS,
@@ -155,32 +156,55 @@ def in_a_line(error: Exception) -> str:
 
 
 class WritingConnection:
-    """A connection that sends the marks of a transaction along with the next statement: each is a way to the server.
+    """A connection that sends the marks of a transaction, and what is to be judged, along with the next statement.
 
-    An error of its begin, such as a lost connection, is raised by the statement that it went with.
+    Each would be a round trip to the server. An error of its begin, such as a lost connection, is raised by the
+    statement that it went with.
     """
 
     def __init__(self, connection: "PostgresConnection") -> None:
         self._connection = connection
-        self._ahead: list[str] = []
+        self._ahead: list[tuple[str, Callable[[int], None] | None]] = []
 
     def execute(self, sql: str, /) -> None:
         """Run a statement without parameters, a mark at the latest with the next one."""
-        if sql in _MARKS:
-            self._ahead.append(sql)
-        else:
-            self.run(sql, None)
+        if sql.startswith("rollback"):
+            # What has not been sent needs no taking back; its marks are not to be missing.
+            self._ahead = [] if sql == "rollback" else [one for one in self._ahead if one[0] in _MARKS]
+        self._ahead.append((sql, None))
+        if sql not in _MARKS:
+            self._send()
 
-    def run(self, sql: str, values: Mapping[str, Any] | None) -> "psycopg.Cursor[dict[str, Any]]":
-        """Run a statement, with the marks before it; the cursor is at its result."""
-        # Those of a statement that fails are not sent again, and a rollback needs none.
+    def check(self, sql: str, values: Mapping[str, Any], judge: Callable[[int], None]) -> None:
+        """Run a statement at the latest with the next one, and let `judge` have the number of its rows."""
+        self._ahead.append((self._text(sql, values), judge))
+
+    def judge(self) -> None:
+        """Run what is to be judged, if anything is."""
+        if any(judge for _, judge in self._ahead):
+            self._send()
+
+    def run(self, sql: str, values: Mapping[str, Any]) -> "psycopg.Cursor[dict[str, Any]]":
+        """Run a statement, after what was to go before it; the cursor is at its result."""
+        self._ahead.append((self._text(sql, values), None))
+        return self._send()
+
+    def _send(self) -> "psycopg.Cursor[dict[str, Any]]":
+        # What goes with a statement that fails is not sent again.
         ahead, self._ahead = self._ahead, []
-        statements = [sql] if sql == "rollback" else [*ahead, sql]
         # The statements are the program's own text.
-        cursor = self._connection.execute(cast("Any", "; ".join(statements)), values)
-        while cursor.nextset():
-            pass
+        cursor = self._connection.execute(cast("Any", "; ".join(text for text, _ in ahead)))
+        for place, (_, judge) in enumerate(ahead):
+            if place:
+                cursor.nextset()
+            if judge is not None:
+                judge(cursor.rowcount)
         return cursor
+
+    def _text(self, sql: str, values: Mapping[str, Any]) -> str:
+        """A statement with its parameters in it, as the cursors of these connections send all of them."""
+        cursor = cast("psycopg.ClientCursor[dict[str, Any]]", self._connection.cursor())
+        return cursor.mogrify(cast("Any", sql), values)
 
     def cancel(self) -> None:
         """Interrupt the statement under way, from another thread."""
@@ -208,6 +232,13 @@ class PostgresQueries(Queries):
     def write(self, name: str, /, **values: Value) -> int:
         """Run a block that writes; returns the number of rows written."""
         return self._run(_block(name), values).rowcount
+
+    def check(self, name: str, judge: Callable[[int], None], /, **values: Value) -> None:
+        """Run a block, and give `judge` the number of its rows; where one writes, with the next block."""
+        if isinstance(self._connection, WritingConnection):
+            self._connection.check(_block(name), _bound(values), judge)
+        else:
+            judge(self._run(_block(name), values).rowcount)
 
     def items(self, name: str, /, **values: Value) -> str:
         """The items of a block, as one JSON text for `rows.to_items`."""
@@ -240,11 +271,16 @@ class PostgresQueries(Queries):
             return work(self)
 
     def _run(self, sql: str, values: Mapping[str, Value]) -> "psycopg.Cursor[dict[str, Any]]":
-        bound = {name: _without_nul(value) for name, value in bind(values).items()}
+        bound = _bound(values)
         if isinstance(self._connection, WritingConnection):
             return self._connection.run(sql, bound)
         # The blocks are the program's own text.
         return self._connection.execute(cast("Any", sql), bound)
+
+
+def _bound(values: Mapping[str, Value]) -> dict[str, str | int | None]:
+    """The parameters of a block as PostgreSQL can keep them."""
+    return {name: _without_nul(value) for name, value in bind(values).items()}
 
 
 @cache

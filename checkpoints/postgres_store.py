@@ -102,7 +102,13 @@ class PostgresStore(Store):
 
     async def write(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises."""
-        return await self._writer.do(lambda connection: work(PostgresQueries(connection, self.name)))
+
+        def judged(connection: WritingConnection) -> Result:
+            result = work(PostgresQueries(connection, self.name))
+            connection.judge()
+            return result
+
+        return await self._writer.do(judged)
 
     async def size(self) -> int:
         """The bytes of the tables with their indexes. Raises `JournalUnreadable`."""

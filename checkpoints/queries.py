@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 import msgspec
 
+from texts.said import Said
 from texts.stored import to_json
 
 Result = TypeVar("Result")
@@ -42,6 +43,13 @@ class Queries(ABC):
     @abstractmethod
     def write(self, name: str, /, **values: Value) -> int:
         """Run a block that writes; returns the number of rows written."""
+
+    @abstractmethod
+    def check(self, name: str, judge: "Callable[[int], None]", /, **values: Value) -> None:
+        """Run a block, and give `judge` the number of rows that it has found or written.
+
+        It is asked before anything is committed, but perhaps only after the next block: one round trip has both.
+        """
 
     @abstractmethod
     def items(self, name: str, /, **values: Value) -> str:
@@ -85,18 +93,19 @@ def values_of(row: FoundRow) -> dict[str, object]:
 
 def bind(values: Mapping[str, Value]) -> dict[str, str | int | None]:
     """The parameters of a block, with the templates of sentences."""
-    kept = {f"{name}_said": to_json(value) for name, value in values.items() if isinstance(value, str)}
-    return kept | {name: _bound(value) for name, value in values.items()}
-
-
-def _bound(value: Value) -> str | int | None:
-    if isinstance(value, str):
-        return str(value)
-    if value is None or isinstance(value, int):
-        return value
-    if isinstance(value, Mapping):
-        return _encode(dict(value)).decode()
-    return _encode(value if isinstance(value, Sequence) else list(value)).decode()
+    bound: dict[str, str | int | None] = {}
+    for name, value in values.items():
+        match value:
+            case str():
+                bound[name] = str(value)
+                bound[f"{name}_said"] = to_json(value) if isinstance(value, Said) else None
+            case None | int():
+                bound[name] = value
+            case Mapping():
+                bound[name] = _encode(dict(value)).decode()
+            case _:
+                bound[name] = _encode(value if isinstance(value, Sequence) else list(value)).decode()
+    return bound
 
 
 @cache

@@ -86,12 +86,12 @@ def of_new_items(items: Sequence[NewItem], first_number: int) -> list[tuple[str 
             item.label,
             item.lane,
             item.payload,
-            amount_text(item.amount),
+            None if item.amount is None else format(item.amount, "f"),
             item.line,
             _encode(item.row).decode(),
             State.PENDING if item.skip_reason is None else State.SKIPPED,
-            item.skip_reason or item.note,
-            to_json(item.skip_reason or item.note),
+            (why := item.skip_reason or item.note),
+            None if why is None else to_json(why),
             item.undoes,
             item.wanted,
         )
@@ -110,7 +110,15 @@ def of_refusals(refusals: Sequence[Refusal]) -> list[tuple[str | int | None, ...
 def of_changes(changes: Sequence[Change]) -> list[tuple[str | int | None, ...]]:
     """The rows of `record`."""
     return [
-        (one.item_id, one.state, one.answer, one.message, to_json(one.message), int(one.unproven)) for one in changes
+        (
+            one.item_id,
+            one.state,
+            one.answer,
+            one.message,
+            None if one.message is None else to_json(one.message),
+            int(one.unproven),
+        )
+        for one in changes
     ]
 
 

@@ -12,6 +12,8 @@ import anyio.to_thread
 
 from checkpoints.errors import JournalUnreadable
 from checkpoints.own_files import check_beside
+from checkpoints.queries import Queries
+from checkpoints.sqlite_queries import SqliteQueries
 from checkpoints.writer import Dialect
 from texts.said import said
 
@@ -109,21 +111,22 @@ class JournalReader:
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
+        self._queries = SqliteQueries(connection)
         self._path = path
         self._inside = threading.Lock()
         self._closed = False
         self._one_at_a_time = anyio.CapacityLimiter(1)
 
-    async def do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Run `work` on the connection in a worker thread. Raises `JournalUnreadable`."""
+    async def do(self, work: Callable[[Queries], Result]) -> Result:
+        """Run `work` in a worker thread. Raises `JournalUnreadable`."""
         return await anyio.to_thread.run_sync(self._read, work, limiter=self._one_at_a_time)
 
-    def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+    def _read(self, work: Callable[[Queries], Result]) -> Result:
         with self._inside:
             if self._closed:
                 raise JournalUnreadable(said("the journal {path} is closed", path=self._path))
             try:
-                return work(self._connection)
+                return work(self._queries)
             except sqlite3.Error as error:
                 raise JournalUnreadable(
                     said("the journal {path} cannot be read: {error}", path=self._path, error=error)

@@ -1,7 +1,7 @@
 """The blocks of `queries.sql` on a connection of SQLite, and the text of its schema."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from checkpoints.errors import JournalUnreadable
@@ -32,15 +32,27 @@ class SqliteQueries(Queries):
 
     def each(self, name: str, /, **values: Value) -> Iterator[FoundRow]:
         """The rows of a block, read one by one."""
-        return self._run(blocks()[name], values)
+        return self._connection.execute(blocks()[name], bind(values))
+
+    def first(self, name: str, /, **values: Value) -> FoundRow | None:
+        """The first row of a block, None if there is none."""
+        row: FoundRow | None = self._connection.execute(blocks()[name], bind(values)).fetchone()
+        return row
 
     def write(self, name: str, /, **values: Value) -> int:
         """Run a block that writes; returns the number of rows written."""
-        return self._run(blocks()[name], values).rowcount
+        return self._connection.execute(blocks()[name], bind(values)).rowcount
+
+    def check(self, name: str, judge: Callable[[int], None], /, **values: Value) -> None:
+        """Run a block, and give `judge` the number of its rows at once."""
+        cursor = self._connection.execute(blocks()[name], bind(values))
+        found = len(cursor.fetchall())
+        judge(found if cursor.description else cursor.rowcount)
 
     def items(self, name: str, /, **values: Value) -> str:
         """The items of a block, as one JSON text for `rows.to_items`."""
-        text: str = self._run(f"with found as (\n{blocks()[name]}\n)\n{blocks()['as_items']}", values).fetchone()[0]
+        sql = f"with found as (\n{blocks()[name]}\n)\n{blocks()['as_items']}"
+        text: str = self._connection.execute(sql, bind(values)).fetchone()[0]
         return text
 
     @contextmanager
@@ -58,6 +70,3 @@ class SqliteQueries(Queries):
             return work(self)
         except sqlite3.Error as error:
             raise JournalUnreadable(said("the journal cannot be read: {error}", error=error)) from error
-
-    def _run(self, sql: str, values: Mapping[str, Value]) -> sqlite3.Cursor:
-        return self._connection.execute(sql, bind(values))

@@ -71,7 +71,7 @@ class SqliteStore(Store):
 
     async def read(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work` on the committed data. Raises `JournalUnreadable`."""
-        return await self._reader.do(lambda connection: work(SqliteQueries(connection)))
+        return await self._reader.do(work)
 
     async def write(self, work: Callable[[Queries], Result]) -> Result:
         """Run `work` in one transaction, durable when this returns. Raises what `Writer.do` raises.

@@ -99,7 +99,8 @@ class StateProperties(TypedDict, total=False):
 
 def states_where(**properties: Unpack[StateProperties]) -> tuple[State, ...]:
     """The states with all these properties, in the order of the table."""
-    return tuple(state for state in State if all(getattr(state, name) is value for name, value in properties.items()))
+    wanted = properties.items()
+    return tuple([state for state in State if wanted <= vars(state).items()])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Each function runs inside the transaction that the journal has begun.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -26,7 +26,7 @@ def claim_items(db: Queries, run: Run, item_ids: Sequence[int], payloads: Mappin
     when = rows.now()
     if payloads:
         db.write("keep", run_id=run.run_id, kept=payloads.items(), now=when)
-    _check_written(len(set(item_ids)), db.write("claim", run_id=run.run_id, ids=item_ids, now=when))
+    db.check("claim", _all_of(item_ids), run_id=run.run_id, ids=item_ids, now=when)
 
 
 def record_changes(db: Queries, run: Run, changes: Sequence[Change]) -> list[Item]:
@@ -34,10 +34,10 @@ def record_changes(db: Queries, run: Run, changes: Sequence[Change]) -> list[Ite
 
     Raises `ForbiddenTransition` if a transition is not in the table of states or an item is not of this run.
     """
-    written = db.write("record", run_id=run.run_id, changes=rows.of_changes(changes), now=rows.now())
-    _check_written(len({change.item_id for change in changes}), written)
+    recorded = _all_of([change.item_id for change in changes])
+    db.check("record", recorded, run_id=run.run_id, changes=rows.of_changes(changes), now=rows.now())
     created = [change.item_id for change in changes if change.created]
-    return _doubt(db, "doubt_shared_ids", created, template=SHARED_ID.template) if created else []
+    return _doubt(db, "doubt_shared_ids", created, run_id=run.run_id, template=SHARED_ID.template) if created else []
 
 
 def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
@@ -62,12 +62,17 @@ def decide_item(  # noqa: PLR0913 - what a decision is
     db.write("record", run_id=run.run_id, now=when, changes=change)
 
 
-def _check_written(wanted: int, written: int) -> None:
-    """Raise `ForbiddenTransition` if not all items were written, because one belongs to another run."""
-    if written != wanted:
-        raise ForbiddenTransition(
-            f"{wanted} items were to be written and {written} are of this run, and of none that has ended"
-        )
+def _all_of(item_ids: Collection[int]) -> Callable[[int], None]:
+    """A judge that raises `ForbiddenTransition` if not all items were written, because one belongs to another run."""
+    wanted = len(set(item_ids))
+
+    def judge(written: int) -> None:
+        if written != wanted:
+            raise ForbiddenTransition(
+                f"{wanted} items were to be written and {written} are of this run, and of none that has ended"
+            )
+
+    return judge
 
 
 def _doubt(db: Queries, name: str, item_ids: Collection[int], **more: Value) -> list[Item]:

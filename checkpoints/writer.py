@@ -120,6 +120,8 @@ class Writer(Generic[AnyConnection]):
             open_for_orders = True
             while open_for_orders:
                 group, open_for_orders = self._gather()
+                if not group:
+                    continue
                 commit(connection, self._dialect, group)
                 # The loop is closed if the program ended early: there are no waiters left.
                 with contextlib.suppress(RuntimeError):
@@ -140,17 +142,21 @@ class Writer(Generic[AnyConnection]):
 
 def commit(connection: AnyConnection, dialect: Dialect[AnyConnection], group: list[Order]) -> None:
     """Run the group in one transaction; a piece that fails is rolled back alone."""
+    several = len(group) > 1
     try:
         connection.execute(dialect.begin)
         for order in group:
-            connection.execute("savepoint piece")
+            if several:
+                connection.execute("savepoint piece")
             try:
                 order.result = order.work(connection)
             except Exception as error:  # noqa: BLE001 - every error is passed on to the waiter
                 order.error = _as_journal_error(dialect, error)
-                connection.execute("rollback to piece")
-            connection.execute("release piece")
-        connection.execute("commit")
+                connection.execute("rollback to piece" if several else "rollback")
+            if several:
+                connection.execute("release piece")
+        if several or group[0].error is None:
+            connection.execute("commit")
     except dialect.error as error:
         for order in group:
             order.error = order.error or _as_journal_error(dialect, error)

@@ -264,33 +264,28 @@ def _without_pydantic(command: Any) -> Any:  # noqa: ANN401 - as above
     def get_params(context: typer.Context) -> list[Any]:
         parameters: list[Any] = of_command(context)
         for parameter in parameters:
-            _hide_type(parameter)
             if "process_value" not in vars(parameter):
                 parameter.process_value = partial(_value, parameter, parameter.process_value)
         return parameters
 
     command.get_params = get_params
     for one in command.commands.values() if isinstance(command, TyperGroup) else ():
-        _without_pydantic(one)
+        if not isinstance(one, Deferred):
+            _without_pydantic(one)
     return command
 
 
-def _hide_type(parameter: Any) -> None:  # noqa: ANN401 - as above
-    """Hide the Python type, which typer shows in the help: a switch has no value, and an argument's name says it."""
-    if parameter.metavar is None and parameter.type_descriptor.annotation is bool:
-        parameter.metavar = ""
-    if parameter.param_type_name == "argument":
-        parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - typer gives it by name
-
-
 def _value(parameter: Any, convert: Callable[..., Any], context: typer.Context, value: Any) -> Any:  # noqa: ANN401 - as above
-    """The value of a parameter: None and texts unchanged, the rest converted by typer."""
+    """The value of a parameter: what has its type already is unchanged, the rest is converted by typer."""
     if value is None and not parameter.required:
         return () if parameter.multiple or parameter.nargs == -1 else None
     _check_letters(parameter, value)
-    if parameter.type_descriptor.annotation is str and isinstance(value, str):
-        return value if parameter.callback is None else parameter.callback(context, parameter, value)
-    return convert(context, value)
+    annotation = parameter.type_descriptor.annotation
+    if annotation == list[str] and value and not isinstance(value, str):
+        value = list(value)
+    elif type(value) is not annotation:
+        return convert(context, value)
+    return value if parameter.callback is None else parameter.callback(context, parameter, value)
 
 
 def _check_letters(parameter: Any, value: Any) -> None:  # noqa: ANN401 - as above

@@ -124,6 +124,9 @@ class Look:
     entries: Entries = NO_ENTRIES
 
 
+NOT_THERE: Final = Look(Absent())
+
+
 @dataclass(frozen=True, slots=True)
 class ReadBack:
     """The present value of an item in the billing. `difference` is None if it is as wanted.
@@ -347,9 +350,13 @@ class Job(ABC):
         """What the billing has of items whose calls would leave now, as the effect sees it. Raises `LookUpFailed`."""
         return await self.effect.look(run, items, mates)
 
-    def replaces(self, payload: str) -> bool:
-        """Whether the call of a payload replaces the value that an earlier item of its lane has set."""
-        return False
+    @property
+    def replaces(self) -> Callable[[str], bool] | None:
+        """Tells of a payload whether its call replaces the value that an earlier item of its lane has set.
+
+        None where no call does.
+        """
+        return None
 
     def undo_of(self, run: str, payload: str) -> Remedy | None:
         """The command that takes back, by sending, the call of a payload in a run; None where only a person can."""

@@ -1,6 +1,6 @@
 """Outcome of a call, decided from its evidence in this one place (table: `docs/architecture.md`)."""
 
-from enum import Enum, auto
+from enum import Enum
 from typing import assert_never
 
 import msgspec
@@ -13,32 +13,33 @@ from engine.evidence import Accepted, AlreadyThere, Busy, Lost, NotSent, RowRefu
 class Cause(Enum):
     """The cause of an outcome, for the pacing of the calls."""
 
-    ANSWERED = auto()
+    answered: bool
+    """The billing processed the row."""
+    away: bool
+    """The cause suggests that the billing is away."""
+    says_nothing_of_row: bool
+    """It is independent of the row: the row was not processed, and any other would fail too."""
+
+    #             word            answered away  says nothing of row
+    ANSWERED = "answered", True, False, False
     """The billing processed the row: it accepted or refused it."""
-    HALFWAY = auto()
+    HALFWAY = "halfway", True, False, False
     """A first call of the row was answered and keeps the billing busy: the row is sent again, as expected."""
-    BUSY = auto()
+    BUSY = "busy", False, False, False
     """The billing is busy, with this row or with all: the answer does not say which."""
-    NOT_NOW = auto()
+    NOT_NOW = "not_now", False, False, True
     """The billing as a whole accepts no calls for now, and says so."""
-    REFUSES_ALL = auto()
+    REFUSES_ALL = "refuses_all", False, False, True
     """The billing refuses every row until a person acts: the run stops."""
-    NOT_REACHED = auto()
+    NOT_REACHED = "not_reached", False, True, True
     """No byte left: the billing may be away."""
-    NO_ANSWER = auto()
+    NO_ANSWER = "no_answer", False, True, False
     """The effect of the call is unknown: the billing may be away."""
-    STOPPED = auto()
+    STOPPED = "stopped", False, False, True
     """The run was stopped before the call left."""
 
-    @property
-    def away(self) -> bool:
-        """Whether the cause suggests that the billing is away."""
-        return self is Cause.NOT_REACHED or self is Cause.NO_ANSWER
-
-    @property
-    def says_nothing_of_row(self) -> bool:
-        """Whether the cause is independent of the row: the row was not processed, and any other would fail too."""
-        return self in {Cause.NOT_NOW, Cause.REFUSES_ALL, Cause.NOT_REACHED, Cause.STOPPED}
+    def __init__(self, _: str, *columns: bool) -> None:
+        self.answered, self.away, self.says_nothing_of_row = columns
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -57,11 +58,6 @@ class Outcome(msgspec.Struct, frozen=True):
     created: bool = False
     own: bool = False
     unproven: bool = False
-
-    @property
-    def answered(self) -> bool:
-        """Whether the billing processed the row."""
-        return self.cause is Cause.ANSWERED or self.cause is Cause.HALFWAY
 
     def change_of(self, item: Item) -> Change:
         """The transition of `item` to this state, for the journal."""

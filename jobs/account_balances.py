@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 from billing.profile import TypeEight
@@ -16,7 +17,7 @@ from checkpoints.records import Item, Run
 from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, find
 from jobs.access.operations import enters_balance, newest
-from jobs.access.payload import ACCOUNT, payload_of
+from jobs.access.payload import ACCOUNT, Payload, payload_of
 from jobs.effects.creatable_models import BALANCE
 from jobs.spec.undo_words import UNDO
 from texts.said import Quantity, Value, counted, said
@@ -79,23 +80,26 @@ async def compare_balances(
     result, after = Balances(), ""
     while run.job != UNDO and (page := await journal.standing_by_lane(run, after=after, size=PAGE)):
         after = page[-1].lane
-        lanes = [list(items) for _, items in groupby(page, key=lambda item: item.lane)]
-        wanted = [rows for rows in lanes if any(enters_balance(payload_of(item)) for item in rows)]
+        lanes = [list(items) for _, items in groupby(page, key=attrgetter("lane"))]
+        payloads = [[payload_of(item) for item in rows] for rows in lanes]
+        wanted = [
+            (rows, calls) for rows, calls in zip(lanes, payloads, strict=True) if any(map(enters_balance, calls))
+        ]
         await _compare(wanted, gateway, result, report)
     return result
 
 
 async def _compare(
-    lanes: Sequence[Sequence[Item]],
+    lanes: Sequence[tuple[Sequence[Item], Sequence[Payload]]],
     gateway: Gateway,
     result: Balances,
     report: Callable[[AccountDifference], None],
 ) -> None:
-    keys = [{OF_ABONENT: str(payload_of(rows[0]).abonent)} for rows in lanes]
+    keys = [{OF_ABONENT: str(payloads[0].abonent)} for _, payloads in lanes]
     found = await find(gateway, "AdminAccounts", keys, (BALANCE,)) if keys else []
     told: list[tuple[Sequence[Item], Decimal, Decimal]] = []
-    for rows, accounts in zip(lanes, found, strict=True):
-        expected = _expected(rows, gateway)
+    for (rows, payloads), accounts in zip(lanes, found, strict=True):
+        expected = _expected(rows, payloads, gateway)
         if expected is None or len(accounts) != 1:
             result.untold += 1
         else:
@@ -114,12 +118,13 @@ async def _compare(
             report(AccountDifference(rows[0].lane.removeprefix(ACCOUNT), tuple(rows), expected, balance))
 
 
-def _expected(rows: Sequence[Item], gateway: Gateway) -> Decimal | None:
+def _expected(rows: Sequence[Item], payloads: Sequence[Payload], gateway: Gateway) -> Decimal | None:
     """The balance expected from all rows of an account; None if unknown."""
-    payloads = [payload_of(item) for item in rows]
     if not all(map(enters_balance, payloads)):
         return None
-    total = sum((item.amount or Decimal(0) for item in rows), Decimal(0))
+    total = Decimal(0)
+    for item in rows:
+        total += item.amount or 0
     if gateway.profile.type_8.value is TypeEight.SETS:
         return total
     before = payloads[0].was.get(BALANCE)

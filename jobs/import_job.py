@@ -6,7 +6,7 @@ The files beside the table are part of a run's identity, and have to be the same
 whose rows are all read needs none of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from engine.sources.detect import open_input
 from engine.sources.raw.original import FileOnDisk
 from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
-from jobs.access.operations import sets_balance
+from jobs.access.operations import replaces_balance
 from jobs.access.payload import decode_payload, payload_of
 from jobs.access.references import References
 from jobs.billing_job import BillingJob
@@ -295,9 +295,10 @@ class ImportJob(BillingJob):
             )
         return tuple(notes)
 
-    def replaces(self, payload: str) -> bool:
-        """Whether the step sets a balance, and so replaces an earlier one of its account."""
-        return sets_balance(decode_payload(payload), self._gateway.profile)
+    @property
+    def replaces(self) -> Callable[[str], bool] | None:
+        """Tells whether a step sets a balance, and so replaces an earlier one of its account."""
+        return replaces_balance(self._gateway.profile)
 
 
 def with_files_of_map(parameters: Mapping[str, str]) -> dict[str, str]:

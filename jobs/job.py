@@ -1,6 +1,6 @@
 """The jobs of the engine, built from a spec, parameters and rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -11,10 +11,11 @@ from engine.errors import InputRefused
 from engine.job import Job, Prepared
 from engine.rows import Row, Source
 from jobs.access.gateway import Gateway
-from jobs.access.operations import sets_balance
+from jobs.access.operations import replaces_balance
 from jobs.access.payload import decode_payload
 from jobs.access.references import References
 from jobs.billing_job import BillingJob
+from jobs.effects.create import CreateEffect
 from jobs.effects.effect import CallEffect
 from jobs.effects.factory import effect_of
 from jobs.effects.reverse import way_that_sends
@@ -74,6 +75,8 @@ class InputJob(BillingJob):
 
     def assigned(self, header: Sequence[str]) -> Assigned:
         """The columns of a header by the names of the job; rows are not read. Raises `InputRefused`."""
+        if "_opened" in vars(self) and self._opened[0].header == tuple(header):
+            return self._opened[1].assigned
         return self._binding(Header(said("the input"), tuple(header))).assigned
 
     def _binding(self, header: Header) -> Binding:
@@ -113,9 +116,11 @@ class InputJob(BillingJob):
         """Cautions to read before approval, and the references in the rows read so far that were not checked."""
         return (*self.effect.cautions, *self._references.notes)
 
-    def replaces(self, payload: str) -> bool:
-        """Whether the call sets a balance, and so replaces an earlier one of its account."""
-        return sets_balance(decode_payload(payload), self._gateway.profile)
+    @property
+    def replaces(self) -> Callable[[str], bool] | None:
+        """Tells whether a call sets a balance, and so replaces an earlier one of its account."""
+        never = isinstance(self.effect, CreateEffect) and not self.effect.may_enter_balance
+        return None if never else replaces_balance(self._gateway.profile)
 
     def undo_of(self, run: str, payload: str) -> Remedy | None:
         """The undo that takes back the call of a payload, told its way where it would otherwise only write a list."""

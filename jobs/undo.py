@@ -13,9 +13,9 @@ import anyio.from_thread
 import msgspec
 
 from checkpoints.journal import Journal
-from checkpoints.records import Item, NewItem, Run
+from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused
-from engine.job import AskMates, Entries, Job, Look, Prepared
+from engine.job import NO_ENTRIES, AskMates, Entries, Job, Look, Prepared
 from engine.rows import Row, RowPage, Source
 from jobs.access.gateway import Gateway
 from jobs.access.payload import payload_of
@@ -129,11 +129,17 @@ class UndoJob(BillingJob):
             known = [replace(one, unproven=False) for one in known]
         taken = await self._with_mates(known)
         prepared = await self.effect.take_back(taken)
-        anew = await self._journal.entered_anew([one.item_id for one in taken])
-        by_id = {one.item_id: one for one in taken}
-        items = [_skip_entered_again(item, anew) for item in prepared.items]
-        left = [leave_unproven(by_id[item.undoes or 0], item) for item in items]
-        return Prepared.of([*left, *prepared.refusals])
+        items: Sequence[NewItem | Refusal] = prepared.items
+        if anew := await self._journal.entered_anew([one.item_id for one in taken]):
+            items = [_skip_entered_again(item, anew) for item in prepared.items]
+        if unproven := {one.item_id: one for one in taken if one.unproven}:
+            items = [
+                leave_unproven(unproven[item.undoes], item)
+                if isinstance(item, NewItem) and item.undoes in unproven
+                else item
+                for item in items
+            ]
+        return Prepared.of([*items, *prepared.refusals])
 
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Marked entries of the same sum: another copy of the journal may have taken the run back already.
@@ -149,22 +155,24 @@ class UndoJob(BillingJob):
         looks = await self.effect.look(run, items, mates)
         return {
             item.item_id: replace(look, entries=_of_amount(look.entries, item.amount))
+            if look.entries is not NO_ENTRIES
+            else look
             for item in items
             if (look := looks.get(item.item_id))
         }
 
     async def _with_mates(self, taken: Sequence[ItemToUndo]) -> list[ItemToUndo]:
-        """The items, each with the values before the run: its before-image may be the effect of another item."""
+        """The items, each with the values before the run: its before-image may be the effect of another item.
+
+        That of an item which has its lane for itself is no other item's.
+        """
         run = self._source.run
         lanes = {one.lane for one in taken if shares_place(one.payload)}
         shared, taken_back = await self._journal.mates_in_shared_lanes(run, lanes)
         mates: defaultdict[str, list[Mate]] = defaultdict(list)
         for item in shared:
             mates[item.lane].append(Mate(item.number, payload_of(item), item.item_id not in taken_back))
-        for one in taken:
-            if one.lane in lanes and one.lane not in mates:
-                mates[one.lane] = [Mate(one.number, one.payload, stands=True)]
-        return [_with_values_before(one, mates[one.lane]) if one.lane in lanes else one for one in taken]
+        return [_with_values_before(one, mates[one.lane]) if one.lane in mates else one for one in taken]
 
 
 async def build_undo(gateway: Gateway, journal: Journal, parameters: Mapping[str, str], catalogue: Catalogue) -> Job:
@@ -204,6 +212,8 @@ async def effect_of_run(gateway: Gateway, journal: Journal, run: Run, catalogue:
 
 
 def _of_amount(entries: Entries, amount: Decimal | None) -> Entries:
+    if not (entries.marked or entries.unmarked or entries.replaced):
+        return entries
     return replace(
         entries, marked=tuple(one for one in entries.marked if one.amount == amount), unmarked="", replaced=()
     )

@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Final
 
 from billing.directory.values import AMOUNTS, same_value
-from billing.money import wire
 from billing.profile import Profile, TypeEight
 from checkpoints.journal import Journal
 from checkpoints.records import Item, PendingBefore, Run
@@ -52,19 +51,19 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class RowChange:
-    """What the call of a row changes; it has no `fields` if its effect is not known.
+    """What the call of a row, with its `payload`, changes; it has no `fields` if its effect is not known.
 
     `model` and `key` name the object that is changed: of an opening balance its account. `first` is False for a row
-    whose account an earlier row of the run changes. `step` is that of an import.
+    whose account an earlier row of the run changes.
     """
 
     item: Item
+    payload: Payload
     model: str
     key: str
     kind: ChangeKind
     fields: tuple[FieldChange, ...]
     first: bool = True
-    step: str = ""
 
 
 @dataclass(slots=True)
@@ -78,15 +77,12 @@ class BalanceSums:
 
     def add(self, change: RowChange) -> None:
         """Take a row into account."""
-        payload = payload_of(change.item)
+        payload = change.payload
         if not enters_balance(payload):
             return
-        balance = next((one for one in change.fields if one.name == BALANCE), None)
-        if balance is None and payload.step:
+        if not change.fields or (balance := change.fields[0]).name != BALANCE:
             # A subscriber that the run creates has no balance yet.
-            return
-        if balance is None:
-            self.unread += 1
+            self.unread += not payload.step
             return
         old, new = Decimal(balance.old or 0), Decimal(balance.new or 0)
         if change.first:
@@ -156,17 +152,21 @@ def _earlier(items: Sequence[Item], known: dict[str, PendingBefore]) -> dict[int
 def _change_of(item: Item, before: PendingBefore | None, profile: Profile) -> RowChange:
     payload = payload_of(item)
     kind = _kind_of(payload)
-    fields = tuple(
-        FieldChange(one.name, _spelled(one.name, one.old), _spelled(one.name, one.new), one.issued)
-        for one in _fields(payload, kind, before, profile)
-    )
+    if BALANCE in payload.was and _SUM in payload.wanted:
+        fields: tuple[FieldChange, ...] = (_balance(payload, before, profile),)
+    else:
+        fields = tuple(
+            FieldChange(one.name, _spelled(one.name, one.old), _spelled(one.name, one.new), one.issued)
+            for one in _fields(payload, kind, before)
+        )
+    model, key = payload.model, ""
     if fields and fields[0].name == BALANCE and not payload.step:
-        return RowChange(item, "AdminAccounts", f"id {item.lane.removeprefix(ACCOUNT)}", kind, fields, before is None)
-    return RowChange(item, payload.model, describe_fields(payload.key), kind, fields, before is None, payload.step)
+        model, key = "AdminAccounts", f"id {item.lane.removeprefix(ACCOUNT)}"
+    return RowChange(item, payload, model, key or describe_fields(payload.key), kind, fields, before is None)
 
 
 def _kind_of(payload: Payload) -> ChangeKind:
-    methods = {method for method, _ in payload.steps}
+    methods = dict(payload.steps)
     if payload.step and (CREATE in methods or not payload.was):
         # A new object, or a field of one that the run itself creates.
         return ChangeKind.NEW
@@ -175,12 +175,8 @@ def _kind_of(payload: Payload) -> ChangeKind:
     return ChangeKind.REMOVED if DELETE in methods else ChangeKind.NEW
 
 
-def _fields(
-    payload: Payload, kind: ChangeKind, earlier: PendingBefore | None, profile: Profile
-) -> Iterator[FieldChange]:
-    if BALANCE in payload.was and _SUM in payload.wanted:
-        yield _balance(payload, earlier, profile)
-    elif kind is ChangeKind.CHANGED:
+def _fields(payload: Payload, kind: ChangeKind, earlier: PendingBefore | None) -> Iterator[FieldChange]:
+    if kind is ChangeKind.CHANGED:
         was = payload.was if earlier is None else {**payload.was, **decode_payload(earlier.payload).wanted}
         issued = rules_of(payload.model, payload.wanted).emptied(payload.wanted)
         for name, new in payload.wanted.items():
@@ -196,13 +192,14 @@ def _fields(
 
 
 def _balance(payload: Payload, earlier: PendingBefore | None, profile: Profile) -> FieldChange:
-    """The balance that an operation of type 8 sets or adds to."""
+    """The balance that an operation of type 8 sets or adds to, for people."""
     now, entered = Decimal(payload.was[BALANCE] or 0), Decimal(payload.wanted[_SUM] or 0)
     if profile.type_8.value is TypeEight.SETS:
         last = decode_payload(earlier.payload).wanted[_SUM] if earlier else None
-        return FieldChange(BALANCE, wire(now if earlier is None else Decimal(last or 0)), wire(entered))
+        was = now if earlier is None else Decimal(last or 0)
+        return FieldChange(BALANCE, two_decimals(was), two_decimals(entered))
     old = now + (earlier.amount if earlier else Decimal(0))
-    return FieldChange(BALANCE, wire(old), wire(old + entered))
+    return FieldChange(BALANCE, two_decimals(old), two_decimals(old + entered))
 
 
 def _spelled(name: str, value: str | None) -> str | None:

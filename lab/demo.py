@@ -1,6 +1,6 @@
 """The demonstration and its proof: a load is killed in the middle, resumed, and correct to the kopeck.
 
-Everything is real: a Firebird database, a REST API in a process of its own, the load in another, SIGKILL. The caller
+Everything is real: a Firebird database, a REST API over HTTP, the load in a process of its own, SIGKILL. The caller
 shows the results.
 """
 
@@ -20,7 +20,6 @@ from typing import Final
 import anyio
 import anyio.to_thread
 from anyio.abc import Process
-from anyio.streams.text import TextReceiveStream
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
@@ -28,7 +27,7 @@ from billing.database.sql_blocks import SqlStatement, sql_block
 from checkpoints.journal import open_journal
 from checkpoints.records import Totals
 from checkpoints.states import State
-from lab.crash.errors import LabError, MockNotStarted
+from lab.crash.errors import LabError
 from lab.crash.program import (
     API_URL,
     DATABASE,
@@ -40,6 +39,8 @@ from lab.crash.program import (
     without_settings,
 )
 from lab.mock.ledger import Ledger
+from lab.mock.population import create
+from lab.mock.server import MockBilling, running
 from lab.mock.values import roubles
 from texts.remedies import PROGRAM
 from texts.said import said
@@ -47,21 +48,24 @@ from texts.said import said
 FOLDER: Final = Path(".demo")
 BALANCES: Final = "balances.csv"
 LATENCY_MS: Final = 20
+OUTPUT: Final = "commands.log"
+"""What the commands of the demonstration write."""
 
 _MADE_BY_DEMO: Final = "made-by-carbon-migrate-demo"
 """A file in the folder: only what has it was made by a demonstration, and may be deleted by the next one."""
 _BILLING: Final = "billing.fdb"
 _MODEL: Final = "FinanceOperations"
-_PACING: Final = ("--settle", "1", "--in-flight", "64")
+_PACING: Final = ("--settle", "0", "--in-flight", "64")
+"""Lost answers are looked up at once: before the load is resumed, the billing has worked off all that it was sent."""
 _FEW: Final = 2_000
 """Rows that are sent so slowly that the load cannot end before it is killed."""
-_SLOWLY: Final = ("--rate", "150")
+_SLOWLY: Final = ("--settle", "0", "--rate", "150")
 _KILL_AT: Final = 0.45
 """The share of the rows after which the load is killed."""
 _OWED: Final = 0.08
 """The share of negative balances."""
 _UNTIL_A_JOURNAL: Final = 0.02
-_BETWEEN_LOOKS: Final = 0.05
+_BETWEEN_LOOKS: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,63 +111,68 @@ class Proof:
 
 
 class DemoStage:
-    """Runs the demonstration's commands in its own folder, each as a process.
+    """Runs the demonstration's commands in its own folder, each as a process, with the billing beside them.
 
-    `on_command` is called with the arguments of each command right before it starts; the commands speak `language`.
+    `on_command` is called with the arguments of each command right before it starts; the commands speak `language`,
+    and write into `OUTPUT`. `progress` tells how much of the present step is done, and how much there is.
     """
 
     def __init__(self, folder: Path, on_command: Callable[[Sequence[str]], None], language: str) -> None:
+        self.progress = (0, 0)
         self._folder = folder
         self._on_command = on_command
         self._environment = without_settings(os.environ, language)
 
     async def make_billing(self, subscribers: int) -> DemoLoad:
         """Create the billing, and the input file."""
-        await self._run("mock", "init", _BILLING, "--abonents", str(subscribers))
-        return await anyio.to_thread.run_sync(_write_balances, self._folder)
+
+        def made(done: int, of: int) -> None:
+            self.progress = (done, of)
+
+        def make() -> DemoLoad:
+            create(self._folder / _BILLING, subscribers=subscribers, seed=1, on_progress=made)
+            return _write_balances(self._folder)
+
+        return await anyio.to_thread.run_sync(make)
 
     @asynccontextmanager
-    async def serve_billing(self) -> AsyncIterator[str]:
-        """Serve the billing while the context lasts; yields its address, which later commands use."""
-        arguments = ("mock", "serve", _BILLING, "--port", "0", "--latency-ms", str(LATENCY_MS))
-        self._on_command((*arguments, "&"))
-        process = await start(arguments, self._folder, self._environment, stdout=subprocess.PIPE)
-        try:
-            if process.stdout is None:
-                raise RuntimeError("a process was started without its stdout")
-            url = (await _first_line(TextReceiveStream(process.stdout))).strip()
-            if not url:
-                raise MockNotStarted(said("the mock billing did not start; what it says stands above"))
-            self._environment |= {API_URL: url, DATABASE: _BILLING, JOURNAL_FILE: JOURNAL}
-            yield url
-        finally:
-            with anyio.CancelScope(shield=True):
-                await _end(process, signal.SIGTERM)
-                await process.aclose()
+    async def serve_billing(self) -> AsyncIterator[MockBilling]:
+        """Serve the billing to the later commands while the context lasts."""
+        async with running(self._folder / _BILLING, latency=LATENCY_MS / 1000) as billing:
+            self._environment |= {API_URL: billing.url, DATABASE: _BILLING, JOURNAL_FILE: JOURNAL}
+            yield billing
 
-    async def kill_load(self, rows: int, on_progress: Callable[[int], None]) -> KilledLoad:
-        """Start the load and kill it in the middle; `on_progress` gets the number of accepted rows."""
-        slowly = _SLOWLY if rows <= _FEW else ()
-        arguments = ("run", "balances", BALANCES, "--yes", *_PACING, *slowly, "--quiet")
-        self._on_command(arguments)
-        async with await start(arguments, self._folder, self._environment) as process:
-            try:
-                return await self._kill_midway(rows, process, on_progress)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await _end(process, signal.SIGKILL)
+    async def kill_load(self, billing: MockBilling, rows: int) -> KilledLoad:
+        """Start the load, kill it in the middle, and let the billing work off what it was sent."""
+        pacing = _SLOWLY if rows <= _FEW else _PACING
+        async with self._started("run", "balances", BALANCES, "--yes", *pacing) as process:
+            # The journal exists only once the run has checked the billing.
+            while not await anyio.Path(self._folder / JOURNAL).exists():
+                _check_alive(process)
+                await anyio.sleep(_UNTIL_A_JOURNAL)
+            async with open_journal(self._folder / JOURNAL) as journal:
+                while not (runs := await journal.runs()) or not self._is_halfway(await journal.totals(runs[0]), rows):
+                    _check_alive(process)
+                    await anyio.sleep(_BETWEEN_LOOKS)
+                send_signal(process, signal.SIGKILL)
+                await process.wait()
+                killed = KilledLoad(runs[0].name, process.pid, await journal.totals(runs[0]))
+        await billing.wait_for_clients()
+        return killed
 
-    async def show_status(self, run: str) -> None:
-        """Run `status`, which shows the state in the journal."""
-        await self._run("status", run)
+    def _is_halfway(self, totals: Totals, rows: int) -> bool:
+        """Whether enough rows are accepted, with calls in flight."""
+        accepted = totals.count(State.ACCEPTED)
+        self.progress = (accepted, rows)
+        return accepted >= _KILL_AT * rows and totals.count(State.SENDING) > 0
 
     async def resume(self, run: str) -> None:
         """Resume the load to its end."""
-        await self._run("resume", run, *_PACING)
+        await self._run(run, State.ACCEPTED, "resume", run, *_PACING)
 
     async def verify(self, run: str) -> None:
         """Read all rows back from the billing."""
-        await self._run("verify", run, may_end_with=(ExitCode.DONE, ExitCode.REJECTED))
+        await self._run(run, State.APPLIED, "verify", run, may_end_with=(ExitCode.DONE, ExitCode.REJECTED))
 
     async def prove(self, asked: DemoLoad, run: str) -> Proof:
         """The result in the billing's own tables and the mock's ledger, which are independent of the program."""
@@ -171,44 +180,42 @@ class DemoStage:
             totals = await journal.totals(await journal.run(run))
         return await anyio.to_thread.run_sync(_prove, self._folder, asked, totals)
 
-    async def _run(self, *arguments: str, may_end_with: Sequence[int] = (ExitCode.DONE,)) -> None:
-        """Run a command to its end. Raises `LabError` for an exit code not in `may_end_with`."""
+    @asynccontextmanager
+    async def _started(self, *arguments: str) -> AsyncIterator[Process]:
+        """A command that runs, at most as long as the context lasts."""
+        self.progress = (0, 0)
         self._on_command(arguments)
-        async with await start(arguments, self._folder, self._environment) as process:
-            try:
-                code = await process.wait()
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await _end(process, signal.SIGTERM)
-        if code not in may_end_with:
+        with (self._folder / OUTPUT).open("ab") as output:
+            async with await start(
+                arguments, self._folder, self._environment, stdout=output, stderr=subprocess.STDOUT
+            ) as process:
+                try:
+                    yield process
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        send_signal(process, signal.SIGTERM)
+                        await process.wait()
+
+    async def _run(
+        self, run: str, state: State, *arguments: str, may_end_with: Sequence[int] = (ExitCode.DONE,)
+    ) -> None:
+        """Run a command to its end; its progress is the rows in a state. Raises `LabError` for another exit code."""
+        async with self._started(*arguments) as process, open_journal(self._folder / JOURNAL) as journal:
+            known = await journal.run(run)
+            while process.returncode is None:
+                totals = await journal.totals(known)
+                self.progress = (totals.count(state), totals.frozen)
+                with anyio.move_on_after(_BETWEEN_LOOKS):
+                    await process.wait()
+        if process.returncode not in may_end_with:
             raise LabError(
                 said(
-                    "{command} ended with {code}; the demo's files are in {folder}",
+                    "{command} ended with {code}; what it says is in {file}",
                     command=f"{PROGRAM} {arguments[0]}",
-                    code=code,
-                    folder=self._folder,
+                    code=process.returncode,
+                    file=self._folder / OUTPUT,
                 )
             )
-
-    async def _kill_midway(self, rows: int, process: Process, on_progress: Callable[[int], None]) -> KilledLoad:
-        """Follow the load in its journal until enough rows are accepted, with calls in flight, and kill it."""
-        # The journal exists only once the run has checked the billing.
-        path = self._folder / JOURNAL
-        while not await anyio.Path(path).exists():
-            _check_alive(process)
-            await anyio.sleep(_UNTIL_A_JOURNAL)
-        async with open_journal(path) as journal:
-            while True:
-                _check_alive(process)
-                if runs := await journal.runs():
-                    totals = await journal.totals(runs[-1])
-                    accepted = totals.count(State.ACCEPTED)
-                    on_progress(accepted)
-                    if accepted >= _KILL_AT * rows and totals.count(State.SENDING):
-                        send_signal(process, signal.SIGKILL)
-                        await process.wait()
-                        return KilledLoad(runs[-1].name, process.pid, await journal.totals(runs[-1]))
-                await anyio.sleep(_BETWEEN_LOOKS)
 
 
 def make_folder() -> Path:
@@ -241,24 +248,11 @@ def _check_alive(process: Process) -> None:
     if process.returncode is not None:
         raise LabError(
             said(
-                "the load ended by itself, with {code}, before it could be killed",
+                "the load ended by itself, with {code}, before it could be killed; what it says is in {file}",
                 code=process.returncode,
+                file=FOLDER / OUTPUT,
             )
         )
-
-
-async def _end(process: Process, number: signal.Signals) -> None:
-    send_signal(process, number)
-    await process.wait()
-
-
-async def _first_line(stream: TextReceiveStream) -> str:
-    line = ""
-    async for part in stream:
-        line += part
-        if "\n" in line:
-            break
-    return line.partition("\n")[0]
 
 
 # ---- the input and the proof ------------------------------------------------------------------------------------

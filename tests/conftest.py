@@ -1,5 +1,6 @@
 """What the tests of several rooms share: a mock billing as a file, over HTTP, and on a real server."""
 
+import gc
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
+from lab.crash.loops import loops
 from lab.mock.population import create
 from lab.mock.server import MockBilling, running
 from tests import firebird_server as real_firebird
@@ -26,6 +28,8 @@ ABONENTS = 1_000
 SEED = 7
 SLOW_FIXTURES = {"billing_template", "firebird_server", "postgres_server"}
 """What `make quick` does without: all that has a billing, or a server."""
+LIMIT = 120
+"""Loops after which a test counts as hanging, unless it has a limit of its own."""
 AT_THE_END = 1_500
 """Quick tests that are left for the end: together they take as long as the longest of the others."""
 JANITOR = pytest.StashKey[Janitor]()
@@ -83,15 +87,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     items.sort(key=_time_limit, reverse=True)
     for item in items:
-        if _time_limit(item) or not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.timeout(loops(_time_limit(item) or LIMIT)))
+        proves = item.get_closest_marker("prove") is not None
+        if proves or _time_limit(item) or not SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
     quick = [item for item in items if item.get_closest_marker("slow") is None]
     last = set(quick[-AT_THE_END:])
     items.sort(key=last.__contains__)
 
 
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass over what stays to the end: all modules, and ten thousand tests."""
+    gc.collect()
+    gc.freeze()
+
+
 def _time_limit(item: pytest.Item) -> float:
-    marker = item.get_closest_marker("timeout")
+    """The loops after which a test counts as hanging, 0 for the usual limit."""
+    marker = item.get_closest_marker("loops")
     return float(marker.args[0]) if marker else 0.0
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from billing.database.dsn import Dsn
 from billing.secret import Secret
+from lab.crash.loops import loops
 from lab.mock.population import create
 
 PACKAGE = "sudo apt-get update && sudo apt-get install -y firebird3.0-server"
@@ -75,12 +76,12 @@ def running(folder: Path) -> Iterator[FirebirdServer]:
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen([PROGRAM], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)  # noqa: S603 - our own program
     try:
-        _wait_for(port, process, home)
+        _wait_for(port, process, home, loops(20))
         yield FirebirdServer(port, folder, _password())
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(loops(20))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -116,7 +117,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], home: Path, patience: float = 20) -> None:
+def _wait_for(port: int, process: subprocess.Popen[bytes], home: Path, patience: float) -> None:
     end = time.monotonic() + patience
     while time.monotonic() < end and process.poll() is None:
         try:

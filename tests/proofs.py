@@ -73,10 +73,7 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 _BESIDES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "warning-threshold": (
-            "jobs/effects/test_set_fields.py::test_all_live_subscribers_of_a_folder",
-            "cli/test_killed.py::test_a_repeatable_job_is_killed_and_resumed_as_well",
-        ),
+        "warning-threshold": ("jobs/effects/test_set_fields.py::test_all_live_subscribers_of_a_folder",),
         "tariff-threshold": ("jobs/catalogue/test_accounts.py::test_as_the_tariffs_have_it",),
         "cutoff-limit": ("jobs/catalogue/test_accounts.py::test_the_sum_of_the_tariff_and_one_rouble",),
         "snat-pool": ("jobs/catalogue/test_users.py::test_a_snat_pool",),

@@ -140,6 +140,7 @@ def test_both_services_run_the_same() -> None:
     assert github == scripts("gitlab")
 
 
+@pytest.mark.prove
 def test_its_tests_pass_as_github_runs_them_and_types_are_seen(project: tuple[Path, Mapping[str, str]]) -> None:
     told = run(scripts("github")["tests"], "github", project)
     assert "4 passed" in told
@@ -155,6 +156,7 @@ def test_its_tests_pass_as_github_runs_them_and_types_are_seen(project: tuple[Pa
     assert "Found 1 error" in judged.stdout
 
 
+@pytest.mark.prove
 def test_its_recording_is_replayed_as_gitlab_runs_it(project: tuple[Path, Mapping[str, str]]) -> None:
     told = run(scripts("gitlab")["recording"], "gitlab", project)
     home, _ = project

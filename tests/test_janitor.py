@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.crash.loops import loops
 from tests.janitor import MARK
 
-PATIENCE = 30.0
+PATIENCE = loops(30)
 
 RUN = """
 import subprocess, sys

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import anyio
 
+from lab.crash.loops import loops
+
 ROOT = Path(__file__).parents[1]
 RECORDINGS = ROOT / "examples" / "ci" / "recordings"
 INI = """
@@ -173,7 +175,7 @@ async def test_a_billing_ends_with_a_pytest_that_is_killed(tmp_path: Path) -> No
     try:
         process.kill()
         await process.wait()
-        with anyio.fail_after(60):
+        with anyio.fail_after(loops(60)):
             await anyio.wait_readable(billing)
     finally:
         os.close(billing)

@@ -53,8 +53,15 @@ class Said(str):
     def __new__(cls, template: str, given: Mapping[str, Given], many: str | None = None, n: int = 1) -> Self:
         """Make the English text. Raises `KeyError` if the template names what has no value."""
         chosen = template if many is None or n == 1 else many
-        values = {name: _value(value) for name, value in given.items()}
-        self = super().__new__(cls, chosen.format_map({name: plain(value) for name, value in values.items()}))
+        values: dict[str, Value] = {}
+        texts: dict[str, str] = {}
+        for name, one in given.items():
+            if isinstance(one, str):
+                values[name], texts[name] = one, str(one)
+            else:
+                values[name] = value = _value(one)
+                texts[name] = plain(value)
+        self = super().__new__(cls, chosen.format_map(texts))
         self.template, self.values, self.many, self.n = template, MappingProxyType(values), many, n
         return self
 
@@ -162,13 +169,13 @@ class Language(ABC):
             template = self.translate(text.template)
         else:
             template = self.translate_counted(text.template, text.many, text.n)
-        return template.format_map({name: self._value(value) for name, value in text.values.items()})
-
-    def _value(self, value: Value) -> str:
-        match value:
-            case str():
-                return self.render(value)
-            case tuple():
-                return ", ".join(map(self.render, value))
-            case _:
-                return self.write(value)
+        values: dict[str, str] = {}
+        for name, value in text.values.items():
+            match value:
+                case str():
+                    values[name] = self.render(value)
+                case tuple():
+                    values[name] = ", ".join(map(self.render, value))
+                case _:
+                    values[name] = self.write(value)
+        return template.format_map(values)

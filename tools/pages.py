@@ -19,6 +19,9 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 from sphinx_intl.basic import update
 
+from cli.terminal.streams import outputs
+from cli.terminal.waiting import waiting
+from texts.said import said
 from tools.house import ROOT
 
 DOCS: Final = ROOT / "docs"
@@ -97,19 +100,23 @@ def _read(path: Path) -> Catalog:
 def _sphinx(builder: str, target: Path, *settings: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         warnings = Path(folder) / "warnings"
-        words = ["-q", "-E", "-n", "-b", builder, "-d", f"{folder}/doctrees", "-w", str(warnings)]
+        words = ["-E", "-n", "-b", builder, "-d", f"{folder}/doctrees", "-w", str(warnings)]
         words += [word for one in settings for word in ("-D", one)]
-        # A fixed date: a catalogue changes with the pages alone.
-        ended = subprocess.run(  # noqa: S603 - our own words
+        started = subprocess.Popen(  # noqa: S603 - our own words
             [sys.executable, "-m", "sphinx", *words, str(DOCS), str(target)],
             # Python's tools end where the system's locale is named and not generated.
+            # A fixed date: a catalogue changes with the pages alone.
             env={**os.environ, "SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8"},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            encoding="utf-8",
         )
+        lines = [""]
+        with started, waiting(lambda: said("{settings}: {line}", settings=settings[0], line=lines[-1])):
+            lines += started.stdout or ()
         told = warnings.read_text(encoding="utf-8") if warnings.exists() else ""
-        return told or (ended.stderr if ended.returncode else "")
+        return told or ("".join(lines) if started.returncode else "")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -127,4 +134,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with outputs():
+        code = main(sys.argv[1:])
+    sys.exit(code)

@@ -14,9 +14,11 @@ tests/billing/api/test_aiohttp_parts.py; `make next-aiohttp` runs the tests of t
 | `_buffer` | an answer that nobody has asked for |
 | `abort` | the connection is given up, and nothing unsent leaves any more |
 | `HttpProcessingError` | what came is not HTTP |
+| yarl's `QUERY_PART_QUOTER` | one value of a form, as `URL.with_query` writes it, without the URL around it |
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -26,6 +28,7 @@ from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
+from yarl._quoters import QUERY_PART_QUOTER
 
 Ends: TypeAlias = tuple[ResponseHandler, asyncio.Transport]
 """The parser of a connection, and its transport."""
@@ -43,7 +46,11 @@ __all__ = [
     "ends",
     "is_gone",
     "prepare",
+    "quoted",
 ]
+
+quoted: Final[Callable[[str], str]] = QUERY_PART_QUOTER
+"""One name or value of a form, as it is sent."""
 
 _NO_TRACES: Final[list[Any]] = []
 

@@ -128,10 +128,12 @@ def judge(evidence: Evidence, expected: Expected | None = None) -> Evidence:
     if expected is None:
         return Accepted()
     answer = expected(evidence.result)
-    if answer is None:
-        shown = readable(repr(evidence.result), limit=120)
-        return Lost(said("an answer of an unexpected shape: {answer}", answer=shown))
-    return Accepted(answer)
+    return unexpected(evidence.result) if answer is None else Accepted(answer)
+
+
+def unexpected(result: object) -> Lost:
+    """The evidence of an answer with a result of another shape than that of its call."""
+    return Lost(said("an answer of an unexpected shape: {answer}", answer=readable(repr(result), limit=120)))
 
 
 def is_about_other_model(result: object, model: str) -> bool:
@@ -244,9 +246,20 @@ def _decode(headers: Mapping[str, str], body: bytes) -> _Outer | list[object]:
     is_utf8 = charset in {"utf-8", "utf8"}
     text = body.removeprefix(_BOM) if is_utf8 else body.decode(charset).encode()
     outer = _OUTER.decode(text)
-    _check_depth(outer.result if isinstance(outer, _Outer) else outer)
-    _check_repeated(text)
+    _check_shape(text, outer.result if isinstance(outer, _Outer) else outer)
     return outer
+
+
+def _check_shape(text: bytes, value: object) -> None:
+    """Raise ValueError for an answer with this value that is nested too deeply, or has an error or a result twice.
+
+    Nearly every answer has too few brackets and names for either, which is counted first.
+    """
+    if text.count(b"[") + text.count(b"{") > _DEEPEST:
+        _check_depth(value)
+    # A name may also be written with escapes.
+    if text.count(b'"error"') >= _TWICE or text.count(b'"result"') >= _TWICE or b"\\u00" in text:
+        _check_repeated(text)
 
 
 def _check_depth(value: object) -> None:
@@ -266,11 +279,9 @@ def _inside(value: object) -> Iterable[object]:
 def _check_repeated(text: bytes) -> None:
     """Raise `_RepeatedName` if an object or its result has two errors, or the object two results.
 
-    The fast decoder keeps the last of equal names. So an answer that may have two, also by a name written with
-    escapes, is read by the careful decoder as well; this is rare.
+    The fast decoder keeps the last of equal names. So an answer that may have two is read by the careful decoder as
+    well; this is rare.
     """
-    if text.count(b'"error"') < _TWICE and text.count(b'"result"') < _TWICE and b"\\u00" not in text:
-        return
     outer = json.loads(text, object_pairs_hook=_NamedValues.of, parse_float=str, parse_int=str)
     for one in (outer, *(outer.results if isinstance(outer, _NamedValues) else ())):
         if isinstance(one, _NamedValues) and (len(one.errors) > 1 or (one is outer and len(one.results) > 1)):
@@ -291,8 +302,7 @@ def _read_cabinet(result: object, headers: Mapping[str, str], mask: Mask) -> Evi
     if isinstance(inner, str):
         try:
             decoded = _INNER.decode(inner)
-            _check_depth(decoded)
-            _check_repeated(inner.encode())
+            _check_shape(inner.encode(), decoded)
         except UNDECODABLE:
             if find_error(result[0]) is not ErrorKind.UNRECOGNISED:
                 return _from_error(result[0], headers, mask)

@@ -110,38 +110,35 @@ def encode(call: Call, extra: Mapping[str, str] = NOTHING) -> bytes:
     password. Raises TypeError for a float, because money is never a float.
     """
     # Imported here because most commands make no call.
-    from yarl import URL  # noqa: PLC0415
+    from billing.api.aiohttp_parts import quoted  # noqa: PLC0415
 
-    form: list[tuple[str, str]] = []
+    # A form is encoded like the query of a URL; yarl does it in C, in a tenth of the time of urlencode.
+    form: list[str] = []
     for number, step in enumerate(call.steps, 1):
-        arguments = step.arguments
-        for value in arguments.values():
-            if type(value) not in _PLAIN:
-                arguments = {name: _sendable(value) for name, value in arguments.items()}
-                break
-        else:
-            # msgspec encodes no mappings other than dict.
-            arguments = dict(arguments)
-        form.append((f"method{number}", step.method))
-        form.append((f"arg{number}", _ENCODER.encode(arguments).decode()))
+        # msgspec encodes no mappings other than dict.
+        arguments = dict(step.arguments)
+        if not _PLAIN.issuperset(map(type, arguments.values())):
+            arguments = {name: _sendable(value) for name, value in arguments.items()}
+        form.append(f"method{number}={quoted(step.method)}")
+        form.append(f"arg{number}={quoted(_ENCODER.encode(arguments).decode())}")
     if call.fields:
-        form.append(("fields", _ENCODER.encode(call.fields).decode()))
-    form.extend(call.form)
-    form.extend(extra.items())
-    # A form is encoded like the query of a URL; yarl does it in C, in a third of the time of urlencode.
-    return URL().with_query(form).raw_query_string.encode("ascii")
+        form.append(f"fields={quoted(_ENCODER.encode(call.fields).decode())}")
+    for name, value in (*call.form, *extra.items()):
+        form.append(f"{quoted(name)}={quoted(value)}")
+    return "&".join(form).encode("ascii")
 
 
 def secrets_of(call: Call) -> list[str]:
     """The secret values of a call, at any depth; the case of the argument's name does not matter."""
-    return [
-        secret
-        for step in call.steps
-        for name, value in step.arguments.items()
+    secrets: list[str] = []
+    for step in call.steps:
         # This runs for every call, so plain values without a secret are skipped at once.
-        if is_secret(name) or type(value) not in _PLAIN
-        for secret in _under_secrets(value, secret=is_secret(name))
-    ]
+        if SECRET_ARGUMENTS.isdisjoint(map(str.casefold, step.arguments)) and _PLAIN.issuperset(
+            map(type, step.arguments.values())
+        ):
+            continue
+        secrets += _under_secrets(step.arguments, secret=False)
+    return secrets
 
 
 def _under_secrets(value: object, *, secret: bool) -> Iterator[str]:

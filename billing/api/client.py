@@ -331,7 +331,11 @@ class BillingClient:
         """The evidence of an answer; its connection is used again only after a documented answer without an error."""
         clean = False
         try:
-            evidence = self._read(call, seen)
+            if isinstance(seen, NotSent | Lost):
+                return seen
+            secrets = secrets_of(call)
+            mask = self._mask.knowing(secrets) if secrets else self._mask
+            evidence = read_answer(*seen, cabinet=call.of_cabinet, mask=mask)
             clean = isinstance(evidence, Accepted)
         finally:
             if self._wire is not None:
@@ -348,18 +352,6 @@ class BillingClient:
             beginning=readable(beginning, self._mask),
         )
         self._report(row)
-
-    def _read(self, call: Call, seen: Reply) -> Evidence:
-        if not isinstance(seen, tuple):
-            return seen
-        status, headers, body = seen
-        return read_answer(
-            status,
-            headers,
-            body,
-            cabinet=call.of_cabinet,
-            mask=self._mask.knowing(secrets_of(call)),
-        )
 
     def _health(self, result: object, seconds: float) -> Health:
         """The health of a version's result. It holds version and time; their names are not known [V, ?]."""

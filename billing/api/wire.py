@@ -192,16 +192,16 @@ class Flight:
 
     `row` is the row that the answer names, which identifies the answer; None if it names none, and then the request
     has a connection of its own. `status` and `headers` are those of the answer, None and empty until its head has
-    come; `parts` are the parts of an incomplete body. `connection` is the connection that may be used again, from a
-    clean answer until `Wire.finish`.
+    come; `parts` are the parts of an incomplete body. `line` is the connection that may be used again, from a clean
+    answer until `Wire.finish`.
     """
 
-    __slots__ = ("connection", "ending", "form", "headers", "left", "parts", "row", "status")
+    __slots__ = ("ending", "form", "headers", "left", "line", "parts", "row", "status")
 
     def __init__(self, form: bytes, row: int | None = None) -> None:
         self.form = form
         self.row = row
-        self.connection: Connection | None = None
+        self.line: _Line | None = None
         self.left = False
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
@@ -232,16 +232,23 @@ class _Post:
     last_head: bytes
 
 
-class _Resting(asyncio.Protocol):
-    """Takes the parser's place while a connection is idle, and receives unasked bytes."""
+class _Line(asyncio.Protocol):
+    """A connection with its parser and its transport.
 
-    def __init__(self, connection: Connection, row: int, since: float, unasked: Unasked) -> None:
+    While it is idle it takes the parser's place, and receives unasked bytes.
+    """
+
+    def __init__(self, connection: Connection, unasked: Unasked) -> None:
         self.connection = connection
-        self.since = since
-        self._parser, self._transport = ends(connection)
-        self._row = row
+        self.parser, self.transport = ends(connection)
+        self.since = 0.0
+        self._row = 0
         self._unasked = unasked
-        self._transport.set_protocol(self)
+
+    def rest(self, row: int, since: float) -> None:
+        """Be idle from now on, after the answer to this row."""
+        self._row, self.since = row, since
+        self.transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
         """Abort the connection. Empty lines are ignored: some servers write one too many."""
@@ -251,13 +258,12 @@ class _Resting(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass the event on to aiohttp, which owns the connection."""
-        self._parser.connection_lost(exc)
+        self.parser.connection_lost(exc)
 
-    def end(self) -> Connection:
-        """The connection, in use again."""
+    def resume(self) -> None:
+        """Be in use again."""
         if not self.connection.closed:
-            self._transport.set_protocol(self._parser)
-        return self.connection
+            self.transport.set_protocol(self.parser)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,22 +298,22 @@ class Wire:
         self._connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
         self._unasked = unasked
         self.may_leave: Callable[[], bool] = lambda: True
-        self._resting: deque[_Resting] = deque()
+        self._resting: deque[_Line] = deque()
         self._now = asyncio.get_running_loop().time
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=limits.connect)
         self._deadlines = Deadlines(limits.deadline)
         self._posts: dict[str, _Post] = {}
-
-    @property
-    def closed(self) -> bool:
+        self.closed = False
         """Whether `close` was called."""
-        return self._connector.closed
 
     async def close(self) -> None:
         """Close all connections."""
+        self.closed = True
         self._deadlines.close()
         while self._resting:
-            self._resting.popleft().end().release()
+            line = self._resting.popleft()
+            line.resume()
+            line.connection.release()
         await self._connector.close()
 
     async def post(self, path: str, flight: Flight) -> bytes | None:
@@ -316,83 +322,83 @@ class Wire:
         `flight` tells how far the call got, also after an error. Raises the errors of aiohttp: ClientError,
         HttpProcessingError, OSError, TimeoutError. Call `finish` when the answer has been judged.
         """
-        return await self._deadlines.within(self._exchange(self._post(path), flight))
+        post = self._posts.get(path)
+        if post is None:
+            post = self._posts[path] = self._prepared(path)
+        return await self._deadlines.within(self._exchange(post, flight))
 
     def finish(self, flight: Flight, *, clean: bool) -> None:
         """Keep the connection of a flight for the next call, or abort it if its answer was not `clean`."""
-        connection, flight.connection = flight.connection, None
-        if connection is None:
+        line, flight.line = flight.line, None
+        if line is None:
             return
         if clean and flight.row is not None:
-            self._resting.append(_Resting(connection, flight.row, self._now(), self._unasked))
+            line.rest(flight.row, self._now())
+            self._resting.append(line)
         else:
-            break_off(connection)
+            break_off(line.connection)
 
     async def _exchange(self, post: _Post, flight: Flight) -> bytes | None:
         shared = flight.row is not None
-        connection = await self._connection(post, shared=shared)
+        line = await self._connection(post, shared=shared)
+        protocol, transport = line.parser, line.transport
         try:
-            protocol, transport = ends(connection)
             head = post.head if shared else post.last_head
             # Nothing is awaited between these checks and the write: the connection cannot be closed between.
-            _check_fence(self.may_leave)
+            if not self.may_leave():
+                raise FenceClosed(said("this process may send nothing more"))  # noqa: TRY301 - a function a row less
             flight.left = True
             transport.write(b"%b%d\r\n\r\n%b" % (head, len(flight.form), flight.form))
             protocol.start_timeout()
             message, content = await _final(protocol)
             flight.status, flight.headers = message.code, message.headers
             body = await _whole(content, self._limit, flight)
-            _check_alone(protocol)
+            if behind(protocol):
+                raise UnaskedAnswer(_SECOND)  # noqa: TRY301 - as above
         except BaseException:
-            break_off(connection)
+            break_off(line.connection)
             raise
         unsent = transport.get_write_buffer_size()
         if body is None or unsent or protocol.should_close or not (shared and message.code in _CLEAN):
             # The answer may come before the whole request has left.
-            break_off(connection)
+            break_off(line.connection)
         else:
-            flight.connection = connection
+            flight.line = line
         return body
 
-    async def _connection(self, post: _Post, *, shared: bool) -> Connection:
+    async def _connection(self, post: _Post, *, shared: bool) -> _Line:
         """A connection on which the next bytes are the answer to the next request.
 
         A server may write unasked, such as "408 Request Timeout" before it closes an idle connection; this must not
         be taken for the answer to the next request.
         """
-        rested = self._rested() if shared else None
-        connection = rested or await connect(self._connector, post.target, self._timeout)
-        if is_gone(connection):
-            connection.close()
-            raise StaleConnection(said("the server closed the connection as soon as it was made"))
-        protocol, _ = ends(connection)
-        if protocol.should_close:
-            break_off(connection)
+        line: _Line | None = None
+        while shared and self._resting and line is None:
+            line = self._resting.popleft()
+            line.resume()
+            if line.connection.closed or self._now() - line.since >= RESTING:
+                line.connection.close()
+                line = None
+        if line is None:
+            connection = await connect(self._connector, post.target, self._timeout)
+            if is_gone(connection):
+                connection.close()
+                raise StaleConnection(said("the server closed the connection as soon as it was made"))
+            line = _Line(connection, self._unasked)
+        if line.parser.should_close:
+            break_off(line.connection)
             raise StaleConnection(said("the server writes to a connection before it is asked, which is not HTTP"))
-        prepare(protocol, self._read)
-        return connection
+        prepare(line.parser, self._read)
+        return line
 
-    def _rested(self) -> Connection | None:
-        """An idle connection of an earlier call that the server has not closed; None without one."""
-        while self._resting:
-            resting = self._resting.popleft()
-            connection = resting.end()
-            if not connection.closed and self._now() - resting.since < RESTING:
-                return connection
-            connection.close()
-        return None
-
-    def _post(self, path: str) -> _Post:
-        post = self._posts.get(path)
-        if post is None:
-            url = URL(self._base + path)
-            lines = [f"POST {url.raw_path} HTTP/1.1", f"Host: {url.host_port_subcomponent}"]
-            lines += [f"{name}: {value}" for name, value in self._headers.items()]
-            head, last_head = (
-                "\r\n".join([*lines, *more, "Content-Length: "]).encode() for more in ((), ("Connection: close",))
-            )
-            post = self._posts[path] = _Post(ServerTarget(url), head, last_head)
-        return post
+    def _prepared(self, path: str) -> _Post:
+        url = URL(self._base + path)
+        lines = [f"POST {url.raw_path} HTTP/1.1", f"Host: {url.host_port_subcomponent}"]
+        lines += [f"{name}: {value}" for name, value in self._headers.items()]
+        head, last_head = (
+            "\r\n".join([*lines, *more, "Content-Length: "]).encode() for more in ((), ("Connection: close",))
+        )
+        return _Post(ServerTarget(url), head, last_head)
 
 
 async def _final(parser: ResponseHandler) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
@@ -410,16 +416,7 @@ async def _final(parser: ResponseHandler) -> tuple[RawResponseMessage, aiohttp.S
     )
 
 
-def _check_fence(may_leave: Callable[[], bool]) -> None:
-    """Raise `FenceClosed` if nothing may leave."""
-    if not may_leave():
-        raise FenceClosed(said("this process may send nothing more"))
-
-
-def _check_alone(parser: ResponseHandler) -> None:
-    """Raise `UnaskedAnswer` if bytes follow the answer."""
-    if behind(parser):
-        raise UnaskedAnswer(said("there was a second answer behind the first, and nobody can tell which is ours"))
+_SECOND: Final = said("there was a second answer behind the first, and nobody can tell which is ours")
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:

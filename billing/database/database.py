@@ -19,7 +19,7 @@ import fdb
 from billing.database import client_library as embedded
 from billing.database.columns import SelectColumns
 from billing.database.dsn import CHARSETS, Dsn
-from billing.database.reader import Connection, DatabaseRow, DatabaseRows, DirectReader, Reader
+from billing.database.reader import ROWS_A_PAGE, Connection, DatabaseRow, DatabaseRows, DirectReader, Reader
 from billing.database.schema import ASKED_FOR, Schema, fitted, names_tables
 from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.errors import DatabaseAway, DatabaseError, NotTheBilling, SettingsError, StatementRefused, WrongPassword
@@ -150,7 +150,8 @@ class Database:
         Raises what `query` raises.
         """
         with self._one_at_a_time:
-            self._connected()
+            if self._reader is None:
+                self._connected()
             assert self._schema is not None  # noqa: S101 - connected
             return self._schema
 
@@ -183,15 +184,16 @@ class Database:
         sql, parameters = self._bound(query, values)
         rows: DatabaseRows | None = None
         try:
-            with self._calling():
+            with _Calling(self):
                 reader = self._connected()
                 rows = reader.select(sql, parameters)
-            while True:
-                with self._calling(reader):
-                    page = rows.page()
-                if not page:
-                    return
+                page = rows.page()
+            while page:
                 yield from page
+                if len(page) < ROWS_A_PAGE:
+                    return
+                with _Calling(self, reader):
+                    page = rows.page()
         finally:
             if rows is not None:
                 with self._one_at_a_time:
@@ -200,7 +202,7 @@ class Database:
     def describe(self, query: SqlStatement | str, values: Values | None = None) -> SelectColumns:
         """The columns and the plan of a statement, without running it. Raises `DatabaseAway`, `StatementRefused`."""
         sql, _ = self._bound(query, values)
-        with self._calling():
+        with _Calling(self):
             return self._connected().describe(sql)
 
     def _bound(self, query: SqlStatement | str, values: Values | None) -> tuple[str, tuple[Value, ...]]:
@@ -245,6 +247,11 @@ class Database:
             return False
         return True
 
+    def writable(self, texts: Iterable[str]) -> list[str]:
+        """Those of the texts whose letters it has: all of them, mostly."""
+        each = list(texts)
+        return each if self.writes("".join(each)) else [text for text in each if self.writes(text)]
+
     def close(self) -> None:
         """Close the connection; the next use opens another. A call of another thread is aborted after `PATIENCE`."""
         if not self._one_at_a_time.acquire(timeout=PATIENCE):
@@ -270,9 +277,6 @@ class Database:
         """Close the connection."""
         self.close()
 
-    def _calling(self, reader: Reader | None = None) -> "_Calling":
-        return _Calling(self, reader)
-
 
 class _Calling:
     """One call to Firebird, alone on the connection; its errors become `DatabaseError`.
@@ -281,7 +285,7 @@ class _Calling:
     one.
     """
 
-    def __init__(self, database: Database, reader: Reader | None) -> None:
+    def __init__(self, database: Database, reader: Reader | None = None) -> None:
         self._database = database
         self._reader = reader
 

@@ -8,7 +8,8 @@ from typing import Any, Final, Protocol
 
 import fdb
 
-from billing.database.columns import SelectColumns, describe_columns, is_select
+from billing.database.columns import SelectColumns, describe_columns
+from billing.database.prepared import Prepared
 from billing.database.sql_blocks import Value, blocks
 from billing.errors import NotASelect
 from texts.said import said
@@ -54,7 +55,7 @@ class Cursor(Protocol):
 
     @property
     def description(self) -> Sequence[Sequence[Any]]: ...  # noqa: D102 - PEP 249
-    def prep(self, sql: str) -> object: ...  # noqa: D102 - a prepared statement, for execute
+    def prep(self, sql: str) -> Any: ...  # noqa: ANN401, D102 - a prepared statement, for execute
     def execute(self, operation: object, parameters: Sequence[object] = ...) -> object: ...  # noqa: D102 - PEP 249
     def fetchone(self) -> DatabaseRow | None: ...  # noqa: D102 - PEP 249
     def fetchmany(self, size: int) -> list[DatabaseRow]: ...  # noqa: D102 - PEP 249
@@ -74,6 +75,8 @@ class Transaction(Protocol):
 
 class Connection(Protocol):
     """The part of an fdb connection that is used."""
+
+    main_transaction: Any
 
     def trans(self, default_tpb: object = ...) -> Transaction: ...  # noqa: D102 - as in fdb
     def cursor(self) -> Cursor: ...  # noqa: D102 - PEP 249
@@ -97,22 +100,25 @@ class DirectReader:
 
     def select(self, sql: str, values: Sequence[Value]) -> "DirectRows":
         """Execute a select."""
-        transaction, cursor = self._begun()
+        transaction = self._begun()
         try:
-            prepared = _select(cursor, sql)
-            cursor.execute(prepared, values)
-            return DirectRows(cursor, transaction, prepared)
+            statement = Prepared(transaction, transaction.cursor(), sql, self._encoding, trim=True)
+            _check_select(statement)
+            statement.execute(values)
+            return DirectRows(statement, transaction)
         except BaseException:
-            _close(cursor, transaction)
+            _close(transaction)
             raise
 
     def describe(self, sql: str) -> SelectColumns:
         """Prepare a statement; its columns."""
-        transaction, cursor = self._begun()
+        transaction = self._begun()
         try:
+            # fdb's statement refers to its cursor weakly.
+            cursor = transaction.cursor()
             return describe_columns(cursor.prep(sql), self._encoding)
         finally:
-            _close(cursor, transaction)
+            _close(transaction)
 
     def break_off(self) -> None:
         """Cancel the call of another thread, if there is one."""
@@ -128,51 +134,49 @@ class DirectReader:
         with suppress(fdb.Error):
             self._connection.close()
 
-    def _begun(self) -> tuple[Transaction, Cursor]:
+    def _begun(self) -> Transaction:
         transaction = self._connection.trans(_read_only())
         try:
             transaction.begin()
-            return transaction, transaction.cursor()
         except BaseException:
             _close(transaction)
             raise
+        return transaction
 
 
 class DirectRows:
     """The rows of a `DirectReader`. Raises `fdb.Error` and ValueError."""
 
-    def __init__(self, cursor: Cursor, transaction: Transaction, prepared: object) -> None:
-        self._cursor = cursor
+    def __init__(self, statement: Prepared, transaction: Transaction) -> None:
+        self._statement = statement
         self._transaction = transaction
-        # fdb's cursor refers to it weakly.
-        self._prepared = prepared
-        self._plain = _plain(cursor.description)
 
     def page(self) -> list[DatabaseRow]:
         """The next rows."""
-        return list(map(self._plain, self._cursor.fetchmany(ROWS_A_PAGE)))
+        cursor: Cursor | None = self._statement.cursor
+        if cursor is None:
+            return self._statement.fetch(ROWS_A_PAGE)
+        return list(map(_plain(cursor.description), cursor.fetchmany(ROWS_A_PAGE)))
 
     def close(self) -> None:
-        """End cursor and transaction."""
-        _close(self._cursor, self._transaction)
+        """End statement and transaction."""
+        self._statement.close()
+        _close(self._transaction)
 
 
-def _select(cursor: Cursor, sql: str) -> object:
-    """The prepared statement. Raises `NotASelect` for any other, which has no rows to give, as `create user`."""
-    prepared = cursor.prep(sql)
-    if not is_select(prepared):
+def _check_select(statement: Prepared) -> None:
+    """Raise `NotASelect` for any other, which has no rows to give, as `create user`."""
+    if not statement.is_select:
         raise NotASelect(said("this is not a select, and only a select is taken"))
-    return prepared
 
 
 _CANCEL_RAISE: Final = ctypes.c_ushort(3)
 
 
-def _close(*opened: Cursor | Transaction) -> None:
-    # The transaction of a lost connection is lost too, and fdb takes a failed select for open: closing either fails.
-    for one in opened:
-        with suppress(fdb.Error, ReferenceError):
-            one.close()
+def _close(transaction: Transaction) -> None:
+    # The transaction of a lost connection is lost too, and fdb takes a failed select for open: closing it fails.
+    with suppress(fdb.Error, ReferenceError):
+        transaction.close()
 
 
 def _set_legacy_types(connection: Connection) -> None:

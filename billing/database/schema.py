@@ -102,7 +102,9 @@ class Schema:
 
 def require(schema: Schema, wanted: Iterable[TableColumn]) -> None:
     """Raise `ColumnsMissing`, which names all missing tables and columns, if there are any."""
-    if missing := schema.missing(wanted):
+    needed = frozenset(wanted)
+    if not needed <= schema.there:
+        missing = schema.missing(needed)
         raise ColumnsMissing(describe_missing(missing), tuple(map(str, missing)))
 
 
@@ -155,7 +157,8 @@ def names_tables(statement: SqlStatement) -> bool:
 @cache
 def columns_of(expression: str, statement: str) -> frozenset[TableColumn]:
     """The tables and columns that an expression names, with the aliases of the text of a statement."""
-    return names_in(tokens_of(expression), parts_of(statement).aliases)
+    tokens = tokens_of(expression)
+    return names_in(tokens, parts_of(statement).aliases, _tables(tokens))
 
 
 def whole(statement: SqlStatement) -> SqlStatement:
@@ -197,7 +200,8 @@ class Parts:
 def parts_of(text: str) -> Parts:
     """The parts of a statement of ours, whose brackets are not nested."""
     tokens = tokens_of(text)
-    aliases = dict(_aliases(tokens))
+    tables = _tables(tokens)
+    aliases = dict(tables.values())
     parts: list[str | OptionalPart] = []
     required: set[TableColumn] = set()
     done = 0
@@ -209,20 +213,25 @@ def parts_of(text: str) -> Parts:
             continue
         parts.append(text[done : token.start])
         end = next(later for later in range(place, len(tokens)) if tokens[later].text == "]")
-        parts.append(_optional(text, tokens[place : end + 1], aliases))
+        parts.append(_optional(text, tokens[place : end + 1], aliases, tables))
         done = tokens[end].end
         # The bracket stays as a mark, so that no name is read across the gap.
         outside.append(token)
         while next(places)[0] < end:
             pass
     parts.append(text[done:])
-    required |= names_in(outside, aliases)
+    required |= names_in(outside, aliases, tables)
     return Parts(tuple(parts), frozenset(required), MappingProxyType(aliases))
 
 
-def names_in(tokens: Sequence[Token], aliases: Mapping[str, str]) -> frozenset[TableColumn]:
-    """The tables and columns that tokens name."""
-    found = {TableColumn(table) for table in dict(_aliases(tokens)).values()}
+def names_in(
+    tokens: Sequence[Token], aliases: Mapping[str, str], tables: Mapping[int, tuple[str, str]]
+) -> frozenset[TableColumn]:
+    """The tables and columns that tokens name; `tables` has the alias and the table of each token that names one."""
+    found: set[TableColumn] = set()
+    for token in tokens:
+        if token.start in tables:
+            found.add(TableColumn(tables[token.start][1]))
     for owner, dot, column in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if dot.text == "." and owner.name in aliases and column.name:
             found |= {TableColumn(aliases[owner.name]), TableColumn(aliases[owner.name], column.name)}
@@ -232,8 +241,9 @@ def names_in(tokens: Sequence[Token], aliases: Mapping[str, str]) -> frozenset[T
 _AFTER_A_TABLE: Final = frozenset({"on", "where", "left", "join", "inner", "order", "group", "union", "having"})
 
 
-def _aliases(tokens: Sequence[Token]) -> Iterator[tuple[str, str]]:
-    """The alias and name of each known table after `from` or `join`."""
+def _tables(tokens: Sequence[Token]) -> dict[int, tuple[str, str]]:
+    """The alias and name of each known table after `from` or `join`, by the start of the token that names it."""
+    tables: dict[int, tuple[str, str]] = {}
     for place, table in enumerate(tokens[1:], 1):
         keyword = tokens[place - 1].word
         # `is distinct from` compares.
@@ -242,15 +252,18 @@ def _aliases(tokens: Sequence[Token]) -> Iterator[tuple[str, str]]:
             continue
         after = tokens[place + 1] if place + 1 < len(tokens) else None
         named = after is not None and after.sort is Sort.WORD and after.word not in _AFTER_A_TABLE
-        yield (after.name if named and after is not None else table.name), table.name
+        tables[table.start] = (after.name if named and after is not None else table.name), table.name
+    return tables
 
 
-def _optional(text: str, tokens: Sequence[Token], aliases: Mapping[str, str]) -> OptionalPart:
+def _optional(
+    text: str, tokens: Sequence[Token], aliases: Mapping[str, str], tables: Mapping[int, tuple[str, str]]
+) -> OptionalPart:
     """The optional part between two brackets, the first and last of the tokens."""
     # Two bars in a row join texts; they do not separate alternatives.
     bars = [token for token in tokens if token.text == "|" and "||" not in text[token.start - 1 : token.end + 1]]
     alternatives = []
     for first, last in pairwise([tokens[0], *bars, tokens[-1]]):
         inside = [token for token in tokens if first.end <= token.start < last.start]
-        alternatives.append(Alternative(text[first.end : last.start], names_in(inside, aliases)))
+        alternatives.append(Alternative(text[first.end : last.start], names_in(inside, aliases, tables)))
     return OptionalPart(tuple(alternatives))

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 Value = str | int | date | datetime | None
@@ -38,20 +38,29 @@ class SqlStatement:
 
     def bind(self, values: Values) -> tuple[str, tuple[Value, ...]]:
         """The text with `?` and the values in their order; raises KeyError for a parameter without a value."""
-        bound: list[Value] = []
-
-        def mark(token: re.Match[str]) -> str:
-            parameter = token["parameter"]
-            if parameter is None:
-                return token[0]
-            value = values[parameter]
-            if isinstance(value, Sequence) and not isinstance(value, str):
+        texts, names = _cut(self.text)
+        marked, bound = [texts[0]], []
+        for name, text in zip(names, texts[1:], strict=True):
+            value = values[name]
+            if isinstance(value, str | int | date | None):
+                bound.append(value)
+                marked += ("?", text)
+            else:
                 bound.extend(value)
-                return ", ".join("?" * len(value))
-            bound.append(value)
-            return "?"
+                marked += (", ".join("?" * len(value)), text)
+        return "".join(marked), tuple(bound)
 
-        return _TOKEN.sub(mark, self.text), tuple(bound)
+
+@lru_cache(maxsize=512)
+def _cut(sql: str) -> tuple[list[str], list[str]]:
+    """The text between the parameters, and their names."""
+    texts, names, done = [], [], 0
+    for token in _TOKEN.finditer(sql):
+        if name := token["parameter"]:
+            texts.append(sql[done : token.start()])
+            names.append(name)
+            done = token.end()
+    return [*texts, sql[done:]], names
 
 
 @cache
@@ -63,6 +72,7 @@ def blocks(file: str, folder: str) -> Mapping[str, SqlStatement]:
     return {name: SqlStatement(name, body, ours=True) for name, body in zip(parts[::2], bodies, strict=True)}
 
 
+@cache
 def sql_block(file: str, name: str, folder: str) -> SqlStatement:
     """The block `name` of `<file>.sql` in the folder."""
     return blocks(file, folder)[name]

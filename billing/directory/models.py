@@ -62,7 +62,8 @@ class Model:
 
     def there(self, schema: Schema) -> tuple[str, ...]:
         """The fields that this billing has."""
-        return tuple(field for field in self.columns if self.needs(field) <= schema.there)
+        text = _sql(self.statement).text
+        return tuple([field for field, column in self.columns.items() if columns_of(column, text) <= schema.there])
 
     def selecting(self, fields: Sequence[str], end: str) -> SqlStatement:
         """The statement for these fields of the objects that one of its ends finds."""

@@ -28,7 +28,9 @@ _IDS: Final = frozenset({"id", "op_id", "op_type_id", "abonent_id", "usluga_id",
 def known_to_database(model: str, keys: Collection[Key], fields: Collection[str]) -> bool:
     """Whether `from_database` can find these: the model, one field of each key, and all fields are documented."""
     known = MODELS.get(model)
-    return known is not None and set(fields) <= set(known.fields) and all(_way(known, key) for key in keys)
+    if known is None or not known.columns.keys() >= set(fields):
+        return False
+    return all(_way(known, names) for names in {tuple(key) for key in keys})
 
 
 def from_database(
@@ -39,18 +41,22 @@ def from_database(
     Raises `ColumnsMissing` if one of `fields` or of the keys is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
-    _require(database.schema, known, {*fields, *(name for key in keys for name in key)})
+    there = known.there(database.schema)
+    way_of = {names: _way(known, names) for names in {tuple(key) for key in keys}}
+    _require(database.schema, known, {*fields, *(name for names in way_of for name in names)}.difference(there))
+    wanted = [(way := way_of[tuple(key)], key[way]) for key in keys]
     ways: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    for key in keys:
-        way = _way(known, key)
-        if _can_be_asked(database, known, way, key[way]):
-            ways[way][key[way]] = None
+    for way, value in wanted:
+        ways[way][value] = None
     found = {
-        (way, value): things for way, values in ways.items() for value, things in _read(database, known, way, values)
+        (way, value): things
+        for way, values in ways.items()
+        for value, things in _read(database, known, there, way, _that_can_be_asked(database, known, way, values))
     }
+    # What was found by its only name has it.
     return [
-        [thing for thing in found.get((_way(known, key), key[_way(known, key)]), []) if meets_key(key, thing)]
-        for key in keys
+        [thing for thing in found.get(way, ()) if len(key) == 1 or meets_key(key, thing)]
+        for way, key in zip(wanted, keys, strict=True)
     ]
 
 
@@ -65,8 +71,8 @@ def commented(
     Raises `ColumnsMissing` if one of `fields` is missing, and what `Database.query` raises.
     """
     known = MODELS[model]
-    _require(database.schema, known, fields)
     there = known.there(database.schema)
+    _require(database.schema, known, set(fields).difference(there))
     statement = known.selecting(there, known.commented)
     found: list[BillingObject] = []
     for chunk in chunks(dict.fromkeys(wanted)):
@@ -81,9 +87,8 @@ def _require(schema: Schema, model: Model, fields: Collection[str]) -> None:
 
 
 def _read(
-    database: Database, model: Model, way: str, values: Collection[str]
+    database: Database, model: Model, there: Sequence[str], way: str, values: Collection[str]
 ) -> Iterator[tuple[str, list[BillingObject]]]:
-    there = model.there(database.schema)
     wanted = model.selecting(there, model.keys[way])
     own = "op_id" if way == "pk" else way
     by_value: defaultdict[str, list[BillingObject]] = defaultdict(list)
@@ -105,17 +110,17 @@ def _thing(fields: Sequence[str], row: DatabaseRow) -> BillingObject:
     )
 
 
-def _way(model: Model, key: Key) -> str:
-    return next((name for name in key if name in model.keys), "")
+def _way(model: Model, names: Collection[str]) -> str:
+    return next((name for name in names if name in model.keys), "")
 
 
-def _can_be_asked(database: Database, model: Model, way: str, value: str) -> bool:
-    """Whether a statement may have this key: Firebird refuses a text that its column or charset does not hold."""
+def _that_can_be_asked(database: Database, model: Model, way: str, values: Collection[str]) -> Collection[str]:
+    """The keys that a statement may have: Firebird refuses a text that its column or charset does not hold."""
     if way not in TEXT_KEYS:
-        return can_be(way, value)
+        return [value for value in values if can_be(way, value)]
     (column,) = (one for one in model.needs(way) if one.name)
     longest = database.longest(column.table, column.name) or TEXT_KEYS[way]
-    return len(value) <= longest and database.writes(value)
+    return database.writable([value for value in values if len(value) <= longest])
 
 
 def can_be(name: str, value: str) -> bool:
@@ -133,10 +138,11 @@ def can_be(name: str, value: str) -> bool:
 
 def meets_key(key: Key, thing: BillingObject) -> bool:
     """Whether an object matches the key in all fields that it has."""
-    return all(
-        name not in thing.values or same_value(name, thing.values[name], plain_value(name, value))
-        for name, value in key.items()
-    )
+    for name, value in key.items():
+        there = thing.values.get(name, value)
+        if there != value and not same_value(name, there, plain_value(name, value)):
+            return False
+    return True
 
 
 # ---- through the API, a call a key ------------------------------------------------------------------------------

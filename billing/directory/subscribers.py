@@ -21,6 +21,7 @@ from texts.said import said
 _sql: Final = partial(sql_block, "subscribers", folder="billing.directory")
 
 _DAY: Final = len("2019-06-01")
+_BALANCE: Final = said("the balance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +139,13 @@ def balances(database: Database, ids: Iterable[int]) -> Iterator[tuple[int, Deci
     """The present balance of each of these subscribers that has an account: ostatok + debit − credit."""
     for chunk in chunks(dict.fromkeys(ids)):
         for abonent, scaled in database.query(_sql("balances"), {"ids": chunk}):
-            yield abonent, stored_roubles(scaled, said("the balance"))
+            yield abonent, stored_roubles(scaled, _BALANCE)
 
 
 def within(database: Database, folder: int, n: int) -> Iterator[str]:
     """The contract numbers or names of at most `n` subscribers and folders that lie in a folder."""
     for key, number, name in database.query(_sql("within"), {"folder": folder, "size": n}):
-        yield _text(number) or _text(name) or str(key)
+        yield next(str(one) for one in (number, name, key) if one not in {None, ""})
 
 
 def suggestions(database: Database, unknown: Collection[str], n: int = 3) -> dict[str, list[Suggestion]]:
@@ -175,28 +176,26 @@ def _operation(row: Sequence[Any]) -> Operation:
 
 def _abonent(row: DatabaseRow) -> Abonent:
     key, number, name, parent, is_folder, deleted, account = row
-    return Abonent(key, _text(number), _text(name), parent, bool(is_folder), bool(deleted), account)
+    # A text from a column of any type: a contract number may be stored as an integer.
+    number = None if number is None else str(number)
+    name = None if name is None else str(name)
+    return Abonent(key, number, name, parent, bool(is_folder), bool(deleted), account)
 
 
-def _possible(database: Database, numbers: Iterable[str]) -> Iterator[str]:
+def _possible(database: Database, numbers: Iterable[str]) -> list[str]:
     """The numbers that a subscriber can have: Firebird refuses a statement with one that does not fit the column."""
     longest = database.longest("ABONENTS", "CONTRACT_NUMBER")
-    return (number for number in dict.fromkeys(numbers) if len(number) <= longest and database.writes(number))
+    return database.writable(number for number in dict.fromkeys(numbers) if len(number) <= longest)
 
 
 def _member(row: DatabaseRow) -> FolderMember:
     key, number, name, folder, tariff, operator, scaled = row
     return FolderMember(
         id=key,
-        contract_number=_text(number) or "",
-        name=_text(name) or "",
+        contract_number="" if number is None else str(number),
+        name="" if name is None else str(name),
         folder=folder or 0,
         tariff=tariff or 0,
         operator=operator or 0,
-        balance=stored_roubles(scaled, said("the balance")),
+        balance=stored_roubles(scaled, _BALANCE),
     )
-
-
-def _text(value: object) -> str | None:
-    """A text from a column of any type: a contract number may be stored as an integer."""
-    return None if value is None else str(value)

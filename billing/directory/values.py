@@ -10,7 +10,7 @@ from decimal import Decimal
 from ipaddress import IPv4Address
 from typing import Final, TypeAlias
 
-from billing.money import from_answer, unscaled, wire
+from billing.money import LARGEST_STORED, from_answer, shortest, unscaled
 from texts.said import said, text_of
 
 Values: TypeAlias = Mapping[str, str | None]
@@ -18,20 +18,12 @@ Values: TypeAlias = Mapping[str, str | None]
 
 def _number(amount: Decimal) -> str:
     whole = amount.to_integral_value()
-    return wire(whole if amount == whole else amount.normalize())
-
-
-def _decimal(value: object) -> Decimal:
-    return from_answer(value if isinstance(value, int | float | Decimal) else str(value))
+    spelled = whole if amount == whole else amount.normalize()
+    return format(spelled or abs(spelled), "f")
 
 
 def _address(value: object) -> str | None:
     return str(IPv4Address(value)) if isinstance(value, int) and value else str(value or "") or None
-
-
-def _moment(value: object) -> str:
-    text = str(value)
-    return text.removesuffix(_MIDNIGHT)
 
 
 _MIDNIGHT: Final = " 00:00:00"
@@ -40,6 +32,9 @@ _LONGEST_VALUE: Final = 32_765
 AMOUNTS: Final = frozenset({"limit", "limit_warning", "balance", "summa", "op_summa", "SUM_IN"})
 """Fields of money; in a call they are roubles."""
 ADDRESSES: Final = frozenset({"ip", "snatip"})
+_SPELLED: Final = AMOUNTS | ADDRESSES
+_LARGEST_NUMBER: Final = 10**18 - 1
+"""The largest number of 18 digits; an id has no more."""
 _MOMENTS: Final = frozenset(
     {
         "tarif_next_date",
@@ -64,11 +59,11 @@ def plain_value(field: str, value: object) -> str | None:
     if value is None or value == "":
         return None
     if field in AMOUNTS:
-        return _number(_decimal(value))
+        return _number(from_answer(value))
     if field in ADDRESSES:
         return _address(value)
     if field in _MOMENTS:
-        return _moment(value)
+        return str(value).removesuffix(_MIDNIGHT)
     if isinstance(value, bool):
         return str(int(value))
     text = str(value)
@@ -86,10 +81,16 @@ def plain_value(field: str, value: object) -> str | None:
 def read_values(
     fields: Iterable[tuple[str, object]], spell: Callable[[str, object], str | None]
 ) -> tuple[dict[str, str | None], dict[str, str]]:
-    """Values by field, and the faults of those that cannot be read, whose values are None."""
+    """Values by field, and the faults of those that cannot be read, whose values are None.
+
+    Most are whole numbers and nothing, which have one spelling everywhere.
+    """
     values: dict[str, str | None] = {}
     faults: dict[str, str] = {}
     for name, value in fields:
+        if value is None or (type(value) is int and 0 <= value <= _LARGEST_NUMBER and name not in _SPELLED):
+            values[name] = None if value is None else str(value)
+            continue
         try:
             values[name] = spell(name, value)
         except ValueError as error:
@@ -120,6 +121,8 @@ def same_value(field: str, one: str | None, other: str | None) -> bool:
 
 def same_values(one: Values, other: Values) -> bool:
     """Whether two objects have the same fields with the same values."""
+    if one == other:
+        return True
     return one.keys() == other.keys() and all(same_value(name, value, other[name]) for name, value in one.items())
 
 
@@ -128,10 +131,12 @@ def stored_value(field: str, value: object) -> str | None:
     if value is None:
         return None
     if field in AMOUNTS:
+        if type(value) is int and abs(value) <= LARGEST_STORED:
+            return shortest(value)
         return _number(unscaled(value))
     if field in ADDRESSES and isinstance(value, int) and -(2**31) <= value < 0:
         # A signed column of 32 bits can hold an address above 127.255.255.255 only as a negative number [?].
         return _address(value + 2**32)
     if isinstance(value, dt.datetime):
-        return _moment(value.strftime("%Y-%m-%d %H:%M:%S"))
+        return value.strftime("%Y-%m-%d %H:%M:%S").removesuffix(_MIDNIGHT)
     return plain_value(field, value.isoformat() if isinstance(value, dt.date) else value)

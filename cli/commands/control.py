@@ -23,6 +23,7 @@ from cli.terminal.exits import CommandRefused, Exit, exit_of
 from cli.terminal.layout import render, steps_list, with_commands
 from cli.terminal.screen import AsJson, BriefVoice, Screen, Voice
 from cli.terminal.texts import moment, printable
+from cli.terminal.waiting import waiting
 from engine.control.messages import ControlAnswer
 from engine.pacing.holds import StopKind
 from texts.remedies import PROGRAM, command_line
@@ -153,8 +154,9 @@ async def stop(name: str, settings: Settings, screen: Screen, *, wait: bool) -> 
         )
         waits = render(said("(Ctrl-C here ends the waiting, not the stop)"), "dim")
         screen.say(render(stops).append(" ").append_text(waits))
-        while await journal.holder(run):  # noqa: ASYNC110 - the end of another process gives no event
-            await anyio.sleep(GLANCE)
+        with waiting(said("waiting for the end of run {run}", run=run.name)):
+            while await journal.holder(run):  # noqa: ASYNC110 - the end of another process gives no event
+                await anyio.sleep(GLANCE)
         return await _show_stopped(name, journal, screen)
 
 

@@ -1,26 +1,26 @@
 """`demo`: shows the lab's demonstration step by step, and its proof as a table."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import anyio
 import anyio.to_thread
 import typer
-from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from checkpoints.states import State
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import reader
-from cli.terminal.layout import render, steps_list
+from cli.terminal.layout import command, render, steps_list
 from cli.terminal.screen import Screen
 from cli.terminal.signals import heeding, run_command
-from cli.terminal.texts import count, duration, money, printable
+from cli.terminal.texts import count, duration, money
+from cli.terminal.waiting import waiting
 from texts.remedies import PROGRAM, command_line
-from texts.said import Quantity, counted, said, text_of
+from texts.said import Quantity, Said, counted, said, text_of
 
 if TYPE_CHECKING:
     from lab.demo import Proof
@@ -62,52 +62,57 @@ async def _interruptible(subscribers: int, screen: Screen) -> Exit:
 
 
 async def _play(subscribers: int, screen: Screen) -> Exit:
-    from lab.demo import BALANCES, FOLDER, LATENCY_MS, DemoStage, make_folder
+    from lab.crash.program import JOURNAL
+    from lab.demo import BALANCES, FOLDER, DemoStage, make_folder
 
     began = anyio.current_time()
     show = _Narration(screen)
     stage = DemoStage(await anyio.to_thread.run_sync(make_folder), show.command, reader().name)
+
+    def doing(what: Said) -> AbstractContextManager[None]:
+        return waiting(what, lambda: stage.progress)
+
     show.opening(subscribers)
-    show.heading(said("A billing to load into, and a file of balances"))
-    asked = await stage.make_billing(subscribers)
-    show.line(
+    with doing(said("making the billing")):
+        asked = await stage.make_billing(subscribers)
+    show.heading(
         counted(
-            "{file}: {n} balance by contract number, {sum} in total",
-            "{file}: {n} balances by contract number, {sum} in total",
+            "A billing, and {file}: {n} balance, {sum} in total",
+            "A billing, and {file}: {n} balances, {sum} in total",
             asked.rows,
             file=BALANCES,
             sum=asked.sum,
         )
     )
-    async with stage.serve_billing() as url:
-        show.line(said("the billing's REST API: {url}, each answer after {delay} ms", url=url, delay=LATENCY_MS))
+    async with stage.serve_billing() as billing:
         show.heading(said("The load starts, and its process is killed in the middle"))
-        with show.progress(asked.rows) as on_progress:
-            killed = await stage.kill_load(asked.rows, on_progress)
+        with doing(said("loading")):
+            killed = await stage.kill_load(billing, asked.rows)
         show.command(("kill", "-9", str(killed.process)), program="")
         accepted, sending = (Quantity(killed.totals.count(state)) for state in (State.ACCEPTED, State.SENDING))
         show.line(
             said(
-                "killed: {accepted} of {rows} rows are accepted, {sending} are in flight, and their answers are lost",
+                "{accepted} of {rows} rows were accepted; the answers of {sending} are lost",
                 accepted=accepted,
                 rows=Quantity(asked.rows),
                 sending=sending,
             ),
             "red",
         )
-        show.heading(said("What the journal knows of the killed load"))
-        await stage.show_status(killed.run)
-        show.heading(said("Resumed: what was in doubt is looked up in the billing, not sent on a guess"))
-        await stage.resume(killed.run)
+        show.heading(said("Resumed: what was in doubt is looked up, not sent on a guess"))
+        with doing(said("resuming")):
+            await stage.resume(killed.run)
         show.heading(said("Verified: every row read back from the billing"))
-        await stage.verify(killed.run)
-        proof = await stage.prove(asked, killed.run)
-    show.proof(proof, anyio.current_time() - began, str(FOLDER))
+        with doing(said("verifying")):
+            await stage.verify(killed.run)
+            proof = await stage.prove(asked, killed.run)
+    show.proof(proof, anyio.current_time() - began)
+    show.way_on(killed.run, FOLDER / JOURNAL)
     return Exit.DONE if proof.holds else Exit.REJECTED
 
 
 class _Narration:
-    """Shows the demonstration on the screen: headings, and each command as it is typed."""
+    """Shows the demonstration on one screen: headings, and each command as it is typed."""
 
     def __init__(self, screen: Screen) -> None:
         self._out = screen.out
@@ -115,54 +120,30 @@ class _Narration:
 
     def opening(self, subscribers: int) -> None:
         """Show the introduction."""
-        lines = (
-            said(
-                "A billing with {subscribers} subscribers, a file with their opening balances,",
-                subscribers=Quantity(subscribers),
-            ),
-            said("a load that is killed with SIGKILL in the middle: is every rouble entered exactly once?"),
-        )
         self._out.print(
-            Panel.fit(Text("\n").join(map(render, lines)), title=f"[bold]{PROGRAM} demo[/]", border_style="cyan")
+            render(
+                said(
+                    "A billing with {subscribers} subscribers, and a load of their balances that is killed in the "
+                    "middle: is every rouble entered exactly once?",
+                    subscribers=Quantity(subscribers),
+                )
+            )
         )
 
     def heading(self, text: str) -> None:
         """Show the heading of the next part."""
         self._step += 1
-        self._out.print(Text.assemble((f"\n{self._step}. ", "bold cyan"), render(text, "bold")))
+        self._out.print(Text.assemble((f"{self._step}. ", "bold cyan"), render(text, "bold")))
 
     def line(self, text: str, style: str = "") -> None:
         """Show a result."""
-        self._out.print(Text.assemble("  ", render(text, style)))
+        self._out.print(Text.assemble("   ", render(text, style)))
 
     def command(self, arguments: Sequence[str], program: str = f"{PROGRAM} ") -> None:
         """Show a command as it is typed."""
-        self._out.print(f"  [dim]$[/] [bold]{program}{' '.join(arguments)}[/]", soft_wrap=True)
+        self._out.print(f"   [dim]$[/] {program}{' '.join(arguments)}", soft_wrap=True)
 
-    @contextmanager
-    def progress(self, rows: int) -> Iterator[Callable[[int], None]]:
-        """A progress bar of accepted rows, drawn from the first number on; yields the function that updates it."""
-        bar = Progress(
-            TextColumn("  "),
-            BarColumn(40, complete_style="green", finished_style="green"),
-            TextColumn("{task.description}"),
-            console=self._out,
-            transient=True,
-            disable=not self._out.is_terminal,
-        )
-        task = bar.add_task("", total=rows)
-
-        def advance(accepted: int) -> None:
-            bar.start()
-            done = said("{accepted} of {rows} rows accepted", accepted=Quantity(accepted), rows=Quantity(rows))
-            bar.update(task, completed=accepted, description=printable(done))
-
-        try:
-            yield advance
-        finally:
-            bar.stop()
-
-    def proof(self, proof: "Proof", seconds: float, folder: str) -> None:
+    def proof(self, proof: "Proof", seconds: float) -> None:
         """Show what was requested beside what the billing has, and whether they agree."""
         table = Table.grid(padding=(0, 3))
         table.add_column(justify="right", style="dim")
@@ -174,20 +155,19 @@ class _Narration:
         for what, asked, found in _compared(proof):
             sign = Text("✓", "green") if asked == found else Text("✗", "bold red")
             table.add_row(render(what), asked, found, sign)
+        self._out.print(table)
         holds = said("the proof holds") if proof.holds else said("the proof fails")
         title = render(holds, "bold green" if proof.holds else "bold red")
-        after = render(said("after {time}", time=duration(seconds)), "dim")
-        self._out.print("")
-        self._out.print(
-            Panel.fit(
-                table,
-                title=Text.assemble(title, " ", after),
-                border_style="green" if proof.holds else "red",
-                padding=(1, 3),
-            )
+        self._out.print(Text.assemble(title, " ", render(said("after {time}", time=duration(seconds)), "dim")))
+
+    def way_on(self, run: str, journal: Path) -> None:
+        """Show what the demonstration leaves, and what to type next."""
+        where = said(
+            "{folder}/ has the billing, the file and the journal, which these read:", folder=str(journal.parent)
         )
-        where = said("All of it is in {folder}/: the billing, the file, the journal and its log.", folder=folder)
         self._out.print(render(where, "dim"))
+        for words in (("page",), ("report", run)):
+            self._out.print(command(command_line(*words, "--journal", str(journal))))
         make = command_line("mock", "init", "billing.fdb", "--abonents", "100")
         self._out.print(steps_list([(make, said("make a billing to practise on"))]))
 
@@ -196,8 +176,7 @@ def _compared(proof: "Proof") -> Iterator[tuple[str, str, str]]:
     """The lines of the proof: name, requested value, found value."""
     yield said("rows, and operations"), count(proof.asked.rows), count(proof.operations)
     yield said("sum in roubles"), money(proof.asked.sum), money(proof.sum)
-    yield said("fewest operations of a subscriber"), "1", str(proof.least)
-    yield said("most operations of a subscriber"), "1", str(proof.most)
-    yield said("accounts with the balance of the file"), count(proof.asked.rows), count(proof.balances)
-    yield said("verified"), count(proof.asked.rows), count(proof.totals.count(State.APPLIED))
-    yield said("left unknown"), "0", count(proof.totals.count(State.UNKNOWN, State.MANUAL))
+    least, most = count(proof.least), count(proof.most)
+    yield said("operations of a subscriber"), "1", least if least == most else f"{least}–{most}"
+    yield said("balances as in the file"), count(proof.asked.rows), count(proof.balances)
+    yield said("rows verified"), count(proof.asked.rows), count(proof.totals.count(State.APPLIED))

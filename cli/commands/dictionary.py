@@ -33,6 +33,7 @@ from cli.terminal.exits import Exit
 from cli.terminal.layout import Facts, labelled, render, steps_list
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import WHOLE, printable
+from cli.terminal.waiting import bytes_read, waiting
 from engine.rows import STDIN, RowPage
 from engine.sources.detect import open_input
 from engine.sources.raw.charset import AUTO
@@ -182,10 +183,15 @@ async def _names_of(file: str, tables: TablesRead) -> NamesRead:
     reader = SubscriberReader(source, columns, (used,))
     pages: Iterator[RowPage] = await anyio.to_thread.run_sync(lambda: iter(reader.source.pages(None)))
     rows = refused = 0
-    while (page := await anyio.to_thread.run_sync(next, pages, _END)) is not None:
-        await anyio.to_thread.run_sync(reader.judge, page.rows)
-        rows += len(page.rows)
-        refused += len(page.refusals)
+    name = printable(source.name, WHOLE)
+    with waiting(
+        lambda: counted("reading {source}: {n} row", "reading {source}: {n} rows", rows, source=name),
+        lambda: bytes_read(file),
+    ):
+        while (page := await anyio.to_thread.run_sync(next, pages, _END)) is not None:
+            await anyio.to_thread.run_sync(reader.judge, page.rows)
+            rows += len(page.rows)
+            refused += len(page.refusals)
     return NamesRead(source.name, used, rows, refused)
 
 
@@ -194,7 +200,8 @@ async def _names_there(settings: Settings) -> NamesThere | None:
     if not settings.api_url.value:
         return None
     async with open_billing(settings) as billing:
-        return await read_names(billing.gateway)
+        with waiting(said("reading the names of the billing")):
+            return await read_names(billing.gateway)
 
 
 def _write(target: OutputFile, proposed: ProposedDictionary) -> None:

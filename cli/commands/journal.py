@@ -24,6 +24,7 @@ from cli.terminal.layout import Facts, command, labelled, render
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import printable, reason_of
+from cli.terminal.waiting import waiting
 from jobs.access.secret_copy import FindKeys, SecretCopy
 from jobs.access.vault import vault_path
 from jobs.access.vault_keys import VaultKeys, new_key
@@ -125,8 +126,10 @@ async def copy(
     """
     secrets = SecretCopy(source, target, keys)
     await anyio.to_thread.run_sync(secrets.check)
+    copying = said("copying {journal} to {target}", journal=printable(str(source)), target=printable(str(target)))
     try:
-        copied = await copy_journal(source, target, secrets)
+        with waiting(copying):
+            copied = await copy_journal(source, target, secrets)
     except BaseException:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(secrets.undo)

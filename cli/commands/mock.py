@@ -13,6 +13,7 @@ from cli.terminal.exits import CommandRefused
 from cli.terminal.layout import steps_list
 from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, printable, reason_of
+from cli.terminal.waiting import waiting
 from texts.remedies import PROGRAM
 from texts.said import Quantity, any_of, counted, said
 
@@ -57,8 +58,15 @@ def init(
 
     if file.exists():
         raise CommandRefused(said("{file} is there already: name another file, or remove it", file=printable(file)))
+    progress = (0, 0)
+
+    def note(done: int, of: int) -> None:
+        nonlocal progress
+        progress = (done, of)
+
     try:
-        made = create(file, subscribers=abonents, seed=seed, without=without or ())
+        with waiting(said("making {file}", file=printable(file)), lambda: progress):
+            made = create(file, subscribers=abonents, seed=seed, without=without or (), on_progress=note)
     except BaseException:
         # A partial database is useless, whatever came between; the command can be repeated.
         file.unlink(missing_ok=True)
@@ -169,7 +177,8 @@ def serve(  # noqa: PLR0913 - each is a flag
             control_port=control_port,
             quirks=quirks,
         )
-        await serve_mock(mock)
+        with waiting(None):
+            await serve_mock(mock)
 
     try:
         anyio.run(work)

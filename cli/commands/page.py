@@ -21,6 +21,7 @@ from cli.terminal.exits import Exit
 from cli.terminal.language import reader
 from cli.terminal.screen import AsJson, Screen, Voice
 from cli.terminal.texts import markup_safe
+from cli.terminal.waiting import waiting
 from texts.said import said
 
 if TYPE_CHECKING:
@@ -93,5 +94,6 @@ async def show_page(name: str | None, settings: Settings, screen: Screen, *, rea
         else:
             screen.out.print(address.url, markup=False, soft_wrap=True)
             screen.say(markup_safe(said("From another machine: {command}", command=address.tunnel)))
-        await anyio.sleep_forever()
+        with waiting(None):
+            await anyio.sleep_forever()
     return Exit.DONE

@@ -40,6 +40,7 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import labelled
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import printable
+from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, policy_with
 from engine.pipeline.intake import Rehearsal
 from jobs.job import build
@@ -134,10 +135,11 @@ async def plan(
             new = await new_run(job, {**order.to_parameters(), **known}, target)
             run = await rehearse(rehearsal, new, journal, screen)
         profile = billing.gateway.profile
-        if order.shared_accounts is not None:
-            await settle(run, journal, profile, order.shared_accounts)
-        question = await question_of(run, journal, profile)
-        facts = await plan_facts(run, job, billing.gateway, journal, settings.catalogue.known(run))
+        with waiting(said("adding up what a run would do")):
+            if order.shared_accounts is not None:
+                await settle(run, journal, profile, order.shared_accounts)
+            question = await question_of(run, journal, profile)
+            facts = await plan_facts(run, job, billing.gateway, journal, settings.catalogue.known(run))
         bad = facts.plan.totals.refused or facts.plan.duplicates or question.accounts
         code = Exit.REJECTED if bad else Exit.DONE
         screen.result(plan_screen(facts, billing.target, str(real), _saving()))
@@ -147,7 +149,8 @@ async def plan(
             screen.result(labelled(said("caution:"), caution, "yellow"))
         await caution_unended(job, screen)
         if out is not None:
-            await write_plan(out, run, facts.values.lines, look_alikes(run, journal), journal, profile)
+            with waiting(said("writing {file}", file=out.path)):
+                await write_plan(out, run, facts.values.lines, look_alikes(run, journal), journal, profile)
             screen.say(said("The rows are saved in {file}", file=out.path))
         if question.accounts:
             # Sent as it is, the plan would be refused for the same question.

@@ -30,6 +30,7 @@ from cli.terminal.layout import labelled, render
 from cli.terminal.names import STANDING_NAMES
 from cli.terminal.screen import Screen, Voice, is_unattended
 from cli.terminal.texts import printable
+from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, policy_with
 from jobs.access.operations import two_decimals
 from jobs.access.subscribers import name_of
@@ -145,7 +146,8 @@ async def probe(order: ProbeOrder, settings: Settings, screen: Screen) -> Exit:
             screen.say(_plan(abonent, balance, order, settings))
             if not await _agreed(said("Probe this subscriber?"), screen, yes=order.yes):
                 return _refused(screen)
-            findings = await probing.run()
+            with waiting(said("probing")):
+                findings = await probing.run()
         return _close(findings, abonent, billing, settings, screen)
 
 
@@ -192,14 +194,16 @@ async def _take_back_earlier(
     empty.
     """
     if intents.earlier and (wait := settle - intents.earlier[-1].seconds_ago) > 0:
-        waiting = said(
+        why = said(
             "an earlier probe was killed {ago} s ago: waiting {wait} s for its calls",
             ago=round(settle - wait),
             wait=round(wait),
         )
-        screen.say(render(waiting, "dim"))
-        await anyio.sleep(wait)
-    await entries.drained()
+        screen.say(render(why, "dim"))
+        with waiting(said("waiting for the calls of an earlier probe"), most=wait):
+            await anyio.sleep(wait)
+    with waiting(said("waiting for the billing to apply what an earlier probe sent")):
+        await entries.drained()
     left = await entries.left()
     if left:
         screen.say_always(_leftovers(list(map(str, left))))
@@ -230,7 +234,8 @@ async def _delete_earlier(objects: ProbeObjects, screen: Screen, *, yes: bool) -
         return True
     wait = objects.patience.settle - objects.intents.earlier[-1].seconds_ago
     if wait > 0:
-        await anyio.sleep(wait)
+        with waiting(said("waiting for the calls of an earlier probe"), most=wait):
+            await anyio.sleep(wait)
     if left := await objects.left():
         screen.say_always(_leftovers(list(map(str, left))))
         if not await _agreed(said("Delete them?"), screen, yes=yes):

@@ -33,6 +33,7 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.language import reader
 from cli.terminal.screen import BriefVoice, Screen, is_unattended
 from cli.terminal.texts import WHOLE, count, markup_safe, moment, money, printable, reason_of
+from cli.terminal.waiting import waiting
 from texts.remedies import PROGRAM, setting
 from texts.said import Quantity, counted, said, text_of
 
@@ -198,7 +199,8 @@ async def _purge_all(
     for one in selection.runs:
         run = one.run
         try:
-            purged = await purge_run(run, journal, settings.catalogue, keep_totals=keep_totals)
+            with waiting(said("purging run {run}", run=run.name)):
+                purged = await purge_run(run, journal, settings.catalogue, keep_totals=keep_totals)
         except (RunHeld, RunTakenOver, RunUnfinished) as error:
             # Somebody has begun to work on it since it was looked at.
             result.left_alone.append(RunLeftAlone(run, text_of(error)))
@@ -207,7 +209,8 @@ async def _purge_all(
         result.runs.append((one, purged))
     try:
         if not await journal.is_cleaned():
-            await journal.clean()
+            with waiting(said("rewriting the journal without what was purged")):
+                await journal.clean()
         result.of_plans = await purge_plans(journal, selection.plans)
         result.plans = len(selection.plans)
         for copy in selection.copies:

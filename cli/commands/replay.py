@@ -29,6 +29,7 @@ from cli.terminal.layout import render
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import run_command
 from cli.terminal.texts import printable, reason_of
+from cli.terminal.waiting import waiting
 from jobs.rows.input import input_of_parameters
 from texts.remedies import PROGRAM, setting
 from texts.said import Quantity, counted, said
@@ -105,7 +106,8 @@ def _replay(
     speed: Speed = "recorded" if recorded_timing else "at once"
 
     async def work() -> "ReplayReport":
-        return await serve_replay(file, port=port, speed=speed, announce=announce)
+        with waiting(None):
+            return await serve_replay(file, port=port, speed=speed, announce=announce)
 
     try:
         report = run_command(work)

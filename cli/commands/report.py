@@ -36,6 +36,7 @@ from cli.terminal.layout import Hanging, render
 from cli.terminal.names import place_of
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.texts import WHOLE, markup_safe, printable
+from cli.terminal.waiting import waiting
 from jobs.catalogue.catalogue import Catalogue
 from jobs.sums import sums_object
 from texts.remedies import command_line, setting
@@ -188,7 +189,8 @@ async def write_report(
 
     Raises `CommandRefused` and `JournalError`.
     """
-    facts = await facts_of(subject, journal, catalogue)
+    with waiting(said("adding up the rows of the report")):
+        facts = await facts_of(subject, journal, catalogue)
     target = order.target
     to_stdout = target.path == STDOUT
     if to_stdout:
@@ -197,12 +199,13 @@ async def write_report(
         refuse_present(target)
     # Beside stdout it stands in the working folder.
     folder = Path() if to_stdout else target.path.parent
-    beside = await write_files(facts, order.language, folder, journal)
-    content = content_of(facts, order.language, order.letterhead, beside)
-    if order.pdf:
-        await anyio.to_thread.run_sync(lambda: _write([to_pdf(content)], target))
-    else:
-        await anyio.to_thread.run_sync(lambda: _write(map(str.encode, to_html(content, facts)), target))
+    with waiting(said("writing the report {file}", file=printable(target.path, WHOLE))):
+        beside = await write_files(facts, order.language, folder, journal)
+        content = content_of(facts, order.language, order.letterhead, beside)
+        if order.pdf:
+            await anyio.to_thread.run_sync(lambda: _write([to_pdf(content)], target))
+        else:
+            await anyio.to_thread.run_sync(lambda: _write(map(str.encode, to_html(content, facts)), target))
     await journal.history.note_report(subject.main, facts.root)
     if screen.voice.as_json:
         screen.emit(_object(facts, target, beside))

@@ -98,14 +98,10 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
     given = typed(context)
 
     async def work(settings: Settings, screen: Screen) -> Closing:
-        # Imported here, so that `run --help` and a mistyped flag stay fast.
-        from cli.commands.correct import continue_run
-        from cli.commands.page import page_beside
+        # Imported here, so that `run --help` and a mistyped flag stay fast; what few runs need, where they do.
         from cli.commands.readers import readers_beside
         from cli.commands.replay import record_into
         from cli.fleet.hand_in import handing_in, refuse_files_of, require_steps_here
-        from cli.jobfile import run_file
-        from cli.jobfile.job_file import TOML
         from cli.session import start
         from cli.session.order import parse_input, typed_order
         from cli.session.plans import planned_order
@@ -113,7 +109,11 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         settings = settings.with_changed_declaration(changed_declaration)
         hand_in = await handing_in(detaching, given, settings, screen)
         recorder = record_into(record, names=record_names)
-        opens = page_beside(settings, screen) if page else None
+        opens = None
+        if page:
+            from cli.commands.page import page_beside
+
+            opens = page_beside(settings, screen)
         readers = readers_beside(settings, screen)
         if plan is not None:
             _refuse_beside_plan(plan, given)
@@ -140,6 +140,8 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
                 )
             )
         if corrects is not None:
+            from cli.commands.correct import continue_run
+
             _refuse_beside_run(corrects, given)
             corrected = parse_input(file, rows)
             return await continue_run(
@@ -154,7 +156,9 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
                 record=recorder,
                 readers=readers,
             )
-        if job.endswith(TOML):
+        if job.endswith(".toml"):
+            from cli.jobfile import run_file
+
             require_steps_here(detaching)
             return await run_file.run(
                 job, settings, pacing, consent, screen, typed=given, record=recorder, readers=readers
@@ -164,6 +168,8 @@ def _run(  # noqa: PLR0913 - each is a flag or a group of them
         )
         refuse_files_of(order.kind, detaching)
         if save is not None:
+            from cli.jobfile import run_file
+
             request = run_file.save_request(order, output, consent, pacing, given)
             return run_file.save_order(request, save, screen, force=force)
         if force:

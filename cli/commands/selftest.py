@@ -30,6 +30,7 @@ from cli.terminal.layout import render
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import heeding, run_command
 from cli.terminal.texts import WHOLE, printable
+from cli.terminal.waiting import waiting
 from texts.remedies import PROGRAM, SETTINGS_FILE, setting
 from texts.said import said, text_of
 
@@ -125,7 +126,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     fleet: Annotated[
         bool, typer.Option("--fleet", help="Three workers and a journal in PostgreSQL, which is started for it.")
     ] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="A small fleet, for a minute.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A small fleet, for a minute or two.")] = False,
     simulate: Annotated[
         int | None,
         typer.Option("--simulate", min=1, metavar="N", help="N schedules in virtual time, without processes."),
@@ -253,7 +254,9 @@ async def _run(series: Series, done: "list[Experiment]", screen: Screen, *, keep
         while series.goes_on(len(done) - before, anyio.current_time() - began):
             seed = series.seed_of(len(done) - before)
             plan = draw(seed, job=series.job, rows=series.rows, faults=faults, own=series.own)
-            experiment = await lab.run(plan)
+            number = len(done) - before + 1
+            with waiting(said("round {number}, seed {seed}", number=number, seed=seed)):
+                experiment = await lab.run(plan)
             done.append(experiment)
             _show(experiment, lab, series, screen)
             if experiment.holds and not keep:

@@ -18,6 +18,7 @@ from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from cli.terminal.signals import heeding
 from cli.terminal.texts import duration, printable
+from cli.terminal.waiting import waiting
 from texts.remedies import PROGRAM
 from texts.said import Quantity, counted, said, text_of
 
@@ -78,16 +79,18 @@ async def _run(series: FleetSeries, done: "list[FleetRound]", screen: Screen, *,
             plan = draw_round(seed, quick=series.quick)
             screen.say(
                 counted(
-                    "seed {seed}: {workers} workers, {n} billing, {rows} rows, {blows} blows",
-                    "seed {seed}: {workers} workers, {n} billings, {rows} rows, {blows} blows",
+                    "seed {seed}: {workers} workers, {n} billing, {rows} rows, {blows} blows; at most {time}",
+                    "seed {seed}: {workers} workers, {n} billings, {rows} rows, {blows} blows; at most {time}",
                     plan.billings,
                     seed=str(seed),
                     workers=Quantity(plan.workers),
                     rows=Quantity(plan.rows * plan.billings),
                     blows=Quantity(len(plan.single) + len(plan.storm)),
+                    time=duration(plan.longest),
                 )
             )
-            one = await lab.run(plan, lambda line: screen.say(Text.assemble("  ", render(line, "dim"))))
+            with waiting(said("seed {seed}: the fleet works", seed=seed)):
+                one = await lab.run(plan, lambda line: screen.say(Text.assemble("  ", render(line, "dim"))))
             done.append(one)
             _show(one, lab, series, screen)
             if one.holds and not keep:

@@ -35,7 +35,6 @@ from cli.show.closing import (
     refused_rows,
     states_object,
 )
-from cli.show.progress import screen_of
 from cli.show.steps import steps_of
 from cli.terminal.badge import badge_of, is_of_badge
 from cli.terminal.exits import CommandRefused, Exit
@@ -234,6 +233,8 @@ async def detail(seen: RunSeen, journal: Journal) -> RenderableType:
             facts.add(what, value if isinstance(value, Text) else render(value))
     parts: list[RenderableType] = [facts, Text(""), outcome_table(totals, await steps_of(run, journal))]
     if seen.live:
+        from cli.show.progress import screen_of
+
         parts += [Text(""), screen_of(seen.live)]
     if run.purged_at is None:
         parts += await reasons_lists(run, totals, journal)

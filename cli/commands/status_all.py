@@ -10,7 +10,6 @@ from typing import Final
 import anyio
 import anyio.to_thread
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.text import Text
 
 from checkpoints.errors import JournalError
@@ -20,15 +19,13 @@ from cli.fleet.overview import FleetJournal, FleetRun, FleetView, run_facts, sum
 from cli.session.journal import open_existing
 from cli.settings.known_billings import KnownBillings, known_billings
 from cli.settings.settings import Settings
+from cli.show.progress import LOOK_EVERY, show_looks
 from cli.terminal.exits import Exit, code_of
 from cli.terminal.layout import Hanging, render, steps_list
 from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, printable
 from texts.remedies import command_line
 from texts.said import in_clauses, said, text_of
-
-EVERY: Final = 1.0
-"""Seconds between two looks."""
 
 PAUSE: Final = 4
 """The pause after a look is at least this many times its duration: the work of the runs has priority."""
@@ -80,10 +77,8 @@ async def watch_all(settings: Settings, screen: Screen) -> Exit:
     """
     async with _opened(settings) as fleet:
         if screen.out.is_terminal and not screen.voice.as_json:
-            with Live(console=screen.out, auto_refresh=False, transient=True, redirect_stdout=False) as live:
-                async for view in _looks(fleet):
-                    live.update(_screen(fleet, view), refresh=True)
-            screen.show(_screen(fleet, view))
+            await show_looks((_screen(fleet, view) async for view in _looks(fleet)), screen)
+            screen.show(_screen(fleet, await fleet.look()))
             return fleet.exit
         before: object = None
         async for view in _looks(fleet):
@@ -106,7 +101,7 @@ async def _looks(fleet: OpenedFleet) -> AsyncIterator[FleetView]:
         if not view.is_busy:
             return
         took = anyio.current_time() - began
-        await anyio.sleep(max(EVERY - took, PAUSE * took))
+        await anyio.sleep(max(LOOK_EVERY - took, PAUSE * took))
 
 
 @asynccontextmanager

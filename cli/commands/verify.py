@@ -29,6 +29,7 @@ from cli.terminal.layout import Hanging, command, render, steps_list
 from cli.terminal.names import place_of
 from cli.terminal.screen import Screen, Voice
 from cli.terminal.texts import WHOLE, printable
+from cli.terminal.waiting import waiting
 from engine.errors import LookUpFailed
 from engine.job import ReadBack
 from engine.pipeline.verifier import ReadBackSummary, verify
@@ -144,10 +145,14 @@ async def verify_run(
             differences.sheet.row(header_of(run))
         # Verifying changes the state of rows, so it needs the run's lock.
         async with locked(run, journal, "verify", billing=session.billing.health.version) as ours:
-            verdict = await verify(ours, job, journal, differences.add)
-        balances = await _balances(run, session.gateway, journal, differences)
+            verdict, all_rows = ReadBackSummary(), (await journal.totals(run)).count_where(in_effect=True)
+            with waiting(said("reading rows back"), lambda: (verdict.read, all_rows)):
+                await verify(ours, job, journal, differences.add, verdict=verdict)
+        with waiting(said("comparing the balances of the accounts")):
+            balances = await _balances(run, session.gateway, journal, differences)
         undone = await journal.taken_back(run)
-        tally = await _tally(run, session.gateway, journal, undone)
+        with waiting(said("counting what the billing has beside the file")):
+            tally = await _tally(run, session.gateway, journal, undone)
         counted_up = tally if isinstance(tally, ImportTally) else None
         await journal.history.note_verification(run, own_name(), _result(verdict, balances), counted_up)
         totals = await journal.totals(run)

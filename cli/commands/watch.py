@@ -6,7 +6,6 @@ from typing import Final
 
 import anyio
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.text import Text
 
 from checkpoints.journal import Journal
@@ -14,7 +13,7 @@ from cli.commands.status import RunSeen, detail, facts_object, run_object, see
 from cli.session.journal import open_existing
 from cli.session.stages import RUNNING, describe_stage
 from cli.settings.settings import Settings
-from cli.show.progress import line, screen_of
+from cli.show.progress import LOOK_EVERY, line, screen_of, show_looks
 from cli.terminal.badge import badge_of
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import render
@@ -24,9 +23,6 @@ from cli.terminal.texts import WHOLE, moment, printable
 from engine.pipeline.progress import Status
 from texts.remedies import command_line
 from texts.said import Quantity, in_lines, said
-
-EVERY: Final = 1.0
-"""Seconds between two looks."""
 
 PAUSE: Final = 4
 """The pause after a look is at least this many times its duration."""
@@ -75,15 +71,17 @@ async def _looks(name: str, journal: Journal) -> AsyncIterator[RunSeen]:
             return
         # Counting in the journal can be slow, and the run's own work has priority.
         took = anyio.current_time() - began
-        await anyio.sleep(max(EVERY - took, PAUSE * took))
+        await anyio.sleep(max(LOOK_EVERY - took, PAUSE * took))
 
 
 async def _drawn(name: str, journal: Journal, screen: Screen) -> None:
-    with Live(console=screen.out, auto_refresh=False, transient=True, redirect_stdout=False) as live:
+    async def views() -> AsyncIterator[RenderableType]:
         async for seen in _looks(name, journal):
             if seen.holder:
-                live.update(await _view(seen, journal), refresh=True)
-    screen.show(await detail(seen, journal))
+                yield await _view(seen, journal)
+
+    await show_looks(views(), screen)
+    screen.show(await detail(await see(name, journal), journal))
 
 
 async def _view(seen: RunSeen, journal: Journal) -> RenderableType:

@@ -18,6 +18,7 @@ from cli.terminal.layout import labelled
 from cli.terminal.screen import BriefVoice, Screen
 from cli.terminal.signals import heeding
 from cli.terminal.texts import JOURNAL_FILE, printable
+from cli.terminal.waiting import waiting
 from texts.said import Said, counted, said
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ async def _work(settings: Settings, flags: Flags, limits: "WorkerLimits", screen
         if manager is not None:
             manager.show(status)
 
-    def status() -> str:
+    def status() -> Said:
         return said("{n} of {most} runs are sent; {last}", n=worker.working_on, most=limits.billings, last=last)
 
     worker = FleetWorker(settings.journal.value, found, limits, Children(environment), words, say)
@@ -134,5 +135,6 @@ async def _work(settings: Settings, flags: Flags, limits: "WorkerLimits", screen
     if manager is not None:
         manager.work()
     async with heeding(worker.heed):
-        await worker.work()
+        with waiting(status):
+            await worker.work()
     return Exit.DONE

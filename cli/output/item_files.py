@@ -21,6 +21,7 @@ from checkpoints.states import State
 from cli.terminal.exits import CommandRefused
 from cli.terminal.streams import plain
 from cli.terminal.texts import printable, reason_of, rendered
+from cli.terminal.waiting import waiting
 from engine.sources.exported import COLUMNS, STEP, harmless, named
 from jobs.spec.import_words import IMPORT
 from texts.remedies import setting
@@ -56,11 +57,13 @@ class OutputFile:
 
 async def write_items(out: "Sheet", run: Run, states: Sequence[State | None], journal: Journal) -> int:
     """Write the rows that are in these states, in their order, then refused ones for None; returns their number."""
-    written = 0
+    written, totals = 0, await journal.totals(run)
+    number = totals.count(*(state for state in states if state)) + (totals.refused if None in states else 0)
     out.row(header_of(run))
-    async for page in _pages(run, states, journal):
-        await anyio.to_thread.run_sync(out.all, page)
-        written += len(page)
+    with waiting(said("writing rows"), lambda: (written, number)):
+        async for page in _pages(run, states, journal):
+            await anyio.to_thread.run_sync(out.all, page)
+            written += len(page)
     return written
 
 

@@ -20,8 +20,10 @@ import msgspec
 
 from checkpoints.journal import Journal
 from checkpoints.records import Holder, Run
+from checkpoints.requests import PATIENCE as TAKEN_WITHIN
 from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.texts import printable
+from cli.terminal.waiting import waiting
 from engine.control.address import connect, peer_of, sender, socket_path, user_name
 from engine.control.messages import (
     GET,
@@ -79,7 +81,9 @@ async def _handed_over(
     if holder is None:
         return None
     who = sender(user_name(os.geteuid()), os.getpid(), request.who, request.through)
-    handed = await journal.requests.ask(run, who, to_json(request).decode())
+    host = printable(holder.host)
+    with waiting(said("waiting for run {run} on {host} to answer", run=run.name, host=host), most=TAKEN_WITHIN):
+        handed = await journal.requests.ask(run, who, to_json(request).decode())
     if not handed.is_taken:
         return None
     if handed.answer is None:
@@ -142,7 +146,8 @@ async def _asked(  # noqa: PLR0913 - what a request consists of
         return None
     with connection:
         try:
-            with anyio.fail_after(patience):
+            asking = waiting(said("waiting for run {run} to answer", run=run.name), most=patience)
+            with anyio.fail_after(patience), asking:
                 exchange = partial(_exchange, connection, method, path, body)
                 return decode(await anyio.to_thread.run_sync(exchange, abandon_on_cancel=True))
         except (ConnectionError, EOFError):

@@ -172,7 +172,7 @@ class Corrections:
                     flag=setting("shared-accounts"),
                 )
             )
-        if not self._job.replaces(new.payload):
+        if self._job.replaces is None or not self._job.replaces(new.payload):
             return
         first = (await self._journal.first_in_lanes(self._run, {item.lane})).get(item.lane)
         if first is not None and first[1] != item.key:

@@ -24,6 +24,7 @@ from cli.show.closing import Closing, next_steps
 from cli.terminal.exits import OPERATOR_ERRORS, Exit, code_of
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.signals import Interrupts, run_alongside
+from cli.terminal.waiting import waiting
 from engine.pacing.holds import Stop, StopKind
 from engine.pipeline.progress import Progress, Status
 from texts.said import Quantity, Said, counted, said, text_of
@@ -191,7 +192,8 @@ class RunReaders:
         """Wait for the readers of a run that has ended; one that was never begun here has nothing to say."""
         if self._last_words is None:
             return
-        with self._last_words, anyio.move_on_after(LAST_WORDS):
+        telling = waiting(said("telling the hooks how the run came out"), most=LAST_WORDS)
+        with self._last_words, anyio.move_on_after(LAST_WORDS), telling:
             for one in at_work:
                 await one.done.wait()
 

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import anyio.to_thread
-from rich.text import Text
 
 from checkpoints.records import Refusal
 from cli.output.fault_workbook import FaultWorkbook, check_target, fault_workbook
@@ -20,10 +19,10 @@ from cli.session.order import Order
 from cli.session.session import open_billing
 from cli.settings.settings import Settings
 from cli.show.input_faults import CheckResult, check_object, check_screen
-from cli.show.progress import seen_rows, show_counter
+from cli.show.progress import seen_rows
 from cli.terminal.exits import CommandRefused, Exit
-from cli.terminal.layout import render
 from cli.terminal.screen import Screen
+from cli.terminal.waiting import bytes_read, waiting
 from engine.rows import RowPage
 from jobs.import_job import ImportJob
 from jobs.imports.column_map import TABLE_OF_STEP
@@ -32,7 +31,7 @@ from jobs.imports.subscriber import Place, Step, ValueFault
 from jobs.imports.tables import JoinedTables
 from jobs.job import build
 from texts.remedies import setting
-from texts.said import counted, said
+from texts.said import Said, counted, said
 
 
 def check_output(target: OutputFile | None) -> None:
@@ -86,7 +85,7 @@ async def check_order(order: Order, name: str, target: OutputFile | None, settin
         await job.check()
         await caution_unended(job, screen)
         result = CheckResult(name)
-        async with show_counter(screen, lambda: _counted(result, job.rows_seen)):
+        with waiting(lambda: _counted(result, job.rows_seen), lambda: bytes_read(order.rows.file)):
             await check_input(job, result, target, order.rows.sheet)
     return show_check(result, screen)
 
@@ -101,12 +100,11 @@ def show_check(result: CheckResult, screen: Screen) -> Exit:
     return code
 
 
-def _counted(result: CheckResult, seen: int) -> Text:
+def _counted(result: CheckResult, seen: int) -> Said:
     """How far the check is."""
     if not result.rows:
         return seen_rows(seen, result.file)
-    checked = counted("checking {source}: {n} row", "checking {source}: {n} rows", result.rows, source=result.file)
-    return render(checked)
+    return counted("checking {source}: {n} row", "checking {source}: {n} rows", result.rows, source=result.file)
 
 
 async def _write_joined(tables: JoinedTables, step: Step, book: FaultWorkbook) -> None:

@@ -4,7 +4,7 @@ Nothing here depends on the billing, so commands that only read the journal load
 """
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 
 import anyio
 import anyio.to_thread
@@ -24,6 +24,7 @@ from cli.settings.places import journals_in
 from cli.show.closing import describe_end, run_again
 from cli.terminal.exits import CommandRefused, HeldElsewhere
 from cli.terminal.layout import labelled, render
+from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
 from jobs.spec.undo_words import RUN, UNDO
 from texts.remedies import PROGRAM, advise_runs, command_line, setting
@@ -38,7 +39,9 @@ async def open_noted(where: JournalAddress) -> AsyncIterator[Journal]:
 
     Raises what `open_journal` raises.
     """
-    async with open_journal(where) as journal:
+    async with AsyncExitStack() as stack:
+        with waiting(lambda: said("opening the journal {journal}", journal=str(where))):
+            journal = await stack.enter_async_context(open_journal(where))
         if journal.kept_copy:
             log.warning(
                 "the journal was of an earlier format, and is converted; as it was it is kept, for going back to the "
@@ -46,8 +49,9 @@ async def open_noted(where: JournalAddress) -> AsyncIterator[Journal]:
                 copy=str(journal.kept_copy),
             )
         # Where `status` knows a run's journal alone, what it advises leads to the run's billing all the same.
-        advise_runs({run.name: addresses_of(run) for run in await journal.runs()})
-        yield journal
+        with waiting(lambda: said("working with the journal {journal}", journal=str(where))):
+            advise_runs({run.name: addresses_of(run) for run in await journal.runs()})
+            yield journal
 
 
 class BillingTaken(HeldElsewhere):
@@ -77,7 +81,9 @@ class JournalAbsent(CommandRefused):
 @asynccontextmanager
 async def open_existing(where: JournalAddress) -> AsyncIterator[Journal]:
     """Open a journal. Raises `JournalAbsent` where there is none, and what `open_journal` raises."""
-    if not await anyio.to_thread.run_sync(is_there, where):
+    with waiting(lambda: said("looking for the journal {journal}", journal=str(where))):
+        found = await anyio.to_thread.run_sync(is_there, where)
+    if not found:
         others = [str(one) for one in await anyio.to_thread.run_sync(journals_in, where.path.parent)]
         billing, journal_file = setting("api-url"), setting("journal")
         if not others:
@@ -205,7 +211,9 @@ async def locked(
         names = await anyio.to_thread.run_sync(billing_names, run) if call_seconds else ()
         # Before the run is taken up, so that a fresh one can still be given up by who has made it.
         with only_journal(run, names, journal.address) if call_seconds else nullcontext():
-            async with journal.taken_up(run, runner) as ours:
+            async with AsyncExitStack() as stack:
+                with waiting(lambda: said("locking run {run}", run=run.name)):
+                    ours = await stack.enter_async_context(journal.taken_up(run, runner))
                 yield ours
     except BillingHeld as error:
         raise BillingTaken(error, is_shared=journal.address.is_shared) from error

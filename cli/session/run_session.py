@@ -15,7 +15,6 @@ from rich.text import Text
 from checkpoints.errors import ForbiddenTransition, JournalError
 from checkpoints.journal import Journal
 from checkpoints.records import Run, Stage, Totals
-from checkpoints.states import State
 from cli.session.control_client import ourselves
 from cli.session.control_server import serve_control
 from cli.session.events import RunReaders
@@ -68,6 +67,7 @@ from cli.terminal.layout import labelled, render
 from cli.terminal.screen import Unanswered, is_unattended
 from cli.terminal.signals import Interrupts
 from cli.terminal.texts import printable
+from cli.terminal.waiting import waiting
 from engine.errors import InputRefused, LookUpDelayed, LookUpFailed
 from engine.job import Job
 from engine.pacing.holds import StopKind
@@ -142,11 +142,13 @@ class RunSession:
             self._readers.working(self._run),
         ):
             await self._read_policy()
-            may_send = await self._may_send_alone()
+            with waiting(lambda: said("preparing run {run}", run=self._run.name)):
+                may_send = await self._may_send_alone()
             if not may_send or hand_in is None:
                 sent = await self._send() if may_send else Sent()
                 try:
-                    return await self._close(sent)
+                    with waiting(lambda: said("closing run {run}", run=self._run.name)):
+                        return await self._close(sent)
                 except JournalError as error:
                     if not sent.error:
                         raise
@@ -296,7 +298,7 @@ class RunSession:
             least_free=lambda: self._live_policy.policy.min_disk,
         )
         try:
-            async with show_intake(progress, self._screen, self._run.source, lambda: self._job.rows_seen):
+            with show_intake(progress, self._run.source, lambda: self._job.rows_seen):
                 await intake.freeze_all()
         except (InputRefused, LookUpFailed) as error:
             raise await self._unreadable(error) from error
@@ -347,7 +349,7 @@ class RunSession:
                     look_alike_rows(plan, said("{command} lists them", command=command_line("plan")))
                 )
             raise await self._unattended(unanswered(plan))
-        await self._approve()
+        await self._approve(plan.to_send)
         return True
 
     def _caution(self, show: Callable[[Text], None]) -> None:
@@ -406,11 +408,12 @@ class RunSession:
         await self._give_up()
         return NothingSent(why)
 
-    async def _approve(self) -> None:
+    async def _approve(self, rows: int = 0) -> None:
+        """Approve the run, with the rows that are to be sent as far as they are read."""
         await self._journal.approve(self._run)
         await note_assumptions(self._run, self._job, self._journal)
         await self._refresh()
-        log.info("approved", rows=(await self._journal.totals(self._run)).count(State.PENDING))
+        log.info("approved", rows=rows)
 
     async def _refresh(self) -> None:
         self._run = await self._journal.again(self._run)
@@ -520,7 +523,7 @@ class RunSession:
         """Finish a run that has nothing left to send."""
         if self._run.approved_at is None or self._run.frozen_at is None or totals.count_where(open=True):
             return FinishedRun()
-        return await finish_run(self._run, self._journal, self._session.settings.catalogue, anew=True)
+        return await finish_run(self._run, self._journal, self._session.settings.catalogue, totals, anew=True)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ A command opens a session, locks its run (`cli/session/journal.py`), works on it
         async with open_session(settings, screen, journal, of=run) as opened, locked(run, journal, "resume") as run:
             job = await opened.for_run(run).rebuild(run)
             …
-            await finish_run(run, journal, settings.catalogue, anew=True)
+            await finish_run(run, journal, settings.catalogue, totals, anew=True)
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -59,6 +59,7 @@ from cli.terminal.exits import AWAY, CommandRefused, Exit, outcome_of
 from cli.terminal.layout import render
 from cli.terminal.screen import Screen
 from cli.terminal.texts import WHOLE, printable
+from cli.terminal.waiting import waiting, waiting_line
 from engine.errors import EngineError, LookUpDelayed, LookUpFailed
 from engine.job import Job, missing
 from engine.pacing.holds import Stop
@@ -258,14 +259,20 @@ async def open_billing(settings: Settings, record: OpenRecorder | None = None) -
     dsn, profile = settings.dsn, profile_of(settings)
     recorder = nullcontext() if record is None else record(settings.client)
     async with recorder as listener, BillingClient(settings.client, listener=listener) as client:
-        health = await client.health()
+        with waiting(lambda: said("asking {address}", address=settings.target), most=settings.client.deadline):
+            health = await client.health()
         log.debug("the billing answers", version=health.version, seconds=round(health.seconds, 3))
         database = None if dsn is None else open_file_database(dsn)
         try:
             if database is not None:
-                await anyio.to_thread.run_sync(_connected, database)
+                with waiting(lambda: said("connecting to {database}", database=str(dsn))):
+                    await anyio.to_thread.run_sync(_connected, database)
             gateway = Gateway(client, database, profile=profile)
-            yield BillingConnection(gateway, health, await one_billing(gateway, settings))
+            with waiting(lambda: said("comparing the API with the database")):
+                one = await one_billing(gateway, settings)
+            if (line := waiting_line()) is not None:
+                line.questions = gateway.questions.count
+            yield BillingConnection(gateway, health, one)
         finally:
             if database is not None:
                 with anyio.CancelScope(shield=True):
@@ -348,7 +355,7 @@ class FinishedRun:
     missing: str | None = None
 
 
-async def finish_run(run: Run, journal: Journal, catalogue: Catalogue, *, anew: bool) -> FinishedRun:
+async def finish_run(run: Run, journal: Journal, catalogue: Catalogue, totals: Totals, *, anew: bool) -> FinishedRun:
     """Complete the files of a finished run, and wipe its secrets.
 
     Called when the run ends and again when it is resumed there, since a kill may have come in between.
@@ -360,7 +367,7 @@ async def finish_run(run: Run, journal: Journal, catalogue: Catalogue, *, anew: 
         finished = await _hand_over(run, finish, journal)
     else:
         finished = await _write_answers(run, journal, anew=anew) if reads(spec) else FinishedRun()
-    if not (await journal.totals(run)).count_where(settled=False):
+    if not totals.count_where(settled=False):
         await wipe_secrets(run, journal)
     return finished
 
@@ -375,8 +382,8 @@ async def totals_at_end(run: Run, journal: Journal) -> Totals:
 async def close_ended(run: Run, journal: Journal, catalogue: Catalogue) -> tuple[Closing, RenderableType | None]:
     """The closing of a run that has nothing left to send, and the output of its finishing. Raises `JournalError`."""
     # A kill may have come between the last answer and the finishing of the run.
-    finished = await finish_run(run, journal, catalogue, anew=False)
     totals = await totals_at_end(run, journal)
+    finished = await finish_run(run, journal, catalogue, totals, anew=False)
     code = Exit.STOPPED if finished.trouble else outcome_of(totals)
     if finished.missing and code is Exit.DONE:
         code = Exit.REJECTED

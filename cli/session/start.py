@@ -30,6 +30,7 @@ from cli.show.progress import show_intake, tell_notes
 from cli.terminal.exits import CommandRefused
 from cli.terminal.screen import Screen
 from cli.terminal.texts import from_bytes, printable
+from cli.terminal.waiting import bytes_read, waiting
 from engine.errors import LookUpRefused
 from engine.job import Job
 from engine.pacing.gauges import LAST_RESERVE
@@ -39,6 +40,7 @@ from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.progress import Progress
 from jobs.access.vault import Vault
 from jobs.job import build
+from jobs.rows.input import input_of_parameters
 from jobs.spec.spec import DECLARATION
 from texts.remedies import command_line, setting
 from texts.said import Said, counted, said
@@ -187,7 +189,10 @@ async def new_run(job: Job, recorded: Mapping[str, str], target: str, pacing: Ma
             policy=to_settings(policy_with(Policy(), pacing, ALL)),
         )
 
-    return await anyio.to_thread.run_sync(of_source)
+    # Its encoding is found and its digest taken: a large file is read twice for that.
+    file = input_of_parameters(recorded).file
+    with waiting(lambda: said("reading {file}", file=file or job.name), lambda: bytes_read(file)):
+        return await anyio.to_thread.run_sync(of_source)
 
 
 async def _replace_unstarted(run: Run, new: NewRun, journal: Journal) -> None:
@@ -255,7 +260,7 @@ async def rehearse(
     run = await plans.create_run(new)
     progress = Progress(has_steps=job.effect.has_steps)
     try:
-        async with show_intake(progress, screen, run.source, lambda: job.rows_seen):
+        with show_intake(progress, run.source, lambda: job.rows_seen):
             await Intake(
                 run,
                 job,

@@ -12,7 +12,8 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, command, render
 from cli.terminal.screen import Screen
 from cli.terminal.texts import printable, rendered
-from texts.said import text_of
+from cli.terminal.waiting import waiting
+from texts.said import said, text_of
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ class Checklist:
     def trying(self, what: str) -> Iterator[None]:
         """Show an operator error as a problem, and continue with the next check."""
         try:
-            yield
+            with waiting(said("checking: {what}", what=what)):
+                yield
         except (BillingError, JournalError, CommandRefused) as error:
             self.wrong(what, text_of(error))

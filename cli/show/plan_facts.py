@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,13 +11,13 @@ from typing import Final
 from billing.api.calls import version
 from checkpoints.journal import Journal
 from checkpoints.list_differences import ListDifferences, changes_between_plans
-from checkpoints.records import Item, Run
+from checkpoints.records import Run
 from checkpoints.states import State
 from cli.show.preview import PreviewFacts, plan_of
 from cli.show.value_changes import ValueChanges
 from engine.job import Job
 from jobs.access.gateway import Gateway
-from jobs.access.payload import in_one_spelling, payload_of
+from jobs.access.payload import Payload, in_one_spelling
 from jobs.access.vault import mask_secrets
 from jobs.spec.chain_kind import CREATE, DELETE, SET
 from jobs.spec.spec import JobSpec
@@ -32,6 +33,8 @@ MAX_GROUPS_SHOWN: Final = 20
 
 _DONE: Final = {CREATE: said("new"), SET: said("to be changed"), DELETE: said("to be deleted")}
 """The effect of a call that contains a step of this method."""
+
+_CALLED: Final = said("to be called")
 
 _ASKED: Final = 16
 """Reading calls that are timed to measure the billing's pace."""
@@ -110,20 +113,23 @@ def _plain(payload: str) -> str:
 
 async def _planned(run: Run, gateway: Gateway, journal: Journal) -> tuple[list[PlannedGroup], ValueChanges]:
     """What is done to all rows to be sent, by kind and by value; they are read once for both."""
-    found: dict[str, PlannedGroup] = {}
+    rows, sums = Counter[str](), defaultdict[str, Decimal](Decimal)
     values = ValueChanges()
     async for page in row_changes(run, journal, gateway.profile):
         for change in page:
             values.add(change)
-            word = _kind_of(change.item)
-            known = found.get(word, PlannedGroup(word, 0, Decimal(0)))
-            found[word] = PlannedGroup(word, known.rows + 1, known.sum + (change.item.amount or 0))
-    return list(found.values()), values
+            word = _kind_of(change.payload)
+            rows[word] += 1
+            sums[word] += change.item.amount or 0
+    return [PlannedGroup(word, number, sums[word]) for word, number in rows.items()], values
 
 
-def _kind_of(item: Item) -> str:
-    methods = {method for method, _ in payload_of(item).steps}
-    return next((word for method, word in _DONE.items() if method in methods), said("to be called"))
+def _kind_of(payload: Payload) -> str:
+    methods = dict(payload.steps)
+    for method, word in _DONE.items():
+        if method in methods:
+            return word
+    return _CALLED
 
 
 async def _plan_before(run: Run, journal: Journal) -> Run | None:

@@ -1,7 +1,7 @@
-"""The progress of a run: a bar on a terminal, otherwise a line every few seconds."""
+"""The progress of a run: a bar on a terminal, otherwise a line every few seconds; and how far its rows are read."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Final
 
 import anyio
@@ -18,6 +18,7 @@ from cli.terminal.names import STATE_NAMES
 from cli.terminal.screen import Screen
 from cli.terminal.signals import run_alongside
 from cli.terminal.texts import JOINT, LONGEST, WHOLE, count, decimal, duration, printable, rate
+from cli.terminal.waiting import bytes_read, waiting
 from engine.pacing.policy import ALL as SETTINGS
 from engine.pipeline.progress import Progress, Status
 from engine.rows import Source
@@ -29,6 +30,9 @@ LINE_EVERY: Final = 5.0
 DRAWN_EVERY: Final = 0.2
 """Seconds between two redraws of the bar."""
 
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks at runs that are watched."""
+
 KINDS: Final = 3
 """Kinds of error that are shown during a run."""
 
@@ -39,16 +43,13 @@ SHORT: Final = 25
 """The least number of columns for errors."""
 
 
-@asynccontextmanager
-async def show_intake(
-    progress: Progress, screen: Screen, source: str, seen: Callable[[], int]
-) -> AsyncIterator[None]:
+def show_intake(progress: Progress, source: str, seen: Callable[[], int]) -> AbstractContextManager[None]:
     """A counter while rows are read and saved; `seen` rows were read before the first is saved."""
     name = printable(source, WHOLE)
-    async with show_counter(
-        screen, lambda: _read(progress, name) if progress.total or not seen() else seen_rows(seen(), name)
-    ):
-        yield
+    return waiting(
+        lambda: _read(progress, name) if progress.total or not seen() else seen_rows(seen(), name),
+        lambda: bytes_read(source),
+    )
 
 
 async def tell_notes(source: Source, screen: Screen) -> None:
@@ -57,36 +58,17 @@ async def tell_notes(source: Source, screen: Screen) -> None:
         screen.say(labelled(said("note:"), note))
 
 
-@asynccontextmanager
-async def show_counter(screen: Screen, text: Callable[[], Text]) -> AsyncIterator[None]:
-    """A text that is drawn anew all the time; only on a terminal."""
-    if screen.voice.quiet or not screen.can_redraw:
-        yield
-        return
-    with screen.err.status("") as status:
-
-        async def tick() -> None:
-            while True:
-                status.update(text())
-                await anyio.sleep(0.2)
-
-        async with run_alongside(tick):
-            yield
-
-
-def seen_rows(number: int, source: str) -> Text:
+def seen_rows(number: int, source: str) -> Said:
     """The rows that were read to see what they have in common."""
-    return render(
-        counted(
-            "reading {source} for what stands twice: {n} row",
-            "reading {source} for what stands twice: {n} rows",
-            number,
-            source=source,
-        )
+    return counted(
+        "reading {source} for what stands twice: {n} row",
+        "reading {source} for what stands twice: {n} rows",
+        number,
+        source=source,
     )
 
 
-def _read(progress: Progress, source: str) -> Text:
+def _read(progress: Progress, source: str) -> Said:
     """What is read so far."""
     number = (
         counted("reading {source}: {n} step", "reading {source}: {n} steps", progress.total, source=source)
@@ -94,9 +76,8 @@ def _read(progress: Progress, source: str) -> Text:
         else counted("reading {source}: {n} row", "reading {source}: {n} rows", progress.total, source=source)
     )
     if not progress.refused:
-        return render(number)
-    refused = said("{n} refused", n=Quantity(progress.refused))
-    return render(number).append(", ").append_text(render(refused, "red"))
+        return number
+    return said("{rows}, {refused}", rows=number, refused=said("{n} refused", n=Quantity(progress.refused)))
 
 
 @asynccontextmanager
@@ -124,14 +105,34 @@ async def show_sending(progress: Progress, screen: Screen, name: str) -> AsyncIt
             async with run_alongside(draw):
                 yield
     else:
-        async with run_alongside(lambda: _lines(progress, screen, name)):
-            yield
+        with waiting(said("sending run {run}", run=name), lambda: (progress.done, progress.total)):
+            async with run_alongside(lambda: _lines(progress, screen, name)):
+                yield
 
 
 async def _lines(progress: Progress, screen: Screen, name: str) -> None:
     while True:
         await anyio.sleep(LINE_EVERY)
         screen.err.print(line(progress.status(), name), soft_wrap=True)
+
+
+async def show_looks(views: AsyncIterator[RenderableType], screen: Screen) -> None:
+    """Draw each view in place of the one before; of one that no other follows for long, how old it is."""
+    shown: RenderableType = Text()
+    looked = anyio.current_time()
+    with Live(console=screen.out, auto_refresh=False, transient=True, redirect_stdout=False) as live:
+
+        async def tell_age() -> None:
+            while True:
+                await anyio.sleep(LOOK_EVERY)
+                if (age := anyio.current_time() - looked) > LOOK_EVERY:
+                    seen = render(said("seen {time} ago", time=duration(age)), "dim")
+                    live.update(Group(shown, seen), refresh=True)
+
+        async with run_alongside(tell_age):
+            async for shown in views:
+                looked = anyio.current_time()
+                live.update(shown, refresh=True)
 
 
 def line(status: Status, name: str = "") -> Text:

@@ -88,10 +88,10 @@ class ValueChanges:
             self.unknown += 1
             return
         # A new or a removed object has its fields filled or not; that makes no group.
-        named = tuple(one.name for one in change.fields) if change.kind is ChangeKind.CHANGED else ()
+        step = change.payload.step
+        named = tuple([one.name for one in change.fields]) if change.kind is ChangeKind.CHANGED else ()
         group = self.groups.setdefault(
-            (change.kind, change.model, change.step, *named),
-            ChangeGroup(change.model, change.kind, named, change.step),
+            (change.kind, change.model, step, *named), ChangeGroup(change.model, change.kind, named, step)
         )
         group.rows += 1
         if len(group.first) < MAX_CHANGES_SHOWN:

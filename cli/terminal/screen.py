@@ -22,6 +22,7 @@ from cli.terminal.exits import CommandRefused, Exit
 from cli.terminal.layout import Hanging, of_markup, render
 from cli.terminal.streams import json_line, lasting
 from cli.terminal.texts import SENTENCE, markup_safe, printable, rendered
+from cli.terminal.waiting import waiting_line
 from engine.rows import STDIN
 from texts.remedies import PROGRAM, setting
 from texts.said import Said, said
@@ -163,6 +164,9 @@ class Screen:
         for console in (self.err, self.out):
             if not isinstance(console.file, _Masked):
                 console.file = cast("IO[str]", _Masked(console.file, self.mask))
+        if (line := waiting_line()) is not None:
+            with line:
+                line.is_quiet, line.mask = self.voice.quiet, self.mask
 
     @property
     def can_redraw(self) -> bool:
@@ -279,6 +283,9 @@ class Screen:
         if not line.endswith("\n"):
             self.err.print()
             raise Unanswered
+        if (shown := waiting_line()) is not None:
+            # The terminal has echoed the end of the line.
+            shown.note("\n")
         return line
 
     @contextmanager

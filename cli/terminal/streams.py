@@ -20,7 +20,14 @@ from typing import Any, Final, TextIO, cast
 import msgspec
 
 from cli.terminal.texts import JOINT, SIGNS, from_bytes, printable, reason_of
+from cli.terminal.waiting import WaitingLine
 from texts.said import said
+
+COLUMNS: Final = 80
+"""The width of a terminal that does not tell it."""
+
+LAST_BYTES: Final = 200
+"""Bytes that show whether the cursor is at the start of a line."""
 
 _GONE: Final = {errno.EPIPE, errno.EIO, errno.ECONNRESET, errno.ENXIO}
 """Errors of a reader that has gone: `| head` that has read enough, a terminal that was closed."""
@@ -41,12 +48,14 @@ def outputs() -> Iterator["Output"]:
     Gives stdout, whose `trouble` is known when the context has ended.
     """
     _fill_closed_descriptors()
-    before = sys.stdout, sys.stderr
+    before, line = (sys.stdout, sys.stderr), WaitingLine()
     # Python has None for a stream that was closed before its start.
-    out, err = (Output(_waiting(stream) if stream else _closed()) for stream in before)
+    out, err = (Output(_waiting(stream) if stream else _closed(), line) for stream in before)
+    out.is_watched = out.isatty()
     sys.stdout, sys.stderr = cast("TextIO", out), cast("TextIO", err)
     try:
-        yield out
+        with line.shown_by(err.draw, err.columns if err.can_redraw else None):
+            yield out
     finally:
         out.flush()
         if out.trouble is not None:
@@ -69,10 +78,14 @@ class Output:
     """A text stream that holds any text and outlasts its reader; other attributes are those of the stream below.
 
     `trouble` is an error other than a reader that has gone, as a full disk or a stream that was closed at the start.
+    `line` is what a terminal shows while nothing is written; nobody watches an output that goes elsewhere.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    is_watched = True
+
+    def __init__(self, stream: TextIO, line: WaitingLine | None = None) -> None:
         self._stream = stream
+        self._line = line or WaitingLine()
         self.trouble: OSError | None = None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream below has
@@ -82,13 +95,38 @@ class Output:
     def buffer(self) -> "OutputBytes":
         """The bytes of this output, for a file that is written to it."""
         self.flush()
-        return OutputBytes(self._stream)
+        return OutputBytes(self._stream, self._line)
+
+    @property
+    def can_redraw(self) -> bool:
+        """Whether it is a terminal whose cursor moves."""
+        return self._stream.isatty() and os.environ.get("TERM", "").lower() not in {"dumb", "unknown"}
+
+    def columns(self) -> int:
+        """The width of the terminal, 0 while another job of the shell has it."""
+        try:
+            terminal = self._stream.fileno()
+            with suppress(OSError):
+                if os.tcgetpgrp(terminal) != os.getpgrp():
+                    return 0
+            return os.get_terminal_size(terminal).columns or COLUMNS
+        except (OSError, ValueError):
+            return COLUMNS
 
     def write(self, text: str) -> int:
         """Write a text, as far as there is somebody to read it."""
         held = held_by(self._stream.encoding, plain(text))
-        self._attempt(lambda: self._stream.write(held))
+        with self._line:
+            self._attempt(lambda: self._stream.write(held))
+            if self.is_watched:
+                self._line.note(text)
         return len(text)
+
+    def draw(self, text: str) -> None:
+        """Write a text at once, which does not count as output."""
+        held = held_by(self._stream.encoding, plain(text))
+        self._attempt(lambda: self._stream.write(held))
+        self.flush()
 
     def writelines(self, lines: list[str]) -> None:
         """Write several texts."""
@@ -113,9 +151,10 @@ class Output:
 class OutputBytes(io.RawIOBase):
     """The bytes of an output. A reader that has gone is no error; a disk that is full and a closed stream are."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, line: WaitingLine | None = None) -> None:
         super().__init__()
         self._stream = stream
+        self._line = line or WaitingLine()
 
     def writable(self) -> bool:
         """Whether it can be written to."""
@@ -124,8 +163,11 @@ class OutputBytes(io.RawIOBase):
     def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer, as its base class has it
         """Write bytes, as far as there is somebody to read them."""
         try:
-            self._stream.buffer.write(data)
-            self._stream.buffer.flush()
+            with self._line:
+                self._stream.buffer.write(data)
+                self._stream.buffer.flush()
+                if self._stream.isatty():
+                    self._line.note(bytes(data[-LAST_BYTES:]).decode("utf-8", "replace"))
         except OSError as error:
             if error.errno not in _GONE:
                 raise

@@ -61,9 +61,12 @@ def printable(text: object, limit: int = LONGEST) -> str:
     It is one line, and invisible characters are escapes. It is cut at `limit`, but not within a command that it
     advises: half a command could be typed.
     """
-    whole = rendered(text if isinstance(text, str) else str(text))
-    words = " ".join(from_bytes(whole[: limit * 4]).split())
-    shown = "".join(letter if letter.isprintable() else _spelled(letter) for letter in words)
+    whole = rendered(text) if isinstance(text, Said) else str(text)
+    looked_at = whole[: limit * 4]
+    words = " ".join((looked_at if looked_at.isascii() else from_bytes(looked_at)).split())
+    shown = words
+    if not words.isprintable():
+        shown = "".join(letter if letter.isprintable() else _spelled(letter) for letter in words)
     if len(shown) <= limit:
         return shown
     command = shown.rfind(_COMMAND, 0, limit)

@@ -80,6 +80,7 @@ def _show_help(command: Any, show: Callable[..., object], *arguments: object) ->
         parameters: list[Any] = get_params(context)
         for parameter in parameters:
             translate_parameter(parameter)
+            _hide_type(parameter)
         return parameters
 
     translate_help(command)
@@ -99,6 +100,14 @@ def translate_parameter(parameter: Any) -> None:  # noqa: ANN401 - as above
     """Translate the help of an option or argument into the reader's language."""
     parameter.help = translate_text(parameter.help)
     parameter.rich_help_panel = translate_text(parameter.rich_help_panel)
+
+
+def _hide_type(parameter: Any) -> None:  # noqa: ANN401 - as above
+    """Hide the Python type, which typer shows in the help: a switch has no value, and an argument's name says it."""
+    if parameter.metavar is None and parameter.type_descriptor.annotation is bool:
+        parameter.metavar = ""
+    if parameter.param_type_name == "argument":
+        parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - typer gives it by name
 
 
 def translate_text(text: str | None) -> str | None:

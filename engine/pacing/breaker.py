@@ -86,14 +86,16 @@ class Breaker:
 
         A lost trial call counts against its row: the row itself may crash the billing.
         """
-        if outcome.answered:
+        if outcome.cause.answered:
             return False
         return self.open or (self._state is _State.HALF_OPEN and not outcome.cause.away)
 
     def seen(self, outcome: Outcome, *, again: bool = False) -> None:
         """Take in a call's outcome; `again` means that its row has failed before."""
-        if outcome.answered:
-            if not self.open:
+        if outcome.cause.answered:
+            if self._state is _State.CLOSED and self.most == inf:
+                self._failures = 0
+            elif self._state is not _State.OPEN:
                 self._answered()
         elif outcome.cause is Cause.NOT_NOW:
             self._put_off(outcome)

@@ -36,17 +36,14 @@ class Stop:
         """What has happened, and what to do next."""
         self.again: float | None = None
         """Seconds after which it passes by itself, None where nobody knows."""
+        self.requested = False
         self._event = anyio.Event()
-
-    @property
-    def requested(self) -> bool:
-        """Whether a stop was requested."""
-        return self.kind is not None
 
     def request(self, kind: StopKind, reason: str, again: float | None = None) -> None:
         """Request a stop: begin nothing new, finish the calls in flight."""
         if self.kind is None:
             self.kind, self.reason, self.again = kind, reason, again
+            self.requested = True
             self._event.set()
 
     async def wait(self) -> None:

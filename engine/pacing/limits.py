@@ -68,7 +68,7 @@ class Spending:
 
     def sent(self, items: Sequence[Item]) -> None:
         """Add `items` that are being sent."""
-        self._sent += sum((_absolute(item) for item in items), Decimal(0))
+        self._sent += sum([abs(item.amount) for item in items if item.amount], Decimal(0))
 
     def came_out(self, item: Item, state: State) -> None:
         """Subtract an item whose state does not count as sent."""

@@ -142,7 +142,7 @@ def setting_text(policy: Policy) -> dict[str, str]:
 
 def to_settings(policy: Policy) -> dict[str, str]:
     """The settings to keep with a run: those that differ from their defaults."""
-    return {name: setting.shown(policy) for name, setting in ALL.items() if _is_set(policy, setting)}
+    return {name: setting.shown(policy) for name, setting in ALL.items() if _is_set(policy, name)}
 
 
 def describe_settings(policy: Policy, names: Iterable[str]) -> str:
@@ -156,7 +156,7 @@ def describe_policy(policy: Policy) -> str:
         [
             setting.told(policy)
             for name, setting in ALL.items()
-            if name in _ALWAYS_TOLD or (name not in _TOLD_BY_ANOTHER and _is_set(policy, setting))
+            if name in _ALWAYS_TOLD or (name not in _TOLD_BY_ANOTHER and _is_set(policy, name))
         ]
     )
 
@@ -414,8 +414,8 @@ ALL: Final[Mapping[str, Setting]] = MappingProxyType(
 
 _ALWAYS_TOLD: Final = frozenset({"in-flight", "stop-after-errors"})
 _TOLD_BY_ANOTHER: Final = frozenset({"max-in-flight", "throttle-above"})
-_DEFAULT: Final = Policy()
+_DEFAULTS: Final = {name: setting.shown(Policy()) for name, setting in ALL.items()}
 
 
-def _is_set(policy: Policy, setting: Setting) -> bool:
-    return setting.shown(policy) != setting.shown(_DEFAULT)
+def _is_set(policy: Policy, name: str) -> bool:
+    return ALL[name].shown(policy) != _DEFAULTS[name]

@@ -109,6 +109,6 @@ class Tries:
         """The number of counted failures of the row."""
         return self._failures.get(item.item_id, 0)
 
-    def forget(self, item: Item) -> None:
-        """Forget the row, which needs no further call."""
-        self._failures.pop(item.item_id, None)
+    def forget(self, item: Item) -> bool:
+        """Forget the row, which needs no further call; returns whether it had failed."""
+        return self._failures.pop(item.item_id, None) is not None

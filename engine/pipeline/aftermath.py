@@ -111,9 +111,8 @@ class Aftermath:
     def _done(self, item: Item) -> None:
         """Finish an answered row, which needs no further call."""
         self.canary.answered()
-        if self._tries.has_failed(item):
+        if self._tries.forget(item):
             self._backlog.retries.answered()
-        self._tries.forget(item)
         self._backlog.finish(item)
 
     def _failed(self, landed: CallResult) -> None:

@@ -27,7 +27,7 @@ class EarlierRuns(Protocol):
         ...
 
     async def standing_in_lanes(
-        self, job: str, target: str, items: Sequence[NewItem], own: str
+        self, job: str, target: str, items: Sequence[NewItem | Item], own: str
     ) -> Sequence[StandingItem]:
         """The items in the lanes of these whose effect stands, of the job's runs for a target but the run `own`."""
         ...
@@ -54,7 +54,7 @@ class ForeignEntries:
         entries = [entries_by_key.get(item.key, NO_ENTRIES) for item in sendable]
         judged = iter(
             [
-                self._judged(item, found, reasons)
+                self._judged(item, found, reasons) if found is not NO_ENTRIES or reasons else item
                 for item, found, reasons in zip(
                     sendable, entries, await self._reasons(sendable, entries), strict=True
                 )
@@ -67,15 +67,15 @@ class ForeignEntries:
 
         Nobody has approved these, so they count for a run with `again` as well. Raises `JournalError`.
         """
-        items = [_as_new(item) for item, _ in looked_at]
+        items = [item for item, _ in looked_at]
         reasons = await self._reasons(items, [entries for _, entries in looked_at], at_call=True)
         judged: dict[int, RowRefused | Undecided] = {}
         for (item, entries), found in zip(looked_at, reasons, strict=True):
-            if self._job.effect.may_repeat(item.payload):
+            if not (found or entries.unmarked) or self._job.effect.may_repeat(item.payload):
                 continue
             if found:
                 judged[item.item_id] = RowRefused(_refusal(found))
-            elif entries.unmarked:
+            else:
                 judged[item.item_id] = Undecided(
                     said(
                         "not sent: an equal entry without a mark has come into the billing since the rows were read: "
@@ -86,7 +86,7 @@ class ForeignEntries:
         return judged
 
     async def _reasons(
-        self, items: Sequence[NewItem], entries: Sequence[Entries], *, at_call: bool = False
+        self, items: Sequence[NewItem | Item], entries: Sequence[Entries], *, at_call: bool = False
     ) -> list[list[tuple[str, str]]]:
         """Why each item is entered already or would replace an entry, and what to do."""
         marks = {(one.run, one.number) for found in entries for one in (*found.marked, *found.replaced)}
@@ -103,25 +103,29 @@ class ForeignEntries:
             for item, found in zip(items, entries, strict=True)
         ]
 
-    async def _standing(self, items: Sequence[NewItem]) -> Mapping[str, Sequence[StandingItem]]:
+    async def _standing(self, items: Sequence[NewItem | Item]) -> Mapping[str, Sequence[StandingItem]]:
         """By lane, the items of other runs that these items would replace."""
-        replacing = [item for item in items if self._job.replaces(item.payload)]
-        if not replacing:
+        replaces = self._job.replaces
+        if replaces is None or not items:
             return {}
         standing: defaultdict[str, list[StandingItem]] = defaultdict(list)
-        for one in await self._earlier.standing_in_lanes(self._job.name, self._target, replacing, self._own):
-            if self._job.replaces(one.payload):
+        for one in await self._earlier.standing_in_lanes(self._job.name, self._target, items, self._own):
+            if replaces(one.payload):
                 standing[one.lane].append(one)
-        return standing
+        # Most lanes have none, and their items are not looked into.
+        replaced = {item.lane for item in items if item.lane in standing and replaces(item.payload)}
+        return {lane: standing[lane] for lane in replaced}
 
     def _judged(self, item: NewItem, entries: Entries, reasons: Sequence[tuple[str, str]]) -> NewItem | Refusal:
         if reasons and not (self._again or self._job.effect.may_repeat(item.payload)):
             return Refusal(item.line, None, item.label, _refusal(reasons), item.row)
+        item = replace(item, payload=entries.payload or item.payload)
+        if not reasons and not entries.unmarked:
+            return item
         notes = [why for why, _ in reasons]
         if entries.unmarked:
             notes.append(said("looks as if entered already: {entry}", entry=entries.unmarked))
-        item = replace(item, payload=entries.payload or item.payload)
-        return replace(item, note=in_clauses(notes) if len(notes) > 1 else notes[0]) if notes else item
+        return replace(item, note=in_clauses(notes) if len(notes) > 1 else notes[0])
 
     def _entered(
         self, entries: Iterable[Marked], known: Mapping[tuple[str, int], KnownMark]
@@ -133,7 +137,7 @@ class ForeignEntries:
 
     def _replaced(
         self,
-        item: NewItem,
+        item: NewItem | Item,
         entries: Iterable[Marked],
         known: Mapping[tuple[str, int], KnownMark],
         standing: Sequence[StandingItem],
@@ -217,11 +221,6 @@ class ForeignEntries:
                 entry=entry.text,
             )
         return None
-
-
-def _as_new(item: Item) -> NewItem:
-    """The row of an item, as it was frozen."""
-    return NewItem(item.key, item.label, item.lane, item.payload, item.amount, item.line, item.row)
 
 
 def _refusal(reasons: Sequence[tuple[str, str]]) -> str:

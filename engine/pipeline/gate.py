@@ -7,6 +7,7 @@
 When nothing holds and there is no rate, a call passes both without waiting.
 """
 
+import asyncio
 import time
 from collections import deque
 from math import inf
@@ -48,27 +49,21 @@ class _Places:
         self.window = window
         self.taken = 0
         self.held_up = 0
-        self._waiting: deque[anyio.Event] = deque()
+        self._waiting: deque[asyncio.Event] = deque()
 
-    @property
-    def are_free(self) -> bool:
-        """Whether a place is free and no call waits for one."""
-        return self.taken < self.window.size and not self._waiting
-
-    @property
-    def in_use(self) -> int:
-        """The number of places taken by calls in flight, without those at the turnstile."""
-        return self.taken - self.held_up
-
-    async def wait(self) -> None:
-        """Wait in order for a place, and take it."""
-        turn = anyio.Event()
+    async def take(self) -> None:
+        """Take a place, after those who wait for one."""
+        if self.taken < self.window.size and not self._waiting:
+            self.taken += 1
+            return
+        turn = asyncio.Event()
         self._waiting.append(turn)
         await turn.wait()
 
     def give_back(self) -> None:
         self.taken -= 1
-        self.hand_out()
+        if self._waiting:
+            self.hand_out()
 
     def hand_out(self) -> None:
         """Give free places to waiting calls."""
@@ -111,14 +106,12 @@ class Gate:
 
     async def enter(self) -> Passed | None:
         """Wait until a call may leave; returns its pass, None if a stop is requested."""
-        if self._is_over():
+        if self._stop.requested:
             return None
         places = self._places
-        if places.are_free:
-            places.taken += 1
-        else:
-            await places.wait()
-        if self._rate.per_second is not None or self._turnstile.locked() or not self._is_clear:
+        await places.take()
+        is_clear = not self._holds and self._throttle.has_room and self.in_flight < self._breaker.most
+        if self._rate.per_second is not None or self._turnstile.locked() or not is_clear:
             places.held_up += 1
             await self._pass(anyio.current_time())
             places.held_up -= 1
@@ -126,16 +119,18 @@ class Gate:
             return None
         self.in_flight += 1
         self._throttle.left()
-        return places.window, places.window.started(time.monotonic(), places.in_use)
+        # Those at the turnstile are not in flight yet.
+        return places.window, places.window.started(time.monotonic(), places.taken - places.held_up)
 
     def leave(self, passed: Passed, outcome: Outcome, *, again: bool = False) -> bool:
         """Take in a call's outcome, `again` if its row has failed before; True if it is independent of the row."""
+        answered = outcome.cause.answered
         window, ticket = passed
         now = time.monotonic()
         self._last_call = anyio.current_time()
         self.in_flight -= 1
-        blameless = self._breaker.blames_billing(outcome)
-        if outcome.answered:
+        blameless = not answered and self._breaker.blames_billing(outcome)
+        if answered:
             window.delivered(now, ticket)
         elif blameless or outcome.cause is Cause.REFUSES_ALL:
             window.dismissed(now, ticket)
@@ -205,10 +200,10 @@ class Gate:
         """The number of calls that may be in flight now."""
         return self._places.window.size
 
-    @property
     def ahead(self) -> int:
         """The number of calls to keep ready beside those in flight, so that no worker waits for a claim."""
-        return self.size if self._policy.in_flight is not None else max(self.size, READY)
+        size = self._places.window.size
+        return size if self._policy.in_flight is not None else max(size, READY)
 
     @property
     def why(self) -> str:
@@ -221,12 +216,8 @@ class Gate:
     # ---- the turnstile ----
 
     def _is_over(self) -> bool:
-        """Whether a stop is requested; check again after each wait."""
+        """Whether a stop was requested during the wait."""
         return self._stop.requested
-
-    @property
-    def _is_clear(self) -> bool:
-        return not self._holds and self._throttle.has_room and self.in_flight < self._breaker.most
 
     async def _pass(self, asked: float) -> None:
         """Wait for all holds, then for the rate; changes take effect at once."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from enum import StrEnum
-from functools import partial
 from typing import Final, Protocol, assert_never
 
 import anyio
@@ -20,10 +19,11 @@ from checkpoints.intake_pages import Judge
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
 from checkpoints.states import State
-from engine.errors import InputRefused, cause_of
+from engine.errors import InputRefused
 from engine.job import Effect, Entries, Job, Prepared, SameKey
 from engine.pacing.gauges import check_free
 from engine.pipeline.foreign_entries import ForeignEntries
+from engine.pipeline.in_turn import at_once, in_turn
 from engine.pipeline.progress import Progress
 from engine.rows import STANDARD_INPUT, Row, RowPage, Source
 from texts.remedies import setting
@@ -35,12 +35,6 @@ log = structlog.get_logger(__name__)
 LIMIT: Final = "--limit"
 """The flag by which rows after the limit are left out."""
 
-PREPARED_AT_ONCE: Final = 2
-"""Pages in memory where one query looks up many rows: the database works on one while this process does on the other.
-
-Through the API alone one page is prepared at a time, as each of its rows is a call.
-"""
-
 
 class Repeat(StrEnum):
     """Whether a row that the journal already has may be entered once more."""
@@ -51,11 +45,6 @@ class Repeat(StrEnum):
     """Once for this target: the operator states that other addresses are other billings."""
     AGAIN = "again"
     """Always, in addition to existing entries."""
-
-
-def repeat_of(effect: Effect, payload: str, enter: Repeat) -> Repeat:
-    """What applies to a row: `enter`, but a call that may be repeated is always made again."""
-    return Repeat.AGAIN if effect.may_repeat(payload) else enter
 
 
 class IntakeObserver(Protocol):
@@ -112,15 +101,21 @@ class Intake:
             raise InputRefused(_other(source.name, self._run))
         limit = source.limit
         room = limit - await self._to_send() if limit else None
+        pages = source.pages(self._run.cursor)
+
+        async def read() -> RowPage | None:
+            return await anyio.to_thread.run_sync(self._next, pages)
+
+        async def finish(page: Page) -> None:
+            nonlocal room
+            sent = await self._freeze(page)
+            room = None if room is None else room - sent
+            if listener:
+                listener.more()
+
         # What a limit leaves out of a page is known only when the page before it is frozen.
-        tasks = 1 if limit or not self._job.effect.looks_together else PREPARED_AT_ONCE
-        pages = _Pages(partial(self._next, source.pages(self._run.cursor)))
-        try:
-            async with anyio.create_task_group() as group:
-                for _ in range(tasks):
-                    group.start_soon(self._freeze_pages, pages, room, listener)
-        except BaseExceptionGroup as failed:
-            raise cause_of(failed) from failed
+        tasks = 1 if limit else at_once(self._job.effect)
+        await in_turn(read, lambda page: self._page(page, room), finish, tasks)
         await self._journal.end_intake(self._run)
         self._progress.intake_ended = True
         log.info("all rows are read and saved")
@@ -131,25 +126,6 @@ class Intake:
         """The next page, read once there is room for it."""
         check_free(self._journal.path, self._least_free())
         return next(pages, None)
-
-    async def _freeze_pages(self, pages: "_Pages", room: int | None, listener: IntakeObserver | None) -> None:
-        """Take page after page; each is prepared beside those before it, and frozen after them."""
-        while True:
-            turn = _Turn()
-            try:
-                read = await pages.take(turn)
-                page = None if read is None else await self._page(read, room)
-            finally:
-                # An error ends the intake after the pages before its own, as if one page were prepared at a time.
-                await turn.before.wait()
-            if page is not None:
-                sent = await self._freeze(page)
-                room = None if room is None else room - sent
-                if listener:
-                    listener.more()
-            turn.done.set()
-            if page is None:
-                return
 
     async def _to_send(self) -> int:
         """The number of the run's rows that are not skipped."""
@@ -215,7 +191,9 @@ class Intake:
 
     async def _without_replacing(self, page: Page) -> Page:
         """Refuse items that would replace an earlier row of their account, as that row may be sent by now."""
-        replacing = {item.key for item in page.items if item.skip_reason is None and self._job.replaces(item.payload)}
+        if (replaces := self._job.replaces) is None:
+            return page
+        replacing = {item.key for item in page.items if item.skip_reason is None and replaces(item.payload)}
         lanes = {item.lane for item in page.items if item.key in replacing}
         first = await self._journal.first_in_lanes(self._run, lanes) if lanes else {}
         owners = {lane: (key, said("row {number}", number=number)) for lane, (number, key) in first.items()}
@@ -262,30 +240,6 @@ def _before(refusals: Sequence[Refusal], line: int | None) -> tuple[Refusal, ...
     return tuple(one for one in refusals if one.line and line and one.line < line)
 
 
-class _Turn:
-    """The place of a page in the order of the input: what is `before` it is frozen, and it is `done`."""
-
-    def __init__(self) -> None:
-        self.before = anyio.Event()
-        self.done = anyio.Event()
-
-
-class _Pages:
-    """The pages that `read` gives, for several tasks: one of them reads at a time, and each page has its turn."""
-
-    def __init__(self, read: Callable[[], RowPage | None]) -> None:
-        self._read = read
-        self._reading = anyio.Lock()
-        self._last = anyio.Event()
-        self._last.set()
-
-    async def take(self, turn: _Turn) -> RowPage | None:
-        """Read the next page, None after the last, and give it its turn. Raises what the source raises."""
-        async with self._reading:
-            turn.before, self._last = self._last, turn.done
-            return await anyio.to_thread.run_sync(self._read)
-
-
 def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
     """The judge of a run's rows, which checks each row against the journal's items with the same key."""
     against_same = _against_same_input if run.approved_at is None else _against_what_stays
@@ -293,12 +247,15 @@ def judge_for(run: Run, effect: Effect, enter: Repeat) -> Judge:
     is_streamed = run.approved_at is not None and run.frozen_at is None
 
     def judge(item: NewItem, twins: Sequence[EarlierEntry]) -> NewItem | Refusal:
+        if not twins and not (is_streamed and item.note):
+            return item
         own = next((twin for twin in twins if twin.run == run.name), None)
         if own is not None:
             return against_same(item, own)
-        repeat = repeat_of(effect, item.payload, enter)
-        judged = against_earlier(item, twins, run.target, repeat, effect.same_key(item.payload))
-        if is_streamed and repeat is not Repeat.AGAIN and isinstance(judged, NewItem) and judged.note:
+        if enter is Repeat.AGAIN or effect.may_repeat(item.payload):
+            return item
+        judged = against_earlier(item, twins, run.target, enter, effect) if twins else item
+        if is_streamed and isinstance(judged, NewItem) and judged.note:
             advice = said("If it is meant to be entered on top, run with {flag}", flag=setting("again"))
             return _refused(judged, said("{why}. {advice}", why=judged.note, advice=advice))
         return judged
@@ -338,11 +295,9 @@ def _against_what_stays(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
 
 
 def against_earlier(
-    item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat, same: SameKey
+    item: NewItem, twins: Sequence[EarlierEntry], target: str, repeat: Repeat, effect: Effect
 ) -> NewItem | Refusal:
-    """Judge a row for `target` against the items of earlier runs with the same key."""
-    if repeat is Repeat.AGAIN:
-        return item
+    """Judge a row for `target` that is not entered again against the items of earlier runs with the same key."""
     here = [twin for twin in twins if twin.target == target]
     for twin in here:
         if not twin.state.settled:
@@ -352,7 +307,7 @@ def against_earlier(
             return _refused(item, why)
     for twin in here:
         if _asks_the_same(item, twin):
-            return _entered_before(item, twin, SameKey.ENTERED if item.undoes else same)
+            return _entered_before(item, twin, SameKey.ENTERED if item.undoes else effect.same_key(item.payload))
     if here:
         twin = here[-1]
         why = said(
@@ -365,7 +320,7 @@ def against_earlier(
             flag=setting("again"),
         )
         return _refused(item, why)
-    if twins and repeat is Repeat.ONCE:
+    if repeat is Repeat.ONCE:
         twin = twins[-1]
         why = said(
             "run {run} has this row at {there}, and this one is for {here}: if that is the same billing, give "
@@ -438,13 +393,13 @@ class Rehearsal(Job):
         prepared = await self._job.prepare(rows)
         known = Prepared.of(await self._foreign.judge(prepared.items))
         refused = (*prepared.refusals, *known.refusals)
-        repeats = [repeat_of(self.effect, item.payload, self._enter) for item in known.items]
-        if all(repeat is Repeat.AGAIN for repeat in repeats):
+        if self._enter is Repeat.AGAIN or all(self.effect.may_repeat(item.payload) for item in known.items):
             return Prepared(known.items, refused)
-        earlier = await self._earlier.twins(self._job.name, known.items)
         judged = [
-            against_earlier(item, twins, self._target, repeat, self.effect.same_key(item.payload))
-            for item, twins, repeat in zip(known.items, earlier, repeats, strict=True)
+            against_earlier(item, twins, self._target, self._enter, self.effect)
+            if twins and not self.effect.may_repeat(item.payload)
+            else item
+            for item, twins in zip(known.items, await self._earlier.twins(self._job.name, known.items), strict=True)
         ]
         new = Prepared.of(judged)
         return Prepared(new.items, (*refused, *new.refusals))

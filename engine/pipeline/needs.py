@@ -210,11 +210,10 @@ class Needs:
         """What keeps an item from being sent, of one that it needs; None for nothing."""
         if needed is None:
             return Refused(said("not sent: what it needs is no row of this run")) if isinstance(key, str) else None
-        name = self._effect.name_of(needed)
         if needed.state.rejected:
-            return Refused(_reason(needed, name))
+            return Refused(_reason(needed, self._effect.name_of(needed)))
         if obstacle := self._obstacle(item, needed, is_stuck=is_stuck):
-            return Left(obstacle, name)
+            return Left(obstacle, self._effect.name_of(needed))
         if needed.state.to_send:
             return Waits(anyio.current_time() + LONGEST_GAP, (needed.key,))
         return self._wait_to_see(needed) if needed.state is State.ACCEPTED else None

@@ -71,15 +71,10 @@ class Ownership:
 
     async def confirm(self) -> None:
         """Check the ownership before a call leaves. Raises `RunTakenOver`."""
-        if self._is_known:
+        if anyio.current_time() - self._confirmed_at <= TRUSTED:
             return
         async with self._one_at_a_time:
             # Another worker may have confirmed it meanwhile.
-            if not self._is_known:
-                now = anyio.current_time()
+            if (now := anyio.current_time()) - self._confirmed_at > TRUSTED:
                 await self._journal.confirm(self._run)
                 self.told(now)
-
-    @property
-    def _is_known(self) -> bool:
-        return anyio.current_time() - self._confirmed_at <= TRUSTED

@@ -116,7 +116,7 @@ class Pipeline:
         self._gate = Gate(steering, self._breaker, self._throttle)
         # Only a database shows by itself what the API has answered.
         self._looks_at_first = effect.looks_together and not trust_journal
-        self._claims = Claims(lambda: self._gate.ahead)
+        self._claims = Claims(self._gate.ahead)
         self._claiming = False
         self._taken_in = anyio.Event()
         self._looking = anyio.CancelScope()
@@ -328,7 +328,8 @@ class Pipeline:
                 continue
             item, evidence = await self._call(item)
             outcome = decide(evidence, repeatable=self._effect.repeatable)
-            blameless = self._gate.leave(passed, outcome, again=self._tries.has_failed(item))
+            again = not outcome.cause.answered and self._tries.has_failed(item)
+            blameless = self._gate.leave(passed, outcome, again=again)
             self._land(CallResult(item, outcome, blameless=blameless))
 
     async def _call(self, item: Item) -> tuple[Item, Seen]:

@@ -1,14 +1,16 @@
 """The verifier: reads items back from the billing, and compares them with what was sent."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Final, TypeAlias
 
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, Run
 from checkpoints.states import State, states_where
 from engine.job import CannotLook, Job, Marked, ReadBack
+from engine.pipeline.in_turn import at_once, in_turn
 from texts.said import in_clauses, said
 
 
@@ -29,45 +31,67 @@ class ReadBackSummary:
     moved: int = 0
     twice: int = 0
 
+    @property
+    def read(self) -> int:
+        """Items that were read back so far."""
+        return self.as_wanted + self.different + self.unreadable.total()
+
 
 Report = Callable[[Item, ReadBack], None]
 """Receives each item that differs."""
 
 
-async def verify(run: Run, job: Job, journal: Journal, report: Report, *, page: int = 1000) -> ReadBackSummary:
+_Looked: TypeAlias = tuple[Sequence[Item], Mapping[int, ReadBack | CannotLook], set[Marked], Mapping[int, str]]
+"""A page of items with what the billing says of them, the strangers' entries beside them, and what was overtaken."""
+
+_UNTOLD: Final = ReadBack(None, said("the billing says nothing of it"))
+
+
+async def verify(
+    run: Run, job: Job, journal: Journal, report: Report, *, page: int = 1000, verdict: ReadBackSummary | None = None
+) -> ReadBackSummary:
     """Read back every accepted and applied item; items that are as wanted become applied.
 
-    Items that cannot be read back are counted, and keep their state. Raises `LookUpFailed` if the billing cannot be
-    read; the results until then are kept.
+    A `verdict` that is given is counted up on the way. Items that cannot be read back are counted, and keep their
+    state. Raises `LookUpFailed` if the billing cannot be read; the results until then are kept.
     """
-    verdict = ReadBackSummary()
-    async for items in journal.each_page(run, states_where(in_effect=True), size=page):
-        readings = await job.effect.read_back(run, items)
-        strangers = await _strangers(journal, readings.values())
-        outdated = await job.effect.outdated(run, items)
+    summary, effect = verdict or ReadBackSummary(), job.effect
+    pages = journal.each_page(run, states_where(in_effect=True), size=page)
+
+    async def read() -> Sequence[Item] | None:
+        return await anext(pages, None)
+
+    async def look(items: Sequence[Item]) -> _Looked:
+        readings = await effect.read_back(run, items)
+        return items, readings, await _strangers(journal, readings.values()), await effect.outdated(run, items)
+
+    async def judge(looked: _Looked) -> None:
+        items, readings, strangers, outdated = looked
         applied: list[Change] = []
         for item in items:
-            reading = readings.get(item.item_id, ReadBack(None, said("the billing says nothing of it")))
+            reading = readings.get(item.item_id, _UNTOLD)
             if isinstance(reading, CannotLook):
-                verdict.unreadable[reading.text] += 1
+                summary.unreadable[reading.text] += 1
                 continue
             if reading.difference is None and item.item_id in outdated:
                 reading = replace(reading, difference=outdated[item.item_id])
-            if besides := [one for one in reading.besides if one in strangers]:
-                verdict.twice += 1
+            if strangers and (besides := [one for one in reading.besides if one in strangers]):
+                summary.twice += 1
                 reading = _entered_twice(run, item, reading, besides)
-            verdict.expected += item.amount or 0
-            verdict.found += reading.amount or 0
+            summary.expected += item.amount or 0
+            summary.found += reading.amount or 0
             if reading.difference is not None:
-                verdict.different += 1
+                summary.different += 1
                 report(item, reading)
                 continue
-            verdict.as_wanted += 1
-            verdict.moved += reading.later_operations
+            summary.as_wanted += 1
+            summary.moved += reading.later_operations
             if item.state is State.ACCEPTED:
                 applied.append(Change(item.item_id, State.APPLIED, message=item.message))
         await journal.record(run, applied)
-    return verdict
+
+    await in_turn(read, look, judge, at_once(effect))
+    return summary
 
 
 async def _strangers(journal: Journal, readings: Collection[ReadBack | CannotLook]) -> set[Marked]:

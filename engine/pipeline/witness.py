@@ -28,6 +28,7 @@ from checkpoints.states import State
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused, Seen, Undecided
 from engine.job import (
+    NOT_THERE,
     Absent,
     CannotLook,
     Different,
@@ -35,7 +36,6 @@ from engine.job import (
     Entries,
     Found,
     Job,
-    Look,
     LookedFor,
     LookUpResult,
 )
@@ -62,8 +62,6 @@ OLDER: Final = said("found in the billing before it was sent: this journal is ol
 
 FRESH: Final = 0.25
 """Seconds for which a look ahead counts: what others enter in them is not seen."""
-
-ABSENT: Final = Look(Absent())
 
 
 class Witness:
@@ -212,7 +210,11 @@ class Witness:
 
     async def at_call(self, item: Item) -> Seen | None:
         """Look up `item`, whose call would leave now; None if it is to be sent. Raises `LookUpFailed`."""
-        if not self._must_look(item):
+        ahead = self._ahead.get(item.item_id)
+        if ahead is not None and anyio.current_time() - ahead[0] <= FRESH:
+            del self._ahead[item.item_id]
+            return ahead[2]
+        if ahead is None and not self._must_look(item):
             return None
         if not self._together:
             return (await self._seen_of([item])).get(item.item_id)
@@ -247,15 +249,17 @@ class Witness:
     async def _seen_of(self, items: Sequence[Item]) -> dict[int, Seen]:
         """What the billing shows of items, by item_id; items to be sent are left out. Raises `LookUpFailed`."""
         looks = await self._job.look(self._run, items, self._mates)
-        own = [(item, looks.get(item.item_id, ABSENT).own) for item in items]
-        sightings = await credit(own, self._run, self._journal)
+        looked_at = [(item, looks.get(item.item_id, NOT_THERE)) for item in items]
+        own = [(item, look.own) for item, look in looked_at if not isinstance(look.own, Absent)]
+        sightings = await credit(own, self._run, self._journal) if own else {}
         seen: dict[int, Seen] = {}
         absent: list[tuple[Item, Entries]] = []
-        for item in items:
-            if evidence := self._evidence(item, sightings[item.item_id]):
+        for item, look in looked_at:
+            sighting = sightings.get(item.item_id)
+            if sighting is not None and (evidence := self._evidence(item, sighting)):
                 seen[item.item_id] = evidence
             else:
-                absent.append((item, looks.get(item.item_id, ABSENT).entries))
+                absent.append((item, look.entries))
         judged = await self._foreign.judge_at_call(absent)
         # What a person is asked about counts as known from then on: only a newer entry asks again.
         asked = {

@@ -1,5 +1,6 @@
 """The gateway of a job to the billing: its API, and its database where there is one."""
 
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,13 +31,26 @@ from texts.said import said, text_of
 Result = TypeVar("Result")
 
 
+@dataclass(slots=True)
+class Questions:
+    """The questions of the present look-ups through the API: their number, how many are answered, and since when."""
+
+    number: int = 0
+    answered: int = 0
+    began: float = 0.0
+
+    def count(self) -> tuple[int, int, float]:
+        """Answered questions, all of them, and the seconds since they began. May be called in any thread."""
+        return self.answered, self.number, time.monotonic() - self.began
+
+
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """The access to one billing. `asked_at_once` limits the reading calls of one look-up that are in flight.
 
     `rate` limits the reading calls a second and may be changed at any time; calls that write have a rate of their
-    own. `vault` keeps the secrets of the current run; without one they are not kept, as in a plan. `profile` holds
-    the known facts of the billing, each with how well it is known.
+    own. `questions` counts the reading calls of look-ups. `vault` keeps the secrets of the current run; without one
+    they are not kept, as in a plan. `profile` holds the known facts of the billing, each with how well it is known.
     """
 
     client: BillingClient
@@ -45,6 +59,7 @@ class Gateway:
     vault: Vault | None = None
     rate: Rate = field(default_factory=Rate)
     profile: Profile = UNKNOWN
+    questions: Questions = field(default_factory=Questions)
 
     async def read(self, work: Callable[[Database], Result]) -> Result:
         """Run `work` on the database, in a thread. Raises `LookUpFailed`."""
@@ -64,8 +79,10 @@ class Gateway:
         # The workers share one iterator: each takes the next call when its last one has ended.
         rest = iter(enumerate(calls))
         failed: list[LookUpFailed] = []
+        questions, answered = self.questions, 0
 
         async def work() -> None:
+            nonlocal answered
             for place, call in rest:
                 if failed:
                     return
@@ -73,12 +90,21 @@ class Gateway:
                     await self._turn()
                     with as_engine_errors():
                         results[place] = await self.client.ask(call)
+                    questions.answered += 1
+                    answered += 1
                 except LookUpFailed as error:
                     failed.append(error)
 
-        async with anyio.create_task_group() as group:
-            for _ in range(min(self.asked_at_once, len(calls))):
-                group.start_soon(work)
+        if not questions.number:
+            questions.began = time.monotonic()
+        questions.number += len(calls)
+        try:
+            async with anyio.create_task_group() as group:
+                for _ in range(min(self.asked_at_once, len(calls))):
+                    group.start_soon(work)
+        finally:
+            questions.number -= len(calls)
+            questions.answered -= answered
         if failed:
             raise failed[0]
         return results

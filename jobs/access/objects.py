@@ -116,9 +116,9 @@ def lane_of(model: str, key: Mapping[str, str], thing: BillingObject) -> str:
 def differences(wanted: Mapping[str, str | None], thing: BillingObject) -> dict[str, str | None]:
     """The fields that are not as wanted, each with its present value."""
     return {
-        name: thing.values.get(name)
+        name: there
         for name, value in wanted.items()
-        if not same_value(name, value, thing.values.get(name))
+        if (there := thing.values.get(name)) != value and not same_value(name, value, there)
     }
 
 

@@ -1,7 +1,7 @@
 """Finance operations and balances: from the database in bulk, or from the API with one call a subscriber."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -15,7 +15,7 @@ from billing.errors import UnreadableAnswer
 from billing.money import from_answer, wire
 from billing.profile import Profile, TypeEight
 from jobs.access.gateway import Gateway, as_engine_errors
-from jobs.access.payload import OP_TYPE, Payload
+from jobs.access.payload import OP_TYPE, Payload, decode_payload
 from jobs.access.subscribers import as_bool
 from texts.said import Quantity, enumerated, said
 
@@ -28,6 +28,13 @@ def enters_balance(payload: Payload) -> bool:
 def sets_balance(payload: Payload, profile: Profile) -> bool:
     """Whether a call replaces the balance instead of adding to it."""
     return enters_balance(payload) and profile.type_8.value is TypeEight.SETS
+
+
+def replaces_balance(profile: Profile) -> Callable[[str], bool] | None:
+    """Tells of an encoded payload whether its call replaces a balance; None where no call does."""
+    if profile.type_8.value is not TypeEight.SETS:
+        return None
+    return lambda payload: enters_balance(decode_payload(payload))
 
 
 _FIELDS: Final = ("op_id", "op_summa", "descr", "storno", "op_date")

@@ -1,6 +1,6 @@
 """The payload of an item: its whole call, the values before it, and the subscriber."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -75,17 +75,14 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(Payload).decode
+
+decode_payload: Final[Callable[[str], Payload]] = msgspec.json.Decoder(Payload).decode
+"""The payload of a text from the journal."""
 
 
 def encode_payload(payload: Payload) -> str:
     """The text of a payload for the journal."""
     return _encode(payload).decode()
-
-
-def decode_payload(text: str) -> Payload:
-    """The payload of a text from the journal."""
-    return _decode(text)
 
 
 def account_of(lane: str) -> int | None:
@@ -133,7 +130,7 @@ def _spelled(name: str, value: object) -> object:
 
 def payload_of(item: Item) -> Payload:
     """The payload of an item."""
-    return _decode(item.payload)
+    return decode_payload(item.payload)
 
 
 def chain_of(*steps: tuple[str, Mapping[str, object]]) -> tuple[tuple[str, dict[str, object]], ...]:

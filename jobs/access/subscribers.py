@@ -61,7 +61,10 @@ class SubscriberFinder:
                 found[row.contract_number].append(row)
         unknown = [number for number in wanted if number not in found]
         return {
-            **{number: _the_one(number, bearers) for number, bearers in found.items()},
+            **{
+                number: _usable(bearers[0]) if len(bearers) == 1 else _the_one(number, bearers)
+                for number, bearers in found.items()
+            },
             **await self._unknown(unknown),
         }
 

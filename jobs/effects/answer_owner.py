@@ -74,7 +74,7 @@ def telling_fields(kind: CreatableModel, payload: Payload) -> tuple[str, ...]:
     return (kind.key, *kind.found_by, *payload.wanted)
 
 
-def names_created(result: object, payload: Payload, own: tuple[str, int], *, tells: bool) -> AnswerNames:
+def names_created(result: object, payload: Payload, own: tuple[str, int]) -> AnswerNames:
     """Whether an answer belongs to our request: by its mark, or without one by all fields sent."""
     kind, fields = model_of(payload), fields_of_created(result)
     if is_about_other_model(result, payload.model):
@@ -82,8 +82,7 @@ def names_created(result: object, payload: Payload, own: tuple[str, int], *, tel
     if kind.comment:
         comment = fields.get(kind.comment)
         if not comment:
-            # If this billing is known to return the comment, the answer belongs to another request.
-            return AnswerNames.ANOTHER if tells else AnswerNames.NOBODY
+            return AnswerNames.NOBODY
         return AnswerNames.OURS if find_mark(str(comment)) == own else AnswerNames.ANOTHER
     # A key has "" for what is empty, as the folder around one at the top.
     sent = {name: value or None for name, value in {**payload.key, **payload.wanted}.items()}

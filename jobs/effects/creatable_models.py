@@ -20,7 +20,7 @@ from checkpoints.records import Item
 from jobs.access.gateway import Gateway
 from jobs.access.objects import NOBODY, describe_fields, differences, find
 from jobs.access.operations import enters_balance
-from jobs.access.payload import OP_TYPE, Payload, payload_of
+from jobs.access.payload import OP_TYPE, Payload, decode_payload
 from jobs.access.subscribers import as_bool
 from jobs.spec.entries import (
     CODE_1C,
@@ -200,12 +200,14 @@ def creatable_model(model: str, arguments: Mapping[str, object]) -> CreatableMod
 
 def model_of(payload: Payload) -> CreatableModel:
     """How the object of a payload is created and found again."""
-    return creatable_model(payload.model, payload.key)
+    return (
+        CREATABLE_MODELS[payload.model] if payload.model != "Abonents" else creatable_model("Abonents", payload.key)
+    )
 
 
 async def created(gateway: Gateway, run_name: str, items: Sequence[Item]) -> dict[int, list[BillingObject]]:
     """The objects of each item, by item_id, including those that no longer count. Raises `LookUpFailed`."""
-    payloads = [payload_of(item) for item in items]
+    payloads = [decode_payload(item.payload) for item in items]
     if not payloads:
         return {}
     if not model_of(payloads[0]).comment:
@@ -254,11 +256,8 @@ async def marked_or_alike(
     kind = model_of(payloads[0])
     whose = [dict.fromkeys((payload.abonent, *payload.sharers)) for payload in payloads]
     if gateway.database is not None:
-        wanted = [
-            (abonent, _stored(kind.alike, payload.wanted.get(kind.alike) or ""))
-            for payload, abonents in zip(payloads, whose, strict=True)
-            for abonent in abonents
-        ]
+        alike = [_stored(kind.alike, payload.wanted.get(kind.alike) or "") for payload in payloads]
+        wanted = [(abonent, value) for value, abonents in zip(alike, whose, strict=True) for abonent in abonents]
         things = await gateway.read(lambda database: commented(database, model, wanted, MARK_BEGIN, fields))
     else:
         more = {}
@@ -273,6 +272,8 @@ async def marked_or_alike(
                 keys[tuple(key.items())] = key
         found = await find(gateway, model, list(keys.values()), fields, _BESIDES.get(model, ()))
         things = [thing for each in found for thing in each]
+    if not things:
+        return [[] for _ in payloads]
     by_abonent: defaultdict[int | None, list[BillingObject]] = defaultdict(list)
     for thing in things:
         by_abonent[thing.abonent_id].append(thing)
@@ -340,7 +341,9 @@ def fields_of(payloads: Sequence[Payload]) -> tuple[str, ...]:
 def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
     """The difference between the objects found and the one sent, with both sides; None without one."""
     kind = model_of(payload)
-    wanted = {name: value for name, value in payload.wanted.items() if name != BALANCE}
+    wanted = payload.wanted
+    if BALANCE in wanted:
+        wanted = {name: value for name, value in wanted.items() if name != BALANCE}
     if len(found) == 1 and kind.counts(found[0]) and not differences(wanted, found[0]):
         return None
     sent = kind.sent(wanted)
@@ -362,6 +365,8 @@ def difference(payload: Payload, found: Sequence[BillingObject]) -> str | None:
 
 def in_effect(payload: Payload, found: Sequence[BillingObject]) -> Sequence[BillingObject]:
     """Of the objects of an item those that still count; all of them where none does."""
+    if len(found) == 1:
+        return found
     kind = model_of(payload)
     return [thing for thing in found if kind.counts(thing)] or found
 

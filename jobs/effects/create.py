@@ -9,18 +9,19 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final, TypeAlias
 
-import msgspec
-
-from billing.api.answers import created_id, judge
+from billing.api.answers import created_id, unexpected
 from billing.api.calls import NOTHING, Call, ChainStep, describe
 from billing.directory.models import OPENING_BALANCE, BillingObject
 from billing.directory.subscribers import Abonent, Operation
+from billing.directory.values import plain_value
 from billing.money import wire
 from billing.profile import TypeEight
+from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
 from engine.errors import InputRefused, LookUpFailed
-from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, NotSent, RowRefused, Seen
+from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import (
+    NOT_THERE,
     Absent,
     AskMates,
     BeforeImageMode,
@@ -45,7 +46,6 @@ from jobs.access.objects import (
     differences,
     find,
     needed,
-    spell_out,
 )
 from jobs.access.operations import (
     balances,
@@ -61,7 +61,6 @@ from jobs.access.payload import (
     FOLDER_LANE,
     OP_TYPE,
     Payload,
-    chain_of,
     decode_payload,
     encode_payload,
     payload_of,
@@ -91,13 +90,14 @@ from jobs.effects.effect import CallEffect, Irreversible, ItemToUndo
 from jobs.effects.entries_there import entered_besides, entries_like, entries_of, try_entries
 from jobs.rows.binding import NUMBER, Bound
 from jobs.rows.call_arguments import Arguments, amount_fault, owner_of_row, telling_of
-from jobs.spec.chain import Template
+from jobs.spec.chain import Hole, Template, fill_arguments
 from jobs.spec.chain_kind import CREATE
 from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, exact_key, find_mark, with_mark
 from jobs.spec.parameters import row_key
 from texts.said import said, text_of
 
 SUBSCRIBERS: Final = "Abonents"
+_OPENING: Final = str(OPENING_BALANCE)
 
 Back: TypeAlias = Callable[[Mapping[str, str]], CallEffect | Irreversible]
 """Makes the effect that takes this one back, from the parameters of the undo."""
@@ -139,9 +139,17 @@ class CreateEffect(CallEffect):
         self._recognition = Recognition()
         # With a mark, before each call; without one, where one query tells of many what others have made meanwhile.
         self.looked_for = LookedFor.ALWAYS if self._kind.comment or self.looks_together else LookedFor.WHEN_TAKEN_UP
+        self._longest = gateway.profile.descr_length.value if template.model == OPERATIONS else LONGEST_COMMENT
+        """Characters of a comment with its mark."""
         if template.model == OPERATIONS and gateway.database is not None:
             # The balance, which an entry of type 8 may set; only the database has it.
             self.keeps = BeforeImageMode.TOGETHER
+
+    @property
+    def may_enter_balance(self) -> bool:
+        """Whether a row may enter an opening balance: its type may be a value of the row."""
+        kind = self._template.links[0].arguments.get(OP_TYPE)
+        return self._template.model == OPERATIONS and (isinstance(kind, Hole) or str(kind) == _OPENING)
 
     async def plan(self, bound: Sequence[Bound]) -> Prepared:
         """Turn rows into items, compared with existing objects. Raises `LookUpFailed`, `InputRefused`."""
@@ -151,23 +159,31 @@ class CreateEffect(CallEffect):
         room = await room_for_text(gateway, model)
         if fault := too_long(self._comment, room):
             raise InputRefused(fault)
-        rows = [(one, self._template.fill(one.values)[0].arguments) for one in bound]
+        arguments_of = self._template.links[0].arguments
+        rows = [(one, fill_arguments(arguments_of, one.values)) for one in bound]
         faults = [
-            (one, amount_fault(self._kind.amount, arguments) or self._fault_of_day(one, arguments))
+            # An opening balance needs no day.
+            (
+                one,
+                amount_fault(self._kind.amount, arguments)
+                or (None if str(arguments.get(OP_TYPE)) == _OPENING else _fault_of_day(one)),
+            )
             for one, arguments in rows
         ]
         readable = [row for row, (_, fault) in zip(rows, faults, strict=True) if fault is None]
         whose, unowned = await self._owners(readable)
-        payloads = [payload_for(model, arguments, who.id if who else 0) for _, arguments, who in whose]
-        if model == OPERATIONS:
-            payloads = [self._told(one, payload) for (one, _, _), payload in zip(whose, payloads, strict=True)]
-        # Objects with a mark may be alike.
-        there = [()] * len(payloads) if self._kind.comment else await like_these(gateway, payloads)
-        entering = [payload.abonent for payload in payloads if enters_balance(payload)]
+        entering = [
+            who.id
+            for _, arguments, who in whose
+            if who and model == OPERATIONS and str(arguments.get(OP_TYPE)) == _OPENING
+        ]
         before = await balances(gateway, entering)
         last = await newest_on_account(gateway, entering) if self._type_8 is TypeEight.SETS and entering else {}
+        payloads = [self._payload(one, arguments, who, before, last) for one, arguments, who in whose]
+        # Objects with a mark may be alike.
+        there = [()] * len(payloads) if self._kind.comment else await like_these(gateway, payloads)
         entries = [
-            self._entry(one, who, _with_what_was(payload, before, last), things, room)
+            self._entry(one, who, payload, things, room)
             for (one, _, who), payload, things in zip(whose, payloads, there, strict=True)
         ]
         unreadable = [one.refused(fault) for one, fault in faults if fault is not None]
@@ -183,9 +199,10 @@ class CreateEffect(CallEffect):
     async def find_entries(self, items: Sequence[NewItem]) -> Mapping[str, Entries]:
         """Entries of the same kind for the same subscribers. Raises `LookUpFailed`.
 
-        These are operations of the same type that are not reversed, and connected services of the same id.
+        These are operations of the same type that are not reversed, and connected services of the same id. One that
+        takes back is entered already only by an equal one.
         """
-        return await entries_like(self._gateway, items)
+        return await entries_like(self._gateway, items, equal=self._taking_back is not None)
 
     async def try_out(self) -> None:
         """Try each look-up that the run needs, with ids that no object has.
@@ -206,19 +223,21 @@ class CreateEffect(CallEffect):
 
     async def send(self, run: Run, item: Item) -> Seen:
         """Create the object, with run and item in the mark of its comment."""
-        payload = payload_of(item)
-        if _overwrites(payload) and (moved := await self._moved(payload)):
-            return moved
-        call = await reveal_secrets(self._gateway.vault, self._call(payload, run.name, item.number))
-        if not isinstance(call, Call):
-            return call
+        payload = decode_payload(item.payload)
+        call = self._call(payload, run.name, item.number)
+        if PLACEHOLDER in item.payload:
+            # Every token of a secret begins so.
+            revealed = await reveal_secrets(self._gateway.vault, call)
+            if not isinstance(revealed, Call):
+                return revealed
+            call = revealed
         row = self._recognition.row(item)
         evidence = self._evidence(
             await self._gateway.client.send(call, row=row), payload, (run.name, item.number), row
         )
         match evidence:
             case Accepted():
-                return with_note(evidence, payload)
+                return with_note(evidence, payload) if payload.planned or payload.after else evidence
             case RowRefused(text) if self._kind.is_taken(text):
                 return await self._taken(item, payload, text)
         return evidence
@@ -248,13 +267,15 @@ class CreateEffect(CallEffect):
         """Also the operations that have come to an account since the list was made, where its balance is set.
 
         Those that a person was shown who has decided that the row is sent are no news. Of an item in effect those
-        before its own operation: their sums are overwritten. Raises `LookUpFailed`.
+        before its own operation: their sums are overwritten. Where a balance is set back, it has to be that of the
+        plan. Raises `LookUpFailed`.
         """
-        reasons = dict(await super().outdated(run, items))
+        payloads = [decode_payload(item.payload) for item in items]
+        reasons = await self._moved_since(items, payloads)
         setting = [
             (item, payload)
-            for item in items
-            if (payload := payload_of(item)).newest is not None and item.item_id not in reasons
+            for item, payload in zip(items, payloads, strict=True)
+            if payload.newest is not None and item.item_id not in reasons
         ]
         last: dict[int, int] = {}
         for _, payload in setting:
@@ -262,6 +283,8 @@ class CreateEffect(CallEffect):
             last[payload.abonent] = min(newest, last.get(payload.abonent, newest))
         newer = await operations_since(self._gateway, last)
         for item, payload in setting:
+            if payload.abonent not in newer:
+                continue
             own = int(item.answer or 0) if item.state.in_effect else 0
             shown = {*item.seen, *payload.there}
             others = [
@@ -273,22 +296,34 @@ class CreateEffect(CallEffect):
             ]
             if others:
                 reasons[item.item_id] = _overtaken(others, is_entered=bool(own))
-        return reasons
+        setting_back = {
+            item.item_id: payload
+            for item, payload in zip(items, payloads, strict=True)
+            if BALANCE in payload.wanted and _overwrites(payload)
+            if not item.state.in_effect and item.item_id not in reasons
+        }
+        return reasons | await self._another_balance(setting_back)
 
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """The payloads with the present balance, where it has changed. Raises `LookUpFailed`.
 
         An item that sets a balance back keeps the planned one, to notice a change made by others.
         """
-        payloads = {item.item_id: payload_of(item) for item in items}
-        keeping = {key: one for key, one in payloads.items() if BALANCE in one.was and not _overwrites(one)}
-        now = await balances(self._gateway, [one.abonent for one in keeping.values()])
-        anew = {
-            key: refresh_before_image(one, {**one.was, BALANCE: wire(now[one.abonent])})
-            for key, one in keeping.items()
-            if one.abonent in now
+        payloads = {item.item_id: decode_payload(item.payload) for item in items}
+        keeping = {
+            key: one
+            for key, one in payloads.items()
+            if BALANCE in one.was and not (BALANCE in one.wanted and _overwrites(one))
         }
-        return {key: one for key, one in anew.items() if one is not None}
+        now = await balances(self._gateway, [one.abonent for one in keeping.values()])
+        anew: dict[int, Payload] = {}
+        for key, one in keeping.items():
+            was = one.was[BALANCE]
+            if one.abonent not in now or (was is not None and Decimal(was) == now[one.abonent]):
+                continue
+            if refreshed := refresh_before_image(one, {**one.was, BALANCE: wire(now[one.abonent])}):
+                anew[key] = refreshed
+        return anew
 
     async def look_up(self, run: Run, items: Sequence[Item]) -> Mapping[int, LookUpResult]:
         """Whether the objects exist as they were sent. Raises `LookUpFailed`."""
@@ -299,15 +334,18 @@ class CreateEffect(CallEffect):
         """The objects, and entries like them that have come since the list was made. Raises `LookUpFailed`."""
         if not self._kind.comment:
             return await super().look(run, items, mates)
-        payloads = [payload_of(item) for item in items]
+        payloads = [decode_payload(item.payload) for item in items]
         looks: dict[int, Look] = {}
         for item, payload, things in zip(
             items, payloads, await marked_or_alike(self._gateway, payloads), strict=True
         ):
+            if not things:
+                looks[item.item_id] = NOT_THERE
+                continue
             own = (run.name, item.number)
             looks[item.item_id] = Look(
                 _sighting(payload, own_of(payload, things, own)),
-                entries_of(payload, things, self._gateway.profile, own),
+                entries_of(payload, things, self._gateway.profile, own, equal=self._taking_back is not None),
             )
         return looks
 
@@ -324,19 +362,19 @@ class CreateEffect(CallEffect):
         besides: dict[int, tuple[Marked, ...]] = {}
         for item, things in zip(items, there, strict=True):
             payload, own = payloads[item.item_id], (run.name, item.number)
+            mine = own_of(payload, things, own)
             # Of several those in effect: a person takes back what was made twice.
-            found[item.item_id] = in_effect(payload, own_of(payload, things, own))
-            besides[item.item_id] = (
-                entered_besides(payload, things, self._gateway.profile, own) if self._kind.comment else ()
-            )
+            found[item.item_id] = in_effect(payload, mine)
+            if len(mine) < len(things):
+                besides[item.item_id] = entered_besides(payload, things, mine, self._gateway.profile, own)
         wanted = [payload.abonent for payload in payloads.values() if BALANCE in payload.wanted]
         now = await balances(self._gateway, wanted)
-        moved = {payload.abonent for payload in payloads.values() if _has_another_balance(payload, now)}
+        moved = {payload.abonent for payload in payloads.values() if now and _has_another_balance(payload, now)}
         last = await newest_on_account(self._gateway, moved) if moved else {}
-        return {
-            key: replace(_reading(payload, found[key], now, last.get(payload.abonent, 0)), besides=besides[key])
-            for key, payload in payloads.items()
+        readings = {
+            key: _reading(payload, found[key], now, last.get(payload.abonent, 0)) for key, payload in payloads.items()
         }
+        return readings | {key: replace(readings[key], besides=others) for key, others in besides.items()}
 
     def describe(self, run_name: str, item: Item) -> str:
         """The call with its mark."""
@@ -357,29 +395,27 @@ class CreateEffect(CallEffect):
                 # whether the billing reads `fields` before or after it creates [?], so the look-up decides.
                 return Lost(said("refused, but perhaps only after it was entered: {reason}", reason=text))
             case Accepted(result=result):
-                named = names_created(result, payload, own, tells=self._tells_comment)
-                if named is not AnswerNames.ANOTHER and not self._recognition.believe(named, row):
+                named = names_created(result, payload, own)
+                if named is AnswerNames.ANOTHER or (named is AnswerNames.NOBODY and self._tells_comment):
+                    return unexpected(result)
+                if not self._recognition.believe(named, row):
                     return NAMELESS
-                judged = judge(evidence, lambda _: None if named is AnswerNames.ANOTHER else created_id(result))
-                return msgspec.structs.replace(judged, created=True) if isinstance(judged, Accepted) else judged
+                answer = created_id(result)
+                return unexpected(result) if answer is None else Accepted(answer, created=True)
         return evidence
 
-    async def _moved(self, payload: Payload) -> Evidence | None:
-        """Why the balance must not be set back now: a payment made after the plan would be lost."""
-        try:
-            now = (await balances(self._gateway, [payload.abonent])).get(payload.abonent)
-        except LookUpFailed as error:
-            return NotSent(said("what the balance is now cannot be read: {error}", error=error))
-        then = Decimal(payload.was[BALANCE] or 0)
-        if now == then:
-            return None
-        return RowRefused(
-            said(
+    async def _another_balance(self, payloads: Mapping[int, Payload]) -> dict[int, str]:
+        """By item_id, why a balance must not be set back: a payment made after the plan would be lost."""
+        now = await balances(self._gateway, [payload.abonent for payload in payloads.values()])
+        return {
+            key: said(
                 "changed since the plan: the balance was {then}, and now it is {now}",
                 then=then,
-                now=said("not known") if now is None else now,
+                now=said("not known") if balance is None else balance,
             )
-        )
+            for key, payload in payloads.items()
+            if (balance := now.get(payload.abonent)) != (then := Decimal(payload.was[BALANCE] or 0))
+        }
 
     def _call(self, payload: Payload, run_name: str, number: int) -> Call:
         ((method, arguments),) = payload.steps
@@ -413,29 +449,40 @@ class CreateEffect(CallEffect):
 
     @property
     def _tells_comment(self) -> bool:
-        """Whether this billing is known to return the comment of a created operation."""
+        """Whether this billing is known to return the comment of a created operation.
+
+        An answer without one belongs to another request then.
+        """
         fact = self._gateway.profile.descr_returned
         return self._template.model == OPERATIONS and fact.known and fact.value
 
-    @property
-    def _longest(self) -> int:
-        """Characters of a comment with its mark."""
-        return self._gateway.profile.descr_length.value if self._template.model == OPERATIONS else LONGEST_COMMENT
+    def _payload(
+        self,
+        one: Bound,
+        arguments: Arguments,
+        who: Abonent | None,
+        before: Mapping[int, Decimal],
+        last: Mapping[int, int],
+    ) -> Payload:
+        """The payload of a row; of an operation with its exact key, and with what tells it from further ones.
 
-    def _told(self, one: Bound, payload: Payload) -> Payload:
-        """The payload with its exact key, and with what tells its operation from further ones."""
-        document, day = ("", "") if enters_balance(payload) else telling_of(one)
-        return msgspec.structs.replace(payload, exact=self._exact, document=document, day=day)
-
-    def _fault_of_day(self, one: Bound, arguments: Arguments) -> str | None:
-        """Why the day of an operation cannot be read; an opening balance needs none."""
-        if str(arguments.get(OP_TYPE)) == str(OPENING_BALANCE):
-            return None
-        try:
-            telling_of(one)
-        except ValueError as error:
-            return text_of(error)
-        return None
+        That of an opening balance has the present balance, which an undo of an entry of type 8 needs, and the last
+        operation.
+        """
+        model, abonent = self._template.model, who.id if who else 0
+        opens = model == OPERATIONS and str(arguments.get(OP_TYPE)) == _OPENING
+        document, day = telling_of(one) if model == OPERATIONS and not opens else ("", "")
+        return payload_for(
+            model,
+            arguments,
+            abonent,
+            was={BALANCE: wire(before[abonent])} if opens and abonent in before else NOTHING,
+            named=one.named,
+            exact=self._exact if model == OPERATIONS else "",
+            document=document,
+            day=day,
+            newest=last.get(abonent) if opens else None,
+        )
 
     async def _owners(
         self, rows: Sequence[tuple[Bound, Arguments]]
@@ -456,7 +503,7 @@ class CreateEffect(CallEffect):
         arguments = payload.steps[0][1]
         if fault := too_long(str(arguments.get(self._kind.comment) or ""), room):
             return one.refused(fault, self._kind.comment)
-        equal = [thing for thing in there if not differences(payload.wanted, thing)]
+        equal = [thing for thing in there if not differences(payload.wanted, thing)] if there else []
         if there and not equal:
             return one.refused(has_another(payload, there))
         amount = arguments.get(self._kind.amount) if self._kind.amount else None
@@ -465,7 +512,7 @@ class CreateEffect(CallEffect):
             key=row_key([*same, *filter(None, [payload.document or payload.day])]),
             label=f"{one.label}, {payload.document}" if payload.document else one.label,
             lane=lane_of_new(payload) if abonent is None else f"{ACCOUNT}{abonent.account_id}",
-            payload=encode_payload(msgspec.structs.replace(payload, named=dict(one.named))),
+            payload=encode_payload(payload),
             amount=None if amount is None else Decimal(str(amount)),
             line=one.row.line,
             row=one.row.cells,
@@ -478,28 +525,54 @@ class CreateEffect(CallEffect):
         return said("already as wanted: {object}", object=self._kind.described(thing, payload.wanted))
 
 
-def payload_for(
+def payload_for(  # noqa: PLR0913 - what a payload of one call may have
     model: str,
     arguments: Mapping[str, object],
     abonent: int,
     *,
     was: Mapping[str, str | None] = NOTHING,
     balance: str | None = None,
+    named: Mapping[str, str] = NOTHING,
+    exact: str = "",
+    document: str = "",
+    day: str = "",
+    newest: int | None = None,
 ) -> Payload:
-    """The payload of a new object for a subscriber; `balance` is the wanted balance of the account, if known."""
+    """The payload of a new object for a subscriber; `balance` is the wanted balance of the account, if known.
+
+    Raises ValueError for money that is not a number.
+    """
     kind = creatable_model(model, arguments)
-    spelled = spell_out(arguments)
+    apart = kind.apart
     wanted: dict[str, str | None] = {
-        name: value for name, value in spelled.items() if name not in kind.apart and value is not None
+        name: spelled
+        for name, value in arguments.items()
+        if name not in apart and (spelled := plain_value(name, value)) is not None
     }
+    if balance is not None:
+        wanted[BALANCE] = balance
     return Payload(
         model=model,
-        steps=chain_of((CREATE, arguments)),
+        steps=((CREATE, dict(arguments)),),
         abonent=abonent,
-        key={name: spelled.get(name) or "" for name in kind.found_by},
-        wanted=wanted if balance is None else {**wanted, BALANCE: balance},
+        key={name: plain_value(name, arguments.get(name)) or "" for name in kind.found_by},
+        wanted=wanted,
         was=dict(was),
+        named=dict(named),
+        newest=newest,
+        document=document,
+        day=day,
+        exact=exact,
     )
+
+
+def _fault_of_day(one: Bound) -> str | None:
+    """Why the day of an operation cannot be read, None if it can."""
+    try:
+        telling_of(one)
+    except ValueError as error:
+        return text_of(error)
+    return None
 
 
 def lane_of_new(payload: Payload) -> str:
@@ -539,14 +612,6 @@ def _overtaken(others: Sequence[Operation], *, is_entered: bool) -> str:
     )
 
 
-def _with_what_was(payload: Payload, before: Mapping[int, Decimal], last: Mapping[int, int]) -> Payload:
-    """The payload with the present balance, which an undo of an entry of type 8 needs, and the last operation."""
-    if not enters_balance(payload):
-        return payload
-    was = {BALANCE: wire(before[payload.abonent])} if payload.abonent in before else payload.was
-    return msgspec.structs.replace(payload, was=was, newest=last.get(payload.abonent))
-
-
 def _blames_fields(text: str, kind: CreatableModel, payload: Payload) -> bool:
     words = text.casefold()
     # A model of custom attributes may also refuse the attribute of a row.
@@ -573,11 +638,14 @@ def _has_another_balance(payload: Payload, now: Mapping[int, Decimal]) -> bool:
 def _reading(payload: Payload, found: Sequence[BillingObject], now: Mapping[int, Decimal], last: int) -> ReadBack:
     """An entry and its balance; `last` is the last operation on an account that has another balance than wanted."""
     kind, differs = model_of(payload), difference(payload, found)
-    counting = [thing for thing in found if kind.counts(thing)]
+    # What does not differ is one that counts.
+    counting = found if differs is None else [thing for thing in found if kind.counts(thing)]
     there = None
     if kind.amount and counting:
-        there = sum((Decimal(thing.values[kind.amount] or 0) for thing in counting), Decimal(0))
-    if differs is None and _has_another_balance(payload, now):
+        there = Decimal(0)
+        for thing in counting:
+            there += Decimal(thing.values[kind.amount] or 0)
+    if differs is None and now and _has_another_balance(payload, now):
         if last > int(found[0].values[kind.key] or 0):
             return ReadBack(there, later_operations=True)
         differs = said(

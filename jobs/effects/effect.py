@@ -17,7 +17,7 @@ from checkpoints.records import Item, Refusal, Run
 from engine.job import AskMates, Effect, Prepared
 from jobs.access.gateway import Gateway
 from jobs.access.objects import find
-from jobs.access.payload import Payload, account_of, encode_payload, payload_of
+from jobs.access.payload import Payload, account_of, decode_payload, encode_payload, payload_of
 from jobs.access.subscribers import Resolved, SubscriberFinder
 from jobs.access.vault import mask_secrets
 from jobs.effects.before_image import Mate, found_own
@@ -138,10 +138,13 @@ class CallEffect(Effect):
 
         The account counts where its balance is set, and would be another's. Raises `LookUpFailed`.
         """
-        payloads = {item.item_id: payload_of(item) for item in items}
-        numbers = {one.named[NUMBER] for one in payloads.values() if NUMBER in one.named}
-        logins = list({one.named[LOGIN] for one in payloads.values() if LOGIN in one.named})
-        ids = {one.abonent for one in payloads.values() if one.newest is not None and NUMBER not in one.named}
+        return await self._moved_since(items, [decode_payload(item.payload) for item in items])
+
+    async def _moved_since(self, items: Sequence[Item], payloads: Sequence[Payload]) -> dict[int, str]:
+        """As `outdated` says, of items with these payloads."""
+        numbers = {one.named[NUMBER] for one in payloads if NUMBER in one.named}
+        logins = list({one.named[LOGIN] for one in payloads if LOGIN in one.named})
+        ids = {one.abonent for one in payloads if one.newest is not None and NUMBER not in one.named}
         now: dict[int | str, Resolved] = {}
         finder = SubscriberFinder(self._gateway, suggested_for=0)
         if numbers:
@@ -151,8 +154,7 @@ class CallEffect(Effect):
         found = await find(self._gateway, "Users", [{LOGIN: one} for one in logins], ("id", LOGIN)) if logins else []
         users = {login: {one.values["id"] for one in things} for login, things in zip(logins, found, strict=True)}
         reasons: dict[int, str] = {}
-        for item in items:
-            payload = payloads[item.item_id]
+        for item, payload in zip(items, payloads, strict=True):
             if LOGIN in payload.named:
                 why = _moved_login(payload.named, users)
             else:

@@ -4,10 +4,10 @@ A step creates an object, or sets fields of one: its payload shows which, and ea
 the effect that a job with this one call would have.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
-from itertools import groupby
 from typing import Final
 
 from billing.api.calls import is_secret
@@ -68,12 +68,15 @@ class StepEffects:
         step = Step(payload.step)
         return self.created[step] if creates(payload) else self.set[step]
 
-    def groups(self, items: Sequence[Item]) -> Iterator[tuple[CallEffect, list[Item]]]:
-        """The items of each effect."""
-        named = [(_kind_of(payload_of(item)), item) for item in items]
-        for _, group in groupby(sorted(named, key=lambda one: one[0]), key=lambda one: one[0]):
-            these = [item for _, item in group]
-            yield self.of(payload_of(these[0])), these
+    def groups(self, items: Sequence[Item], *, whole: bool = False) -> Iterator[tuple[CallEffect, list[Item]]]:
+        """The items of each effect; only those that are `whole`, if so."""
+        groups: defaultdict[tuple[str, str], list[Item]] = defaultdict(list)
+        for item in items:
+            payload = payload_of(item)
+            if not whole or is_whole(payload):
+                groups[payload.step, payload.steps[0][0]].append(item)
+        for group in groups.values():
+            yield self.of(payload_of(group[0])), group
 
     def all(self) -> Iterable[CallEffect]:
         """Each effect once."""
@@ -85,8 +88,11 @@ def creates(payload: Payload) -> bool:
     return payload.steps[0][0] == CREATE
 
 
-def _kind_of(payload: Payload) -> tuple[str, bool]:
-    return payload.step, creates(payload)
+def is_whole(payload: Payload) -> bool:
+    """Whether all ids of a payload are filled in."""
+    return not payload.fills or all(
+        arguments.get(place, "") is not None for place in payload.fills for _, arguments in payload.steps
+    )
 
 
 def _setting(key: str, name: str) -> tuple[str, str, str]:

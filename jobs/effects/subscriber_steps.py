@@ -37,7 +37,7 @@ from jobs.effects.creatable_models import mark_fault, room_for_text
 from jobs.effects.effect import CallEffect, Irreversible
 from jobs.effects.entries_there import entries_like
 from jobs.effects.folder_tree import Folder, FolderTree
-from jobs.effects.import_calls import StepEffects, creates
+from jobs.effects.import_calls import StepEffects, creates, is_whole
 from jobs.effects.step_names import FolderName, folder_name, name_of_step
 from jobs.effects.subscriber_plan import PlanContext, plan_row
 from jobs.effects.subscriber_removal import SubscriberRemoval
@@ -200,14 +200,14 @@ class SubscriberSteps(CallEffect):
         A step without the id of its subscriber was never sent.
         """
         found: dict[int, LookUpResult] = {item.item_id: Absent() for item in items}
-        for effect, group in self._effects.groups([item for item in items if _is_whole(payload_of(item))]):
+        for effect, group in self._effects.groups(items, whole=True):
             found |= await effect.look_up(run, group)
         return found
 
     async def look(self, run: Run, items: Sequence[Item], mates: AskMates) -> Mapping[int, Look]:
         """The effects of the steps, and entries like theirs that are new. Raises `LookUpFailed`."""
         looks = {item.item_id: Look(Absent()) for item in items}
-        for effect, group in self._effects.groups([item for item in items if _is_whole(payload_of(item))]):
+        for effect, group in self._effects.groups(items, whole=True):
             looks |= await effect.look(run, group, mates)
         return looks
 
@@ -221,21 +221,21 @@ class SubscriberSteps(CallEffect):
     async def read_before_images(self, items: Sequence[Item]) -> Mapping[int, Payload]:
         """The payloads with the present values, where they have changed. Raises `LookUpFailed`."""
         anew: dict[int, Payload] = {}
-        for effect, group in self._effects.groups([item for item in items if _is_whole(payload_of(item))]):
+        for effect, group in self._effects.groups(items, whole=True):
             anew |= await effect.read_before_images(group)
         return anew
 
     async def outdated(self, run: Run, items: Sequence[Item]) -> Mapping[int, str]:
         """What has changed since the list was made so that a step must not be made. Raises `LookUpFailed`."""
         reasons: dict[int, str] = {}
-        for effect, group in self._effects.groups([item for item in items if _is_whole(payload_of(item))]):
+        for effect, group in self._effects.groups(items, whole=True):
             reasons |= await effect.outdated(run, group)
         return reasons
 
     def describe(self, run_name: str, item: Item) -> str:
         """The call of the step; an id that is not known yet is that of another item, by its key."""
         payload = payload_of(item)
-        if not _is_whole(payload):
+        if not is_whole(payload):
             keys = {place: f"<{key}>" for place, key in payload.fills.items()}
             item = msgspec.structs.replace(item, payload=encode_payload(_with_arguments(payload, keys)))
         return self._effects.of(payload).describe(run_name, item)
@@ -262,13 +262,6 @@ def _is_own(seen: Found | Different, answer: str | None) -> bool:
     """Whether what is found is what the answer names, where there is one."""
     ids = (seen.answer,) if isinstance(seen, Found) else seen.seen
     return answer is None or not any(ids) or answer in ids
-
-
-def _is_whole(payload: Payload) -> bool:
-    """Whether all ids of a payload are filled in."""
-    return not payload.fills or all(
-        arguments.get(place, "") is not None for place in payload.fills for _, arguments in payload.steps
-    )
 
 
 def _id_of(needed: Item) -> int:

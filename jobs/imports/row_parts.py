@@ -119,15 +119,18 @@ def _value(table: TableColumns, one: FieldColumns, row: Row) -> Value:
     """The text of a field, and its place: that of its first column that is not empty."""
     if one.rule.value is not None:
         return Value(one.rule.value)
-    cells = [(column.name, _cell(one, place, row)) for place, column in enumerate(one.columns)]
-    there = [(title, text) for title, text in cells if text] or cells[:1]
-    texts = [text for _, text in there]
+    if len(one.columns) == 1:
+        title, texts = one.columns[0].name, [_cell(one, 0, row)]
+    else:
+        cells = [(column.name, _cell(one, place, row)) for place, column in enumerate(one.columns)]
+        there = [(title, text) for title, text in cells if text] or cells[:1]
+        title, texts = there[0][0], [text for _, text in there]
     if one.name == FOLDER and one.step is Step.FOLDER:
         levels = texts if one.rule.are_levels else one.rule.between.join(texts).split(one.rule.split or APART)
         text = folder_path(levels)
     else:
         text = one.rule.between.join(texts)
-    return Value(text, Place(row.line, there[0][0], table.name if table.joined else ""))
+    return Value(text, Place(row.line, title, table.name if table.joined else ""))
 
 
 def _cell(one: FieldColumns, place: int, row: Row) -> str:

@@ -5,6 +5,7 @@ Nothing is guessed: a column that the map names and the table lacks is refused, 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from engine.errors import InputRefused, nearest
 from jobs.imports.column_map import CellRule, ColumnMap, Condition, PartRule
@@ -99,7 +100,7 @@ class TableColumns:
             tuple(title.strip() for place, title in enumerate(self._header) if place not in places),
         )
 
-    @property
+    @cached_property
     def secret_places(self) -> frozenset[int]:
         """The places of the columns with secrets, counted from 0."""
         secret = [(name, one) for _, name, one in self.fields.names() if one.kind is FieldKind.SECRET]

@@ -1,6 +1,6 @@
 """The binding of rows: from cells, or values given for all rows, to the values of a call."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
@@ -58,6 +58,24 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
+class _Reading:
+    """How a value of each row is read: its column, None without one, and what stands for an empty cell.
+
+    A `verbatim` cell keeps its white space; so does a `loose` one, of any type, unless it is written like a number or
+    a date.
+    """
+
+    name: str
+    column: Column | None
+    given: str
+    parse: Callable[[str], str]
+    may_be_empty: bool
+    is_secret: bool
+    verbatim: bool
+    loose: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """The names of the columns of an input; `of` is the name of the input for messages."""
 
@@ -95,6 +113,8 @@ class Binding:
             name: other for name, other in OTHER_KEY.items() if name in self._names and other not in self._names
         }
         self._columns: dict[str, Column] | None = None
+        self._readings: tuple[_Reading, ...] = ()
+        self._labelled: Column | None = None
         self._second_number: Column | None = None
         self._vault = gateway.vault or Vault()
         self._secret = {name for name in self._names if name in self._parameters and self._parameters[name].secret}
@@ -105,9 +125,14 @@ class Binding:
     def columns(self) -> dict[str, Column]:
         """The columns of the values that the rows have. Raises `InputRefused` for a value without a source."""
         if self._columns is None:
-            self._columns = self._find()
-            self._secret_places = self._hidden(self._columns)
-            self._flags = self._numbered(self._columns)
+            self._columns = columns = self._find()
+            self._secret_places = self._hidden(columns)
+            self._flags = self._numbered(columns)
+            others = [other for other in self._others.values() if other in columns or self._given.get(other)]
+            self._readings = tuple(self._reading(name, columns.get(name)) for name in (*self._names, *others))
+            # The values that may label a row, the best first.
+            telling = (name for name in (*OTHER_KEY.values(), *self._names) if name not in self._secret)
+            self._labelled = next((columns[name] for name in telling if name in columns), None)
         return self._columns
 
     def require_key(self) -> None:
@@ -156,8 +181,10 @@ class Binding:
 
     async def bind(self, rows: Sequence[Row]) -> tuple[list[Bound], list[Refusal]]:
         """The rows with their values, and the refused rows. Raises `LookUpFailed`."""
-        columns = self.columns
-        read = [self._read(_with_flags(row, self._flags), columns) for row in rows]
+        _ = self.columns
+        if self._flags:
+            rows = [_with_flags(row, self._flags) for row in rows]
+        read = [self._read(row) for row in rows]
         bound = [one for one in read if isinstance(one, Bound)]
         refused = [one for one in read if isinstance(one, Refusal)]
         if self._secret:
@@ -240,39 +267,43 @@ class Binding:
         found = {columns[name].place for name in self._secret if name in columns}
         return secret_places(self._header, called) | found
 
-    def _read(self, row: Row, columns: Mapping[str, Column]) -> Bound | Refusal:
-        kept = without_secrets(row, self._secret_places)
+    def _reading(self, name: str, column: Column | None) -> _Reading:
+        parameter, is_secret = self._parameters.get(name), name in self._secret
+        return _Reading(
+            name,
+            column,
+            self._given.get(name, ""),
+            parameter.parse if parameter else _NAMES.get(name, as_typed),
+            may_be_empty=self._may_be_empty(name),
+            is_secret=is_secret,
+            verbatim=parameter is not None and parameter.verbatim and not is_secret,
+            loose=self._may_be_anything(name) and not is_secret,
+        )
+
+    def _read(self, row: Row) -> Bound | Refusal:
+        kept = without_secrets(row, self._secret_places) if self._secret_places else row
         values: dict[str, str] = {}
-        label = next((columns[name].of(row) for name in self._telling() if name in columns), "")
-        others = (other for other in self._others.values() if other in columns or self._given.get(other))
-        for name in (*self._names, *others):
-            column = columns.get(name)
-            text = self._cell(name, column, row) if column else ""
+        label = row.cells[self._labelled.place].strip() if self._labelled else ""
+        for reading in self._readings:
+            name, column = reading.name, reading.column
+            if column is None:
+                values[name] = reading.given
+                continue
+            text = row.cells[column.place].strip()
             if not text:
-                values[name] = self._given.get(name, "")
-                if column and not values[name] and not self._may_be_empty(name):
+                values[name] = reading.given
+                if not reading.given and not reading.may_be_empty:
                     return Refusal(row.line, column.name, label[:64], said("the cell is empty"), kept.cells)
                 continue
-            if name in self._secret and text.startswith(PLACEHOLDER):
+            if reading.is_secret and text.startswith(PLACEHOLDER):
                 return Refusal(row.line, name, label[:64], _DOTS, kept.cells)
-            parameter = self._parameters.get(name)
+            if reading.verbatim or (reading.loose and not is_written_exactly(text)):
+                text = row.cells[column.place]
             try:
-                values[name] = (parameter.parse if parameter else _NAMES.get(name, as_typed))(text)
+                values[name] = reading.parse(text)
             except ValueError as error:
-                where = column.name if column else name
-                return Refusal(row.line, where, label[:64], _fault(error, row, column), kept.cells)
+                return Refusal(row.line, column.name, label[:64], _fault(error, row, column), kept.cells)
         return Bound(kept, label, values)
-
-    def _cell(self, name: str, column: Column, row: Row) -> str:
-        """The cell of a value: free text unchanged, other values without the white space around them.
-
-        A cell of white space alone is empty.
-        """
-        text, parameter = column.of(row), self._parameters.get(name)
-        if parameter is None or parameter.secret or not text:
-            return text
-        free = parameter.verbatim or (self._may_be_anything(name) and not is_written_exactly(text))
-        return column.whole(row) if free else text
 
     def _may_be_anything(self, name: str) -> bool:
         """Whether a value may be of any type: a placeholder of a typed chain whose name is not known."""
@@ -286,10 +317,6 @@ class Binding:
         """
         of_others = {column.place for name, column in columns.items() if not self._may_be_anything(name)}
         return frozenset(column.place for column in columns.values()) - of_others
-
-    def _telling(self) -> Iterator[str]:
-        """The values that may label a row, the best first."""
-        yield from (name for name in (*OTHER_KEY.values(), *self._names) if name not in self._secret)
 
     def _sealed(self, bound: Sequence[Bound]) -> list[Bound]:
         """The rows with tokens in place of their secrets, which go into the vault. Used in a worker thread."""
@@ -341,6 +368,7 @@ class Binding:
             found = dict(await self._abonents.by_contract_numbers({str(key) for key in keys}))
         else:
             found = dict(await self._abonents.by_ids({key for key in keys if isinstance(key, int)}))
+        says_number = NUMBER in self._others.values()
         known: list[Bound] = []
         refused: list[Refusal] = []
         for one in bound:
@@ -349,26 +377,21 @@ class Binding:
             if isinstance(abonent, str):
                 refused.append(one.refused(abonent, column.name if column else None))
                 continue
-            if contradiction := self._contradiction(one, abonent):
-                refused.append(contradiction)
+            # The number that the row has, or that is given for all rows.
+            number = one.values.get(NUMBER, "") if says_number else ""
+            if self._second_number:
+                number = self._second_number.of(one.row)
+            if number not in {"", abonent.contract_number}:
+                refused.append(self._contradiction(one, abonent, number))
                 continue
-            values, number = {**one.values, ABONENT: str(abonent.id)}, self._number_of(one)
+            values = {**one.values, ABONENT: str(abonent.id)}
             named = {NUMBER: number, ABONENT: str(abonent.id)} if number else {}
             known.append(Bound(one.row, name_of(abonent), values, abonent, named))
         return known, refused
 
-    def _number_of(self, one: Bound) -> str:
-        """The contract number that a row has, or that is given for all rows; "" for none."""
-        if self._second_number:
-            return self._second_number.of(one.row)
-        return one.values.get(NUMBER, "") if NUMBER in self._others.values() else ""
-
-    def _contradiction(self, one: Bound, abonent: Abonent) -> Refusal | None:
-        """The refusal of a row whose contract number and id name different subscribers, None if they agree."""
-        column, number = self._second_number, self._number_of(one)
-        if number in {"", abonent.contract_number}:
-            return None
-        own = repr(abonent.contract_number)
+    def _contradiction(self, one: Bound, abonent: Abonent, number: str) -> Refusal:
+        """The refusal of a row whose contract number and id name different subscribers."""
+        column, own = self._second_number, repr(abonent.contract_number)
         if column:
             reason = said(
                 "abonent {id} has the contract number {own}, this column says {number!r}",
@@ -423,9 +446,9 @@ def _with_flags(row: Row, places: frozenset[int]) -> Row:
     return replace(row, cells=tuple(cells))
 
 
-def _fault(error: ValueError, row: Row, column: Column | None) -> str:
+def _fault(error: ValueError, row: Row, column: Column) -> str:
     """The fault of a cell; for an amount with the cell itself, because messages may count its characters."""
-    if column is None or not isinstance(error, AmountError):
+    if not isinstance(error, AmountError):
         return text_of(error)
     return said(
         "{cell!r} (column {column}): {error}",

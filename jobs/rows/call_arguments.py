@@ -32,7 +32,12 @@ async def owner_of_row(
     Usually the binding has found the subscriber. A typed chain may name it literally, or by a column with another
     name than `abonent_id`.
     """
-    named = [whole_id(str(arguments.get(ABONENT) or "")) for _, arguments in rows]
+    named = [
+        one.abonent.id
+        if one.abonent is not None and arguments.get(ABONENT) == one.abonent.id
+        else whole_id(str(arguments.get(ABONENT) or ""))
+        for one, arguments in rows
+    ]
     found: dict[int | str, Resolved] = {one.abonent.id: one.abonent for one, _ in rows if one.abonent is not None}
     found |= await SubscriberFinder(gateway).by_ids(
         [key for key in named if isinstance(key, int) and key not in found]
@@ -44,7 +49,9 @@ async def owner_of_row(
         if isinstance(abonent, str):
             refused.append(one.refused(abonent))
         else:
-            known.append((replace(one, label=name_of(abonent), abonent=abonent), arguments, abonent))
+            if one.abonent is not abonent:
+                one = replace(one, label=name_of(abonent), abonent=abonent)  # noqa: PLW2901 - the row of that subscriber
+            known.append((one, arguments, abonent))
     return known, refused
 
 

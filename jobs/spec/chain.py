@@ -104,7 +104,7 @@ class Template:
 
     def fill(self, values: Mapping[str, str]) -> tuple[ChainStep, ...]:
         """The steps with the values of a row. Raises KeyError for a placeholder without a value."""
-        return tuple(ChainStep(link.method, _filled_object(link.arguments, values)) for link in self.links)
+        return tuple(ChainStep(link.method, fill_arguments(link.arguments, values)) for link in self.links)
 
     @property
     def digest(self) -> str:
@@ -240,7 +240,7 @@ def _marked(text: str) -> tuple[str, _Places]:
     quoted = False
     while place < len(text):
         character = text[place]
-        hole = _hole(text, place)
+        hole = _hole(text, place) if character == "{" else None
         if hole is not None and not quoted:
             piece, step = json.dumps(f"{_BARE}{hole['name'].strip()}", ensure_ascii=False), len(hole[0])
             shift += len(piece) - step
@@ -382,8 +382,18 @@ def _as_text(tree: Tree) -> str:
     return json.dumps(tree, ensure_ascii=False)
 
 
-def _filled_object(tree: Mapping[str, Tree], values: Mapping[str, str]) -> dict[str, object]:
-    return {name: _filled(one, values, name) for name, one in tree.items()}
+def fill_arguments(tree: Mapping[str, Tree], values: Mapping[str, str]) -> dict[str, object]:
+    """The arguments of a link with the values of a row. Raises KeyError for a placeholder without a value."""
+    filled: dict[str, object] = {}
+    for field, one in tree.items():
+        match one:
+            case Hole(name):
+                filled[field] = typed(values[name], field, name)
+            case TemplateText(("", Hole(name), "")):
+                filled[field] = values[name]
+            case _:
+                filled[field] = _filled(one, values, field)
+    return filled
 
 
 def _filled(tree: Tree, values: Mapping[str, str], field: str) -> object:
@@ -391,11 +401,11 @@ def _filled(tree: Tree, values: Mapping[str, str], field: str) -> object:
         case Hole(name):
             return typed(values[name], field, name)
         case TemplateText(parts):
-            return "".join(values[part.name] if isinstance(part, Hole) else part for part in parts)
+            return "".join([values[part.name] if isinstance(part, Hole) else part for part in parts])
         case list():
             return [_filled(one, values, field) for one in tree]
         case dict():
-            return _filled_object(tree, values)
+            return fill_arguments(tree, values)
     return tree
 
 

@@ -52,11 +52,6 @@ MARK_BEGIN: Final = "[cm "
 _MARK: Final = re.compile(r"\[cm ([a-z0-9]{1,16})/([1-9][0-9]{0,11})\]")
 
 
-def entry_mark(run_name: str, number: int) -> str:
-    """The mark of an item, by the name of its run and its number within it."""
-    return f"[cm {run_name}/{number}]"
-
-
 def mark_prefix(run_name: str) -> str:
     """The beginning of the marks of all items of a run."""
     return f"[cm {run_name}/"
@@ -78,8 +73,8 @@ def find_mark(comment: str) -> tuple[str, int] | None:
 
 
 def with_mark(text: str, run_name: str, number: int, *, longest: int = LONGEST_COMMENT) -> str:
-    """The text with its mark at the end, at most `longest` characters: the text is shortened, never the mark."""
-    tail = entry_mark(run_name, number)
+    """The text with the mark of an item at its end, at most `longest` characters: the mark is never shortened."""
+    tail = f"[cm {run_name}/{number}]"
     if not text:
         return tail
     room = longest - len(tail) - 1

@@ -15,6 +15,7 @@ from lab.crash import clock
 from lab.crash.experiment_plan import ENDING, FROZEN, Act, Disturbance
 from lab.crash.journals import Alias, Elsewhere, Machine, aliased, back_up, forgotten_by, put_back, set_aside
 from lab.crash.load import Ended, Load, Running
+from lab.crash.loops import loops
 from lab.crash.mock_process import MockProcess
 from lab.crash.observer import POLL, JournalView, Observer
 from lab.crash.program import (
@@ -242,7 +243,7 @@ class Disturbances:
 
     async def _ends_soon(self, running: Running) -> bool:
         """Whether a process ends within the time that giving way may take."""
-        with anyio.move_on_after(_LONGEST_GIVING_WAY):
+        with anyio.move_on_after(loops(_LONGEST_GIVING_WAY)):
             await running.process.wait()
         return not running.alive
 
@@ -376,7 +377,7 @@ class Disturbances:
 
     async def _has_entered(self) -> bool:
         """Whether the billing has applied any row of the load, which may take as long as its stacks do."""
-        with anyio.move_on_after(_LONGEST_STACK):
+        with anyio.move_on_after(loops(_LONGEST_STACK)):
             while not await self.billing.effects():  # noqa: ASYNC110 - the ledger gives no event
                 await anyio.sleep(_WHILE)
             return True
@@ -401,7 +402,7 @@ class Disturbances:
     async def _check_nothing_leaves(self, seconds: float, running: Running) -> None:
         """Watch a paused run for a while: after the claims in progress there must be no new ones."""
         before, since = None, self.observer.claims()
-        with anyio.move_on_after(_LONGEST_CLAIM):
+        with anyio.move_on_after(loops(_LONGEST_CLAIM)):
             while running.alive and before != since:
                 await anyio.sleep(_WHILE)
                 before, since = since, self.observer.claims()
@@ -515,6 +516,7 @@ _LOOKS_COUNT: Final = 1.2
 _AT_ITS_END: Final = frozenset({ExitCode.DONE, ExitCode.REJECTED, ExitCode.UNDECIDED})
 _BETWEEN_SIGNALS: Final = 0.05
 _WHILE: Final = 0.2
+# In loops.
 _LONGEST_CLAIM: Final = 5.0
 _LONGEST_STACK: Final = 5.0
 _LONGEST_GIVING_WAY: Final = 10.0

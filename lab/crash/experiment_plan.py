@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from lab.crash.loops import loops
 from lab.crash.proxy import Interference
 from lab.crash.trials import Trial
 from lab.mock.facts import OPENING_BALANCE
@@ -18,9 +19,9 @@ MOST_IN_FLIGHT: Final = 16
 """Parallel calls at most: all of them must have had their effect within `SETTLE`."""
 
 LONGEST: Final = 240.0
-"""Seconds of an experiment at most."""
+"""Loops of an experiment at most."""
 LONGEST_SUBSCRIBER: Final = 1.0
-"""Seconds more for each subscriber of an import: its steps come one after the other, and are all taken back."""
+"""Loops more for each subscriber of an import: its steps come one after the other, and are all taken back."""
 
 BALANCES: Final = "balances"
 WARNING_THRESHOLD: Final = "warning-threshold"
@@ -188,7 +189,7 @@ class ExperimentPlan:
     @property
     def longest(self) -> float:
         """Seconds after which an unfinished experiment has failed."""
-        return LONGEST + (LONGEST_SUBSCRIBER * self.rows if self.job == IMPORT else 0.0)
+        return loops(LONGEST + (LONGEST_SUBSCRIBER * self.rows if self.job == IMPORT else 0.0))
 
     @property
     def api_alone(self) -> bool:

@@ -18,6 +18,7 @@ from anyio.streams.text import TextReceiveStream
 
 from lab.crash.errors import MockNotStarted
 from lab.crash.experiment_plan import ExperimentPlan
+from lab.crash.loops import loops
 from lab.crash.program import send_signal, start
 from lab.crash.proxy import Proxy
 from lab.crash.stranger import Statement
@@ -30,6 +31,7 @@ _HOST: Final = "127.0.0.1"
 _PORTS: Final = range(20_000, 32_000)
 """Below the ports of outgoing connections, which could take a port while the server is down."""
 _PATIENCE: Final = 30.0
+"""Loops."""
 _POLL: Final = 0.1
 
 
@@ -85,7 +87,7 @@ class MockProcess:
         if self._process.stdout is None:
             raise RuntimeError("a process was started without its stdout")
         output = ""
-        with anyio.move_on_after(_PATIENCE):
+        with anyio.move_on_after(loops(_PATIENCE)):
             async for part in TextReceiveStream(self._process.stdout):
                 output += part
                 if "control:" in output and output.endswith("\n"):
@@ -148,7 +150,7 @@ class MockProcess:
 
     async def wait_for_stacks(self) -> None:
         """Wait until its stacks are empty. Raises `TimeoutError` when that takes too long."""
-        with anyio.fail_after(_PATIENCE):
+        with anyio.fail_after(loops(_PATIENCE)):
             while True:
                 state = await self._ask("GET", "/state")
                 stack = state.get("stack")

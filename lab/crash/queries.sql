@@ -70,9 +70,11 @@ select first :rows a.id, a.id, a.id from abonents a where a.is_folder = 0 and a.
 
 -- name: owners
 -- One subscriber of each account: of several balances of one account only the last would count.
-select first :rows a.id, a.id, a.id from abonents a where a.id in (
-    select min(b.id) from abonents b where b.is_folder = 0 and b.deleted = 0 and b.account_id is not null
-    group by b.account_id)
+select first :rows a.id, a.id, a.id
+from (
+    select min(b.id) as id from abonents b where b.is_folder = 0 and b.deleted = 0 and b.account_id is not null
+    group by b.account_id) o
+join abonents a on a.id = o.id
 order by a.id
 
 -- name: accounts

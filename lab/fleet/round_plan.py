@@ -6,6 +6,7 @@ from enum import StrEnum
 from random import Random
 from typing import Final
 
+from lab.crash.loops import loops
 from lab.fleet.billing_port import AnswerTraits, BillingFault
 
 
@@ -73,7 +74,7 @@ class RoundPlan:
     storm: tuple[FleetBlow, ...]
     every: float
     longest: float
-    slack: float = 2.0
+    slack: float
     until_taken_over: bool = False
 
     @property
@@ -97,8 +98,9 @@ def draw_round(seed: int, *, quick: bool = False) -> RoundPlan:
     """The round of a seed: the whole fleet, or a small one."""
     draw = Random(seed)
     faults = {fault: round(draw.uniform(0.002, 0.01), 4) for fault in BillingFault}
-    lease = 1.5 if quick else 3.0
-    timeout = 1.0 if quick else 2.0
+    # In loops: on a slow machine a process would lose a lease of so many seconds again and again.
+    lease = loops(1.25 if quick else 2.5)
+    timeout = loops(0.8 if quick else 1.6)
     return RoundPlan(
         seed=seed,
         workers=_WORKERS,
@@ -106,16 +108,17 @@ def draw_round(seed: int, *, quick: bool = False) -> RoundPlan:
         rows=80 if quick else 2500,
         lease=lease,
         away=2 * lease,
-        stalled_after=2.0 if quick else 5.0,
+        stalled_after=loops(1.7 if quick else 4.2),
         timeout=timeout,
-        settle=0.5,
+        settle=loops(0.4),
         in_flight=draw.randint(3, 8),
         rate=draw.choice((20, 25) if quick else (40, 50, 60)),
         traits=AnswerTraits(latency=round(draw.uniform(0.005, 0.03), 4), faults=faults, silence=3 * timeout),
         single=tuple(_blows(draw, 2 if quick else len(KINDS))),
         storm=tuple(_blows(draw, 4 if quick else 4 * len(KINDS))),
         every=1.0,
-        longest=180.0 if quick else 1800.0,
+        longest=loops(250 if quick else 2500),
+        slack=loops(1.7),
     )
 
 

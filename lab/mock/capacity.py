@@ -2,13 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
-
-import anyio
 
 from billing.errors import SettingsError
 from texts.said import said
@@ -27,39 +25,55 @@ class Slots:
 
     def __init__(self, slots: int, queue: int | None = None) -> None:
         self.queue = queue
-        self._limiter = anyio.CapacityLimiter(slots)
+        self.taken = 0
+        self._total = slots
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def total(self) -> int:
-        """The number of slots."""
-        return int(self._limiter.total_tokens)
+        """The number of slots; requests in work are temporarily more after it was lowered."""
+        return self._total
 
     @total.setter
     def total(self, slots: int) -> None:
-        self._limiter.total_tokens = slots
-
-    @property
-    def taken(self) -> int:
-        """Requests in work; temporarily above `total` after that was lowered."""
-        return self._limiter.borrowed_tokens
+        self._total = slots
+        self._admit()
 
     @property
     def waiting(self) -> int:
         """Requests that wait."""
-        return self._limiter.statistics().tasks_waiting
+        return len(self._waiting)
 
     @property
     def full(self) -> bool:
         """Whether another request would be rejected."""
         return self.queue is not None and self.taken >= self.total and self.waiting >= self.queue
 
-    @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
-        """Wait for a slot and hold it while the context lasts. Raises `QueueFull`."""
+    def enter(self, begin: Callable[[], None]) -> None:
+        """Call `begin` with a slot that is held until `leave`: now, or when one is free. Raises `QueueFull`."""
         if self.full:
             raise QueueFull
-        async with self._limiter:
-            yield
+        self._idle.clear()
+        self._waiting.append(begin)
+        self._admit()
+
+    def leave(self) -> None:
+        """Give a slot back."""
+        self.taken -= 1
+        self._admit()
+        if not self.taken:
+            self._idle.set()
+
+    async def wait_until_idle(self) -> None:
+        """Wait until no request is in work, and none waits."""
+        await self._idle.wait()
+
+    def _admit(self) -> None:
+        while self._waiting and self.taken < self._total:
+            self.taken += 1
+            self._waiting.popleft()()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,15 @@ from contextlib import suppress
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
-from billing.database.reader import Connection, Cursor, DatabaseRow, FirebirdError, FirebirdRefusal
+from billing.database.prepared import Prepared
+from billing.database.reader import Connection, DatabaseRow, FirebirdError, FirebirdRefusal
 from billing.database.schema import Schema, fitted
-from billing.database.sql_blocks import SqlStatement, Values, sql_block
+from billing.database.sql_blocks import SqlStatement, Value, Values, sql_block
 from billing.errors import ColumnsMissing
-from lab.mock.models import Field, MockModel, models_with
+from lab.mock.models import MockModel, models_with
 from lab.mock.refusals import MockRefusal
 
 _KEPT = 300  # prepared statements; filters produce any number of different ones
-_SAVEPOINT = "this_call"
 
 
 class MockConnection:
@@ -24,41 +24,33 @@ class MockConnection:
 
     def __init__(self, dsn: Dsn) -> None:
         self._connection: Connection = attach(dsn)
-        self._prepared: dict[str, tuple[Cursor, object]] = {}
+        self._cursor = self._connection.cursor()
+        self._encoding = dsn.encoding
+        self._prepared: dict[str, Prepared] = {}
         self._fitted: dict[str, SqlStatement] = {}
         rows = self.execute(sql_block("population", "columns", "lab.mock.sql").text)
         self.schema = Schema.of((table.rstrip(), name.rstrip()) for table, name in rows)
-        self.models: dict[str, MockModel] = models_with(self.schema.has)
         lengths = self.execute(sql_block("population", "lengths", "lab.mock.sql").text)
-        self._lengths = {(table.rstrip(), name.rstrip()): int(length) for table, name, length in lengths}
+        self.models: dict[str, MockModel] = models_with(
+            self.schema.has, {(table.rstrip(), name.rstrip()): length for table, name, length in lengths}
+        )
 
-    def execute(self, sql: str, parameters: Sequence[object] = ()) -> list[DatabaseRow]:
+    def execute(self, sql: str, parameters: Sequence[Value] = ()) -> list[DatabaseRow]:
         """Run a statement; returns its rows, or an empty list.
 
         Raises `MockRefusal` when Firebird refuses it: a value too long, a foreign key without a target.
         """
         try:
-            return self._execute(sql, parameters)
+            return (self._prepared.get(sql) or self._prepare(sql)).run(parameters)
         except (FirebirdRefusal, ValueError) as error:
             raise MockRefusal(" ".join(str(error.args[0]).split())) from error
 
-    def _execute(self, sql: str, parameters: Sequence[object]) -> list[DatabaseRow]:
-        if sql not in self._prepared:
-            if len(self._prepared) >= _KEPT:
-                self._prepared.clear()
-            cursor = self._connection.cursor()
-            self._prepared[sql] = cursor, cursor.prep(sql)
-        cursor, prepared = self._prepared[sql]
-        try:
-            cursor.execute(prepared, parameters)
-        except (FirebirdError, ValueError):
-            # fdb takes a failed select as open, and would fail again at the commit when closing it.
-            with suppress(FirebirdError):
-                cursor.close()
-            del self._prepared[sql]
-            raise
-        # Statements without rows have no description.
-        return cursor.fetchall() if cursor.description else []
+    def _prepare(self, sql: str) -> Prepared:
+        if len(self._prepared) >= _KEPT:
+            self._prepared.clear()
+        transaction = self._connection.main_transaction
+        self._prepared[sql] = prepared = Prepared(transaction, self._cursor, sql, self._encoding)
+        return prepared
 
     def run(self, wanted: SqlStatement, values: Values) -> list[DatabaseRow]:
         """Run a named statement with its parameters.
@@ -71,10 +63,6 @@ class MockConnection:
             raise MockRefusal(str(error)) from error
         return self.execute(*fit.bind(values))
 
-    def longest(self, table: str, field: Field) -> int | None:
-        """The number of characters that a column holds; None for no text."""
-        return self._lengths.get((table.upper(), field.stored_as))
-
     def next_key(self, generator: str) -> int:
         """The next value of a generator; it stays used even after a rollback."""
         ((key,),) = self.execute(f"select gen_id({generator}, 1) from rdb$database")  # noqa: S608 - a name of ours
@@ -82,11 +70,11 @@ class MockConnection:
 
     def save_here(self) -> None:
         """Set the savepoint that `go_back` returns to."""
-        self._connection.savepoint(_SAVEPOINT)
+        self.execute("savepoint this_call")
 
     def go_back(self) -> None:
         """Roll back to the savepoint."""
-        self._connection.rollback(savepoint=_SAVEPOINT)
+        self.execute("rollback to savepoint this_call")
 
     def commit(self) -> None:
         """Commit the transaction."""

@@ -6,9 +6,10 @@ malformed is known of a few [V]; `lab.mock.refusals` marks the others.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
+
+import msgspec
 
 from billing.database.sql_blocks import SqlStatement, sql_block
 from lab.mock import refusals
@@ -35,8 +36,7 @@ _PHONE: Final = re.compile(r"\+79[0-9]{9}")
 _MAC: Final = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 
 
-@dataclass(frozen=True, slots=True)
-class RuleChange:
+class RuleChange(msgspec.Struct, frozen=True):
     """An object to be created (`key` None, nothing `stored`) or saved; rules may add to `written`.
 
     `late` tells that the call was answered before, and has its effect now, out of a stack.
@@ -96,7 +96,7 @@ def _require(change: RuleChange, name: str) -> None:
 
 def _fitted(change: RuleChange, field: Field, text: str) -> str:
     """A text that its column can hold: the database refuses a longer one, or cuts it off under a quirk [?]."""
-    longest = change.connection.longest(change.model.table, field)
+    longest = field.longest
     if longest is None or len(text) <= longest:
         return text
     if change.quirks.too_long == "refused":

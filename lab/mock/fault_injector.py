@@ -8,12 +8,11 @@ import hashlib
 import struct
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Final, TypeAlias
-from urllib.parse import parse_qsl
 
 import anyio
 import msgspec
@@ -94,9 +93,11 @@ class Injector:
         """End all waits, since the server ends."""
         self._ended.set()
 
-    async def serve(self, request: web.Request, model: str, body: bytes, carry_out: CarryOut) -> web.StreamResponse:
+    async def serve(
+        self, request: web.Request, model: str, form: Mapping[str, str], body: bytes, carry_out: CarryOut
+    ) -> web.StreamResponse:
         """Answer a request, or fail it; `carry_out` applies its effect and gives its answer."""
-        drawn = self._draw(_requested(model, body), body, model)
+        drawn = self._draw(_requested(model, form), body, model)
         if drawn is None:
             answer = await carry_out()
             self._remember(body, answer)
@@ -221,7 +222,7 @@ def _in_queue(drawn: _DrawnFault) -> float:
 def respond(answer: MockAnswer) -> web.Response:
     """An answer as an HTTP response."""
     kind = "text/html" if answer.body.startswith(b"<") else "application/json"
-    return web.Response(body=answer.body, status=answer.status, content_type=kind, charset="utf-8")
+    return web.Response(body=answer.body, status=answer.status, headers={"Content-Type": f"{kind}; charset=utf-8"})
 
 
 def page(status: int) -> MockAnswer:
@@ -239,8 +240,7 @@ _PHRASES: Final = {
 }
 
 
-def _requested(model: str, body: bytes) -> RequestedFault:
-    form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace"))
+def _requested(model: str, form: Mapping[str, str]) -> RequestedFault:
     methods: list[str] = ["get_version"] if form.get("get_version") else []
     while method := form.get(f"method{len(methods) + 1}"):
         methods.append(method)

@@ -8,17 +8,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, islice
+from typing import Final
+
+import msgspec
 
 from billing.database.database import Database
 from billing.database.sql_blocks import SqlStatement, sql_block
 from lab.mock.connection import MockConnection
 
-LONGEST_WHAT = 1000
+LONGEST_METHODS: Final = 120
+LONGEST_WHAT: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
-    """One effect: `what` is the JSON of the written fields, in the API's notation."""
+class LedgerEntry(msgspec.Struct, frozen=True):
+    """One effect: `what` is the JSON of the written fields, in the API's notation; fields as in ledger.sql."""
 
     request: int
     happened: datetime
@@ -58,21 +61,12 @@ def _sql(name: str) -> SqlStatement:
     return sql_block("ledger", name, "lab.mock.sql")
 
 
+_ENTER: Final = _sql("enter").text
+
+
 def enter(connection: MockConnection, entry: LedgerEntry) -> None:
     """Write an effect; it is committed together with the effect."""
-    connection.run(
-        _sql("enter"),
-        {
-            "request": entry.request,
-            "happened": entry.happened,
-            "model": entry.model,
-            "methods": entry.methods[:120],
-            "table": entry.table,
-            "key": entry.key,
-            "subject": entry.subject,
-            "what": entry.what[:LONGEST_WHAT],
-        },
-    )
+    connection.execute(_ENTER, msgspec.structs.astuple(entry))
 
 
 def last_request(connection: MockConnection) -> int:

@@ -17,6 +17,11 @@ _PARTS = {"contains": "position(?, {}) > 0", "icontains": "{} containing ?", "st
 """Django's look-ups of a part of a text, by name."""
 
 
+def columns_of(model: MockModel, alias: str = "") -> str:
+    """All columns of a model, in the order of its fields."""
+    return ", ".join([f"{alias}{attribute.column}" for attribute in model.fields.values()])
+
+
 @dataclass(slots=True)
 class _Query:
     models: Mapping[str, MockModel]
@@ -40,17 +45,17 @@ def select(
 ) -> tuple[str, list[Stored]]:
     """The statement that finds objects of a model, all columns in the order of its fields, and its values.
 
-    `first` is the maximal number, None for all, and `filters` the look-ups that comments support.
+    They come in no order, for which Firebird would walk the whole index of the keys. `first` is the maximal number,
+    None for all, and `filters` the look-ups that comments support.
     Raises `MockRefusal` for an unknown attribute, `BadValue` for a value of the wrong type.
     """
     query = _Query(models, filters)
     for lookup, value in lookups.items():
         _add(query, model, "t0", lookup, value)
-    columns = ", ".join(f"t0.{attribute.column}" for attribute in model.fields.values())
     joins = "".join(f" {join}" for join in query.joins)
     where = f" where {' and '.join(query.conditions)}" if query.conditions else ""
     most = "" if first is None else f"first {first} "
-    sql = f"select {most}{columns} from {model.table} t0{joins}{where} order by t0.{model.key.column}"  # noqa: S608 - names of ours
+    sql = f"select {most}{columns_of(model, 't0.')} from {model.table} t0{joins}{where}"  # noqa: S608 - names of ours
     return sql, query.values
 
 

@@ -32,6 +32,7 @@ class Field:
     tie: Tie = Tie.STAYS
     fixed: bool = False  # `set` refuses it
     secret: bool = False  # answered only where `fields` names it, and never written to the ledger
+    longest: int | None = None  # the characters that its column holds; None for no text
 
     @property
     def stored_as(self) -> str:
@@ -130,14 +131,19 @@ def _links_to(name: str) -> dict[str, Reverse]:
     }
 
 
-def models_with(has: Callable[[str, str], bool]) -> dict[str, MockModel]:
+def models_with(has: Callable[[str, str], bool], lengths: Mapping[tuple[str, str], int]) -> dict[str, MockModel]:
     """The models of a billing that may lack tables and columns; `has` gets table and column in capitals.
 
-    A field without its column and a model without its key are left out.
+    A field without its column and a model without its key are left out. `lengths` are those of columns of texts.
     """
     found: dict[str, MockModel] = {}
     for model in MODELS.values():
-        fields = {name: field for name, field in model.fields.items() if has(model.table.upper(), field.stored_as)}
+        table = model.table.upper()
+        fields = {
+            name: replace(field, longest=lengths.get((table, field.stored_as)))
+            for name, field in model.fields.items()
+            if has(table, field.stored_as)
+        }
         if model.key.name in fields:
             subject = model.subject if model.subject in fields else model.key.name
             found[model.name] = replace(model, fields=fields, subject=subject)

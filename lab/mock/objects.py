@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
+from billing.database.reader import DatabaseRow
 from lab.mock import lookups, refusals
 from lab.mock.connection import MockConnection
 from lab.mock.constraints import Columns, RuleChange
 from lab.mock.facts import ACT
-from lab.mock.ledger import LedgerEntry, enter
+from lab.mock.ledger import LONGEST_METHODS, LONGEST_WHAT, LedgerEntry, enter
 from lab.mock.licence import Licence
 from lab.mock.models import Field, MockModel, Tie
 from lab.mock.quirks import Quirks
@@ -76,11 +77,9 @@ class MockObjects:
         return text
 
     def find(self, model: MockModel, arguments: Arguments, first: int | None = None) -> list[MockObject]:
-        """All objects that match the criteria, or the `first` of them, in the order of their keys."""
-        rows = self.connection.execute(
-            *lookups.select(self.connection.models, model, arguments, first, self._quirks.descr_filters)
-        )
-        return [MockObject(model, dict(zip(model.fields, map(_stripped, row), strict=True))) for row in rows]
+        """All objects that match the criteria, in the order of their keys, or any `first` of them."""
+        sql, values = lookups.select(self.connection.models, model, arguments, first, self._quirks.descr_filters)
+        return sorted([_object(model, row) for row in self.connection.execute(sql, values)], key=_key)
 
     def get(self, model: MockModel, arguments: Arguments) -> MockObject:
         """The only object that matches the criteria."""
@@ -98,11 +97,12 @@ class MockObjects:
         values = {name: value for name, value in values.items() if name in model.fields}
         key = self.connection.next_key(model.generator)
         values[model.key.name] = key
-        columns = ", ".join(model.fields[name].column for name in values)
+        columns = ", ".join([model.fields[name].column for name in values])
         marks = ", ".join("?" * len(values))
-        self.connection.execute(f"insert into {model.table} ({columns}) values ({marks})", tuple(values.values()))  # noqa: S608 - names of ours
-        # Read back, since columns have defaults.
-        (target,) = self.find(model, {model.key.name: key})
+        # Columns have defaults.
+        sql = f"insert into {model.table} ({columns}) values ({marks}) returning {lookups.columns_of(model)}"  # noqa: S608 - names of ours
+        (row,) = self.connection.execute(sql, tuple(values.values()))
+        target = _object(model, row)
         if "op_date" in arguments:
             self._reopen_period(target)
         self._enter(target, {name: values[name] for name in values if name != model.key.name})
@@ -222,13 +222,13 @@ class MockObjects:
                 request=self._request,
                 happened=datetime.now(),  # noqa: DTZ005 - the database's dates have no zone
                 model=model.name,
-                methods=self._methods,
+                methods=self._methods[:LONGEST_METHODS],
                 table=model.table,
                 key=target.key,
                 subject=_whole(target.values[model.subject]),
                 what=msgspec.json.encode(
                     {name: _written(model, name, written[name]) for name in written} | beside
-                ).decode(),
+                ).decode()[:LONGEST_WHAT],
             ),
         )
 
@@ -242,8 +242,13 @@ def _written(model: MockModel, name: str, value: Stored) -> object:
     return _HIDDEN if attribute.secret and value else value_text(attribute.kind, value)
 
 
-def _stripped(value: Any) -> Any:  # noqa: ANN401 - what a column gives
-    return value.rstrip(" ") if isinstance(value, str) else value
+def _key(found: MockObject) -> int:
+    return found.key
+
+
+def _object(model: MockModel, row: DatabaseRow) -> MockObject:
+    values = [value.rstrip(" ") if isinstance(value, str) else value for value in row]
+    return MockObject(model, dict(zip(model.fields, values, strict=True)))
 
 
 def _whole(value: object) -> int:

@@ -1,13 +1,16 @@
 """The population of a new mock billing: its tables, filled with made-up subscribers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeAlias
 
+from billing.database.database import attach, write_unforced
 from billing.database.database import create as create_database
-from billing.database.database import write_unforced
 from billing.database.dsn import Dsn
+from billing.database.prepared import Prepared
 from billing.database.reader import Connection
 from billing.database.sql_blocks import sql_block
 from lab.mock.facts import FACTS, SCALE
@@ -31,7 +34,11 @@ from lab.mock.people import (
 )
 
 _SQL = "lab.mock.sql"
-_PAGES_A_COMMIT = 10
+_A_PAGE = 1_000
+_PAGES_A_COMMIT = 50
+_INDEXING = 5
+"""All subscribers are made in this many times the time that their indexes take."""
+_Insert: TypeAlias = Callable[[str, list[Columns]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +53,54 @@ class Population:
     folders: tuple[int, ...]
 
 
-def create(place: Dsn | Path | str, *, subscribers: int, seed: int, without: Sequence[str] = ()) -> Population:
+def create(
+    place: Dsn | Path | str,
+    *,
+    subscribers: int,
+    seed: int,
+    without: Sequence[str] = (),
+    on_progress: Callable[[int, int], None] = lambda *_: None,
+) -> Population:
     """Create the database at `place` with this many `subscribers` that can receive a balance.
 
     The same seed gives the same rows. Additional rows: the folders 89, 1000, 1316 and 1400 (which lies within 1000),
     3 % deleted subscribers, 1 % who share an account with the previous one, contract numbers with letters, Cyrillic
     and leading zeros; from 100 subscribers on, some are those of `lab.mock.people`. `without` names tables
-    and columns to leave out, as `ACCOUNT_STACK` and `FINANCE_OPERATIONS.DESCR`. Raises `DatabaseAway` when there is
-    a database already, `SettingsError` for an unknown name in `without`.
+    and columns to leave out, as `ACCOUNT_STACK` and `FINANCE_OPERATIONS.DESCR`. `on_progress` gets how much is done,
+    and how much there is to do. Raises `DatabaseAway` when there is a database already, `SettingsError` for an
+    unknown name in `without`.
     """
+    indexes = _statements("indexes")
+    # Each index takes about as long as this many subscribers.
+    for_an_index = subscribers // (_INDEXING * len(indexes))
+    work = subscribers + for_an_index * len(indexes)
     dsn = place if isinstance(place, Dsn) else Dsn(str(place))
     people = People(seed)
-    connection = create_database(dsn)
+    create_database(dsn).close()
+    # Before the rows: each of their commits would wait for the disk.
+    write_unforced(dsn)
+    connection = attach(dsn)
     try:
         for model in FACTS.models.values():
             connection.execute_immediate(model.definition())
             connection.execute_immediate(f"create generator gen_{model.table}_id")
-        _script(connection, "schema")
+        for statement in _statements("schema"):
+            connection.execute_immediate(statement)
         connection.commit()
         check_names(connection, without)
-        _insert_fixed(connection)
-        for number, rows in enumerate(people.pages(subscribers), 1):
-            _insert_rows(connection, rows)
+        insert = partial(_insert, connection, dsn.encoding)
+        _insert_fixed(insert)
+        for number, rows in enumerate(people.pages(subscribers, _A_PAGE), 1):
+            _insert_rows(insert, rows)
+            on_progress(min(number * _A_PAGE, subscribers), work)
             if number % _PAGES_A_COMMIT == 0:
                 connection.commit()
         connection.commit()
-        _script(connection, "indexes")
+        for number, statement in enumerate(indexes, 1):
+            connection.execute_immediate(statement)
+            # Firebird makes an index when it is committed.
+            connection.commit()
+            on_progress(subscribers + for_an_index * number, work)
         last = people.last | {"tarif": max(TARIFFS), "usluga": max(NAMED_SERVICES)}
         _set_generators(connection, {f"{table}_id": key for table, key in last.items()})
         _set_generators(connection, {"users_ip": FIRST_ADDRESS + people.last["users"]})
@@ -80,7 +109,6 @@ def create(place: Dsn | Path | str, *, subscribers: int, seed: int, without: Seq
             leave_out(connection, name)
     finally:
         connection.close()
-    write_unforced(dsn)
     return Population(
         subscribers=subscribers,
         deleted=people.made["abonents"] - subscribers,
@@ -91,65 +119,58 @@ def create(place: Dsn | Path | str, *, subscribers: int, seed: int, without: Seq
     )
 
 
-def _script(connection: Connection, name: str) -> None:
+def _statements(name: str) -> list[str]:
+    """The statements of a file."""
     text = files(_SQL).joinpath(f"{name}.sql").read_text(encoding="utf-8")
     plain = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
-    for part in plain.split(";"):
-        if part.strip():
-            connection.execute_immediate(part)
+    return [part for part in plain.split(";") if part.strip()]
 
 
-def _insert_fixed(connection: Connection) -> None:
-    _insert(connection, "vpn_const", [(1, str(SCALE))])
-    _insert(connection, "operators", list(OPERATORS.items()))
-    _insert(
-        connection,
+def _insert_fixed(insert: _Insert) -> None:
+    insert("vpn_const", [(1, str(SCALE))])
+    insert("operators", list(OPERATORS.items()))
+    insert(
         "tarif",
         [(key, f"Тариф {key}", None if limit is None else limit * SCALE) for key, limit in TARIFFS.items()],
     )
     services = {key: (f"Услуга {key}", price) for key, price in sorted((SERVICES | OTHER_SERVICES).items())}
-    _insert(
-        connection,
+    insert(
         "usluga",
         [
             (key, name, price * SCALE, 3, int(key == PROMISED))
             for key, (name, price) in (services | NAMED_SERVICES).items()
         ],
     )
-    _insert(
-        connection,
+    insert(
         "ip_pulls",
         [(key, pool.name, int(pool.first), int(pool.last)) for key, pool in POOLS.items()],
     )
-    _insert(connection, "attributes", list(ATTRIBUTES.items()))
-    _insert(
-        connection,
+    insert("attributes", list(ATTRIBUTES.items()))
+    insert(
         "django_users_profile",
         [(key, username, name, f"{username}@example.org") for key, (username, name) in MANAGERS.items()],
     )
     pairs = [(tariff, service) for tariff in TARIFFS for service in tuple(SERVICES)[: tariff % 3 + 1]]
-    _insert(connection, "tarif_users_usluga", [(number, *pair) for number, pair in enumerate(pairs, 1)])
-    _insert(
-        connection,
+    insert("tarif_users_usluga", [(number, *pair) for number, pair in enumerate(pairs, 1)])
+    insert(
         "abonents",
         [
             (key, NESTED.get(key), 1, name, None, None, None, None, None, None, None, 0)
             for key, name in sorted(FOLDERS.items())
         ],
     )
-    connection.commit()
 
 
-def _insert_rows(connection: Connection, rows: PopulationRows) -> None:
+def _insert_rows(insert: _Insert, rows: PopulationRows) -> None:
     for table in PopulationRows.__slots__:
-        _insert(connection, table, getattr(rows, table))
+        insert(table, getattr(rows, table))
 
 
-def _insert(connection: Connection, table: str, rows: list[Columns]) -> None:
+def _insert(connection: Connection, encoding: str, table: str, rows: list[Columns]) -> None:
     cursor = connection.cursor()
-    prepared = cursor.prep(sql_block("population", table, _SQL).text)
+    insert = Prepared(connection.main_transaction, cursor, sql_block("population", table, _SQL).text, encoding)
     for row in rows:
-        cursor.execute(prepared, row)
+        insert.run(row)
     cursor.close()
 
 

@@ -29,6 +29,11 @@ class Port:
         """The server's URL."""
         return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self.number}"
 
+    @property
+    def connections(self) -> int:
+        """The number of open connections."""
+        return len(self._runner.server.connections) if self._runner.server is not None else 0
+
     async def open(self) -> None:
         """Start to listen."""
         if self._site is None:

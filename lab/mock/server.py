@@ -13,18 +13,18 @@ real one does not notice that either. An effect at the very end is the hardest c
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qsl
 
 import anyio
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+from yarl import URL
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
@@ -44,6 +44,7 @@ LOOPBACK: Final = "127.0.0.1"
 """The control endpoint is only for this machine."""
 
 _LARGEST_BODY: Final = 1024 * 1024
+_BETWEEN_LOOKS: Final = 0.01
 
 
 class MockBilling:
@@ -64,7 +65,7 @@ class MockBilling:
         self.quirks = quirks
         self._worker = worker
         self._slots = slots
-        self._tasks: set[asyncio.Task[MockAnswer]] = set()
+        self._door: Port | None = None
         self._requests = 0
         self._turned_away = 0
 
@@ -118,6 +119,10 @@ class MockBilling:
     def licence(self, subscribers: int | None) -> None:
         self._worker.licence.limit = subscribers
 
+    def open_at(self, door: Port) -> None:
+        """Note the port that it is served at."""
+        self._door, self.url = door, door.url
+
     def application(self, middlewares: Sequence[Middleware]) -> web.Application:
         """The aiohttp application; middlewares can disturb it."""
         application = web.Application(middlewares=middlewares, client_max_size=_LARGEST_BODY)
@@ -153,43 +158,55 @@ class MockBilling:
 
     async def wait_for_requests(self) -> None:
         """Wait until all requests so far have had their effect."""
-        while self._tasks:
-            await asyncio.wait(tuple(self._tasks))
+        await self._slots.wait_until_idle()
+
+    async def wait_for_clients(self) -> None:
+        """Wait until all clients have gone, and all their requests have had their effect."""
+        while self._door is not None and self._door.connections:  # noqa: ASYNC110 - aiohttp tells nobody when one closes
+            await asyncio.sleep(_BETWEEN_LOOKS)
+        await self.wait_for_requests()
 
     async def _api(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         model = request.match_info["model"]
         self._requests += 1
+        # As tolerant as the real one: invalid pairs are skipped, undecodable bytes replaced.
+        query = URL.build(query_string=body.decode("utf-8", "replace"), encoded=True).query
+        form = dict(query.items())
         if self.faults.idle:
-            return respond(await self._carry_out(model, body))
-        return await self.faults.serve(request, model, body, partial(self._carry_out, model, body))
+            return respond(await self._carry_out(model, form))
+        return await self.faults.serve(request, model, form, body, partial(self._carry_out, model, form))
 
-    async def _carry_out(self, model: str, body: bytes) -> MockAnswer:
-        task = asyncio.create_task(self._process(model, body))
-        # Kept here, since the loop keeps no task alive; shielded, since the client may disconnect.
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
-
-    async def _process(self, model: str, body: bytes) -> MockAnswer:
+    def _carry_out(self, model: str, form: Mapping[str, str]) -> asyncio.Future[MockAnswer]:
+        """The answer; the effect comes even if nobody waits for it any more."""
+        answer: asyncio.Future[MockAnswer] = asyncio.get_running_loop().create_future()
         try:
-            async with self._slots.one():
-                return await self._work(model, body)
+            self._slots.enter(partial(self._begin, model, form, answer))
         except QueueFull:
             self._turned_away += 1
-            return page(web.HTTPServiceUnavailable.status_code)
+            answer.set_result(page(web.HTTPServiceUnavailable.status_code))
+        return answer
 
-    async def _work(self, model: str, body: bytes) -> MockAnswer:
+    def _begin(self, model: str, form: Mapping[str, str], answer: asyncio.Future[MockAnswer]) -> None:
         if self.latency:
-            await asyncio.sleep(self.latency)
+            asyncio.get_running_loop().call_later(self.latency, self._work, model, form, answer)
+        else:
+            self._work(model, form, answer)
+
+    def _work(self, model: str, form: Mapping[str, str], answer: asyncio.Future[MockAnswer]) -> None:
         try:
-            # As tolerant as the real one: invalid pairs are skipped, undecodable bytes replaced.
-            chain = parse(
-                model, dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace"))
-            )
+            chain = parse(model, form)
         except MockRefusal as refusal:
-            return refused("", str(refusal), self.quirks.error_status)
-        return await self._worker.do(chain)
+            answered = refused("", str(refusal), self.quirks.error_status)
+            asyncio.get_running_loop().call_soon(self._answer, answer, answered)
+        else:
+            self._worker.do(chain, partial(self._answer, answer))
+
+    def _answer(self, answer: asyncio.Future[MockAnswer], said: MockAnswer) -> None:
+        self._slots.leave()
+        # Its handler may have been cancelled.
+        if not answer.done():
+            answer.set_result(said)
 
     async def _health(self, _: web.Request) -> web.Response:
         return _json({"status": "ok"})
@@ -239,7 +256,7 @@ async def running(  # noqa: PLR0913 - each is a trait of a server, all but the f
         stack.push_async_callback(server.wait_for_requests)
         door = await _open_port(stack, server.application(middlewares), host, port)
         stack.callback(injector.end)
-        server.url = door.url
+        server.open_at(door)
         if control_port is not None:
             beside = await _open_port(stack, control.application(server), LOOPBACK, control_port)
             server.control_url = beside.url

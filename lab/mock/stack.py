@@ -142,15 +142,16 @@ class Stack:
         due = max(self._last + 1 / rate if rate else now, self._not_before)
         return min(max(due - now, 0.0), _LONGEST_WAIT)
 
-    def apply_due(self, rate: float) -> None:
-        """Apply the entries that are due, in order; each is applied and removed in one step."""
+    def apply_due(self, rate: float) -> bool:
+        """Apply the entries that are due, in order; each is applied and removed in one step. False if none is."""
         if self.wait(rate) != 0:
-            return
+            return False
         now = self._clock()
         count = min(max(int((now - self._last) * rate), 1) if rate else AT_ONCE, AT_ONCE)
         for row in self._connection.run(_sql("first"), {"count": count}):
             self._apply(row)
         self._last = max(self._last + count / rate, now - 1 / rate) if rate else now
+        return True
 
     def accept(self, chain: Chain, request: int, *, busy: bool) -> Result:
         """The answer to a write that is applied later; raises `MockRefusal`.

@@ -72,9 +72,9 @@ def value_text(kind: ValueType, value: Stored) -> Answered:
     if kind is ValueType.ADDRESS:
         return str(IPv4Address(value)) if isinstance(value, int) and value else ""
     if isinstance(value, datetime):
-        return value.strftime(_TIMESTAMP)
+        return value.isoformat(" ", "seconds")
     if isinstance(value, date):
-        return value.strftime(_DATE)
+        return value.isoformat()
     if kind is ValueType.MONEY and isinstance(value, int):
         return format(roubles(value), "f")
     return value

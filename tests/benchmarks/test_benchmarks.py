@@ -102,6 +102,7 @@ def test_goodput_counts_what_was_answered_in_each_phase() -> None:
     assert capacity._latencies([calls], phases) == ["100, 100"] * 3
 
 
+@pytest.mark.prove
 def test_the_capacity_halves_under_every_policy() -> None:
     part = capacity.measure("smoke")
     shares = [[cell.partition(", ")[2] for cell in row[1:4]] for row in rows_of(part)]
@@ -129,6 +130,7 @@ def test_the_proof_of_an_import_has_ten_kills_and_a_share_of_faults() -> None:
         assert len(set(shares)) == 1
 
 
+@pytest.mark.prove
 def test_an_import_is_measured_in_steps(tmp_path: Path) -> None:
     steps = importing.write_subscribers(tmp_path, 30)
     rig.populated(tmp_path / "billing.fdb", 100)
@@ -139,6 +141,7 @@ def test_an_import_is_measured_in_steps(tmp_path: Path) -> None:
     assert closing.seconds > 0
 
 
+@pytest.mark.prove
 def test_a_run_is_measured_alone_and_watched() -> None:
     ((latency, *spreads),) = rows_of(watching.measure("smoke"))
     assert latency == "after 200 ms"
@@ -159,6 +162,7 @@ def test_a_page_names_its_parts(capsys: pytest.CaptureFixture[str]) -> None:
     assert "name no part" in capsys.readouterr().err
 
 
+@pytest.mark.prove
 def test_the_start_of_each_command_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(startup, "COMMANDS", {name: startup.COMMANDS[name] for name in ("`--help`", "`status`")})
     rows = rows_of(startup.measure("smoke"))
@@ -169,25 +173,31 @@ def test_the_start_of_each_command_is_measured(monkeypatch: pytest.MonkeyPatch) 
         assert int(peak.removesuffix(" MiB")) > 0
 
 
-def test_the_lists_of_a_plan_and_of_an_undo_are_measured_beside_reading_and_saving() -> None:
+@pytest.mark.prove
+def test_lists_and_a_verification_are_measured_beside_reading_and_saving_with_their_memory() -> None:
     rows = rows_of(listing.measure("smoke"))
-    assert [row[0] for row in rows] == ["read and saved", "of a plan", "of an undo"]
-    assert [row[1] for row in rows] == ["300"] * 3
-    assert rows[0][3] == "1.00 (1.00 to 1.00)"
+    assert [row[0] for row in rows] == list(listing.KINDS.values())
+    assert {row[1] for row in rows} == {"300"}
+    assert {row[0]: row[3] for row in rows}[listing.KINDS["both"]] == "1.00"
+    for row in rows:
+        assert all(int(cell.removesuffix(" MiB")) > 0 for cell in row[-2:])
 
 
+@pytest.mark.prove
 def test_claims_and_outcomes_are_measured_in_both_stores_by_the_size_of_their_groups() -> None:
     rows = rows_of(journals.measure("smoke"))
     assert [row[0] for row in rows] == ["1", "4", "16", "64", "256"]
     assert all(float(cell.split()[0].replace(",", "")) > 0 for row in rows for cell in row[1:6])
 
 
+@pytest.mark.prove
 def test_a_round_of_a_fleet_enters_each_row_once() -> None:
     worked = fleet._round("smoke", 1)
     assert (worked.rows, worked.writes, worked.twice) == (10, 10, 0)
     assert worked.processor > 0
 
 
+@pytest.mark.prove
 def test_what_a_takeover_costs_is_told_beside_a_fleet_that_nobody_kills(monkeypatch: pytest.MonkeyPatch) -> None:
     def worked(_: str, workers: int, *, kills: bool = False) -> fleet.Worked:
         seconds = 20.0 / workers + 7 * kills

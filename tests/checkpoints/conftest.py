@@ -3,7 +3,7 @@
 A test of a journal that asks for nothing of its file is a test of both stores.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,13 +25,15 @@ def store() -> str:
 
 
 @pytest.fixture
-def journal_address(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> JournalAddress:
+def journal_address(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[JournalAddress]:
     """Where a journal is to be."""
     if store == "sqlite":
-        return JournalAddress(tmp_path / "journal.db")
+        yield JournalAddress(tmp_path / "journal.db")
+        return
     server = request.getfixturevalue("postgres_server")
     assert isinstance(server, PostgresServer)
-    return journal_in_postgres(server.new_journal(), tmp_path)
+    with server.journal_without_rows() as address:
+        yield journal_in_postgres(address, tmp_path)
 
 
 @pytest.fixture

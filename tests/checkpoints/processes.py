@@ -15,9 +15,10 @@ from checkpoints.errors import JournalError, RunHeld
 from checkpoints.journal import open_journal
 from checkpoints.records import Change
 from checkpoints.states import State
+from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN, keep, new_item, page
 
-PATIENCE = 30.0
+PATIENCE = loops(30)
 
 _spawning = multiprocessing.get_context("spawn")
 

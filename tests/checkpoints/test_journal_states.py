@@ -24,7 +24,7 @@ from checkpoints.states import State, may_follow
 from tests.checkpoints.samples import NEW_RUN, all_items, new_item, page
 from tests.postgres_server import PostgresServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.loops(300)]
 
 Result = TypeVar("Result")
 
@@ -52,7 +52,8 @@ class Model:
 
     def move(self, steps: Sequence[tuple[int, State]]) -> bool:
         allowed = all(
-            may_follow(self.states[index], state) and not (self.approved and state is State.SKIPPED)
+            may_follow(self.states[index], state)
+            and not (self.approved and self.states[index] is State.PENDING and state is State.SKIPPED)
             for index, state in steps
         )
         for index, state in steps if allowed else ():
@@ -267,7 +268,24 @@ def _server(postgres_server: PostgresServer) -> None:
     PostgresMachine.server = postgres_server
 
 
-JournalMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30)
-PostgresMachine.TestCase.settings = settings(max_examples=12, stateful_step_count=30)
+class LongJournalMachine(JournalMachine):
+    """As many examples as `make prove` has time for."""
+
+
+class LongPostgresMachine(PostgresMachine):
+    """The same in PostgreSQL."""
+
+
+def examples(number: int) -> settings:
+    return settings(max_examples=number, stateful_step_count=30)
+
+
+JournalMachine.TestCase.settings = examples(12)
+PostgresMachine.TestCase.settings = examples(5)
+LongJournalMachine.TestCase.settings = examples(100)
+LongPostgresMachine.TestCase.settings = examples(40)
+in_postgres = pytest.mark.usefixtures("_server")
 TestJournalAgainstTheModel = JournalMachine.TestCase
-TestPostgresAgainstTheModel = pytest.mark.usefixtures("_server")(PostgresMachine.TestCase)
+TestPostgresAgainstTheModel = in_postgres(PostgresMachine.TestCase)
+TestJournalForLong = pytest.mark.prove(pytest.mark.loops(600)(LongJournalMachine.TestCase))
+TestPostgresForLong = in_postgres(pytest.mark.prove(pytest.mark.loops(600)(LongPostgresMachine.TestCase)))

@@ -11,6 +11,7 @@ from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.journal import Journal, open_journal
 from checkpoints.pace import LONGEST_KEPT, BillingPace, BreakerPace, WindowPace, encode_pace, found_pace
 from checkpoints.records import NewRunner, Run
+from lab.crash.loops import loops
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.checkpoints.shells import shell
 from tests.postgres_server import PostgresServer
@@ -85,7 +86,7 @@ def test_of_nonsense_nothing_is_taken(text: str) -> None:
 
 @pytest.fixture
 def address(postgres_server: PostgresServer, tmp_path: Path) -> JournalAddress:
-    return journal_in_postgres(f"{postgres_server.new_journal()}&lease=6", tmp_path)
+    return journal_in_postgres(f"{postgres_server.new_journal()}&lease={loops(5):.1f}", tmp_path)
 
 
 def carried(address: JournalAddress) -> str:
@@ -123,7 +124,7 @@ async def test_who_ends_in_order_leaves_its_pace_to_any_run_of_the_billing(addre
 
 
 async def until(address: JournalAddress, sql: str, parameters: Sequence[object] = ()) -> None:
-    with anyio.fail_after(30), shell(address) as server:
+    with anyio.fail_after(loops(30)), shell(address) as server:
         while not next(iter(server.execute(sql, parameters)))[0]:  # noqa: ASYNC110 - the server's row
             await anyio.sleep(0.02)
 

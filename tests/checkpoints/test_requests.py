@@ -11,11 +11,12 @@ from checkpoints.address import JournalAddress, journal_in_postgres
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from checkpoints.requests import NOBODY, Handed, TakenRequest
+from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN
 from tests.checkpoints.shells import shell
 from tests.postgres_server import PostgresServer
 
-PATIENCE = 30.0
+PATIENCE = loops(30)
 SHORT = 0.05
 OLGA = "olga@ops, process 7"
 

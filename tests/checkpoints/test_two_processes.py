@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 from decimal import Decimal
@@ -17,6 +16,7 @@ import pytest
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalUnreadable
 from checkpoints.journal import open_journal
+from checkpoints.queries import Queries
 from checkpoints.records import Item
 from checkpoints.sqlite_store import SqliteStore
 from checkpoints.states import State
@@ -140,10 +140,6 @@ async def test_a_journal_that_is_closed_is_one_file_also_when_a_read_was_broken_
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def read(connection: sqlite3.Connection) -> None:
-        loop.call_soon_threadsafe(begun.set)
-        connection.execute(endless).fetchone()
-
     async with open_journal(path) as journal:
         await journal.create_run(NEW_RUN)
     assert [entry.name async for entry in anyio.Path(path.parent).iterdir()] == [path.name]
@@ -151,7 +147,13 @@ async def test_a_journal_that_is_closed_is_one_file_also_when_a_read_was_broken_
         await journal.create_run(NEW_RUN)
         store = journal._store
         assert isinstance(store, SqliteStore)
-        reading = asyncio.create_task(store._reader.do(read))
+        reader = store._reader
+
+        def read(_: Queries) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            reader._connection.execute(endless).fetchone()
+
+        reading = asyncio.create_task(reader.do(read))
         await begun.wait()
     with pytest.raises(JournalUnreadable, match="interrupted"):
         await reading

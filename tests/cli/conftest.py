@@ -22,16 +22,19 @@ from aiohttp.typedefs import Handler
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
+from checkpoints.address import journal_in_postgres
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Run
 from cli.main import main
 from cli.terminal import language
+from lab.crash.loops import loops
 from lab.mock.server import MockBilling, running
+from tests.checkpoints.shells import shell
 from tests.cli.forking import Command, command_server
 from tests.cli.marked_language import marked_language, unmarked
 
 MODEL = "FinanceOperations"
-PATIENCE = 100.0
+PATIENCE = loops(100)
 """Seconds for anything that is waited for, before the test ends by itself. A process can take thirty to begin."""
 
 
@@ -90,6 +93,13 @@ class Cli:
     @property
     def journal(self) -> Path:
         return self.folder / "carbon-migrate.journal"
+
+    def on_machine(self, name: str, journal: str = "") -> "Cli":
+        """The same on another machine, with a state of its own; with another journal if one is given."""
+        folder = self.folder.parent / name
+        folder.mkdir(exist_ok=True)
+        own = {"CARBON_MIGRATE_JOURNAL": journal or self.environment["CARBON_MIGRATE_JOURNAL"]}
+        return Cli(folder, self.environment | own | {"XDG_STATE_HOME": str(folder / "state")})
 
 
 class Started:
@@ -236,11 +246,25 @@ class Place:
         self.traffic.answer = stick
 
     async def kill_at(self, calls: int, *words: str | Path) -> None:
-        """Start a command, kill it when so many calls have arrived at the billing, and wait for their effects."""
-        async with self.cli.started(*words) as started:
-            await started.until(partial(self.traffic.reaches, calls))
-            started.signal(signal.SIGKILL)
-            await started.ended()
+        """Start a command, kill it when so many calls have arrived at the billing, and wait for their effects.
+
+        Calls after these wait until it is dead: however fast the billing is, the command has not ended by then.
+        """
+        killed = anyio.Event()
+
+        async def wait(_: str) -> None:
+            if self.traffic.arrived > calls:
+                await killed.wait()
+
+        meanwhile, self.traffic.meanwhile = self.traffic.meanwhile, wait
+        try:
+            async with self.cli.started(*words) as started:
+                await started.until(partial(self.traffic.reaches, calls))
+                started.signal(signal.SIGKILL)
+                await started.ended()
+        finally:
+            self.traffic.meanwhile = meanwhile
+            killed.set()
         await self.billing.wait_for_requests()
 
     async def execute(self, sql: str, *values: object) -> None:
@@ -280,6 +304,12 @@ class Place:
         async with self.journal() as journal:
             return await journal.runs()
 
+    def asked(self, sql: str) -> list[tuple[Any, ...]]:
+        """What the tables of its journal in PostgreSQL have."""
+        with shell(journal_in_postgres(self.cli.environment["CARBON_MIGRATE_JOURNAL"], self.cli.folder)) as server:
+            found = server.execute(sql)
+            return list(found) if found.description else []
+
 
 @dataclass(frozen=True, slots=True)
 class Balances:
@@ -302,18 +332,21 @@ def clean_environment() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def place_in(folder: Path, billing_file: Path) -> AsyncIterator[Place]:
-    """A billing that is served, and a command line in a folder that is made for it."""
+async def place_in(folder: Path, data: Path | Dsn) -> AsyncIterator[Place]:
+    """A billing that is served, from a file or on a server, and a command line in a folder that is made for it."""
     await anyio.Path(folder).mkdir()
     traffic = Traffic()
-    async with running(Dsn(str(billing_file)), middlewares=[traffic.count]) as billing:
+    dsn, password = (data, data.password.reveal()) if isinstance(data, Dsn) else (Dsn(str(data)), None)
+    async with running(dsn, middlewares=[traffic.count]) as billing:
         environment = clean_environment() | {
             "CARBON_MIGRATE_API_URL": billing.url,
-            "CARBON_MIGRATE_DATABASE": str(billing_file),
+            "CARBON_MIGRATE_DATABASE": dsn.database,
             "XDG_STATE_HOME": str(folder / "state"),
             "COLUMNS": "200",
         }
-        yield Place(Cli(folder, environment), billing, traffic, billing_file)
+        if password is not None:
+            environment["CARBON_MIGRATE_DATABASE_PASSWORD"] = password
+        yield Place(Cli(folder, environment), billing, traffic, Path(dsn.database))
 
 
 @pytest.fixture

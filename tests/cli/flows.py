@@ -1,10 +1,11 @@
 """Jobs in real processes, each on a mock billing of its own: planned, killed in the middle, resumed, verified."""
 
+import math
 import shutil
 import signal
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ COMPARED = '["id","contract_number","name","parent_id"]'
 """The fields of the subscribers by which API and database are seen to be one billing; nothing else asks for these."""
 
 
-async def opens(request: web.Request) -> bool:
+async def _opens(request: web.Request) -> bool:
     """Whether the request is of those with which each command opens a billing: its version, and which one it is."""
     if request.path.endswith("/Version/"):
         return True
@@ -36,19 +37,35 @@ async def opens(request: web.Request) -> bool:
 
 
 class Arrivals:
-    """Counts the calls that arrive, those that open the billing left out."""
+    """Counts the calls that arrive, those that open the billing left out; with a model, those on it alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str = "") -> None:
+        self.model = model
         self.number = 0
         self._changed = anyio.Event()
+        self._most = math.inf
+        self._released = anyio.Event()
 
     @web.middleware
     async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not await opens(request):
+        wanted = not self.model or f"/{self.model}/" in f"{request.path}/"
+        if wanted and not await _opens(request):
             self.number += 1
             self._changed.set()
             self._changed = anyio.Event()
+            if self.number > self._most:
+                await self._released.wait()
         return await handler(request)
+
+    @contextmanager
+    def held_after(self, number: int) -> Iterator[None]:
+        """Let calls after so many wait: however fast the billing is, the command does not end in this context."""
+        self._most, self._released = number, anyio.Event()
+        try:
+            yield
+        finally:
+            self._most = math.inf
+            self._released.set()
 
     async def reach(self, number: int) -> None:
         """Wait until so many have arrived."""
@@ -94,10 +111,11 @@ class Flow:
         await self.cli("plan", *arguments)
         assert self.arrivals.number == 0
         run = ("run", *arguments, *run_only, "--yes", "--in-flight", "4", "--no-canary", "--record", "first.gz")
-        async with self.cli.started(*run) as started:
-            await started.until(partial(self.arrivals.reach, kill_at))
-            started.signal(signal.SIGKILL)
-            ended: Ended = await started.ended()
+        with self.arrivals.held_after(kill_at):
+            async with self.cli.started(*run) as started:
+                await started.until(partial(self.arrivals.reach, kill_at))
+                started.signal(signal.SIGKILL)
+                ended: Ended = await started.ended()
         assert ended.exit == -signal.SIGKILL, ended.err
         killed()
         resume = ("resume", "--json", "--yes", "--settle", "0.1", "--record", "second.gz")

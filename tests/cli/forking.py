@@ -2,9 +2,8 @@
 
 A test of the command line starts a real process for each command, and half of what that costs is the import of the
 same modules. `python -m tests.cli.forking SOCKET` imports them once and waits; each command is a fork of it, in a
-folder, an environment and with outputs of its own, and with nothing else of the server's. It is killed, waited for
-and read as any other process. `tests/cli/terminal/terminals.py` starts the program itself, and so does the crash lab
-with its fixed seeds.
+folder, an environment and with outputs of its own, or a terminal, and with nothing else of the server's. It is
+killed, waited for and read as any other process. The crash lab's long seeds start the program itself.
 
 A command that reads a database file starts a keeper for that, a third of what a load costs: that is a fork of the
 server as well, unless the command is started with `real_keepers`. It is no child of its command then.
@@ -39,6 +38,20 @@ from billing.database import file_database, file_process
 LONGEST = 256 * 1024
 """Bytes of a request: arguments and environment of a command."""
 KEEPER = "billing.database.file_process"
+LATE = (
+    "anyio._backends._asyncio",
+    "cli.commands.correct",
+    "cli.session.start",
+    "concurrent.futures.thread",
+    "encodings.idna",
+    "encodings.utf_8_sig",
+    "rich.markdown",
+    "typer._adapters",
+    "typer.rich_utils",
+    "uvloop",
+    "zoneinfo",
+)
+"""What commands import once they come to it: a third of the processor's time of a `run`, two of a refused one."""
 
 
 class Output:
@@ -164,6 +177,12 @@ class CommandServer:
         out, err, status = [await Output.of(read) for read, _ in pipes]
         return Command(int(await status.line()), status, out, err)
 
+    def at_terminal(
+        self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], terminal: int
+    ) -> "Forked":
+        """Start a command of the program with a terminal for all that it reads and says."""
+        return Forked(self._line, ("cli", list(arguments), str(folder), dict(environment), False), [terminal] * 2)
+
     def close(self) -> None:
         """End it; commands that still run go on."""
         self._line.close()
@@ -186,17 +205,14 @@ def close_command_server() -> None:
 # ---- the server ---------------------------------------------------------------------------------------------------
 
 
-class Keeper:
-    """A keeper that the server has forked, as its command has it: the part of a `Popen` that is used of one."""
+class Forked:
+    """A fork, as a command has its keeper and a terminal its command: the part of a `Popen` that is used of one."""
 
-    def __init__(self, asks: socket.socket, line: int) -> None:
+    def __init__(self, asks: socket.socket, request: Sequence[object], outputs: Sequence[int]) -> None:
         self._status, status = os.pipe()
-        nothing = os.open(os.devnull, os.O_RDWR)
-        request = json.dumps([KEEPER, [], str(Path.cwd()), dict(os.environ), False]).encode()
         try:
-            socket.send_fds(asks, [request], [nothing, nothing, line, status])
+            socket.send_fds(asks, [json.dumps(request).encode()], [*outputs, status])
         finally:
-            os.close(nothing)
             os.close(status)
         self.pid = self._read()
         self._code: int | None = None
@@ -205,15 +221,18 @@ class Keeper:
         """Wait for its end. Raises `subprocess.TimeoutExpired`."""
         if self._code is None:
             if not select.select([self._status], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired(KEEPER, timeout or 0.0)
+                raise subprocess.TimeoutExpired("a fork", timeout or 0.0)
             self._code = self._read()
             os.close(self._status)
         return self._code
 
-    def kill(self) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         if self._code is None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
     def _read(self) -> int:
         line = b""
@@ -222,6 +241,14 @@ class Keeper:
                 raise OSError("the server of forks has ended")
             line += byte
         return int(line)
+
+
+def _keeper(asks: socket.socket, line: int) -> Forked:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    try:
+        return Forked(asks, (KEEPER, [], str(Path.cwd()), dict(os.environ), False), [nothing, nothing, line])
+    finally:
+        os.close(nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +272,9 @@ class Request:
         for output, descriptor in ((1, stdout), (2, stderr)):
             os.dup2(descriptor, output)
             os.close(descriptor)
+        if os.isatty(1):
+            os.setsid()
+            os.dup2(1, 0)
         # Those of the server know whether its own outputs can be sought in, and believe it of these.
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process lasts
         sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - the same
@@ -261,7 +291,7 @@ class Request:
         if self.real_keepers:
             self.asks.close()
         else:
-            vars(file_database)["_started"] = partial(Keeper, self.asks)
+            vars(file_database)["_started"] = partial(_keeper, self.asks)
         codes: list[int] = []
         # Registered before all handlers of the command, and so called after them.
         atexit.register(_end, codes)
@@ -337,11 +367,15 @@ def _tell_ended(statuses: dict[int, int]) -> None:
 
 
 if __name__ == "__main__":
+    from rich.cells import cell_len
+
     import lab.crash.experiment  # noqa: F401
     from cli.main import COMMANDS
 
-    for module in (*(entry.module for entry in COMMANDS.values()), "cli.commands.correct", "cli.session.start"):
+    for module in (*(entry.module for entry in COMMANDS.values()), *LATE):
         import_module(module)
+    # It imports the widths of characters.
+    cell_len("―")
     # Otherwise each command looks through all these objects when it ends, which takes longer than most commands do.
     gc.collect()
     gc.freeze()

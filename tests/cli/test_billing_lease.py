@@ -12,12 +12,12 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from checkpoints.address import journal_in_postgres
-from tests.checkpoints.shells import shell
-from tests.cli.conftest import Cli, Place
+from lab.crash.loops import loops
+from tests.cli.conftest import Place
 from tests.postgres_server import PostgresServer
 
-LEASE: Final = 5.0
+LEASE: Final = round(loops(4))
+"""Seconds: a process that is only slow does not lose it."""
 TIMEOUT: Final = ("--timeout", "2")
 """A call ends within twice that."""
 ROWS: Final = 60
@@ -27,35 +27,19 @@ ROWS: Final = 60
 def shared(place: Place, postgres_server: PostgresServer) -> Place:
     """A billing whose journal is in PostgreSQL, with a short lease."""
     place.billing.latency = 0.05
-    return replace(place, cli=cli_with(place.cli, f"{postgres_server.new_journal()}&lease={LEASE:g}", "one"))
-
-
-def cli_with(cli: Cli, journal: str, folder: str) -> Cli:
-    """The same as another machine would have it."""
-    place = cli.folder.parent / folder
-    place.mkdir(exist_ok=True)
-    state = {"CARBON_MIGRATE_JOURNAL": journal, "XDG_STATE_HOME": str(place / "state")}
-    return Cli(place, {**cli.environment, **state})
-
-
-def asked(place: Place, sql: str) -> list[tuple[object, ...]]:
-    """What the journal's tables have."""
-    address = journal_in_postgres(place.cli.environment["CARBON_MIGRATE_JOURNAL"], place.cli.folder)
-    with shell(address) as server:
-        found = server.execute(sql)
-        return list(found) if found.description else []
+    return replace(place, cli=place.cli.on_machine("one", f"{postgres_server.new_journal()}&lease={LEASE}"))
 
 
 async def lapsed(place: Place) -> None:
     """Wait until the lease of the run should have been renewed long ago."""
-    with anyio.fail_after(30):
-        while asked(place, "select is_lapsed from last_runners") != [(True,)]:  # noqa: ASYNC110 - the server's clock
+    with anyio.fail_after(loops(30)):
+        while place.asked("select is_lapsed from last_runners") != [(True,)]:  # noqa: ASYNC110 - the server's clock
             await anyio.sleep(0.05)
 
 
 async def test_a_frozen_process_sends_nothing_more_and_another_takes_over(shared: Place) -> None:
     balances = shared.balances(ROWS)
-    other = cli_with(shared.cli, shared.cli.environment["CARBON_MIGRATE_JOURNAL"], "other")
+    other = shared.cli.on_machine("other")
     async with shared.cli.started("run", "balances", balances.path, "--yes", "--rate", "15", *TIMEOUT) as load:
         await shared.traffic.reaches(20)
         load.signal(signal.SIGSTOP)
@@ -83,7 +67,7 @@ async def test_a_process_that_was_frozen_for_longer_than_its_lease_stops_by_itse
         load.signal(signal.SIGCONT)
         ended = await load.ended(None)
         assert (ended.exit, shared.traffic.arrived) == (3, arrived), ended.err
-    assert "the lease of the billing ran out after 5 s without a renewal" in ended.words
+    assert f"the lease of the billing ran out after {LEASE} s without a renewal" in ended.words
     assert "carbon-migrate resume" in ended.words
     resumed = await shared.cli("resume", "--settle", "0.3", "--json")
     assert resumed.closing["states"] == {"accepted": ROWS}
@@ -96,7 +80,7 @@ async def test_without_the_journal_nothing_new_leaves_and_the_next_process_goes_
     journal = shared.cli.environment["CARBON_MIGRATE_JOURNAL"]
     server = urlsplit(journal)
     async with proxy(server.port or 0) as way:
-        behind = cli_with(shared.cli, journal.replace(f":{server.port}/", f":{way.port}/"), "behind")
+        behind = shared.cli.on_machine("behind", journal.replace(f":{server.port}/", f":{way.port}/"))
         async with behind.started("run", "balances", balances.path, "--yes", "--rate", "15", *TIMEOUT) as load:
             await shared.traffic.reaches(20)
             await (way.cut() if how == "cut" else way.swallow())
@@ -119,14 +103,14 @@ async def test_two_runs_of_one_billing_go_on_on_one_machine_and_not_on_two(share
         file.write_text("\n".join([head, *lines[place * 20 : place * 20 + 20]]) + "\n")
     one, two, three = files
     async with shared.cli.started(
-        "run", "balances", one, "--yes", "--rate", "2", "--in-flight", "1", *TIMEOUT
+        "run", "balances", one, "--yes", "--rate", "0.5", "--in-flight", "1", *TIMEOUT
     ) as load:
         await shared.traffic.reaches(1)
-        ((name,),) = asked(shared, "select name from runs")
+        ((name,),) = shared.asked("select name from runs")
         beside = await shared.cli("run", "balances", two, "--yes", "--json")
         assert beside.closing["states"] == {"accepted": 20}
         # As another machine would have noted it.
-        asked(shared, "update runners set machine = 'another one', host = 'runner-7' where ended_at is null")
+        shared.asked("update runners set machine = 'another one', host = 'runner-7' where ended_at is null")
         refused = await shared.cli("run", "balances", three, "--yes", may_end_with=(2,))
         assert f"another machine works on this billing, with run {name}: process" in refused.words
         assert "on runner-7, since" in refused.words
@@ -134,8 +118,8 @@ async def test_two_runs_of_one_billing_go_on_on_one_machine_and_not_on_two(share
         status = f"carbon-migrate status {name} --journal '{journal}'"
         assert f"{status} shows where it stands. With --detach a worker takes this in its turn" in refused.words
         # Nobody wants that run: it is given up, with all that it has read, and nothing is to be gone on with.
-        assert asked(shared, "select count(*) from runs where discarded_at is null") == [(2,)]
-        begun = asked(shared, "select count(*) from items join runs using (run_id) where discarded_at is not null")
+        assert shared.asked("select count(*) from runs where discarded_at is null") == [(2,)]
+        begun = shared.asked("select count(*) from items join runs using (run_id) where discarded_at is not null")
         assert begun == [(0,)]
         load.signal(signal.SIGKILL)
         await load.ended(None)

@@ -1,4 +1,4 @@
-"""Both jobs against a real Firebird 3 server over TCP, as the billing has one: run, killed, resumed, verified."""
+"""Jobs against a real Firebird 3 server over TCP, as the billing has one; `test_killed.py` kills one there."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from billing.money import SCALE
-from lab.mock.server import running
-from tests.cli.conftest import Cli, Place, Traffic, clean_environment
+from tests.cli.conftest import Place, place_in
 from tests.firebird_server import FirebirdServer
 
 FOLDER = "1316"
@@ -15,29 +14,8 @@ FOLDER = "1316"
 
 @pytest.fixture
 async def place_on_server(firebird_server: FirebirdServer, tmp_path: Path) -> AsyncIterator[Place]:
-    dsn = firebird_server.populated(abonents=300, seed=3)
-    traffic = Traffic()
-    async with running(dsn, middlewares=[traffic.count]) as billing:
-        environment = clean_environment() | {
-            "CARBON_MIGRATE_API_URL": billing.url,
-            "CARBON_MIGRATE_DATABASE": dsn.database,
-            "CARBON_MIGRATE_DATABASE_PASSWORD": dsn.password.reveal(),
-            "COLUMNS": "200",
-        }
-        yield Place(Cli(tmp_path, environment), billing, traffic, Path(dsn.database))
-
-
-async def test_balances_are_entered_once_though_killed_and_resumed(place_on_server: Place) -> None:
-    place = place_on_server
-    place.billing.latency = 0.01
-    balances = place.balances(200)
-    await place.kill_at(60, "run", "balances", balances.path, "--yes", "--in-flight", "8")
-    resumed = await place.cli("resume", "--settle", "0.3", "--json")
-    assert resumed.closing["states"] == {"accepted": 200}
-    found = await place.found()
-    assert (found.rows, found.sum, found.most_for_one) == (200, balances.sum, 1)
-    verified = await place.cli("verify", resumed.closing["run"], "--json")
-    assert verified.closing["states"] == {"applied": 200}
+    async with place_in(tmp_path / "work", firebird_server.populated(abonents=300, seed=3)) as made:
+        yield made
 
 
 async def test_thresholds_of_a_folder_are_set_and_verified(place_on_server: Place) -> None:

@@ -155,7 +155,9 @@ async def test_a_row_of_which_a_step_was_refused_is_exported_once_and_whole(plac
     place.traffic.model = "Users"
     place.traffic.answer = lambda number: web.json_response({"error": "логин запрещён"}) if number == 1 else None
     closing = (
-        await place.cli("import", "subs.csv", "--yes", "--json", "--no-canary", may_end_with=(Exit.REJECTED,))
+        await place.cli(
+            "import", "subs.csv", "--yes", "--json", "--no-canary", "--settle", "0.1", may_end_with=(Exit.REJECTED,)
+        )
     ).closing
     assert closing["subscribers"] == {"all": 2, "not_settled": 0, "with_rejected_steps": 1, "different": 0}
     await place.cli("export", closing["run"])

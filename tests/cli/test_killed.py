@@ -1,71 +1,82 @@
-"""kill -9 at many instants of a real process, and resumed until it ends: each row once, the sum to the kopeck."""
+"""A run in real processes, killed with -9 by moment and store, resumed, verified, taken back: each row once.
+
+Each job that writes has its own such life in `test_killed_jobs.py`.
+"""
 
 import os
-import random
 import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import anyio
 import pytest
 
-from checkpoints.states import State
-from tests.cli.conftest import Place
+from billing.database.dsn import Dsn
+from tests.cli.conftest import Place, place_in
+from tests.firebird_server import FirebirdServer
+from tests.postgres_server import PostgresServer
 
-ROWS = 300
-KILLS = 10
+ROWS: Final = 100
+"""More than all lives can send."""
+PACING: Final = ("--in-flight", "8", "--settle", "0.1")
 
 
-@pytest.mark.timeout(180)
-async def test_killed_again_and_again_every_row_is_entered_exactly_once(place: Place) -> None:
+@dataclass(frozen=True, slots=True)
+class Life:
+    """When a run is killed, by which calls of each process have arrived, where its data is, and its way back."""
+
+    kills: tuple[int, ...]
+    back: str
+    on_servers: bool = False
+    """The journal is in PostgreSQL, where another machine goes on with the run, and the billing on Firebird 3."""
+
+
+LIVES: Final = {
+    "again and again": Life((7, 1, 18, 3, 12, 9), "opposite"),
+    "before the first answer": Life((1,), "storno"),
+    "on servers": Life((20,), "storno", on_servers=True),
+}
+
+
+@pytest.fixture(params=LIVES.values(), ids=[*LIVES])
+async def lived(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Life, Place]]:
+    life: Life = request.param
+    data: Path | Dsn = request.getfixturevalue("billing_file")
+    if life.on_servers:
+        firebird: FirebirdServer = request.getfixturevalue("firebird_server")
+        data = firebird.populated(abonents=300, seed=3)
+    async with place_in(tmp_path / "work", data) as place:
+        if life.on_servers:
+            postgres: PostgresServer = request.getfixturevalue("postgres_server")
+            place.cli.environment["CARBON_MIGRATE_JOURNAL"] = postgres.new_journal()
+        yield life, place
+
+
+@pytest.mark.loops(180)
+async def test_killed_again_and_again_every_row_is_entered_exactly_once(lived: tuple[Life, Place]) -> None:
+    life, place = lived
     place.billing.latency = 0.01
     balances = place.balances(ROWS)
-    draw = random.Random(5)
-    arguments: tuple[str, ...] = ("run", "balances", str(balances.path), "--yes")
-    killed_with_calls_in_flight = 0
-    for _ in range(KILLS):
-        before = place.traffic.arrived
-        async with place.cli.started(*arguments, "--in-flight", "8", "--settle", "0.1") as run:
-            # From the very first call to some way on: in flight, answered, half recorded.
-            await place.traffic.reaches(before + draw.randrange(1, 20))
-            run.signal(signal.SIGKILL)
-            await run.ended()
-        async with place.journal() as journal:
-            (left,) = await journal.runs()
-            killed_with_calls_in_flight += (await journal.totals(left)).count(State.SENDING) > 0
-        arguments = ("resume",)
-    assert killed_with_calls_in_flight == KILLS
-    ended = await place.cli("resume", "--json", "--settle", "0.1")
-    assert ended.closing["states"] == {"accepted": ROWS}
+    words: tuple[str | Path, ...] = ("run", "balances", balances.path, "--yes")
+    for calls in life.kills:
+        await place.kill_at(place.traffic.arrived + calls, *words, *PACING)
+        (left,) = (await place.cli("status", "--json")).closing["runs"]
+        assert left["states"]["sending"] > 0
+        # The list is in the journal: the file is not needed any more.
+        balances.path.unlink(missing_ok=True)
+        words = ("resume",)
+    cli = place.cli.on_machine("other") if life.on_servers else place.cli
+    ended = (await cli("resume", "--json", *PACING)).closing
+    assert ended["states"] == {"accepted": ROWS}
     found = await place.found()
     assert (found.rows, found.sum, found.most_for_one) == (ROWS, balances.sum, 1)
-    verified = (await place.cli("verify", ended.closing["run"], "--json")).closing
+    verified = (await cli("verify", ended["run"], "--json")).closing
     assert (verified["states"], verified["expected"]) == ({"applied": ROWS}, verified["found"])
-
-
-async def test_killed_before_the_first_call_it_goes_on_from_the_frozen_list(place: Place) -> None:
-    balances = place.balances(20)
-    await place.kill_at(1, "run", "balances", balances.path, "--yes", "--rate", "0.2")
-    # The list is in the journal: the file is not needed any more.
-    balances.path.unlink()
-    ended = await place.cli("resume", "--json", "--settle", "0.1", "--rate", "none")
-    assert ended.closing["states"] == {"accepted": 20}
-    assert (await place.found()).most_for_one == 1
-
-
-async def test_a_repeatable_job_is_killed_and_resumed_as_well(place: Place) -> None:
-    place.billing.latency = 0.02
-    query = (
-        "select count(*) from admin_accounts c join abonents a on a.account_id = c.id "
-        "where a.parent_id = 89 and a.is_folder = 0 and a.deleted = 0 and c.limit_warning = -770000000000"
-    )
-    arguments = ("run", "warning-threshold", "--set", "folder=89", "--set", "amount=-77", "--yes")
-    async with place.cli.started(*arguments) as run:
-        await run.said("approved")
-        run.signal(signal.SIGKILL)
-        await run.ended()
-    closing = (await place.cli("resume", "--yes", "--json", "--in-flight", "16")).closing
-    ((wanted,),) = place.billing.database.query(query)
-    assert wanted == sum(closing["states"].values())
+    await cli("report", ended["run"], "-o", "report.html")
+    undone = (await place.cli("undo", ended["run"], "--set", f"way={life.back}", "--yes", "--json")).closing
+    assert undone["states"] == {"accepted": ROWS}
 
 
 async def test_a_run_is_never_inside_the_engine_of_the_billings_file(place: Place) -> None:

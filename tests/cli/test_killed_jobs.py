@@ -3,15 +3,12 @@
 import shutil
 import signal
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import anyio
 import anyio.to_thread
 import pytest
-from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from billing.database.database import Database
 from billing.database.dsn import Dsn
@@ -26,8 +23,8 @@ from lab.crash.observer import Observer
 from lab.crash.trials import TRIALS, Trial
 from lab.mock.population import create
 from lab.mock.server import running
-from tests.cli.conftest import PATIENCE, Cli, clean_environment
-from tests.cli.flows import opens
+from tests.cli.conftest import Cli, clean_environment
+from tests.cli.flows import Arrivals
 from tests.jobs.whole_database import Tables, changes, whole
 
 ROWS = 8
@@ -44,29 +41,6 @@ LEFT_BEHIND = {
 """The tables in which an undo leaves entries, its own or marked as deleted; all others are as they were before."""
 HOW = {"balances": ("--set", "way=opposite"), "payment": ("--set", "way=opposite")}
 """How entries of money are taken back here; left alone they become a list for the accountant."""
-
-
-@dataclass(slots=True)
-class Arrivals:
-    """Counts the calls on a model that arrive, those that open the billing left out, and lets a test wait for one."""
-
-    model: str
-    number: int = 0
-    _changed: anyio.Event = field(default_factory=anyio.Event)
-
-    @web.middleware
-    async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        wanted = request.path.endswith(f"/{self.model}") or f"/{self.model}/" in request.path
-        if wanted and not await opens(request):
-            self.number += 1
-            self._changed.set()
-            self._changed = anyio.Event()
-        return await handler(request)
-
-    async def reach(self, number: int) -> None:
-        with anyio.fail_after(PATIENCE):
-            while self.number < number:
-                await self._changed.wait()
 
 
 async def whole_of(file: Path) -> Tables:
@@ -90,7 +64,7 @@ def test_every_job_that_writes_is_tried() -> None:
     assert {*TRIALS, IMPORT} == {name for name, kind in JOBS.items() if kind.writes}
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.loops(120)
 @pytest.mark.parametrize(
     ("trial", "without"),
     [

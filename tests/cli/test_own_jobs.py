@@ -57,7 +57,7 @@ def short(content: str) -> str:
     return sha256(content.encode()).hexdigest()[:12]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.loops(120)
 async def test_the_example_is_planned_run_killed_resumed_verified_and_undone(place: Place) -> None:
     cli, text = place.cli, EXAMPLE.read_text("utf-8")
     path = declare(cli.folder, text)
@@ -282,8 +282,8 @@ def test_a_look_up_that_is_declared_is_promised_and_what_no_effect_can_be_made_o
     assert "job paper-invoice: objects.create of FinanceOperations has to say op_type_id" in refused.words
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.prove
+@pytest.mark.loops(240)
 def test_a_job_that_promises_all_passes_the_crash_lab(typed: Typed, tmp_path: Path) -> None:
     shutil.copyfile(EXAMPLE, tmp_path / "ours.py")
     (tmp_path / "ours.py").chmod(0o600)
@@ -293,8 +293,8 @@ def test_a_job_that_promises_all_passes_the_crash_lab(typed: Typed, tmp_path: Pa
     assert "it can be used: name it in `jobs` of carbon-migrate.toml" in checked.out
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.prove
+@pytest.mark.loops(240)
 def test_a_job_that_enters_another_sum_than_it_was_given_fails_its_round(typed: Typed, tmp_path: Path) -> None:
     declaration = EXAMPLE.read_text("utf-8").replace(
         "parse=roubles", 'parse=lambda text: roubles(f"{2 * float(text):.2f}")'

@@ -107,7 +107,7 @@ def test_every_job_on_passwords_is_killed_below() -> None:
     assert CASES.keys() == {kind.name for kind in PASSWORDS}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.loops(240)
 async def test_every_job_on_passwords_is_planned_killed_resumed_and_verified(
     billing_template: Path, tmp_path: Path
 ) -> None:
@@ -233,7 +233,7 @@ async def test_secrets_are_wiped_when_nothing_may_be_sent_any_more(tmp_path: Pat
             if state is State.MANUAL:
                 await journal.doubt(run)
             await journal.record(run, [Change(item.item_id, state)])
-        await finish_run(run, journal, BUILT_IN, anew=True)
+        await finish_run(run, journal, BUILT_IN, await journal.totals(run), anew=True)
     assert other.open([others]) == {others: "anders"}
     assert (WORD.encode() in vault_path(path).read_bytes()) == kept
     if not kept:

@@ -1,4 +1,4 @@
-"""A load with its journal in PostgreSQL: killed, taken up in another folder as on another machine, and taken back."""
+"""A load with its journal in PostgreSQL, steered and moved by another machine; `test_killed.py` kills one there."""
 
 import signal
 import socket
@@ -13,55 +13,32 @@ from checkpoints.postgres_connection import connect
 from cli.commands.doctor_journal import is_this_machine
 from cli.terminal.exits import Exit, code_of
 from tests.checkpoints.shells import shell
-from tests.cli.conftest import Cli, Place
+from tests.cli.conftest import Place
 from tests.postgres_server import PostgresServer
 
 
 @pytest.fixture
 def shared(place: Place, postgres_server: PostgresServer) -> Place:
     """A billing whose journal is in PostgreSQL."""
-    return replace(place, cli=_with_journal(place.cli, postgres_server.new_journal(), place.cli.folder))
+    return replace(place, cli=place.cli.on_machine("work", postgres_server.new_journal()))
 
 
-def _with_journal(cli: Cli, journal: str, folder: Path) -> Cli:
-    folder.mkdir(exist_ok=True)
-    state = {"CARBON_MIGRATE_JOURNAL": journal, "XDG_STATE_HOME": str(folder / "state")}
-    return Cli(folder, {**cli.environment, **state})
-
-
-async def test_a_load_is_killed_and_taken_up_by_another_machine(shared: Place, tmp_path: Path) -> None:
-    shared.billing.latency = 0.01
-    balances = shared.balances(200)
-    await shared.kill_at(60, "run", "balances", balances.path, "--yes", "--in-flight", "8")
-    other = _with_journal(shared.cli, shared.cli.environment["CARBON_MIGRATE_JOURNAL"], tmp_path / "other")
-    resumed = await other("resume", "--settle", "0.3", "--json")
-    assert resumed.closing["states"] == {"accepted": 200}
-    found = await shared.found()
-    assert (found.rows, found.sum, found.most_for_one) == (200, balances.sum, 1)
-    verified = await other("verify", resumed.closing["run"], "--json")
-    assert verified.closing["states"] == {"applied": 200}
-    await other("report", resumed.closing["run"], "-o", "report.html")
-    undone = await shared.cli("undo", resumed.closing["run"], "--set", "way=storno", "--yes", "--json")
-    assert undone.closing["states"] == {"accepted": 200}
-    assert "no run" not in (await shared.cli("status")).out
-
-
-async def test_two_machines_do_not_work_on_one_run(shared: Place, tmp_path: Path) -> None:
+async def test_two_machines_do_not_work_on_one_run(shared: Place) -> None:
     shared.billing.latency = 0.05
     balances = shared.balances(100)
     async with shared.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "2") as load:
         await shared.traffic.reaches(10)
-        other = _with_journal(shared.cli, shared.cli.environment["CARBON_MIGRATE_JOURNAL"], tmp_path / "other")
+        other = shared.cli.on_machine("other")
         refused = await other("resume", may_end_with=(2,))
         assert "another process works on this run" in refused.err
         await load.ended(None)
     assert (await shared.found()).most_for_one == 1
 
 
-async def test_another_machine_pauses_a_run_and_lets_it_go_on(shared: Place, tmp_path: Path) -> None:
+async def test_another_machine_pauses_a_run_and_lets_it_go_on(shared: Place) -> None:
     shared.billing.latency = 0.05
     balances = shared.balances(150)
-    other = _with_journal(shared.cli, shared.cli.environment["CARBON_MIGRATE_JOURNAL"], tmp_path / "other")
+    other = shared.cli.on_machine("other")
     async with shared.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "2") as load:
         await shared.traffic.reaches(10)
         (run,) = (await other("status", "--json")).closing["runs"]
@@ -78,16 +55,14 @@ async def test_another_machine_pauses_a_run_and_lets_it_go_on(shared: Place, tmp
     assert (found.rows, found.most_for_one) == (150, 1)
 
 
-async def test_a_connection_that_is_cut_lets_nothing_new_leave(shared: Place, tmp_path: Path) -> None:
+async def test_a_connection_that_is_cut_lets_nothing_new_leave(shared: Place) -> None:
     shared.billing.latency = 0.05
     balances = shared.balances(200)
-    address = journal_in_postgres(shared.cli.environment["CARBON_MIGRATE_JOURNAL"], tmp_path)
     async with shared.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as load:
         await shared.traffic.reaches(40)
-        with shell(address) as server:
-            server.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'carbon-migrate'"
-            )
+        shared.asked(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'carbon-migrate'"
+        )
         ended = await load.ended(None)
     assert ended.exit == 3, ended.err
     resumed = await shared.cli("resume", "--settle", "0.3", "--json")
@@ -96,10 +71,10 @@ async def test_a_connection_that_is_cut_lets_nothing_new_leave(shared: Place, tm
     assert (found.rows, found.sum, found.most_for_one) == (200, balances.sum, 1)
 
 
-async def test_a_journal_that_is_away_is_asked_again_later(place: Place, tmp_path: Path) -> None:
+async def test_a_journal_that_is_away_is_asked_again_later(place: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closing:
         port = closing.getsockname()[1]
-    away = _with_journal(place.cli, f"postgresql://load@127.0.0.1:{port}/load", tmp_path / "away")
+    away = place.cli.on_machine("away", f"postgresql://load@127.0.0.1:{port}/load")
     rows = place.balances(1).path
     place.write(f'format = 1\n[[step]]\njob = "balances"\nfile = "{rows.name}"\n', "night.toml")
     ended = await away("run", place.cli.folder / "night.toml", "--yes", "--json", may_end_with=(Exit.STOPPED,))
@@ -132,18 +107,20 @@ async def test_a_journal_is_moved_into_postgres_and_the_load_goes_on_there(
     async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "4") as load:
         await place.traffic.reaches(20)
         # Those in flight and all others are still to come when it is killed.
-        place.billing.latency = 5
+        place.billing.latency = 2
         refused = await place.cli("journal", "copy", place.cli.journal, "early.journal", may_end_with=(2,))
         assert "another process works on run" in refused.err
         load.signal(signal.SIGKILL)
         await load.ended()
+    # A call takes longer here than the settle delay below.
+    await place.billing.wait_for_requests()
     place.billing.latency = 0
     address = postgres_server.new_journal()
     copied = await place.cli("journal", "copy", place.cli.journal, address, "--json")
     (run,) = copied.closing["runs"]
     assert (run["rows"], run["sum"]) == (60, str(balances.sum))
     assert address.partition("@")[2] in copied.words
-    moved = _with_journal(place.cli, address, place.cli.folder / "moved")
+    moved = place.cli.on_machine("moved", address)
     resumed = await moved("resume", "--settle", "0.3", "--json")
     assert resumed.closing["states"] == {"accepted": 60}
     found = await place.found()

@@ -265,23 +265,23 @@ async def test_doctor(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def changed_values(item: Item) -> ValueChanges:
     """Balances, as all rows of this job have them, and what rows of other jobs change."""
-    operation = encode_payload(Payload("FinanceOperations", (), key={"op_type_id": "8"}))
+    operation, called = Payload("FinanceOperations", (), key={"op_type_id": "8"}), Payload("Users", ())
     values = ValueChanges()
     for number in range(1, 98_781):
         balance = FieldChange("balance", "-1204.55" if number % 2 else "0", f"{number}.5")
-        one = msgspec.structs.replace(item, line=number + 1, label=f"{number:05}", payload=operation)
-        values.add(RowChange(one, "AdminAccounts", "", ChangeKind.CHANGED, (balance,)))
-    plain = msgspec.structs.replace(item, payload=encode_payload(Payload("Users", ())))
+        one = msgspec.structs.replace(item, line=number + 1, label=f"{number:05}", payload=encode_payload(operation))
+        values.add(RowChange(one, operation, "AdminAccounts", "", ChangeKind.CHANGED, (balance,)))
+    plain = msgspec.structs.replace(item, payload=encode_payload(called))
     pool = (
         FieldChange("ip", "10.24.3.17", None, issued=True),
         FieldChange("pull", None, "Белый пул для физических лиц"),
     )
-    values.add(RowChange(plain, "Users", "", ChangeKind.CHANGED, pool))
+    values.add(RowChange(plain, called, "Users", "", ChangeKind.CHANGED, pool))
     comment = FieldChange("comment", None, "Обещанный платёж по заявлению абонента от 1 марта")
     service = FieldChange("usluga_id", None, "5"), FieldChange("manager_id", None, "12"), comment
-    values.add(RowChange(plain, "UsersUsluga", "", ChangeKind.NEW, service))
+    values.add(RowChange(plain, called, "UsersUsluga", "", ChangeKind.NEW, service))
     gone = tuple(FieldChange(one.name, one.new, None) for one in service)
-    values.add(RowChange(plain, "UsersUsluga", "", ChangeKind.REMOVED, gone))
+    values.add(RowChange(plain, called, "UsersUsluga", "", ChangeKind.REMOVED, gone))
     return values
 
 

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -51,23 +52,19 @@ MINE = {"carbon-migrate.toml", "rows.csv"}
 """Where the secrets come from."""
 
 
-def fragments(secret: str) -> Iterator[bytes]:
+@cache
+def fragments(secret: str) -> Sequence[bytes]:
     """What is to be found nowhere: the parts of a secret, in the spellings of others."""
     head, tail = secret.partition(" ")[0], "клетка"
-    yield head.encode()
-    # In the name of a file.
-    yield head.casefold().replace("/", "_").encode()
+    # As it is, and in the name of a file.
+    spelled = [head.encode(), head.casefold().replace("/", "_").encode(), tail.encode("unicode_escape")]
     for charset in ("utf-8", "cp1251"):
         raw = tail.encode(charset)
-        yield from (
-            raw,
-            repr(raw)[2:-1].encode(),
-            quote_from_bytes(raw).encode(),
-            quote_from_bytes(raw).lower().encode(),
-        )
+        quoted = quote_from_bytes(raw)
+        spelled += [raw, repr(raw)[2:-1].encode(), quoted.encode(), quoted.lower().encode()]
         # Whatever stands before it, one of these stands within its base64.
-        yield from (base64.b64encode(b"." * before + secret.encode(charset))[4:-4] for before in range(3))
-    yield tail.encode("unicode_escape")
+        spelled += [base64.b64encode(b"." * before + secret.encode(charset))[4:-4] for before in range(3)]
+    return spelled
 
 
 def leaks(data: bytes) -> list[bytes]:

@@ -10,6 +10,7 @@ import pytest
 from checkpoints.journal import open_journal
 from tests.checkpoints.samples import frozen_run, new_item
 from tests.cli.oneliners import PUBLISHED
+from tools.house import ROOMS
 
 HEAVY = frozenset(
     {"aiohttp", "yarl", "fdb", "firebird", "uvloop", "xlsxwriter", "charset_normalizer", "pydantic", "lab"}
@@ -33,16 +34,17 @@ TYPED = f"{AT_THE_END}\nfrom cli.main import main\nmain()"
 ALL_COMMANDS = f"{AT_THE_END}\nfrom cli.main import COMMANDS, load\nfor name in COMMANDS: load(name)"
 
 
-def imported(program: str, arguments: Sequence[str], folder: Path) -> set[str]:
-    """The packages and modules that a program has imported when it ends."""
+def imported(program: str, arguments: Sequence[str], folder: Path, code: int = 0) -> set[str]:
+    """The packages and modules that a program has imported when it ends with this code."""
     done = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", program, *arguments],
         cwd=folder,
         env={"PYTHONPATH": str(Path(__file__).parents[2]), "HOME": str(folder), "XDG_STATE_HOME": str(folder)},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    assert done.returncode == code, done.stderr
     return set(done.stderr.splitlines()[-1].split())
 
 
@@ -78,6 +80,22 @@ async def run(tmp_path: Path) -> str:
 @pytest.mark.parametrize("flags", [(), ("--json",), ("--watch",)])
 def test_a_look_at_runs_loads_neither_http_nor_a_database(flags: Sequence[str], run: str, tmp_path: Path) -> None:
     assert imported(TYPED, ("status", run, *flags), tmp_path) & (HEAVY | DECLARED) == set()
+
+
+def test_the_flags_of_a_run_are_read_without_pydantic(tmp_path: Path) -> None:
+    typed = ("run", "balances", "none.csv", "--set", "op_type=8", "--yes", "--in-flight", "4")
+    found = imported(TYPED, typed, tmp_path, code=2)
+    assert "cli.session.order" in found
+    assert found & {"pydantic", "lab", "cli.jobfile", "cli.report", "cli.translate"} == set()
+
+
+@pytest.mark.parametrize(("arguments", "most"), [(("--help",), 11), (("status",), 121)])
+def test_a_quick_command_imports_few_of_our_modules(
+    arguments: Sequence[str], most: int, run: str, tmp_path: Path
+) -> None:
+    assert run
+    found = imported(TYPED, arguments, tmp_path)
+    assert len([one for one in found if one.partition(".")[0] in ROOMS]) <= most
 
 
 def test_the_runs_that_complete_a_word_load_neither(run: str, tmp_path: Path) -> None:

@@ -5,40 +5,32 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import pytest
 
 from checkpoints.address import journal_in_postgres
 from checkpoints.journal import open_journal
-from tests.checkpoints.shells import shell
 from tests.cli.conftest import PATIENCE, Cli, Place, Started
 from tests.cli.page.browser import browser_at
 from tests.postgres_server import PostgresServer
 
 ROWS: Final = 200
-SLOW: Final = ("--rate", "4", "--timeout", "2")
+SLOW: Final = ("--rate", "4", "--timeout", "2", "--settle", "0.5")
 FAST: Final = "rate=none"
 
 
 @pytest.fixture
 def shared(place: Place, postgres_server: PostgresServer) -> Place:
     """A billing whose journal is in PostgreSQL, with a lease that outlasts a command that nobody takes."""
-    return replace(place, cli=_machine(place.cli, f"{postgres_server.new_journal()}&lease=30", place.cli.folder))
+    return replace(place, cli=place.cli.on_machine("work", f"{postgres_server.new_journal()}&lease=30"))
 
 
 @pytest.fixture
-def other(shared: Place, tmp_path: Path) -> Cli:
+def other(shared: Place) -> Cli:
     """Another machine with the same journal."""
-    return _machine(shared.cli, shared.cli.environment["CARBON_MIGRATE_JOURNAL"], tmp_path / "other")
-
-
-def _machine(cli: Cli, journal: str, folder: Path) -> Cli:
-    folder.mkdir(exist_ok=True)
-    state = {"CARBON_MIGRATE_JOURNAL": journal, "XDG_STATE_HOME": str(folder / "state")}
-    return Cli(folder, {**cli.environment, **state})
+    return shared.cli.on_machine("other")
 
 
 @asynccontextmanager
@@ -46,16 +38,8 @@ async def a_load(place: Place) -> AsyncIterator[tuple[Started, str]]:
     """A slow load in the middle of its work, and the name of its run."""
     async with place.cli.started("run", "balances", place.balances(ROWS).path, "--yes", "--json", *SLOW) as load:
         await place.traffic.reaches(2)
-        ((name,),) = asked(place, "select name from runs")
+        ((name,),) = place.asked("select name from runs")
         yield load, str(name)
-
-
-def asked(place: Place, sql: str) -> list[tuple[Any, ...]]:
-    """What the journal's tables have."""
-    address = journal_in_postgres(place.cli.environment["CARBON_MIGRATE_JOURNAL"], place.cli.folder)
-    with shell(address) as server:
-        found = server.execute(sql)
-        return list(found) if found.description else []
 
 
 async def test_its_commands_are_heard_answered_and_noted_once_with_their_sender(shared: Place, other: Cli) -> None:
@@ -69,8 +53,8 @@ async def test_its_commands_are_heard_answered_and_noted_once_with_their_sender(
         assert (await other("get", name, "--json")).closing["settings"]["rate"] == "5"
         refused = await other("set", name, "rate=never", may_end_with=(2,))
         assert "'never'" in refused.words
-        asked(
-            shared, "select pg_terminate_backend(pid) from pg_stat_activity where starts_with(query, 'listen carbon')"
+        shared.asked(
+            "select pg_terminate_backend(pid) from pg_stat_activity where starts_with(query, 'listen carbon')"
         )
         await other("pause", name)
         assert (await other("status", name, "--json")).closing["paused"]
@@ -80,9 +64,9 @@ async def test_its_commands_are_heard_answered_and_noted_once_with_their_sender(
         assert (await load.ended(None)).exit == 130
     commands = (await other("status", name, "--json")).closing["commands"]
     assert [one["command"] for one in commands] == ["set rate=5", "set rate=never", "pause", "continue", "stop"]
-    ((host,),) = asked(shared, "select host from runners")
+    ((host,),) = shared.asked("select host from runners")
     assert all(f"@{host}, process " in one["who"] for one in commands)
-    assert asked(shared, "select 1 from requests") == []
+    assert shared.asked("select 1 from requests") == []
     resumed = await other("resume", "--settle", "0.1", "--rate", "none", "--json")
     assert resumed.closing["states"] == {"accepted": ROWS}
     assert (await shared.found()).most_for_one == 1

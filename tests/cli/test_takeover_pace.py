@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from tests.cli.conftest import Place
-from tests.cli.test_billing_lease import TIMEOUT, asked, cli_with, shared
+from tests.cli.test_billing_lease import TIMEOUT, shared
 
 __all__ = ["shared"]
 
@@ -24,13 +24,13 @@ FIRST_FOUR: Final = "0.46"
 
 def of_another_machine(place: Place) -> None:
     """Whoever has worked until now has done so elsewhere, for all that the next one knows."""
-    asked(place, "update runners set machine = 'another one'")
+    place.asked("update runners set machine = 'another one'")
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 async def test_no_take_over_is_faster_than_the_rate_and_rate_and_money_are_kept(shared: Place, how: str) -> None:
     path, settle = shared.balances(6).path, ("--settle", "0.1")
-    other = cli_with(shared.cli, shared.cli.environment["CARBON_MIGRATE_JOURNAL"], "other")
+    other = shared.cli.on_machine("other")
     paced = ("--rate", f"{1 / EVERY:g}", "--limit-money", FIRST_FOUR)
     async with shared.cli.started("run", "balances", path, "--yes", *paced, *settle) as load:
         await shared.traffic.reaches(2)
@@ -65,7 +65,7 @@ async def test_no_take_over_after_a_kill_has_more_in_flight_than_the_window(shar
 
 async def test_a_breaker_that_was_open_stays_open_for_what_is_left(shared: Place) -> None:
     path, pause = shared.balances(3).path, 12.0
-    other = cli_with(shared.cli, shared.cli.environment["CARBON_MIGRATE_JOURNAL"], "other")
+    other = shared.cli.on_machine("other")
     shared.traffic.answer = lambda number: (
         web.Response(status=503, headers={"Retry-After": f"{pause:g}"}) if number == 2 else None
     )

@@ -3,13 +3,15 @@
 import re
 from pathlib import Path
 
-import anyio
 import pytest
 
 from billing.database.database import attach
 from billing.database.dsn import Dsn
 from lab.demo import make_folder
 from tests.cli.conftest import Place, Typed
+
+LINES, COLUMNS = 24, 80
+"""Of a terminal as it opens."""
 
 
 async def test_doctor_finds_nothing_in_the_way(place: Place) -> None:
@@ -75,15 +77,25 @@ async def test_a_mock_is_made_once_and_served(place: Place) -> None:
     assert f"port {port}" in taken.words
 
 
-@pytest.mark.timeout(90)
-async def test_the_demo_proves_itself(place: Place) -> None:
+@pytest.mark.loops(90)
+@pytest.mark.parametrize(
+    ("language", "holds"), [("en", "the proof holds after"), ("ru", "доказательство сходится за")]
+)
+async def test_the_demo_proves_itself_on_one_screen(place: Place, language: str, holds: str) -> None:
+    place.cli.environment |= {"CARBON_MIGRATE_LANG": language, "COLUMNS": str(COLUMNS)}
     ended = await place.cli("demo", "--quick")
-    assert "the proof holds" in ended.out
-    rows = re.search(r"rows, and operations\s+(\d+)\s+(\d+)\s+✓", ended.out)
-    assert rows, "balances of one account are added up: fewer rows than subscribers"
-    assert 250 < int(rows[1]) == int(rows[2]) <= 300
+    lines = ended.out.splitlines()
+    assert len(lines) < LINES
+    assert max(map(len, lines)) <= COLUMNS
+    assert holds in ended.out
+    compared = [re.split(r" {3,}", line.strip())[1:] for line in lines if line.endswith("✓")]
+    assert len(compared) == 5, ended.out
+    assert all(asked == found for asked, found, _ in compared)
+    assert 250 < int(compared[0][0]) <= 300, "balances of one account are added up: fewer rows than subscribers"
     assert re.search(r"\$ kill -9 \d+", ended.out)
-    assert await anyio.Path(place.cli.folder / ".demo" / "carbon-migrate.journal").exists()
+    # What it advises can be typed where it was started.
+    status = await place.cli("status", "--journal", ".demo/carbon-migrate.journal")
+    assert compared[0][0] in status.out
 
 
 def demo_of(folder: Path) -> Path:

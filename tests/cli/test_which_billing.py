@@ -42,15 +42,15 @@ async def other(other_template: Path, tmp_path: Path) -> AsyncIterator[Other]:
 
 
 async def stopped(place: Place, balances: Balances, *words: str) -> str:
-    """A run that was interrupted after a few of its calls."""
+    """A run that was interrupted after a few of its calls, and waits no longer than needed for what it has lost."""
     place.billing.latency, before = 0.1, place.traffic.arrived
-    async with place.cli.started("run", "balances", balances.path, "--yes", "--json", *words) as run:
+    name = balances.path.name
+    async with place.cli.started("run", "balances", name, "--yes", "--json", "--settle", "0.2", *words) as run:
         await place.traffic.reaches(before + 3)
         run.signal(signal.SIGTERM)
         ended = await run.ended()
     place.billing.latency = 0.0
-    name: str = ended.closing["run"]
-    return name
+    return str(ended.closing["run"])
 
 
 def entered(other: Other) -> int:

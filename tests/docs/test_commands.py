@@ -38,7 +38,7 @@ def cases() -> list[Page]:
     return [page for page in (*english, *(one for one in others if one.differs)) if page.steps]
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.parametrize("page", cases(), ids=lambda page: f"{name_of(page.path)}-{page.language}")
 async def test_each_command_of_a_page_does_what_the_page_shows(
     page: Page, tutorial_billing: Path, tmp_path: Path

@@ -12,7 +12,7 @@ SHOWN = {SOURCE_LANGUAGE: "balances, stopped", "ru": "balances, остановл
 """What a screen of the page on trouble says in each language."""
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.parametrize("language", [SOURCE_LANGUAGE, *LANGUAGES])
 def test_the_pages_build_without_a_warning_and_show_screens_in_their_language(language: str, tmp_path: Path) -> None:
     assert build(language, tmp_path) == ""
@@ -27,7 +27,7 @@ def test_the_pages_build_without_a_warning_and_show_screens_in_their_language(la
         assert (">Reference<" in html, ">Explanation<" in html) == (language == SOURCE_LANGUAGE,) * 2
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_the_catalogues_have_the_paragraphs_of_the_pages_and_no_others(tmp_path: Path) -> None:
     copy = shutil.copytree(LOCALE, tmp_path / "locale", ignore=shutil.ignore_patterns("*.mo"))
     renew(copy)

@@ -75,7 +75,7 @@ carbon-migrate stop RUN
 """
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 async def test_a_page_is_done_as_its_blocks_and_comments_say(tutorial_billing: Path, tmp_path: Path) -> None:
     reader = await read(page_of(A_PAGE, tmp_path), tutorial_billing, tmp_path)
     folder = anyio.Path(reader.cli.folder)

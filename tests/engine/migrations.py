@@ -14,11 +14,12 @@ from engine.pipeline.intake import Intake, Repeat
 from engine.pipeline.live_policy import LivePolicy
 from engine.pipeline.pipeline import Pipeline
 from engine.pipeline.progress import Progress
+from lab.crash.loops import loops
 from tests.engine.doubles import FakeJob
 
 EVERY_STATE = frozenset(State)
 QUICK = Policy(in_flight=4, settle=0, canary=False, retry_floor=1000.0)
-PATIENCE = 30.0
+PATIENCE = loops(30)
 
 
 @dataclass(slots=True)

@@ -1,6 +1,8 @@
 """What the tests of the jobs share: a billing with some odd subscribers in it, and both ways to reach it."""
 
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,9 +47,28 @@ def billing_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def billing_file(billing_template: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A copy of the template for one test, with the odd ones in it where the test has them."""
+    has_them = "odd_ones" in request.fixturenames
+    template = filled(billing_template, "odd", insert_odd_ones) if has_them else billing_template
+    return Path(shutil.copy(template, tmp_path / "billing.fdb"))
+
+
+@pytest.fixture
 def execute(billing_file: Path) -> Iterator[Execute]:
     """Runs a statement with its values on the billing's file, behind the billing's back."""
-    connection = attach(Dsn(str(billing_file)))
+    with _executing(billing_file) as run:
+        yield run
+
+
+@pytest.fixture
+def odd_ones(billing_file: Path) -> None:
+    """The folder 9100 with the odd ones; account 9001 warns at -120, the others have no threshold."""
+
+
+@contextmanager
+def _executing(file: Path) -> Iterator[Execute]:
+    connection = attach(Dsn(str(file)))
 
     def run(sql: str, *values: object) -> None:
         connection.cursor().execute(sql, values)
@@ -57,9 +78,19 @@ def execute(billing_file: Path) -> Iterator[Execute]:
     connection.close()
 
 
-@pytest.fixture
-def odd_ones(execute: Execute) -> None:
-    """The folder 9100 with the odd ones; account 9001 warns at -120, the others have no threshold."""
+def filled(template: Path, name: str, *fillings: Callable[[Execute], None]) -> Path:
+    """The template with more in it, made beside it by the first test that asks for it."""
+    made = template.with_name(f"{name}.fdb")
+    if not made.exists():
+        shutil.copy(template, made)
+        with _executing(made) as execute:
+            for fill in fillings:
+                fill(execute)
+    return made
+
+
+def insert_odd_ones(execute: Execute) -> None:
+    """What the fixture `odd_ones` stands for."""
     execute("insert into abonents (id, is_folder, name) values (?, 1, 'Странные')", FOLDER)
     accounts = {account for _, _, account, _, _ in ODD_ONES if account is not None}
     for account in sorted(accounts):
@@ -80,8 +111,12 @@ async def client(mock_billing: MockBilling) -> AsyncIterator[BillingClient]:
 
 
 @pytest.fixture(params=["with a database", "without a database"])
-def gateway(request: pytest.FixtureRequest, client: BillingClient, database: Database) -> Gateway:
-    request.getfixturevalue("odd_ones")
+def gateway(
+    request: pytest.FixtureRequest,
+    client: BillingClient,
+    database: Database,
+    odd_ones: None,  # noqa: ARG001
+) -> Gateway:
     return Gateway(client, database if request.param == "with a database" else None)
 
 

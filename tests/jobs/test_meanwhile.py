@@ -273,6 +273,22 @@ class PaysLate:
         return await self._send(run, item)
 
 
+async def test_an_undo_sets_no_balance_back_over_a_payment_that_has_come_since_its_list(
+    both: Gateway, journal: Journal, tmp_path: Path, execute: Execute
+) -> None:
+    job = job_of(both, BALANCES, rows_of(tmp_path, "contract_number;amount\nA15;100\n123;70\n"))
+    run = await carried_out(job, journal)
+    account = "(select account_id from abonents where id = 9003)"
+    paid = f"update admin_accounts set debit = debit + {50 * SCALE} where id = {account}"  # noqa: S608 - numbers of ours
+    undo = await carried_out(back_of(both, job, journal, run, way="opposite"), journal, lambda: execute(paid))
+    found = await states(journal, undo)
+    assert found[f"{run.name}/1"] == (
+        State.REJECTED,
+        "changed since the plan: the balance was 100.00, and now it is 150.00",
+    )
+    assert found[f"{run.name}/2"][0] is State.ACCEPTED
+
+
 async def test_a_payment_that_was_overwritten_all_the_same_is_said_by_verify(
     both: Gateway, journal: Journal, tmp_path: Path, execute: Execute, monkeypatch: pytest.MonkeyPatch
 ) -> None:

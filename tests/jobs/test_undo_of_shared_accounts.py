@@ -46,7 +46,7 @@ BALANCES: Final = st.tuples(*[AMOUNTS] * len(ACCOUNTS))
 ROWS: Final = st.dictionaries(st.sampled_from((*ON_ONE, *ALONE)), AMOUNTS, min_size=1, max_size=6)
 
 ANY: Final = settings(
-    max_examples=10,
+    max_examples=5,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=SHARED_FIXTURES,
 )
@@ -114,7 +114,7 @@ async def there_and_back(
 
 
 @pytest.mark.parametrize("type_8", ["sets", "adds"])
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @ANY
 @given(balances=BALANCES, rows=ROWS, again=ROWS)
 async def test_opening_balances_are_taken_back_and_restored(
@@ -142,7 +142,7 @@ async def test_opening_balances_are_taken_back_and_restored(
         await there_and_back(gateway, journal, database, earlier, zero, **how)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @ANY
 @given(balances=BALANCES, rows=ROWS)
 async def test_receipts_are_taken_back_and_restored(
@@ -161,7 +161,7 @@ async def test_receipts_are_taken_back_and_restored(
         await there_and_back(gateway, journal, database, run, first, way="opposite")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @ANY
 @given(
     limits=st.tuples(*[st.none() | AMOUNTS] * len(ACCOUNTS)),

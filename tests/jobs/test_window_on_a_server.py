@@ -5,7 +5,7 @@ how long answers took. A slow machine makes all of it slower alike.
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +51,13 @@ class Metered(Slots):
         self.could += self.total * (now - self._since)
         self._since = now
 
-    @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
+    def enter(self, begin: Callable[[], None]) -> None:
         self.account()
-        async with super().one():
-            self.account()
-            yield
-            self.account()
+        super().enter(begin)
+
+    def leave(self) -> None:
+        self.account()
+        super().leave()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,8 @@ async def metered(billing_file: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncI
         yield billing, slots
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.prove
+@pytest.mark.loops(180)
 async def test_the_window_finds_what_a_real_server_can_do_and_again_when_that_halves(
     billing_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

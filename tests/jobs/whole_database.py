@@ -7,6 +7,7 @@
 What only tells of work in hand is left out: the billing's stacks, the mock's own tables. Generators are no tables.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 from billing.database.database import Database
@@ -28,20 +29,20 @@ _LEFT_OUT: Final = frozenset({
     "MOCK_LEDGER",
     "MOCK_PENDING",
 })  # fmt: skip
-_TABLES: Final = (
-    "select trim(r.rdb$relation_name) from rdb$relations r "
-    "where r.rdb$system_flag = 0 and r.rdb$view_blr is null order by 1"
-)
 _COLUMNS: Final = (
-    "select trim(f.rdb$field_name) from rdb$relation_fields f where f.rdb$relation_name = :table "
-    "order by f.rdb$field_position"
+    "select trim(r.rdb$relation_name), trim(f.rdb$field_name) from rdb$relations r "
+    "join rdb$relation_fields f on f.rdb$relation_name = r.rdb$relation_name "
+    "where r.rdb$system_flag = 0 and r.rdb$view_blr is null order by r.rdb$relation_name, f.rdb$field_position"
 )
 
 
 def whole(database: Database) -> Tables:
     """All rows of all tables but those that are left out."""
-    names = [name for (name,) in database.query(_TABLES) if name not in _LEFT_OUT]
-    return {name: _rows(database, name) for name in names}
+    tables: dict[str, list[str]] = {}
+    for table, column in database.query(_COLUMNS):
+        if table not in _LEFT_OUT:
+            tables.setdefault(table, []).append(column)
+    return {table: _rows(database, table, columns) for table, columns in tables.items()}
 
 
 def changes(before: Tables, after: Tables) -> Changes:
@@ -67,8 +68,7 @@ def new_rows(found: Changes, table: str) -> list[Row]:
     ]
 
 
-def _rows(database: Database, table: str) -> dict[Any, Row]:
-    columns = [name for (name,) in database.query(_COLUMNS, {"table": table})]
+def _rows(database: Database, table: str, columns: Sequence[str]) -> dict[Any, Row]:
     wanted = ", ".join(f'"{name}"' for name in columns)
     rows = database.query(f'select {wanted} from "{table}"')  # noqa: S608 - names that the database gave
     return {row[0]: dict(zip(columns, row, strict=True)) for row in rows}

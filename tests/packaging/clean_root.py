@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from lab.crash.loops import loops
+
 ROOT = Path(__file__).parents[2]
 ARCHIVE = ROOT / ".ci" / ".clean-root.tar"
 KEY = ROOT / ".ci" / ".clean-root.key"
@@ -25,7 +27,7 @@ TOOL = "sudo apt-get update && sudo apt-get install -y mmdebstrap"
 AS_ROOT = "a clean Debian root can be made, and entered, by root alone: run the tests as root, or in a container"
 WEEK = 7 * 24 * 3600
 OF_THE_MACHINE = re.compile(r"\b(?:file|copy|cdrom):")
-PATIENCE = 800
+PATIENCE = loops(800)
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 

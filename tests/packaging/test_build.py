@@ -16,7 +16,7 @@ from tools.house import ROOMS
 from tools.package.__main__ import pins
 from tools.package.release import git_lines
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.loops(300), pytest.mark.prove]
 OF_THE_WHEEL = (*ROOMS, "carbon_migrate_testing.py", "carbon_migrate_testing-stubs")
 FOR_TRANSLATORS = ".po"
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.packaging.conftest import CleanRoot, Packages, load_first
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
+pytestmark = [pytest.mark.loops(900), pytest.mark.prove]
 INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends /deb/{}"
 FILES = (
     "/usr/bin/carbon-migrate",

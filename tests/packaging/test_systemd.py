@@ -12,6 +12,7 @@ import pytest
 
 from cli.settings.places import OF_ROOT
 from cli.terminal.exits import Exit
+from lab.crash.loops import loops
 from texts.remedies import PROGRAM, SETTINGS_FILE
 from tools.house import ROOT
 
@@ -45,7 +46,7 @@ def codes(name: str, unit: Path = SERVICE) -> set[int]:
 
 def analyze(*words: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(  # noqa: S603 - systemd's own tool
-        ["/usr/bin/systemd-analyze", *map(str, words)], capture_output=True, text=True, check=False, timeout=60
+        ["/usr/bin/systemd-analyze", *map(str, words)], capture_output=True, text=True, check=False, timeout=loops(60)
     )
 
 

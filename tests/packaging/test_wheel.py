@@ -12,7 +12,6 @@ import pytest
 from tests.packaging.clean_root import ROOT, DebianRoot
 from tests.packaging.conftest import CleanRoot, Packages, load_first
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
 DOCKERFILE = ROOT / "packaging" / "Dockerfile"
 UV = {"UV_OFFLINE": "1", "UV_NO_INDEX": "1", "UV_FIND_LINKS": "/wheelhouse", "UV_PYTHON_DOWNLOADS": "never"}
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheelhouse", "DEBIAN_FRONTEND": "noninteractive"}
@@ -44,6 +43,8 @@ def built_like_the_image(root: DebianRoot, packages: Packages) -> None:
                     shutil.copy(file, root.path(target))
 
 
+@pytest.mark.loops(900)
+@pytest.mark.prove
 def test_image_and_wheel_where_there_is_python_alone(
     packages: Packages, clean_root: CleanRoot, wheelhouse: Path
 ) -> None:

@@ -7,7 +7,7 @@ select coalesce(max(request), 0) from mock_ledger
 insert into mock_ledger
     (entry, request, happened, model, methods, changed_table, changed_key, subject, what)
 values
-    (gen_id(gen_mock_ledger_id, 1), :request, :happened, :model, :methods, :table, :key, :subject, :what)
+    (gen_id(gen_mock_ledger_id, 1), ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: totals
 select model, count(*), count(distinct subject) from mock_ledger group by model order by model

@@ -12,6 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver
+from hypothesis import given
+from hypothesis import strategies as st
 from yarl import URL
 
 from billing.api.aiohttp_parts import (
@@ -24,6 +26,7 @@ from billing.api.aiohttp_parts import (
     ends,
     is_gone,
     prepare,
+    quoted,
 )
 from tests.billing.api.bare_server import AMPLE, TINY, Peer, Server, served
 from tests.lab.mock.waiting import until
@@ -186,3 +189,8 @@ async def test_a_connection_that_is_broken_off_sends_nothing_more() -> None:
             full.set()
         await over.wait()
     assert len(arrived) < sent
+
+
+@given(name=st.text(st.characters(codec="utf-8")), value=st.text(st.characters(codec="utf-8")))
+def test_a_name_and_a_value_of_a_form_are_written_as_in_the_query_of_a_url(name: str, value: str) -> None:
+    assert f"{quoted(name)}={quoted(value)}" == URL().with_query([(name, value)]).raw_query_string

@@ -13,13 +13,14 @@ import pytest
 from billing.api.answers import read_answer
 from billing.api.client import BillingClient
 from engine.evidence import Accepted, Lost, RowRefused
+from lab.crash.loops import loops
 from tests.billing.api.bare_server import AMPLE, WRITE, Peer, client_of, served
 
 MEBIBYTE = 2**20
 LIMIT = MEBIBYTE // 4
 """The longest answer that the client of these tests takes."""
 MOST_MEMORY = 8 * MEBIBYTE
-MOST_SECONDS = 20.0
+MOST_SECONDS = loops(20)
 
 Script = Callable[[Peer], Awaitable[None]]
 
@@ -73,7 +74,7 @@ async def sent(client: BillingClient) -> object:
     return await asyncio.wait_for(client.send(WRITE), MOST_SECONDS)
 
 
-def packed(window: int, mebibytes: int = 64) -> bytes:
+def packed(window: int, mebibytes: int = 16) -> bytes:
     pack = zlib.compressobj(1, wbits=window)
     return b"".join([*(pack.compress(b" " * MEBIBYTE) for _ in range(mebibytes)), pack.flush()])
 

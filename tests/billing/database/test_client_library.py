@@ -15,6 +15,7 @@ from billing.database import client_library as embedded
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.errors import DatabaseAway, RuntimeMissing
+from lab.crash.loops import loops
 
 
 def _python(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -23,7 +24,7 @@ def _python(script: str, **environment: str) -> subprocess.CompletedProcess[str]
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=loops(60),
         env=os.environ | environment,
     )
 

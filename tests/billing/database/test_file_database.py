@@ -21,10 +21,11 @@ from billing.database.dsn import Dsn
 from billing.database.file_database import FileDatabase, open_file_database
 from billing.database.sql_blocks import Values
 from billing.errors import BillingError, DatabaseAway, NotTheBilling, RuntimeMissing, StatementRefused, WrongPassword
+from lab.crash.loops import loops
 from tests.billing.selects.selecting import ENDLESS, wait_until_it_counts
 from tests.firebird_server import FirebirdServer
 
-PATIENCE = 20_000
+PATIENCE = round(loops(20) * 1000)
 """Milliseconds."""
 
 PAGES = "select a.id, b.id, a.name from abonents a, tarif b order by a.id, b.id"

@@ -128,12 +128,19 @@ async def test_while_a_run_goes_on_its_journal_is_not_touched(place: Place) -> N
     # A process that stands still would keep others out of an embedded database.
     del place.cli.environment["CARBON_MIGRATE_DATABASE"]
     balances = place.balances(20)
-    async with place.cli.started("run", "balances", balances.path, "--yes", "--rate", "4") as going:
-        await going.said("approved")
+
+    def slow(_: int) -> None:
+        place.billing.latency = 0.5
+
+    place.traffic.answer, place.traffic.method = slow, "objects.create"
+    async with place.cli.started("run", "balances", balances.path, "--yes", "--in-flight", "1") as going:
+        await place.traffic.reaches(2)
+        place.traffic.answer = lambda _: None
         # It stands still for its bytes to be comparable; its journal is open, and its lock held.
         going.signal(signal.SIGSTOP)
         before = digests(place.cli.journal)
         assert len(before) == 2
+        place.billing.latency = 0.0
         plan = planned(await place.cli("plan", "balances", balances.path, "--json", may_end_with=(1,)))
         assert digests(place.cli.journal) == before
         going.signal(signal.SIGCONT)

@@ -123,8 +123,15 @@ async def test_what_somebody_sets_while_a_killed_run_lies_is_what_an_undo_brings
     ids = subscribers(place)
     place.traffic.model = "AdminAccounts/"
     planning = 0 if database == "with a database" else ROWS
-    arguments = ("run", "warning-threshold", "subscribers.csv", "--set", "amount=-77", "--yes", "--rate", "3")
+
+    def slow(number: int) -> None:
+        place.billing.latency = 0.5 if number > planning else 0.0
+
+    place.traffic.answer = slow
+    arguments = ("run", "warning-threshold", "subscribers.csv", "--set", "amount=-77", "--yes", "--in-flight", "1")
     await place.kill_at(planning + 3, *arguments, "--no-canary")
+    place.traffic.answer = lambda _: None
+    place.billing.latency = 0.0
     (run,) = await place.runs()
     await set_thresholds(place, ids[-2:], -555)
 

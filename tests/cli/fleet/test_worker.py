@@ -14,23 +14,23 @@ from checkpoints.address import journal_in_postgres
 from checkpoints.postgres_connection import connect
 from cli.fleet.queue import NOTE, facts_of_queue
 from cli.fleet.worker import end_tasks
+from lab.crash.loops import loops
 from lab.fleet.journal_way import JournalWay
 from tests.cli.conftest import PATIENCE, Place, place_in
 from tests.cli.service.conftest import Listener, listener
-from tests.cli.test_billing_lease import asked, cli_with
 from tests.postgres_server import PostgresServer
 
 __all__ = ["listener"]
 
 ROWS = 60
-WORKER = ("worker", "--stalled-after", "2")
+WORKER = ("worker", "--stalled-after", f"{loops(1.7):.1f}")
 
 
 @pytest.fixture
 def shared(place: Place, postgres_server: PostgresServer) -> Place:
     """A billing whose journal is in PostgreSQL, with a short lease."""
     place.billing.latency = 0.02
-    return replace(place, cli=cli_with(place.cli, f"{postgres_server.new_journal()}&lease=3", "one"))
+    return replace(place, cli=place.cli.on_machine("one", f"{postgres_server.new_journal()}&lease={loops(2.5):.1f}"))
 
 
 async def hand_in(place: Place, rows: int, *words: str) -> str:
@@ -45,7 +45,7 @@ async def hand_in(place: Place, rows: int, *words: str) -> str:
 
 async def accepted(place: Place) -> int:
     """How many rows the journal has as accepted."""
-    ((rows,),) = asked(place, "select count(*) from items where state = 'accepted'")
+    ((rows,),) = place.asked("select count(*) from items where state = 'accepted'")
     assert isinstance(rows, int)
     return rows
 
@@ -61,7 +61,7 @@ async def test_a_worker_sends_what_is_handed_in_and_ends_in_order(shared: Place)
         worker.signal(signal.SIGTERM)
         ended = await worker.ended()
     assert ended.exit == 0
-    assert asked(shared, "select count(*) from procrastinate_jobs") == [(0,)]
+    assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
     found = await shared.found()
     assert (found.rows, found.most_for_one) == (ROWS, 1)
 
@@ -99,7 +99,7 @@ async def test_a_run_is_done_when_the_journal_says_so_whatever_its_process_ends_
 
 async def test_the_runs_of_a_worker_that_is_killed_are_taken_over(shared: Place) -> None:
     run = await hand_in(shared, ROWS, "--rate", "15")
-    other = cli_with(shared.cli, shared.cli.environment["CARBON_MIGRATE_JOURNAL"], "other")
+    other = shared.cli.on_machine("other")
     async with shared.cli.started(*WORKER) as worker:
         await shared.traffic.reaches(10)
         worker.signal(signal.SIGKILL)
@@ -117,7 +117,7 @@ async def test_a_run_is_handed_back_when_its_worker_ends(shared: Place) -> None:
         worker.signal(signal.SIGTERM)
         ended = await worker.ended()
     assert ended.exit == 0
-    assert asked(shared, "select status::text, args->>'run' from procrastinate_jobs") == [("todo", run)]
+    assert shared.asked("select status::text, args->>'run' from procrastinate_jobs") == [("todo", run)]
     async with shared.cli.started(*WORKER) as worker:
         await worker.said(f"{run}: done")
     found = await shared.found()
@@ -165,7 +165,7 @@ async def test_what_cannot_be_handed_in_is_refused_before_anything_is_begun(shar
     steps = shared.write('[[step]]\njob = "balances"\nfile = "balances.csv"\n', "steps.toml")
     refused = await shared.cli("run", steps, "--yes", "--detach", may_end_with=(2,))
     assert "--detach: the steps of a job file wait for each other" in refused.words
-    assert asked(shared, "select count(*) from runs") == [(0,)]
+    assert shared.asked("select count(*) from runs") == [(0,)]
 
 
 async def test_a_run_that_needs_a_person_is_left_with_a_note(shared: Place) -> None:
@@ -177,7 +177,7 @@ async def test_a_run_that_needs_a_person_is_left_with_a_note(shared: Place) -> N
         await worker.ended()
     status = await shared.cli("status", run)
     assert "worker" in status.out
-    assert asked(shared, "select count(*) from procrastinate_jobs") == [(0,)]
+    assert shared.asked("select count(*) from procrastinate_jobs") == [(0,)]
 
 
 async def test_a_run_waits_while_another_machine_sends_to_its_billing(shared: Place) -> None:
@@ -185,7 +185,7 @@ async def test_a_run_waits_while_another_machine_sends_to_its_billing(shared: Pl
     async with shared.cli.started("run", "balances", mine.path, "--yes", "--rate", "0.02") as load:
         await shared.traffic.reaches(1)
         # As another machine would have noted it.
-        asked(shared, "update runners set machine = 'another one', host = 'runner-7' where ended_at is null")
+        shared.asked("update runners set machine = 'another one', host = 'runner-7' where ended_at is null")
         rest = shared.balances(ROWS)
         skipped = await shared.cli("run", "balances", rest.path, "--yes", "--detach", "--skip-bad", "--json")
         async with shared.cli.started(*WORKER) as worker:
@@ -195,7 +195,7 @@ async def test_a_run_waits_while_another_machine_sends_to_its_billing(shared: Pl
             await worker.ended()
         load.signal(signal.SIGKILL)
         await load.ended()
-    assert asked(shared, "select status::text, attempts > 0 from procrastinate_jobs") == [("todo", True)]
+    assert shared.asked("select status::text, attempts > 0 from procrastinate_jobs") == [("todo", True)]
 
 
 async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(shared: Place) -> None:
@@ -207,8 +207,8 @@ async def test_outside_its_hours_a_run_waits_in_the_queue_until_they_begin(share
         worker.signal(signal.SIGTERM)
         await worker.ended()
     assert shared.traffic.arrived == 0
-    ((status, wait),) = asked(
-        shared, "select status::text, extract(epoch from scheduled_at - now())::int from procrastinate_jobs"
+    ((status, wait),) = shared.asked(
+        "select status::text, extract(epoch from scheduled_at - now())::int from procrastinate_jobs"
     )
     assert status == "todo"
     assert isinstance(wait, int)
@@ -238,7 +238,7 @@ async def test_a_worker_is_a_service_that_says_how_many_runs_it_sends_and_that_i
 async def test_a_worker_that_finds_no_postgresql_was_not_started_and_one_that_loses_it_waits(
     shared: Place, postgres_server: PostgresServer, listener: Listener
 ) -> None:
-    away = cli_with(shared.cli, "postgresql://postgres@127.0.0.1:1/postgres", "away")
+    away = shared.cli.on_machine("away", "postgresql://postgres@127.0.0.1:1/postgres")
     away.environment["NOTIFY_SOCKET"] = listener.address
     await away(*WORKER, may_end_with=(3,))
     listener.waiting()
@@ -246,7 +246,7 @@ async def test_a_worker_that_finds_no_postgresql_was_not_started_and_one_that_lo
     way = JournalWay(postgres_server.port)
     async with way.serving():
         journal = postgres_server.new_journal().replace(f":{postgres_server.port}/", f":{way.port}/")
-        async with cli_with(shared.cli, journal, "cut").started(*WORKER) as worker:
+        async with shared.cli.on_machine("cut", journal).started(*WORKER) as worker:
             await worker.said("Takes runs of 1 billing")
             way.cut()
             heard = await worker.said("PostgreSQL is away; nothing new is sent")

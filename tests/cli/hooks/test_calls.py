@@ -16,6 +16,7 @@ from billing.secret import Mask, Secret
 from cli.hooks import calls
 from cli.hooks.calls import LIMIT, HookCalls
 from cli.settings.hooks import Hook
+from lab.crash.loops import loops
 from tests.virtual_clock import run as on_virtual_clock
 
 MESSAGE = b'{"event":"on-end"}\n'
@@ -93,7 +94,7 @@ async def test_a_command_that_hangs_is_killed_with_its_children(
     answer = await told(shell('trap "" TERM INT; exec 3> "$1"; sleep 1000 & echo begun >&3; wait; wait', fifo))
     assert answer == "killed: it had not ended after 0.5 seconds"
     heard = b""
-    with anyio.fail_after(5):
+    with anyio.fail_after(loops(5)):
         while part := await read_part(reading):
             heard += part
     os.close(reading)

@@ -14,6 +14,7 @@ import pytest
 from cli.settings.flags import Flags
 from cli.settings.hooks import HookEvent
 from cli.settings.settings import load
+from lab.crash.loops import loops
 from tools.house import ROOT
 
 HOOKS = ROOT / "examples" / "hooks"
@@ -37,7 +38,7 @@ def call(name: str, *words: str, **environment: str) -> "subprocess.CompletedPro
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=loops(30),
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from cli.metrics.text_file import MetricsFile
+from lab.crash.loops import loops
 
 
 def names(folder: Path) -> list[str]:
@@ -111,7 +112,7 @@ async def test_whoever_reads_while_it_is_written_has_one_of_its_texts_whole(tmp_
                     await file.write(text)
 
         group.start_soon(write_on)
-        with anyio.fail_after(30):
+        with anyio.fail_after(loops(30)):
             while len(read) < len(texts):
                 read.add(await anyio.Path(file.path).read_text())
                 assert read <= set(texts)

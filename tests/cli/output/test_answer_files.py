@@ -176,17 +176,19 @@ async def test_a_run_at_its_end_leaves_its_file_alone_and_makes_it_where_it_is_m
     async with open_journal(tmp_path / "journal") as journal:
         run = await run_of(journal, ("ip",), [(("10.0.0.1",), [{"login": "a"}])])
         run = replace(run, parameters={"input_answers": str(path)})
-        assert (await finish_run(run, journal, BUILT_IN, anew=False)).trouble is None
+        assert (await finish_run(run, journal, BUILT_IN, await journal.totals(run), anew=False)).trouble is None
         assert lines(path) == [["ip", "login", "carbon_run"], ["10.0.0.1", "a", run.name]]
         # Somebody works with it.
         path.write_text("mine", encoding="utf-8")
-        assert "answers are in" in str((await finish_run(run, journal, BUILT_IN, anew=False)).shown)
+        assert "answers are in" in str(
+            (await finish_run(run, journal, BUILT_IN, await journal.totals(run), anew=False)).shown
+        )
         assert path.read_text("utf-8") == "mine"
         # Corrected rows have come into the run, and been sent.
-        await finish_run(run, journal, BUILT_IN, anew=True)
+        await finish_run(run, journal, BUILT_IN, await journal.totals(run), anew=True)
         assert len(lines(path)) == 2
         gone = replace(run, parameters={"input_answers": str(tmp_path / "gone" / "out.csv")})
-        trouble = (await finish_run(gone, journal, BUILT_IN, anew=True)).trouble or ""
+        trouble = (await finish_run(gone, journal, BUILT_IN, await journal.totals(gone), anew=True)).trouble or ""
     assert "gone/out.csv cannot be written" in trouble
     assert f"carbon-migrate export {run.name} --state answers -o FILE" in trouble
 
@@ -321,7 +323,7 @@ def test_every_job_that_reads_is_killed_below() -> None:
     assert CASES.keys() == {kind.name for kind in READINGS}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.loops(240)
 async def test_every_job_that_reads_is_planned_killed_resumed_and_verified(
     billing_template: Path, tmp_path: Path
 ) -> None:

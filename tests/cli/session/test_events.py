@@ -30,6 +30,7 @@ from cli.terminal.screen import Screen, Voice
 from cli.terminal.signals import Interrupts
 from engine.pacing.holds import PAUSED, Stop, StopKind
 from engine.pipeline.progress import Progress
+from lab.crash.loops import loops
 from tests.virtual_clock import run as on_virtual_clock
 
 
@@ -171,7 +172,7 @@ async def test_of_a_run_that_another_process_holds_nothing_is_told_or_waited_for
     told: Told, journal: Journal
 ) -> None:
     hanging = Hanging()
-    with anyio.fail_after(5), pytest.raises(CommandRefused):
+    with anyio.fail_after(loops(5)), pytest.raises(CommandRefused):
         async with told.to(journal, lambda _: hanging):
             raise CommandRefused("another process works on it")
     assert hanging.heard == []

@@ -178,7 +178,7 @@ def as_open_file(path: Path) -> None:
     path.chmod(0o666)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.loops(60)
 @pytest.mark.parametrize("put_there", [as_link, os.mkfifo, as_open_file])
 @pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal", "-plans", "-secrets", ".log"])
 def test_what_lies_beside_a_journal_is_no_link_no_pipe_and_closed(
@@ -212,7 +212,7 @@ def test_what_lies_beside_a_journal_is_not_somebody_elses(
 JOB_FILE = '[[step]]\njob = "balances"\nfile = "rows.csv"\n'
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.loops(60)
 @pytest.mark.parametrize(
     "words",
     [

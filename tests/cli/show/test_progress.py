@@ -5,17 +5,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from io import StringIO
+from queue import Queue
 from typing import Any
 
-import anyio
 import pytest
 from rich.console import Console
 
 from checkpoints.records import NewItem, Totals
 from checkpoints.states import State
 from cli.show.progress import line, screen_of, show_intake
-from cli.terminal.screen import Screen
+from cli.terminal import waiting
 from cli.terminal.streams import lasting, plain
+from cli.terminal.waiting import WaitingLine
 from engine.pipeline.progress import Progress, Status
 
 COUNTS: Mapping[str, int] = {"pending": 86_420, "skipped": 10, "sending": 12, "accepted": 12_345, "rejected": 3}
@@ -220,15 +221,21 @@ async def test_the_money_so_far_is_that_of_rows_in_the_billing() -> None:
     assert progress.status().entered == Decimal("12.50")
 
 
-async def test_rows_that_are_only_seen_are_counted_before_the_first_is_saved() -> None:
-    file = StringIO()
-    screen = Screen(err=Console(file=file, width=200, force_terminal=True, highlight=False))
+async def test_rows_that_are_only_seen_are_counted_before_the_first_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SILENCE", "EVERY"):
+        monkeypatch.setattr(waiting, name, 0.01)
     progress = Progress()
+    texts: Queue[str] = Queue()
     seen = 0
-    async with show_intake(progress, screen, "subscribers.csv", lambda: seen):
-        await anyio.wait_all_tasks_blocked()
+
+    def until(text: str) -> None:
+        while text not in plain(texts.get(timeout=60)):
+            pass
+
+    with WaitingLine().shown_by(texts.put, lambda: 200), show_intake(progress, "subscribers.csv", lambda: seen):
+        until("reading subscribers.csv: 0 rows, 0:00")
         seen = 41_310
-    assert "reading subscribers.csv: 0 rows" in plain(file.getvalue())
-    async with show_intake(progress, screen, "subscribers.csv", lambda: seen):
-        await anyio.wait_all_tasks_blocked()
-    assert "reading subscribers.csv for what stands twice: 41 310 rows" in plain(file.getvalue())
+        until("reading subscribers.csv for what stands twice: 41 310 rows, 0:00")
+        progress.frozen([], 2)
+        progress.counts[State.PENDING] = 1
+        until("reading subscribers.csv: 1 row, 2 refused, 0:00")

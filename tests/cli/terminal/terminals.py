@@ -4,21 +4,21 @@ import os
 import pty
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 
 from tests.cli.conftest import PATIENCE, Place
+from tests.cli.forking import Forked, command_server
 
 
 class Terminal:
     """A process that believes in a person at a keyboard."""
 
-    def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, master: int, process: subprocess.Popen[bytes] | Forked) -> None:
         self._master = master
         self._process = process
         self.seen = ""
@@ -61,12 +61,10 @@ class Terminal:
 
 
 @contextmanager
-def opened(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Iterator[Terminal]:
-    """A terminal with this command at it; killed when the context ends, if it has not ended by then."""
+def _opened(start: Callable[[int], subprocess.Popen[bytes] | Forked]) -> Iterator[Terminal]:
+    """A terminal with what is started at it; killed when the context ends, if it has not ended by then."""
     master, slave = pty.openpty()
-    process = subprocess.Popen(  # noqa: S603 - our own command, or a shell of the system
-        command, cwd=folder, env=environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
-    )
+    process = start(slave)
     os.close(slave)
     try:
         yield Terminal(master, process)
@@ -76,9 +74,18 @@ def opened(command: Sequence[str], folder: Path, environment: Mapping[str, str])
         os.close(master)
 
 
-@contextmanager
-def at_a_terminal(place: Place, *arguments: str) -> Iterator[Terminal]:
+def opened(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> AbstractContextManager[Terminal]:
+    """A program of the system at a terminal."""
+
+    def start(slave: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(  # noqa: S603 - a shell of the system
+            command, cwd=folder, env=environment, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        )
+
+    return _opened(start)
+
+
+def at_a_terminal(place: Place, *arguments: str) -> AbstractContextManager[Terminal]:
     """A command of ours at a terminal."""
     environment = {**place.cli.environment, "TERM": "xterm"}
-    with opened([sys.executable, "-m", "cli", *arguments], place.cli.folder, environment) as terminal:
-        yield terminal
+    return _opened(lambda slave: command_server().at_terminal(arguments, place.cli.folder, environment, slave))

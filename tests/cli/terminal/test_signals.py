@@ -22,6 +22,7 @@ from engine.control.address import listening, socket_path
 from engine.control.application import ControlApplication
 from engine.control.door import Door, DoorLimits
 from engine.control.handler import ControlHandler
+from lab.crash.loops import loops
 from tests.checkpoints.samples import NEW_RUN, frozen_run, new_item
 from tests.cli.conftest import Place
 from tests.connections import served_connections
@@ -75,7 +76,7 @@ async def test_a_command_that_waits_for_the_billing_ends_in_an_orderly_way(
             "doctor": (),
         }.get(command, (run.name,))
         async with place.cli.started(command, *words, "--api-url", silent.url) as started:
-            await asyncio.wait_for(silent.asked.wait(), 30)
+            await asyncio.wait_for(silent.asked.wait(), loops(30))
             started.signal(number)
             ended = await started.ended()
     assert ended.exit == 130

@@ -33,6 +33,7 @@ from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.job import build
 from jobs.spec.entries import without_marks
+from lab.crash.loops import loops
 from lab.mock.server import running
 from tests.checkpoints.samples import sending_item
 
@@ -86,7 +87,7 @@ def by_shell(line: str, folder: Path, rows: Mapping[str, str] | None = None) -> 
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=loops(60),
     )
     return sorted(_form(call.read_bytes().decode().split("\0")[:-1]) for call in calls.iterdir())
 

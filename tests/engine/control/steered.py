@@ -24,8 +24,9 @@ from engine.control.messages import (
 )
 from engine.pacing.policy import Policy, describe_policy
 from engine.statistics import PaceSample
+from lab.crash.loops import loops
 
-PATIENCE = 30
+PATIENCE = round(loops(30))
 RUN = "k7m2q"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,10 +32,16 @@ pytestmark = [pytest.mark.usefixtures("no_waiting"), pytest.mark.slow]
 ROWS = 30
 LANES = 9
 SEEDS = 60
+FIRST = 12
+"""Seeds of `make test`; `make prove` has the others."""
 MOST_LIVES = 60
 
 IN_FLIGHT = 4
 POLICY = Policy(in_flight=IN_FLIGHT, settle=0, tries=1000, retry_floor=1000.0, stop_after_errors=None, page=7)
+
+
+def seeds(number: int, first: int) -> list[Any]:
+    return [pytest.param(seed, marks=() if seed < first else pytest.mark.prove) for seed in range(number)]
 
 
 class Crash(BaseException):
@@ -140,7 +147,7 @@ async def lives(path: Path, draw: random.Random, job: FakeJob, between: Callable
     return MOST_LIVES
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("seed", seeds(SEEDS, FIRST))
 async def test_whatever_the_moments_of_the_crashes_each_effect_lands_exactly_once(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     path = tmp_path / "journal.db"
@@ -185,7 +192,7 @@ async def test_what_can_be_repeated_is_entered_at_least_once_whatever_happens(tm
         assert job.looked_up == []
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(SEEDS // 3, FIRST // 2))
 async def test_killed_at_any_moment_each_row_keeps_what_it_has_overwritten(tmp_path: Path, seed: int) -> None:
     """While the process is gone, people set what they like, also where a call of ours has had its effect."""
     draw = random.Random(seed)

@@ -12,9 +12,11 @@ from checkpoints.records import NewItem, NewRun, Run
 from checkpoints.states import State
 from engine.errors import InputRefused, LookUpFailed
 from engine.job import Prepared
-from engine.pipeline.intake import PREPARED_AT_ONCE, Intake
+from engine.pipeline.in_turn import PREPARED_AT_ONCE
+from engine.pipeline.intake import Intake
 from engine.pipeline.progress import Progress
 from engine.rows import Row
+from lab.crash.loops import loops
 from tests.engine.doubles import FakeJob, row, rows
 
 
@@ -61,7 +63,7 @@ async def _numbers(journal: Journal, run: Run) -> list[str]:
 async def test_one_page_is_prepared_while_the_page_before_it_waits(journal: Journal) -> None:
     run, job = await _run(journal), WatchedJob(rows(6))
     job.prepare_after("0", "2")
-    with anyio.fail_after(30):
+    with anyio.fail_after(loops(30)):
         await Intake(run, job, journal, Progress()).freeze_all()
     assert job.prepared[:2] == ["2", "0"]
     assert await _numbers(journal, run) == [str(number) for number in range(6)]
@@ -84,7 +86,7 @@ async def test_an_error_ends_the_intake_after_the_pages_before_it(journal: Journ
     run, job = await _run(journal), WatchedJob(rows(8))
     job.prepare_after("2", "4")
     job.faults["4"] = LookUpFailed("the database is away")
-    with pytest.raises(LookUpFailed, match="the database is away"), anyio.fail_after(30):
+    with pytest.raises(LookUpFailed, match="the database is away"), anyio.fail_after(loops(30)):
         await Intake(run, job, journal, Progress()).freeze_all()
     run = await journal.run(run.name)
     assert (run.cursor, run.frozen_at) == ("4", None)
@@ -105,7 +107,7 @@ async def test_so_does_a_row_that_cannot_be_read(journal: Journal) -> None:
             raise InputRefused("line 5 cannot be read")
 
     job.source.before_page = fail
-    with pytest.raises(InputRefused, match="line 5"), anyio.fail_after(30):
+    with pytest.raises(InputRefused, match="line 5"), anyio.fail_after(loops(30)):
         await Intake(run, job, journal, Progress()).freeze_all()
     assert (await journal.run(run.name)).cursor == "4"
 
@@ -114,7 +116,7 @@ async def test_of_two_pages_that_fail_the_first_one_counts(journal: Journal) -> 
     run, job = await _run(journal), WatchedJob(rows(8))
     job.prepare_after("2", "4")
     job.faults |= {"2": LookUpFailed("of the first"), "4": LookUpFailed("of the second")}
-    with pytest.raises(LookUpFailed, match="of the first"), anyio.fail_after(30):
+    with pytest.raises(LookUpFailed, match="of the first"), anyio.fail_after(loops(30)):
         await Intake(run, job, journal, Progress()).freeze_all()
     assert await _numbers(journal, run) == ["0", "1"]
 
@@ -122,7 +124,7 @@ async def test_of_two_pages_that_fail_the_first_one_counts(journal: Journal) -> 
 async def test_a_duplicate_is_told_from_the_first_row_whichever_page_is_prepared_first(journal: Journal) -> None:
     run, job = await _run(journal), WatchedJob([row("a"), row("b"), row("a"), row("c")])
     job.prepare_after("0", "2")
-    with anyio.fail_after(30):
+    with anyio.fail_after(loops(30)):
         await Intake(run, job, journal, Progress()).freeze_all()
     found = [(item.number, item.key, item.state) for item in await journal.items(run, set(State))]
     assert found == [

@@ -56,7 +56,7 @@ def peak_of_reading(path: Path) -> int:
         tracemalloc.stop()
 
 
-def memory_is_flat(write: Callable[[int], Path], rows: int = 200_000) -> None:
+def memory_is_flat(write: Callable[[int], Path], rows: int = 60_000) -> None:
     """A tenth of the rows takes as much memory as all of them."""
     small = peak_of_reading(write(rows // 10))
     assert peak_of_reading(write(rows)) < small + FLAT

@@ -1,5 +1,6 @@
 """Every job that sets fields, on the mock billing: there and back again, the whole of its database compared."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -39,7 +40,7 @@ from jobs.spec.spec import JobSpec, parameters_of
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from tests.jobs.catalogue.months import first_of
-from tests.jobs.conftest import Execute, Frozen
+from tests.jobs.conftest import Execute, Frozen, filled, insert_odd_ones
 from tests.jobs.making import (
     effect_behind,
     effect_of,
@@ -216,8 +217,15 @@ CASES: Final = (
 OF_KINDS: Final = pytest.mark.parametrize("case", CASES, ids=lambda case: case.kind.name)
 
 
-@pytest.fixture(autouse=True)
-def things(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
+@pytest.fixture
+def billing_file(billing_template: Path, tmp_path: Path) -> Path:
+    """A copy of a billing that has the odd ones and their things."""
+    return Path(
+        shutil.copy(filled(billing_template, "things", insert_odd_ones, insert_things), tmp_path / "billing.fdb")
+    )
+
+
+def insert_things(execute: Execute) -> None:
     """Accounts, services, operations and blocks of the odd ones, and a third operator."""
     execute("insert into operators (id, name) values (5, 'Третий')")
     for key, abonent, login, snat, deleted in [

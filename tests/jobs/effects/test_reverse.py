@@ -15,7 +15,8 @@ from billing.database.dsn import Dsn
 from billing.money import SCALE
 from billing.profile import StornoEffect
 from checkpoints.records import Item, NewItem, Run
-from engine.evidence import Accepted, Evidence, Lost, NotSent, RowRefused
+from engine.errors import LookUpFailed
+from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Different, Found, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
@@ -440,15 +441,14 @@ async def test_a_payment_that_comes_after_the_plan_is_not_overwritten(
     undo = await taking_back(with_database, items, way="opposite")
     backs = undo.items(frozen)
     execute("update admin_accounts set debit = ? where id = 9002", 10 * SCALE)
-    assert await undo.effect.send(undo_run, backs[0]) == RowRefused(
-        "changed since the plan: the balance was 50.00, and now it is 60.00"
-    )
+    assert await undo.effect.outdated(undo_run, backs) == {
+        backs[0].item_id: "changed since the plan: the balance was 50.00, and now it is 60.00"
+    }
     assert balance_of(database, 9002) == 60
     reversal = undo_of_operations(replace(with_database, database=Database(Dsn("/nowhere.fdb"))), {"way": "opposite"})
     assert not isinstance(reversal, Irreversible)
-    evidence = await reversal.send(undo_run, backs[0])
-    assert isinstance(evidence, NotSent)
-    assert "nowhere.fdb" in evidence.text
+    with pytest.raises(LookUpFailed, match=r"nowhere\.fdb"):
+        await reversal.outdated(undo_run, backs)
 
 
 async def test_an_operation_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen) -> None:

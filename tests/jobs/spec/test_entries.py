@@ -7,7 +7,6 @@ from jobs.spec.entries import (
     LONGEST_COMMENT,
     LONGEST_TEXT,
     MARK_ROOM,
-    entry_mark,
     find_mark,
     mark_prefix,
     with_mark,
@@ -19,7 +18,7 @@ NUMBERS = st.integers(1, 10**9)
 
 
 def test_a_mark_is_short_and_readable() -> None:
-    assert entry_mark("k7m2q", 1042) == "[cm k7m2q/1042]"
+    assert with_mark("", "k7m2q", 1042) == "[cm k7m2q/1042]"
     assert with_mark("Миграция балансов", "k7m2q", 1042) == "Миграция балансов [cm k7m2q/1042]"
     assert with_mark("", "k7m2q", 1) == "[cm k7m2q/1]"
 

@@ -12,12 +12,13 @@ from typing import TypeAlias
 import pytest
 import uvloop
 
+from lab.crash.loops import loops
 from lab.crash.mock_process import free_ports
 from lab.crash.proxy import WRONG, Interference, Proxy, ProxyFault
 from tests.connections import served_connections
 
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-PATIENCE = 30.0
+PATIENCE = loops(30)
 
 
 @dataclass

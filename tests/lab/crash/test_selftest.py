@@ -1,4 +1,7 @@
-"""The crash lab on seeds that never change: green as the program is, red with each promise of it broken by hand."""
+"""The crash lab on seeds that never change: green as the program is, red with each promise of it broken by hand.
+
+`make test` has two short loads, one broken promise and one seam; `make prove` has the long loads and the rest.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +33,7 @@ from lab.crash.stranger import Deed
 from lab.crash.trials import MARKED_PAYMENT
 from tests.cli import saboteur
 from tests.cli.conftest import clean_environment
+from tests.lab.crash.conftest import PROGRAM
 
 ROOT = Path(__file__).parents[3]
 
@@ -39,6 +43,10 @@ that a proxy does, quirks, and columns that are not there."""
 
 OF_EACH_SORT = ("payment", "random-password", "delete-services", "call")
 """Money without a mark, secrets in a file, deletions, and a chain of one's own."""
+
+SHORT = (12288, 15889)
+"""Those of them that `make test` has, with fewer rows and the program as forks."""
+SHORT_ROWS = 24
 
 ROWS = 100
 FEW = 8
@@ -80,6 +88,9 @@ async def run_all(lab: Lab, plans: Sequence[ExperimentPlan]) -> list[Experiment]
     return experiments
 
 
+LONG = pytest.mark.prove
+
+
 def test_the_fixed_seeds_have_every_act_and_every_job() -> None:
     plans = [draw(seed, rows=ROWS) for seed in SEEDS]
     # What is newer has experiments of its own below.
@@ -93,13 +104,25 @@ def test_the_fixed_seeds_have_every_act_and_every_job() -> None:
     assert {plan.in_flight is None for plan in plans} == {True, False}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.loops(600)
+@pytest.mark.parametrize(
+    ("seeds", "rows", "by"),
+    [
+        pytest.param(SHORT, SHORT_ROWS, PROGRAM, id="short"),
+        pytest.param(SEEDS, ROWS, BY_ITSELF, id="long", marks=LONG),
+    ],
+)
 async def test_every_effect_lands_once_whatever_happens(
-    tmp_path: Path, settings: Path, environment: Mapping[str, str]
+    seeds: Sequence[int],
+    rows: int,
+    by: Sequence[str],
+    tmp_path: Path,
+    settings: Path,
+    environment: Mapping[str, str],
 ) -> None:
-    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, BY_ITSELF))
-    experiments = await run_all(lab, [draw(seed, rows=ROWS) for seed in SEEDS])
-    assert {one.plan.seed: one.problems for one in experiments} == dict.fromkeys(SEEDS, ())
+    lab = Lab(tmp_path, ProgramUnderTest(settings, environment, by))
+    experiments = await run_all(lab, [draw(seed, rows=rows) for seed in seeds])
+    assert {one.plan.seed: one.problems for one in experiments} == dict.fromkeys(seeds, ())
     assert all(one.holds and one.injected for one in experiments)
     assert sum(one.verdict.unknown for one in experiments if one.verdict) > 0
     assert {event.act for one in experiments for event in one.events} > {Act.KILL}
@@ -134,25 +157,24 @@ def broken(
 
 
 KILLED = (Disturbance(Act.KILL, share=0.3),)
+REDIRECTED = '[[fault]]\nkind = "redirect-after-effect"\nrequests = "10-60"\nshare = 0.2\n'
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @pytest.mark.parametrize(
     ("how", "plan"),
     [
-        (saboteur.claims_after_the_call, broken(1, disturbances=KILLED)),
-        (saboteur.claims_after_the_call, broken(1, job="connect-service", disturbances=KILLED)),
         (saboteur.sends_again_at_start, broken(2, disturbances=KILLED)),
-        # So slow a stack that a look after the kill is early, however long the program takes to start.
-        (saboteur.trusts_an_early_look, broken(3, rows=24, stack_rate=1.0, disturbances=KILLED)),
-        (saboteur.sends_without_looking, broken(5, disturbances=(Disturbance(Act.RESTORE, share=0.2, more=0.3),))),
-        (
-            saboteur.follows_redirects,
-            broken(
-                4,
-                faults='[[fault]]\nkind = "redirect-after-effect"\nrequests = "10-60"\nshare = 0.2\n',
-                disturbances=(),
-            ),
+        *(
+            pytest.param(how, plan, marks=LONG)
+            for how, plan in (
+                (saboteur.claims_after_the_call, broken(1, disturbances=KILLED)),
+                (saboteur.claims_after_the_call, broken(1, job="connect-service", disturbances=KILLED)),
+                # So slow a stack that a look after the kill is early, however long the program takes to start.
+                (saboteur.trusts_an_early_look, broken(3, rows=24, stack_rate=1.0, disturbances=KILLED)),
+                (saboteur.sends_without_looking, broken(5, disturbances=(Disturbance(Act.RESTORE, 0.2, more=0.3),))),
+                (saboteur.follows_redirects, broken(4, faults=REDIRECTED)),
+            )
         ),
     ],
     ids=lambda given: given.job if isinstance(given, ExperimentPlan) else getattr(given, "__name__", ""),
@@ -168,8 +190,9 @@ async def test_the_lab_goes_red_when_a_promise_is_broken(
     assert any("had its effect 2 times" in problem.what for problem in red.problems)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @pytest.mark.parametrize("act", [Act.SECOND_JOURNAL, Act.KILL_AND_SECOND_JOURNAL])
+@LONG
 async def test_the_lab_goes_red_when_unknown_marks_are_ignored(
     act: Act, tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -187,7 +210,8 @@ async def test_the_lab_goes_red_when_unknown_marks_are_ignored(
     assert any("is of no row of the frozen list" in problem.what for problem in red.problems)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
+@LONG
 async def test_the_lab_goes_red_when_a_connection_is_kept_after_a_504(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -250,8 +274,16 @@ SEAMS = [
 """Each mend at a seam, taken out, and what the lab then says."""
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize(("how", "plan", "said"), SEAMS, ids=[f"{how.__name__}-{plan.job}" for how, plan, _ in SEAMS])
+def marks(how: object) -> Any:
+    """One of the seams is tried always."""
+    return () if how is saboteur.lets_two_journals_send else LONG
+
+
+@pytest.mark.loops(300)
+@pytest.mark.parametrize(
+    ("how", "plan", "said"),
+    [pytest.param(*seam, id=f"{seam[0].__name__}-{seam[1].job}", marks=marks(seam[0])) for seam in SEAMS],
+)
 async def test_the_lab_goes_red_when_a_mend_at_a_seam_is_taken_out(
     how: Callable[[], None],
     plan: ExperimentPlan,
@@ -265,8 +297,8 @@ async def test_the_lab_goes_red_when_a_mend_at_a_seam_is_taken_out(
     assert any(said in str(problem) for problem in red.problems), red
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("plan", [plan for _, plan, _ in SEAMS], ids=[f"{how.__name__}" for how, _, _ in SEAMS])
+@pytest.mark.loops(300)
+@pytest.mark.parametrize("plan", [pytest.param(plan, id=how.__name__, marks=marks(how)) for how, plan, _ in SEAMS])
 async def test_the_same_experiments_hold_with_the_program_as_it_is(
     plan: ExperimentPlan, tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -285,7 +317,8 @@ ALIASED = replace(
 """A first runner that is frozen with rows claimed and in flight, until a second has ended the run."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
+@LONG
 async def test_the_lab_goes_red_when_the_epoch_is_left_out(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -297,7 +330,8 @@ async def test_the_lab_goes_red_when_the_epoch_is_left_out(
     }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
+@LONG
 async def test_the_epoch_keeps_a_second_runner_from_harm_that_the_lock_did_not_hold(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -308,7 +342,7 @@ async def test_the_epoch_keeps_a_second_runner_from_harm_that_the_lock_did_not_h
     assert any(event.act is Act.ALIAS and event.followed.endswith("ended with 0") for event in fenced.events)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 @pytest.mark.parametrize("job", JOBS)
 async def test_a_load_that_could_not_look_up_is_refused_before_anything_is_sent(
     job: str, tmp_path: Path, settings: Path, environment: Mapping[str, str]
@@ -319,7 +353,8 @@ async def test_a_load_that_could_not_look_up_is_refused_before_anything_is_sent(
     assert [event.followed for event in refused.events] == ["run ended with 2"]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
+@LONG
 async def test_the_lab_goes_red_when_a_row_is_lost(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -332,7 +367,8 @@ async def test_the_lab_goes_red_when_a_row_is_lost(
     assert any("had no effect" in problem.what for problem in red.problems)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
+@LONG
 async def test_the_lab_goes_red_when_a_paused_run_goes_on(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -348,7 +384,8 @@ async def test_the_lab_goes_red_when_a_paused_run_goes_on(
     assert [problem.what.partition(",")[0] for problem in red.problems] == ["while it was paused"]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.loops(600)
+@LONG
 async def test_other_jobs_hold_as_well(tmp_path: Path, settings: Path, environment: Mapping[str, str]) -> None:
     """One of each sort; `selftest --job all` draws among all of them."""
     lab = Lab(tmp_path, ProgramUnderTest(settings, environment))
@@ -360,7 +397,8 @@ async def test_other_jobs_hold_as_well(tmp_path: Path, settings: Path, environme
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
+@LONG
 async def test_what_was_deleted_after_the_copy_of_a_journal_is_not_deleted_again(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -376,7 +414,8 @@ async def test_what_was_deleted_after_the_copy_of_a_journal_is_not_deleted_again
     assert "Объект уже удалён" not in resumed
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
+@LONG
 async def test_who_has_the_file_of_a_crashed_billing_open_goes_with_it(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:
@@ -401,7 +440,8 @@ share = 0.05
 """
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
+@LONG
 async def test_an_import_is_whole_through_a_kill_and_a_licence_that_ends_and_then_taken_back(
     tmp_path: Path, settings: Path, environment: Mapping[str, str]
 ) -> None:

@@ -12,6 +12,7 @@ import anyio
 import msgspec
 import pytest
 
+from lab.crash.loops import loops
 from lab.fleet.billing import FIRST, LedgerBilling
 from lab.fleet.billing_port import WORKER, AnswerTraits, BillingFault, BillingPort, Looks
 
@@ -38,7 +39,7 @@ async def ask(port: BillingPort, model: str, method: str, arguments: object, **m
 
 
 async def until(is_so: Callable[[], object]) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(loops(10)):
         while not is_so():  # noqa: ASYNC110 - what the billing has counted
             await asyncio.sleep(0.001)
 

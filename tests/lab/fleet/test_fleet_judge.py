@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from lab.crash.loops import loops
 from lab.fleet.audit import Audited, AuditedRun, TakeUp
 from lab.fleet.billing import FIRST, EnteredSum
 from lab.fleet.billing_port import CallerCounts, Turn
 from lab.fleet.fleet_judge import BillingEvidence, DealtBlow, judge_fleet
 from lab.fleet.round_plan import KINDS, Blow, Reach, draw_round
 
-PLAN = replace(draw_round(1), lease=3.0, stalled_after=5.0, rate=40, in_flight=4)
+PLAN = replace(draw_round(1), lease=3.0, stalled_after=5.0, rate=40, in_flight=4, slack=2.0)
 URL = "http://billing"
 RUN = 7
 ROWS = 10
@@ -89,6 +90,15 @@ def test_a_slow_start_of_a_process_is_not_counted_to_the_takeover() -> None:
         for start in (105.5, 111.5)
     ]
     assert found == [6.5, 12.0]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_machine_half_as_fast_has_twice_the_time(quick: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, loop = draw_round(5, quick=quick), loops(1)
+    monkeypatch.setattr("lab.crash.loops._seconds_of_a_loop", lambda: 2 * loop)
+    there = draw_round(5, quick=quick)
+    for name in ("lease", "away", "stalled_after", "timeout", "settle", "longest", "slack"):
+        assert getattr(there, name) == pytest.approx(2 * getattr(here, name)), name
 
 
 def test_a_seed_draws_the_same_round_again_with_every_kind_of_blow() -> None:

@@ -1,16 +1,15 @@
 """Small rounds of a fleet on seeds that never change: green as the program is, red with a promise of it broken.
 
-A round takes half a minute, most of it waiting. So each broken promise is tried by hand, with FLEET_SABOTAGES=all in
-the environment, and one of them always.
+A round takes half a minute, most of it waiting.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lab.crash.loops import loops
 from lab.crash.program import without_settings
 from lab.fleet.billing_port import AnswerTraits
 from lab.fleet.fleet_round import FleetLab, FleetRound
@@ -20,22 +19,24 @@ from tests.cli.conftest import clean_environment
 from tests.lab.fleet import saboteur
 from tests.postgres_server import open_the_way
 
+pytestmark = pytest.mark.prove
+
 ROOT = Path(__file__).parents[3]
 SEED = 19
 """A restart of PostgreSQL, a freeze and kills of a worker, with the processes of its runs and alone."""
 
-WHATEVER_THE_LOAD = 60.0
+WHATEVER_THE_LOAD = loops(60)
 """Seconds more for a takeover, where other tests have the processor."""
 
 FROZEN = replace(
     draw_round(1, quick=True),
     billings=1,
     rows=50,
-    lease=1.0,
+    lease=loops(1),
     # After another worker has taken over: longer than the lease, and yet no call times out.
-    away=2.0,
+    away=loops(2),
     until_taken_over=True,
-    timeout=6.0,
+    timeout=loops(12),
     in_flight=6,
     rate=20,
     traits=AnswerTraits(latency=0.3, faults={}, silence=0.0),
@@ -57,7 +58,7 @@ async def sabotaged(folder: Path, environment: Mapping[str, str], plan: RoundPla
     return await FleetLab(folder, program).run(plan)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.loops(300)
 async def test_a_small_fleet_goes_through_all_of_it(tmp_path: Path, environment: Mapping[str, str]) -> None:
     plan = replace(draw_round(SEED, quick=True), slack=WHATEVER_THE_LOAD)
     one = await FleetLab(tmp_path, FleetProgram(environment)).run(plan)
@@ -74,15 +75,10 @@ BROKEN = [
     (saboteur.leaves_the_epoch_out_of_outcomes, FROZEN, "were written under epoch"),
     (saboteur.sends_again_at_takeover, KILLED, "were made pending without a look"),
 ]
-ALWAYS = BROKEN[:1]
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    ("how", "plan", "what"),
-    BROKEN if os.environ.get("FLEET_SABOTAGES") else ALWAYS,
-    ids=lambda given: getattr(given, "__name__", ""),
-)
+@pytest.mark.loops(300)
+@pytest.mark.parametrize(("how", "plan", "what"), BROKEN, ids=[how.__name__ for how, _, _ in BROKEN])
 async def test_the_lab_goes_red_when_a_promise_of_the_fleet_is_broken(
     how: object, plan: RoundPlan, what: str, tmp_path: Path, environment: Mapping[str, str]
 ) -> None:
@@ -90,8 +86,7 @@ async def test_the_lab_goes_red_when_a_promise_of_the_fleet_is_broken(
     assert any(what in problem.what for problem in red.problems), red
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.skipif(not os.environ.get("FLEET_SABOTAGES"), reason="by hand: the broken twin is tried always")
+@pytest.mark.loops(300)
 async def test_a_freeze_just_before_the_write_and_a_stepped_clock_do_no_harm(
     tmp_path: Path, environment: Mapping[str, str]
 ) -> None:

@@ -1,6 +1,7 @@
 """Slots, their queue, and a capacity that changes."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,36 +17,34 @@ from tests.lab.mock.waiting import until
 
 async def test_slots_and_a_queue_that_is_bounded() -> None:
     slots = Slots(2, queue=1)
-    leave = asyncio.Event()
-
-    async def work() -> None:
-        async with slots.one():
-            await leave.wait()
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(3):
-            group.create_task(work())
-        await until(lambda: slots.waiting == 1)
-        assert (slots.taken, slots.waiting, slots.full) == (2, 1, True)
-        with pytest.raises(QueueFull):
-            async with slots.one():
-                pass
-        slots.total = 3
-        await until(lambda: slots.taken == 3)
-        assert slots.waiting == 0
-        slots.total = 1
-        assert slots.taken == 3, "who is at work is not disturbed"
-        leave.set()
-    async with slots.one():
-        assert slots.taken == 1
+    begun: list[int] = []
+    for number in range(3):
+        slots.enter(partial(begun.append, number))
+    assert begun == [0, 1]
+    assert (slots.taken, slots.waiting, slots.full) == (2, 1, True)
+    with pytest.raises(QueueFull):
+        slots.enter(partial(begun.append, 3))
+    slots.total = 3
+    assert (begun, slots.taken, slots.waiting) == ([0, 1, 2], 3, 0)
+    slots.total = 1
+    assert slots.taken == 3, "who is at work is not disturbed"
+    slots.enter(partial(begun.append, 4))
+    for _ in range(3):
+        assert 4 not in begun
+        slots.leave()
+    assert (begun, slots.taken) == ([0, 1, 2, 4], 1)
+    idle = asyncio.create_task(slots.wait_until_idle())
+    await asyncio.sleep(0)
+    assert not idle.done()
+    slots.leave()
+    await idle
 
 
 async def test_no_queue_at_all() -> None:
     slots = Slots(1, queue=0)
-    async with slots.one():
-        with pytest.raises(QueueFull):
-            async with slots.one():
-                pass
+    slots.enter(lambda: None)
+    with pytest.raises(QueueFull):
+        slots.enter(lambda: None)
 
 
 def test_a_schedule() -> None:

@@ -17,6 +17,7 @@ from billing.api.client import BillingClient, ClientSettings
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
+from lab.crash.loops import loops
 from lab.mock.fault_plan import read_plan
 from lab.mock.ledger import Ledger
 from lab.mock.server import MockBilling, running
@@ -281,7 +282,7 @@ async def test_a_span_of_refusal_ends_by_itself(billing_file: Path) -> None:
 
 
 async def test_a_server_that_ends_waits_for_no_delay(billing_file: Path) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(loops(20)):
         async with _failing(billing_file, _plan("slow", "delay = 600")) as (server, client):
             slow = asyncio.ensure_future(client.send(_write()))
             await until(lambda: bool(server.ledger.totals()))

@@ -18,6 +18,7 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.directory.subscribers import of_abonents
 from billing.errors import DatabaseAway
+from lab.crash.loops import loops
 from lab.mock.ledger import Ledger
 from lab.mock.quirks import Quirks
 from lab.mock.server import MockBilling, running
@@ -202,7 +203,7 @@ async def test_two_processes_on_one_database(billing_file: Path, http: aiohttp.C
     assert process.stdout is not None
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(loops(30)):
             url = (await process.stdout.readline()).decode().strip()
         with Database(Dsn(str(billing_file))) as database:
             live = "select first 200 id from abonents where is_folder = 0 and deleted = 0 order by id"
@@ -216,7 +217,7 @@ async def test_two_processes_on_one_database(billing_file: Path, http: aiohttp.C
                 assert sorted(operation.abonent_id for operation in operations) == chunk
             assert Ledger(database).effects("FinanceOperations") == dict.fromkeys(abonents, 1)
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(loops(30)):
             rest = await process.stderr.read()
             assert await process.wait() == 0
         assert rest == b""

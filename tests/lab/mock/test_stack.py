@@ -20,6 +20,7 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.directory.system import Stacks, depth, waiting_for
 from engine.evidence import Accepted, Busy, Evidence, RowRefused
+from lab.crash.loops import loops
 from lab.mock.ledger import Ledger
 from lab.mock.server import MockBilling, running
 from tests.billing.saving import get_set_save
@@ -195,7 +196,7 @@ async def _process(file: Path, *flags: str) -> AsyncIterator[tuple[asyncio.subpr
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(loops(30)):
             url = (await process.stdout.readline()).decode().strip()
             control = (await process.stdout.readline()).decode().strip()
         assert control.startswith("control: http://127.0.0.1:")

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 
-PATIENCE = 30.0
+from lab.crash.loops import loops
+
+PATIENCE = loops(30)
 
 
 async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:

@@ -14,7 +14,7 @@ from tests.cli.fleet.campaigns import new_run
 from tests.cli.page.chromium.conftest import PHONE, Shows
 from tests.cli.page.chromium.test_run import ROWS, a_load, stage, word
 
-pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.prove, pytest.mark.asyncio(loop_scope="session")]
 
 MOST_STOPS: Final = 30
 """Stops of the Tab key on one page."""

@@ -19,7 +19,7 @@ from cli.terminal.language import language
 from tests.cli.conftest import PATIENCE, Place, Started
 from tests.cli.page.chromium.conftest import Shown, Shows
 
-pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ROWS: Final = 300
 SLOW: Final = 0.3
@@ -89,6 +89,7 @@ async def test_the_figures_at_the_end_are_those_of_status_to_the_kopeck(place: P
         await expect(report.locator("body")).to_contain_text(name)
 
 
+@pytest.mark.prove
 async def test_a_pause_from_the_page_stops_the_billing_s_work_and_stands_in_the_journal(
     place: Place, shows: Shows
 ) -> None:
@@ -116,6 +117,7 @@ async def test_a_pause_from_the_page_stops_the_billing_s_work_and_stands_in_the_
     assert (await place.found()).rows == ROWS
 
 
+@pytest.mark.prove
 async def test_a_killed_run_is_missed_and_seen_again_when_it_is_taken_up_without_a_reload(
     place: Place, shows: Shows
 ) -> None:
@@ -136,6 +138,7 @@ async def test_a_killed_run_is_missed_and_seen_again_when_it_is_taken_up_without
         assert await shown.tab.evaluate("window.isStillThis")
 
 
+@pytest.mark.prove
 async def test_two_tabs_show_the_same_and_what_one_commands_the_other_tells(place: Place, shows: Shows) -> None:
     async with a_load(place) as (load, name), shows(name) as shown:
         other = await shown.another_tab()
@@ -154,6 +157,7 @@ async def test_two_tabs_show_the_same_and_what_one_commands_the_other_tells(plac
             await expect(tab.locator("#accepted-rows")).to_have_text(str(ROWS))
 
 
+@pytest.mark.prove
 async def test_what_others_have_written_stays_text(place: Place, shows: Shows) -> None:
     await place.execute("update abonents set name = ?", ATTACK[:60])
     # A page of errors becomes its words: a tag that it writes as words is no tag of it.
@@ -173,6 +177,7 @@ async def test_what_others_have_written_stays_text(place: Place, shows: Shows) -
         assert "taken" not in await shown.tab.title()
 
 
+@pytest.mark.prove
 async def test_a_wrong_setting_is_refused_with_a_sentence_a_right_one_taken(place: Place, shows: Shows) -> None:
     async with a_load(place) as (_, name), shows(name) as shown:
         rate, answer = shown.tab.locator("#rate"), shown.tab.locator("#answer")
@@ -190,6 +195,7 @@ async def test_a_wrong_setting_is_refused_with_a_sentence_a_right_one_taken(plac
         assert (await status(place, name))["settings"]["rate"] == "500"
 
 
+@pytest.mark.prove
 async def test_a_server_that_is_gone_is_told(place: Place, shows: Shows) -> None:
     async with a_load(place) as (_, name), shows(name) as shown:
         await stage(shown, "works")
@@ -198,6 +204,7 @@ async def test_a_server_that_is_gone_is_told(place: Place, shows: Shows) -> None
         shown.troubles.clear()
 
 
+@pytest.mark.prove
 async def test_a_page_that_only_shows_has_nothing_to_press(place: Place, shows: Shows) -> None:
     async with a_load(place) as (_, name), shows(name, "--read-only") as shown:
         await stage(shown, "works")
