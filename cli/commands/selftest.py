@@ -3,6 +3,7 @@
 On the screen experiments are called rounds, as in `--rounds`.
 """
 
+import math
 import os
 import secrets
 import shutil
@@ -141,7 +142,7 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     drawn = secrets.randbelow(_SEEDS) if seed is None else seed
     screen = Screen(Voice(as_json=as_json))
     if simulate is not None:
-        limit = None if minutes == MINUTES else minutes
+        limit = math.inf if minutes == MINUTES else minutes
         raise typer.Exit(simulated(Simulation(drawn, simulate, limit), screen))
     if fleet:
         given = {"job": job, "fault": fault, "config": config, "rows": None if rows == ROWS else rows}

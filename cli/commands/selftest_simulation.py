@@ -1,6 +1,6 @@
 """`selftest --simulate`: the program in virtual time, in which a seed chooses what happens and in which order."""
 
-import time
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -11,14 +11,13 @@ from cli.terminal.exits import Exit
 from cli.terminal.layout import command, render
 from cli.terminal.screen import Screen
 from cli.terminal.texts import LONGEST, printable
+from cli.terminal.waiting import waiting
 from texts.remedies import PROGRAM
-from texts.said import Quantity, counted, said
+from texts.said import Quantity, Said, counted, said
 
 if TYPE_CHECKING:
     from lab.simulation.campaign import Campaign, Violation
 
-EVERY: Final = 2.0
-"""Seconds between two lines of progress."""
 _SHOWN: Final = 3
 """Violations that are shown; the JSON has them all."""
 
@@ -29,23 +28,16 @@ class Simulation:
 
     seed: int
     schedules: int
-    minutes: float | None
+    minutes: float = math.inf
 
 
 def simulate(wanted: Simulation, screen: Screen) -> Exit:
     """Play the schedules, and show what they come to."""
-    from lab.simulation.campaign import run
+    from lab.simulation.campaign import Campaign, run
 
-    last = time.monotonic()
-
-    def told(campaign: "Campaign") -> None:
-        nonlocal last
-        if time.monotonic() - last >= EVERY:
-            last = time.monotonic()
-            screen.say(render(_line(campaign), "dim"))
-
-    seconds = None if wanted.minutes is None else wanted.minutes * 60
-    campaign = run(wanted.seed, wanted.schedules, seconds, told)
+    campaign, seconds = Campaign(), wanted.minutes * 60
+    with waiting(lambda: _line(campaign), lambda: (campaign.schedules, wanted.schedules)):
+        run(campaign, range(wanted.seed, wanted.seed + wanted.schedules), seconds)
     if screen.voice.as_json:
         screen.out.file.write(msgspec.json.encode(campaign.as_object()).decode() + "\n")
     for violation in campaign.violations[:_SHOWN]:
@@ -59,7 +51,7 @@ def simulate(wanted: Simulation, screen: Screen) -> Exit:
     return Exit.DONE
 
 
-def _line(campaign: "Campaign") -> str:
+def _line(campaign: "Campaign") -> Said:
     return counted(
         "{n} schedule, {rate} a minute of the processor: {wrong} wrong",
         "{n} schedules, {rate} a minute of the processor: {wrong} wrong",

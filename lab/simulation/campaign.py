@@ -1,12 +1,12 @@
 """A campaign: schedules one after the other, what they have reached, and what is wrong, each by its seed."""
 
 import gc
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import Final
 
 from lab.simulation.judge import judge
@@ -70,36 +70,30 @@ def drawn(seed: int) -> Schedule:
     return draw(seed, wire=seed % WIRED == 0)
 
 
-def run(first: int, schedules: int | None, seconds: float | None, told: Callable[[Campaign], None]) -> Campaign:
-    """Play schedules from the seed `first` on, so many or for so long; `told` hears of each."""
-    campaign, began = Campaign(), time.monotonic()
+def run(campaign: Campaign, seeds: range, seconds: float = math.inf) -> None:
+    """Play the schedules of the seeds, for so long at most, into the campaign; it can be read meanwhile."""
+    began = time.monotonic()
     with _steady_memory() as clear:
-        for number in count():
-            over = schedules is not None and number >= schedules
-            if over or (seconds is not None and time.monotonic() - began >= seconds):
-                return campaign
+        for number, seed in enumerate(seeds):
+            if time.monotonic() - began >= seconds:
+                return
             started = time.process_time()
-            schedule = drawn(first + number)
+            schedule = drawn(seed)
             world, problems = play(schedule, judge)
             campaign.reached += Counter({str(what): 1 for what in world.reached})
             campaign.schedules += 1
             if problems:
-                campaign.violations.append(shrunk(schedule, world, problems, lambda: told(campaign)))
+                campaign.violations.append(shrunk(schedule, world, problems))
             clear(number)
             campaign.seconds += time.process_time() - started
-            told(campaign)
-    raise AssertionError("unreachable")
 
 
-def shrunk(
-    schedule: Schedule, world: World, problems: list[str], tried: Callable[[], None] = lambda: None
-) -> Violation:
+def shrunk(schedule: Schedule, world: World, problems: list[str]) -> Violation:
     """The violation of a schedule, with the fewest events and ways that still show one of its kind."""
     kind = _kind(problems[0])
 
     def still(less: Schedule) -> bool:
         nonlocal schedule, world, problems
-        tried()
         now, found = play(less, judge)
         if not any(_kind(one) == kind for one in found):
             return False
@@ -141,12 +135,9 @@ def _steady_memory() -> Iterator[Callable[[int], None]]:
             gc.collect()
 
     collects = gc.isenabled()
-    gc.collect()
-    gc.freeze()
     gc.disable()
     try:
         yield clear
     finally:
-        gc.unfreeze()
         if collects:
             gc.enable()
