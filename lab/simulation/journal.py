@@ -95,6 +95,14 @@ class Disk:
             )
         )
 
+    def rows_in_doubt(self) -> set[tuple[str, int]]:
+        """The rows of a run of which the journal does not say whether they stand in the billing."""
+        found = self.db.execute(
+            "select name, line from items join runs using (run_id) where line is not null "
+            "and state in ('sending', 'unknown', 'unconfirmed')"
+        )
+        return {(row["name"], row["line"] - 1) for row in found}
+
     def lanes(self) -> dict[tuple[str, int], str]:
         """The account of each row of a run."""
         found = self.db.execute("select name, line, lane from items join runs using (run_id) where line is not null")

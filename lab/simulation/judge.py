@@ -65,12 +65,14 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     for entry in entries:
         of_rows[entry.disk, entry.row].append(entry)
     for disk in world.disks:
-        stands = disk.rows_that_stand()
+        stands, in_doubt = disk.rows_that_stand(), {row for _, row in disk.rows_in_doubt()}
         for row in range(1, len(world.table.cells) + 1):
             total = sum(entry.sign for entry in of_rows[disk, row])
             least = stands[row] if world.load.is_marked else -1
-            # A journal that was put back may know less than the billing has, and never more.
-            if not least <= total <= (1 if disk.was_put_back or not world.load.is_marked else stands[row]):
+            # A journal that was put back may know less than the billing has, and never more. A run that somebody has
+            # ended leaves its rows in doubt to a person.
+            may_be_more = disk.was_put_back or row in in_doubt or not world.load.is_marked
+            if not least <= total <= (1 if may_be_more else stands[row]):
                 runs = [f"{entry.run} at {entry.effect.moment:.3f}" for entry in of_rows[disk, row]]
                 yield f"row {row}: {stands[row]} times in effect in {disk.name}, {total} times in the billing: {runs}"
             if stands[row] and not any(entry.row == row for entry in entries):
@@ -78,7 +80,9 @@ def _once(world: World, entries: list[Entry]) -> Iterator[str]:
     for row in {entry.row for entry in entries} if world.load.is_marked else ():
         for first, second in pairwise(sorted((e for e in entries if e.row == row), key=lambda e: e.effect.moment)):
             late = second.left - first.effect.moment
-            are_two = first.disk is not second.disk and first.sign == second.sign == 1
+            # A contract number may have become another subscriber's in the meantime.
+            same = first.effect.after.get("abonent_id") == second.effect.after.get("abonent_id")
+            are_two = same and first.disk is not second.disk and first.sign == second.sign == 1
             if are_two and late > LOOKS and not _was_frozen(world, second.effect.who, second.left):
                 yield f"row {row} was sent {late:.3f} s after another journal had entered it"
 
@@ -90,11 +94,11 @@ def _sums(world: World, entries: list[Entry]) -> Iterator[str]:
     if any(disk.was_put_back for disk in world.disks):
         return
     for disk in world.disks:
+        in_doubt = disk.rows_in_doubt()
         for run in disk.runs():
-            found = sum(
-                (Decimal(e.effect.after["op_summa"]) for e in entries if e.run == run["name"] and e.disk is disk),
-                Decimal(0),
-            )
+            own = (e for e in entries if e.run == run["name"] and e.disk is disk)
+            sums = (Decimal(e.effect.after["op_summa"]) for e in own if (e.run, e.row) not in in_doubt)
+            found = sum(sums, Decimal(0))
             if found != disk.sum_of(run["name"]):
                 yield f"run {run['name']}: {disk.sum_of(run['name'])} roubles in {disk.name}, {found} in the billing"
 

@@ -295,6 +295,9 @@ class Connection(asyncio.Transport):
     def _heard(self, answer: Answer) -> None:
         if self._is_closing:
             return
+        if self._sent is not None:
+            # HTTP does not say which call an answer belongs to: one that comes twice ends the next call.
+            self._sent.ended = self._sent.ended or self._loop.now
         if not answer.status:
             self._is_closing = True
             self._loop.call_soon(self._lost, ConnectionResetError("reset by peer"), context=self._context)

@@ -36,6 +36,10 @@ MISSED: Final = [
     ("no epoch", 8),
     ("no look before a call", 16),
     ("entries of others since the list do not count", 16),
+    ("entries of other journals are not looked for", 136),
+    ("the epoch is not confirmed before a call", 141),
+    ("changes since the list are not looked at", 72),
+    ("earlier runs do not count", 102),
     ("the window has no end", 0),
     ("counts are compared when the run may be another's", 18325),
 ]
