@@ -20,7 +20,7 @@ ROOT: Final = Path(__file__).parents[3]
 PART: Final = 25
 FIXED: Final = 100
 """Schedules that never change."""
-DRAWN: Final = 10
+DRAWN: Final = 5
 """Schedules of another seed each time, which the failure names."""
 MANY: Final = 1000
 """As many of them as take a minute or two."""
