@@ -32,6 +32,7 @@ from typing import Any, Final, TypeVar
 import anyio.from_thread
 import anyio.to_thread
 import structlog
+from anyio._backends._asyncio import _task_states as task_states  # it has no door
 
 from checkpoints import lease, rows
 
@@ -349,6 +350,8 @@ class SeededLoop(asyncio.BaseEventLoop):
 
     def _drop(self) -> None:
         for task in self._tasks:
+            # A scope that is never left would keep its task, and with it all of the schedule.
+            task_states.pop(task, None)
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no door
                 with suppress(BaseException):
