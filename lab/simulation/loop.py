@@ -354,9 +354,11 @@ class SeededLoop(asyncio.BaseEventLoop):
             task_states.pop(task, None)
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no door
-                with suppress(BaseException):
-                    coroutine: Any = task.get_coro()
-                    coroutine.close()
+                coroutine: Any = task.get_coro()
+                # What cleans up may wait once more: each closing ends one such waiting.
+                for _ in range(9):
+                    with suppress(BaseException):
+                        coroutine.close()
 
 
 async def in_a_step(work: Callable[..., Result], *arguments: Any, **_: object) -> Result:  # noqa: ANN401
