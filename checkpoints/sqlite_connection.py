@@ -51,12 +51,9 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open the journal at `path` in autocommit mode, for explicit transactions. Raises `JournalUnreadable`."""
     try:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
-        _add_functions(connection)
+        set_up(connection)
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
-        connection.execute("pragma foreign_keys = on")
-        connection.execute("pragma recursive_triggers = on")
     except sqlite3.Error as error:
         raise JournalUnreadable(
             said("{path} cannot be opened as a journal: {error}", path=path, error=why_sqlite(error))
@@ -64,6 +61,14 @@ def connect(path: Path) -> sqlite3.Connection:
     # SQLite has created its own files only now.
     check_beside(path)
     return connection
+
+
+def set_up(connection: sqlite3.Connection) -> None:
+    """Give a connection what the blocks need of it, wherever its database is."""
+    connection.row_factory = sqlite3.Row
+    _add_functions(connection)
+    connection.execute("pragma foreign_keys = on")
+    connection.execute("pragma recursive_triggers = on")
 
 
 def connect_to_look(path: Path) -> sqlite3.Connection:

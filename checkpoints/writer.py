@@ -53,7 +53,7 @@ LAST_PATIENCE: Final = 5.0
 """Further seconds that closing waits for an interrupted statement."""
 
 
-class _Order:
+class Order:
     """A piece of work with its result and the future of its waiter."""
 
     __slots__ = ("error", "future", "result", "work")
@@ -75,7 +75,7 @@ class Writer(Generic[AnyConnection]):
         self._connection = connection
         self._dialect = dialect
         self._closed = False
-        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._loop = loop
         self._thread = threading.Thread(target=self._serve, name="journal-writer", daemon=True)
         self._thread.start()
@@ -89,7 +89,7 @@ class Writer(Generic[AnyConnection]):
         if self._closed:
             raise JournalUnreadable(said("the journal is closed"))
         future: asyncio.Future[Result] = self._loop.create_future()
-        self._orders.put(_Order(work, future))
+        self._orders.put(Order(work, future))
         return await future
 
     def close(self, patience: float = PATIENCE) -> None:
@@ -122,14 +122,14 @@ class Writer(Generic[AnyConnection]):
                 group, open_for_orders = self._gather()
                 if not group:
                     continue
-                self._commit(connection, group)
+                commit(connection, self._dialect, group)
                 # The loop is closed if the program ended early: there are no waiters left.
                 with contextlib.suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(_wake, group)
+                    self._loop.call_soon_threadsafe(wake, group)
 
-    def _gather(self) -> tuple[list[_Order], bool]:
+    def _gather(self) -> tuple[list[Order], bool]:
         """All waiting orders, at least one; with False if no more will come."""
-        group: list[_Order] = []
+        group: list[Order] = []
         order = self._orders.get()
         while order is not None:
             group.append(order)
@@ -139,41 +139,44 @@ class Writer(Generic[AnyConnection]):
                 return group, True
         return group, False
 
-    def _commit(self, connection: AnyConnection, group: list[_Order]) -> None:
-        """Run the group in one transaction; a piece that fails is rolled back alone."""
-        several = len(group) > 1
-        try:
-            connection.execute(self._dialect.begin)
-            for order in group:
-                if several:
-                    connection.execute("savepoint piece")
-                try:
-                    order.result = order.work(connection)
-                except Exception as error:  # noqa: BLE001 - every error is passed on to the waiter
-                    order.error = self._as_journal_error(error)
-                    connection.execute("rollback to piece" if several else "rollback")
-                if several:
-                    connection.execute("release piece")
-            if several or group[0].error is None:
-                connection.execute("commit")
-        except self._dialect.error as error:
-            for order in group:
-                order.error = order.error or self._as_journal_error(error)
-            with contextlib.suppress(self._dialect.error):
-                connection.execute("rollback")
 
-    def _as_journal_error(self, error: Exception) -> Exception:
-        if self._dialect.is_forbidden(error):
-            return ForbiddenTransition(str(error))
-        if isinstance(error, self._dialect.error):
-            is_lost = self._dialect.is_lost(error)
-            return (JournalAway if is_lost else JournalUnreadable)(
-                said("the journal cannot be written: {error}", error=error)
-            )
-        return error
+def commit(connection: AnyConnection, dialect: Dialect[AnyConnection], group: list[Order]) -> None:
+    """Run the group in one transaction; a piece that fails is rolled back alone."""
+    several = len(group) > 1
+    try:
+        connection.execute(dialect.begin)
+        for order in group:
+            if several:
+                connection.execute("savepoint piece")
+            try:
+                order.result = order.work(connection)
+            except Exception as error:  # noqa: BLE001 - every error is passed on to the waiter
+                order.error = _as_journal_error(dialect, error)
+                connection.execute("rollback to piece" if several else "rollback")
+            if several:
+                connection.execute("release piece")
+        if several or group[0].error is None:
+            connection.execute("commit")
+    except dialect.error as error:
+        for order in group:
+            order.error = order.error or _as_journal_error(dialect, error)
+        with contextlib.suppress(dialect.error):
+            connection.execute("rollback")
 
 
-def _wake(group: list[_Order]) -> None:
+def _as_journal_error(dialect: Dialect[AnyConnection], error: Exception) -> Exception:
+    if dialect.is_forbidden(error):
+        return ForbiddenTransition(str(error))
+    if isinstance(error, dialect.error):
+        is_lost = dialect.is_lost(error)
+        return (JournalAway if is_lost else JournalUnreadable)(
+            said("the journal cannot be written: {error}", error=error)
+        )
+    return error
+
+
+def wake(group: list[Order]) -> None:
+    """Give each waiter its result or its error, in the event loop."""
     for order in group:
         if order.future.cancelled():
             continue

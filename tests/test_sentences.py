@@ -62,6 +62,7 @@ FOR_A_REASON = {
     "lab/fleet/": "HTTP, and what is typed",
     "lab/mock/": "the mock billing's control port and answers, read by tests",
     "lab/record/": "HTTP",
+    "lab/simulation/": "the simulation's story and findings, read by whoever works on this program",
     "billing/api/error_catalogue.py": "texts of the billing",
     "billing/database/client_library.py": "a configuration file of Firebird",
     "billing/database/schema.py": "names of columns",

@@ -3,6 +3,7 @@
 On the screen experiments are called rounds, as in `--rounds`.
 """
 
+import math
 import os
 import secrets
 import shutil
@@ -20,6 +21,8 @@ import typer
 from rich.text import Text
 
 from cli.commands.selftest_fleet import FleetSeries, prove_fleet
+from cli.commands.selftest_simulation import Simulation
+from cli.commands.selftest_simulation import simulate as simulated
 from cli.settings.flags import COMMON_PART, FaultWords, Flags
 from cli.settings.settings import load
 from cli.show.lab_rounds import close_rounds, show_problems
@@ -125,6 +128,10 @@ def _selftest(  # noqa: PLR0913 - each is a flag
         bool, typer.Option("--fleet", help="Three workers and a journal in PostgreSQL, which is started for it.")
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="A small fleet, for a minute or two.")] = False,
+    simulate: Annotated[
+        int | None,
+        typer.Option("--simulate", min=1, metavar="N", help="N schedules in virtual time, without processes."),
+    ] = None,
 ) -> None:
     """Kill loads of a mock billing that fails, and prove the result.
 
@@ -134,6 +141,9 @@ def _selftest(  # noqa: PLR0913 - each is a flag
     """
     drawn = secrets.randbelow(_SEEDS) if seed is None else seed
     screen = Screen(Voice(as_json=as_json))
+    if simulate is not None:
+        limit = math.inf if minutes == MINUTES else minutes
+        raise typer.Exit(simulated(Simulation(drawn, simulate, limit), screen))
     if fleet:
         given = {"job": job, "fault": fault, "config": config, "rows": None if rows == ROWS else rows}
         _refuse_with_fleet(name for name, value in given.items() if value)

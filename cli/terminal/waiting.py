@@ -10,13 +10,13 @@ questions are left alone: their last line has no end. Where nothing can be redra
 
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, RLock, Thread
+from time import monotonic
 from typing import Final, TypeAlias
 
 from rich.cells import cell_len, set_cell_size
@@ -62,7 +62,7 @@ class _Step:
     what: What
     far: Far = _unknown
     most: float = 0.0
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=monotonic)
 
 
 class WaitingLine:
@@ -80,7 +80,7 @@ class WaitingLine:
         self._draw: Callable[[str], None] = lambda _: None
         self._is_drawn = False
         self._at_line_start = True
-        self._wrote = time.monotonic()
+        self._wrote = monotonic()
         self._rest = LINE_AFTER
 
     @contextmanager
@@ -122,7 +122,7 @@ class WaitingLine:
 
     def note(self, text: str) -> None:
         """Note what the terminal shows now behind what it showed before."""
-        self._wrote, self._rest = time.monotonic(), LINE_AFTER
+        self._wrote, self._rest = monotonic(), LINE_AFTER
         if shown := _CONTROL.sub("", text[-LONGEST:]):
             self._at_line_start = shown[-1] in "\r\n"
 
@@ -131,7 +131,7 @@ class WaitingLine:
         if not self._lock.acquire(blocking=False):
             return
         try:
-            silent, step = time.monotonic() - self._wrote, self.steps[-1]
+            silent, step = monotonic() - self._wrote, self.steps[-1]
             if self.is_quiet or step.what is None or not self._at_line_start:
                 return
             if columns is None and silent >= self._rest:
@@ -147,7 +147,7 @@ class WaitingLine:
             self._lock.release()
 
     def _text(self, step: _Step, what: Said | Callable[[], Said], columns: int) -> str:
-        seconds = time.monotonic() - step.began
+        seconds = monotonic() - step.began
         (answered, asked, since), (done, number), facts = self.questions(), step.far(), list[str]()
         if asked:
             facts.append(said("answers {answered} of {all}", answered=Quantity(answered), all=Quantity(asked)))

@@ -487,6 +487,8 @@ class Pipeline:
         totals = await self._journal.totals(self._run)
         kept = {state: count for state, count in self._progress.counts.items() if count}
         if kept != dict(totals.counts):
+            # Another process may have gone on with the run while this one was stopped.
+            await self._journal.confirm(self._run)
             raise CountsDiffer(
                 said(
                     "the journal has {counts}, what was done adds up to {kept}: please report",

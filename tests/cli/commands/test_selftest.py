@@ -51,3 +51,9 @@ def test_what_the_command_refuses(typed: Typed, tmp_path: Path) -> None:
     )
     assert "--quick makes a fleet smaller: give --fleet as well" in typed("selftest", "--quick").words
     assert "there is no file nowhere.toml" in typed("selftest", "--config", "nowhere.toml").words
+
+
+def test_schedules_are_counted_and_judged(typed: Typed) -> None:
+    ended = typed("selftest", "--simulate", "2", "--seed", "1", "--json")
+    assert (ended.exit, ended.closing["schedules"], ended.closing["violations"]) == (0, 2, [])
+    assert "2 schedules" in ended.err

@@ -1,0 +1,384 @@
+"""A billing in memory with a ledger, which answers chain calls of the REST API v2: form bytes in, JSON bytes out.
+
+It is written from the collected facts of Carbon Billing 5 alone (docs/provenance.md) and imports nothing of the
+program or its mock, so that no error of theirs is repeated here. What is created gets its id at once, and its effect
+when the worker of the stacks comes to it. The ledger keeps each effect, whoever has brought it about.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import msgspec
+from yarl import URL
+
+Fields = dict[str, Any]
+
+ACT: Final = 1
+"""A charge: the balance falls."""
+RECEIPT: Final = 2
+"""Money paid in: the balance rises."""
+SET_BALANCE: Final = 8
+"""The balance becomes the sum."""
+
+TYPES: Final = range(1, 13)
+SCALE: Final = Decimal(10_000_000_000)
+KEYS: Final = {"FinanceOperations": "op_id"}
+"""The name of a model's key where it is not `id`."""
+
+MODELS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "Abonents": {
+        "parent_id": 1, "is_folder": 0, "name": "", "contract_number": "", "account_id": None, "tarif_id": 1,
+        "tarif_next_id": None, "tarif_next_date": None, "operator_id": 1, "sms": "", "email": "", "deleted": 0,
+        "create_date": "2020-01-01 00:00:00", "need_recalc": None, "own_disabled_start": None,
+        "own_disabled_end": None,
+    },
+    "AdminAccounts": {
+        "ostatok": "0", "debit": "0", "credit": "0", "limit": "0", "limit_warning": "0", "name": "", "deleted": 0,
+    },
+    "Users": {
+        "abonent_id": None, "login": "", "ip": "", "mac": "", "pull": None, "snatip": "", "snat_pull": None,
+        "enabled": 1, "deleted": 0,
+    },
+    "FinanceOperations": {
+        "abonent_id": None, "op_type_id": None, "op_summa": "0", "op_date": None, "descr": "", "storno": 0,
+        "number": "", "code1c": "", "sync1c": 0, "isbuhdoc": 0, "period_end_date": None, "system_date": None,
+        "end_user": "", "operator_pay_id": None, "operator_pay_id_str": "", "operator_name": "", "op_card_id": None,
+    },
+    "UsersUsluga": {
+        "abonent_id": None, "usluga_id": None, "manager_id": None, "comment": "", "next_date": None, "enabled": 1,
+        "deleted": 0,
+    },
+    "AttributeValues": {"abonent_id": None, "attribute_id": None, "attribute_value": ""},
+    "Usluga": {"name": "", "summa": "0", "operator_id": 1},
+    "Tarif": {"name": "", "users_limit_warning": "0"},
+    "DjangoUsersProfile": {"username": ""},
+    "AbonentsBlockHistory": {"abonent_id": None, "time_changed": None, "time_del": None},
+}  # fmt: skip
+LINKS: Final[Mapping[str, str]] = {
+    "abonent": "Abonents", "account": "AdminAccounts", "parent": "Abonents", "usluga": "Usluga", "tarif": "Tarif",
+    "manager": "DjangoUsersProfile",
+}  # fmt: skip
+LENGTHS: Final = {"descr": 255, "number": 10}
+
+
+class Refused(Exception):
+    """Raised for what the billing refuses, with its own words."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One change of the billing: who has made it, when, and what became what."""
+
+    moment: float
+    who: str
+    what: str
+    model: str
+    pk: int
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    left: float = 0.0
+    """When the call of it had left its caller."""
+
+
+@dataclass
+class Billing:
+    """The billing. `lag` gives the seconds that the worker of the stacks takes for an effect."""
+
+    clock: Callable[[], float]
+    lag: Callable[[], float] = lambda: 0.0
+    began: datetime = datetime(2026, 11, 1, 9, 0, 0)  # noqa: DTZ001 - the billing knows its own time only
+    tables: dict[str, dict[int, Fields]] = field(default_factory=lambda: {name: {} for name in MODELS})
+    ledger: list[Effect] = field(default_factory=list)
+    refuses: str = ""
+    """The words with which it refuses to save anything, as read-only."""
+    _last: dict[str, int] = field(default_factory=dict)
+    _stack: list[tuple[float, float, str, str, int, Fields]] = field(default_factory=list)
+    _of_abonent: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    _left: float = 0.0
+
+    # ---- what people and tests do ----
+
+    def add(self, model: str, who: str = "before", /, **values: Any) -> int:  # noqa: ANN401
+        """Create an object at once."""
+        pk = self._new_pk(model)
+        self._create(who, model, pk, {**MODELS[model], **values})
+        return pk
+
+    def change(self, model: str, pk: int, who: str, /, **values: Any) -> None:  # noqa: ANN401
+        """Change an object at once."""
+        self._save(who, model, pk, values)
+
+    def remove(self, model: str, pk: int, who: str) -> None:
+        """Delete an object at once."""
+        before = self.tables[model].pop(pk)
+        self.ledger.append(Effect(self.clock(), who, "deleted", model, pk, before, {}))
+
+    def balance(self, account: int) -> Decimal:
+        """The balance of an account, in roubles."""
+        found = self.tables["AdminAccounts"][account]
+        return Decimal(found["ostatok"]) + Decimal(found["debit"]) - Decimal(found["credit"])
+
+    # ---- what comes over the wire ----
+
+    def answer(self, path: str, body: bytes, who: str, left: float = 0.0) -> bytes:
+        """Carry out a request that has left at a moment; the JSON of its answer."""
+        self.work_off()
+        self._left = left
+        model = path.rstrip("/").rpartition("/")[2]
+        form = URL("?" + body.decode(), encoded=True).query
+        if form.get("get_version"):
+            return _json({"call": "get_version", "result": {"version": "5.20", "server_time": self._now()}})
+        call = last = ""
+        if model not in MODELS:
+            return _json({"error": [f"Не найдена модель {model}"]})
+        try:
+            found: Any = None
+            for number in range(1, 20):
+                call = form.get(f"method{number}", "")
+                if not call:
+                    break
+                found = self._method(model, found, call, msgspec.json.decode(form.get(f"arg{number}") or "{}"), who)
+                last = call
+            fields = msgspec.json.decode(form.get("fields") or "[]")
+            return _json({"call": last, "result": self._shown(model, found, fields)})
+        except Refused as error:
+            said: Any = str(error) if call == "objects.get" else [str(error)]
+            return _json({"call": call, "error": said})
+
+    def work_off(self) -> None:
+        """Let the worker of the stacks do what is due."""
+        while self._stack and self._stack[0][0] <= self.clock():
+            _, self._left, who, model, pk, values = self._stack.pop(0)
+            self._create(who, model, pk, values)
+
+    @property
+    def depth(self) -> int:
+        """How many effects wait in the stacks."""
+        self.work_off()
+        return len(self._stack)
+
+    # ---- methods ----
+
+    def _method(  # noqa: C901, PLR0911 - a table
+        self,
+        model: str,
+        found: Any,  # noqa: ANN401
+        call: str,
+        arguments: Fields,
+        who: str,
+    ) -> Any:  # noqa: ANN401
+        if call.startswith("objects."):
+            match call.removeprefix("objects."):
+                case "get":
+                    several = list(self._filter(model, arguments))
+                    if len(several) != 1:
+                        raise Refused("matching query does not exist" if not several else "returned more than one")
+                    return several[0]
+                case "filter" | "all":
+                    return list(self._filter(model, arguments))
+                case "create":
+                    return self._take(model, arguments, who)
+        elif isinstance(found, tuple):
+            pk, unsaved = found
+            match call:
+                case "set":
+                    return pk, {**unsaved, **self._checked(model, arguments)}
+                case "save":
+                    self._may_write()
+                    self._save(who, model, pk, unsaved)
+                    return pk, {}
+                case "delete":
+                    self._may_write()
+                    if pk not in self.tables[model]:
+                        raise Refused("Объект уже удалён")
+                    self.remove(model, pk, who)
+                    return None
+                case "add_payment" if model == "Abonents":
+                    self._take("FinanceOperations", _receipt(pk, arguments["SUM_IN"]), who)
+                    return found
+                case "set_password" if model == "Users":
+                    self._may_write()
+                    self._save(who, model, pk, {})
+                    return None
+        raise Refused(f"Метод {call} нельзя вызвать")
+
+    def _take(self, model: str, arguments: Fields, who: str) -> tuple[int, Fields]:
+        """Reserve an id, and put the effect into the stack."""
+        self._may_write()
+        values = {**MODELS[model], **self._checked(model, arguments)}
+        if model == "FinanceOperations":
+            self._check_operation(values)
+        elif model == "Abonents" and values["contract_number"]:
+            self._check_free(model, "contract_number", values, "номер договора уже закреплен")
+        elif model == "Users":
+            self._check_free(model, "login", values, "логин уже занят")
+        pk = self._new_pk(model)
+        due = max([self.clock() + self.lag(), *(one[0] for one in self._stack[-1:])])
+        self._stack.append((due, self._left, who, model, pk, values))
+        self.work_off()
+        return pk, {"_new": values}
+
+    def _check_operation(self, values: Fields) -> None:
+        abonent = self.tables["Abonents"].get(_number(values["abonent_id"]))
+        if abonent is None or abonent["deleted"]:
+            raise Refused("нет абонента для проведения финансовой операции")
+        if abonent["is_folder"]:
+            raise Refused("Группе нельзя добавлять финансовую операцию")
+        if abonent["account_id"] is None:
+            raise Refused("нет счета для проведения финансовой операции")
+        if _number(values["op_type_id"]) not in TYPES:
+            raise Refused("нет такого типа операции")
+        values["abonent_id"], values["op_type_id"] = _number(values["abonent_id"]), _number(values["op_type_id"])
+        values["op_date"] = values["op_date"] or self._now()
+        values["system_date"] = self._now()
+
+    def _check_free(self, model: str, name: str, values: Fields, words: str) -> None:
+        waiting = (one for _, _, _, kind, _, one in self._stack if kind == model)
+        for one in (*self.tables[model].values(), *waiting):
+            if one[name] == values[name] and not one["deleted"]:
+                raise Refused(words)
+
+    def _may_write(self) -> None:
+        if self.refuses:
+            raise Refused(self.refuses)
+
+    def _checked(self, model: str, arguments: Fields) -> Fields:
+        checked: Fields = {}
+        for name, value in arguments.items():
+            if name not in MODELS[model]:
+                raise Refused(f"Неизвестное поле {name}")
+            if len(str(value)) > LENGTHS.get(name, 10_000):
+                raise Refused(f"Слишком длинное значение {name}")
+            checked[name] = value
+        return checked
+
+    # ---- effects ----
+
+    def _create(self, who: str, model: str, pk: int, values: Fields) -> None:
+        self.tables[model][pk] = values
+        if "abonent_id" in values:
+            self._of_abonent.setdefault((model, str(values["abonent_id"])), []).append(pk)
+        if model == "FinanceOperations":
+            self._post(values)
+        self.ledger.append(Effect(self.clock(), who, "created", model, pk, {}, dict(values), self._left))
+
+    def _save(self, who: str, model: str, pk: int, values: Fields) -> None:
+        kept = self.tables[model][pk]
+        before = {name: kept[name] for name in values}
+        kept.update(values)
+        self.ledger.append(Effect(self.clock(), who, "saved", model, pk, before, dict(values), self._left))
+
+    def _post(self, operation: Fields) -> None:
+        """Bring an operation to the account of its subscriber."""
+        abonent = self.tables["Abonents"][operation["abonent_id"]]
+        account = self.tables["AdminAccounts"][abonent["account_id"]]
+        summa = Decimal(str(operation["op_summa"]))
+        match operation["op_type_id"]:
+            case 1:
+                account["credit"] = str(Decimal(account["credit"]) + summa)
+            case 2:
+                account["debit"] = str(Decimal(account["debit"]) + summa)
+            case 8:
+                account["ostatok"] = str(summa - Decimal(account["debit"]) + Decimal(account["credit"]))
+
+    # ---- filters and answers ----
+
+    def _filter(self, model: str, criteria: Fields) -> Iterator[tuple[int, Fields]]:
+        if model == "AdminAccounts" and (abonent := criteria.pop("account_id_abonents", None)) is not None:
+            found = self.tables["Abonents"].get(_number(abonent))
+            criteria["id"] = found["account_id"] if found else None
+        for pk in self._candidates(model, criteria):
+            if all(self._matches(model, pk, name, wanted) for name, wanted in criteria.items()):
+                yield pk, {}
+
+    def _candidates(self, model: str, criteria: Fields) -> list[int]:
+        """The objects among which those of a filter are, in order."""
+        table = self.tables[model]
+        for name, wanted in criteria.items():
+            if name in {"pk", "id", KEYS.get(model)}:
+                return [_number(wanted)] if _number(wanted) in table else []
+            if name in {"abonent_id", "abonent"}:
+                return [pk for pk in self._of_abonent.get((model, str(wanted)), ()) if pk in table]
+        return sorted(table)
+
+    def _matches(self, model: str, pk: int, name: str, wanted: Any) -> bool:  # noqa: ANN401
+        name, is_range, _ = name.partition("__range")
+        value = self._value(model, pk, name.split("__"))
+        if is_range:
+            return _comparable(wanted[0]) <= _comparable(value) <= _comparable(wanted[1])
+        return str(value) == str(wanted) or _comparable(value) == _comparable(wanted)
+
+    def _value(self, model: str, pk: int | None, way: list[str]) -> Any:  # noqa: ANN401
+        name, *rest = way
+        if pk is None:
+            return None
+        row = self.tables[model].get(pk)
+        if name in {"pk", "id", KEYS.get(model)}:
+            return pk
+        if row is None:
+            return None
+        if name in row:
+            return row[name]
+        if f"{name}_id" not in row:
+            raise Refused(f"Cannot resolve keyword '{name}' into field")
+        linked = row[f"{name}_id"]
+        return self._value(LINKS[name], linked, rest) if rest else linked
+
+    def _shown(self, model: str, found: Any, fields: list[str]) -> Any:  # noqa: ANN401
+        if isinstance(found, list):
+            return [self._shown(model, one, fields) for one in found]
+        if not isinstance(found, tuple):
+            return found
+        pk, unsaved = found
+        row = {**unsaved.pop("_new", self.tables[model].get(pk, {})), **unsaved}
+        row[KEYS.get(model, "id")] = pk
+        shown: Fields = {}
+        for name in fields or row:
+            first, *rest = name.split("__")
+            if rest:
+                inner = self._value(model, pk, [first])
+                linked = {"pk": inner, "model": LINKS[first], "fields": {}}
+                linked["fields"] = {rest[0]: self._value(LINKS[first], inner, rest)}
+                shown[first] = linked
+            elif name in row:
+                shown[name] = row[name]
+            elif f"{name}_id" in row:
+                shown[name] = row[f"{name}_id"]
+            elif name == "balance" and model == "AdminAccounts":
+                shown[name] = str(self.balance(pk))
+            else:
+                raise Refused(f"Неизвестное поле {name}")
+        return {"pk": pk, "model": model, "fields": shown}
+
+    def _new_pk(self, model: str) -> int:
+        pk = self._last[model] = self._last.get(model, 0) + 1
+        return pk
+
+    def _now(self) -> str:
+        return f"{self.began + timedelta(seconds=int(self.clock())):%Y-%m-%d %H:%M:%S}"
+
+
+def _receipt(abonent: int, summa: object) -> Fields:
+    return {"abonent_id": abonent, "op_type_id": RECEIPT, "op_summa": summa}
+
+
+def _number(value: object) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        raise Refused(f"«{value}» не число") from None
+
+
+def _comparable(value: object) -> tuple[int, Any]:
+    """Numbers are compared as numbers, however they are written, all else as text."""
+    text = "" if value is None else str(value)
+    try:
+        return (0, Decimal(text))
+    except InvalidOperation:
+        return (1, text)
+
+
+_json: Final = msgspec.json.Encoder().encode

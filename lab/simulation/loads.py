@@ -1,0 +1,140 @@
+"""The loads: which job enters which rows, and how a change of the billing is known to be the effect of a row.
+
+A row is recognised by its values alone, never by the program's mark: by the kopecks of a sum, or by a value that no
+other row has.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from lab.simulation.billing import RECEIPT, SET_BALANCE, Billing, Effect
+
+KOPECKS: Final = 100
+STRANGE: Final = Decimal("0.99")
+"""The kopecks of sums that are of no row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Rows of one job. `model` is the one that they change, `row_of` the row that a change is the effect of."""
+
+    job: str
+    header: tuple[str, ...]
+    cells: Callable[[int, int, random.Random], tuple[str, ...]]
+    """The cells of a row, from its number and the subscriber that it is about."""
+    model: str
+    row_of: Callable[[Effect], int | None]
+    given: Mapping[str, str] = field(default_factory=dict)
+    way_back: Mapping[str, str] = field(default_factory=dict)
+    has_money: bool = False
+    is_repeatable: bool = False
+    shares: bool = True
+    """Whether several rows may be about one account."""
+    op_type: int = 0
+    """The type of operations that it enters."""
+    is_marked: bool = True
+    """Whether the program can tell its own entries from those of others."""
+    name: str = ""
+
+
+def _by_kopecks(effect: Effect) -> int | None:
+    summa = Decimal(str(effect.after.get("op_summa", "0"))) if effect.what == "created" else Decimal(0)
+    row = int(abs(summa) * KOPECKS) % KOPECKS
+    return row if 0 < row < KOPECKS - 1 else None
+
+
+def _by_abonent(effect: Effect) -> int | None:
+    return int(effect.after["abonent_id"]) if effect.what == "created" else None
+
+
+def _by_value(name: str) -> Callable[[Effect], int | None]:
+    def row_of(effect: Effect) -> int | None:
+        _, _, row = str((effect.after or effect.before).get(name) or "").partition("row ")
+        return int(row.split()[0]) if row else None
+
+    return row_of
+
+
+def _by_limit(effect: Effect) -> int | None:
+    found = Decimal(str(effect.after.get("limit_warning", "0")))
+    return -int(found) - 1000 if found <= -1000 else None  # noqa: PLR2004
+
+
+LOADS: Final[Mapping[str, Load]] = {
+    load.name or load.job: load
+    for load in (
+        Load(
+            "payment",
+            ("abonent_id", "amount", "document"),
+            lambda row, abonent, draw: (str(abonent), f"{draw.randint(1, 900)}.{row:02}", f"D{row}"),
+            "FinanceOperations",
+            _by_kopecks,
+            way_back={"way": "opposite"},
+            has_money=True,
+            op_type=RECEIPT,
+        ),
+        Load(
+            "payment",
+            ("contract_number", "amount", "document"),
+            lambda row, abonent, draw: (f"{abonent:05}", f"{draw.randint(1, 900)}.{row:02}", f"D{row}"),
+            "FinanceOperations",
+            _by_kopecks,
+            way_back={"way": "opposite"},
+            has_money=True,
+            op_type=RECEIPT,
+            name="payment by contract number",
+        ),
+        Load(
+            "balances",
+            ("abonent_id", "amount"),
+            lambda row, abonent, draw: (str(abonent), f"{draw.randint(1, 900)}.{row:02}"),
+            "FinanceOperations",
+            _by_abonent,
+            way_back={"way": "opposite", "type_8": "sets"},
+            has_money=True,
+            op_type=SET_BALANCE,
+            shares=False,
+        ),
+        Load(
+            "attribute",
+            ("abonent_id", "value"),
+            lambda row, abonent, _: (str(abonent), f"row {row}"),
+            "AttributeValues",
+            _by_value("attribute_value"),
+            given={"attribute": "7"},
+            is_marked=False,
+        ),
+        Load(
+            "connect-service",
+            ("abonent_id", "comment"),
+            lambda row, abonent, _: (str(abonent), f"row {row}"),
+            "UsersUsluga",
+            _by_value("comment"),
+            given={"usluga": "1", "manager": "1"},
+            shares=False,
+        ),
+        Load(
+            "warning-threshold",
+            ("abonent_id", "amount"),
+            lambda row, abonent, _: (str(abonent), str(-1000 - row)),
+            "AdminAccounts",
+            _by_limit,
+            is_repeatable=True,
+            shares=False,
+        ),
+    )
+}
+
+
+def population(billing: Billing, subscribers: int) -> None:
+    """Subscribers with an account each, in a folder."""
+    billing.add("DjangoUsersProfile", username="root")
+    billing.add("Usluga", name="Интернет")
+    billing.add("Tarif", name="Базовый")
+    for number in range(1, subscribers + 1):
+        account = billing.add("AdminAccounts", ostatok="10.99")
+        billing.add("Abonents", name=f"Абонент {number}", contract_number=f"{number:05}", account_id=account)
+    billing.ledger.clear()

@@ -1,0 +1,449 @@
+"""A loop with a seed: the seed chooses which task runs next, and time jumps to the next timer.
+
+At each step the seed draws one of the tasks that are ready: at random, or by priorities that change at a few steps
+(PCT), which finds the orders in which one task is slow for long. Callbacks that are no task's, as those of transports
+and futures, keep their order, which asyncio promises. A task is known by a number of its own, because a set of tasks
+has no order that a seed repeats.
+
+Each callback belongs to a *process*, by its context. A process can be killed: nothing of it runs any more, not even
+what would clean up. It can be frozen, so that it sleeps while time goes on. And it has a clock of its own.
+"""
+
+import asyncio
+import gc
+import heapq
+import os
+import random
+import secrets
+import socket
+import sys
+import time
+import warnings
+from array import array
+from bisect import insort
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import Context, ContextVar, copy_context
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, Final, TypeVar
+
+import anyio.from_thread
+import anyio.to_thread
+import structlog
+from anyio._backends._asyncio import _task_states as task_states  # it has no door
+
+from checkpoints import lease, rows
+
+Result = TypeVar("Result")
+
+START: Final = 1_000_000.0
+"""Where the clock stands at first: not at zero, which a wrong comparison might take for "never"."""
+WALL: Final = 1_790_000_000.0 - START
+"""By how much the wall clock is ahead of that one, until somebody sets it."""
+STEP: Final = 0.00001
+"""Seconds that a step takes."""
+MOST_STEPS: Final = 300_000
+"""Steps of a schedule, after which it counts as one without an end."""
+CHANGES: Final = 4
+"""Steps at which the priority of a task changes."""
+SPAN: Final = 4_000
+"""Steps within which they lie."""
+FAIR: Final = 32
+"""Of so many steps one is drawn without regard to priorities, or a task that waits for another could run for ever."""
+
+
+class NoEnd(Exception):
+    """Raised where all tasks wait for each other, or go on for ever."""
+
+
+class Process:
+    """A process on a machine. Its clock is `ahead` of the simulation's and runs `rate` times as fast."""
+
+    def __init__(
+        self, name: str, number: int = 0, machine: str = "one", ahead: float = 0.0, rate: float = 1.0
+    ) -> None:
+        self.name, self.number, self.machine, self.ahead, self.rate = name, number, machine, ahead, rate
+        self.is_alive, self.was_killed = True, False
+        self.fuse = 0
+        """Steps after which it is killed; 0 for never."""
+        self.frozen_until = 0.0
+        self.at_death: list[Callable[[], None]] = []
+        """What the kernel does at its end, as releasing locks and resetting connections."""
+        self.ended: asyncio.Future[object]
+
+
+OUTSIDE: Final = Process("outside")
+"""What belongs to no process: the story, the network, the billing."""
+PROCESS: Final[ContextVar[Process]] = ContextVar("process", default=OUTSIDE)
+
+
+class Killed(BaseException):
+    """Raised to whoever waits for a process that was killed."""
+
+
+class _Task(asyncio.Task[Any]):
+    """A task with a number and a priority, both given at its birth."""
+
+    def __init__(self, coro: Any, loop: "SeededLoop", name: str | None, context: Context | None) -> None:  # noqa: ANN401
+        self.number, self.priority = loop.next_task()
+        super().__init__(coro, loop=loop, name=name or "task", context=context)
+
+
+class SeededLoop(asyncio.BaseEventLoop):
+    """The loop of one schedule; `happened` writes its story, and `digest` covers each step and all of the story."""
+
+    def __init__(self, seed: int | str) -> None:
+        super().__init__()
+        self.draw = random.Random(f"{seed} steps")
+        self.now, self.wall = START, WALL
+        self.process = OUTSIDE
+        self.story: list[tuple[float, str, str]] = []
+        self.errors: list[BaseException] = []
+        self.is_in_thread = False
+        self.connect: Callable[[Any], Any]
+        """Makes the transport of a new connection for a protocol; raises where it is refused."""
+        self.steps = array("l")
+        self._tasks: list[_Task] = []
+        self._able: list[tuple[int, int, asyncio.Handle, _Task]] = []
+        self._others: deque[asyncio.Handle] = deque()
+        self._frozen: list[asyncio.Handle] = []
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._count = 0
+        self._by_priority = self.draw.random() < 0.5  # noqa: PLR2004
+        self._changes = {self.draw.randrange(SPAN) for _ in range(CHANGES)} if self._by_priority else set()
+        self._lowest = 0.0
+
+    # ---- processes ----
+
+    def start(self, process: Process, work: Coroutine[Any, Any, Result]) -> "asyncio.Future[Result]":
+        """Run `work` in a process; its result, its error, or `Killed`."""
+        context = copy_context()
+        context.run(PROCESS.set, process)
+        ended: asyncio.Future[Result] = self.create_future()
+        process.ended = ended  # type: ignore[assignment]
+
+        async def main() -> None:
+            try:
+                result = await work
+            except BaseException as error:  # noqa: BLE001 - whatever ends a process
+                self._end(process)
+                ended.set_exception(error)
+            else:
+                self._end(process)
+                ended.set_result(result)
+
+        self.create_task(main(), context=context)
+        return ended
+
+    def kill(self, process: Process) -> None:
+        """Let nothing of the process run any more."""
+        if process.is_alive:
+            self.happened("killed", process)
+            process.was_killed = True
+            self._end(process)
+            process.ended.set_exception(Killed())
+
+    def freeze(self, process: Process, seconds: float) -> None:
+        """Let the process sleep while time goes on."""
+        self.happened(f"frozen for {seconds:g} s", process)
+        process.frozen_until = self.now + seconds
+        with self.outside():
+            self.call_later(seconds, self._thaw)
+
+    def happened(self, what: str, process: Process | None = None) -> None:
+        """Write an event into the story."""
+        self.story.append((self.now - START, (process or self.process).name, what))
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """What is called in here belongs to no process."""
+        before, self.process = self.process, OUTSIDE
+        token = PROCESS.set(OUTSIDE)
+        try:
+            yield
+        finally:
+            PROCESS.reset(token)
+            self.process = before
+
+    def digest(self) -> str:
+        """A digest of all steps and events."""
+        found = blake2b(self.steps.tobytes(), digest_size=8)
+        found.update(repr(self.story).encode())
+        return found.hexdigest()
+
+    def _end(self, process: Process) -> None:
+        process.is_alive = False
+        with self.outside():
+            for work in process.at_death:
+                work()
+
+    def _thaw(self) -> None:
+        frozen, self._frozen = self._frozen, []
+        for handle in frozen:
+            self._put(handle)
+
+    # ---- what asyncio asks of a loop ----
+
+    def time(self) -> float:
+        """The clock of the process that runs."""
+        process = self.process
+        return self.now if process is OUTSIDE else self.now * process.rate + process.ahead
+
+    def call_soon(  # type: ignore[override]
+        self,
+        callback: Any,  # noqa: ANN401
+        *args: Any,  # noqa: ANN401
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        """As any loop."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._put(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Any,  # noqa: ANN401
+        *args: Any,  # noqa: ANN401
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As any loop: `when` is by the clock of the process that asks."""
+        process = self.process
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        if process is not OUTSIDE:
+            when = (when - process.ahead) / process.rate
+        self._count += 1
+        heapq.heappush(self._timers, (when, self._count, timer))
+        return timer
+
+    def call_later(  # type: ignore[override]
+        self,
+        delay: float,
+        callback: Any,  # noqa: ANN401
+        *args: Any,  # noqa: ANN401
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As any loop."""
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def create_task(self, coro: Any, *, name: object = None, context: Context | None = None) -> Any:  # noqa: ANN401
+        """A task that the seed can choose."""
+        task = _Task(coro, self, None if name is None else str(name), context)
+        self._tasks.append(task)
+        return task
+
+    def next_task(self) -> tuple[int, float]:
+        """The number and the priority of a new task."""
+        return len(self._tasks), self.draw.random() if self._by_priority else 0.0
+
+    def run_in_executor(  # type: ignore[override]
+        self,
+        executor: object,
+        func: Callable[..., Any],
+        *args: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """A thread is a step."""
+        return self.create_task(in_a_step(func, *args))
+
+    async def sock_connect(self, sock: object, address: object) -> None:
+        """A connection is made, or refused, with its protocol."""
+        await asyncio.sleep(0)
+
+    async def create_connection(self, protocol_factory: Any, *, sock: Any = None, **_: object) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """A simulated connection in place of a socket."""
+        sock.close()
+        await asyncio.sleep(0)
+        protocol = protocol_factory()
+        return self.connect(protocol), protocol
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Keep an error that nobody waits for."""
+        error = context.get("exception")
+        if self.process.is_alive and isinstance(error, Exception):
+            self.errors.append(error)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Cancelled timers are passed over when they are due."""
+
+    # ---- one step ----
+
+    def _put(self, handle: asyncio.Handle) -> None:
+        owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no door
+        if type(owner) is _Task:
+            self._count += 1
+            insort(self._able, (owner.number, self._count, handle, owner))
+        else:
+            self._others.append(handle)
+
+    def _run_once(self) -> None:
+        self._come_due()
+        handle = self._choose()
+        if handle is None or handle.cancelled():
+            return
+        process = handle._context.get(PROCESS, OUTSIDE)  # type: ignore[attr-defined]  # noqa: SLF001 - public from 3.12 on
+        if process is not OUTSIDE and not self._may_run(process, handle):
+            return
+        self.now += STEP
+        self.process = process
+        handle._run()  # noqa: SLF001
+        self.process = OUTSIDE
+
+    def _come_due(self) -> None:
+        """Make ready what is due; where nothing is ready, it is the time of the next timer at once."""
+        timers = self._timers
+        if not (self._able or self._others):
+            while timers and timers[0][2].cancelled():
+                heapq.heappop(timers)
+            if not timers:
+                raise NoEnd("all tasks wait for each other")
+            self.now = max(self.now, timers[0][0])
+        while timers and timers[0][0] <= self.now:
+            timer = heapq.heappop(timers)[2]
+            if not timer.cancelled():
+                self._put(timer)
+
+    def _may_run(self, process: Process, handle: asyncio.Handle) -> bool:
+        if not process.is_alive:
+            return False
+        if process.frozen_until > self.now:
+            self._frozen.append(handle)
+            return False
+        if process.fuse:
+            process.fuse -= 1
+            if not process.fuse:
+                self.kill(process)
+                return False
+        return True
+
+    def _choose(self) -> asyncio.Handle | None:
+        able, steps = self._able, self.steps
+        if len(steps) > MOST_STEPS:
+            raise NoEnd(f"no end after {MOST_STEPS} steps")
+        if self._others and not (able and self.draw.random() < 0.5):  # noqa: PLR2004
+            steps.append(-1)
+            return self._others.popleft()
+        if not able:
+            return None
+        place = 0
+        if len(able) > 1:
+            if self._by_priority and len(steps) % FAIR:
+                place = max(range(len(able)), key=lambda at: able[at][3].priority)
+                if len(steps) in self._changes:
+                    self._lowest -= 1
+                    able[place][3].priority = self._lowest
+            else:
+                place = int(self.draw.random() * len(able))
+        number, _, handle, _ = able.pop(place)
+        steps.append(number)
+        return handle
+
+    def abandon(self) -> None:
+        """Drop all tasks that are left, without a word of what they would still do."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._drop()
+        self._tasks.clear()
+
+    def _drop(self) -> None:
+        for task in self._tasks:
+            # A scope that is never left would keep its task, and with it all of the schedule.
+            task_states.pop(task, None)
+            if not task.done():
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no door
+                coroutine: Any = task.get_coro()
+                # What cleans up may wait once more: each closing ends one such waiting.
+                for _ in range(9):
+                    with suppress(BaseException):
+                        coroutine.close()
+
+
+async def in_a_step(work: Callable[..., Result], *arguments: Any, **_: object) -> Result:  # noqa: ANN401
+    """What a thread would do, at some later step."""
+    await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SeededLoop)  # noqa: S101
+    before, loop.is_in_thread = loop.is_in_thread, True
+    try:
+        return work(*arguments)
+    finally:
+        loop.is_in_thread = before
+
+
+def at_once(work: Callable[..., Coroutine[Any, Any, Result]], *arguments: Any) -> Result:  # noqa: ANN401
+    """What a thread asks of the loop, which is asked within its step: nothing of it may wait."""
+    coroutine = work(*arguments)
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise RuntimeError("a thread of the simulation waits for the loop")
+
+
+def run(seed: int | str, story: Callable[[SeededLoop], Coroutine[Any, Any, Result]]) -> tuple[Result, SeededLoop]:
+    """Run a story to its end on a loop of its own. Raises what it raises, and `NoEnd`.
+
+    For that time clocks, random numbers and threads are the loop's; nothing of it is left behind.
+    """
+    loop = SeededLoop(seed)
+    with _simulated(loop, f"{seed} random"):
+        try:
+            return loop.run_until_complete(story(loop)), loop
+        finally:
+            loop.abandon()
+            loop.close()
+
+
+@contextmanager
+def _simulated(loop: SeededLoop, seed: str) -> Iterator[None]:
+    drawn = random.Random(seed)
+
+    def wall() -> float:
+        return loop.now + loop.wall
+
+    doors: Sequence[tuple[Any, str, object]] = (
+        (anyio.to_thread, "run_sync", in_a_step),
+        (anyio.from_thread, "run", at_once),
+        (time, "monotonic", loop.time),
+        (time, "perf_counter", loop.time),
+        (time, "clock_gettime", lambda _: loop.time()),
+        (time, "time", wall),
+        (rows, "now", lambda: datetime.fromtimestamp(wall(), UTC).isoformat(timespec="milliseconds")),
+        (lease, "machine", lambda: loop.process.machine),
+        (os, "getpid", lambda: loop.process.number),
+        (socket, "gethostname", lambda: loop.process.machine),
+        (secrets, "choice", drawn.choice),
+        (secrets, "token_hex", lambda size: drawn.randbytes(size).hex()),
+        (sys, "unraisablehook", lambda _: None),
+    )
+    state, collects, logging = random.getstate(), gc.isenabled(), structlog.get_config()
+    random.seed(drawn.random())
+    # What is collected at a moment of its own would run its end in the middle of another step.
+    gc.disable()
+    configure: Any = structlog.configure
+    configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    try:
+        with replaced(doors):
+            yield
+    finally:
+        configure(**logging)
+        if collects:
+            gc.enable()
+        random.setstate(state)
+
+
+@contextmanager
+def replaced(doors: Sequence[tuple[Any, str, object]]) -> Iterator[None]:
+    """Put something in the place of names of modules, and put back what was there."""
+    before = [getattr(module, name) for module, name, _ in doors]
+    for module, name, value in doors:
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for (module, name, _), value in zip(doors, before, strict=True):
+            setattr(module, name, value)

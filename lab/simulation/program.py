@@ -1,0 +1,226 @@
+"""What the program does in a process, by its own doors: a run is begun, resumed, taken back, verified, ended.
+
+It follows the session of the command line step by step (`run --yes`, `resume`, `undo --yes`, `verify`, `close`),
+which the lab cannot import; engine, jobs, journal and client are the product's.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+from billing.api.client import BillingClient, ClientSettings
+from checkpoints.errors import BillingHeld
+from checkpoints.journal import Journal
+from checkpoints.records import NewRun, NewRunner, Run, Stage
+from checkpoints.states import State
+from engine.job import Job
+from engine.pacing.holds import Stop
+from engine.pacing.policy import Policy
+from engine.pipeline.intake import Intake
+from engine.pipeline.live_policy import LivePolicy
+from engine.pipeline.pipeline import Pipeline
+from engine.pipeline.progress import Progress
+from engine.pipeline.verifier import ReadBackSummary, verify
+from engine.rows import Row, RowPage, Source
+from jobs.access.gateway import Gateway
+from jobs.catalogue.catalogue import JOBS, Catalogue
+from jobs.job import build
+from jobs.rows.input import Input
+from jobs.spec.spec import parameters_of
+from jobs.undo import build_undo
+from lab.simulation.journal import Disk, MemoryStore
+from lab.simulation.loop import Process, SeededLoop
+
+TARGET = "http://10.0.0.1:8082"
+UNDO = "undo"
+RUN = "run"
+
+
+class CommandRefused(Exception):
+    """Raised where the command ends with a sentence, and has sent nothing."""
+
+
+class Table(Source):
+    """The rows of an input."""
+
+    name = "rows.csv"
+    header: tuple[str, ...] = ()
+
+    def __init__(self, header: tuple[str, ...], cells: tuple[tuple[str, ...], ...], page: int = 11) -> None:
+        self.header, self.cells, self.page = header, cells, page
+
+    def pages(self, after: str | None) -> Iterator[RowPage]:
+        """The rows, a few at a time."""
+        for begin in range(int(after or 0), len(self.cells), self.page):
+            part = self.cells[begin : begin + self.page]
+            rows = tuple(Row(begin + line, cells) for line, cells in enumerate(part, 2))
+            yield RowPage(rows, (), str(begin + len(part)))
+
+
+@dataclass(slots=True)
+class Machines:
+    """Which journals send from which machine: the machine's lock of a billing."""
+
+    sending: dict[Process, str] = field(default_factory=dict)
+
+    @contextmanager
+    def only(self, process: Process, journal: str) -> Iterator[None]:
+        """Send for one journal. Raises `BillingHeld` where another one sends from the same machine."""
+        for other, theirs in self.sending.items():
+            if other.is_alive and other.machine == process.machine and theirs != journal:
+                raise BillingHeld("another journal sends to this billing", "other")
+        self.sending[process] = journal
+        try:
+            yield
+        finally:
+            self.sending.pop(process, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command has ended; `open` rows are left to a `resume`."""
+
+    run: str
+    open: int
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Program:
+    """The program in one process, with the journal on a disk."""
+
+    loop: SeededLoop
+    process: Process
+    disk: Disk
+    machines: Machines
+    table: Table
+    policy: Policy
+    job: str
+    given: Mapping[str, str]
+    takes_up: Callable[[str, int], None]
+    """Hears of each run that a process takes up, with its epoch."""
+    skips_bad: bool = True
+    live: LivePolicy | None = None
+    was_stopped: bool = False
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[tuple[Journal, Gateway]]:
+        """The journal and the billing."""
+        journal = Journal(MemoryStore(self.disk, self.process, self.loop))
+        async with BillingClient(ClientSettings(TARGET)) as client:
+            yield journal, Gateway(client)
+
+    # ---- commands ----
+
+    async def run(self) -> Outcome:
+        """Begin a run of the table. Raises `CommandRefused`."""
+        async with self.opened() as (journal, gateway):
+            job = self._job(gateway)
+            for run in await journal.runs():
+                if run.job == job.name and not run.discarded_at and not run.ended_at and await _left(run, journal):
+                    raise CommandRefused("the run is under way")
+            run = await journal.create_run(
+                NewRun(job.name, self.given, TARGET, job.source.name, "", job.source.header)
+            )
+            return await self._work(run, job, journal, fresh=True)
+
+    async def resume(self, name: str) -> Outcome:
+        """Go on with a run. Raises `CommandRefused`."""
+        async with self.opened() as (journal, gateway):
+            run = await journal.run(name)
+            job = self._job(gateway)
+            if run.job == UNDO:
+                job = await build_undo(gateway, journal, run.parameters, Catalogue())
+            return await self._work(run, job, journal, fresh=False)
+
+    async def undo(self, name: str, way: Mapping[str, str]) -> Outcome:
+        """Take a run back. Raises `CommandRefused`."""
+        async with self.opened() as (journal, gateway):
+            run = await journal.run(name)
+            await _require_undoable(run, journal, None)
+            if not await journal.in_effect(run, size=1):
+                return Outcome(name, 0, "nothing to take back")
+            parameters = {RUN: name, **way}
+            job = await build_undo(gateway, journal, parameters, Catalogue())
+            new = await journal.create_run(NewRun(UNDO, parameters, TARGET, job.source.name, "", job.source.header))
+            return await self._work(new, job, journal, fresh=True)
+
+    async def verify(self, name: str) -> ReadBackSummary:
+        """Read back what the billing says of a run."""
+        async with self.opened() as (journal, gateway):
+            run = await journal.run(name)
+            job = self._job(gateway)
+            if run.job == UNDO:
+                job = await build_undo(gateway, journal, run.parameters, Catalogue())
+            async with journal.taken_up(run, NewRunner("verify")) as ours:
+                return await verify(ours, job, journal, lambda _item, _read: None)
+
+    async def close(self, name: str) -> None:
+        """End a run for good."""
+        async with (
+            self.opened() as (journal, _),
+            journal.taken_up(await journal.run(name), NewRunner("close")) as ours,
+        ):
+            await journal.end(ours, "somebody", "closed")
+
+    # ---- the course of a run ----
+
+    def _job(self, gateway: Gateway) -> Job:
+        kind = JOBS[self.job]
+        return build(kind, gateway, parameters_of(kind, self.given), Input(file=self.table.name))
+
+    async def _work(self, run: Run, job: Job, journal: Journal, *, fresh: bool) -> Outcome:
+        runner = NewRunner("run" if fresh else "resume", call_seconds=120.0)
+        with self.machines.only(self.process, self.disk.name):
+            async with journal.taken_up(run, runner) as ours:
+                self.takes_up(ours.name, ours.epoch)
+                if run.job == UNDO and not ours.approved_at:
+                    undone = await journal.run(run.parameters[RUN])
+                    async with journal.taken_up(undone, NewRunner("undo")):
+                        await _require_undoable(undone, journal, run)
+                        if await journal.is_out_of_date(run, undone):
+                            await journal.discard(ours)
+                            raise CommandRefused("the list of the undo is out of date")
+                        return await self._send(ours, job, journal, fresh=fresh)
+                return await self._send(ours, job, journal, fresh=fresh)
+
+    async def _send(self, run: Run, job: Job, journal: Journal, *, fresh: bool) -> Outcome:
+        run = await journal.again(run)
+        if run.ended_at or run.discarded_at:
+            raise CommandRefused("the run has ended")
+        stop = Stop()
+        self.live = live = LivePolicy(self.policy, Progress(has_steps=job.effect.has_steps), stop)
+        known = 0 if fresh else await journal.last_number(run)
+        if not run.approved_at:
+            if not run.frozen_at:
+                progress = Progress(has_steps=job.effect.has_steps)
+                progress.take_up(await journal.totals(run), intake_ended=False)
+                await Intake(run, job, journal, progress).freeze_all()
+                run = await journal.again(run)
+            if (await journal.totals(run)).refused and not self.skips_bad:
+                await journal.discard(run)
+                raise CommandRefused("some rows are refused")
+            if any(item.message for item in await journal.items(run, {State.PENDING})):
+                await journal.discard(run)
+                raise CommandRefused("--yes answers no doubt")
+            await journal.approve(run)
+            run = await journal.again(run)
+        await Pipeline(run, job, journal, live, known=known).migrate()
+        return Outcome(run.name, await _left(run, journal), stop.reason)
+
+
+async def _left(run: Run, journal: Journal) -> int:
+    """The rows that a resume has to work on."""
+    if run.stage in {Stage.INTAKE, Stage.FROZEN}:
+        return 1
+    return (await journal.totals(run)).count_where(open=True)
+
+
+async def _require_undoable(run: Run, journal: Journal, own: Run | None) -> None:
+    for other in await journal.runs():
+        if other.job != UNDO or other.parameters[RUN] != run.name or (own and other.name == own.name):
+            continue
+        if not other.discarded_at and not other.ended_at and other.approved_at and await _left(other, journal):
+            raise CommandRefused("another undo is under way")
+    if (await journal.totals(run)).count_where(open=True, counts_money=True):
+        raise CommandRefused("rows are in doubt")

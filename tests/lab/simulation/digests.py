@@ -1,0 +1,14 @@
+"""Prints a digest of each of a few schedules, for a test that starts it twice."""
+
+import sys
+
+from lab.simulation.campaign import drawn
+from lab.simulation.judge import judge
+from lab.simulation.story import play
+
+SEEDS = range(4)
+
+if __name__ == "__main__":
+    for seed in SEEDS:
+        world, _ = play(drawn(seed), judge)
+        sys.stdout.write(f"{seed} {world.loop.digest()} {len(world.loop.steps)}\n")
