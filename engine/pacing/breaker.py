@@ -93,9 +93,7 @@ class Breaker:
     def seen(self, outcome: Outcome, *, again: bool = False) -> None:
         """Take in a call's outcome; `again` means that its row has failed before."""
         if outcome.cause.answered:
-            if self._state is _State.CLOSED and self.most == inf:
-                self._failures = 0
-            elif self._state is not _State.OPEN:
+            if not self.open:
                 self._answered()
         elif outcome.cause is Cause.NOT_NOW:
             self._put_off(outcome)

@@ -160,7 +160,7 @@ class Backlog:
             if group := self._ready_now(most):
                 self._out += len(group)
                 return group
-            if self._unread and self._left and self._held + len(self._waiting) < self._most_held:
+            if self._unread and self._left and self._has_room:
                 await self._read()
             elif self._over:
                 return []
@@ -181,6 +181,10 @@ class Backlog:
         if self._held:
             return said("account locks")
         return "" if self._intake_ended or not self._left else said("source")
+
+    @property
+    def _has_room(self) -> bool:
+        return self._held + len(self._waiting) < self._most_held
 
     @property
     def _over(self) -> bool:
@@ -214,7 +218,7 @@ class Backlog:
                 group.append(heapq.heappop(self._later)[2])
             elif self._ready:
                 group.append(self._ready.popleft())
-            elif self._page and self._left and self._held + len(self._waiting) < self._most_held:
+            elif self._page and self._left and self._has_room:
                 self._queue(self._page.popleft(), group)
             else:
                 break
@@ -286,8 +290,7 @@ class Claims:
     def passed(self) -> None:
         """Free the place of an item that has left the gate."""
         self.waiting -= 1
-        if self._emptied is not None:
-            self.look()
+        self.look()
 
     def look(self) -> None:
         """Check for room again, after `size` may have changed."""

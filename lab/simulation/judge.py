@@ -18,7 +18,6 @@ LOOKS = 0.5
 """Seconds before a call within which what others have entered need not be seen."""
 OLD_EPOCH = 1.2
 """Seconds after a taking up within which the process before may still send."""
-STANDS = ("accepted", "applied")
 OPEN = ("pending", "sending", "unknown", "unconfirmed")
 
 

@@ -23,6 +23,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from lab.crash.loops import loop_now
 from lab.mock.server import running
 from tests.cli.conftest import PATIENCE, Cli, Place, Traffic, clean_environment, place_in
 from tests.cli.forking import Command, command_server
@@ -34,6 +35,8 @@ SILENCE: Final = 2.0
 """Seconds that a command may be silent, on a machine whose loop takes `LOOP`."""
 LOOP: Final = 1.27
 """Seconds that 20 million `s += i * i` take there."""
+SAMPLED: Final = 0.1
+"""The share of a loop that is measured."""
 HELD: Final = 5.0
 """Seconds that an answer is held."""
 WIDTH: Final = 80
@@ -102,14 +105,6 @@ class Typed:
     def lines(self) -> list[str]:
         """The lines that said what it waits for."""
         return re.findall(r"\r\x1b\[K([^\r\n\x1b]+)", self.text)
-
-
-def loop_seconds() -> float:
-    """How long a loop takes now, beside all that the machine does: ten times a tenth of it."""
-    began, total = time.monotonic(), 0
-    for number in range(2_000_000):
-        total += number * number
-    return 10 * (time.monotonic() - began)
 
 
 def watch(terminal: int, typed: Typed) -> None:
@@ -210,7 +205,7 @@ async def stopped(place: Place) -> str:
 async def test_no_command_is_silent_for_long_whatever_it_waits_for(
     shared: Place, own: Callable[[str], Place], tmp_path: Path
 ) -> None:
-    loop = loop_seconds()
+    loop = loop_now(SAMPLED)
     runs: dict[str, str] = {}
 
     async def prepare(name: str, made: Awaitable[str]) -> None:
@@ -274,5 +269,5 @@ async def test_no_command_is_silent_for_long_whatever_it_waits_for(
         assert all(part in typed.text for part in typed.shows), (typed.name, typed.text)
         assert all(len(line) < WIDTH for line in typed.lines), (typed.name, typed.lines)
     found = {typed.name: round(typed.silence, 1) for typed in everything}
-    allowed = SILENCE * max(1.0, loop / LOOP, loop_seconds() / LOOP)
+    allowed = SILENCE * max(1.0, loop / LOOP, loop_now(SAMPLED) / LOOP)
     assert {name: seconds for name, seconds in found.items() if seconds > allowed} == {}

@@ -97,12 +97,6 @@ def _no_epoch() -> Iterator[None]:
 
 
 @contextmanager
-def _no_looks_at_all() -> Iterator[None]:
-    with patch.object(Witness, "at_call", _nothing), patch.object(Witness, "take_up", _nothing):
-        yield
-
-
-@contextmanager
 def _no_lanes() -> Iterator[None]:
     real = pipeline.Pipeline._read_page
 
