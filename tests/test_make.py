@@ -1,5 +1,6 @@
 """`make test` and `make prove` are all tests together, each of them in one of the two, and CI runs both."""
 
+import os
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -14,8 +15,13 @@ MARKS = ("prove", "slow")
 
 
 def typed(target: str) -> list[str]:
-    """What make types last for a target: its own line, after the set-up."""
-    said = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S603, S607 - make
+    """What make types last for a target: its own line, after the set-up.
+
+    The tests run under a make themselves, whose flags would have this one name its folder last.
+    """
+    outside = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    command = ["make", "-n", "--no-print-directory", target]
+    said = subprocess.run(command, cwd=ROOT, env=outside, capture_output=True, text=True, check=True).stdout  # noqa: S603
     return shlex.split(said.splitlines()[-1])
 
 
