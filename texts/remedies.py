@@ -104,5 +104,5 @@ def setting(name: str, value: str = "") -> Remedy:
 
 
 def command_line(*words: str) -> str:
-    """A command of the program as it is typed, which stands on a line of its own."""
-    return " ".join((PROGRAM, *words, *_leading(words[0] if words else "", words)))
+    """A command of the program as it is typed into a shell, word by word; it stands on a line of its own."""
+    return " ".join((PROGRAM, *map(quote, words), *_leading(words[0] if words else "", words)))

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Final
 
 import anyio.to_thread
@@ -95,7 +94,7 @@ class TablesRead:
         }
         pairs = [("--map", word) for word in self.mapping or ()]
         pairs += [(flag, str(value)) for flag, value in given.items() if value is not None]
-        return tuple(quote(printable(word, WHOLE)) for pair in pairs for word in pair)
+        return tuple(printable(word, WHOLE) for pair in pairs for word in pair)
 
 
 @app.command("dictionary")
@@ -271,7 +270,7 @@ def _notes(read: NamesRead, proposed: ProposedDictionary, there: NamesThere | No
 
 def _next(file: str, tables: TablesRead, path: Path, code: Exit) -> RenderableType:
     """What to type next: the same again, or a trial of the import."""
-    table, dictionary = quote(printable(file, WHOLE)), quote(printable(path, WHOLE))
+    table, dictionary = printable(file, WHOLE), printable(path, WHOLE)
     if code is Exit.DONE:
         trial = (table, *tables.words, "--dictionary", dictionary, "--sample", "20", "--folder", "NAME")
         return steps_list([(command_line("import", *trial), said("try it with a few rows"))])

@@ -136,7 +136,7 @@ def _manual_rows(run: Run, items: Sequence[Item], left: Mapping[int, LookUpResul
             Hanging(Text("? ", "yellow"), place),
             sides,
             Text(f"    {printable(how)}", "dim"),
-            command(command_line("decide", f"{run.name}/{item.number}", "accepted", "--why", "'…'")),
+            command(command_line("decide", f"{run.name}/{item.number}", "accepted", "--why", "…")),
         ]
     return Group(*lines)
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from shlex import quote
 from typing import Final
 
 import anyio
@@ -140,7 +139,7 @@ def _screen(fleet: OpenedFleet, view: FleetView) -> RenderableType:
 def _named(one: FleetRun, known: KnownBillings) -> Sequence[str]:
     """What leads to the journal of a run: its profile, else any one, for it has the journal of all of them."""
     profile = one.profile or next(iter(known.profiles.values()), None)
-    return ("--profile", profile) if profile else ("--journal", quote(one.journal))
+    return ("--profile", profile) if profile else ("--journal", one.journal)
 
 
 def _object(fleet: OpenedFleet, view: FleetView) -> dict[str, object]:

@@ -63,7 +63,7 @@ async def run(  # noqa: PLR0913 - one parameter for each part of the command lin
             said(
                 "{error}\nWhen the billing is back, the same command goes on:\n{command}",
                 error=error,
-                command=command_line("run", printable(name, WHOLE)),
+                command=command_line("run", printable(file.path, WHOLE)),
             ),
             Exit.STOPPED,
         ) from error

@@ -181,7 +181,7 @@ def by_flag(run: Run) -> Said:
     return said(
         "it keeps {kept}, which a flag changes: {command}",
         kept=printable(kept) or said("nothing but the defaults"),
-        command=command_line("resume", run.name, "--rate 20 --in-flight 8"),
+        command=command_line("resume", run.name, "--rate", "20", "--in-flight", "8"),
     )
 
 

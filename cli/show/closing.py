@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Group, RenderableType
@@ -388,7 +387,7 @@ def run_again(run: Run) -> str:
         return command_line("undo", run.parameters[RUN])
     if not run.source_digest:
         return ""
-    file = quote(printable(run.source, WHOLE))
+    file = printable(run.source, WHOLE)
     return import_again(run, file) if run.job == IMPORT else command_line("run", run.job, file)
 
 

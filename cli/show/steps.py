@@ -3,7 +3,6 @@
 The rows of such a run are steps, several for each row of its table; people count subscribers.
 """
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -229,11 +228,11 @@ def import_again(run: Run, file: str) -> str:
     given, flags = run.parameters, list[str]()
     for name in VALUES:
         if value := given.get(name):
-            flags += [f"--{name}", shlex.quote(printable(value, WHOLE))]
+            flags += [f"--{name}", printable(value, WHOLE)]
     flags += [f"--{name}" for name in SWITCHES if given.get(name) == YES]
     for name, column in given.items():
         if name.startswith(COLUMN):
-            flags += ["--map", shlex.quote(f"{name.removeprefix(COLUMN)}={printable(column, WHOLE)}")]
+            flags += ["--map", f"{name.removeprefix(COLUMN)}={printable(column, WHOLE)}"]
     return command_line(IMPORT, file, *flags)
 
 

@@ -1,6 +1,7 @@
 """Job files run, killed, started again and refused, in real processes against a mock billing."""
 
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -231,3 +232,13 @@ async def test_a_step_may_read_what_is_piped_in(place: Place) -> None:
         input=(place.cli.folder / "balances.csv").read_bytes(),
     )
     assert (await place.found()).rows == 3
+
+
+async def test_where_the_billing_is_away_the_advised_command_names_the_file_as_a_shell_takes_it(place: Place) -> None:
+    place.write(BALANCES, "the last night.toml")
+    place.balances(1)
+    away = ("--api-url", "http://127.0.0.1:9")
+    ended = await place.cli("run", "the last night.toml", *QUICK, *away, may_end_with=[3])
+    (typed,) = re.findall(r"^ *carbon-migrate (run .+)$", ended.err, re.MULTILINE)
+    command, file, *_ = shlex.split(typed)
+    assert (command, file) == ("run", str(place.cli.folder.resolve() / "the last night.toml"))
