@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from billing.money import SCALE
-from texts.said import Said, said, wording
+from texts.said import Said, reason, said, wording
 
 Value = TypeVar("Value")
 
@@ -138,7 +138,7 @@ UNKNOWN: Final = Profile()
 # ---- in words ---------------------------------------------------------------------------------------------------
 
 TAKES_FIELDS: Final = wording("objects.create takes these fields: {value}")
-"""The template of the sentence about what a create takes."""
+"""The template of the sentence about what a create takes, whose code is `create_fields`."""
 
 _YES_NO: Final[Mapping[str, tuple[Said, Said]]] = {
     "descr_kept": (said("a comment is kept as it was sent"), said("a comment is not kept as it was sent")),
@@ -189,7 +189,12 @@ _STORNO_TYPE_8: Final = {
 
 
 def describe_fact(name: str, value: object) -> Said:
-    """A fact as a sentence without its full stop; `name` is its field in the profile."""
+    """A fact as a sentence without its full stop; `name`, its field in the profile, is the code of the sentence."""
+    sentence = _sentence(name, value)
+    return Said(sentence.template, sentence.values, code=name)
+
+
+def _sentence(name: str, value: object) -> Said:
     match value:
         case bool() if name in _YES_NO:
             return _YES_NO[name][0 if value else 1]
@@ -234,8 +239,9 @@ def unconfirmed(profile: Profile, rests_on: Mapping[str, object]) -> list[Said]:
             sentences.append(describe_fact(name, value))
         elif fact.value != value:
             sentences.append(
-                said(
+                reason(
                     "{wanted} (the probe of {day} says: {learned})",
+                    name,
                     wanted=describe_fact(name, value),
                     day=str(fact.learned),
                     learned=describe_fact(name, fact.value),

@@ -66,7 +66,7 @@ class History:
 
     async def note_command(self, run: Run, who: str, command: str, answer: str) -> None:
         """Note a command to the run, and its answer."""
-        note = {"who": who, "command": command, "answer": answer}
+        note = {"who": who, "command": command, "answer": to_json(answer)}
         await self._store.write(lambda db: db.write("note_command", run_id=run.run_id, now=rows.now(), **note))
 
     async def commands(self, run: Run, *, size: int = 1000) -> list[Command]:
@@ -86,8 +86,7 @@ class History:
 
     async def note_assumptions(self, run: Run, text: str) -> None:
         """Keep what the sums of a run rest on and no probe has confirmed; the first note counts."""
-        kept = to_json(text)
-        await self._store.write(lambda db: db.write("note_assumptions", run_id=run.run_id, text=text, said=kept))
+        await self._store.write(lambda db: db.write("note_assumptions", run_id=run.run_id, text=to_json(text)))
 
     async def note_verification(
         self, run: Run, who: str, result: Mapping[str, str | int], tally: ImportTally | None = None

@@ -28,6 +28,7 @@ from checkpoints.records import (
 )
 from checkpoints.sentences import REPLACED
 from checkpoints.states import State
+from texts.said import kind_of
 from texts.stored import to_json
 
 Judge = Callable[[NewItem, Sequence[EarlierEntry]], NewItem | Refusal]
@@ -54,7 +55,8 @@ def freeze_corrections(db: Queries, run: Run, page: Sequence[Correction], judge:
     taken = [one for one, verdict in zip(page, judged, strict=True) if isinstance(verdict, NewItem)]
     numbers = [one.number for one in taken if one.number is not None]
     ids = [one.refusal_id for one in taken if one.refusal_id is not None]
-    db.write("replace_items", run_id=run.run_id, numbers=numbers, template=REPLACED.template, now=rows.now())
+    replaced = {"template": REPLACED.template, "kind": kind_of(REPLACED)}
+    db.write("replace_items", run_id=run.run_id, numbers=numbers, now=rows.now(), **replaced)
     db.write("mend_refusals", run_id=run.run_id, ids=ids, now=rows.now())
     _freeze_items(db, run, judged)
     return judged
@@ -157,14 +159,13 @@ def merge_rows(db: Queries, run: Run, merged: Sequence[Merged]) -> None:
         summed = one.payload is not None
         if summed:
             db.write("merge_carrier", payload=one.payload, amount=rows.amount_text(one.amount), **who)
-        db.write("merge_rows", items=one.carried, message=one.reason, summed=summed, **who)
+        message, kind = rows.of_reason(one.reason)
+        db.write("merge_rows", items=one.carried, message=message, kind=kind, summed=summed, **who)
 
 
 def refuse_items(db: Queries, run: Run, reasons: Mapping[int, str]) -> None:
     """Turn pending items, by item_id, into refused rows."""
-    db.write(
-        "refuse_items", run_id=run.run_id, reasons=[(item_id, why, to_json(why)) for item_id, why in reasons.items()]
-    )
+    db.write("refuse_items", run_id=run.run_id, reasons=[(item_id, to_json(why)) for item_id, why in reasons.items()])
     db.write("withdraw_items", run_id=run.run_id, items=reasons.keys())
 
 

@@ -54,6 +54,7 @@ from checkpoints.store import Store
 from checkpoints.stores import open_store
 from checkpoints.transitions import NO_PAYLOADS
 from texts.said import said
+from texts.stored import to_json
 
 NAME_LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 """Letters of a run's name, without pairs that are confused over the telephone."""
@@ -229,7 +230,7 @@ class Journal:
         """Mark the list as complete; all rows that contradict each other become refusals."""
 
         def work(db: Queries) -> None:
-            db.write("refuse_conflicts", run_id=run.run_id, reason=CONTRADICTS)
+            db.write("refuse_conflicts", run_id=run.run_id, reason=to_json(CONTRADICTS))
             db.write("withdraw_conflicts", run_id=run.run_id)
             db.write("end_intake", run_id=run.run_id, now=rows.now())
 
@@ -308,7 +309,10 @@ class Journal:
 
     async def doubt(self, run: Run) -> int:
         """Turn every `sending` item of an ended process into `unknown`; returns their number."""
-        return await self._write(run, lambda db: db.write("doubt", run_id=run.run_id, now=rows.now(), why=ENDED))
+        message, kind = rows.of_reason(ENDED)
+        return await self._write(
+            run, lambda db: db.write("doubt", run_id=run.run_id, now=rows.now(), why=message, kind=kind)
+        )
 
     async def doubt_answers(self, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
         """Turn those of the items that are accepted into unknown ones; returns them."""

@@ -144,7 +144,7 @@ def _rows(
 
 def _refusals(db: Queries, old: Run, new: Run) -> Iterator[ListDifference]:
     for row in db.each("refusal_differences", old=old.run_id, new=new.run_id):
-        reason = from_json(row["reason"], row["reason_said"])
+        reason = from_json(row["reason"])
         if row["is_new"]:
             yield ListDifference(said("refused now"), row["line"], row["label"], now=reason)
         else:

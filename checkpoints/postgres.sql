@@ -69,7 +69,7 @@ select greatest(coalesce((select max(changed_at) from items where run_id = :run_
        (select count(*) from items where run_id = :run_id and taken_back = 1) as rows_taken_back,
        (select coalesce(sum(amount::numeric), 0)::text from items where run_id = :run_id and taken_back = 1)
            as sum_taken_back,
-       r.assumptions, r.assumptions_said
+       r.assumptions
 from runs r
 where r.run_id = :run_id
 
@@ -94,7 +94,7 @@ with held as materialized (select epoch from runs where run_id = :run_id for sha
 select epoch from held where epoch <> :epoch
 
 -- name: freeze_items
-insert into items (run_id, number, key, label, lane, payload, amount, line, row, state, message, message_said,
+insert into items (run_id, number, key, label, lane, payload, amount, line, row, state, message, kind,
                    undoes, wanted, frozen_at, changed_at)
 select :run_id, (value->>0)::bigint, value->>1, value->>2, value->>3, value->>4, value->>5, (value->>6)::bigint,
        value->>7, value->>8, value->>9, value->>10, (value->>11)::bigint, value->>12, :now, :now
@@ -102,8 +102,8 @@ from elements(:rows) with ordinality as list (value, place)
 order by place
 
 -- name: freeze_refusals
-insert into refusals (run_id, line, column_name, label, reason, reason_said, row, conflict)
-select :run_id, (value->>0)::bigint, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6
+insert into refusals (run_id, line, column_name, label, reason, row, conflict)
+select :run_id, (value->>0)::bigint, value->>1, value->>2, value->>3, value->>4, value->>5
 from elements(:rows) with ordinality as list (value, place)
 order by place
 
@@ -136,16 +136,15 @@ join items i on i.run_id = r.run_id and i.number = (m.value->>1)::bigint
 
 -- name: replace_items
 update items
-set state = 'replaced', message = replace(:template, '{message}', coalesce(message, '')), changed_at = :now,
-    message_said = json_build_object(
-        'is', 'said', 'template', :template::text,
-        'values', json_build_object('message', coalesce(message_said::json, to_json(coalesce(message, ''))))
+set state = 'replaced', kind = :kind, changed_at = :now,
+    message = json_build_object(
+        'is', 'said', 'template', :template::text, 'values', json_build_object('message', message::json)
     )::text
 where run_id = :run_id and state = 'rejected' and number in (select numbers(:numbers))
 
 -- name: refuse_items
-insert into refusals (run_id, line, column_name, label, reason, reason_said, row)
-select i.run_id, i.line, null, i.label, r.value->>1, r.value->>2, i.row
+insert into refusals (run_id, line, column_name, label, reason, row)
+select i.run_id, i.line, null, i.label, r.value->>1, i.row
 from elements(:reasons) as r (value)
 join items i on i.item_id = (r.value->>0)::bigint and +i.run_id = :run_id
 where i.state = 'pending' and exists (select 1 from runs where run_id = i.run_id and approved_at is null)
@@ -205,7 +204,7 @@ where +items.run_id = :run_id and items.item_id = (k.value->>0)::bigint
 -- name: record
 update items
 set state = c.value->>1, answer = coalesce(c.value->>2, items.answer), message = c.value->>3,
-    message_said = c.value->>4, changed_at = :now,
+    kind = c.value->>4, changed_at = :now,
     unproven = case c.value->>1 when 'applied' then items.unproven else (c.value->>5)::integer end,
     seen = case when items.state <> 'manual' or c.value->>1 <> 'accepted' then items.seen end
 from elements(:changes) as c (value)
@@ -223,8 +222,8 @@ where +items.run_id = :run_id and items.item_id = (s.value->>0)::bigint and item
 -- row was sent it would join all items of the run with those of the group. An accepted item is one of its own claims.
 update items
 set state = 'unknown', changed_at = :now,
-    message = replace(:template, '{answer}', answer),
-    message_said = json_build_object(
+    kind = :kind,
+    message = json_build_object(
         'is', 'said', 'template', :template::text, 'values', json_build_object('answer', answer)
     )::text
 where state = 'accepted' and item_id = any (array(
@@ -247,7 +246,7 @@ returning item_id
 -- name: as_items
 select coalesce(json_agg(json_build_array(
     item_id, number, key, label, lane, payload, amount, line, row::json, state, attempts, answer,
-    coalesce(message_said::json, to_json(message)), changed_at, coalesce(seen, '[]')::json, unproven <> 0
+    message::json, changed_at, coalesce(seen, '[]')::json, unproven <> 0
 )), '[]')::text as items
 from found
 
@@ -258,7 +257,7 @@ where item_id = any (array(
     select (
         select item_id from items one
         where one.key = k.value and +one.run_id = :run_id
-          and not (one.state = 'skipped' and substr(coalesce(one.message, ''), 1, length(:duplicate)) = :duplicate)
+          and not (one.state = 'skipped' and one.kind is not distinct from :duplicate)
         order by one.state = 'replaced', one.number desc
         limit 1
     )
@@ -307,17 +306,16 @@ from items
 where run_id = :run_id and state in (select words(:states))
 
 -- name: reasons
-select kind, items, amount, line, label, example, example_said
+select kind, items, amount, line, label, example
 from (
-    select split_part(message, ':', 1) as kind, count(*) as items,
+    select kind, count(*) as items,
            coalesce(sum(amount::numeric), 0)::text as amount, min(number) as first,
            (array_agg(line order by number))[1] as line, (array_agg(label order by number))[1] as label,
-           (array_agg(message order by number))[1] as example,
-           (array_agg(message_said order by number))[1] as example_said
+           (array_agg(message order by number))[1] as example
     from items
     where run_id = :run_id and state = :state
       and (message is not null or state not in (select state from states where in_effect))
-    group by split_part(message, ':', 1)
+    group by kind
 ) grouped
 order by items desc, first
 limit :size
@@ -325,7 +323,7 @@ limit :size
 -- name: step_counts
 select coalesce(payload::json->>'step', '') as step, state,
        payload::json->'steps'->0->>0 <> 'objects.create' and payload::json->'was' is not null as changes,
-       case when state <> 'skipped' then '' else split_part(coalesce(message, ''), ':', 1) end as kind,
+       case when state = 'skipped' then coalesce(kind, '') else '' end as kind,
        count(*) as items, coalesce(sum(amount::numeric), 0)::text as amount, sum(taken_back)::int as taken_back
 from items
 where run_id = :run_id and state <> 'replaced'
@@ -346,7 +344,7 @@ select count(*) as lanes, count(*) filter (where is_open) as open,
 from (
     select bool_or(state in (select state from states where not settled)) as is_open,
            bool_or(state = 'rejected') as is_rejected,
-           bool_or(state = 'skipped' and :kind <> '' and starts_with(coalesce(message, ''), :kind)) as is_left,
+           bool_or(state = 'skipped' and :kind <> '' and kind = :kind) as is_left,
            bool_or(state <> 'skipped') as is_sent
     from items
     where run_id = :run_id and state <> 'replaced' and starts_with(lane, :prefix)
@@ -405,7 +403,7 @@ order by e.item_id
 -- name: purge_items
 update items
 set key = p.value->>1, lane = p.value->>2, payload = p.value->>3, wanted = p.value->>4,
-    label = '', row = '[]', message = null, message_said = null, seen = null,
+    label = '', row = '[]', message = null, kind = null, seen = null,
     line = case when :keep_totals then line end,
     answer = case when :keep_totals and amount is not null and answer ~ '^[0-9]{1,10}$'
                        and answer::bigint <= 2147483647 then answer end,

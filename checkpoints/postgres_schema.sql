@@ -1,5 +1,6 @@
--- The journal in PostgreSQL, format 2 (postgres_upgrade.sql leads to it from format 1): the tables of schema.sql, where each column is explained, in a schema of their own,
--- whose name takes the place of carbon_migrate.
+-- The journal in PostgreSQL, format 3 (postgres_upgrade.sql leads to format 2, postgres_upgrade_2.sql from there to this
+-- one): the tables of schema.sql, where each column is explained, in a schema of their own, whose name takes the place of
+-- carbon_migrate.
 
 create schema if not exists carbon_migrate;
 
@@ -28,7 +29,6 @@ create table runs (
     epoch         bigint not null default 0,
     purged_at     text,
     assumptions   text,
-    assumptions_said text,
     purged_totals text,
     ended_at      text,
     ended_by      text,
@@ -72,7 +72,7 @@ create table items (
     attempts   integer not null default 0,
     answer     text,
     message    text,
-    message_said text,
+    kind       text,
     undoes     bigint references items deferrable,
     taken_back integer not null default 0,
     unproven   integer not null default 0,
@@ -98,7 +98,6 @@ create table refusals (
     column_name text,
     label       text not null,
     reason      text not null,
-    reason_said text,
     row         text not null,
     conflict    text,
     mended_at   text
@@ -123,8 +122,7 @@ create table commands (
     given_at   text not null,
     who        text not null,
     command    text not null,
-    answer     text not null,
-    answer_said text
+    answer     text not null
 );
 
 create index commands_by_run on commands (run_id);

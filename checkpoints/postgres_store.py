@@ -36,11 +36,10 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """The format of `postgres_schema.sql`."""
 
-_EARLIER: Final = 1
-"""The format from which `postgres_upgrade.sql` leads to it."""
+_CONVERTED: Final = range(1, FORMAT)
 
 
 class PostgresStore(Store):
@@ -200,7 +199,7 @@ def look_into_postgres(address: PostgresAddress) -> Iterator[Queries | None]:
         db = PostgresQueries(connection, address.name)
         db.ask("only_look")
         is_there = db.ask("has_journal")
-        if is_there and db.ask("format_of_journal") == _EARLIER:
+        if is_there and db.ask("format_of_journal") in _CONVERTED:
             with contextlib.closing(connect(address)) as writing:
                 _prepare(writing, address)
         if is_there:
@@ -274,9 +273,10 @@ def _prepare(connection: "PostgresConnection", address: PostgresAddress) -> None
             text = text_of_file("postgres_schema.sql").replace("carbon_migrate", address.schema)
             connection.execute(cast("Any", text))
             db.write("note_format", format=FORMAT)
-        elif db.ask("format_of_journal") == _EARLIER:
+        elif (found := db.ask("format_of_journal")) in _CONVERTED:
             view = view_of_effects(text_of_file("postgres_schema.sql"))
-            connection.execute(cast("Any", text_of_file("postgres_upgrade.sql") + view))
+            first = text_of_file("postgres_upgrade.sql") + view if found == 1 else ""
+            connection.execute(cast("Any", first + text_of_file("postgres_upgrade_2.sql")))
             db.write("change_format", format=FORMAT)
         _check_format(db, address)
         fill_states(db)

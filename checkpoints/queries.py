@@ -1,8 +1,8 @@
 """The journal's SQL: named blocks of `queries.sql`, run on one connection of a store.
 
 A block begins with a line `-- name: <name>`. Its parameters are named; a list is passed as one JSON text, which the
-block reads with `json_each`. For a sentence `:why`, what is kept of its template is `:why_said`. Rows are read by the
-names of their columns. Blocks that PostgreSQL needs in another form stand under the same names in `postgres.sql`.
+block reads with `json_each`. Rows are read by the names of their columns. Blocks that PostgreSQL needs in another
+form stand under the same names in `postgres.sql`.
 """
 
 import re
@@ -14,9 +14,6 @@ from importlib.resources import files
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import msgspec
-
-from texts.said import Said
-from texts.stored import to_json
 
 Result = TypeVar("Result")
 Value = str | int | None | Collection[object]
@@ -92,13 +89,12 @@ def values_of(row: FoundRow) -> dict[str, object]:
 
 
 def bind(values: Mapping[str, Value]) -> dict[str, str | int | None]:
-    """The parameters of a block, with the templates of sentences."""
+    """The parameters of a block."""
     bound: dict[str, str | int | None] = {}
     for name, value in values.items():
         match value:
             case str():
                 bound[name] = str(value)
-                bound[f"{name}_said"] = to_json(value) if isinstance(value, Said) else None
             case None | int():
                 bound[name] = value
             case Mapping():

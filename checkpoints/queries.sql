@@ -71,12 +71,12 @@ update runs set paused_at = null, paused_by = null where run_id = :run_id
 update runs set policy = :policy where run_id = :run_id
 
 -- name: note_command
-insert into commands (run_id, given_at, who, command, answer, answer_said)
-values (:run_id, :now, :who, :command, :answer, :answer_said)
+insert into commands (run_id, given_at, who, command, answer)
+values (:run_id, :now, :who, :command, :answer)
 
 -- name: commands
 -- The last commands, the oldest first.
-select who, command, answer, answer_said, given_at
+select who, command, answer, given_at
 from (select * from commands where run_id = :run_id order by command_id desc limit :size) latest
 order by command_id
 
@@ -117,7 +117,7 @@ where run_id = :run_id and epoch = :epoch
 
 -- name: note_assumptions
 -- What a run rested on when it began to send is kept, whatever is learned later.
-update runs set assumptions = :text, assumptions_said = :said where run_id = :run_id and assumptions is null
+update runs set assumptions = :text where run_id = :run_id and assumptions is null
 
 -- name: note_verification
 insert into verifications (run_id, verified_at, who, result) values (:run_id, :now, :who, :result)
@@ -139,7 +139,7 @@ select max(coalesce((select max(changed_at) from items where run_id = :run_id), 
            r.created_at) as changed_at,
        (select count(*) from items where run_id = :run_id and taken_back) as rows_taken_back,
        (select decimal_sum(amount) from items where run_id = :run_id and taken_back) as sum_taken_back,
-       r.assumptions, r.assumptions_said
+       r.assumptions
 from runs r
 where r.run_id = :run_id
 
@@ -178,14 +178,14 @@ where not exists (select 1 from runners later where later.run_id = r.run_id and 
 
 -- name: last_notes
 -- The last note of a command in the history of each run that has one.
-select run_id, who, command, answer, answer_said, given_at
+select run_id, who, command, answer, given_at
 from commands
 where command_id in (select max(command_id) from commands where command = :command group by run_id)
 
 -- ---- Intake -------------------------------------------------------------------------------------------------------
 
 -- name: freeze_items
-insert into items (run_id, number, key, label, lane, payload, amount, line, row, state, message, message_said,
+insert into items (run_id, number, key, label, lane, payload, amount, line, row, state, message, kind,
                    undoes, wanted, frozen_at, changed_at)
 select :run_id, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
        json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
@@ -195,9 +195,9 @@ select :run_id, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_e
 from json_each(:rows)
 
 -- name: freeze_refusals
-insert into refusals (run_id, line, column_name, label, reason, reason_said, row, conflict)
+insert into refusals (run_id, line, column_name, label, reason, row, conflict)
 select :run_id, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-       json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'), json_extract(value, '$[6]')
+       json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]')
 from json_each(:rows)
 
 -- name: last_number
@@ -248,11 +248,8 @@ join items i on i.run_id = r.run_id and i.number = json_extract(m.value, '$[1]')
 -- name: replace_items
 -- Mark rejected items as replaced, by number, before their corrected rows are frozen.
 update items
-set state = 'replaced', message = replace(:template, '{message}', coalesce(message, '')), changed_at = :now,
-    message_said = json_object(
-        'is', 'said', 'template', :template,
-        'values', json_object('message', json(coalesce(message_said, json_quote(coalesce(message, '')))))
-    )
+set state = 'replaced', kind = :kind, changed_at = :now,
+    message = json_object('is', 'said', 'template', :template, 'values', json_object('message', json(message)))
 where run_id = :run_id and state = 'rejected' and number in (select value from json_each(:numbers))
 
 -- name: mend_refusals
@@ -271,8 +268,8 @@ order by mended_at is not null, refusal_id
 -- name: refuse_conflicts
 -- All rows that contradict each other are refused, as it is unknown which one is meant. Only before the approval:
 -- afterwards the first one may have been sent, and only the later ones are refused.
-insert into refusals (run_id, line, column_name, label, reason, reason_said, row)
-select i.run_id, i.line, null, i.label, :reason, :reason_said, i.row
+insert into refusals (run_id, line, column_name, label, reason, row)
+select i.run_id, i.line, null, i.label, :reason, i.row
 from items i
 where i.run_id = :run_id
   and i.key in (select conflict from refusals where run_id = :run_id and conflict is not null)
@@ -286,12 +283,10 @@ where run_id = :run_id
 
 -- name: refuse_items
 -- Ambiguous items become refusals, before the run is approved.
-insert into refusals (run_id, line, column_name, label, reason, reason_said, row)
-select i.run_id, i.line, null, i.label, r.reason, r.reason_said, i.row
+insert into refusals (run_id, line, column_name, label, reason, row)
+select i.run_id, i.line, null, i.label, r.reason, i.row
 from (
-    select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as reason,
-           json_extract(value, '$[2]') as reason_said
-    from json_each(:reasons)
+    select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as reason from json_each(:reasons)
 ) r
 -- The plus keeps SQLite from scanning all items of the run for these few.
 join items i on i.item_id = r.item_id and +i.run_id = :run_id
@@ -342,7 +337,7 @@ where +run_id = :run_id and item_id = :carrier and state = 'pending'
 -- name: merge_rows
 -- Rows that are carried by another row of their account. Amounts that are part of the carrier's sum become 0 here.
 update items
-set state = 'skipped', message = :message, message_said = :message_said, carried_by = :carrier, row_amount = amount,
+set state = 'skipped', message = :message, kind = :kind, carried_by = :carrier, row_amount = amount,
     amount = case when :summed then '0' else amount end, changed_at = :now
 -- The plus keeps SQLite from scanning all items of the run for these few.
 where +run_id = :run_id and item_id in (select value from json_each(:items)) and state = 'pending'
@@ -384,14 +379,14 @@ where +items.run_id = :run_id and items.item_id = k.item_id and items.state in (
 
 -- name: record
 update items
-set state = c.state, answer = coalesce(c.answer, items.answer), message = c.message, message_said = c.message_said,
+set state = c.state, answer = coalesce(c.answer, items.answer), message = c.message, kind = c.kind,
     unproven = case c.state when 'applied' then items.unproven else c.unproven end,
     -- What was seen is this row's own where it is accepted, and another's where it is to be sent.
     seen = case when items.state <> 'manual' or c.state <> 'accepted' then items.seen end, changed_at = :now
 from (
     select json_extract(value, '$[0]') as item_id, json_extract(value, '$[1]') as state,
            json_extract(value, '$[2]') as answer, json_extract(value, '$[3]') as message,
-           json_extract(value, '$[4]') as message_said, json_extract(value, '$[5]') as unproven
+           json_extract(value, '$[4]') as kind, json_extract(value, '$[5]') as unproven
     from json_each(:changes)
 ) c
 -- The plus keeps SQLite from scanning all items of the run for these few.
@@ -400,13 +395,13 @@ where +items.run_id = :run_id and items.item_id = c.item_id
 -- name: doubt
 -- At start, the outcome of a call that was under way is unknown.
 update items
-set state = 'unknown', message = :why, message_said = :why_said, changed_at = :now
+set state = 'unknown', message = :why, kind = :kind, changed_at = :now
 where run_id = :run_id and state = 'sending'
 
 -- name: doubt_answers
 -- Accepted rows whose answer may be another row's.
 update items
-set state = 'unknown', message = :why, message_said = :why_said, changed_at = :now
+set state = 'unknown', message = :why, kind = :kind, changed_at = :now
 -- The plus keeps SQLite from scanning all items of the run for these few.
 where +run_id = :run_id and state = 'accepted' and item_id in (select value from json_each(:ids))
 returning item_id
@@ -416,8 +411,7 @@ returning item_id
 -- two models may have one id. `answer glob` is the condition of the index.
 update items
 set state = 'unknown', changed_at = :now,
-    message = replace(:template, '{answer}', answer),
-    message_said = json_object('is', 'said', 'template', :template, 'values', json_object('answer', answer))
+    message = json_object('is', 'said', 'template', :template, 'values', json_object('answer', answer)), kind = :kind
 where state = 'accepted' and item_id in (
     select one.item_id
     from json_each(:ids) mine
@@ -460,7 +454,7 @@ order by d.decision_id
 -- Follows `with found as (…)`: the items found, as one JSON text, with fields in the order of `records.Item`.
 select json_group_array(json_array(
     item_id, number, key, label, lane, payload, amount, line, json(row), state, attempts, answer,
-    json(coalesce(message_said, json_quote(message))), changed_at, json(coalesce(seen, '[]')),
+    json(message), changed_at, json(coalesce(seen, '[]')),
     json(iif(unproven, 'true', 'false'))
 )) as items
 from found
@@ -485,7 +479,7 @@ where item_id in (
         select item_id from items one
         -- The plus keeps SQLite from scanning all items of the run for each key.
         where one.key = k.value and +one.run_id = :run_id
-          and not (one.state = 'skipped' and substr(coalesce(one.message, ''), 1, length(:duplicate)) = :duplicate)
+          and not (one.state = 'skipped' and one.kind is :duplicate)
         order by one.state = 'replaced', one.number desc
         limit 1
     )
@@ -570,14 +564,11 @@ from items
 where run_id = :run_id and state in (select value from json_each(:states))
 
 -- name: reasons
--- The reasons of the items in one state, the most frequent first. The kind is the text before the first colon. With a
--- single min(), SQLite takes the other columns from its row: line, label and example are of the first item. Items in
+-- The reasons of the items in one state, the most frequent first. With a single min(), SQLite takes the other columns from its row: line, label and example are of the first item. Items in
 -- effect without a message are left out.
-select kind, items, amount, line, label, example, example_said
+select kind, items, amount, line, label, example
 from (
-    select case when instr(message, ':') > 0 then substr(message, 1, instr(message, ':') - 1) else message end as kind,
-           count(*) as items, decimal_sum(amount) as amount, min(number) as first, line, label, message as example,
-           message_said as example_said
+    select kind, count(*) as items, decimal_sum(amount) as amount, min(number) as first, line, label, message as example
     from items
     where run_id = :run_id and state = :state
       and (message is not null or state not in (select state from states where in_effect))
@@ -591,13 +582,11 @@ limit :size
 -- step of an object that was there when the list was made has the values that it had then.
 select coalesce(json_extract(payload, '$.step'), '') as step, state,
        json_extract(payload, '$.steps[0][0]') <> 'objects.create' and json_type(payload, '$.was') is not null as changes,
-       case when state <> 'skipped' then ''
-            when instr(message, ':') > 0 then substr(message, 1, instr(message, ':') - 1)
-            else coalesce(message, '') end as kind,
+       case when state = 'skipped' then coalesce(kind, '') else '' end as kind,
        count(*) as items, decimal_sum(amount) as amount, sum(taken_back) as taken_back
 from items
 where run_id = :run_id and state <> 'replaced'
-group by step, state, changes, kind
+group by 1, 2, 3, 4
 
 -- name: cells_of_lanes
 -- The cells of the rows in these lanes, by lane, where one item of several has them.
@@ -615,7 +604,7 @@ select count(*) as lanes, coalesce(sum(is_open), 0) as open, coalesce(sum(is_rej
 from (
     select max(state in (select state from states where not settled)) as is_open,
            max(state = 'rejected') as is_rejected,
-           max(state = 'skipped' and :kind <> '' and instr(coalesce(message, ''), :kind) = 1) as is_left,
+           max(state = 'skipped' and :kind <> '' and kind is :kind) as is_left,
            max(state <> 'skipped') as is_sent
     from items
     where run_id = :run_id and state <> 'replaced' and lane >= :prefix and lane < :prefix || char(0x10ffff)
@@ -623,7 +612,7 @@ from (
 )
 
 -- name: refusals
-select refusal_id, line, column_name, label, reason, reason_said, row
+select refusal_id, line, column_name, label, reason, row
 from refusals
 where run_id = :run_id and mended_at is null and refusal_id > :after
 order by refusal_id
@@ -810,7 +799,7 @@ limit :size
 -- values as digests. With :keep_totals it keeps its sums, and an answer that is the id of an operation.
 update items
 set key = p.key, lane = p.lane, payload = p.payload, wanted = p.wanted,
-    label = '', row = '[]', message = null, message_said = null, seen = null,
+    label = '', row = '[]', message = null, kind = null, seen = null,
     line = case when :keep_totals then line end,
     answer = case when :keep_totals and amount is not null and answer not glob '*[^0-9]*'
                        and cast(answer as integer) <= 2147483647 then answer end,
@@ -834,7 +823,7 @@ where run_id = :run_id and carried_by is null and state not in (select state fro
 
 -- name: purge_refusals
 update refusals
-set column_name = null, label = '', reason = '', reason_said = null, row = '[]', conflict = null
+set column_name = null, label = '', reason = '""', row = '[]', conflict = null
 where run_id = :run_id
 
 -- name: remove_refusals
@@ -858,13 +847,11 @@ delete from commands where run_id = :run_id
 with
     rows as (
         select 0 as is_new, key, line, number, row_number() over (partition by key order by number) as place,
-               json_array(key, line, label, lane, amount, payload, wanted, state,
-                          json(coalesce(message_said, json_quote(message)))) as row
+               json_array(key, line, label, lane, amount, payload, wanted, state, json(message)) as row
         from older.items where run_id = :old
         union all
         select 1, key, line, number, row_number() over (partition by key order by number),
-               json_array(key, line, label, lane, amount, payload, wanted, state,
-                          json(coalesce(message_said, json_quote(message))))
+               json_array(key, line, label, lane, amount, payload, wanted, state, json(message))
         from main.items where run_id = :new
     )
 select max(case is_new when 0 then row end) as before, max(case is_new when 1 then row end) as now
@@ -877,15 +864,15 @@ order by coalesce(max(case is_new when 1 then line end), max(line)), min(number)
 -- name: refusal_differences
 -- The same for refused rows: 1 for a row that only the new run refuses, 0 for a row that only the older one refuses.
 with
-    old as (select line, column_name, label, reason, reason_said, row,
+    old as (select line, column_name, label, reason, row,
                    row_number() over (partition by line, column_name, label, reason, row order by refusal_id) as place
             from older.refusals where run_id = :old and mended_at is null),
-    new as (select line, column_name, label, reason, reason_said, row,
+    new as (select line, column_name, label, reason, row,
                    row_number() over (partition by line, column_name, label, reason, row order by refusal_id) as place
             from main.refusals where run_id = :new and mended_at is null)
-select 1 as is_new, line, label, reason, reason_said from (select * from new except select * from old)
+select 1 as is_new, line, label, reason from (select * from new except select * from old)
 union all
-select 0, line, label, reason, reason_said from (select * from old except select * from new)
+select 0, line, label, reason from (select * from old except select * from new)
 order by line, is_new
 
 -- ---- A copy of the whole journal ---------------------------------------------------------------------------------
@@ -916,7 +903,7 @@ limit :size
 -- name: copy_runs
 insert into runs (
     run_id, name, job, parameters, target, source, source_digest, header, policy, left_out, cursor, created_at,
-    frozen_at, approved_at, discarded_at, paused_at, paused_by, epoch, purged_at, assumptions, assumptions_said,
+    frozen_at, approved_at, discarded_at, paused_at, paused_by, epoch, purged_at, assumptions,
     purged_totals, ended_at, ended_by, ended_why, undone_by
 )
 select
@@ -927,7 +914,7 @@ select
     json_extract(value, '$.frozen_at'), json_extract(value, '$.approved_at'), json_extract(value, '$.discarded_at'),
     json_extract(value, '$.paused_at'), json_extract(value, '$.paused_by'), json_extract(value, '$.epoch'),
     json_extract(value, '$.purged_at'), json_extract(value, '$.assumptions'),
-    json_extract(value, '$.assumptions_said'), json_extract(value, '$.purged_totals'),
+    json_extract(value, '$.purged_totals'),
     json_extract(value, '$.ended_at'), json_extract(value, '$.ended_by'), json_extract(value, '$.ended_why'),
     json_extract(value, '$.undone_by')
 from json_each(:rows)
@@ -953,7 +940,7 @@ limit :size
 -- name: copy_items
 insert into items (
     item_id, run_id, number, key, label, lane, payload, amount, wanted, line, row, state, attempts, answer, message,
-    message_said, undoes, taken_back, unproven, carried_by, row_amount, frozen_at, sent_at, changed_at, seen
+    kind, undoes, taken_back, unproven, carried_by, row_amount, frozen_at, sent_at, changed_at, seen
 )
 select
     json_extract(value, '$.item_id'), json_extract(value, '$.run_id'), json_extract(value, '$.number'),
@@ -961,7 +948,7 @@ select
     json_extract(value, '$.payload'), json_extract(value, '$.amount'), json_extract(value, '$.wanted'),
     json_extract(value, '$.line'), json_extract(value, '$.row'), json_extract(value, '$.state'),
     json_extract(value, '$.attempts'), json_extract(value, '$.answer'), json_extract(value, '$.message'),
-    json_extract(value, '$.message_said'), json_extract(value, '$.undoes'), json_extract(value, '$.taken_back'),
+    json_extract(value, '$.kind'), json_extract(value, '$.undoes'), json_extract(value, '$.taken_back'),
     json_extract(value, '$.unproven'), json_extract(value, '$.carried_by'), json_extract(value, '$.row_amount'),
     json_extract(value, '$.frozen_at'), json_extract(value, '$.sent_at'), json_extract(value, '$.changed_at'),
     json_extract(value, '$.seen')
@@ -975,13 +962,12 @@ limit :size
 
 -- name: copy_refusals
 insert into refusals (
-    refusal_id, run_id, line, column_name, label, reason, reason_said, row, conflict, mended_at
+    refusal_id, run_id, line, column_name, label, reason, row, conflict, mended_at
 )
 select
     json_extract(value, '$.refusal_id'), json_extract(value, '$.run_id'), json_extract(value, '$.line'),
     json_extract(value, '$.column_name'), json_extract(value, '$.label'), json_extract(value, '$.reason'),
-    json_extract(value, '$.reason_said'), json_extract(value, '$.row'), json_extract(value, '$.conflict'),
-    json_extract(value, '$.mended_at')
+    json_extract(value, '$.row'), json_extract(value, '$.conflict'), json_extract(value, '$.mended_at')
 from json_each(:rows)
 
 -- name: page_of_decisions
@@ -1007,12 +993,11 @@ limit :size
 
 -- name: copy_commands
 insert into commands (
-    command_id, run_id, given_at, who, command, answer, answer_said
+    command_id, run_id, given_at, who, command, answer
 )
 select
     json_extract(value, '$.command_id'), json_extract(value, '$.run_id'), json_extract(value, '$.given_at'),
-    json_extract(value, '$.who'), json_extract(value, '$.command'), json_extract(value, '$.answer'),
-    json_extract(value, '$.answer_said')
+    json_extract(value, '$.who'), json_extract(value, '$.command'), json_extract(value, '$.answer')
 from json_each(:rows)
 
 -- name: page_of_runners

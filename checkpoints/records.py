@@ -11,7 +11,7 @@ import msgspec
 
 from checkpoints.states import State, StateProperties, states_where
 from checkpoints.tally import ImportTally
-from texts.said import Said, said
+from texts.said import Said, kind_of, said
 
 
 class Stage(StrEnum):
@@ -274,6 +274,11 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     """What a look-up has shown to the person who decides on it, or has decided that it is sent, by ids."""
     unproven: bool = False
 
+    @property
+    def kind(self) -> str:
+        """What its message is counted and compared by, "" without one."""
+        return kind_of(self.message) if self.message else ""
+
 
 class Change(msgspec.Struct, frozen=True):
     """A transition of one item to another state, with the billing's answer.
@@ -495,7 +500,7 @@ class RowAmount:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A reason for the state of items: its kind, the count and sum of its items, and the first of them."""
+    """A reason for the state of items: its kind (`kind_of`), the count and sum of its items, and the first one."""
 
     kind: str
     items: int

@@ -36,7 +36,7 @@ from checkpoints.records import (
 )
 from checkpoints.states import State
 from checkpoints.tally import ImportTally
-from texts.said import said
+from texts.said import kind_of, said
 from texts.stored import from_builtins, from_json, to_json
 
 _TALLY: Final = "tally"
@@ -90,8 +90,7 @@ def of_new_items(items: Sequence[NewItem], first_number: int) -> list[tuple[str 
             item.line,
             _encode(item.row).decode(),
             State.PENDING if item.skip_reason is None else State.SKIPPED,
-            (why := item.skip_reason or item.note),
-            None if why is None else to_json(why),
+            *of_reason(item.skip_reason or item.note),
             item.undoes,
             item.wanted,
         )
@@ -102,24 +101,19 @@ def of_new_items(items: Sequence[NewItem], first_number: int) -> list[tuple[str 
 def of_refusals(refusals: Sequence[Refusal]) -> list[tuple[str | int | None, ...]]:
     """The rows of `freeze_refusals`."""
     return [
-        (one.line, one.column, one.label, one.reason, to_json(one.reason), _encode(one.row).decode(), one.conflict)
+        (one.line, one.column, one.label, to_json(one.reason), _encode(one.row).decode(), one.conflict)
         for one in refusals
     ]
 
 
 def of_changes(changes: Sequence[Change]) -> list[tuple[str | int | None, ...]]:
     """The rows of `record`."""
-    return [
-        (
-            one.item_id,
-            one.state,
-            one.answer,
-            one.message,
-            None if one.message is None else to_json(one.message),
-            int(one.unproven),
-        )
-        for one in changes
-    ]
+    return [(one.item_id, one.state, one.answer, *of_reason(one.message), int(one.unproven)) for one in changes]
+
+
+def of_reason(reason: str | None) -> tuple[str | None, str | None]:
+    """The columns `message` and `kind` of a reason."""
+    return (None, None) if reason is None else (to_json(reason), kind_of(reason))
 
 
 def amount_text(amount: Decimal | None) -> str | None:
@@ -175,7 +169,7 @@ def to_command(row: FoundRow) -> Command:
     return Command(
         row["who"],
         row["command"],
-        from_json(row["answer"], row["answer_said"]),
+        from_json(row["answer"]),
         datetime.fromisoformat(row["given_at"]),
     )
 
@@ -317,7 +311,7 @@ def to_run_history(row: FoundRow) -> RunHistory:
     """The row of `run_history`."""
     moment = datetime.fromisoformat(row["changed_at"])
     text = row["assumptions"]
-    assumptions = None if text is None else from_json(text, row["assumptions_said"])
+    assumptions = None if text is None else from_json(text)
     return RunHistory(moment, row["rows_taken_back"], Decimal(row["sum_taken_back"] or 0), assumptions)
 
 
@@ -328,14 +322,13 @@ def to_report_root(row: FoundRow) -> ReportRoot:
 
 def to_refusal(row: FoundRow) -> Refusal:
     """A row of `refusals`."""
-    reason = from_json(row["reason"], row["reason_said"])
-    return Refusal(row["line"], row["column_name"], row["label"], reason, _cells(row["row"]))
+    return Refusal(row["line"], row["column_name"], row["label"], from_json(row["reason"]), _cells(row["row"]))
 
 
 def to_reason(row: FoundRow) -> Reason:
     """A row of `reasons`."""
     amount = Decimal(row["amount"])
-    example = from_json(row["example"] or "", row["example_said"])
+    example = from_json(row["example"] or '""')
     return Reason(row["kind"] or "", row["items"], amount, row["line"], row["label"], example)
 
 

@@ -1,7 +1,7 @@
--- The journal, format 6. Open it with `sqlite3` while nothing runs, or at any time for reading:
+-- The journal, format 7. Open it with `sqlite3` while nothing runs, or at any time for reading:
 --   select state, count(*), decimal_sum(amount) from items where run_id = 1 group by state;
--- Sentences are kept in English, and beside it as JSON (`…_said`): the template and its parameters, from which they are
--- written in any language (texts/stored.py); null where there is none. Times are UTC, ISO 8601. Amounts are exact decimals as text. Nothing here is secret but what `purging` holds.
+-- Sentences are JSON: the template and its parameters, from which they are written in any language (texts/stored.py), or a
+-- text that is the same in all of them. Times are UTC, ISO 8601. Amounts are exact decimals as text. Nothing here is secret but what `purging` holds.
 
 create table runs (
     run_id        integer primary key,
@@ -23,8 +23,7 @@ create table runs (
     paused_by     text,
     epoch         integer not null default 0,   -- how often it was taken up; writes under an older epoch are refused
     purged_at     text,                   -- names and values of its rows were removed
-    assumptions   text,                   -- what its sums rest on unconfirmed, '' for nothing
-    assumptions_said text,
+    assumptions   text,                   -- a sentence: what its sums rest on unconfirmed, '""' for nothing
     ended_at      text,                   -- ended for good: its pending rows are never sent
     ended_by      text,                   -- who ended it
     ended_why     text,                   -- the reason that was given to end it, null where an undo ended it
@@ -72,8 +71,8 @@ create table items (
     state      text not null,
     attempts   integer not null default 0,
     answer     text,                      -- the billing's answer: the new id
-    message    text,                      -- the error, or the reason why it was skipped
-    message_said text,
+    message    text,                      -- a sentence: the error, or the reason why it was skipped
+    kind       text,                      -- what such reasons are counted and compared by, null where there is none
     undoes     integer references items,  -- the item of an earlier run that this one takes back
     taken_back integer not null default 0,      -- 1 if its effect was taken back and not restored since
     unproven   integer not null default 0,      -- 1 if its effect was found without a mark: it may be somebody else's
@@ -101,8 +100,7 @@ create table refusals (
     line        integer,
     column_name text,
     label       text not null,
-    reason      text not null,
-    reason_said text,
+    reason      text not null,            -- a sentence
     row         text not null,
     conflict    text,
     mended_at   text                      -- corrected with `--continue`; no longer counts as refused
@@ -129,8 +127,7 @@ create table commands (
     given_at   text not null,
     who        text not null,             -- user, host and process
     command    text not null,             -- as typed: `pause`, `set rate=20`
-    answer     text not null,
-    answer_said text
+    answer     text not null              -- a sentence
 ) strict;
 
 create index commands_by_run on commands (run_id);

@@ -2,26 +2,31 @@
 
 from typing import Final
 
-from texts.said import Said, said
+from texts.said import Said, reason, said
 
 CONTRADICTS: Final = said("contradicts another row of the same key with another amount")
 """Of rows of a run with one key, none is taken."""
 
 DUPLICATE: Final = "a duplicate in the input"
-"""The kind by which journals count skipped rows that repeat an earlier row of the same input.
+"""The code of the reason of skipped rows that repeat an earlier row of the same input."""
 
-It is the English text of their reason up to the colon, see `reasons` of the journal.
-"""
+AS_WANTED: Final = "already as wanted"
+"""The code of the reason of rows that are skipped because nothing is to be done."""
+
+NOT_SENT: Final = "not sent"
+"""The code of the reason of rows that cannot be sent, for another row that they need was refused."""
 
 LEFT_OUT: Final = "left out, entered by an earlier run"
-"""The kind of skipped rows whose money is left out, as `DUPLICATE`."""
+"""The code of the reason of skipped rows whose money is left out."""
 
 ENDED: Final = said("the process ended while this was being sent")
 """At start, of the calls that were under way."""
 
 REPLACED: Final = said("replaced by a corrected row: {message}", message="")
-SHARED_ID: Final = said(
-    "another row of this run has the same answer, {answer}: of one of the two it is not its own", answer=""
+SHARED_ID: Final = reason(
+    "another row of this run has the same answer, {answer}: of one of the two it is not its own",
+    "another row of this run has the same answer",
+    answer="",
 )
 
 

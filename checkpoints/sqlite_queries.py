@@ -3,10 +3,13 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from checkpoints.errors import JournalUnreadable
 from checkpoints.queries import FoundRow, Queries, Result, Value, bind, blocks, text_of_file, view_of_effects
 from texts.said import said
+
+FIRST_CONVERTED: Final = 5
 
 
 def schema() -> str:
@@ -14,9 +17,10 @@ def schema() -> str:
     return text_of_file("schema.sql")
 
 
-def upgrade() -> str:
-    """What makes a journal of the format before this one a journal of this format."""
-    return text_of_file("upgrade_5.sql") + view_of_effects(schema())
+def upgrade(found: int) -> str:
+    """What makes a journal of format 5 or 6 a journal of this format."""
+    first = text_of_file("upgrade_5.sql") + view_of_effects(schema()) if found == FIRST_CONVERTED else ""
+    return first + text_of_file("upgrade_6.sql")
 
 
 def upgrade_early() -> str:

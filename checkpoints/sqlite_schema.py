@@ -9,7 +9,7 @@ from typing import Final
 from checkpoints.errors import JournalOtherFormat, JournalUnreadable, RunHeld
 from checkpoints.kept_copies import copy_name, keep_copy
 from checkpoints.sqlite_connection import BUSY_SECONDS, connect, why_sqlite
-from checkpoints.sqlite_queries import SqliteQueries, schema, upgrade, upgrade_early
+from checkpoints.sqlite_queries import FIRST_CONVERTED, SqliteQueries, schema, upgrade, upgrade_early
 from checkpoints.state_tables import fill_states
 from checkpoints.states import State
 from texts.remedies import Remedy
@@ -18,10 +18,10 @@ from texts.said import Said, said
 APPLICATION_ID: Final = 0x434D4A31
 """Marks the file as a journal (`CMJ1`), so that another program's database is never written to."""
 
-FORMAT: Final = 6
-"""The format of `schema.sql`. Format 5 is converted when it is opened; formats 1 to 4 were never released."""
+FORMAT: Final = 7
+"""The format of `schema.sql`. Formats 5 and 6 are converted when they are opened; 1 to 4 were never released."""
 
-_CONVERTED: Final = 5
+_CONVERTED: Final = range(FIRST_CONVERTED, FORMAT)
 
 
 def prepare(path: Path, *, in_use: bool = False) -> Path | None:
@@ -48,7 +48,7 @@ def prepared(path: Path, *, in_use: bool = False) -> Iterator[tuple[SqliteQuerie
         try:
             connection.execute("begin immediate")
             found = _format_of(connection, path)
-            if found == _CONVERTED:
+            if found in _CONVERTED:
                 if in_use:
                     raise RunHeld(
                         said(
@@ -62,7 +62,7 @@ def prepared(path: Path, *, in_use: bool = False) -> Iterator[tuple[SqliteQuerie
             if found != FORMAT:
                 if found and not SqliteQueries(connection).all("runners_have_hosts"):
                     _run_script(connection, upgrade_early())
-                _run_script(connection, upgrade() if found else schema())
+                _run_script(connection, upgrade(found) if found else schema())
                 connection.execute(f"pragma application_id = {APPLICATION_ID}")
                 connection.execute(f"pragma user_version = {FORMAT}")
             fill_states(SqliteQueries(connection))
@@ -82,7 +82,7 @@ def has_format(connection: sqlite3.Connection, path: Path) -> bool:
     convert.
     """
     found = _format_of(connection, path)
-    if found == _CONVERTED:
+    if found in _CONVERTED:
         raise JournalOtherFormat(
             said(
                 "{path} was written by an earlier carbon-migrate (format {found}; this one knows {known}): it is "
@@ -108,7 +108,7 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
         (application,) = connection.execute("pragma application_id").fetchone()
         (found,) = connection.execute("pragma user_version").fetchone()
         (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
-        is_journal = tables and application == APPLICATION_ID and found in {_CONVERTED, FORMAT}
+        is_journal = tables and application == APPLICATION_ID and found in {*_CONVERTED, FORMAT}
         states = SqliteQueries(connection).all("states") if is_journal else []
     if tables and application != APPLICATION_ID:
         raise JournalUnreadable(
@@ -116,7 +116,7 @@ def _format_of(connection: sqlite3.Connection, path: Path) -> int:
         )
     if found > FORMAT:
         raise JournalOtherFormat(_of_newer(path, found))
-    if 0 < found < _CONVERTED:
+    if 0 < found < FIRST_CONVERTED:
         raise JournalOtherFormat(
             said(
                 "{path} was written by an earlier carbon-migrate (format {found}; this one knows {known}), which "

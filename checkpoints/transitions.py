@@ -13,7 +13,7 @@ from checkpoints.queries import Queries, Value
 from checkpoints.records import Change, Item, Run
 from checkpoints.sentences import SHARED_ID, decided
 from checkpoints.states import State
-from texts.said import said
+from texts.said import kind_of, said
 
 NO_PAYLOADS: Final[Mapping[int, str]] = MappingProxyType({})
 
@@ -37,12 +37,16 @@ def record_changes(db: Queries, run: Run, changes: Sequence[Change]) -> list[Ite
     recorded = _all_of([change.item_id for change in changes])
     db.check("record", recorded, run_id=run.run_id, changes=rows.of_changes(changes), now=rows.now())
     created = [change.item_id for change in changes if change.created]
-    return _doubt(db, "doubt_shared_ids", created, run_id=run.run_id, template=SHARED_ID.template) if created else []
+    if not created:
+        return []
+    shared = {"template": SHARED_ID.template, "kind": kind_of(SHARED_ID)}
+    return _doubt(db, "doubt_shared_ids", created, run_id=run.run_id, **shared)
 
 
 def doubt_answers(db: Queries, run: Run, item_ids: Collection[int], why: str) -> list[Item]:
     """Turn those of the items that are accepted into unknown ones; returns them."""
-    return _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=why)
+    message, kind = rows.of_reason(why)
+    return _doubt(db, "doubt_answers", item_ids, run_id=run.run_id, why=message, kind=kind)
 
 
 def decide_item(  # noqa: PLR0913 - what a decision is

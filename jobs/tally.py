@@ -167,11 +167,11 @@ async def _add_table(run: Run, journal: Journal, sums: _Sums) -> None:
 
 def _differs(item: Item) -> bool:
     """Whether a step has left what was there as it was: a subscriber is there all the same, its balance is not."""
-    return (item.message or "").startswith(DIFFERENT)
+    return item.kind == DIFFERENT
 
 
 def _is_duplicate(item: Item) -> bool:
-    return item.state is State.SKIPPED and (item.message or "").startswith(DUPLICATE)
+    return item.state is State.SKIPPED and item.kind == DUPLICATE
 
 
 def _stated(groups: Mapping[str, str]) -> Decimal | None:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tools.house import House
+from tools.house import ROOT, House
 
-SAYS = {"said", "counted", "wording"}
+SAYS = {"said", "reason", "counted", "wording"}
 LOGS = {"debug", "info", "warning", "error", "exception"}
 HELP = {"help", "epilog", "rich_help_panel", "metavar"}
 BUGS = {"AssertionError", "NotImplementedError", "TypeError", "LookupError", "ForbiddenTransition"}
@@ -46,13 +46,10 @@ FOR_A_REASON = {
     "billing/database/file_process.py: the keeper failed": "a fault of this program, with its traceback",
     "billing/selects/select.py: Data type unknown": "a text of Firebird",
     "cli/hooks/apprise_message.py": "what a command of its own says, which is noted as it is",
-    "cli/show/steps.py: not sent": "the kind of a reason, which journals count by",
-    "checkpoints/sentences.py: a duplicate in the input": "the kind of a reason, which journals count by",
-    "checkpoints/sentences.py: left out, entered by an earlier run": "the kind of a reason, which journals count by",
+    "checkpoints/sentences.py": "the codes of reasons, which journals count by",
     "engine/job.py: all before": "a need of an item, as the journal keeps it",
     "jobs/effects/creatable_models.py: login": "a text of the billing",
-    "jobs/imports/subscriber.py: already as wanted": "the kind of a reason, which journals count by",
-    "jobs/imports/subscriber.py: there already, and different": "the kind of a reason, which journals count by",
+    "jobs/imports/subscriber.py: there already, and different": "the code of a reason, which journals count by",
     "texts/stored.py: … is no template of ours": "a fault of this program",
     "checkpoints/merkle.py": "a proof that is no proof, which whoever checks one says in a sentence",
     "checkpoints/postgres_connection.py": "psycopg's options, and its types",
@@ -187,3 +184,69 @@ def test_a_text_that_is_not_said_is_found(code: str) -> None:
 )
 def test_what_is_said_or_read_by_no_person_is_left_alone(code: str) -> None:
     assert not [text for _, text in texts(ast.parse(code)) if WORDS.search(text)]
+
+
+# ---- a sentence is never data: what follows from one is decided by its code (`kind_of`), and never by its words -----
+
+LOOKS = {
+    "startswith",
+    "endswith",
+    "partition",
+    "rpartition",
+    "split",
+    "removeprefix",
+    "removesuffix",
+    "find",
+    "index",
+}
+SENTENCES = {"message", "reason", "skip_reason", "example", "sentence", "why", "said", "text_of", "str", "told"}
+OF_LIBRARIES = {
+    "billing/selects/select.py": "fdb says what Firebird says in its text alone",
+    "checkpoints/postgres_connection.py": "psycopg says no code where a connection is lost",
+    "checkpoints/postgres_store.py": "what a trigger of the journal raises has no other sign",
+    "checkpoints/sqlite_connection.py": "what a trigger of the journal raises has no other sign",
+    "cli/settings/profiles.py": "msgspec says where a fault is in its text alone",
+    "cli/settings/settings_file.py": "msgspec says where a fault is in its text alone",
+    "cli/settings/settings_profiles.py": "msgspec says where a fault is in its text alone",
+    "jobs/imports/map_file.py": "msgspec says where a fault is in its text alone",
+}
+SQL_LOOKS = re.compile(
+    r"\b(instr|substr|split_part|starts_with|position|like|glob)\b[^,\n]*\b(message|reason)\b", re.IGNORECASE
+)
+
+
+def looked_into(tree: ast.Module) -> Iterator[int]:
+    """The lines where the words of a sentence, or of an error, are looked into."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LOOKS:
+            match node.func.value:
+                case ast.BoolOp(values=[ast.Attribute(attr=name) | ast.Name(id=name), *_]) if name in SENTENCES:
+                    yield node.lineno
+                case ast.Attribute(attr=name) | ast.Name(id=name) if name in SENTENCES:
+                    yield node.lineno
+                case ast.Call(func=ast.Name(id=name), args=[ast.Name(id="error"), *_]) if name in SENTENCES:
+                    yield node.lineno
+
+
+def test_no_program_looks_into_the_words_of_a_sentence() -> None:
+    house = House()
+    found = {file: lines for file, tree in house.trees.items() if (lines := list(looked_into(tree)))}
+    assert {
+        file: lines for file, lines in found.items() if file not in OF_LIBRARIES and file.partition("/")[0] != "lab"
+    } == {}
+    assert found.keys() >= OF_LIBRARIES.keys(), "a reason is needed no more"
+
+
+def test_no_statement_looks_into_the_words_of_a_sentence() -> None:
+    statements = [*(ROOT / "checkpoints").glob("queries.sql"), *(ROOT / "checkpoints").glob("postgres.sql")]
+    assert statements
+    assert [
+        (path.name, found[0]) for path in statements if (found := SQL_LOOKS.search(path.read_text(encoding="utf-8")))
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "code", ['(item.message or "").startswith(KIND)', 'why.partition(":")', "str(error).split()"]
+)
+def test_a_look_into_a_sentence_is_found(code: str) -> None:
+    assert list(looked_into(ast.parse(code)))

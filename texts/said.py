@@ -41,16 +41,20 @@ class Said(str):
     """A sentence for people: its English text, and the template and parameters that make it in any language.
 
     `many` is the template for other numbers than one of the `n` things that the sentence is about; None without them.
+    `code` is what a reason is counted and compared by, see `kind_of`; "" for a sentence that nothing is decided by.
     """
 
-    __slots__ = ("many", "n", "template", "values")
+    __slots__ = ("code", "many", "n", "template", "values")
 
     template: str
     values: Mapping[str, Value]
     many: str | None
     n: int
+    code: str
 
-    def __new__(cls, template: str, given: Mapping[str, Given], many: str | None = None, n: int = 1) -> Self:
+    def __new__(
+        cls, template: str, given: Mapping[str, Given], many: str | None = None, n: int = 1, code: str = ""
+    ) -> Self:
         """Make the English text. Raises `KeyError` if the template names what has no value."""
         chosen = template if many is None or n == 1 else many
         values: dict[str, Value] = {}
@@ -62,16 +66,40 @@ class Said(str):
                 values[name] = value = _value(one)
                 texts[name] = plain(value)
         self = super().__new__(cls, chosen.format_map(texts))
-        self.template, self.values, self.many, self.n = template, MappingProxyType(values), many, n
+        self.template, self.values, self.many, self.n, self.code = template, MappingProxyType(values), many, n, code
         return self
 
-    def __reduce__(self) -> tuple[type["Said"], tuple[str, dict[str, Value], str | None, int]]:
-        return Said, (self.template, dict(self.values), self.many, self.n)
+    def __reduce__(self) -> tuple[type["Said"], tuple[str, dict[str, Value], str | None, int, str]]:
+        return Said, (self.template, dict(self.values), self.many, self.n, self.code)
 
 
 def said(template: str, /, **values: Given) -> Said:
     """A sentence; the names in the template are those of `values`."""
     return Said(template, values)
+
+
+def reason(template: str, code: str, /, **values: Given) -> Said:
+    """A sentence by whose code something is decided, however it is worded."""
+    return Said(template, values, code=code)
+
+
+def kind_of(text: str) -> str:
+    """What a reason is counted and compared by: its code, else what stands before its first colon.
+
+    Of a sentence without a code that is the beginning of its template, with its values; of a text of the billing, or
+    of a journal that had no templates, the beginning of the text.
+    """
+    if not isinstance(text, Said):
+        return text.partition(":")[0]
+    chosen = text.template if text.many is None or text.n == 1 else text.many
+    head = chosen.partition(":")[0]
+    values = {name: kind_of(value) if isinstance(value, str) else plain(value) for name, value in text.values.items()}
+    return text.code or head.format_map(values)
+
+
+def heading(rendered: str) -> str:
+    """The beginning of a reason in its reader's language, for several rows that share it."""
+    return rendered.partition(":")[0]
 
 
 def wording(template: str) -> str:

@@ -1,7 +1,7 @@
-"""Sentences as JSON, as the journal keeps them beside their English text.
+"""Sentences as JSON, as the journal keeps them; a text without a template is a JSON string.
 
 A sentence is its template, its values by name and, where it is about a number of things, the template for others than
-one: `{"template": "{n} row", "values": {"n": {"number": 5}}, "many": "{n} rows", "n": 5}`.
+one: `{"template": "{n} row", "values": {"n": {"number": 5}}, "many": "{n} rows", "n": 5}`. A reason has its code.
 """
 
 from datetime import datetime
@@ -35,32 +35,27 @@ class _Sentence(msgspec.Struct, frozen=True, tag="said", tag_field="is", omit_de
     values: "dict[str, _Stored]" = {}
     many: str | None = None
     n: int = 1
+    code: str = ""
 
 
 _Stored: TypeAlias = "str | int | _Money | _Number | _Moment | _Several | _Sentence"
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(_Sentence).decode
+_decode: Final = msgspec.json.Decoder().decode
 _NO_SENTENCE: Final = (msgspec.MsgspecError, KeyError, IndexError, ValueError)
 
 
-def to_json(text: str | None) -> str | None:
-    """What is kept of a sentence; None for a text that is no `Said`."""
-    return _encode(_packed(text)).decode() if isinstance(text, Said) and text.template != _PLAIN else None
+def to_json(text: str) -> str:
+    """A sentence as it is kept; a text that is no `Said` as a JSON string."""
+    return _encode(_packed(text) if isinstance(text, Said) and text.template != _PLAIN else str(text)).decode()
 
 
-def from_json(text: str, kept: str | None) -> str:
-    """The sentence of an English text and of what was kept beside it; the text alone where nothing readable was.
-
-    A newer version may have kept it, or somebody has changed it: the English text counts.
-    """
-    if kept is None:
-        return text
+def from_json(kept: str) -> Said:
+    """A sentence as it was kept; what is no sentence, as where a hand has changed it, is shown as it stands there."""
     try:
-        sentence = _unpacked(_decode(kept))
-    except _NO_SENTENCE:
-        return text
-    return sentence if sentence == text else text
+        return from_builtins(_decode(kept))
+    except msgspec.MsgspecError:
+        return plain_text(kept)
 
 
 def from_builtins(value: object) -> Said:
@@ -80,7 +75,8 @@ _PLAIN: Final = "{text}"
 
 
 def _packed(said: Said) -> _Sentence:
-    return _Sentence(said.template, {name: _stored(value) for name, value in said.values.items()}, said.many, said.n)
+    values = {name: _stored(value) for name, value in said.values.items()}
+    return _Sentence(said.template, values, said.many, said.n, said.code)
 
 
 def _stored(value: Value) -> _Stored:
@@ -106,7 +102,7 @@ def _unpacked(sentence: _Sentence) -> Said:
             if layout or (name is not None and not name.isidentifier()):
                 raise ValueError(f"{template!r} is no template of ours")
     values = {name: _value(stored) for name, stored in sentence.values.items()}
-    return Said(sentence.template, values, sentence.many, sentence.n)
+    return Said(sentence.template, values, sentence.many, sentence.n, sentence.code)
 
 
 def _value(stored: _Stored) -> Value:

@@ -21,13 +21,16 @@ from billing.api.error_catalogue import ErrorKind, find_error, page_text
 from billing.errors import UnreadableAnswer
 from billing.secret import Mask
 from engine.evidence import LOOKED_AT, Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused, readable
-from texts.said import Said, said, text_of
+from texts.said import Said, said, text_of, wording
 
 LONGEST_WAIT: Final = 3600.0
 """Seconds; a longer Retry-After is taken for a mistake and cut to this."""
 
 UNDECODABLE: Final = (msgspec.DecodeError, ValueError, ArithmeticError, LookupError, RecursionError)
 """Errors of decoding: bad bytes, unknown charsets, absurd numbers and nesting."""
+
+UNREADABLE: Final = wording("HTTP {status}, but not the billing's JSON ({fault}): {answer}")
+"""Of an answer that quotes what came, which may hold a secret."""
 
 _NO_SECRETS: Final = Mask()
 _LONGEST_NUMBER: Final = 12
@@ -358,7 +361,7 @@ def _unreadable(
         return SystemRefused(shown, recognised=False)
     return Lost(
         said(
-            "HTTP {status}, but not the billing's JSON ({fault}): {answer}",
+            UNREADABLE,
             status=status,
             fault=_fault(fault, mask),
             answer=shown,

@@ -215,9 +215,9 @@ class _Reader:
         try:
             _ = with_file(Pacing(), pacing).given
         except CommandRefused as error:
-            # The engine's error begins with the flag: `--stop-after-errors: …`.
-            flag = str(error).partition(":")[0].partition(" ")[0]
-            raise self._refused((RUN, flag.removeprefix("--").replace("-", "_")), text_of(error)) from error
+            named = (name.removeprefix("--").replace("-", "_") for name in _named_in(text_of(error)))
+            key = next((name for name in named if name in pacing), "")
+            raise self._refused((RUN, key), text_of(error)) from error
 
     def _check_standard_input(self, steps: Sequence[Mapping[str, object]]) -> None:
         piped = [number for number, step in enumerate(steps) if step.get("file") == STDIN]
@@ -344,9 +344,8 @@ class _Reader:
         }
 
     def _key_of_error(self, way: Way, step: Mapping[str, object], error: Exception) -> Way:
-        """The key that an error is about: its sentence begins with a parameter or a flag, or names it."""
-        sentence = text_of(error)
-        names = [sentence.partition(":")[0].partition(",")[0].strip(), *_named_in(sentence)]
+        """The key that an error is about: its sentence names a parameter or a flag."""
+        names = list(_named_in(text_of(error)))
         given = _table(step.get("set"))
         for name in names:
             if name in given:

@@ -10,7 +10,7 @@ from checkpoints.records import Command, Holder, Reason, Refusal, Run, Runner, S
 from checkpoints.states import State, states_where
 from engine.pipeline.progress import Status
 from engine.statistics import PaceSample
-from texts.said import Said
+from texts.said import Said, kind_of
 
 MOST_COMMANDS: Final = 20
 """The latest commands, which are shown."""
@@ -85,9 +85,9 @@ class RunFacts:
     @property
     def passing_errors(self) -> Mapping[str, int]:
         """Errors that the process has met and that are the reason of no row's state: what was sent again since."""
-        kinds = tuple(reason.kind for _, reason in self.counted.reasons if reason.kind)
+        kinds = {reason.kind for _, reason in self.counted.reasons}
         met = self.live.errors if self.live else {}
-        return {text: rows for text, rows in met.items() if not text.startswith(kinds)}
+        return {text: rows for text, rows in met.items() if kind_of(text) not in kinds}
 
     @property
     def rows(self) -> Mapping[State, int]:

@@ -17,7 +17,7 @@ from jobs.rows.input import job_parameters
 from jobs.spec.import_words import IMPORT
 from jobs.spec.undo_words import UNDO, source_of
 from texts.remedies import PROGRAM
-from texts.said import Language, Quantity, Said, counted, said
+from texts.said import Language, Quantity, Said, counted, heading, said
 
 IN_DOUBT: Final = (State.UNCONFIRMED, State.UNKNOWN, State.MANUAL)
 
@@ -138,8 +138,7 @@ def _error(state: State, reason: Reason, language: Language) -> Mapping[str, obj
     elif reason.items == 1 or reason.example == reason.kind:
         text, example = told, where
     else:
-        # A reason begins with its kind, before the first colon.
-        text = told.partition(":")[0] if isinstance(reason.example, Said) else _text(reason.kind, language)
+        text = heading(told)
         example = said("{row}: {text}", row=where, text=told)
     return {"text": text, "rows": reason.items, "example": language.render(example)}
 

@@ -11,13 +11,14 @@ from typing import Final
 from checkpoints.journal import Journal
 from checkpoints.merkle import MerkleTree, leaf_data, leaf_hash
 from checkpoints.records import Command, Decision, Item, Run, RunHistory, Runner, Stage, Totals, Verification
+from checkpoints.sentences import AS_WANTED
 from checkpoints.states import State, states_where
 from checkpoints.step_counts import StepCount
 from checkpoints.tally import ImportTally
 from cli.session.step_mark import StepMark, mark_of
 from jobs.access.payload import payload_of
 from jobs.catalogue.catalogue import Catalogue
-from jobs.imports.subscriber import AS_WANTED, STEP_NAMES, Step
+from jobs.imports.subscriber import STEP_NAMES, Step
 from jobs.spec.import_words import IMPORT
 from jobs.spec.spec import JobSpec
 from jobs.spec.undo_words import UNDO
@@ -273,7 +274,7 @@ async def each_exception(
             # A row that was read back as sent is applied.
             told = item.number in decisions or not_as_sent or not (item.state.in_effect or item.state.to_send)
             reason = NOT_AS_SENT if not_as_sent else item.message or ""
-            if told and not (run.job == IMPORT and item.state is State.SKIPPED and reason.startswith(AS_WANTED)):
+            if told and not (run.job == IMPORT and item.state is State.SKIPPED and item.kind == AS_WANTED):
                 shown.append((item, _of_step(item, reason) if run.job == IMPORT else reason))
         asked = await journal.amounts_of_rows(run, [item.number for item, _ in shown]) if shown else {}
         for item, reason in shown:

@@ -6,13 +6,14 @@ from decimal import Decimal
 from functools import reduce
 from typing import Final
 
+from checkpoints.sentences import AS_WANTED
 from checkpoints.states import State
 from checkpoints.step_counts import StepCount
 from cli.report.facts import ReportedRun
 from cli.report.sums import LEFT_OUT, REFUSED, STATES, Line, at_least, refused_line
 from cli.report.tables import ReportTable, Section, TableWriter
 from cli.terminal.names import OUTCOMES
-from jobs.imports.subscriber import AS_WANTED, DIFFERENT, STEP_NAMES, Step
+from jobs.imports.subscriber import DIFFERENT, STEP_NAMES, Step
 from jobs.sums import Subscribers, sum_over
 from texts.said import Quantity, Said, Value, counted, said
 

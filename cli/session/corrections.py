@@ -26,7 +26,7 @@ from engine.job import Job
 from engine.pipeline.intake import Repeat, judge_for
 from engine.sources.exported import LINE, ROW
 from texts.remedies import Remedy, setting
-from texts.said import Said, in_clauses, said
+from texts.said import Said, in_clauses, kind_of, said
 
 _PLACE: Final = re.compile(r"([a-z0-9]+)/(r?)([0-9]{1,18})")
 _LINE: Final = re.compile(r"[0-9]{1,9}")
@@ -74,7 +74,7 @@ class CorrectionResult:
         """Count one row that is not sent."""
         self.skipped += 1
         self.skipped_sum += row.amount or 0
-        kind = why.partition(":")[0]
+        kind = kind_of(why)
         known = self.reasons.get(kind) or Reason(kind, 0, Decimal(0), row.line, row.label, why)
         amount = known.amount + (row.amount or 0)
         self.reasons[kind] = Reason(kind, known.items + 1, amount, known.line, known.label, known.example)
@@ -149,7 +149,7 @@ class Corrections:
         async for page in self._plans.each_page(self._rehearsed, {State.PENDING, State.SKIPPED}):
             corrections: list[tuple[Correction, Item]] = []
             for item in page:
-                if item.message and item.message.startswith(DUPLICATE):
+                if item.message and item.kind == DUPLICATE:
                     outcome.skip(item, item.message)
                 elif (one := await self._correction(item)) is None:
                     outcome.skip(item, THERE)

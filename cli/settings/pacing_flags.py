@@ -173,7 +173,13 @@ class Pacing:
         except ValueError as error:
             raise CommandRefused(said("--{error}", error=error)) from error
         if (given.get("throttle-sql", NONE) == NONE) != ("throttle-above" not in given):
-            raise CommandRefused(said("--throttle-sql and --throttle-above belong together: give both, or none"))
+            raise CommandRefused(
+                said(
+                    "{sql} and {above} belong together: give both, or none",
+                    sql="--throttle-sql",
+                    above="--throttle-above",
+                )
+            )
         _check_select(given.get("throttle-sql", NONE), "--throttle-sql")
         return given
 

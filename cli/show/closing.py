@@ -27,7 +27,7 @@ from cli.show.steps import (
 )
 from cli.terminal.exits import Exit
 from cli.terminal.layout import Hanging, command, labelled, render, steps_list
-from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, name_of_holder
+from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, heading_of, name_of_holder
 from cli.terminal.texts import JOINT, SENTENCE, WHOLE, count, duration, money, printable, rate
 from engine.pacing.holds import StopKind
 from jobs.spec.import_words import IMPORT
@@ -408,7 +408,7 @@ def _reasons_list(name: Said, style: str, reasons: Sequence[Reason]) -> Group:
         # A text of one row, or that all rows share, is told once.
         of_all = reason.items == 1 or reason.example == reason.kind
         line = Text().append(f"{count(reason.items)} × ".replace(" ", JOINT), "bold")
-        why = printable(reason.example) if of_all else kind_of(reason)
+        why = printable(reason.example) if of_all else heading_of(reason)
         line.append(why or printable(said("no reason given")))
         example = "" if of_all else f": {printable(reason.example)}"
         line.append(f" ({_row_of(reason)}{example})", "dim")

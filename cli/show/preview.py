@@ -7,7 +7,7 @@ from decimal import Decimal
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from billing.profile import TAKES_FIELDS, Profile
+from billing.profile import Profile
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Reason, Refusal, Run, Shared, Totals
 from checkpoints.sentences import DUPLICATE
@@ -22,7 +22,7 @@ from cli.show.closing import (
 from cli.show.steps import StepsFacts, steps_of, steps_table, to_send_of
 from cli.terminal.badge import add_badge
 from cli.terminal.layout import Facts, Hanging, command, render
-from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, kind_of, place_of
+from cli.terminal.names import LEFT_OUT, REFUSED, STATE_NAMES, heading_of, place_of
 from cli.terminal.texts import WHOLE, count, printable
 from engine.job import Job
 from engine.pacing.policy import Policy, describe_policy
@@ -36,7 +36,7 @@ from jobs.spec.columns import Assigned
 from jobs.spec.parameters import DIGEST
 from jobs.spec.undo_words import source_of
 from texts.remedies import command_line, setting
-from texts.said import Quantity, Said, counted, said
+from texts.said import Quantity, Said, counted, kind_of, said
 
 LOOKED_AT = 200
 """Rows to be sent that are checked for assumptions; the rows of a job are alike."""
@@ -189,7 +189,7 @@ async def _first_skipped(kind: str, run: Run, skipped: Sequence[Reason], journal
     found: list[Item] = []
     if any(reason.kind == kind for reason in skipped):
         async for page in journal.each_page(run, {State.SKIPPED}):
-            found += [item for item in page if (item.message or "").startswith(kind)]
+            found += [item for item in page if item.kind == kind]
             if len(found) >= MAX_REFUSALS_SHOWN:
                 break
     return found[:MAX_REFUSALS_SHOWN]
@@ -321,18 +321,15 @@ def assumed_question(plan: PreviewFacts) -> RenderableType:
     """The command that asks the billing about these assumptions."""
     if not plan.assumptions:
         return Group()
+    facts = {kind_of(one) for one in plan.assumptions}
     settings = (
-        *(("--set", "storno_call=NAME") if any("storno" in one for one in plan.assumptions) else ()),
-        *(("--create-in", "FOLDER") if any(_template(one) == TAKES_FIELDS for one in plan.assumptions) else ()),
+        *(("--set", "storno_call=NAME") if facts & {"storno_call", "storno_works", "storno_type_8"} else ()),
+        *(("--create-in", "FOLDER") if "create_fields" in facts else ()),
     )
     return Group(
         render(said("No probe has confirmed what is assumed; this asks the billing:"), "dim"),
         command(command_line("probe", "--abonent", "ID", *settings)),
     )
-
-
-def _template(sentence: str) -> str:
-    return sentence.template if isinstance(sentence, Said) else ""
 
 
 def shared_accounts(question: Question, profile: Profile) -> RenderableType:
@@ -391,7 +388,7 @@ def add_what_is_not_sent(table: Facts, plan: PreviewFacts) -> None:
 
 
 def _skipped(reason: Reason, *, has_amounts: bool) -> Text:
-    line = Text(f"{count(reason.items)} × {kind_of(reason)}")
+    line = Text(f"{count(reason.items)} × {heading_of(reason)}")
     if has_amounts:
         line.append(", ").append_text(render(said("{sum} in total", sum=reason.amount)))
     if reason.line:

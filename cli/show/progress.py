@@ -22,7 +22,7 @@ from cli.terminal.waiting import bytes_read, waiting
 from engine.pacing.policy import ALL as SETTINGS
 from engine.pipeline.progress import Progress, Status
 from engine.rows import Source
-from texts.said import Quantity, Said, counted, said
+from texts.said import Quantity, Said, counted, kind_of, said
 
 LINE_EVERY: Final = 5.0
 """Seconds between two lines where there is no terminal."""
@@ -257,7 +257,7 @@ def _why(status: Status) -> list[str]:
 
 def limit_of(why: str) -> str:
     """The limit on the run's speed; a setting is shown as it is typed."""
-    return f"--{why}" if why.partition(" ")[0] in SETTINGS else why
+    return f"--{why}" if kind_of(why) in SETTINGS else why
 
 
 def _average(status: Status) -> list[Said]:

@@ -15,13 +15,13 @@ from rich.text import Text
 from billing.api.error_catalogue import LICENCE
 from checkpoints.journal import Journal
 from checkpoints.records import Reason, Run, Totals
-from checkpoints.sentences import DUPLICATE
+from checkpoints.sentences import AS_WANTED, DUPLICATE, NOT_SENT
 from checkpoints.states import State
 from checkpoints.step_counts import LaneCounts, StepCount
 from cli.terminal.layout import render
 from cli.terminal.names import STATE_NAMES
 from cli.terminal.texts import WHOLE, count, printable
-from jobs.imports.subscriber import AS_WANTED, DIFFERENT, LANE, STEP_NAMES, Step
+from jobs.imports.subscriber import DIFFERENT, LANE, STEP_NAMES, Step
 from jobs.spec.import_words import COLUMN, IMPORT, SWITCHES, VALUES, YES
 from jobs.spec.undo_words import UNDO
 from texts.remedies import command_line
@@ -70,9 +70,6 @@ AFTER_UNDO: Final = (StepColumn(said("taken back"), "green", lambda one: one.sta
 
 STATES_OF_STEPS: Final[Mapping[State, Said]] = MappingProxyType({**STATE_NAMES, State.REJECTED: FAILED})
 """The names of the states of steps: one that another has kept from being sent was not rejected by the billing."""
-
-_NOT_SENT: Final = "not sent"
-"""The kind of these."""
 
 NONE: Final = Text("–", "dim")
 NO_LANES: Final = LaneCounts()
@@ -150,7 +147,7 @@ def _cells(numbers: Sequence[int], outcomes: Sequence[StepColumn]) -> list[Text]
 def reasons_of_steps(reasons: Sequence[Reason]) -> list[Reason]:
     """The reasons that are to be read: not those of steps that are as wanted, and causes before what followed."""
     told = [one for one in reasons if one.kind != AS_WANTED]
-    return sorted(told, key=lambda one: one.kind == _NOT_SENT)
+    return sorted(told, key=lambda one: one.kind == NOT_SENT)
 
 
 def to_send_of(facts: StepsFacts, to_send: int) -> Said:

@@ -14,7 +14,7 @@ from checkpoints.tally import ALL_OTHERS, TallyGroup, TallyKind
 from cli.terminal.texts import printable
 from engine.pacing.gauges import HOURS
 from engine.pacing.holds import BARRIER, BILLING, IN_DOUBT, PAUSED
-from texts.said import Said, counted, said
+from texts.said import Said, counted, heading, said
 
 STATE_NAMES: Final[Mapping[State, Said]] = MappingProxyType(
     {
@@ -125,11 +125,9 @@ def name_of_command(command: str) -> str:
     return said("taken up with {flags}", flags=flags) if mark else command
 
 
-def kind_of(reason: Reason) -> str:
-    """The kind of a reason in the reader's language: a reason begins with its kind, before the first colon."""
-    if isinstance(reason.example, Said):
-        return printable(reason.example).partition(":")[0]
-    return printable(reason.kind)
+def heading_of(reason: Reason) -> str:
+    """What several rows with a reason are headed by, in the reader's language."""
+    return heading(printable(reason.example))
 
 
 def place_of(item: Item) -> Said:

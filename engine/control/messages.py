@@ -118,7 +118,7 @@ def _kept(status: Mapping[str, Any]) -> Mapping[str, object]:
 
 
 def _packed(text: str) -> msgspec.Raw:
-    return msgspec.Raw((stored.to_json(text) or "null").encode())
+    return msgspec.Raw(stored.to_json(text).encode())
 
 
 def _unpacked(text: str, packed: object) -> str:
@@ -140,7 +140,8 @@ def to_answer(body: bytes) -> ControlAnswer:
         sent = _answer(body)
     except _WRONG as error:
         raise NotAMessage(str(error)) from error
-    return ControlAnswer(stored.from_json(sent.said, bytes(sent.sentence).decode()), sent.refused)
+    sentence = stored.from_json(bytes(sent.sentence).decode())
+    return ControlAnswer(sentence if sentence == sent.said else sent.said, sent.refused)
 
 
 def settings_to_json(settings: Mapping[str, str]) -> bytes:

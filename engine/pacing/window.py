@@ -42,7 +42,7 @@ from typing import NamedTuple, Protocol
 
 from checkpoints.pace import WindowPace
 from engine.pacing.latency import OwnLatency, Times
-from texts.said import said
+from texts.said import reason, said
 
 GROWTH = 1.1
 """More calls than the server works on, so that a growing capacity is noticed."""
@@ -152,7 +152,7 @@ class FixedWindow:
     @property
     def why(self) -> str:
         """The reason: the operator has set it."""
-        return said("in-flight {calls}", calls=self.size)
+        return reason("in-flight {calls}", "in-flight", calls=self.size)
 
     def started(self, now: float, in_flight: int) -> Ticket:
         """Give the call a ticket."""

@@ -23,7 +23,7 @@ from engine.pacing.policy import Policy
 from engine.pacing.throttle import Rate, Throttle
 from engine.pacing.window import FixedWindow, InFlight, Ticket, Window
 from engine.pipeline.live_policy import LivePolicy
-from texts.said import said
+from texts.said import reason, said
 
 log = structlog.get_logger(__name__)
 
@@ -232,7 +232,7 @@ class Gate:
                     self._why = said("slow start")
                 else:
                     rate = self._rate.per_second
-                    self._why = "" if rate is None else said("rate {rate}", rate=f"{rate:g}")
+                    self._why = "" if rate is None else reason("rate {rate}", "rate", rate=f"{rate:g}")
                     now = anyio.current_time()
                     moment = self._rate.moment(asked, now)
                     wait = moment - now

@@ -18,6 +18,7 @@ from checkpoints.earlier_runs import Earlier
 from checkpoints.intake_pages import Judge
 from checkpoints.journal import Journal
 from checkpoints.records import EarlierEntry, NewItem, Page, Refusal, Run
+from checkpoints.sentences import DUPLICATE, LEFT_OUT
 from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.job import Effect, Entries, Job, Prepared, SameKey
@@ -27,7 +28,7 @@ from engine.pipeline.in_turn import at_once, in_turn
 from engine.pipeline.progress import Progress
 from engine.rows import STANDARD_INPUT, Row, RowPage, Source
 from texts.remedies import setting
-from texts.said import in_clauses, said
+from texts.said import in_clauses, reason, said
 
 log = structlog.get_logger(__name__)
 
@@ -277,12 +278,12 @@ def _against_same_input(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
 
 
 def _repeats(item: NewItem, where: str) -> str:
-    """The reason for skipping a duplicate. Its English begins with `DUPLICATE`."""
+    """The reason for skipping a duplicate."""
     if item.amount is not None:
-        return said("a duplicate in the input: the same key and amount as {where}", where=where)
+        return reason("a duplicate in the input: the same key and amount as {where}", DUPLICATE, where=where)
     if item.wanted:
-        return said("a duplicate in the input: the same key and values as {where}", where=where)
-    return said("a duplicate in the input: the same key as {where}", where=where)
+        return reason("a duplicate in the input: the same key and values as {where}", DUPLICATE, where=where)
+    return reason("a duplicate in the input: the same key as {where}", DUPLICATE, where=where)
 
 
 def _against_what_stays(item: NewItem, twin: EarlierEntry) -> NewItem | Refusal:
@@ -342,7 +343,7 @@ def _entered_before(item: NewItem, twin: EarlierEntry, same: SameKey) -> NewItem
         case SameKey.ENTERED:
             return replace(item, skip_reason=said("entered by an earlier run: {run}, {when} UTC", run=run, when=when))
         case SameKey.LEFT_OUT:
-            why = said("left out, entered by an earlier run: {run}, {when} UTC", run=run, when=when)
+            why = reason("left out, entered by an earlier run: {run}, {when} UTC", LEFT_OUT, run=run, when=when)
             return replace(item, skip_reason=why)
         case SameKey.DOUBT:
             why = said(

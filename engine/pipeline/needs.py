@@ -15,11 +15,12 @@ import msgspec
 
 from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
+from checkpoints.sentences import NOT_SENT
 from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.job import ALL_BEFORE, Effect
 from engine.pipeline.backlog import Backlog
-from texts.said import Said, said
+from texts.said import Said, reason
 
 MOST_SEEN: Final = 10_000
 """Maximum number of items of which it is remembered that the billing shows them; then they are asked for again."""
@@ -209,7 +210,8 @@ class Needs:
     def _judge(self, item: Item, key: _Key, needed: Item | None, *, is_stuck: bool) -> Refused | Left | Waits | None:
         """What keeps an item from being sent, of one that it needs; None for nothing."""
         if needed is None:
-            return Refused(said("not sent: what it needs is no row of this run")) if isinstance(key, str) else None
+            unknown = reason("not sent: what it needs is no row of this run", NOT_SENT)
+            return Refused(unknown) if isinstance(key, str) else None
         if needed.state.rejected:
             return Refused(_reason(needed, self._effect.name_of(needed)))
         if obstacle := self._obstacle(item, needed, is_stuck=is_stuck):
@@ -240,12 +242,12 @@ class Needs:
         try:
             payload = self._effect.fill(item, needed)
         except InputRefused as error:
-            return Refused(said("not sent: {why}", why=error))
+            return Refused(reason("not sent: {why}", NOT_SENT, why=error))
         return item if payload == item.payload else msgspec.structs.replace(item, payload=payload)
 
 
 def _refusal(what: str) -> Said:
-    return said("not sent: {what} was refused", what=what)
+    return reason("not sent: {what} was refused", NOT_SENT, what=what)
 
 
 def _reason(refused: Item, name: str) -> Said:

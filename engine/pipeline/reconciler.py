@@ -11,12 +11,13 @@ import structlog
 
 from checkpoints.journal import Journal
 from checkpoints.records import Change, Item, LookUps, Run
+from checkpoints.sentences import AS_WANTED
 from checkpoints.states import State, states_where
 from engine.job import Absent, CannotLook, Different, Effect, Found, Job, LookUpResult, news_of
 from engine.pacing.holds import POLL_SECONDS, Stop, StopKind
 from engine.pacing.policy import Policy
 from engine.pipeline.progress import Progress
-from texts.said import Quantity, counted, in_clauses, said
+from texts.said import Quantity, counted, in_clauses, reason, said
 
 log = structlog.get_logger(__name__)
 
@@ -292,10 +293,14 @@ def found_again(item: Item, found: Found) -> Change:
 def already_there(found: Found) -> str:
     """Why a row is skipped whose effect somebody else has brought about."""
     if found.by:
-        return said("already as wanted: run {run} has made it (id {id})", run=found.by, id=found.answer or "")
+        return reason(
+            "already as wanted: run {run} has made it (id {id})", AS_WANTED, run=found.by, id=found.answer or ""
+        )
     if found.answer is None:
-        return said("already as wanted: somebody else has done it since the list was made")
-    return said("already as wanted: somebody else has made it since the list was made (id {id})", id=found.answer)
+        return reason("already as wanted: somebody else has done it since the list was made", AS_WANTED)
+    return reason(
+        "already as wanted: somebody else has made it since the list was made (id {id})", AS_WANTED, id=found.answer
+    )
 
 
 def _settled(item: Item, sighting: LookUpResult) -> Change:

@@ -18,6 +18,7 @@ from billing.money import wire
 from billing.profile import TypeEight
 from billing.secret import PLACEHOLDER
 from checkpoints.records import Item, NewItem, Refusal, Run
+from checkpoints.sentences import AS_WANTED
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import (
@@ -94,7 +95,7 @@ from jobs.spec.chain import Hole, Template, fill_arguments
 from jobs.spec.chain_kind import CREATE
 from jobs.spec.entries import LONGEST_COMMENT, OPERATIONS, exact_key, find_mark, with_mark
 from jobs.spec.parameters import row_key
-from texts.said import said, text_of
+from texts.said import reason, said, text_of
 
 SUBSCRIBERS: Final = "Abonents"
 _OPENING: Final = str(OPENING_BALANCE)
@@ -255,7 +256,11 @@ class CreateEffect(CallEffect):
             answer = found[0].values[self._kind.key]
             if not item.attempts:
                 return AlreadyThere(
-                    said("already as wanted: somebody else has made it just before (id {id})", id=answer or ""),
+                    reason(
+                        "already as wanted: somebody else has made it just before (id {id})",
+                        AS_WANTED,
+                        id=answer or "",
+                    ),
                     answer,
                 )
             note = said("found in the billing, and may be somebody else's: {reason}", reason=text)
@@ -522,7 +527,7 @@ class CreateEffect(CallEffect):
         )
 
     def _as_wanted(self, payload: Payload, thing: BillingObject) -> str:
-        return said("already as wanted: {object}", object=self._kind.described(thing, payload.wanted))
+        return reason("already as wanted: {object}", AS_WANTED, object=self._kind.described(thing, payload.wanted))
 
 
 def payload_for(  # noqa: PLR0913 - what a payload of one call may have

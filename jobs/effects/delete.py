@@ -12,6 +12,7 @@ import msgspec
 
 from billing.directory.models import MODELS, BillingObject, Key
 from checkpoints.records import Item, NewItem, Refusal, Run
+from checkpoints.sentences import AS_WANTED
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, NotSent, RowRefused, Seen
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
@@ -28,7 +29,7 @@ from jobs.effects.entered_operations import has_id, refused, skip_changed
 from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import DELETE, GET
-from texts.said import Quantity, said
+from texts.said import Quantity, reason, said
 
 DELETED: Final = "deleted"
 
@@ -235,12 +236,14 @@ def _about_another(answered: str, payload: Payload) -> Evidence:
 
 
 def _is_deleted(model: str, named: str) -> str:
-    return said("already as wanted: {model} {id} is deleted", model=model, id=named)
+    return reason("already as wanted: {model} {id} is deleted", AS_WANTED, model=model, id=named)
 
 
 def _by_others(payload: Payload) -> str:
-    return said(
-        "already as wanted: somebody else has deleted {object} since the list was made", object=_named(payload)
+    return reason(
+        "already as wanted: somebody else has deleted {object} since the list was made",
+        AS_WANTED,
+        object=_named(payload),
     )
 
 

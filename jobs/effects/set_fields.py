@@ -17,6 +17,7 @@ from billing.directory.objects import known_to_database
 from billing.directory.values import ADDRESSES, Values, same_value, same_values
 from billing.errors import BillingError
 from checkpoints.records import Item, NewItem, Refusal, Run
+from checkpoints.sentences import AS_WANTED
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
@@ -45,7 +46,7 @@ from jobs.rows.binding import Bound
 from jobs.spec.chain import Template
 from jobs.spec.chain_kind import SET
 from jobs.spec.parameters import row_key
-from texts.said import in_clauses, said
+from texts.said import in_clauses, reason, said
 
 
 class SetFieldsEffect(CallEffect):
@@ -296,7 +297,7 @@ def _moved(item: Item, payload: Payload) -> str:
 
 
 def _as_wanted(was: Values) -> str:
-    return said("already as wanted: {fields}", fields=describe_fields(was))
+    return reason("already as wanted: {fields}", AS_WANTED, fields=describe_fields(was))
 
 
 def _back(one: ItemToUndo, thing: BillingObject | str) -> NewItem | Refusal:

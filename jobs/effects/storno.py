@@ -12,6 +12,7 @@ from billing.directory.models import BillingObject
 from billing.money import wire
 from billing.profile import StornoEffect
 from checkpoints.records import Item, NewItem, Run
+from checkpoints.sentences import AS_WANTED
 from engine.evidence import Accepted, AlreadyThere, Evidence, Lost, RowRefused, Seen
 from engine.job import Absent, CannotLook, Found, LookedFor, LookUpResult, Prepared, ReadBack
 from jobs.access.gateway import Gateway
@@ -30,7 +31,7 @@ from jobs.effects.entered_operations import (
     taking_back,
     try_standing,
 )
-from texts.said import said
+from texts.said import reason, said
 
 _REVERSED: Final = "сторнирован"
 
@@ -110,8 +111,10 @@ class StornoReversal(CallEffect):
 def _evidence(evidence: Evidence, payload: Payload, *, first: bool) -> Seen:
     match evidence:
         case RowRefused(text) if first and _REVERSED in text.casefold():
-            why = said(
-                "already as wanted: somebody else has reversed it since the list was made: {reason}", reason=text
+            why = reason(
+                "already as wanted: somebody else has reversed it since the list was made: {reason}",
+                AS_WANTED,
+                reason=text,
             )
             return AlreadyThere(why, payload.key["op_id"])
         # An earlier call of ours may have had its effect late.

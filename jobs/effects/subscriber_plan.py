@@ -18,6 +18,7 @@ from billing.directory.values import Values
 from billing.money import wire
 from billing.profile import TypeEight
 from checkpoints.records import NewItem, Refusal
+from checkpoints.sentences import AS_WANTED
 from jobs.access.gateway import Gateway
 from jobs.access.objects import OF_ABONENT, describe_fields, differences
 from jobs.access.payload import CONTRACT, FOLDER_LANE, Payload, encode_payload
@@ -34,6 +35,7 @@ from jobs.effects.import_calls import (
 from jobs.effects.step_names import DETAILS, FolderName, detail_of, folder_key, folder_name, groups_of, step_key
 from jobs.effects.subscribers_there import LOGIN, OF_MONEY, PageThere, SubscriberThere
 from jobs.imports.subscriber import (
+    DIFFERENT,
     FOLDER_ID,
     NUMBER,
     PATH,
@@ -45,7 +47,7 @@ from jobs.imports.subscriber import (
 )
 from jobs.rows.call_arguments import amount_fault
 from texts.remedies import setting as flag
-from texts.said import Said, said
+from texts.said import Said, reason, said
 
 ABONENT: Final = "abonent_id"
 PARENT: Final = "parent_id"
@@ -282,21 +284,25 @@ class _RowPlan:
     def _why_not(self, now: Decimal, amount: Decimal) -> str | None:
         """Why a balance is not entered, None if it is: one that is there is replaced only where that was said."""
         if now == amount:
-            return said("already as wanted: the balance is {amount}", amount=now) if amount else _NOTHING_TO_ENTER
+            if not amount:
+                return _NOTHING_TO_ENTER
+            return reason("already as wanted: the balance is {amount}", AS_WANTED, amount=now)
         sets = self._context.gateway.profile.type_8.value is TypeEight.SETS
         if not now:
             return None
         if not sets:
-            return said(
+            return reason(
                 "there already, and different: the balance is {now}, the row says {amount}, and an opening balance "
                 "is added to what is there. Enter what is missing with the job balances",
+                DIFFERENT,
                 now=now,
                 amount=amount,
             )
         if self._context.change:
             return None
-        return said(
+        return reason(
             "there already, and different: the balance is {now}, the row says {amount}; {change} enters it",
+            DIFFERENT,
             now=now,
             amount=amount,
             change=flag("change"),
@@ -388,8 +394,11 @@ class _RowPlan:
             )
             for name, old in was.items()
         )
-        return said(
-            "there already, and different: {changes}; {change} changes it", changes=changes, change=flag("change")
+        return reason(
+            "there already, and different: {changes}; {change} changes it",
+            DIFFERENT,
+            changes=changes,
+            change=flag("change"),
         )
 
     def _made(
@@ -435,8 +444,9 @@ _ONE_FIELD: Final = frozenset({Step.TARIFF, Step.THRESHOLD, Step.LIMIT})
 _NOTHING_TO_ENTER: Final = said("a balance of 0 needs no operation")
 
 
-_ANOTHER: Final = said(
+_ANOTHER: Final = reason(
     "there already, and different: who has this number has another name, and may be somebody else; {change} renames",
+    DIFFERENT,
     change=flag("change"),
 )
 
@@ -444,6 +454,7 @@ _ANOTHER: Final = said(
 def _as_wanted(step: Step, thing: BillingObject, fields: Values) -> str:
     """Why a step is skipped whose object is as wanted."""
     if step in _ONE_FIELD:
-        return said("already as wanted: {fields}", fields=describe_fields(fields))
+        return reason("already as wanted: {fields}", AS_WANTED, fields=describe_fields(fields))
     noun = creatable_model(STEP_MODELS[step], {}).noun
-    return said("already as wanted: {object}", object=said("{noun} {id}", noun=noun, id=str(thing.values["id"])))
+    named = said("{noun} {id}", noun=noun, id=str(thing.values["id"]))
+    return reason("already as wanted: {object}", AS_WANTED, object=named)

@@ -18,7 +18,7 @@ import msgspec
 from billing.database.schema import Schema, TableColumn
 from billing.profile import TAKES_FIELDS, Profile
 from jobs.imports.subscriber import FOLDER_ID, PATH, STEP_MODELS, Step
-from texts.said import Said, said
+from texts.said import Said, reason, said
 
 
 class FieldKind(StrEnum):
@@ -167,7 +167,7 @@ def untried_fields(created: Mapping[str, Iterable[str]], profile: Profile) -> li
     told = tuple(
         said("{model} ({taken})", model=model, taken=", ".join(names)) for model, names in untried.items() if names
     )
-    return [said(TAKES_FIELDS, value=told)] if told else []
+    return [reason(TAKES_FIELDS, "create_fields", value=told)] if told else []
 
 
 def part_key(step: Step, name: str) -> str:

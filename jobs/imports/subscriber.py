@@ -64,9 +64,8 @@ STEP_MODELS: Final[Mapping[Step, str]] = MappingProxyType(
 LANE: Final = "contract:"
 """The beginning of the lanes of subscribers; behind it is the contract number."""
 
-AS_WANTED: Final = "already as wanted"
 DIFFERENT: Final = "there already, and different"
-"""The kinds of steps that are skipped, by which journals count them: the English text up to the colon."""
+"""The code of the reason of steps that are skipped because somebody has to decide, see `kind_of`."""
 
 NUMBER: Final = "contract_number"
 """The field by which a subscriber is known."""

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from billing.api.answers import UNREADABLE
 from billing.api.calls import SECRET_ARGUMENTS
 from billing.api.secrets import SecretRemover
 from billing.secret import PLACEHOLDER, SHORTEST
@@ -13,11 +14,9 @@ from checkpoints.records import Refusal
 from engine.evidence import Accepted, Evidence, Lost
 from engine.rows import DerivedSource, LastLine, Row, RowPage, Source
 from jobs.spec.columns import normalise_header
-from texts.said import said
+from texts.said import Said, said
 
 _UNREAD: Final = said("the row cannot be read; its words are not shown, for one of them may be a secret")
-_SUCCESS: Final = "HTTP 2"
-"""The beginning of the text of an unreadable answer."""
 
 
 def secret_places(header: Sequence[str], names: Collection[str]) -> frozenset[int]:
@@ -65,9 +64,14 @@ def without_words(evidence: Evidence) -> Evidence:
     """
     if isinstance(evidence, Accepted):
         return evidence
-    if isinstance(evidence, Lost) and evidence.text.startswith(_SUCCESS):
-        head = evidence.text.partition(" (")[0]
-        return Lost(said("{status}; what it says is not shown, for a secret may be in it", status=head))
+    text = evidence.text
+    if isinstance(text, Said) and text.template == UNREADABLE:
+        return Lost(
+            said(
+                "HTTP {status}, but not the billing's JSON; what it says is not shown, for a secret may be in it",
+                status=text.values["status"],
+            )
+        )
     return msgspec.structs.replace(evidence, text=_concealed(evidence.text))
 
 

@@ -10,6 +10,8 @@ BILLING: Final = "http://127.0.0.1:8082"
 """The billing of its runs."""
 DONE: Final = "x36kb"
 """A run at its end: two rows accepted, two refused."""
+REFUSED: Final = "there is no contract number 'nobody', nor one like it"
+"""Why the first of them was refused."""
 STOPPED: Final = "j72sq"
 """A run that is approved, with twelve rows of 5.14 in total, none of them sent."""
 
@@ -27,8 +29,8 @@ def format_of(path: Path) -> int:
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
         (found,) = connection.execute("pragma user_version").fetchone()
-        (said,) = connection.execute("select count(*) from pragma_table_info('items') where name = 'message_said'")
-        assert (found, *said) in {(5, 0), (6, 1)}
+        (kinds,) = connection.execute("select count(*) from pragma_table_info('items') where name = 'kind'")
+        assert (found, *kinds) in {(5, 0), (7, 1)}
     return int(found)
 
 

@@ -1,4 +1,4 @@
-"""Sentences in the journal: their English text, and beside it what makes them in another language."""
+"""Sentences in the journal: what makes them in any language, and what they are counted by."""
 
 import sqlite3
 from contextlib import closing
@@ -12,11 +12,13 @@ import pytest
 from checkpoints.earlier_runs import earlier_runs
 from checkpoints.errors import JournalOtherFormat
 from checkpoints.journal import Journal, open_journal
+from checkpoints.queries import text_of_file, view_of_effects
 from checkpoints.records import Change, Correction, NewRunner, Refusal, Run
 from checkpoints.sentences import CONTRADICTS, ENDED
 from checkpoints.states import State
+from tests.checkpoints import format5
 from tests.checkpoints.samples import NEW_RUN, all_items, frozen_run, keep, new_item, page
-from texts.said import Quantity, Said, counted, said
+from texts.said import Quantity, Said, counted, kind_of, reason, said
 from texts.stored import from_builtins, from_json, to_json
 
 WHEN = datetime(2026, 11, 26, 3, 4, 5, tzinfo=UTC)
@@ -47,7 +49,7 @@ async def one_row(journal: Journal, *changes: tuple[State, str | None, str]) -> 
 
 
 def test_a_sentence_is_the_same_out_of_its_json() -> None:
-    again = from_json(WHY, to_json(WHY))
+    again = from_json(to_json(WHY))
     assert isinstance(again, Said)
     assert (again, again.template, dict(again.values)) == (WHY, WHY.template, dict(WHY.values))
     rows = again.values["rows"]
@@ -55,20 +57,34 @@ def test_a_sentence_is_the_same_out_of_its_json() -> None:
     assert (rows.many, rows.n, type(rows.values["n"])) == ("{n} rows", 5, Quantity)
 
 
-def test_a_text_without_a_template_keeps_nothing_beside_it() -> None:
-    assert to_json("the billing's own text: {x}") is None
-    assert to_json(None) is None
-    assert from_json("text", None) == "text"
-    assert from_builtins("50 {percent}") == "50 {percent}"
-    assert to_json(from_builtins("text")) is None
+@pytest.mark.parametrize("text", ["the billing's own text: {x}", "", '"quoted"', "50 {percent}"])
+def test_a_text_without_a_template_stays_as_it_is(text: str) -> None:
+    assert from_json(to_json(text)) == text
+    assert to_json(from_json(to_json(text))) == to_json(text)
+
+
+@pytest.mark.parametrize("kept", ["", "[]", "{"])
+def test_what_is_no_sentence_is_shown_as_it_stands(kept: str) -> None:
+    assert from_json(kept) == kept
 
 
 @pytest.mark.parametrize(
-    "kept", ["", "[]", "{", '{"is":"said","template":"{x}"}', '{"is":"said","template":"other"}']
+    ("text", "kind"),
+    [
+        (reason("there since {when}: {what}", "there", when="May", what="x"), "there"),
+        (said("line {line}: {what}", line=7, what="x: y"), "line 7"),
+        (
+            said("{why}, twice", why=said("no {thing}: {name}", thing="tariff", name="x")),
+            "no tariff, twice",
+        ),
+        (counted("{n} row: {what}", "{n} rows: {what}", 5, what="x"), "5 rows"),
+        ("Доступ запрещен: 7", "Доступ запрещен"),
+        (from_json('"Доступ запрещен: 7"'), "Доступ запрещен"),
+    ],
 )
-def test_the_english_text_counts_where_what_is_kept_does_not_fit(kept: str) -> None:
-    assert from_json("text", kept) == "text"
-    assert not isinstance(from_json("text", kept), Said)
+def test_a_reason_is_counted_by_its_code_or_by_its_beginning(text: str, kind: str) -> None:
+    assert kind_of(text) == kind
+    assert kind_of(from_json(to_json(text))) == kind
 
 
 @pytest.mark.parametrize("template", ["{x:>99999999}", "{x.__class__}", "{0}", "{x[0]}", "{x:{x}}"])
@@ -86,8 +102,8 @@ async def test_each_sentence_about_a_row_comes_back_with_its_template(journal: J
 
     run = await frozen_run(journal, new_item("2", skip_reason=WHY))
     assert template_of((await all_items(journal, run))[0].message) == WHY.template
-    (reason,) = await journal.reasons(run, State.SKIPPED)
-    assert template_of(reason.example) == WHY.template
+    (found,) = await journal.reasons(run, State.SKIPPED)
+    assert template_of(found.example) == WHY.template
 
     run = await journal.create_run(NEW_RUN)
     await journal.freeze(run, page(refusals=[Refusal(3, "amount", "x", WHY, ("a",))]), keep)
@@ -119,38 +135,37 @@ async def test_what_the_journal_itself_writes_has_a_template(journal: Journal) -
     assert template_of((await journal.refusals(run, size=9))[-1][1].reason) == CONTRADICTS.template
 
 
-def older(path: Path) -> None:
-    """Make it what the version before has made: a journal of format 5."""
+def of_format_6(path: Path) -> None:
+    """Make a journal of format 5 one of format 6: beside some of its English texts it has their templates."""
+    script = text_of_file("upgrade_5.sql") + view_of_effects(text_of_file("schema.sql"))
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("drop view effects")
-        # SQLite drops a last column with the end of the comment before it.
-        connection.execute("alter table runs add column last text")
-        for table, column in (("items", "message"), ("refusals", "reason"), ("commands", "answer")):
-            connection.execute(f"alter table {table} drop column {column}_said")
-        for table, column in (
-            ("items", "unproven"),
-            ("items", "seen"),
-            *(("runs", name) for name in ("assumptions", "assumptions_said")),
-            *(("runs", name) for name in ("undone_by", "ended_why", "ended_by", "ended_at")),
-            *(("runners", name) for name in ("found", "absent", "left")),
-        ):
-            connection.execute(f'alter table {table} drop column "{column}"')
-        connection.execute("create view effects as select item_id from items")
-        connection.execute("pragma user_version = 5")
+        connection.executescript(script)
+        connection.execute(
+            "update items set message = ?, message_said = ? where number = 1", (str(WHY), to_json(WHY))
+        )
+        connection.execute("pragma user_version = 6")
+        connection.commit()
 
 
-async def test_a_journal_of_the_version_before_is_taken_over(path: Path) -> None:
-    async with open_journal(path) as journal:
-        run, _ = await one_row(journal, (State.REJECTED, None, WHY))
-    older(path)
-    with pytest.raises(JournalOtherFormat, match=r"format 5; .*`carbon-migrate status --journal"):
+@pytest.mark.parametrize("has_templates", [False, True], ids=["format 5", "format 6"])
+async def test_the_sentences_of_an_older_journal_are_kept(path: Path, has_templates: bool) -> None:
+    format5.write(path)
+    if has_templates:
+        of_format_6(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("update items set message = 'two: words' where number = 2")
+        connection.commit()
+    with pytest.raises(JournalOtherFormat, match=r"format [56]; .*`carbon-migrate status --journal"):
         async with earlier_runs(path):
             pass
     async with open_journal(path) as journal:
-        (item,) = await all_items(journal, run)
-        assert (item.message, item.state) == (str(WHY), State.REJECTED)
-        _, message = await one_row(journal, (State.REJECTED, None, WHY))
-        assert template_of(message) == WHY.template
+        run = await journal.run(format5.DONE)
+        first, second, *_ = await all_items(journal, run)
+        assert (second.message, second.kind) == ("two: words", "two")
+        if has_templates:
+            assert (first.message, template_of(first.message)) == (WHY, WHY.template)
+        (_, refusal), *_ = await journal.refusals(run, size=9)
+        assert refusal.reason == format5.REFUSED
     async with earlier_runs(path) as earlier:
         assert earlier is not None
 
@@ -166,20 +181,19 @@ def early(path: Path) -> None:
 
 
 async def test_an_early_journal_of_the_version_before_is_taken_over_with_its_runners(path: Path) -> None:
-    async with open_journal(path) as journal:
-        run = await frozen_run(journal, new_item("1"))
-        await journal.take_up(run, NewRunner("run", "olga@console", "0.1.0", ""))
-    older(path)
+    format5.write(path)
     early(path)
     async with open_journal(path) as journal:
+        run = await journal.run(format5.DONE)
         await journal.take_up(run, NewRunner("verify", "ivan@console", "0.1.0", ""))
-        assert [(runner.purpose, runner.who) for runner in await journal.history.runners(run)] == [
-            ("run", "olga@console"),
-            ("verify", "ivan@console"),
-        ]
+        *earlier, last = await journal.history.runners(run)
+        assert earlier
+        assert (last.purpose, last.who) == ("verify", "ivan@console")
     with closing(sqlite3.connect(path)) as connection:
-        hosts = connection.execute("select host from runners order by epoch").fetchall()
-        assert hosts == [("old-host",), (gethostname(),)]
+        hosts = connection.execute(
+            "select host from runners where run_id = ? order by epoch", (run.run_id,)
+        ).fetchall()
+        assert hosts == [("old-host",)] * len(earlier) + [(gethostname(),)]
         assert not {name for (name,) in connection.execute("select name from pragma_table_info('runs')")} & {
             "held_host",
             "held_process",
