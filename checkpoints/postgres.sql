@@ -138,7 +138,7 @@ join items i on i.run_id = r.run_id and i.number = (m.value->>1)::bigint
 update items
 set state = 'replaced', kind = :kind, changed_at = :now,
     message = json_build_object(
-        'is', 'said', 'template', :template::text, 'values', json_build_object('message', message::json)
+        'is', 'said', 'template', :template::text, 'values', json_build_object('message', coalesce(message, '""')::json)
     )::text
 where run_id = :run_id and state = 'rejected' and number in (select numbers(:numbers))
 

@@ -249,7 +249,7 @@ join items i on i.run_id = r.run_id and i.number = json_extract(m.value, '$[1]')
 -- Mark rejected items as replaced, by number, before their corrected rows are frozen.
 update items
 set state = 'replaced', kind = :kind, changed_at = :now,
-    message = json_object('is', 'said', 'template', :template, 'values', json_object('message', json(message)))
+    message = json_object('is', 'said', 'template', :template, 'values', json_object('message', json(coalesce(message, '""'))))
 where run_id = :run_id and state = 'rejected' and number in (select value from json_each(:numbers))
 
 -- name: mend_refusals

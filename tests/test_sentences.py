@@ -186,7 +186,7 @@ def test_what_is_said_or_read_by_no_person_is_left_alone(code: str) -> None:
     assert not [text for _, text in texts(ast.parse(code)) if WORDS.search(text)]
 
 
-# ---- a sentence is never data: what follows from one is decided by its code (`kind_of`), and never by its words -----
+# ---- a sentence is never data: what follows from one is decided by its code (`kind_of`), never by its words -------
 
 LOOKS = {
     "startswith",

@@ -383,10 +383,11 @@ class _Reader:
 
 
 def _named_in(sentence: str) -> Iterator[str]:
-    """The texts that a sentence, and the sentences in it, have been made with."""
+    """The texts that a sentence, and the sentences in it, have been made with, and their codes."""
     if not isinstance(sentence, Said):
         yield sentence
         return
+    yield sentence.code
     for value in sentence.values.values():
         for text in value if isinstance(value, tuple) else (value,):
             if isinstance(text, str):

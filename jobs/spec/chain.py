@@ -22,7 +22,7 @@ from billing.directory.values import AMOUNTS
 from jobs.spec.columns import KNOWN, normalise_header
 from jobs.spec.errors import ParameterRefused
 from texts.remedies import setting
-from texts.said import said
+from texts.said import reason, said
 
 _METHOD: Final = re.compile(r"\s*(?P<method>[A-Za-z_][\w.]*)\s*")
 _WHOLE: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
@@ -149,7 +149,7 @@ def parse(model: str, chain: Sequence[str], fields: Sequence[str] = ()) -> Templ
 def _link(number: int, text: str) -> Link:
     written = text.strip()
     shown = written if len(written) <= _LONGEST_LINK else f"{written[:_LONGEST_LINK]}…"
-    where = said("chain, link {number} ({link!r})", number=number, link=shown)
+    where = reason("chain, link {number} ({link!r})", "chain", number=number, link=shown)
     found = _METHOD.match(text)
     if found is None:
         raise ParameterRefused(said("{where}: a method is expected first, as objects.get, set, or save", where=where))

@@ -288,7 +288,7 @@ async def test_a_group_is_read_by_itself_whatever_the_server_knows_of_the_lists(
         "now": "",
         "duplicate": "",
     }
-    given |= {"target": NEW_RUN.target, "template": "{answer}"}
+    given |= {"target": NEW_RUN.target, "template": "{answer}", "kind": ""}
     dear = {}
     with contextlib.closing(connect(_address(where))) as connection:
         for name, values in OF_A_GROUP.items():

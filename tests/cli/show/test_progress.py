@@ -18,6 +18,7 @@ from cli.terminal import waiting
 from cli.terminal.streams import lasting, plain
 from cli.terminal.waiting import WaitingLine
 from engine.pipeline.progress import Progress, Status
+from texts.said import reason
 
 COUNTS: Mapping[str, int] = {"pending": 86_420, "skipped": 10, "sending": 12, "accepted": 12_345, "rejected": 3}
 
@@ -94,7 +95,10 @@ def test_a_line_with_many_errors_is_read_in_200_columns() -> None:
     assert text.endswith("…")
     assert len(text) <= 200
     short = replace(
-        UNDER_WAY, entered=Decimal(0), why="rate 20", errors={"no account": 3, "locked": 2, "fault": 1, "fourth": 1}
+        UNDER_WAY,
+        entered=Decimal(0),
+        why=reason("rate {rate}", "rate", rate="20"),
+        errors={"no account": 3, "locked": 2, "fault": 1, "fourth": 1},
     )
     assert ", --rate 20, " in said(short)
     assert said(short).endswith(", errors: 3 × no account, 2 × locked, 1 × fault")
