@@ -13,9 +13,9 @@ from checkpoints.records import Run
 from cli.commands.execution import execute
 from cli.session.control_client import ask_settings
 from cli.session.control_commands import RunCommands, by_flag, resume_command
-from cli.session.journal import open_existing
+from cli.session.journal import chosen_run, open_existing
 from cli.session.step_mark import holds_its_file, is_followed
-from cli.settings.flags import JournalFlags, RunName, grouped, parse_pairs
+from cli.settings.flags import JournalFlags, RunName, RunNameOrNone, grouped, parse_pairs
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, outcome_table, states_object
 from cli.show.steps import steps_of
@@ -40,17 +40,17 @@ app: Final = typer.Typer(add_completion=False)
 
 @app.command("pause")
 @grouped
-def _pause(name: RunName, *, flags: JournalFlags, voice: BriefVoice) -> None:
+def _pause(name: RunNameOrNone = None, *, flags: JournalFlags, voice: BriefVoice) -> None:
     """Send nothing more until `continue`, also after a restart.
 
-    What is in flight is finished.
+    What is in flight is finished. Without a name, the only run that is not at its end.
     """
     execute(lambda settings, screen: pause(name, settings, screen), flags.whole(), voice.whole())
 
 
 @app.command("continue")
 @grouped
-def _continue(name: RunName, *, flags: JournalFlags, voice: BriefVoice) -> None:
+def _continue(name: RunNameOrNone = None, *, flags: JournalFlags, voice: BriefVoice) -> None:
     """Let a paused run go on."""
     execute(lambda settings, screen: continue_paused(name, settings, screen), flags.whole(), voice.whole())
 
@@ -75,7 +75,7 @@ def _set(
 
 @app.command("get")
 @grouped
-def _get(name: RunName, *, flags: JournalFlags, as_json: AsJson = False) -> None:
+def _get(name: RunNameOrNone = None, *, flags: JournalFlags, as_json: AsJson = False) -> None:
     """Show what can be set on a working run, and what it is now."""
     voice = Voice(as_json=as_json)
     execute(lambda settings, screen: show(name, settings, screen), flags.whole(), voice, only_reads=True)
@@ -84,7 +84,7 @@ def _get(name: RunName, *, flags: JournalFlags, as_json: AsJson = False) -> None
 @app.command("stop")
 @grouped
 def _stop(
-    name: RunName,
+    name: RunNameOrNone = None,
     *,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait until it has ended.")] = False,
     flags: JournalFlags,
@@ -100,17 +100,17 @@ def _stop(
 # ---- what they do -----------------------------------------------------------------------------------------------
 
 
-async def pause(name: str, settings: Settings, screen: Screen) -> Exit:
+async def pause(name: str | None, settings: Settings, screen: Screen) -> Exit:
     """Pause a run; without a working process, only in its journal. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
+        run = await chosen_run(name, journal, "pause", is_open=True)
         return _show_answer(run, "pause", await RunCommands(journal).pause(run), screen)
 
 
-async def continue_paused(name: str, settings: Settings, screen: Screen) -> Exit:
+async def continue_paused(name: str | None, settings: Settings, screen: Screen) -> Exit:
     """Continue a run; without a working process, only in its journal. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
+        run = await chosen_run(name, journal, "continue", is_open=True)
         return _show_answer(run, "continue", await RunCommands(journal).unpause(run), screen)
 
 
@@ -122,10 +122,10 @@ async def change(name: str, changes: Sequence[str], settings: Settings, screen: 
         return _show_answer(run, "set", await RunCommands(journal).change(run, wanted), screen)
 
 
-async def show(name: str, settings: Settings, screen: Screen) -> Exit:
+async def show(name: str | None, settings: Settings, screen: Screen) -> Exit:
     """Show the settings of a working run that can be changed. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
+        run = await chosen_run(name, journal, "get", is_open=True)
         found = await ask_settings(run, journal)
         if found is None:
             raise await RunCommands(journal).unreachable(run, said("there is nothing to get"), by_flag(run))
@@ -139,10 +139,10 @@ async def show(name: str, settings: Settings, screen: Screen) -> Exit:
         return Exit.DONE
 
 
-async def stop(name: str, settings: Settings, screen: Screen, *, wait: bool) -> Exit:
+async def stop(name: str | None, settings: Settings, screen: Screen, *, wait: bool) -> Exit:
     """Stop a run, and wait until it has ended. Raises `CommandRefused` and `JournalError`."""
     async with open_existing(settings.journal.value) as journal:
-        run = await journal.run(name)
+        run = await chosen_run(name, journal, "stop", is_open=True)
         answer = await RunCommands(journal).stop(run)
         if answer.refused or not wait:
             return _show_answer(run, "stop", answer, screen)
@@ -157,7 +157,7 @@ async def stop(name: str, settings: Settings, screen: Screen, *, wait: bool) -> 
         with waiting(said("waiting for the end of run {run}", run=run.name)):
             while await journal.holder(run):  # noqa: ASYNC110 - the end of another process gives no event
                 await anyio.sleep(GLANCE)
-        return await _show_stopped(name, journal, screen)
+        return await _show_stopped(run.name, journal, screen)
 
 
 async def _show_stopped(name: str, journal: Journal, screen: Screen) -> Exit:

@@ -24,7 +24,7 @@ from cli.report.facts import leaves_of
 from cli.report.files_beside import write_files
 from cli.report.subject import ReportFacts, Subject, SubjectKind, campaign_of, facts_of, subject_of
 from cli.report.tables import FilesBeside
-from cli.session.journal import open_existing
+from cli.session.journal import chosen_run, open_existing
 from cli.session.step_mark import mark_of
 from cli.settings.flags import JournalFlags, grouped
 from cli.settings.known_billings import journal_of_all, without_profile_or_default
@@ -118,7 +118,8 @@ def _report(  # noqa: PLR0913 - a parameter for each thing that can be typed
                     )
                 case ["prove", name, key]:
                     return await prove_row(await journal.run(name), key, journal, screen)
-                case [name]:
+                case [] | [_]:
+                    name = words[0] if words else (await chosen_run(None, journal, "report")).name
                     subject = await subject_of(name, journal, is_file=name.endswith(TOML))
                     target = OutputFile(output or _path_of(subject, "pdf" if pdf else "html"), force=force)
                     order = ReportOrder(target, _language(lang, settings), settings.letterhead, pdf)

@@ -17,7 +17,7 @@ from cli.commands.replay import record_into
 from cli.fleet.hand_in import handing_in
 from cli.session.control_client import ourselves, unpause_run
 from cli.session.events import OpenReader
-from cli.session.journal import open_existing, refuse_ended, require_content, require_unlocked, unfinished
+from cli.session.journal import open_existing, refuse_ended, require_content, require_unlocked, unfinished, which_of
 from cli.session.run_session import RunSession
 from cli.session.session import HandIn, OpenPage, OpenRecorder, Session, close_ended, open_session, own_journal
 from cli.settings.flags import (
@@ -37,10 +37,9 @@ from cli.settings.settings import Settings
 from cli.show.closing import Closing, show_closing
 from cli.terminal.exits import AWAY, CommandRefused, Exit
 from cli.terminal.screen import Screen, Voice
-from cli.terminal.texts import printable
 from jobs.spec.spec import DECLARATION_DIGEST
 from texts.remedies import command_line, setting
-from texts.said import counted, in_lines, said
+from texts.said import said
 
 app: Final = typer.Typer(add_completion=False)
 
@@ -180,8 +179,7 @@ async def _run_to_resume(name: str | None, journal: Journal) -> Run | None:
         return run
     open_runs = [run for run in await journal.runs() if await unfinished(run, journal)]
     if len(open_runs) > 1:
-        lines = [await _describe_run(run, journal) for run in open_runs]
-        raise CommandRefused(in_lines([said("several runs are not at their end; which?"), *lines]))
+        raise await which_of(open_runs, journal, "resume")
     return open_runs[0] if open_runs else None
 
 
@@ -193,16 +191,3 @@ async def _show_ended(run: Run, journal: Journal, settings: Settings, screen: Sc
     if shown is not None:
         screen.result(shown)
     return closing
-
-
-async def _describe_run(run: Run, journal: Journal) -> str:
-    left = (await journal.totals(run)).count_where(open=True)
-    return counted(
-        "  {command}   {job}, {source}, begun {begun}, {n} row left",
-        "  {command}   {job}, {source}, begun {begun}, {n} rows left",
-        left,
-        command=command_line("resume", run.name),
-        job=run.job,
-        source=printable(run.source, 60),
-        begun=run.created_at,
-    )

@@ -17,9 +17,9 @@ from checkpoints.tally import ImportTally
 from cli.commands.execution import execute
 from cli.output.item_files import STDOUT, OutputFile, Sheet, header_of, of_item, written_to
 from cli.session.control_client import own_name
-from cli.session.journal import locked, open_existing, require_content
+from cli.session.journal import chosen_run, locked, open_existing, require_content
 from cli.session.session import open_session, own_journal
-from cli.settings.flags import ChangedDeclaration, Flags, RunName, grouped
+from cli.settings.flags import ChangedDeclaration, Flags, RunNameOrNone, grouped
 from cli.settings.pacing_flags import Pacing, ReadingRate
 from cli.settings.settings import Settings
 from cli.show.closing import next_steps, states_object, states_table
@@ -50,7 +50,7 @@ app: Final = typer.Typer(add_completion=False)
 @app.command("verify")
 @grouped
 def _verify(  # noqa: PLR0913 - each is a flag or a group of them
-    name: RunName,
+    name: RunNameOrNone = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write all differences to a CSV file, or - for stdout."),
@@ -123,14 +123,14 @@ async def _tally(run: Run, gateway: Gateway, journal: Journal, undone: Mapping[s
 
 
 async def verify_run(
-    name: str, target: OutputFile | None, settings: Settings, pacing: Mapping[str, str], screen: Screen
+    name: str | None, target: OutputFile | None, settings: Settings, pacing: Mapping[str, str], screen: Screen
 ) -> Exit:
     """Read back all accepted rows, at the run's rate or, for this command only, that of `pacing`.
 
     Raises `CommandRefused`, `LookUpFailed`, `BillingError` and `JournalError`.
     """
     async with open_existing(await own_journal(settings)) as journal, AsyncExitStack() as stack:
-        run = await journal.run(name)
+        run = await chosen_run(name, journal, "verify")
         await require_content(run, journal)
         if run.stage is Stage.DISCARDED:
             raise CommandRefused(

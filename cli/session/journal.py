@@ -3,8 +3,9 @@
 Nothing here depends on the billing, so commands that only read the journal load neither HTTP nor a database.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -24,13 +25,17 @@ from cli.settings.places import journals_in
 from cli.show.closing import describe_end, run_again
 from cli.terminal.exits import CommandRefused, HeldElsewhere
 from cli.terminal.layout import labelled, render
+from cli.terminal.texts import printable
 from cli.terminal.waiting import waiting
 from engine.pacing.policy import ALL, Policy, describe_policy, describe_settings, policy_with, to_settings
 from jobs.spec.undo_words import RUN, UNDO
-from texts.remedies import PROGRAM, advise_runs, command_line, setting
+from texts.remedies import PROGRAM, Remedy, advise_runs, command_line, setting
 from texts.said import Said, counted, in_lines, said, text_of
 
 log = structlog.get_logger(__name__)
+
+_MOST_RUNS: Final = 10
+"""Runs that are named where it is not known which one is meant."""
 
 
 @asynccontextmanager
@@ -115,6 +120,39 @@ async def unfinished(run: Run, journal: Journal) -> bool:
     if run.stage is Stage.DISCARDED or run.ended_at:
         return False
     return run.frozen_at is None or run.approved_at is None or (await journal.totals(run)).count_where(open=True) > 0
+
+
+async def chosen_run(name: str | None, journal: Journal, command: str, *, is_open: bool = False) -> Run:
+    """The run of that name; without one the only one of all that were approved, or of those not at their end.
+
+    Raises `NoSuchRun`, and `CommandRefused` where there is none, or more than one.
+    """
+    if name is not None:
+        return await journal.run(name)
+    runs = [run for run in await journal.runs() if (await unfinished(run, journal) if is_open else run.approved_at)]
+    if not runs:
+        none = said("no run is under way; {command} lists those at their end", command=Remedy("status"))
+        raise CommandRefused(none if is_open else said("no run of this journal was sent yet"))
+    if len(runs) > 1:
+        raise await which_of(runs, journal, command)
+    return runs[0]
+
+
+async def which_of(runs: Sequence[Run], journal: Journal, command: str) -> CommandRefused:
+    """The refusal of a command without a name where there are several runs: the last ones, each with its command."""
+    lines = [
+        counted(
+            "  {command}   {job}, {source}, begun {begun}, {n} row left",
+            "  {command}   {job}, {source}, begun {begun}, {n} rows left",
+            (await journal.totals(run)).count_where(open=True),
+            command=command_line(command, run.name),
+            job=run.job,
+            source=printable(run.source, 60),
+            begun=run.created_at,
+        )
+        for run in runs[-_MOST_RUNS:]
+    ]
+    return CommandRefused(in_lines([said("there are several runs; which?"), *lines]))
 
 
 async def require_content(run: Run, journal: Journal) -> None:

@@ -1,0 +1,34 @@
+"""Commands without a name take the only run there is, and name the runs where there are several."""
+
+from tests.cli.conftest import Place
+
+ROWS = 3
+QUICK = ("--yes", "--no-canary", "--settle", "0.1")
+
+
+async def test_a_run_that_is_the_only_one_is_paused_continued_stopped_verified_and_reported(place: Place) -> None:
+    place.balances(40)
+    await place.kill_at(10, "run", "balances", "balances.csv", "--in-flight", "2", *QUICK)
+    (run,) = await place.runs()
+    assert f"run {run.name}: " in (await place.cli("pause")).out
+    assert [one.paused_at is not None for one in await place.runs()] == [True]
+    assert f"run {run.name}: " in (await place.cli("continue")).out
+    for command in ("stop", "get"):
+        idle = await place.cli(command, may_end_with=[2])
+        assert f"run {run.name} " in idle.words
+    await place.cli("resume", *QUICK)
+    assert f"run {run.name}" in (await place.cli("verify")).out
+    await place.cli("report")
+    assert list(place.cli.folder.glob("report-*.html")) == [place.cli.folder / f"report-{run.name}.html"]
+    none = await place.cli("pause", may_end_with=[2])
+    assert "no run is under way; `carbon-migrate status" in none.words
+
+
+async def test_of_several_runs_each_is_named_with_its_command(place: Place) -> None:
+    place.balances(ROWS)
+    await place.cli("run", "balances", "balances.csv", *QUICK)
+    await place.cli("run", "balances", "balances.csv", "--again", *QUICK)
+    names = [run.name for run in await place.runs() if run.approved_at]
+    asked = await place.cli("verify", may_end_with=[2])
+    assert "there are several runs; which?" in asked.words
+    assert [name for name in names if f"carbon-migrate verify {name} " in asked.words] == names
