@@ -53,12 +53,7 @@ def type_8() -> Type8:
 
 @pytest.fixture
 async def entered(
-    billing_file: Path,
-    database: Database,
-    execute: Execute,
-    odd_ones: None,  # noqa: ARG001
-    tmp_path: Path,
-    type_8: Type8,
+    billing_file: Path, database: Database, execute: Execute, tmp_path: Path, type_8: Type8
 ) -> AsyncIterator[Setting]:
     begin_with(execute, BEFORE)
     async with billing(billing_file, database, type_8) as (gateway, journal):
@@ -75,18 +70,12 @@ async def test_where_the_last_entry_counts_the_others_of_its_account_are_missing
 
 @pytest.mark.parametrize("type_8", ["adds"])
 async def test_where_entries_add_up_the_balance_before_them_counts_as_well(entered: Setting) -> None:
-    assert await entered.compared() == (
-        Balances(accounts=2, expected=Decimal("112.25"), found=Decimal("112.25")),
-        [],
-    )
+    assert await entered.compared() == (Balances(accounts=2, expected=Decimal("112.25"), found=Decimal("112.25")), [])
 
 
 async def test_an_account_with_a_later_operation_is_counted_apart(entered: Setting) -> None:
     await entered.enters({9008: Decimal(1)}, op_type="1")
-    assert await entered.compared() == (
-        Balances(accounts=1, expected=Decimal(-3), found=Decimal(-3), moved=1),
-        [],
-    )
+    assert await entered.compared() == (Balances(accounts=1, expected=Decimal(-3), found=Decimal(-3), moved=1), [])
 
 
 @pytest.mark.parametrize("type_8", ["adds"])

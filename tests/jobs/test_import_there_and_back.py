@@ -1,17 +1,14 @@
 """An import as a run, and its undo: what it has made goes again, and what others have changed since stays."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.money import SCALE
 from billing.profile import Fact, Profile, StornoEffect
 from checkpoints.errors import ForbiddenTransition
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.evidence import Seen
@@ -58,17 +55,6 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GAP", "LONGEST_GAP"):
         monkeypatch.setattr(f"engine.pipeline.needs.{name}", 0.05)
     monkeypatch.setattr("engine.pipeline.precedence.GAP", 0.02)
-
-
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    async with open_journal(tmp_path / "journal") as opened:
-        yield opened
-
-
-@pytest.fixture
-def both(client: BillingClient, database: Database, odd_ones: None) -> Gateway:  # noqa: ARG001
-    return Gateway(client, database)
 
 
 def still_there(before: Tables, after: Tables) -> Changes:
@@ -268,11 +254,7 @@ async def test_a_balance_that_is_not_taken_back_keeps_its_subscriber(
 async def test_balances_go_by_storno_where_that_is_known_to_work(
     both: Gateway, journal: Journal, database: Database
 ) -> None:
-    known = Profile(
-        storno_call=Fact("storno"),
-        storno_works=Fact(True),
-        storno_type_8=Fact(StornoEffect.RESTORES),
-    )
+    known = Profile(storno_call=Fact("storno"), storno_works=Fact(True), storno_type_8=Fact(StornoEffect.RESTORES))
     gateway, before = replace(both, profile=known), whole_database(database)
     run = await carried_out(TableJob(gateway, THREE[:1]), journal)
     await carried_out(undo_of(gateway, journal, run), journal)

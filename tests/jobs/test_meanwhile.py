@@ -1,6 +1,6 @@
 """What somebody else does between list and calls: what they have done stays, and nothing reaches others."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +11,7 @@ from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.money import SCALE
 from billing.profile import Fact, Profile, Standing, TypeEight
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal
 from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.evidence import Seen
@@ -31,17 +31,6 @@ from tests.jobs.making import job_of, rows_of
 from tests.jobs.whole_database import changes, whole
 
 ADDS = Profile(type_8=Fact(TypeEight.ADDS, None, Standing.ASSUMED))
-
-
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    async with open_journal(tmp_path / "journal") as opened:
-        yield opened
-
-
-@pytest.fixture
-def both(client: BillingClient, database: Database, odd_ones: None) -> Gateway:  # noqa: ARG001
-    return Gateway(client, database)
 
 
 def back_of(gateway: Gateway, job: BillingJob, journal: Journal, run: Run, **how: str) -> UndoJob:
@@ -172,9 +161,7 @@ async def test_a_number_without_a_bearer_and_a_login_of_another_account_get_noth
         execute("insert into users (id, abonent_id, login, enabled) values (?, 9001, ?, 1)", key, login)
     pools = job_of(both, SNAT_POOL, rows_of(tmp_path, "login;pool\nivanov;5\npetrov;5\n"))
     run = await carried_out(
-        pools,
-        journal,
-        lambda: execute("update users set login = login || '-old' where id = 90001"),
+        pools, journal, lambda: execute("update users set login = login || '-old' where id = 90001")
     )
     found = await states(journal, run)
     assert found["90001"][0] is State.REJECTED

@@ -102,10 +102,7 @@ def effects(gateway: Gateway) -> dict[str, tuple[CallEffect, Payload]]:
             effect_of(gateway, BUILT_IN.named("by-sms"), sms="+79990000001"),
             chain("Users", ("objects.filter", {"id": 5})),
         ),
-        "call": (
-            AnyCallEffect(gateway, parse("Odd", ("objects.create {}",)), CallRules()),
-            chain("Odd", ("do", {})),
-        ),
+        "call": (AnyCallEffect(gateway, parse("Odd", ("objects.create {}",)), CallRules()), chain("Odd", ("do", {}))),
     }
 
 

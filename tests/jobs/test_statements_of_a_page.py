@@ -1,6 +1,6 @@
 """A page of many rows asks the database as often as a page of few: not once for each row."""
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import anyio.to_thread
@@ -11,14 +11,15 @@ from billing.database.database import Database, direct
 from billing.database.dsn import Dsn
 from billing.database.reader import DatabaseRows, Reader
 from billing.database.sql_blocks import Value
-from checkpoints.journal import Journal, open_journal
-from checkpoints.records import Item, Run
+from checkpoints.journal import Journal
+from checkpoints.records import Item
 from engine.job import Job
 from jobs.access.gateway import Gateway
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.spec.undo_words import RUN
 from jobs.undo import build_undo
-from tests.jobs.conftest import Frozen
+from tests.checkpoints.samples import sending_item
+from tests.jobs.making import RUN as A_RUN
 from tests.jobs.making import job_of, rows_of
 from tests.jobs.test_undo import done
 
@@ -54,12 +55,6 @@ def selects() -> list[str]:
 def counted(client: BillingClient, billing_file: Path, selects: list[str]) -> Iterator[Gateway]:
     with Database(Dsn(str(billing_file)), lambda dsn: CountingReader(direct(dsn), selects)) as database:
         yield Gateway(client, database)
-
-
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    async with open_journal(tmp_path / "journal") as opened:
-        yield opened
 
 
 async def _for_a_page(job: Job, rows: int, selects: list[str]) -> int:
@@ -105,23 +100,16 @@ async def test_plan_and_undo_ask_as_often_for_many_rows_as_for_few(
 @pytest.mark.parametrize("rows", [FEW, MANY])
 @pytest.mark.parametrize(("name", "given"), [("balances", {"op_type": "2"}), ("connect-service", {})])
 async def test_one_select_shows_what_others_have_entered_of_a_whole_group(
-    name: str,
-    given: Mapping[str, str],
-    rows: int,
-    counted: Gateway,
-    selects: list[str],
-    run: Run,
-    frozen: Frozen,
-    tmp_path: Path,
+    name: str, given: Mapping[str, str], rows: int, counted: Gateway, selects: list[str], tmp_path: Path
 ) -> None:
     given = {"amount": "50.50", **given} if name == "balances" else {"usluga": "240", "manager": "33", **given}
     job = job_of(counted, BUILT_IN.named(name), rows_of(tmp_path, _subscribers(counted)), **given)
     page = await anyio.to_thread.run_sync(lambda: next(job.source.pages(None)))
-    group = [frozen(new, number) for number, new in enumerate((await job.prepare(page.rows[:rows])).items, 1)]
+    group = [sending_item(new, number) for number, new in enumerate((await job.prepare(page.rows[:rows])).items, 1)]
     # What is asked once a run is asked now.
-    await job.look(run, group[:1], _no_mates)
+    await job.look(A_RUN, group[:1], _no_mates)
     before = len(selects)
-    assert len(await job.look(run, group, _no_mates)) == rows
+    assert len(await job.look(A_RUN, group, _no_mates)) == rows
     assert len(selects) - before == 1
 
 

@@ -1,14 +1,13 @@
 """Runs that take runs back: through the journal, whatever the kind, however long the chain."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from billing.api.calls import NOTHING
-from billing.api.client import BillingClient
 from billing.database.database import Database
-from checkpoints.journal import Journal, open_journal
+from checkpoints.journal import Journal
 from checkpoints.records import Change, NewRun, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
@@ -30,17 +29,6 @@ from tests.jobs.making import rows_of
 from tests.jobs.whole_database import Tables, changes, whole
 
 TARGET = "http://billing"
-
-
-@pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    async with open_journal(tmp_path / "journal") as opened:
-        yield opened
-
-
-@pytest.fixture
-def both(client: BillingClient, database: Database, odd_ones: None) -> Gateway:  # noqa: ARG001
-    return Gateway(client, database)
 
 
 async def carried_out(
@@ -114,13 +102,7 @@ def users(database: Database) -> list[str]:
 
 @pytest.mark.parametrize(("name", "text", "given"), KINDS)
 async def test_every_second_undo_gives_the_first_state_the_others_the_second(
-    both: Gateway,
-    database: Database,
-    journal: Journal,
-    tmp_path: Path,
-    name: str,
-    text: str,
-    given: dict[str, str],
+    both: Gateway, database: Database, journal: Journal, tmp_path: Path, name: str, text: str, given: dict[str, str]
 ) -> None:
     rows = rows_of(tmp_path, text.format(*users(database)))
     first = whole(database)
@@ -143,8 +125,7 @@ CHANGED = [
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "given", "change"),
-    [(*kind, change) for kind, change in zip(KINDS, CHANGED, strict=True)],
+    ("name", "text", "given", "change"), [(*kind, change) for kind, change in zip(KINDS, CHANGED, strict=True)]
 )
 async def test_the_first_state_is_the_one_that_was_overwritten_whenever_the_plan_was_made(
     both: Gateway,

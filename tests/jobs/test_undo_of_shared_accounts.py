@@ -46,9 +46,7 @@ BALANCES: Final = st.tuples(*[AMOUNTS] * len(ACCOUNTS))
 ROWS: Final = st.dictionaries(st.sampled_from((*ON_ONE, *ALONE)), AMOUNTS, min_size=1, max_size=6)
 
 ANY: Final = settings(
-    max_examples=5,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=SHARED_FIXTURES,
+    max_examples=5, phases=[Phase.explicit, Phase.reuse, Phase.generate], suppress_health_check=SHARED_FIXTURES
 )
 
 
@@ -61,7 +59,7 @@ def billing_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shared_accounts(odd_ones: None, execute: Execute) -> None:  # noqa: ARG001
+def shared_accounts(execute: Execute) -> None:
     """Two more subscribers of the account that two of the odd ones have."""
     for key in ON_ONE[2:]:
         execute(

@@ -24,10 +24,7 @@ SYSTEM_TEXT = "Недостаточно прав"
 def read(body: object, status: int = 200, *, cabinet: bool = False, **headers: str) -> Evidence:
     raw = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
     return read_answer(
-        status,
-        JSON | {name.replace("_", "-"): value for name, value in headers.items()},
-        raw,
-        cabinet=cabinet,
+        status, JSON | {name.replace("_", "-"): value for name, value in headers.items()}, raw, cabinet=cabinet
     )
 
 

@@ -20,11 +20,7 @@ def form(call: Call, **extra: str) -> dict[str, str]:
 
 def test_an_initial_balance_as_in_the_recipe() -> None:
     call = create(
-        "FinanceOperations",
-        abonent_id=1111,
-        op_summa=Decimal("50.50"),
-        op_type_id=8,
-        descr="Миграция балансов",
+        "FinanceOperations", abonent_id=1111, op_summa=Decimal("50.50"), op_type_id=8, descr="Миграция балансов"
     )
     assert call.path == "/rest_api/v2/FinanceOperations/"
     assert form(call.asking("id")) == {
@@ -80,10 +76,7 @@ def test_values_are_written_in_the_billing_s_way() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "value",
-    [50.5, [50.5], {1}, b"x", dt.datetime(2020, 1, 1, tzinfo=dt.UTC)],
-)
+@pytest.mark.parametrize("value", [50.5, [50.5], {1}, b"x", dt.datetime(2020, 1, 1, tzinfo=dt.UTC)])
 def test_values_without_a_sure_spelling_are_refused(value: object) -> None:
     with pytest.raises(TypeError):
         encode(create("Any", value=value))

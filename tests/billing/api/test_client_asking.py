@@ -146,11 +146,7 @@ async def test_a_refused_read_is_not_repeated(client: BillingClient, answers: An
     ],
 )
 async def test_health(
-    client: BillingClient,
-    answers: Answers,
-    result: object,
-    version_: str,
-    clock: str | None,
+    client: BillingClient, answers: Answers, result: object, version_: str, clock: str | None
 ) -> None:
     answers.give({"result": result})
     health = await client.health()
@@ -181,11 +177,7 @@ async def test_health(
     ],
 )
 async def test_ill_health(
-    client: BillingClient,
-    answers: Answers,
-    status: int,
-    body: str,
-    error: type[Exception],
+    client: BillingClient, answers: Answers, status: int, body: str, error: type[Exception]
 ) -> None:
     answers.give(status=status, body=body)
     with pytest.raises(error):

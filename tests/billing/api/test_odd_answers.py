@@ -51,13 +51,7 @@ def test_a_number_that_is_none_stays_the_text_that_it_is(number: str) -> None:
 def test_numbers_of_money_are_as_they_were() -> None:
     answered = read('{"result": [0.1, 1e2, 12345678901234567890.12, -0.0, 100000000000000000000000]}')
     assert isinstance(answered, Accepted)
-    assert answered.result == [
-        Decimal("0.1"),
-        Decimal("1e2"),
-        Decimal("12345678901234567890.12"),
-        Decimal(0),
-        10**23,
-    ]
+    assert answered.result == [Decimal("0.1"), Decimal("1e2"), Decimal("12345678901234567890.12"), Decimal(0), 10**23]
 
 
 @pytest.mark.parametrize("value", [HUGE, "1e-300000000", "1" * 41, 10**41, "n/a", "NaN", True, Decimal(HUGE)])

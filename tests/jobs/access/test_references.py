@@ -78,7 +78,6 @@ async def test_a_placeholder_that_is_named_as_a_field_of_the_billing_refers_as_w
         await job.check()
 
 
-@pytest.mark.usefixtures("odd_ones")
 async def test_operators_have_a_table_that_only_a_database_shows(client: BillingClient, database: Database) -> None:
     job = job_of(Gateway(client, database), OPERATOR, Input(), operator="5")
     with pytest.raises(ParameterRefused, match="operator: the billing has no operator 5"):
@@ -90,7 +89,6 @@ async def test_operators_have_a_table_that_only_a_database_shows(client: Billing
     )
 
 
-@pytest.mark.usefixtures("odd_ones")
 async def test_where_the_table_is_not_known_an_id_that_is_in_use_is_there(
     client: BillingClient, database: Database, execute: Execute
 ) -> None:
@@ -106,14 +104,12 @@ async def test_where_the_table_is_not_known_an_id_that_is_in_use_is_there(
     assert job.cautions == ()
 
 
-@pytest.mark.usefixtures("odd_ones")
 async def test_what_is_deleted_is_not_there(client: BillingClient, database: Database, execute: Execute) -> None:
     execute("update abonents set deleted = 1 where id = 1400")
     for gateway in (Gateway(client, database), Gateway(client)):
         assert await References(gateway).missing("Folder", {"89", "1400"}) == {"1400"}
 
 
-@pytest.mark.usefixtures("odd_ones")
 async def test_a_column_that_marks_what_is_deleted_counts_where_it_is_there(
     client: BillingClient, billing_file: Path, execute: Execute
 ) -> None:

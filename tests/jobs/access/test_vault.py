@@ -102,10 +102,7 @@ async def test_a_call_gets_its_secrets_wherever_their_tokens_stand(path: Path) -
         "Users", (ChainStep("a", {"psw": one, "n": 5}), ChainStep("b", {"in": [{"x": f"<{two}>"}, True, None]}))
     )
     opened = await unseal(vault, call)
-    assert [step.arguments for step in opened.steps] == [
-        {"psw": WORD, "n": 5},
-        {"in": [{"x": "<1234>"}, True, None]},
-    ]
+    assert [step.arguments for step in opened.steps] == [{"psw": WORD, "n": 5}, {"in": [{"x": "<1234>"}, True, None]}]
     plain = Call("Users", (ChainStep("a", {"psw": ""}),))
     assert await unseal(None, plain) is plain
     with pytest.raises(SecretGone):

@@ -12,8 +12,6 @@ from jobs.rows.input import Input
 from tests.jobs.conftest import FOLDER, Execute
 from tests.jobs.making import job_of, prepared
 
-pytestmark = pytest.mark.usefixtures("odd_ones")
-
 
 @pytest.fixture
 def gateway(client: BillingClient, database: Database) -> Gateway:

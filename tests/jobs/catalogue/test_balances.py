@@ -11,7 +11,7 @@ from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.money import SCALE
-from checkpoints.records import Item, NewItem, Run
+from checkpoints.records import Item, NewItem
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from engine.job import Absent, BeforeImageMode, Different, Entries, Found, Job, Marked, ReadBack
@@ -23,9 +23,20 @@ from jobs.effects.creatable_models import BALANCE
 from jobs.effects.create import CreateEffect, payload_for
 from jobs.rows.input import Input
 from lab.mock.server import MockBilling
+from tests.checkpoints.samples import sending_item
 from tests.jobs import making
-from tests.jobs.conftest import Execute, Frozen
-from tests.jobs.making import effect_of, planned, prepared, refused, sent, sightings, undone, with_fresh_before_images
+from tests.jobs.conftest import Execute
+from tests.jobs.making import (
+    RUN,
+    effect_of,
+    planned,
+    prepared,
+    refused,
+    sent,
+    sightings,
+    undone,
+    with_fresh_before_images,
+)
 
 
 def job_of(gateway: Gateway, folder: Path, text: str, *, mapping: dict[str, str] | None = None, **given: str) -> Job:
@@ -39,8 +50,8 @@ def an_item(account: int = 9001) -> NewItem:
     )
 
 
-async def one_of(job: Job, frozen: Frozen) -> Item:
-    (item,) = await planned(job, frozen)
+async def one_of(job: Job) -> Item:
+    (item,) = await planned(job)
     return item
 
 
@@ -59,21 +70,14 @@ async def test_rows_by_id(gateway: Gateway, tmp_path: Path) -> None:
     assert [str(one.amount) for one in done.items] == ["50.50", "1200.00", "0.00"]
     payload = decode_payload(done.items[0].payload)
     assert payload.steps == (
-        (
-            "objects.create",
-            {"abonent_id": 9001, "op_summa": "50.50", "op_type_id": 8, "descr": "Миграция балансов"},
-        ),
+        ("objects.create", {"abonent_id": 9001, "op_summa": "50.50", "op_type_id": 8, "descr": "Миграция балансов"}),
     )
     assert (payload.abonent, payload.wanted) == (9001, {"op_summa": "50.5"})
     assert [decode_payload(one.payload).steps[0][1]["op_summa"] for one in done.items[1:]] == ["1200.00", "0.00"]
 
 
 async def test_what_the_balance_was_is_kept(
-    client: BillingClient,
-    database: Database,
-    execute: Execute,
-    tmp_path: Path,
-    odd_ones: None,  # noqa: ARG001
+    client: BillingClient, database: Database, execute: Execute, tmp_path: Path
 ) -> None:
     execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
     text = "abonent_id;amount;op_type\n9001;1;8\n9002;2;8\n9003;3;1\n"
@@ -84,17 +88,11 @@ async def test_what_the_balance_was_is_kept(
 
 
 async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
-    client: BillingClient,
-    database: Database,
-    execute: Execute,
-    tmp_path: Path,
-    run: Run,
-    frozen: Frozen,
-    odd_ones: None,  # noqa: ARG001
+    client: BillingClient, database: Database, execute: Execute, tmp_path: Path
 ) -> None:
     gateway = Gateway(client, database)
     text = "abonent_id;amount;op_type\n9001;1;8\n9002;2;8\n9003;3;1\n"
-    items = await planned(job_of(gateway, tmp_path, text), frozen)
+    items = await planned(job_of(gateway, tmp_path, text))
     effect = effect_of(gateway, BALANCES)
     assert isinstance(effect, CreateEffect)
     without_database = effect_of(Gateway(client), BALANCES)
@@ -103,15 +101,15 @@ async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
     execute("update admin_accounts set ostatok = ? where id in (9002, 9003)", 7 * SCALE)
     items = await with_fresh_before_images(effect, items)
     assert [payload_of(one).was for one in items] == [{BALANCE: "0.00"}, {BALANCE: "7.00"}, {}]
-    evidence = await effect.send(run, items[1])
+    evidence = await effect.send(RUN, items[1])
     assert isinstance(evidence, Accepted)
     note = "changed between plan and call: it was balance 0.00, and then balance 7.00; an undo brings the latter back"
     assert evidence.note == note
     # Found by a look-up, the same is known of it.
-    assert await sightings(effect, run, items[1:2]) == [Found(evidence.answer, note, marked=True)]
+    assert await sightings(effect, items[1:2]) == [Found(evidence.answer, note, marked=True)]
     done = [msgspec.structs.replace(items[1], answer=evidence.answer)]
     back = await undone(effect, done, way="opposite")
-    await sent(back.effect, replace(run, name="u7u7u"), back.items(frozen))
+    await sent(back.effect, back.items, replace(RUN, name="u7u7u"))
     assert list(database.query("select balance from admin_accounts where id = 9002")) == [(7 * SCALE,)]
     assert (effect.keeps, without_database.keeps) == (BeforeImageMode.TOGETHER, BeforeImageMode.NOTHING)
 
@@ -157,7 +155,6 @@ async def test_ids_that_are_nobody_usable(gateway: Gateway, tmp_path: Path) -> N
     ]
 
 
-@pytest.mark.usefixtures("odd_ones")
 async def test_an_unknown_number_comes_with_the_nearest(
     client: BillingClient, database: Database, tmp_path: Path
 ) -> None:
@@ -168,13 +165,11 @@ async def test_an_unknown_number_comes_with_the_nearest(
     assert reasons[2].endswith("', nor one like it")
 
 
-@pytest.mark.usefixtures("odd_ones")
 async def test_without_a_database_it_says_why_nothing_is_suggested(client: BillingClient, tmp_path: Path) -> None:
     (reason,) = await refused(job_of(Gateway(client), tmp_path, "contract_number;amount\nА15;1\n"))
     assert reason.endswith("there is no contract number 'А15' (similar ones are searched for in the database only)")
 
 
-@pytest.mark.usefixtures("odd_ones")
 async def test_suggestions_come_to_an_end(client: BillingClient, database: Database) -> None:
     abonents = SubscriberFinder(Gateway(client, database), suggested_for=2)
     first = await abonents.by_contract_numbers(["А15"])
@@ -270,23 +265,23 @@ async def test_it_needs_rows(gateway: Gateway, tmp_path: Path) -> None:
 FILE = "abonent_id;amount\n9001;50,50\n"
 
 
-async def sighting(job: Job, run: Run, item: Item) -> object:
-    return (await job.effect.look_up(run, [item]))[item.item_id]
+async def sighting(job: Job, item: Item) -> object:
+    return (await job.effect.look_up(RUN, [item]))[item.item_id]
 
 
-async def reading(job: Job, run: Run, item: Item) -> object:
-    return (await job.effect.read_back(run, [item]))[item.item_id]
+async def reading(job: Job, item: Item) -> object:
+    return (await job.effect.read_back(RUN, [item]))[item.item_id]
 
 
 async def test_an_operation_is_entered_once_and_found_again(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling, database: Database
+    gateway: Gateway, tmp_path: Path, mock_billing: MockBilling, database: Database
 ) -> None:
     job = job_of(gateway, tmp_path, FILE, descr="Ввод остатков")
-    item = await one_of(job, frozen)
-    assert await sighting(job, run, item) == Absent()
-    assert await reading(job, run, item) == ReadBack(None, "sent 50.50; the billing has no operation with this mark")
+    item = await one_of(job)
+    assert await sighting(job, item) == Absent()
+    assert await reading(job, item) == ReadBack(None, "sent 50.50; the billing has no operation with this mark")
 
-    evidence = await job.effect.send(run, item)
+    evidence = await job.effect.send(RUN, item)
 
     assert isinstance(evidence, Accepted)
     ((key, summa, descr),) = database.query(
@@ -296,15 +291,13 @@ async def test_an_operation_is_entered_once_and_found_again(
     assert summa == 505 * SCALE // 10
     assert descr == "Ввод остатков [cm k7m2q/1]"
     assert mock_billing.ledger.effects("FinanceOperations") == {9001: 1}
-    assert await sighting(job, run, item) == Found(str(key), marked=True)
-    assert await reading(job, run, item) == ReadBack(Decimal("50.50"))
+    assert await sighting(job, item) == Found(str(key), marked=True)
+    assert await reading(job, item) == ReadBack(Decimal("50.50"))
 
 
-async def test_only_the_mark_of_run_and_item_counts(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
-) -> None:
+async def test_only_the_mark_of_run_and_item_counts(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
     job = job_of(gateway, tmp_path, FILE)
-    item = await one_of(job, frozen)
+    item = await one_of(job)
     for number, abonent, kind, descr in [
         (90001, 9001, 8, "Ввод [cm k7m2q/2]"),  # another item
         (90002, 9001, 8, "Ввод [cm aaaaa/1]"),  # another run
@@ -317,58 +310,54 @@ async def test_only_the_mark_of_run_and_item_counts(
             "values (?, ?, ?, ?, current_timestamp, ?)",
             *(number, abonent, kind, 505 * SCALE // 10, descr),
         )
-    assert await sighting(job, run, item) == Absent()
+    assert await sighting(job, item) == Absent()
 
 
-async def test_what_is_found_and_differs(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
-) -> None:
+async def test_what_is_found_and_differs(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
     job = job_of(gateway, tmp_path, FILE)
-    item = await one_of(job, frozen)
-    accepted = await job.effect.send(run, item)
+    item = await one_of(job)
+    accepted = await job.effect.send(RUN, item)
     assert isinstance(accepted, Accepted)
     first = accepted.answer
 
     execute("update finance_operations set op_summa = ? where op_id = ?", 7 * SCALE, first)
     text = f"sent 50.50; the billing has operation {first} of 7.00"
-    assert await sighting(job, run, item) == Different(text, marked=True)
-    assert await reading(job, run, item) == ReadBack(Decimal(7), text)
+    assert await sighting(job, item) == Different(text, marked=True)
+    assert await reading(job, item) == ReadBack(Decimal(7), text)
 
     execute("update finance_operations set op_summa = ?, storno = 1 where op_id = ?", 505 * SCALE // 10, first)
     text = f"sent 50.50; the billing has operation {first} of 50.50 (reversed by storno)"
-    assert await sighting(job, run, item) == Different(text, marked=True)
-    assert await reading(job, run, item) == ReadBack(None, text)
+    assert await sighting(job, item) == Different(text, marked=True)
+    assert await reading(job, item) == ReadBack(None, text)
 
     # Somebody has sent the very same once more.
-    again = await job.effect.send(run, item)
+    again = await job.effect.send(RUN, item)
     assert isinstance(again, Accepted)
     text += f", operation {again.answer} of 50.50"
-    assert await sighting(job, run, item) == Different(text, marked=True)
+    assert await sighting(job, item) == Different(text, marked=True)
     execute("update finance_operations set storno = 0 where op_id = ?", first)
     text = (
         f"sent 50.50 once; under its one mark the billing has 2: operation {first} of 50.50, operation "
         f"{again.answer} of 50.50. Take back there, by their ids, all but one; then verify again"
     )
-    assert await sighting(job, run, item) == Different(text, marked=True)
-    assert await reading(job, run, item) == ReadBack(Decimal(101), text)
+    assert await sighting(job, item) == Different(text, marked=True)
+    assert await reading(job, item) == ReadBack(Decimal(101), text)
 
 
-async def test_many_are_looked_up_at_once(gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen) -> None:
+async def test_many_are_looked_up_at_once(gateway: Gateway, tmp_path: Path) -> None:
     job = job_of(gateway, tmp_path, "abonent_id;amount\n9001;1\n9002;2\n9003;3\n9008;4\n9010;5\n")
-    items = await planned(job, frozen)
+    items = await planned(job)
     for item in items[::2]:
-        assert isinstance(await job.effect.send(run, item), Accepted)
-    seen = await job.effect.look_up(run, items)
+        assert isinstance(await job.effect.send(RUN, item), Accepted)
+    seen = await job.effect.look_up(RUN, items)
     assert [isinstance(seen[item.item_id], Found) for item in items] == [True, False, True, False, True]
 
 
-async def test_the_billings_refusal_is_of_the_row(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
-) -> None:
+async def test_the_billings_refusal_is_of_the_row(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
     job = job_of(gateway, tmp_path, FILE)
-    item = await one_of(job, frozen)
+    item = await one_of(job)
     execute("update abonents set deleted = 1 where id = 9001")
-    assert await job.effect.send(run, item) == RowRefused("Объект уже удалён", recognised=True)
+    assert await job.effect.send(RUN, item) == RowRefused("Объект уже удалён", recognised=True)
 
 
 @pytest.mark.parametrize(
@@ -409,28 +398,28 @@ async def test_the_billings_refusal_is_of_the_row(
         ),
     ],
 )
-async def test_evidence(seen: Evidence, evidence: Evidence, tmp_path: Path, run: Run, frozen: Frozen) -> None:
+async def test_evidence(seen: Evidence, evidence: Evidence, tmp_path: Path) -> None:
     client = AsyncMock(spec=BillingClient)
     client.send.return_value = seen
     job = job_of(Gateway(client), tmp_path, FILE)
-    assert await job.effect.send(run, frozen(an_item())) == evidence
+    assert await job.effect.send(RUN, sending_item(an_item())) == evidence
     client.send.assert_awaited_once()
     shown = (
         'FinanceOperations: objects.create(abonent_id=9001, op_summa="50.50", op_type_id=8, '
         'descr="Миграция балансов [cm k7m2q/1]") | op_id, descr'
     )
     assert describe(client.send.await_args.args[0]) == shown
-    assert job.effect.describe(run.name, frozen(an_item())) == shown
+    assert job.effect.describe(RUN.name, sending_item(an_item())) == shown
 
 
 # ---- when the billing is not well ----------------------------------------------------------------------------
 
 
 async def test_absence_proves_nothing_while_entries_of_the_row_wait(
-    client: BillingClient, database: Database, execute: Execute, frozen: Frozen, tmp_path: Path
+    client: BillingClient, database: Database, execute: Execute, tmp_path: Path
 ) -> None:
     job = job_of(Gateway(client, database), tmp_path, FILE)
-    item = frozen(an_item(17))
+    item = sending_item(an_item(17))
     assert await job.effect.unfinished_work([item]) is None
     execute("insert into account_stack (id, account_id) values (1, 18)")
     assert await job.effect.unfinished_work([item]) is None, "another's entry"
@@ -446,10 +435,10 @@ async def test_absence_proves_nothing_while_entries_of_the_row_wait(
 
 
 async def test_a_stack_that_does_not_name_its_accounts_is_counted_whole(
-    client: BillingClient, database: Database, execute: Execute, frozen: Frozen, tmp_path: Path
+    client: BillingClient, database: Database, execute: Execute, tmp_path: Path
 ) -> None:
     job = job_of(Gateway(client, database), tmp_path, FILE)
-    item = frozen(an_item(17))
+    item = sending_item(an_item(17))
     execute("alter table account_stack drop account_id")
     execute("insert into account_stack (id) values (1)")
     # What a billing has is asked for once a connection.
@@ -457,25 +446,25 @@ async def test_a_stack_that_does_not_name_its_accounts_is_counted_whole(
     assert await job.effect.unfinished_work([item]) == "ACCOUNT_STACK holds 1 entry"
 
 
-async def test_a_billing_that_is_away(tmp_path: Path, run: Run, frozen: Frozen) -> None:
+async def test_a_billing_that_is_away(tmp_path: Path) -> None:
     async with BillingClient(ClientSettings("http://127.0.0.1:9"), patience=Patience(attempts=1)) as client:
         job = job_of(Gateway(client), tmp_path, FILE)
         new = an_item()
-        assert isinstance(await job.effect.send(run, frozen(new)), NotSent)
+        assert isinstance(await job.effect.send(RUN, sending_item(new)), NotSent)
         for asking in (
             job.effect.probe(),
             prepared(job),
-            sighting(job, run, frozen(new)),
-            reading(job, run, frozen(new)),
+            sighting(job, sending_item(new)),
+            reading(job, sending_item(new)),
         ):
             with pytest.raises(LookUpFailed, match=r"127\.0\.0\.1:9"):
                 await asking
 
 
-async def test_a_database_that_is_away(client: BillingClient, tmp_path: Path, run: Run, frozen: Frozen) -> None:
+async def test_a_database_that_is_away(client: BillingClient, tmp_path: Path) -> None:
     job = job_of(Gateway(client, Database(Dsn(str(tmp_path / "none.fdb")))), tmp_path, FILE)
     new = an_item()
-    for asking in (job.effect.unfinished_work([frozen(new)]), prepared(job), sighting(job, run, frozen(new))):
+    for asking in (job.effect.unfinished_work([sending_item(new)]), prepared(job), sighting(job, sending_item(new))):
         with pytest.raises(LookUpFailed, match=r"none\.fdb"):
             await asking
 
@@ -493,7 +482,6 @@ async def test_a_comment_without_room_for_its_mark(
         await prepared(job_of(Gateway(client, database), tmp_path, FILE, descr="x" * 20))
 
 
-@pytest.mark.usefixtures("odd_ones")
 async def test_a_row_whose_comment_has_no_room_for_its_mark(
     client: BillingClient, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,9 +39,11 @@ from jobs.effects.set_fields import SetFieldsEffect
 from jobs.spec.spec import JobSpec, parameters_of
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
+from tests.checkpoints.samples import sending_item
 from tests.jobs.catalogue.months import first_of
-from tests.jobs.conftest import Execute, Frozen, filled, insert_odd_ones
+from tests.jobs.conftest import Execute, filled, insert_odd_ones
 from tests.jobs.making import (
+    RUN,
     effect_behind,
     effect_of,
     job_of,
@@ -294,48 +296,44 @@ def _sets_fields(kind: JobSpec, gateway: Gateway) -> bool:
 
 
 @OF_KINDS
-async def test_there_and_back_again(
-    gateway: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, database: Database
-) -> None:
+async def test_there_and_back_again(gateway: Gateway, case: Case, tmp_path: Path, database: Database) -> None:
     before = whole(database)
     job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
-    items = await planned(job, frozen)
+    items = await planned(job)
     assert len(items) == 2
     assert changes(before, whole(database)) == {}
     assert job.effect.repeatable
-    assert [isinstance(one, Absent) for one in await sightings(job, run, items)] == [True, True]
+    assert [isinstance(one, Absent) for one in await sightings(job, items)] == [True, True]
     # Whether a recalculation is still to come or done already nobody can see.
-    assert all(one.difference for one in await readings(job, run, items)) == (case.kind is not RECALCULATE)
+    assert all(one.difference for one in await readings(job, items)) == (case.kind is not RECALCULATE)
 
-    done = await sent(job, run, items)
+    done = await sent(job, items)
     assert meets(changes(before, whole(database)), case)
-    assert [type(one) for one in await sightings(job, run, done)] == [Found, Found]
-    assert await readings(job, run, done) == [ReadBack(None), ReadBack(None)]
+    assert [type(one) for one in await sightings(job, done)] == [Found, Found]
+    assert await readings(job, done) == [ReadBack(None), ReadBack(None)]
 
     effect = effect_of(gateway, case.kind)
     if case.kind is RECALCULATE:
         assert isinstance(effect.undo({}), Irreversible)
         return
     back = await undone(effect, done)
-    taken_back = await sent(back.effect, run, back.items(frozen))
+    taken_back = await sent(back.effect, back.items)
     assert changes(before, whole(database)) == {}
-    assert await readings(back.effect, run, taken_back) == [ReadBack(None), ReadBack(None)]
+    assert await readings(back.effect, taken_back) == [ReadBack(None), ReadBack(None)]
     assert (await undone(effect, done)).left_alone == [
         one.skip_reason for one in (await undone(effect, done)).done.items
     ]
 
     again = await undone(back.effect, taken_back)
-    done_again = await sent(again.effect, run, again.items(frozen))
+    done_again = await sent(again.effect, again.items)
     assert meets(changes(before, whole(database)), case)
-    assert await readings(again.effect, run, done_again) == [ReadBack(None), ReadBack(None)]
+    assert await readings(again.effect, done_again) == [ReadBack(None), ReadBack(None)]
 
 
 @OF_KINDS
-async def test_what_is_as_wanted_is_never_sent(
-    gateway: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen
-) -> None:
+async def test_what_is_as_wanted_is_never_sent(gateway: Gateway, case: Case, tmp_path: Path) -> None:
     rows = rows_of(tmp_path, case.rows)
-    await sent(job_of(gateway, case.kind, rows), run, (await planned(job_of(gateway, case.kind, rows), frozen))[:1])
+    await sent(job_of(gateway, case.kind, rows), (await planned(job_of(gateway, case.kind, rows)))[:1])
     done = await prepared(job_of(gateway, case.kind, rows))
     first, second = done.items
     assert (first.skip_reason or "").startswith("already as wanted: ")
@@ -354,12 +352,12 @@ async def test_what_is_wrong_is_refused(gateway: Gateway, case: Case, row: str, 
 
 @OF_KINDS
 async def test_what_somebody_has_changed_since_is_left_alone(
-    gateway: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
+    gateway: Gateway, case: Case, tmp_path: Path, execute: Execute, database: Database
 ) -> None:
     if case.kind is RECALCULATE:
         return
     job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
-    done = await sent(job, run, await planned(job, frozen))
+    done = await sent(job, await planned(job))
     ((table, _),) = case.changed.items()
     change_first(case, execute)
     before = whole(database)
@@ -367,23 +365,23 @@ async def test_what_somebody_has_changed_since_is_left_alone(
     first, second = back.left_alone
     assert (first or "").startswith("changed since: the run set ")
     assert second is None
-    await sent(back.effect, run, [frozen(back.done.items[1])])
+    await sent(back.effect, [sending_item(back.done.items[1])])
     assert list(changes(before, whole(database))) == [table]
 
 
 @OF_KINDS
 async def test_what_somebody_changed_between_plan_and_call_comes_back(
-    gateway: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
+    gateway: Gateway, case: Case, tmp_path: Path, execute: Execute, database: Database
 ) -> None:
     effect = effect_of(gateway, case.kind)
     assert isinstance(effect, SetFieldsEffect)
-    items = await planned(job_of(gateway, case.kind, rows_of(tmp_path, case.rows)), frozen)
+    items = await planned(job_of(gateway, case.kind, rows_of(tmp_path, case.rows)))
     change_first(case, execute)
     before = whole(database)
     items = await with_fresh_before_images(effect, [msgspec.structs.replace(one, attempts=0) for one in items])
     notes = []
     for item in items:
-        evidence = await effect.send(run, item)
+        evidence = await effect.send(RUN, item)
         assert isinstance(evidence, Accepted)
         notes.append(evidence.note)
     assert [(note or "").split(": ")[0] for note in notes] == ["changed between plan and call", ""]
@@ -392,35 +390,35 @@ async def test_what_somebody_changed_between_plan_and_call_comes_back(
     # After another kill: what our own call has set is not what there was before.
     done = await with_fresh_before_images(effect, [msgspec.structs.replace(one, attempts=1) for one in items])
     assert done == [msgspec.structs.replace(one, attempts=1) for one in items]
-    issued = await sightings(effect, run, done)
+    issued = await sightings(effect, done)
     done = [
         msgspec.structs.replace(one, answer=seen.answer)
         for one, seen in zip(done, issued, strict=True)
         if isinstance(seen, Found)
     ]
     back = await undone(effect, done)
-    await sent(back.effect, run, back.items(frozen))
+    await sent(back.effect, back.items)
     assert changes(before, whole(database)) == {}
 
 
 @OF_KINDS
 async def test_an_undo_yields_to_what_somebody_changed_between_its_plan_and_its_call(
-    gateway: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, database: Database
+    gateway: Gateway, case: Case, tmp_path: Path, execute: Execute, database: Database
 ) -> None:
     if case.kind is RECALCULATE:
         return
     job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
-    back = await undone(effect_of(gateway, case.kind), await sent(job, run, await planned(job, frozen)))
+    back = await undone(effect_of(gateway, case.kind), await sent(job, await planned(job)))
     assert isinstance(back.effect, SetFieldsEffect)
-    items = [msgspec.structs.replace(one, attempts=0) for one in back.items(frozen)]
+    items = [msgspec.structs.replace(one, attempts=0) for one in back.items]
     change_first(case, execute)
     before = whole(database)
     first, second = await with_fresh_before_images(back.effect, items)
-    evidence = await back.effect.send(run, first)
+    evidence = await back.effect.send(RUN, first)
     assert isinstance(evidence, RowRefused)
     assert evidence.text.startswith("changed since the plan: it was ")
     assert changes(before, whole(database)) == {}
-    await sent(back.effect, run, [second])
+    await sent(back.effect, [second])
 
 
 def change_first(case: Case, execute: Execute) -> None:
@@ -443,25 +441,19 @@ def _another(column: str) -> str:
 
 @OF_KINDS
 async def test_lost_answers(
-    gateway: Gateway,
-    case: Case,
-    tmp_path: Path,
-    run: Run,
-    frozen: Frozen,
-    database: Database,
-    mock_billing: MockBilling,
+    gateway: Gateway, case: Case, tmp_path: Path, database: Database, mock_billing: MockBilling
 ) -> None:
     """Lost before its effect, and with it; found again, and taken back from what was found."""
     before = whole(database)
     job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
-    items = await planned(job, frozen)
-    await _lost(job, run, items[0], mock_billing, FaultKind.CRASH_BEFORE)
+    items = await planned(job)
+    await _lost(job, RUN, items[0], mock_billing, FaultKind.CRASH_BEFORE)
     assert changes(before, whole(database)) == {}
-    assert await sightings(job, run, items[:1]) == [Absent()]
+    assert await sightings(job, items[:1]) == [Absent()]
     found = []
     for item in items:
-        await _lost(job, run, item, mock_billing, FaultKind.RESET_AFTER)
-        (sighting,) = await sightings(job, run, [item])
+        await _lost(job, RUN, item, mock_billing, FaultKind.RESET_AFTER)
+        (sighting,) = await sightings(job, [item])
         assert isinstance(sighting, Found), sighting
         found.append(msgspec.structs.replace(item, answer=sighting.answer))
     mock_billing.faults.set(FaultPlan(()))
@@ -469,7 +461,7 @@ async def test_lost_answers(
     if case.kind is RECALCULATE:
         return
     back = await undone(effect_of(gateway, case.kind), found)
-    await sent(back.effect, run, back.items(frozen))
+    await sent(back.effect, back.items)
     assert changes(before, whole(database)) == {}
 
 
@@ -481,15 +473,15 @@ async def _lost(does: Job | Effect, run: Run, item: Item, server: MockBilling, k
 
 @OF_KINDS
 async def test_an_answer_to_another_row_is_no_answer(
-    gateway: Gateway, case: Case, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
+    gateway: Gateway, case: Case, tmp_path: Path, mock_billing: MockBilling
 ) -> None:
     job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
-    first, second = await planned(job, frozen)
+    first, second = await planned(job)
     # Only what was answered while a plan was set is handed on.
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1, requests=((9, None),)),)))
-    await sent(job, run, [first])
+    await sent(job, [first])
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1),)))
-    evidence = await job.effect.send(run, second)
+    evidence = await job.effect.send(RUN, second)
     assert isinstance(evidence, Lost), evidence
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from billing.api.client import BillingClient
 from billing.database.database import Database
-from checkpoints.records import Run
 from engine.errors import InputRefused
 from engine.job import Absent, ReadBack
 from jobs.access.gateway import Gateway
@@ -16,24 +15,21 @@ from jobs.rows.input import Input
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import parameters_of
 from tests.jobs.catalogue.months import first_of
-from tests.jobs.conftest import Execute, Frozen
+from tests.jobs.conftest import Execute
 from tests.jobs.making import effect_of, job_of, planned, prepared, readings, refused, rows_of, sent, sightings
 
 OTHER = 5
 
 
-@pytest.mark.usefixtures("odd_ones")
-async def test_all_of_an_operator(
-    client: BillingClient, database: Database, execute: Execute, run: Run, frozen: Frozen
-) -> None:
+async def test_all_of_an_operator(client: BillingClient, database: Database, execute: Execute) -> None:
     execute("insert into operators (id, name) values (?, 'Третий')", OTHER)
     execute("update abonents set operator_id = ? where id in (9001, 9003, 9006)", OTHER)
     gateway = Gateway(client, database)
     job = job_of(gateway, OPERATOR, Input(), **{"from": str(OTHER), "operator": "1444"})
-    items = await planned(job, frozen)
+    items = await planned(job)
     # 9006 is deleted.
     assert [one.key for one in items] == ["9001", "9003"]
-    await sent(job, run, items)
+    await sent(job, items)
     query = "select id from abonents where operator_id = 1444 and id > 9000 order by id"
     assert [key for (key,) in database.query(query)] == [9001, 9003]
     assert (await prepared(job_of(gateway, OPERATOR, Input(), **{"from": str(OTHER), "operator": "3"}))).items == ()
@@ -55,17 +51,17 @@ async def test_an_operator_is_named_or_rows_are_given(
 
 
 async def test_a_recalculation_that_is_done_already_is_as_wanted(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, execute: Execute
 ) -> None:
     job = job_of(gateway, RECALCULATE, rows_of(tmp_path, "abonent_id\n9001\n"), since=first_of(-2))
-    items = await planned(job, frozen)
-    done = await sent(job, run, items)
+    items = await planned(job)
+    done = await sent(job, items)
     execute("update abonents set need_recalc = null where id = 9001")
     # Answered and cleared: done. Never answered and empty: it may not have arrived, and may be sent again.
-    assert await readings(job, run, done) == [ReadBack(None)]
-    assert await sightings(job, run, done) == [Absent()]
+    assert await readings(job, done) == [ReadBack(None)]
+    assert await sightings(job, done) == [Absent()]
     execute("update abonents set need_recalc = '2001-01-01' where id = 9001")
-    (reading,) = await readings(job, run, done)
+    (reading,) = await readings(job, done)
     assert reading.difference == f"wanted need_recalc {first_of(-2)}; there is need_recalc 2001-01-01"
     way_back = effect_of(gateway, RECALCULATE, since=first_of(-2)).undo({})
     assert isinstance(way_back, Irreversible)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from billing.database.database import Database
-from checkpoints.records import Run
 from engine.job import Absent, Found, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.billing_job import BillingJob
@@ -17,14 +16,14 @@ from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.spec import JobSpec, parameters_of
 from tests.jobs.catalogue.months import first_of
-from tests.jobs.conftest import Execute, Frozen
+from tests.jobs.conftest import Execute
 from tests.jobs.making import effect_of, planned, prepared, readings, refused, rows_of, sent, sightings, undone
 
 OLD = 167900000
 
 
 @pytest.fixture(autouse=True)
-def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
+def accounts(execute: Execute) -> None:
     """Two accounts with an address each."""
     for key, abonent in [(90001, 9001), (90002, 9002)]:
         execute(
@@ -54,44 +53,44 @@ def address(database: Database, key: int = 90001) -> IPv4Address:
 
 
 async def test_the_vendors_move_to_another_pool_verifies_and_is_taken_back(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, database: Database
 ) -> None:
     call = Called(gateway, "Users", 'objects.get {"id": {id}}', 'set {"ip": "", "pull": "6"}', "save")
     job = call.job(rows_of(tmp_path, "id\n90001\n"))
     old = address(database)
-    done = await sent(job, run, await planned(job, frozen))
+    done = await sent(job, await planned(job))
     assert address(database) != old
-    assert await readings(job, run, done) == [ReadBack(None)]
-    assert await sightings(job, run, done) == [Found(done[0].answer)]
+    assert await readings(job, done) == [ReadBack(None)]
+    assert await sightings(job, done) == [Found(done[0].answer)]
     assert [one.skip_reason is None for one in (await prepared(job)).items] == [False], "a second time nothing is new"
     back = await undone(effect_of(gateway, call.kind, **call.said), done)
-    backs = await sent(back.effect, run, back.items(frozen))
-    assert await readings(back.effect, run, backs) == [ReadBack(None)]
+    backs = await sent(back.effect, back.items)
+    assert await readings(back.effect, backs) == [ReadBack(None)]
     assert address(database) == old
 
 
 async def test_an_address_alone_that_is_emptied_is_issued_anew(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, database: Database
 ) -> None:
     call = Called(gateway, "Users", 'objects.get {"id": {id}}', 'set {"ip": ""}', "save")
     job = call.job(rows_of(tmp_path, "id\n90001\n"))
-    items = await planned(job, frozen)
+    items = await planned(job)
     assert [one.state for one in items] == ["sending"]
-    assert await sightings(job, run, items) == [Absent()], "a call that never arrived is not done"
-    done = await sent(job, run, items)
+    assert await sightings(job, items) == [Absent()], "a call that never arrived is not done"
+    done = await sent(job, items)
     assert address(database) != IPv4Address(OLD + 90001)
-    assert await sightings(job, run, done) == [Found(done[0].answer)]
+    assert await sightings(job, done) == [Found(done[0].answer)]
 
 
 async def test_an_address_that_is_named_is_that_one_and_no_other(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, execute: Execute
 ) -> None:
     call = Called(gateway, "Users", 'objects.get {"id": {id}}', 'set {"ip": "{ip}"}', "save")
     job = call.job(rows_of(tmp_path, "id;ip\n90001;10.0.0.7\n"))
-    items = await planned(job, frozen)
+    items = await planned(job)
     execute("update users set ip = 167772999 where id = 90001")
-    assert await sightings(job, run, items) == [Absent()]
-    assert await readings(job, run, items) == [ReadBack(None, "wanted ip 10.0.0.7; there is ip 10.0.3.71")]
+    assert await sightings(job, items) == [Absent()]
+    assert await readings(job, items) == [ReadBack(None, "wanted ip 10.0.0.7; there is ip 10.0.3.71")]
 
 
 async def test_a_row_whose_money_is_no_amount_is_refused_and_not_lost(gateway: Gateway, tmp_path: Path) -> None:
@@ -139,11 +138,11 @@ async def test_what_the_vendor_forbids_is_refused(
 
 
 async def test_a_recalculation_that_the_billing_has_cleared_is_done_and_not_taken_back(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, execute: Execute
 ) -> None:
     call = Called(gateway, "Abonents", 'objects.get {"id": {id}}', f'set {{"need_recalc": "{first_of(0)}"}}', "save")
     job = call.job(rows_of(tmp_path, "id\n9001\n"))
-    done = await sent(job, run, await planned(job, frozen))
+    done = await sent(job, await planned(job))
     execute("update abonents set need_recalc = null where id = 9001")
-    assert await readings(job, run, done) == [ReadBack(None)]
+    assert await readings(job, done) == [ReadBack(None)]
     assert isinstance(job.effect.undo({}), Irreversible)

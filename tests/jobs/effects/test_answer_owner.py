@@ -4,15 +4,15 @@ from decimal import Decimal
 from unittest.mock import AsyncMock
 
 from billing.api.client import BillingClient
-from checkpoints.records import NewItem, Run
+from checkpoints.records import NewItem
 from engine.evidence import Accepted, Lost
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, chain_of, encode_payload
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.effects.create import payload_for
 from jobs.spec.entries import with_mark
-from tests.jobs.conftest import Frozen
-from tests.jobs.making import effect_of
+from tests.checkpoints.samples import sending_item
+from tests.jobs.making import RUN, effect_of
 
 MADE = {"abonent_id": 5, "op_summa": "50.50", "op_type_id": 8, "descr": "Миграция"}
 CREATED = NewItem(
@@ -37,26 +37,26 @@ def account(key: int = 17, **fields: object) -> dict[str, object]:
     return {"pk": key, "model": "AdminAccounts", "fields": {"id": key, **fields}}
 
 
-async def test_a_create_shares_connections_once_an_answer_bore_its_mark(run: Run, frozen: Frozen) -> None:
-    client, item = AsyncMock(spec=BillingClient), frozen(CREATED)
+async def test_a_create_shares_connections_once_an_answer_bore_its_mark() -> None:
+    client, item = AsyncMock(spec=BillingClient), sending_item(CREATED)
     effect = effect_of(Gateway(client), BUILT_IN.named("balances"))
     for answer, row, is_believed in (
         (operation(None), None, True),
         (operation(None), None, True),
-        (operation((run.name, item.number)), None, True),
-        (operation((run.name, item.number + 1)), item.item_id, False),
-        (operation((run.name, item.number)), item.item_id, True),
+        (operation((RUN.name, item.number)), None, True),
+        (operation((RUN.name, item.number + 1)), item.item_id, False),
+        (operation((RUN.name, item.number)), item.item_id, True),
         (operation(None), item.item_id, False),
         (operation(None), None, True),
     ):
         client.send.return_value = Accepted(result=answer)
-        evidence = await effect.send(run, item)
+        evidence = await effect.send(RUN, item)
         assert client.send.await_args.kwargs == {"row": row}
         assert isinstance(evidence, Accepted if is_believed else Lost), (answer, row)
 
 
-async def test_fields_share_connections_once_an_answer_named_object_and_values(run: Run, frozen: Frozen) -> None:
-    client, item = AsyncMock(spec=BillingClient), frozen(SET)
+async def test_fields_share_connections_once_an_answer_named_object_and_values() -> None:
+    client, item = AsyncMock(spec=BillingClient), sending_item(SET)
     effect = effect_of(Gateway(client), BUILT_IN.named("warning-threshold"), amount="-120")
     for answer, row, is_believed in (
         (True, None, True),
@@ -69,6 +69,6 @@ async def test_fields_share_connections_once_an_answer_named_object_and_values(r
         (account(limit_warning=-50), None, True),
     ):
         client.send.return_value = Accepted(result=answer)
-        evidence = await effect.send(run, item)
+        evidence = await effect.send(RUN, item)
         assert client.send.await_args.kwargs == {"row": row}
         assert isinstance(evidence, Accepted if is_believed else Lost), (answer, row)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.directory.values import plain_value
-from checkpoints.records import Item, Run
+from checkpoints.records import Item
 from jobs.access.gateway import Gateway
 from jobs.catalogue.money import BALANCES
 from jobs.catalogue.services import ATTRIBUTE
@@ -24,7 +24,6 @@ from jobs.spec.chain import chain_text
 from lab.mock import chain, server
 from lab.mock.server import MockBilling
 from tests.conftest import SHARED_FIXTURES
-from tests.jobs.conftest import Frozen
 from tests.jobs.making import job_of, planned, readings, refused, rows_of, sent
 
 CREATE = 'objects.create {"name": "{text}"}'
@@ -61,13 +60,13 @@ def as_json_lines(folder: Path, texts: Sequence[str]) -> Path:
     return path
 
 
-async def arrived(client: BillingClient, file: Path, run: Run, frozen: Frozen) -> list[str]:
+async def arrived(client: BillingClient, file: Path) -> list[str]:
     """The texts as the server has them, once it has taken their forms apart."""
     gateway = Gateway(client, None)
     job = job_of(gateway, call_kind(CHAIN), Input(file=str(file), encoding="utf-8"), **CHAIN)
-    items = await planned(job, frozen)
+    items = await planned(job)
     with patch.object(server, "parse", wraps=chain.parse) as parsed:
-        await sent(job, run, items)
+        await sent(job, items)
     forms = [call.args[1] for call in parsed.call_args_list]
     return [json.loads(form["arg1"])["name"] for form in forms]
 
@@ -75,48 +74,46 @@ async def arrived(client: BillingClient, file: Path, run: Run, frozen: Frozen) -
 @settings(max_examples=60, suppress_health_check=SHARED_FIXTURES)
 @given(texts=TEXTS)
 async def test_any_row_of_any_unicode_reaches_the_server_as_it_was(
-    texts: list[str], client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path
+    texts: list[str], client: BillingClient, tmp_path: Path
 ) -> None:
     written: tuple[Callable[[Path, Sequence[str]], Path], ...] = (as_csv, as_json_lines)
     for write in written:
-        assert await arrived(client, write(tmp_path, texts), run, frozen) == texts
+        assert await arrived(client, write(tmp_path, texts)) == texts
 
 
 @pytest.mark.parametrize("text", [" a ", "\u00a0x\u00a0", "\tx\r\n", "\x1cx\x1f", "\u2003 1 a", "x  "])
-async def test_white_space_around_free_text_is_a_part_of_it(
-    text: str, client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path
-) -> None:
-    assert await arrived(client, as_csv(tmp_path, [text]), run, frozen) == [text]
+async def test_white_space_around_free_text_is_a_part_of_it(text: str, client: BillingClient, tmp_path: Path) -> None:
+    assert await arrived(client, as_csv(tmp_path, [text])) == [text]
 
 
 @pytest.mark.parametrize("text", ["5", "-7.5", "1 234,50", "01.02.2026", "2026-02-01 10:00:00", "+7 (912) 345-67-89"])
 async def test_white_space_around_a_number_or_a_date_says_nothing(
-    text: str, client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path
+    text: str, client: BillingClient, tmp_path: Path
 ) -> None:
-    assert await arrived(client, as_csv(tmp_path, [f"\u00a0 {text}\t"]), run, frozen) == [text]
+    assert await arrived(client, as_csv(tmp_path, [f"\u00a0 {text}\t"])) == [text]
 
 
 async def test_ids_and_contract_numbers_have_none_and_comments_keep_theirs(
-    gateway: Gateway, run: Run, frozen: Frozen, tmp_path: Path, database: Database
+    gateway: Gateway, tmp_path: Path, database: Database
 ) -> None:
     rows = rows_of(tmp_path, "Договор ;Сумма; descr\n \u00a000123 ; 5,00\u00a0;\u00a0 за март\n A15;6;   \n")
     job = job_of(gateway, BALANCES, rows)
-    first, second = await sent(job, run, await planned(job, frozen))
+    first, second = await sent(job, await planned(job))
     assert (first.label, first.amount, second.label) == ("00123", Decimal("5.00"), "A15")
     comments = [descr for (descr,) in database.query("select descr from finance_operations where op_type = 8")]
     assert comments == ["\u00a0 за март [cm k7m2q/1]", "Миграция балансов [cm k7m2q/2]"]
 
 
 async def test_blanks_that_the_database_does_not_keep_make_no_difference(
-    gateway: Gateway, mock_billing: MockBilling, run: Run, frozen: Frozen, tmp_path: Path
+    gateway: Gateway, mock_billing: MockBilling, tmp_path: Path
 ) -> None:
     rows = rows_of(tmp_path, "contract_number;attribute_id;value\n00123;1012; телеграм  \n")
     job = job_of(gateway, ATTRIBUTE, rows)
     with patch.object(server, "parse", wraps=chain.parse) as parsed:
-        items: Sequence[Item] = await sent(job, run, await planned(job, frozen))
+        items: Sequence[Item] = await sent(job, await planned(job))
     (form,) = [call.args[1] for call in parsed.call_args_list if "objects.create" in call.args[1].values()]
     assert json.loads(form["arg1"])["attribute_value"] == " телеграм  "
-    (reading,) = await readings(job, run, items)
+    (reading,) = await readings(job, items)
     assert reading.difference is None
     assert mock_billing.ledger.effects("AttributeValues")
 

@@ -1,6 +1,5 @@
 """Services that are connected and attributes that are given: created, found again, deleted again, and made anew."""
 
-from dataclasses import replace
 from pathlib import Path
 from unittest.mock import AsyncMock
 
@@ -9,7 +8,7 @@ import pytest
 
 from billing.api.client import BillingClient
 from billing.database.database import Database
-from checkpoints.records import Item, NewItem, Run
+from checkpoints.records import Item, NewItem
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, Different, Entries, Found, Marked, ReadBack
 from jobs.access.gateway import Gateway
@@ -18,8 +17,12 @@ from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
 from jobs.effects.create import payload_for
 from jobs.rows.input import Input
 from lab.mock.server import MockBilling
-from tests.jobs.conftest import FOLDER, Execute, Frozen
+from tests.checkpoints.samples import sending_item
+from tests.jobs.conftest import FOLDER, Execute
 from tests.jobs.making import (
+    RUN,
+    THIRD_RUN,
+    UNDO_RUN,
     effect_of,
     job_of,
     planned,
@@ -39,48 +42,36 @@ CONNECTED = "USERS_USLUGA"
 VALUES = "ATTRIBUTE_VALUES"
 
 
-@pytest.fixture
-def second(run: Run) -> Run:
-    return replace(run, run_id=2, name="u7u7u", job="undo")
-
-
-@pytest.fixture
-def third(run: Run) -> Run:
-    return replace(run, run_id=3, name="v8v8v", job="undo")
-
-
-async def connecting(
-    gateway: Gateway, folder: Path, frozen: Frozen, *, text: str = TO_CONNECT, **given: str
-) -> list[Item]:
+async def connecting(gateway: Gateway, folder: Path, *, text: str = TO_CONNECT, **given: str) -> list[Item]:
     rows = rows_of(folder, text)
-    return await planned(job_of(gateway, CONNECT_SERVICE, rows, usluga="240", manager="33", **given), frozen)
+    return await planned(job_of(gateway, CONNECT_SERVICE, rows, usluga="240", manager="33", **given))
 
 
-async def giving(gateway: Gateway, folder: Path, frozen: Frozen, *, text: str = TO_GIVE) -> list[Item]:
-    return await planned(job_of(gateway, ATTRIBUTE, rows_of(folder, text)), frozen)
+async def giving(gateway: Gateway, folder: Path, *, text: str = TO_GIVE) -> list[Item]:
+    return await planned(job_of(gateway, ATTRIBUTE, rows_of(folder, text)))
 
 
 # ---- services ----------------------------------------------------------------------------------------------------
 
 
 async def test_services_are_connected_once_and_found_again(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, database: Database
 ) -> None:
     job = effect_of(gateway, CONNECT_SERVICE, usluga="240", manager="33")
-    items = await connecting(gateway, tmp_path, frozen, comment="Обещанный платёж")
+    items = await connecting(gateway, tmp_path, comment="Обещанный платёж")
     assert [(item.key, item.label, item.lane, item.amount) for item in items] == [
         ("9001/240", "00123", "account:9001", None),
         ("9002/240", "123", "account:9002", None),
     ]
-    assert await sightings(job, run, items) == [Absent(), Absent()]
+    assert await sightings(job, items) == [Absent(), Absent()]
     assert (
-        await readings(job, run, items)
+        await readings(job, items)
         == [ReadBack(None, "sent usluga_id 240, manager_id 33; the billing has no connected service with this mark")]
         * 2
     )
     before = whole(database)
 
-    done = await sent(job, run, items)
+    done = await sent(job, items)
 
     rows = new_rows(changes(before, whole(database)), CONNECTED)
     assert [(row["ABONENT_ID"], row["USLUGA_ID"], row["MANAGER_ID"], row["COMMENT"]) for row in rows] == [
@@ -88,35 +79,30 @@ async def test_services_are_connected_once_and_found_again(
         (9002, 240, 33, "Обещанный платёж [cm k7m2q/2]"),
     ]
     assert [str(row["ID"]) for row in rows] == [one.answer for one in done]
-    assert await sightings(job, run, items) == [Found(one.answer, marked=True) for one in done]
-    assert await readings(job, run, items) == [ReadBack(None)] * 2
+    assert await sightings(job, items) == [Found(one.answer, marked=True) for one in done]
+    assert await readings(job, items) == [ReadBack(None)] * 2
 
 
-async def test_a_folder_is_connected_by_the_jobs_own_select(
-    client: BillingClient,
-    database: Database,
-    frozen: Frozen,
-    odd_ones: None,  # noqa: ARG001
-) -> None:
+async def test_a_folder_is_connected_by_the_jobs_own_select(client: BillingClient, database: Database) -> None:
     given = {"folder": str(FOLDER), "usluga": "126", "manager": "33"}
     done = await prepared(job_of(Gateway(client, database), CONNECT_SERVICE, Input(), **given))
     assert [one.label for one in done.items] == ["00123", "123", "A15", "ДУБЛЬ", "ДУБЛЬ", "ВТОРОЙ", "77/2"]
     assert [one.reason for one in done.refusals] == ["abonent 9007 has no account"]
-    assert [frozen(one).lane for one in done.items[:1]] == ["account:9001"]
+    assert [sending_item(one).lane for one in done.items[:1]] == ["account:9001"]
 
 
-async def test_one_subscriber_as_given(gateway: Gateway, frozen: Frozen) -> None:
+async def test_one_subscriber_as_given(gateway: Gateway) -> None:
     given = {"abonent_id": "9001", "usluga": "240", "manager": "33"}
-    (item,) = await planned(job_of(gateway, CONNECT_SERVICE, Input(), **given), frozen)
+    (item,) = await planned(job_of(gateway, CONNECT_SERVICE, Input(), **given))
     assert (item.key, item.label) == ("9001/240", "00123")
 
 
 async def test_a_service_that_is_no_longer_as_it_was_connected(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, execute: Execute
 ) -> None:
     job = effect_of(gateway, CONNECT_SERVICE)
-    items = await connecting(gateway, tmp_path, frozen)
-    first, second = [one.answer for one in await sent(job, run, items)]
+    items = await connecting(gateway, tmp_path)
+    first, second = [one.answer for one in await sent(job, items)]
     execute("update users_usluga set usluga_id = 126 where id = ?", first)
     # Deleted by somebody before anybody has looked: it is no reason to connect it once more.
     execute("update users_usluga set deleted = 1 where id = ?", second)
@@ -125,8 +111,8 @@ async def test_a_service_that_is_no_longer_as_it_was_connected(
         f"{sent_text} {first} with usluga_id 126, manager_id 33",
         f"{sent_text} {second} with usluga_id 240, manager_id 33 (deleted)",
     ]
-    assert await sightings(job, run, items) == [Different(text, marked=True) for text in texts]
-    assert await readings(job, run, items) == [ReadBack(None, text) for text in texts]
+    assert await sightings(job, items) == [Different(text, marked=True) for text in texts]
+    assert await readings(job, items) == [ReadBack(None, text) for text in texts]
 
 
 async def test_a_service_that_looks_the_same_is_named(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
@@ -149,20 +135,20 @@ async def test_a_service_that_looks_the_same_is_named(gateway: Gateway, tmp_path
 
 
 async def test_connected_services_are_deleted_and_connected_again(
-    gateway: Gateway, tmp_path: Path, run: Run, second: Run, third: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, database: Database
 ) -> None:
     job = effect_of(gateway, CONNECT_SERVICE)
     before = whole(database)
-    done = await sent(job, run, await connecting(gateway, tmp_path, frozen, comment="Обещанный"))
+    done = await sent(job, await connecting(gateway, tmp_path, comment="Обещанный"))
 
     undo = await undone(job, done)
     assert [(one.lane, one.undoes) for one in undo.done.items] == [("account:9001", 101), ("account:9002", 102)]
-    backs = undo.items(frozen)
+    backs = undo.items
     assert undo.effect.describe("u7u7u", backs[0]) == f"UsersUsluga: objects.get(id={done[0].answer}) → delete()"
-    assert await sightings(undo.effect, second, backs) == [Absent(), Absent()]
-    backs = await sent(undo.effect, second, backs)
-    assert await sightings(undo.effect, second, backs) == [Found(one.answer) for one in backs]
-    assert await readings(undo.effect, second, backs) == [ReadBack(None)] * 2
+    assert await sightings(undo.effect, backs, UNDO_RUN) == [Absent(), Absent()]
+    backs = await sent(undo.effect, backs, UNDO_RUN)
+    assert await sightings(undo.effect, backs, UNDO_RUN) == [Found(one.answer) for one in backs]
+    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(None)] * 2
 
     found = changes(before, whole(database))
     assert found.keys() == {CONNECTED}
@@ -170,25 +156,25 @@ async def test_connected_services_are_deleted_and_connected_again(
     assert [(str(row["ID"]), row["DELETED"]) for row in rows] == [(one.answer, 1) for one in done]
 
     again = await undone(undo.effect, backs)
-    agains = await sent(again.effect, third, again.items(frozen))
+    agains = await sent(again.effect, again.items, THIRD_RUN)
     rows = new_rows(changes(before, whole(database)), CONNECTED)[2:]
     assert [(row["ABONENT_ID"], row["USLUGA_ID"], row["MANAGER_ID"], row["COMMENT"]) for row in rows] == [
         (9001, 240, 33, "Обещанный [cm v8v8v/1]"),
         (9002, 240, 33, "Обещанный [cm v8v8v/2]"),
     ]
-    assert await readings(again.effect, third, agains) == [ReadBack(None)] * 2
+    assert await readings(again.effect, agains, THIRD_RUN) == [ReadBack(None)] * 2
     # And once more the other way.
     last = await undone(again.effect, agains)
-    await sent(last.effect, second, last.items(frozen))
+    await sent(last.effect, last.items, UNDO_RUN)
     rows = new_rows(changes(before, whole(database)), CONNECTED)
     assert [row["DELETED"] for row in rows] == [1, 1, 1, 1]
 
 
 async def test_a_service_that_somebody_has_changed_is_left_alone(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, execute: Execute
 ) -> None:
     job = effect_of(gateway, CONNECT_SERVICE)
-    done = await sent(job, run, await connecting(gateway, tmp_path, frozen))
+    done = await sent(job, await connecting(gateway, tmp_path))
     execute("update users_usluga set manager_id = 34 where id = ?", done[0].answer)
     execute("update users_usluga set deleted = 1 where id = ?", done[1].answer)
     undo = await undone(job, done)
@@ -199,8 +185,8 @@ async def test_a_service_that_somebody_has_changed_is_left_alone(
     ]
 
 
-async def test_a_service_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path, frozen: Frozen) -> None:
-    items = await connecting(gateway, tmp_path, frozen, text="abonent_id\n9001\n")
+async def test_a_service_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path) -> None:
+    items = await connecting(gateway, tmp_path, text="abonent_id\n9001\n")
     assert (await undone(effect_of(gateway, CONNECT_SERVICE), items)).refused == [
         "the id of what was created is not known: delete the UsersUsluga by hand"
     ]
@@ -209,33 +195,31 @@ async def test_a_service_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path,
 # ---- attributes --------------------------------------------------------------------------------------------------
 
 
-async def test_attributes_are_given_and_taken_back(
-    gateway: Gateway, tmp_path: Path, run: Run, second: Run, third: Run, frozen: Frozen, database: Database
-) -> None:
+async def test_attributes_are_given_and_taken_back(gateway: Gateway, tmp_path: Path, database: Database) -> None:
     job = effect_of(gateway, ATTRIBUTE)
     before = whole(database)
-    items = await giving(gateway, tmp_path, frozen)
+    items = await giving(gateway, tmp_path)
     assert [(item.key, item.label) for item in items] == [("9001/1012", "00123"), ("9003/7", "A15")]
-    assert await sightings(job, run, items) == [Absent(), Absent()]
-    assert await readings(job, run, items[:1]) == [
+    assert await sightings(job, items) == [Absent(), Absent()]
+    assert await readings(job, items[:1]) == [
         ReadBack(None, "sent attribute_value телеграм; the billing has no attribute value like it")
     ]
-    done = await sent(job, run, items)
+    done = await sent(job, items)
     given = changes(before, whole(database))
     assert [(row["ABONENT_ID"], row["ATTRIBUTE_ID"], row["ATTRIBUTE_VALUE"]) for row in new_rows(given, VALUES)] == [
         (9001, 1012, "телеграм"),
         (9003, 7, "0015"),
     ]
-    assert await sightings(job, run, items) == [Found(one.answer) for one in done]
-    assert await readings(job, run, items) == [ReadBack(None)] * 2
+    assert await sightings(job, items) == [Found(one.answer) for one in done]
+    assert await readings(job, items) == [ReadBack(None)] * 2
 
     undo = await undone(job, done)
-    backs = await sent(undo.effect, second, undo.items(frozen))
+    backs = await sent(undo.effect, undo.items, UNDO_RUN)
     assert changes(before, whole(database)) == {}
-    assert await readings(undo.effect, second, backs) == [ReadBack(None)] * 2
+    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(None)] * 2
 
     again = await undone(undo.effect, backs)
-    await sent(again.effect, third, again.items(frozen))
+    await sent(again.effect, again.items, THIRD_RUN)
     anew = new_rows(changes(before, whole(database)), VALUES)
     assert [(row["ABONENT_ID"], row["ATTRIBUTE_ID"], row["ATTRIBUTE_VALUE"]) for row in anew] == [
         (9001, 1012, "телеграм"),
@@ -258,15 +242,13 @@ async def test_a_value_that_is_there_already(gateway: Gateway, tmp_path: Path, e
     )
 
 
-async def test_a_value_that_differs_when_it_is_looked_for(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
-) -> None:
+async def test_a_value_that_differs_when_it_is_looked_for(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
     job = effect_of(gateway, ATTRIBUTE)
-    items = await giving(gateway, tmp_path, frozen, text="abonent_id;attribute_id;value\n9001;7;да\n")
+    items = await giving(gateway, tmp_path, text="abonent_id;attribute_id;value\n9001;7;да\n")
     execute("insert into attribute_values values (90001, 9001, 7, 'нет')")
     text = "sent attribute_value да; the billing has attribute value 90001 with attribute_value нет"
-    assert await sightings(job, run, items) == [Different(text)]
-    assert await readings(job, run, items) == [ReadBack(None, text)]
+    assert await sightings(job, items) == [Different(text)]
+    assert await readings(job, items) == [ReadBack(None, text)]
     changed = [msgspec.structs.replace(item, answer="90001") for item in items]
     assert (await undone(job, changed)).left_alone == [f"changed since: {text}"]
 
@@ -281,12 +263,10 @@ async def test_ids_with_leading_zeros_are_contract_numbers(gateway: Gateway, tmp
 # ---- what was made anew ------------------------------------------------------------------------------------------
 
 
-async def test_what_is_there_again_is_not_made_anew(
-    gateway: Gateway, tmp_path: Path, run: Run, second: Run, frozen: Frozen, execute: Execute
-) -> None:
+async def test_what_is_there_again_is_not_made_anew(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
     job = effect_of(gateway, ATTRIBUTE)
-    undo = await undone(job, await sent(job, run, await giving(gateway, tmp_path, frozen)))
-    backs = await sent(undo.effect, second, undo.items(frozen))
+    undo = await undone(job, await sent(job, await giving(gateway, tmp_path)))
+    backs = await sent(undo.effect, undo.items, UNDO_RUN)
     execute("insert into attribute_values values (90001, 9001, 1012, 'вайбер')")
     execute("update abonents set deleted = 1 where id = 9003")
     again = await undone(undo.effect, backs)
@@ -301,27 +281,19 @@ async def test_what_is_there_again_is_not_made_anew(
 
 
 async def test_a_comment_gives_way_to_the_new_mark(
-    client: BillingClient,
-    database: Database,
-    tmp_path: Path,
-    run: Run,
-    second: Run,
-    third: Run,
-    frozen: Frozen,
-    execute: Execute,
-    odd_ones: None,  # noqa: ARG001
+    client: BillingClient, database: Database, tmp_path: Path, execute: Execute
 ) -> None:
     gateway = Gateway(client, database)
     job = effect_of(gateway, CONNECT_SERVICE)
-    done = await sent(job, run, await connecting(gateway, tmp_path, frozen, text="abonent_id\n9001\n"))
+    done = await sent(job, await connecting(gateway, tmp_path, text="abonent_id\n9001\n"))
     execute("update users_usluga set comment = ?, next_date = '2026-05-01' where id = ?", "я" * 255, done[0].answer)
     undo = await undone(job, done)
-    backs = await sent(undo.effect, second, undo.items(frozen))
+    backs = await sent(undo.effect, undo.items, UNDO_RUN)
     again = await undone(undo.effect, backs)
-    ((_, arguments),) = payload_of(again.items(frozen)[0]).steps
+    ((_, arguments),) = payload_of(again.items[0]).steps
     assert arguments["next_date"] == "2026-05-01 00:00:00"
     assert arguments["comment"] == "я" * 222 + "…"
-    (anew,) = await sent(again.effect, third, again.items(frozen))
+    (anew,) = await sent(again.effect, again.items, THIRD_RUN)
     ((comment, due),) = database.query(
         "select comment, next_date from users_usluga where id = :id", {"id": anew.answer}
     )
@@ -329,7 +301,7 @@ async def test_a_comment_gives_way_to_the_new_mark(
     assert f"{due:%Y-%m-%d %H:%M}" == "2026-05-01 00:00"
     # The billing has charged for it since: it is still what was connected.
     execute("update users_usluga set next_date = '2026-06-01', enabled = 0 where id = ?", anew.answer)
-    assert await sightings(again.effect, third, again.items(frozen)) == [Found(anew.answer, marked=True)]
+    assert await sightings(again.effect, again.items, THIRD_RUN) == [Found(anew.answer, marked=True)]
 
 
 # ---- whose answer it is ------------------------------------------------------------------------------------------
@@ -358,23 +330,23 @@ async def test_a_comment_gives_way_to_the_new_mark(
         (RowRefused("Не найден атрибут 7", recognised=True), RowRefused("Не найден атрибут 7")),
     ],
 )
-async def test_evidence_of_an_attribute(seen: Evidence, evidence: Evidence, run: Run, frozen: Frozen) -> None:
+async def test_evidence_of_an_attribute(seen: Evidence, evidence: Evidence) -> None:
     client = AsyncMock(spec=BillingClient)
     client.send.return_value = seen
     arguments = {"abonent_id": 94, "attribute_id": 7, "attribute_value": "0015"}
     new = NewItem("94/7", "94", "account:1", encode_payload(payload_for("AttributeValues", arguments, 94)))
-    assert await effect_of(Gateway(client), ATTRIBUTE).send(run, frozen(new)) == evidence
+    assert await effect_of(Gateway(client), ATTRIBUTE).send(RUN, sending_item(new)) == evidence
 
 
 async def test_what_the_billing_refuses_is_of_the_row(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
+    gateway: Gateway, tmp_path: Path, mock_billing: MockBilling
 ) -> None:
     job = effect_of(gateway, CONNECT_SERVICE)
-    first, second = await connecting(gateway, tmp_path, frozen, text="abonent_id\n9001\n9002\n")
-    await sent(job, run, [first])
+    first, second = await connecting(gateway, tmp_path, text="abonent_id\n9001\n9002\n")
+    await sent(job, [first])
     twice = msgspec.structs.replace(first, number=7)
-    assert await job.send(run, twice) == RowRefused("Обещанный платеж уже подключен")
-    await sent(job, run, [second])
+    assert await job.send(RUN, twice) == RowRefused("Обещанный платеж уже подключен")
+    await sent(job, [second])
     assert mock_billing.ledger.effects("UsersUsluga") == {9001: 1, 9002: 1}
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from billing.api.client import BillingClient
 from billing.database.database import Database
-from checkpoints.records import Run
 from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused
 from engine.job import Absent, Different, Found, ReadBack
 from jobs.access.gateway import Gateway
@@ -25,10 +24,10 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import parameters_of
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
-from tests.jobs.conftest import FOLDER, Execute, Frozen
+from tests.jobs.conftest import FOLDER, Execute
 from tests.jobs.importing import planned as plan_steps
 from tests.jobs.importing import subscriber
-from tests.jobs.making import planned, prepared, readings, refused, rows_of, sent, sightings, undone
+from tests.jobs.making import RUN, UNDO_RUN, planned, prepared, readings, refused, rows_of, sent, sightings, undone
 
 PERSON = 'objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}'
 SHELF = 'objects.create {"is_folder": 1, "name": "{name}", "parent_id": 9100}'
@@ -58,8 +57,6 @@ async def test_it_is_found_again_read_back_and_taken_back(
     gateway: Gateway,
     mock_billing: MockBilling,
     tmp_path: Path,
-    run: Run,
-    frozen: Frozen,
     database: Database,
     model: str,
     chain: str,
@@ -70,53 +67,53 @@ async def test_it_is_found_again_read_back_and_taken_back(
     table = "users" if model == "Users" else "abonents"
     before = count(database, table)
     job = calling(gateway, model, chain, rows_of(tmp_path, text))
-    (item,) = await planned(job, frozen)
+    (item,) = await planned(job)
     assert (item.key.removeprefix(f"{model}/"), item.lane) == (key, lane)
     await job.try_out()
 
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.CRASH_BEFORE, times=1),)))
-    assert isinstance(await job.effect.send(run, item), Lost)
-    assert await sightings(job, run, [item]) == [Absent()]
+    assert isinstance(await job.effect.send(RUN, item), Lost)
+    assert await sightings(job, [item]) == [Absent()]
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
-    assert isinstance(await job.effect.send(run, item), Lost)
-    (found,) = await sightings(job, run, [item])
+    assert isinstance(await job.effect.send(RUN, item), Lost)
+    (found,) = await sightings(job, [item])
     assert isinstance(found, Found)
     assert count(database, table) == before + 1
-    assert await readings(job, run, [item]) == [ReadBack(None)]
+    assert await readings(job, [item]) == [ReadBack(None)]
 
     # The same row of another run is there already.
     (again,) = (await prepared(job)).items
     assert (again.skip_reason or "").startswith("already as wanted: ")
 
     back = await undone(job.effect, [msgspec.structs.replace(item, answer=found.answer)])
-    await sent(back.effect, replace(run, run_id=2, name="u7u7u", job="undo"), back.items(frozen))
+    await sent(back.effect, back.items, UNDO_RUN)
     assert count(database, table) == before
     # One that is deleted leaves its number, its login and its name to others.
-    assert await sightings(job, run, [item]) == [Absent()]
+    assert await sightings(job, [item]) == [Absent()]
     assert [one.skip_reason for one in (await prepared(job)).items] == [None]
 
 
 async def test_a_number_that_is_taken_is_refused_only_where_the_subscriber_is_another(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, execute: Execute
 ) -> None:
     job = calling(gateway, "Abonents", PERSON, rows_of(tmp_path, "number;name\n00777;Новиков\n00778;Попов\n"))
-    items = [msgspec.structs.replace(one, attempts=0) for one in await planned(job, frozen)]
+    items = [msgspec.structs.replace(one, attempts=0) for one in await planned(job)]
     # Between plan and call: the first is as this row wants it, the second is somebody else.
     for key, number, name in [(9777, "00777", "Новиков"), (9778, "00778", "Серов")]:
         execute(
             "insert into abonents (id, parent_id, name, contract_number) values (?, 9100, ?, ?)", key, name, number
         )
-    first, second = [await job.effect.send(run, item) for item in items]
+    first, second = [await job.effect.send(RUN, item) for item in items]
     assert first == AlreadyThere("already as wanted: somebody else has made it just before (id 9777)", "9777")
     # A row that was sent before may have made it, or somebody else has.
-    sent_before = await job.effect.send(run, msgspec.structs.replace(items[0], attempts=1))
+    sent_before = await job.effect.send(RUN, msgspec.structs.replace(items[0], attempts=1))
     assert isinstance(sent_before, Accepted)
     assert (sent_before.answer, sent_before.unproven, sent_before.created) == ("9777", True, False)
     assert isinstance(second, RowRefused)
     assert second.text == (
         "Номер договора уже закреплен: 00778; the billing has subscriber 9778 with name Серов, parent_id 9100"
     )
-    assert isinstance((await sightings(job, run, items[1:]))[0], Different)
+    assert isinstance((await sightings(job, items[1:]))[0], Different)
 
 
 async def test_a_subscriber_with_another_name_is_no_new_one(gateway: Gateway, tmp_path: Path) -> None:
@@ -125,19 +122,17 @@ async def test_a_subscriber_with_another_name_is_no_new_one(gateway: Gateway, tm
     assert "contract_number 00123 has another value already: subscriber 9001 with name Иванов" in reason
 
 
-async def test_a_folder_is_none_of_the_subscribers_of_its_name(
-    gateway: Gateway, tmp_path: Path, frozen: Frozen
-) -> None:
+async def test_a_folder_is_none_of_the_subscribers_of_its_name(gateway: Gateway, tmp_path: Path) -> None:
     job = calling(gateway, "Abonents", SHELF, rows_of(tmp_path, "name\nИванов\n"))
-    assert [one.lane for one in await planned(job, frozen)] == ["folders"]
+    assert [one.lane for one in await planned(job)] == ["folders"]
 
 
-async def test_a_folder_at_the_top_is_found_there_alone(gateway: Gateway, tmp_path: Path, frozen: Frozen) -> None:
+async def test_a_folder_at_the_top_is_found_there_alone(gateway: Gateway, tmp_path: Path) -> None:
     top = 'objects.create {"is_folder": 1, "name": "{name}", "parent_id": null}'
     job = calling(gateway, "Abonents", top, rows_of(tmp_path, "name\nСтранные\n"))
     assert [one.skip_reason for one in (await prepared(job)).items] == [f"already as wanted: folder {FOLDER}"]
     inside = calling(gateway, "Abonents", SHELF, rows_of(tmp_path, "name\nСтранные\n"))
-    assert await planned(inside, frozen)
+    assert await planned(inside)
 
 
 def test_whether_it_is_a_folder_is_written_in_the_call(client: BillingClient) -> None:
@@ -157,26 +152,19 @@ def test_what_tells_it_from_others_is_in_the_call(client: BillingClient, chain: 
 
 @pytest.mark.parametrize(("model", "chain", "text"), [one[:3] for one in CALLS[:2]], ids=["subscriber", "folder"])
 async def test_what_something_hangs_on_is_not_deleted_again(
-    gateway: Gateway,
-    tmp_path: Path,
-    run: Run,
-    frozen: Frozen,
-    execute: Execute,
-    model: str,
-    chain: str,
-    text: str,
+    gateway: Gateway, tmp_path: Path, execute: Execute, model: str, chain: str, text: str
 ) -> None:
     job = calling(gateway, model, chain, rows_of(tmp_path, text))
-    (done,) = await sent(job, run, await planned(job, frozen))
+    (done,) = await sent(job, await planned(job))
     back = await undone(job.effect, [done])
-    (item,) = back.items(frozen)
+    (item,) = back.items
     if "is_folder" in chain:
         execute(
             "insert into abonents (id, parent_id, name, contract_number) values (9999, ?, 'x', '9999')", done.answer
         )
     else:
         execute("insert into users (id, abonent_id, login) values (9999, ?, 'novikov')", done.answer)
-    evidence = await back.effect.send(replace(run, run_id=2, name="u7u7u", job="undo"), item)
+    evidence = await back.effect.send(UNDO_RUN, item)
     assert isinstance(evidence, RowRefused)
     assert evidence.text in {
         "left alone, for the folder is not empty: 9999",
@@ -185,14 +173,14 @@ async def test_what_something_hangs_on_is_not_deleted_again(
 
 
 async def test_the_password_of_a_new_account_is_in_the_vault_until_its_call(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, database: Database
 ) -> None:
     vault = Vault(tmp_path / "vault")
     steps = SubscriberSteps(replace(gateway, vault=vault))
     (token,) = vault.seal(["geheim77"])
     part = (Step.ACCOUNT, {"login": "novikov", "psw": token})
-    (_, item) = await plan_steps(steps, [subscriber("00123", 1, part)], frozen)
-    assert "geheim77" not in item.payload + steps.describe(run.name, item) + (item.message or "")
-    assert isinstance(await steps.send(run, item), Accepted)
+    (_, item) = await plan_steps(steps, [subscriber("00123", 1, part)])
+    assert "geheim77" not in item.payload + steps.describe(RUN.name, item) + (item.message or "")
+    assert isinstance(await steps.send(RUN, item), Accepted)
     assert list(database.query("select psw from users where login = 'novikov'")) == [("geheim77",)]
-    assert await readings(steps, run, [item]) == [ReadBack(None)]
+    assert await readings(steps, [item]) == [ReadBack(None)]

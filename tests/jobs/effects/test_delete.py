@@ -1,7 +1,6 @@
 """Connected services and accounts that are deleted, and what makes them anew."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from unittest.mock import AsyncMock
 
@@ -10,7 +9,7 @@ import pytest
 
 from billing.api.client import BillingClient
 from billing.database.database import Database
-from checkpoints.records import NewItem, Run
+from checkpoints.records import NewItem
 from engine.errors import InputRefused
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, BeforeImageMode, CannotLook, Found, Prepared, ReadBack
@@ -25,8 +24,11 @@ from jobs.rows.binding import Bound
 from jobs.rows.input import Input
 from jobs.spec.chain import parse
 from jobs.spec.chain_kind import ChainKind, kind_of
-from tests.jobs.conftest import Execute, Frozen
+from tests.checkpoints.samples import sending_item
+from tests.jobs.conftest import Execute
 from tests.jobs.making import (
+    RUN,
+    UNDO_RUN,
     effect_of,
     job_of,
     planned,
@@ -45,7 +47,7 @@ COMMENT = "Автоматический%предоплате%2017-12-31%"
 
 
 @pytest.fixture
-def connected(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
+def connected(execute: Execute) -> None:
     """Three services, one of them deleted."""
     for key, abonent, comment, deleted in [
         (90001, 9001, "Автоматический по предоплате 2017-12-31 (1)", 0),
@@ -60,18 +62,13 @@ def connected(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
 
 
 @pytest.fixture
-def account(execute: Execute, odd_ones: None) -> int:  # noqa: ARG001
+def account(execute: Execute) -> int:
     """An account of subscriber 9001, with an open session of the cabinet."""
     execute(
         "insert into users (id, abonent_id, login, ip, pull, enabled) values (90001, 9001, 'ivanov', 167772170, 6, 1)"
     )
     execute("insert into cabinet_sessions (id, suid, user_id, created) values (90001, '12345', 90001, '2026-05-01')")
     return 90001
-
-
-@pytest.fixture
-def undo_run(run: Run) -> Run:
-    return replace(run, run_id=2, name="u7u7u", job="undo")
 
 
 # ---- services ----------------------------------------------------------------------------------------------------
@@ -107,23 +104,21 @@ async def test_without_comment_and_rows_there_is_nothing_to_delete(gateway: Gate
 
 
 @pytest.mark.usefixtures("connected")
-async def test_services_are_deleted_and_connected_anew(
-    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
-) -> None:
+async def test_services_are_deleted_and_connected_anew(gateway: Gateway, tmp_path: Path, database: Database) -> None:
     before = whole(database)
     job = effect_of(gateway, DELETE_SERVICES)
-    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
-    assert job.describe(run.name, items[0]) == "UsersUsluga: objects.get(id=90001) → delete()"
-    assert await sightings(job, run, items) == [Absent(), Absent()]
-    assert await readings(job, run, items) == [
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")))
+    assert job.describe(RUN.name, items[0]) == "UsersUsluga: objects.get(id=90001) → delete()"
+    assert await sightings(job, items) == [Absent(), Absent()]
+    assert await readings(job, items) == [
         ReadBack(None, f"UsersUsluga {key} is still there") for key in (90001, 90002)
     ]
 
-    done = await sent(job, run, items)
+    done = await sent(job, items)
 
     assert changes(before, whole(database)) == {CONNECTED: {key: {"DELETED": (0, 1)} for key in (90001, 90002)}}
-    assert await sightings(job, run, items) == [Found(one.answer) for one in done]
-    assert await readings(job, run, items) == [ReadBack(None)] * 2
+    assert await sightings(job, items) == [Found(one.answer) for one in done]
+    assert await readings(job, items) == [ReadBack(None)] * 2
     assert json.loads(done[0].answer or "") == {
         "id": "90001",
         "abonent_id": "9001",
@@ -137,9 +132,9 @@ async def test_services_are_deleted_and_connected_anew(
 
     undo = await undone(job, done)
     assert [(one.undoes, one.lane) for one in undo.done.items] == [(101, "account:9001"), (102, "account:9002")]
-    backs = undo.items(frozen)
-    assert await sightings(undo.effect, undo_run, backs) == [Absent(), Absent()]
-    anew = await sent(undo.effect, undo_run, backs)
+    backs = undo.items
+    assert await sightings(undo.effect, backs, UNDO_RUN) == [Absent(), Absent()]
+    anew = await sent(undo.effect, backs, UNDO_RUN)
     rows = new_rows(changes(before, whole(database)), CONNECTED)
     assert [str(row["ID"]) for row in rows] == [one.answer for one in anew]
     for row, old in zip(rows, (90001, 90002), strict=True):
@@ -148,21 +143,21 @@ async def test_services_are_deleted_and_connected_anew(
             "COMMENT": f"{before[CONNECTED][old]['COMMENT']} [cm u7u7u/{old - 90000}]",
         }
         assert row == marked
-    assert await readings(undo.effect, undo_run, backs) == [ReadBack(None)] * 2
+    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(None)] * 2
 
 
 @pytest.mark.usefixtures("connected")
 async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
-    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
+    gateway: Gateway, tmp_path: Path, execute: Execute, database: Database
 ) -> None:
     effect = effect_of(gateway, DELETE_SERVICES)
     assert isinstance(effect, DeleteEffect)
-    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")))
     assert await effect.read_before_images(items) == {}
     execute("update users_usluga set next_date = '2031-02-03' where id = 90001")
     before = whole(database)
     items = await with_fresh_before_images(effect, items)
-    evidence = await effect.send(run, items[0])
+    evidence = await effect.send(RUN, items[0])
     assert isinstance(evidence, Accepted)
     assert evidence.note == (
         "changed between plan and call: it was next_date 2026-05-01, and then next_date 2031-02-03; an undo brings "
@@ -171,32 +166,30 @@ async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
     # What is gone is not what was there.
     assert await effect.read_before_images(items) == {}
     undo = await undone(effect, [msgspec.structs.replace(items[0], answer=evidence.answer)])
-    await sent(undo.effect, undo_run, undo.items(frozen))
+    await sent(undo.effect, undo.items, UNDO_RUN)
     (anew,) = new_rows(changes(before, whole(database)), CONNECTED)
     assert str(anew["NEXT_DATE"]) == "2031-02-03 00:00:00"
 
 
 @pytest.mark.usefixtures("connected")
-async def test_a_deletion_whose_effect_came_late_is_looked_up(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen
-) -> None:
+async def test_a_deletion_whose_effect_came_late_is_looked_up(gateway: Gateway, tmp_path: Path) -> None:
     job = effect_of(gateway, DELETE_SERVICES)
-    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n")), frozen)
-    (first,) = await sent(job, run, items)
-    assert await job.send(run, items[0]) == Lost(
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n")))
+    (first,) = await sent(job, items)
+    assert await job.send(RUN, items[0]) == Lost(
         "refused, and whether it is gone has to be looked up: Объект уже удалён"
     )
-    assert await sightings(job, run, items) == [Found(first.answer)]
+    assert await sightings(job, items) == [Found(first.answer)]
     assert not job.repeatable
 
 
 @pytest.mark.usefixtures("connected")
 async def test_a_service_that_was_connected_again_is_left_alone(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, execute: Execute
 ) -> None:
     job = effect_of(gateway, DELETE_SERVICES)
-    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")), frozen)
-    done = await sent(job, run, items)
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")))
+    done = await sent(job, items)
     execute("insert into users_usluga (id, abonent_id, usluga_id) values (90009, 9001, 126)")
     execute("update users_usluga set deleted = 0 where id = 90002")
     assert (await undone(job, done)).left_alone == [
@@ -225,33 +218,33 @@ async def test_a_service_that_was_connected_again_is_left_alone(
         (Lost("reset"), Lost("reset")),
     ],
 )
-async def test_evidence(seen: Evidence, evidence: Evidence, run: Run, frozen: Frozen) -> None:
+async def test_evidence(seen: Evidence, evidence: Evidence) -> None:
     client = AsyncMock(spec=BillingClient)
     client.send.return_value = seen
     steps: tuple[tuple[str, dict[str, object]], ...] = (("objects.get", {"id": 5}), ("delete", {}))
     payload = Payload(
         "UsersUsluga", steps, key={"id": "5"}, wanted={"deleted": "1"}, was={"id": "5", "comment": None}
     )
-    item = frozen(NewItem("5", "00123", "account:9001", encode_payload(payload)))
-    assert await effect_of(Gateway(client), DELETE_SERVICES).send(run, item) == evidence
+    item = sending_item(NewItem("5", "00123", "account:9001", encode_payload(payload)))
+    assert await effect_of(Gateway(client), DELETE_SERVICES).send(RUN, item) == evidence
 
 
 # ---- accounts ----------------------------------------------------------------------------------------------------
 
 
 async def test_an_account_goes_with_what_points_to_it(
-    gateway: Gateway, account: int, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, account: int, tmp_path: Path, database: Database
 ) -> None:
     job = effect_of(gateway, DELETE_ACCOUNT)
-    items = await planned(job_of(gateway, DELETE_ACCOUNT, rows_of(tmp_path, "login\nivanov\n")), frozen)
+    items = await planned(job_of(gateway, DELETE_ACCOUNT, rows_of(tmp_path, "login\nivanov\n")))
     assert [(one.key, one.lane) for one in items] == [(str(account), "account:9001")]
-    assert job.describe(run.name, items[0]) == "Users: objects.get(id=90001) → delete(clean_links=true)"
+    assert job.describe(RUN.name, items[0]) == "Users: objects.get(id=90001) → delete(clean_links=true)"
     before = whole(database)
-    (done,) = await sent(job, run, items)
+    (done,) = await sent(job, items)
     found = changes(before, whole(database))
     assert found.keys() == {"USERS", "CABINET_SESSIONS"}
     assert found["USERS"] == {account: {"DELETED": (0, 1)}}
-    assert await readings(job, run, items) == [ReadBack(None)]
+    assert await readings(job, items) == [ReadBack(None)]
     # What it was is kept, for a person; passwords were never read.
     kept = json.loads(done.answer or "")
     assert (kept["login"], kept["ip"], kept["pull"]) == ("ivanov", "10.0.0.10", "6")
@@ -262,13 +255,13 @@ async def test_an_account_goes_with_what_points_to_it(
 
 
 async def test_an_account_that_is_pointed_to_stays_without_clean_links(
-    gateway: Gateway, account: int, tmp_path: Path, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, account: int, tmp_path: Path, database: Database
 ) -> None:
     rows = rows_of(tmp_path, f"user_id\n{account}\n")
     job = job_of(gateway, DELETE_ACCOUNT, rows, clean_links="no")
-    items = await planned(job, frozen)
+    items = await planned(job)
     before = whole(database)
-    assert await job.effect.send(run, items[0]) == RowRefused("На объект ссылаются: CabinetSessions")
+    assert await job.effect.send(RUN, items[0]) == RowRefused("На объект ссылаются: CabinetSessions")
     assert changes(before, whole(database)) == {}
 
 
@@ -292,24 +285,24 @@ def test_all_fields_are_kept_in_one_go_only_where_the_database_has_them(
     assert effect.keeps is (BeforeImageMode.TOGETHER if known and with_database else BeforeImageMode.ONE_BY_ONE)
 
 
-async def test_a_model_that_nobody_here_knows(gateway: Gateway, run: Run, frozen: Frozen, database: Database) -> None:
+async def test_a_model_that_nobody_here_knows(gateway: Gateway, database: Database) -> None:
     effect = DeleteEffect(gateway, parse("Tarif", ('objects.get {"id": {id}}', "delete")))
     done = await effect.plan([Bound(Row(2, (key,)), key, {"id": key}) for key in ("6", "60")])
     assert [(one.key, one.lane) for one in done.items] == [("6", "Tarif:6")]
     assert [one.reason for one in done.refusals] == ["there is no Tarif with id 60"]
     assert isinstance(effect.undo({}), Irreversible)
-    item = frozen(done.items[0])
+    item = sending_item(done.items[0])
     before = whole(database)
-    evidence = await effect.send(run, item)
+    evidence = await effect.send(RUN, item)
     assert evidence == RowRefused("На объект ссылаются: Abonents")
     assert changes(before, whole(database)) == {}
 
 
-async def test_what_cannot_be_told(run: Run, frozen: Frozen) -> None:
+async def test_what_cannot_be_told() -> None:
     client = AsyncMock(spec=BillingClient)
     client.ask.return_value = [{"pk": 5, "fields": {"id": 5}}, {"pk": 6, "fields": {"id": 5}}]
     payload = Payload("Tarif", (("objects.get", {"id": 5}), ("delete", {})), key={"id": "5"})
-    item = frozen(NewItem("5", "5", "Tarif:5", encode_payload(payload)))
+    item = sending_item(NewItem("5", "5", "Tarif:5", encode_payload(payload)))
     effect = DeleteEffect(Gateway(client), parse("Tarif", ('objects.get {"id": {id}}', "delete")))
-    assert await sightings(effect, run, [item]) == [CannotLook("the billing has 2 of Tarif 5")]
+    assert await sightings(effect, [item]) == [CannotLook("the billing has 2 of Tarif 5")]
     assert await effect.take_back([]) == Prepared((), ())

@@ -13,15 +13,18 @@ from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.money import SCALE
 from billing.profile import Fact, Profile
-from checkpoints.records import Item, NewItem, Run
+from checkpoints.records import Item, NewItem
 from checkpoints.states import State
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Entries, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.catalogue.money import PAYMENT
-from tests.jobs.conftest import Execute, Frozen
+from tests.checkpoints.samples import sending_item
+from tests.jobs.conftest import Execute
 from tests.jobs.making import (
+    RUN,
+    UNDO_RUN,
     effect_of,
     job_of,
     planned,
@@ -40,12 +43,7 @@ OPERATIONS = "FINANCE_OPERATIONS"
 
 
 @pytest.fixture
-def undo_run(run: Run) -> Run:
-    return replace(run, run_id=2, name="u7u7u", job="undo")
-
-
-@pytest.fixture
-def earlier(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
+def earlier(execute: Execute) -> None:
     """Subscriber 9001 has paid the same before, and 9002 something else."""
     execute("set generator gen_finance_operations_id to 90000")
     for key, abonent, kopecks in [(80001, 9001, 5050), (80002, 9002, 100)]:
@@ -64,18 +62,14 @@ def lost(items: Sequence[Item]) -> list[Item]:
     return [msgspec.structs.replace(one, state=State.UNKNOWN) for one in items]
 
 
-async def paying(gateway: Gateway, folder: Path, frozen: Frozen, text: str = TWO) -> list[Item]:
-    items = await planned(job_of(gateway, PAYMENT, rows_of(folder, text), way="add_payment"), frozen)
+async def paying(gateway: Gateway, folder: Path, text: str = TWO) -> list[Item]:
+    items = await planned(job_of(gateway, PAYMENT, rows_of(folder, text), way="add_payment"))
     return [msgspec.structs.replace(one, state=State.PENDING) for one in items]
 
 
 @pytest.mark.usefixtures("earlier")
-async def test_payments_are_planned_with_the_last_operation(
-    gateway: Gateway,
-    tmp_path: Path,
-    frozen: Frozen,
-) -> None:
-    items = await paying(gateway, tmp_path, frozen, TWO + "A15;1\n")
+async def test_payments_are_planned_with_the_last_operation(gateway: Gateway, tmp_path: Path) -> None:
+    items = await paying(gateway, tmp_path, TWO + "A15;1\n")
     assert [(one.key, one.label, one.lane, one.amount) for one in items] == [
         ("9001", "00123", "account:9001", Decimal("50.50")),
         ("9002", "123", "account:9002", Decimal(7)),
@@ -88,34 +82,22 @@ async def test_payments_are_planned_with_the_last_operation(
 
 
 @pytest.mark.usefixtures("earlier")
-async def test_a_payment_that_was_made_before_is_named(
-    gateway: Gateway,
-    tmp_path: Path,
-) -> None:
+async def test_a_payment_that_was_made_before_is_named(gateway: Gateway, tmp_path: Path) -> None:
     job = job_of(gateway, PAYMENT, rows_of(tmp_path, TWO), way="add_payment")
     found = await job.find_entries((await prepared(job)).items)
     assert found == {"9001": Entries(unmarked="operation 80001 of 50.50, 2026-02-03")}
 
 
 @pytest.mark.usefixtures("earlier")
-async def test_payments_are_entered_once_and_read_back(
-    gateway: Gateway,
-    tmp_path: Path,
-    run: Run,
-    frozen: Frozen,
-    database: Database,
-) -> None:
+async def test_payments_are_entered_once_and_read_back(gateway: Gateway, tmp_path: Path, database: Database) -> None:
     job = effect_of(gateway, PAYMENT, way="add_payment")
-    items = await paying(gateway, tmp_path, frozen)
-    assert await sightings(job, run, items) == [Absent(), Absent()]
+    items = await paying(gateway, tmp_path)
+    assert await sightings(job, items) == [Absent(), Absent()]
     none = "since the plan the billing has no operation of that sum"
-    assert await readings(job, run, items) == [
-        ReadBack(None, f"sent 50.50; {none}"),
-        ReadBack(None, f"sent 7.00; {none}"),
-    ]
+    assert await readings(job, items) == [ReadBack(None, f"sent 50.50; {none}"), ReadBack(None, f"sent 7.00; {none}")]
     before = whole(database)
-    await sent(job, run, items)
-    assert await readings(job, run, items) == [ReadBack(Decimal("50.50")), ReadBack(Decimal(7))]
+    await sent(job, items)
+    assert await readings(job, items) == [ReadBack(Decimal("50.50")), ReadBack(Decimal(7))]
     found = changes(before, whole(database))
     rows = new_rows(found, OPERATIONS)
     assert [(row["ABONENT_ID"], row["OP_TYPE"], row["OP_SUMMA"]) for row in rows] == [
@@ -127,28 +109,26 @@ async def test_payments_are_entered_once_and_read_back(
 TWICE = "abonent_id;amount;document\n9001;5;17\n9001;5;18\n9001;6;17/a\n9002;7;\n"
 
 
-async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen
-) -> None:
+async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(gateway: Gateway, tmp_path: Path) -> None:
     job = effect_of(gateway, PAYMENT, way="add_payment")
-    items = await paying(gateway, tmp_path, frozen, TWICE)
+    items = await paying(gateway, tmp_path, TWICE)
     assert [(one.key, one.label, one.amount) for one in items] == [
         ("9001/17", "00123, 17", Decimal(5)),
         ("9001/18", "00123, 18", Decimal(5)),
         ("9001/17/a", "00123, 17/a", Decimal(6)),
         ("9002", "123", Decimal(7)),
     ]
-    assert await sightings(job, run, items) == [Absent()] * 4
-    await sent(job, run, items[:1])
+    assert await sightings(job, items) == [Absent()] * 4
+    await sent(job, items[:1])
     # What the first has entered is not the second's, for both have the same sum.
-    one, other, *rest = await sightings(job, run, items)
+    one, other, *rest = await sightings(job, items)
     assert isinstance(one, CannotLook)
     assert isinstance(other, CannotLook)
     assert rest == [Absent(), Absent()]
-    first, second, *_ = await readings(job, run, items)
+    first, second, *_ = await readings(job, items)
     assert (first.difference, second.difference) != (None, None), "of two payments one is there"
-    await sent(job, run, items[1:])
-    assert await readings(job, run, items) == [ReadBack(Decimal(amount)) for amount in (5, 5, 6, 7)]
+    await sent(job, items[1:])
+    assert await readings(job, items) == [ReadBack(Decimal(amount)) for amount in (5, 5, 6, 7)]
 
 
 async def test_the_column_of_the_documents_is_named_by_the_operator(gateway: Gateway, tmp_path: Path) -> None:
@@ -160,12 +140,10 @@ async def test_the_column_of_the_documents_is_named_by_the_operator(gateway: Gat
     assert any("map document=COLUMN" in caution for caution in plain.cautions)
 
 
-async def test_a_lost_payment_is_always_left_to_a_person(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
-) -> None:
+async def test_a_lost_payment_is_always_left_to_a_person(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
     job = effect_of(gateway, PAYMENT, way="add_payment")
-    items = await paying(gateway, tmp_path, frozen, "abonent_id;amount\n9001;5\n")
-    assert await sightings(job, run, lost(items)) == [
+    items = await paying(gateway, tmp_path, "abonent_id;amount\n9001;5\n")
+    assert await sightings(job, lost(items)) == [
         CannotLook(
             "a payment bears no mark, and since the plan there is no operation of 5.00: look in the billing whether "
             "it has the payment in another form"
@@ -178,9 +156,9 @@ async def test_a_lost_payment_is_always_left_to_a_person(
         "a payment bears no mark, and since the plan there is operation 80005 of 5.00, 2026-02-03 (type 2): it may "
         "be this row's, or somebody else's. Look in the billing which it is"
     )
-    assert await sightings(job, run, items) == await sightings(job, run, lost(items)) == [maybe]
+    assert await sightings(job, items) == await sightings(job, lost(items)) == [maybe]
     operation(execute, 80008, 9001, 500)
-    (reading,) = await readings(job, run, items)
+    (reading,) = await readings(job, items)
     assert reading == ReadBack(
         Decimal(5),
         "sent 5.00; since the plan the billing has operation 80005 of 5.00, 2026-02-03 (type 2), "
@@ -190,24 +168,24 @@ async def test_a_lost_payment_is_always_left_to_a_person(
 
 @pytest.mark.parametrize(("kind", "storno"), [(5, 0), (1, 0), (2, 1)])
 async def test_nothing_newer_of_that_sum_is_the_only_absence(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, kind: int, storno: int
+    gateway: Gateway, tmp_path: Path, execute: Execute, kind: int, storno: int
 ) -> None:
     """Of which type a payment is, and whether somebody has reversed it by now, nobody knows for certain."""
-    items = await paying(gateway, tmp_path, frozen, "abonent_id;amount\n9001;5\n")
+    items = await paying(gateway, tmp_path, "abonent_id;amount\n9001;5\n")
     job = effect_of(gateway, PAYMENT, way="add_payment")
-    assert await sightings(job, run, items) == [Absent()]
+    assert await sightings(job, items) == [Absent()]
     operation(execute, 80005, 9001, 500, kind, storno)
-    (sighting,) = await sightings(job, run, items)
+    (sighting,) = await sightings(job, items)
     assert isinstance(sighting, CannotLook)
 
 
 async def test_an_act_says_nothing_of_a_payment_once_a_probe_has_seen_it(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, execute: Execute
 ) -> None:
-    items = await paying(gateway, tmp_path, frozen, "abonent_id;amount\n9001;5\n")
+    items = await paying(gateway, tmp_path, "abonent_id;amount\n9001;5\n")
     known = replace(gateway, profile=Profile(receipt_type=Fact(2), act_type=Fact(1)))
     operation(execute, 80004, 9001, 500, kind=1)
-    assert await sightings(effect_of(known, PAYMENT, way="add_payment"), run, items) == [Absent()]
+    assert await sightings(effect_of(known, PAYMENT, way="add_payment"), items) == [Absent()]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +210,7 @@ async def test_an_act_says_nothing_of_a_payment_once_a_probe_has_seen_it(
         (Lost("reset"), Lost("reset")),
     ],
 )
-async def test_evidence(seen: Evidence, evidence: Evidence, run: Run, frozen: Frozen) -> None:
+async def test_evidence(seen: Evidence, evidence: Evidence) -> None:
     client = AsyncMock(spec=BillingClient)
     client.send.return_value = seen
     steps: tuple[tuple[str, dict[str, object]], ...] = (
@@ -240,8 +218,8 @@ async def test_evidence(seen: Evidence, evidence: Evidence, run: Run, frozen: Fr
         ("add_payment", {"SUM_IN": "5.00"}),
     )
     payload = Payload("Abonents", steps, abonent=94, key={"id": "94"}, wanted={"SUM_IN": "5"}, was={"op_id": "0"})
-    item = frozen(NewItem("94", "94", "account:1", encode_payload(payload)))
-    assert await effect_of(Gateway(client), PAYMENT, way="add_payment").send(run, item) == evidence
+    item = sending_item(NewItem("94", "94", "account:1", encode_payload(payload)))
+    assert await effect_of(Gateway(client), PAYMENT, way="add_payment").send(RUN, item) == evidence
 
 
 @pytest.mark.parametrize(
@@ -263,23 +241,15 @@ async def test_bad_amounts(gateway: Gateway, tmp_path: Path, amount: str, reason
 
 @pytest.mark.usefixtures("earlier")
 @pytest.mark.parametrize("way", ["storno", "opposite"])
-async def test_payments_are_taken_back(
-    gateway: Gateway,
-    tmp_path: Path,
-    run: Run,
-    undo_run: Run,
-    frozen: Frozen,
-    database: Database,
-    way: str,
-) -> None:
+async def test_payments_are_taken_back(gateway: Gateway, tmp_path: Path, database: Database, way: str) -> None:
     job = effect_of(gateway, PAYMENT, way="add_payment")
     before = whole(database)
-    done = await sent(job, run, await paying(gateway, tmp_path, frozen))
+    done = await sent(job, await paying(gateway, tmp_path))
     assert [one.answer for one in done] == [None, None]
     undo = await undone(job, done, way=way)
     assert [one.amount for one in undo.done.items] == [Decimal("-50.50"), Decimal(-7)]
-    backs = await sent(undo.effect, undo_run, undo.items(frozen))
-    assert await readings(undo.effect, undo_run, backs) == [ReadBack(Decimal("-50.50")), ReadBack(Decimal(-7))]
+    backs = await sent(undo.effect, undo.items, UNDO_RUN)
+    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(Decimal("-50.50")), ReadBack(Decimal(-7))]
     found = changes(before, whole(database))
     assert found.keys() == {OPERATIONS}
     if way == "storno":
@@ -287,10 +257,10 @@ async def test_payments_are_taken_back(
 
 
 async def test_a_payment_that_cannot_be_told_from_another_is_left_alone(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
+    gateway: Gateway, tmp_path: Path, execute: Execute
 ) -> None:
     job = effect_of(gateway, PAYMENT, way="add_payment")
-    done = await sent(job, run, await paying(gateway, tmp_path, frozen))
+    done = await sent(job, await paying(gateway, tmp_path))
     execute("update finance_operations set op_id = 80001, op_date = '2026-02-03' where abonent_id = 9001")
     operation(execute, 80002, 9001, 5050)
     execute("delete from finance_operations where abonent_id = 9002")

@@ -14,7 +14,7 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.money import SCALE
 from billing.profile import StornoEffect
-from checkpoints.records import Item, NewItem, Run
+from checkpoints.records import Item, NewItem
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Different, Found, ReadBack
@@ -29,38 +29,17 @@ from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import check_parameters
 from lab.mock.quirks import Quirks
 from lab.mock.server import MockBilling, running
-from tests.jobs.conftest import Execute, Frozen
-from tests.jobs.making import (
-    Undo,
-    effect_of,
-    job_of,
-    planned,
-    readings,
-    rows_of,
-    sent,
-    sightings,
-    undone,
-)
+from tests.checkpoints.samples import sending_item
+from tests.jobs.conftest import Execute
+from tests.jobs.making import UNDO_RUN, Undo, effect_of, job_of, planned, readings, rows_of, sent, sightings, undone
 from tests.jobs.whole_database import THERE, changes, new_rows, whole
 
 THREE = "abonent_id;amount\n9001;50,50\n9002;-7\n9003;0\n"
 OPERATIONS = "FINANCE_OPERATIONS"
 
-UNDO_RUN = "u7u7u"
-
 
 @pytest.fixture
-def undo_run(run: Run) -> Run:
-    return replace(run, run_id=2, name=UNDO_RUN, job="undo")
-
-
-@pytest.fixture
-def with_database(client: BillingClient, database: Database, odd_ones: None) -> Gateway:  # noqa: ARG001
-    return Gateway(client, database)
-
-
-@pytest.fixture
-async def adding(billing_file: Path, database: Database, odd_ones: None) -> AsyncIterator[Gateway]:  # noqa: ARG001
+async def adding(billing_file: Path, database: Database) -> AsyncIterator[Gateway]:
     """A billing whose entries of type 8 add to the balance."""
     async with (
         running(billing_file, quirks=Quirks(type_8="adds")) as server,
@@ -69,12 +48,10 @@ async def adding(billing_file: Path, database: Database, odd_ones: None) -> Asyn
         yield Gateway(client, database)
 
 
-async def entered(
-    gateway: Gateway, folder: Path, run: Run, frozen: Frozen, *, text: str = THREE, **given: str
-) -> list[Item]:
+async def entered(gateway: Gateway, folder: Path, *, text: str = THREE, **given: str) -> list[Item]:
     """The operations of a run of balances."""
     job = job_of(gateway, BALANCES, rows_of(folder, text), **given)
-    return await sent(job, run, await planned(job, frozen))
+    return await sent(job, await planned(job))
 
 
 async def taking_back(gateway: Gateway, items: list[Item], **how: str) -> Undo:
@@ -90,23 +67,23 @@ def balance_of(database: Database, account: int) -> Decimal:
 
 
 async def test_after_storno_only_the_reversed_operations_are_left(
-    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, database: Database
 ) -> None:
     before = whole(database)
-    items = await entered(gateway, tmp_path, run, frozen)
+    items = await entered(gateway, tmp_path)
     undo = await taking_back(gateway, items, way="storno")
     assert [(one.label, one.amount, one.undoes, one.lane) for one in undo.done.items] == [
         ("00123", Decimal("-50.50"), 101, "account:9001"),
         ("123", Decimal(7), 102, "account:9002"),
         ("A15", Decimal(0), 103, "account:9003"),
     ]
-    backs = undo.items(frozen)
-    assert await sightings(undo.effect, undo_run, backs) == [Absent()] * 3
+    backs = undo.items
+    assert await sightings(undo.effect, backs, UNDO_RUN) == [Absent()] * 3
 
-    await sent(undo.effect, undo_run, backs)
+    await sent(undo.effect, backs, UNDO_RUN)
 
-    assert await sightings(undo.effect, undo_run, backs) == [Found(item.answer) for item in items]
-    assert await readings(undo.effect, undo_run, backs) == [ReadBack(one.amount) for one in backs]
+    assert await sightings(undo.effect, backs, UNDO_RUN) == [Found(item.answer) for item in items]
+    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(one.amount) for one in backs]
     found = changes(before, whole(database))
     assert found.keys() == {OPERATIONS}
     assert [str(row["OP_ID"]) for row in new_rows(found, OPERATIONS)] == [item.answer for item in items]
@@ -114,89 +91,76 @@ async def test_after_storno_only_the_reversed_operations_are_left(
     assert all(one[THERE] == (False, True) for one in found[OPERATIONS].values())
 
 
-async def test_the_call_is_shown(gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen) -> None:
-    items = await entered(gateway, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
+async def test_the_call_is_shown(gateway: Gateway, tmp_path: Path) -> None:
+    items = await entered(gateway, tmp_path, text="abonent_id;amount\n9001;1\n")
     undo = await taking_back(gateway, items, way="storno", storno_call="reverse")
-    (back,) = undo.items(frozen)
-    assert undo.effect.describe(UNDO_RUN, back) == (
+    (back,) = undo.items
+    assert undo.effect.describe(UNDO_RUN.name, back) == (
         f"FinanceOperations: objects.get(op_id={items[0].answer}) → reverse() | op_id, storno"
     )
 
 
-async def test_a_billing_that_knows_no_such_method(
-    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
-) -> None:
-    items = await entered(gateway, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
+async def test_a_billing_that_knows_no_such_method(gateway: Gateway, tmp_path: Path) -> None:
+    items = await entered(gateway, tmp_path, text="abonent_id;amount\n9001;1\n")
     undo = await taking_back(gateway, items, way="storno", storno_call="reverse")
-    assert await undo.effect.send(undo_run, undo.items(frozen)[0]) == RowRefused("Метод reverse нельзя вызвать")
+    assert await undo.effect.send(UNDO_RUN, undo.items[0]) == RowRefused("Метод reverse нельзя вызвать")
 
 
-async def test_a_storno_that_had_its_effect_already_is_looked_up(
-    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
-) -> None:
-    items = await entered(gateway, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
+async def test_a_storno_that_had_its_effect_already_is_looked_up(gateway: Gateway, tmp_path: Path) -> None:
+    items = await entered(gateway, tmp_path, text="abonent_id;amount\n9001;1\n")
     undo = await taking_back(gateway, items, way="storno")
-    (back,) = undo.items(frozen)
-    await sent(undo.effect, undo_run, [back])
-    assert await undo.effect.send(undo_run, back) == Lost(
+    (back,) = undo.items
+    await sent(undo.effect, [back], UNDO_RUN)
+    assert await undo.effect.send(UNDO_RUN, back) == Lost(
         "refused, and whether it is reversed has to be looked up: Операция уже сторнирована"
     )
-    assert await sightings(undo.effect, undo_run, [back]) == [Found(items[0].answer)]
+    assert await sightings(undo.effect, [back], UNDO_RUN) == [Found(items[0].answer)]
     assert not undo.effect.repeatable
 
 
-async def test_a_balance_that_a_storno_does_not_bring_back(
-    with_database: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute
-) -> None:
+async def test_a_balance_that_a_storno_does_not_bring_back(both: Gateway, tmp_path: Path, execute: Execute) -> None:
     execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
-    items = await entered(with_database, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
-    undo = await taking_back(with_database, items, way="storno")
-    backs = await sent(undo.effect, undo_run, undo.items(frozen))
-    (reading,) = await readings(undo.effect, undo_run, backs)
+    items = await entered(both, tmp_path, text="abonent_id;amount\n9002;50\n")
+    undo = await taking_back(both, items, way="storno")
+    backs = await sent(undo.effect, undo.items, UNDO_RUN)
+    (reading,) = await readings(undo.effect, backs, UNDO_RUN)
     assert reading.difference is not None
     assert f"operation {items[0].answer} is reversed, but the balance is 0.00, and was 7.00" in reading.difference
 
 
 @pytest.mark.parametrize(("op_type", "type_8"), [("1", {}), ("8", {"storno_type_8": StornoEffect.RESTORES})])
 async def test_a_storno_rests_on_its_name_and_of_opening_balances_on_what_it_restores(
-    with_database: Gateway,
-    tmp_path: Path,
-    run: Run,
-    frozen: Frozen,
-    op_type: str,
-    type_8: dict[str, object],
+    both: Gateway, tmp_path: Path, op_type: str, type_8: dict[str, object]
 ) -> None:
-    items = await entered(with_database, tmp_path, run, frozen, op_type=op_type)
-    undo = await taking_back(with_database, items, way="storno")
-    backs = [payload_of(item) for item in undo.items(frozen)]
+    items = await entered(both, tmp_path, op_type=op_type)
+    undo = await taking_back(both, items, way="storno")
+    backs = [payload_of(item) for item in undo.items]
     assert undo.effect.rests_on(backs) == {"storno_call": "storno", "storno_works": True, **type_8}
 
 
 async def test_a_storno_where_type_8_adds(
-    adding: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
+    adding: Gateway, tmp_path: Path, execute: Execute, database: Database
 ) -> None:
     execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
-    items = await entered(adding, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+    items = await entered(adding, tmp_path, text="abonent_id;amount\n9002;50\n")
     assert balance_of(database, 9002) == 57
     undo = await taking_back(adding, items, way="storno")
-    backs = await sent(undo.effect, undo_run, undo.items(frozen))
+    backs = await sent(undo.effect, undo.items, UNDO_RUN)
     assert balance_of(database, 9002) == 7
-    assert await readings(undo.effect, undo_run, backs) == [ReadBack(Decimal(-50))]
+    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(Decimal(-50))]
 
 
-async def test_what_is_read_back_of_a_storno(
-    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute
-) -> None:
-    items = await entered(gateway, tmp_path, run, frozen, text="abonent_id;amount\n9001;1\n")
+async def test_what_is_read_back_of_a_storno(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
+    items = await entered(gateway, tmp_path, text="abonent_id;amount\n9001;1\n")
     undo = await taking_back(gateway, items, way="storno")
-    backs = undo.items(frozen)
-    assert await readings(undo.effect, undo_run, backs) == [
+    backs = undo.items
+    assert await readings(undo.effect, backs, UNDO_RUN) == [
         ReadBack(None, f"operation {items[0].answer} is not reversed")
     ]
     execute("delete from finance_operations where op_id = ?", items[0].answer)
     gone = f"there is no operation {items[0].answer} any more"
-    assert await readings(undo.effect, undo_run, backs) == [ReadBack(None, gone)]
-    assert await sightings(undo.effect, undo_run, backs) == [CannotLook(gone)]
+    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(None, gone)]
+    assert await sightings(undo.effect, backs, UNDO_RUN) == [CannotLook(gone)]
 
 
 @pytest.mark.parametrize(
@@ -224,13 +188,13 @@ async def test_what_is_read_back_of_a_storno(
         (Lost("reset"), Lost("reset")),
     ],
 )
-async def test_evidence_of_a_storno(seen: Evidence, evidence: Evidence, undo_run: Run, frozen: Frozen) -> None:
+async def test_evidence_of_a_storno(seen: Evidence, evidence: Evidence) -> None:
     client = AsyncMock(spec=BillingClient)
     client.send.return_value = seen
     steps: tuple[tuple[str, dict[str, object]], ...] = (("objects.get", {"op_id": 5}), ("storno", {}))
     payload = Payload("FinanceOperations", steps, ("op_id", "storno"), 9001, {"op_id": "5"}, {"storno": "1"})
-    item = frozen(NewItem("5", "00123", "account:9001", encode_payload(payload)))
-    assert await StornoReversal(Gateway(client), "storno").send(undo_run, item) == evidence
+    item = sending_item(NewItem("5", "00123", "account:9001", encode_payload(payload)))
+    assert await StornoReversal(Gateway(client), "storno").send(UNDO_RUN, item) == evidence
 
 
 async def test_a_storno_is_final(gateway: Gateway) -> None:
@@ -244,134 +208,116 @@ async def test_a_storno_is_final(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("kind", ["1", "2"])
 async def test_opposite_sums_bring_everything_back_but_the_operations(
-    gateway: Gateway,
-    tmp_path: Path,
-    run: Run,
-    undo_run: Run,
-    frozen: Frozen,
-    database: Database,
-    kind: str,
+    gateway: Gateway, tmp_path: Path, database: Database, kind: str
 ) -> None:
     before = whole(database)
-    items = await entered(gateway, tmp_path, run, frozen, op_type=kind)
+    items = await entered(gateway, tmp_path, op_type=kind)
     undo = await taking_back(gateway, items, way="opposite")
-    backs = undo.items(frozen)
-    assert await sightings(undo.effect, undo_run, backs) == [Absent()] * 3
+    backs = undo.items
+    assert await sightings(undo.effect, backs, UNDO_RUN) == [Absent()] * 3
 
-    done = await sent(undo.effect, undo_run, backs)
+    done = await sent(undo.effect, backs, UNDO_RUN)
 
-    assert await sightings(undo.effect, undo_run, backs) == [Found(one.answer, marked=True) for one in done]
+    assert await sightings(undo.effect, backs, UNDO_RUN) == [Found(one.answer, marked=True) for one in done]
     amounts = [Decimal("-50.50"), Decimal(7), Decimal(0)]
-    assert await readings(undo.effect, undo_run, backs) == [ReadBack(amount) for amount in amounts]
+    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(amount) for amount in amounts]
     found = changes(before, whole(database))
     assert found.keys() == {OPERATIONS}
     opposite = new_rows(found, OPERATIONS)[3:]
     assert [Decimal(row["OP_SUMMA"]) / SCALE for row in opposite] == amounts
     assert [row["DESCR"] for row in opposite] == [
-        f"Отмена операции {item.answer} [cm {UNDO_RUN}/{item.number}]" for item in items
+        f"Отмена операции {item.answer} [cm {UNDO_RUN.name}/{item.number}]" for item in items
     ]
 
 
 async def test_the_undo_of_an_undo_enters_the_sums_again(
-    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, tmp_path: Path, database: Database
 ) -> None:
-    items = await entered(gateway, tmp_path, run, frozen, op_type="1")
+    items = await entered(gateway, tmp_path, op_type="1")
     after = {key: balance_of(database, key) for key in (9001, 9002, 9003)}
     undo = await taking_back(gateway, items, way="opposite")
-    backs = await sent(undo.effect, undo_run, undo.items(frozen))
+    backs = await sent(undo.effect, undo.items, UNDO_RUN)
     again = await undone(undo.effect, backs, way="opposite")
-    third = replace(undo_run, run_id=3, name="aaaaa")
-    agains = await sent(again.effect, third, again.items(frozen))
+    third = replace(UNDO_RUN, run_id=3, name="aaaaa")
+    agains = await sent(again.effect, again.items, third)
     assert [one.amount for one in agains] == [Decimal("50.50"), Decimal(-7), Decimal(0)]
     assert {key: balance_of(database, key) for key in after} == after
     # And once more, by storno.
     last = await undone(again.effect, agains, way="storno")
-    await sent(last.effect, replace(undo_run, name="bbbbb"), last.items(frozen))
+    await sent(last.effect, last.items, replace(UNDO_RUN, name="bbbbb"))
     assert {balance_of(database, key) for key in after} == {Decimal(0)}
 
 
 async def test_a_balance_that_was_set_is_set_back(
-    with_database: Gateway,
-    tmp_path: Path,
-    run: Run,
-    undo_run: Run,
-    frozen: Frozen,
-    execute: Execute,
-    database: Database,
+    both: Gateway, tmp_path: Path, execute: Execute, database: Database
 ) -> None:
     execute("update admin_accounts set ostatok = ?, debit = ? where id = 9002", 5 * SCALE, 2 * SCALE)
     before = whole(database)
     text = "abonent_id;amount\n9002;50\n9003;-1,25\n"
-    items = await entered(with_database, tmp_path, run, frozen, text=text)
+    items = await entered(both, tmp_path, text=text)
     assert balance_of(database, 9002) == 50
-    undo = await taking_back(with_database, items, way="opposite")
-    backs = await sent(undo.effect, undo_run, undo.items(frozen))
+    undo = await taking_back(both, items, way="opposite")
+    backs = await sent(undo.effect, undo.items, UNDO_RUN)
     assert [one.amount for one in backs] == [Decimal(7), Decimal(0)]
-    assert await readings(undo.effect, undo_run, backs) == [ReadBack(Decimal(7)), ReadBack(Decimal(0))]
+    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(Decimal(7)), ReadBack(Decimal(0))]
     assert changes(before, whole(database)).keys() == {OPERATIONS}
     # The way there once more.
     again = await undone(undo.effect, backs, way="opposite")
-    await sent(again.effect, replace(undo_run, name="aaaaa"), again.items(frozen))
+    await sent(again.effect, again.items, replace(UNDO_RUN, name="aaaaa"))
     assert [balance_of(database, key) for key in (9002, 9003)] == [Decimal(50), Decimal("-1.25")]
 
 
 async def test_a_balance_that_was_added_to(
-    adding: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, execute: Execute, database: Database
+    adding: Gateway, tmp_path: Path, execute: Execute, database: Database
 ) -> None:
     execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
-    items = await entered(adding, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+    items = await entered(adding, tmp_path, text="abonent_id;amount\n9002;50\n")
     (left,) = (await taking_back(adding, items, way="opposite", type_8="sets")).left_alone
     assert left == (
         f"changed since: operation {items[0].answer} of 50.00 left the balance at 50.00, if type 8 sets, and now "
         "it is 57.00"
     )
     undo = await taking_back(adding, items, way="opposite", type_8="adds")
-    backs = await sent(undo.effect, undo_run, undo.items(frozen))
+    backs = await sent(undo.effect, undo.items, UNDO_RUN)
     assert balance_of(database, 9002) == 7
-    assert await readings(undo.effect, undo_run, backs) == [ReadBack(Decimal(-50))]
+    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(Decimal(-50))]
 
 
-async def test_a_wrong_belief_about_type_8_is_told(
-    adding: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
-) -> None:
+async def test_a_wrong_belief_about_type_8_is_told(adding: Gateway, tmp_path: Path, database: Database) -> None:
     """From a balance of nothing, setting and adding come to the same: only reading back tells."""
-    items = await entered(adding, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+    items = await entered(adding, tmp_path, text="abonent_id;amount\n9002;50\n")
     undo = await taking_back(adding, items, way="opposite", type_8="sets")
-    backs = await sent(undo.effect, undo_run, undo.items(frozen))
+    backs = await sent(undo.effect, undo.items, UNDO_RUN)
     assert balance_of(database, 9002) == 50
-    (reading,) = await readings(undo.effect, undo_run, backs)
+    (reading,) = await readings(undo.effect, backs, UNDO_RUN)
     assert reading.difference is not None
     assert "is entered, but the balance is 50.00 and not 0.00" in reading.difference
 
 
 async def test_type_8_needs_to_know_what_the_balance_was(
-    client: BillingClient, with_database: Gateway, tmp_path: Path, run: Run, frozen: Frozen
+    client: BillingClient, both: Gateway, tmp_path: Path
 ) -> None:
-    items = await entered(Gateway(client), tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
-    (reason,) = (await taking_back(with_database, items, way="opposite")).refused
+    items = await entered(Gateway(client), tmp_path, text="abonent_id;amount\n9002;50\n")
+    (reason,) = (await taking_back(both, items, way="opposite")).refused
     assert "is of type 8, and what the balance was before it is not known" in reason
 
 
-async def test_opposite_entries_of_one_run_are_told_from_those_of_another(
-    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen
-) -> None:
-    items = await entered(gateway, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n", op_type="1")
+async def test_opposite_entries_of_one_run_are_told_from_those_of_another(gateway: Gateway, tmp_path: Path) -> None:
+    items = await entered(gateway, tmp_path, text="abonent_id;amount\n9002;50\n", op_type="1")
     undo = await taking_back(gateway, items, way="opposite")
-    backs = undo.items(frozen)
-    await sent(undo.effect, undo_run, backs)
-    assert await sightings(undo.effect, replace(undo_run, name="other"), backs) == [Absent()]
-    await sent(undo.effect, undo_run, backs)
-    (twice,) = await sightings(undo.effect, undo_run, backs)
+    backs = undo.items
+    await sent(undo.effect, backs, UNDO_RUN)
+    assert await sightings(undo.effect, backs, replace(UNDO_RUN, name="other")) == [Absent()]
+    await sent(undo.effect, backs, UNDO_RUN)
+    (twice,) = await sightings(undo.effect, backs, UNDO_RUN)
     assert isinstance(twice, Different)
 
 
 # ---- the list ----------------------------------------------------------------------------------------------------
 
 
-async def test_without_a_word_nothing_is_sent(
-    gateway: Gateway, tmp_path: Path, run: Run, undo_run: Run, frozen: Frozen, database: Database
-) -> None:
-    items = await entered(gateway, tmp_path, run, frozen)
+async def test_without_a_word_nothing_is_sent(gateway: Gateway, tmp_path: Path, database: Database) -> None:
+    items = await entered(gateway, tmp_path)
     before = whole(database)
     undo = await taking_back(gateway, items)
     for item, one, reason in zip(items, undo.done.items, undo.left_alone, strict=True):
@@ -379,11 +325,11 @@ async def test_without_a_word_nothing_is_sent(
         assert reason.startswith(f"for the accountant: reverse operation {item.answer} of {item.amount} of 20")
         assert f" on {item.label}; nothing was sent" in reason
         assert (one.amount, one.undoes, one.row) == (-(item.amount or 0), item.item_id, _cells(item))
-    backs = [frozen(new, number) for number, new in enumerate(undo.done.items, 1)]
-    assert await undo.effect.send(undo_run, backs[0]) == RowRefused(
+    backs = [sending_item(new, number) for number, new in enumerate(undo.done.items, 1)]
+    assert await undo.effect.send(UNDO_RUN, backs[0]) == RowRefused(
         "this undo is a list for the accountant: nothing is sent"
     )
-    assert [type(one) for one in await sightings(undo.effect, undo_run, backs)] == [CannotLook] * 3
+    assert [type(one) for one in await sightings(undo.effect, backs, UNDO_RUN)] == [CannotLook] * 3
     assert isinstance(undo.effect.undo({}), Irreversible)
     assert changes(before, whole(database)) == {}
 
@@ -397,10 +343,10 @@ def _cells(item: Item) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("way", ["list", "storno", "opposite"])
 async def test_what_was_changed_since_is_left_alone(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute, way: str
+    gateway: Gateway, tmp_path: Path, execute: Execute, way: str
 ) -> None:
     text = "abonent_id;amount\n9001;1\n9002;2\n9003;3\n9010;4\n"
-    items = await entered(gateway, tmp_path, run, frozen, text=text, op_type="1")
+    items = await entered(gateway, tmp_path, text=text, op_type="1")
     first, second, third, fourth = (item.answer for item in items)
     execute("update finance_operations set storno = 1, op_date = '2026-01-05' where op_id = ?", first)
     execute("update finance_operations set op_summa = ?, op_date = '2026-01-05' where op_id = ?", 5 * SCALE, second)
@@ -416,12 +362,10 @@ async def test_what_was_changed_since_is_left_alone(
     assert [one.undoes for one in undo.done.items] == [item.item_id for item in items]
 
 
-async def test_a_balance_with_later_operations_is_left_alone(
-    with_database: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
-) -> None:
-    items = await entered(with_database, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+async def test_a_balance_with_later_operations_is_left_alone(both: Gateway, tmp_path: Path, execute: Execute) -> None:
+    items = await entered(both, tmp_path, text="abonent_id;amount\n9002;50\n")
     execute("update admin_accounts set debit = ? where id = 9002", 10 * SCALE)
-    (reason,) = (await taking_back(with_database, items, way="opposite")).left_alone
+    (reason,) = (await taking_back(both, items, way="opposite")).left_alone
     assert reason == (
         f"changed since: operation {items[0].answer} of 50.00 left the balance at 50.00, if type 8 sets, and now "
         "it is 60.00"
@@ -429,30 +373,24 @@ async def test_a_balance_with_later_operations_is_left_alone(
 
 
 async def test_a_payment_that_comes_after_the_plan_is_not_overwritten(
-    with_database: Gateway,
-    tmp_path: Path,
-    run: Run,
-    undo_run: Run,
-    frozen: Frozen,
-    execute: Execute,
-    database: Database,
+    both: Gateway, tmp_path: Path, execute: Execute, database: Database
 ) -> None:
-    items = await entered(with_database, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
-    undo = await taking_back(with_database, items, way="opposite")
-    backs = undo.items(frozen)
+    items = await entered(both, tmp_path, text="abonent_id;amount\n9002;50\n")
+    undo = await taking_back(both, items, way="opposite")
+    backs = undo.items
     execute("update admin_accounts set debit = ? where id = 9002", 10 * SCALE)
-    assert await undo.effect.outdated(undo_run, backs) == {
+    assert await undo.effect.outdated(UNDO_RUN, backs) == {
         backs[0].item_id: "changed since the plan: the balance was 50.00, and now it is 60.00"
     }
     assert balance_of(database, 9002) == 60
-    reversal = undo_of_operations(replace(with_database, database=Database(Dsn("/nowhere.fdb"))), {"way": "opposite"})
+    reversal = undo_of_operations(replace(both, database=Database(Dsn("/nowhere.fdb"))), {"way": "opposite"})
     assert not isinstance(reversal, Irreversible)
     with pytest.raises(LookUpFailed, match=r"nowhere\.fdb"):
-        await reversal.outdated(undo_run, backs)
+        await reversal.outdated(UNDO_RUN, backs)
 
 
-async def test_an_operation_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen) -> None:
-    items = await entered(gateway, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n")
+async def test_an_operation_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path) -> None:
+    items = await entered(gateway, tmp_path, text="abonent_id;amount\n9002;50\n")
     decided = [msgspec.structs.replace(item, answer=None) for item in items]
     assert (await taking_back(gateway, decided, way="storno")).refused == [
         "the id of its operation of 50.00 is not known: take it back by hand"
@@ -474,12 +412,10 @@ def test_the_parameters_of_an_undo() -> None:
             check_parameters("undo", UNDO_OF_OPERATIONS, wrong)
 
 
-async def test_the_comment_of_opposite_entries(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
-) -> None:
-    items = await entered(gateway, tmp_path, run, frozen, text="abonent_id;amount\n9002;50\n", op_type="1")
+async def test_the_comment_of_opposite_entries(gateway: Gateway, tmp_path: Path, mock_billing: MockBilling) -> None:
+    items = await entered(gateway, tmp_path, text="abonent_id;amount\n9002;50\n", op_type="1")
     undo = await taking_back(gateway, items, way="opposite", descr="Ошибка ввода")
-    (back,) = undo.items(frozen)
+    (back,) = undo.items
     assert payload_of(back).steps[0][1]["descr"] == f"Ошибка ввода {items[0].answer}"
-    assert f"[cm {UNDO_RUN}/1]" in undo.effect.describe(UNDO_RUN, back)
+    assert f"[cm {UNDO_RUN.name}/1]" in undo.effect.describe(UNDO_RUN.name, back)
     assert mock_billing.ledger.effects("FinanceOperations") == {9002: 1}

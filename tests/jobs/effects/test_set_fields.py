@@ -11,7 +11,6 @@ from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.money import SCALE
-from checkpoints.records import Run
 from engine.errors import InputRefused, LookUpFailed
 from engine.evidence import Accepted, Lost
 from engine.job import Absent, CannotLook, Found, Job, ReadBack
@@ -22,21 +21,15 @@ from jobs.catalogue.typed_call import call_kind
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from lab.mock.server import MockBilling
-from tests.jobs.conftest import FOLDER, Execute, Frozen
-from tests.jobs.making import effect_of, job_of, prepared, rows_of, undone
+from tests.checkpoints.samples import sending_item
+from tests.jobs.conftest import FOLDER, Execute
+from tests.jobs.making import RUN, effect_of, job_of, prepared, rows_of, undone
 from tests.jobs.making import planned as planned_items
-
-pytestmark = pytest.mark.usefixtures("odd_ones")
 
 BY_SUBSCRIBER: dict[str, object] = {"account_id_abonents": 9002}
 GET = ("objects.get", BY_SUBSCRIBER)
 NOTHING: dict[str, object] = {}
 SAVE = ("save", NOTHING)
-
-
-@pytest.fixture
-def with_database(client: BillingClient, database: Database) -> Gateway:
-    return Gateway(client, database)
 
 
 def threshold(gateway: Gateway, amount: str, rows: Input | None = None) -> Job:
@@ -48,8 +41,8 @@ def threshold(gateway: Gateway, amount: str, rows: Input | None = None) -> Job:
 # ---- rows to items ---------------------------------------------------------------------------------------------
 
 
-async def test_all_live_subscribers_of_a_folder(with_database: Gateway) -> None:
-    job = threshold(with_database, "-120,00")
+async def test_all_live_subscribers_of_a_folder(both: Gateway) -> None:
+    job = threshold(both, "-120,00")
     assert job.source.name.startswith("select a.id as abonent_id, a.contract_number from abonents a where")
     done = await prepared(job)
     assert [(item.key, item.label, item.lane, item.skip_reason) for item in done.items] == [
@@ -84,78 +77,74 @@ async def test_one_subscriber_as_given(gateway: Gateway) -> None:
     assert [(one.key, decode_payload(one.payload).wanted) for one in done.items] == [("9002", {"limit_warning": "0"})]
 
 
-async def test_a_folder_without_subscribers_has_no_rows(with_database: Gateway) -> None:
+async def test_a_folder_without_subscribers_has_no_rows(both: Gateway) -> None:
     for folder in ("9001", "99999"):
-        done = await prepared(job_of(with_database, WARNING_THRESHOLD, Input(), folder=folder, amount="1"))
+        done = await prepared(job_of(both, WARNING_THRESHOLD, Input(), folder=folder, amount="1"))
         assert (done.items, done.refusals) == ((), ())
 
 
-async def test_what_chooses_the_rows_is_said_once(
-    with_database: Gateway, client: BillingClient, tmp_path: Path
-) -> None:
+async def test_what_chooses_the_rows_is_said_once(both: Gateway, client: BillingClient, tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match="there is nothing to read rows from: give --set folder=…"):
-        _ = job_of(with_database, WARNING_THRESHOLD, Input(), amount="1").source
+        _ = job_of(both, WARNING_THRESHOLD, Input(), amount="1").source
     rows = rows_of(tmp_path, "abonent_id\n9002\n")
     with pytest.raises(InputRefused, match=r"nothing would look at it\. Leave out --set folder=…, or the other rows"):
-        _ = job_of(with_database, WARNING_THRESHOLD, rows, folder="89", amount="1").source
+        _ = job_of(both, WARNING_THRESHOLD, rows, folder="89", amount="1").source
     with pytest.raises(InputRefused, match=r"^--set folder=…"):
-        _ = job_of(with_database, WARNING_THRESHOLD, Input(), folder="89", amount="1", abonent_id="9002").source
+        _ = job_of(both, WARNING_THRESHOLD, Input(), folder="89", amount="1", abonent_id="9002").source
     with pytest.raises(InputRefused, match="no database is set"):
         _ = threshold(Gateway(client), "1").source
     with pytest.raises(InputRefused, match="has no column amount"):
-        _ = job_of(with_database, WARNING_THRESHOLD, Input(), folder="89").source
+        _ = job_of(both, WARNING_THRESHOLD, Input(), folder="89").source
 
 
 # ---- sending and looking ---------------------------------------------------------------------------------------
 
 
 async def test_a_threshold_is_set_and_read_back(
-    gateway: Gateway, run: Run, frozen: Frozen, mock_billing: MockBilling, database: Database, tmp_path: Path
+    gateway: Gateway, mock_billing: MockBilling, database: Database, tmp_path: Path
 ) -> None:
     job = threshold(gateway, "-12000.5", rows_of(tmp_path, "abonent_id\n9002\n"))
-    (item,) = await planned_items(job, frozen)
+    (item,) = await planned_items(job)
     assert job.effect.repeatable
-    assert await job.effect.look_up(run, [item]) == {item.item_id: Absent()}
-    assert await job.effect.read_back(run, [item]) == {
+    assert await job.effect.look_up(RUN, [item]) == {item.item_id: Absent()}
+    assert await job.effect.read_back(RUN, [item]) == {
         item.item_id: ReadBack(None, "wanted limit_warning -12000.5; there is limit_warning nothing")
     }
 
-    assert await job.effect.send(run, item) == Accepted()
-    assert await job.effect.send(run, item) == Accepted()
+    assert await job.effect.send(RUN, item) == Accepted()
+    assert await job.effect.send(RUN, item) == Accepted()
 
     # Roubles in the call, ten-thousand-millionths of them in the database.
     ((limit,),) = database.query("select limit_warning from admin_accounts where id = 9002")
     assert limit == int(Decimal("-12000.5") * SCALE)
     assert mock_billing.ledger.effects("AdminAccounts") == {9002: 2}
-    assert await job.effect.look_up(run, [item]) == {item.item_id: Found()}
-    assert await job.effect.read_back(run, [item]) == {item.item_id: ReadBack(None)}
-    assert job.effect.describe(run.name, item) == (
+    assert await job.effect.look_up(RUN, [item]) == {item.item_id: Found()}
+    assert await job.effect.read_back(RUN, [item]) == {item.item_id: ReadBack(None)}
+    assert job.effect.describe(RUN.name, item) == (
         'AdminAccounts: objects.get(account_id_abonents=9002) → set(limit_warning="-12000.5") → save()'
     )
 
 
-async def test_another_value_is_absent_and_told(
-    gateway: Gateway, run: Run, frozen: Frozen, execute: Execute, tmp_path: Path
-) -> None:
+async def test_another_value_is_absent_and_told(gateway: Gateway, execute: Execute, tmp_path: Path) -> None:
     job = threshold(gateway, "7", rows_of(tmp_path, "abonent_id\n9001\n"))
-    (item,) = await planned_items(job, frozen)
-    assert await job.effect.look_up(run, [item]) == {item.item_id: Absent()}
-    assert await job.effect.read_back(run, [item]) == {
+    (item,) = await planned_items(job)
+    assert await job.effect.look_up(RUN, [item]) == {item.item_id: Absent()}
+    assert await job.effect.read_back(RUN, [item]) == {
         item.item_id: ReadBack(None, "wanted limit_warning 7; there is limit_warning -120")
     }
     execute("update abonents set account_id = null where id = 9001")
     gone = "abonent 9001 has no account"
-    assert await job.effect.look_up(run, [item]) == {item.item_id: CannotLook(gone)}
-    assert await job.effect.read_back(run, [item]) == {item.item_id: ReadBack(None, gone)}
+    assert await job.effect.look_up(RUN, [item]) == {item.item_id: CannotLook(gone)}
+    assert await job.effect.read_back(RUN, [item]) == {item.item_id: ReadBack(None, gone)}
 
 
 async def test_a_subscriber_who_is_deleted_has_an_account_and_is_said_to_be_deleted(
-    with_database: Gateway, run: Run, frozen: Frozen, execute: Execute, tmp_path: Path
+    both: Gateway, execute: Execute, tmp_path: Path
 ) -> None:
     chain = ('objects.get {"account_id_abonents": {id}}', 'set {"limit_warning": "5"}', "save")
     kind = call_kind({"model": "AdminAccounts", "chain": chain_text(chain)})
     rows = rows_of(tmp_path, "id\n9006\n9007\n99999\n9100\n007\n9002\n")
-    job = job_of(with_database, kind, rows, model="AdminAccounts", chain=chain_text(chain))
+    job = job_of(both, kind, rows, model="AdminAccounts", chain=chain_text(chain))
     done = await prepared(job)
     assert [(one.line, one.reason) for one in done.refusals] == [
         (2, "abonent 9006 is deleted"),
@@ -164,21 +153,21 @@ async def test_a_subscriber_who_is_deleted_has_an_account_and_is_said_to_be_dele
         (5, "abonent 9100 is a folder (Странные), no subscriber"),
         (6, "'007' is not an id, for it starts with a zero; is it a contract number?"),
     ]
-    (item,) = [frozen(new) for new in done.items]
+    (item,) = [sending_item(new) for new in done.items]
     execute("update abonents set deleted = 1 where id = 9002")
-    assert await job.effect.look_up(run, [item]) == {item.item_id: CannotLook("abonent 9002 is deleted")}
-    assert await job.effect.read_back(run, [item]) == {item.item_id: ReadBack(None, "abonent 9002 is deleted")}
-    effect = effect_of(with_database, kind, model="AdminAccounts", chain=chain_text(chain))
+    assert await job.effect.look_up(RUN, [item]) == {item.item_id: CannotLook("abonent 9002 is deleted")}
+    assert await job.effect.read_back(RUN, [item]) == {item.item_id: ReadBack(None, "abonent 9002 is deleted")}
+    effect = effect_of(both, kind, model="AdminAccounts", chain=chain_text(chain))
     assert (await undone(effect, [item])).refused == ["abonent 9002 is deleted"]
 
 
-async def test_the_call_and_its_evidence(database: Database, run: Run, frozen: Frozen) -> None:
+async def test_the_call_and_its_evidence(database: Database) -> None:
     client = AsyncMock(spec=BillingClient)
     job = threshold(Gateway(client, database), "-120")
-    item = frozen((await prepared(job)).items[1])
+    item = sending_item((await prepared(job)).items[1])
     assert payload_of(item).key == {"account_id_abonents": "9002"}
     client.send.return_value = Lost("reset")
-    assert await job.effect.send(run, item) == Lost("reset")
+    assert await job.effect.send(RUN, item) == Lost("reset")
     assert describe(client.send.await_args.args[0]) == (
         'AdminAccounts: objects.get(account_id_abonents=9002) → set(limit_warning="-120") → save() | '
         "id, limit_warning"
@@ -191,24 +180,24 @@ async def test_the_call_and_its_evidence(database: Database, run: Run, frozen: F
         {"pk": 9002, "model": "AdminAccounts", "fields": {}},
     ):
         client.send.return_value = Accepted(result=result)
-        assert await job.effect.send(run, item) == Accepted()
+        assert await job.effect.send(RUN, item) == Accepted()
     assert client.send.await_args.kwargs == {"row": None}
     client.send.return_value = Accepted(result={"pk": 5})
-    assert isinstance(await job.effect.send(run, item), Lost)
+    assert isinstance(await job.effect.send(RUN, item), Lost)
     client.send.return_value = Accepted(result={"pk": 78, "fields": {"id": 78}})
-    assert await job.effect.send(run, item) == Lost("an answer about AdminAccounts 78, and 9002 was asked for")
+    assert await job.effect.send(RUN, item) == Lost("an answer about AdminAccounts 78, and 9002 was asked for")
     client.send.return_value = Accepted(result={"pk": 9002, "model": "Users", "fields": {"id": 9002}})
-    assert isinstance(await job.effect.send(run, item), Lost)
+    assert isinstance(await job.effect.send(RUN, item), Lost)
 
 
-async def test_a_database_that_is_away(client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path) -> None:
+async def test_a_database_that_is_away(client: BillingClient, tmp_path: Path) -> None:
     gateway = Gateway(client, Database(Dsn(str(tmp_path / "none.fdb"))))
     job = threshold(gateway, "1", rows_of(tmp_path, "abonent_id\n9002\n"))
     good = threshold(Gateway(client), "1", rows_of(tmp_path, "abonent_id\n9002\n"))
-    (item,) = await planned_items(good, frozen)
+    (item,) = await planned_items(good)
     for asking in (
-        job.effect.look_up(run, [item]),
-        job.effect.read_back(run, [item]),
+        job.effect.look_up(RUN, [item]),
+        job.effect.read_back(RUN, [item]),
         job.effect.unfinished_work([item]),
         prepared(job),
     ):

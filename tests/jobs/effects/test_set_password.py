@@ -9,7 +9,7 @@ from aiohttp import web
 
 from billing.api.client import BillingClient, ClientSettings
 from billing.database.database import Database
-from checkpoints.records import Item, NewItem, Run
+from checkpoints.records import Item, NewItem
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
 from engine.job import Absent, CannotLook
 from jobs.access.gateway import Gateway
@@ -24,8 +24,9 @@ from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
 from lab.record.recording import Recording
 from tests.billing.api.scripted_server import answer, scripted
-from tests.jobs.conftest import Execute, Frozen
-from tests.jobs.making import effect_of, job_of, planned, prepared, rows_of
+from tests.checkpoints.samples import sending_item
+from tests.jobs.conftest import Execute
+from tests.jobs.making import RUN, effect_of, job_of, planned, prepared, rows_of
 from tests.jobs.whole_database import changes, whole
 
 WORD = "Sekret-7"
@@ -33,7 +34,7 @@ HASHED = "select psw, psw_hash from users where id = 90001"
 
 
 @pytest.fixture(autouse=True)
-def accounts(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
+def accounts(execute: Execute) -> None:
     for user, abonent, deleted in [(90001, 9001, 0), (90002, 9002, 0), (90003, 9002, 1)]:
         execute(
             "insert into users (id, abonent_id, login, psw, psw_hash, deleted) values (?, ?, ?, 'alt', 'x', ?)",
@@ -51,16 +52,16 @@ def gateway(gateway: Gateway, tmp_path: Path) -> Gateway:
 
 @pytest.mark.parametrize(("dontshow", "shown"), [("no", WORD), ("yes", None)])
 async def test_a_password_is_set_and_is_shown_as_wanted(
-    gateway: Gateway, database: Database, run: Run, frozen: Frozen, tmp_path: Path, dontshow: str, shown: str | None
+    gateway: Gateway, database: Database, tmp_path: Path, dontshow: str, shown: str | None
 ) -> None:
     rows = rows_of(tmp_path, f"login;psw\nu90001;{WORD}\n")
     job = job_of(gateway, PASSWORD, rows, dontshow=dontshow)
-    (item,) = await planned(job, frozen)
+    (item,) = await planned(job)
     before = whole(database)
     assert (item.key, item.label, item.lane, item.row) == ("90001", "u90001", "account:9001", ("u90001", "•••"))
     assert is_token(str(payload_of(item).steps[1][1]["psw"]))
     # Twice: it can be repeated.
-    assert [await job.effect.send(run, item) for _ in range(2)] == [Accepted(), Accepted()]
+    assert [await job.effect.send(RUN, item) for _ in range(2)] == [Accepted(), Accepted()]
     assert WORD not in repr(item)
     assert changes(before, whole(database)).keys() == {"USERS"}
     ((psw, hashed),) = database.query(HASHED)
@@ -84,47 +85,43 @@ async def test_a_row_with_too_many_cells_is_refused_without_its_words(gateway: G
     assert [(one.line, one.row) for one in done.refusals] == [(2, ("•••", "•••", "•••"))]
 
 
-async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(
-    gateway: Gateway, run: Run, frozen: Frozen, tmp_path: Path
-) -> None:
+async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(gateway: Gateway, tmp_path: Path) -> None:
     for kind, text, given in [
         (PASSWORD, f"user_id;psw\n90001;{WORD}\n", {}),
         (RANDOM_PASSWORD, "user_id\n90001\n", {"to": str(tmp_path / "out.csv")}),
     ]:
         job = job_of(gateway, kind, rows_of(tmp_path, text), **given)
-        (item,) = await planned(job, frozen)
-        assert await job.effect.look_up(run, [item]) == {item.item_id: Absent()}
-        assert await job.effect.read_back(run, [item]) == {item.item_id: CannotLook(UNREADABLE)}
+        (item,) = await planned(job)
+        assert await job.effect.look_up(RUN, [item]) == {item.item_id: Absent()}
+        assert await job.effect.read_back(RUN, [item]) == {item.item_id: CannotLook(UNREADABLE)}
         back = job.effect.undo({})
         assert isinstance(back, Irreversible)
         assert "what the passwords were is kept nowhere" in back.text
 
 
 async def test_what_is_shown_and_what_a_crash_prints_has_no_password(
-    mock_billing: MockBilling, gateway: Gateway, run: Run, frozen: Frozen, tmp_path: Path
+    mock_billing: MockBilling, gateway: Gateway, tmp_path: Path
 ) -> None:
     job = job_of(gateway, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
-    (item,) = await planned(job, frozen)
+    (item,) = await planned(job)
     shown = "Users: objects.get(id=90001) → set_password(psw=•••, dontshow=false)"
     assert job.effect.describe("k7m2q", item) == shown
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.CRASH_BEFORE, times=1),)))
-    evidence = await job.effect.send(run, item)
+    evidence = await job.effect.send(RUN, item)
     assert isinstance(evidence, Lost)
     assert WORD not in evidence.text
 
 
-async def test_a_page_that_prints_the_request_is_told_without_the_password(
-    run: Run, frozen: Frozen, gateway: Gateway, tmp_path: Path
-) -> None:
+async def test_a_page_that_prints_the_request_is_told_without_the_password(gateway: Gateway, tmp_path: Path) -> None:
     job = job_of(gateway, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
-    (item,) = await planned(job, frozen)
+    (item,) = await planned(job)
 
     async def script(_: web.Request, form: dict[str, str]) -> web.Response:
         return web.Response(status=500, text=f"<pre>{form}</pre>", content_type="text/html")
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
         evidence = await job_of(Gateway(client, vault=gateway.vault), PASSWORD, rows_of(tmp_path, "")).effect.send(
-            run, item
+            RUN, item
         )
         assert json.loads(server.forms[0]["arg2"]) == {"psw": WORD, "dontshow": False}
     assert isinstance(evidence, Lost)
@@ -136,7 +133,7 @@ async def test_a_page_that_prints_the_request_is_told_without_the_password(
 
 
 async def test_a_password_is_made_up_and_goes_into_the_file_alone(
-    mock_billing: MockBilling, gateway: Gateway, database: Database, run: Run, frozen: Frozen, tmp_path: Path
+    mock_billing: MockBilling, gateway: Gateway, database: Database, tmp_path: Path
 ) -> None:
     out, recording = tmp_path / "out.csv", tmp_path / "recording.gz"
     settings = ClientSettings(mock_billing.url)
@@ -147,9 +144,9 @@ async def test_a_password_is_made_up_and_goes_into_the_file_alone(
             rows_of(tmp_path, "login\nu90001\nu90002\n"),
             to=str(out),
         )
-        items = await planned(job, frozen)
+        items = await planned(job)
         assert not out.exists()
-        assert [await job.effect.send(run, item) for item in items] == [Accepted(), Accepted()]
+        assert [await job.effect.send(RUN, item) for item in items] == [Accepted(), Accepted()]
     ((one, hashed),) = database.query(HASHED)
     ((two,),) = database.query("select psw from users where id = 90002")
     assert len({"alt", one, two}) == 3
@@ -171,22 +168,22 @@ async def test_a_password_is_made_up_and_goes_into_the_file_alone(
 
 
 async def test_an_answer_that_is_lost_costs_another_password(
-    mock_billing: MockBilling, client: BillingClient, database: Database, run: Run, frozen: Frozen, tmp_path: Path
+    mock_billing: MockBilling, client: BillingClient, database: Database, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.csv"
     job = job_of(Gateway(client, database), RANDOM_PASSWORD, rows_of(tmp_path, "user_id\n90001\n"), to=str(out))
-    (item,) = await planned(job, frozen)
+    (item,) = await planned(job)
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
-    assert isinstance(await job.effect.send(run, item), Lost)
+    assert isinstance(await job.effect.send(RUN, item), Lost)
     ((cleared,),) = database.query("select psw from users where id = 90001")
     assert cleared is None
-    assert await job.effect.send(run, item) == Accepted()
-    assert await job.effect.send(run, item) == Accepted()
+    assert await job.effect.send(RUN, item) == Accepted()
+    assert await job.effect.send(RUN, item) == Accepted()
     ((last,),) = database.query("select psw from users where id = 90001")
     assert out.read_text("utf-8-sig").count("90001;u90001;") == 2
     finish = finish_of(RANDOM_PASSWORD)
     assert finish is not None
-    told, missing = finish(replace(run, parameters={"to": str(out)}), [item])
+    told, missing = finish(replace(RUN, parameters={"to": str(out)}), [item])
     assert (told, missing) == (f"1 password is in {out}", "")
     assert out.read_text("utf-8-sig").splitlines()[1:] == [f"90001;u90001;{last}"]
 
@@ -223,22 +220,18 @@ NO_LINE = RowRefused("the billing has generated a password that no line can hold
         (answer(account(login="ivanov", psw="neu-1\nx")), NO_LINE),
     ],
 )  # fmt: skip
-async def test_what_comes_of_the_second_request(
-    made: web.Response, evidence: Evidence, run: Run, frozen: Frozen, tmp_path: Path
-) -> None:
+async def test_what_comes_of_the_second_request(made: web.Response, evidence: Evidence, tmp_path: Path) -> None:
     async def script(_: web.Request, form: dict[str, str]) -> web.Response:
         return answer(account()) if form["method2"] == "set" else made
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
         effect = effect_of(Gateway(client), RANDOM_PASSWORD, to=str(tmp_path / "out.csv"))
-        assert await effect.send(run, item_of(frozen)) == evidence
+        assert await effect.send(RUN, item_of()) == evidence
         assert len(server.forms) == 2
     assert (tmp_path / "out.csv").exists() == (evidence == Accepted())
 
 
-async def test_without_an_answer_to_the_first_request_the_second_is_not_made(
-    run: Run, frozen: Frozen, tmp_path: Path
-) -> None:
+async def test_without_an_answer_to_the_first_request_the_second_is_not_made(tmp_path: Path) -> None:
     answers = [web.json_response({"error": "Слишком частые запросы"}), answer({"pk": 6, "fields": {}})]
 
     async def script(_: web.Request, __: dict[str, str]) -> web.Response:
@@ -246,14 +239,12 @@ async def test_without_an_answer_to_the_first_request_the_second_is_not_made(
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
         effect = effect_of(Gateway(client), RANDOM_PASSWORD, to=str(tmp_path / "out.csv"))
-        assert await effect.send(run, item_of(frozen)) == Busy("Слишком частые запросы")
-        assert await effect.send(run, item_of(frozen)) == Lost("an answer that is not about account 5")
+        assert await effect.send(RUN, item_of()) == Busy("Слишком частые запросы")
+        assert await effect.send(RUN, item_of()) == Lost("an answer that is not about account 5")
         assert len(server.forms) == 2
 
 
-async def test_while_the_billing_is_busy_with_the_clearing_only_the_second_request_goes_again(
-    run: Run, frozen: Frozen, tmp_path: Path
-) -> None:
+async def test_while_the_billing_is_busy_with_the_clearing_only_the_second_request_goes_again(tmp_path: Path) -> None:
     def busy() -> web.Response:
         return refusal("Абонент обрабатывается, попробуйте позже")
 
@@ -264,7 +255,7 @@ async def test_while_the_billing_is_busy_with_the_clearing_only_the_second_reque
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
         effect = effect_of(Gateway(client), RANDOM_PASSWORD, to=str(tmp_path / "out.csv"))
-        seen = [await effect.send(run, item_of(frozen)) for _ in range(5)]
+        seen = [await effect.send(RUN, item_of()) for _ in range(5)]
         # Once an answer was lost, nobody knows whether there is a password: it is cleared once more.
         assert [form["method2"] for form in server.forms] == ["set", "save", "save", "save", "set", "save", "save"]
     assert [type(one) for one in seen] == [Busy, Busy, Lost, Busy, Accepted]
@@ -272,44 +263,42 @@ async def test_while_the_billing_is_busy_with_the_clearing_only_the_second_reque
     assert [one.halfway for one in seen if isinstance(one, Busy)] == [True, False, True]
 
 
-async def test_a_file_that_cannot_be_written_stops_the_run(
-    client: BillingClient, run: Run, frozen: Frozen, tmp_path: Path
-) -> None:
+async def test_a_file_that_cannot_be_written_stops_the_run(client: BillingClient, tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("mine", encoding="utf-8")
     job = job_of(Gateway(client), RANDOM_PASSWORD, rows_of(tmp_path, "user_id\n90001\n"), to=f"{tmp_path}/out.csv")
-    (item,) = await planned(job, frozen)
-    evidence = await job.effect.send(run, item)
+    (item,) = await planned(job)
+    evidence = await job.effect.send(RUN, item)
     assert isinstance(evidence, SystemRefused)
     assert "is not the file of this run" in evidence.text
     assert (tmp_path / "out.csv").read_text("utf-8") == "mine"
 
 
-def item_of(frozen: Frozen) -> Item:
+def item_of() -> Item:
     steps: tuple[tuple[str, dict[str, object]], ...] = (
         ("objects.get", {"id": 5}),
         ("set", {"psw": ""}),
         ("save", {}),
     )
-    return frozen(NewItem("5", "ivanov", "account:7", encode_payload(Payload("Users", steps, key={"id": "5"}))))
+    return sending_item(NewItem("5", "ivanov", "account:7", encode_payload(Payload("Users", steps, key={"id": "5"}))))
 
 
 # ---- asked for by letter ----------------------------------------------------------------------------------------
 
 
 async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
-    mock_billing: MockBilling, gateway: Gateway, database: Database, run: Run, frozen: Frozen, tmp_path: Path
+    mock_billing: MockBilling, gateway: Gateway, database: Database, tmp_path: Path
 ) -> None:
     rows = rows_of(tmp_path, "login\nu90001\nnobody\n")
     job = job_of(gateway, PASSWORD_RECOVERY, rows, base_url="http://lk.example.org/")
-    item, nobody = await planned(job, frozen)
+    item, nobody = await planned(job)
     assert not job.effect.repeatable
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
-    assert isinstance(await job.effect.send(run, item), Lost)
-    (sighting,) = (await job.effect.look_up(run, [item])).values()
+    assert isinstance(await job.effect.send(RUN, item), Lost)
+    (sighting,) = (await job.effect.look_up(RUN, [item])).values()
     assert isinstance(sighting, CannotLook)
-    assert await job.effect.read_back(run, [item]) == {item.item_id: CannotLook(LETTER_UNREADABLE)}
-    assert await job.effect.send(run, item) == Accepted()
-    assert await job.effect.send(run, nobody) == RowRefused("Users matching query does not exist.")
+    assert await job.effect.read_back(RUN, [item]) == {item.item_id: CannotLook(LETTER_UNREADABLE)}
+    assert await job.effect.send(RUN, item) == Accepted()
+    assert await job.effect.send(RUN, nobody) == RowRefused("Users matching query does not exist.")
     found = list(database.query("select user_id, base_url from password_recoveries order by id"))
     assert [tuple(row) for row in found] == [(90001, "http://lk.example.org/")] * 2
     back = job.effect.undo({})

@@ -154,7 +154,6 @@ def test_another_table_is_no_dictionary(written: Path) -> None:
 # ---- against the billing ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("odd_ones")
 async def test_ids_are_checked_in_the_billing_and_their_names_beside_them(gateway: Gateway, written: Path) -> None:
     there = await read_names(gateway)
     good = read(

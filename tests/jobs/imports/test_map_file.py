@@ -45,10 +45,7 @@ def test_everything_that_a_map_can_say(tables: Tables) -> None:
     assert first.number == "00123"
     assert texts(first) == [
         ("folder", {"path": "Псков/ул. Мира, 5\\/1"}),
-        (
-            "subscriber",
-            {"contract_number": "00123", "name": "Иванов Иван Иванович", "operator_id": "Основной"},
-        ),
+        ("subscriber", {"contract_number": "00123", "name": "Иванов Иван Иванович", "operator_id": "Основной"}),
         ("account", {"login": "ivan"}),
         ("service", {"usluga_id": "Интернет", "manager_id": "33"}),
         ("service", {"usluga_id": "ТВ", "manager_id": "33"}),

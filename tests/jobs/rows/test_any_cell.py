@@ -92,11 +92,7 @@ async def holds(
 @pytest.mark.parametrize("words", [list, by_others], ids=["by id", "by number"])
 @pytest.mark.parametrize(("kind", "given"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 async def test_odd_cells_are_bound_or_refused_in_every_column_of_every_job(
-    words: Callable[[list[str]], list[str]],
-    kind: JobSpec,
-    given: Mapping[str, str],
-    gateway: Gateway,
-    tmp_path: Path,
+    words: Callable[[list[str]], list[str]], kind: JobSpec, given: Mapping[str, str], gateway: Gateway, tmp_path: Path
 ) -> None:
     names = words(columns_of(kind))
     for column in names:

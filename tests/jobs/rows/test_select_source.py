@@ -24,7 +24,6 @@ def pages_of(source: Source, after: str | None = None) -> list[RowPage]:
     return list(source.pages(after))
 
 
-@pytest.mark.usefixtures("odd_ones")
 def test_a_select_along_its_key(database: Database) -> None:
     source: Source = select_source(database, f"set list on;\n{IN_FOLDER};", {"folder": str(FOLDER)})
     assert source.name == IN_FOLDER
@@ -38,7 +37,6 @@ def test_a_select_along_its_key(database: Database) -> None:
     assert pages_of(source, "9010") == []
 
 
-@pytest.mark.usefixtures("odd_ones")
 def test_a_select_that_is_read_at_once_and_checked_whole(database: Database, execute: Execute) -> None:
     source = select_source(database, BY_NUMBER, {"folder": FOLDER, "of another": "parameter"})
     assert source.is_read_whole
