@@ -1,19 +1,17 @@
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
 
-from billing.api.calls import describe
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.money import SCALE
 from checkpoints.records import Item, NewItem
 from engine.errors import InputRefused, LookUpFailed
-from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
+from engine.evidence import Accepted, NotSent, RowRefused
 from engine.job import Absent, BeforeImageMode, Different, Entries, Found, Job, Marked, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload, encode_payload, payload_of
@@ -358,58 +356,6 @@ async def test_the_billings_refusal_is_of_the_row(gateway: Gateway, tmp_path: Pa
     item = await one_of(job)
     execute("update abonents set deleted = 1 where id = 9001")
     assert await job.effect.send(RUN, item) == RowRefused("Объект уже удалён", recognised=True)
-
-
-@pytest.mark.parametrize(
-    ("seen", "evidence"),
-    [
-        (
-            Accepted(result={"pk": 5, "model": "FinanceOperations", "fields": {"op_id": 5}}),
-            Accepted("5", created=True),
-        ),
-        (Accepted(result={"pk": 5, "fields": {"op_id": 5, "descr": "… [cm k7m2q/1]"}}), Accepted("5", created=True)),
-        (Accepted(result=[{"op_id": 5, "descr": "… [cm k7m2q/1]"}]), Accepted("5", created=True)),
-        (Accepted(result={"pk": 5, "fields": {"op_id": 5, "descr": ""}}), Accepted("5", created=True)),
-        *(
-            (Accepted(result=other), Lost(f"an answer of an unexpected shape: {other!r}"))
-            for other in (
-                {"pk": 5, "fields": {"op_id": 5, "descr": "… [cm k7m2q/2]"}},
-                [{"op_id": 5, "descr": "… [cm other/1]"}],
-                {"op_id": 5, "descr": "entered by hand"},
-            )
-        ),
-        (Accepted(result=[{"pk": 5}]), Accepted("5", created=True)),
-        (Accepted(result=7), Accepted("7", created=True)),
-        (Accepted(result=None), Lost("an answer of an unexpected shape: None")),
-        (Accepted(result=[]), Lost("an answer of an unexpected shape: []")),
-        (Busy("later", 3.0), Busy("later", 3.0)),
-        (SystemRefused("read-only"), SystemRefused("read-only")),
-        (NotSent("refused"), NotSent("refused")),
-        (Lost("reset"), Lost("reset")),
-        (RowRefused("new", recognised=False), RowRefused("new", recognised=False)),
-        (
-            RowRefused("Не найден атрибут op_id", recognised=True),
-            Lost("refused, but perhaps only after it was entered: Не найден атрибут op_id"),
-        ),
-        # An operation has no attributes of its own that could be missing: it may have been entered all the same.
-        (
-            RowRefused("Не найден атрибут sync1c", recognised=True),
-            Lost("refused, but perhaps only after it was entered: Не найден атрибут sync1c"),
-        ),
-    ],
-)
-async def test_evidence(seen: Evidence, evidence: Evidence, tmp_path: Path) -> None:
-    client = AsyncMock(spec=BillingClient)
-    client.send.return_value = seen
-    job = job_of(Gateway(client), tmp_path, FILE)
-    assert await job.effect.send(RUN, sending_item(an_item())) == evidence
-    client.send.assert_awaited_once()
-    shown = (
-        'FinanceOperations: objects.create(abonent_id=9001, op_summa="50.50", op_type_id=8, '
-        'descr="Миграция балансов [cm k7m2q/1]") | op_id, descr'
-    )
-    assert describe(client.send.await_args.args[0]) == shown
-    assert job.effect.describe(RUN.name, sending_item(an_item())) == shown
 
 
 # ---- when the billing is not well ----------------------------------------------------------------------------

@@ -1,20 +1,17 @@
 """Services that are connected and attributes that are given: created, found again, deleted again, and made anew."""
 
 from pathlib import Path
-from unittest.mock import AsyncMock
 
 import msgspec
-import pytest
 
 from billing.api.client import BillingClient
 from billing.database.database import Database
-from checkpoints.records import Item, NewItem
-from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, Different, Entries, Found, Marked, ReadBack
+from checkpoints.records import Item
+from engine.evidence import RowRefused
+from engine.job import Different, Entries, Found, Marked, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.payload import encode_payload, payload_of
+from jobs.access.payload import payload_of
 from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
-from jobs.effects.create import payload_for
 from jobs.rows.input import Input
 from lab.mock.server import MockBilling
 from tests.checkpoints.samples import sending_item
@@ -34,7 +31,6 @@ from tests.jobs.making import (
     sightings,
     undone,
 )
-from tests.jobs.whole_database import THERE, Tables, changes, new_rows, whole
 
 TO_CONNECT = "abonent_id\n9001\n9002\n"
 TO_GIVE = "contract_number;attribute_id;value\n00123;1012;телеграм\nA15;7;0015\n"
@@ -54,47 +50,12 @@ async def giving(gateway: Gateway, folder: Path, *, text: str = TO_GIVE) -> list
 # ---- services ----------------------------------------------------------------------------------------------------
 
 
-async def test_services_are_connected_once_and_found_again(
-    gateway: Gateway, tmp_path: Path, database: Database
-) -> None:
-    job = effect_of(gateway, CONNECT_SERVICE, usluga="240", manager="33")
-    items = await connecting(gateway, tmp_path, comment="Обещанный платёж")
-    assert [(item.key, item.label, item.lane, item.amount) for item in items] == [
-        ("9001/240", "00123", "account:9001", None),
-        ("9002/240", "123", "account:9002", None),
-    ]
-    assert await sightings(job, items) == [Absent(), Absent()]
-    assert (
-        await readings(job, items)
-        == [ReadBack(None, "sent usluga_id 240, manager_id 33; the billing has no connected service with this mark")]
-        * 2
-    )
-    before = whole(database)
-
-    done = await sent(job, items)
-
-    rows = new_rows(changes(before, whole(database)), CONNECTED)
-    assert [(row["ABONENT_ID"], row["USLUGA_ID"], row["MANAGER_ID"], row["COMMENT"]) for row in rows] == [
-        (9001, 240, 33, "Обещанный платёж [cm k7m2q/1]"),
-        (9002, 240, 33, "Обещанный платёж [cm k7m2q/2]"),
-    ]
-    assert [str(row["ID"]) for row in rows] == [one.answer for one in done]
-    assert await sightings(job, items) == [Found(one.answer, marked=True) for one in done]
-    assert await readings(job, items) == [ReadBack(None)] * 2
-
-
 async def test_a_folder_is_connected_by_the_jobs_own_select(client: BillingClient, database: Database) -> None:
     given = {"folder": str(FOLDER), "usluga": "126", "manager": "33"}
     done = await prepared(job_of(Gateway(client, database), CONNECT_SERVICE, Input(), **given))
     assert [one.label for one in done.items] == ["00123", "123", "A15", "ДУБЛЬ", "ДУБЛЬ", "ВТОРОЙ", "77/2"]
     assert [one.reason for one in done.refusals] == ["abonent 9007 has no account"]
     assert [sending_item(one).lane for one in done.items[:1]] == ["account:9001"]
-
-
-async def test_one_subscriber_as_given(gateway: Gateway) -> None:
-    given = {"abonent_id": "9001", "usluga": "240", "manager": "33"}
-    (item,) = await planned(job_of(gateway, CONNECT_SERVICE, Input(), **given))
-    assert (item.key, item.label) == ("9001/240", "00123")
 
 
 async def test_a_service_that_is_no_longer_as_it_was_connected(
@@ -134,42 +95,6 @@ async def test_a_service_that_looks_the_same_is_named(gateway: Gateway, tmp_path
     }
 
 
-async def test_connected_services_are_deleted_and_connected_again(
-    gateway: Gateway, tmp_path: Path, database: Database
-) -> None:
-    job = effect_of(gateway, CONNECT_SERVICE)
-    before = whole(database)
-    done = await sent(job, await connecting(gateway, tmp_path, comment="Обещанный"))
-
-    undo = await undone(job, done)
-    assert [(one.lane, one.undoes) for one in undo.done.items] == [("account:9001", 101), ("account:9002", 102)]
-    backs = undo.items
-    assert undo.effect.describe("u7u7u", backs[0]) == f"UsersUsluga: objects.get(id={done[0].answer}) → delete()"
-    assert await sightings(undo.effect, backs, UNDO_RUN) == [Absent(), Absent()]
-    backs = await sent(undo.effect, backs, UNDO_RUN)
-    assert await sightings(undo.effect, backs, UNDO_RUN) == [Found(one.answer) for one in backs]
-    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(None)] * 2
-
-    found = changes(before, whole(database))
-    assert found.keys() == {CONNECTED}
-    rows = new_rows(found, CONNECTED)
-    assert [(str(row["ID"]), row["DELETED"]) for row in rows] == [(one.answer, 1) for one in done]
-
-    again = await undone(undo.effect, backs)
-    agains = await sent(again.effect, again.items, THIRD_RUN)
-    rows = new_rows(changes(before, whole(database)), CONNECTED)[2:]
-    assert [(row["ABONENT_ID"], row["USLUGA_ID"], row["MANAGER_ID"], row["COMMENT"]) for row in rows] == [
-        (9001, 240, 33, "Обещанный [cm v8v8v/1]"),
-        (9002, 240, 33, "Обещанный [cm v8v8v/2]"),
-    ]
-    assert await readings(again.effect, agains, THIRD_RUN) == [ReadBack(None)] * 2
-    # And once more the other way.
-    last = await undone(again.effect, agains)
-    await sent(last.effect, last.items, UNDO_RUN)
-    rows = new_rows(changes(before, whole(database)), CONNECTED)
-    assert [row["DELETED"] for row in rows] == [1, 1, 1, 1]
-
-
 async def test_a_service_that_somebody_has_changed_is_left_alone(
     gateway: Gateway, tmp_path: Path, execute: Execute
 ) -> None:
@@ -193,38 +118,6 @@ async def test_a_service_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path)
 
 
 # ---- attributes --------------------------------------------------------------------------------------------------
-
-
-async def test_attributes_are_given_and_taken_back(gateway: Gateway, tmp_path: Path, database: Database) -> None:
-    job = effect_of(gateway, ATTRIBUTE)
-    before = whole(database)
-    items = await giving(gateway, tmp_path)
-    assert [(item.key, item.label) for item in items] == [("9001/1012", "00123"), ("9003/7", "A15")]
-    assert await sightings(job, items) == [Absent(), Absent()]
-    assert await readings(job, items[:1]) == [
-        ReadBack(None, "sent attribute_value телеграм; the billing has no attribute value like it")
-    ]
-    done = await sent(job, items)
-    given = changes(before, whole(database))
-    assert [(row["ABONENT_ID"], row["ATTRIBUTE_ID"], row["ATTRIBUTE_VALUE"]) for row in new_rows(given, VALUES)] == [
-        (9001, 1012, "телеграм"),
-        (9003, 7, "0015"),
-    ]
-    assert await sightings(job, items) == [Found(one.answer) for one in done]
-    assert await readings(job, items) == [ReadBack(None)] * 2
-
-    undo = await undone(job, done)
-    backs = await sent(undo.effect, undo.items, UNDO_RUN)
-    assert changes(before, whole(database)) == {}
-    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(None)] * 2
-
-    again = await undone(undo.effect, backs)
-    await sent(again.effect, again.items, THIRD_RUN)
-    anew = new_rows(changes(before, whole(database)), VALUES)
-    assert [(row["ABONENT_ID"], row["ATTRIBUTE_ID"], row["ATTRIBUTE_VALUE"]) for row in anew] == [
-        (9001, 1012, "телеграм"),
-        (9003, 7, "0015"),
-    ]
 
 
 async def test_a_value_that_is_there_already(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
@@ -307,37 +200,6 @@ async def test_a_comment_gives_way_to_the_new_mark(
 # ---- whose answer it is ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("seen", "evidence"),
-    [
-        (
-            Accepted(result={"pk": 5, "fields": {"id": 5, "abonent_id": 94, "attribute_value": "0015"}}),
-            Accepted("5", created=True),
-        ),
-        (Accepted(result={"pk": 5}), Accepted("5", created=True)),
-        *(
-            (Accepted(result=other), Lost(f"an answer of an unexpected shape: {other!r}"))
-            for other in (
-                {"pk": 5, "fields": {"id": 5, "abonent_id": 95}},
-                {"pk": 5, "fields": {"id": 5, "abonent_id": 94, "attribute_value": "15"}},
-            )
-        ),
-        (
-            RowRefused("Не найден атрибут attribute_id", recognised=True),
-            Lost("refused, but perhaps only after it was entered: Не найден атрибут attribute_id"),
-        ),
-        # It may be the row's own attribute that is not there.
-        (RowRefused("Не найден атрибут 7", recognised=True), RowRefused("Не найден атрибут 7")),
-    ],
-)
-async def test_evidence_of_an_attribute(seen: Evidence, evidence: Evidence) -> None:
-    client = AsyncMock(spec=BillingClient)
-    client.send.return_value = seen
-    arguments = {"abonent_id": 94, "attribute_id": 7, "attribute_value": "0015"}
-    new = NewItem("94/7", "94", "account:1", encode_payload(payload_for("AttributeValues", arguments, 94)))
-    assert await effect_of(Gateway(client), ATTRIBUTE).send(RUN, sending_item(new)) == evidence
-
-
 async def test_what_the_billing_refuses_is_of_the_row(
     gateway: Gateway, tmp_path: Path, mock_billing: MockBilling
 ) -> None:
@@ -348,17 +210,3 @@ async def test_what_the_billing_refuses_is_of_the_row(
     assert await job.send(RUN, twice) == RowRefused("Обещанный платеж уже подключен")
     await sent(job, [second])
     assert mock_billing.ledger.effects("UsersUsluga") == {9001: 1, 9002: 1}
-
-
-def test_new_rows_of_a_comparison_are_told() -> None:
-    before: Tables = {"T": {1: {"ID": 1, "A": 2}, 3: {"ID": 3, "A": 0}}}
-    after: Tables = {"T": {1: {"ID": 1, "A": 5}, 2: {"ID": 2, "A": None}}}
-    found = changes(before, after)
-    assert found == {
-        "T": {
-            1: {"A": (2, 5)},
-            2: {THERE: (False, True), "ID": (None, 2)},
-            3: {THERE: (True, False), "ID": (3, None), "A": (0, None)},
-        }
-    }
-    assert new_rows(found, "T") == [{"ID": 2}]

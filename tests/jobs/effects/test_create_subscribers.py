@@ -8,8 +8,8 @@ import pytest
 
 from billing.api.client import BillingClient
 from billing.database.database import Database
-from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused
-from engine.job import Absent, Different, Found, ReadBack
+from engine.evidence import Accepted, AlreadyThere, RowRefused
+from engine.job import Different, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault
 from jobs.billing_job import BillingJob
@@ -22,8 +22,6 @@ from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import parameters_of
-from lab.mock.faults import Fault, FaultKind, FaultPlan
-from lab.mock.server import MockBilling
 from tests.jobs.conftest import FOLDER, Execute
 from tests.jobs.importing import planned as plan_steps
 from tests.jobs.importing import subscriber
@@ -45,52 +43,6 @@ def calling(gateway: Gateway, model: str, chain: str, rows: Input) -> BillingJob
     told = {"model": model, "chain": chain_text([chain])}
     kind = call_kind(told)
     return build(kind, gateway, parameters_of(kind, told), rows)
-
-
-def count(database: Database, table: str) -> int:
-    ((number,),) = database.query(f"select count(*) from {table} where deleted = 0")  # noqa: S608 - a name of ours
-    return int(number)
-
-
-@pytest.mark.parametrize(("model", "chain", "text", "key", "lane"), CALLS, ids=["subscriber", "folder", "account"])
-async def test_it_is_found_again_read_back_and_taken_back(
-    gateway: Gateway,
-    mock_billing: MockBilling,
-    tmp_path: Path,
-    database: Database,
-    model: str,
-    chain: str,
-    text: str,
-    key: str,
-    lane: str,
-) -> None:
-    table = "users" if model == "Users" else "abonents"
-    before = count(database, table)
-    job = calling(gateway, model, chain, rows_of(tmp_path, text))
-    (item,) = await planned(job)
-    assert (item.key.removeprefix(f"{model}/"), item.lane) == (key, lane)
-    await job.try_out()
-
-    mock_billing.faults.set(FaultPlan((Fault(FaultKind.CRASH_BEFORE, times=1),)))
-    assert isinstance(await job.effect.send(RUN, item), Lost)
-    assert await sightings(job, [item]) == [Absent()]
-    mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
-    assert isinstance(await job.effect.send(RUN, item), Lost)
-    (found,) = await sightings(job, [item])
-    assert isinstance(found, Found)
-    assert count(database, table) == before + 1
-    assert await readings(job, [item]) == [ReadBack(None)]
-
-    # The same row of another run is there already.
-    (again,) = (await prepared(job)).items
-    assert (again.skip_reason or "").startswith("already as wanted: ")
-
-    back = await undone(job.effect, [msgspec.structs.replace(item, answer=found.answer)])
-    await sent(back.effect, back.items, UNDO_RUN)
-    assert count(database, table) == before
-    # One that is deleted leaves its number, its login and its name to others.
-    assert await sightings(job, [item]) == [Absent()]
-    assert [one.skip_reason for one in (await prepared(job)).items] == [None]
 
 
 async def test_a_number_that_is_taken_is_refused_only_where_the_subscriber_is_another(

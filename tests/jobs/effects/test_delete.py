@@ -11,8 +11,8 @@ from billing.api.client import BillingClient
 from billing.database.database import Database
 from checkpoints.records import NewItem
 from engine.errors import InputRefused
-from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, BeforeImageMode, CannotLook, Found, Prepared, ReadBack
+from engine.evidence import Accepted, Lost, RowRefused
+from engine.job import BeforeImageMode, CannotLook, Found, Prepared, ReadBack
 from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
@@ -23,7 +23,6 @@ from jobs.effects.effect import Irreversible
 from jobs.rows.binding import Bound
 from jobs.rows.input import Input
 from jobs.spec.chain import parse
-from jobs.spec.chain_kind import ChainKind, kind_of
 from tests.checkpoints.samples import sending_item
 from tests.jobs.conftest import Execute
 from tests.jobs.making import (
@@ -104,49 +103,6 @@ async def test_without_comment_and_rows_there_is_nothing_to_delete(gateway: Gate
 
 
 @pytest.mark.usefixtures("connected")
-async def test_services_are_deleted_and_connected_anew(gateway: Gateway, tmp_path: Path, database: Database) -> None:
-    before = whole(database)
-    job = effect_of(gateway, DELETE_SERVICES)
-    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")))
-    assert job.describe(RUN.name, items[0]) == "UsersUsluga: objects.get(id=90001) → delete()"
-    assert await sightings(job, items) == [Absent(), Absent()]
-    assert await readings(job, items) == [
-        ReadBack(None, f"UsersUsluga {key} is still there") for key in (90001, 90002)
-    ]
-
-    done = await sent(job, items)
-
-    assert changes(before, whole(database)) == {CONNECTED: {key: {"DELETED": (0, 1)} for key in (90001, 90002)}}
-    assert await sightings(job, items) == [Found(one.answer) for one in done]
-    assert await readings(job, items) == [ReadBack(None)] * 2
-    assert json.loads(done[0].answer or "") == {
-        "id": "90001",
-        "abonent_id": "9001",
-        "usluga_id": "126",
-        "manager_id": "33",
-        "comment": "Автоматический по предоплате 2017-12-31 (1)",
-        "next_date": "2026-05-01",
-        "enabled": "1",
-        "deleted": "0",
-    }
-
-    undo = await undone(job, done)
-    assert [(one.undoes, one.lane) for one in undo.done.items] == [(101, "account:9001"), (102, "account:9002")]
-    backs = undo.items
-    assert await sightings(undo.effect, backs, UNDO_RUN) == [Absent(), Absent()]
-    anew = await sent(undo.effect, backs, UNDO_RUN)
-    rows = new_rows(changes(before, whole(database)), CONNECTED)
-    assert [str(row["ID"]) for row in rows] == [one.answer for one in anew]
-    for row, old in zip(rows, (90001, 90002), strict=True):
-        marked = before[CONNECTED][old] | {
-            "ID": row["ID"],
-            "COMMENT": f"{before[CONNECTED][old]['COMMENT']} [cm u7u7u/{old - 90000}]",
-        }
-        assert row == marked
-    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(None)] * 2
-
-
-@pytest.mark.usefixtures("connected")
 async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
     gateway: Gateway, tmp_path: Path, execute: Execute, database: Database
 ) -> None:
@@ -199,36 +155,6 @@ async def test_a_service_that_was_connected_again_is_left_alone(
     ]
 
 
-@pytest.mark.parametrize(
-    ("seen", "evidence"),
-    [
-        (Accepted(result=None), Accepted('{"id":"5"}')),
-        (Accepted(result={"pk": 5, "model": "UsersUsluga"}), Accepted('{"id":"5"}')),
-        (
-            Accepted(result={"pk": 6, "model": "UsersUsluga"}),
-            Lost("an answer about UsersUsluga 6, and UsersUsluga 5 was to go"),
-        ),
-        (Accepted(result={"pk": 6}), Lost("an answer about 6, and UsersUsluga 5 was to go")),
-        (Accepted(result={"pk": 5, "model": "Users"}), Lost("an answer about Users 5, and UsersUsluga 5 was to go")),
-        (
-            RowRefused("UsersUsluga matching query does not exist.", recognised=True),
-            Lost("refused, and whether it is gone has to be looked up: UsersUsluga matching query does not exist."),
-        ),
-        (RowRefused("На объект ссылаются: X", recognised=True), RowRefused("На объект ссылаются: X")),
-        (Lost("reset"), Lost("reset")),
-    ],
-)
-async def test_evidence(seen: Evidence, evidence: Evidence) -> None:
-    client = AsyncMock(spec=BillingClient)
-    client.send.return_value = seen
-    steps: tuple[tuple[str, dict[str, object]], ...] = (("objects.get", {"id": 5}), ("delete", {}))
-    payload = Payload(
-        "UsersUsluga", steps, key={"id": "5"}, wanted={"deleted": "1"}, was={"id": "5", "comment": None}
-    )
-    item = sending_item(NewItem("5", "00123", "account:9001", encode_payload(payload)))
-    assert await effect_of(Gateway(client), DELETE_SERVICES).send(RUN, item) == evidence
-
-
 # ---- accounts ----------------------------------------------------------------------------------------------------
 
 
@@ -266,13 +192,6 @@ async def test_an_account_that_is_pointed_to_stays_without_clean_links(
 
 
 # ---- any other chain that deletes --------------------------------------------------------------------------------
-
-
-def test_which_chains_delete() -> None:
-    get, delete = 'objects.get {"id": {id}}', 'delete {"clean_links": true}'
-    assert kind_of(parse("Users", (get, delete))) is ChainKind.DELETES
-    assert kind_of(parse("Users", ("objects.get", delete))) is ChainKind.ANY
-    assert kind_of(parse("Users", (get, "save", delete))) is ChainKind.ANY
 
 
 @pytest.mark.parametrize(("model", "known"), [("Users", True), ("Tarif", False)])

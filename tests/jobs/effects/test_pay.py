@@ -4,26 +4,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
 
-from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.money import SCALE
 from billing.profile import Fact, Profile
-from checkpoints.records import Item, NewItem
+from checkpoints.records import Item
 from checkpoints.states import State
-from engine.evidence import Accepted, Evidence, Lost, RowRefused
 from engine.job import Absent, CannotLook, Entries, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.payload import Payload, encode_payload, payload_of
+from jobs.access.payload import payload_of
 from jobs.catalogue.money import PAYMENT
-from tests.checkpoints.samples import sending_item
 from tests.jobs.conftest import Execute
 from tests.jobs.making import (
-    RUN,
     UNDO_RUN,
     effect_of,
     job_of,
@@ -86,24 +81,6 @@ async def test_a_payment_that_was_made_before_is_named(gateway: Gateway, tmp_pat
     job = job_of(gateway, PAYMENT, rows_of(tmp_path, TWO), way="add_payment")
     found = await job.find_entries((await prepared(job)).items)
     assert found == {"9001": Entries(unmarked="operation 80001 of 50.50, 2026-02-03")}
-
-
-@pytest.mark.usefixtures("earlier")
-async def test_payments_are_entered_once_and_read_back(gateway: Gateway, tmp_path: Path, database: Database) -> None:
-    job = effect_of(gateway, PAYMENT, way="add_payment")
-    items = await paying(gateway, tmp_path)
-    assert await sightings(job, items) == [Absent(), Absent()]
-    none = "since the plan the billing has no operation of that sum"
-    assert await readings(job, items) == [ReadBack(None, f"sent 50.50; {none}"), ReadBack(None, f"sent 7.00; {none}")]
-    before = whole(database)
-    await sent(job, items)
-    assert await readings(job, items) == [ReadBack(Decimal("50.50")), ReadBack(Decimal(7))]
-    found = changes(before, whole(database))
-    rows = new_rows(found, OPERATIONS)
-    assert [(row["ABONENT_ID"], row["OP_TYPE"], row["OP_SUMMA"]) for row in rows] == [
-        (9001, 2, 5050 * SCALE // 100),
-        (9002, 2, 7 * SCALE),
-    ]
 
 
 TWICE = "abonent_id;amount;document\n9001;5;17\n9001;5;18\n9001;6;17/a\n9002;7;\n"
@@ -186,40 +163,6 @@ async def test_an_act_says_nothing_of_a_payment_once_a_probe_has_seen_it(
     known = replace(gateway, profile=Profile(receipt_type=Fact(2), act_type=Fact(1)))
     operation(execute, 80004, 9001, 500, kind=1)
     assert await sightings(effect_of(known, PAYMENT, way="add_payment"), items) == [Absent()]
-
-
-@pytest.mark.parametrize(
-    ("seen", "evidence"),
-    [
-        (Accepted(result=None), Accepted()),
-        (Accepted(result={"pk": 94, "model": "Abonents", "fields": {}}), Accepted()),
-        (Accepted(result={"pk": 7, "model": "FinanceOperations", "fields": {}}), Accepted("7", created=True)),
-        (
-            Accepted(result={"pk": 95, "model": "Abonents"}),
-            Lost("an answer about Abonents 95, and it was asked for a payment of abonent 94"),
-        ),
-        (
-            Accepted(result={"pk": "5\x1b[31m", "model": "FinanceOperations", "fields": {}}),
-            Lost("an answer about an operation whose id is not a number: '5\\x1b[31m'"),
-        ),
-        (
-            Accepted(result={"pk": 10**30, "model": "FinanceOperations"}),
-            Lost(f"an answer about an operation whose id is not a number: {10**30}"),
-        ),
-        (RowRefused("Объект уже удалён", recognised=True), RowRefused("Объект уже удалён")),
-        (Lost("reset"), Lost("reset")),
-    ],
-)
-async def test_evidence(seen: Evidence, evidence: Evidence) -> None:
-    client = AsyncMock(spec=BillingClient)
-    client.send.return_value = seen
-    steps: tuple[tuple[str, dict[str, object]], ...] = (
-        ("objects.get", {"id": 94}),
-        ("add_payment", {"SUM_IN": "5.00"}),
-    )
-    payload = Payload("Abonents", steps, abonent=94, key={"id": "94"}, wanted={"SUM_IN": "5"}, was={"op_id": "0"})
-    item = sending_item(NewItem("94", "94", "account:1", encode_payload(payload)))
-    assert await effect_of(Gateway(client), PAYMENT, way="add_payment").send(RUN, item) == evidence
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
@@ -14,16 +13,15 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.money import SCALE
 from billing.profile import StornoEffect
-from checkpoints.records import Item, NewItem
+from checkpoints.records import Item
 from engine.errors import LookUpFailed
-from engine.evidence import Accepted, Evidence, Lost, RowRefused
+from engine.evidence import Lost, RowRefused
 from engine.job import Absent, CannotLook, Different, Found, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.payload import Payload, encode_payload, payload_of
+from jobs.access.payload import payload_of
 from jobs.catalogue.money import BALANCES
 from jobs.effects.effect import Irreversible
 from jobs.effects.reverse import undo_of_operations
-from jobs.effects.storno import StornoReversal
 from jobs.spec.entries import UNDO_OF_OPERATIONS
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import check_parameters
@@ -32,7 +30,7 @@ from lab.mock.server import MockBilling, running
 from tests.checkpoints.samples import sending_item
 from tests.jobs.conftest import Execute
 from tests.jobs.making import UNDO_RUN, Undo, effect_of, job_of, planned, readings, rows_of, sent, sightings, undone
-from tests.jobs.whole_database import THERE, changes, new_rows, whole
+from tests.jobs.whole_database import changes, whole
 
 THREE = "abonent_id;amount\n9001;50,50\n9002;-7\n9003;0\n"
 OPERATIONS = "FINANCE_OPERATIONS"
@@ -64,40 +62,6 @@ def balance_of(database: Database, account: int) -> Decimal:
 
 
 # ---- storno ------------------------------------------------------------------------------------------------------
-
-
-async def test_after_storno_only_the_reversed_operations_are_left(
-    gateway: Gateway, tmp_path: Path, database: Database
-) -> None:
-    before = whole(database)
-    items = await entered(gateway, tmp_path)
-    undo = await taking_back(gateway, items, way="storno")
-    assert [(one.label, one.amount, one.undoes, one.lane) for one in undo.done.items] == [
-        ("00123", Decimal("-50.50"), 101, "account:9001"),
-        ("123", Decimal(7), 102, "account:9002"),
-        ("A15", Decimal(0), 103, "account:9003"),
-    ]
-    backs = undo.items
-    assert await sightings(undo.effect, backs, UNDO_RUN) == [Absent()] * 3
-
-    await sent(undo.effect, backs, UNDO_RUN)
-
-    assert await sightings(undo.effect, backs, UNDO_RUN) == [Found(item.answer) for item in items]
-    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(one.amount) for one in backs]
-    found = changes(before, whole(database))
-    assert found.keys() == {OPERATIONS}
-    assert [str(row["OP_ID"]) for row in new_rows(found, OPERATIONS)] == [item.answer for item in items]
-    assert [row["STORNO"] for row in new_rows(found, OPERATIONS)] == [1, 1, 1]
-    assert all(one[THERE] == (False, True) for one in found[OPERATIONS].values())
-
-
-async def test_the_call_is_shown(gateway: Gateway, tmp_path: Path) -> None:
-    items = await entered(gateway, tmp_path, text="abonent_id;amount\n9001;1\n")
-    undo = await taking_back(gateway, items, way="storno", storno_call="reverse")
-    (back,) = undo.items
-    assert undo.effect.describe(UNDO_RUN.name, back) == (
-        f"FinanceOperations: objects.get(op_id={items[0].answer}) → reverse() | op_id, storno"
-    )
 
 
 async def test_a_billing_that_knows_no_such_method(gateway: Gateway, tmp_path: Path) -> None:
@@ -163,71 +127,7 @@ async def test_what_is_read_back_of_a_storno(gateway: Gateway, tmp_path: Path, e
     assert await sightings(undo.effect, backs, UNDO_RUN) == [CannotLook(gone)]
 
 
-@pytest.mark.parametrize(
-    ("seen", "evidence"),
-    [
-        (Accepted(result={"pk": 5, "model": "FinanceOperations", "fields": {"op_id": 5, "storno": 1}}), Accepted()),
-        (Accepted(result=None), Accepted()),
-        (
-            Accepted(result={"pk": 5, "model": "UsersUsluga", "fields": {"id": 5}}),
-            Lost("an answer about something else than operation 5"),
-        ),
-        (
-            Accepted(result={"fields": {"op_id": 6, "storno": 1}}),
-            Lost("an answer about operation 6, and 5 was asked for"),
-        ),
-        (
-            Accepted(result={"fields": {"op_id": 5, "storno": 0}}),
-            Lost("an answer without an error, and operation 5 is not reversed"),
-        ),
-        (
-            RowRefused("Не найден атрибут storno", recognised=True),
-            Lost("refused, and whether it is reversed has to be looked up: Не найден атрибут storno"),
-        ),
-        (RowRefused("нет прав", recognised=False), RowRefused("нет прав", recognised=False)),
-        (Lost("reset"), Lost("reset")),
-    ],
-)
-async def test_evidence_of_a_storno(seen: Evidence, evidence: Evidence) -> None:
-    client = AsyncMock(spec=BillingClient)
-    client.send.return_value = seen
-    steps: tuple[tuple[str, dict[str, object]], ...] = (("objects.get", {"op_id": 5}), ("storno", {}))
-    payload = Payload("FinanceOperations", steps, ("op_id", "storno"), 9001, {"op_id": "5"}, {"storno": "1"})
-    item = sending_item(NewItem("5", "00123", "account:9001", encode_payload(payload)))
-    assert await StornoReversal(Gateway(client), "storno").send(UNDO_RUN, item) == evidence
-
-
-async def test_a_storno_is_final(gateway: Gateway) -> None:
-    back = undo_of_operations(gateway, {"way": "storno"})
-    assert isinstance(back, StornoReversal)
-    assert isinstance(back.undo({}), Irreversible)
-
-
 # ---- the opposite entry ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["1", "2"])
-async def test_opposite_sums_bring_everything_back_but_the_operations(
-    gateway: Gateway, tmp_path: Path, database: Database, kind: str
-) -> None:
-    before = whole(database)
-    items = await entered(gateway, tmp_path, op_type=kind)
-    undo = await taking_back(gateway, items, way="opposite")
-    backs = undo.items
-    assert await sightings(undo.effect, backs, UNDO_RUN) == [Absent()] * 3
-
-    done = await sent(undo.effect, backs, UNDO_RUN)
-
-    assert await sightings(undo.effect, backs, UNDO_RUN) == [Found(one.answer, marked=True) for one in done]
-    amounts = [Decimal("-50.50"), Decimal(7), Decimal(0)]
-    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(amount) for amount in amounts]
-    found = changes(before, whole(database))
-    assert found.keys() == {OPERATIONS}
-    opposite = new_rows(found, OPERATIONS)[3:]
-    assert [Decimal(row["OP_SUMMA"]) / SCALE for row in opposite] == amounts
-    assert [row["DESCR"] for row in opposite] == [
-        f"Отмена операции {item.answer} [cm {UNDO_RUN.name}/{item.number}]" for item in items
-    ]
 
 
 async def test_the_undo_of_an_undo_enters_the_sums_again(

@@ -1,26 +1,20 @@
 """The effect `get → set → save`, shown by the warning threshold: what it plans, sends, finds and says."""
 
-from decimal import Decimal
 from pathlib import Path
-from unittest.mock import AsyncMock
 
 import pytest
 
-from billing.api.calls import describe
 from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.database.dsn import Dsn
-from billing.money import SCALE
 from engine.errors import InputRefused, LookUpFailed
-from engine.evidence import Accepted, Lost
-from engine.job import Absent, CannotLook, Found, Job, ReadBack
+from engine.job import Absent, CannotLook, Job, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.payload import Payload, decode_payload, encode_payload, payload_of
+from jobs.access.payload import Payload, encode_payload
 from jobs.catalogue.subscribers import WARNING_THRESHOLD
 from jobs.catalogue.typed_call import call_kind
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
-from lab.mock.server import MockBilling
 from tests.checkpoints.samples import sending_item
 from tests.jobs.conftest import FOLDER, Execute
 from tests.jobs.making import RUN, effect_of, job_of, prepared, rows_of, undone
@@ -71,12 +65,6 @@ async def test_all_live_subscribers_of_a_folder(both: Gateway) -> None:
     assert [(one.label, one.reason) for one in done.refusals] == [("9007", "abonent 9007 has no account")]
 
 
-async def test_one_subscriber_as_given(gateway: Gateway) -> None:
-    job = job_of(gateway, WARNING_THRESHOLD, Input(), abonent_id="9002", amount="0")
-    done = await prepared(job)
-    assert [(one.key, decode_payload(one.payload).wanted) for one in done.items] == [("9002", {"limit_warning": "0"})]
-
-
 async def test_a_folder_without_subscribers_has_no_rows(both: Gateway) -> None:
     for folder in ("9001", "99999"):
         done = await prepared(job_of(both, WARNING_THRESHOLD, Input(), folder=folder, amount="1"))
@@ -98,31 +86,6 @@ async def test_what_chooses_the_rows_is_said_once(both: Gateway, client: Billing
 
 
 # ---- sending and looking ---------------------------------------------------------------------------------------
-
-
-async def test_a_threshold_is_set_and_read_back(
-    gateway: Gateway, mock_billing: MockBilling, database: Database, tmp_path: Path
-) -> None:
-    job = threshold(gateway, "-12000.5", rows_of(tmp_path, "abonent_id\n9002\n"))
-    (item,) = await planned_items(job)
-    assert job.effect.repeatable
-    assert await job.effect.look_up(RUN, [item]) == {item.item_id: Absent()}
-    assert await job.effect.read_back(RUN, [item]) == {
-        item.item_id: ReadBack(None, "wanted limit_warning -12000.5; there is limit_warning nothing")
-    }
-
-    assert await job.effect.send(RUN, item) == Accepted()
-    assert await job.effect.send(RUN, item) == Accepted()
-
-    # Roubles in the call, ten-thousand-millionths of them in the database.
-    ((limit,),) = database.query("select limit_warning from admin_accounts where id = 9002")
-    assert limit == int(Decimal("-12000.5") * SCALE)
-    assert mock_billing.ledger.effects("AdminAccounts") == {9002: 2}
-    assert await job.effect.look_up(RUN, [item]) == {item.item_id: Found()}
-    assert await job.effect.read_back(RUN, [item]) == {item.item_id: ReadBack(None)}
-    assert job.effect.describe(RUN.name, item) == (
-        'AdminAccounts: objects.get(account_id_abonents=9002) → set(limit_warning="-12000.5") → save()'
-    )
 
 
 async def test_another_value_is_absent_and_told(gateway: Gateway, execute: Execute, tmp_path: Path) -> None:
@@ -159,35 +122,6 @@ async def test_a_subscriber_who_is_deleted_has_an_account_and_is_said_to_be_dele
     assert await job.effect.read_back(RUN, [item]) == {item.item_id: ReadBack(None, "abonent 9002 is deleted")}
     effect = effect_of(both, kind, model="AdminAccounts", chain=chain_text(chain))
     assert (await undone(effect, [item])).refused == ["abonent 9002 is deleted"]
-
-
-async def test_the_call_and_its_evidence(database: Database) -> None:
-    client = AsyncMock(spec=BillingClient)
-    job = threshold(Gateway(client, database), "-120")
-    item = sending_item((await prepared(job)).items[1])
-    assert payload_of(item).key == {"account_id_abonents": "9002"}
-    client.send.return_value = Lost("reset")
-    assert await job.effect.send(RUN, item) == Lost("reset")
-    assert describe(client.send.await_args.args[0]) == (
-        'AdminAccounts: objects.get(account_id_abonents=9002) → set(limit_warning="-120") → save() | '
-        "id, limit_warning"
-    )
-    for result in (
-        {"pk": 9002, "fields": {"id": 9002}},
-        {"pk": 9002, "fields": {"id": "9002"}},
-        None,
-        True,
-        {"pk": 9002, "model": "AdminAccounts", "fields": {}},
-    ):
-        client.send.return_value = Accepted(result=result)
-        assert await job.effect.send(RUN, item) == Accepted()
-    assert client.send.await_args.kwargs == {"row": None}
-    client.send.return_value = Accepted(result={"pk": 5})
-    assert isinstance(await job.effect.send(RUN, item), Lost)
-    client.send.return_value = Accepted(result={"pk": 78, "fields": {"id": 78}})
-    assert await job.effect.send(RUN, item) == Lost("an answer about AdminAccounts 78, and 9002 was asked for")
-    client.send.return_value = Accepted(result={"pk": 9002, "model": "Users", "fields": {"id": 9002}})
-    assert isinstance(await job.effect.send(RUN, item), Lost)
 
 
 async def test_a_database_that_is_away(client: BillingClient, tmp_path: Path) -> None:
