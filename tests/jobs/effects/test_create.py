@@ -146,13 +146,6 @@ async def test_a_value_that_differs_when_it_is_looked_for(gateway: Gateway, tmp_
     assert (await undone(job, changed)).left_alone == [f"changed since: {text}"]
 
 
-async def test_ids_with_leading_zeros_are_contract_numbers(gateway: Gateway, tmp_path: Path) -> None:
-    text = "id;attribute_id;value\n00123;7;да\n"
-    assert await refused(job_of(gateway, ATTRIBUTE, rows_of(tmp_path, text))) == [
-        "2 id: '00123' is not an id, for it starts with a zero; is it a contract number?"
-    ]
-
-
 # ---- what was made anew ------------------------------------------------------------------------------------------
 
 

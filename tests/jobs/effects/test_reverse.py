@@ -130,43 +130,6 @@ async def test_what_is_read_back_of_a_storno(gateway: Gateway, tmp_path: Path, e
 # ---- the opposite entry ------------------------------------------------------------------------------------------
 
 
-async def test_the_undo_of_an_undo_enters_the_sums_again(
-    gateway: Gateway, tmp_path: Path, database: Database
-) -> None:
-    items = await entered(gateway, tmp_path, op_type="1")
-    after = {key: balance_of(database, key) for key in (9001, 9002, 9003)}
-    undo = await taking_back(gateway, items, way="opposite")
-    backs = await sent(undo.effect, undo.items, UNDO_RUN)
-    again = await undone(undo.effect, backs, way="opposite")
-    third = replace(UNDO_RUN, run_id=3, name="aaaaa")
-    agains = await sent(again.effect, again.items, third)
-    assert [one.amount for one in agains] == [Decimal("50.50"), Decimal(-7), Decimal(0)]
-    assert {key: balance_of(database, key) for key in after} == after
-    # And once more, by storno.
-    last = await undone(again.effect, agains, way="storno")
-    await sent(last.effect, last.items, replace(UNDO_RUN, name="bbbbb"))
-    assert {balance_of(database, key) for key in after} == {Decimal(0)}
-
-
-async def test_a_balance_that_was_set_is_set_back(
-    both: Gateway, tmp_path: Path, execute: Execute, database: Database
-) -> None:
-    execute("update admin_accounts set ostatok = ?, debit = ? where id = 9002", 5 * SCALE, 2 * SCALE)
-    before = whole(database)
-    text = "abonent_id;amount\n9002;50\n9003;-1,25\n"
-    items = await entered(both, tmp_path, text=text)
-    assert balance_of(database, 9002) == 50
-    undo = await taking_back(both, items, way="opposite")
-    backs = await sent(undo.effect, undo.items, UNDO_RUN)
-    assert [one.amount for one in backs] == [Decimal(7), Decimal(0)]
-    assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(Decimal(7)), ReadBack(Decimal(0))]
-    assert changes(before, whole(database)).keys() == {OPERATIONS}
-    # The way there once more.
-    again = await undone(undo.effect, backs, way="opposite")
-    await sent(again.effect, again.items, replace(UNDO_RUN, name="aaaaa"))
-    assert [balance_of(database, key) for key in (9002, 9003)] == [Decimal(50), Decimal("-1.25")]
-
-
 async def test_a_balance_that_was_added_to(
     adding: Gateway, tmp_path: Path, execute: Execute, database: Database
 ) -> None:
@@ -270,23 +233,6 @@ async def test_a_balance_with_later_operations_is_left_alone(both: Gateway, tmp_
         f"changed since: operation {items[0].answer} of 50.00 left the balance at 50.00, if type 8 sets, and now "
         "it is 60.00"
     )
-
-
-async def test_a_payment_that_comes_after_the_plan_is_not_overwritten(
-    both: Gateway, tmp_path: Path, execute: Execute, database: Database
-) -> None:
-    items = await entered(both, tmp_path, text="abonent_id;amount\n9002;50\n")
-    undo = await taking_back(both, items, way="opposite")
-    backs = undo.items
-    execute("update admin_accounts set debit = ? where id = 9002", 10 * SCALE)
-    assert await undo.effect.outdated(UNDO_RUN, backs) == {
-        backs[0].item_id: "changed since the plan: the balance was 50.00, and now it is 60.00"
-    }
-    assert balance_of(database, 9002) == 60
-    reversal = undo_of_operations(replace(both, database=Database(Dsn("/nowhere.fdb"))), {"way": "opposite"})
-    assert not isinstance(reversal, Irreversible)
-    with pytest.raises(LookUpFailed, match=r"nowhere\.fdb"):
-        await reversal.outdated(UNDO_RUN, backs)
 
 
 async def test_an_operation_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path) -> None:
