@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.contract_numbers import Search, reason, undressed
+from billing.contract_numbers import Search, undressed
 
 EXISTING = ["00123", "A15", "АБ-00007", "15J34", "20001", "99887", "00124"]
 
@@ -69,18 +69,9 @@ def test_likeness_is_looked_at_for_the_first_only_sameness_for_all() -> None:
     assert found == {"20002": ["20001"], "А15": ["A15"], "20003": []}
 
 
-@given(st.text("АBСaбв019 -J", max_size=12))
-def test_undressing_is_done_once(number: str) -> None:
-    assert undressed(undressed(number)) == undressed(number)
-
-
 @given(st.text("АБJ019-", min_size=1, max_size=10), st.integers(0, 3))
 def test_clothes_make_no_difference(number: str, zeros: int) -> None:
     # A zero before a letter is no leading zero.
     dressed = ("0" * zeros if number[0].isdigit() else "") + number.lower()
     assert undressed(f" {dressed} ") == undressed(number)
     assert nearest(dressed, [number]) == [number]
-
-
-def test_the_reason_of_a_number_that_is_there() -> None:
-    assert reason("A15", "A15") == "the same"

@@ -1,14 +1,19 @@
 """Runs that take runs back: through the journal, whatever the kind, however long the chain."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import anyio.to_thread
 import pytest
 
 from billing.api.calls import NOTHING
-from billing.database.database import Database
+from billing.api.client import BillingClient
+from billing.database.database import Database, direct
+from billing.database.dsn import Dsn
+from billing.database.reader import DatabaseRows, Reader
+from billing.database.sql_blocks import Value
 from checkpoints.journal import Journal
-from checkpoints.records import Change, NewRun, Run
+from checkpoints.records import Change, Item, NewRun, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.evidence import Accepted
@@ -24,8 +29,11 @@ from jobs.rows.input import Input
 from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import RUN, UNDO
 from jobs.undo import build_undo
+from tests.checkpoints.samples import sending_item
 from tests.jobs.conftest import Execute
-from tests.jobs.making import rows_of
+from tests.jobs.making import RUN as A_RUN
+from tests.jobs.making import job_of, rows_of
+from tests.jobs.test_undo import done as done_of_statements_of_a_page
 from tests.jobs.whole_database import Tables, changes, whole
 
 TARGET = "http://billing"
@@ -100,24 +108,9 @@ def users(database: Database) -> list[str]:
     return [str(number) for (number,) in database.query(query)]
 
 
-@pytest.mark.parametrize(("name", "text", "given"), KINDS)
-async def test_every_second_undo_gives_the_first_state_the_others_the_second(
-    both: Gateway, database: Database, journal: Journal, tmp_path: Path, name: str, text: str, given: dict[str, str]
-) -> None:
-    rows = rows_of(tmp_path, text.format(*users(database)))
-    first = whole(database)
-    run = await done(both, journal, name, rows, given)
-    second = whole(database)
-    assert changes(first, second)
-    for turn in range(4):
-        run = await undone(both, journal, run)
-        assert await counts(journal, run) == {"accepted": 3, "refused": 0}
-        assert changes(second if turn % 2 else first, whole(database)) == {}, turn
-
-
 CHANGED = [
     "update admin_accounts set limit_warning = -5550000000000 where id in (9001, 9003)",
-    "update abonents set operator_id = 5 where id in (9001, 9003)",
+    "update abonents set operator_id = 3 where id in (9001, 9003)",
     "update users set snat_pull = 1040 where id in ({0}, {2})",
     "update users set pull = 1030, ip = 167900001 where id = {0}",
 ]
@@ -143,13 +136,12 @@ async def test_the_first_state_is_the_one_that_was_overwritten_whenever_the_plan
     first: Tables = {}
 
     def meanwhile() -> None:
-        if name == "operator":
-            execute("insert into operators (id, name) values (5, 'Третий')")
-        execute(change.format(*users(database)))
+        if change:
+            execute(change.format(*users(database)))
         first.update(whole(database))
 
     run = await done(both, journal, name, rows, given, meanwhile=meanwhile)
-    assert changes(planned, first)
+    assert bool(changes(planned, first)) is bool(change)
     second = whole(database)
     for turn in range(4):
         run = await undone(both, journal, run)
@@ -193,18 +185,6 @@ async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_fir
     assert await counts(journal, back) == {"accepted": 2, "skipped": 1, "refused": 0}
 
 
-async def test_two_entries_on_one_account_are_taken_back_to_the_balance_before_the_first(
-    both: Gateway, database: Database, journal: Journal, tmp_path: Path
-) -> None:
-    rows = rows_of(tmp_path, "abonent_id;amount\n9001;10\n9008;20\n")
-    query = "select balance from admin_accounts where id = 9001"
-    ((before,),) = database.query(query)
-    run = await done(both, journal, "balances", rows)
-    assert list(database.query(query)) != [(before,)]
-    await undone(both, journal, run, way="opposite")
-    assert list(database.query(query)) == [(before,)]
-
-
 async def test_a_half_done_undo_leaves_the_rest_to_another_one(
     both: Gateway, database: Database, journal: Journal, tmp_path: Path
 ) -> None:
@@ -217,26 +197,6 @@ async def test_a_half_done_undo_leaves_the_rest_to_another_one(
     rest = await undone(both, journal, run)
     assert await counts(journal, rest) == {"accepted": 2, "refused": 0}
     assert changes(first, whole(database)) == {}
-
-
-async def test_what_was_changed_since_is_left_alone_and_both_values_named(
-    both: Gateway, database: Database, journal: Journal, tmp_path: Path, execute: Execute
-) -> None:
-    run = await done(
-        both, journal, "warning-threshold", rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n"), {"amount": "-77"}
-    )
-    execute("update admin_accounts set limit_warning = -550000000000 where id = 9002")
-    before = whole(database)
-    back = await undone(both, journal, run)
-    assert await counts(journal, back) == {"accepted": 2, "skipped": 1, "refused": 0}
-    (reason,) = await reasons(journal, back)
-    assert reason is not None
-    assert reason.startswith("changed since")
-    assert "-77" in reason
-    assert "-55" in reason
-    assert set(changes(before, whole(database))["ADMIN_ACCOUNTS"]) == {9001, 9003}
-    # It is not taken back, so a later undo still has it.
-    assert [item.label for item in await journal.in_effect(run)] == ["123"]
 
 
 async def test_created_objects_are_deleted_and_made_anew_and_deleted(
@@ -323,3 +283,97 @@ async def test_steps_are_taken_back_from_the_last_to_the_first_and_entered_again
     again = await undone(both, journal, back)
     assert [item.label for item in await journal.items(back, set(State))] == labels[::-1]
     assert [item.label for item in await journal.items(again, set(State))] == labels
+
+
+FEW, MANY = 3, 40
+KINDS_STATEMENTS_OF_A_PAGE: Sequence[tuple[str, Mapping[str, str], Mapping[str, str]]] = (
+    ("balances", {"amount": "50.50"}, {"way": "opposite", "type_8": "sets"}),
+    ("balances", {"amount": "50.50", "op_type": "1"}, {"way": "storno"}),
+    ("warning-threshold", {"amount": "-77"}, {}),
+    ("operator", {"operator": "1444"}, {}),
+)
+
+
+class CountingReader:
+    """A reader that counts its selects."""
+
+    def __init__(self, inner: Reader, counted: list[str]) -> None:
+        self._inner = inner
+        self._counted = counted
+        self.describe, self.break_off, self.close = inner.describe, inner.break_off, inner.close
+
+    def select(self, sql: str, values: Sequence[Value]) -> DatabaseRows:
+        self._counted.append(sql)
+        return self._inner.select(sql, values)
+
+
+@pytest.fixture
+def selects() -> list[str]:
+    """The selects so far."""
+    return []
+
+
+@pytest.fixture
+def counted(client: BillingClient, billing_file: Path, selects: list[str]) -> Iterator[Gateway]:
+    with Database(Dsn(str(billing_file)), lambda dsn: CountingReader(direct(dsn), selects)) as database:
+        yield Gateway(client, database)
+
+
+async def _for_a_page(job: Job, rows: int, selects: list[str]) -> int:
+    """The number of selects for the first so many rows."""
+    page = await anyio.to_thread.run_sync(lambda: next(job.source.pages(None)))
+    assert len(page.rows) >= rows
+    # What is asked once a run is asked now.
+    await job.prepare(page.rows[:1])
+    before = len(selects)
+    prepared = await job.prepare(page.rows[:rows])
+    assert len(prepared.items) == rows
+    await job.find_entries(prepared.items)
+    return len(selects) - before
+
+
+def _subscribers(gateway: Gateway) -> str:
+    """A file of subscribers who share no account."""
+    assert gateway.database is not None
+    ids = gateway.database.query(
+        "select min(id) from abonents where is_folder = 0 and deleted = 0 group by account_id order by 1"
+    )
+    return "\n".join(["abonent_id", *(str(key) for (key,) in ids)]) + "\n"
+
+
+@pytest.mark.parametrize(("name", "given", "how"), KINDS_STATEMENTS_OF_A_PAGE)
+async def test_plan_and_undo_ask_as_often_for_many_rows_as_for_few(
+    name: str,
+    given: Mapping[str, str],
+    how: Mapping[str, str],
+    counted: Gateway,
+    selects: list[str],
+    journal: Journal,
+    tmp_path: Path,
+) -> None:
+    rows = rows_of(tmp_path, _subscribers(counted))
+    job = job_of(counted, BUILT_IN.named(name), rows, **given)
+    assert await _for_a_page(job, FEW, selects) == await _for_a_page(job, MANY, selects) > 0
+    run = await done_of_statements_of_a_page(counted, journal, name, rows, given)
+    undo = await build_undo(counted, journal, {RUN: run.name, **how}, BUILT_IN)
+    assert await _for_a_page(undo, FEW, selects) == await _for_a_page(undo, MANY, selects) > 0
+
+
+@pytest.mark.parametrize("rows", [FEW, MANY])
+@pytest.mark.parametrize(("name", "given"), [("balances", {"op_type": "2"}), ("connect-service", {})])
+async def test_one_select_shows_what_others_have_entered_of_a_whole_group(
+    name: str, given: Mapping[str, str], rows: int, counted: Gateway, selects: list[str], tmp_path: Path
+) -> None:
+    given = {"amount": "50.50", **given} if name == "balances" else {"usluga": "240", "manager": "33", **given}
+    job = job_of(counted, BUILT_IN.named(name), rows_of(tmp_path, _subscribers(counted)), **given)
+    page = await anyio.to_thread.run_sync(lambda: next(job.source.pages(None)))
+    group = [sending_item(new, number) for number, new in enumerate((await job.prepare(page.rows[:rows])).items, 1)]
+    # What is asked once a run is asked now.
+    await job.look(A_RUN, group[:1], _no_mates)
+    before = len(selects)
+    assert len(await job.look(A_RUN, group, _no_mates)) == rows
+    assert len(selects) - before == 1
+
+
+async def _no_mates(_: Collection[str]) -> Sequence[Item]:
+    return ()

@@ -186,24 +186,6 @@ async def test_fields_of_an_account_are_taken_back_and_restored(
         await there_and_back(gateway, journal, database, run, first)
 
 
-async def test_the_balance_of_two_rows_whose_texts_end_in_a_zero(
-    billing_file: Path,
-    database: Database,
-    execute: Execute,
-    shared_accounts: None,  # noqa: ARG001
-    tmp_path: Path,
-) -> None:
-    """-459,90 was read as -459.9 in one place and as -459.90 in another: the undo stopped at it, with exit 0."""
-    begin_with(execute, [Decimal("2193.64"), Decimal(0), Decimal(0)])
-    async with billing(billing_file, database, "sets") as (gateway, journal):
-        first = whole(database)
-        rows = rows_of(tmp_path, "abonent_id;amount\n9001;-459,90\n9008;953,24\n")
-        run = await done(gateway, journal, "balances", rows)
-        back = await undone(gateway, journal, run, way="opposite")
-        assert apart_from_operations(first, whole(database)) == {}
-        assert await counts(journal, back) == {"accepted": 1, "skipped": 1, "refused": 0}
-
-
 async def test_a_row_that_a_later_one_has_replaced_is_left_alone_and_says_so(
     billing_file: Path,
     database: Database,

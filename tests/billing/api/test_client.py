@@ -250,14 +250,6 @@ async def test_a_kept_connection_that_died_is_lost_and_not_sent_again() -> None:
         assert (server.paths, server.connections) == ([WRITE.path], 1)
 
 
-async def test_a_kept_connection_closed_in_idleness_is_replaced() -> None:
-    async with served(talk([READ, CLEAN])) as server, client_of(server.url) as client:
-        seen = [await client.send(WRITE) for _ in range(5)]
-        # Lost where the close is not seen in time; sent twice in neither case.
-        assert all(isinstance(each, Accepted | Lost) for each in seen)
-        assert len(server.paths) == seen.count(Accepted(result=1))
-
-
 # ---- what was answered -------------------------------------------------------------------------------------------
 
 FORBIDDEN: Final = whole("Content-Type: text/html; charset=utf-8", body="<h1>Нельзя</h1>".encode(), status="403 X")
@@ -505,7 +497,7 @@ async def test_what_a_server_does_unasked_is_no_answer_to_the_next_call(unasked:
     """A session of aiohttp's would take it for that: a row would be accepted that nobody has read."""
     ear, idle = Ear(), asyncio.Event()
     first: list[Step] = [READ, CLEAN, idle, unasked]
-    second = [READ, whole(body=b'{"result": 2}'), STAY]
+    second: list[Step] = [READ, whole(body=b'{"result": 2}'), STAY]
     async with served(talk(first, second)) as server, overheard(server.url, ear) as client:
         assert await client.send(WRITE, row=1) == Accepted(result=1)
         idle.set()
@@ -520,7 +512,8 @@ async def test_the_answer_that_comes_after_a_504_is_not_that_of_the_next_call() 
     """A proxy gives up waiting, says so, and passes on the real answer when it comes after all."""
     second = asyncio.Event()
     proxy: list[Step] = [READ, whole(status="504 X"), second, LATE, READ]
-    async with served(talk(proxy, [READ, second.set, CLEAN])) as server, client_of(server.url) as client:
+    after: list[Step] = [READ, second.set, CLEAN]
+    async with served(talk(proxy, after)) as server, client_of(server.url) as client:
         assert isinstance(await client.send(WRITE, row=1), Lost)
         assert await client.send(WRITE, row=2) == Accepted(result=1)
 

@@ -91,16 +91,6 @@ def test_a_select_that_is_left_halfway_is_closed(reader: Database) -> None:
     assert list(reader.query(OPEN_HERE)) == [(1,)]
 
 
-def test_a_select_that_is_left_while_an_answer_is_waited_for_is_closed_after_it(reader: Database) -> None:
-    keeper = keeper_of(reader)
-    rows = keeper.select(PAGES, ())
-    keeper._asking = True
-    rows.close()
-    keeper._asking = False
-    assert list(reader.query(OPEN_HERE)) == [(2,)]
-    assert list(reader.query(OPEN_HERE)) == [(1,)]
-
-
 def test_a_statement_is_described_as_without_a_keeper(billing_file: Path, reader: Database) -> None:
     query = "select a.id as number, name, 1 + 1 from abonents a where parent_id = :folder"
     with Database(Dsn(str(billing_file))) as direct:

@@ -1,6 +1,11 @@
-from dataclasses import replace
+"""Opening balances: what becomes of rows, what is found again, and what a billing that is not well says of it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import pytest
@@ -18,14 +23,14 @@ from jobs.access.payload import decode_payload, encode_payload, payload_of
 from jobs.access.subscribers import SubscriberFinder
 from jobs.catalogue.money import BALANCES
 from jobs.effects.creatable_models import BALANCE
-from jobs.effects.create import CreateEffect, payload_for
+from jobs.effects.create import payload_for
 from jobs.rows.input import Input
-from lab.mock.server import MockBilling
 from tests.checkpoints.samples import sending_item
 from tests.jobs import making
 from tests.jobs.conftest import Execute
 from tests.jobs.making import (
     RUN,
+    UNDO_RUN,
     effect_of,
     planned,
     prepared,
@@ -56,185 +61,174 @@ async def one_of(job: Job) -> Item:
 # ---- rows to items -------------------------------------------------------------------------------------------
 
 
-async def test_rows_by_id(gateway: Gateway, tmp_path: Path) -> None:
-    job = job_of(gateway, tmp_path, "abonent_id;amount;note\n9001;50,5;x\n9002; 1 200 ;y\n9003;-0;z\n")
-    done = await prepared(job)
-    assert done.refusals == ()
-    assert [(one.key, one.label, one.lane, one.amount, one.line, one.row) for one in done.items] == [
-        ("9001/8", "00123", "account:9001", Decimal("50.50"), 2, ("9001", "50,5", "x")),
-        ("9002/8", "123", "account:9002", Decimal(1200), 3, ("9002", " 1 200 ", "y")),
-        ("9003/8", "A15", "account:9003", Decimal(0), 4, ("9003", "-0", "z")),
-    ]
-    assert [str(one.amount) for one in done.items] == ["50.50", "1200.00", "0.00"]
-    payload = decode_payload(done.items[0].payload)
-    assert payload.steps == (
-        ("objects.create", {"abonent_id": 9001, "op_summa": "50.50", "op_type_id": 8, "descr": "Миграция балансов"}),
-    )
-    assert (payload.abonent, payload.wanted) == (9001, {"op_summa": "50.5"})
-    assert [decode_payload(one.payload).steps[0][1]["op_summa"] for one in done.items[1:]] == ["1200.00", "0.00"]
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows as a file has them: key, label, lane and call of each that is taken, and why others are not."""
+
+    text: str
+    taken: Sequence[str] = ()
+    refused: Sequence[str] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
+    mapping: Mapping[str, str] = field(default_factory=dict)
 
 
-async def test_what_the_balance_was_is_kept(
-    client: BillingClient, database: Database, execute: Execute, tmp_path: Path
+PEOPLE = "Номер;Код;Сумма, руб;Итог\nA15;9001;7;8\n"
+ROWS: Final[Mapping[str, Rows]] = {
+    "by id": Rows(
+        "abonent_id;amount;note\n9001;50,5;x\n9002; 1 200 ;y\n9003;-0;z\n",
+        [
+            "9001/8 00123 account:9001 50.50 8 Миграция балансов",
+            "9002/8 123 account:9002 1200.00 8 Миграция балансов",
+            "9003/8 A15 account:9003 0.00 8 Миграция балансов",
+        ],
+    ),
+    "contract numbers are texts": Rows(
+        " Contract_Number ,AMOUNT\n00123,1\n123,2\nA15,3\n77/2,4\nВТОРОЙ,5\n",
+        [
+            "9001/8 00123 account:9001 1.00 8 x",
+            "9002/8 123 account:9002 2.00 8 x",
+            "9003/8 A15 account:9003 3.00 8 x",
+            "9010/8 77/2 account:9010 4.00 8 x",
+            "9008/8 ВТОРОЙ account:9001 5.00 8 x",
+        ],
+        given={"descr": "x"},
+    ),
+    "numbers that name nobody usable": Rows(
+        "contract_number;op_summa\n;1\nДУБЛЬ;1\nГОСТЬ-1;1\nБЕЗСЧЁТА;1\n",
+        refused=[
+            "2 contract_number: the cell is empty",
+            (
+                "3 contract_number: several subscribers have the contract number 'ДУБЛЬ': abonent 9004 (Иванов), "
+                "abonent 9005 (Иванов); tell them apart by abonent_id"
+            ),
+            "4 contract_number: abonent 9006 is deleted",
+            "5 contract_number: abonent 9007 has no account",
+        ],
+    ),
+    "ids that name nobody usable": Rows(
+        "abonent_id;amount\n;1\n9100;1\n9006;1\n9007;1\n8999;1\n99999999999;1\n00123;1\n12a;1\n0;1\n",
+        refused=[
+            "2 abonent_id: the cell is empty",
+            "3 abonent_id: abonent 9100 is a folder (Странные), no subscriber",
+            "4 abonent_id: abonent 9006 is deleted",
+            "5 abonent_id: abonent 9007 has no account",
+            "6 abonent_id: there is no abonent 8999",
+            "7 abonent_id: there is no abonent 99999999999",
+            "8 abonent_id: '00123' is not an id, for it starts with a zero; is it a contract number?",
+            "9 abonent_id: '12a' is not an id: a whole number is expected",
+            "10 abonent_id: '0' is not an id, for it starts with a zero; is it a contract number?",
+        ],
+    ),
+    "bad amounts have line, column and character": Rows(
+        "abonent_id;Amount\n9001;\n9002;12O\n9003;5.5555\n9010;  5.5555\n",
+        refused=[
+            "2 Amount: the cell is empty",
+            "3 Amount: '12O' (column 2): character 3 is the Latin letter 'O', which looks like a zero",
+            *(
+                f"{line} Amount: '5.5555' (column 2): 5.5555 has 4 decimals; the billing's kopecks take 2"
+                for line in (4, 5)
+            ),
+        ],
+    ),
+    "of two keys the id is used and the number checked": Rows(
+        "contract_number;abonent_id;amount\n00123;9001;1\n;9002;1\n123;9003;1\n",
+        ["9001/8 00123 account:9001 1.00 8 x", "9002/8 123 account:9002 1.00 8 x"],
+        ["4 contract_number: abonent 9003 has the contract number 'A15', this column says '123'"],
+        {"descr": "x"},
+    ),
+    "by number, mapped": Rows(
+        PEOPLE,
+        ["9003/8 A15 account:9003 7.00 8 x"],
+        given={"descr": "x"},
+        mapping={"contract_number": "номер", "amount": "СУММА, РУБ"},
+    ),
+    "by id, mapped": Rows(
+        PEOPLE,
+        ["9001/8 00123 account:9001 8.00 8 x"],
+        given={"descr": "x"},
+        mapping={"abonent_id": "Код", "amount": "Итог"},
+    ),
+    "rows may say type and comment": Rows(
+        "abonent_id;op_summa;op_type_id;descr\n9001;5;1;Касса\n9002;6;;\n",
+        ["9001/1 00123 account:9001 5.00 1 Касса", "9002/2 123 account:9002 6.00 2 Акт"],
+        given={"op_type": "2", "descr": "Акт"},
+    ),
+    "a comment may be given as empty": Rows(
+        "abonent_id;amount\n9001;5\n", ["9001/8 00123 account:9001 5.00 8 "], given={"descr": ""}
+    ),
+    "a comment may be empty": Rows(
+        "abonent_id;amount;descr\n9001;5;\n", ["9001/8 00123 account:9001 5.00 8 "], given={"descr": ""}
+    ),
+    "columns as people call them": Rows(
+        "№ договора;Абонент;Входящий остаток, руб.\n00123;Иванов И. И.;50,50\n",
+        ["9001/8 00123 account:9001 50.50 8 Миграция балансов"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ROWS.values(), ids=list(ROWS))
+async def test_rows_become_items_or_are_refused_with_their_place(
+    gateway: Gateway, tmp_path: Path, case: Rows
 ) -> None:
-    execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
+    done = await prepared(job_of(gateway, tmp_path, case.text, mapping=dict(case.mapping), **case.given))
+    taken = []
+    for one in done.items:
+        payload = decode_payload(one.payload)
+        ((method, arguments),) = payload.steps
+        assert (method, arguments["abonent_id"], arguments["op_summa"]) == (
+            "objects.create",
+            payload.abonent,
+            str(one.amount),
+        )
+        taken.append(f"{one.key} {one.label} {one.lane} {one.amount} {arguments['op_type_id']} {arguments['descr']}")
+    assert taken == list(case.taken)
+    assert [f"{one.line} {one.column}: {one.reason}" for one in done.refusals] == list(case.refused)
+    lines = [tuple(re.split("[;,]" if ";" not in case.text else ";", line)) for line in case.text.splitlines()]
+    kept = [*((one.line, one.row) for one in done.items), *((one.line, one.row) for one in done.refusals)]
+    assert [row for _, row in kept] == [lines[(line or 0) - 1] for line, _ in kept]
+
+
+async def test_what_the_balance_was_is_kept_as_it_was_overwritten(
+    both: Gateway, database: Database, execute: Execute, tmp_path: Path
+) -> None:
     text = "abonent_id;amount;op_type\n9001;1;8\n9002;2;8\n9003;3;1\n"
-    done = await prepared(job_of(Gateway(client, database), tmp_path, text))
-    assert [decode_payload(one.payload).was for one in done.items] == [{BALANCE: "0.00"}, {BALANCE: "7.00"}, {}]
-    without = await prepared(job_of(Gateway(client), tmp_path, text))
+    execute("update admin_accounts set ostatok = ? where id = 9002", 5 * SCALE)
+    items = await planned(job_of(both, tmp_path, text))
+    assert [payload_of(one).was for one in items] == [{BALANCE: "0.00"}, {BALANCE: "5.00"}, {}]
+    alone = replace(both, database=None)
+    without = await prepared(job_of(alone, tmp_path, text))
     assert [decode_payload(one.payload).was for one in without.items] == [{}, {}, {}]
-
-
-async def test_the_balance_that_is_kept_is_the_one_that_was_overwritten(
-    client: BillingClient, database: Database, execute: Execute, tmp_path: Path
-) -> None:
-    gateway = Gateway(client, database)
-    text = "abonent_id;amount;op_type\n9001;1;8\n9002;2;8\n9003;3;1\n"
-    items = await planned(job_of(gateway, tmp_path, text))
-    effect = effect_of(gateway, BALANCES)
-    assert isinstance(effect, CreateEffect)
-    without_database = effect_of(Gateway(client), BALANCES)
-    assert isinstance(without_database, CreateEffect)
+    effect = effect_of(both, BALANCES)
+    assert (effect.keeps, effect_of(alone, BALANCES).keeps) == (BeforeImageMode.TOGETHER, BeforeImageMode.NOTHING)
     assert await effect.read_before_images(items) == {}
     execute("update admin_accounts set ostatok = ? where id in (9002, 9003)", 7 * SCALE)
     items = await with_fresh_before_images(effect, items)
     assert [payload_of(one).was for one in items] == [{BALANCE: "0.00"}, {BALANCE: "7.00"}, {}]
     evidence = await effect.send(RUN, items[1])
     assert isinstance(evidence, Accepted)
-    note = "changed between plan and call: it was balance 0.00, and then balance 7.00; an undo brings the latter back"
+    note = "changed between plan and call: it was balance 5.00, and then balance 7.00; an undo brings the latter back"
     assert evidence.note == note
     # Found by a look-up, the same is known of it.
     assert await sightings(effect, items[1:2]) == [Found(evidence.answer, note, marked=True)]
-    done = [msgspec.structs.replace(items[1], answer=evidence.answer)]
-    back = await undone(effect, done, way="opposite")
-    await sent(back.effect, back.items, replace(RUN, name="u7u7u"))
+    back = await undone(effect, [msgspec.structs.replace(items[1], answer=evidence.answer)], way="opposite")
+    await sent(back.effect, back.items, UNDO_RUN)
     assert list(database.query("select balance from admin_accounts where id = 9002")) == [(7 * SCALE,)]
-    assert (effect.keeps, without_database.keeps) == (BeforeImageMode.TOGETHER, BeforeImageMode.NOTHING)
 
 
-async def test_contract_numbers_are_texts(gateway: Gateway, tmp_path: Path) -> None:
-    text = " Contract_Number ,AMOUNT\n00123,1\n123,2\nA15,3\n77/2,4\nВТОРОЙ,5\n"
-    done = await prepared(job_of(gateway, tmp_path, text))
-    assert done.refusals == ()
-    assert [(item.key, item.label, item.lane) for item in done.items] == [
-        ("9001/8", "00123", "account:9001"),
-        ("9002/8", "123", "account:9002"),
-        ("9003/8", "A15", "account:9003"),
-        ("9010/8", "77/2", "account:9010"),
-        ("9008/8", "ВТОРОЙ", "account:9001"),
-    ]
-
-
-async def test_rows_that_name_nobody_usable(gateway: Gateway, tmp_path: Path) -> None:
-    text = "contract_number;op_summa\n;1\nДУБЛЬ;1\nГОСТЬ-1;1\nБЕЗСЧЁТА;1\n"
-    assert await refused(job_of(gateway, tmp_path, text)) == [
-        "2 contract_number: the cell is empty",
-        (
-            "3 contract_number: several subscribers have the contract number 'ДУБЛЬ': abonent 9004 (Иванов), "
-            "abonent 9005 (Иванов); tell them apart by abonent_id"
-        ),
-        "4 contract_number: abonent 9006 is deleted",
-        "5 contract_number: abonent 9007 has no account",
-    ]
-
-
-async def test_ids_that_are_nobody_usable(gateway: Gateway, tmp_path: Path) -> None:
-    text = "abonent_id;amount\n;1\n9100;1\n9006;1\n9007;1\n8999;1\n99999999999;1\n00123;1\n12a;1\n0;1\n"
-    assert await refused(job_of(gateway, tmp_path, text)) == [
-        "2 abonent_id: the cell is empty",
-        "3 abonent_id: abonent 9100 is a folder (Странные), no subscriber",
-        "4 abonent_id: abonent 9006 is deleted",
-        "5 abonent_id: abonent 9007 has no account",
-        "6 abonent_id: there is no abonent 8999",
-        "7 abonent_id: there is no abonent 99999999999",
-        "8 abonent_id: '00123' is not an id, for it starts with a zero; is it a contract number?",
-        "9 abonent_id: '12a' is not an id: a whole number is expected",
-        "10 abonent_id: '0' is not an id, for it starts with a zero; is it a contract number?",
-    ]
-
-
-async def test_an_unknown_number_comes_with_the_nearest(
-    client: BillingClient, database: Database, tmp_path: Path
-) -> None:
+async def test_an_unknown_number_comes_with_the_nearest(both: Gateway, tmp_path: Path) -> None:
     text = f"contract_number;amount\nА15;1\n000123;1\n{'9' * 60};1\n"
-    reasons = await refused(job_of(Gateway(client, database), tmp_path, text))
+    reasons = await refused(job_of(both, tmp_path, text))
     assert "there is no contract number 'А15'; there is 'A15' (the same in Latin letters)" in reasons[0]
     assert "'00123' (the same" in reasons[1]
     assert reasons[2].endswith("', nor one like it")
-
-
-async def test_without_a_database_it_says_why_nothing_is_suggested(client: BillingClient, tmp_path: Path) -> None:
-    (reason,) = await refused(job_of(Gateway(client), tmp_path, "contract_number;amount\nА15;1\n"))
+    (reason, *_) = await refused(job_of(replace(both, database=None), tmp_path, text))
     assert reason.endswith("there is no contract number 'А15' (similar ones are searched for in the database only)")
-
-
-async def test_suggestions_come_to_an_end(client: BillingClient, database: Database) -> None:
-    abonents = SubscriberFinder(Gateway(client, database), suggested_for=2)
-    first = await abonents.by_contract_numbers(["А15"])
-    second = await abonents.by_contract_numbers(["0000123", "B15"])
+    finder = SubscriberFinder(both, suggested_for=2)
+    first = await finder.by_contract_numbers(["А15"])
+    second = await finder.by_contract_numbers(["0000123", "B15"])
     assert "'A15'" in str(first["А15"])
     assert "'00123'" in str(second["0000123"])
     assert "no longer searched for" in str(second["B15"])
-
-
-@pytest.mark.parametrize(
-    ("amount", "reason"),
-    [
-        ("", "the cell is empty"),
-        ("12O", "'12O' (column 2): character 3 is the Latin letter 'O', which looks like a zero"),
-        ("5.5555", "'5.5555' (column 2): 5.5555 has 4 decimals"),
-        ("  5.5555", "'5.5555' (column 2): 5.5555 has 4 decimals"),
-    ],
-)
-async def test_bad_amounts_have_line_column_and_character(
-    gateway: Gateway, tmp_path: Path, amount: str, reason: str
-) -> None:
-    done = await prepared(job_of(gateway, tmp_path, f"abonent_id;Amount\n9001;1\n9002;{amount}\n"))
-    (refusal,) = done.refusals
-    assert (refusal.line, refusal.column, refusal.label, refusal.row) == (3, "Amount", "9002", ("9002", amount))
-    assert refusal.reason.startswith(reason)
-    assert len(done.items) == 1
-
-
-# ---- which columns -------------------------------------------------------------------------------------------
-
-
-async def test_of_two_keys_the_id_is_used_and_the_number_checked(gateway: Gateway, tmp_path: Path) -> None:
-    text = "contract_number;abonent_id;amount\n00123;9001;1\n;9002;1\n123;9003;1\n"
-    done = await prepared(job_of(gateway, tmp_path, text))
-    assert [item.key for item in done.items] == ["9001/8", "9002/8"]
-    (refusal,) = done.refusals
-    assert (refusal.line, refusal.column) == (4, "contract_number")
-    assert refusal.reason == "abonent 9003 has the contract number 'A15', this column says '123'"
-
-
-async def test_columns_by_other_names(gateway: Gateway, tmp_path: Path) -> None:
-    text = "Номер;Код;Сумма, руб;Итог\nA15;9001;7;8\n"
-    by_number = job_of(gateway, tmp_path, text, mapping={"contract_number": "номер", "amount": "СУММА, РУБ"})
-    assert [(one.key, one.amount) for one in (await prepared(by_number)).items] == [("9003/8", Decimal(7))]
-    by_id = job_of(gateway, tmp_path, text, mapping={"abonent_id": "Код", "amount": "Итог"})
-    assert [(one.key, one.amount) for one in (await prepared(by_id)).items] == [("9001/8", Decimal(8))]
-
-
-async def test_rows_may_say_type_and_comment(gateway: Gateway, tmp_path: Path) -> None:
-    text = "abonent_id;op_summa;op_type_id;descr\n9001;5;1;Касса\n9002;6;;\n"
-    done = await prepared(job_of(gateway, tmp_path, text, op_type="2", descr="Акт"))
-    assert [decode_payload(one.payload).steps[0][1] for one in done.items] == [
-        {"abonent_id": 9001, "op_summa": "5.00", "op_type_id": 1, "descr": "Касса"},
-        {"abonent_id": 9002, "op_summa": "6.00", "op_type_id": 2, "descr": "Акт"},
-    ]
-
-
-@pytest.mark.parametrize("text", ["abonent_id;amount\n9001;5\n", "abonent_id;amount;descr\n9001;5;\n"])
-async def test_a_comment_may_be_given_as_empty(gateway: Gateway, tmp_path: Path, text: str) -> None:
-    (one,) = (await prepared(job_of(gateway, tmp_path, text, descr=""))).items
-    assert decode_payload(one.payload).steps[0][1]["descr"] == ""
-
-
-async def test_columns_as_people_call_them(gateway: Gateway, tmp_path: Path) -> None:
-    text = "№ договора;Абонент;Входящий остаток, руб.\n00123;Иванов И. И.;50,50\n"
-    done = await prepared(job_of(gateway, tmp_path, text))
-    assert [(one.key, one.amount) for one in done.items] == [("9001/8", Decimal("50.50"))]
 
 
 @pytest.mark.parametrize(
@@ -269,28 +263,6 @@ async def sighting(job: Job, item: Item) -> object:
 
 async def reading(job: Job, item: Item) -> object:
     return (await job.effect.read_back(RUN, [item]))[item.item_id]
-
-
-async def test_an_operation_is_entered_once_and_found_again(
-    gateway: Gateway, tmp_path: Path, mock_billing: MockBilling, database: Database
-) -> None:
-    job = job_of(gateway, tmp_path, FILE, descr="Ввод остатков")
-    item = await one_of(job)
-    assert await sighting(job, item) == Absent()
-    assert await reading(job, item) == ReadBack(None, "sent 50.50; the billing has no operation with this mark")
-
-    evidence = await job.effect.send(RUN, item)
-
-    assert isinstance(evidence, Accepted)
-    ((key, summa, descr),) = database.query(
-        "select op_id, op_summa, descr from finance_operations where abonent_id = 9001 and op_type = 8"
-    )
-    assert evidence.answer == str(key)
-    assert summa == 505 * SCALE // 10
-    assert descr == "Ввод остатков [cm k7m2q/1]"
-    assert mock_billing.ledger.effects("FinanceOperations") == {9001: 1}
-    assert await sighting(job, item) == Found(str(key), marked=True)
-    assert await reading(job, item) == ReadBack(Decimal("50.50"))
 
 
 async def test_only_the_mark_of_run_and_item_counts(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
@@ -342,18 +314,10 @@ async def test_what_is_found_and_differs(gateway: Gateway, tmp_path: Path, execu
     assert await reading(job, item) == ReadBack(Decimal(101), text)
 
 
-async def test_many_are_looked_up_at_once(gateway: Gateway, tmp_path: Path) -> None:
-    job = job_of(gateway, tmp_path, "abonent_id;amount\n9001;1\n9002;2\n9003;3\n9008;4\n9010;5\n")
-    items = await planned(job)
-    for item in items[::2]:
-        assert isinstance(await job.effect.send(RUN, item), Accepted)
-    seen = await job.effect.look_up(RUN, items)
-    assert [isinstance(seen[item.item_id], Found) for item in items] == [True, False, True, False, True]
-
-
 async def test_the_billings_refusal_is_of_the_row(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
     job = job_of(gateway, tmp_path, FILE)
     item = await one_of(job)
+    await job.effect.probe()
     execute("update abonents set deleted = 1 where id = 9001")
     assert await job.effect.send(RUN, item) == RowRefused("Объект уже удалён", recognised=True)
 
@@ -380,18 +344,6 @@ async def test_absence_proves_nothing_while_entries_of_the_row_wait(
     assert await job_of(Gateway(client), tmp_path, FILE).effect.unfinished_work([item]) is None, "nobody can tell"
 
 
-async def test_a_stack_that_does_not_name_its_accounts_is_counted_whole(
-    client: BillingClient, database: Database, execute: Execute, tmp_path: Path
-) -> None:
-    job = job_of(Gateway(client, database), tmp_path, FILE)
-    item = sending_item(an_item(17))
-    execute("alter table account_stack drop account_id")
-    execute("insert into account_stack (id) values (1)")
-    # What a billing has is asked for once a connection.
-    database.close()
-    assert await job.effect.unfinished_work([item]) == "ACCOUNT_STACK holds 1 entry"
-
-
 async def test_a_billing_that_is_away(tmp_path: Path) -> None:
     async with BillingClient(ClientSettings("http://127.0.0.1:9"), patience=Patience(attempts=1)) as client:
         job = job_of(Gateway(client), tmp_path, FILE)
@@ -413,10 +365,6 @@ async def test_a_database_that_is_away(client: BillingClient, tmp_path: Path) ->
     for asking in (job.effect.unfinished_work([sending_item(new)]), prepared(job), sighting(job, sending_item(new))):
         with pytest.raises(LookUpFailed, match=r"none\.fdb"):
             await asking
-
-
-async def test_a_billing_that_is_well(gateway: Gateway, tmp_path: Path) -> None:
-    await job_of(gateway, tmp_path, FILE).effect.probe()
 
 
 async def test_a_comment_without_room_for_its_mark(

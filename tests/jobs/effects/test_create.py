@@ -1,21 +1,43 @@
-"""Services that are connected and attributes that are given: created, found again, deleted again, and made anew."""
+"""Objects that are created and deleted: found again by what is theirs alone, left alone, made anew."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import msgspec
+import pytest
 
 from billing.api.client import BillingClient
 from billing.database.database import Database
-from checkpoints.records import Item
-from engine.evidence import RowRefused
-from engine.job import Different, Entries, Found, Marked, ReadBack
+from checkpoints.records import Item, NewItem
+from engine.errors import InputRefused
+from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused
+from engine.job import BeforeImageMode, CannotLook, Different, Entries, Found, Marked, Prepared, ReadBack
+from engine.rows import Row
 from jobs.access.gateway import Gateway
-from jobs.access.payload import payload_of
-from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
+from jobs.access.payload import Payload, encode_payload, payload_of
+from jobs.access.vault import Vault
+from jobs.billing_job import BillingJob
+from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE, DELETE_SERVICES
+from jobs.catalogue.subscribers import DELETE_ACCOUNT
+from jobs.catalogue.typed_call import call_kind
+from jobs.effects.delete import DeleteEffect
+from jobs.effects.effect import Irreversible
+from jobs.effects.factory import effect_of as effect_of_of_create_subscribers
+from jobs.effects.subscriber_steps import SubscriberSteps
+from jobs.imports.subscriber import Step
+from jobs.job import build
+from jobs.rows.binding import Bound
 from jobs.rows.input import Input
+from jobs.spec.chain import chain_text, parse
+from jobs.spec.errors import ParameterRefused
+from jobs.spec.spec import parameters_of
 from lab.mock.server import MockBilling
 from tests.checkpoints.samples import sending_item
 from tests.jobs.conftest import FOLDER, Execute
+from tests.jobs.importing import planned as plan_steps
+from tests.jobs.importing import subscriber
 from tests.jobs.making import (
     RUN,
     THIRD_RUN,
@@ -30,7 +52,9 @@ from tests.jobs.making import (
     sent,
     sightings,
     undone,
+    with_fresh_before_images,
 )
+from tests.jobs.whole_database import changes, new_rows, whole
 
 TO_CONNECT = "abonent_id\n9001\n9002\n"
 TO_GIVE = "contract_number;attribute_id;value\n00123;1012;телеграм\nA15;7;0015\n"
@@ -48,14 +72,6 @@ async def giving(gateway: Gateway, folder: Path, *, text: str = TO_GIVE) -> list
 
 
 # ---- services ----------------------------------------------------------------------------------------------------
-
-
-async def test_a_folder_is_connected_by_the_jobs_own_select(client: BillingClient, database: Database) -> None:
-    given = {"folder": str(FOLDER), "usluga": "126", "manager": "33"}
-    done = await prepared(job_of(Gateway(client, database), CONNECT_SERVICE, Input(), **given))
-    assert [one.label for one in done.items] == ["00123", "123", "A15", "ДУБЛЬ", "ДУБЛЬ", "ВТОРОЙ", "77/2"]
-    assert [one.reason for one in done.refusals] == ["abonent 9007 has no account"]
-    assert [sending_item(one).lane for one in done.items[:1]] == ["account:9001"]
 
 
 async def test_a_service_that_is_no_longer_as_it_was_connected(
@@ -203,3 +219,299 @@ async def test_what_the_billing_refuses_is_of_the_row(
     assert await job.send(RUN, twice) == RowRefused("Обещанный платеж уже подключен")
     await sent(job, [second])
     assert mock_billing.ledger.effects("UsersUsluga") == {9001: 1, 9002: 1}
+
+
+PERSON = 'objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}'
+SHELF = 'objects.create {"is_folder": 1, "name": "{name}", "parent_id": 9100}'
+LOGIN = 'objects.create {"abonent_id": {abonent_id}, "login": "{login}", "pull": 6}'
+
+CALLS = [
+    ("Abonents", PERSON, "number;name\n00777;Новиков\n", "00777", "contract:00777"),
+    ("Abonents", SHELF, "name\nНовая\n", "Новая/9100", "folders"),
+    ("Users", LOGIN, "abonent_id;login\n9001;novikov\n", "novikov", "account:9001"),
+]
+"""Model, call, a row, and the item's key and lane."""
+
+
+def calling(gateway: Gateway, model: str, chain: str, rows: Input) -> BillingJob:
+    told = {"model": model, "chain": chain_text([chain])}
+    kind = call_kind(told)
+    return build(kind, gateway, parameters_of(kind, told), rows)
+
+
+async def test_a_number_that_is_taken_is_refused_only_where_the_subscriber_is_another(
+    gateway: Gateway, tmp_path: Path, execute: Execute
+) -> None:
+    job = calling(gateway, "Abonents", PERSON, rows_of(tmp_path, "number;name\n00777;Новиков\n00778;Попов\n"))
+    items = [msgspec.structs.replace(one, attempts=0) for one in await planned(job)]
+    # Between plan and call: the first is as this row wants it, the second is somebody else.
+    for key, number, name in [(9777, "00777", "Новиков"), (9778, "00778", "Серов")]:
+        execute(
+            "insert into abonents (id, parent_id, name, contract_number) values (?, 9100, ?, ?)", key, name, number
+        )
+    first, second = [await job.effect.send(RUN, item) for item in items]
+    assert first == AlreadyThere("already as wanted: somebody else has made it just before (id 9777)", "9777")
+    # A row that was sent before may have made it, or somebody else has.
+    sent_before = await job.effect.send(RUN, msgspec.structs.replace(items[0], attempts=1))
+    assert isinstance(sent_before, Accepted)
+    assert (sent_before.answer, sent_before.unproven, sent_before.created) == ("9777", True, False)
+    assert isinstance(second, RowRefused)
+    assert second.text == (
+        "Номер договора уже закреплен: 00778; the billing has subscriber 9778 with name Серов, parent_id 9100"
+    )
+    assert isinstance((await sightings(job, items[1:]))[0], Different)
+
+
+async def test_a_subscriber_with_another_name_is_no_new_one(gateway: Gateway, tmp_path: Path) -> None:
+    job = calling(gateway, "Abonents", PERSON, rows_of(tmp_path, "number;name\n00123;Петров\n"))
+    (reason,) = await refused(job)
+    assert "contract_number 00123 has another value already: subscriber 9001 with name Иванов" in reason
+
+
+async def test_a_folder_is_none_of_the_subscribers_of_its_name(gateway: Gateway, tmp_path: Path) -> None:
+    job = calling(gateway, "Abonents", SHELF, rows_of(tmp_path, "name\nИванов\n"))
+    assert [one.lane for one in await planned(job)] == ["folders"]
+
+
+async def test_a_folder_at_the_top_is_found_there_alone(gateway: Gateway, tmp_path: Path) -> None:
+    top = 'objects.create {"is_folder": 1, "name": "{name}", "parent_id": null}'
+    job = calling(gateway, "Abonents", top, rows_of(tmp_path, "name\nСтранные\n"))
+    assert [one.skip_reason for one in (await prepared(job)).items] == [f"already as wanted: folder {FOLDER}"]
+    inside = calling(gateway, "Abonents", SHELF, rows_of(tmp_path, "name\nСтранные\n"))
+    assert await planned(inside)
+
+
+def test_whether_it_is_a_folder_is_written_in_the_call(client: BillingClient) -> None:
+    told = {"model": "Abonents", "chain": chain_text(['objects.create {"is_folder": {what}, "name": "{name}"}'])}
+    kind = call_kind(told)
+    with pytest.raises(ParameterRefused, match="write is_folder as 1 or 0"):
+        effect_of_of_create_subscribers(Gateway(client), kind, parameters_of(kind, told))
+
+
+@pytest.mark.parametrize("chain", ['objects.create {"name": "{name}"}', 'objects.create {"login": "x"}'])
+def test_what_tells_it_from_others_is_in_the_call(client: BillingClient, chain: str) -> None:
+    told = {"model": "Abonents", "chain": chain_text([chain])}
+    kind = call_kind(told)
+    with pytest.raises(ParameterRefused, match="has to say contract_number: by contract_number a subscriber is told"):
+        effect_of_of_create_subscribers(Gateway(client), kind, parameters_of(kind, told))
+
+
+@pytest.mark.parametrize(("model", "chain", "text"), [one[:3] for one in CALLS[:2]], ids=["subscriber", "folder"])
+async def test_what_something_hangs_on_is_not_deleted_again(
+    gateway: Gateway, tmp_path: Path, execute: Execute, model: str, chain: str, text: str
+) -> None:
+    job = calling(gateway, model, chain, rows_of(tmp_path, text))
+    (done,) = await sent(job, await planned(job))
+    back = await undone(job.effect, [done])
+    (item,) = back.items
+    if "is_folder" in chain:
+        execute(
+            "insert into abonents (id, parent_id, name, contract_number) values (9999, ?, 'x', '9999')", done.answer
+        )
+    else:
+        execute("insert into users (id, abonent_id, login) values (9999, ?, 'novikov')", done.answer)
+    evidence = await back.effect.send(UNDO_RUN, item)
+    assert isinstance(evidence, RowRefused)
+    assert evidence.text in {
+        "left alone, for the folder is not empty: 9999",
+        "left alone, for it has account 9999 with login novikov",
+    }
+
+
+async def test_the_password_of_a_new_account_is_in_the_vault_until_its_call(
+    gateway: Gateway, tmp_path: Path, database: Database
+) -> None:
+    vault = Vault(tmp_path / "vault")
+    steps = SubscriberSteps(replace(gateway, vault=vault))
+    (token,) = vault.seal(["geheim77"])
+    part = (Step.ACCOUNT, {"login": "novikov", "psw": token})
+    (_, item) = await plan_steps(steps, [subscriber("00123", 1, part)])
+    assert "geheim77" not in item.payload + steps.describe(RUN.name, item) + (item.message or "")
+    assert isinstance(await steps.send(RUN, item), Accepted)
+    assert list(database.query("select psw from users where login = 'novikov'")) == [("geheim77",)]
+    assert await readings(steps, [item]) == [ReadBack(None)]
+
+
+COMMENT = "Автоматический%предоплате%2017-12-31%"
+
+
+@pytest.fixture
+def connected(execute: Execute) -> None:
+    """Three services, one of them deleted."""
+    for key, abonent, comment, deleted in [
+        (90001, 9001, "Автоматический по предоплате 2017-12-31 (1)", 0),
+        (90002, 9002, "Автоматический по предоплате 2017-12-31", 0),
+        (90003, 9003, "Автоматический по предоплате 2017-12-31", 1),
+    ]:
+        execute(
+            "insert into users_usluga (id, abonent_id, usluga_id, manager_id, comment, next_date, deleted) "
+            "values (?, ?, 126, 33, ?, '2026-05-01 00:00:00', ?)",
+            *(key, abonent, comment, deleted),
+        )
+
+
+@pytest.fixture
+def account(execute: Execute) -> int:
+    """An account of subscriber 9001, with an open session of the cabinet."""
+    execute(
+        "insert into users (id, abonent_id, login, ip, pull, enabled) values (90001, 9001, 'ivanov', 167772170, 6, 1)"
+    )
+    execute("insert into cabinet_sessions (id, suid, user_id, created) values (90001, '12345', 90001, '2026-05-01')")
+    return 90001
+
+
+# ---- services ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("connected")
+async def test_services_found_by_their_comment(client: BillingClient, database: Database) -> None:
+    gateway = Gateway(client, database)
+    done = await prepared(job_of(gateway, DELETE_SERVICES, Input(), comment=COMMENT))
+    assert done.refusals == ()
+    ours = [one for one in done.items if int(one.key) > 90000]
+    assert [(one.key, one.label, one.lane, one.skip_reason) for one in ours] == [
+        ("90001", "00123", "account:9001", None),
+        ("90002", "123", "account:9002", None),
+    ]
+    assert len(done.items) > len(ours), "the billing has some of its own"
+
+
+@pytest.mark.usefixtures("connected")
+async def test_services_by_their_ids(gateway: Gateway, tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, "users_usluga_id\n90001\n90003\n80000\n")
+    done = await prepared(job_of(gateway, DELETE_SERVICES, rows))
+    assert [(one.key, one.skip_reason) for one in done.items] == [
+        ("90001", None),
+        ("90003", "already as wanted: UsersUsluga 90003 is deleted"),
+    ]
+    assert [(one.line, one.reason) for one in done.refusals] == [(4, "there is no UsersUsluga with id 80000")]
+
+
+async def test_without_comment_and_rows_there_is_nothing_to_delete(gateway: Gateway) -> None:
+    with pytest.raises(InputRefused, match="nothing to read rows from"):
+        _ = job_of(gateway, DELETE_SERVICES, Input()).source
+
+
+@pytest.mark.usefixtures("connected")
+async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
+    gateway: Gateway, tmp_path: Path, execute: Execute, database: Database
+) -> None:
+    effect = effect_of(gateway, DELETE_SERVICES)
+    assert isinstance(effect, DeleteEffect)
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")))
+    assert await effect.read_before_images(items) == {}
+    execute("update users_usluga set next_date = '2031-02-03' where id = 90001")
+    before = whole(database)
+    items = await with_fresh_before_images(effect, items)
+    evidence = await effect.send(RUN, items[0])
+    assert isinstance(evidence, Accepted)
+    assert evidence.note == (
+        "changed between plan and call: it was next_date 2026-05-01, and then next_date 2031-02-03; an undo brings "
+        "the latter back"
+    )
+    # What is gone is not what was there.
+    assert await effect.read_before_images(items) == {}
+    undo = await undone(effect, [msgspec.structs.replace(items[0], answer=evidence.answer)])
+    await sent(undo.effect, undo.items, UNDO_RUN)
+    (anew,) = new_rows(changes(before, whole(database)), CONNECTED)
+    assert str(anew["NEXT_DATE"]) == "2031-02-03 00:00:00"
+
+
+@pytest.mark.usefixtures("connected")
+async def test_a_deletion_whose_effect_came_late_is_looked_up(gateway: Gateway, tmp_path: Path) -> None:
+    job = effect_of(gateway, DELETE_SERVICES)
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n")))
+    (first,) = await sent(job, items)
+    assert await job.send(RUN, items[0]) == Lost(
+        "refused, and whether it is gone has to be looked up: Объект уже удалён"
+    )
+    assert await sightings(job, items) == [Found(first.answer)]
+    assert not job.repeatable
+
+
+@pytest.mark.usefixtures("connected")
+async def test_a_service_that_was_connected_again_is_left_alone(
+    gateway: Gateway, tmp_path: Path, execute: Execute
+) -> None:
+    job = effect_of(gateway, DELETE_SERVICES)
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")))
+    done = await sent(job, items)
+    execute("insert into users_usluga (id, abonent_id, usluga_id) values (90009, 9001, 126)")
+    execute("update users_usluga set deleted = 0 where id = 90002")
+    assert (await undone(job, done)).left_alone == [
+        f"changed since: the run deleted it, and now there is connected service {key} with abonent_id {abonent}, "
+        "usluga_id 126"
+        for key, abonent in ((90009, 9001), (90002, 9002))
+    ]
+
+
+# ---- accounts ----------------------------------------------------------------------------------------------------
+
+
+async def test_an_account_goes_with_what_points_to_it(
+    gateway: Gateway, account: int, tmp_path: Path, database: Database
+) -> None:
+    job = effect_of(gateway, DELETE_ACCOUNT)
+    items = await planned(job_of(gateway, DELETE_ACCOUNT, rows_of(tmp_path, "login\nivanov\n")))
+    assert [(one.key, one.lane) for one in items] == [(str(account), "account:9001")]
+    assert job.describe(RUN.name, items[0]) == "Users: objects.get(id=90001) → delete(clean_links=true)"
+    before = whole(database)
+    (done,) = await sent(job, items)
+    found = changes(before, whole(database))
+    assert found.keys() == {"USERS", "CABINET_SESSIONS"}
+    assert found["USERS"] == {account: {"DELETED": (0, 1)}}
+    assert await readings(job, items) == [ReadBack(None)]
+    # What it was is kept, for a person; passwords were never read.
+    kept = json.loads(done.answer or "")
+    assert (kept["login"], kept["ip"], kept["pull"]) == ("ivanov", "10.0.0.10", "6")
+    assert not [name for name in payload_of(items[0]).was if "psw" in name]
+    way = job.undo({})
+    assert isinstance(way, Irreversible)
+    assert "carbon_answer" in way.text
+
+
+async def test_an_account_that_is_pointed_to_stays_without_clean_links(
+    gateway: Gateway, account: int, tmp_path: Path, database: Database
+) -> None:
+    rows = rows_of(tmp_path, f"user_id\n{account}\n")
+    job = job_of(gateway, DELETE_ACCOUNT, rows, clean_links="no")
+    items = await planned(job)
+    before = whole(database)
+    assert await job.effect.send(RUN, items[0]) == RowRefused("На объект ссылаются: CabinetSessions")
+    assert changes(before, whole(database)) == {}
+
+
+# ---- any other chain that deletes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("model", "known"), [("Users", True), ("Tarif", False)])
+@pytest.mark.parametrize("with_database", [False, True])
+def test_all_fields_are_kept_in_one_go_only_where_the_database_has_them(
+    database: Database, model: str, *, known: bool, with_database: bool
+) -> None:
+    gateway = Gateway(AsyncMock(spec=BillingClient), database if with_database else None)
+    effect = DeleteEffect(gateway, parse(model, ('objects.get {"id": {id}}', "delete")))
+    assert effect.keeps is (BeforeImageMode.TOGETHER if known and with_database else BeforeImageMode.ONE_BY_ONE)
+
+
+async def test_a_model_that_nobody_here_knows(gateway: Gateway, database: Database) -> None:
+    effect = DeleteEffect(gateway, parse("Tarif", ('objects.get {"id": {id}}', "delete")))
+    done = await effect.plan([Bound(Row(2, (key,)), key, {"id": key}) for key in ("6", "60")])
+    assert [(one.key, one.lane) for one in done.items] == [("6", "Tarif:6")]
+    assert [one.reason for one in done.refusals] == ["there is no Tarif with id 60"]
+    assert isinstance(effect.undo({}), Irreversible)
+    item = sending_item(done.items[0])
+    before = whole(database)
+    evidence = await effect.send(RUN, item)
+    assert evidence == RowRefused("На объект ссылаются: Abonents")
+    assert changes(before, whole(database)) == {}
+
+
+async def test_what_cannot_be_told() -> None:
+    client = AsyncMock(spec=BillingClient)
+    client.ask.return_value = [{"pk": 5, "fields": {"id": 5}}, {"pk": 6, "fields": {"id": 5}}]
+    payload = Payload("Tarif", (("objects.get", {"id": 5}), ("delete", {})), key={"id": "5"})
+    item = sending_item(NewItem("5", "5", "Tarif:5", encode_payload(payload)))
+    effect = DeleteEffect(Gateway(client), parse("Tarif", ('objects.get {"id": {id}}', "delete")))
+    assert await sightings(effect, [item]) == [CannotLook("the billing has 2 of Tarif 5")]
+    assert await effect.take_back([]) == Prepared((), ())

@@ -1,23 +1,36 @@
 """What each sort of call makes of each answer: accepted, with its id, refused, or lost, so that somebody looks."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 from unittest.mock import AsyncMock
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from billing.api.answers import read_answer
 from billing.api.calls import describe
 from billing.api.client import BillingClient
-from checkpoints.records import NewItem
+from checkpoints.records import Item, NewItem, Run
+from checkpoints.states import State
+from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from jobs.access.gateway import Gateway
-from jobs.access.payload import Payload, encode_payload
+from jobs.access.payload import Payload, chain_of, encode_payload
+from jobs.catalogue.catalogue import BUILT_IN
 from jobs.catalogue.money import BALANCES, PAYMENT
 from jobs.catalogue.services import ATTRIBUTE, DELETE_SERVICES
 from jobs.catalogue.subscribers import WARNING_THRESHOLD
+from jobs.effects.any_call import AnyCallEffect, CallRules
 from jobs.effects.create import payload_for
 from jobs.effects.effect import CallEffect
 from jobs.effects.storno import StornoReversal
+from jobs.spec.chain import parse
+from jobs.spec.entries import with_mark
 from tests.checkpoints.samples import sending_item
 from tests.jobs.making import RUN, effect_of
 
@@ -187,3 +200,182 @@ async def test_evidence(name: str, seen: Evidence, evidence: Evidence) -> None:
     # What is shown of a call is what is sent; what it is to be answered with besides is the effect's own.
     sent = describe(client.send.await_args.args[0])
     assert effect.describe(RUN.name, item).partition(" | ")[0] == sent.partition(" | ")[0]
+
+
+MADE_ANSWER_OWNER = {"abonent_id": 5, "op_summa": "50.50", "op_type_id": 8, "descr": "Миграция"}
+CREATED = NewItem(
+    "5/8", "5", "account:5", encode_payload(payload_for("FinanceOperations", MADE_ANSWER_OWNER, 5)), Decimal("50.50")
+)
+ASSIGNED = Payload(
+    "AdminAccounts",
+    chain_of(("objects.get", {"account_id_abonents": 5}), ("set", {"limit_warning": "-120"}), ("save", {})),
+    abonent=5,
+    key={"account_id_abonents": "5"},
+    wanted={"limit_warning": "-120"},
+    was={"limit_warning": "0"},
+)
+SET = NewItem("5", "5", "account:17", encode_payload(ASSIGNED))
+
+
+def operation(mark: tuple[str, int] | None) -> dict[str, object]:
+    return {"pk": 9, "fields": {"op_id": 9} | ({"descr": with_mark("", *mark)} if mark else {})}
+
+
+def account(key: int = 17, **fields: object) -> dict[str, object]:
+    return {"pk": key, "model": "AdminAccounts", "fields": {"id": key, **fields}}
+
+
+async def test_a_create_shares_connections_once_an_answer_bore_its_mark() -> None:
+    client, item = AsyncMock(spec=BillingClient), sending_item(CREATED)
+    effect = effect_of(Gateway(client), BUILT_IN.named("balances"))
+    for answer, row, is_believed in (
+        (operation(None), None, True),
+        (operation(None), None, True),
+        (operation((RUN.name, item.number)), None, True),
+        (operation((RUN.name, item.number + 1)), item.item_id, False),
+        (operation((RUN.name, item.number)), item.item_id, True),
+        (operation(None), item.item_id, False),
+        (operation(None), None, True),
+    ):
+        client.send.return_value = Accepted(result=answer)
+        evidence = await effect.send(RUN, item)
+        assert client.send.await_args.kwargs == {"row": row}
+        assert isinstance(evidence, Accepted if is_believed else Lost), (answer, row)
+
+
+async def test_fields_share_connections_once_an_answer_named_object_and_values() -> None:
+    client, item = AsyncMock(spec=BillingClient), sending_item(SET)
+    effect = effect_of(Gateway(client), BUILT_IN.named("warning-threshold"), amount="-120")
+    for answer, row, is_believed in (
+        (True, None, True),
+        (account(), None, True),
+        (account(limit_warning="-120.00"), None, True),
+        (account(18, limit_warning="-120.00"), item.item_id, False),
+        (account(limit_warning=-120), item.item_id, True),
+        # Another row of the same account may have set that.
+        (account(limit_warning=-50), item.item_id, False),
+        (account(limit_warning=-50), None, True),
+    ):
+        client.send.return_value = Accepted(result=answer)
+        evidence = await effect.send(RUN, item)
+        assert client.send.await_args.kwargs == {"row": row}
+        assert isinstance(evidence, Accepted if is_believed else Lost), (answer, row)
+
+
+NOW: Final = datetime(2025, 11, 24, tzinfo=UTC)
+RUN_ODD_ANSWERS: Final = Run(1, "k7m2q", "fake", {}, "http://b", "memory", "", (), None, NOW, NOW, NOW, None)
+OPERATION_ODD_ANSWERS: Final[Mapping[str, object]] = {
+    "abonent_id": 5,
+    "op_summa": "50.50",
+    "op_type_id": 8,
+    "descr": "x",
+}
+NAMES = st.sampled_from(
+    ("pk", "model", "fields", "id", "op_id", "op_summa", "op_type_id", "abonent_id", "descr", "storno", "deleted",
+     "limit_warning", "login", "psw", "op_date", "is_folder", "account_id", "list")
+)  # fmt: skip
+NUMBERS = st.sampled_from(("1e300000000", "-1e-300000000", "5", "50.50", "9" * 4000, "12345678901234567890123", "-1"))
+VALUES = st.recursive(
+    st.sampled_from(("null", "true", '"n/a"', '"5"', '""', '"Users"', '"FinanceOperations"', '"1e300000000"'))
+    | NUMBERS,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda parts: f"[{', '.join(parts)}]")
+        | st.dictionaries(NAMES, inner, max_size=5).map(
+            lambda named: "{" + ", ".join(f'"{name}": {one}' for name, one in named.items()) + "}"
+        )
+    ),
+    max_leaves=15,
+)
+
+
+def item(payload: Payload) -> Item:
+    return Item(
+        1,
+        1,
+        "5",
+        "5",
+        "account:17",
+        encode_payload(payload),
+        Decimal("50.50"),
+        2,
+        ("5",),
+        State.SENDING,
+        1,
+        None,
+        None,
+        "",
+    )
+
+
+def chain(model: str, *steps: tuple[str, dict[str, object]], **more: object) -> Payload:
+    return Payload(model, chain_of(*steps), abonent=5, **more)  # type: ignore[arg-type]
+
+
+def effects(gateway: Gateway) -> dict[str, tuple[CallEffect, Payload]]:
+    got: tuple[str, dict[str, object]] = ("objects.get", {"id": 5})
+    user = chain("Users", got, key={"id": "5"})
+    return {
+        "balances": (
+            effect_of(gateway, BUILT_IN.named("balances")),
+            payload_for("FinanceOperations", OPERATION_ODD_ANSWERS, 5),
+        ),
+        "payment": (
+            effect_of(gateway, BUILT_IN.named("payment"), way="add_payment"),
+            chain("Abonents", got, key={"id": "5"}, wanted={"SUM_IN": "50.5"}, was={"op_id": "3"}),
+        ),
+        "warning-threshold": (
+            effect_of(gateway, BUILT_IN.named("warning-threshold"), amount="-120"),
+            chain(
+                "AdminAccounts",
+                ("objects.get", {"account_id_abonents": 5}),
+                ("set", {"limit_warning": "-120"}),
+                ("save", {}),
+                key={"account_id_abonents": "5"},
+                wanted={"limit_warning": "-120"},
+                was={"limit_warning": None},
+            ),
+        ),
+        "delete-account": (
+            effect_of(gateway, BUILT_IN.named("delete-account")),
+            chain("Users", got, ("delete", {}), key={"id": "5"}, wanted={"deleted": "1"}),
+        ),
+        "password": (effect_of(gateway, BUILT_IN.named("password"), dontshow="yes"), user),
+        "services-on-offer": (effect_of(gateway, BUILT_IN.named("services-on-offer")), user),
+        "by-sms": (
+            effect_of(gateway, BUILT_IN.named("by-sms"), sms="+79990000001"),
+            chain("Users", ("objects.filter", {"id": 5})),
+        ),
+        "call": (AnyCallEffect(gateway, parse("Odd", ("objects.create {}",)), CallRules()), chain("Odd", ("do", {}))),
+    }
+
+
+@pytest.mark.parametrize("name", list(effects(Gateway(AsyncMock(spec=BillingClient)))))
+def test_no_answer_is_more_than_an_effect_can_take(name: str) -> None:
+    @settings(deadline=5000, max_examples=60)
+    @given(VALUES)
+    @example(
+        '[{"pk": 5, "fields": {"op_id": 5, "op_type_id": 8, "op_summa": "n/a", "storno": 0, '
+        '"descr": "[cm k7m2q/1]"}}]'
+    )
+    @example('{"pk": 1e300000000, "fields": {"id": 5, "limit_warning": 1e300000000}}')
+    @example("[" * 60 + "]" * 60)
+    def works(body: str) -> None:
+        asyncio.run(meets(name, body))
+
+    works()
+
+
+async def meets(name: str, body: str) -> None:
+    client = AsyncMock(spec=BillingClient)
+    seen = read_answer(200, {}, f'{{"result": {body}}}'.encode())
+    client.send.return_value = seen
+    effect, payload = effects(Gateway(client))[name]
+    one = item(payload)
+    await effect.send(RUN_ODD_ANSWERS, one)
+    if not isinstance(seen, Accepted):
+        return
+    client.ask.return_value = seen.result
+    with suppress(LookUpFailed):
+        await effect.look_up(RUN_ODD_ANSWERS, [one])
+        await effect.read_back(RUN_ODD_ANSWERS, [one])
+        await effect.read_before_images([one])

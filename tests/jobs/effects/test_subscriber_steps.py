@@ -13,11 +13,11 @@ from checkpoints.records import Item
 from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.evidence import Accepted, Lost
-from engine.job import Absent, Entries, Found, LookedFor, Marked, ReadBack
+from engine.job import Absent, Entries, Found, Marked, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload, payload_of
 from jobs.effects.subscriber_steps import SubscriberSteps
-from jobs.imports.subscriber import Step, Subscriber, folder_path
+from jobs.imports.subscriber import Step, Subscriber
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from tests.jobs.conftest import FOLDER, Execute
@@ -131,13 +131,6 @@ async def test_a_folder_that_is_there(gateway: Gateway, folder: Mapping[str, str
     assert payload_of(item).fills == {}
 
 
-async def test_a_slash_in_the_name_of_a_folder_separates_nothing(gateway: Gateway) -> None:
-    person = subscriber("00777", 1, (Step.FOLDER, {"path": folder_path(["Дома", "Мира 5/1"])}), name="Новиков")
-    items = await planned(SubscriberSteps(gateway), [person])
-    folders = [payload_of(item).steps[0][1]["name"] for item in items if item.lane == "folders"]
-    assert folders == ["Дома", "Мира 5/1"]
-
-
 async def test_the_row_is_kept_with_its_subscriber_alone(gateway: Gateway) -> None:
     items = await planned(SubscriberSteps(gateway), TWO[:1])
     kept = [item for item in items if item.row or payload_of(item).groups]
@@ -187,17 +180,6 @@ async def test_a_lost_subscriber_is_not_absent_while_anything_new_waits_to_be_ca
     await mock_billing.wait_for_stacks()
     assert await effect.unfinished_work([item]) is None
     assert await effect.visible(RUN, [item]) == {item.item_id}
-
-
-async def test_only_services_and_balances_are_guarded_by_what_the_journal_has(gateway: Gateway) -> None:
-    effect = SubscriberSteps(gateway)
-    items = await planned(effect, TWO[:1])
-    once = [item.key for item in items if not effect.may_repeat(item.payload)]
-    assert once == ["00777/service/126", "00777/balance/"]
-    looked_for = {effect.looks_for(item) for item in items if "objects.create" in item.payload}
-    both = {LookedFor.ALWAYS, LookedFor.WHEN_TAKEN_UP}
-    assert looked_for == ({LookedFor.ALWAYS} if gateway.database else both)
-    assert effect.looks_for(items[4]) is LookedFor.NEVER
 
 
 # ---- what is there ----------------------------------------------------------------------------------------------

@@ -4,12 +4,10 @@ One table of jobs, one way for all: look, call, lose, find, read back, and take 
 of the billing's database is held against what it was. Those that set fields are in `catalogue/test_fields.py`.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import pytest
@@ -44,44 +42,7 @@ from tests.jobs.making import (
     sightings,
     undone,
 )
-from tests.jobs.whole_database import THERE, Tables, changes, whole
-
-COLUMNS: Final[Mapping[str, Sequence[str]]] = {
-    "FINANCE_OPERATIONS": ("ABONENT_ID", "OP_TYPE", "OP_SUMMA", "STORNO", "DESCR"),
-    "USERS_USLUGA": ("ABONENT_ID", "USLUGA_ID", "MANAGER_ID", "NEXT_DATE", "DELETED", "COMMENT"),
-    "ATTRIBUTE_VALUES": ("ABONENT_ID", "ATTRIBUTE_ID", "ATTRIBUTE_VALUE"),
-    "ABONENTS": ("CONTRACT_NUMBER", "NAME", "PARENT_ID", "IS_FOLDER", "DELETED"),
-    "USERS": ("ABONENT_ID", "LOGIN", "PULL", "DELETED"),
-    "ADMIN_ACCOUNTS": ("BALANCE",),
-    "CABINET_SESSIONS": ("USER_ID",),
-}
-"""What is told of a row that has come."""
-
-
-def told(before: Tables, after: Tables) -> list[str]:
-    """What has changed, a line a row: + where it has come and - where it has gone; #1 is the first new operation."""
-    return [line for table, rows in sorted(changes(before, after).items()) for line in _lines(table, rows)]
-
-
-def _lines(table: str, rows: Mapping[Any, Mapping[str, tuple[Any, Any]]]) -> Iterator[str]:
-    new = sorted(key for key, row in rows.items() if THERE in row)
-    for key, row in sorted(rows.items()):
-        if key in new:
-            side = row[THERE].index(True)
-            cells = ";".join(_text(row[name][side]) if name in row else "" for name in COLUMNS[table])
-            named = re.sub(r"(?<=операции )\d+", lambda number: f"#{new.index(int(number[0])) + 1}", cells)
-            yield f"{'-+'[side]}{table} {named}"
-        else:
-            yield f"{table} {key} " + ", ".join(
-                f"{name} {_text(was)}→{_text(now)}" for name, (was, now) in row.items()
-            )
-
-
-def _text(value: object) -> str:
-    """A cell; a sum in roubles."""
-    if isinstance(value, int) and abs(value) > SCALE // 1000:
-        return f"{Decimal(value) / SCALE:.2f}"
-    return str(value)
+from tests.jobs.whole_database import changes, told, whole
 
 
 def entered(op_type: int, *sums: str, run: Run = RUN, storno: int = 0, undoes: int = 0) -> list[str]:

@@ -1,4 +1,4 @@
-"""A dictionary as a person gives it back: read, checked against the billing, and used."""
+"""Names of another billing: what is proposed for them, and the dictionary that a person gives back."""
 
 from pathlib import Path
 
@@ -10,10 +10,13 @@ from engine.errors import InputRefused
 from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.references import References
-from jobs.imports.dictionary import Dictionary, check_dictionary, read_dictionary
+from jobs.imports import proposals
+from jobs.imports.dictionary import COLUMNS, Dictionary, check_dictionary, read_dictionary
 from jobs.imports.fields import usual_fields
+from jobs.imports.matching import Match, Matcher
 from jobs.imports.name_lookup import REMEMBERED, NameLookup
 from jobs.imports.names_there import NamesThere, read_names
+from jobs.imports.proposals import NameStanding, NamesUsed, propose
 from jobs.imports.subscriber import Part, Place, Step, Subscriber, Value
 
 HEADER = "kind;name;rows;first_line;id;name_here;match;others;checked\n"
@@ -302,3 +305,208 @@ def test_what_is_remembered_of_names_without_an_id_is_bounded(written: Path) -> 
         stage(subscriber(line, (Step.TARIFF, {"tarif_id": f"T{line}"})))
     assert len(stage.unknown) == REMEMBERED
     assert str(stage.notes[-1]) == "more names have no id: each is told with its row"
+
+
+THERE = NamesThere.of(
+    {
+        "Tarif": [
+            NamedObject(3, ("Домашний 100",)),
+            NamedObject(4, ("Ночной",)),
+            NamedObject(5, ("Старый",), deleted=True),
+        ],
+        "Usluga": [NamedObject(7, ("Аренда",)), NamedObject(8, ("аренда",))],
+        "Folder": [NamedObject(89, ("Частный сектор",)), NamedObject(90, ("Мира 5/1",), above=("Частный сектор",))],
+    }
+)
+
+
+def used_in(*rows: tuple[Step, dict[str, str]]) -> NamesUsed:
+    names = NamesUsed(usual_fields())
+    for line, (step, values) in enumerate(rows, 2):
+        part = Part(
+            step,
+            {
+                name: Value(text.lstrip("!"), Place() if text.startswith("!") else Place(line, name))
+                for name, text in values.items()
+            },
+        )
+        assert names(Subscriber(Row(line, ()), str(line), (part,)))[1] == ()
+    return names
+
+
+def rows_of(names: NamesUsed, there: NamesThere = THERE, old: Path | None = None) -> list[tuple[str, ...]]:
+    before = None if old is None else read_dictionary(old, is_checked=False)
+    rows = propose(names.names, there, before).rows
+    return [tuple("" if cell is None else str(cell) for cell in row.cells) for row in rows]
+
+
+TARIFFS = [
+    (Step.TARIFF, {"tarif_id": "домашний 100"}),
+    (Step.TARIFF, {"tarif_id": "Старый"}),
+    (Step.TARIFF, {"tarif_id": " домашний  100"}),
+    (Step.TARIFF, {"tarif_id": "Ночной (архив)"}),
+    (Step.TARIFF, {"tarif_id": "!3"}),
+]
+
+
+def test_each_name_is_counted_with_its_first_line_and_what_it_probably_means() -> None:
+    names = used_in(
+        *TARIFFS,
+        (Step.SERVICE, {"usluga_id": "АРЕНДА", "comment": "Аренда"}),
+        (Step.FOLDER, {"path": "Частный сектор/Мира 5\\/1"}),
+        (Step.FOLDER, {"path": "Новый/Ленина 1"}),
+        (Step.SUBSCRIBER, {"operator_id": "Связь", "name": "Иванов"}),
+    )
+    assert rows_of(names) == [
+        ("tariff", "Старый", "1", "3", "", "", "", "", ""),
+        ("tariff", "Ночной (архив)", "1", "5", "4", "Ночной", "near 80", "", ""),
+        ("tariff", "домашний 100", "2", "2", "3", "Домашний 100", "equal", "", ""),
+        ("service", "АРЕНДА", "1", "7", "", "", "several", "7 Аренда; 8 аренда", ""),
+        ("folder", "Новый/Ленина 1", "1", "9", "new", "Новый/Ленина 1", "new", "", ""),
+        ("folder", "Частный сектор/Мира 5\\/1", "1", "8", "90", "Частный сектор/Мира 5\\/1", "equal", "", ""),
+        ("operator", "Связь", "1", "10", "", "", "", "", ""),
+    ]
+
+
+def test_without_a_billing_nothing_is_proposed() -> None:
+    names = used_in(*TARIFFS, (Step.FOLDER, {"path": "Новый"}))
+    assert {cells[COLUMNS.index("id")] for cells in rows_of(names, NamesThere())} == {""}
+
+
+def test_what_a_person_has_decided_stays(tmp_path: Path) -> None:
+    old = tmp_path / "old.csv"
+    old.write_text(
+        "kind;name;id;name_here;match;checked\n"
+        "tariff;Старый;4;Ночной;near 71;иа\n"
+        "tariff;Ночной (архив);3;Домашний 100;near 70;\n"
+        "tariff;домашний 100;none;;;\n"
+        "tariff;Другой;4;;;\n"
+        "tariff;Открытый;;;;\n",
+        encoding="utf-8",
+    )
+    assert rows_of(used_in(*TARIFFS), old=old) == [
+        ("tariff", "Открытый", "0", "", "", "", "", "", ""),
+        ("tariff", "Ночной (архив)", "1", "5", "4", "Ночной", "near 80", "", ""),
+        ("tariff", "домашний 100", "2", "2", "none", "", "", "", ""),
+        ("tariff", "Старый", "1", "3", "4", "Ночной", "near 71", "", "иа"),
+        ("tariff", "Другой", "0", "", "4", "", "", "", ""),
+    ]
+
+
+def test_what_is_still_to_be_done_is_counted() -> None:
+    proposed = propose(used_in(*TARIFFS, (Step.FOLDER, {"path": "Новый"})).names, THERE)
+    assert [proposed.count(one) for one in NameStanding] == [1, 2, 1]
+    assert [proposed.count(one, "Folder") for one in NameStanding] == [0, 1, 0]
+    assert proposed.kinds == ("Tarif", "Folder")
+
+
+def test_a_column_of_other_things_is_no_column_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proposals, "MOST", 3)
+    with pytest.raises(InputRefused, match="the column tarif_id has more than 3 different values"):
+        used_in(*((Step.TARIFF, {"tarif_id": f"T{number}"}) for number in range(4)))
+
+
+HERE = Matcher(
+    NamedObject(key, (name,))
+    for key, name in enumerate(
+        [
+            "Домашний 50",
+            "Домашний 100",
+            "Безлимит",
+            "Безлимит+",
+            "Старт 2019",
+            "Ночной",
+            "Юрлица 10 Мбит/с",
+            "Тариф 1",
+            "Тариф 1,5",
+            "Ёлка",
+            "Ёлка",
+        ],
+        1,
+    )
+)
+FOLDERS = Matcher(
+    [
+        NamedObject(1, ("Частный сектор",)),
+        NamedObject(2, ("Частный сектор/Ленина 5", "Ленина 5")),
+        NamedObject(3, ("Дома",)),
+        NamedObject(4, ("Дома/Ленина 7", "Ленина 7")),
+        NamedObject(5, ("Посёлок/Ленина 7", "Ленина 7")),
+        NamedObject(6, ("Посёлок/Дома", "Дома")),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("Домашний 100", 2),
+        ("  ДОМАШНИЙ   100 ", 2),
+        ("домашний-100", 2),
+        ("«Домашний» №100", 2),
+        ("Безлимит", 3),
+        ("Безлимит +", 4),
+        ("Нoчнoй", 6),  # with Latin o
+        ("Tариф 1.5", 9),  # with a Latin T
+    ],
+)
+def test_what_differs_in_writing_alone_is_equal(name: str, found: int) -> None:
+    proposal = HERE.propose(name)
+    assert (proposal.match, proposal.found and proposal.found.id) == (Match.EQUAL, found)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("Домашний 100 (архив)", 2),
+        ("100 Домашний", 2),
+        ("Домашнй 50", 1),
+        ("Start 2019", 5),
+        ("Nochnoy", 6),
+        ("Старт", 5),
+        ("Юр. лица 10Мбит", 7),
+    ],
+)
+def test_what_is_alike_is_near_and_never_equal(name: str, found: int) -> None:
+    proposal = HERE.propose(name)
+    assert (proposal.match, proposal.found and proposal.found.id) == (Match.NEAR, found)
+    assert 0 < proposal.likeness < 100
+
+
+@pytest.mark.parametrize("name", ["Домашний 75", "Тариф 15", "Тариф 3", "Корпоративный", "", "+", "Хомяк"])
+def test_another_number_is_another_tariff(name: str) -> None:
+    assert HERE.propose(name).match is Match.NONE
+
+
+def test_of_several_near_ones_the_others_are_named() -> None:
+    proposal = HERE.propose("Домашний")
+    assert proposal.match is Match.NEAR
+    assert proposal.found is not None
+    assert {proposal.found.id, *(one.id for one in proposal.others)} == {1, 2}
+
+
+def test_several_of_one_name_are_a_question() -> None:
+    proposal = HERE.propose("елка")
+    assert (proposal.match, proposal.found) == (Match.SEVERAL, None)
+    assert [one.id for one in proposal.others] == [10, 11]
+
+
+def test_a_number_that_is_an_id_is_only_proposed() -> None:
+    proposal = HERE.propose(" 7 ")
+    assert (proposal.match, proposal.found and proposal.found.id) == (Match.ID, 7)
+    assert HERE.propose("99999999999999999999").match is Match.NONE
+
+
+@pytest.mark.parametrize(
+    ("path", "match", "found"),
+    [
+        ("частный сектор / ленина, 5", Match.EQUAL, 2),
+        ("Ленина 5", Match.EQUAL, 2),
+        ("Дома", Match.EQUAL, 3),  # by its path, before the one of that name further down
+        ("Ленина 7", Match.SEVERAL, None),
+        ("Посёлок/Ленина 7", Match.EQUAL, 5),
+    ],
+)
+def test_the_path_of_a_folder_goes_before_its_own_name(path: str, match: Match, found: int | None) -> None:
+    proposal = FOLDERS.propose(path)
+    assert (proposal.match, proposal.found and proposal.found.id) == (match, found)

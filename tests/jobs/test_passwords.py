@@ -1,6 +1,8 @@
-"""Passwords that are given, made up by the billing, or asked for by letter."""
+"""Passwords that are given, made up by the billing, or asked for by letter, and the file of them."""
 
 import json
+import stat
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +17,13 @@ from engine.job import Absent, CannotLook
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
 from jobs.access.vault import Vault, is_token
-from jobs.catalogue.passwords import PASSWORD, PASSWORD_RECOVERY, RANDOM_PASSWORD
+from jobs.catalogue.passwords import PASSWORD, PASSWORD_RECOVERY, PASSWORDS, RANDOM_PASSWORD
 from jobs.effects.effect import Irreversible
 from jobs.effects.factory import finish_of
+from jobs.effects.password_file import PasswordFile
 from jobs.effects.set_password import LETTER_UNREADABLE, UNREADABLE
+from jobs.spec.errors import ParameterRefused, PasswordsUnwritten
+from jobs.spec.spec import parameters_of
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from lab.record.recorder import open_recorder
@@ -33,7 +38,7 @@ WORD = "Sekret-7"
 HASHED = "select psw, psw_hash from users where id = 90001"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def accounts(execute: Execute) -> None:
     for user, abonent, deleted in [(90001, 9001, 0), (90002, 9002, 0), (90003, 9002, 1)]:
         execute(
@@ -43,23 +48,26 @@ def accounts(execute: Execute) -> None:
 
 
 @pytest.fixture
-def gateway(gateway: Gateway, tmp_path: Path) -> Gateway:
+def sealed(gateway: Gateway, tmp_path: Path) -> Gateway:
     return Gateway(gateway.client, gateway.database, vault=Vault(tmp_path / "secrets"))
 
 
 # ---- given ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("accounts")
 @pytest.mark.parametrize(("dontshow", "shown"), [("no", WORD), ("yes", None)])
 async def test_a_password_is_set_and_is_shown_as_wanted(
-    gateway: Gateway, database: Database, tmp_path: Path, dontshow: str, shown: str | None
+    sealed: Gateway, database: Database, tmp_path: Path, dontshow: str, shown: str | None
 ) -> None:
     rows = rows_of(tmp_path, f"login;psw\nu90001;{WORD}\n")
-    job = job_of(gateway, PASSWORD, rows, dontshow=dontshow)
+    job = job_of(sealed, PASSWORD, rows, dontshow=dontshow)
     (item,) = await planned(job)
     before = whole(database)
     assert (item.key, item.label, item.lane, item.row) == ("90001", "u90001", "account:9001", ("u90001", "•••"))
     assert is_token(str(payload_of(item).steps[1][1]["psw"]))
+    shown_call = f"Users: objects.get(id=90001) → set_password(psw=•••, dontshow={str(dontshow == 'yes').lower()})"
+    assert job.effect.describe("k7m2q", item) == shown_call
     # Twice: it can be repeated.
     assert [await job.effect.send(RUN, item) for _ in range(2)] == [Accepted(), Accepted()]
     assert WORD not in repr(item)
@@ -70,9 +78,10 @@ async def test_a_password_is_set_and_is_shown_as_wanted(
     assert job.effect.repeatable
 
 
-async def test_accounts_that_are_not_there_are_refused(gateway: Gateway, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("accounts")
+async def test_accounts_that_are_not_there_are_refused(sealed: Gateway, tmp_path: Path) -> None:
     text = f"user_id;psw\n90003;{WORD}\n77777777;{WORD}\n90002;{WORD}\n"
-    done = await prepared(job_of(gateway, PASSWORD, rows_of(tmp_path, text)))
+    done = await prepared(job_of(sealed, PASSWORD, rows_of(tmp_path, text)))
     assert [item.key for item in done.items] == ["90002"]
     assert [(one.line, one.reason, one.row) for one in done.refusals] == [
         (2, "account 90003 (u90003) is deleted", ("90003", "•••")),
@@ -80,17 +89,13 @@ async def test_accounts_that_are_not_there_are_refused(gateway: Gateway, tmp_pat
     ]
 
 
-async def test_a_row_with_too_many_cells_is_refused_without_its_words(gateway: Gateway, tmp_path: Path) -> None:
-    done = await prepared(job_of(gateway, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;x;{WORD}\n")))
-    assert [(one.line, one.row) for one in done.refusals] == [(2, ("•••", "•••", "•••"))]
-
-
-async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(gateway: Gateway, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("accounts")
+async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(sealed: Gateway, tmp_path: Path) -> None:
     for kind, text, given in [
         (PASSWORD, f"user_id;psw\n90001;{WORD}\n", {}),
         (RANDOM_PASSWORD, "user_id\n90001\n", {"to": str(tmp_path / "out.csv")}),
     ]:
-        job = job_of(gateway, kind, rows_of(tmp_path, text), **given)
+        job = job_of(sealed, kind, rows_of(tmp_path, text), **given)
         (item,) = await planned(job)
         assert await job.effect.look_up(RUN, [item]) == {item.item_id: Absent()}
         assert await job.effect.read_back(RUN, [item]) == {item.item_id: CannotLook(UNREADABLE)}
@@ -99,28 +104,16 @@ async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(gateway: Gatewa
         assert "what the passwords were is kept nowhere" in back.text
 
 
-async def test_what_is_shown_and_what_a_crash_prints_has_no_password(
-    mock_billing: MockBilling, gateway: Gateway, tmp_path: Path
-) -> None:
-    job = job_of(gateway, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
-    (item,) = await planned(job)
-    shown = "Users: objects.get(id=90001) → set_password(psw=•••, dontshow=false)"
-    assert job.effect.describe("k7m2q", item) == shown
-    mock_billing.faults.set(FaultPlan((Fault(FaultKind.CRASH_BEFORE, times=1),)))
-    evidence = await job.effect.send(RUN, item)
-    assert isinstance(evidence, Lost)
-    assert WORD not in evidence.text
-
-
-async def test_a_page_that_prints_the_request_is_told_without_the_password(gateway: Gateway, tmp_path: Path) -> None:
-    job = job_of(gateway, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
+@pytest.mark.usefixtures("accounts")
+async def test_a_page_that_prints_the_request_is_told_without_the_password(sealed: Gateway, tmp_path: Path) -> None:
+    job = job_of(sealed, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
     (item,) = await planned(job)
 
     async def script(_: web.Request, form: dict[str, str]) -> web.Response:
         return web.Response(status=500, text=f"<pre>{form}</pre>", content_type="text/html")
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        evidence = await job_of(Gateway(client, vault=gateway.vault), PASSWORD, rows_of(tmp_path, "")).effect.send(
+        evidence = await job_of(Gateway(client, vault=sealed.vault), PASSWORD, rows_of(tmp_path, "")).effect.send(
             RUN, item
         )
         assert json.loads(server.forms[0]["arg2"]) == {"psw": WORD, "dontshow": False}
@@ -132,14 +125,15 @@ async def test_a_page_that_prints_the_request_is_told_without_the_password(gatew
 # ---- made up by the billing -------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("accounts")
 async def test_a_password_is_made_up_and_goes_into_the_file_alone(
-    mock_billing: MockBilling, gateway: Gateway, database: Database, tmp_path: Path
+    mock_billing: MockBilling, sealed: Gateway, database: Database, tmp_path: Path
 ) -> None:
     out, recording = tmp_path / "out.csv", tmp_path / "recording.gz"
     settings = ClientSettings(mock_billing.url)
     async with open_recorder(recording, settings) as recorder, BillingClient(settings, listener=recorder) as client:
         job = job_of(
-            Gateway(client, gateway.database),
+            Gateway(client, sealed.database),
             RANDOM_PASSWORD,
             rows_of(tmp_path, "login\nu90001\nu90002\n"),
             to=str(out),
@@ -167,6 +161,7 @@ async def test_a_password_is_made_up_and_goes_into_the_file_alone(
     )
 
 
+@pytest.mark.usefixtures("accounts")
 async def test_an_answer_that_is_lost_costs_another_password(
     mock_billing: MockBilling, client: BillingClient, database: Database, tmp_path: Path
 ) -> None:
@@ -205,6 +200,7 @@ NONE_SHOWN = RowRefused(
 NO_LINE = RowRefused("the billing has generated a password that no line can hold: set one with `password`")
 
 
+@pytest.mark.usefixtures("accounts")
 @pytest.mark.parametrize(
     ("made", "evidence"),
     [
@@ -231,6 +227,7 @@ async def test_what_comes_of_the_second_request(made: web.Response, evidence: Ev
     assert (tmp_path / "out.csv").exists() == (evidence == Accepted())
 
 
+@pytest.mark.usefixtures("accounts")
 async def test_without_an_answer_to_the_first_request_the_second_is_not_made(tmp_path: Path) -> None:
     answers = [web.json_response({"error": "Слишком частые запросы"}), answer({"pk": 6, "fields": {}})]
 
@@ -244,6 +241,7 @@ async def test_without_an_answer_to_the_first_request_the_second_is_not_made(tmp
         assert len(server.forms) == 2
 
 
+@pytest.mark.usefixtures("accounts")
 async def test_while_the_billing_is_busy_with_the_clearing_only_the_second_request_goes_again(tmp_path: Path) -> None:
     def busy() -> web.Response:
         return refusal("Абонент обрабатывается, попробуйте позже")
@@ -263,6 +261,7 @@ async def test_while_the_billing_is_busy_with_the_clearing_only_the_second_reque
     assert [one.halfway for one in seen if isinstance(one, Busy)] == [True, False, True]
 
 
+@pytest.mark.usefixtures("accounts")
 async def test_a_file_that_cannot_be_written_stops_the_run(client: BillingClient, tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("mine", encoding="utf-8")
     job = job_of(Gateway(client), RANDOM_PASSWORD, rows_of(tmp_path, "user_id\n90001\n"), to=f"{tmp_path}/out.csv")
@@ -285,11 +284,12 @@ def item_of() -> Item:
 # ---- asked for by letter ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("accounts")
 async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
-    mock_billing: MockBilling, gateway: Gateway, database: Database, tmp_path: Path
+    mock_billing: MockBilling, sealed: Gateway, database: Database, tmp_path: Path
 ) -> None:
     rows = rows_of(tmp_path, "login\nu90001\nnobody\n")
-    job = job_of(gateway, PASSWORD_RECOVERY, rows, base_url="http://lk.example.org/")
+    job = job_of(sealed, PASSWORD_RECOVERY, rows, base_url="http://lk.example.org/")
     item, nobody = await planned(job)
     assert not job.effect.repeatable
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
@@ -303,5 +303,152 @@ async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
     assert [tuple(row) for row in found] == [(90001, "http://lk.example.org/")] * 2
     back = job.effect.undo({})
     assert isinstance(back, Irreversible)
-    effect = effect_of(gateway, PASSWORD_RECOVERY, base_url="http://lk.example.org/")
+    effect = effect_of(sealed, PASSWORD_RECOVERY, base_url="http://lk.example.org/")
     assert "left for a person" in effect.cautions[0]
+
+
+HEADER = "\ufeffuser_id;login;password;run k7m2q\r\n"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "out.csv"
+
+
+def opened(path: Path) -> PasswordFile:
+    return PasswordFile(path, "k7m2q")
+
+
+def text_of(path: Path) -> str:
+    return path.read_bytes().decode()
+
+
+def test_the_last_line_of_an_account_holds_and_stands_where_it_was_written(path: Path) -> None:
+    file = opened(path)
+    for user, login, word in [
+        (5, "a", "1st"),
+        (6, "b", "2nd"),
+        (5, "a", "3rd"),
+        (7, "с;о", 'qu"o;te'),
+        (6, "b", "=4"),
+    ]:
+        file.add(user, login, word)
+    assert text_of(path).count("\r\n") == 6
+    before = path.stat().st_ino
+    assert file.finish().accounts == 3
+    assert text_of(path) == f'{HEADER}5;a;3rd\r\n7;"с;о";"qu""o;te"\r\n6;b;=4\r\n'
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.stat().st_ino != before
+    assert [entry.name for entry in path.parent.iterdir()] == ["out.csv"]
+
+
+def test_a_file_with_one_line_an_account_is_left_as_it_is(path: Path) -> None:
+    opened(path).add(5, "a", "x")
+    before = path.stat().st_ino
+    assert opened(path).finish().accounts == 1
+    assert path.stat().st_ino == before
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_without_a_file_there_is_nothing_to_finish(path: Path) -> None:
+    assert opened(path).finish().accounts == 0
+    assert not path.exists()
+
+
+def test_half_a_line_is_taken_out_when_the_run_goes_on(path: Path) -> None:
+    opened(path).add(5, "a", "whole")
+    with path.open("ab") as file:
+        file.write(b"6;b;ha")
+    opened(path).add(7, "c", "next")
+    assert text_of(path) == f"{HEADER}5;a;whole\r\n7;c;next\r\n"
+    # Half a letter, and the longest of lines.
+    with path.open("ab") as file:
+        file.write(b"8;" + b"\xd0" * 200_000)
+    assert opened(path).finish().accounts == 2
+    assert text_of(path) == f"{HEADER}5;a;whole\r\n7;c;next\r\n"
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, len(HEADER.encode()) - 1])
+def test_killed_while_the_file_was_made(path: Path, length: int) -> None:
+    path.write_bytes(HEADER.encode()[:length])
+    opened(path).add(5, "a", "x")
+    assert text_of(path) == f"{HEADER}5;a;x\r\n"
+
+
+@pytest.mark.parametrize("there", ["mine", "x" * 100, HEADER.replace("k7m2q", "aaaaa")])
+def test_a_file_of_another_is_never_touched(path: Path, there: str) -> None:
+    path.write_bytes(there.encode())
+    for work in (lambda: opened(path).add(5, "a", "x"), opened(path).finish):
+        with pytest.raises(PasswordsUnwritten, match="not the file of this run"):
+            work()
+    assert text_of(path) == there
+
+
+def test_neither_a_link_is_followed_nor_a_missing_folder_made(path: Path) -> None:
+    elsewhere = path.with_name("elsewhere")
+    path.symlink_to(elsewhere)
+    with pytest.raises(PasswordsUnwritten, match="cannot be written"):
+        opened(path).add(5, "a", "x")
+    assert not elsewhere.exists()
+    with pytest.raises(PasswordsUnwritten, match="cannot be written"):
+        opened(path.with_name("nowhere") / "out.csv").add(5, "a", "x")
+
+
+def test_many_at_one_time(path: Path) -> None:
+    file = opened(path)
+
+    def add(first: int) -> None:
+        for user in range(first, first + 25):
+            file.add(user, f"user{user}", f"word{user}")
+
+    threads = [threading.Thread(target=add, args=(first,)) for first in range(0, 100, 25)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert file.finish().accounts == 100
+    lines = text_of(path).removeprefix(HEADER).split("\r\n")
+    assert sorted(lines) == sorted(["", *(f"{user};user{user};word{user}" for user in range(100))])
+
+
+def test_what_a_killed_rewriting_has_left_is_in_nobody_s_way(path: Path) -> None:
+    file = opened(path)
+    file.add(5, "a", "1st")
+    file.add(5, "a", "2nd")
+    path.with_name(".out.csv.new").write_text("half", encoding="utf-8")
+    assert file.finish().accounts == 1
+    assert text_of(path) == f"{HEADER}5;a;2nd\r\n"
+    assert [entry.name for entry in path.parent.iterdir()] == ["out.csv"]
+
+
+def test_passwords_are_secret_and_their_file_is_new() -> None:
+    assert [one.name for kind in PASSWORDS for one in kind.parameters if one.secret] == ["psw"]
+    assert [one.name for kind in PASSWORDS for one in kind.parameters if one.makes_file] == ["to"]
+
+
+def test_what_is_wrong_with_a_password_is_told_without_it() -> None:
+    for word in ("Sekret-7" * 40, "Sekret-7\nx"):
+        with pytest.raises(ParameterRefused) as refused:
+            parameters_of(PASSWORD, {"user_id": "5", "psw": word})
+        assert "psw: the text has" in str(refused.value)
+        assert "Sekret" not in str(refused.value)
+
+
+def test_the_file_is_required_and_is_found_again_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parameters_of(RANDOM_PASSWORD, {"to": "out.csv"})["to"] == str(tmp_path / "out.csv")
+    with pytest.raises(ParameterRefused, match="to: is required"):
+        parameters_of(RANDOM_PASSWORD, {})
+    for text in ("", " ", ".."):
+        with pytest.raises(ParameterRefused, match="is not a file"):
+            parameters_of(RANDOM_PASSWORD, {"to": text})
+
+
+@pytest.mark.parametrize("text", ["lk.example.org", "ftp://lk/", "http://", "/recover", "http://[x"])
+def test_the_page_of_a_letter_is_an_address(text: str) -> None:
+    with pytest.raises(ParameterRefused, match=r"base_url: .*is not an address"):
+        parameters_of(PASSWORD_RECOVERY, {"login": "a", "base_url": text})
+    good = parameters_of(PASSWORD_RECOVERY, {"login": "a", "base_url": " https://lk.example.org/x "})
+    assert good["base_url"] == "https://lk.example.org/x"
