@@ -1,21 +1,12 @@
 """What the billing's room says, as a Russian administrator reads it."""
 
-from collections.abc import Callable
-
 import pytest
 
-from billing.api.client import ClientSettings
-from billing.database.dsn import charset_named
-from billing.database.schema import Schema, TableColumn, require
 from billing.directory.system import Stacks
-from billing.errors import BillingError
 from billing.money import AmountError, parse_amount
-from billing.profile import UNKNOWN, TypeEight, describe_fact, unconfirmed
-from billing.selects.select import select_of
 from cli.terminal.language import RUSSIAN, language
 from texts.said import text_of
 
-NOTHING = Schema(frozenset())
 TWO_WAYS = (
     "1.234 можно прочитать двояко: 1234 руб. или 1 руб. с долями. Для первого напишите 1234.00, для второго 1.23, "
     "с двумя знаками"
@@ -46,38 +37,9 @@ def test_amounts(amount: str, told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("work", "told"),
-    [
-        (lambda: ClientSettings("ftp://x"), "'ftp://x' — не адрес биллинга; он имеет вид http://HOST:8082."),
-        (lambda: charset_named("cp1251"), "'cp1251' — не кодировка базы: Firebird называет её WIN1251."),
-        (
-            lambda: select_of("select 1 as a from t;\n delete from t"),
-            "строка 2, позиция 2: здесь начинается второй оператор, 'delete'; принимается только один select",
-        ),
-        (
-            lambda: require(NOTHING, [TableColumn("TARIF"), TableColumn("USLUGA")]),
-            "в базе биллинга нет таблиц: TARIF, USLUGA",
-        ),
-    ],
-)
-def test_refusals(work: Callable[[], object], told: str) -> None:
-    with pytest.raises(BillingError) as refusal:
-        work()
-    assert in_russian(text_of(refusal.value)) == told
-
-
-@pytest.mark.parametrize(
     ("entries", "told"),
     [(1, "в ACCOUNT_STACK 1 запись"), (2, "в ACCOUNT_STACK 2 записи"), (25, "в ACCOUNT_STACK 25 записей")],
 )
 def test_what_the_stacks_hold(entries: int, told: str) -> None:
     assert in_russian(Stacks(entries, 0).described) == told
     assert in_russian(Stacks(entries, 1).described) == f"{told}, в EVENTS_STACK_COMPACT 1 запись"
-
-
-def test_facts_of_the_profile() -> None:
-    assert list(map(in_russian, unconfirmed(UNKNOWN, {"type_8": TypeEight.SETS}))) == [
-        "операция типа 8 делает остаток равным своей сумме"
-    ]
-    latency = in_russian(describe_fact("read_latency", {"1": 12.5, "8": 40.0}))
-    assert latency == "время читающего вызова по числу одновременных вызовов: 1: 12.5 мс, 8: 40 мс"

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,29 @@ import pytest
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
+from billing.database.reader import Connection
 from billing.money import SCALE
 from checkpoints.journal import Journal, open_journal
 from jobs.access.gateway import Gateway
 from lab.mock.population import create
 from lab.mock.server import MockBilling
 
-Execute = Callable[..., None]
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Runs statements with their values on a billing's file, behind the billing's back."""
+
+    connection: Connection
+
+    def __call__(self, sql: str, *values: object) -> None:
+        self.connection.cursor().execute(sql, values)
+        self.connection.commit()
+
+    def put(self, table: str, **row: object) -> None:
+        """A new row."""
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        self(f"insert into {table} ({names}) values ({marks})", *row.values())  # noqa: S608 - names of ours
+
 
 ODD_ONES = (
     # id, contract number, account, tariff, deleted
@@ -59,12 +76,7 @@ def execute(billing_file: Path) -> Iterator[Execute]:
 @contextmanager
 def _executing(file: Path) -> Iterator[Execute]:
     connection = attach(Dsn(str(file)))
-
-    def run(sql: str, *values: object) -> None:
-        connection.cursor().execute(sql, values)
-        connection.commit()
-
-    yield run
+    yield Execute(connection)
     connection.close()
 
 

@@ -1,9 +1,11 @@
 """What the tests of the jobs do over and over: build a job, plan its rows, send them, and take them back."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Final
 
 import msgspec
@@ -32,9 +34,9 @@ def job_of(gateway: Gateway, kind: JobSpec, rows: Input, **given: str) -> Billin
     return build(kind, gateway, parameters_of(kind, given), rows)
 
 
-def rows_of(folder: Path, text: str, **mapping: str) -> Input:
-    """A file with these lines."""
-    file = folder / "rows.csv"
+def rows_of(text: str, **mapping: str) -> Input:
+    """A file with these lines, in a folder that goes when all tests are over."""
+    file = Path(mkdtemp(dir=os.environ["TMPDIR"])) / "rows.csv"
     file.write_text(text, encoding="utf-8")
     return Input(file=str(file), mapping=mapping)
 

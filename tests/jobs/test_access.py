@@ -117,10 +117,15 @@ def test_without_a_rate_a_few_are_asked_at_once() -> None:
 
 async def test_operations_are_the_same_through_both_doors(gateway: Gateway, execute: Execute) -> None:
     for key, kind, storno, descr in [(90001, 8, 0, "Ввод"), (90002, 8, 1, None), (90003, 1, 0, "Касса")]:
-        execute(
-            "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) "
-            "values (?, 9001, ?, ?, '2026-02-03 23:59:59', ?, ?)",
-            *(key, kind, -505 * SCALE // 10, descr, storno),
+        execute.put(
+            "finance_operations",
+            op_id=key,
+            abonent_id=9001,
+            op_type=kind,
+            op_summa=-505 * SCALE // 10,
+            op_date="2026-02-03 23:59:59",
+            descr=descr,
+            storno=storno,
         )
     found = await of_type(gateway, [9001, 9002], 8)
     assert dict(found) == {
@@ -167,8 +172,8 @@ def told(done: Prepared) -> list[tuple[int | None, str | None, str]]:
     return [(one.line, one.column, one.reason) for one in done.refusals]
 
 
-async def test_rows_are_refused_with_line_and_column(gateway: Gateway, tmp_path: Path) -> None:
-    job = job_of(gateway, TARIFF_NOW, rows_of(tmp_path, "abonent_id;Тариф\n9001;3\n9002;77\n9003;99999999999\n"))
+async def test_rows_are_refused_with_line_and_column(gateway: Gateway) -> None:
+    job = job_of(gateway, TARIFF_NOW, rows_of("abonent_id;Тариф\n9001;3\n9002;77\n9003;99999999999\n"))
     done = await prepared(job)
     assert [one.label for one in done.items] == ["00123"]
     assert told(done) == [
@@ -346,9 +351,9 @@ async def alone(billing_file: Path, quirks: Quirks) -> AsyncIterator[Gateway]:
 
 
 @pytest.mark.parametrize("quirks", [Quirks(descr_length=60)])
-async def test_a_short_comment_leaves_room_for_the_mark(alone: Gateway, tmp_path: Path) -> None:
+async def test_a_short_comment_leaves_room_for_the_mark(alone: Gateway) -> None:
     gateway = replace(alone, profile=known(descr_length=60))
-    rows = rows_of(tmp_path, ONE)
+    rows = rows_of(ONE)
     with pytest.raises(InputRefused, match="keeps 60 characters of a comment"):
         await planned(job_of(gateway, BALANCES, rows, descr="а" * 29))
     job = job_of(gateway, BALANCES, rows, descr="а" * 28)
@@ -360,27 +365,25 @@ async def test_a_short_comment_leaves_room_for_the_mark(alone: Gateway, tmp_path
 @pytest.mark.parametrize(
     ("facts", "why"), [({"descr_kept": False}, "does not keep comments"), ({"descr_length": 20}, "a mark needs 32")]
 )
-async def test_without_a_mark_nothing_is_entered(
-    alone: Gateway, tmp_path: Path, facts: dict[str, object], why: str
-) -> None:
+async def test_without_a_mark_nothing_is_entered(alone: Gateway, facts: dict[str, object], why: str) -> None:
     gateway = replace(alone, profile=known(**facts))
     with pytest.raises(InputRefused, match=why):
-        await planned(job_of(gateway, BALANCES, rows_of(tmp_path, ONE)))
+        await planned(job_of(gateway, BALANCES, rows_of(ONE)))
 
 
 @pytest.mark.parametrize("quirks", [Quirks(descr_returned=False)])
 @pytest.mark.parametrize(("profile", "evidence"), [(UNKNOWN, Accepted), (known(descr_returned=True), Lost)])
 async def test_a_billing_that_is_known_to_tell_comments_has_answered_somebody_else(
-    alone: Gateway, tmp_path: Path, profile: Profile, evidence: type
+    alone: Gateway, profile: Profile, evidence: type
 ) -> None:
-    job = job_of(replace(alone, profile=profile), BALANCES, rows_of(tmp_path, ONE))
+    job = job_of(replace(alone, profile=profile), BALANCES, rows_of(ONE))
     (item,) = await planned(job)
     assert isinstance(await job.effect.send(RUN, item), evidence)
 
 
 @pytest.mark.parametrize("quirks", [Quirks(descr_filters="all")])
-async def test_a_known_filter_narrows_the_look(alone: Gateway, tmp_path: Path) -> None:
-    job = job_of(replace(alone, profile=known(descr_filters=("exact", "contains"))), BALANCES, rows_of(tmp_path, ONE))
+async def test_a_known_filter_narrows_the_look(alone: Gateway) -> None:
+    job = job_of(replace(alone, profile=known(descr_filters=("exact", "contains"))), BALANCES, rows_of(ONE))
     (item,) = await planned(job)
     await job.effect.send(RUN, item)
     assert isinstance((await job.effect.look_up(RUN, [item]))[item.item_id], Found)
@@ -388,8 +391,8 @@ async def test_a_known_filter_narrows_the_look(alone: Gateway, tmp_path: Path) -
     assert not isinstance((await job.effect.look_up(other, [item]))[item.item_id], Found)
 
 
-async def test_what_no_probe_has_confirmed_is_named(alone: Gateway, tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, ONE)
+async def test_what_no_probe_has_confirmed_is_named(alone: Gateway) -> None:
+    rows = rows_of(ONE)
 
     async def named(profile: Profile, **given: str) -> list[str]:
         job = job_of(replace(alone, profile=profile), BALANCES, rows, **given)

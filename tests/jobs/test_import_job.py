@@ -1,7 +1,8 @@
 """An import as a run, and its undo: what it has made goes again, and what others have changed since stays."""
 
 import sqlite3
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio.to_thread
@@ -25,7 +26,7 @@ from jobs.billing_job import BillingJob
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.effects.effect import Irreversible
 from jobs.effects.subscriber_steps import SubscriberSteps
-from jobs.imports.subscriber import Step
+from jobs.imports.subscriber import Step, Subscriber
 from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.errors import ParameterRefused
@@ -71,10 +72,9 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def still_there(before: Tables, after: Tables) -> Changes:
     """What differs but for rows that are deleted again, operations, and accounts of money that are empty."""
-    found = changes(before, after)
     kept = {
         table: {key: row for key, row in each.items() if not _without_effect(table, row)}
-        for table, each in found.items()
+        for table, each in changes(before, after).items()
     }
     return {table: rows for table, rows in kept.items() if rows}
 
@@ -85,44 +85,65 @@ def _without_effect(table: str, row: dict[str, tuple[object, object]]) -> bool:
     return table == "FINANCE_OPERATIONS" or row.get("DELETED") == (None, 1)
 
 
-def counted(before: Tables, after: Tables) -> dict[str, int]:
-    """How many rows have come to each table."""
-    found = changes(before, after)
-    return {table: number for table in found if (number := len(new_rows(found, table)))}
+@dataclass(frozen=True, slots=True)
+class There:
+    """A billing, a journal, and what the billing had before."""
+
+    gateway: Gateway
+    journal: Journal
+    database: Database
+    execute: Execute
+    before: Tables
+
+    def now(self) -> Tables:
+        return whole_database(self.database)
+
+    async def imported(self, rows: Sequence[Subscriber], *meanwhile: str, change: bool = False) -> Run:
+        """A run of the import; the statements are carried out between list and calls."""
+        job = TableJob(self.gateway, rows, change=change)
+        return await carried_out(job, self.journal, lambda: self.meanwhile(*meanwhile))
+
+    async def undone(self, run: Run, *meanwhile: str, takes_unproven: bool = False, **how: str) -> Run:
+        undo = undo_of(self.gateway, self.journal, run, takes_unproven=takes_unproven, **how)
+        return await carried_out(undo, self.journal, lambda: self.meanwhile(*meanwhile))
+
+    def meanwhile(self, *statements: str) -> None:
+        for statement in statements:
+            self.execute(statement)
+
+    async def found(self, run: Run) -> dict[str, tuple[State, str]]:
+        return await states(self.journal, run)
+
+    async def is_accepted(self, run: Run) -> bool:
+        return {state for state, _ in (await self.found(run)).values()} == {State.ACCEPTED}
+
+    async def left_alone(self, run: Run) -> set[str]:
+        """The labels of the items that an undo has left alone, but for those that go with their subscriber."""
+        return {
+            item.label
+            for item in await self.journal.items(run, {State.SKIPPED, State.REJECTED})
+            if not (item.message or "").startswith("goes with its subscriber")
+        }
+
+    async def answer_of(self, run: Run, key: str) -> str:
+        """The id of what an item has made."""
+        (item,) = await self.journal.items_by_key(run, [key])
+        return item.answer or ""
+
+    def counted(self) -> dict[str, int]:
+        """How many rows have come to each table."""
+        found = changes(self.before, self.now())
+        return {table: number for table in found if (number := len(new_rows(found, table)))}
+
+    def is_as_before(self) -> bool:
+        return still_there(self.before, self.now()) == {}
 
 
-async def left_alone(journal: Journal, run: Run) -> set[str]:
-    """The labels of the items that an undo has left alone, but for those that go with their subscriber."""
-    return {
-        item.label
-        for item in await journal.items(run, {State.SKIPPED, State.REJECTED})
-        if not (item.message or "").startswith("goes with its subscriber")
-    }
+@pytest.fixture
+def there(both: Gateway, journal: Journal, database: Database, execute: Execute) -> There:
+    return There(both, journal, database, execute, whole_database(database))
 
 
-@pytest.mark.usefixtures("_soon")
-async def test_an_import_is_undone_to_the_last_folder(
-    both: Gateway, journal: Journal, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A page of fewer items than a subscriber has steps.
-    monkeypatch.setattr("jobs.undo._PAGE", 5)
-    before = whole_database(database)
-    run = await carried_out(TableJob(both, THREE), journal)
-    assert {state for state, _ in (await states(journal, run)).values()} == {State.ACCEPTED}
-    assert counted(before, whole_database(database)) == COUNTS
-
-    back = await carried_out(undo_of(both, journal, run), journal)
-
-    assert await left_alone(journal, back) == set()
-    folders = [item.label for item in await journal.items(back, {State.ACCEPTED}) if item.label.startswith("Дома")]
-    assert folders == ["Дома/0", "Дома/1", "Дома"]
-    assert still_there(before, whole_database(database)) == {}
-    # And once more from the beginning: what was taken back counts as never entered.
-    again = await carried_out(TableJob(both, THREE), journal)
-    assert {state for state, _ in (await states(journal, again)).values()} == {State.ACCEPTED}
-
-
-@pytest.mark.usefixtures("_soon")
 async def test_an_undo_is_undone_by_importing_again(both: Gateway) -> None:
     back = SubscriberSteps(both).undo({})
     assert not isinstance(back, Irreversible)
@@ -134,6 +155,7 @@ async def test_an_undo_is_undone_by_importing_again(both: Gateway) -> None:
 
 # ---- changed since ----------------------------------------------------------------------------------------------
 
+OF_MINE = "(select id from abonents where contract_number = '00771')"
 CHANGED = {
     "its name": "update abonents set name = 'Другой' where contract_number = '00771'",
     "its tariff": "update abonents set tarif_id = 3 where contract_number = '00771'",
@@ -141,145 +163,94 @@ CHANGED = {
         'update admin_accounts set "limit" = -7 where id = '
         "(select account_id from abonents where contract_number = '00771')"
     ),
-    "its service": (
-        "update users_usluga set manager_id = 34 where abonent_id = "
-        "(select id from abonents where contract_number = '00771')"
-    ),
-    "another service": (
-        "insert into users_usluga (id, abonent_id, usluga_id) "
-        "select 90001, id, 127 from abonents where contract_number = '00771'"
-    ),
-    "another account": (
-        "insert into users (id, abonent_id, login) "
-        "select 90001, id, 'other' from abonents where contract_number = '00771'"
-    ),
+    "its service": f"update users_usluga set manager_id = 34 where abonent_id = {OF_MINE}",  # noqa: S608
+    "another service": f"insert into users_usluga (id, abonent_id, usluga_id) values (90001, {OF_MINE}, 127)",  # noqa: S608
+    "another account": f"insert into users (id, abonent_id, login) values (90001, {OF_MINE}, 'other')",  # noqa: S608
     "an operation": (
-        "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date) "
-        "select 90001, id, 1, 50000000000, '2026-01-02' from abonents where contract_number = '00771'"
+        "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date) "  # noqa: S608
+        f"values (90001, {OF_MINE}, 1, 50000000000, '2026-01-02')"
     ),
 }
 
 
-@pytest.mark.usefixtures("_soon")
 @pytest.mark.parametrize("change", CHANGED)
-async def test_a_subscriber_that_somebody_has_changed_stays_with_all_it_has(
-    both: Gateway, journal: Journal, database: Database, execute: Execute, change: str
-) -> None:
-    before = whole_database(database)
-    run = await carried_out(TableJob(both, THREE), journal)
-    execute(CHANGED[change])
-    then = whole_database(database)
-
-    back = await carried_out(undo_of(both, journal, run), journal)
-
-    assert await left_alone(journal, back) == {"00771", "Дома/1", "Дома"}
-    reasons = await states(journal, back)
-    folder, person = reasons[f"{run.name}/2"], reasons[f"{run.name}/3"]
-    assert folder == (State.SKIPPED, "left alone, for the folder is not empty: 00771")
+async def test_a_subscriber_that_somebody_has_changed_stays_with_all_it_has(there: There, change: str) -> None:
+    run = await there.imported(THREE)
+    there.execute(CHANGED[change])
+    then = there.now()
+    back = await there.undone(run)
+    assert await there.left_alone(back) == {"00771", "Дома/1", "Дома"}
+    reasons = await there.found(back)
     assert reasons[f"{run.name}/1"] == (State.SKIPPED, "left alone, for the folder is not empty: Дома/1")
+    assert reasons[f"{run.name}/2"] == (State.SKIPPED, "left alone, for the folder is not empty: 00771")
+    assert reasons[f"{run.name}/3"][0] is State.SKIPPED
     # The folder that the run has created after it is empty, and goes.
     assert reasons[f"{run.name}/11"][0] is State.ACCEPTED
-    assert person[0] is State.SKIPPED
     # Of the first nothing has changed by the undo; of the others nothing is left.
-    left = still_there(before, whole_database(database))
-    assert len(new_rows(left, "ABONENTS")) == 3
-    assert {len(new_rows(left, table)) for table in ("ATTRIBUTE_VALUES",)} == {1}
+    left = still_there(there.before, there.now())
+    assert (len(new_rows(left, "ABONENTS")), len(new_rows(left, "ATTRIBUTE_VALUES"))) == (3, 1)
     (mine,) = [row["ID"] for row in new_rows(left, "ABONENTS") if row.get("CONTRACT_NUMBER") == "00771"]
-    touched = changes(then, whole_database(database))
+    touched = changes(then, there.now())
     assert mine not in touched["ABONENTS"]
     assert mine not in {row["ABONENT_ID"] for row in new_rows(touched, "FINANCE_OPERATIONS")}
 
 
-@pytest.mark.usefixtures("_soon")
-async def test_what_changes_between_the_list_and_the_call_is_left_alone_as_well(
-    both: Gateway, journal: Journal, execute: Execute
-) -> None:
-    run = await carried_out(TableJob(both, THREE), journal)
-    back = await carried_out(
-        undo_of(both, journal, run), journal, meanwhile=lambda: execute(CHANGED["another service"])
-    )
-    reasons = await states(journal, back)
-    assert reasons[f"{run.name}/3"] == (
+async def test_what_changes_between_the_list_and_the_call_is_left_alone_as_well(there: There) -> None:
+    run = await there.imported(THREE)
+    back = await there.undone(run, CHANGED["another service"])
+    assert (await there.found(back))[f"{run.name}/3"] == (
         State.REJECTED,
         "left alone, for it has connected service 90001 with usluga_id 127",
     )
 
 
-# ---- subscribers that were there --------------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("_soon")
-async def test_what_was_set_on_a_subscriber_that_was_there_is_set_back(
-    both: Gateway, journal: Journal, database: Database
-) -> None:
-    rows = [
-        subscriber(
-            "123",
-            1,
-            (Step.TARIFF, {"tarif_id": "3"}),
-            (Step.SERVICE, {"usluga_id": "126", "manager_id": "33"}),
-            (Step.THRESHOLD, {"limit_warning": "-50"}),
-            (Step.LIMIT, {"limit": "-100"}),
-            (Step.BALANCE, {"op_summa": "12.50"}),
-            name="Петров",
-        )
+async def test_what_was_set_on_a_subscriber_that_was_there_is_set_back(there: There) -> None:
+    parts = [
+        (Step.TARIFF, {"tarif_id": "3"}),
+        (Step.SERVICE, {"usluga_id": "126", "manager_id": "33"}),
+        (Step.THRESHOLD, {"limit_warning": "-50"}),
+        (Step.LIMIT, {"limit": "-100"}),
+        (Step.BALANCE, {"op_summa": "12.50"}),
     ]
-    before = whole_database(database)
-    run = await carried_out(TableJob(both, rows, change=True), journal)
-    found = changes(before, whole_database(database))
+    run = await there.imported([subscriber("123", 1, *parts, name="Петров")], change=True)
+    found = changes(there.before, there.now())
     assert found["ABONENTS"][9002] == {"NAME": ("Иванов", "Петров"), "TARIF_ID": (2, 3)}
     assert found["ADMIN_ACCOUNTS"][9002]["BALANCE"] == (0, 1250 * SCALE // 100)
-    await carried_out(undo_of(both, journal, run), journal)
-    assert still_there(before, whole_database(database)) == {}
+    await there.undone(run)
+    assert there.is_as_before()
 
 
-@pytest.mark.usefixtures("_soon")
-async def test_a_field_that_nobody_documents_is_compared_and_taken_back_as_well(
-    both: Gateway, journal: Journal, database: Database, execute: Execute
-) -> None:
+async def test_a_field_that_nobody_documents_is_compared_and_taken_back_as_well(there: There) -> None:
     rows = [
         subscriber(f"0077{one}", one, name="Новиков", create_date=f"2020-01-0{one} 00:00:00") for one in range(1, 3)
     ]
-    before = whole_database(database)
-    run = await carried_out(TableJob(both, rows), journal)
-    assert [row["CREATE_DATE"].day for row in new_rows(changes(before, whole_database(database)), "ABONENTS")] == [
-        1,
-        2,
-    ]
-    execute("update abonents set create_date = '2021-05-05' where contract_number = '00771'")
-    back = await carried_out(undo_of(both, journal, run), journal)
-    assert await left_alone(journal, back) == {"00771"}
+    run = await there.imported(rows)
+    made = new_rows(changes(there.before, there.now()), "ABONENTS")
+    assert [row["CREATE_DATE"].day for row in made] == [1, 2]
+    there.execute("update abonents set create_date = '2021-05-05' where contract_number = '00771'")
+    assert await there.left_alone(await there.undone(run)) == {"00771"}
 
 
 # ---- opening balances -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("_soon")
-async def test_a_balance_that_is_not_taken_back_keeps_its_subscriber(
-    both: Gateway, journal: Journal, database: Database
-) -> None:
-    before = whole_database(database)
-    run = await carried_out(TableJob(both, THREE[:1]), journal)
-    back = await carried_out(undo_of(both, journal, run, way="list"), journal)
-    reasons = await states(journal, back)
+async def test_a_balance_that_is_not_taken_back_keeps_its_subscriber(there: There) -> None:
+    run = await there.imported(THREE[:1])
+    reasons = await there.found(await there.undone(run, way="list"))
     assert "for the accountant" in reasons[f"{run.name}/10"][1]
     assert "for the accountant" in reasons[f"{run.name}/3"][1]
-    assert counted(before, whole_database(database))["ABONENTS"] == 3
+    assert there.counted()["ABONENTS"] == 3
     # Another undo, with a way that sends.
-    await carried_out(undo_of(both, journal, run, way="opposite"), journal)
-    assert still_there(before, whole_database(database)) == {}
+    await there.undone(run, way="opposite")
+    assert there.is_as_before()
 
 
-@pytest.mark.usefixtures("_soon")
-async def test_balances_go_by_storno_where_that_is_known_to_work(
-    both: Gateway, journal: Journal, database: Database
-) -> None:
+async def test_balances_go_by_storno_where_that_is_known_to_work(there: There) -> None:
     known = Profile(storno_call=Fact("storno"), storno_works=Fact(True), storno_type_8=Fact(StornoEffect.RESTORES))
-    gateway, before = replace(both, profile=known), whole_database(database)
-    run = await carried_out(TableJob(gateway, THREE[:1]), journal)
-    await carried_out(undo_of(gateway, journal, run), journal)
-    assert still_there(before, whole_database(database)) == {}
-    operations = changes(before, whole_database(database))["FINANCE_OPERATIONS"]
+    there = replace(there, gateway=replace(there.gateway, profile=known))
+    await there.undone(await there.imported(THREE[:1]))
+    assert there.is_as_before()
+    operations = changes(there.before, there.now())["FINANCE_OPERATIONS"]
     assert [row["STORNO"] for row in operations.values()] == [(None, 1)]
 
 
@@ -296,164 +267,74 @@ PLAIN = [
     for one in range(1, 3)
 ]
 """Two subscribers at the top, with an account and a service each."""
-
+SUBSCRIBER = "insert into abonents (id, name, contract_number, account_id) values (90001, '{}', '00771', 90001)"
 MADE_MEANWHILE = {
     "a whole subscriber": (
         "insert into admin_accounts (id) values (90001)",
-        "insert into abonents (id, name, contract_number, account_id) values (90001, 'Новиков', '00771', 90001)",
+        SUBSCRIBER.format("Новиков"),
         "insert into users (id, abonent_id, login) values (90001, 90001, 'novikov1')",
     ),
-    "a subscriber of another name": (
-        "insert into admin_accounts (id) values (90001)",
-        "insert into abonents (id, name, contract_number, account_id) values (90001, 'Серов', '00771', 90001)",
-    ),
+    "a subscriber of another name": ("insert into admin_accounts (id) values (90001)", SUBSCRIBER.format("Серов")),
     "an account": ("insert into users (id, abonent_id, login) values (90001, 9001, 'novikov1')",),
 }
 
 
-@pytest.mark.usefixtures("_soon")
 @pytest.mark.parametrize("made", MADE_MEANWHILE)
 async def test_what_somebody_else_has_made_between_list_and_call_is_never_taken_for_our_own(
-    both: Gateway, journal: Journal, database: Database, execute: Execute, made: str
+    there: There, made: str
 ) -> None:
-    def meanwhile() -> None:
-        for statement in MADE_MEANWHILE[made]:
-            execute(statement)
-
-    run = await carried_out(TableJob(both, PLAIN), journal, meanwhile)
-
-    steps = {key: state for key, (state, _) in (await states(journal, run)).items() if "00771" in key}
-    assert State.REJECTED in steps.values(), "the table has to be imported once more: nothing is done in silence"
-    assert {one.answer for one in await journal.items(run, {State.ACCEPTED}, size=100)}.isdisjoint({"90001"})
-    theirs = whole_database(database)
-
-    back = await carried_out(undo_of(both, journal, run), journal)
-
-    touched = changes(theirs, whole_database(database))
+    run = await there.imported(PLAIN, *MADE_MEANWHILE[made])
+    found = await there.found(run)
+    steps = {state for key, (state, _) in found.items() if "00771" in key}
+    assert State.REJECTED in steps, "the table has to be imported once more: nothing is done in silence"
+    assert {one.answer for one in await there.journal.items(run, {State.ACCEPTED})}.isdisjoint({"90001"})
+    theirs = there.now()
+    back = await there.undone(run)
+    touched = changes(theirs, there.now())
     assert not any(90001 in rows for rows in touched.values()), "an undo has changed what somebody else has made"
-    assert {item.label for item in await journal.items(back, {State.ACCEPTED}, size=100)} >= {"00772"}
-
-
-@pytest.mark.usefixtures("_soon")
-async def test_an_equal_subscriber_that_is_there_by_now_is_skipped_and_completed_by_the_next_import(
-    both: Gateway, journal: Journal, execute: Execute
-) -> None:
-    def meanwhile() -> None:
-        for statement in MADE_MEANWHILE["a whole subscriber"]:
-            execute(statement)
-
-    run = await carried_out(TableJob(both, PLAIN), journal, meanwhile)
-    found = await states(journal, run)
+    assert {item.label for item in await there.journal.items(back, {State.ACCEPTED})} >= {"00772"}
+    if made != "a whole subscriber":
+        return
     assert found["00771/subscriber/"] == (
         State.SKIPPED,
         "already as wanted: somebody else has made it since the list was made (id 90001)",
     )
-    state, why = found["00771/account/novikov1"]
-    assert state is State.REJECTED
+    why = found["00771/account/novikov1"][1]
     assert why.startswith("not sent: somebody else has made subscriber 00771 since the list was made. Import the ")
-    again = await carried_out(TableJob(both, PLAIN), journal)
-    anew = {key: state for key, (state, _) in (await states(journal, again)).items()}
-    assert anew["00771/account/novikov1"] is State.SKIPPED
-    assert anew["00771/service/126"] is State.ACCEPTED
+    anew = await there.found(await there.imported(PLAIN))
+    assert anew["00771/account/novikov1"][0] is State.SKIPPED
+    assert anew["00771/service/126"][0] is State.ACCEPTED
 
 
-@pytest.mark.usefixtures("_soon")
-async def test_a_folder_that_somebody_else_has_made_by_now_is_used_and_stays(
-    both: Gateway, journal: Journal, database: Database, execute: Execute
-) -> None:
-    rows = [whole(folder="Дома")]
-    run = await carried_out(
-        TableJob(both, rows),
-        journal,
-        lambda: execute("insert into abonents (id, name, is_folder) values (90001, 'Дома', 1)"),
-    )
-    found = await states(journal, run)
+async def test_a_folder_that_somebody_else_has_made_by_now_is_used_and_stays(there: There) -> None:
+    made = "insert into abonents (id, name, is_folder) values (90001, 'Дома', 1)"
+    run = await there.imported([whole(folder="Дома")], made)
+    found = await there.found(run)
     assert {state for key, (state, _) in found.items() if key != "folder/Дома"} == {State.ACCEPTED}
     assert found["folder/Дома"][0] is State.SKIPPED
-    (person,) = [
-        item for item in await journal.items(run, {State.ACCEPTED}) if payload_of(item).step == Step.SUBSCRIBER
-    ]
+    (person,) = await there.journal.items_by_key(run, ["00777/subscriber/"])
     assert payload_of(person).wanted["parent_id"] == "90001"
-    theirs = whole_database(database)
-    await carried_out(undo_of(both, journal, run), journal)
-    assert 90001 not in changes(theirs, whole_database(database))["ABONENTS"]
+    theirs = there.now()
+    await there.undone(run)
+    assert 90001 not in changes(theirs, there.now())["ABONENTS"]
 
 
-@pytest.mark.usefixtures("_soon")
-async def test_two_imports_of_one_journal_make_a_subscriber_once_and_each_undo_takes_its_own(
-    both: Gateway, journal: Journal, database: Database
-) -> None:
-    before = whole_database(database)
-    first, second = TableJob(both, PLAIN[:1]), TableJob(both, PLAIN)
-    one, other = await approved(first, journal), await approved(second, journal)
-    await sent_to_the_end(first, journal, one.name)
-    await sent_to_the_end(second, journal, other.name)
-    assert counted(before, whole_database(database))["ABONENTS"] == 2
-    found = await states(journal, other)
-    assert found["00771/subscriber/"] == (
+async def test_two_imports_of_one_journal_make_a_subscriber_once_and_each_undo_takes_its_own(there: There) -> None:
+    first, second = TableJob(there.gateway, PLAIN[:1]), TableJob(there.gateway, PLAIN)
+    one, other = await approved(first, there.journal), await approved(second, there.journal)
+    await sent_to_the_end(first, there.journal, one.name)
+    await sent_to_the_end(second, there.journal, other.name)
+    assert there.counted()["ABONENTS"] == 2
+    mine = await there.answer_of(one, "00771/subscriber/")
+    assert (await there.found(other))["00771/subscriber/"] == (
         State.SKIPPED,
-        f"already as wanted: run {one.name} has made it (id {await answer_of(journal, one, '00771/subscriber/')})",
+        f"already as wanted: run {one.name} has made it (id {mine})",
     )
-    then = whole_database(database)
-    await carried_out(undo_of(both, journal, other), journal)
-    mine = int(await answer_of(journal, one, "00771/subscriber/"))
-    assert mine not in changes(then, whole_database(database))["ABONENTS"]
-    await carried_out(undo_of(both, journal, one), journal)
-    assert still_there(before, whole_database(database)) == {}
-
-
-@pytest.mark.usefixtures("_soon")
-async def test_what_another_run_has_made_while_this_one_was_dead_is_that_runs(
-    both: Gateway, journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = TableJob(both, PLAIN[:1]), TableJob(both, PLAIN[:1])
-    one, other = await approved(first, journal), await approved(second, journal)
-    Mortal(second, 1, monkeypatch)
-    with pytest.raises(Killed):
-        await sent_to_the_end(second, journal, other.name)
-    await sent_to_the_end(first, journal, one.name)
-    await sent_to_the_end(TableJob(both, PLAIN[:1]), journal, other.name)
-    assert (await states(journal, other))["00771/subscriber/"] == (
-        State.SKIPPED,
-        f"already as wanted: run {one.name} has made it (id {await answer_of(journal, one, '00771/subscriber/')})",
-    )
-    assert await journal.unproven(other) == 0
-    assert await journal.in_effect(other) == []
-
-
-async def answer_of(journal: Journal, run: Run, key: str) -> str:
-    """The id of what an item has made."""
-    (item,) = await journal.items_by_key(run, [key])
-    return item.answer or ""
-
-
-@pytest.mark.usefixtures("_soon")
-async def test_what_was_found_after_a_kill_stays_until_somebody_says_that_it_is_ours(
-    both: Gateway, journal: Journal, database: Database, execute: Execute, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The call of the first account is lost before it leaves; then somebody else makes an account of that login."""
-    before = whole_database(database)
-    job = TableJob(both, PLAIN)
-    run = await approved(job, journal)
-    Mortal(job, 3, monkeypatch)
-    with pytest.raises(Killed):
-        await sent_to_the_end(job, journal, run.name, ONE_BY_ONE)
-    # The second subscriber may be claimed, too.
-    (lost,) = (item for item in await journal.items(run, {State.SENDING}) if payload_of(item).step == Step.ACCOUNT)
-    owner = await answer_of(journal, run, f"{lost.label}/subscriber/")
-    execute("insert into users (id, abonent_id, login) values (90001, ?, ?)", owner, payload_of(lost).key["login"])
-    await sent_to_the_end(TableJob(both, PLAIN), journal, run.name)
-    assert await journal.unproven(run) == 1
-    then = whole_database(database)
-
-    back = await carried_out(undo_of(both, journal, run), journal)
-
-    gone = changes(then, whole_database(database))
-    assert 90001 not in gone.get("USERS", {})
-    assert int(owner) not in gone["ABONENTS"], "its subscriber would take it along"
-    assert lost.label in await left_alone(journal, back)
-    await carried_out(undo_of(both, journal, run, takes_unproven=True), journal)
-    assert still_there(before, whole_database(database)) == {}
+    then = there.now()
+    await there.undone(other)
+    assert int(mine) not in changes(then, there.now())["ABONENTS"]
+    await there.undone(one)
+    assert there.is_as_before()
 
 
 # ---- killed, and late -------------------------------------------------------------------------------------------
@@ -492,93 +373,134 @@ async def lives(job: Job, journal: Journal, run: Run) -> int:
     raise AssertionError("it never comes to its end")
 
 
-@pytest.mark.usefixtures("_soon")
-async def test_killed_between_any_two_calls_each_object_is_there_once_and_gone_once(
-    both: Gateway, journal: Journal, database: Database, monkeypatch: pytest.MonkeyPatch
+async def test_what_another_run_has_made_while_this_one_was_dead_is_that_runs(
+    there: There, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = whole_database(database)
-    job = TableJob(both, THREE)
-    run = await approved(job, journal)
+    first, second = TableJob(there.gateway, PLAIN[:1]), TableJob(there.gateway, PLAIN[:1])
+    one, other = await approved(first, there.journal), await approved(second, there.journal)
+    Mortal(second, 1, monkeypatch)
+    with pytest.raises(Killed):
+        await sent_to_the_end(second, there.journal, other.name)
+    await sent_to_the_end(first, there.journal, one.name)
+    await sent_to_the_end(TableJob(there.gateway, PLAIN[:1]), there.journal, other.name)
+    assert (await there.found(other))["00771/subscriber/"] == (
+        State.SKIPPED,
+        f"already as wanted: run {one.name} has made it (id {await there.answer_of(one, '00771/subscriber/')})",
+    )
+    assert await there.journal.unproven(other) == 0
+    assert await there.journal.in_effect(other) == []
+
+
+async def test_what_was_found_after_a_kill_stays_until_somebody_says_that_it_is_ours(
+    there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call of the first account is lost before it leaves; then somebody else makes an account of that login."""
+    job = TableJob(there.gateway, PLAIN)
+    run = await approved(job, there.journal)
     Mortal(job, 3, monkeypatch)
-    assert await lives(job, journal, run) > 5
-    assert {state for state, _ in (await states(journal, run)).values()} == {State.ACCEPTED}
-    assert counted(before, whole_database(database)) == COUNTS
+    with pytest.raises(Killed):
+        await sent_to_the_end(job, there.journal, run.name, ONE_BY_ONE)
+    # The second subscriber may be claimed, too.
+    sending = await there.journal.items(run, {State.SENDING})
+    (lost,) = (item for item in sending if payload_of(item).step == Step.ACCOUNT)
+    owner = await there.answer_of(run, f"{lost.label}/subscriber/")
+    there.execute.put("users", id=90001, abonent_id=owner, login=payload_of(lost).key["login"])
+    await sent_to_the_end(TableJob(there.gateway, PLAIN), there.journal, run.name)
+    assert await there.journal.unproven(run) == 1
+    then = there.now()
+    back = await there.undone(run)
+    gone = changes(then, there.now())
+    assert 90001 not in gone.get("USERS", {})
+    assert int(owner) not in gone["ABONENTS"], "its subscriber would take it along"
+    assert lost.label in await there.left_alone(back)
+    await there.undone(run, takes_unproven=True)
+    assert there.is_as_before()
+
+
+async def test_killed_between_any_two_calls_each_object_is_there_once_and_gone_once(
+    there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A page of fewer items than a subscriber has steps.
+    monkeypatch.setattr("jobs.undo._PAGE", 5)
+    job = TableJob(there.gateway, THREE)
+    run = await approved(job, there.journal)
+    Mortal(job, 3, monkeypatch)
+    assert await lives(job, there.journal, run) > 5
+    assert await there.is_accepted(run)
+    assert there.counted() == COUNTS
     # What was found after a kill may be somebody else's, but for what has a mark.
-    unproven = [item for item in await journal.items(run, {State.ACCEPTED}, size=100) if item.unproven]
-    assert await journal.unproven(run) == len(unproven) > 0
+    unproven = [item for item in await there.journal.items(run, {State.ACCEPTED}, size=100) if item.unproven]
+    assert await there.journal.unproven(run) == len(unproven) > 0
     assert not {payload_of(item).step for item in unproven} & {Step.SERVICE, Step.BALANCE}
 
-    undo = undo_of(both, journal, run, takes_unproven=True)
-    back = await approved(undo, journal)
+    undo = undo_of(there.gateway, there.journal, run, takes_unproven=True)
+    back = await approved(undo, there.journal)
     Mortal(undo, 3, monkeypatch)
-    assert await lives(undo, journal, back) > 3
-    assert await left_alone(journal, back) == set()
-    assert still_there(before, whole_database(database)) == {}
+    assert await lives(undo, there.journal, back) > 3
+    assert await there.left_alone(back) == set()
+    done = await there.journal.items(back, {State.ACCEPTED})
+    assert [item.label for item in done if item.label.startswith("Дома")] == ["Дома/0", "Дома/1", "Дома"]
+    assert there.is_as_before()
     # Each operation has one opposite.
-    assert counted(before, whole_database(database))["FINANCE_OPERATIONS"] == 6
+    assert there.counted()["FINANCE_OPERATIONS"] == 6
+    # And once more from the beginning: what was taken back counts as never entered.
+    assert await there.is_accepted(await there.imported(THREE))
 
 
-@pytest.mark.usefixtures("_soon")
 async def test_half_an_import_is_undone_and_half_an_undo_goes_on(
-    both: Gateway, journal: Journal, database: Database, monkeypatch: pytest.MonkeyPatch
+    there: There, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = whole_database(database)
-    job = TableJob(both, THREE)
-    run = await approved(job, journal)
+    job = TableJob(there.gateway, THREE)
+    run = await approved(job, there.journal)
     Mortal(job, 14, monkeypatch)
     with pytest.raises(Killed):
-        await sent_to_the_end(job, journal, run.name, ONE_BY_ONE)
-    undo = undo_of(both, journal, run)
-    back = await approved(undo, journal)
+        await sent_to_the_end(job, there.journal, run.name, ONE_BY_ONE)
+    undo = undo_of(there.gateway, there.journal, run)
+    back = await approved(undo, there.journal)
     Mortal(undo, 3, monkeypatch)
     with pytest.raises(Killed):
-        await sent_to_the_end(undo, journal, back.name, ONE_BY_ONE)
+        await sent_to_the_end(undo, there.journal, back.name, ONE_BY_ONE)
     # Another undo begins nothing of what that one has begun.
-    other = await carried_out(undo_of(both, journal, run), journal)
-    assert await journal.items(other, {State.ACCEPTED}) == []
+    other = await there.undone(run)
+    assert await there.journal.items(other, {State.ACCEPTED}) == []
 
-    assert await lives(undo, journal, back) > 0
-    assert await left_alone(journal, back) == set()
-    assert still_there(before, whole_database(database)) == {}
+    assert await lives(undo, there.journal, back) > 0
+    assert await there.left_alone(back) == set()
+    assert there.is_as_before()
     # The half that was not sent is never sent.
-    left = await journal.items(await journal.run(run.name), {State.PENDING})
+    run = await there.journal.run(run.name)
+    left = await there.journal.items(run, {State.PENDING})
     for item in left:
         with pytest.raises(ForbiddenTransition):
-            await journal.claim(await journal.run(run.name), [item.item_id])
+            await there.journal.claim(run, [item.item_id])
     assert len(left) > 1
-    assert still_there(before, whole_database(database)) == {}
+    assert there.is_as_before()
 
 
-@pytest.mark.usefixtures("_soon")
 async def test_a_billing_that_applies_late_gets_each_step_when_it_shows_the_one_before(
-    both: Gateway, journal: Journal, database: Database, mock_billing: MockBilling
+    there: There, mock_billing: MockBilling
 ) -> None:
-    before = whole_database(database)
     # The mock refuses what overlaps with work on the same subscriber.
     mock_billing.stack_rate = 60
-    run = await carried_out(TableJob(both, THREE), journal)
+    run = await there.imported(THREE)
     await mock_billing.wait_for_stacks()
-    assert {state for state, _ in (await states(journal, run)).values()} == {State.ACCEPTED}
-    assert counted(before, whole_database(database)) == COUNTS
-    back = await carried_out(undo_of(both, journal, run), journal)
+    assert await there.is_accepted(run)
+    assert there.counted() == COUNTS
+    back = await there.undone(run)
     await mock_billing.wait_for_stacks()
-    assert await left_alone(journal, back) == set()
-    assert still_there(before, whole_database(database)) == {}
+    assert await there.left_alone(back) == set()
+    assert there.is_as_before()
 
 
-@pytest.mark.usefixtures("_soon")
-async def test_a_step_that_is_skipped_does_not_part_those_around_it(
-    both: Gateway, journal: Journal, database: Database, mock_billing: MockBilling
-) -> None:
+async def test_a_step_that_is_skipped_does_not_part_those_around_it(there: There, mock_billing: MockBilling) -> None:
     """The tariff goes with its subscriber, who waits all the same until the billing shows the service gone."""
-    before = whole_database(database)
     parts = (Step.TARIFF, {"tarif_id": "2"}), (Step.SERVICE, {"usluga_id": "126", "manager_id": "33"})
-    run = await carried_out(TableJob(both, [subscriber("00771", 1, *parts, name="Новиков Пётр")]), journal)
+    run = await there.imported([subscriber("00771", 1, *parts, name="Новиков Пётр")])
     mock_billing.stack_rate, mock_billing.busy = 10, False
-    back = await carried_out(undo_of(both, journal, run), journal)
+    back = await there.undone(run)
     await mock_billing.wait_for_stacks()
-    assert await left_alone(journal, back) == set()
-    assert still_there(before, whole_database(database)) == {}
+    assert await there.left_alone(back) == set()
+    assert there.is_as_before()
 
 
 HEADER = "Договор;ФИО;Телефон;Почта\n"

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -118,8 +117,8 @@ OTHERS: Final[Mapping[str, Meanwhile]] = {
             "9001/8": (
                 State.REJECTED,
                 (
-                    "given to another subscriber since: contract number 00123 was abonent 9001 when the list was made, "
-                    "and now it is abonent 9003"
+                    "given to another subscriber since: contract number 00123 was abonent 9001 when the list was "
+                    "made, and now it is abonent 9003"
                 ),
             ),
             "9010/8": DONE,
@@ -154,8 +153,8 @@ OTHERS: Final[Mapping[str, Meanwhile]] = {
             "9003/8": (
                 State.REJECTED,
                 (
-                    "changed since the list was made: 50.00 came to the account, and this row would set its balance over "
-                    "it: operation 900001 of 50.00, 2026-11-29. Enter the row again to have it compared anew"
+                    "changed since the list was made: 50.00 came to the account, and this row would set its balance "
+                    "over it: operation 900001 of 50.00, 2026-11-29. Enter the row again to have it compared anew"
                 ),
             ),
             "9002/8": DONE,
@@ -194,21 +193,21 @@ OTHERS: Final[Mapping[str, Meanwhile]] = {
 @pytest.fixture
 def things(execute: Execute) -> None:
     for key, login in ((90001, "ivanov"), (90002, "petrov")):
-        execute("insert into users_usluga (id, abonent_id, usluga_id, manager_id) values (?, 9001, 126, 33)", key)
-        execute("insert into users (id, abonent_id, login, enabled) values (?, 9001, ?, 1)", key, login)
+        execute.put("users_usluga", id=key, abonent_id=9001, usluga_id=126, manager_id=33)
+        execute.put("users", id=key, abonent_id=9001, login=login, enabled=1)
 
 
 @pytest.mark.parametrize("case", OTHERS.values(), ids=list(OTHERS))
 @pytest.mark.usefixtures("things")
 async def test_what_somebody_else_does_between_list_and_calls_stands(
-    gateway: Gateway, journal: Journal, database: Database, tmp_path: Path, execute: Execute, case: Meanwhile
+    gateway: Gateway, journal: Journal, database: Database, execute: Execute, case: Meanwhile
 ) -> None:
     """A row that would undo it, or reach another, is not sent, and says so; an undo touches the run's own alone."""
     if case.needs_database and not gateway.database:
         return
     gateway = replace(gateway, profile=case.profile)
     given = {"amount": "-77"} if case.kind is WARNING_THRESHOLD else {}
-    job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows), **given)
+    job = job_of(gateway, case.kind, rows_of(case.rows), **given)
 
     def meanwhile() -> None:
         for statement in case.done:
@@ -225,7 +224,7 @@ async def test_what_somebody_else_does_between_list_and_calls_stands(
     made = changes(theirs, whole(database))
     assert {str(row["ABONENT_ID"]) for row in new_rows(made, "FINANCE_OPERATIONS")} <= taken
     if case.again:
-        again = await carried_out(job_of(gateway, case.kind, rows_of(tmp_path, case.rows)), journal)
+        again = await carried_out(job_of(gateway, case.kind, rows_of(case.rows)), journal)
         assert [state for state, _ in (await states(journal, again)).values()].count(State.ACCEPTED) == 1
         return
     how = OPPOSITE if case.kind in {BALANCES, PAYMENT} else {}
@@ -236,9 +235,9 @@ async def test_what_somebody_else_does_between_list_and_calls_stands(
 
 
 async def test_an_operation_that_somebody_else_has_reversed_by_now_is_not_counted_as_taken_back(
-    both: Gateway, journal: Journal, tmp_path: Path, execute: Execute
+    both: Gateway, journal: Journal, execute: Execute
 ) -> None:
-    job = job_of(both, BALANCES, rows_of(tmp_path, "contract_number;amount\n00123;50\nA15;60\n"))
+    job = job_of(both, BALANCES, rows_of("contract_number;amount\n00123;50\nA15;60\n"))
     run = await carried_out(job, journal)
     first = (await journal.items(run, {State.ACCEPTED}))[0]
     back = back_of(both, job, journal, run, way="storno", storno_call="storno")
@@ -249,9 +248,9 @@ async def test_an_operation_that_somebody_else_has_reversed_by_now_is_not_counte
 
 
 async def test_verify_says_that_a_number_is_another_subscribers(
-    both: Gateway, journal: Journal, tmp_path: Path, execute: Execute
+    both: Gateway, journal: Journal, execute: Execute
 ) -> None:
-    job = job_of(both, BALANCES, rows_of(tmp_path, "contract_number;amount\n00123;129.22\nA15;1\n"))
+    job = job_of(both, BALANCES, rows_of("contract_number;amount\n00123;129.22\nA15;1\n"))
     run = await carried_out(job, journal)
     for statement in NUMBER_MOVES:
         execute(statement)
@@ -261,9 +260,9 @@ async def test_verify_says_that_a_number_is_another_subscribers(
 
 
 async def test_an_undo_sets_no_balance_back_over_a_payment_that_has_come_since_its_list(
-    both: Gateway, journal: Journal, tmp_path: Path, execute: Execute
+    both: Gateway, journal: Journal, execute: Execute
 ) -> None:
-    job = job_of(both, BALANCES, rows_of(tmp_path, "contract_number;amount\nA15;100\n123;70\n"))
+    job = job_of(both, BALANCES, rows_of("contract_number;amount\nA15;100\n123;70\n"))
     run = await carried_out(job, journal)
     paid = f"update admin_accounts set debit = debit + {50 * SCALE} where id = 9003"  # noqa: S608 - numbers of ours
     undo = await carried_out(back_of(both, job, journal, run, **OPPOSITE), journal, lambda: execute(paid))
@@ -274,10 +273,10 @@ async def test_an_undo_sets_no_balance_back_over_a_payment_that_has_come_since_i
 
 
 async def test_a_payment_that_was_overwritten_all_the_same_is_said_by_verify(
-    both: Gateway, journal: Journal, tmp_path: Path, execute: Execute, monkeypatch: pytest.MonkeyPatch
+    both: Gateway, journal: Journal, execute: Execute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody pays after the last look, just before the call leaves."""
-    job = job_of(both, BALANCES, rows_of(tmp_path, "contract_number;amount\nA15;100\n"))
+    job = job_of(both, BALANCES, rows_of("contract_number;amount\nA15;100\n"))
     send = job.effect.send
 
     async def late(run: Run, item: Item) -> Seen:
@@ -295,10 +294,10 @@ async def test_a_payment_that_was_overwritten_all_the_same_is_said_by_verify(
 
 
 async def test_fields_that_somebody_has_changed_meanwhile_are_counted(
-    both: Gateway, journal: Journal, tmp_path: Path, execute: Execute
+    both: Gateway, journal: Journal, execute: Execute
 ) -> None:
     rows = "contract_number;amount\n00123;-77\nA15;-77\n123;-77\n"
-    job = job_of(both, WARNING_THRESHOLD, rows_of(tmp_path, rows))
+    job = job_of(both, WARNING_THRESHOLD, rows_of(rows))
 
     def meanwhile() -> None:
         execute("update admin_accounts set limit_warning = ? where id = 9003", -5 * SCALE)

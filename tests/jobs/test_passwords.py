@@ -41,10 +41,7 @@ HASHED = "select psw, psw_hash from users where id = 90001"
 @pytest.fixture
 def accounts(execute: Execute) -> None:
     for user, abonent, deleted in [(90001, 9001, 0), (90002, 9002, 0), (90003, 9002, 1)]:
-        execute(
-            "insert into users (id, abonent_id, login, psw, psw_hash, deleted) values (?, ?, ?, 'alt', 'x', ?)",
-            *(user, abonent, f"u{user}", deleted),
-        )
+        execute.put("users", id=user, abonent_id=abonent, login=f"u{user}", psw="alt", psw_hash="x", deleted=deleted)
 
 
 @pytest.fixture
@@ -58,9 +55,9 @@ def sealed(gateway: Gateway, tmp_path: Path) -> Gateway:
 @pytest.mark.usefixtures("accounts")
 @pytest.mark.parametrize(("dontshow", "shown"), [("no", WORD), ("yes", None)])
 async def test_a_password_is_set_and_is_shown_as_wanted(
-    sealed: Gateway, database: Database, tmp_path: Path, dontshow: str, shown: str | None
+    sealed: Gateway, database: Database, dontshow: str, shown: str | None
 ) -> None:
-    rows = rows_of(tmp_path, f"login;psw\nu90001;{WORD}\n")
+    rows = rows_of(f"login;psw\nu90001;{WORD}\n")
     job = job_of(sealed, PASSWORD, rows, dontshow=dontshow)
     (item,) = await planned(job)
     before = whole(database)
@@ -79,9 +76,9 @@ async def test_a_password_is_set_and_is_shown_as_wanted(
 
 
 @pytest.mark.usefixtures("accounts")
-async def test_accounts_that_are_not_there_are_refused(sealed: Gateway, tmp_path: Path) -> None:
+async def test_accounts_that_are_not_there_are_refused(sealed: Gateway) -> None:
     text = f"user_id;psw\n90003;{WORD}\n77777777;{WORD}\n90002;{WORD}\n"
-    done = await prepared(job_of(sealed, PASSWORD, rows_of(tmp_path, text)))
+    done = await prepared(job_of(sealed, PASSWORD, rows_of(text)))
     assert [item.key for item in done.items] == ["90002"]
     assert [(one.line, one.reason, one.row) for one in done.refusals] == [
         (2, "account 90003 (u90003) is deleted", ("90003", "•••")),
@@ -95,7 +92,7 @@ async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(sealed: Gateway
         (PASSWORD, f"user_id;psw\n90001;{WORD}\n", {}),
         (RANDOM_PASSWORD, "user_id\n90001\n", {"to": str(tmp_path / "out.csv")}),
     ]:
-        job = job_of(sealed, kind, rows_of(tmp_path, text), **given)
+        job = job_of(sealed, kind, rows_of(text), **given)
         (item,) = await planned(job)
         assert await job.effect.look_up(RUN, [item]) == {item.item_id: Absent()}
         assert await job.effect.read_back(RUN, [item]) == {item.item_id: CannotLook(UNREADABLE)}
@@ -105,17 +102,15 @@ async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(sealed: Gateway
 
 
 @pytest.mark.usefixtures("accounts")
-async def test_a_page_that_prints_the_request_is_told_without_the_password(sealed: Gateway, tmp_path: Path) -> None:
-    job = job_of(sealed, PASSWORD, rows_of(tmp_path, f"user_id;psw\n90001;{WORD}\n"))
+async def test_a_page_that_prints_the_request_is_told_without_the_password(sealed: Gateway) -> None:
+    job = job_of(sealed, PASSWORD, rows_of(f"user_id;psw\n90001;{WORD}\n"))
     (item,) = await planned(job)
 
     async def script(_: web.Request, form: dict[str, str]) -> web.Response:
         return web.Response(status=500, text=f"<pre>{form}</pre>", content_type="text/html")
 
     async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
-        evidence = await job_of(Gateway(client, vault=sealed.vault), PASSWORD, rows_of(tmp_path, "")).effect.send(
-            RUN, item
-        )
+        evidence = await job_of(Gateway(client, vault=sealed.vault), PASSWORD, rows_of("")).effect.send(RUN, item)
         assert json.loads(server.forms[0]["arg2"]) == {"psw": WORD, "dontshow": False}
     assert isinstance(evidence, Lost)
     assert "•••" in evidence.text
@@ -133,10 +128,7 @@ async def test_a_password_is_made_up_and_goes_into_the_file_alone(
     settings = ClientSettings(mock_billing.url)
     async with open_recorder(recording, settings) as recorder, BillingClient(settings, listener=recorder) as client:
         job = job_of(
-            Gateway(client, sealed.database),
-            RANDOM_PASSWORD,
-            rows_of(tmp_path, "login\nu90001\nu90002\n"),
-            to=str(out),
+            Gateway(client, sealed.database), RANDOM_PASSWORD, rows_of("login\nu90001\nu90002\n"), to=str(out)
         )
         items = await planned(job)
         assert not out.exists()
@@ -166,7 +158,7 @@ async def test_an_answer_that_is_lost_costs_another_password(
     mock_billing: MockBilling, client: BillingClient, database: Database, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.csv"
-    job = job_of(Gateway(client, database), RANDOM_PASSWORD, rows_of(tmp_path, "user_id\n90001\n"), to=str(out))
+    job = job_of(Gateway(client, database), RANDOM_PASSWORD, rows_of("user_id\n90001\n"), to=str(out))
     (item,) = await planned(job)
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
     assert isinstance(await job.effect.send(RUN, item), Lost)
@@ -264,7 +256,7 @@ async def test_while_the_billing_is_busy_with_the_clearing_only_the_second_reque
 @pytest.mark.usefixtures("accounts")
 async def test_a_file_that_cannot_be_written_stops_the_run(client: BillingClient, tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("mine", encoding="utf-8")
-    job = job_of(Gateway(client), RANDOM_PASSWORD, rows_of(tmp_path, "user_id\n90001\n"), to=f"{tmp_path}/out.csv")
+    job = job_of(Gateway(client), RANDOM_PASSWORD, rows_of("user_id\n90001\n"), to=f"{tmp_path}/out.csv")
     (item,) = await planned(job)
     evidence = await job.effect.send(RUN, item)
     assert isinstance(evidence, SystemRefused)
@@ -286,9 +278,9 @@ def item_of() -> Item:
 
 @pytest.mark.usefixtures("accounts")
 async def test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person(
-    mock_billing: MockBilling, sealed: Gateway, database: Database, tmp_path: Path
+    mock_billing: MockBilling, sealed: Gateway, database: Database
 ) -> None:
-    rows = rows_of(tmp_path, "login\nu90001\nnobody\n")
+    rows = rows_of("login\nu90001\nnobody\n")
     job = job_of(sealed, PASSWORD_RECOVERY, rows, base_url="http://lk.example.org/")
     item, nobody = await planned(job)
     assert not job.effect.repeatable

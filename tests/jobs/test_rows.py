@@ -234,9 +234,9 @@ async def test_white_space_around_a_number_or_a_date_says_nothing(
 
 
 async def test_ids_and_contract_numbers_have_none_and_comments_keep_theirs(
-    gateway: Gateway, tmp_path: Path, database: Database
+    gateway: Gateway, database: Database
 ) -> None:
-    rows = rows_of(tmp_path, "Договор ;Сумма; descr\n \u00a000123 ; 5,00\u00a0;\u00a0 за март\n A15;6;   \n")
+    rows = rows_of("Договор ;Сумма; descr\n \u00a000123 ; 5,00\u00a0;\u00a0 за март\n A15;6;   \n")
     job = job_of(gateway, BALANCES, rows)
     first, second = await sent(job, await planned(job))
     assert (first.label, first.amount, second.label) == ("00123", Decimal("5.00"), "A15")
@@ -245,9 +245,9 @@ async def test_ids_and_contract_numbers_have_none_and_comments_keep_theirs(
 
 
 async def test_blanks_that_the_database_does_not_keep_make_no_difference(
-    gateway: Gateway, mock_billing: MockBilling, tmp_path: Path
+    gateway: Gateway, mock_billing: MockBilling
 ) -> None:
-    rows = rows_of(tmp_path, "contract_number;attribute_id;value\n00123;1012; телеграм  \n")
+    rows = rows_of("contract_number;attribute_id;value\n00123;1012; телеграм  \n")
     job = job_of(gateway, ATTRIBUTE, rows)
     with patch.object(server, "parse", wraps=chain.parse) as parsed:
         items: Sequence[Item] = await sent(job, await planned(job))
@@ -258,8 +258,8 @@ async def test_blanks_that_the_database_does_not_keep_make_no_difference(
     assert mock_billing.ledger.effects("AttributeValues")
 
 
-async def test_line_ends_in_a_comment_are_told_and_not_cut_off(gateway: Gateway, tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, 'contract_number;amount;descr\n00123;5;"за март\n"\n')
+async def test_line_ends_in_a_comment_are_told_and_not_cut_off(gateway: Gateway) -> None:
+    rows = rows_of('contract_number;amount;descr\n00123;5;"за март\n"\n')
     (told,) = await refused(job_of(gateway, BALANCES, rows))
     assert told == "2 descr: the text has line ends or other invisible characters"
 
@@ -507,7 +507,7 @@ def test_a_select_that_is_read_at_once_and_checked_whole(database: Database, exe
     assert source.is_read_whole
     (page,) = pages_of(source)
     assert [row.cells[1] for row in page.rows][:4] == ["00123", "123", "77/2", "77/2"]
-    execute("insert into abonents (id, parent_id, contract_number) values (9011, ?, 'ЯЯЯ')", FOLDER)
+    execute.put("abonents", id=9011, parent_id=FOLDER, contract_number="ЯЯЯ")
     assert pages_of(source, page.cursor)[0].rows == (Row(None, ("9011", "ЯЯЯ")),)
     execute("update abonents set contract_number = '00124' where id = 9001")
     with pytest.raises(InputRefused, match=r"the first 10 rows are no longer those .* begin a new run"):
@@ -600,8 +600,8 @@ def in_russian(texts: Sequence[str | None]) -> list[str]:
     return [language(RUSSIAN).render(text) for text in texts if text is not None]
 
 
-async def test_why_a_row_is_refused(gateway: Gateway, tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, "abonent_id;Тариф\n9001;3\n9002;77\n9003;x\n9003;\n012;3\n31;3\n")
+async def test_why_a_row_is_refused(gateway: Gateway) -> None:
+    rows = rows_of("abonent_id;Тариф\n9001;3\n9002;77\n9003;x\n9003;\n012;3\n31;3\n")
     done = await prepared(job_of(gateway, TARIFF_NOW, rows))
     assert in_russian([one.reason for one in done.refusals]) == [
         "тариф 77: в биллинге нет или удалено",

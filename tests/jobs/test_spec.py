@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -297,57 +298,39 @@ def refused(header: list[str], wanted: dict[str, tuple[str, ...]], **mapping: st
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("title", "name"),
-    [
-        ("abonent_id", "abonent_id"),
-        ("Abonent ID", "abonent_id"),
-        ("ID абонента", "abonent_id"),
-        ("id", "abonent_id"),
-        ("Код абонента", "abonent_id"),
-        ("contract_number", "contract_number"),
-        ("Договор", "contract_number"),
-        ("№ договора", "contract_number"),
-        ("Договор №", "contract_number"),
-        ("НОМЕР  ДОГОВОРА:", "contract_number"),
-        ("Лицевой счёт", "contract_number"),
-        ("лицевой счет", "contract_number"),
-        ("Л/С", "contract_number"),
-        ("№ л/с", "contract_number"),
-        ("amount", "amount"),
-        ("Сумма", "amount"),
-        ("Сумма, руб.", "amount"),
-        ("Остаток", "amount"),
-        ("Баланс (руб)", "amount"),
-        ("сальдо", "amount"),
-        ("Начальный\u00a0остаток, в рублях", "amount"),
-        ("op_summa", "amount"),
-        ("Balance", "amount"),
-    ],
-)
-def test_what_the_columns_of_balances_are_called(title: str, name: str) -> None:
-    assert found(["ФИО", f" {title} ", "адрес"], BALANCES) == {name: title}
+TITLES: Final[Mapping[str, Sequence[str]]] = {
+    "abonent_id": ("abonent_id", "Abonent ID", "ID абонента", "id", "Код абонента"),
+    "contract_number": (
+        *("contract_number", "Договор", "№ договора", "Договор №", "НОМЕР  ДОГОВОРА:"),
+        *("Лицевой счёт", "лицевой счет", "Л/С", "№ л/с"),
+    ),
+    "amount": (
+        *("amount", "Сумма", "Сумма, руб.", "Остаток", "Баланс (руб)", "сальдо", "op_summa", "Balance"),
+        "Начальный\u00a0остаток, в рублях",
+    ),
+}
+OTHER_TITLES: Final[Mapping[str, str]] = {
+    "Учётная запись": "user_id",
+    "Логин": "login",
+    "IP-адрес": "ip",
+    "Телефон": "sms",
+    "Номер СМС": "sms",
+    "Дата": "date",
+    "Примечание": "comment",
+    "Услуга": "usluga_id",
+    "Тарифный план": "tarif_id",
+    "Оператор": "operator_id",
+    "Порог предупреждения": "limit_warning",
+}
 
 
-@pytest.mark.parametrize(
-    ("title", "name"),
-    [
-        ("Учётная запись", "user_id"),
-        ("Логин", "login"),
-        ("IP-адрес", "ip"),
-        ("Телефон", "sms"),
-        ("Номер СМС", "sms"),
-        ("Дата", "date"),
-        ("Примечание", "comment"),
-        ("Услуга", "usluga_id"),
-        ("Тарифный план", "tarif_id"),
-        ("Оператор", "operator_id"),
-        ("Порог предупреждения", "limit_warning"),
-    ],
-)
-def test_what_the_other_columns_are_called(title: str, name: str) -> None:
-    assert found(["ФИО", title], {name: ()}) == {name: title}
-    assert found(["ФИО", title], {"other": (), "mine": (name,)}) == {"mine": title}
+def test_what_columns_are_called() -> None:
+    for name, titles in TITLES.items():
+        for title in titles:
+            assert found(["ФИО", f" {title} ", "адрес"], BALANCES) == {name: title}
+    for title, name in OTHER_TITLES.items():
+        assert found(["ФИО", title], {name: ()}) == {name: title}
+        assert found(["ФИО", title], {"other": (), "mine": (name,)}) == {"mine": title}
 
 
 def test_a_balance_is_no_threshold() -> None:

@@ -55,7 +55,7 @@ class Setting:
 
     async def enters(self, rows: dict[int, Decimal], **given: str) -> None:
         """Another run with these rows."""
-        file = rows_of(self.folder, as_file(rows))
+        file = rows_of(as_file(rows))
         await done(self.gateway, self.journal, "balances", file, given, enter=Repeat.AGAIN)
 
 
@@ -71,7 +71,7 @@ async def entered(
     begin_with(execute, BEFORE)
     async with billing(billing_file, database, type_8) as (gateway, journal):
         known = replace(gateway, profile=msgspec.structs.replace(UNKNOWN, type_8=Fact(TypeEight(type_8))))
-        run = await done(known, journal, "balances", rows_of(tmp_path, as_file(ROWS)))
+        run = await done(known, journal, "balances", rows_of(as_file(ROWS)))
         yield Setting(known, journal, tmp_path, run)
 
 
@@ -170,7 +170,7 @@ async def setting(
     client: BillingClient, database: Database, execute: Execute, tmp_path: Path
 ) -> AsyncIterator[TallySetting]:
     for key, name in {FOLDER: "Улица", OTHER: "Площадь"}.items():
-        execute("insert into abonents (id, is_folder, name) values (?, 1, ?)", key, name)
+        execute.put("abonents", id=key, is_folder=1, name=name)
     async with open_journal(tmp_path / "journal") as journal:
         yield TallySetting(Gateway(client, database), journal, execute)
 

@@ -124,14 +124,13 @@ async def test_the_first_state_is_the_one_that_was_overwritten_whenever_the_plan
     both: Gateway,
     database: Database,
     journal: Journal,
-    tmp_path: Path,
     execute: Execute,
     name: str,
     text: str,
     given: dict[str, str],
     change: str,
 ) -> None:
-    rows = rows_of(tmp_path, text.format(*users(database)))
+    rows = rows_of(text.format(*users(database)))
     planned = whole(database)
     first: Tables = {}
 
@@ -158,10 +157,10 @@ def changed(then: str) -> str:
 
 @pytest.mark.parametrize("meant", ["", "update admin_accounts set limit_warning = -5550000000000 where id = 9001"])
 async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_first(
-    both: Gateway, database: Database, journal: Journal, tmp_path: Path, execute: Execute, meant: str
+    both: Gateway, database: Database, journal: Journal, execute: Execute, meant: str
 ) -> None:
     """9001 and 9008 have one account: what the second row finds there is what the first has set."""
-    rows = rows_of(tmp_path, "abonent_id;limit_warning\n9001;-5\n9002;-6\n9008;-7\n")
+    rows = rows_of("abonent_id;limit_warning\n9001;-5\n9002;-6\n9008;-7\n")
     first: Tables = {}
 
     def meanwhile() -> None:
@@ -186,12 +185,10 @@ async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_fir
 
 
 async def test_a_half_done_undo_leaves_the_rest_to_another_one(
-    both: Gateway, database: Database, journal: Journal, tmp_path: Path
+    both: Gateway, database: Database, journal: Journal
 ) -> None:
     first = whole(database)
-    run = await done(
-        both, journal, "warning-threshold", rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n"), {"amount": "-77"}
-    )
+    run = await done(both, journal, "warning-threshold", rows_of("abonent_id\n9001\n9002\n9003\n"), {"amount": "-77"})
     await undone(both, journal, run, most=1)
     assert [item.label for item in await journal.in_effect(run)] == ["123", "A15"]
     rest = await undone(both, journal, run)
@@ -200,9 +197,9 @@ async def test_a_half_done_undo_leaves_the_rest_to_another_one(
 
 
 async def test_created_objects_are_deleted_and_made_anew_and_deleted(
-    both: Gateway, database: Database, journal: Journal, tmp_path: Path
+    both: Gateway, database: Database, journal: Journal
 ) -> None:
-    rows = rows_of(tmp_path, "abonent_id\n9001\n9002\n")
+    rows = rows_of("abonent_id\n9001\n9002\n")
     run = await done(both, journal, "connect-service", rows, {"usluga": "240", "manager": "33"})
     gateway = {row["ID"] for row in _of(database, "9001") + _of(database, "9002")}
     assert len(gateway) == 2
@@ -224,12 +221,12 @@ def _of(database: Database, abonent: str) -> list[dict[str, object]]:
 
 
 async def test_what_was_entered_anew_is_not_restored_on_top(
-    both: Gateway, database: Database, journal: Journal, tmp_path: Path
+    both: Gateway, database: Database, journal: Journal
 ) -> None:
     text = "abonent_id;amount\n9001;5\n9002;7\n"
-    run = await done(both, journal, "balances", rows_of(tmp_path, text))
+    run = await done(both, journal, "balances", rows_of(text))
     opposite = await undone(both, journal, run, way="opposite")
-    anew = await done(both, journal, "balances", rows_of(tmp_path, "abonent_id;amount\n9002;7\n"))
+    anew = await done(both, journal, "balances", rows_of("abonent_id;amount\n9002;7\n"))
     before = whole(database)
     back = await undone(both, journal, opposite, way="storno")
     assert await counts(journal, back) == {"accepted": 1, "skipped": 1, "refused": 0}
@@ -237,11 +234,9 @@ async def test_what_was_entered_anew_is_not_restored_on_top(
     assert len(changes(before, whole(database))["FINANCE_OPERATIONS"]) == 1
 
 
-async def test_the_same_row_is_one_by_id_and_by_contract_number(
-    both: Gateway, journal: Journal, tmp_path: Path
-) -> None:
-    await done(both, journal, "balances", rows_of(tmp_path, "abonent_id;amount\n9001;5\n9002;7\n"))
-    by_number = await done(both, journal, "balances", rows_of(tmp_path, "Договор;Сумма\n00123;5,00\n123;8\nA15;1\n"))
+async def test_the_same_row_is_one_by_id_and_by_contract_number(both: Gateway, journal: Journal) -> None:
+    await done(both, journal, "balances", rows_of("abonent_id;amount\n9001;5\n9002;7\n"))
+    by_number = await done(both, journal, "balances", rows_of("Договор;Сумма\n00123;5,00\n123;8\nA15;1\n"))
     assert await counts(journal, by_number) == {"skipped": 1, "accepted": 1, "refused": 1}
 
 
@@ -253,16 +248,16 @@ async def test_the_same_row_is_one_by_id_and_by_contract_number(
     ],
 )
 async def test_what_cannot_be_taken_back_says_why(
-    both: Gateway, journal: Journal, tmp_path: Path, name: str, text: str | None, given: dict[str, str], why: str
+    both: Gateway, journal: Journal, name: str, text: str | None, given: dict[str, str], why: str
 ) -> None:
-    rows = Input() if text is None else rows_of(tmp_path, text)
+    rows = Input() if text is None else rows_of(text)
     run = await journal.create_run(NewRun(name, parameters_of(BUILT_IN.named(name), given), TARGET, rows.file))
     with pytest.raises(InputRefused, match=f"run {run.name} .{name}. cannot be taken back: {why}"):
         await build_undo(both, journal, {RUN: run.name}, BUILT_IN)
 
 
-async def test_a_storno_is_final(both: Gateway, journal: Journal, tmp_path: Path) -> None:
-    run = await done(both, journal, "balances", rows_of(tmp_path, "abonent_id;amount\n9001;5\n"))
+async def test_a_storno_is_final(both: Gateway, journal: Journal) -> None:
+    run = await done(both, journal, "balances", rows_of("abonent_id;amount\n9001;5\n"))
     storno = await undone(both, journal, run, way="storno")
     assert storno.job == UNDO
     with pytest.raises(InputRefused, match="a storno is final"):
@@ -349,9 +344,8 @@ async def test_plan_and_undo_ask_as_often_for_many_rows_as_for_few(
     counted: Gateway,
     selects: list[str],
     journal: Journal,
-    tmp_path: Path,
 ) -> None:
-    rows = rows_of(tmp_path, _subscribers(counted))
+    rows = rows_of(_subscribers(counted))
     job = job_of(counted, BUILT_IN.named(name), rows, **given)
     assert await _for_a_page(job, FEW, selects) == await _for_a_page(job, MANY, selects) > 0
     run = await done_of_statements_of_a_page(counted, journal, name, rows, given)
@@ -362,10 +356,10 @@ async def test_plan_and_undo_ask_as_often_for_many_rows_as_for_few(
 @pytest.mark.parametrize("rows", [FEW, MANY])
 @pytest.mark.parametrize(("name", "given"), [("balances", {"op_type": "2"}), ("connect-service", {})])
 async def test_one_select_shows_what_others_have_entered_of_a_whole_group(
-    name: str, given: Mapping[str, str], rows: int, counted: Gateway, selects: list[str], tmp_path: Path
+    name: str, given: Mapping[str, str], rows: int, counted: Gateway, selects: list[str]
 ) -> None:
     given = {"amount": "50.50", **given} if name == "balances" else {"usluga": "240", "manager": "33", **given}
-    job = job_of(counted, BUILT_IN.named(name), rows_of(tmp_path, _subscribers(counted)), **given)
+    job = job_of(counted, BUILT_IN.named(name), rows_of(_subscribers(counted)), **given)
     page = await anyio.to_thread.run_sync(lambda: next(job.source.pages(None)))
     group = [sending_item(new, number) for number, new in enumerate((await job.prepare(page.rows[:rows])).items, 1)]
     # What is asked once a run is asked now.

@@ -197,13 +197,6 @@ def test_retry_after(value: str | None, seconds: float | None) -> None:
     assert retry_after(value, NOW) == seconds
 
 
-def test_a_date_to_retry_after_is_measured_by_the_wall_clock() -> None:
-    seen = read_answer(429, {"Retry-After": formatdate(NOW + 5, usegmt=True)}, b"", now=NOW)
-    assert isinstance(seen, Busy)
-    assert seen.retry_after == pytest.approx(5.0)
-    assert retry_after(formatdate(0)) == pytest.approx(0.0)
-
-
 @pytest.mark.parametrize("behind", [-86_400, -60, 0, 60, 86_400])
 def test_a_date_to_retry_after_is_measured_by_the_clock_that_wrote_it(behind: int) -> None:
     # The billing's clock and ours may be hours apart, and ours may be set back in the middle of a run.

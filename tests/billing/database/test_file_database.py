@@ -310,15 +310,6 @@ def parent(billing_file: Path, query: str) -> Iterator[tuple[subprocess.Popen[st
             process.kill()
 
 
-def test_when_its_parent_is_killed_the_keeper_ends_and_the_file_is_free(billing_file: Path) -> None:
-    with parent(billing_file, PAGES) as (process, keeper), watched(keeper) as has_ended:
-        os.killpg(process.pid, signal.SIGKILL)
-        assert has_ended()
-        with billing_file.open("rb") as file:
-            # The engine has it locked for as long as a process has it open.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 def test_when_its_parent_is_killed_the_keeper_leaves_even_a_select_without_end(billing_file: Path) -> None:
     with parent(billing_file, ENDLESS) as (process, keeper), watched(keeper) as has_ended:
         wait_until_it_counts(Dsn(str(billing_file)))

@@ -42,8 +42,8 @@ from tests.jobs.making import (
 )
 
 
-def job_of(gateway: Gateway, folder: Path, text: str, *, mapping: dict[str, str] | None = None, **given: str) -> Job:
-    return making.job_of(gateway, BALANCES, making.rows_of(folder, text, **(mapping or {})), **given)
+def job_of(gateway: Gateway, text: str, *, mapping: dict[str, str] | None = None, **given: str) -> Job:
+    return making.job_of(gateway, BALANCES, making.rows_of(text, **(mapping or {})), **given)
 
 
 def an_item(account: int = 9001) -> NewItem:
@@ -167,10 +167,8 @@ ROWS: Final[Mapping[str, Rows]] = {
 
 
 @pytest.mark.parametrize("case", ROWS.values(), ids=list(ROWS))
-async def test_rows_become_items_or_are_refused_with_their_place(
-    gateway: Gateway, tmp_path: Path, case: Rows
-) -> None:
-    done = await prepared(job_of(gateway, tmp_path, case.text, mapping=dict(case.mapping), **case.given))
+async def test_rows_become_items_or_are_refused_with_their_place(gateway: Gateway, case: Rows) -> None:
+    done = await prepared(job_of(gateway, case.text, mapping=dict(case.mapping), **case.given))
     taken = []
     for one in done.items:
         payload = decode_payload(one.payload)
@@ -189,14 +187,14 @@ async def test_rows_become_items_or_are_refused_with_their_place(
 
 
 async def test_what_the_balance_was_is_kept_as_it_was_overwritten(
-    both: Gateway, database: Database, execute: Execute, tmp_path: Path
+    both: Gateway, database: Database, execute: Execute
 ) -> None:
     text = "abonent_id;amount;op_type\n9001;1;8\n9002;2;8\n9003;3;1\n"
     execute("update admin_accounts set ostatok = ? where id = 9002", 5 * SCALE)
-    items = await planned(job_of(both, tmp_path, text))
+    items = await planned(job_of(both, text))
     assert [payload_of(one).was for one in items] == [{BALANCE: "0.00"}, {BALANCE: "5.00"}, {}]
     alone = replace(both, database=None)
-    without = await prepared(job_of(alone, tmp_path, text))
+    without = await prepared(job_of(alone, text))
     assert [decode_payload(one.payload).was for one in without.items] == [{}, {}, {}]
     effect = effect_of(both, BALANCES)
     assert (effect.keeps, effect_of(alone, BALANCES).keeps) == (BeforeImageMode.TOGETHER, BeforeImageMode.NOTHING)
@@ -215,13 +213,13 @@ async def test_what_the_balance_was_is_kept_as_it_was_overwritten(
     assert list(database.query("select balance from admin_accounts where id = 9002")) == [(7 * SCALE,)]
 
 
-async def test_an_unknown_number_comes_with_the_nearest(both: Gateway, tmp_path: Path) -> None:
+async def test_an_unknown_number_comes_with_the_nearest(both: Gateway) -> None:
     text = f"contract_number;amount\nА15;1\n000123;1\n{'9' * 60};1\n"
-    reasons = await refused(job_of(both, tmp_path, text))
+    reasons = await refused(job_of(both, text))
     assert "there is no contract number 'А15'; there is 'A15' (the same in Latin letters)" in reasons[0]
     assert "'00123' (the same" in reasons[1]
     assert reasons[2].endswith("', nor one like it")
-    (reason, *_) = await refused(job_of(replace(both, database=None), tmp_path, text))
+    (reason, *_) = await refused(job_of(replace(both, database=None), text))
     assert reason.endswith("there is no contract number 'А15' (similar ones are searched for in the database only)")
     finder = SubscriberFinder(both, suggested_for=2)
     first = await finder.by_contract_numbers(["А15"])
@@ -239,8 +237,8 @@ async def test_an_unknown_number_comes_with_the_nearest(both: Gateway, tmp_path:
         ("abonent_id;amount;op_summa", "several columns that can be amount: 'amount', 'op_summa'"),
     ],
 )
-async def test_missing_columns_refuse_the_file(gateway: Gateway, tmp_path: Path, header: str, reason: str) -> None:
-    job = job_of(gateway, tmp_path, f"{header}\n1;2\n")
+async def test_missing_columns_refuse_the_file(gateway: Gateway, header: str, reason: str) -> None:
+    job = job_of(gateway, f"{header}\n1;2\n")
     with pytest.raises(InputRefused, match=reason):
         _ = job.source
 
@@ -265,8 +263,8 @@ async def reading(job: Job, item: Item) -> object:
     return (await job.effect.read_back(RUN, [item]))[item.item_id]
 
 
-async def test_only_the_mark_of_run_and_item_counts(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
-    job = job_of(gateway, tmp_path, FILE)
+async def test_only_the_mark_of_run_and_item_counts(gateway: Gateway, execute: Execute) -> None:
+    job = job_of(gateway, FILE)
     item = await one_of(job)
     for number, abonent, kind, descr in [
         (90001, 9001, 8, "Ввод [cm k7m2q/2]"),  # another item
@@ -283,8 +281,8 @@ async def test_only_the_mark_of_run_and_item_counts(gateway: Gateway, tmp_path: 
     assert await sighting(job, item) == Absent()
 
 
-async def test_what_is_found_and_differs(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
-    job = job_of(gateway, tmp_path, FILE)
+async def test_what_is_found_and_differs(gateway: Gateway, execute: Execute) -> None:
+    job = job_of(gateway, FILE)
     item = await one_of(job)
     accepted = await job.effect.send(RUN, item)
     assert isinstance(accepted, Accepted)
@@ -314,8 +312,8 @@ async def test_what_is_found_and_differs(gateway: Gateway, tmp_path: Path, execu
     assert await reading(job, item) == ReadBack(Decimal(101), text)
 
 
-async def test_the_billings_refusal_is_of_the_row(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
-    job = job_of(gateway, tmp_path, FILE)
+async def test_the_billings_refusal_is_of_the_row(gateway: Gateway, execute: Execute) -> None:
+    job = job_of(gateway, FILE)
     item = await one_of(job)
     await job.effect.probe()
     execute("update abonents set deleted = 1 where id = 9001")
@@ -326,27 +324,27 @@ async def test_the_billings_refusal_is_of_the_row(gateway: Gateway, tmp_path: Pa
 
 
 async def test_absence_proves_nothing_while_entries_of_the_row_wait(
-    client: BillingClient, database: Database, execute: Execute, tmp_path: Path
+    client: BillingClient, database: Database, execute: Execute
 ) -> None:
-    job = job_of(Gateway(client, database), tmp_path, FILE)
+    job = job_of(Gateway(client, database), FILE)
     item = sending_item(an_item(17))
     assert await job.effect.unfinished_work([item]) is None
-    execute("insert into account_stack (id, account_id) values (1, 18)")
+    execute.put("account_stack", id=1, account_id=18)
     assert await job.effect.unfinished_work([item]) is None, "another's entry"
-    execute("insert into account_stack (id, account_id) values (2, 17)")
+    execute.put("account_stack", id=2, account_id=17)
     assert await job.effect.unfinished_work([item]) == "ACCOUNT_STACK holds 1 entry"
-    execute("insert into events_stack_compact (id, abonent_id) values (1, 9001)")
-    execute("insert into events_stack_compact (id, abonent_id) values (2, 9001)")
+    execute.put("events_stack_compact", id=1, abonent_id=9001)
+    execute.put("events_stack_compact", id=2, abonent_id=9001)
     assert (
         await job.effect.unfinished_work([item])
         == "ACCOUNT_STACK holds 1 entry, EVENTS_STACK_COMPACT holds 2 entries"
     )
-    assert await job_of(Gateway(client), tmp_path, FILE).effect.unfinished_work([item]) is None, "nobody can tell"
+    assert await job_of(Gateway(client), FILE).effect.unfinished_work([item]) is None, "nobody can tell"
 
 
-async def test_a_billing_that_is_away(tmp_path: Path) -> None:
+async def test_a_billing_that_is_away() -> None:
     async with BillingClient(ClientSettings("http://127.0.0.1:9"), patience=Patience(attempts=1)) as client:
-        job = job_of(Gateway(client), tmp_path, FILE)
+        job = job_of(Gateway(client), FILE)
         new = an_item()
         assert isinstance(await job.effect.send(RUN, sending_item(new)), NotSent)
         for asking in (
@@ -360,7 +358,7 @@ async def test_a_billing_that_is_away(tmp_path: Path) -> None:
 
 
 async def test_a_database_that_is_away(client: BillingClient, tmp_path: Path) -> None:
-    job = job_of(Gateway(client, Database(Dsn(str(tmp_path / "none.fdb")))), tmp_path, FILE)
+    job = job_of(Gateway(client, Database(Dsn(str(tmp_path / "none.fdb")))), FILE)
     new = an_item()
     for asking in (job.effect.unfinished_work([sending_item(new)]), prepared(job), sighting(job, sending_item(new))):
         with pytest.raises(LookUpFailed, match=r"none\.fdb"):
@@ -368,20 +366,20 @@ async def test_a_database_that_is_away(client: BillingClient, tmp_path: Path) ->
 
 
 async def test_a_comment_without_room_for_its_mark(
-    client: BillingClient, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: BillingClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The real column's width is not known: here it is made narrow.
     monkeypatch.setattr(database, "longest", lambda *_: 40)
     with pytest.raises(InputRefused, match="shorten this one to 8 characters"):
-        await prepared(job_of(Gateway(client, database), tmp_path, FILE, descr="x" * 20))
+        await prepared(job_of(Gateway(client, database), FILE, descr="x" * 20))
 
 
 async def test_a_row_whose_comment_has_no_room_for_its_mark(
-    client: BillingClient, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: BillingClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "longest", lambda *_: 40)
     text = "abonent_id;amount;descr\n9001;1;короткий\n9002;2;слишком длинный\n"
-    done = await prepared(job_of(Gateway(client, database), tmp_path, text, descr="x"))
+    done = await prepared(job_of(Gateway(client, database), text, descr="x"))
     assert [one.key for one in done.items] == ["9001/8"]
     (refusal,) = done.refusals
     assert (refusal.line, refusal.column) == (3, "descr")
@@ -391,7 +389,7 @@ async def test_a_row_whose_comment_has_no_room_for_its_mark(
 # ---- what was entered by hand ------------------------------------------------------------------------------------
 
 
-async def test_what_looks_the_same_is_named(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
+async def test_what_looks_the_same_is_named(gateway: Gateway, execute: Execute) -> None:
     entered = "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr, storno) values "
     for op_id, abonent, kind, kopecks, descr, storno in [
         (90001, 9001, 8, 5050, "по письму", 0),
@@ -406,7 +404,7 @@ async def test_what_looks_the_same_is_named(gateway: Gateway, tmp_path: Path, ex
             entered + "(?, ?, ?, ?, '2026-02-03 10:00:00', ?, ?)",
             *(op_id, abonent, kind, kopecks * SCALE // 100, descr, storno),
         )
-    job = job_of(gateway, tmp_path, "abonent_id;amount\n9001;50,50\n9002;1\n9010;50,50\n")
+    job = job_of(gateway, "abonent_id;amount\n9001;50,50\n9002;1\n9010;50,50\n")
     items = (await prepared(job)).items
     assert await job.find_entries(items) == {
         "9001/8": Entries(unmarked="operation 90001 of 50.50, 2026-02-03, operation 90002 of 50.50, 2026-02-03"),
@@ -414,14 +412,17 @@ async def test_what_looks_the_same_is_named(gateway: Gateway, tmp_path: Path, ex
     }
 
 
-async def test_a_long_list_of_the_same_is_cut(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
+async def test_a_long_list_of_the_same_is_cut(gateway: Gateway, execute: Execute) -> None:
     for op_id in range(90001, 90006):
-        execute(
-            "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date) "
-            "values (?, 9001, 8, ?, '2026-02-03')",
-            *(op_id, 505 * SCALE // 10),
+        execute.put(
+            "finance_operations",
+            op_id=op_id,
+            abonent_id=9001,
+            op_type=8,
+            op_summa=505 * SCALE // 10,
+            op_date="2026-02-03",
         )
-    job = job_of(gateway, tmp_path, FILE)
+    job = job_of(gateway, FILE)
     (found,) = (await job.find_entries((await prepared(job)).items)).values()
     assert found.unmarked.startswith("operation 90001 ")
     assert found.unmarked.endswith("operation 90003 of 50.50, 2026-02-03 and 2 more")

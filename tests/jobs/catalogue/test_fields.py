@@ -206,28 +206,30 @@ def billing_file(billing_template: Path, tmp_path: Path) -> Path:
 
 def insert_things(execute: Execute) -> None:
     """Accounts, services, operations and blocks of the odd ones, and a third operator."""
-    execute("insert into operators (id, name) values (5, 'Третий')")
+    execute.put("operators", id=5, name="Третий")
     for key, abonent, login, snat, deleted in [
         (90001, 9001, "ivanov", 167772161, 0),
         (90002, 9002, "petrov", None, 0),
         (90003, 9003, "gone", None, 1),
     ]:
-        execute(
-            "insert into users (id, abonent_id, login, ip, pull, snatip, snat_pull, deleted, psw_hash) "
-            "values (?, ?, ?, ?, 5, ?, 1040, ?, 'x')",
-            *(key, abonent, login, 167900000 + key, snat, deleted),
+        execute.put(
+            "users",
+            id=key,
+            abonent_id=abonent,
+            login=login,
+            ip=167900000 + key,
+            pull=5,
+            snatip=snat,
+            snat_pull=1040,
+            deleted=deleted,
+            psw_hash="x",
         )
     for key, abonent, service in [(90001, 9001, 126), (90002, 9002, 127), (90003, 9003, 126), (90004, 9003, 126)]:
-        execute(
-            "insert into users_usluga (id, abonent_id, usluga_id, next_date) values (?, ?, ?, '2020-08-13 00:00:00')",
-            *(key, abonent, service),
-        )
+        execute.put("users_usluga", id=key, abonent_id=abonent, usluga_id=service, next_date="2020-08-13 00:00:00")
     for key in (90001, 90002):
-        execute("insert into abonents_block_history (id, abonent_id) values (?, ?)", key, key - 81000)
-        execute(
-            "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date) "
-            "values (?, ?, 1, ?, '2020-01-01')",
-            *(key, key - 81000, SCALE),
+        execute.put("abonents_block_history", id=key, abonent_id=key - 81000)
+        execute.put(
+            "finance_operations", op_id=key, abonent_id=key - 81000, op_type=1, op_summa=SCALE, op_date="2020-01-01"
         )
 
 
@@ -249,9 +251,9 @@ def _sets_fields(kind: JobSpec, gateway: Gateway) -> bool:
 
 
 @OF_KINDS
-async def test_there_and_back_again(gateway: Gateway, case: Case, tmp_path: Path, database: Database) -> None:
+async def test_there_and_back_again(gateway: Gateway, case: Case, database: Database) -> None:
     before = whole(database)
-    job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
+    job = job_of(gateway, case.kind, rows_of(case.rows))
     items = await planned(job)
     assert len(items) == 2
     assert changes(before, whole(database)) == {}
@@ -284,8 +286,8 @@ async def test_there_and_back_again(gateway: Gateway, case: Case, tmp_path: Path
 
 
 @OF_KINDS
-async def test_what_is_as_wanted_is_never_sent(gateway: Gateway, case: Case, tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, case.rows)
+async def test_what_is_as_wanted_is_never_sent(gateway: Gateway, case: Case) -> None:
+    rows = rows_of(case.rows)
     await sent(job_of(gateway, case.kind, rows), (await planned(job_of(gateway, case.kind, rows)))[:1])
     done = await prepared(job_of(gateway, case.kind, rows))
     first, second = done.items
@@ -298,16 +300,16 @@ async def test_what_is_as_wanted_is_never_sent(gateway: Gateway, case: Case, tmp
     [(case, row, why) for case in CASES for row, why in case.wrong.items()],
     ids=lambda one: one.kind.name if isinstance(one, Case) else "",
 )
-async def test_what_is_wrong_is_refused(gateway: Gateway, case: Case, row: str, why: str, tmp_path: Path) -> None:
-    (reason,) = await refused(job_of(gateway, case.kind, rows_of(tmp_path, f"{case.header}\n{row}\n")))
+async def test_what_is_wrong_is_refused(gateway: Gateway, case: Case, row: str, why: str) -> None:
+    (reason,) = await refused(job_of(gateway, case.kind, rows_of(f"{case.header}\n{row}\n")))
     assert why in reason
 
 
 @TAKEN_BACK
 async def test_what_somebody_has_changed_since_is_left_alone(
-    gateway: Gateway, case: Case, tmp_path: Path, execute: Execute, database: Database
+    gateway: Gateway, case: Case, execute: Execute, database: Database
 ) -> None:
-    job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
+    job = job_of(gateway, case.kind, rows_of(case.rows))
     done = await sent(job, await planned(job))
     table = case.changed[0].split()[0]
     change_first(case, execute)
@@ -322,11 +324,11 @@ async def test_what_somebody_has_changed_since_is_left_alone(
 
 @OF_KINDS
 async def test_what_somebody_changed_between_plan_and_call_comes_back(
-    gateway: Gateway, case: Case, tmp_path: Path, execute: Execute, database: Database
+    gateway: Gateway, case: Case, execute: Execute, database: Database
 ) -> None:
     effect = effect_of(gateway, case.kind)
     assert isinstance(effect, SetFieldsEffect)
-    items = await planned(job_of(gateway, case.kind, rows_of(tmp_path, case.rows)))
+    items = await planned(job_of(gateway, case.kind, rows_of(case.rows)))
     change_first(case, execute)
     before = whole(database)
     items = await with_fresh_before_images(effect, [msgspec.structs.replace(one, attempts=0) for one in items])
@@ -354,9 +356,9 @@ async def test_what_somebody_changed_between_plan_and_call_comes_back(
 
 @TAKEN_BACK
 async def test_an_undo_yields_to_what_somebody_changed_between_its_plan_and_its_call(
-    gateway: Gateway, case: Case, tmp_path: Path, execute: Execute, database: Database
+    gateway: Gateway, case: Case, execute: Execute, database: Database
 ) -> None:
-    job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
+    job = job_of(gateway, case.kind, rows_of(case.rows))
     back = await undone(effect_of(gateway, case.kind), await sent(job, await planned(job)))
     assert isinstance(back.effect, SetFieldsEffect)
     items = [msgspec.structs.replace(one, attempts=0) for one in back.items]
@@ -389,12 +391,10 @@ def _another(column: str) -> str:
 
 
 @OF_KINDS
-async def test_lost_answers(
-    gateway: Gateway, case: Case, tmp_path: Path, database: Database, mock_billing: MockBilling
-) -> None:
+async def test_lost_answers(gateway: Gateway, case: Case, database: Database, mock_billing: MockBilling) -> None:
     """Lost before its effect, and with it; found again, and taken back from what was found."""
     before = whole(database)
-    job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
+    job = job_of(gateway, case.kind, rows_of(case.rows))
     items = await planned(job)
     await _lost(job, RUN, items[0], mock_billing, FaultKind.CRASH_BEFORE)
     assert changes(before, whole(database)) == {}
@@ -421,10 +421,8 @@ async def _lost(does: Job | Effect, run: Run, item: Item, server: MockBilling, k
 
 
 @OF_KINDS
-async def test_an_answer_to_another_row_is_no_answer(
-    gateway: Gateway, case: Case, tmp_path: Path, mock_billing: MockBilling
-) -> None:
-    job = job_of(gateway, case.kind, rows_of(tmp_path, case.rows))
+async def test_an_answer_to_another_row_is_no_answer(gateway: Gateway, case: Case, mock_billing: MockBilling) -> None:
+    job = job_of(gateway, case.kind, rows_of(case.rows))
     first, second = await planned(job)
     # Only what was answered while a plan was set is handed on.
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1, requests=((9, None),)),)))

@@ -36,10 +36,6 @@ from jobs.spec.chain import parse
 from jobs.spec.chain_kind import ChainKind, kind_of
 from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec
-from lab.mock.faults import Fault, FaultKind, FaultPlan
-from lab.mock.server import MockBilling
-from lab.record.recorder import open_recorder
-from lab.record.recording import Recording
 from tests.billing.api.scripted_server import answer, scripted
 from tests.checkpoints.samples import sending_item
 from tests.jobs.conftest import Execute
@@ -93,7 +89,7 @@ CASES: tuple[tuple[JobSpec, dict[str, str], object], ...] = (
 
 @pytest.fixture
 def with_session(client: BillingClient, database: Database, execute: Execute, tmp_path: Path) -> Gateway:
-    execute("insert into cabinet_sessions (id, suid, user_id, created) values (1, '12345', 4084, '2026-05-01')")
+    execute.put("cabinet_sessions", id=1, suid="12345", user_id=4084, created="2026-05-01")
     return Gateway(client, database, vault=Vault(tmp_path / "secrets"))
 
 
@@ -145,16 +141,16 @@ def test_a_foreign_number_stays_as_it_is() -> None:
     assert an_address(" 10.0.0.1 ") == "10.0.0.1"
 
 
-async def test_the_row_says_how_its_number_was_read(with_session: Gateway, tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, "телефон\n8 123 456-78-99\n+71234567898\n")
+async def test_the_row_says_how_its_number_was_read(with_session: Gateway) -> None:
+    rows = rows_of("телефон\n8 123 456-78-99\n+71234567898\n")
     one, two = await planned(job_of(with_session, BY_SMS, rows))
     assert (one.key, one.label) == ("+71234567899", "8 123 456-78-99, read as +71234567899")
     assert (two.key, two.label) == ("+71234567898", "+71234567898")
-    bad = rows_of(tmp_path, "телефон\n12\n")
+    bad = rows_of("телефон\n12\n")
     assert await refused(job_of(with_session, BY_SMS, bad)) == [
         "2 телефон: '12' has 2 digits: a number is written as +79123456789 or 8 912 345-67-89"
     ]
-    assert await refused(job_of(with_session, AT_IP, rows_of(tmp_path, "ip\n1.2.3\n"))) == [
+    assert await refused(job_of(with_session, AT_IP, rows_of("ip\n1.2.3\n"))) == [
         "2 ip: '1.2.3' is not an address such as 127.1.2.3"
     ]
 
@@ -175,16 +171,15 @@ async def test_who_is_blocked_comes_out_of_the_database(with_session: Gateway, e
             *(key, balance * SCALE, None if limit is None else limit * SCALE),
         )
         gone = int(blocked == "deleted")
-        execute(
-            "insert into abonents (id, account_id, contract_number, deleted) values (?, ?, ?, ?)",
-            *(key, key, f"N{key}", gone),
-        )
-        execute("insert into users (id, abonent_id, login) values (?, ?, ?)", 90000 + abonent, key, f"u{abonent}")
+        execute.put("abonents", id=key, account_id=key, contract_number=f"N{key}", deleted=gone)
+        execute.put("users", id=90000 + abonent, abonent_id=key, login=f"u{abonent}")
         if blocked and not gone:
-            execute(
-                "insert into abonents_block_history (id, abonent_id, time_changed, time_del) "
-                "values (?, ?, '2019-05-20', ?)",
-                *(key, key, None if blocked == "open" else blocked),
+            execute.put(
+                "abonents_block_history",
+                id=key,
+                abonent_id=key,
+                time_changed="2019-05-20",
+                time_del=None if blocked == "open" else blocked,
             )
     job = job_of(with_session, BLOCKED, Input())
     assert job.source.header == ("user_id", "account", "abonent_id", "contract_number")
@@ -209,9 +204,9 @@ def reading(*chain: str, model: str = "Users", fields: tuple[str, ...] = (), sec
 
 @pytest.fixture
 def accounts(execute: Execute) -> None:
-    execute("insert into users (id, abonent_id, login, ip) values (90001, 9001, 'ivanov', 167772170)")
-    execute("insert into users (id, abonent_id, login, ip) values (90002, 9001, 'petrov', 167772170)")
-    execute("insert into cabinet_sessions (id, suid, user_id, created) values (90001, '12345', 90001, '2026-05-01')")
+    execute.put("users", id=90001, abonent_id=9001, login="ivanov", ip=167772170)
+    execute.put("users", id=90002, abonent_id=9001, login="petrov", ip=167772170)
+    execute.put("cabinet_sessions", id=90001, suid="12345", user_id=90001, created="2026-05-01")
 
 
 async def asked(gateway: Gateway, kind: JobSpec, rows: Input) -> list[Seen]:
@@ -244,26 +239,26 @@ def test_what_only_reads_is_known_and_nothing_else_is_taken_for_it(chain: tuple[
 
 
 @pytest.mark.usefixtures("accounts")
-async def test_one_object_or_none(gateway: Gateway, tmp_path: Path) -> None:
+async def test_one_object_or_none(gateway: Gateway) -> None:
     kind = reading(*LOGIN_OF, fields=("login", "abonent__name"))
-    found, none = await asked(gateway, kind, rows_of(tmp_path, "id\n90001\n77777777\n"))
+    found, none = await asked(gateway, kind, rows_of("id\n90001\n77777777\n"))
     assert told(found) == [{"login": "ivanov", "abonent__name": "Иванов"}]
     assert none == RowRefused("Users matching query does not exist.", recognised=True)
 
 
 @pytest.mark.usefixtures("accounts")
-async def test_several_objects_or_none(gateway: Gateway, tmp_path: Path) -> None:
+async def test_several_objects_or_none(gateway: Gateway) -> None:
     kind = reading('objects.filter {"ip": "{ip}"}', fields=("id", "login"))
-    found, none = await asked(gateway, kind, rows_of(tmp_path, "ip\n10.0.0.10\n10.99.99.99\n"))
+    found, none = await asked(gateway, kind, rows_of("ip\n10.0.0.10\n10.99.99.99\n"))
     ids = [one["id"] for one in told(found) if one["id"] > 90000]  # type: ignore[attr-defined]
     assert ids == [90001, 90002]
     assert told(none) == []
 
 
 @pytest.mark.usefixtures("accounts")
-async def test_nothing_of_it_changes_anything(client: BillingClient, database: Database, tmp_path: Path) -> None:
+async def test_nothing_of_it_changes_anything(client: BillingClient, database: Database) -> None:
     before = whole(database)
-    job = job_of(Gateway(client, database), reading(*LOGIN_OF), rows_of(tmp_path, "id\n90001\n90002\n"))
+    job = job_of(Gateway(client, database), reading(*LOGIN_OF), rows_of("id\n90001\n90002\n"))
     items = await planned(job)
     assert [await job.effect.send(RUN, item) for item in items] == [
         await job.effect.send(RUN, item) for item in items
@@ -279,35 +274,10 @@ async def test_nothing_of_it_changes_anything(client: BillingClient, database: D
     assert back == Irreversible("it changed nothing")
 
 
-@pytest.mark.usefixtures("accounts")
-async def test_what_is_lost_may_be_asked_again(mock_billing: MockBilling, gateway: Gateway, tmp_path: Path) -> None:
-    mock_billing.faults.set(FaultPlan((Fault(FaultKind.CRASH_BEFORE, times=1),)))
-    kind = reading(*LOGIN_OF, fields=("login",))
-    job = job_of(gateway, kind, rows_of(tmp_path, "id\n90001\n"))
-    (item,) = await planned(job)
-    assert isinstance(await job.effect.send(RUN, item), Lost)
-    assert told(await job.effect.send(RUN, item)) == [{"login": "ivanov"}]
-
-
-@pytest.mark.usefixtures("accounts")
-async def test_a_secret_key_is_in_the_call_and_nowhere_else(client: BillingClient, tmp_path: Path) -> None:
-    kind = reading('get_user_by_suid {"suid": "{suid}"}', fields=("login",), secret="suid")
-    gateway = Gateway(client, None, vault=Vault(tmp_path / "secrets"))
-    job = job_of(gateway, kind, rows_of(tmp_path, "suid;note\n12345;a\n12345;b\n99999;c\n"))
-    items = await planned(job)
-    assert "12345" not in repr(items)
-    assert [item.label for item in items] == ["line 2", "line 3", "line 4"]
-    assert len({item.key for item in items}) == 3
-    assert job.effect.describe("k7m2q", items[0]) == "Users: get_user_by_suid(suid=•••) | login"
-    first, second, unknown = [await job.effect.send(RUN, item) for item in items]
-    assert told(first) == told(second) == [{"login": "ivanov"}]
-    assert unknown == RowRefused("Сессия не найдена", recognised=False)
-
-
 async def test_without_its_secret_a_row_is_not_sent(client: BillingClient, tmp_path: Path) -> None:
     kind = reading('get_user_by_suid {"suid": "{suid}"}', secret="suid")
     vault = Vault(tmp_path / "secrets")
-    rows = rows_of(tmp_path, "suid\n12345\n")
+    rows = rows_of("suid\n12345\n")
     job = job_of(Gateway(client, None, vault=vault), kind, rows)
     (item,) = await planned(job)
     vault.forget([])
@@ -329,16 +299,13 @@ TWO_ACCOUNTS = (
 @pytest.fixture
 def accounts_read_offers(execute: Execute) -> None:
     for user, abonent, deleted in [(90001, 9001, 0), (90002, 9001, 1), (90003, 9002, 0), (90004, 9002, 0)]:
-        execute(
-            "insert into users (id, abonent_id, login, deleted) values (?, ?, ?, ?)",
-            *(user, abonent, f"u{user}", deleted),
-        )
-    execute("insert into users_usluga (id, abonent_id, usluga_id) values (90001, 9001, 127)")
+        execute.put("users", id=user, abonent_id=abonent, login=f"u{user}", deleted=deleted)
+    execute.put("users_usluga", id=90001, abonent_id=9001, usluga_id=127)
 
 
 @pytest.mark.usefixtures("accounts_read_offers")
-async def test_only_who_has_one_account_is_taken(gateway: Gateway, tmp_path: Path) -> None:
-    job = job_of(gateway, SERVICES_ON_OFFER, rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n9006\n"))
+async def test_only_who_has_one_account_is_taken(gateway: Gateway) -> None:
+    job = job_of(gateway, SERVICES_ON_OFFER, rows_of("abonent_id\n9001\n9002\n9003\n9006\n"))
     done = await prepared(job)
     assert [item.key for item in done.items] == ["9001"]
     assert [(one.line, one.reason) for one in done.refusals] == [
@@ -349,8 +316,8 @@ async def test_only_who_has_one_account_is_taken(gateway: Gateway, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("accounts_read_offers")
-async def test_what_is_offered_and_what_is_connected(gateway: Gateway, tmp_path: Path) -> None:
-    job = job_of(gateway, SERVICES_ON_OFFER, rows_of(tmp_path, "contract_number\n00123\n"))
+async def test_what_is_offered_and_what_is_connected(gateway: Gateway) -> None:
+    job = job_of(gateway, SERVICES_ON_OFFER, rows_of("contract_number\n00123\n"))
     (item,) = await planned(job)
     assert item.label == "00123"
     assert job.effect.describe("k7m2q", item) == (
@@ -368,26 +335,6 @@ async def test_what_is_offered_and_what_is_connected(gateway: Gateway, tmp_path:
     assert await job.effect.send(RUN, item) == evidence
     assert job.effect.repeatable
     assert isinstance(job.effect.undo({}), Irreversible)
-
-
-@pytest.mark.usefixtures("accounts_read_offers")
-async def test_the_session_leaves_the_process_in_no_other_way(
-    execute: Execute, mock_billing: MockBilling, tmp_path: Path
-) -> None:
-    execute("insert into cabinet_sessions (id, suid, user_id, created) values (1, ?, 90001, '2026-05-01')", SUID)
-    settings = ClientSettings(mock_billing.url)
-    path = tmp_path / "recording.gz"
-    async with open_recorder(path, settings) as recorder, BillingClient(settings, listener=recorder) as client:
-        job = job_of(Gateway(client), SERVICES_ON_OFFER, rows_of(tmp_path, "abonent_id\n9001\n"))
-        (item,) = await planned(job)
-        evidence = await job.effect.send(RUN, item)
-    assert isinstance(evidence, Accepted)
-    assert SUID not in repr((item, evidence))
-    with Recording(path) as recording:
-        exchanges = list(recording)
-    assert [one.outcome for one in exchanges] == ["answered"] * len(exchanges)
-    assert ("arg1", '{"suid":"•••","get_user_uslugas_all":1}') in exchanges[-1].form
-    assert SUID not in repr(exchanges)
 
 
 def session(suid: object) -> object:

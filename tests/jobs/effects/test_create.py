@@ -62,23 +62,21 @@ CONNECTED = "USERS_USLUGA"
 VALUES = "ATTRIBUTE_VALUES"
 
 
-async def connecting(gateway: Gateway, folder: Path, *, text: str = TO_CONNECT, **given: str) -> list[Item]:
-    rows = rows_of(folder, text)
+async def connecting(gateway: Gateway, *, text: str = TO_CONNECT, **given: str) -> list[Item]:
+    rows = rows_of(text)
     return await planned(job_of(gateway, CONNECT_SERVICE, rows, usluga="240", manager="33", **given))
 
 
-async def giving(gateway: Gateway, folder: Path, *, text: str = TO_GIVE) -> list[Item]:
-    return await planned(job_of(gateway, ATTRIBUTE, rows_of(folder, text)))
+async def giving(gateway: Gateway, *, text: str = TO_GIVE) -> list[Item]:
+    return await planned(job_of(gateway, ATTRIBUTE, rows_of(text)))
 
 
 # ---- services ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_service_that_is_no_longer_as_it_was_connected(
-    gateway: Gateway, tmp_path: Path, execute: Execute
-) -> None:
+async def test_a_service_that_is_no_longer_as_it_was_connected(gateway: Gateway, execute: Execute) -> None:
     job = effect_of(gateway, CONNECT_SERVICE)
-    items = await connecting(gateway, tmp_path)
+    items = await connecting(gateway)
     first, second = [one.answer for one in await sent(job, items)]
     execute("update users_usluga set usluga_id = 126 where id = ?", first)
     # Deleted by somebody before anybody has looked: it is no reason to connect it once more.
@@ -92,18 +90,15 @@ async def test_a_service_that_is_no_longer_as_it_was_connected(
     assert await readings(job, items) == [ReadBack(None, text) for text in texts]
 
 
-async def test_a_service_that_looks_the_same_is_named(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
+async def test_a_service_that_looks_the_same_is_named(gateway: Gateway, execute: Execute) -> None:
     for key, abonent, usluga, comment, deleted in [
         (90001, 9001, 240, "по звонку", 0),
         (90002, 9001, 126, None, 0),
         (90003, 9002, 240, None, 1),
         (90004, 9003, 240, "[cm aaaaa/1]", 0),
     ]:
-        execute(
-            "insert into users_usluga (id, abonent_id, usluga_id, comment, deleted) values (?, ?, ?, ?, ?)",
-            *(key, abonent, usluga, comment, deleted),
-        )
-    rows = rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n")
+        execute.put("users_usluga", id=key, abonent_id=abonent, usluga_id=usluga, comment=comment, deleted=deleted)
+    rows = rows_of("abonent_id\n9001\n9002\n9003\n")
     job = job_of(gateway, CONNECT_SERVICE, rows, usluga="240", manager="33")
     assert await job.find_entries((await prepared(job)).items) == {
         "9001/240": Entries(unmarked="connected service 90001 with usluga_id 240"),
@@ -111,11 +106,9 @@ async def test_a_service_that_looks_the_same_is_named(gateway: Gateway, tmp_path
     }
 
 
-async def test_a_service_that_somebody_has_changed_is_left_alone(
-    gateway: Gateway, tmp_path: Path, execute: Execute
-) -> None:
+async def test_a_service_that_somebody_has_changed_is_left_alone(gateway: Gateway, execute: Execute) -> None:
     job = effect_of(gateway, CONNECT_SERVICE)
-    done = await sent(job, await connecting(gateway, tmp_path))
+    done = await sent(job, await connecting(gateway))
     execute("update users_usluga set manager_id = 34 where id = ?", done[0].answer)
     execute("update users_usluga set deleted = 1 where id = ?", done[1].answer)
     undo = await undone(job, done)
@@ -126,8 +119,8 @@ async def test_a_service_that_somebody_has_changed_is_left_alone(
     ]
 
 
-async def test_a_service_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path) -> None:
-    items = await connecting(gateway, tmp_path, text="abonent_id\n9001\n")
+async def test_a_service_whose_id_nobody_knows(gateway: Gateway) -> None:
+    items = await connecting(gateway, text="abonent_id\n9001\n")
     assert (await undone(effect_of(gateway, CONNECT_SERVICE), items)).refused == [
         "the id of what was created is not known: delete the UsersUsluga by hand"
     ]
@@ -136,10 +129,10 @@ async def test_a_service_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path)
 # ---- attributes --------------------------------------------------------------------------------------------------
 
 
-async def test_a_value_that_is_there_already(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
+async def test_a_value_that_is_there_already(gateway: Gateway, execute: Execute) -> None:
     execute("insert into attribute_values values (90001, 9001, 1012, 'телеграм')")
     execute("insert into attribute_values values (90002, 9003, 7, '15')")
-    done = await prepared(job_of(gateway, ATTRIBUTE, rows_of(tmp_path, TO_GIVE)))
+    done = await prepared(job_of(gateway, ATTRIBUTE, rows_of(TO_GIVE)))
     assert [(one.key, one.skip_reason) for one in done.items] == [
         ("9001/1012", "already as wanted: attribute value 90001 with attribute_value телеграм")
     ]
@@ -151,9 +144,9 @@ async def test_a_value_that_is_there_already(gateway: Gateway, tmp_path: Path, e
     )
 
 
-async def test_a_value_that_differs_when_it_is_looked_for(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
+async def test_a_value_that_differs_when_it_is_looked_for(gateway: Gateway, execute: Execute) -> None:
     job = effect_of(gateway, ATTRIBUTE)
-    items = await giving(gateway, tmp_path, text="abonent_id;attribute_id;value\n9001;7;да\n")
+    items = await giving(gateway, text="abonent_id;attribute_id;value\n9001;7;да\n")
     execute("insert into attribute_values values (90001, 9001, 7, 'нет')")
     text = "sent attribute_value да; the billing has attribute value 90001 with attribute_value нет"
     assert await sightings(job, items) == [Different(text)]
@@ -165,9 +158,9 @@ async def test_a_value_that_differs_when_it_is_looked_for(gateway: Gateway, tmp_
 # ---- what was made anew ------------------------------------------------------------------------------------------
 
 
-async def test_what_is_there_again_is_not_made_anew(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
+async def test_what_is_there_again_is_not_made_anew(gateway: Gateway, execute: Execute) -> None:
     job = effect_of(gateway, ATTRIBUTE)
-    undo = await undone(job, await sent(job, await giving(gateway, tmp_path)))
+    undo = await undone(job, await sent(job, await giving(gateway)))
     backs = await sent(undo.effect, undo.items, UNDO_RUN)
     execute("insert into attribute_values values (90001, 9001, 1012, 'вайбер')")
     execute("update abonents set deleted = 1 where id = 9003")
@@ -183,11 +176,11 @@ async def test_what_is_there_again_is_not_made_anew(gateway: Gateway, tmp_path: 
 
 
 async def test_a_comment_gives_way_to_the_new_mark(
-    client: BillingClient, database: Database, tmp_path: Path, execute: Execute
+    client: BillingClient, database: Database, execute: Execute
 ) -> None:
     gateway = Gateway(client, database)
     job = effect_of(gateway, CONNECT_SERVICE)
-    done = await sent(job, await connecting(gateway, tmp_path, text="abonent_id\n9001\n"))
+    done = await sent(job, await connecting(gateway, text="abonent_id\n9001\n"))
     execute("update users_usluga set comment = ?, next_date = '2026-05-01' where id = ?", "я" * 255, done[0].answer)
     undo = await undone(job, done)
     backs = await sent(undo.effect, undo.items, UNDO_RUN)
@@ -209,11 +202,9 @@ async def test_a_comment_gives_way_to_the_new_mark(
 # ---- whose answer it is ------------------------------------------------------------------------------------------
 
 
-async def test_what_the_billing_refuses_is_of_the_row(
-    gateway: Gateway, tmp_path: Path, mock_billing: MockBilling
-) -> None:
+async def test_what_the_billing_refuses_is_of_the_row(gateway: Gateway, mock_billing: MockBilling) -> None:
     job = effect_of(gateway, CONNECT_SERVICE)
-    first, second = await connecting(gateway, tmp_path, text="abonent_id\n9001\n9002\n")
+    first, second = await connecting(gateway, text="abonent_id\n9001\n9002\n")
     await sent(job, [first])
     twice = msgspec.structs.replace(first, number=7)
     assert await job.send(RUN, twice) == RowRefused("Обещанный платеж уже подключен")
@@ -240,15 +231,13 @@ def calling(gateway: Gateway, model: str, chain: str, rows: Input) -> BillingJob
 
 
 async def test_a_number_that_is_taken_is_refused_only_where_the_subscriber_is_another(
-    gateway: Gateway, tmp_path: Path, execute: Execute
+    gateway: Gateway, execute: Execute
 ) -> None:
-    job = calling(gateway, "Abonents", PERSON, rows_of(tmp_path, "number;name\n00777;Новиков\n00778;Попов\n"))
+    job = calling(gateway, "Abonents", PERSON, rows_of("number;name\n00777;Новиков\n00778;Попов\n"))
     items = [msgspec.structs.replace(one, attempts=0) for one in await planned(job)]
     # Between plan and call: the first is as this row wants it, the second is somebody else.
     for key, number, name in [(9777, "00777", "Новиков"), (9778, "00778", "Серов")]:
-        execute(
-            "insert into abonents (id, parent_id, name, contract_number) values (?, 9100, ?, ?)", key, name, number
-        )
+        execute.put("abonents", id=key, parent_id=9100, name=name, contract_number=number)
     first, second = [await job.effect.send(RUN, item) for item in items]
     assert first == AlreadyThere("already as wanted: somebody else has made it just before (id 9777)", "9777")
     # A row that was sent before may have made it, or somebody else has.
@@ -262,22 +251,22 @@ async def test_a_number_that_is_taken_is_refused_only_where_the_subscriber_is_an
     assert isinstance((await sightings(job, items[1:]))[0], Different)
 
 
-async def test_a_subscriber_with_another_name_is_no_new_one(gateway: Gateway, tmp_path: Path) -> None:
-    job = calling(gateway, "Abonents", PERSON, rows_of(tmp_path, "number;name\n00123;Петров\n"))
+async def test_a_subscriber_with_another_name_is_no_new_one(gateway: Gateway) -> None:
+    job = calling(gateway, "Abonents", PERSON, rows_of("number;name\n00123;Петров\n"))
     (reason,) = await refused(job)
     assert "contract_number 00123 has another value already: subscriber 9001 with name Иванов" in reason
 
 
-async def test_a_folder_is_none_of_the_subscribers_of_its_name(gateway: Gateway, tmp_path: Path) -> None:
-    job = calling(gateway, "Abonents", SHELF, rows_of(tmp_path, "name\nИванов\n"))
+async def test_a_folder_is_none_of_the_subscribers_of_its_name(gateway: Gateway) -> None:
+    job = calling(gateway, "Abonents", SHELF, rows_of("name\nИванов\n"))
     assert [one.lane for one in await planned(job)] == ["folders"]
 
 
-async def test_a_folder_at_the_top_is_found_there_alone(gateway: Gateway, tmp_path: Path) -> None:
+async def test_a_folder_at_the_top_is_found_there_alone(gateway: Gateway) -> None:
     top = 'objects.create {"is_folder": 1, "name": "{name}", "parent_id": null}'
-    job = calling(gateway, "Abonents", top, rows_of(tmp_path, "name\nСтранные\n"))
+    job = calling(gateway, "Abonents", top, rows_of("name\nСтранные\n"))
     assert [one.skip_reason for one in (await prepared(job)).items] == [f"already as wanted: folder {FOLDER}"]
-    inside = calling(gateway, "Abonents", SHELF, rows_of(tmp_path, "name\nСтранные\n"))
+    inside = calling(gateway, "Abonents", SHELF, rows_of("name\nСтранные\n"))
     assert await planned(inside)
 
 
@@ -298,18 +287,16 @@ def test_what_tells_it_from_others_is_in_the_call(client: BillingClient, chain: 
 
 @pytest.mark.parametrize(("model", "chain", "text"), [one[:3] for one in CALLS[:2]], ids=["subscriber", "folder"])
 async def test_what_something_hangs_on_is_not_deleted_again(
-    gateway: Gateway, tmp_path: Path, execute: Execute, model: str, chain: str, text: str
+    gateway: Gateway, execute: Execute, model: str, chain: str, text: str
 ) -> None:
-    job = calling(gateway, model, chain, rows_of(tmp_path, text))
+    job = calling(gateway, model, chain, rows_of(text))
     (done,) = await sent(job, await planned(job))
     back = await undone(job.effect, [done])
     (item,) = back.items
     if "is_folder" in chain:
-        execute(
-            "insert into abonents (id, parent_id, name, contract_number) values (9999, ?, 'x', '9999')", done.answer
-        )
+        execute.put("abonents", id=9999, parent_id=done.answer, name="x", contract_number="9999")
     else:
-        execute("insert into users (id, abonent_id, login) values (9999, ?, 'novikov')", done.answer)
+        execute.put("users", id=9999, abonent_id=done.answer, login="novikov")
     evidence = await back.effect.send(UNDO_RUN, item)
     assert isinstance(evidence, RowRefused)
     assert evidence.text in {
@@ -343,20 +330,23 @@ def connected(execute: Execute) -> None:
         (90002, 9002, "Автоматический по предоплате 2017-12-31", 0),
         (90003, 9003, "Автоматический по предоплате 2017-12-31", 1),
     ]:
-        execute(
-            "insert into users_usluga (id, abonent_id, usluga_id, manager_id, comment, next_date, deleted) "
-            "values (?, ?, 126, 33, ?, '2026-05-01 00:00:00', ?)",
-            *(key, abonent, comment, deleted),
+        execute.put(
+            "users_usluga",
+            id=key,
+            abonent_id=abonent,
+            usluga_id=126,
+            manager_id=33,
+            comment=comment,
+            next_date="2026-05-01 00:00:00",
+            deleted=deleted,
         )
 
 
 @pytest.fixture
 def account(execute: Execute) -> int:
     """An account of subscriber 9001, with an open session of the cabinet."""
-    execute(
-        "insert into users (id, abonent_id, login, ip, pull, enabled) values (90001, 9001, 'ivanov', 167772170, 6, 1)"
-    )
-    execute("insert into cabinet_sessions (id, suid, user_id, created) values (90001, '12345', 90001, '2026-05-01')")
+    execute.put("users", id=90001, abonent_id=9001, login="ivanov", ip=167772170, pull=6, enabled=1)
+    execute.put("cabinet_sessions", id=90001, suid="12345", user_id=90001, created="2026-05-01")
     return 90001
 
 
@@ -377,8 +367,8 @@ async def test_services_found_by_their_comment(client: BillingClient, database: 
 
 
 @pytest.mark.usefixtures("connected")
-async def test_services_by_their_ids(gateway: Gateway, tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, "users_usluga_id\n90001\n90003\n80000\n")
+async def test_services_by_their_ids(gateway: Gateway) -> None:
+    rows = rows_of("users_usluga_id\n90001\n90003\n80000\n")
     done = await prepared(job_of(gateway, DELETE_SERVICES, rows))
     assert [(one.key, one.skip_reason) for one in done.items] == [
         ("90001", None),
@@ -394,11 +384,11 @@ async def test_without_comment_and_rows_there_is_nothing_to_delete(gateway: Gate
 
 @pytest.mark.usefixtures("connected")
 async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
-    gateway: Gateway, tmp_path: Path, execute: Execute, database: Database
+    gateway: Gateway, execute: Execute, database: Database
 ) -> None:
     effect = effect_of(gateway, DELETE_SERVICES)
     assert isinstance(effect, DeleteEffect)
-    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")))
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of("id\n90001\n90002\n")))
     assert await effect.read_before_images(items) == {}
     execute("update users_usluga set next_date = '2031-02-03' where id = 90001")
     before = whole(database)
@@ -418,9 +408,9 @@ async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
 
 
 @pytest.mark.usefixtures("connected")
-async def test_a_deletion_whose_effect_came_late_is_looked_up(gateway: Gateway, tmp_path: Path) -> None:
+async def test_a_deletion_whose_effect_came_late_is_looked_up(gateway: Gateway) -> None:
     job = effect_of(gateway, DELETE_SERVICES)
-    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n")))
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of("id\n90001\n")))
     (first,) = await sent(job, items)
     assert await job.send(RUN, items[0]) == Lost(
         "refused, and whether it is gone has to be looked up: Объект уже удалён"
@@ -430,13 +420,11 @@ async def test_a_deletion_whose_effect_came_late_is_looked_up(gateway: Gateway, 
 
 
 @pytest.mark.usefixtures("connected")
-async def test_a_service_that_was_connected_again_is_left_alone(
-    gateway: Gateway, tmp_path: Path, execute: Execute
-) -> None:
+async def test_a_service_that_was_connected_again_is_left_alone(gateway: Gateway, execute: Execute) -> None:
     job = effect_of(gateway, DELETE_SERVICES)
-    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of(tmp_path, "id\n90001\n90002\n")))
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of("id\n90001\n90002\n")))
     done = await sent(job, items)
-    execute("insert into users_usluga (id, abonent_id, usluga_id) values (90009, 9001, 126)")
+    execute.put("users_usluga", id=90009, abonent_id=9001, usluga_id=126)
     execute("update users_usluga set deleted = 0 where id = 90002")
     assert (await undone(job, done)).left_alone == [
         f"changed since: the run deleted it, and now there is connected service {key} with abonent_id {abonent}, "
@@ -448,11 +436,9 @@ async def test_a_service_that_was_connected_again_is_left_alone(
 # ---- accounts ----------------------------------------------------------------------------------------------------
 
 
-async def test_an_account_goes_with_what_points_to_it(
-    gateway: Gateway, account: int, tmp_path: Path, database: Database
-) -> None:
+async def test_an_account_goes_with_what_points_to_it(gateway: Gateway, account: int, database: Database) -> None:
     job = effect_of(gateway, DELETE_ACCOUNT)
-    items = await planned(job_of(gateway, DELETE_ACCOUNT, rows_of(tmp_path, "login\nivanov\n")))
+    items = await planned(job_of(gateway, DELETE_ACCOUNT, rows_of("login\nivanov\n")))
     assert [(one.key, one.lane) for one in items] == [(str(account), "account:9001")]
     assert job.describe(RUN.name, items[0]) == "Users: objects.get(id=90001) → delete(clean_links=true)"
     before = whole(database)
@@ -471,9 +457,9 @@ async def test_an_account_goes_with_what_points_to_it(
 
 
 async def test_an_account_that_is_pointed_to_stays_without_clean_links(
-    gateway: Gateway, account: int, tmp_path: Path, database: Database
+    gateway: Gateway, account: int, database: Database
 ) -> None:
-    rows = rows_of(tmp_path, f"user_id\n{account}\n")
+    rows = rows_of(f"user_id\n{account}\n")
     job = job_of(gateway, DELETE_ACCOUNT, rows, clean_links="no")
     items = await planned(job)
     before = whole(database)

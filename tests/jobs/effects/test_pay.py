@@ -56,10 +56,14 @@ def earlier(execute: Execute) -> None:
 
 
 def operation(execute: Execute, key: int, abonent: int, kopecks: int, kind: int = 2, storno: int = 0) -> None:
-    execute(
-        "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, storno) "
-        "values (?, ?, ?, ?, '2026-02-03', ?)",
-        *(key, abonent, kind, kopecks * SCALE // 100, storno),
+    execute.put(
+        "finance_operations",
+        op_id=key,
+        abonent_id=abonent,
+        op_type=kind,
+        op_summa=kopecks * SCALE // 100,
+        op_date="2026-02-03",
+        storno=storno,
     )
 
 
@@ -67,14 +71,14 @@ def lost(items: Sequence[Item]) -> list[Item]:
     return [msgspec.structs.replace(one, state=State.UNKNOWN) for one in items]
 
 
-async def paying(gateway: Gateway, folder: Path, text: str = TWO) -> list[Item]:
-    items = await planned(job_of(gateway, PAYMENT, rows_of(folder, text), way="add_payment"))
+async def paying(gateway: Gateway, text: str = TWO) -> list[Item]:
+    items = await planned(job_of(gateway, PAYMENT, rows_of(text), way="add_payment"))
     return [msgspec.structs.replace(one, state=State.PENDING) for one in items]
 
 
 @pytest.mark.usefixtures("earlier")
-async def test_payments_are_planned_with_the_last_operation(gateway: Gateway, tmp_path: Path) -> None:
-    items = await paying(gateway, tmp_path, TWO + "A15;1\n")
+async def test_payments_are_planned_with_the_last_operation(gateway: Gateway) -> None:
+    items = await paying(gateway, TWO + "A15;1\n")
     assert [(one.key, one.label, one.lane, one.amount) for one in items] == [
         ("9001", "00123", "account:9001", Decimal("50.50")),
         ("9002", "123", "account:9002", Decimal(7)),
@@ -87,8 +91,8 @@ async def test_payments_are_planned_with_the_last_operation(gateway: Gateway, tm
 
 
 @pytest.mark.usefixtures("earlier")
-async def test_a_payment_that_was_made_before_is_named(gateway: Gateway, tmp_path: Path) -> None:
-    job = job_of(gateway, PAYMENT, rows_of(tmp_path, TWO), way="add_payment")
+async def test_a_payment_that_was_made_before_is_named(gateway: Gateway) -> None:
+    job = job_of(gateway, PAYMENT, rows_of(TWO), way="add_payment")
     found = await job.find_entries((await prepared(job)).items)
     assert found == {"9001": Entries(unmarked="operation 80001 of 50.50, 2026-02-03")}
 
@@ -96,9 +100,9 @@ async def test_a_payment_that_was_made_before_is_named(gateway: Gateway, tmp_pat
 TWICE = "abonent_id;amount;document\n9001;5;17\n9001;5;18\n9001;6;17/a\n9002;7;\n"
 
 
-async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(gateway: Gateway, tmp_path: Path) -> None:
+async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(gateway: Gateway) -> None:
     job = effect_of(gateway, PAYMENT, way="add_payment")
-    items = await paying(gateway, tmp_path, TWICE)
+    items = await paying(gateway, TWICE)
     assert [(one.key, one.label, one.amount) for one in items] == [
         ("9001/17", "00123, 17", Decimal(5)),
         ("9001/18", "00123, 18", Decimal(5)),
@@ -118,18 +122,18 @@ async def test_payments_of_one_subscriber_are_told_apart_by_their_documents(gate
     assert await readings(job, items) == [ReadBack(Decimal(amount)) for amount in (5, 5, 6, 7)]
 
 
-async def test_the_column_of_the_documents_is_named_by_the_operator(gateway: Gateway, tmp_path: Path) -> None:
+async def test_the_column_of_the_documents_is_named_by_the_operator(gateway: Gateway) -> None:
     text = "abonent_id;amount;№ документа\n9001;5;17\n"
-    plain = job_of(gateway, PAYMENT, rows_of(tmp_path, text), way="add_payment")
+    plain = job_of(gateway, PAYMENT, rows_of(text), way="add_payment")
     assert [one.key for one in (await prepared(plain)).items] == ["9001"]
-    named = job_of(gateway, PAYMENT, rows_of(tmp_path, text, document="№ документа"), way="add_payment")
+    named = job_of(gateway, PAYMENT, rows_of(text, document="№ документа"), way="add_payment")
     assert [one.key for one in (await prepared(named)).items] == ["9001/17"]
     assert any("map document=COLUMN" in caution for caution in plain.cautions)
 
 
-async def test_a_lost_payment_is_always_left_to_a_person(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
+async def test_a_lost_payment_is_always_left_to_a_person(gateway: Gateway, execute: Execute) -> None:
     job = effect_of(gateway, PAYMENT, way="add_payment")
-    items = await paying(gateway, tmp_path, "abonent_id;amount\n9001;5\n")
+    items = await paying(gateway, "abonent_id;amount\n9001;5\n")
     assert await sightings(job, lost(items)) == [
         CannotLook(
             "a payment bears no mark, and since the plan there is no operation of 5.00: look in the billing whether "
@@ -155,10 +159,10 @@ async def test_a_lost_payment_is_always_left_to_a_person(gateway: Gateway, tmp_p
 
 @pytest.mark.parametrize(("kind", "storno"), [(5, 0), (1, 0), (2, 1)])
 async def test_nothing_newer_of_that_sum_is_the_only_absence(
-    gateway: Gateway, tmp_path: Path, execute: Execute, kind: int, storno: int
+    gateway: Gateway, execute: Execute, kind: int, storno: int
 ) -> None:
     """Of which type a payment is, and whether somebody has reversed it by now, nobody knows for certain."""
-    items = await paying(gateway, tmp_path, "abonent_id;amount\n9001;5\n")
+    items = await paying(gateway, "abonent_id;amount\n9001;5\n")
     job = effect_of(gateway, PAYMENT, way="add_payment")
     assert await sightings(job, items) == [Absent()]
     operation(execute, 80005, 9001, 500, kind, storno)
@@ -166,10 +170,8 @@ async def test_nothing_newer_of_that_sum_is_the_only_absence(
     assert isinstance(sighting, CannotLook)
 
 
-async def test_an_act_says_nothing_of_a_payment_once_a_probe_has_seen_it(
-    gateway: Gateway, tmp_path: Path, execute: Execute
-) -> None:
-    items = await paying(gateway, tmp_path, "abonent_id;amount\n9001;5\n")
+async def test_an_act_says_nothing_of_a_payment_once_a_probe_has_seen_it(gateway: Gateway, execute: Execute) -> None:
+    items = await paying(gateway, "abonent_id;amount\n9001;5\n")
     known = replace(gateway, profile=Profile(receipt_type=Fact(2), act_type=Fact(1)))
     operation(execute, 80004, 9001, 500, kind=1)
     assert await sightings(effect_of(known, PAYMENT, way="add_payment"), items) == [Absent()]
@@ -183,8 +185,8 @@ async def test_an_act_says_nothing_of_a_payment_once_a_probe_has_seen_it(
         ("-5", "-5 is not a payment: an amount above zero is expected"),
     ],
 )
-async def test_bad_amounts(gateway: Gateway, tmp_path: Path, amount: str, reason: str) -> None:
-    rows = rows_of(tmp_path, f"abonent_id;sum_in\n9001;{amount}\n")
+async def test_bad_amounts(gateway: Gateway, amount: str, reason: str) -> None:
+    rows = rows_of(f"abonent_id;sum_in\n9001;{amount}\n")
     (told,) = await refused(job_of(gateway, PAYMENT, rows, way="add_payment"))
     assert told.startswith(f"2 sum_in: {reason}")
 
@@ -194,10 +196,10 @@ async def test_bad_amounts(gateway: Gateway, tmp_path: Path, amount: str, reason
 
 @pytest.mark.usefixtures("earlier")
 @pytest.mark.parametrize("way", ["storno", "opposite"])
-async def test_payments_are_taken_back(gateway: Gateway, tmp_path: Path, database: Database, way: str) -> None:
+async def test_payments_are_taken_back(gateway: Gateway, database: Database, way: str) -> None:
     job = effect_of(gateway, PAYMENT, way="add_payment")
     before = whole(database)
-    done = await sent(job, await paying(gateway, tmp_path))
+    done = await sent(job, await paying(gateway))
     assert [one.answer for one in done] == [None, None]
     undo = await undone(job, done, way=way)
     assert [one.amount for one in undo.done.items] == [Decimal("-50.50"), Decimal(-7)]
@@ -209,11 +211,9 @@ async def test_payments_are_taken_back(gateway: Gateway, tmp_path: Path, databas
         assert [row["STORNO"] for row in new_rows(found, OPERATIONS)] == [1, 1]
 
 
-async def test_a_payment_that_cannot_be_told_from_another_is_left_alone(
-    gateway: Gateway, tmp_path: Path, execute: Execute
-) -> None:
+async def test_a_payment_that_cannot_be_told_from_another_is_left_alone(gateway: Gateway, execute: Execute) -> None:
     job = effect_of(gateway, PAYMENT, way="add_payment")
-    done = await sent(job, await paying(gateway, tmp_path))
+    done = await sent(job, await paying(gateway))
     execute("update finance_operations set op_id = 80001, op_date = '2026-02-03' where abonent_id = 9001")
     operation(execute, 80002, 9001, 5050)
     execute("delete from finance_operations where abonent_id = 9002")
@@ -241,9 +241,9 @@ async def adding(billing_file: Path, database: Database) -> AsyncIterator[Gatewa
         yield Gateway(client, database)
 
 
-async def entered(gateway: Gateway, folder: Path, *, text: str = THREE, **given: str) -> list[Item]:
+async def entered(gateway: Gateway, *, text: str = THREE, **given: str) -> list[Item]:
     """The operations of a run of balances."""
-    job = job_of(gateway, BALANCES, rows_of(folder, text), **given)
+    job = job_of(gateway, BALANCES, rows_of(text), **given)
     return await sent(job, await planned(job))
 
 
@@ -259,14 +259,14 @@ def balance_of(database: Database, account: int) -> Decimal:
 # ---- storno ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_billing_that_knows_no_such_method(gateway: Gateway, tmp_path: Path) -> None:
-    items = await entered(gateway, tmp_path, text="abonent_id;amount\n9001;1\n")
+async def test_a_billing_that_knows_no_such_method(gateway: Gateway) -> None:
+    items = await entered(gateway, text="abonent_id;amount\n9001;1\n")
     undo = await taking_back(gateway, items, way="storno", storno_call="reverse")
     assert await undo.effect.send(UNDO_RUN, undo.items[0]) == RowRefused("Метод reverse нельзя вызвать")
 
 
-async def test_a_storno_that_had_its_effect_already_is_looked_up(gateway: Gateway, tmp_path: Path) -> None:
-    items = await entered(gateway, tmp_path, text="abonent_id;amount\n9001;1\n")
+async def test_a_storno_that_had_its_effect_already_is_looked_up(gateway: Gateway) -> None:
+    items = await entered(gateway, text="abonent_id;amount\n9001;1\n")
     undo = await taking_back(gateway, items, way="storno")
     (back,) = undo.items
     await sent(undo.effect, [back], UNDO_RUN)
@@ -277,9 +277,9 @@ async def test_a_storno_that_had_its_effect_already_is_looked_up(gateway: Gatewa
     assert not undo.effect.repeatable
 
 
-async def test_a_balance_that_a_storno_does_not_bring_back(both: Gateway, tmp_path: Path, execute: Execute) -> None:
+async def test_a_balance_that_a_storno_does_not_bring_back(both: Gateway, execute: Execute) -> None:
     execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
-    items = await entered(both, tmp_path, text="abonent_id;amount\n9002;50\n")
+    items = await entered(both, text="abonent_id;amount\n9002;50\n")
     undo = await taking_back(both, items, way="storno")
     backs = await sent(undo.effect, undo.items, UNDO_RUN)
     (reading,) = await readings(undo.effect, backs, UNDO_RUN)
@@ -289,19 +289,17 @@ async def test_a_balance_that_a_storno_does_not_bring_back(both: Gateway, tmp_pa
 
 @pytest.mark.parametrize(("op_type", "type_8"), [("1", {}), ("8", {"storno_type_8": StornoEffect.RESTORES})])
 async def test_a_storno_rests_on_its_name_and_of_opening_balances_on_what_it_restores(
-    both: Gateway, tmp_path: Path, op_type: str, type_8: dict[str, object]
+    both: Gateway, op_type: str, type_8: dict[str, object]
 ) -> None:
-    items = await entered(both, tmp_path, op_type=op_type)
+    items = await entered(both, op_type=op_type)
     undo = await taking_back(both, items, way="storno")
     backs = [payload_of(item) for item in undo.items]
     assert undo.effect.rests_on(backs) == {"storno_call": "storno", "storno_works": True, **type_8}
 
 
-async def test_a_storno_where_type_8_adds(
-    adding: Gateway, tmp_path: Path, execute: Execute, database: Database
-) -> None:
+async def test_a_storno_where_type_8_adds(adding: Gateway, execute: Execute, database: Database) -> None:
     execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
-    items = await entered(adding, tmp_path, text="abonent_id;amount\n9002;50\n")
+    items = await entered(adding, text="abonent_id;amount\n9002;50\n")
     assert balance_of(database, 9002) == 57
     undo = await taking_back(adding, items, way="storno")
     backs = await sent(undo.effect, undo.items, UNDO_RUN)
@@ -309,8 +307,8 @@ async def test_a_storno_where_type_8_adds(
     assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(Decimal(-50))]
 
 
-async def test_what_is_read_back_of_a_storno(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
-    items = await entered(gateway, tmp_path, text="abonent_id;amount\n9001;1\n")
+async def test_what_is_read_back_of_a_storno(gateway: Gateway, execute: Execute) -> None:
+    items = await entered(gateway, text="abonent_id;amount\n9001;1\n")
     undo = await taking_back(gateway, items, way="storno")
     backs = undo.items
     assert await readings(undo.effect, backs, UNDO_RUN) == [
@@ -325,11 +323,9 @@ async def test_what_is_read_back_of_a_storno(gateway: Gateway, tmp_path: Path, e
 # ---- the opposite entry ------------------------------------------------------------------------------------------
 
 
-async def test_a_balance_that_was_added_to(
-    adding: Gateway, tmp_path: Path, execute: Execute, database: Database
-) -> None:
+async def test_a_balance_that_was_added_to(adding: Gateway, execute: Execute, database: Database) -> None:
     execute("update admin_accounts set ostatok = ? where id = 9002", 7 * SCALE)
-    items = await entered(adding, tmp_path, text="abonent_id;amount\n9002;50\n")
+    items = await entered(adding, text="abonent_id;amount\n9002;50\n")
     (left,) = (await taking_back(adding, items, way="opposite", type_8="sets")).left_alone
     assert left == (
         f"changed since: operation {items[0].answer} of 50.00 left the balance at 50.00, if type 8 sets, and now "
@@ -341,9 +337,9 @@ async def test_a_balance_that_was_added_to(
     assert await readings(undo.effect, backs, UNDO_RUN) == [ReadBack(Decimal(-50))]
 
 
-async def test_a_wrong_belief_about_type_8_is_told(adding: Gateway, tmp_path: Path, database: Database) -> None:
+async def test_a_wrong_belief_about_type_8_is_told(adding: Gateway, database: Database) -> None:
     """From a balance of nothing, setting and adding come to the same: only reading back tells."""
-    items = await entered(adding, tmp_path, text="abonent_id;amount\n9002;50\n")
+    items = await entered(adding, text="abonent_id;amount\n9002;50\n")
     undo = await taking_back(adding, items, way="opposite", type_8="sets")
     backs = await sent(undo.effect, undo.items, UNDO_RUN)
     assert balance_of(database, 9002) == 50
@@ -352,16 +348,14 @@ async def test_a_wrong_belief_about_type_8_is_told(adding: Gateway, tmp_path: Pa
     assert "is entered, but the balance is 50.00 and not 0.00" in reading.difference
 
 
-async def test_type_8_needs_to_know_what_the_balance_was(
-    client: BillingClient, both: Gateway, tmp_path: Path
-) -> None:
-    items = await entered(Gateway(client), tmp_path, text="abonent_id;amount\n9002;50\n")
+async def test_type_8_needs_to_know_what_the_balance_was(client: BillingClient, both: Gateway) -> None:
+    items = await entered(Gateway(client), text="abonent_id;amount\n9002;50\n")
     (reason,) = (await taking_back(both, items, way="opposite")).refused
     assert "is of type 8, and what the balance was before it is not known" in reason
 
 
-async def test_opposite_entries_of_one_run_are_told_from_those_of_another(gateway: Gateway, tmp_path: Path) -> None:
-    items = await entered(gateway, tmp_path, text="abonent_id;amount\n9002;50\n", op_type="1")
+async def test_opposite_entries_of_one_run_are_told_from_those_of_another(gateway: Gateway) -> None:
+    items = await entered(gateway, text="abonent_id;amount\n9002;50\n", op_type="1")
     undo = await taking_back(gateway, items, way="opposite")
     backs = undo.items
     await sent(undo.effect, backs, UNDO_RUN)
@@ -374,8 +368,8 @@ async def test_opposite_entries_of_one_run_are_told_from_those_of_another(gatewa
 # ---- the list ----------------------------------------------------------------------------------------------------
 
 
-async def test_without_a_word_nothing_is_sent(gateway: Gateway, tmp_path: Path, database: Database) -> None:
-    items = await entered(gateway, tmp_path)
+async def test_without_a_word_nothing_is_sent(gateway: Gateway, database: Database) -> None:
+    items = await entered(gateway)
     before = whole(database)
     undo = await taking_back(gateway, items)
     for item, one, reason in zip(items, undo.done.items, undo.left_alone, strict=True):
@@ -400,11 +394,9 @@ def _cells(item: Item) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("way", ["list", "storno", "opposite"])
-async def test_what_was_changed_since_is_left_alone(
-    gateway: Gateway, tmp_path: Path, execute: Execute, way: str
-) -> None:
+async def test_what_was_changed_since_is_left_alone(gateway: Gateway, execute: Execute, way: str) -> None:
     text = "abonent_id;amount\n9001;1\n9002;2\n9003;3\n9010;4\n"
-    items = await entered(gateway, tmp_path, text=text, op_type="1")
+    items = await entered(gateway, text=text, op_type="1")
     first, second, third, fourth = (item.answer for item in items)
     execute("update finance_operations set storno = 1, op_date = '2026-01-05' where op_id = ?", first)
     execute("update finance_operations set op_summa = ?, op_date = '2026-01-05' where op_id = ?", 5 * SCALE, second)
@@ -420,8 +412,8 @@ async def test_what_was_changed_since_is_left_alone(
     assert [one.undoes for one in undo.done.items] == [item.item_id for item in items]
 
 
-async def test_a_balance_with_later_operations_is_left_alone(both: Gateway, tmp_path: Path, execute: Execute) -> None:
-    items = await entered(both, tmp_path, text="abonent_id;amount\n9002;50\n")
+async def test_a_balance_with_later_operations_is_left_alone(both: Gateway, execute: Execute) -> None:
+    items = await entered(both, text="abonent_id;amount\n9002;50\n")
     execute("update admin_accounts set debit = ? where id = 9002", 10 * SCALE)
     (reason,) = (await taking_back(both, items, way="opposite")).left_alone
     assert reason == (
@@ -430,8 +422,8 @@ async def test_a_balance_with_later_operations_is_left_alone(both: Gateway, tmp_
     )
 
 
-async def test_an_operation_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path) -> None:
-    items = await entered(gateway, tmp_path, text="abonent_id;amount\n9002;50\n")
+async def test_an_operation_whose_id_nobody_knows(gateway: Gateway) -> None:
+    items = await entered(gateway, text="abonent_id;amount\n9002;50\n")
     decided = [msgspec.structs.replace(item, answer=None) for item in items]
     assert (await taking_back(gateway, decided, way="storno")).refused == [
         "the id of its operation of 50.00 is not known: take it back by hand"
@@ -453,8 +445,8 @@ def test_the_parameters_of_an_undo() -> None:
             check_parameters("undo", UNDO_OF_OPERATIONS, wrong)
 
 
-async def test_the_comment_of_opposite_entries(gateway: Gateway, tmp_path: Path, mock_billing: MockBilling) -> None:
-    items = await entered(gateway, tmp_path, text="abonent_id;amount\n9002;50\n", op_type="1")
+async def test_the_comment_of_opposite_entries(gateway: Gateway, mock_billing: MockBilling) -> None:
+    items = await entered(gateway, text="abonent_id;amount\n9002;50\n", op_type="1")
     undo = await taking_back(gateway, items, way="opposite", descr="Ошибка ввода")
     (back,) = undo.items
     assert payload_of(back).steps[0][1]["descr"] == f"Ошибка ввода {items[0].answer}"

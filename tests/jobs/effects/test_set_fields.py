@@ -1,7 +1,6 @@
 """The effect `get → set → save`: whose fields it sets, what it finds, and what the billing does with them."""
 
 from ipaddress import IPv4Address
-from pathlib import Path
 
 import pytest
 
@@ -94,10 +93,10 @@ async def test_all_live_subscribers_of_a_folder(both: Gateway) -> None:
     assert [(one.label, one.reason) for one in done.refusals] == [("9007", "abonent 9007 has no account")]
 
 
-async def test_what_chooses_the_rows_is_said_once(both: Gateway, client: BillingClient, tmp_path: Path) -> None:
+async def test_what_chooses_the_rows_is_said_once(both: Gateway, client: BillingClient) -> None:
     with pytest.raises(InputRefused, match="there is nothing to read rows from: give --set folder=…"):
         _ = job_of(both, WARNING_THRESHOLD, Input(), amount="1").source
-    rows = rows_of(tmp_path, "abonent_id\n9002\n")
+    rows = rows_of("abonent_id\n9002\n")
     with pytest.raises(InputRefused, match=r"nothing would look at it\. Leave out --set folder=…, or the other rows"):
         _ = job_of(both, WARNING_THRESHOLD, rows, folder="89", amount="1").source
     with pytest.raises(InputRefused, match=r"^--set folder=…"):
@@ -111,8 +110,8 @@ async def test_what_chooses_the_rows_is_said_once(both: Gateway, client: Billing
 # ---- sending and looking ---------------------------------------------------------------------------------------
 
 
-async def test_another_value_is_absent_and_told(gateway: Gateway, execute: Execute, tmp_path: Path) -> None:
-    job = threshold(gateway, "7", rows_of(tmp_path, "abonent_id\n9001\n"))
+async def test_another_value_is_absent_and_told(gateway: Gateway, execute: Execute) -> None:
+    job = threshold(gateway, "7", rows_of("abonent_id\n9001\n"))
     (item,) = await planned_items(job)
     assert await job.effect.look_up(RUN, [item]) == {item.item_id: Absent()}
     assert await job.effect.read_back(RUN, [item]) == {
@@ -125,11 +124,11 @@ async def test_another_value_is_absent_and_told(gateway: Gateway, execute: Execu
 
 
 async def test_a_subscriber_who_is_deleted_has_an_account_and_is_said_to_be_deleted(
-    both: Gateway, execute: Execute, tmp_path: Path
+    both: Gateway, execute: Execute
 ) -> None:
     chain = ('objects.get {"account_id_abonents": {id}}', 'set {"limit_warning": "5"}', "save")
     kind = call_kind({"model": "AdminAccounts", "chain": chain_text(chain)})
-    rows = rows_of(tmp_path, "id\n9006\n9007\n99999\n9100\n007\n9002\n")
+    rows = rows_of("id\n9006\n9007\n99999\n9100\n007\n9002\n")
     job = job_of(both, kind, rows, model="AdminAccounts", chain=chain_text(chain))
     done = await prepared(job)
     assert [(one.line, one.reason) for one in done.refusals] == [
@@ -196,7 +195,7 @@ OTHER = 5
 
 
 async def test_all_of_an_operator(client: BillingClient, database: Database, execute: Execute) -> None:
-    execute("insert into operators (id, name) values (?, 'Третий')", OTHER)
+    execute.put("operators", id=OTHER, name="Третий")
     execute("update abonents set operator_id = ? where id in (9001, 9003, 9006)", OTHER)
     gateway = Gateway(client, database)
     job = job_of(gateway, OPERATOR, Input(), **{"from": str(OTHER), "operator": "1444"})
@@ -209,13 +208,11 @@ async def test_all_of_an_operator(client: BillingClient, database: Database, exe
     assert (await prepared(job_of(gateway, OPERATOR, Input(), **{"from": str(OTHER), "operator": "3"}))).items == ()
 
 
-async def test_an_operator_is_named_or_rows_are_given(
-    client: BillingClient, database: Database, tmp_path: Path
-) -> None:
+async def test_an_operator_is_named_or_rows_are_given(client: BillingClient, database: Database) -> None:
     gateway = Gateway(client, database)
     with pytest.raises(InputRefused, match="give --set from=… for the job's own select, or name a file"):
         _ = job_of(gateway, OPERATOR, Input(), operator="3").source
-    rows = rows_of(tmp_path, "abonent_id\n2001\n")
+    rows = rows_of("abonent_id\n2001\n")
     for rows_elsewhere in (rows, Input(sql="select id as abonent_id from abonents")):
         with pytest.raises(InputRefused, match=r"^--set from=… chooses rows for the job's own select"):
             _ = job_of(gateway, OPERATOR, rows_elsewhere, **{"from": "3", "operator": "3"}).source
@@ -224,10 +221,8 @@ async def test_an_operator_is_named_or_rows_are_given(
     assert job_of(gateway, OPERATOR, asking, **{"from": "3", "operator": "1444"}).source.header == ("abonent_id",)
 
 
-async def test_a_recalculation_that_is_done_already_is_as_wanted(
-    gateway: Gateway, tmp_path: Path, execute: Execute
-) -> None:
-    job = job_of(gateway, RECALCULATE, rows_of(tmp_path, "abonent_id\n9001\n"), since=first_of(-2))
+async def test_a_recalculation_that_is_done_already_is_as_wanted(gateway: Gateway, execute: Execute) -> None:
+    job = job_of(gateway, RECALCULATE, rows_of("abonent_id\n9001\n"), since=first_of(-2))
     items = await planned(job)
     done = await sent(job, items)
     execute("update abonents set need_recalc = null where id = 9001")
@@ -271,16 +266,22 @@ def accounts(execute: Execute) -> None:
         (90003, 9003, 5, 1),
         (90004, 9006, 5, 0),
     ]:
-        execute(
-            "insert into users (id, abonent_id, login, ip, pull, snat_pull, deleted, psw_hash) "
-            "values (?, ?, ?, ?, ?, ?, ?, 'x')",
-            *(key, abonent, f"user{key}", 167900000 + key, pool, pool, deleted),
+        execute.put(
+            "users",
+            id=key,
+            abonent_id=abonent,
+            login=f"user{key}",
+            ip=167900000 + key,
+            pull=pool,
+            snat_pull=pool,
+            deleted=deleted,
+            psw_hash="x",
         )
 
 
 @pytest.mark.usefixtures("accounts")
-async def test_another_address_is_issued_and_taken_back(gateway: Gateway, tmp_path: Path, database: Database) -> None:
-    rows = rows_of(tmp_path, "user_id;pool\n90001;6\n90002;6\n")
+async def test_another_address_is_issued_and_taken_back(gateway: Gateway, database: Database) -> None:
+    rows = rows_of("user_id;pool\n90001;6\n90002;6\n")
     first, second = await planned(job_of(gateway, IP_POOL, rows))
     done = await prepared(job_of(gateway, IP_POOL, rows))
     # Who is in the pool keeps the address: the same plan a second time issues nothing.
@@ -303,9 +304,9 @@ def _pools(database: Database, column: str) -> dict[int, int]:
     return dict(database.query(f"select id, {column} from users where id > 90000"))  # noqa: S608 - names of ours
 
 
-async def test_a_service_without_a_manager(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
-    execute("insert into users_usluga (id, abonent_id, usluga_id) values (90001, 9001, 126)")
-    rows = rows_of(tmp_path, "contract_number;usluga_id;next_date\n00123;126;2020-09-13\n")
+async def test_a_service_without_a_manager(gateway: Gateway, execute: Execute) -> None:
+    execute.put("users_usluga", id=90001, abonent_id=9001, usluga_id=126)
+    rows = rows_of("contract_number;usluga_id;next_date\n00123;126;2020-09-13\n")
     job = job_of(gateway, NEXT_CHARGE, rows)
     items = await planned(job)
     assert payload_of(items[0]).steps == (
@@ -327,9 +328,8 @@ OLD = 167900000
 def accounts_typed_call(execute: Execute) -> None:
     """Two accounts with an address each."""
     for key, abonent in [(90001, 9001), (90002, 9002)]:
-        execute(
-            "insert into users (id, abonent_id, login, ip, pull, deleted, psw_hash) values (?, ?, ?, ?, 5, 0, 'x')",
-            *(key, abonent, f"user{key}", OLD + key),
+        execute.put(
+            "users", id=key, abonent_id=abonent, login=f"user{key}", ip=OLD + key, pull=5, deleted=0, psw_hash="x"
         )
 
 
@@ -355,10 +355,10 @@ def address(database: Database, key: int = 90001) -> IPv4Address:
 
 @pytest.mark.usefixtures("accounts_typed_call")
 async def test_the_vendors_move_to_another_pool_verifies_and_is_taken_back(
-    gateway: Gateway, tmp_path: Path, database: Database
+    gateway: Gateway, database: Database
 ) -> None:
     call = Called(gateway, "Users", 'objects.get {"id": {id}}', 'set {"ip": "", "pull": "6"}', "save")
-    job = call.job(rows_of(tmp_path, "id\n90001\n"))
+    job = call.job(rows_of("id\n90001\n"))
     old = address(database)
     done = await sent(job, await planned(job))
     assert address(database) != old
@@ -372,11 +372,9 @@ async def test_the_vendors_move_to_another_pool_verifies_and_is_taken_back(
 
 
 @pytest.mark.usefixtures("accounts_typed_call")
-async def test_an_address_alone_that_is_emptied_is_issued_anew(
-    gateway: Gateway, tmp_path: Path, database: Database
-) -> None:
+async def test_an_address_alone_that_is_emptied_is_issued_anew(gateway: Gateway, database: Database) -> None:
     call = Called(gateway, "Users", 'objects.get {"id": {id}}', 'set {"ip": ""}', "save")
-    job = call.job(rows_of(tmp_path, "id\n90001\n"))
+    job = call.job(rows_of("id\n90001\n"))
     items = await planned(job)
     assert [one.state for one in items] == ["sending"]
     assert await sightings(job, items) == [Absent()], "a call that never arrived is not done"
@@ -386,11 +384,9 @@ async def test_an_address_alone_that_is_emptied_is_issued_anew(
 
 
 @pytest.mark.usefixtures("accounts_typed_call")
-async def test_an_address_that_is_named_is_that_one_and_no_other(
-    gateway: Gateway, tmp_path: Path, execute: Execute
-) -> None:
+async def test_an_address_that_is_named_is_that_one_and_no_other(gateway: Gateway, execute: Execute) -> None:
     call = Called(gateway, "Users", 'objects.get {"id": {id}}', 'set {"ip": "{ip}"}', "save")
-    job = call.job(rows_of(tmp_path, "id;ip\n90001;10.0.0.7\n"))
+    job = call.job(rows_of("id;ip\n90001;10.0.0.7\n"))
     items = await planned(job)
     execute("update users set ip = 167772999 where id = 90001")
     assert await sightings(job, items) == [Absent()]
@@ -398,21 +394,19 @@ async def test_an_address_that_is_named_is_that_one_and_no_other(
 
 
 @pytest.mark.usefixtures("accounts_typed_call")
-async def test_a_row_whose_money_is_no_amount_is_refused_and_not_lost(gateway: Gateway, tmp_path: Path) -> None:
+async def test_a_row_whose_money_is_no_amount_is_refused_and_not_lost(gateway: Gateway) -> None:
     """The chain itself has it: no cell is at fault."""
     get = 'objects.get {"account_id_abonents": {id}}'
     call = Called(gateway, "AdminAccounts", get, 'set {"limit_warning": "5,5"}', "save")
-    assert await refused(call.job(rows_of(tmp_path, "id\n9002\n"))) == [
+    assert await refused(call.job(rows_of("id\n9002\n"))) == [
         "2 None: '5,5' is not a number: money is written as -1234.50 here"
     ]
 
 
 @pytest.mark.usefixtures("accounts_typed_call")
-async def test_the_part_of_a_key_that_is_empty_is_named(gateway: Gateway, tmp_path: Path) -> None:
+async def test_the_part_of_a_key_that_is_empty_is_named(gateway: Gateway) -> None:
     call = Called(gateway, "Users", 'objects.get {"id": {id}, "login": ""}', 'set {"pull": "6"}', "save")
-    assert await refused(call.job(rows_of(tmp_path, "id\n90001\n"))) == [
-        "2 None: login is empty: which object is meant?"
-    ]
+    assert await refused(call.job(rows_of("id\n90001\n"))) == ["2 None: login is empty: which object is meant?"]
 
 
 @pytest.mark.usefixtures("accounts_typed_call")
@@ -437,19 +431,19 @@ async def test_the_part_of_a_key_that_is_empty_is_named(gateway: Gateway, tmp_pa
     ],
 )
 async def test_what_the_vendor_forbids_is_refused(
-    gateway: Gateway, tmp_path: Path, model: str, chain: str, row: str, told: str
+    gateway: Gateway, model: str, chain: str, row: str, told: str
 ) -> None:
     call = Called(gateway, model, 'objects.get {"id": {id}}', chain, "save")
-    (reason,) = await refused(call.job(rows_of(tmp_path, f"id;x\n9001;{row}\n")))
+    (reason,) = await refused(call.job(rows_of(f"id;x\n9001;{row}\n")))
     assert told.format(x=row) in reason
 
 
 @pytest.mark.usefixtures("accounts_typed_call")
 async def test_a_recalculation_that_the_billing_has_cleared_is_done_and_not_taken_back(
-    gateway: Gateway, tmp_path: Path, execute: Execute
+    gateway: Gateway, execute: Execute
 ) -> None:
     call = Called(gateway, "Abonents", 'objects.get {"id": {id}}', f'set {{"need_recalc": "{first_of(0)}"}}', "save")
-    job = call.job(rows_of(tmp_path, "id\n9001\n"))
+    job = call.job(rows_of("id\n9001\n"))
     done = await sent(job, await planned(job))
     execute("update abonents set need_recalc = null where id = 9001")
     assert await readings(job, done) == [ReadBack(None)]

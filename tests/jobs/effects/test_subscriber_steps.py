@@ -188,11 +188,9 @@ async def test_a_lost_subscriber_is_not_absent_while_anything_new_waits_to_be_ca
 @pytest.fixture
 def having(execute: Execute) -> None:
     """What the subscriber 9001 has: an account, a service, an attribute; 9010 has a balance."""
-    execute("insert into users (id, abonent_id, login, pull) values (90001, 9001, 'ivanov', 5)")
-    execute("insert into users_usluga (id, abonent_id, usluga_id, manager_id) values (90001, 9001, 126, 34)")
-    execute(
-        "insert into attribute_values (id, abonent_id, attribute_id, attribute_value) values (90001, 9001, 7, 'a')"
-    )
+    execute.put("users", id=90001, abonent_id=9001, login="ivanov", pull=5)
+    execute.put("users_usluga", id=90001, abonent_id=9001, usluga_id=126, manager_id=34)
+    execute.put("attribute_values", id=90001, abonent_id=9001, attribute_id=7, attribute_value="a")
     execute("update admin_accounts set ostatok = ? where id = 9010", 100 * SCALE)
 
 
@@ -314,10 +312,14 @@ async def test_where_type_8_adds_a_balance_that_is_there_is_left(gateway: Gatewa
 async def test_entries_of_another_journal_are_found_of_subscribers_that_are_there(
     gateway: Gateway, execute: Execute
 ) -> None:
-    execute(
-        "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr) "
-        "values (90001, 9002, 8, ?, '2026-01-02', '[cm aaaaa/1]')",
-        7 * SCALE,
+    execute.put(
+        "finance_operations",
+        op_id=90001,
+        abonent_id=9002,
+        op_type=8,
+        op_summa=7 * SCALE,
+        op_date="2026-01-02",
+        descr="[cm aaaaa/1]",
     )
     effect = SubscriberSteps(gateway)
     rows = [subscriber(number, 1, (Step.BALANCE, {SUM: "50"})) for number in ("00777", "123")]

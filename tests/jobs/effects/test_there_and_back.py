@@ -6,7 +6,6 @@ of the billing's database is held against what it was. Those that set fields are
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -174,13 +173,17 @@ EACH: Final = pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
 def things(execute: Execute) -> None:
     """Services to be deleted, an account with an open session of the cabinet, and a balance."""
     for key, abonent, comment in [(90001, 9002, "Автоматический (1)"), (90002, 9003, "Автоматический")]:
-        execute(
-            "insert into users_usluga (id, abonent_id, usluga_id, manager_id, comment, next_date) "
-            "values (?, ?, 126, 33, ?, '2026-05-01')",
-            *(key, abonent, comment),
+        execute.put(
+            "users_usluga",
+            id=key,
+            abonent_id=abonent,
+            usluga_id=126,
+            manager_id=33,
+            comment=comment,
+            next_date="2026-05-01",
         )
-    execute("insert into users (id, abonent_id, login, ip, pull) values (90001, 9002, 'ivanov', 167772170, 6)")
-    execute("insert into cabinet_sessions (id, suid, user_id, created) values (90001, '12345', 90001, '2026-05-01')")
+    execute.put("users", id=90001, abonent_id=9002, login="ivanov", ip=167772170, pull=6)
+    execute.put("cabinet_sessions", id=90001, suid="12345", user_id=90001, created="2026-05-01")
     execute("update admin_accounts set ostatok = ?, debit = ? where id = 9002", 5 * SCALE, 2 * SCALE)
 
 
@@ -214,12 +217,12 @@ class Losing:
 @pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
 @pytest.mark.usefixtures("things")
 async def test_there_and_back_again_though_answers_are_lost(
-    gateway: Gateway, mock_billing: MockBilling, database: Database, tmp_path: Path, way: Way
+    gateway: Gateway, mock_billing: MockBilling, database: Database, way: Way
 ) -> None:
     if way.needs_database and not gateway.database:
         return
     losing, before = Losing(mock_billing, database), whole(database)
-    job = job_of(gateway, way.kind, rows_of(tmp_path, way.rows), **way.given)
+    job = job_of(gateway, way.kind, rows_of(way.rows), **way.given)
     await job.try_out()
     items = await planned(job)
     effect: CallEffect = effect_of(gateway, way.kind, **way.given)
@@ -244,24 +247,22 @@ async def test_there_and_back_again_though_answers_are_lost(
 
 @pytest.mark.parametrize("name", ["acts", "payment", "connect-service", "attribute", "delete-services"])
 @pytest.mark.usefixtures("things")
-async def test_an_answer_to_somebody_else_is_no_answer(
-    both: Gateway, mock_billing: MockBilling, tmp_path: Path, name: str
-) -> None:
-    other = job_of(both, BALANCES, rows_of(tmp_path, "abonent_id;amount\n9003;1\n"))
+async def test_an_answer_to_somebody_else_is_no_answer(both: Gateway, mock_billing: MockBilling, name: str) -> None:
+    other = job_of(both, BALANCES, rows_of("abonent_id;amount\n9003;1\n"))
     # Only what was answered while a plan was set is handed on.
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1, requests=((9, None),)),)))
     await sent(other, await planned(other))
     way = WAYS[name]
-    job = job_of(both, way.kind, rows_of(tmp_path, way.rows), **way.given)
+    job = job_of(both, way.kind, rows_of(way.rows), **way.given)
     (first, *_) = [msgspec.structs.replace(one, number=7) for one in await planned(job)]
     mock_billing.faults.set(FaultPlan((Fault(FaultKind.FOREIGN, times=1),)))
     assert isinstance(await job.effect.send(RUN, first), Lost)
     assert [isinstance(one, Found) for one in await sightings(job, [first])] == [True]
 
 
-async def test_what_waits_in_a_stack_is_not_absent(both: Gateway, mock_billing: MockBilling, tmp_path: Path) -> None:
+async def test_what_waits_in_a_stack_is_not_absent(both: Gateway, mock_billing: MockBilling) -> None:
     """Accepted is not applied: while the entry waits, its absence proves nothing."""
-    job = job_of(both, CONNECT_SERVICE, rows_of(tmp_path, "abonent_id\n9001\n"), usluga="240", manager="33")
+    job = job_of(both, CONNECT_SERVICE, rows_of("abonent_id\n9001\n"), usluga="240", manager="33")
     items = await planned(job)
     mock_billing.stack_rate = 0.001
     (done,) = await sent(job, items)

@@ -1,6 +1,6 @@
 """Values of an input: read, held against each other and against the billing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from ipaddress import IPv4Address
 
@@ -17,6 +17,7 @@ from jobs.imports.fields import usual_fields
 from jobs.imports.seen_values import SeenValues
 from jobs.imports.subscriber import FOLDER_ID, NUMBER, PATH, Place, Step, Subscriber, ValueFault
 from jobs.imports.value_checks import TextLimits, ValueChecks
+from tests.jobs.conftest import Execute
 from tests.jobs.imports.subscribers import account, subscriber
 from texts.said import said
 
@@ -297,7 +298,6 @@ def test_a_number_is_a_fault_exactly_where_another_one_is_equal_or_looks_alike(n
         assert ("looks like" in told) is bool(alike and not equal)
 
 
-Execute = Callable[..., None]
 WITH_A_DATABASE = pytest.mark.parametrize("gateway", ["with a database"], indirect=True)
 
 
@@ -322,34 +322,28 @@ def _by_place(faults: Sequence[ValueFault]) -> dict[str, str]:
 
 
 async def test_what_is_there_already_is_no_fault(gateway: Gateway, execute: Execute) -> None:
-    execute(
-        "insert into users (id, abonent_id, login, ip) values (8001, 9002, 'ivan', ?)",
-        int(IPv4Address("10.11.222.49")),
-    )
+    execute.put("users", id=8001, abonent_id=9002, login="ivan", ip=int(IPv4Address("10.11.222.49")))
     there = account(2, "123", login="ivan", ip="10.11.222.49")
     faults, warnings, _ = await found(gateway, [there, subscriber(3, "нов-1")])
     assert (faults, warnings) == ({}, {})
 
 
 async def test_a_login_of_another_subscriber_is_a_fault(gateway: Gateway, execute: Execute) -> None:
-    execute("insert into users (id, abonent_id, login) values (8001, 9002, 'ivan')")
+    execute.put("users", id=8001, abonent_id=9002, login="ivan")
     faults, _, _ = await found(gateway, [account(2, "нов-1", login="ivan"), account(3, "A15", login="user-new")])
     assert list(faults) == ["2 login"]
     assert faults["2 login"].startswith("the login is that of ")
 
 
 async def test_an_address_of_another_account_is_a_fault(gateway: Gateway, execute: Execute) -> None:
-    execute(
-        "insert into users (id, abonent_id, login, ip) values (8001, 9002, 'ivan', ?)",
-        int(IPv4Address("10.11.222.49")),
-    )
+    execute.put("users", id=8001, abonent_id=9002, login="ivan", ip=int(IPv4Address("10.11.222.49")))
     faults, _, _ = await found(gateway, [account(2, "123", login="petr", ip="10.11.222.49")])
     (reason,) = faults.values()
     assert reason.startswith("10.11.222.49 is the address of the account ivan in the billing, of ")
 
 
 async def test_what_a_deleted_object_has_is_a_warning(gateway: Gateway, execute: Execute) -> None:
-    execute("insert into users (id, abonent_id, login, deleted) values (8001, 9002, 'ivan', 1)")
+    execute.put("users", id=8001, abonent_id=9002, login="ivan", deleted=1)
     faults, warnings, _ = await found(gateway, [account(2, "ГОСТЬ-1", login="ivan")])
     assert faults == {}
     assert warnings[f"2 {NUMBER}"] == (
@@ -433,9 +427,7 @@ async def test_without_a_table_of_pools_the_networks_in_use_are_known(gateway: G
     # Its next use reads the schema anew.
     gateway.database.close()
     rows = [account(2, "нов-1", login="a", ip="10.0.3.250"), account(3, "нов-2", login="b", ip="172.20.1.2")]
-    execute(
-        "insert into users (id, abonent_id, login, ip) values (8001, 9002, 'ivan', ?)", int(IPv4Address("10.0.3.7"))
-    )
+    execute.put("users", id=8001, abonent_id=9002, login="ivan", ip=int(IPv4Address("10.0.3.7")))
     faults, warnings, notes = await found(gateway, rows)
     assert faults == {}
     assert warnings == {"3 ip": "172.20.1.2 is in none of the networks in which the billing has accounts"}
