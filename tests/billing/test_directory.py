@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.contract_numbers import Suggestion
-from billing.database.database import KEYS_A_STATEMENT, Database, attach
+from billing.database.database import KEYS_A_STATEMENT, Database
 from billing.database.dsn import Dsn
-from billing.database.reader import Connection
 from billing.database.sql_blocks import SqlStatement, Values, blocks
 from billing.directory import subscribers as abonents
 from billing.directory import subscribers as operations
@@ -30,9 +29,9 @@ from billing.directory.values import same_value, same_values
 from billing.errors import OtherScale, UnreadableAnswer
 from jobs.access.gateway import Gateway
 from jobs.imports.names_there import NamesThere, read_names
-from lab.mock.connection import MockConnection
 from lab.mock.people import FOLDERS, POOLS
 from lab.mock.server import MockBilling
+from tests.billing.selects.selecting import change
 
 LIVE = "select id from abonents where is_folder = 0 and deleted = 0"
 
@@ -81,11 +80,11 @@ def test_a_number_that_cannot_be_there_is_simply_not_found(either_database: Data
 
 def test_a_number_can_be_there_twice(billing_file: object) -> None:
     dsn = Dsn(str(billing_file))
-    session = MockConnection(dsn)
-    session.execute("update abonents set contract_number = 'TWICE', deleted = 1 where id = 2001")
-    session.execute("update abonents set contract_number = 'TWICE', deleted = 0 where id = 2002")
-    session.commit()
-    session.close()
+    change(
+        dsn,
+        "update abonents set contract_number = 'TWICE', deleted = 1 where id = 2001",
+        "update abonents set contract_number = 'TWICE', deleted = 0 where id = 2002",
+    )
     with Database(dsn) as database:
         found = list(abonents.by_contract_numbers(database, ["TWICE"]))
     assert [(a.id, a.deleted) for a in found] == [(2001, True), (2002, False)]
@@ -130,13 +129,11 @@ def test_operations_of_one_type_on_many_subscribers(either_database: Database) -
 
 def test_reversed_ones_and_empty_comments(billing_file: Path) -> None:
     dsn = Dsn(str(billing_file))
-    session = MockConnection(dsn)
-    session.execute(
+    change(
+        dsn,
         "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, storno)"
-        " values (900001, 2001, 8, -505000000000, '2026-02-03 23:59:59', 1)"
+        " values (900001, 2001, 8, -505000000000, '2026-02-03 23:59:59', 1)",
     )
-    session.commit()
-    session.close()
     with Database(dsn) as database:
         assert list(operations.of_abonents(database, [2001])) == [
             Operation(900001, 2001, 8, Decimal("-50.50"), "", True, "2026-02-03")
@@ -149,16 +146,8 @@ def test_the_last_operation_of_each(either_database: Database) -> None:
     assert dict(operations.newest(either_database, range(2001, 3_500))) == dict(rows)
 
 
-def execute_names(file: Path, *statements: str) -> None:
-    connection = attach(Dsn(str(file)))
-    for statement in statements:
-        connection.execute_immediate(statement)
-        connection.commit()
-    connection.close()
-
-
 def test_a_folder_is_named_with_those_above_it(billing_file: Path) -> None:
-    execute_names(billing_file, "update abonents set name = 'Мира 5/1' where id = 1400")
+    change(billing_file, "update abonents set name = 'Мира 5/1' where id = 1400")
     with Database(Dsn(str(billing_file))) as database:
         found = in_database(database, "Folder") or []
     assert {one.id: (*one.above, *one.names) for one in found} == {
@@ -173,7 +162,7 @@ def test_a_folder_is_named_with_those_above_it(billing_file: Path) -> None:
 
 
 def test_folders_that_lie_in_each_other_have_a_path_all_the_same(billing_file: Path) -> None:
-    execute_names(billing_file, "update abonents set parent_id = 1400 where id = 1000")
+    change(billing_file, "update abonents set parent_id = 1400 where id = 1000")
     with Database(Dsn(str(billing_file))) as database:
         found = {one.id: one.above for one in in_database(database, "Folder") or ()}
     assert found[1000] == ("Новостройки",)
@@ -181,7 +170,7 @@ def test_folders_that_lie_in_each_other_have_a_path_all_the_same(billing_file: P
 
 
 def test_what_this_billing_has_no_table_for_has_no_names(billing_file: Path) -> None:
-    execute_names(billing_file, "alter table operators drop name", "update tarif set deleted = 1 where id = 2")
+    change(billing_file, "alter table operators drop name", "update tarif set deleted = 1 where id = 2")
     with Database(Dsn(str(billing_file))) as database:
         assert in_database(database, "Operator") is None
         assert [one.id for one in in_database(database, "Tarif") or () if one.deleted] == [2]
@@ -247,12 +236,12 @@ def test_what_waits_is_counted_whole_and_by_whom_it_concerns(billing_file: Path)
     dsn = Dsn(str(billing_file))
     with Database(dsn) as database:
         assert depth(database) == Stacks(0, 0)
-        session = MockConnection(dsn)
-        session.execute("insert into account_stack (id, account_id) values (1, 17)")
-        session.execute("insert into account_stack (id, account_id) values (2, 18)")
-        session.execute("insert into events_stack_compact (id, abonent_id) values (1, 5)")
-        session.commit()
-        session.close()
+        change(
+            dsn,
+            "insert into account_stack (id, account_id) values (1, 17)",
+            "insert into account_stack (id, account_id) values (2, 18)",
+            "insert into events_stack_compact (id, abonent_id) values (1, 5)",
+        )
         # The connection was open before: each query sees what was committed until then.
         assert depth(database) == Stacks(2, 1)
         assert waiting_for(database, accounts=[17, 99], abonents=[6]) == Stacks(1, 0)
@@ -263,44 +252,32 @@ def test_it_is_told_in_words() -> None:
     assert not Stacks(0, 0).described
 
 
-@pytest.fixture
-def connection(billing_file: Path) -> Iterator[Connection]:
-    connection = attach(Dsn(str(billing_file)))
-    yield connection
-    connection.close()
-
-
-def done(connection: Connection, file: Path, statement: str, *values: str) -> Database:
-    connection.cursor().execute(statement, values)
-    connection.commit()
-    return Database(Dsn(str(file)))
-
-
 def test_the_usual_scale(either_database: Database) -> None:
     assert check_scale(either_database)
 
 
-def test_the_same_number_written_otherwise(connection: Connection, billing_file: Path) -> None:
-    with done(connection, billing_file, "update vpn_const set const_value = ' 10000000000.00 '") as database:
+SCALE = "update vpn_const set const_value = "
+
+
+def test_the_same_number_written_otherwise(billing_file: Path) -> None:
+    change(billing_file, f"{SCALE}' 10000000000.00 '")
+    with Database(Dsn(str(billing_file))) as database:
         assert check_scale(database)
 
 
 @pytest.mark.parametrize("value", ["1000000", "100", "1e9", "much", ""])
-def test_another_scale_is_refused_by_its_number(connection: Connection, billing_file: Path, value: str) -> None:
-    with (
-        done(connection, billing_file, "update vpn_const set const_value = ?", value) as database,
-        pytest.raises(OtherScale) as caught,
-    ):
+def test_another_scale_is_refused_by_its_number(billing_file: Path, value: str) -> None:
+    change(billing_file, f"{SCALE}'{value}'")
+    with Database(Dsn(str(billing_file))) as database, pytest.raises(OtherScale) as caught:
         check_scale(database)
     assert f"a rouble is {value!r}" in str(caught.value)
     assert "10000000000" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "statement", ["update vpn_const set const_value = null", "delete from vpn_const", "drop table vpn_const"]
-)
-def test_where_it_is_not_said_that_is_told(connection: Connection, billing_file: Path, statement: str) -> None:
-    with done(connection, billing_file, statement) as database:
+@pytest.mark.parametrize("statement", [f"{SCALE}null", "delete from vpn_const", "drop table vpn_const"])
+def test_where_it_is_not_said_that_is_told(billing_file: Path, statement: str) -> None:
+    change(billing_file, statement)
+    with Database(Dsn(str(billing_file))) as database:
         assert not check_scale(database)
 
 

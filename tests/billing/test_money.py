@@ -154,7 +154,7 @@ def test_what_is_refused_and_where(text: str, position: int, says: str) -> None:
 
 
 def test_three_decimals_can_be_allowed_where_they_mean_one_thing() -> None:
-    assert (parse_amount("+7"), parse_amount("1.234.567")) == (7, 1234567)
+    assert (parse_amount("+7"), parse_amount("1.234.567")) == (Decimal(7), Decimal(1234567))
     assert parse_amount("0,125", places=4) == Decimal("0.125")
     assert parse_amount("1 234,125", places=4) == Decimal("1234.125")
     with pytest.raises(AmountError, match="two ways"):

@@ -33,7 +33,6 @@ from tests.checkpoints.samples import sending_item
 from tests.jobs.conftest import Execute
 from tests.jobs.making import RUN as A_RUN
 from tests.jobs.making import job_of, rows_of
-from tests.jobs.test_undo import done as done_of_statements_of_a_page
 from tests.jobs.whole_database import Tables, changes, whole
 
 TARGET = "http://billing"
@@ -348,7 +347,7 @@ async def test_plan_and_undo_ask_as_often_for_many_rows_as_for_few(
     rows = rows_of(_subscribers(counted))
     job = job_of(counted, BUILT_IN.named(name), rows, **given)
     assert await _for_a_page(job, FEW, selects) == await _for_a_page(job, MANY, selects) > 0
-    run = await done_of_statements_of_a_page(counted, journal, name, rows, given)
+    run = await done(counted, journal, name, rows, given)
     undo = await build_undo(counted, journal, {RUN: run.name, **how}, BUILT_IN)
     assert await _for_a_page(undo, FEW, selects) == await _for_a_page(undo, MANY, selects) > 0
 

@@ -22,7 +22,7 @@ from billing.database.reader import Connection, FirebirdRefusal
 from billing.database.sql_blocks import Value, Values, blocks
 from billing.errors import DatabaseAway, NotTheBilling, StatementRefused, WrongPassword
 from billing.secret import Secret
-from tests.billing.selects.selecting import ENDLESS, wait_until_it_counts
+from tests.billing.selects.selecting import ENDLESS, change, wait_until_it_counts
 from tests.conftest import SHARED_FIXTURES
 from tests.firebird_server import FirebirdServer
 
@@ -210,10 +210,7 @@ def test_a_login_that_the_server_could_not_check_is_tried_again(
 
 @pytest.mark.parametrize("charset", ["UTF8", "WIN1251"])
 def test_a_user_and_a_password_may_be_cyrillic_whatever_the_charset(charset: str, billing_on_server: Dsn) -> None:
-    keeper = attach(billing_on_server)
-    keeper.execute_immediate("create or alter user \"ВАСЯ\" password 'пароль'")
-    keeper.commit()
-    keeper.close()
+    change(billing_on_server, "create or alter user \"ВАСЯ\" password 'пароль'")
     dsn = replace(billing_on_server, user='"ВАСЯ"', password=Secret("пароль"), charset=charset)
     attach(dsn).close()
     with pytest.raises(WrongPassword, match="the server refuses"):
@@ -230,10 +227,7 @@ def test_a_lost_connection_is_told_and_the_next_use_connects_anew(either_dsn: Ds
     with Database(either_dsn) as database:
         list(database.query("select count(*) from tarif"))
         # Somebody at the server throws us out.
-        killer = attach(either_dsn)
-        killer.execute_immediate("delete from mon$attachments where mon$attachment_id <> current_connection")
-        killer.commit()
-        killer.close()
+        change(either_dsn, "delete from mon$attachments where mon$attachment_id <> current_connection")
         with pytest.raises(DatabaseAway):
             list(database.query("select count(*) from tarif"))
         assert list(database.query("select count(*) from tarif")) == [(6,)]

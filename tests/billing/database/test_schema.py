@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from itertools import zip_longest
 from pathlib import Path
@@ -11,7 +11,6 @@ import pytest
 
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
-from billing.database.reader import Connection
 from billing.database.schema import DOCUMENTED, POSSIBLE, Schema, TableColumn, documented, fitted, whole
 from billing.database.sql_blocks import SqlStatement, Value, blocks
 from billing.directory.models import MODELS, BillingObject
@@ -21,6 +20,7 @@ from billing.directory.system import Stacks, depth, waiting_for
 from billing.errors import ColumnsMissing, UnreadableAnswer
 from lab.mock.leaving_out import leave_out
 from lab.mock.population import create
+from tests.billing.selects.selecting import change
 
 FILES = [
     ("database", "billing.database"),
@@ -32,22 +32,9 @@ ALL = Schema(frozenset(documented()))
 TOTAL = SqlStatement("total", "select count(*) from finance_operations f where f.op_id > 0", ours=True)
 
 
-@pytest.fixture
-def connection(billing_file: Path) -> Iterator[Connection]:
-    connection = attach(Dsn(str(billing_file)))
-    yield connection
-    connection.close()
-
-
 def without(*names: str) -> Schema:
     gone = {TableColumn(*name.split(".")) for name in names}
     return Schema(frozenset(one for one in ALL.there if one not in gone and TableColumn(one.table) not in gone))
-
-
-def changed(connection: Connection, *statements: str) -> None:
-    for statement in statements:
-        connection.execute_immediate(statement)
-    connection.commit()
 
 
 def text_of(sql: str, schema: Schema) -> str:
@@ -99,21 +86,21 @@ def test_every_statement_names_what_is_documented(file: str, folder: str) -> Non
         assert {table for table in tables if not table.startswith("RDB$")} <= {*DOCUMENTED, *POSSIBLE}, block.name
 
 
-def test_what_is_there_is_found_once_a_connection(connection: Connection, billing_file: Path) -> None:
+def test_what_is_there_is_found_once_a_connection(billing_file: Path) -> None:
     with Database(Dsn(str(billing_file))) as database:
         # The mock billing has no devices, and so no stack for them.
         assert database.schema.missing(documented()) == (TableColumn("EVENTS_STACK"),)
         assert list(database.query(TOTAL))
         database.close()
-        changed(connection, "alter table finance_operations drop descr")
+        change(billing_file, "alter table finance_operations drop descr")
         # A connection that was lost is opened anew, and the billing may be another version by then.
         assert not database.schema.has("FINANCE_OPERATIONS", "DESCR")
         assert database.schema.has("FINANCE_OPERATIONS", "STORNO")
         assert [one.descr for one in of_abonents(database, range(2001, 2100), 1)].count("") > 0
 
 
-def test_objects_come_without_the_fields_that_are_not_there(connection: Connection, billing_file: Path) -> None:
-    changed(connection, "alter table finance_operations drop sync1c", "alter table finance_operations drop code1c")
+def test_objects_come_without_the_fields_that_are_not_there(billing_file: Path) -> None:
+    change(billing_file, "alter table finance_operations drop sync1c", "alter table finance_operations drop code1c")
     with Database(Dsn(str(billing_file))) as database:
         ((op_id,),) = database.query("select min(op_id) from finance_operations")
         ((found,),) = from_database(database, "FinanceOperations", [{"op_id": str(op_id)}], ("op_summa", "storno"))
@@ -123,18 +110,18 @@ def test_objects_come_without_the_fields_that_are_not_there(connection: Connecti
             from_database(database, "FinanceOperations", [{"op_id": str(op_id)}], ("op_summa", "sync1c"))
 
 
-def test_where_a_stack_is_not_there_nothing_waits_in_it(connection: Connection, billing_file: Path) -> None:
-    changed(connection, "drop table account_stack", "insert into events_stack_compact (id, abonent_id) values (1, 5)")
+def test_where_a_stack_is_not_there_nothing_waits_in_it(billing_file: Path) -> None:
+    change(
+        billing_file, "drop table account_stack", "insert into events_stack_compact (id, abonent_id) values (1, 5)"
+    )
     with Database(Dsn(str(billing_file))) as database:
         assert depth(database) == Stacks(0, 1)
         assert waiting_for(database, accounts=[17], abonents=[5]) == Stacks(0, 1)
 
 
-def test_a_stack_that_does_not_say_whose_its_entries_are_is_counted_whole(
-    connection: Connection, billing_file: Path
-) -> None:
-    changed(
-        connection,
+def test_a_stack_that_does_not_say_whose_its_entries_are_is_counted_whole(billing_file: Path) -> None:
+    change(
+        billing_file,
         "insert into events_stack_compact (id, abonent_id) values (1, 5)",
         "alter table events_stack_compact drop abonent_id",
     )
@@ -205,22 +192,6 @@ def test_every_statement_is_firebird_2_1s(file: str, folder: str) -> None:
         assert words.isdisjoint({"over", "offset", "fetch", "with", "returning", "lateral"}), block.name
 
 
-Change = Callable[..., None]
-
-
-@pytest.fixture
-def change(billing_file: Path) -> Iterator[Change]:
-    connection = attach(Dsn(str(billing_file)))
-
-    def run(*statements: str) -> None:
-        for statement in statements:
-            connection.execute_immediate(statement)
-            connection.commit()
-
-    yield run
-    connection.close()
-
-
 def found(file: Path, model: str, **key: str) -> BillingObject:
     with Database(Dsn(str(file))) as database:
         ((thing,),) = from_database(database, model, [key])
@@ -231,8 +202,8 @@ def found(file: Path, model: str, **key: str) -> BillingObject:
     ("stored", "address"),
     [(-1062731775, "192.168.0.1"), (-1, "255.255.255.255"), (3232235521, "192.168.0.1"), (0, None)],
 )
-def test_a_signed_address_is_the_unsigned_one(change: Change, billing_file: Path, stored: int, address: str) -> None:
-    change(f"update users set ip = {stored} where id = (select min(id) from users)")  # noqa: S608 - a number of ours
+def test_a_signed_address_is_the_unsigned_one(billing_file: Path, stored: int, address: str) -> None:
+    change(billing_file, f"update users set ip = {stored} where id = (select min(id) from users)")  # noqa: S608 - a number of ours
     with Database(Dsn(str(billing_file))) as database:
         ((key,),) = database.query("select min(id) from users")
     thing = found(billing_file, "Users", id=str(key))
@@ -241,8 +212,8 @@ def test_a_signed_address_is_the_unsigned_one(change: Change, billing_file: Path
 
 
 @pytest.mark.parametrize("stored", [2**32, -(2**31) - 1, 2**62])
-def test_what_is_no_address_is_the_objects_own_fault(change: Change, billing_file: Path, stored: int) -> None:
-    change(f"update users set ip = {stored} where id = (select min(id) from users)")  # noqa: S608 - a number of ours
+def test_what_is_no_address_is_the_objects_own_fault(billing_file: Path, stored: int) -> None:
+    change(billing_file, f"update users set ip = {stored} where id = (select min(id) from users)")  # noqa: S608 - a number of ours
     with Database(Dsn(str(billing_file))) as database:
         ((key,),) = database.query("select min(id) from users")
     thing = found(billing_file, "Users", id=str(key))
@@ -250,8 +221,9 @@ def test_what_is_no_address_is_the_objects_own_fault(change: Change, billing_fil
     assert str(stored) in thing.faults["ip"]
 
 
-def test_text_where_money_is_expected(change: Change, billing_file: Path) -> None:
+def test_text_where_money_is_expected(billing_file: Path) -> None:
     change(
+        billing_file,
         "alter table admin_accounts drop limit_warning",
         "alter table admin_accounts add limit_warning varchar(20)",
         "update admin_accounts set limit_warning = 'n/a'",
@@ -263,8 +235,9 @@ def test_text_where_money_is_expected(change: Change, billing_file: Path) -> Non
     assert "'n/a' is not a number" in thing.faults["limit_warning"]
 
 
-def test_an_operation_without_a_sum_or_with_a_text_for_it(change: Change, billing_file: Path) -> None:
+def test_an_operation_without_a_sum_or_with_a_text_for_it(billing_file: Path) -> None:
     change(
+        billing_file,
         "alter table finance_operations drop op_summa",
         "alter table finance_operations add op_summa varchar(30)",
         "alter table finance_operations drop op_date",
@@ -275,12 +248,12 @@ def test_an_operation_without_a_sum_or_with_a_text_for_it(change: Change, billin
         assert {(one.op_summa, one.day) for one in of_abonents(database, range(2001, 2200), 1)} == {
             (Decimal(0), "yesterday")
         }
-    change("update finance_operations set op_summa = '505000000000'")
+    change(billing_file, "update finance_operations set op_summa = '505000000000'")
     with Database(Dsn(str(billing_file))) as database:
         assert {one.op_summa for one in of_abonents(database, range(2001, 2200), 1)} == {Decimal("50.50")}
         ((key,),) = database.query("select min(op_id) from finance_operations")
     assert found(billing_file, "FinanceOperations", op_id=str(key)).values["op_summa"] == "50.5"
-    change("update finance_operations set op_summa = 'much'")
+    change(billing_file, "update finance_operations set op_summa = 'much'")
     with (
         Database(Dsn(str(billing_file))) as database,
         pytest.raises(UnreadableAnswer, match=r"OP_SUMMA holds 'much'"),
@@ -288,8 +261,9 @@ def test_an_operation_without_a_sum_or_with_a_text_for_it(change: Change, billin
         list(of_abonents(database, range(2001, 2200), 1))
 
 
-def test_flags_and_numbers_of_another_type(change: Change, billing_file: Path) -> None:
+def test_flags_and_numbers_of_another_type(billing_file: Path) -> None:
     change(
+        billing_file,
         "drop index abonents_contract_number",
         "alter table abonents drop contract_number",
         "alter table abonents add contract_number integer",

@@ -18,7 +18,7 @@ from billing.errors import NoRoom, NotASelect, RowsChanged, StatementRefused
 from billing.selects.cells import LONGEST_CELL, CellTrouble, SelectCellFault
 from billing.selects.select import Select, columns, select_of
 from billing.selects.select_reader import SelectReader, reading
-from tests.billing.selects.selecting import cells_of, fault_of, read, rows_of
+from tests.billing.selects.selecting import cells_of, change, fault_of, read, rows_of
 from tests.conftest import SHARED_FIXTURES
 
 # ---- what is typed ----------------------------------------------------------------------------------------------
@@ -196,10 +196,7 @@ def test_a_name_that_is_cut_off(database: Database) -> None:
 
 
 def test_a_type_that_is_not_known(database: Database) -> None:
-    connection = attach(database.dsn)
-    connection.execute_immediate("create table odd (id integer not null primary key, many integer [3])")
-    connection.commit()
-    connection.close()
+    change(database, "create table odd (id integer not null primary key, many integer [3])")
     with pytest.raises(StatementRefused, match=r"column 2, many, is of a type .* as many$"):
         columns(database, select_of("select id, many from odd"))
 
@@ -416,11 +413,7 @@ def test_it_is_taken_up_after_any_page(database: Database, text: str) -> None:
 
 
 def test_negative_keys_come_first(database: Database) -> None:
-    connection = attach(database.dsn)
-    connection.execute_immediate("insert into tarif (id, name) values (-5, 'x')")
-    connection.execute_immediate("insert into tarif (id, name) values (0, 'x')")
-    connection.commit()
-    connection.close()
+    change(database, "insert into tarif (id, name) values (-5, 'x')", "insert into tarif (id, name) values (0, 'x')")
     walked = read(database, "select id from tarif")
     assert not walked.at_once
     assert [page.cursor for page in walked.pages(size=1)] == ["-5", "0", "1", "2", "3", "4", "5", "6"]
@@ -444,17 +437,9 @@ def in_order(database: Database) -> SelectReader:
     return read(database, "select id, name from tarif order by name, id")
 
 
-def change(database: Database, sql: str) -> None:
-    connection = attach(database.dsn)
-    connection.execute_immediate(sql)
-    connection.commit()
-    connection.close()
-
-
 def test_what_changes_behind_the_cursor_is_taken(database: Database, in_order: SelectReader) -> None:
     second = list(in_order.pages(size=2))[1]
-    change(database, "update tarif set name = 'я' where id = 6")
-    change(database, "insert into tarif (id, name) values (7, 'я')")
+    change(database, "update tarif set name = 'я' where id = 6", "insert into tarif (id, name) values (7, 'я')")
     rest = [row.cells for page in in_order.pages(second.cursor, size=2) for row in page.rows]
     assert rest == [("5", "Тариф 5"), ("6", "я"), ("7", "я")]
 
@@ -471,8 +456,7 @@ def test_what_changes_behind_the_cursor_is_taken(database: Database, in_order: S
 )
 def test_what_changes_before_the_cursor_is_told(database: Database, in_order: SelectReader, sql: str) -> None:
     pages = list(in_order.pages(size=2))
-    change(database, "delete from tarif_users_usluga")
-    change(database, "update abonents set tarif_id = null")
+    change(database, "delete from tarif_users_usluga", "update abonents set tarif_id = null")
     assert list(in_order.pages(pages[1].cursor, size=2)) == pages[2:]
     change(database, sql)
     with pytest.raises(RowsChanged, match="the first 4 rows are no longer those"):
@@ -648,17 +632,14 @@ def test_selects_that_are_read_at_once(either_database: Database, text: str) -> 
 
 
 def test_a_key_that_is_no_key_is_not_walked(database: Database) -> None:
-    connection = attach(database.dsn)
-    for sql in (
+    change(
+        database,
         """create table odd (
             id integer not null, other integer unique, text_key varchar(9) not null primary key,
             price numeric(9, 2) not null unique)""",
         "create view seen (id) as select id from abonents",
         "create table pairs (id integer not null, other integer not null, primary key (id, other))",
-    ):
-        connection.execute_immediate(sql)
-        connection.commit()
-    connection.close()
+    )
     for text in (
         "select id from odd",
         "select other from odd",

@@ -1,8 +1,10 @@
 """Values of an input: read, held against each other and against the billing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from ipaddress import IPv4Address
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -321,77 +323,76 @@ def _by_place(faults: Sequence[ValueFault]) -> dict[str, str]:
     return {f"{one.place.line} {one.place.column}": one.reason for one in faults}
 
 
-async def test_what_is_there_already_is_no_fault(gateway: Gateway, execute: Execute) -> None:
-    execute.put("users", id=8001, abonent_id=9002, login="ivan", ip=int(IPv4Address("10.11.222.49")))
-    there = account(2, "123", login="ivan", ip="10.11.222.49")
-    faults, warnings, _ = await found(gateway, [there, subscriber(3, "нов-1")])
-    assert (faults, warnings) == ({}, {})
+IVAN: Final = {"id": 8001, "abonent_id": 9002, "login": "ivan", "ip": int(IPv4Address("10.11.222.49"))}
 
 
-async def test_a_login_of_another_subscriber_is_a_fault(gateway: Gateway, execute: Execute) -> None:
-    execute.put("users", id=8001, abonent_id=9002, login="ivan")
-    faults, _, _ = await found(gateway, [account(2, "нов-1", login="ivan"), account(3, "A15", login="user-new")])
-    assert list(faults) == ["2 login"]
-    assert faults["2 login"].startswith("the login is that of ")
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Rows of an input, and the beginnings of what is said of them, by line and column."""
+
+    rows: Sequence[Subscriber]
+    faults: Mapping[str, str] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    deleted: bool = False
+    """Whether the account ivan of the billing is deleted."""
 
 
-async def test_an_address_of_another_account_is_a_fault(gateway: Gateway, execute: Execute) -> None:
-    execute.put("users", id=8001, abonent_id=9002, login="ivan", ip=int(IPv4Address("10.11.222.49")))
-    faults, _, _ = await found(gateway, [account(2, "123", login="petr", ip="10.11.222.49")])
-    (reason,) = faults.values()
-    assert reason.startswith("10.11.222.49 is the address of the account ivan in the billing, of ")
-
-
-async def test_what_a_deleted_object_has_is_a_warning(gateway: Gateway, execute: Execute) -> None:
-    execute.put("users", id=8001, abonent_id=9002, login="ivan", deleted=1)
-    faults, warnings, _ = await found(gateway, [account(2, "ГОСТЬ-1", login="ivan")])
-    assert faults == {}
-    assert warnings[f"2 {NUMBER}"] == (
-        "a deleted subscriber of the billing, abonent 9006, has the contract number: the billing may refuse it"
-    )
-    assert warnings["2 login"].startswith("the login is that of a deleted account of ")
-
-
-async def test_a_number_that_was_given_to_another_is_there(gateway: Gateway) -> None:
+IDS: Final = {
+    Step.FOLDER: {FOLDER_ID: "9100"},
+    Step.TARIFF: {"tarif_id": "2"},
+    Step.SERVICE: {"usluga_id": "127", "manager_id": "33"},
+}
+NO_IDS: Final = {
+    Step.FOLDER: {FOLDER_ID: "94"},
+    Step.TARIFF: {"tarif_id": "777"},
+    Step.SERVICE: {"usluga_id": "99999999999", "manager_id": "3333"},
+}
+CHECKED: Final[Mapping[str, Checked]] = {
+    "what is there already": Checked([account(2, "123", login="ivan", ip="10.11.222.49"), subscriber(3, "нов-1")]),
+    "a login of another subscriber": Checked(
+        [account(2, "нов-1", login="ivan"), account(3, "A15", login="user-new")], {"2 login": "the login is that of "}
+    ),
+    "an address of another account": Checked(
+        [account(2, "123", login="petr", ip="10.11.222.49")],
+        {"2 ip": "10.11.222.49 is the address of the account ivan in the billing, of "},
+    ),
+    "what a deleted object has": Checked(
+        [account(2, "ГОСТЬ-1", login="ivan")],
+        warnings={
+            f"2 {NUMBER}": (
+                "a deleted subscriber of the billing, abonent 9006, has the contract number: the billing may refuse it"
+            ),
+            "2 login": "the login is that of a deleted account of ",
+        },
+        deleted=True,
+    ),
     # 77/2 is that of a deleted subscriber and of a live one.
-    assert (await found(gateway, [subscriber(2, "77/2")]))[:2] == ({}, {})
-
-
-async def test_ids_that_the_billing_does_not_have_are_faults(gateway: Gateway) -> None:
-    rows = [
-        subscriber(
-            2,
-            "нов-1",
-            {
-                Step.FOLDER: {FOLDER_ID: "9100"},
-                Step.TARIFF: {"tarif_id": "2"},
-                Step.SERVICE: {"usluga_id": "127", "manager_id": "33"},
-            },
-        ),
-        subscriber(
-            3,
-            "нов-2",
-            {
-                Step.FOLDER: {FOLDER_ID: "94"},
-                Step.TARIFF: {"tarif_id": "777"},
-                Step.SERVICE: {"usluga_id": "99999999999", "manager_id": "3333"},
-            },
-        ),
-    ]
-    faults, _, _ = await found(gateway, rows)
-    assert faults == {
-        "3 id": "the billing has no folder 94, or it is deleted",
-        "3 tarif_id": "the billing has no tariff 777, or it is deleted",
-        "3 usluga_id": "the billing has no service 99999999999, or it is deleted",
-        "3 manager_id": "the billing has no administrator 3333, or it is deleted",
-    }
-
-
-async def test_what_no_object_can_have_is_not_asked_for(gateway: Gateway) -> None:
+    "a number that was given to another": Checked([subscriber(2, "77/2")]),
+    "ids that the billing does not have": Checked(
+        [subscriber(2, "нов-1", IDS), subscriber(3, "нов-2", NO_IDS)],
+        {
+            "3 id": "the billing has no folder 94, or it is deleted",
+            "3 tarif_id": "the billing has no tariff 777, or it is deleted",
+            "3 usluga_id": "the billing has no service 99999999999, or it is deleted",
+            "3 manager_id": "the billing has no administrator 3333, or it is deleted",
+        },
+    ),
     # Its faults are told by others; the billing refuses a call about it.
-    rows = [account(2, "н" * 100, login="л" * 100, ip="10.0.0.300"), account(3, "", login="", ip="")]
-    faults, _, _ = await found(gateway, rows)
-    assert faults == {}
+    "what no object can have": Checked(
+        [account(2, "н" * 100, login="л" * 100, ip="10.0.0.300"), account(3, "", login="", ip="")]
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHECKED.values(), ids=list(CHECKED))
+async def test_what_is_taken_in_the_billing_and_what_is_not_there(
+    gateway: Gateway, execute: Execute, case: Checked
+) -> None:
+    execute.put("users", **IVAN, deleted=int(case.deleted))
+    faults, warnings, _ = await found(gateway, case.rows)
+    for said_of, wanted in ((faults, case.faults), (warnings, case.warnings)):
+        assert said_of.keys() == wanted.keys()
+        assert all(said_of[place].startswith(text) for place, text in wanted.items())
 
 
 @WITH_A_DATABASE
