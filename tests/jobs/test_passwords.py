@@ -1,28 +1,37 @@
-"""Passwords that are given, made up by the billing, or asked for by letter, and the file of them."""
+"""Secrets on their way, and passwords: given, made up by the billing, asked for by letter, and kept in a file."""
 
+import base64
 import json
 import stat
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 
+from billing.api.calls import Call, ChainStep
 from billing.api.client import BillingClient, ClientSettings
 from billing.database.database import Database
+from billing.secret import Secret
+from checkpoints.kept_secrets import SealedSecret
 from checkpoints.records import Item, NewItem
 from engine.evidence import Accepted, Busy, Evidence, Lost, RowRefused, SystemRefused
 from engine.job import Absent, CannotLook
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
-from jobs.access.vault import Vault, is_token
+from jobs.access.vault import Vault, is_token, mask_secrets, seal_parameters, unseal
+from jobs.access.vault_keys import KEY_BYTES, NoVaultKey, VaultKeys
 from jobs.catalogue.passwords import PASSWORD, PASSWORD_RECOVERY, PASSWORDS, RANDOM_PASSWORD
 from jobs.effects.effect import Irreversible
 from jobs.effects.factory import finish_of
 from jobs.effects.password_file import PasswordFile
 from jobs.effects.set_password import LETTER_UNREADABLE, UNREADABLE
-from jobs.spec.errors import ParameterRefused, PasswordsUnwritten
+from jobs.spec.errors import ParameterRefused, PasswordsUnwritten, SecretAltered, SecretGone, VaultFailed, VaultLocked
+from jobs.spec.parameters import Parameter
 from jobs.spec.spec import parameters_of
 from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
@@ -88,11 +97,11 @@ async def test_accounts_that_are_not_there_are_refused(sealed: Gateway) -> None:
 
 @pytest.mark.usefixtures("accounts")
 async def test_it_cannot_be_read_back_nor_taken_back_and_says_so(sealed: Gateway, tmp_path: Path) -> None:
-    for kind, text, given in [
+    for kind, text, more in [
         (PASSWORD, f"user_id;psw\n90001;{WORD}\n", {}),
         (RANDOM_PASSWORD, "user_id\n90001\n", {"to": str(tmp_path / "out.csv")}),
     ]:
-        job = job_of(sealed, kind, rows_of(text), **given)
+        job = job_of(sealed, kind, rows_of(text), **more)
         (item,) = await planned(job)
         assert await job.effect.look_up(RUN, [item]) == {item.item_id: Absent()}
         assert await job.effect.read_back(RUN, [item]) == {item.item_id: CannotLook(UNREADABLE)}
@@ -444,3 +453,166 @@ def test_the_page_of_a_letter_is_an_address(text: str) -> None:
         parameters_of(PASSWORD_RECOVERY, {"login": "a", "base_url": text})
     good = parameters_of(PASSWORD_RECOVERY, {"login": "a", "base_url": " https://lk.example.org/x "})
     assert good["base_url"] == "https://lk.example.org/x"
+
+
+WORD_VAULT = "Пароль\"7'\\"
+
+
+@pytest.fixture
+def path_vault(tmp_path: Path) -> Path:
+    return tmp_path / "secrets"
+
+
+def test_what_is_sealed_is_opened_by_another_process_s_vault_too(path_vault: Path) -> None:
+    tokens = Vault(path_vault, "a" * 16).seal([WORD_VAULT, "zwei", WORD_VAULT])
+    assert len(set(tokens)) == 3
+    assert Vault(path_vault, "b" * 16).open(tokens) == dict(
+        zip(tokens, [WORD_VAULT, "zwei", WORD_VAULT], strict=True)
+    )
+    assert stat.S_IMODE(path_vault.stat().st_mode) == 0o600
+
+
+def test_a_token_says_nothing_and_is_known_as_one() -> None:
+    (token,) = Vault().seal([WORD_VAULT])
+    assert is_token(token)
+    assert WORD_VAULT not in token
+    assert mask_secrets(f"psw={token} dontshow=no") == "psw=••• dontshow=no"
+    assert not is_token("•••")
+    assert not is_token(f"{token}x")
+
+
+def test_no_file_is_made_where_there_is_nothing_to_keep(path_vault: Path) -> None:
+    vault = Vault(path_vault)
+    vault.keep({})
+    vault.forget([])
+    with pytest.raises(SecretGone):
+        vault.open(["•••"])
+    assert not path_vault.exists()
+
+
+def test_what_is_forgotten_is_gone_from_the_bytes_of_the_file(path_vault: Path) -> None:
+    mine, other = Vault(path_vault, "a" * 16), Vault(path_vault, "b" * 16)
+    tokens = mine.seal([f"{WORD_VAULT}{number}" for number in range(500)])
+    (kept,) = other.seal(["andere"])
+    assert WORD_VAULT.encode() in path_vault.read_bytes()
+    mine.forget(["b" * 16])
+    assert WORD_VAULT.encode() not in path_vault.read_bytes()
+    assert [entry.name for entry in path_vault.parent.iterdir()] == [path_vault.name]
+    with pytest.raises(SecretGone):
+        mine.open(tokens[:1])
+    assert other.open([kept]) == {kept: "andere"}
+
+
+def test_what_no_run_claims_is_wiped_once_it_is_old(path_vault: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    orphan, needed, mine = Vault(path_vault, "a" * 16), Vault(path_vault, "b" * 16), Vault(path_vault, "c" * 16)
+    (lost,) = orphan.seal(["eins"])
+    (waits,) = needed.seal(["zwei"])
+    mine.forget(["b" * 16])
+    # Its process may be about to enter its run.
+    assert orphan.open([lost]) == {lost: "eins"}
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 2 * 3600)
+    mine.forget(["b" * 16])
+    assert needed.open([waits]) == {waits: "zwei"}
+    with pytest.raises(SecretGone):
+        orphan.open([lost])
+
+
+def test_without_a_path_nothing_is_kept() -> None:
+    vault = Vault()
+    assert not vault.keeps
+    with pytest.raises(SecretGone):
+        vault.open(vault.seal([WORD_VAULT]))
+
+
+def test_a_file_that_is_no_vault_is_a_sentence(path_vault: Path) -> None:
+    path_vault.write_text("this is no database, and it is long enough to be taken for one" * 20, encoding="utf-8")
+    with pytest.raises(VaultFailed, match="cannot be used"):
+        Vault(path_vault).seal([WORD_VAULT])
+    with pytest.raises(VaultFailed, match="cannot be kept"):
+        Vault(path_vault / "below").seal([WORD_VAULT])
+
+
+def test_only_what_is_marked_as_secret_is_veiled() -> None:
+    parameters = (Parameter("psw", "", secret=True), Parameter("suid", "", secret=True), Parameter("dontshow", ""))
+    values, secrets = seal_parameters(parameters, {"psw": WORD_VAULT, "suid": "", "dontshow": "no"}, "a" * 16)
+    assert values | {"psw": ""} == {"psw": "", "suid": "", "dontshow": "no"}
+    assert secrets == {values["psw"]: Secret(WORD_VAULT)}
+
+
+async def test_a_call_gets_its_secrets_wherever_their_tokens_stand(path_vault: Path) -> None:
+    vault = Vault(path_vault)
+    one, two = vault.seal([WORD_VAULT, "1234"])
+    call = Call(
+        "Users", (ChainStep("a", {"psw": one, "n": 5}), ChainStep("b", {"in": [{"x": f"<{two}>"}, True, None]}))
+    )
+    opened = await unseal(vault, call)
+    assert [step.arguments for step in opened.steps] == [
+        {"psw": WORD_VAULT, "n": 5},
+        {"in": [{"x": "<1234>"}, True, None]},
+    ]
+    plain = Call("Users", (ChainStep("a", {"psw": ""}),))
+    assert await unseal(None, plain) is plain
+    with pytest.raises(SecretGone):
+        await unseal(None, call)
+
+
+# The same in each process: xdist compares the names of the tests.
+OLD, NEW = (base64.urlsafe_b64encode(letter * KEY_BYTES).decode() for letter in (b"o", b"n"))
+TOKEN, BATCH = "•••" + "a" * 16 + "." + "b" * 16, "a" * 16
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=3000)
+
+
+@given(TEXTS)
+def test_a_secret_of_any_size_and_characters_comes_back(text: str) -> None:
+    sealed = VaultKeys.parse(OLD).seal(TOKEN, BATCH, Secret(text))
+    assert VaultKeys.parse(f"{NEW}\n{OLD}\n").open(sealed) == text
+    if len(text.encode()) >= KEY_BYTES:
+        assert text.encode() not in base64.b64decode(sealed.sealed)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40), st.data())
+def test_a_secret_that_is_changed_or_stands_elsewhere_is_refused(text: str, data: st.DataObject) -> None:
+    keys = VaultKeys.parse(OLD)
+    one = keys.seal(TOKEN, BATCH, Secret(text))
+    kept = bytearray(base64.b64decode(one.sealed))
+    kept[data.draw(st.integers(0, len(kept) - 1))] ^= data.draw(st.integers(1, 255))
+    short = kept[: data.draw(st.integers(0, len(kept) - 1))]
+    for row in (
+        SealedSecret(TOKEN, BATCH, one.key_id, base64.b64encode(kept).decode()),
+        SealedSecret(TOKEN, BATCH, one.key_id, base64.b64encode(short).decode()),
+        SealedSecret(TOKEN, BATCH, one.key_id, f"{one.sealed}!"),
+        SealedSecret(f"{TOKEN[:-1]}c", BATCH, one.key_id, one.sealed),
+        SealedSecret(TOKEN, "c" * 16, one.key_id, one.sealed),
+    ):
+        with pytest.raises(SecretAltered):
+            keys.open(row)
+
+
+def test_the_first_key_encrypts_and_a_secret_names_the_key_that_it_needs() -> None:
+    both, old, new = (VaultKeys.parse(text) for text in (f"# of June\n{NEW} {OLD}", OLD, NEW))
+    assert both.ids == (new.first, old.first)
+    sealed = both.seal(TOKEN, BATCH, Secret("x"))
+    assert sealed.key_id == new.first
+    with pytest.raises(VaultLocked, match=new.first):
+        old.open(sealed)
+    # One secret twice is not the same twice.
+    assert both.seal(TOKEN, BATCH, Secret("x")).sealed != sealed.sealed
+    assert OLD not in repr(both)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "it is empty"),
+        ("# only a remark", "it is empty"),
+        ("geheim", "not Base64"),
+        (base64.b64encode(b"x" * 16).decode(), "not a key of 32 bytes"),
+        (f"{NEW}\npassword", "a word that is not"),
+    ],
+)
+def test_what_is_no_key_is_refused_without_being_shown(text: str, why: str) -> None:
+    with pytest.raises(NoVaultKey, match=why) as refused:
+        VaultKeys.parse(text)
+    assert not text or text not in str(refused.value)

@@ -1,9 +1,8 @@
 """What each sort of call makes of each answer: accepted, with its id, refused, or lost, so that somebody looks."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 from unittest.mock import AsyncMock
@@ -15,12 +14,11 @@ from hypothesis import strategies as st
 from billing.api.answers import read_answer
 from billing.api.calls import describe
 from billing.api.client import BillingClient
-from checkpoints.records import Item, NewItem, Run
-from checkpoints.states import State
+from checkpoints.records import NewItem
 from engine.errors import LookUpFailed
 from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
 from jobs.access.gateway import Gateway
-from jobs.access.payload import Payload, chain_of, encode_payload
+from jobs.access.payload import Payload, encode_payload
 from jobs.catalogue.catalogue import BUILT_IN
 from jobs.catalogue.money import BALANCES, PAYMENT
 from jobs.catalogue.services import ATTRIBUTE, DELETE_SERVICES
@@ -202,73 +200,69 @@ async def test_evidence(name: str, seen: Evidence, evidence: Evidence) -> None:
     assert effect.describe(RUN.name, item).partition(" | ")[0] == sent.partition(" | ")[0]
 
 
-MADE_ANSWER_OWNER = {"abonent_id": 5, "op_summa": "50.50", "op_type_id": 8, "descr": "Миграция"}
-CREATED = NewItem(
-    "5/8", "5", "account:5", encode_payload(payload_for("FinanceOperations", MADE_ANSWER_OWNER, 5)), Decimal("50.50")
-)
-ASSIGNED = Payload(
-    "AdminAccounts",
-    chain_of(("objects.get", {"account_id_abonents": 5}), ("set", {"limit_warning": "-120"}), ("save", {})),
-    abonent=5,
-    key={"account_id_abonents": "5"},
-    wanted={"limit_warning": "-120"},
-    was={"limit_warning": "0"},
-)
-SET = NewItem("5", "5", "account:17", encode_payload(ASSIGNED))
+# ---- whose answer it is: calls share connections while the billing's answers name their rows ----------------------
 
 
 def operation(mark: tuple[str, int] | None) -> dict[str, object]:
-    return {"pk": 9, "fields": {"op_id": 9} | ({"descr": with_mark("", *mark)} if mark else {})}
+    return thing(9, op_id=9, **({"descr": with_mark("", *mark)} if mark else {}))
 
 
-def account(key: int = 17, **fields: object) -> dict[str, object]:
-    return {"pk": key, "model": "AdminAccounts", "fields": {"id": key, **fields}}
+def account(key: int = 1, **fields: object) -> dict[str, object]:
+    return thing(key, "AdminAccounts", id=key, **fields)
 
 
-async def test_a_create_shares_connections_once_an_answer_bore_its_mark() -> None:
-    client, item = AsyncMock(spec=BillingClient), sending_item(CREATED)
-    effect = effect_of(Gateway(client), BUILT_IN.named("balances"))
-    for answer, row, is_believed in (
-        (operation(None), None, True),
-        (operation(None), None, True),
-        (operation((RUN.name, item.number)), None, True),
-        (operation((RUN.name, item.number + 1)), item.item_id, False),
-        (operation((RUN.name, item.number)), item.item_id, True),
-        (operation(None), item.item_id, False),
-        (operation(None), None, True),
-    ):
-        client.send.return_value = Accepted(result=answer)
-        evidence = await effect.send(RUN, item)
-        assert client.send.await_args.kwargs == {"row": row}
-        assert isinstance(evidence, Accepted if is_believed else Lost), (answer, row)
-
-
-async def test_fields_share_connections_once_an_answer_named_object_and_values() -> None:
-    client, item = AsyncMock(spec=BillingClient), sending_item(SET)
-    effect = effect_of(Gateway(client), BUILT_IN.named("warning-threshold"), amount="-120")
-    for answer, row, is_believed in (
-        (True, None, True),
-        (account(), None, True),
-        (account(limit_warning="-120.00"), None, True),
-        (account(18, limit_warning="-120.00"), item.item_id, False),
-        (account(limit_warning=-120), item.item_id, True),
+SHARED: Final[Mapping[str, Sequence[tuple[object, bool, bool]]]] = {
+    # What is answered, whether the call shares a connection by then, and whether the answer is believed.
+    "balances": [
+        (operation(None), False, True),
+        (operation(None), False, True),
+        (operation((RUN.name, 1)), False, True),
+        (operation((RUN.name, 2)), True, False),
+        (operation((RUN.name, 1)), True, True),
+        (operation(None), True, False),
+        (operation(None), False, True),
+    ],
+    "fields": [
+        (True, False, True),
+        (account(), False, True),
+        (account(limit_warning="-120.00"), False, True),
+        (account(18, limit_warning="-120.00"), True, False),
+        (account(limit_warning=-120), True, True),
         # Another row of the same account may have set that.
-        (account(limit_warning=-50), item.item_id, False),
-        (account(limit_warning=-50), None, True),
-    ):
+        (account(limit_warning=-50), True, False),
+        (account(limit_warning=-50), False, True),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+async def test_calls_share_connections_once_an_answer_bore_their_mark_or_values(name: str) -> None:
+    client = AsyncMock(spec=BillingClient)
+    made, payload = CALLS[name]
+    effect, item = made(Gateway(client)), sending_item(NewItem("1", "1", "account:1", encode_payload(payload)))
+    for answer, shares, is_believed in SHARED[name]:
         client.send.return_value = Accepted(result=answer)
         evidence = await effect.send(RUN, item)
-        assert client.send.await_args.kwargs == {"row": row}
-        assert isinstance(evidence, Accepted if is_believed else Lost), (answer, row)
+        assert client.send.await_args.kwargs == {"row": item.item_id if shares else None}
+        assert isinstance(evidence, Accepted if is_believed else Lost), (answer, shares)
 
 
-NOW: Final = datetime(2025, 11, 24, tzinfo=UTC)
-RUN_ODD_ANSWERS: Final = Run(1, "k7m2q", "fake", {}, "http://b", "memory", "", (), None, NOW, NOW, NOW, None)
-OPERATION_ODD_ANSWERS: Final[Mapping[str, object]] = {
-    "abonent_id": 5,
-    "op_summa": "50.50",
-    "op_type_id": 8,
-    "descr": "x",
+# ---- anything at all: an effect makes evidence of it, and a look-up says what it saw or why it cannot -------------
+
+GOT: Final[tuple[str, dict[str, object]]] = ("objects.get", {"id": 5})
+USER: Final = Payload("Users", (GOT,), abonent=5, key={"id": "5"})
+ALL_CALLS: Final = {
+    **CALLS,
+    "password": (lambda to: effect_of(to, BUILT_IN.named("password"), dontshow="yes"), USER),
+    "services-on-offer": (lambda to: effect_of(to, BUILT_IN.named("services-on-offer")), USER),
+    "by-sms": (
+        lambda to: effect_of(to, BUILT_IN.named("by-sms"), sms="+79990000001"),
+        Payload("Users", (("objects.filter", {"id": 5}),), abonent=5),
+    ),
+    "call": (
+        lambda to: AnyCallEffect(to, parse("Odd", ("objects.create {}",)), CallRules()),
+        Payload("Odd", (("do", {}),), abonent=5),
+    ),
 }
 NAMES = st.sampled_from(
     ("pk", "model", "fields", "id", "op_id", "op_summa", "op_type_id", "abonent_id", "descr", "storno", "deleted",
@@ -288,68 +282,7 @@ VALUES = st.recursive(
 )
 
 
-def item(payload: Payload) -> Item:
-    return Item(
-        1,
-        1,
-        "5",
-        "5",
-        "account:17",
-        encode_payload(payload),
-        Decimal("50.50"),
-        2,
-        ("5",),
-        State.SENDING,
-        1,
-        None,
-        None,
-        "",
-    )
-
-
-def chain(model: str, *steps: tuple[str, dict[str, object]], **more: object) -> Payload:
-    return Payload(model, chain_of(*steps), abonent=5, **more)  # type: ignore[arg-type]
-
-
-def effects(gateway: Gateway) -> dict[str, tuple[CallEffect, Payload]]:
-    got: tuple[str, dict[str, object]] = ("objects.get", {"id": 5})
-    user = chain("Users", got, key={"id": "5"})
-    return {
-        "balances": (
-            effect_of(gateway, BUILT_IN.named("balances")),
-            payload_for("FinanceOperations", OPERATION_ODD_ANSWERS, 5),
-        ),
-        "payment": (
-            effect_of(gateway, BUILT_IN.named("payment"), way="add_payment"),
-            chain("Abonents", got, key={"id": "5"}, wanted={"SUM_IN": "50.5"}, was={"op_id": "3"}),
-        ),
-        "warning-threshold": (
-            effect_of(gateway, BUILT_IN.named("warning-threshold"), amount="-120"),
-            chain(
-                "AdminAccounts",
-                ("objects.get", {"account_id_abonents": 5}),
-                ("set", {"limit_warning": "-120"}),
-                ("save", {}),
-                key={"account_id_abonents": "5"},
-                wanted={"limit_warning": "-120"},
-                was={"limit_warning": None},
-            ),
-        ),
-        "delete-account": (
-            effect_of(gateway, BUILT_IN.named("delete-account")),
-            chain("Users", got, ("delete", {}), key={"id": "5"}, wanted={"deleted": "1"}),
-        ),
-        "password": (effect_of(gateway, BUILT_IN.named("password"), dontshow="yes"), user),
-        "services-on-offer": (effect_of(gateway, BUILT_IN.named("services-on-offer")), user),
-        "by-sms": (
-            effect_of(gateway, BUILT_IN.named("by-sms"), sms="+79990000001"),
-            chain("Users", ("objects.filter", {"id": 5})),
-        ),
-        "call": (AnyCallEffect(gateway, parse("Odd", ("objects.create {}",)), CallRules()), chain("Odd", ("do", {}))),
-    }
-
-
-@pytest.mark.parametrize("name", list(effects(Gateway(AsyncMock(spec=BillingClient)))))
+@pytest.mark.parametrize("name", ALL_CALLS)
 def test_no_answer_is_more_than_an_effect_can_take(name: str) -> None:
     @settings(deadline=5000, max_examples=60)
     @given(VALUES)
@@ -369,13 +302,14 @@ async def meets(name: str, body: str) -> None:
     client = AsyncMock(spec=BillingClient)
     seen = read_answer(200, {}, f'{{"result": {body}}}'.encode())
     client.send.return_value = seen
-    effect, payload = effects(Gateway(client))[name]
-    one = item(payload)
-    await effect.send(RUN_ODD_ANSWERS, one)
+    made, payload = ALL_CALLS[name]
+    effect = made(Gateway(client))
+    one = sending_item(NewItem("5", "5", "account:17", encode_payload(payload), Decimal("50.50")))
+    await effect.send(RUN, one)
     if not isinstance(seen, Accepted):
         return
     client.ask.return_value = seen.result
     with suppress(LookUpFailed):
-        await effect.look_up(RUN_ODD_ANSWERS, [one])
-        await effect.read_back(RUN_ODD_ANSWERS, [one])
+        await effect.look_up(RUN, [one])
+        await effect.read_back(RUN, [one])
         await effect.read_before_images([one])

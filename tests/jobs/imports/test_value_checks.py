@@ -360,7 +360,7 @@ CHECKED: Final[Mapping[str, Checked]] = {
         [account(2, "ГОСТЬ-1", login="ivan")],
         warnings={
             f"2 {NUMBER}": (
-                "a deleted subscriber of the billing, abonent 9006, has the contract number: the billing may refuse it"
+                "a deleted subscriber of the billing, abonent 9006, has the contract number: the billing may refuse"
             ),
             "2 login": "the login is that of a deleted account of ",
         },
