@@ -19,7 +19,6 @@ from billing.api.client import BillingClient
 from billing.database.columns import ColumnType
 from billing.database.database import Database
 from billing.database.dsn import Dsn
-from billing.directory.values import plain_value
 from billing.money import LARGEST, AmountError, parse_amount, scaled
 from billing.selects.select import select_of
 from checkpoints.records import Item, Refusal
@@ -262,13 +261,6 @@ async def test_line_ends_in_a_comment_are_told_and_not_cut_off(gateway: Gateway)
     rows = rows_of('contract_number;amount;descr\n00123;5;"за март\n"\n')
     (told,) = await refused(job_of(gateway, BALANCES, rows))
     assert told == "2 descr: the text has line ends or other invisible characters"
-
-
-@pytest.mark.parametrize(
-    ("text", "is_"), [("a ", "a"), ("a\u00a0", "a\u00a0"), (" a", " a"), ("   ", None), (True, "1")]
-)
-def test_values_are_compared_as_firebird_compares_them(text: object, is_: str | None) -> None:
-    assert plain_value("descr", text) == is_
 
 
 KINDS = ("rows.xlsx", "rows.jsonl")

@@ -230,33 +230,6 @@ def test_secrets_are_taken_out_of_texts_in_any_spelling() -> None:
         assert seen.text.count("•••") == 4
 
 
-@pytest.mark.parametrize(
-    ("result", "key"),
-    [
-        ({"pk": 5, "model": "m", "fields": {"id": 6}}, "5"),
-        ({"pk": "5"}, "5"),
-        ({"pk": None, "fields": {"id": 6}}, "6"),
-        ({"fields": {"op_id": 7}}, "7"),
-        ({"id": 5}, "5"),
-        (5, "5"),
-        ("5", "5"),
-        ([{"pk": 5}], "5"),
-        (["5"], "5"),
-        (None, None),
-        (True, None),
-        ("ok", None),
-        ("", None),
-        ({}, None),
-        ([], None),
-        ([1, 2], None),
-        ([[1]], None),
-        ({"pk": True}, None),
-    ],
-)
-def test_the_key_of_a_created_object(result: object, key: str | None) -> None:
-    assert created_id(result) == key
-
-
 def test_objects_of_a_filter() -> None:
     assert objects([]) == []
     assert objects([{"pk": 1, "model": "m", "fields": {"id": 1, "a": 2}}, {"fields": {"b": 3}}, {"c": 4}]) == [

@@ -119,13 +119,6 @@ def test_a_refused_statement_leaves_the_connection_usable(either_database: Datab
     assert list(either_database.query("select count(*) from tarif")) == [(6,)]
 
 
-def test_an_iterator_left_halfway_closes_its_transaction(either_database: Database) -> None:
-    rows = either_database.query(ALL)
-    next(rows)
-    del rows
-    assert list(either_database.query("select count(*) from tarif")) == [(6,)]
-
-
 def test_threads_share_one_connection(either_database: Database) -> None:
     wanted = list(either_database.query(ALL))
     together = threading.Barrier(6)
@@ -334,32 +327,6 @@ def test_what_is_given_is_what_fdb_reads_and_what_is_read(
     cursor = connection.cursor()
     cursor.execute(SELECT)
     assert cursor.fetchall() == wanted
-
-
-def test_a_statement_that_returns_a_row_or_has_a_blob(connection: Connection) -> None:
-    insert = prepared(connection, "insert into kinds (whole, story) values (?, ?) returning whole + 1, story")
-    for number in (1, 2):
-        assert insert.run((number, "long text " * number)) == [(number + 1, "long text " * number)]
-    assert run(connection, "insert into kinds (whole, text) values (3, ?) returning text", "short") == [("short",)]
-    assert run(connection, "select story from kinds where whole < 3 order by whole") == [
-        ("long text ",),
-        ("long text long text ",),
-    ]
-    connection.commit()
-    assert insert.run((4, "after a commit")) == [(5, "after a commit")]
-
-
-@pytest.mark.parametrize(
-    ("value", "why"), [("a" * 21, "truncation"), ("я" * 21, "truncation"), ("1" * 100_000, "too long")]
-)
-def test_a_text_that_is_too_long_is_refused_and_the_next_one_is_taken(
-    connection: Connection, value: str, why: str
-) -> None:
-    insert = prepared(connection, "insert into kinds (text) values (?)")
-    with pytest.raises((FirebirdRefusal, ValueError), match=why):
-        insert.run((value,))
-    insert.run(("я" * 20,))
-    assert run(connection, "select text from kinds") == [("я" * 20,)]
 
 
 def test_a_number_that_the_column_does_not_hold_is_refused(connection: Connection) -> None:

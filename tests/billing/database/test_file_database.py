@@ -171,12 +171,6 @@ def test_a_library_that_is_missing(billing_file: Path) -> None:
         open_file_database(Dsn(str(billing_file), client_library=Path("/nowhere/libfbclient.so.2"))).connect()
 
 
-def test_a_fault_of_the_keepers_own_is_told_as_one(reader: Database) -> None:
-    with pytest.raises(RuntimeError, match=r"the keeper failed:\n(?s:.*)KeyError: 77"):
-        keeper_of(reader).next(77)
-    assert list(reader.query(OPEN_HERE)) == [(1,)]
-
-
 def test_a_server_needs_no_keeper(billing_on_server: Dsn) -> None:
     with open_file_database(billing_on_server) as database:
         assert not isinstance(database._reader, FileDatabase)

@@ -118,11 +118,6 @@ def test_what_is_no_select(text: str, why: str) -> None:
         select_of(text)
 
 
-def test_a_generator_may_be_looked_at(database: Database) -> None:
-    look = "select gen_id(gen_users_id, 0) as n from rdb$database"
-    assert cells_of(database, look) == cells_of(database, look)
-
-
 def test_firebird_itself_says_that_it_is_no_select(either_database: Database) -> None:
     with pytest.raises(NotASelect, match="this is not a select: update tarif"):
         columns(either_database, Select("update tarif set name = 'x'"))

@@ -13,7 +13,7 @@ from billing.database.database import Database
 from checkpoints.records import Item, NewItem
 from engine.errors import InputRefused
 from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused
-from engine.job import BeforeImageMode, CannotLook, Different, Entries, Found, Marked, Prepared, ReadBack
+from engine.job import CannotLook, Different, Entries, Found, Marked, Prepared, ReadBack
 from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload, payload_of
@@ -468,16 +468,6 @@ async def test_an_account_that_is_pointed_to_stays_without_clean_links(
 
 
 # ---- any other chain that deletes --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("model", "known"), [("Users", True), ("Tarif", False)])
-@pytest.mark.parametrize("with_database", [False, True])
-def test_all_fields_are_kept_in_one_go_only_where_the_database_has_them(
-    database: Database, model: str, *, known: bool, with_database: bool
-) -> None:
-    gateway = Gateway(AsyncMock(spec=BillingClient), database if with_database else None)
-    effect = DeleteEffect(gateway, parse(model, ('objects.get {"id": {id}}', "delete")))
-    assert effect.keeps is (BeforeImageMode.TOGETHER if known and with_database else BeforeImageMode.ONE_BY_ONE)
 
 
 async def test_a_model_that_nobody_here_knows(gateway: Gateway, database: Database) -> None:

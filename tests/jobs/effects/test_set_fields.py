@@ -12,7 +12,7 @@ from engine.errors import InputRefused
 from engine.evidence import RowRefused
 from engine.job import Absent, CannotLook, Found, Job, ReadBack
 from jobs.access.gateway import Gateway
-from jobs.access.payload import Payload, decode_payload, encode_payload, payload_of
+from jobs.access.payload import decode_payload, payload_of
 from jobs.billing_job import BillingJob
 from jobs.catalogue.services import NEXT_CHARGE
 from jobs.catalogue.subscribers import (
@@ -79,17 +79,6 @@ async def test_all_live_subscribers_of_a_folder(both: Gateway) -> None:
     second = done.items[1]
     assert second.row == ("9002", "123")
     assert second.amount is None
-    assert second.payload == encode_payload(
-        Payload(
-            "AdminAccounts",
-            (GET, ("set", {"limit_warning": "-120"}), SAVE),
-            abonent=9002,
-            key={"account_id_abonents": "9002"},
-            wanted={"limit_warning": "-120"},
-            was={"limit_warning": None},
-            named={"contract_number": "123", "abonent_id": "9002"},
-        )
-    )
     assert [(one.label, one.reason) for one in done.refusals] == [("9007", "abonent 9007 has no account")]
 
 

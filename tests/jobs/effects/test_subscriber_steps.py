@@ -9,16 +9,14 @@ import pytest
 from billing.database.database import Database
 from billing.money import SCALE
 from billing.profile import Fact, Profile, TypeEight
-from checkpoints.records import Item
 from checkpoints.states import State
 from engine.errors import InputRefused
-from engine.evidence import Accepted, Lost
+from engine.evidence import Accepted
 from engine.job import Absent, Entries, Found, Marked, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload, payload_of
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.subscriber import Step, Subscriber
-from lab.mock.faults import Fault, FaultKind, FaultPlan
 from lab.mock.server import MockBilling
 from tests.jobs.conftest import FOLDER, Execute
 from tests.jobs.importing import filled, planned, step_by_step, subscriber, whole
@@ -131,40 +129,6 @@ async def test_a_folder_that_is_there(gateway: Gateway, folder: Mapping[str, str
     assert payload_of(item).fills == {}
 
 
-async def test_the_row_is_kept_with_its_subscriber_alone(gateway: Gateway) -> None:
-    items = await planned(SubscriberSteps(gateway), TWO[:1])
-    kept = [item for item in items if item.row or payload_of(item).groups]
-    assert [item.key for item in kept] == ["00777/subscriber/"]
-    assert payload_of(kept[0]).groups == {"folder": "Дома/Новые", "tariff": "2", "balance": "12.50"}
-    assert {item.line for item in items} == {1}
-
-
-async def test_lost_calls_of_each_step_have_their_effect_once(
-    gateway: Gateway, mock_billing: MockBilling, database: Database
-) -> None:
-    effect = SubscriberSteps(gateway)
-    before, done = whole_database(database), dict[str, Item]()
-    for item in await planned(effect, TWO[:1]):
-        ready = filled(effect, item, done)
-        mock_billing.faults.set(FaultPlan((Fault(FaultKind.CRASH_BEFORE, times=1),)))
-        assert isinstance(await effect.send(RUN, ready), Lost)
-        assert await sightings(effect, [ready]) == [Absent()], item.key
-        mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
-        assert isinstance(await effect.send(RUN, ready), Lost)
-        (found,) = await sightings(effect, [ready])
-        assert isinstance(found, Found), item.key
-        done[item.key] = msgspec.structs.replace(ready, answer=found.answer)
-    found_rows = changes(before, whole_database(database))
-    assert {table: len(rows) for table, rows in found_rows.items()} == {
-        "ABONENTS": 3,
-        "ADMIN_ACCOUNTS": 1,
-        "USERS": 1,
-        "USERS_USLUGA": 1,
-        "ATTRIBUTE_VALUES": 1,
-        "FINANCE_OPERATIONS": 1,
-    }
-
-
 async def test_a_lost_subscriber_is_not_absent_while_anything_new_waits_to_be_carried_out(
     gateway: Gateway, mock_billing: MockBilling
 ) -> None:
@@ -263,17 +227,6 @@ async def test_what_differs_is_changed_where_that_was_said(gateway: Gateway, dat
     }
     assert await readings(effect, done) == [ReadBack(None)] * len(done)
     assert await effect.visible(RUN, done) == {one.item_id for one in done}
-
-
-@pytest.mark.usefixtures("having")
-async def test_a_step_needs_the_last_one_before_it_that_makes_a_call(gateway: Gateway) -> None:
-    same, other = (Step.ACCOUNT, {"login": "ivanov", "pull": "5"}), (Step.TARIFF, {"tarif_id": "3"})
-    items = await planned(SubscriberSteps(gateway, change=True), [subscriber("00123", 1, same, other, name="П")])
-    assert [(item.state, payload_of(item).needs) for item in items] == [
-        (State.PENDING, ()),
-        (State.SKIPPED, ("00123/subscriber/",)),
-        (State.PENDING, ("00123/subscriber/",)),
-    ]
 
 
 BALANCES: Sequence[tuple[str, str, bool, str | None]] = [

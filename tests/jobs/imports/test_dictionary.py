@@ -1,6 +1,8 @@
 """Names of another billing: what is proposed for them, and the dictionary that a person gives back."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import pytest
 from openpyxl import Workbook
@@ -437,45 +439,44 @@ FOLDERS = Matcher(
 )
 
 
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("Домашний 100", 2),
-        ("  ДОМАШНИЙ   100 ", 2),
-        ("домашний-100", 2),
-        ("«Домашний» №100", 2),
-        ("Безлимит", 3),
-        ("Безлимит +", 4),
-        ("Нoчнoй", 6),  # with Latin o
-        ("Tариф 1.5", 9),  # with a Latin T
-    ],
-)
-def test_what_differs_in_writing_alone_is_equal(name: str, found: int) -> None:
-    proposal = HERE.propose(name)
-    assert (proposal.match, proposal.found and proposal.found.id) == (Match.EQUAL, found)
+PROPOSED: Final[Mapping[Match, Mapping[str, int | None]]] = {
+    # What differs in writing alone; the letters o, and T, are Latin ones.
+    Match.EQUAL: {
+        "Домашний 100": 2,
+        "  ДОМАШНИЙ   100 ": 2,
+        "домашний-100": 2,
+        "«Домашний» №100": 2,
+        "Безлимит": 3,
+        "Безлимит +": 4,
+        "Нoчнoй": 6,
+        "Tариф 1.5": 9,
+    },
+    # What is alike, and never equal.
+    Match.NEAR: {
+        "Домашний 100 (архив)": 2,
+        "100 Домашний": 2,
+        "Домашнй 50": 1,
+        "Start 2019": 5,
+        "Nochnoy": 6,
+        "Старт": 5,
+        "Юр. лица 10Мбит": 7,
+    },
+    Match.ID: {" 7 ": 7},
+    Match.SEVERAL: {"елка": None},
+    # Another number is another tariff.
+    Match.NONE: dict.fromkeys(
+        ("Домашний 75", "Тариф 15", "Тариф 3", "Корпоративный", "", "+", "Хомяк", "9" * 20), None
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("Домашний 100 (архив)", 2),
-        ("100 Домашний", 2),
-        ("Домашнй 50", 1),
-        ("Start 2019", 5),
-        ("Nochnoy", 6),
-        ("Старт", 5),
-        ("Юр. лица 10Мбит", 7),
-    ],
-)
-def test_what_is_alike_is_near_and_never_equal(name: str, found: int) -> None:
-    proposal = HERE.propose(name)
-    assert (proposal.match, proposal.found and proposal.found.id) == (Match.NEAR, found)
-    assert 0 < proposal.likeness < 100
-
-
-@pytest.mark.parametrize("name", ["Домашний 75", "Тариф 15", "Тариф 3", "Корпоративный", "", "+", "Хомяк"])
-def test_another_number_is_another_tariff(name: str) -> None:
-    assert HERE.propose(name).match is Match.NONE
+def test_another_number_is_another_tariff_and_what_is_only_alike_is_never_equal() -> None:
+    for match, names in PROPOSED.items():
+        for name, found in names.items():
+            proposal = HERE.propose(name)
+            assert (proposal.match, proposal.found and proposal.found.id) == (match, found), name
+            assert match is not Match.NEAR or 0 < proposal.likeness < 100
+    assert [one.id for one in HERE.propose("елка").others] == [10, 11]
 
 
 def test_of_several_near_ones_the_others_are_named() -> None:
@@ -483,18 +484,6 @@ def test_of_several_near_ones_the_others_are_named() -> None:
     assert proposal.match is Match.NEAR
     assert proposal.found is not None
     assert {proposal.found.id, *(one.id for one in proposal.others)} == {1, 2}
-
-
-def test_several_of_one_name_are_a_question() -> None:
-    proposal = HERE.propose("елка")
-    assert (proposal.match, proposal.found) == (Match.SEVERAL, None)
-    assert [one.id for one in proposal.others] == [10, 11]
-
-
-def test_a_number_that_is_an_id_is_only_proposed() -> None:
-    proposal = HERE.propose(" 7 ")
-    assert (proposal.match, proposal.found and proposal.found.id) == (Match.ID, 7)
-    assert HERE.propose("99999999999999999999").match is Match.NONE
 
 
 @pytest.mark.parametrize(

@@ -64,22 +64,6 @@ def test_no_name_stands_for_two_fields_that_one_row_has_once() -> None:
     assert sorted(once) == sorted(set(once))
 
 
-def test_a_column_that_the_database_lacks_is_named() -> None:
-    absent = FIELDS.absent(ALL, documented("USERS.MAC"), Profile())
-    assert "the billing's USERS has no column MAC, which the field mac of Users is kept in" in map(
-        str, dict(absent).values()
-    )
-
-
-def test_without_a_database_the_profile_knows_the_columns() -> None:
-    login = FieldName("Users", "login")
-    told = Profile(columns=Fact({"users": ("id", "abonent_id")}, date(2026, 11, 1)))
-    assert [field for field, _ in FIELDS.absent([login], None, told)] == [login]
-    knows = Profile(columns=Fact({"users": ("id", "login")}, date(2026, 11, 1)))
-    assert FIELDS.absent([login], None, knows) == []
-    assert FIELDS.absent([login], None, Profile()) == []
-
-
 def test_a_field_that_a_probe_has_seen_refused_is_absent() -> None:
     told = Profile(create_fields=Fact({"Users": {"login": True, "mac": False}}, date(2026, 11, 1)))
     absent = FIELDS.absent([FieldName("Users", "login"), FieldName("Users", "mac")], documented(), told)
@@ -238,13 +222,6 @@ def test_rows_with_faults_are_not_chosen_from() -> None:
     assert told(facts)[-1] == "2 rows have faults and are not chosen from"
 
 
-def test_a_sample_that_has_everything_is_filled_with_other_mixtures() -> None:
-    table = Table([of_tariff(2, "A"), of_tariff(3, "A"), of_tariff(4, "A"), row(5, (Step.TARIFF, {"tarif_id": "A"}))])
-    assert chosen(2, table).lines == {2, 5}
-    assert chosen(3, table).lines == {2, 3, 5}
-    assert chosen(99, table).lines == {2, 3, 4, 5}
-
-
 def test_the_rows_left_out_are_counted_also_after_a_kill() -> None:
     table = Table([of_tariff(line, "A") for line in range(2, 12)], unreadable=(Refusal(99, None, "", "torn", ()),))
     source = Sampled(table, lambda: chosen(2, table))
@@ -254,10 +231,6 @@ def test_the_rows_left_out_are_counted_also_after_a_kill() -> None:
     assert [page.refusals for page in pages] == [()] * 4
     again = list(Sampled(table, lambda: chosen(2, table)).pages("3"))
     assert [one.left_out["--sample"] for one in again] == [3, 3, 1]
-
-
-def test_of_an_empty_table_nothing_is_chosen() -> None:
-    assert told(chosen(5, Table([]))) == ["a sample of 0 rows out of 0: "]
 
 
 ROWS = st.lists(

@@ -22,13 +22,13 @@ from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault, is_token
 from jobs.imports.column_map import ColumnMap
-from jobs.imports.fields import FieldKind, FieldName, usual_fields
+from jobs.imports.fields import FieldKind, usual_fields
 from jobs.imports.input_checks import InputChecks, Judged
 from jobs.imports.map_file import read_map
 from jobs.imports.name_lookup import NameLookup
 from jobs.imports.names_there import NamesThere
 from jobs.imports.reader import SubscriberReader
-from jobs.imports.subscriber import STEP_MODELS, Faulty, Step, Subscriber, ValueFault
+from jobs.imports.subscriber import Faulty, Step, Subscriber, ValueFault
 from jobs.imports.table_columns import TableColumns
 from jobs.imports.tables import MOST
 from tests.jobs.imports.reading import Tables, judged, of, refusals, subscribers, texts
@@ -408,23 +408,6 @@ def test_a_table_of_usual_names_needs_no_map(tables: Tables) -> None:
     assert assigned.unused == ("Заметка",)
     assert {name: column.name for name, column in assigned.taken.items()}["account.login"] == "Логин"
     assert list(assigned.taken)[:3] == ["folder", "contract_number", "name"]
-
-
-@pytest.mark.parametrize("step", [step for step in Step if step is not Step.ATTRIBUTE])
-def test_each_usual_name_finds_its_field(step: Step) -> None:
-    for name, field in usual_fields().of_step(step).items():
-        for title in field.columns:
-            joined = step if step in {Step.ACCOUNT, Step.SERVICE} else None
-            header = {"contract_number": "Договор", "name": "ФИО", "login": "Логин", "usluga_id": "Услуга"}
-            header.pop(name, None)
-            pairs = {} if name == "manager_id" or joined is Step.ACCOUNT else {"manager_id:": "33"}
-            given = ColumnMap().with_tables(files_of(joined)).with_pairs(pairs)
-            columns = TableColumns("t", [*header.values(), title], given, joined)
-            assert FieldName(STEP_MODELS[step], name) in columns.used, title
-
-
-def files_of(joined: Step | None) -> dict[Step, str]:
-    return {joined: "t.csv"} if joined else {}
 
 
 def test_what_one_step_lacks_is_left_over_and_not_given_to_it_in_part() -> None:
