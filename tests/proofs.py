@@ -72,7 +72,6 @@ _BESIDES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "warning-threshold": ("jobs/effects/test_set_fields.py::test_all_live_subscribers_of_a_folder",),
         "tariff-threshold": ("jobs/effects/test_set_fields.py::test_as_the_tariffs_have_it",),
         "cutoff-limit": ("jobs/effects/test_set_fields.py::test_the_sum_of_the_tariff_and_one_rouble",),
-        "ip-pool": ("jobs/effects/test_set_fields.py::test_another_address_is_issued_and_taken_back",),
         "operator": ("jobs/effects/test_set_fields.py::test_all_of_an_operator",),
         "recalculate": ("jobs/effects/test_set_fields.py::test_a_recalculation_that_is_done_already_is_as_wanted",),
         "next-charge": ("jobs/effects/test_set_fields.py::test_a_service_without_a_manager",),

@@ -250,14 +250,6 @@ async def test_the_smallest_question_tells_how_long_the_billing_takes(
     assert measure.value < measure.low
 
 
-async def test_a_billing_that_is_away_has_no_latency(tmp_path: Path) -> None:
-    client = Told(None)
-    gauge = await gauge_of(Gateway(client), Policy(max_latency=1.0), "latency", tmp_path)
-    client.away = True
-    with pytest.raises(LookUpFailed, match="nobody answers"):
-        await gauge.measure()
-
-
 async def test_without_a_threshold_nobody_asks_for_the_latency_and_one_that_comes_later_is_heeded(
     tmp_path: Path,
 ) -> None:

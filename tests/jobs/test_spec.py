@@ -29,7 +29,7 @@ from jobs.spec.entries import (
 from jobs.spec.errors import ParameterRefused
 from jobs.spec.parameters import Parameter, an_id, at_most, roubles, row_key
 from jobs.spec.spec import JobSpec, parameters_of
-from texts.said import Said, text_of
+from texts.said import text_of
 
 KIND = JobSpec(
     name="demo",
@@ -110,10 +110,6 @@ def test_a_call_is_the_kind_that_its_chain_makes() -> None:
     assert made.call == call_kind(said).call != JOBS[CALL].call
     with pytest.raises(ParameterRefused):
         BUILT_IN.kind(CALL, {})
-
-
-def test_names_are_of_one_job_each() -> None:
-    assert all(name == one.name for name, one in JOBS.items())
 
 
 @pytest.mark.parametrize("one", JOBS.values(), ids=list(JOBS))
@@ -439,12 +435,6 @@ def test_the_mark_is_found_again_in_any_comment_of_any_length(
     assert len(comment) <= longest
 
 
-def test_the_text_gives_way_to_the_mark() -> None:
-    comment = with_mark("x" * 300, "k7m2q", 7)
-    assert len(comment) == LONGEST_COMMENT
-    assert comment.endswith("x… [cm k7m2q/7]")
-
-
 def test_a_text_that_fits_exactly_is_left_alone() -> None:
     room = LONGEST_COMMENT - len(" [cm k7m2q/7]")
     assert with_mark("x" * room, "k7m2q", 7) == "x" * room + " [cm k7m2q/7]"
@@ -512,14 +502,6 @@ def parted(key: str, number: int) -> list[str]:
 @given(st.lists(st.text(alphabet="/\\a1", max_size=5), min_size=1, max_size=4))
 def test_a_key_tells_its_values(values: list[str]) -> None:
     assert parted(row_key(values), len(values)) == values
-
-
-@pytest.mark.parametrize("kind", JOBS.values(), ids=list(JOBS))
-def test_all_that_is_said_of_a_job_is_said_in_russian(kind: JobSpec) -> None:
-    texts = [kind.summary, kind.undo, *(one.help for one in (*kind.parameters, *kind.undo_parameters))]
-    for text in texts:
-        assert isinstance(text, Said)
-        assert language(RUSSIAN).render(text) != text
 
 
 def test_all_faults_of_parameters_are_told_in_the_language_of_the_reader() -> None:

@@ -1,6 +1,6 @@
 """Runs that take runs back: through the journal, whatever the kind, however long the chain."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import anyio.to_thread
@@ -13,7 +13,7 @@ from billing.database.dsn import Dsn
 from billing.database.reader import DatabaseRows, Reader
 from billing.database.sql_blocks import Value
 from checkpoints.journal import Journal
-from checkpoints.records import Change, Item, NewRun, Run
+from checkpoints.records import Change, NewRun, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
 from engine.evidence import Accepted
@@ -29,9 +29,7 @@ from jobs.rows.input import Input
 from jobs.spec.spec import parameters_of
 from jobs.spec.undo_words import RUN, UNDO
 from jobs.undo import build_undo
-from tests.checkpoints.samples import sending_item
 from tests.jobs.conftest import Execute
-from tests.jobs.making import RUN as A_RUN
 from tests.jobs.making import job_of, rows_of
 from tests.jobs.whole_database import Tables, changes, whole
 
@@ -181,18 +179,6 @@ async def test_two_rows_of_one_account_are_taken_back_to_what_was_before_the_fir
     back = await undone(both, journal, run)
     assert changes(first, whole(database)) == {}
     assert await counts(journal, back) == {"accepted": 2, "skipped": 1, "refused": 0}
-
-
-async def test_a_half_done_undo_leaves_the_rest_to_another_one(
-    both: Gateway, database: Database, journal: Journal
-) -> None:
-    first = whole(database)
-    run = await done(both, journal, "warning-threshold", rows_of("abonent_id\n9001\n9002\n9003\n"), {"amount": "-77"})
-    await undone(both, journal, run, most=1)
-    assert [item.label for item in await journal.in_effect(run)] == ["123", "A15"]
-    rest = await undone(both, journal, run)
-    assert await counts(journal, rest) == {"accepted": 2, "refused": 0}
-    assert changes(first, whole(database)) == {}
 
 
 async def test_created_objects_are_deleted_and_made_anew_and_deleted(
@@ -350,23 +336,3 @@ async def test_plan_and_undo_ask_as_often_for_many_rows_as_for_few(
     run = await done(counted, journal, name, rows, given)
     undo = await build_undo(counted, journal, {RUN: run.name, **how}, BUILT_IN)
     assert await _for_a_page(undo, FEW, selects) == await _for_a_page(undo, MANY, selects) > 0
-
-
-@pytest.mark.parametrize("rows", [FEW, MANY])
-@pytest.mark.parametrize(("name", "given"), [("balances", {"op_type": "2"}), ("connect-service", {})])
-async def test_one_select_shows_what_others_have_entered_of_a_whole_group(
-    name: str, given: Mapping[str, str], rows: int, counted: Gateway, selects: list[str]
-) -> None:
-    given = {"amount": "50.50", **given} if name == "balances" else {"usluga": "240", "manager": "33", **given}
-    job = job_of(counted, BUILT_IN.named(name), rows_of(_subscribers(counted)), **given)
-    page = await anyio.to_thread.run_sync(lambda: next(job.source.pages(None)))
-    group = [sending_item(new, number) for number, new in enumerate((await job.prepare(page.rows[:rows])).items, 1)]
-    # What is asked once a run is asked now.
-    await job.look(A_RUN, group[:1], _no_mates)
-    before = len(selects)
-    assert len(await job.look(A_RUN, group, _no_mates)) == rows
-    assert len(selects) - before == 1
-
-
-async def _no_mates(_: Collection[str]) -> Sequence[Item]:
-    return ()

@@ -146,20 +146,6 @@ async def test_opening_balances_are_taken_back_and_restored(
 @pytest.mark.usefixtures("shared_accounts")
 @pytest.mark.loops(300)
 @ANY
-@given(balances=BALANCES, rows=ROWS)
-async def test_receipts_are_taken_back_and_restored(
-    balances: tuple[Decimal, ...], rows: Rows, billing_file: Path, database: Database, execute: Execute
-) -> None:
-    begin_with(execute, balances)
-    async with billing(billing_file, database, "sets") as (gateway, journal):
-        first = whole(database)
-        run = await done(gateway, journal, "balances", rows_of(as_file(rows)), {"op_type": "1"})
-        await there_and_back(gateway, journal, database, run, first, way="opposite")
-
-
-@pytest.mark.usefixtures("shared_accounts")
-@pytest.mark.loops(300)
-@ANY
 @given(
     limits=st.tuples(*[st.none() | AMOUNTS] * len(ACCOUNTS)),
     rows=ROWS,

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime
@@ -262,15 +262,6 @@ def test_cyrillic_in_a_billing_of_version_4(tmp_path: Path) -> None:
 def test_the_longest_text_of_a_column(either_database: Database) -> None:
     assert either_database.longest("ABONENTS", "CONTRACT_NUMBER") == 64
     assert either_database.longest("ABONENTS", "NO_SUCH") == 0
-
-
-@pytest.mark.parametrize("use", [Database.connect, lambda d: list(d.query("select 1 from tarif"))])
-def test_it_can_be_used_again_after_it_was_closed(use: Callable[[Database], object], billing_file: Path) -> None:
-    database = Database(Dsn(str(billing_file)))
-    for _ in range(2):
-        use(database)
-        database.close()
-    database.close()
 
 
 COLUMNS = "small, whole, large, money, share, text, padded, a_day, moment"

@@ -415,15 +415,6 @@ def test_negative_keys_come_first(database: Database) -> None:
     assert next(walked.pages("-5", size=1)).cursor == "0"
 
 
-@pytest.mark.parametrize("text", BOTH_WAYS)
-def test_no_transaction_is_open_between_pages(billing_file: Path, text: str) -> None:
-    with Database(Dsn(str(billing_file))) as database, Database(Dsn(str(billing_file))) as other:
-        pages = read(database, text, {"folder": FOLDER}).pages(size=60)
-        next(pages)
-        assert len(list(other.query(OPEN_TRANSACTIONS))) == 1
-        del pages
-
-
 # ---- read at once -----------------------------------------------------------------------------------------------
 
 

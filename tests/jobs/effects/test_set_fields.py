@@ -15,20 +15,12 @@ from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload, payload_of
 from jobs.billing_job import BillingJob
 from jobs.catalogue.services import NEXT_CHARGE
-from jobs.catalogue.subscribers import (
-    CUTOFF_LIMIT,
-    IP_POOL,
-    OPERATOR,
-    RECALCULATE,
-    TARIFF_THRESHOLD,
-    WARNING_THRESHOLD,
-)
+from jobs.catalogue.subscribers import CUTOFF_LIMIT, OPERATOR, RECALCULATE, TARIFF_THRESHOLD, WARNING_THRESHOLD
 from jobs.catalogue.typed_call import call_kind
 from jobs.effects.effect import Irreversible
 from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.chain import chain_text
-from jobs.spec.errors import ParameterRefused
 from jobs.spec.spec import JobSpec, parameters_of
 from tests.checkpoints.samples import sending_item
 from tests.jobs.catalogue.months import first_of
@@ -226,71 +218,10 @@ async def test_a_recalculation_that_is_done_already_is_as_wanted(gateway: Gatewa
     assert "recalculate from the same month" in way_back.text
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        (first_of(-7), "7 months back: the billing recalculates 6 at most"),
-        (first_of(0)[:-2] + "15", "is not the first of a month: a recalculation begins with one, as"),
-        (first_of(1), "is still to come"),
-        ("June", "'June' is not a date: write it as 2019-06-01 or 01.06.2019"),
-    ],
-)
-def test_when_a_recalculation_may_begin(text: str, why: str) -> None:
-    with pytest.raises(ParameterRefused, match=why):
-        parameters_of(RECALCULATE, {"since": text})
-
-
 @pytest.mark.parametrize("months", [0, -6])
 def test_the_first_and_the_last_month(months: int) -> None:
     day = first_of(months)
     assert parameters_of(RECALCULATE, {"since": ".".join(reversed(day.split("-")))})["since"] == day
-
-
-@pytest.fixture
-def accounts(execute: Execute) -> None:
-    """Three accounts in the folder, one of them deleted, and one of a deleted subscriber."""
-    for key, abonent, pool, deleted in [
-        (90001, 9001, 5, 0),
-        (90002, 9002, 6, 0),
-        (90003, 9003, 5, 1),
-        (90004, 9006, 5, 0),
-    ]:
-        execute.put(
-            "users",
-            id=key,
-            abonent_id=abonent,
-            login=f"user{key}",
-            ip=167900000 + key,
-            pull=pool,
-            snat_pull=pool,
-            deleted=deleted,
-            psw_hash="x",
-        )
-
-
-@pytest.mark.usefixtures("accounts")
-async def test_another_address_is_issued_and_taken_back(gateway: Gateway, database: Database) -> None:
-    rows = rows_of("user_id;pool\n90001;6\n90002;6\n")
-    first, second = await planned(job_of(gateway, IP_POOL, rows))
-    done = await prepared(job_of(gateway, IP_POOL, rows))
-    # Who is in the pool keeps the address: the same plan a second time issues nothing.
-    assert [one.skip_reason for one in done.items] == [
-        None,
-        f"already as wanted: ip {IPv4Address(167900000 + 90002)}, pull 6",
-    ]
-    assert second.key == "90002"
-    old = _pools(database, "ip")[90001]
-    (item,) = await sent(job_of(gateway, IP_POOL, rows), [first])
-    new = _pools(database, "ip")[90001]
-    assert new not in {None, old}
-    assert item.answer == f'{{"ip":"{IPv4Address(new)}"}}'
-    back = await undone(effect_of(gateway, IP_POOL), [item])
-    await sent(back.effect, back.items)
-    assert (_pools(database, "ip")[90001], _pools(database, "pull")[90001]) == (old, 5)
-
-
-def _pools(database: Database, column: str) -> dict[int, int]:
-    return dict(database.query(f"select id, {column} from users where id > 90000"))  # noqa: S608 - names of ours
 
 
 async def test_a_service_without_a_manager(gateway: Gateway, execute: Execute) -> None:

@@ -9,7 +9,6 @@ from openpyxl import Workbook
 
 from billing.directory.names import NamedObject
 from engine.errors import InputRefused
-from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.references import References
 from jobs.imports import proposals
@@ -19,7 +18,8 @@ from jobs.imports.matching import Match, Matcher
 from jobs.imports.name_lookup import REMEMBERED, NameLookup
 from jobs.imports.names_there import NamesThere, read_names
 from jobs.imports.proposals import NameStanding, NamesUsed, propose
-from jobs.imports.subscriber import Part, Place, Step, Subscriber, Value
+from jobs.imports.subscriber import Step
+from tests.jobs.imports.conftest import made
 
 HEADER = "kind;name;rows;first_line;id;name_here;match;others;checked\n"
 NAMES_HERE = NamesThere.of(
@@ -50,31 +50,13 @@ def refused(file: Path, *lines: str, header: str = HEADER) -> list[str]:
     return str(caught.value).replace(str(file), "FILE").splitlines()
 
 
-def subscriber(line: int, *parts: tuple[Step, dict[str, str]]) -> Subscriber:
-    """A subscriber whose values stand in columns of their own names; a value with a ! before it is a constant."""
-    return Subscriber(
-        Row(line, ()),
-        f"N{line}",
-        tuple(
-            Part(
-                step,
-                {
-                    name: Value(text.lstrip("!"), Place() if text.startswith("!") else Place(line, name))
-                    for name, text in values.items()
-                },
-            )
-            for step, values in parts
-        ),
-    )
-
-
 def looked_up(
     dictionary: Dictionary | None, *parts: tuple[Step, dict[str, str]], there: NamesThere = NAMES_HERE
 ) -> tuple[list[tuple[Step, dict[str, str]]], list[str]]:
     """The parts after the look-up, and the reasons of the faults."""
-    done, faults = NameLookup(dictionary, usual_fields(), there)(subscriber(2, *parts))
-    made = [(part.step, {name: value.text for name, value in part.values.items()}) for part in done.parts]
-    return made, [one.reason for one in faults]
+    done, faults = NameLookup(dictionary, usual_fields(), there)(made(2, *parts))
+    found = [(part.step, {name: value.text for name, value in part.values.items()}) for part in done.parts]
+    return found, [one.reason for one in faults]
 
 
 # ---- the file ---------------------------------------------------------------------------------------------------
@@ -88,7 +70,7 @@ def test_names_become_ids(written: Path) -> None:
         "SNAT pool;NAT;;;1030;;near 80;;да",
         "operator;'=Связь;;;3;;;;",
     )
-    made, faults = looked_up(
+    parts, faults = looked_up(
         dictionary,
         (Step.SUBSCRIBER, {"name": "Аренда", "operator_id": "=Связь"}),
         (Step.ACCOUNT, {"login": "a", "snat_pull": "NAT"}),
@@ -96,7 +78,7 @@ def test_names_become_ids(written: Path) -> None:
         (Step.SERVICE, {"usluga_id": "Аренда"}),
     )
     assert faults == []
-    assert made == [
+    assert parts == [
         (Step.SUBSCRIBER, {"name": "Аренда", "operator_id": "3"}),
         (Step.ACCOUNT, {"login": "a", "snat_pull": "1030"}),
         (Step.TARIFF, {"tarif_id": "3"}),
@@ -265,13 +247,13 @@ def test_what_is_left_out_leaves_its_part_out_or_its_value_alone(written: Path) 
         "administrator;Петров;;;none;;;;",
         "operator;Никто;;;none;;;;",
     )
-    made, faults = looked_up(
+    parts, faults = looked_up(
         dictionary,
         (Step.SUBSCRIBER, {"name": "И", "operator_id": "Никто"}),
         (Step.SERVICE, {"usluga_id": "Старая", "manager_id": "Петров"}),
         (Step.SERVICE, {"usluga_id": "Аренда", "manager_id": "Петров"}),
     )
-    assert (made, faults) == ([(Step.SUBSCRIBER, {"name": "И"}), (Step.SERVICE, {"usluga_id": "301"})], [])
+    assert (parts, faults) == ([(Step.SUBSCRIBER, {"name": "И"}), (Step.SERVICE, {"usluga_id": "301"})], [])
 
 
 def test_a_name_without_an_id_is_explained_once_and_then_counted(written: Path) -> None:
@@ -279,7 +261,7 @@ def test_a_name_without_an_id_is_explained_once_and_then_counted(written: Path) 
     stage = NameLookup(dictionary, usual_fields(), NAMES_HERE)
     readings = [
         [
-            stage(subscriber(line, (Step.TARIFF, {"tarif_id": name})))[1][0].reason
+            stage(made(line, (Step.TARIFF, {"tarif_id": name})))[1][0].reason
             for line, name in enumerate(["Open", "Gone", "Open", "Open"], 2)
         ]
         for _ in range(2)
@@ -304,7 +286,7 @@ def test_a_name_without_an_id_is_explained_once_and_then_counted(written: Path) 
 def test_what_is_remembered_of_names_without_an_id_is_bounded(written: Path) -> None:
     stage = NameLookup(read(written, "tariff;A;;;3;;;;"), usual_fields(), NAMES_HERE)
     for line in range(2, REMEMBERED + 12):
-        stage(subscriber(line, (Step.TARIFF, {"tarif_id": f"T{line}"})))
+        stage(made(line, (Step.TARIFF, {"tarif_id": f"T{line}"})))
     assert len(stage.unknown) == REMEMBERED
     assert str(stage.notes[-1]) == "more names have no id: each is told with its row"
 
@@ -325,14 +307,7 @@ THERE = NamesThere.of(
 def used_in(*rows: tuple[Step, dict[str, str]]) -> NamesUsed:
     names = NamesUsed(usual_fields())
     for line, (step, values) in enumerate(rows, 2):
-        part = Part(
-            step,
-            {
-                name: Value(text.lstrip("!"), Place() if text.startswith("!") else Place(line, name))
-                for name, text in values.items()
-            },
-        )
-        assert names(Subscriber(Row(line, ()), str(line), (part,)))[1] == ()
+        assert names(made(line, (step, values)))[1] == ()
     return names
 
 

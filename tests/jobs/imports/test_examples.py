@@ -16,7 +16,7 @@ from jobs.imports.map_file import read_map
 from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import Subscriber, ValueFault
 from jobs.imports.value_checks import ValueChecks
-from tests.jobs.imports.reading import refusals, subscribers, texts
+from tests.jobs.imports.conftest import refusals, subscribers, texts
 from tools.house import ROOT
 
 EXAMPLES = ROOT / "examples"

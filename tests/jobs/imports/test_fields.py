@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,23 +14,21 @@ from billing.database.schema import DOCUMENTED, Schema
 from billing.profile import Fact, Profile
 from checkpoints.records import Refusal
 from engine.rows import Row, RowPage, Source
-from jobs.imports.fields import SEVERAL, FieldKind, FieldName, ModelField, part_key, untried_fields, usual_fields
+from jobs.imports.fields import SEVERAL, FieldKind, FieldName, ModelField, untried_fields, usual_fields
 from jobs.imports.name_lookup import references_of
 from jobs.imports.sample import RowSample, Sampled, SampleFacts, in_folder, traits_of
 from jobs.imports.subscriber import (
     STEP_MODELS,
     Faulty,
-    Part,
     Place,
     Step,
     Subscriber,
-    Value,
     ValueFault,
     folder_names,
     folder_path,
 )
 from jobs.spec.columns import usual_names
-from tests.jobs.imports.reading import Tables
+from tests.jobs.imports.conftest import Tables, made
 from tools.house import ROOT
 
 FIELDS = usual_fields()
@@ -48,15 +45,6 @@ def documented(without: str = "") -> Schema:
 def test_every_field_is_a_documented_column_or_named_here() -> None:
     absent = FIELDS.absent(ALL, documented(), Profile())
     assert {str(field) for field, _ in absent} == BEYOND_THE_DOCUMENTED
-
-
-@pytest.mark.parametrize("step", Step)
-def test_every_step_has_fields_and_finds_them_by_the_keys_of_its_parts(step: Step) -> None:
-    fields = FIELDS.of_step(step)
-    assert fields
-    for name, known in fields.items():
-        assert FIELDS.of_value(step, part_key(step, name)) is known
-    assert FIELDS.of_value(step, "colour") is None
 
 
 def test_no_name_stands_for_two_fields_that_one_row_has_once() -> None:
@@ -150,10 +138,7 @@ class Table(Source):
 
 
 def row(line: int, *parts: tuple[Step, dict[str, str]]) -> Subscriber:
-    made = (
-        Part(step, {name: Value(text, Place(line, name)) for name, text in values.items()}) for step, values in parts
-    )
-    return Subscriber(Row(line, (str(line),)), f"N{line}", tuple(made))
+    return made(line, *parts, cells=(str(line),))
 
 
 def of_tariff(line: int, tariff: str) -> Subscriber:

@@ -31,7 +31,7 @@ from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import Faulty, Step, Subscriber, ValueFault
 from jobs.imports.table_columns import TableColumns
 from jobs.imports.tables import MOST
-from tests.jobs.imports.reading import Tables, judged, of, refusals, subscribers, texts
+from tests.jobs.imports.conftest import Tables, judged, of, refusals, subscribers, texts
 
 SECRET = "s3cr3t-пароль"
 MAIN = ("Договор;ФИО", "1;Анна", "2;Борис", "3;Вера")

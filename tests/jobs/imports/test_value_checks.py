@@ -20,7 +20,7 @@ from jobs.imports.seen_values import SeenValues
 from jobs.imports.subscriber import FOLDER_ID, NUMBER, PATH, Place, Step, Subscriber, ValueFault
 from jobs.imports.value_checks import TextLimits, ValueChecks
 from tests.jobs.conftest import Execute
-from tests.jobs.imports.subscribers import account, subscriber
+from tests.jobs.imports.conftest import account, subscriber
 from texts.said import said
 
 TODAY = date(2026, 11, 26)
