@@ -529,12 +529,6 @@ def test_a_map_that_has_changed_since_refuses_the_run(gateway: Gateway, tmp_path
         _ = job.source
 
 
-def test_another_digest_than_the_one_that_is_given(gateway: Gateway, tmp_path: Path) -> None:
-    file = a_map(tmp_path)
-    with pytest.raises(ParameterRefused, match=r"map_sha256: .* has another SHA-256"):
-        import_of(gateway, tmp_path, map=str(file), map_sha256="0" * 64)
-
-
 async def test_a_run_whose_rows_are_read_is_shown_without_its_map(gateway: Gateway, tmp_path: Path) -> None:
     file = a_map(tmp_path)
     job = import_of(gateway, tmp_path, map=str(file))

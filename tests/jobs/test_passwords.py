@@ -455,56 +455,54 @@ def test_the_page_of_a_letter_is_an_address(text: str) -> None:
     assert good["base_url"] == "https://lk.example.org/x"
 
 
-WORD_VAULT = "Пароль\"7'\\"
+HARD_WORD = "Пароль\"7'\\"
 
 
 @pytest.fixture
-def path_vault(tmp_path: Path) -> Path:
+def vault_file(tmp_path: Path) -> Path:
     return tmp_path / "secrets"
 
 
-def test_what_is_sealed_is_opened_by_another_process_s_vault_too(path_vault: Path) -> None:
-    tokens = Vault(path_vault, "a" * 16).seal([WORD_VAULT, "zwei", WORD_VAULT])
+def test_what_is_sealed_is_opened_by_another_process_s_vault_too(vault_file: Path) -> None:
+    tokens = Vault(vault_file, "a" * 16).seal([HARD_WORD, "zwei", HARD_WORD])
     assert len(set(tokens)) == 3
-    assert Vault(path_vault, "b" * 16).open(tokens) == dict(
-        zip(tokens, [WORD_VAULT, "zwei", WORD_VAULT], strict=True)
-    )
-    assert stat.S_IMODE(path_vault.stat().st_mode) == 0o600
+    assert Vault(vault_file, "b" * 16).open(tokens) == dict(zip(tokens, [HARD_WORD, "zwei", HARD_WORD], strict=True))
+    assert stat.S_IMODE(vault_file.stat().st_mode) == 0o600
 
 
 def test_a_token_says_nothing_and_is_known_as_one() -> None:
-    (token,) = Vault().seal([WORD_VAULT])
+    (token,) = Vault().seal([HARD_WORD])
     assert is_token(token)
-    assert WORD_VAULT not in token
+    assert HARD_WORD not in token
     assert mask_secrets(f"psw={token} dontshow=no") == "psw=••• dontshow=no"
     assert not is_token("•••")
     assert not is_token(f"{token}x")
 
 
-def test_no_file_is_made_where_there_is_nothing_to_keep(path_vault: Path) -> None:
-    vault = Vault(path_vault)
+def test_no_file_is_made_where_there_is_nothing_to_keep(vault_file: Path) -> None:
+    vault = Vault(vault_file)
     vault.keep({})
     vault.forget([])
     with pytest.raises(SecretGone):
         vault.open(["•••"])
-    assert not path_vault.exists()
+    assert not vault_file.exists()
 
 
-def test_what_is_forgotten_is_gone_from_the_bytes_of_the_file(path_vault: Path) -> None:
-    mine, other = Vault(path_vault, "a" * 16), Vault(path_vault, "b" * 16)
-    tokens = mine.seal([f"{WORD_VAULT}{number}" for number in range(500)])
+def test_what_is_forgotten_is_gone_from_the_bytes_of_the_file(vault_file: Path) -> None:
+    mine, other = Vault(vault_file, "a" * 16), Vault(vault_file, "b" * 16)
+    tokens = mine.seal([f"{HARD_WORD}{number}" for number in range(500)])
     (kept,) = other.seal(["andere"])
-    assert WORD_VAULT.encode() in path_vault.read_bytes()
+    assert HARD_WORD.encode() in vault_file.read_bytes()
     mine.forget(["b" * 16])
-    assert WORD_VAULT.encode() not in path_vault.read_bytes()
-    assert [entry.name for entry in path_vault.parent.iterdir()] == [path_vault.name]
+    assert HARD_WORD.encode() not in vault_file.read_bytes()
+    assert [entry.name for entry in vault_file.parent.iterdir()] == [vault_file.name]
     with pytest.raises(SecretGone):
         mine.open(tokens[:1])
     assert other.open([kept]) == {kept: "andere"}
 
 
-def test_what_no_run_claims_is_wiped_once_it_is_old(path_vault: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    orphan, needed, mine = Vault(path_vault, "a" * 16), Vault(path_vault, "b" * 16), Vault(path_vault, "c" * 16)
+def test_what_no_run_claims_is_wiped_once_it_is_old(vault_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    orphan, needed, mine = Vault(vault_file, "a" * 16), Vault(vault_file, "b" * 16), Vault(vault_file, "c" * 16)
     (lost,) = orphan.seal(["eins"])
     (waits,) = needed.seal(["zwei"])
     mine.forget(["b" * 16])
@@ -522,33 +520,33 @@ def test_without_a_path_nothing_is_kept() -> None:
     vault = Vault()
     assert not vault.keeps
     with pytest.raises(SecretGone):
-        vault.open(vault.seal([WORD_VAULT]))
+        vault.open(vault.seal([HARD_WORD]))
 
 
-def test_a_file_that_is_no_vault_is_a_sentence(path_vault: Path) -> None:
-    path_vault.write_text("this is no database, and it is long enough to be taken for one" * 20, encoding="utf-8")
+def test_a_file_that_is_no_vault_is_a_sentence(vault_file: Path) -> None:
+    vault_file.write_text("this is no database, and it is long enough to be taken for one" * 20, encoding="utf-8")
     with pytest.raises(VaultFailed, match="cannot be used"):
-        Vault(path_vault).seal([WORD_VAULT])
+        Vault(vault_file).seal([HARD_WORD])
     with pytest.raises(VaultFailed, match="cannot be kept"):
-        Vault(path_vault / "below").seal([WORD_VAULT])
+        Vault(vault_file / "below").seal([HARD_WORD])
 
 
 def test_only_what_is_marked_as_secret_is_veiled() -> None:
     parameters = (Parameter("psw", "", secret=True), Parameter("suid", "", secret=True), Parameter("dontshow", ""))
-    values, secrets = seal_parameters(parameters, {"psw": WORD_VAULT, "suid": "", "dontshow": "no"}, "a" * 16)
+    values, secrets = seal_parameters(parameters, {"psw": HARD_WORD, "suid": "", "dontshow": "no"}, "a" * 16)
     assert values | {"psw": ""} == {"psw": "", "suid": "", "dontshow": "no"}
-    assert secrets == {values["psw"]: Secret(WORD_VAULT)}
+    assert secrets == {values["psw"]: Secret(HARD_WORD)}
 
 
-async def test_a_call_gets_its_secrets_wherever_their_tokens_stand(path_vault: Path) -> None:
-    vault = Vault(path_vault)
-    one, two = vault.seal([WORD_VAULT, "1234"])
+async def test_a_call_gets_its_secrets_wherever_their_tokens_stand(vault_file: Path) -> None:
+    vault = Vault(vault_file)
+    one, two = vault.seal([HARD_WORD, "1234"])
     call = Call(
         "Users", (ChainStep("a", {"psw": one, "n": 5}), ChainStep("b", {"in": [{"x": f"<{two}>"}, True, None]}))
     )
     opened = await unseal(vault, call)
     assert [step.arguments for step in opened.steps] == [
-        {"psw": WORD_VAULT, "n": 5},
+        {"psw": HARD_WORD, "n": 5},
         {"in": [{"x": "<1234>"}, True, None]},
     ]
     plain = Call("Users", (ChainStep("a", {"psw": ""}),))

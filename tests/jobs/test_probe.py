@@ -121,23 +121,23 @@ def test_a_threshold_that_is_no_amount_is_none(value: str) -> None:
     assert threshold_of({"fields": {"limit_warning": value}}) is None
 
 
-WRITE_DURABLE = os.write
+WRITE_ALL = os.write
 
 
 @pytest.fixture
-def path_durable(tmp_path: Path) -> Path:
+def lines_file(tmp_path: Path) -> Path:
     return tmp_path / "lines"
 
 
-def opened(path_durable: Path) -> int:
-    return os.open(path_durable, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def opened(lines_file: Path) -> int:
+    return os.open(lines_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 
-def test_a_line_that_is_not_durable_is_taken_out(path_durable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_is_not_durable_is_taken_out(lines_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(_: int) -> None:
         raise OSError(5, "Input/output error")
 
-    descriptor = opened(path_durable)
+    descriptor = opened(lines_file)
     try:
         append_durably(descriptor, b"one line\n")
         monkeypatch.setattr(os, "fsync", refused)
@@ -145,7 +145,7 @@ def test_a_line_that_is_not_durable_is_taken_out(path_durable: Path, monkeypatch
             append_durably(descriptor, b"another\n")
     finally:
         os.close(descriptor)
-    assert path_durable.read_bytes() == b"one line\n"
+    assert lines_file.read_bytes() == b"one line\n"
 
 
 def test_a_folder_that_keeps_no_names_is_no_fault_and_a_missing_one_is(

@@ -2,8 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -30,7 +29,7 @@ from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload
-from jobs.access.vault import Vault, is_token
+from jobs.access.vault import Vault
 from jobs.catalogue.catalogue import JOBS
 from jobs.catalogue.money import BALANCES
 from jobs.catalogue.services import ATTRIBUTE
@@ -38,7 +37,7 @@ from jobs.catalogue.subscribers import TARIFF_NOW
 from jobs.catalogue.typed_call import call_kind
 from jobs.rows.binding import Binding, Bound, Header
 from jobs.rows.input import Input
-from jobs.rows.secret_cells import Guarded, guard_rows, without_words
+from jobs.rows.secret_cells import guard_rows, without_words
 from jobs.rows.select_source import SelectSource, select_source
 from jobs.spec.chain import chain_text, parse
 from jobs.spec.chain_kind import describe_secret_arguments, names_secret, secret_placeholders
@@ -165,8 +164,8 @@ def test_any_text_is_an_amount_that_the_billing_holds_or_none(text: str) -> None
         assert scaled(abs(amount)) < 2**63
 
 
-CREATE_ANY_TEXT = 'objects.create {"name": "{text}"}'
-CHAIN_ANY_TEXT = {"model": "Tarif", "chain": chain_text([CREATE_ANY_TEXT]), "fields": "name"}
+CREATE_TARIFF = 'objects.create {"name": "{text}"}'
+TARIFF_CHAIN = {"model": "Tarif", "chain": chain_text([CREATE_TARIFF]), "fields": "name"}
 OF_NUMBERS = "0123456789 .,:/()+-"
 
 
@@ -202,7 +201,7 @@ def as_json_lines(folder: Path, texts: Sequence[str]) -> Path:
 async def arrived(client: BillingClient, file: Path) -> list[str]:
     """The texts as the server has them, once it has taken their forms apart."""
     gateway = Gateway(client, None)
-    job = job_of(gateway, call_kind(CHAIN_ANY_TEXT), Input(file=str(file), encoding="utf-8"), **CHAIN_ANY_TEXT)
+    job = job_of(gateway, call_kind(TARIFF_CHAIN), Input(file=str(file), encoding="utf-8"), **TARIFF_CHAIN)
     items = await planned(job)
     with patch.object(server, "parse", wraps=chain.parse) as parsed:
         await sent(job, items)
@@ -380,24 +379,12 @@ def binding_of(gateway: Gateway, source: Source, given: str = "", **mapping: str
     return Binding(gateway, header, ("psw", "number"), PARAMETERS, {"psw": given, "number": ""}, mapping)
 
 
-def rows_of_secrets_of_rows(source: Source) -> Sequence[Row]:
+def rows_read(source: Source) -> Sequence[Row]:
     return [row for page in source.pages(None) for row in page.rows]
 
 
 async def bound(gateway: Gateway, source: Source, given: str = "") -> tuple[list[Bound], list[Refusal]]:
-    return await binding_of(gateway, source, given).bind(rows_of_secrets_of_rows(source))
-
-
-async def test_a_secret_is_in_the_vault_and_not_in_the_row(
-    plain_services: Gateway, tmp_path: Path, vault: Vault
-) -> None:
-    (one, two), refused = await bound(plain_services, source_of(tmp_path, f"Пароль;number\n{WORD};5\nzwei;6\n"))
-    assert refused == []
-    assert [one.row.cells, two.row.cells] == [("•••", "5"), ("•••", "6")]
-    assert one.label == "5"
-    tokens = [one.values["psw"], two.values["psw"]]
-    assert all(map(is_token, tokens))
-    assert vault.open(tokens) == dict(zip(tokens, [WORD, "zwei"], strict=True))
+    return await binding_of(gateway, source, given).bind(rows_read(source))
 
 
 async def test_refused_rows_show_dots_as_well(plain_services: Gateway, tmp_path: Path) -> None:
@@ -418,7 +405,7 @@ async def test_a_column_that_is_called_as_a_secret_is_hidden_though_another_is_r
 ) -> None:
     source = source_of(tmp_path, f"number;Neu;password\n5;{WORD};alt\n")
     binding = binding_of(plain_services, source, psw="Neu")
-    ((one,), _) = await binding.bind(rows_of_secrets_of_rows(source))
+    ((one,), _) = await binding.bind(rows_read(source))
     assert one.row.cells == ("5", "•••", "•••")
     assert binding.secret_places == {1, 2}
 
@@ -452,25 +439,6 @@ def test_rows_that_cannot_be_read_lose_all_their_words(tmp_path: Path) -> None:
     ]
     assert "the header has 2 cells" in page.refusals[0].reason
     assert guard_rows(source, ()) is source
-
-
-@dataclass(frozen=True, slots=True)
-class Telling(Source):
-    """A source that repeats a cell in the reason why it cannot be read."""
-
-    name: str = "telling"
-    digest: str = ""
-    header: tuple[str, ...] = ("number", "psw")
-    is_read_whole: bool = True
-
-    def pages(self, after: str | None) -> Iterator[RowPage]:
-        yield RowPage((), (Refusal(2, "psw", WORD, f"{WORD!r} is no number", ("5", WORD)),), "2")
-
-
-def test_a_reason_that_repeats_a_cell_is_not_told() -> None:
-    (page,) = Guarded(Telling()).pages(None)
-    assert WORD not in repr(page)
-    assert page.refusals[0].line == 2
 
 
 IN_FOLDER = "select id, contract_number from abonents where parent_id = :folder"

@@ -266,7 +266,7 @@ async def test_steps_are_taken_back_from_the_last_to_the_first_and_entered_again
 
 
 FEW, MANY = 3, 40
-KINDS_STATEMENTS_OF_A_PAGE: Sequence[tuple[str, Mapping[str, str], Mapping[str, str]]] = (
+PAGES: Sequence[tuple[str, Mapping[str, str], Mapping[str, str]]] = (
     ("balances", {"amount": "50.50"}, {"way": "opposite", "type_8": "sets"}),
     ("balances", {"amount": "50.50", "op_type": "1"}, {"way": "storno"}),
     ("warning-threshold", {"amount": "-77"}, {}),
@@ -321,7 +321,7 @@ def _subscribers(gateway: Gateway) -> str:
     return "\n".join(["abonent_id", *(str(key) for (key,) in ids)]) + "\n"
 
 
-@pytest.mark.parametrize(("name", "given", "how"), KINDS_STATEMENTS_OF_A_PAGE)
+@pytest.mark.parametrize(("name", "given", "how"), PAGES)
 async def test_plan_and_undo_ask_as_often_for_many_rows_as_for_few(
     name: str,
     given: Mapping[str, str],

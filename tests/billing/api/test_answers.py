@@ -249,7 +249,7 @@ MOST_SECONDS = loops(5)
 MOST_BYTES = 64 * 1024 * 1024
 
 
-def read_odd_answers(body: bytes | str, status: int = 200, **how: Any) -> object:
+def judged_text(body: bytes | str, status: int = 200, **how: Any) -> object:
     return read_answer(status, HEADERS, body.encode() if isinstance(body, str) else body, **how)
 
 
@@ -261,7 +261,7 @@ def test_a_number_that_is_none_stays_the_text_that_it_is(number: str) -> None:
     began = time.process_time()
     tracemalloc.start()
     try:
-        answered = read_odd_answers(
+        answered = judged_text(
             f'{{"result": {{"pk": 5, "fields": {{"id": 5, "limit_warning": {number}, "name": "a"}}}}}}'
         )
         assert isinstance(answered, Accepted)
@@ -276,7 +276,7 @@ def test_a_number_that_is_none_stays_the_text_that_it_is(number: str) -> None:
 
 
 def test_numbers_of_money_are_as_they_were() -> None:
-    answered = read_odd_answers('{"result": [0.1, 1e2, 12345678901234567890.12, -0.0, 100000000000000000000000]}')
+    answered = judged_text('{"result": [0.1, 1e2, 12345678901234567890.12, -0.0, 100000000000000000000000]}')
     assert isinstance(answered, Accepted)
     assert answered.result == [Decimal("0.1"), Decimal("1e2"), Decimal("12345678901234567890.12"), Decimal(0), 10**23]
 
@@ -335,22 +335,22 @@ def test_what_is_no_id_is_none(key: object) -> None:
     ],
 )
 def test_an_answer_that_says_two_things_is_lost(body: str) -> None:
-    seen = read_odd_answers(body)
+    seen = judged_text(body)
     assert isinstance(seen, Lost), seen
 
 
 @pytest.mark.parametrize("inner", ['{"error": "boom", "error": null}', '{"error": "boom", "\\\\u0065rror": null}'])
 def test_so_is_one_of_the_cabinet(inner: str) -> None:
     text = inner.replace("\\\\", "\\")
-    assert isinstance(read_odd_answers(json.dumps([text]), cabinet=True), Lost)
+    assert isinstance(judged_text(json.dumps([text]), cabinet=True), Lost)
 
 
 def test_equal_names_elsewhere_are_nobodys_business() -> None:
-    assert read_odd_answers(
+    assert judged_text(
         '{"result": {"error": null, "fields": {"error": "seen", "result": 1, "result": 2}}}'
     ) == Accepted(result={"error": None, "fields": {"error": "seen", "result": 2}})
-    assert read_odd_answers('{"error": "boom", "result": null}') == RowRefused("boom", recognised=False)
-    assert read_odd_answers('{"result": "\\u00abда\\u00bb, error, error"}') == Accepted(result="«да», error, error")
+    assert judged_text('{"error": "boom", "result": null}') == RowRefused("boom", recognised=False)
+    assert judged_text('{"result": "\\u00abда\\u00bb, error, error"}') == Accepted(result="«да», error, error")
 
 
 # ---- anything at all ---------------------------------------------------------------------------------------------

@@ -189,69 +189,59 @@ async def answers() -> AsyncIterator[Answers]:
 
 
 @pytest.fixture
-async def client_client_asking(answers: Answers, naps: Naps) -> AsyncIterator[BillingClient]:
+async def asking(answers: Answers, naps: Naps) -> AsyncIterator[BillingClient]:
     settings = ClientSettings(
         f"{answers.url}/", extra={"hash_key": Secret("тайна")}, headers={"X-Key": Secret("also-secret")}
     )
     patience = Patience(attempts=4, base=1.0, longest=3.0, limit=10.0)
-    async with BillingClient(settings, patience=patience, sleep=naps, chance=lambda: 1.0) as client_client_asking:
-        yield client_client_asking
+    async with BillingClient(settings, patience=patience, sleep=naps, chance=lambda: 1.0) as asking:
+        yield asking
 
 
-async def test_a_cabinet_s_answer_is_read_at_both_levels(
-    client_client_asking: BillingClient, answers: Answers
-) -> None:
+async def test_a_cabinet_s_answer_is_read_at_both_levels(asking: BillingClient, answers: Answers) -> None:
     answers.give({"result": ['{"error": "x"}']})
-    seen = await client_client_asking.send(
-        get("Users", {"id": 1}, ChainStep("web_cabinet.reset_password", {"login": "a"}))
-    )
+    seen = await asking.send(get("Users", {"id": 1}, ChainStep("web_cabinet.reset_password", {"login": "a"})))
     assert seen == RowRefused("x", recognised=False)
-    assert await client_client_asking.send(READ) == Accepted(result=['{"error": "x"}'])
+    assert await asking.send(READ) == Accepted(result=['{"error": "x"}'])
 
 
-async def test_secrets_echoed_by_the_billing_are_hidden(
-    client_client_asking: BillingClient, answers: Answers
-) -> None:
+async def test_secrets_echoed_by_the_billing_are_hidden(asking: BillingClient, answers: Answers) -> None:
     answers.give({"error": "bad key тайна or also-secret or p+w"})
-    seen = await client_client_asking.send(get("Users", {"id": 1}, ChainStep("set_password", {"psw": "p+w"})))
+    seen = await asking.send(get("Users", {"id": 1}, ChainStep("set_password", {"psw": "p+w"})))
     assert seen == RowRefused("bad key ••• or ••• or •••", recognised=False)
 
 
-async def test_a_read_is_asked_again(client_client_asking: BillingClient, answers: Answers, naps: Naps) -> None:
+async def test_a_read_is_asked_again(asking: BillingClient, answers: Answers, naps: Naps) -> None:
     answers.hang_up()
     answers.give(BUSY, Retry_After="9")
     answers.give(status=500, body="<h1>Oops</h1>")
     answers.give({"result": []})
-    assert await client_client_asking.ask(READ) == []
+    assert await asking.ask(READ) == []
     assert naps.taken == [1.0, 9.0, 3.0]
 
 
-async def test_a_read_is_given_up(client_client_asking: BillingClient, answers: Answers, naps: Naps) -> None:
+async def test_a_read_is_given_up(asking: BillingClient, answers: Answers, naps: Naps) -> None:
     answers.give(status=502, body="")
     with pytest.raises(BillingAway, match=r"asked 4 times: HTTP 502 Bad Gateway\. Check"):
-        await client_client_asking.ask(READ)
+        await asking.ask(READ)
     assert len(naps.taken) == 3
 
 
-async def test_a_long_wait_is_not_waited_for(
-    client_client_asking: BillingClient, answers: Answers, naps: Naps
-) -> None:
+async def test_a_long_wait_is_not_waited_for(asking: BillingClient, answers: Answers, naps: Naps) -> None:
     answers.give(status=429, body="", Retry_After="11")
     with pytest.raises(BillingBusy, match="asked once") as busy:
-        await client_client_asking.ask(READ)
+        await asking.ask(READ)
     assert busy.value.retry_after == pytest.approx(11.0)
     assert naps.taken == []
 
 
-async def test_a_refused_read_is_not_repeated(
-    client_client_asking: BillingClient, answers: Answers, naps: Naps
-) -> None:
+async def test_a_refused_read_is_not_repeated(asking: BillingClient, answers: Answers, naps: Naps) -> None:
     answers.give({"error": "Не найден атрибут"})
     answers.give({"error": "Доступ запрещён"})
     with pytest.raises(BillingRefused, match=r"refuses Users: objects\.filter\(id=1\) | login: Не найден атрибут"):
-        await client_client_asking.ask(READ)
+        await asking.ask(READ)
     with pytest.raises(SystemRefusal, match="administrator"):
-        await client_client_asking.ask(READ)
+        await asking.ask(READ)
     assert naps.taken == []
 
 
@@ -265,10 +255,10 @@ async def test_a_refused_read_is_not_repeated(
     ],
 )
 async def test_health(
-    client_client_asking: BillingClient, answers: Answers, result: object, version_: str, clock: str | None
+    asking: BillingClient, answers: Answers, result: object, version_: str, clock: str | None
 ) -> None:
     answers.give({"result": result})
-    health = await client_client_asking.health()
+    health = await asking.health()
     assert (health.version, health.server_time) == (version_, clock)
     assert health.seconds >= 0
 
@@ -296,11 +286,11 @@ async def test_health(
     ],
 )
 async def test_ill_health(
-    client_client_asking: BillingClient, answers: Answers, status: int, body: str, error: type[Exception]
+    asking: BillingClient, answers: Answers, status: int, body: str, error: type[Exception]
 ) -> None:
     answers.give(status=status, body=body)
     with pytest.raises(error):
-        await client_client_asking.health()
+        await asking.health()
 
 
 @pytest.mark.parametrize(

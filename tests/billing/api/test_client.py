@@ -132,10 +132,6 @@ LOST: Final[Mapping[str, tuple[Sequence[Step], str]]] = {
     "a crash": ([READ, whole("Content-Type: text/html", body=b"<h1>Oops</h1>", status="500 X")], "HTTP 500"),
     "unavailable": ([READ, whole(body=b'{"result": 1}', status="503 X")], "HTTP 503"),
     "a change of protocol": ([READ, head("Connection: Upgrade", "Upgrade: x", status="101 X")], ""),
-    # It is decided by the second answer, and by anything else, that the first may be nobody's.
-    "an answer behind it": ([READ, CLEAN + LATE, STAY], ""),
-    "a 408 behind it": ([READ, CLEAN + STRAY, STAY], ""),
-    "bytes behind it": ([READ, CLEAN + b"\0\0\0", STAY], ""),
     "a bomb": ([READ, whole("Content-Encoding: gzip", body=BOMB), STAY], TOO_LONG),
     "a bomb, deflated": ([READ, whole("Content-Encoding: deflate", body=packed(DEFLATE)), STAY], TOO_LONG),
     "a bomb, raw": ([READ, whole("Content-Encoding: deflate", body=packed(RAW)), STAY], TOO_LONG),

@@ -297,13 +297,13 @@ TWO_ACCOUNTS = (
 
 
 @pytest.fixture
-def accounts_read_offers(execute: Execute) -> None:
+def cabinets(execute: Execute) -> None:
     for user, abonent, deleted in [(90001, 9001, 0), (90002, 9001, 1), (90003, 9002, 0), (90004, 9002, 0)]:
         execute.put("users", id=user, abonent_id=abonent, login=f"u{user}", deleted=deleted)
     execute.put("users_usluga", id=90001, abonent_id=9001, usluga_id=127)
 
 
-@pytest.mark.usefixtures("accounts_read_offers")
+@pytest.mark.usefixtures("cabinets")
 async def test_only_who_has_one_account_is_taken(gateway: Gateway) -> None:
     job = job_of(gateway, SERVICES_ON_OFFER, rows_of("abonent_id\n9001\n9002\n9003\n9006\n"))
     done = await prepared(job)
@@ -315,7 +315,7 @@ async def test_only_who_has_one_account_is_taken(gateway: Gateway) -> None:
     ]
 
 
-@pytest.mark.usefixtures("accounts_read_offers")
+@pytest.mark.usefixtures("cabinets")
 async def test_what_is_offered_and_what_is_connected(gateway: Gateway) -> None:
     job = job_of(gateway, SERVICES_ON_OFFER, rows_of("contract_number\n00123\n"))
     (item,) = await planned(job)

@@ -11,7 +11,6 @@ import pytest
 from billing.api.client import BillingClient
 from billing.database.database import Database
 from checkpoints.records import Item, NewItem
-from engine.errors import InputRefused
 from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused
 from engine.job import CannotLook, Different, Entries, Found, Marked, Prepared, ReadBack
 from engine.rows import Row
@@ -24,7 +23,7 @@ from jobs.catalogue.subscribers import DELETE_ACCOUNT
 from jobs.catalogue.typed_call import call_kind
 from jobs.effects.delete import DeleteEffect
 from jobs.effects.effect import Irreversible
-from jobs.effects.factory import effect_of as effect_of_of_create_subscribers
+from jobs.effects.factory import effect_of as effect_made
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.subscriber import Step
 from jobs.job import build
@@ -274,7 +273,7 @@ def test_whether_it_is_a_folder_is_written_in_the_call(client: BillingClient) ->
     told = {"model": "Abonents", "chain": chain_text(['objects.create {"is_folder": {what}, "name": "{name}"}'])}
     kind = call_kind(told)
     with pytest.raises(ParameterRefused, match="write is_folder as 1 or 0"):
-        effect_of_of_create_subscribers(Gateway(client), kind, parameters_of(kind, told))
+        effect_made(Gateway(client), kind, parameters_of(kind, told))
 
 
 @pytest.mark.parametrize("chain", ['objects.create {"name": "{name}"}', 'objects.create {"login": "x"}'])
@@ -282,7 +281,7 @@ def test_what_tells_it_from_others_is_in_the_call(client: BillingClient, chain: 
     told = {"model": "Abonents", "chain": chain_text([chain])}
     kind = call_kind(told)
     with pytest.raises(ParameterRefused, match="has to say contract_number: by contract_number a subscriber is told"):
-        effect_of_of_create_subscribers(Gateway(client), kind, parameters_of(kind, told))
+        effect_made(Gateway(client), kind, parameters_of(kind, told))
 
 
 @pytest.mark.parametrize(("model", "chain", "text"), [one[:3] for one in CALLS[:2]], ids=["subscriber", "folder"])
@@ -375,11 +374,6 @@ async def test_services_by_their_ids(gateway: Gateway) -> None:
         ("90003", "already as wanted: UsersUsluga 90003 is deleted"),
     ]
     assert [(one.line, one.reason) for one in done.refusals] == [(4, "there is no UsersUsluga with id 80000")]
-
-
-async def test_without_comment_and_rows_there_is_nothing_to_delete(gateway: Gateway) -> None:
-    with pytest.raises(InputRefused, match="nothing to read rows from"):
-        _ = job_of(gateway, DELETE_SERVICES, Input()).source
 
 
 @pytest.mark.usefixtures("connected")

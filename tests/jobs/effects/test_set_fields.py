@@ -245,7 +245,7 @@ OLD = 167900000
 
 
 @pytest.fixture
-def accounts_typed_call(execute: Execute) -> None:
+def addresses(execute: Execute) -> None:
     """Two accounts with an address each."""
     for key, abonent in [(90001, 9001), (90002, 9002)]:
         execute.put(
@@ -273,7 +273,7 @@ def address(database: Database, key: int = 90001) -> IPv4Address:
     return IPv4Address(number)
 
 
-@pytest.mark.usefixtures("accounts_typed_call")
+@pytest.mark.usefixtures("addresses")
 async def test_the_vendors_move_to_another_pool_verifies_and_is_taken_back(
     gateway: Gateway, database: Database
 ) -> None:
@@ -291,7 +291,7 @@ async def test_the_vendors_move_to_another_pool_verifies_and_is_taken_back(
     assert address(database) == old
 
 
-@pytest.mark.usefixtures("accounts_typed_call")
+@pytest.mark.usefixtures("addresses")
 async def test_an_address_alone_that_is_emptied_is_issued_anew(gateway: Gateway, database: Database) -> None:
     call = Called(gateway, "Users", 'objects.get {"id": {id}}', 'set {"ip": ""}', "save")
     job = call.job(rows_of("id\n90001\n"))
@@ -303,7 +303,7 @@ async def test_an_address_alone_that_is_emptied_is_issued_anew(gateway: Gateway,
     assert await sightings(job, done) == [Found(done[0].answer)]
 
 
-@pytest.mark.usefixtures("accounts_typed_call")
+@pytest.mark.usefixtures("addresses")
 async def test_an_address_that_is_named_is_that_one_and_no_other(gateway: Gateway, execute: Execute) -> None:
     call = Called(gateway, "Users", 'objects.get {"id": {id}}', 'set {"ip": "{ip}"}', "save")
     job = call.job(rows_of("id;ip\n90001;10.0.0.7\n"))
@@ -313,7 +313,7 @@ async def test_an_address_that_is_named_is_that_one_and_no_other(gateway: Gatewa
     assert await readings(job, items) == [ReadBack(None, "wanted ip 10.0.0.7; there is ip 10.0.3.71")]
 
 
-@pytest.mark.usefixtures("accounts_typed_call")
+@pytest.mark.usefixtures("addresses")
 async def test_a_row_whose_money_is_no_amount_is_refused_and_not_lost(gateway: Gateway) -> None:
     """The chain itself has it: no cell is at fault."""
     get = 'objects.get {"account_id_abonents": {id}}'
@@ -323,13 +323,13 @@ async def test_a_row_whose_money_is_no_amount_is_refused_and_not_lost(gateway: G
     ]
 
 
-@pytest.mark.usefixtures("accounts_typed_call")
+@pytest.mark.usefixtures("addresses")
 async def test_the_part_of_a_key_that_is_empty_is_named(gateway: Gateway) -> None:
     call = Called(gateway, "Users", 'objects.get {"id": {id}, "login": ""}', 'set {"pull": "6"}', "save")
     assert await refused(call.job(rows_of("id\n90001\n"))) == ["2 None: login is empty: which object is meant?"]
 
 
-@pytest.mark.usefixtures("accounts_typed_call")
+@pytest.mark.usefixtures("addresses")
 @pytest.mark.parametrize(
     ("model", "chain", "row", "told"),
     [
@@ -358,7 +358,7 @@ async def test_what_the_vendor_forbids_is_refused(
     assert told.format(x=row) in reason
 
 
-@pytest.mark.usefixtures("accounts_typed_call")
+@pytest.mark.usefixtures("addresses")
 async def test_a_recalculation_that_the_billing_has_cleared_is_done_and_not_taken_back(
     gateway: Gateway, execute: Execute
 ) -> None:
