@@ -23,7 +23,7 @@ SETS: Final = (
     "jobs/catalogue/test_fields.py::test_what_is_as_wanted_is_never_sent",
 )
 ANSWERS: Final = "jobs/catalogue/test_readings.py::test_a_job_that_reads"
-_LOST: Final = "jobs/effects/test_lost_answers.py::test_a_lost_call_and_a_lost_undo_have_their_effect_once"
+_THERE_AND_BACK: Final = "jobs/effects/test_there_and_back.py::test_there_and_back_again_though_answers_are_lost"
 
 IMPORTED: Final = "cli/test_import.py::test_an_import_is_killed_resumed_verified_and_taken_back"
 """The way of an import, whose rows make several calls: no trial of one call fits it."""
@@ -31,33 +31,29 @@ IMPORTED: Final = "cli/test_import.py::test_an_import_is_killed_resumed_verified
 _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "balances": (
-            "jobs/catalogue/test_balances.py::test_an_operation_is_entered_once_and_found_again",
-            _LOST,
+            _THERE_AND_BACK,
             "cli/test_killed.py::test_killed_again_and_again_every_row_is_entered_exactly_once",
         ),
-        "connect-service": (
-            "jobs/effects/test_create.py::test_services_are_connected_once_and_found_again",
-            _LOST,
-        ),
-        "attribute": ("jobs/effects/test_create.py::test_attributes_are_given_and_taken_back", _LOST),
-        "delete-services": ("jobs/effects/test_delete.py::test_services_are_deleted_and_connected_anew", _LOST),
+        "connect-service": (_THERE_AND_BACK,),
+        "attribute": (_THERE_AND_BACK,),
+        "delete-services": (_THERE_AND_BACK,),
         "delete-account": (
-            "jobs/effects/test_delete.py::test_an_account_goes_with_what_points_to_it",
-            "jobs/effects/test_lost_answers.py::test_a_lost_deletion_of_an_account",
+            "jobs/effects/test_create.py::test_an_account_goes_with_what_points_to_it",
+            _THERE_AND_BACK,
         ),
         "payment": (
-            "jobs/effects/test_pay.py::test_payments_are_entered_once_and_read_back",
+            "jobs/effects/test_pay.py::test_payments_are_taken_back",
             "jobs/effects/test_pay.py::test_a_lost_payment_is_always_left_to_a_person",
             "cli/test_payments.py::test_a_payment_whose_answer_is_lost_is_found_by_its_mark",
-            _LOST,
+            _THERE_AND_BACK,
         ),
-        "password": ("jobs/effects/test_set_password.py::test_a_password_is_set_and_is_shown_as_wanted",),
+        "password": ("jobs/test_passwords.py::test_a_password_is_set_and_is_shown_as_wanted",),
         "random-password": (
-            "jobs/effects/test_set_password.py::test_a_password_is_made_up_and_goes_into_the_file_alone",
-            "jobs/effects/test_set_password.py::test_an_answer_that_is_lost_costs_another_password",
+            "jobs/test_passwords.py::test_a_password_is_made_up_and_goes_into_the_file_alone",
+            "jobs/test_passwords.py::test_an_answer_that_is_lost_costs_another_password",
         ),
         "password-recovery": (
-            "jobs/effects/test_set_password.py::test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person",
+            "jobs/test_passwords.py::test_a_letter_is_asked_for_once_and_a_lost_one_is_left_to_a_person",
         ),
         "import": (
             "jobs/effects/test_subscriber_steps.py::test_a_subscriber_is_made_step_by_step_and_then_found_as_wanted",
@@ -74,18 +70,12 @@ _ALONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 _BESIDES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "warning-threshold": ("jobs/effects/test_set_fields.py::test_all_live_subscribers_of_a_folder",),
-        "tariff-threshold": ("jobs/catalogue/test_accounts.py::test_as_the_tariffs_have_it",),
-        "cutoff-limit": ("jobs/catalogue/test_accounts.py::test_the_sum_of_the_tariff_and_one_rouble",),
-        "snat-pool": ("jobs/catalogue/test_users.py::test_a_snat_pool",),
-        "ip-pool": ("jobs/catalogue/test_users.py::test_another_address_is_issued_and_taken_back",),
-        "operator": ("jobs/catalogue/test_subscribers.py::test_all_of_an_operator",),
-        "recalculate": (
-            "jobs/catalogue/test_subscribers.py::test_a_recalculation_that_is_done_already_is_as_wanted",
-        ),
-        "voluntary-block": ("jobs/catalogue/test_subscribers.py::test_a_block_ends_after_it_begins",),
-        "block-history": ("jobs/catalogue/test_subscribers.py::test_a_block_ends_after_it_begins",),
-        "next-charge": ("jobs/catalogue/test_offers.py::test_a_service_without_a_manager",),
-        "services-on-offer": ("jobs/effects/test_read_offers.py::test_what_is_offered_and_what_is_connected",),
+        "tariff-threshold": ("jobs/effects/test_set_fields.py::test_as_the_tariffs_have_it",),
+        "cutoff-limit": ("jobs/effects/test_set_fields.py::test_the_sum_of_the_tariff_and_one_rouble",),
+        "operator": ("jobs/effects/test_set_fields.py::test_all_of_an_operator",),
+        "recalculate": ("jobs/effects/test_set_fields.py::test_a_recalculation_that_is_done_already_is_as_wanted",),
+        "next-charge": ("jobs/effects/test_set_fields.py::test_a_service_without_a_manager",),
+        "services-on-offer": ("jobs/catalogue/test_readings.py::test_what_is_offered_and_what_is_connected",),
         "blocked": ("jobs/catalogue/test_readings.py::test_who_is_blocked_comes_out_of_the_database",),
         "by-sms": ("jobs/catalogue/test_readings.py::test_a_number_is_read_however_people_write_it",),
     }
@@ -95,8 +85,7 @@ _BESIDES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 _UNDONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "balances": (
-            "jobs/effects/test_reverse.py::test_opposite_sums_bring_everything_back_but_the_operations",
-            "jobs/effects/test_reverse.py::test_after_storno_only_the_reversed_operations_are_left",
+            _THERE_AND_BACK,
             "cli/commands/test_undo.py::test_an_undo_killed_in_the_middle_is_taken_up_and_reverses_each_row_once",
         ),
         "warning-threshold": (
@@ -104,7 +93,7 @@ _UNDONE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         ),
         "import": ("cli/test_import.py::test_what_is_there_is_left_and_what_is_missing_is_completed",),
         "payment": ("jobs/effects/test_pay.py::test_payments_are_taken_back",),
-        "connect-service": ("jobs/effects/test_create.py::test_connected_services_are_deleted_and_connected_again",),
+        "connect-service": (_THERE_AND_BACK,),
     }
 )
 """Tests of one job's undo besides `WRITES`."""

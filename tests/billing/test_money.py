@@ -1,13 +1,18 @@
-"""Money is exact in every direction, and an amount that could mean two things is refused."""
+"""What people write: money, exact in every direction, and contract numbers that nearly exist."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.contract_numbers import Search, undressed
+from billing.directory.system import Stacks
 from billing.errors import BillingError
 from billing.money import SCALE, AmountError, from_answer, parse_amount, roubles, scaled, wire
+from cli.terminal.language import RUSSIAN, language
+from texts.said import text_of
 
 amounts = st.decimals(min_value=-922_337_203, max_value=922_337_203, places=2, allow_nan=False)
 
@@ -92,35 +97,6 @@ def test_any_text_is_an_amount_or_an_amount_error_at_a_place_within(text: str) -
 
 
 @pytest.mark.parametrize(
-    ("text", "amount"),
-    [
-        ("0", "0"),
-        ("+7", "7"),
-        ("-12,5", "-12.5"),
-        ("\u221212.5", "-12.5"),
-        ("1 234 567,05", "1234567.05"),
-        ("1\u00a0234", "1234"),
-        ("12\u202f345.6", "12345.6"),
-        (" 50.50 ", "50.50"),
-        ("(50,00)", "-50"),
-        ("( 1 234,50 ) руб.", "-1234.50"),
-        ("(7 ₽)", "-7"),
-        ("5 руб", "5"),
-        ("12р.", "12"),
-        ("1\u00a0234,50\u00a0₽", "1234.50"),
-        ("-3.10 RUB", "-3.10"),
-        ("1,234.56", "1234.56"),
-        ("1.234,56", "1234.56"),
-        ("1,234,567.8", "1234567.8"),
-        ("1.234.567", "1234567"),
-        ("1,234,567", "1234567"),
-    ],
-)
-def test_amounts_as_people_type_them(text: str, amount: str) -> None:
-    assert parse_amount(text) == Decimal(amount)
-
-
-@pytest.mark.parametrize(
     ("text", "position", "says"),
     [
         ("", 1, "empty"),
@@ -183,7 +159,115 @@ def test_what_is_refused_and_where(text: str, position: int, says: str) -> None:
 
 
 def test_three_decimals_can_be_allowed_where_they_mean_one_thing() -> None:
+    assert (parse_amount("+7"), parse_amount("1.234.567")) == (Decimal(7), Decimal(1234567))
     assert parse_amount("0,125", places=4) == Decimal("0.125")
     assert parse_amount("1 234,125", places=4) == Decimal("1234.125")
     with pytest.raises(AmountError, match="two ways"):
         parse_amount("1,234", places=4)
+
+
+EXISTING = ["00123", "A15", "АБ-00007", "15J34", "20001", "99887", "00124"]
+
+
+def nearest(contract_number: str, all_numbers: Iterable[str], n: int = 3) -> list[str]:
+    search = Search([contract_number], n)
+    search.offer(all_numbers)
+    return [suggestion.contract_number for suggestion in search.found()[contract_number]]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant", "why"),
+    [
+        ("А15", "A15", "the same in Latin letters"),
+        ("AБ-00007", "АБ-00007", "the same in Cyrillic letters"),
+        ("123", "00123", "the same with leading zeros"),
+        ("000123", "00123", "the same without leading zeros"),
+        ("аб-7", "АБ-00007", "the same with leading zeros, in another letter case"),
+        ("15j34", "15J34", "the same in another letter case"),
+        ("15 J 34", "15J34", "the same without spaces"),
+        ("а 15", "A15", "the same without spaces, in Latin letters"),
+        ("20002", "20001", "similar"),
+        ("2001", "20001", "similar"),
+        ("99878", "99887", "similar"),
+    ],
+)
+def test_what_was_meant_comes_first_with_its_reason(typed: str, meant: str, why: str) -> None:
+    search = Search([typed])
+    search.offer(EXISTING)
+    first = search.found()[typed][0]
+    assert (first.contract_number, first.reason) == (meant, why)
+    assert nearest(typed, EXISTING)[0] == meant
+
+
+def test_the_same_in_other_clothes_comes_before_what_looks_more_alike() -> None:
+    assert nearest("А15", ["Б15", "В15", "А151", "A15"])[0] == "A15"
+
+
+def test_nothing_is_suggested_where_nothing_is_near() -> None:
+    assert nearest("ЖЖЖ-777", EXISTING) == []
+
+
+def test_at_most_n_are_suggested_and_none_twice() -> None:
+    numbers = [f"1000{digit}" for digit in range(10)] * 2
+    assert nearest("1000X", numbers, n=2) == ["10000", "10001"]
+
+
+def test_pages_find_what_one_page_finds() -> None:
+    one, many = Search(["123", "2001"]), Search(["123", "2001"])
+    one.offer(EXISTING)
+    for number in EXISTING:
+        many.offer([number])
+    assert one.found() == many.found()
+
+
+def test_likeness_is_looked_at_for_the_first_only_sameness_for_all() -> None:
+    search = Search(["20002", "А15", "20003"], compared=1)
+    search.offer(EXISTING)
+    found = {unknown: [s.contract_number for s in near] for unknown, near in search.found().items()}
+    assert found == {"20002": ["20001"], "А15": ["A15"], "20003": []}
+
+
+@given(st.text("АБJ019-", min_size=1, max_size=10), st.integers(0, 3))
+def test_clothes_make_no_difference(number: str, zeros: int) -> None:
+    # A zero before a letter is no leading zero.
+    dressed = ("0" * zeros if number[0].isdigit() else "") + number.lower()
+    assert undressed(f" {dressed} ") == undressed(number)
+    assert nearest(dressed, [number]) == [number]
+
+
+TWO_WAYS = (
+    "1.234 можно прочитать двояко: 1234 руб. или 1 руб. с долями. Для первого напишите 1234.00, для второго 1.23, "
+    "с двумя знаками"
+)
+TOO_MUCH = "1\u00a0000\u00a0000\u00a0000,00\u00a0₽ больше, чем помещается в базу биллинга: не больше 922 337 203,68 ₽"
+
+
+def in_russian(text: str) -> str:
+    return language(RUSSIAN).render(text)
+
+
+@pytest.mark.parametrize(
+    ("amount", "told"),
+    [
+        ("1,5E+03", "запись с показателем степени не допускается"),
+        ("1О0", "символ 2 — русская буква 'О', похожая на ноль"),
+        ("7 USD", "символ 3 — латинская буква 'U'"),
+        ("12 34", "цифры '34' с символа 4 — не группа тысяч: после разделителя тысяч идут три цифры"),
+        ("0012", "сумма начинается с нуля: с нуля может начинаться номер договора, но не сумма"),
+        ("1.234", TWO_WAYS),
+        ("1000000000", TOO_MUCH),
+    ],
+)
+def test_amounts(amount: str, told: str) -> None:
+    with pytest.raises(AmountError) as refusal:
+        parse_amount(amount)
+    assert in_russian(text_of(refusal.value)) == told
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [(1, "в ACCOUNT_STACK 1 запись"), (2, "в ACCOUNT_STACK 2 записи"), (25, "в ACCOUNT_STACK 25 записей")],
+)
+def test_what_the_stacks_hold(entries: int, told: str) -> None:
+    assert in_russian(Stacks(entries, 0).described) == told
+    assert in_russian(Stacks(entries, 1).described) == f"{told}, в EVENTS_STACK_COMPACT 1 запись"

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,15 +11,29 @@ import pytest
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
+from billing.database.reader import Connection
 from billing.money import SCALE
-from checkpoints.records import Item, Run
+from checkpoints.journal import Journal, open_journal
 from jobs.access.gateway import Gateway
 from lab.mock.population import create
 from lab.mock.server import MockBilling
-from tests.checkpoints.samples import sending_item
 
-Frozen = Callable[..., Item]
-Execute = Callable[..., None]
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Runs statements with their values on a billing's file, behind the billing's back."""
+
+    connection: Connection
+
+    def __call__(self, sql: str, *values: object) -> None:
+        self.connection.cursor().execute(sql, values)
+        self.connection.commit()
+
+    def put(self, table: str, **row: object) -> None:
+        """A new row."""
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        self(f"insert into {table} ({names}) values ({marks})", *row.values())  # noqa: S608 - names of ours
+
 
 ODD_ONES = (
     # id, contract number, account, tariff, deleted
@@ -47,11 +61,9 @@ def billing_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def billing_file(billing_template: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A copy of the template for one test, with the odd ones in it where the test has them."""
-    has_them = "odd_ones" in request.fixturenames
-    template = filled(billing_template, "odd", insert_odd_ones) if has_them else billing_template
-    return Path(shutil.copy(template, tmp_path / "billing.fdb"))
+def billing_file(billing_template: Path, tmp_path: Path) -> Path:
+    """A copy of the template for one test, with the odd ones in it."""
+    return Path(shutil.copy(filled(billing_template, "odd", insert_odd_ones), tmp_path / "billing.fdb"))
 
 
 @pytest.fixture
@@ -61,20 +73,10 @@ def execute(billing_file: Path) -> Iterator[Execute]:
         yield run
 
 
-@pytest.fixture
-def odd_ones(billing_file: Path) -> None:
-    """The folder 9100 with the odd ones; account 9001 warns at -120, the others have no threshold."""
-
-
 @contextmanager
 def _executing(file: Path) -> Iterator[Execute]:
     connection = attach(Dsn(str(file)))
-
-    def run(sql: str, *values: object) -> None:
-        connection.cursor().execute(sql, values)
-        connection.commit()
-
-    yield run
+    yield Execute(connection)
     connection.close()
 
 
@@ -90,7 +92,7 @@ def filled(template: Path, name: str, *fillings: Callable[[Execute], None]) -> P
 
 
 def insert_odd_ones(execute: Execute) -> None:
-    """What the fixture `odd_ones` stands for."""
+    """The folder 9100 with the odd ones; account 9001 warns at -120, the others have no threshold."""
     execute("insert into abonents (id, is_folder, name) values (?, 1, 'Странные')", FOLDER)
     accounts = {account for _, _, account, _, _ in ODD_ONES if account is not None}
     for account in sorted(accounts):
@@ -111,22 +113,17 @@ async def client(mock_billing: MockBilling) -> AsyncIterator[BillingClient]:
 
 
 @pytest.fixture(params=["with a database", "without a database"])
-def gateway(
-    request: pytest.FixtureRequest,
-    client: BillingClient,
-    database: Database,
-    odd_ones: None,  # noqa: ARG001
-) -> Gateway:
+def gateway(request: pytest.FixtureRequest, client: BillingClient, database: Database) -> Gateway:
     return Gateway(client, database if request.param == "with a database" else None)
 
 
 @pytest.fixture
-def run() -> Run:
-    now = datetime(2026, 3, 1, tzinfo=UTC)
-    return Run(1, "k7m2q", "balances", {}, "billing", "file", "", (), None, now, now, now, None)
+def both(client: BillingClient, database: Database) -> Gateway:
+    """The API and the database."""
+    return Gateway(client, database)
 
 
 @pytest.fixture
-def frozen() -> Frozen:
-    """Makes the journal's item of a job's new one."""
-    return sending_item
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    async with open_journal(tmp_path / "journal") as opened:
+        yield opened

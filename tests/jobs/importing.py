@@ -24,7 +24,8 @@ from jobs.effects.effect import CallEffect
 from jobs.effects.subscriber_steps import SubscriberSteps
 from jobs.imports.subscriber import NUMBER, Part, Place, Step, Subscriber, Value
 from jobs.undo import EarlierItems, UndoJob
-from tests.jobs.conftest import Frozen
+from tests.checkpoints.samples import sending_item
+from tests.jobs.making import RUN
 
 
 def subscriber(number: str, line: int = 1, *parts: tuple[Step, Mapping[str, str]], **person: str) -> Subscriber:
@@ -57,16 +58,16 @@ def whole(number: str = "00777", line: int = 1, login: str = "novikov", folder: 
     return subscriber(number, line, *parts, name="Новиков Пётр", sms="+79001234567")
 
 
-async def planned(effect: SubscriberSteps, subscribers: Sequence[Subscriber], frozen: Frozen) -> list[Item]:
+async def planned(effect: SubscriberSteps, subscribers: Sequence[Subscriber]) -> list[Item]:
     """The items of these subscribers' steps, none of them refused; those that are skipped are so."""
     done = await effect.plan_subscribers(subscribers)
     assert done.refusals == ()
-    return [_frozen(new, number, frozen) for number, new in enumerate(done.items, 1)]
+    return [_frozen(new, number) for number, new in enumerate(done.items, 1)]
 
 
-def _frozen(new: NewItem, number: int, frozen: Frozen) -> Item:
+def _frozen(new: NewItem, number: int) -> Item:
     state = State.SKIPPED if new.skip_reason else State.PENDING
-    return msgspec.structs.replace(frozen(new, number), state=state, attempts=0)
+    return msgspec.structs.replace(sending_item(new, number), state=state, attempts=0)
 
 
 def filled(effect: CallEffect, item: Item, done: Mapping[str, Item]) -> Item:
@@ -75,18 +76,18 @@ def filled(effect: CallEffect, item: Item, done: Mapping[str, Item]) -> Item:
     return msgspec.structs.replace(item, payload=effect.fill(item, needed))
 
 
-async def step_by_step(effect: SubscriberSteps, run: Run, items: Sequence[Item]) -> list[Item]:
+async def step_by_step(effect: SubscriberSteps, items: Sequence[Item]) -> list[Item]:
     """The items after their calls, each accepted, with its answer; skipped ones as they are."""
     done: dict[str, Item] = {}
     for item in items:
-        done[item.key] = item if item.state is State.SKIPPED else await _sent(effect, run, filled(effect, item, done))
+        done[item.key] = item if item.state is State.SKIPPED else await _sent(effect, filled(effect, item, done))
     return list(done.values())
 
 
-async def _sent(effect: SubscriberSteps, run: Run, item: Item) -> Item:
+async def _sent(effect: SubscriberSteps, item: Item) -> Item:
     payloads = await effect.read_before_images([item])
     ready = msgspec.structs.replace(item, payload=encode_payload(payloads.get(item.item_id, payload_of(item))))
-    evidence = await effect.send(run, ready)
+    evidence = await effect.send(RUN, ready)
     assert isinstance(evidence, Accepted), (item.key, evidence)
     return msgspec.structs.replace(ready, state=State.ACCEPTED, answer=evidence.answer)
 

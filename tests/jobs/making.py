@@ -1,8 +1,12 @@
 """What the tests of the jobs do over and over: build a job, plan its rows, send them, and take them back."""
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import mkdtemp
+from typing import Final
 
 import msgspec
 
@@ -17,7 +21,12 @@ from jobs.effects.factory import effect_of as made
 from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.spec import JobSpec, parameters_of
-from tests.jobs.conftest import Frozen
+from tests.checkpoints.samples import sending_item
+
+_NOW: Final = datetime(2026, 3, 1, tzinfo=UTC)
+RUN: Final = Run(1, "k7m2q", "balances", {}, "billing", "file", "", (), None, _NOW, _NOW, _NOW, None)
+UNDO_RUN: Final = replace(RUN, run_id=2, name="u7u7u", job="undo")
+THIRD_RUN: Final = replace(RUN, run_id=3, name="v8v8v", job="undo")
 
 
 def job_of(gateway: Gateway, kind: JobSpec, rows: Input, **given: str) -> BillingJob:
@@ -25,9 +34,9 @@ def job_of(gateway: Gateway, kind: JobSpec, rows: Input, **given: str) -> Billin
     return build(kind, gateway, parameters_of(kind, given), rows)
 
 
-def rows_of(folder: Path, text: str, **mapping: str) -> Input:
-    """A file with these lines."""
-    file = folder / "rows.csv"
+def rows_of(text: str, **mapping: str) -> Input:
+    """A file with these lines, in a folder that goes when all tests are over."""
+    file = Path(mkdtemp(dir=os.environ["TMPDIR"])) / "rows.csv"
     file.write_text(text, encoding="utf-8")
     return Input(file=str(file), mapping=mapping)
 
@@ -43,11 +52,11 @@ async def prepared(job: Job) -> Prepared:
     return Prepared(tuple(items), tuple(refusals))
 
 
-async def planned(job: Job, frozen: Frozen) -> list[Item]:
+async def planned(job: Job) -> list[Item]:
     """The items of the job's rows, none of them refused."""
     done = await prepared(job)
     assert done.refusals == ()
-    return [frozen(new, number) for number, new in enumerate(done.items, 1)]
+    return [sending_item(new, number) for number, new in enumerate(done.items, 1)]
 
 
 async def refused(job: Job) -> list[str]:
@@ -57,7 +66,7 @@ async def refused(job: Job) -> list[str]:
     return [f"{one.line} {one.column}: {one.reason}" for one in done.refusals]
 
 
-async def sent(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[Item]:
+async def sent(does: Job | Effect, items: Sequence[Item], run: Run = RUN) -> list[Item]:
     """The items after their calls, each accepted, with its answer."""
     accepted: list[Item] = []
     for item in items:
@@ -76,12 +85,12 @@ async def with_fresh_before_images(does: CallEffect, items: Sequence[Item]) -> l
     ]
 
 
-async def sightings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[LookUpResult]:
+async def sightings(does: Job | Effect, items: Sequence[Item], run: Run = RUN) -> list[LookUpResult]:
     seen = await effect_behind(does).look_up(run, items)
     return [seen[item.item_id] for item in items]
 
 
-async def readings(does: Job | Effect, run: Run, items: Sequence[Item]) -> list[ReadBack]:
+async def readings(does: Job | Effect, items: Sequence[Item], run: Run = RUN) -> list[ReadBack]:
     read = await effect_behind(does).read_back(run, items)
     found = [read[item.item_id] for item in items]
     assert all(isinstance(one, ReadBack) for one in found), found
@@ -95,11 +104,12 @@ class Undo:
     effect: CallEffect
     done: Prepared
 
-    def items(self, frozen: Frozen) -> list[Item]:
+    @property
+    def items(self) -> list[Item]:
         """The items, none of them refused or skipped."""
         assert self.done.refusals == ()
         assert [one.skip_reason for one in self.done.items] == [None] * len(self.done.items)
-        return [frozen(new, number) for number, new in enumerate(self.done.items, 1)]
+        return [sending_item(new, number) for number, new in enumerate(self.done.items, 1)]
 
     @property
     def left_alone(self) -> list[str | None]:

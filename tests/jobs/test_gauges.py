@@ -73,7 +73,7 @@ async def test_a_third_stack_is_watched_where_it_is_there(
     with_both: Gateway, execute: Execute, tmp_path: Path
 ) -> None:
     execute("create table events_stack (id integer not null primary key)")
-    execute("insert into events_stack (id) values (1)")
+    execute.put("events_stack", id=1)
     # What a billing has is asked for once a connection.
     assert with_both.database
     with_both.database.close()
@@ -166,16 +166,6 @@ async def test_a_load_that_would_bury_the_stacks_keeps_their_depth_within_the_th
     assert progress.holds.seconds["ACCOUNT_STACK"] > 0.5
 
 
-async def test_without_a_threshold_the_same_load_buries_them(
-    billing_file: Path, database: Database, tmp_path: Path
-) -> None:
-    policy = Policy(in_flight=16, canary=False, max_stack=0)
-    async with slow_billing(billing_file, database, rate=5.5) as (billing, gateway):
-        load = Load(billing, gateway, policy, tmp_path)
-        await load.go()
-    assert load.deepest > 100
-
-
 # ---- the billing's clock, and its hours --------------------------------------------------------------------------
 
 HERE = datetime(2025, 11, 24, 12, 0)  # noqa: DTZ001 - a billing's time has no zone
@@ -245,11 +235,6 @@ async def test_the_hours_are_those_of_the_billing(tmp_path: Path) -> None:
     assert outside.value > outside.high
 
 
-async def test_the_mock_billing_tells_its_time(with_both: Gateway) -> None:
-    there = await BillingClock(with_both).now()
-    assert abs(there - datetime.now()) < timedelta(seconds=3)  # noqa: DTZ005
-
-
 # ---- latency, disk, a select of one's own ------------------------------------------------------------------------
 
 
@@ -263,14 +248,6 @@ async def test_the_smallest_question_tells_how_long_the_billing_takes(
     mock_billing.latency = 0.0
     measure = await measured(with_both, Policy(max_latency=5.0), "latency", tmp_path)
     assert measure.value < measure.low
-
-
-async def test_a_billing_that_is_away_has_no_latency(tmp_path: Path) -> None:
-    client = Told(None)
-    gauge = await gauge_of(Gateway(client), Policy(max_latency=1.0), "latency", tmp_path)
-    client.away = True
-    with pytest.raises(LookUpFailed, match="nobody answers"):
-        await gauge.measure()
 
 
 async def test_without_a_threshold_nobody_asks_for_the_latency_and_one_that_comes_later_is_heeded(
@@ -296,12 +273,6 @@ async def test_the_disk_is_the_journals(with_both: Gateway, tmp_path: Path) -> N
 
 
 OWN = Policy(throttle_sql="select count(*) from abonents where id < 5", throttle_above=3.0)
-
-
-async def test_a_select_of_ones_own_holds_above_its_number(with_both: Gateway, tmp_path: Path) -> None:
-    measure = await measured(with_both, OWN, "throttle-sql", tmp_path)
-    assert (measure.value > measure.high) == (measure.value > 3)
-    assert (measure.high, measure.grows) == (3.0, False)
 
 
 @pytest.mark.parametrize(

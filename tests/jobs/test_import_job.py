@@ -1,22 +1,507 @@
-"""The job of an import: its files beside the table are the same while its rows are read, and needed no longer."""
+"""An import as a run, and its undo: what it has made goes again, and what others have changed since stays."""
 
 import sqlite3
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio.to_thread
 import pytest
 
+from billing.database.database import Database
+from billing.money import SCALE
+from billing.profile import Fact, Profile, StornoEffect
+from checkpoints.errors import ForbiddenTransition
+from checkpoints.journal import Journal
+from checkpoints.records import Item, Run
+from checkpoints.states import State
 from cli.session.order import parse_order
 from engine.errors import InputRefused
+from engine.evidence import Seen
+from engine.job import Job
 from jobs.access.gateway import Gateway
+from jobs.access.payload import payload_of
 from jobs.access.vault import Vault
 from jobs.billing_job import BillingJob
 from jobs.catalogue.catalogue import BUILT_IN
+from jobs.effects.effect import Irreversible
+from jobs.effects.subscriber_steps import SubscriberSteps
+from jobs.imports.subscriber import Step, Subscriber
 from jobs.job import build
 from jobs.rows.input import Input
 from jobs.spec.errors import ParameterRefused
+from lab.mock.server import MockBilling
+from tests.jobs.conftest import Execute
+from tests.jobs.importing import (
+    POLICY,
+    TableJob,
+    approved,
+    carried_out,
+    sent_to_the_end,
+    states,
+    subscriber,
+    undo_of,
+    whole,
+)
 from tests.jobs.making import prepared
+from tests.jobs.whole_database import Changes, Tables, changes, new_rows
+from tests.jobs.whole_database import whole as whole_database
+
+THREE = [whole(f"0077{one}", one, f"novikov{one}", f"Дома/{one % 2}") for one in range(1, 4)]
+"""The first and the third lie in one folder, the second in another."""
+
+ONE_BY_ONE = replace(POLICY, in_flight=1)
+COUNTS = {
+    "ABONENTS": 6,
+    "ADMIN_ACCOUNTS": 3,
+    "USERS": 3,
+    "USERS_USLUGA": 3,
+    "ATTRIBUTE_VALUES": 3,
+    "FINANCE_OPERATIONS": 3,
+}
+"""The rows of the three and of their folders."""
+
+
+@pytest.fixture
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is looked at again soon."""
+    for name in ("GAP", "LONGEST_GAP"):
+        monkeypatch.setattr(f"engine.pipeline.needs.{name}", 0.05)
+    monkeypatch.setattr("engine.pipeline.precedence.GAP", 0.02)
+
+
+def still_there(before: Tables, after: Tables) -> Changes:
+    """What differs but for rows that are deleted again, operations, and accounts of money that are empty."""
+    kept = {
+        table: {key: row for key, row in each.items() if not _without_effect(table, row)}
+        for table, each in changes(before, after).items()
+    }
+    return {table: rows for table, rows in kept.items() if rows}
+
+
+def _without_effect(table: str, row: dict[str, tuple[object, object]]) -> bool:
+    if table == "ADMIN_ACCOUNTS":
+        return row.get("BALANCE") == (None, 0)
+    return table == "FINANCE_OPERATIONS" or row.get("DELETED") == (None, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """A billing, a journal, and what the billing had before."""
+
+    gateway: Gateway
+    journal: Journal
+    database: Database
+    execute: Execute
+    before: Tables
+
+    def now(self) -> Tables:
+        return whole_database(self.database)
+
+    async def imported(self, rows: Sequence[Subscriber], *meanwhile: str, change: bool = False) -> Run:
+        """A run of the import; the statements are carried out between list and calls."""
+        job = TableJob(self.gateway, rows, change=change)
+        return await carried_out(job, self.journal, lambda: self.meanwhile(*meanwhile))
+
+    async def undone(self, run: Run, *meanwhile: str, takes_unproven: bool = False, **how: str) -> Run:
+        undo = undo_of(self.gateway, self.journal, run, takes_unproven=takes_unproven, **how)
+        return await carried_out(undo, self.journal, lambda: self.meanwhile(*meanwhile))
+
+    def meanwhile(self, *statements: str) -> None:
+        for statement in statements:
+            self.execute(statement)
+
+    async def found(self, run: Run) -> dict[str, tuple[State, str]]:
+        return await states(self.journal, run)
+
+    async def is_accepted(self, run: Run) -> bool:
+        return {state for state, _ in (await self.found(run)).values()} == {State.ACCEPTED}
+
+    async def left_alone(self, run: Run) -> set[str]:
+        """The labels of the items that an undo has left alone, but for those that go with their subscriber."""
+        return {
+            item.label
+            for item in await self.journal.items(run, {State.SKIPPED, State.REJECTED})
+            if not (item.message or "").startswith("goes with its subscriber")
+        }
+
+    async def answer_of(self, run: Run, key: str) -> str:
+        """The id of what an item has made."""
+        (item,) = await self.journal.items_by_key(run, [key])
+        return item.answer or ""
+
+    def counted(self) -> dict[str, int]:
+        """How many rows have come to each table."""
+        found = changes(self.before, self.now())
+        return {table: number for table in found if (number := len(new_rows(found, table)))}
+
+    def is_as_before(self) -> bool:
+        return still_there(self.before, self.now()) == {}
+
+
+@pytest.fixture
+def there(both: Gateway, journal: Journal, database: Database, execute: Execute) -> There:
+    return There(both, journal, database, execute, whole_database(database))
+
+
+async def test_an_undo_is_undone_by_importing_again(both: Gateway) -> None:
+    back = SubscriberSteps(both).undo({})
+    assert not isinstance(back, Irreversible)
+    await back.try_out()
+    again = back.undo({})
+    assert isinstance(again, Irreversible)
+    assert "Import the same table once more" in again.text
+
+
+# ---- changed since ----------------------------------------------------------------------------------------------
+
+OF_MINE = "(select id from abonents where contract_number = '00771')"
+CHANGED = {
+    "its name": "update abonents set name = 'Другой' where contract_number = '00771'",
+    "its tariff": "update abonents set tarif_id = 3 where contract_number = '00771'",
+    "its limit": (
+        'update admin_accounts set "limit" = -7 where id = '
+        "(select account_id from abonents where contract_number = '00771')"
+    ),
+    "its service": f"update users_usluga set manager_id = 34 where abonent_id = {OF_MINE}",  # noqa: S608
+    "another service": f"insert into users_usluga (id, abonent_id, usluga_id) values (90001, {OF_MINE}, 127)",  # noqa: S608
+    "another account": f"insert into users (id, abonent_id, login) values (90001, {OF_MINE}, 'other')",  # noqa: S608
+    "an operation": (
+        "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date) "  # noqa: S608
+        f"values (90001, {OF_MINE}, 1, 50000000000, '2026-01-02')"
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+async def test_a_subscriber_that_somebody_has_changed_stays_with_all_it_has(there: There, change: str) -> None:
+    run = await there.imported(THREE)
+    there.execute(CHANGED[change])
+    then = there.now()
+    back = await there.undone(run)
+    assert await there.left_alone(back) == {"00771", "Дома/1", "Дома"}
+    reasons = await there.found(back)
+    assert reasons[f"{run.name}/1"] == (State.SKIPPED, "left alone, for the folder is not empty: Дома/1")
+    assert reasons[f"{run.name}/2"] == (State.SKIPPED, "left alone, for the folder is not empty: 00771")
+    assert reasons[f"{run.name}/3"][0] is State.SKIPPED
+    # The folder that the run has created after it is empty, and goes.
+    assert reasons[f"{run.name}/11"][0] is State.ACCEPTED
+    # Of the first nothing has changed by the undo; of the others nothing is left.
+    left = still_there(there.before, there.now())
+    assert (len(new_rows(left, "ABONENTS")), len(new_rows(left, "ATTRIBUTE_VALUES"))) == (3, 1)
+    (mine,) = [row["ID"] for row in new_rows(left, "ABONENTS") if row.get("CONTRACT_NUMBER") == "00771"]
+    touched = changes(then, there.now())
+    assert mine not in touched["ABONENTS"]
+    assert mine not in {row["ABONENT_ID"] for row in new_rows(touched, "FINANCE_OPERATIONS")}
+
+
+async def test_what_changes_between_the_list_and_the_call_is_left_alone_as_well(there: There) -> None:
+    run = await there.imported(THREE)
+    back = await there.undone(run, CHANGED["another service"])
+    assert (await there.found(back))[f"{run.name}/3"] == (
+        State.REJECTED,
+        "left alone, for it has connected service 90001 with usluga_id 127",
+    )
+
+
+async def test_what_was_set_on_a_subscriber_that_was_there_is_set_back(there: There) -> None:
+    parts = [
+        (Step.TARIFF, {"tarif_id": "3"}),
+        (Step.SERVICE, {"usluga_id": "126", "manager_id": "33"}),
+        (Step.THRESHOLD, {"limit_warning": "-50"}),
+        (Step.LIMIT, {"limit": "-100"}),
+        (Step.BALANCE, {"op_summa": "12.50"}),
+    ]
+    run = await there.imported([subscriber("123", 1, *parts, name="Петров")], change=True)
+    found = changes(there.before, there.now())
+    assert found["ABONENTS"][9002] == {"NAME": ("Иванов", "Петров"), "TARIF_ID": (2, 3)}
+    assert found["ADMIN_ACCOUNTS"][9002]["BALANCE"] == (0, 1250 * SCALE // 100)
+    await there.undone(run)
+    assert there.is_as_before()
+
+
+async def test_a_field_that_nobody_documents_is_compared_and_taken_back_as_well(there: There) -> None:
+    rows = [
+        subscriber(f"0077{one}", one, name="Новиков", create_date=f"2020-01-0{one} 00:00:00") for one in range(1, 3)
+    ]
+    run = await there.imported(rows)
+    made = new_rows(changes(there.before, there.now()), "ABONENTS")
+    assert [row["CREATE_DATE"].day for row in made] == [1, 2]
+    there.execute("update abonents set create_date = '2021-05-05' where contract_number = '00771'")
+    assert await there.left_alone(await there.undone(run)) == {"00771"}
+
+
+# ---- opening balances -------------------------------------------------------------------------------------------
+
+
+async def test_a_balance_that_is_not_taken_back_keeps_its_subscriber(there: There) -> None:
+    run = await there.imported(THREE[:1])
+    reasons = await there.found(await there.undone(run, way="list"))
+    assert "for the accountant" in reasons[f"{run.name}/10"][1]
+    assert "for the accountant" in reasons[f"{run.name}/3"][1]
+    assert there.counted()["ABONENTS"] == 3
+    # Another undo, with a way that sends.
+    await there.undone(run, way="opposite")
+    assert there.is_as_before()
+
+
+async def test_balances_go_by_storno_where_that_is_known_to_work(there: There) -> None:
+    known = Profile(storno_call=Fact("storno"), storno_works=Fact(True), storno_type_8=Fact(StornoEffect.RESTORES))
+    there = replace(there, gateway=replace(there.gateway, profile=known))
+    await there.undone(await there.imported(THREE[:1]))
+    assert there.is_as_before()
+    operations = changes(there.before, there.now())["FINANCE_OPERATIONS"]
+    assert [row["STORNO"] for row in operations.values()] == [(None, 1)]
+
+
+# ---- made by somebody else between list and call -----------------------------------------------------------------
+
+PLAIN = [
+    subscriber(
+        f"0077{one}",
+        one,
+        (Step.ACCOUNT, {"login": f"novikov{one}"}),
+        (Step.SERVICE, {"usluga_id": "126", "manager_id": "33"}),
+        name="Новиков",
+    )
+    for one in range(1, 3)
+]
+"""Two subscribers at the top, with an account and a service each."""
+SUBSCRIBER = "insert into abonents (id, name, contract_number, account_id) values (90001, '{}', '00771', 90001)"
+MADE_MEANWHILE = {
+    "a whole subscriber": (
+        "insert into admin_accounts (id) values (90001)",
+        SUBSCRIBER.format("Новиков"),
+        "insert into users (id, abonent_id, login) values (90001, 90001, 'novikov1')",
+    ),
+    "a subscriber of another name": ("insert into admin_accounts (id) values (90001)", SUBSCRIBER.format("Серов")),
+    "an account": ("insert into users (id, abonent_id, login) values (90001, 9001, 'novikov1')",),
+}
+
+
+@pytest.mark.parametrize("made", MADE_MEANWHILE)
+async def test_what_somebody_else_has_made_between_list_and_call_is_never_taken_for_our_own(
+    there: There, made: str
+) -> None:
+    run = await there.imported(PLAIN, *MADE_MEANWHILE[made])
+    found = await there.found(run)
+    steps = {state for key, (state, _) in found.items() if "00771" in key}
+    assert State.REJECTED in steps, "the table has to be imported once more: nothing is done in silence"
+    assert {one.answer for one in await there.journal.items(run, {State.ACCEPTED})}.isdisjoint({"90001"})
+    theirs = there.now()
+    back = await there.undone(run)
+    touched = changes(theirs, there.now())
+    assert not any(90001 in rows for rows in touched.values()), "an undo has changed what somebody else has made"
+    assert {item.label for item in await there.journal.items(back, {State.ACCEPTED})} >= {"00772"}
+    if made != "a whole subscriber":
+        return
+    assert found["00771/subscriber/"] == (
+        State.SKIPPED,
+        "already as wanted: somebody else has made it since the list was made (id 90001)",
+    )
+    why = found["00771/account/novikov1"][1]
+    assert why.startswith("not sent: somebody else has made subscriber 00771 since the list was made. Import the ")
+    anew = await there.found(await there.imported(PLAIN))
+    assert anew["00771/account/novikov1"][0] is State.SKIPPED
+    assert anew["00771/service/126"][0] is State.ACCEPTED
+
+
+async def test_a_folder_that_somebody_else_has_made_by_now_is_used_and_stays(there: There) -> None:
+    made = "insert into abonents (id, name, is_folder) values (90001, 'Дома', 1)"
+    run = await there.imported([whole(folder="Дома")], made)
+    found = await there.found(run)
+    assert {state for key, (state, _) in found.items() if key != "folder/Дома"} == {State.ACCEPTED}
+    assert found["folder/Дома"][0] is State.SKIPPED
+    (person,) = await there.journal.items_by_key(run, ["00777/subscriber/"])
+    assert payload_of(person).wanted["parent_id"] == "90001"
+    theirs = there.now()
+    await there.undone(run)
+    assert 90001 not in changes(theirs, there.now())["ABONENTS"]
+
+
+async def test_two_imports_of_one_journal_make_a_subscriber_once_and_each_undo_takes_its_own(there: There) -> None:
+    first, second = TableJob(there.gateway, PLAIN[:1]), TableJob(there.gateway, PLAIN)
+    one, other = await approved(first, there.journal), await approved(second, there.journal)
+    await sent_to_the_end(first, there.journal, one.name)
+    await sent_to_the_end(second, there.journal, other.name)
+    assert there.counted()["ABONENTS"] == 2
+    mine = await there.answer_of(one, "00771/subscriber/")
+    assert (await there.found(other))["00771/subscriber/"] == (
+        State.SKIPPED,
+        f"already as wanted: run {one.name} has made it (id {mine})",
+    )
+    then = there.now()
+    await there.undone(other)
+    assert int(mine) not in changes(then, there.now())["ABONENTS"]
+    await there.undone(one)
+    assert there.is_as_before()
+
+
+# ---- killed, and late -------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class Mortal:
+    """Lets the process die at every so many calls, in turn before one and after one."""
+
+    def __init__(self, job: Job, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._send, self._calls, self._count = job.effect.send, calls, 0
+        monkeypatch.setattr(job.effect, "send", self.send)
+
+    async def send(self, run: Run, item: Item) -> Seen:
+        self._count += 1
+        turn, rest = divmod(self._count, self._calls)
+        if not rest and turn % 2:
+            raise Killed
+        evidence = await self._send(run, item)
+        if not rest:
+            raise Killed
+        return evidence
+
+
+async def lives(job: Job, journal: Journal, run: Run) -> int:
+    """Take the run up until it is at its end; how often the process has died."""
+    for died in range(100):
+        try:
+            await sent_to_the_end(job, journal, run.name)
+        except Killed:
+            continue
+        return died
+    raise AssertionError("it never comes to its end")
+
+
+async def test_what_another_run_has_made_while_this_one_was_dead_is_that_runs(
+    there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = TableJob(there.gateway, PLAIN[:1]), TableJob(there.gateway, PLAIN[:1])
+    one, other = await approved(first, there.journal), await approved(second, there.journal)
+    Mortal(second, 1, monkeypatch)
+    with pytest.raises(Killed):
+        await sent_to_the_end(second, there.journal, other.name)
+    await sent_to_the_end(first, there.journal, one.name)
+    await sent_to_the_end(TableJob(there.gateway, PLAIN[:1]), there.journal, other.name)
+    assert (await there.found(other))["00771/subscriber/"] == (
+        State.SKIPPED,
+        f"already as wanted: run {one.name} has made it (id {await there.answer_of(one, '00771/subscriber/')})",
+    )
+    assert await there.journal.unproven(other) == 0
+    assert await there.journal.in_effect(other) == []
+
+
+async def test_what_was_found_after_a_kill_stays_until_somebody_says_that_it_is_ours(
+    there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call of the first account is lost before it leaves; then somebody else makes an account of that login."""
+    job = TableJob(there.gateway, PLAIN)
+    run = await approved(job, there.journal)
+    Mortal(job, 3, monkeypatch)
+    with pytest.raises(Killed):
+        await sent_to_the_end(job, there.journal, run.name, ONE_BY_ONE)
+    # The second subscriber may be claimed, too.
+    sending = await there.journal.items(run, {State.SENDING})
+    (lost,) = (item for item in sending if payload_of(item).step == Step.ACCOUNT)
+    owner = await there.answer_of(run, f"{lost.label}/subscriber/")
+    there.execute.put("users", id=90001, abonent_id=owner, login=payload_of(lost).key["login"])
+    await sent_to_the_end(TableJob(there.gateway, PLAIN), there.journal, run.name)
+    assert await there.journal.unproven(run) == 1
+    then = there.now()
+    back = await there.undone(run)
+    gone = changes(then, there.now())
+    assert 90001 not in gone.get("USERS", {})
+    assert int(owner) not in gone["ABONENTS"], "its subscriber would take it along"
+    assert lost.label in await there.left_alone(back)
+    await there.undone(run, takes_unproven=True)
+    assert there.is_as_before()
+
+
+async def test_killed_between_any_two_calls_each_object_is_there_once_and_gone_once(
+    there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A page of fewer items than a subscriber has steps.
+    monkeypatch.setattr("jobs.undo._PAGE", 5)
+    job = TableJob(there.gateway, THREE)
+    run = await approved(job, there.journal)
+    Mortal(job, 3, monkeypatch)
+    assert await lives(job, there.journal, run) > 5
+    assert await there.is_accepted(run)
+    assert there.counted() == COUNTS
+    # What was found after a kill may be somebody else's, but for what has a mark.
+    unproven = [item for item in await there.journal.items(run, {State.ACCEPTED}, size=100) if item.unproven]
+    assert await there.journal.unproven(run) == len(unproven) > 0
+    assert not {payload_of(item).step for item in unproven} & {Step.SERVICE, Step.BALANCE}
+
+    undo = undo_of(there.gateway, there.journal, run, takes_unproven=True)
+    back = await approved(undo, there.journal)
+    Mortal(undo, 3, monkeypatch)
+    assert await lives(undo, there.journal, back) > 3
+    assert await there.left_alone(back) == set()
+    done = await there.journal.items(back, {State.ACCEPTED})
+    assert [item.label for item in done if item.label.startswith("Дома")] == ["Дома/0", "Дома/1", "Дома"]
+    assert there.is_as_before()
+    # Each operation has one opposite.
+    assert there.counted()["FINANCE_OPERATIONS"] == 6
+    # And once more from the beginning: what was taken back counts as never entered.
+    assert await there.is_accepted(await there.imported(THREE))
+
+
+async def test_half_an_import_is_undone_and_half_an_undo_goes_on(
+    there: There, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = TableJob(there.gateway, THREE)
+    run = await approved(job, there.journal)
+    Mortal(job, 14, monkeypatch)
+    with pytest.raises(Killed):
+        await sent_to_the_end(job, there.journal, run.name, ONE_BY_ONE)
+    undo = undo_of(there.gateway, there.journal, run)
+    back = await approved(undo, there.journal)
+    Mortal(undo, 3, monkeypatch)
+    with pytest.raises(Killed):
+        await sent_to_the_end(undo, there.journal, back.name, ONE_BY_ONE)
+    # Another undo begins nothing of what that one has begun.
+    other = await there.undone(run)
+    assert await there.journal.items(other, {State.ACCEPTED}) == []
+
+    assert await lives(undo, there.journal, back) > 0
+    assert await there.left_alone(back) == set()
+    assert there.is_as_before()
+    # The half that was not sent is never sent.
+    run = await there.journal.run(run.name)
+    left = await there.journal.items(run, {State.PENDING})
+    for item in left:
+        with pytest.raises(ForbiddenTransition):
+            await there.journal.claim(run, [item.item_id])
+    assert len(left) > 1
+    assert there.is_as_before()
+
+
+async def test_a_billing_that_applies_late_gets_each_step_when_it_shows_the_one_before(
+    there: There, mock_billing: MockBilling
+) -> None:
+    # The mock refuses what overlaps with work on the same subscriber.
+    mock_billing.stack_rate = 60
+    run = await there.imported(THREE)
+    await mock_billing.wait_for_stacks()
+    assert await there.is_accepted(run)
+    assert there.counted() == COUNTS
+    back = await there.undone(run)
+    await mock_billing.wait_for_stacks()
+    assert await there.left_alone(back) == set()
+    assert there.is_as_before()
+
+
+async def test_a_step_that_is_skipped_does_not_part_those_around_it(there: There, mock_billing: MockBilling) -> None:
+    """The tariff goes with its subscriber, who waits all the same until the billing shows the service gone."""
+    parts = (Step.TARIFF, {"tarif_id": "2"}), (Step.SERVICE, {"usluga_id": "126", "manager_id": "33"})
+    run = await there.imported([subscriber("00771", 1, *parts, name="Новиков Пётр")])
+    mock_billing.stack_rate, mock_billing.busy = 10, False
+    back = await there.undone(run)
+    await mock_billing.wait_for_stacks()
+    assert await there.left_alone(back) == set()
+    assert there.is_as_before()
+
 
 HEADER = "Договор;ФИО;Телефон;Почта\n"
 ROW = "Н-1;Иванов;;ivanov@example.org\n"
@@ -42,12 +527,6 @@ def test_a_map_that_has_changed_since_refuses_the_run(gateway: Gateway, tmp_path
     file.write_text('[subscriber]\nemail = "Почта"\n', encoding="utf-8")
     with pytest.raises(InputRefused, match="has changed since the run began with it"):
         _ = job.source
-
-
-def test_another_digest_than_the_one_that_is_given(gateway: Gateway, tmp_path: Path) -> None:
-    file = a_map(tmp_path)
-    with pytest.raises(ParameterRefused, match=r"map_sha256: .* has another SHA-256"):
-        import_of(gateway, tmp_path, map=str(file), map_sha256="0" * 64)
 
 
 async def test_a_run_whose_rows_are_read_is_shown_without_its_map(gateway: Gateway, tmp_path: Path) -> None:

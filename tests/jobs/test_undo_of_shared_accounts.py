@@ -46,9 +46,7 @@ BALANCES: Final = st.tuples(*[AMOUNTS] * len(ACCOUNTS))
 ROWS: Final = st.dictionaries(st.sampled_from((*ON_ONE, *ALONE)), AMOUNTS, min_size=1, max_size=6)
 
 ANY: Final = settings(
-    max_examples=5,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=SHARED_FIXTURES,
+    max_examples=5, phases=[Phase.explicit, Phase.reuse, Phase.generate], suppress_health_check=SHARED_FIXTURES
 )
 
 
@@ -61,13 +59,17 @@ def billing_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shared_accounts(odd_ones: None, execute: Execute) -> None:  # noqa: ARG001
+def shared_accounts(execute: Execute) -> None:
     """Two more subscribers of the account that two of the odd ones have."""
     for key in ON_ONE[2:]:
-        execute(
-            "insert into abonents (id, parent_id, name, contract_number, account_id, tarif_id) "
-            "values (?, 9100, 'Ещё один', ?, 9001, 2)",
-            *(key, f"ЕЩЁ-{key}"),
+        execute.put(
+            "abonents",
+            id=key,
+            parent_id=9100,
+            name="Ещё один",
+            contract_number=f"ЕЩЁ-{key}",
+            account_id=9001,
+            tarif_id=2,
         )
 
 
@@ -113,6 +115,7 @@ async def there_and_back(
         assert apart_from_operations(second if turn % 2 else first, whole(database)) == {}, turn
 
 
+@pytest.mark.usefixtures("shared_accounts")
 @pytest.mark.parametrize("type_8", ["sets", "adds"])
 @pytest.mark.loops(300)
 @ANY
@@ -125,15 +128,13 @@ async def test_opening_balances_are_taken_back_and_restored(
     billing_file: Path,
     database: Database,
     execute: Execute,
-    shared_accounts: None,  # noqa: ARG001
-    tmp_path: Path,
 ) -> None:
     begin_with(execute, balances)
     async with billing(billing_file, database, type_8) as (gateway, journal):
         zero = whole(database)
-        earlier = await done(gateway, journal, "balances", rows_of(tmp_path, as_file(rows)))
+        earlier = await done(gateway, journal, "balances", rows_of(as_file(rows)))
         one = whole(database)
-        later = await done(gateway, journal, "balances", rows_of(tmp_path, as_file(again)), enter=Repeat.AGAIN)
+        later = await done(gateway, journal, "balances", rows_of(as_file(again)), enter=Repeat.AGAIN)
         how: dict[str, str] = {"way": "opposite", "type_8": type_8}
         await there_and_back(gateway, journal, database, later, one, **how)
         # Four times is where it was: once more, and the earlier run is on top.
@@ -142,25 +143,7 @@ async def test_opening_balances_are_taken_back_and_restored(
         await there_and_back(gateway, journal, database, earlier, zero, **how)
 
 
-@pytest.mark.loops(300)
-@ANY
-@given(balances=BALANCES, rows=ROWS)
-async def test_receipts_are_taken_back_and_restored(
-    balances: tuple[Decimal, ...],
-    rows: Rows,
-    billing_file: Path,
-    database: Database,
-    execute: Execute,
-    shared_accounts: None,  # noqa: ARG001
-    tmp_path: Path,
-) -> None:
-    begin_with(execute, balances)
-    async with billing(billing_file, database, "sets") as (gateway, journal):
-        first = whole(database)
-        run = await done(gateway, journal, "balances", rows_of(tmp_path, as_file(rows)), {"op_type": "1"})
-        await there_and_back(gateway, journal, database, run, first, way="opposite")
-
-
+@pytest.mark.usefixtures("shared_accounts")
 @pytest.mark.loops(300)
 @ANY
 @given(
@@ -175,8 +158,6 @@ async def test_fields_of_an_account_are_taken_back_and_restored(
     billing_file: Path,
     database: Database,
     execute: Execute,
-    shared_accounts: None,  # noqa: ARG001
-    tmp_path: Path,
 ) -> None:
     column = "limit_warning" if name == "tariff-threshold" else '"limit"'
     for account, limit in zip(ACCOUNTS, limits, strict=True):
@@ -184,39 +165,18 @@ async def test_fields_of_an_account_are_taken_back_and_restored(
         execute(f"update admin_accounts set {column} = ? where id = ?", value, account)  # noqa: S608
     async with billing(billing_file, database, "sets") as (gateway, journal):
         first = whole(database)
-        run = await done(gateway, journal, name, rows_of(tmp_path, as_file(rows)))
+        run = await done(gateway, journal, name, rows_of(as_file(rows)))
         await there_and_back(gateway, journal, database, run, first)
 
 
-async def test_the_balance_of_two_rows_whose_texts_end_in_a_zero(
-    billing_file: Path,
-    database: Database,
-    execute: Execute,
-    shared_accounts: None,  # noqa: ARG001
-    tmp_path: Path,
-) -> None:
-    """-459,90 was read as -459.9 in one place and as -459.90 in another: the undo stopped at it, with exit 0."""
-    begin_with(execute, [Decimal("2193.64"), Decimal(0), Decimal(0)])
-    async with billing(billing_file, database, "sets") as (gateway, journal):
-        first = whole(database)
-        rows = rows_of(tmp_path, "abonent_id;amount\n9001;-459,90\n9008;953,24\n")
-        run = await done(gateway, journal, "balances", rows)
-        back = await undone(gateway, journal, run, way="opposite")
-        assert apart_from_operations(first, whole(database)) == {}
-        assert await counts(journal, back) == {"accepted": 1, "skipped": 1, "refused": 0}
-
-
+@pytest.mark.usefixtures("shared_accounts")
 async def test_a_row_that_a_later_one_has_replaced_is_left_alone_and_says_so(
-    billing_file: Path,
-    database: Database,
-    execute: Execute,
-    shared_accounts: None,  # noqa: ARG001
-    tmp_path: Path,
+    billing_file: Path, database: Database, execute: Execute
 ) -> None:
     begin_with(execute, [Decimal(7), Decimal(0), Decimal(0)])
     async with billing(billing_file, database, "sets") as (gateway, journal):
         # Equal sums: the balance alone does not tell whose it is.
-        run = await done(gateway, journal, "balances", rows_of(tmp_path, "abonent_id;amount\n9001;50\n9008;50\n"))
+        run = await done(gateway, journal, "balances", rows_of("abonent_id;amount\n9001;50\n9008;50\n"))
         back = await undone(gateway, journal, run, way="opposite")
         (left,) = await reasons(journal, back)
         assert left == "row 2 of the same run has replaced it: taking that one back brings back what was before both"

@@ -7,10 +7,14 @@
 What only tells of work in hand is left out: the billing's stacks, the mock's own tables. Generators are no tables.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from ipaddress import IPv4Address
 from typing import Any, Final, TypeAlias
 
 from billing.database.database import Database
+from billing.money import SCALE
 
 Row: TypeAlias = dict[str, Any]
 Tables: TypeAlias = dict[str, dict[Any, Row]]
@@ -81,3 +85,43 @@ def _differing(before: Row | None, after: Row | None) -> dict[str, tuple[Any, An
     if (before is None) != (after is None):
         return {THERE: (before is not None, after is not None), **differing}
     return differing
+
+
+COLUMNS: Final[Mapping[str, Sequence[str]]] = {
+    "FINANCE_OPERATIONS": ("ABONENT_ID", "OP_TYPE", "OP_SUMMA", "STORNO", "DESCR"),
+    "USERS_USLUGA": ("ABONENT_ID", "USLUGA_ID", "MANAGER_ID", "NEXT_DATE", "DELETED", "COMMENT"),
+    "ATTRIBUTE_VALUES": ("ABONENT_ID", "ATTRIBUTE_ID", "ATTRIBUTE_VALUE"),
+    "ABONENTS": ("CONTRACT_NUMBER", "NAME", "PARENT_ID", "IS_FOLDER", "DELETED"),
+    "USERS": ("ABONENT_ID", "LOGIN", "PULL", "DELETED"),
+    "ADMIN_ACCOUNTS": ("BALANCE",),
+    "CABINET_SESSIONS": ("USER_ID",),
+}
+"""What is told of a row that has come."""
+
+
+def told(before: Tables, after: Tables) -> list[str]:
+    """What has changed, a line a row: + where it has come and - where it has gone; #1 is the first new operation."""
+    return [line for table, rows in sorted(changes(before, after).items()) for line in _lines(table, rows)]
+
+
+def _lines(table: str, rows: Mapping[Any, Mapping[str, tuple[Any, Any]]]) -> Iterator[str]:
+    new = sorted(key for key, row in rows.items() if THERE in row)
+    for key, row in sorted(rows.items()):
+        if key in new:
+            side = row[THERE].index(True)
+            cells = ";".join(_text(row[name][side]) if name in row else "" for name in COLUMNS[table])
+            named = re.sub(r"(?<=операции )\d+", lambda number: f"#{new.index(int(number[0])) + 1}", cells)
+            yield f"{'-+'[side]}{table} {named}"
+        else:
+            yield f"{table} {key} " + ", ".join(
+                f"{name} {_text(was, name)}→{_text(now, name)}" for name, (was, now) in row.items()
+            )
+
+
+def _text(value: object, name: str = "") -> str:
+    """A cell; a sum in roubles, an address with its points."""
+    if isinstance(value, int) and name in {"IP", "SNATIP"}:
+        return str(IPv4Address(value))
+    if isinstance(value, int) and abs(value) > SCALE // 1000:
+        return f"{Decimal(value) / SCALE:.2f}"
+    return str(value)

@@ -2,11 +2,12 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from socket import SO_LINGER, SOL_SOCKET, socket
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import pytest
 
@@ -20,6 +21,40 @@ WRITE = create("FinanceOperations", abonent_id=1, op_summa="50.50", descr="Ми�
 TINY = 0.25
 AMPLE = 600.0
 """Longer than a test may take: what waits for it in vain does not pass."""
+
+
+class Do(Enum):
+    """What a server does with a connection: it reads a request, or its head alone, resets the connection, stays until
+    the test is over, or answers each request that comes."""
+
+    READ = auto()
+    HEAD = auto()
+    RESET = auto()
+    STAY = auto()
+    EACH = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Endless:
+    """The same again and again, until the test is over."""
+
+    piece: bytes
+
+
+Step: TypeAlias = bytes | Do | Endless | asyncio.Event | Callable[[], object]
+"""Bytes are written, an event is waited for, and a function is called."""
+
+
+def head(*lines: str, status: str = "200 OK") -> bytes:
+    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode()
+
+
+def whole(*lines: str, body: bytes = b"", status: str = "200 OK") -> bytes:
+    """An answer with its length."""
+    return head(*lines, f"Content-Length: {len(body)}", status=status) + body
+
+
+CLEAN: Final = whole(body=b'{"result": 1}')
 
 
 @dataclass(slots=True)
@@ -37,18 +72,42 @@ class Peer:
         self.server.paths.append(head.split(b" ", 2)[1].decode())
         return head + await self.reader.readexactly(length)
 
-    def answer(self, status: int = 200, body: bytes = b'{"result": 1}', **headers: str) -> None:
-        lines = [f"HTTP/1.1 {status} X"]
-        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-        if "Content_Length" not in headers:
-            lines.append(f"Content-Length: {len(body)}")
-        self.writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-
     def reset(self) -> None:
         """Close with a RST instead of a FIN."""
         raw: socket = self.writer.get_extra_info("socket")
         raw.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
+
+    async def do(self, step: Step) -> None:
+        match step:
+            case bytes():
+                self.writer.write(step)
+                await self.writer.drain()
+            case Endless():
+                while not self.server.over.is_set():
+                    self.writer.write(step.piece)
+                    await self.writer.drain()
+            case Do():
+                await self._do(step)
+            case asyncio.Event():
+                await step.wait()
+            case _:
+                assert callable(step)
+                step()
+
+    async def _do(self, step: Do) -> None:
+        match step:
+            case Do.READ:
+                await self.request()
+            case Do.HEAD:
+                await self.reader.readuntil(b"\r\n\r\n")
+            case Do.RESET:
+                self.reset()
+            case Do.STAY:
+                await self.server.over.wait()
+            case Do.EACH:
+                while await self.request():
+                    self.writer.write(CLEAN)
 
 
 @dataclass(slots=True)
@@ -88,6 +147,16 @@ class Ear:
         return [heard.left for heard in self.heard_of]
 
 
+def talk(*connections: Sequence[Step]) -> Callable[[Peer], Awaitable[None]]:
+    """A server that goes through these steps with each connection in turn, and with all others as with the last."""
+
+    async def script(peer: Peer) -> None:
+        for step in connections[min(peer.server.connections, len(connections)) - 1]:
+            await peer.do(step)
+
+    return script
+
+
 @asynccontextmanager
 async def served(script: Callable[[Peer], Awaitable[Any]]) -> AsyncIterator[Server]:
     server = Server(script)
@@ -118,10 +187,12 @@ def overheard(url: str, ear: Ear) -> BillingClient:
     return BillingClient(ClientSettings(url, connect=AMPLE, read=AMPLE, deadline=AMPLE), listener=ear)
 
 
-async def seen_by(script: Callable[[Peer], Awaitable[Any]], **settings: Any) -> tuple[Evidence, Server]:
-    """What one call makes of a server, and the server."""
-    async with served(script) as server, client_of(server.url, **settings) as client:
-        return await client.send(WRITE), server
+async def seen_of(*steps: Step, **settings: Any) -> tuple[Evidence, Server]:
+    """What one call makes of a server that does this with its connection, and the server."""
+    async with served(talk(steps)) as server, client_of(server.url, **settings) as client:
+        seen = await client.send(WRITE)
+        server.over.set()
+        return seen, server
 
 
 async def give_up(client: BillingClient, arrived: asyncio.Event) -> None:

@@ -1,18 +1,26 @@
-"""Each answer that a billing, or what stands in its place, can give is read as one kind of evidence."""
+"""Each answer that a billing, or what stands in its place, can give is one kind of evidence, in bounded time."""
 
 import gzip
 import json
+import time
+import tracemalloc
 from decimal import Decimal
 from email.utils import formatdate
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from billing.api.answers import LONGEST_WAIT, created_id, objects, read_answer, retry_after
-from billing.errors import UnreadableAnswer
+from billing.api.error_catalogue import CATALOGUE, ErrorKind, find_error
+from billing.directory.objects import of_answer
+from billing.directory.values import plain_value
+from billing.errors import BillingError, UnreadableAnswer
+from billing.money import from_answer, scaled, wire
 from billing.secret import Mask
-from engine.evidence import SHOWN, Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused, readable
+from engine.evidence import SHOWN, Accepted, Busy, Evidence, Lost, NotSent, RowRefused, SystemRefused
+from lab.crash.loops import loops
 
 JSON = {"Content-Type": "application/json"}
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -24,10 +32,7 @@ SYSTEM_TEXT = "Недостаточно прав"
 def read(body: object, status: int = 200, *, cabinet: bool = False, **headers: str) -> Evidence:
     raw = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
     return read_answer(
-        status,
-        JSON | {name.replace("_", "-"): value for name, value in headers.items()},
-        raw,
-        cabinet=cabinet,
+        status, JSON | {name.replace("_", "-"): value for name, value in headers.items()}, raw, cabinet=cabinet
     )
 
 
@@ -35,11 +40,6 @@ def read(body: object, status: int = 200, *, cabinet: bool = False, **headers: s
 @pytest.mark.parametrize("error", [None, "", [], {}, False])
 def test_a_result_without_an_error_is_an_answer(result: object, error: object) -> None:
     assert read({"call": "x", "result": result, "error": error}) == Accepted(result=result)
-
-
-def test_numbers_with_a_point_lose_nothing() -> None:
-    seen = read(b'{"result": {"fields": {"ostatok": 12345678901234567.89, "id": 7}}}')
-    assert seen == Accepted(result={"fields": {"ostatok": Decimal("12345678901234567.89"), "id": 7}})
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,6 @@ def test_an_error_under_200_goes_by_the_catalogue(error: object, seen: Evidence)
     assert read({"call": "x", "result": {"pk": 1}, "error": error}) == seen
     assert read({"error": error}) == seen
     assert read({"result": {"error": error}}) == seen
-
-
-def test_a_busy_error_can_say_for_how_long() -> None:
-    assert read({"error": BUSY_TEXT}, Retry_After="7") == Busy(BUSY_TEXT, 7.0)
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
@@ -155,6 +151,7 @@ def test_a_crash_page_with_a_text_of_the_system_proves_nothing() -> None:
 def test_busy_by_status() -> None:
     assert read(b"", 429) == Busy("HTTP 429 Too Many Requests", recognised=False)
     assert read(b"", 429, Retry_After="3") == Busy("HTTP 429 Too Many Requests", 3.0, recognised=False)
+    assert read({"error": BUSY_TEXT}, Retry_After="7") == Busy(BUSY_TEXT, 7.0)
     assert read(b"", 503, Retry_After="soon") == Busy("HTTP 503 Service Unavailable", recognised=False)
     assert read({"error": BUSY_TEXT}, 503) == Busy(f"HTTP 503 Service Unavailable: {BUSY_TEXT}")
     assert isinstance(read(BUSY_TEXT.encode(), 503), Lost)
@@ -200,13 +197,6 @@ def test_retry_after(value: str | None, seconds: float | None) -> None:
     assert retry_after(value, NOW) == seconds
 
 
-def test_a_date_to_retry_after_is_measured_by_the_wall_clock() -> None:
-    seen = read_answer(429, {"Retry-After": formatdate(NOW + 5, usegmt=True)}, b"", now=NOW)
-    assert isinstance(seen, Busy)
-    assert seen.retry_after == pytest.approx(5.0)
-    assert retry_after(formatdate(0)) == pytest.approx(0.0)
-
-
 @pytest.mark.parametrize("behind", [-86_400, -60, 0, 60, 86_400])
 def test_a_date_to_retry_after_is_measured_by_the_clock_that_wrote_it(behind: int) -> None:
     # The billing's clock and ours may be hours apart, and ours may be set back in the middle of a run.
@@ -240,51 +230,6 @@ def test_secrets_are_taken_out_of_texts_in_any_spelling() -> None:
         assert seen.text.count("•••") == 4
 
 
-@pytest.mark.slow
-@given(st.binary(max_size=200), st.integers(min_value=100, max_value=599), st.booleans(), st.text())
-def test_any_answer_can_be_read(body: bytes, status: int, cabinet: bool, content_type: str) -> None:
-    seen = read_answer(status, {"Content-Type": content_type, "Retry-After": content_type}, body, cabinet=cabinet)
-    assert not isinstance(seen, NotSent)
-    if not isinstance(seen, Accepted):
-        assert seen.text
-        assert seen.text.isprintable()
-        assert len(seen.text) <= SHOWN
-
-
-@given(st.text(max_size=2000))
-def test_any_text_can_be_made_readable(text: str) -> None:
-    shown = readable(text)
-    assert shown.isprintable()
-    assert len(shown) <= SHOWN
-
-
-@pytest.mark.parametrize(
-    ("result", "key"),
-    [
-        ({"pk": 5, "model": "m", "fields": {"id": 6}}, "5"),
-        ({"pk": "5"}, "5"),
-        ({"pk": None, "fields": {"id": 6}}, "6"),
-        ({"fields": {"op_id": 7}}, "7"),
-        ({"id": 5}, "5"),
-        (5, "5"),
-        ("5", "5"),
-        ([{"pk": 5}], "5"),
-        (["5"], "5"),
-        (None, None),
-        (True, None),
-        ("ok", None),
-        ("", None),
-        ({}, None),
-        ([], None),
-        ([1, 2], None),
-        ([[1]], None),
-        ({"pk": True}, None),
-    ],
-)
-def test_the_key_of_a_created_object(result: object, key: str | None) -> None:
-    assert created_id(result) == key
-
-
 def test_objects_of_a_filter() -> None:
     assert objects([]) == []
     assert objects([{"pk": 1, "model": "m", "fields": {"id": 1, "a": 2}}, {"fields": {"b": 3}}, {"c": 4}]) == [
@@ -296,3 +241,245 @@ def test_objects_of_a_filter() -> None:
     for other in (None, 5, "x", [5]):
         with pytest.raises(UnreadableAnswer):
             objects(other)
+
+
+HUGE = "1e300000000"
+HEADERS = {"Content-Type": "application/json"}
+MOST_SECONDS = loops(5)
+MOST_BYTES = 64 * 1024 * 1024
+
+
+def judged_text(body: bytes | str, status: int = 200, **how: Any) -> object:
+    return read_answer(status, HEADERS, body.encode() if isinstance(body, str) else body, **how)
+
+
+# ---- numbers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [HUGE, "-1e300000000", "1e-300000000", "0e999999999", "1" * 60 + ".5"])
+def test_a_number_that_is_none_stays_the_text_that_it_is(number: str) -> None:
+    began = time.process_time()
+    tracemalloc.start()
+    try:
+        answered = judged_text(
+            f'{{"result": {{"pk": 5, "fields": {{"id": 5, "limit_warning": {number}, "name": "a"}}}}}}'
+        )
+        assert isinstance(answered, Accepted)
+        (thing,) = of_answer("AdminAccounts", {"id": "5"}, ("id", "limit_warning"), answered.result)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (thing.values["id"], thing.values["limit_warning"]) == ("5", None)
+    assert number[:20] in thing.faults["limit_warning"]
+    assert most < MOST_BYTES
+    assert time.process_time() - began < MOST_SECONDS
+
+
+def test_numbers_of_money_are_as_they_were() -> None:
+    answered = judged_text('{"result": [0.1, 1e2, 12345678901234567890.12, -0.0, 100000000000000000000000]}')
+    assert isinstance(answered, Accepted)
+    assert answered.result == [Decimal("0.1"), Decimal("1e2"), Decimal("12345678901234567890.12"), Decimal(0), 10**23]
+
+
+@pytest.mark.parametrize("value", [HUGE, "1e-300000000", "1" * 41, 10**41, "n/a", "NaN", True, Decimal(HUGE)])
+def test_money_that_is_no_amount_is_refused_at_once(value: Any) -> None:
+    began = time.process_time()
+    for work in (lambda: from_answer(value), lambda: plain_value("limit_warning", value)):
+        with pytest.raises(ValueError, match="is not"):
+            work()
+    if isinstance(value, Decimal):
+        for turn in (scaled, wire):
+            with pytest.raises(ValueError, match="is not an amount of money"):
+                turn(value)
+    assert time.process_time() - began < MOST_SECONDS
+
+
+# ---- the row's own ------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_read_of_an_object_is_told_and_the_rest_is_read() -> None:
+    answer = [{"pk": 5, "fields": {"id": 5, "limit": "-10.50", "limit_warning": "n/a"}}]
+    (thing,) = of_answer("AdminAccounts", {"id": "5"}, ("id", "limit", "limit_warning"), answer)
+    assert thing.values == {"id": "5", "limit": "-10.5", "limit_warning": None}
+    assert thing.faults == {"limit_warning": "'n/a' is not a number"}
+
+
+@pytest.mark.parametrize(("field", "value"), [("ip", -1), ("ip", 2**32), ("name", "x" * 100_000)])
+def test_other_odd_values_are_faults_too(field: str, value: object) -> None:
+    (thing,) = of_answer("Users", {"id": "5"}, (field,), [{"pk": 5, "fields": {field: value}}])
+    assert thing.values == {field: None}
+    assert len(thing.faults[field]) < 200
+
+
+# ---- ids ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [0, -5, "abc", "", True, 10**30, "9" * 5000, "٥", None, [5], {"id": 5}, "5 ", 5.0])
+def test_what_is_no_id_is_none(key: object) -> None:
+    for shape in ({"pk": key}, {"fields": {"id": key}}, {"op_id": key}, [{"pk": key}]):
+        assert created_id(shape) is None
+
+
+# ---- two things at once -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"error": "boom", "result": 5, "error": null}',
+        '{"error": null, "result": 5, "error": "boom", "error": ""}',
+        '{"error": "boom", "result": 5, "err\\u006fr": null}',
+        '{"result": {"pk": 5, "error": "boom", "error": null}}',
+        '{"result": {"error": "boom"}, "result": {"pk": 5}}',
+        '{"result": 5, "result": 6}',
+    ],
+)
+def test_an_answer_that_says_two_things_is_lost(body: str) -> None:
+    seen = judged_text(body)
+    assert isinstance(seen, Lost), seen
+
+
+@pytest.mark.parametrize("inner", ['{"error": "boom", "error": null}', '{"error": "boom", "\\\\u0065rror": null}'])
+def test_so_is_one_of_the_cabinet(inner: str) -> None:
+    text = inner.replace("\\\\", "\\")
+    assert isinstance(judged_text(json.dumps([text]), cabinet=True), Lost)
+
+
+def test_equal_names_elsewhere_are_nobodys_business() -> None:
+    assert judged_text(
+        '{"result": {"error": null, "fields": {"error": "seen", "result": 1, "result": 2}}}'
+    ) == Accepted(result={"error": None, "fields": {"error": "seen", "result": 2}})
+    assert judged_text('{"error": "boom", "result": null}') == RowRefused("boom", recognised=False)
+    assert judged_text('{"result": "\\u00abда\\u00bb, error, error"}') == Accepted(result="«да», error, error")
+
+
+# ---- anything at all ---------------------------------------------------------------------------------------------
+
+NUMBERS = st.one_of(
+    st.integers(),
+    st.integers(0, 10**40),
+    st.builds(
+        lambda sign, digits, power: f"{sign}{digits}e{power}",
+        st.sampled_from(("", "-")),
+        st.integers(0),
+        st.integers(),
+    ),
+)
+
+
+def spelled(value: object) -> str:
+    """JSON of a value, in which a text that is a number stands as a number."""
+    match value:
+        case ("number", text):
+            return str(text)
+        case dict():
+            return "{" + ", ".join(f"{json.dumps(name)}: {spelled(one)}" for name, one in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(spelled, value)) + "]"
+    return json.dumps(value)
+
+
+NAMES = st.sampled_from(
+    ("error", "result", "pk", "model", "fields", "id", "op_id", "op_summa", "ip", "limit_warning", "suid")
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=20) | NUMBERS.map(lambda one: ("number", one)),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def judged(body: bytes, status: int, *, cabinet: bool) -> None:
+    """All that is made of an answer before an effect looks at it."""
+    seen = read_answer(status, {"Retry-After": body[:30].decode("latin-1")}, body, cabinet=cabinet)
+    assert not isinstance(seen, NotSent)
+    if not isinstance(seen, Accepted):
+        assert seen.text
+        assert seen.text.isprintable()
+        assert len(seen.text) <= (SHOWN if len(body) <= 200 else SHOWN + 100)
+    else:
+        assert (created_id(seen.result) or "1").isdecimal()
+        for model, fields in (("AdminAccounts", ("limit_warning",)), ("Users", ("ip", "id")), ("Odd", ("op_summa",))):
+            try:
+                objects(seen.result)
+                of_answer(model, {"id": "5"}, fields, seen.result)
+            except BillingError:
+                continue
+
+
+@given(VALUES, st.sampled_from((200, 400, 404, 429, 500, 503)), st.booleans())
+def test_no_answer_raises(value: object, status: int, cabinet: bool) -> None:
+    judged(spelled(value).encode(), status, cabinet=cabinet)
+
+
+@given(st.binary(max_size=200), st.sampled_from((200, 400, 503)), st.booleans())
+@example(b"[" * 100_000, 200, True)
+@example(b'{"result": ' + b"[" * 900 + b"]" * 900 + b"}", 200, False)
+@example(b'{"error": ' + b"[" * 900 + b"]" * 900 + b"}", 200, False)
+@example(b'{"error": ' + b"[" * 900 + b"]" * 900 + b"}", 400, False)
+@example(b'{"result": ' + b"9" * 4299 + b"}", 200, False)
+@example(b'{"result": ' + b"9" * 100_000 + b"}", 200, False)
+@example(b'{"error": {"a": 1' + b"0" * 4000 + b"}}", 200, False)
+def test_no_bytes_raise(body: bytes, status: int, cabinet: bool) -> None:
+    judged(body, status, cabinet=cabinet)
+
+
+@given(st.text(max_size=80))
+@example("9" * 8000)
+@example("Wed, 99999999999999999999 Oct 2015 07:28:00 GMT")
+@example("Wed, 21 Oct 99999999999999999999 07:28:00 GMT")
+@example("Wed, 21 Oct 2015 07:28:00 +99999999999")
+@example("-5")
+def test_no_retry_after_raises_or_is_longer_than_an_hour(text: str) -> None:
+    for sent in (None, text):
+        wait = retry_after(text, sent=sent)
+        assert wait is None or 0 <= wait <= 3600
+
+
+@pytest.mark.parametrize(("stem", "kind"), CATALOGUE)
+def test_each_text_is_recognised_within_another(stem: str, kind: ErrorKind) -> None:
+    text = stem.replace("…", "set_password")
+    for spelling in (text, text.upper(), text.lower(), text.replace(" ", " \n\u00a0"), text.replace("ё", "е")):
+        assert find_error(f"Ошибка: {spelling}. Обратитесь в поддержку") is kind
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Абонент обрабатывается, попробуйте позже!", ErrorKind.BUSY),
+        ("ИДЕТ ДРУГАЯ ОБРАБОТКА", ErrorKind.BUSY),
+        ("Объект уже удален", ErrorKind.ROW),
+        ("Метод delete_all нельзя вызвать", ErrorKind.ROW),
+        ("Правильный формат: +79161234567", ErrorKind.ROW),
+        ("Abonents matching query does not exist.", ErrorKind.ROW),
+        ("get() returned more than one Users -- it returned 2!", ErrorKind.ROW),
+        ("Недостаточно прав: Объект уже удалён", ErrorKind.SYSTEM),
+        ("", ErrorKind.UNRECOGNISED),
+        ("Метод нельзя", ErrorKind.UNRECOGNISED),
+        (f"Метод {'x' * 1000} нельзя вызвать", ErrorKind.UNRECOGNISED),
+        ("division by zero", ErrorKind.UNRECOGNISED),
+    ],
+)
+def test_the_kinds(text: str, kind: ErrorKind) -> None:
+    assert find_error(text) is kind
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<p><style>" * 10_000,
+        "<p><!--" * 10_000,
+        "<script><head>" * 10_000,
+        "<p>" + "Метод " * 150_000,
+        "<title>" * 10_000,
+    ],
+    ids=["style", "comment", "script", "text", "title"],
+)
+def test_a_page_of_errors_holds_nobody_up(page: str) -> None:
+    """What an answer is read for stands at its beginning, and is found without going to its end again and again."""
+    body = json.dumps({"error": page}).encode()
+    began = time.process_time()
+    for _ in range(20):
+        assert isinstance(read_answer(200, {}, body), RowRefused)
+        assert isinstance(read_answer(500, {}, page.encode()), Lost)
+    assert time.process_time() - began < MOST_SECONDS / 2

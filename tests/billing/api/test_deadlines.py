@@ -83,20 +83,6 @@ def test_what_is_cut_short_has_ended_before_the_deadline_is_told() -> None:
     assert tidied == [10]
 
 
-def test_errors_pass_as_they_are() -> None:
-    async def fails() -> None:
-        await asyncio.sleep(1)
-        raise OSError("gone")
-
-    async def scenario() -> None:
-        deadlines = Deadlines(SECONDS)
-        with pytest.raises(OSError, match="gone"):
-            await deadlines.within(fails())
-        assert await deadlines.within(asyncio.sleep(5, "done")) == "done"
-
-    virtual_clock.run(scenario())
-
-
 def test_whoever_else_cancels_has_his_way() -> None:
     async def scenario() -> list[tuple[str, float]]:
         deadlines = Deadlines(SECONDS)

@@ -3,21 +3,27 @@
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 
 import fdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from billing.database import database as databases
-from billing.database.database import Database, attach, chunks, create
+from billing.database.database import Database, attach, create
 from billing.database.dsn import Dsn
-from billing.database.sql_blocks import Values, blocks
+from billing.database.prepared import Prepared
+from billing.database.reader import Connection, FirebirdRefusal
+from billing.database.sql_blocks import Value, Values, blocks
 from billing.errors import DatabaseAway, NotTheBilling, StatementRefused, WrongPassword
 from billing.secret import Secret
-from tests.billing.selects.selecting import ENDLESS, wait_until_it_counts
+from tests.billing.selects.selecting import ENDLESS, change, wait_until_it_counts
+from tests.conftest import SHARED_FIXTURES
 from tests.firebird_server import FirebirdServer
 
 ALL = "select id from abonents where is_folder = 0 order by id"
@@ -113,13 +119,6 @@ def test_a_refused_statement_leaves_the_connection_usable(either_database: Datab
     assert list(either_database.query("select count(*) from tarif")) == [(6,)]
 
 
-def test_an_iterator_left_halfway_closes_its_transaction(either_database: Database) -> None:
-    rows = either_database.query(ALL)
-    next(rows)
-    del rows
-    assert list(either_database.query("select count(*) from tarif")) == [(6,)]
-
-
 def test_threads_share_one_connection(either_database: Database) -> None:
     wanted = list(either_database.query(ALL))
     together = threading.Barrier(6)
@@ -204,10 +203,7 @@ def test_a_login_that_the_server_could_not_check_is_tried_again(
 
 @pytest.mark.parametrize("charset", ["UTF8", "WIN1251"])
 def test_a_user_and_a_password_may_be_cyrillic_whatever_the_charset(charset: str, billing_on_server: Dsn) -> None:
-    keeper = attach(billing_on_server)
-    keeper.execute_immediate("create or alter user \"ВАСЯ\" password 'пароль'")
-    keeper.commit()
-    keeper.close()
+    change(billing_on_server, "create or alter user \"ВАСЯ\" password 'пароль'")
     dsn = replace(billing_on_server, user='"ВАСЯ"', password=Secret("пароль"), charset=charset)
     attach(dsn).close()
     with pytest.raises(WrongPassword, match="the server refuses"):
@@ -224,10 +220,7 @@ def test_a_lost_connection_is_told_and_the_next_use_connects_anew(either_dsn: Ds
     with Database(either_dsn) as database:
         list(database.query("select count(*) from tarif"))
         # Somebody at the server throws us out.
-        killer = attach(either_dsn)
-        killer.execute_immediate("delete from mon$attachments where mon$attachment_id <> current_connection")
-        killer.commit()
-        killer.close()
+        change(either_dsn, "delete from mon$attachments where mon$attachment_id <> current_connection")
         with pytest.raises(DatabaseAway):
             list(database.query("select count(*) from tarif"))
         assert list(database.query("select count(*) from tarif")) == [(6,)]
@@ -266,21 +259,84 @@ def test_cyrillic_in_a_billing_of_version_4(tmp_path: Path) -> None:
             list(database.query("select name from abonents where name = :n", {"n": "日本"}))
 
 
-def test_chunks_take_any_iterable() -> None:
-    assert list(chunks(iter(range(5)), 2)) == [(0, 1), (2, 3), (4,)]
-    assert list(chunks([])) == []
-    assert [len(chunk) for chunk in chunks(range(1_001))] == [500, 500, 1]
-
-
 def test_the_longest_text_of_a_column(either_database: Database) -> None:
     assert either_database.longest("ABONENTS", "CONTRACT_NUMBER") == 64
     assert either_database.longest("ABONENTS", "NO_SUCH") == 0
 
 
-@pytest.mark.parametrize("use", [Database.connect, lambda d: list(d.query("select 1 from tarif"))])
-def test_it_can_be_used_again_after_it_was_closed(use: Callable[[Database], object], billing_file: Path) -> None:
-    database = Database(Dsn(str(billing_file)))
+COLUMNS = "small, whole, large, money, share, text, padded, a_day, moment"
+TABLE = """
+    create table kinds (
+        small smallint, whole integer, large bigint, money numeric(18, 2), share double precision,
+        text varchar(20), padded char(20), a_day date, moment timestamp, story blob sub_type text)
+"""
+INSERT = f"insert into kinds ({COLUMNS}) values ({', '.join('?' * 9)})"  # noqa: S608 - names of ours
+SELECT = f"select {COLUMNS} from kinds"  # noqa: S608 - the same
+SINCE = datetime(1900, 1, 1)  # noqa: DTZ001 - Firebird's dates have no zone
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+ROWS = st.tuples(
+    st.none() | st.integers(-(2**15), 2**15 - 1),
+    st.none() | st.integers(-(2**31), 2**31 - 1),
+    st.none() | st.integers(-(2**63), 2**63 - 1),
+    st.none() | st.integers(-(10**12), 10**12),
+    st.none() | st.integers(-(2**53), 2**53),
+    st.none() | TEXTS,
+    st.none() | TEXTS,
+    st.none() | st.dates(date(1, 1, 1)),
+    st.none() | st.datetimes(SINCE).map(lambda moment: moment.replace(microsecond=0)),
+)
+
+
+@pytest.fixture
+def connection(billing_file: Path) -> Iterator[Connection]:
+    opened = attach(Dsn(str(billing_file)))
+    opened.execute_immediate(TABLE)
+    opened.commit()
+    yield opened
+    opened.close()
+
+
+def run(connection: Connection, sql: str, *values: Value) -> list[tuple[object, ...]]:
+    return prepared(connection, sql).run(values)
+
+
+def prepared(connection: Connection, sql: str) -> Prepared:
+    return Prepared(connection.main_transaction, connection.cursor(), sql, "utf-8")
+
+
+@settings(suppress_health_check=SHARED_FIXTURES)
+@given(st.lists(ROWS, min_size=1, max_size=4))
+def test_what_is_given_is_what_fdb_reads_and_what_is_read(
+    connection: Connection, rows: list[tuple[Value, ...]]
+) -> None:
+    insert, delete = prepared(connection, INSERT), prepared(connection, "delete from kinds")
+    delete.run(())
+    for row in rows:
+        assert insert.run(row) == []
+    wanted = [(*row[:6], None if row[6] is None else f"{row[6]:20}", *row[7:]) for row in rows]
+    assert run(connection, SELECT) == wanted
+    cursor = connection.cursor()
+    cursor.execute(SELECT)
+    assert cursor.fetchall() == wanted
+
+
+def test_a_number_that_the_column_does_not_hold_is_refused(connection: Connection) -> None:
+    insert = prepared(connection, "insert into kinds (small) values (?)")
+    with pytest.raises(FirebirdRefusal, match="overflow"):
+        insert.run((2**15,))
+    with pytest.raises(ValueError, match="does not fit into 64 bits"):
+        insert.run((2**63,))
+    with pytest.raises(ValueError, match="zip"):
+        insert.run((1, 2))
+    insert.run((7,))
+    assert run(connection, "select small from kinds") == [(7,)]
+
+
+def test_a_select_that_fails_while_it_is_read_can_be_run_again(connection: Connection) -> None:
+    run(connection, "insert into kinds (whole, text) values (1, '1')")
+    run(connection, "insert into kinds (whole, text) values (2, 'x')")
+    select = prepared(connection, "select cast(text as integer) from kinds where whole < ? order by whole")
     for _ in range(2):
-        use(database)
-        database.close()
-    database.close()
+        with pytest.raises(FirebirdRefusal, match="conversion error"):
+            select.run((3,))
+        assert select.run((2,)) == [(1,)]

@@ -1,20 +1,26 @@
-"""No two billings are alike: a statement names only what is there, and what is missing is named."""
+"""No two billings are alike: a statement names only what is there, and odd values end nothing."""
 
 import re
+import shutil
 from collections.abc import Iterator
+from decimal import Decimal
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
 from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
-from billing.database.reader import Connection
 from billing.database.schema import DOCUMENTED, POSSIBLE, Schema, TableColumn, documented, fitted, whole
-from billing.database.sql_blocks import SqlStatement, blocks
-from billing.directory.objects import from_database
-from billing.directory.subscribers import of_abonents
+from billing.database.sql_blocks import SqlStatement, Value, blocks
+from billing.directory.models import MODELS, BillingObject
+from billing.directory.objects import commented, from_database
+from billing.directory.subscribers import balances, by_ids, of_abonents
 from billing.directory.system import Stacks, depth, waiting_for
-from billing.errors import ColumnsMissing
+from billing.errors import ColumnsMissing, UnreadableAnswer
+from lab.mock.leaving_out import leave_out
+from lab.mock.population import create
+from tests.billing.selects.selecting import change
 
 FILES = [
     ("database", "billing.database"),
@@ -26,22 +32,9 @@ ALL = Schema(frozenset(documented()))
 TOTAL = SqlStatement("total", "select count(*) from finance_operations f where f.op_id > 0", ours=True)
 
 
-@pytest.fixture
-def connection(billing_file: Path) -> Iterator[Connection]:
-    connection = attach(Dsn(str(billing_file)))
-    yield connection
-    connection.close()
-
-
 def without(*names: str) -> Schema:
     gone = {TableColumn(*name.split(".")) for name in names}
     return Schema(frozenset(one for one in ALL.there if one not in gone and TableColumn(one.table) not in gone))
-
-
-def changed(connection: Connection, *statements: str) -> None:
-    for statement in statements:
-        connection.execute_immediate(statement)
-    connection.commit()
 
 
 def text_of(sql: str, schema: Schema) -> str:
@@ -93,21 +86,21 @@ def test_every_statement_names_what_is_documented(file: str, folder: str) -> Non
         assert {table for table in tables if not table.startswith("RDB$")} <= {*DOCUMENTED, *POSSIBLE}, block.name
 
 
-def test_what_is_there_is_found_once_a_connection(connection: Connection, billing_file: Path) -> None:
+def test_what_is_there_is_found_once_a_connection(billing_file: Path) -> None:
     with Database(Dsn(str(billing_file))) as database:
         # The mock billing has no devices, and so no stack for them.
         assert database.schema.missing(documented()) == (TableColumn("EVENTS_STACK"),)
         assert list(database.query(TOTAL))
         database.close()
-        changed(connection, "alter table finance_operations drop descr")
+        change(billing_file, "alter table finance_operations drop descr")
         # A connection that was lost is opened anew, and the billing may be another version by then.
         assert not database.schema.has("FINANCE_OPERATIONS", "DESCR")
         assert database.schema.has("FINANCE_OPERATIONS", "STORNO")
         assert [one.descr for one in of_abonents(database, range(2001, 2100), 1)].count("") > 0
 
 
-def test_objects_come_without_the_fields_that_are_not_there(connection: Connection, billing_file: Path) -> None:
-    changed(connection, "alter table finance_operations drop sync1c", "alter table finance_operations drop code1c")
+def test_objects_come_without_the_fields_that_are_not_there(billing_file: Path) -> None:
+    change(billing_file, "alter table finance_operations drop sync1c", "alter table finance_operations drop code1c")
     with Database(Dsn(str(billing_file))) as database:
         ((op_id,),) = database.query("select min(op_id) from finance_operations")
         ((found,),) = from_database(database, "FinanceOperations", [{"op_id": str(op_id)}], ("op_summa", "storno"))
@@ -117,20 +110,166 @@ def test_objects_come_without_the_fields_that_are_not_there(connection: Connecti
             from_database(database, "FinanceOperations", [{"op_id": str(op_id)}], ("op_summa", "sync1c"))
 
 
-def test_where_a_stack_is_not_there_nothing_waits_in_it(connection: Connection, billing_file: Path) -> None:
-    changed(connection, "drop table account_stack", "insert into events_stack_compact (id, abonent_id) values (1, 5)")
+def test_where_a_stack_is_not_there_nothing_waits_in_it(billing_file: Path) -> None:
+    change(
+        billing_file, "drop table account_stack", "insert into events_stack_compact (id, abonent_id) values (1, 5)"
+    )
     with Database(Dsn(str(billing_file))) as database:
         assert depth(database) == Stacks(0, 1)
         assert waiting_for(database, accounts=[17], abonents=[5]) == Stacks(0, 1)
 
 
-def test_a_stack_that_does_not_say_whose_its_entries_are_is_counted_whole(
-    connection: Connection, billing_file: Path
-) -> None:
-    changed(
-        connection,
+def test_a_stack_that_does_not_say_whose_its_entries_are_is_counted_whole(billing_file: Path) -> None:
+    change(
+        billing_file,
         "insert into events_stack_compact (id, abonent_id) values (1, 5)",
         "alter table events_stack_compact drop abonent_id",
     )
     with Database(Dsn(str(billing_file))) as database:
         assert waiting_for(database, accounts=[17], abonents=[6]) == Stacks(0, 1)
+
+
+LISTS = [[TableColumn(table, name) for name in names] for table, names in DOCUMENTED.items()]
+TOGETHER = [[one for one in each if one is not None] for each in zip_longest(*LISTS)]
+"""The first columns of all tables, the second ones, and so on: a billing lacks those of one list."""
+
+
+class Nothing(dict[str, Value]):
+    """A value for each parameter: what is only prepared needs none."""
+
+    def __missing__(self, name: str) -> Value:
+        return None
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "billing.fdb"
+    create(path, subscribers=5, seed=1)
+    return path
+
+
+def statements() -> Iterator[SqlStatement]:
+    for file, folder in FILES:
+        yield from blocks(file, folder).values()
+
+
+@pytest.mark.parametrize("gone", TOGETHER, ids=lambda gone: f"{gone[0]} and {len(gone) - 1} more")
+def test_a_statement_is_taken_or_names_what_is_missing(
+    template: Path, tmp_path: Path, gone: list[TableColumn]
+) -> None:
+    file = Path(shutil.copy(template, tmp_path / "billing.fdb"))
+    connection = attach(Dsn(str(file)))
+    for one in gone:
+        leave_out(connection, str(one))
+    connection.close()
+    named: set[str] = set()
+    with Database(Dsn(str(file))) as database:
+        for statement in statements():
+            try:
+                database.describe(statement, Nothing(none=None))
+            except ColumnsMissing as error:
+                named |= set(error.missing)
+        for model, known in MODELS.items():
+            for way in known.keys:
+                try:
+                    from_database(database, model, [{way: "2001"}])
+                    if known.commented:
+                        commented(database, model, [(2001, 1)], "[cm ")
+                except ColumnsMissing as error:
+                    named |= set(error.missing)
+    # Anything else that Firebird has to say of a statement is an error that comes out here.
+    assert named <= {*map(str, gone), "EVENTS_STACK"}
+
+
+@pytest.mark.parametrize(
+    ("file", "folder"),
+    [("database", "billing.database"), *((name, "billing.directory") for name in ("subscribers", "system"))],
+)
+def test_every_statement_is_firebird_2_1s(file: str, folder: str) -> None:
+    assert blocks(file, folder)
+    for block in blocks(file, folder).values():
+        words = set(block.text.lower().replace("(", " ").split())
+        assert words.isdisjoint({"over", "offset", "fetch", "with", "returning", "lateral"}), block.name
+
+
+def found(file: Path, model: str, **key: str) -> BillingObject:
+    with Database(Dsn(str(file))) as database:
+        ((thing,),) = from_database(database, model, [key])
+        return thing
+
+
+@pytest.mark.parametrize(
+    ("stored", "address"),
+    [(-1062731775, "192.168.0.1"), (-1, "255.255.255.255"), (3232235521, "192.168.0.1"), (0, None)],
+)
+def test_a_signed_address_is_the_unsigned_one(billing_file: Path, stored: int, address: str) -> None:
+    change(billing_file, f"update users set ip = {stored} where id = (select min(id) from users)")  # noqa: S608 - a number of ours
+    with Database(Dsn(str(billing_file))) as database:
+        ((key,),) = database.query("select min(id) from users")
+    thing = found(billing_file, "Users", id=str(key))
+    assert thing.values["ip"] == address
+    assert not thing.faults
+
+
+@pytest.mark.parametrize("stored", [2**32, -(2**31) - 1, 2**62])
+def test_what_is_no_address_is_the_objects_own_fault(billing_file: Path, stored: int) -> None:
+    change(billing_file, f"update users set ip = {stored} where id = (select min(id) from users)")  # noqa: S608 - a number of ours
+    with Database(Dsn(str(billing_file))) as database:
+        ((key,),) = database.query("select min(id) from users")
+    thing = found(billing_file, "Users", id=str(key))
+    assert thing.values["ip"] is None
+    assert str(stored) in thing.faults["ip"]
+
+
+def test_text_where_money_is_expected(billing_file: Path) -> None:
+    change(
+        billing_file,
+        "alter table admin_accounts drop limit_warning",
+        "alter table admin_accounts add limit_warning varchar(20)",
+        "update admin_accounts set limit_warning = 'n/a'",
+    )
+    with Database(Dsn(str(billing_file))) as database:
+        ((key,),) = database.query("select min(account_id) from abonents where is_folder = 0 and deleted = 0")
+    thing = found(billing_file, "AdminAccounts", id=str(key))
+    assert thing.values["limit_warning"] is None
+    assert "'n/a' is not a number" in thing.faults["limit_warning"]
+
+
+def test_an_operation_without_a_sum_or_with_a_text_for_it(billing_file: Path) -> None:
+    change(
+        billing_file,
+        "alter table finance_operations drop op_summa",
+        "alter table finance_operations add op_summa varchar(30)",
+        "alter table finance_operations drop op_date",
+        "alter table finance_operations add op_date varchar(30)",
+        "update finance_operations set op_date = 'yesterday'",
+    )
+    with Database(Dsn(str(billing_file))) as database:
+        assert {(one.op_summa, one.day) for one in of_abonents(database, range(2001, 2200), 1)} == {
+            (Decimal(0), "yesterday")
+        }
+    change(billing_file, "update finance_operations set op_summa = '505000000000'")
+    with Database(Dsn(str(billing_file))) as database:
+        assert {one.op_summa for one in of_abonents(database, range(2001, 2200), 1)} == {Decimal("50.50")}
+        ((key,),) = database.query("select min(op_id) from finance_operations")
+    assert found(billing_file, "FinanceOperations", op_id=str(key)).values["op_summa"] == "50.5"
+    change(billing_file, "update finance_operations set op_summa = 'much'")
+    with (
+        Database(Dsn(str(billing_file))) as database,
+        pytest.raises(UnreadableAnswer, match=r"OP_SUMMA holds 'much'"),
+    ):
+        list(of_abonents(database, range(2001, 2200), 1))
+
+
+def test_flags_and_numbers_of_another_type(billing_file: Path) -> None:
+    change(
+        billing_file,
+        "drop index abonents_contract_number",
+        "alter table abonents drop contract_number",
+        "alter table abonents add contract_number integer",
+        "update abonents set contract_number = id",
+    )
+    with Database(Dsn(str(billing_file))) as database:
+        (one,) = by_ids(database, [2001])
+        assert one.contract_number == "2001"
+        assert [abonent for abonent, _ in balances(database, [2001])] == [2001]

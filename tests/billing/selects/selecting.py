@@ -1,13 +1,25 @@
 """What the tests of selects do over and over: read one, and take its cells."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from billing.database.database import Database
+from billing.database.database import Database, attach
 from billing.database.dsn import Dsn
 from billing.database.sql_blocks import Value
 from billing.selects.cells import SelectCellFault, SelectedRow
 from billing.selects.select import select_of
 from billing.selects.select_reader import SelectReader, reading
+
+
+def change(billing: Dsn | Database | Path, *statements: str) -> None:
+    """Carry these out behind the billing's back, each with its commit."""
+    dsn = billing.dsn if isinstance(billing, Database) else billing if isinstance(billing, Dsn) else Dsn(str(billing))
+    connection = attach(dsn)
+    for statement in statements:
+        connection.execute_immediate(statement)
+        connection.commit()
+    connection.close()
+
 
 ENDLESS = "select count(*) from abonents a, abonents b, abonents c, abonents d"
 

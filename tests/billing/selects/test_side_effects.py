@@ -86,14 +86,8 @@ def _state(database: Database) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (
-            "select gen_id(g, 1) as n from tarif",
-            "column 8: gen_id changes its generator .*: gen_id.g, 0. reads it",
-        ),
-        (
-            "select next value for g as n from tarif",
-            "'next value for' changes .*: gen_id.g, 0. reads it",
-        ),
+        ("select gen_id(g, 1) as n from tarif", "column 8: gen_id changes its generator .*: gen_id.g, 0. reads it"),
+        ("select next value for g as n from tarif", "'next value for' changes .*: gen_id.g, 0. reads it"),
         ("select id from t\nwith lock", "line 2, column 1: 'with lock' locks the rows for others"),
         ("select q'[a']', gen_id(g,1) as x from rdb$database -- '", "column 8: a text is written in single quotes"),
         ("select p.f() as x from rdb$database", "what p.f changes cannot be seen, since it is of a package"),
@@ -103,10 +97,7 @@ def _state(database: Database) -> list[tuple[object, ...]]:
         ),
         ("create user somebody password 'x'", "'create' does not begin a select"),
         ("select id from t; delete from t", "a second statement begins here"),
-        (
-            "select x from counts",
-            "^COUNTS may change the generator G, which no read-only transaction stops: read",
-        ),
+        ("select x from counts", "^COUNTS may change the generator G, which no read-only transaction stops: read"),
         ("select gen_id(g, 0) as n, x from counts", "^COUNTS may change the generator G"),
         ("select id from t where id in (select x from counts)", "^COUNTS may change the generator G"),
         ("select t.id from t, counts", "^COUNTS may change the generator G"),

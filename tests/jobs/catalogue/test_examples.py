@@ -11,7 +11,6 @@ import pytest
 from billing.api.calls import Call, describe
 from billing.api.client import BillingClient, ClientSettings, Patience
 from billing.database.database import Database
-from checkpoints.records import Run
 from cli.session.order import given_values, parse_input, parse_order
 from cli.settings.order_flags import CallFlags, RowFlags
 from engine.evidence import Evidence
@@ -23,9 +22,9 @@ from jobs.effects.factory import effect_of
 from jobs.job import build
 from jobs.spec.spec import JobSpec
 from lab.mock.server import MockBilling
+from tests.checkpoints.samples import sending_item
 from tests.jobs.catalogue.months import first_of
-from tests.jobs.conftest import Frozen
-from tests.jobs.making import prepared
+from tests.jobs.making import RUN, prepared
 
 EACH = pytest.mark.parametrize("kind", JOBS.values(), ids=list(JOBS))
 
@@ -90,12 +89,10 @@ async def test_an_example_works(kind: JobSpec, gateway: Gateway) -> None:
 
 
 @EACH
-async def test_the_text_of_a_call_is_what_the_effect_sends(
-    kind: JobSpec, gateway: Gateway, client: Noting, run: Run, frozen: Frozen
-) -> None:
+async def test_the_text_of_a_call_is_what_the_effect_sends(kind: JobSpec, gateway: Gateway, client: Noting) -> None:
     job = example_of(kind, gateway)
     done = await prepared(job)
-    await job.effect.send(run, frozen(done.items[0]))
+    await job.effect.send(RUN, sending_item(done.items[0]))
     said = kind.call.split("; then ")
     assert len(client.sent) == len(said)
     for text, sent in zip(said, client.sent, strict=True):

@@ -1,16 +1,22 @@
-"""The jobs that read, each on the mock billing: what they ask, and what they are answered."""
+"""The jobs that read, each on the mock billing: what they ask, and what of the answers is kept."""
 
 import json
+import tracemalloc
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
-from billing.api.client import BillingClient
+from billing.api.client import BillingClient, ClientSettings
 from billing.database.database import Database
 from billing.money import SCALE
-from checkpoints.records import Run
-from engine.evidence import Accepted
+from checkpoints.records import Item, NewItem
+from engine.evidence import Accepted, Busy, Evidence, Lost, NotSent, RowRefused, Seen
+from engine.job import Absent, ReadBack
 from jobs.access.gateway import Gateway
+from jobs.access.payload import Payload, encode_payload
 from jobs.access.vault import Vault
 from jobs.catalogue.readings import (
     ADMINISTRATORS,
@@ -23,10 +29,17 @@ from jobs.catalogue.readings import (
     a_phone,
     an_address,
 )
+from jobs.effects.answer_cells import Flat, decode_answer, encode_answer, flat
+from jobs.effects.effect import Irreversible
 from jobs.rows.input import Input
+from jobs.spec.chain import parse
+from jobs.spec.chain_kind import ChainKind, kind_of
+from jobs.spec.parameters import Parameter
 from jobs.spec.spec import JobSpec
-from tests.jobs.conftest import Execute, Frozen
-from tests.jobs.making import job_of, planned, prepared, refused, rows_of
+from tests.billing.api.scripted_server import answer, scripted
+from tests.checkpoints.samples import sending_item
+from tests.jobs.conftest import Execute
+from tests.jobs.making import RUN, effect_of, job_of, planned, prepared, refused, rows_of
 from tests.jobs.whole_database import changes, whole
 
 ADMINISTRATOR = {
@@ -75,8 +88,8 @@ CASES: tuple[tuple[JobSpec, dict[str, str], object], ...] = (
 
 
 @pytest.fixture
-def gateway(client: BillingClient, database: Database, execute: Execute, tmp_path: Path) -> Gateway:
-    execute("insert into cabinet_sessions (id, suid, user_id, created) values (1, '12345', 4084, '2026-05-01')")
+def with_session(client: BillingClient, database: Database, execute: Execute, tmp_path: Path) -> Gateway:
+    execute.put("cabinet_sessions", id=1, suid="12345", user_id=4084, created="2026-05-01")
     return Gateway(client, database, vault=Vault(tmp_path / "secrets"))
 
 
@@ -87,18 +100,12 @@ def test_each_has_its_case_and_none_of_them_writes() -> None:
 
 @pytest.mark.parametrize(("kind", "given", "object_"), CASES, ids=lambda one: getattr(one, "name", ""))
 async def test_a_job_that_reads(
-    gateway: Gateway,
-    database: Database,
-    run: Run,
-    frozen: Frozen,
-    kind: JobSpec,
-    given: dict[str, str],
-    object_: dict[str, object],
+    with_session: Gateway, database: Database, kind: JobSpec, given: dict[str, str], object_: dict[str, object]
 ) -> None:
-    job = job_of(gateway, kind, Input(), **given)
-    (item,) = await planned(job, frozen)
+    job = job_of(with_session, kind, Input(), **given)
+    (item,) = await planned(job)
     before = whole(database)
-    evidence = await job.effect.send(run, item)
+    evidence = await job.effect.send(RUN, item)
     assert isinstance(evidence, Accepted), evidence
     answered = json.loads(evidence.answer or "")
     assert any(object_.items() <= one.items() for one in answered), answered
@@ -134,21 +141,21 @@ def test_a_foreign_number_stays_as_it_is() -> None:
     assert an_address(" 10.0.0.1 ") == "10.0.0.1"
 
 
-async def test_the_row_says_how_its_number_was_read(gateway: Gateway, frozen: Frozen, tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, "телефон\n8 123 456-78-99\n+71234567898\n")
-    one, two = await planned(job_of(gateway, BY_SMS, rows), frozen)
+async def test_the_row_says_how_its_number_was_read(with_session: Gateway) -> None:
+    rows = rows_of("телефон\n8 123 456-78-99\n+71234567898\n")
+    one, two = await planned(job_of(with_session, BY_SMS, rows))
     assert (one.key, one.label) == ("+71234567899", "8 123 456-78-99, read as +71234567899")
     assert (two.key, two.label) == ("+71234567898", "+71234567898")
-    bad = rows_of(tmp_path, "телефон\n12\n")
-    assert await refused(job_of(gateway, BY_SMS, bad)) == [
+    bad = rows_of("телефон\n12\n")
+    assert await refused(job_of(with_session, BY_SMS, bad)) == [
         "2 телефон: '12' has 2 digits: a number is written as +79123456789 or 8 912 345-67-89"
     ]
-    assert await refused(job_of(gateway, AT_IP, rows_of(tmp_path, "ip\n1.2.3\n"))) == [
+    assert await refused(job_of(with_session, AT_IP, rows_of("ip\n1.2.3\n"))) == [
         "2 ip: '1.2.3' is not an address such as 127.1.2.3"
     ]
 
 
-async def test_who_is_blocked_comes_out_of_the_database(gateway: Gateway, execute: Execute) -> None:
+async def test_who_is_blocked_comes_out_of_the_database(with_session: Gateway, execute: Execute) -> None:
     for abonent, balance, limit, blocked in [
         (1, -101, -100, ""),
         (2, -100, -100, ""),
@@ -158,30 +165,308 @@ async def test_who_is_blocked_comes_out_of_the_database(gateway: Gateway, execut
         (6, 50, 0, "2019-06-03"),
         (7, -500, -100, "deleted"),
     ]:
-        key = 9000 + abonent
+        key = 9200 + abonent
         execute(
             'insert into admin_accounts (id, ostatok, "limit") values (?, ?, ?)',
             *(key, balance * SCALE, None if limit is None else limit * SCALE),
         )
         gone = int(blocked == "deleted")
-        execute(
-            "insert into abonents (id, account_id, contract_number, deleted) values (?, ?, ?, ?)",
-            *(key, key, f"N{key}", gone),
-        )
-        execute("insert into users (id, abonent_id, login) values (?, ?, ?)", 90000 + abonent, key, f"u{abonent}")
+        execute.put("abonents", id=key, account_id=key, contract_number=f"N{key}", deleted=gone)
+        execute.put("users", id=90000 + abonent, abonent_id=key, login=f"u{abonent}")
         if blocked and not gone:
-            execute(
-                "insert into abonents_block_history (id, abonent_id, time_changed, time_del) "
-                "values (?, ?, '2019-05-20', ?)",
-                *(key, key, None if blocked == "open" else blocked),
+            execute.put(
+                "abonents_block_history",
+                id=key,
+                abonent_id=key,
+                time_changed="2019-05-20",
+                time_del=None if blocked == "open" else blocked,
             )
-    job = job_of(gateway, BLOCKED, Input())
+    job = job_of(with_session, BLOCKED, Input())
     assert job.source.header == ("user_id", "account", "abonent_id", "contract_number")
     done = await prepared(job)
     assert done.refusals == ()
     ours = [item.row for item in done.items if int(item.key) > 90000]
     assert ours == [
-        ("90001", "u1", "9001", "N9001"),
-        ("90004", "u4", "9004", "N9004"),
-        ("90005", "u5", "9005", "N9005"),
+        ("90001", "u1", "9201", "N9201"),
+        ("90004", "u4", "9204", "N9204"),
+        ("90005", "u5", "9205", "N9205"),
     ]
+
+
+LOGIN_OF = ('objects.get {"id": {id}}',)
+
+
+def reading(*chain: str, model: str = "Users", fields: tuple[str, ...] = (), secret: str = "") -> JobSpec:
+    template = parse(model, chain, fields)
+    parameters = tuple(Parameter(name, "", columns=(), secret=name == secret) for name in template.names)
+    return JobSpec("reading", "", model, chain, "", fields=fields, parameters=parameters)
+
+
+@pytest.fixture
+def accounts(execute: Execute) -> None:
+    execute.put("users", id=90001, abonent_id=9001, login="ivanov", ip=167772170)
+    execute.put("users", id=90002, abonent_id=9001, login="petrov", ip=167772170)
+    execute.put("cabinet_sessions", id=90001, suid="12345", user_id=90001, created="2026-05-01")
+
+
+async def asked(gateway: Gateway, kind: JobSpec, rows: Input) -> list[Seen]:
+    job = job_of(gateway, kind, rows)
+    return [await job.effect.send(RUN, item) for item in await planned(job)]
+
+
+def told(evidence: Seen) -> object:
+    assert isinstance(evidence, Accepted), evidence
+    assert evidence.answer is not None
+    return json.loads(evidence.answer)
+
+
+@pytest.mark.parametrize(
+    ("chain", "reads"),
+    [
+        (('objects.get {"id": {id}}',), True),
+        (("objects.filter",), True),
+        (('get_user_by_suid {"suid": "{suid}"}',), True),
+        (('web_cabinet.get_usluga_list {"suid": "{suid}"}',), True),
+        (('web_cabinet.reset_password {"login": "a"}',), False),
+        (('objects.get {"id": {id}}', "get_or_create_dynamic_session"), False),
+        (('objects.get {"id": {id}}', "delete"), False),
+        (('objects.create {"a": 1}',), False),
+        (("objects.get_or_create",), False),
+    ],
+)
+def test_what_only_reads_is_known_and_nothing_else_is_taken_for_it(chain: tuple[str, ...], reads: bool) -> None:
+    assert (kind_of(parse("Users", chain)) is ChainKind.READS) is reads
+
+
+@pytest.mark.usefixtures("accounts")
+async def test_one_object_or_none(gateway: Gateway) -> None:
+    kind = reading(*LOGIN_OF, fields=("login", "abonent__name"))
+    found, none = await asked(gateway, kind, rows_of("id\n90001\n77777777\n"))
+    assert told(found) == [{"login": "ivanov", "abonent__name": "Иванов"}]
+    assert none == RowRefused("Users matching query does not exist.", recognised=True)
+
+
+@pytest.mark.usefixtures("accounts")
+async def test_several_objects_or_none(gateway: Gateway) -> None:
+    kind = reading('objects.filter {"ip": "{ip}"}', fields=("id", "login"))
+    found, none = await asked(gateway, kind, rows_of("ip\n10.0.0.10\n10.99.99.99\n"))
+    ids = [one["id"] for one in told(found) if one["id"] > 90000]  # type: ignore[attr-defined]
+    assert ids == [90001, 90002]
+    assert told(none) == []
+
+
+@pytest.mark.usefixtures("accounts")
+async def test_nothing_of_it_changes_anything(client: BillingClient, database: Database) -> None:
+    before = whole(database)
+    job = job_of(Gateway(client, database), reading(*LOGIN_OF), rows_of("id\n90001\n90002\n"))
+    items = await planned(job)
+    assert [await job.effect.send(RUN, item) for item in items] == [
+        await job.effect.send(RUN, item) for item in items
+    ]
+    assert changes(before, whole(database)) == {}
+    assert job.effect.repeatable
+    assert len({item.lane for item in items}) == 2
+    assert [item.amount for item in items] == [None, None]
+    assert await job.effect.unfinished_work(items) is None
+    assert await job.effect.look_up(RUN, items) == {item.item_id: Absent() for item in items}
+    assert await job.effect.read_back(RUN, items) == {item.item_id: ReadBack(None) for item in items}
+    back = job.effect.undo({})
+    assert back == Irreversible("it changed nothing")
+
+
+async def test_without_its_secret_a_row_is_not_sent(client: BillingClient, tmp_path: Path) -> None:
+    kind = reading('get_user_by_suid {"suid": "{suid}"}', secret="suid")
+    vault = Vault(tmp_path / "secrets")
+    rows = rows_of("suid\n12345\n")
+    job = job_of(Gateway(client, None, vault=vault), kind, rows)
+    (item,) = await planned(job)
+    vault.forget([])
+    gone = await job.effect.send(RUN, item)
+    assert isinstance(gone, RowRefused)
+    assert "kept no longer" in gone.text
+    (tmp_path / "secrets").write_text("broken" * 500, encoding="utf-8")
+    assert isinstance(await job.effect.send(RUN, item), NotSent)
+
+
+SUID = "144997776676316356"
+NO_SUID = Lost("the billing was asked for a session, and its answer has no suid")
+TWO_ACCOUNTS = (
+    "the subscriber has several accounts: 90003 (u90003), 90004 (u90004). A session is opened for a subscriber's "
+    "only one; take this row out"
+)
+
+
+@pytest.fixture
+def cabinets(execute: Execute) -> None:
+    for user, abonent, deleted in [(90001, 9001, 0), (90002, 9001, 1), (90003, 9002, 0), (90004, 9002, 0)]:
+        execute.put("users", id=user, abonent_id=abonent, login=f"u{user}", deleted=deleted)
+    execute.put("users_usluga", id=90001, abonent_id=9001, usluga_id=127)
+
+
+@pytest.mark.usefixtures("cabinets")
+async def test_only_who_has_one_account_is_taken(gateway: Gateway) -> None:
+    job = job_of(gateway, SERVICES_ON_OFFER, rows_of("abonent_id\n9001\n9002\n9003\n9006\n"))
+    done = await prepared(job)
+    assert [item.key for item in done.items] == ["9001"]
+    assert [(one.line, one.reason) for one in done.refusals] == [
+        (3, TWO_ACCOUNTS),
+        (4, "the subscriber has no account, and so no cabinet"),
+        (5, "abonent 9006 is deleted"),
+    ]
+
+
+@pytest.mark.usefixtures("cabinets")
+async def test_what_is_offered_and_what_is_connected(gateway: Gateway) -> None:
+    job = job_of(gateway, SERVICES_ON_OFFER, rows_of("contract_number\n00123\n"))
+    (item,) = await planned(job)
+    assert item.label == "00123"
+    assert job.effect.describe("k7m2q", item) == (
+        "Users: objects.get(id=90001) → get_or_create_dynamic_session(); "
+        "Users: web_cabinet.get_usluga_list(suid=•••, get_user_uslugas_all=1)"
+    )
+    evidence = await job.effect.send(RUN, item)
+    assert isinstance(evidence, Accepted)
+    rows = json.loads(evidence.answer or "")
+    offered = [one for one in rows if one["service"] == "offered"]
+    assert {"pk", "name", "summa"} <= offered[0].keys()
+    (connected,) = [one for one in rows if one["service"] == "connected"]
+    assert connected["usluga_id"] == 127
+    # Asked again it is the same session, and the same answer.
+    assert await job.effect.send(RUN, item) == evidence
+    assert job.effect.repeatable
+    assert isinstance(job.effect.undo({}), Irreversible)
+
+
+def session(suid: object) -> object:
+    return {"pk": 1, "model": "CabinetSessions", "fields": {"suid": suid, "user_id": 5}}
+
+
+@pytest.mark.parametrize(
+    ("opened", "listed", "evidence", "requests"),
+    [
+        (session(SUID), answer([json.dumps([[{"pk": 1}], []])]), Accepted('[{"service":"offered","pk":1}]'), 2),
+        (SUID, answer([json.dumps([[], [{"pk": 2}]])]), Accepted('[{"service":"connected","pk":2}]'), 2),
+        (session(int(SUID)), answer([json.dumps({"odd": 1})]), Accepted('[{"odd":1}]'), 2),
+        (session(SUID), answer([json.dumps({"error": f"no {SUID}"})]), RowRefused("no •••", recognised=False), 2),
+        (session(SUID), web.Response(status=502, text=SUID), Lost("HTTP 502 Bad Gateway: •••"), 2),
+        (session(None), answer([]), NO_SUID, 1),
+        ([session(SUID)] * 2, answer([]), NO_SUID, 1),
+        (None, answer([]), NO_SUID, 1),
+    ],
+)  # fmt: skip
+async def test_what_comes_of_the_two_requests(
+    opened: object, listed: web.Response, evidence: Evidence, requests: int
+) -> None:
+    async def script(_: web.Request, form: dict[str, str]) -> web.Response:
+        return listed if form["method1"].startswith("web_cabinet") else answer(opened)
+
+    async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
+        assert await effect_of(Gateway(client), SERVICES_ON_OFFER).send(RUN, item_of()) == evidence
+        assert len(server.forms) == requests
+
+
+async def test_half_an_answer_is_not_shown_for_the_session_may_be_in_it() -> None:
+    async def script(_: web.Request, __: dict[str, str]) -> web.Response:
+        return web.Response(text=f'{{"result": "{SUID}')
+
+    async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
+        evidence = await effect_of(Gateway(client), SERVICES_ON_OFFER).send(RUN, item_of())
+    assert isinstance(evidence, Lost)
+    assert evidence.text.startswith("HTTP 200, but not the billing's JSON;")
+    assert SUID[:4] not in evidence.text
+
+
+async def test_the_second_request_is_not_made_where_the_first_was_not_answered() -> None:
+    async def script(_: web.Request, __: dict[str, str]) -> web.Response:
+        return web.json_response({"call": "x", "error": "Слишком частые запросы"})
+
+    async with scripted(script) as server, BillingClient(ClientSettings(server.url)) as client:
+        assert await effect_of(Gateway(client), SERVICES_ON_OFFER).send(RUN, item_of()) == Busy(
+            "Слишком частые запросы"
+        )
+        assert len(server.forms) == 1
+
+
+def item_of() -> Item:
+    steps: tuple[tuple[str, dict[str, object]], ...] = (
+        ("objects.get", {"id": 5}),
+        ("get_or_create_dynamic_session", {}),
+    )
+    return sending_item(NewItem("5", "5", "reading:5", encode_payload(Payload("Users", steps))))
+
+
+def thing(key: int, **fields: Any) -> dict[str, Any]:
+    return {"pk": key, "model": "Users", "fields": fields}
+
+
+@pytest.mark.parametrize(
+    ("result", "rows"),
+    [
+        (None, []),
+        ([], []),
+        ("5", [{"result": "5"}]),
+        ([1, 2], [{"result": 1}, {"result": 2}]),
+        (thing(5, login="a"), [{"login": "a", "pk": 5}]),
+        ([thing(5, id=5, login="a"), thing(6, id=6)], [{"id": 5, "login": "a"}, {"id": 6}]),
+        (thing(5, op_id=5), [{"op_id": 5}]),
+        (thing(5, id=7), [{"id": 7, "pk": 5}]),
+        ({"a": 1, "b": {"c": {"d": 2}}}, [{"a": 1, "b__c__d": 2}]),
+        (
+            thing(5, abonent=thing(7, name="Иванов", tarif=thing(2, name="Тариф"))),
+            [{"abonent__name": "Иванов", "abonent__tarif__name": "Тариф", "pk": 5}],
+        ),
+        (
+            thing(5, users=[thing(1, ip="10.0.0.1"), thing(2, ip=None)], tags=["a", 3], none=[]),
+            [{"users__ip": "10.0.0.1, ", "tags": "a, 3", "none": None, "pk": 5}],
+        ),
+        ([[{"a": 1}], [{"b": 2}, {"b": 3}]], [{"list": 1, "a": 1}, {"list": 2, "b": 2}, {"list": 2, "b": 3}]),
+        ({"sum": Decimal("50.50"), "flag": True, "no": None}, [{"sum": "50.50", "flag": True, "no": None}]),
+    ],
+)
+def test_a_result_becomes_rows(result: object, rows: list[Flat]) -> None:
+    assert flat(result) == rows
+    assert decode_answer(encode_answer(flat(result))) == rows
+
+
+def test_secrets_become_dots_by_their_names() -> None:
+    found = thing(5, psw="abc", psw_hash="def", suid=123456, user=thing(6, password="x", psw=""), hash_key=None)
+    assert flat(found) == [
+        {
+            "psw": "•••",
+            "psw_hash": "•••",
+            "suid": "•••",
+            "user__password": "•••",
+            "user__psw": "",
+            "hash_key": None,
+            "pk": 5,
+        }
+    ]
+
+
+@pytest.mark.parametrize("answer", [None, "", "90001", '{"ip": "10.0.0.1"}', "[1, 2]", "[broken"])
+def test_answers_of_other_jobs_are_none_of_these(answer: str | None) -> None:
+    assert decode_answer(answer) is None
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ({str(place): 1 for place in range(1001)}, "not read: an object of more than 1000 fields"),
+        ({"a" * 301: 1}, "not read: a field whose name is longer than 300 characters"),
+        ({"a" * 200: {"b" * 200: 1}}, "not read: a field whose name is longer than 300 characters"),
+        ({"a" * 200: [{"b" * 200: 1}]}, "not read: a field whose name is longer than 300 characters"),
+    ],
+)
+def test_an_object_that_no_model_has_is_told_in_one_cell(result: dict[str, Any], told: str) -> None:
+    assert flat(result) == [{"result": told}]
+    assert flat([thing(5, **result), thing(6, id=6)]) == [{"result": told}, {"id": 6}]
+
+
+def test_a_long_name_around_many_fields_takes_no_memory() -> None:
+    answer = {"a" * 1_000_000: {str(place): 1 for place in range(100_000)}}
+    tracemalloc.start()
+    try:
+        assert len(flat(answer)) == 1
+        assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
+    finally:
+        tracemalloc.stop()

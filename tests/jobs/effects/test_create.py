@@ -1,5 +1,6 @@
-"""Services that are connected and attributes that are given: created, found again, deleted again, and made anew."""
+"""Objects that are created and deleted: found again by what is theirs alone, left alone, made anew."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import AsyncMock
@@ -9,17 +10,37 @@ import pytest
 
 from billing.api.client import BillingClient
 from billing.database.database import Database
-from checkpoints.records import Item, NewItem, Run
-from engine.evidence import Accepted, Evidence, Lost, RowRefused
-from engine.job import Absent, Different, Entries, Found, Marked, ReadBack
+from checkpoints.records import Item, NewItem
+from engine.evidence import Accepted, AlreadyThere, Lost, RowRefused
+from engine.job import CannotLook, Different, Entries, Found, Marked, Prepared, ReadBack
+from engine.rows import Row
 from jobs.access.gateway import Gateway
-from jobs.access.payload import encode_payload, payload_of
-from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE
-from jobs.effects.create import payload_for
+from jobs.access.payload import Payload, encode_payload, payload_of
+from jobs.access.vault import Vault
+from jobs.billing_job import BillingJob
+from jobs.catalogue.services import ATTRIBUTE, CONNECT_SERVICE, DELETE_SERVICES
+from jobs.catalogue.subscribers import DELETE_ACCOUNT
+from jobs.catalogue.typed_call import call_kind
+from jobs.effects.delete import DeleteEffect
+from jobs.effects.effect import Irreversible
+from jobs.effects.factory import effect_of as effect_made
+from jobs.effects.subscriber_steps import SubscriberSteps
+from jobs.imports.subscriber import Step
+from jobs.job import build
+from jobs.rows.binding import Bound
 from jobs.rows.input import Input
+from jobs.spec.chain import chain_text, parse
+from jobs.spec.errors import ParameterRefused
+from jobs.spec.spec import parameters_of
 from lab.mock.server import MockBilling
-from tests.jobs.conftest import FOLDER, Execute, Frozen
+from tests.checkpoints.samples import sending_item
+from tests.jobs.conftest import FOLDER, Execute
+from tests.jobs.importing import planned as plan_steps
+from tests.jobs.importing import subscriber
 from tests.jobs.making import (
+    RUN,
+    THIRD_RUN,
+    UNDO_RUN,
     effect_of,
     job_of,
     planned,
@@ -30,8 +51,9 @@ from tests.jobs.making import (
     sent,
     sightings,
     undone,
+    with_fresh_before_images,
 )
-from tests.jobs.whole_database import THERE, Tables, changes, new_rows, whole
+from tests.jobs.whole_database import changes, new_rows, whole
 
 TO_CONNECT = "abonent_id\n9001\n9002\n"
 TO_GIVE = "contract_number;attribute_id;value\n00123;1012;телеграм\nA15;7;0015\n"
@@ -39,84 +61,22 @@ CONNECTED = "USERS_USLUGA"
 VALUES = "ATTRIBUTE_VALUES"
 
 
-@pytest.fixture
-def second(run: Run) -> Run:
-    return replace(run, run_id=2, name="u7u7u", job="undo")
+async def connecting(gateway: Gateway, *, text: str = TO_CONNECT, **given: str) -> list[Item]:
+    rows = rows_of(text)
+    return await planned(job_of(gateway, CONNECT_SERVICE, rows, usluga="240", manager="33", **given))
 
 
-@pytest.fixture
-def third(run: Run) -> Run:
-    return replace(run, run_id=3, name="v8v8v", job="undo")
-
-
-async def connecting(
-    gateway: Gateway, folder: Path, frozen: Frozen, *, text: str = TO_CONNECT, **given: str
-) -> list[Item]:
-    rows = rows_of(folder, text)
-    return await planned(job_of(gateway, CONNECT_SERVICE, rows, usluga="240", manager="33", **given), frozen)
-
-
-async def giving(gateway: Gateway, folder: Path, frozen: Frozen, *, text: str = TO_GIVE) -> list[Item]:
-    return await planned(job_of(gateway, ATTRIBUTE, rows_of(folder, text)), frozen)
+async def giving(gateway: Gateway, *, text: str = TO_GIVE) -> list[Item]:
+    return await planned(job_of(gateway, ATTRIBUTE, rows_of(text)))
 
 
 # ---- services ----------------------------------------------------------------------------------------------------
 
 
-async def test_services_are_connected_once_and_found_again(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, database: Database
-) -> None:
-    job = effect_of(gateway, CONNECT_SERVICE, usluga="240", manager="33")
-    items = await connecting(gateway, tmp_path, frozen, comment="Обещанный платёж")
-    assert [(item.key, item.label, item.lane, item.amount) for item in items] == [
-        ("9001/240", "00123", "account:9001", None),
-        ("9002/240", "123", "account:9002", None),
-    ]
-    assert await sightings(job, run, items) == [Absent(), Absent()]
-    assert (
-        await readings(job, run, items)
-        == [ReadBack(None, "sent usluga_id 240, manager_id 33; the billing has no connected service with this mark")]
-        * 2
-    )
-    before = whole(database)
-
-    done = await sent(job, run, items)
-
-    rows = new_rows(changes(before, whole(database)), CONNECTED)
-    assert [(row["ABONENT_ID"], row["USLUGA_ID"], row["MANAGER_ID"], row["COMMENT"]) for row in rows] == [
-        (9001, 240, 33, "Обещанный платёж [cm k7m2q/1]"),
-        (9002, 240, 33, "Обещанный платёж [cm k7m2q/2]"),
-    ]
-    assert [str(row["ID"]) for row in rows] == [one.answer for one in done]
-    assert await sightings(job, run, items) == [Found(one.answer, marked=True) for one in done]
-    assert await readings(job, run, items) == [ReadBack(None)] * 2
-
-
-async def test_a_folder_is_connected_by_the_jobs_own_select(
-    client: BillingClient,
-    database: Database,
-    frozen: Frozen,
-    odd_ones: None,  # noqa: ARG001
-) -> None:
-    given = {"folder": str(FOLDER), "usluga": "126", "manager": "33"}
-    done = await prepared(job_of(Gateway(client, database), CONNECT_SERVICE, Input(), **given))
-    assert [one.label for one in done.items] == ["00123", "123", "A15", "ДУБЛЬ", "ДУБЛЬ", "ВТОРОЙ", "77/2"]
-    assert [one.reason for one in done.refusals] == ["abonent 9007 has no account"]
-    assert [frozen(one).lane for one in done.items[:1]] == ["account:9001"]
-
-
-async def test_one_subscriber_as_given(gateway: Gateway, frozen: Frozen) -> None:
-    given = {"abonent_id": "9001", "usluga": "240", "manager": "33"}
-    (item,) = await planned(job_of(gateway, CONNECT_SERVICE, Input(), **given), frozen)
-    assert (item.key, item.label) == ("9001/240", "00123")
-
-
-async def test_a_service_that_is_no_longer_as_it_was_connected(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
-) -> None:
+async def test_a_service_that_is_no_longer_as_it_was_connected(gateway: Gateway, execute: Execute) -> None:
     job = effect_of(gateway, CONNECT_SERVICE)
-    items = await connecting(gateway, tmp_path, frozen)
-    first, second = [one.answer for one in await sent(job, run, items)]
+    items = await connecting(gateway)
+    first, second = [one.answer for one in await sent(job, items)]
     execute("update users_usluga set usluga_id = 126 where id = ?", first)
     # Deleted by somebody before anybody has looked: it is no reason to connect it once more.
     execute("update users_usluga set deleted = 1 where id = ?", second)
@@ -125,22 +85,19 @@ async def test_a_service_that_is_no_longer_as_it_was_connected(
         f"{sent_text} {first} with usluga_id 126, manager_id 33",
         f"{sent_text} {second} with usluga_id 240, manager_id 33 (deleted)",
     ]
-    assert await sightings(job, run, items) == [Different(text, marked=True) for text in texts]
-    assert await readings(job, run, items) == [ReadBack(None, text) for text in texts]
+    assert await sightings(job, items) == [Different(text, marked=True) for text in texts]
+    assert await readings(job, items) == [ReadBack(None, text) for text in texts]
 
 
-async def test_a_service_that_looks_the_same_is_named(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
+async def test_a_service_that_looks_the_same_is_named(gateway: Gateway, execute: Execute) -> None:
     for key, abonent, usluga, comment, deleted in [
         (90001, 9001, 240, "по звонку", 0),
         (90002, 9001, 126, None, 0),
         (90003, 9002, 240, None, 1),
         (90004, 9003, 240, "[cm aaaaa/1]", 0),
     ]:
-        execute(
-            "insert into users_usluga (id, abonent_id, usluga_id, comment, deleted) values (?, ?, ?, ?, ?)",
-            *(key, abonent, usluga, comment, deleted),
-        )
-    rows = rows_of(tmp_path, "abonent_id\n9001\n9002\n9003\n")
+        execute.put("users_usluga", id=key, abonent_id=abonent, usluga_id=usluga, comment=comment, deleted=deleted)
+    rows = rows_of("abonent_id\n9001\n9002\n9003\n")
     job = job_of(gateway, CONNECT_SERVICE, rows, usluga="240", manager="33")
     assert await job.find_entries((await prepared(job)).items) == {
         "9001/240": Entries(unmarked="connected service 90001 with usluga_id 240"),
@@ -148,47 +105,9 @@ async def test_a_service_that_looks_the_same_is_named(gateway: Gateway, tmp_path
     }
 
 
-async def test_connected_services_are_deleted_and_connected_again(
-    gateway: Gateway, tmp_path: Path, run: Run, second: Run, third: Run, frozen: Frozen, database: Database
-) -> None:
+async def test_a_service_that_somebody_has_changed_is_left_alone(gateway: Gateway, execute: Execute) -> None:
     job = effect_of(gateway, CONNECT_SERVICE)
-    before = whole(database)
-    done = await sent(job, run, await connecting(gateway, tmp_path, frozen, comment="Обещанный"))
-
-    undo = await undone(job, done)
-    assert [(one.lane, one.undoes) for one in undo.done.items] == [("account:9001", 101), ("account:9002", 102)]
-    backs = undo.items(frozen)
-    assert undo.effect.describe("u7u7u", backs[0]) == f"UsersUsluga: objects.get(id={done[0].answer}) → delete()"
-    assert await sightings(undo.effect, second, backs) == [Absent(), Absent()]
-    backs = await sent(undo.effect, second, backs)
-    assert await sightings(undo.effect, second, backs) == [Found(one.answer) for one in backs]
-    assert await readings(undo.effect, second, backs) == [ReadBack(None)] * 2
-
-    found = changes(before, whole(database))
-    assert found.keys() == {CONNECTED}
-    rows = new_rows(found, CONNECTED)
-    assert [(str(row["ID"]), row["DELETED"]) for row in rows] == [(one.answer, 1) for one in done]
-
-    again = await undone(undo.effect, backs)
-    agains = await sent(again.effect, third, again.items(frozen))
-    rows = new_rows(changes(before, whole(database)), CONNECTED)[2:]
-    assert [(row["ABONENT_ID"], row["USLUGA_ID"], row["MANAGER_ID"], row["COMMENT"]) for row in rows] == [
-        (9001, 240, 33, "Обещанный [cm v8v8v/1]"),
-        (9002, 240, 33, "Обещанный [cm v8v8v/2]"),
-    ]
-    assert await readings(again.effect, third, agains) == [ReadBack(None)] * 2
-    # And once more the other way.
-    last = await undone(again.effect, agains)
-    await sent(last.effect, second, last.items(frozen))
-    rows = new_rows(changes(before, whole(database)), CONNECTED)
-    assert [row["DELETED"] for row in rows] == [1, 1, 1, 1]
-
-
-async def test_a_service_that_somebody_has_changed_is_left_alone(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
-) -> None:
-    job = effect_of(gateway, CONNECT_SERVICE)
-    done = await sent(job, run, await connecting(gateway, tmp_path, frozen))
+    done = await sent(job, await connecting(gateway))
     execute("update users_usluga set manager_id = 34 where id = ?", done[0].answer)
     execute("update users_usluga set deleted = 1 where id = ?", done[1].answer)
     undo = await undone(job, done)
@@ -199,8 +118,8 @@ async def test_a_service_that_somebody_has_changed_is_left_alone(
     ]
 
 
-async def test_a_service_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path, frozen: Frozen) -> None:
-    items = await connecting(gateway, tmp_path, frozen, text="abonent_id\n9001\n")
+async def test_a_service_whose_id_nobody_knows(gateway: Gateway) -> None:
+    items = await connecting(gateway, text="abonent_id\n9001\n")
     assert (await undone(effect_of(gateway, CONNECT_SERVICE), items)).refused == [
         "the id of what was created is not known: delete the UsersUsluga by hand"
     ]
@@ -209,44 +128,10 @@ async def test_a_service_whose_id_nobody_knows(gateway: Gateway, tmp_path: Path,
 # ---- attributes --------------------------------------------------------------------------------------------------
 
 
-async def test_attributes_are_given_and_taken_back(
-    gateway: Gateway, tmp_path: Path, run: Run, second: Run, third: Run, frozen: Frozen, database: Database
-) -> None:
-    job = effect_of(gateway, ATTRIBUTE)
-    before = whole(database)
-    items = await giving(gateway, tmp_path, frozen)
-    assert [(item.key, item.label) for item in items] == [("9001/1012", "00123"), ("9003/7", "A15")]
-    assert await sightings(job, run, items) == [Absent(), Absent()]
-    assert await readings(job, run, items[:1]) == [
-        ReadBack(None, "sent attribute_value телеграм; the billing has no attribute value like it")
-    ]
-    done = await sent(job, run, items)
-    given = changes(before, whole(database))
-    assert [(row["ABONENT_ID"], row["ATTRIBUTE_ID"], row["ATTRIBUTE_VALUE"]) for row in new_rows(given, VALUES)] == [
-        (9001, 1012, "телеграм"),
-        (9003, 7, "0015"),
-    ]
-    assert await sightings(job, run, items) == [Found(one.answer) for one in done]
-    assert await readings(job, run, items) == [ReadBack(None)] * 2
-
-    undo = await undone(job, done)
-    backs = await sent(undo.effect, second, undo.items(frozen))
-    assert changes(before, whole(database)) == {}
-    assert await readings(undo.effect, second, backs) == [ReadBack(None)] * 2
-
-    again = await undone(undo.effect, backs)
-    await sent(again.effect, third, again.items(frozen))
-    anew = new_rows(changes(before, whole(database)), VALUES)
-    assert [(row["ABONENT_ID"], row["ATTRIBUTE_ID"], row["ATTRIBUTE_VALUE"]) for row in anew] == [
-        (9001, 1012, "телеграм"),
-        (9003, 7, "0015"),
-    ]
-
-
-async def test_a_value_that_is_there_already(gateway: Gateway, tmp_path: Path, execute: Execute) -> None:
+async def test_a_value_that_is_there_already(gateway: Gateway, execute: Execute) -> None:
     execute("insert into attribute_values values (90001, 9001, 1012, 'телеграм')")
     execute("insert into attribute_values values (90002, 9003, 7, '15')")
-    done = await prepared(job_of(gateway, ATTRIBUTE, rows_of(tmp_path, TO_GIVE)))
+    done = await prepared(job_of(gateway, ATTRIBUTE, rows_of(TO_GIVE)))
     assert [(one.key, one.skip_reason) for one in done.items] == [
         ("9001/1012", "already as wanted: attribute value 90001 with attribute_value телеграм")
     ]
@@ -258,35 +143,24 @@ async def test_a_value_that_is_there_already(gateway: Gateway, tmp_path: Path, e
     )
 
 
-async def test_a_value_that_differs_when_it_is_looked_for(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, execute: Execute
-) -> None:
+async def test_a_value_that_differs_when_it_is_looked_for(gateway: Gateway, execute: Execute) -> None:
     job = effect_of(gateway, ATTRIBUTE)
-    items = await giving(gateway, tmp_path, frozen, text="abonent_id;attribute_id;value\n9001;7;да\n")
+    items = await giving(gateway, text="abonent_id;attribute_id;value\n9001;7;да\n")
     execute("insert into attribute_values values (90001, 9001, 7, 'нет')")
     text = "sent attribute_value да; the billing has attribute value 90001 with attribute_value нет"
-    assert await sightings(job, run, items) == [Different(text)]
-    assert await readings(job, run, items) == [ReadBack(None, text)]
+    assert await sightings(job, items) == [Different(text)]
+    assert await readings(job, items) == [ReadBack(None, text)]
     changed = [msgspec.structs.replace(item, answer="90001") for item in items]
     assert (await undone(job, changed)).left_alone == [f"changed since: {text}"]
-
-
-async def test_ids_with_leading_zeros_are_contract_numbers(gateway: Gateway, tmp_path: Path) -> None:
-    text = "id;attribute_id;value\n00123;7;да\n"
-    assert await refused(job_of(gateway, ATTRIBUTE, rows_of(tmp_path, text))) == [
-        "2 id: '00123' is not an id, for it starts with a zero; is it a contract number?"
-    ]
 
 
 # ---- what was made anew ------------------------------------------------------------------------------------------
 
 
-async def test_what_is_there_again_is_not_made_anew(
-    gateway: Gateway, tmp_path: Path, run: Run, second: Run, frozen: Frozen, execute: Execute
-) -> None:
+async def test_what_is_there_again_is_not_made_anew(gateway: Gateway, execute: Execute) -> None:
     job = effect_of(gateway, ATTRIBUTE)
-    undo = await undone(job, await sent(job, run, await giving(gateway, tmp_path, frozen)))
-    backs = await sent(undo.effect, second, undo.items(frozen))
+    undo = await undone(job, await sent(job, await giving(gateway)))
+    backs = await sent(undo.effect, undo.items, UNDO_RUN)
     execute("insert into attribute_values values (90001, 9001, 1012, 'вайбер')")
     execute("update abonents set deleted = 1 where id = 9003")
     again = await undone(undo.effect, backs)
@@ -301,27 +175,19 @@ async def test_what_is_there_again_is_not_made_anew(
 
 
 async def test_a_comment_gives_way_to_the_new_mark(
-    client: BillingClient,
-    database: Database,
-    tmp_path: Path,
-    run: Run,
-    second: Run,
-    third: Run,
-    frozen: Frozen,
-    execute: Execute,
-    odd_ones: None,  # noqa: ARG001
+    client: BillingClient, database: Database, execute: Execute
 ) -> None:
     gateway = Gateway(client, database)
     job = effect_of(gateway, CONNECT_SERVICE)
-    done = await sent(job, run, await connecting(gateway, tmp_path, frozen, text="abonent_id\n9001\n"))
+    done = await sent(job, await connecting(gateway, text="abonent_id\n9001\n"))
     execute("update users_usluga set comment = ?, next_date = '2026-05-01' where id = ?", "я" * 255, done[0].answer)
     undo = await undone(job, done)
-    backs = await sent(undo.effect, second, undo.items(frozen))
+    backs = await sent(undo.effect, undo.items, UNDO_RUN)
     again = await undone(undo.effect, backs)
-    ((_, arguments),) = payload_of(again.items(frozen)[0]).steps
+    ((_, arguments),) = payload_of(again.items[0]).steps
     assert arguments["next_date"] == "2026-05-01 00:00:00"
     assert arguments["comment"] == "я" * 222 + "…"
-    (anew,) = await sent(again.effect, third, again.items(frozen))
+    (anew,) = await sent(again.effect, again.items, THIRD_RUN)
     ((comment, due),) = database.query(
         "select comment, next_date from users_usluga where id = :id", {"id": anew.answer}
     )
@@ -329,64 +195,293 @@ async def test_a_comment_gives_way_to_the_new_mark(
     assert f"{due:%Y-%m-%d %H:%M}" == "2026-05-01 00:00"
     # The billing has charged for it since: it is still what was connected.
     execute("update users_usluga set next_date = '2026-06-01', enabled = 0 where id = ?", anew.answer)
-    assert await sightings(again.effect, third, again.items(frozen)) == [Found(anew.answer, marked=True)]
+    assert await sightings(again.effect, again.items, THIRD_RUN) == [Found(anew.answer, marked=True)]
 
 
 # ---- whose answer it is ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("seen", "evidence"),
-    [
-        (
-            Accepted(result={"pk": 5, "fields": {"id": 5, "abonent_id": 94, "attribute_value": "0015"}}),
-            Accepted("5", created=True),
-        ),
-        (Accepted(result={"pk": 5}), Accepted("5", created=True)),
-        *(
-            (Accepted(result=other), Lost(f"an answer of an unexpected shape: {other!r}"))
-            for other in (
-                {"pk": 5, "fields": {"id": 5, "abonent_id": 95}},
-                {"pk": 5, "fields": {"id": 5, "abonent_id": 94, "attribute_value": "15"}},
-            )
-        ),
-        (
-            RowRefused("Не найден атрибут attribute_id", recognised=True),
-            Lost("refused, but perhaps only after it was entered: Не найден атрибут attribute_id"),
-        ),
-        # It may be the row's own attribute that is not there.
-        (RowRefused("Не найден атрибут 7", recognised=True), RowRefused("Не найден атрибут 7")),
-    ],
-)
-async def test_evidence_of_an_attribute(seen: Evidence, evidence: Evidence, run: Run, frozen: Frozen) -> None:
-    client = AsyncMock(spec=BillingClient)
-    client.send.return_value = seen
-    arguments = {"abonent_id": 94, "attribute_id": 7, "attribute_value": "0015"}
-    new = NewItem("94/7", "94", "account:1", encode_payload(payload_for("AttributeValues", arguments, 94)))
-    assert await effect_of(Gateway(client), ATTRIBUTE).send(run, frozen(new)) == evidence
-
-
-async def test_what_the_billing_refuses_is_of_the_row(
-    gateway: Gateway, tmp_path: Path, run: Run, frozen: Frozen, mock_billing: MockBilling
-) -> None:
+async def test_what_the_billing_refuses_is_of_the_row(gateway: Gateway, mock_billing: MockBilling) -> None:
     job = effect_of(gateway, CONNECT_SERVICE)
-    first, second = await connecting(gateway, tmp_path, frozen, text="abonent_id\n9001\n9002\n")
-    await sent(job, run, [first])
+    first, second = await connecting(gateway, text="abonent_id\n9001\n9002\n")
+    await sent(job, [first])
     twice = msgspec.structs.replace(first, number=7)
-    assert await job.send(run, twice) == RowRefused("Обещанный платеж уже подключен")
-    await sent(job, run, [second])
+    assert await job.send(RUN, twice) == RowRefused("Обещанный платеж уже подключен")
+    await sent(job, [second])
     assert mock_billing.ledger.effects("UsersUsluga") == {9001: 1, 9002: 1}
 
 
-def test_new_rows_of_a_comparison_are_told() -> None:
-    before: Tables = {"T": {1: {"ID": 1, "A": 2}, 3: {"ID": 3, "A": 0}}}
-    after: Tables = {"T": {1: {"ID": 1, "A": 5}, 2: {"ID": 2, "A": None}}}
-    found = changes(before, after)
-    assert found == {
-        "T": {
-            1: {"A": (2, 5)},
-            2: {THERE: (False, True), "ID": (None, 2)},
-            3: {THERE: (True, False), "ID": (3, None), "A": (0, None)},
-        }
+PERSON = 'objects.create {"contract_number": "{number}", "name": "{name}", "parent_id": 9100}'
+SHELF = 'objects.create {"is_folder": 1, "name": "{name}", "parent_id": 9100}'
+LOGIN = 'objects.create {"abonent_id": {abonent_id}, "login": "{login}", "pull": 6}'
+
+CALLS = [
+    ("Abonents", PERSON, "number;name\n00777;Новиков\n", "00777", "contract:00777"),
+    ("Abonents", SHELF, "name\nНовая\n", "Новая/9100", "folders"),
+    ("Users", LOGIN, "abonent_id;login\n9001;novikov\n", "novikov", "account:9001"),
+]
+"""Model, call, a row, and the item's key and lane."""
+
+
+def calling(gateway: Gateway, model: str, chain: str, rows: Input) -> BillingJob:
+    told = {"model": model, "chain": chain_text([chain])}
+    kind = call_kind(told)
+    return build(kind, gateway, parameters_of(kind, told), rows)
+
+
+async def test_a_number_that_is_taken_is_refused_only_where_the_subscriber_is_another(
+    gateway: Gateway, execute: Execute
+) -> None:
+    job = calling(gateway, "Abonents", PERSON, rows_of("number;name\n00777;Новиков\n00778;Попов\n"))
+    items = [msgspec.structs.replace(one, attempts=0) for one in await planned(job)]
+    # Between plan and call: the first is as this row wants it, the second is somebody else.
+    for key, number, name in [(9777, "00777", "Новиков"), (9778, "00778", "Серов")]:
+        execute.put("abonents", id=key, parent_id=9100, name=name, contract_number=number)
+    first, second = [await job.effect.send(RUN, item) for item in items]
+    assert first == AlreadyThere("already as wanted: somebody else has made it just before (id 9777)", "9777")
+    # A row that was sent before may have made it, or somebody else has.
+    sent_before = await job.effect.send(RUN, msgspec.structs.replace(items[0], attempts=1))
+    assert isinstance(sent_before, Accepted)
+    assert (sent_before.answer, sent_before.unproven, sent_before.created) == ("9777", True, False)
+    assert isinstance(second, RowRefused)
+    assert second.text == (
+        "Номер договора уже закреплен: 00778; the billing has subscriber 9778 with name Серов, parent_id 9100"
+    )
+    assert isinstance((await sightings(job, items[1:]))[0], Different)
+
+
+async def test_a_subscriber_with_another_name_is_no_new_one(gateway: Gateway) -> None:
+    job = calling(gateway, "Abonents", PERSON, rows_of("number;name\n00123;Петров\n"))
+    (reason,) = await refused(job)
+    assert "contract_number 00123 has another value already: subscriber 9001 with name Иванов" in reason
+
+
+async def test_a_folder_is_none_of_the_subscribers_of_its_name(gateway: Gateway) -> None:
+    job = calling(gateway, "Abonents", SHELF, rows_of("name\nИванов\n"))
+    assert [one.lane for one in await planned(job)] == ["folders"]
+
+
+async def test_a_folder_at_the_top_is_found_there_alone(gateway: Gateway) -> None:
+    top = 'objects.create {"is_folder": 1, "name": "{name}", "parent_id": null}'
+    job = calling(gateway, "Abonents", top, rows_of("name\nСтранные\n"))
+    assert [one.skip_reason for one in (await prepared(job)).items] == [f"already as wanted: folder {FOLDER}"]
+    inside = calling(gateway, "Abonents", SHELF, rows_of("name\nСтранные\n"))
+    assert await planned(inside)
+
+
+def test_whether_it_is_a_folder_is_written_in_the_call(client: BillingClient) -> None:
+    told = {"model": "Abonents", "chain": chain_text(['objects.create {"is_folder": {what}, "name": "{name}"}'])}
+    kind = call_kind(told)
+    with pytest.raises(ParameterRefused, match="write is_folder as 1 or 0"):
+        effect_made(Gateway(client), kind, parameters_of(kind, told))
+
+
+@pytest.mark.parametrize("chain", ['objects.create {"name": "{name}"}', 'objects.create {"login": "x"}'])
+def test_what_tells_it_from_others_is_in_the_call(client: BillingClient, chain: str) -> None:
+    told = {"model": "Abonents", "chain": chain_text([chain])}
+    kind = call_kind(told)
+    with pytest.raises(ParameterRefused, match="has to say contract_number: by contract_number a subscriber is told"):
+        effect_made(Gateway(client), kind, parameters_of(kind, told))
+
+
+@pytest.mark.parametrize(("model", "chain", "text"), [one[:3] for one in CALLS[:2]], ids=["subscriber", "folder"])
+async def test_what_something_hangs_on_is_not_deleted_again(
+    gateway: Gateway, execute: Execute, model: str, chain: str, text: str
+) -> None:
+    job = calling(gateway, model, chain, rows_of(text))
+    (done,) = await sent(job, await planned(job))
+    back = await undone(job.effect, [done])
+    (item,) = back.items
+    if "is_folder" in chain:
+        execute.put("abonents", id=9999, parent_id=done.answer, name="x", contract_number="9999")
+    else:
+        execute.put("users", id=9999, abonent_id=done.answer, login="novikov")
+    evidence = await back.effect.send(UNDO_RUN, item)
+    assert isinstance(evidence, RowRefused)
+    assert evidence.text in {
+        "left alone, for the folder is not empty: 9999",
+        "left alone, for it has account 9999 with login novikov",
     }
-    assert new_rows(found, "T") == [{"ID": 2}]
+
+
+async def test_the_password_of_a_new_account_is_in_the_vault_until_its_call(
+    gateway: Gateway, tmp_path: Path, database: Database
+) -> None:
+    vault = Vault(tmp_path / "vault")
+    steps = SubscriberSteps(replace(gateway, vault=vault))
+    (token,) = vault.seal(["geheim77"])
+    part = (Step.ACCOUNT, {"login": "novikov", "psw": token})
+    (_, item) = await plan_steps(steps, [subscriber("00123", 1, part)])
+    assert "geheim77" not in item.payload + steps.describe(RUN.name, item) + (item.message or "")
+    assert isinstance(await steps.send(RUN, item), Accepted)
+    assert list(database.query("select psw from users where login = 'novikov'")) == [("geheim77",)]
+    assert await readings(steps, [item]) == [ReadBack(None)]
+
+
+COMMENT = "Автоматический%предоплате%2017-12-31%"
+
+
+@pytest.fixture
+def connected(execute: Execute) -> None:
+    """Three services, one of them deleted."""
+    for key, abonent, comment, deleted in [
+        (90001, 9001, "Автоматический по предоплате 2017-12-31 (1)", 0),
+        (90002, 9002, "Автоматический по предоплате 2017-12-31", 0),
+        (90003, 9003, "Автоматический по предоплате 2017-12-31", 1),
+    ]:
+        execute.put(
+            "users_usluga",
+            id=key,
+            abonent_id=abonent,
+            usluga_id=126,
+            manager_id=33,
+            comment=comment,
+            next_date="2026-05-01 00:00:00",
+            deleted=deleted,
+        )
+
+
+@pytest.fixture
+def account(execute: Execute) -> int:
+    """An account of subscriber 9001, with an open session of the cabinet."""
+    execute.put("users", id=90001, abonent_id=9001, login="ivanov", ip=167772170, pull=6, enabled=1)
+    execute.put("cabinet_sessions", id=90001, suid="12345", user_id=90001, created="2026-05-01")
+    return 90001
+
+
+# ---- services ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("connected")
+async def test_services_found_by_their_comment(client: BillingClient, database: Database) -> None:
+    gateway = Gateway(client, database)
+    done = await prepared(job_of(gateway, DELETE_SERVICES, Input(), comment=COMMENT))
+    assert done.refusals == ()
+    ours = [one for one in done.items if int(one.key) > 90000]
+    assert [(one.key, one.label, one.lane, one.skip_reason) for one in ours] == [
+        ("90001", "00123", "account:9001", None),
+        ("90002", "123", "account:9002", None),
+    ]
+    assert len(done.items) > len(ours), "the billing has some of its own"
+
+
+@pytest.mark.usefixtures("connected")
+async def test_services_by_their_ids(gateway: Gateway) -> None:
+    rows = rows_of("users_usluga_id\n90001\n90003\n80000\n")
+    done = await prepared(job_of(gateway, DELETE_SERVICES, rows))
+    assert [(one.key, one.skip_reason) for one in done.items] == [
+        ("90001", None),
+        ("90003", "already as wanted: UsersUsluga 90003 is deleted"),
+    ]
+    assert [(one.line, one.reason) for one in done.refusals] == [(4, "there is no UsersUsluga with id 80000")]
+
+
+@pytest.mark.usefixtures("connected")
+async def test_what_somebody_changed_between_plan_and_call_is_made_anew(
+    gateway: Gateway, execute: Execute, database: Database
+) -> None:
+    effect = effect_of(gateway, DELETE_SERVICES)
+    assert isinstance(effect, DeleteEffect)
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of("id\n90001\n90002\n")))
+    assert await effect.read_before_images(items) == {}
+    execute("update users_usluga set next_date = '2031-02-03' where id = 90001")
+    before = whole(database)
+    items = await with_fresh_before_images(effect, items)
+    evidence = await effect.send(RUN, items[0])
+    assert isinstance(evidence, Accepted)
+    assert evidence.note == (
+        "changed between plan and call: it was next_date 2026-05-01, and then next_date 2031-02-03; an undo brings "
+        "the latter back"
+    )
+    # What is gone is not what was there.
+    assert await effect.read_before_images(items) == {}
+    undo = await undone(effect, [msgspec.structs.replace(items[0], answer=evidence.answer)])
+    await sent(undo.effect, undo.items, UNDO_RUN)
+    (anew,) = new_rows(changes(before, whole(database)), CONNECTED)
+    assert str(anew["NEXT_DATE"]) == "2031-02-03 00:00:00"
+
+
+@pytest.mark.usefixtures("connected")
+async def test_a_deletion_whose_effect_came_late_is_looked_up(gateway: Gateway) -> None:
+    job = effect_of(gateway, DELETE_SERVICES)
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of("id\n90001\n")))
+    (first,) = await sent(job, items)
+    assert await job.send(RUN, items[0]) == Lost(
+        "refused, and whether it is gone has to be looked up: Объект уже удалён"
+    )
+    assert await sightings(job, items) == [Found(first.answer)]
+    assert not job.repeatable
+
+
+@pytest.mark.usefixtures("connected")
+async def test_a_service_that_was_connected_again_is_left_alone(gateway: Gateway, execute: Execute) -> None:
+    job = effect_of(gateway, DELETE_SERVICES)
+    items = await planned(job_of(gateway, DELETE_SERVICES, rows_of("id\n90001\n90002\n")))
+    done = await sent(job, items)
+    execute.put("users_usluga", id=90009, abonent_id=9001, usluga_id=126)
+    execute("update users_usluga set deleted = 0 where id = 90002")
+    assert (await undone(job, done)).left_alone == [
+        f"changed since: the run deleted it, and now there is connected service {key} with abonent_id {abonent}, "
+        "usluga_id 126"
+        for key, abonent in ((90009, 9001), (90002, 9002))
+    ]
+
+
+# ---- accounts ----------------------------------------------------------------------------------------------------
+
+
+async def test_an_account_goes_with_what_points_to_it(gateway: Gateway, account: int, database: Database) -> None:
+    job = effect_of(gateway, DELETE_ACCOUNT)
+    items = await planned(job_of(gateway, DELETE_ACCOUNT, rows_of("login\nivanov\n")))
+    assert [(one.key, one.lane) for one in items] == [(str(account), "account:9001")]
+    assert job.describe(RUN.name, items[0]) == "Users: objects.get(id=90001) → delete(clean_links=true)"
+    before = whole(database)
+    (done,) = await sent(job, items)
+    found = changes(before, whole(database))
+    assert found.keys() == {"USERS", "CABINET_SESSIONS"}
+    assert found["USERS"] == {account: {"DELETED": (0, 1)}}
+    assert await readings(job, items) == [ReadBack(None)]
+    # What it was is kept, for a person; passwords were never read.
+    kept = json.loads(done.answer or "")
+    assert (kept["login"], kept["ip"], kept["pull"]) == ("ivanov", "10.0.0.10", "6")
+    assert not [name for name in payload_of(items[0]).was if "psw" in name]
+    way = job.undo({})
+    assert isinstance(way, Irreversible)
+    assert "carbon_answer" in way.text
+
+
+async def test_an_account_that_is_pointed_to_stays_without_clean_links(
+    gateway: Gateway, account: int, database: Database
+) -> None:
+    rows = rows_of(f"user_id\n{account}\n")
+    job = job_of(gateway, DELETE_ACCOUNT, rows, clean_links="no")
+    items = await planned(job)
+    before = whole(database)
+    assert await job.effect.send(RUN, items[0]) == RowRefused("На объект ссылаются: CabinetSessions")
+    assert changes(before, whole(database)) == {}
+
+
+# ---- any other chain that deletes --------------------------------------------------------------------------------
+
+
+async def test_a_model_that_nobody_here_knows(gateway: Gateway, database: Database) -> None:
+    effect = DeleteEffect(gateway, parse("Tarif", ('objects.get {"id": {id}}', "delete")))
+    done = await effect.plan([Bound(Row(2, (key,)), key, {"id": key}) for key in ("6", "60")])
+    assert [(one.key, one.lane) for one in done.items] == [("6", "Tarif:6")]
+    assert [one.reason for one in done.refusals] == ["there is no Tarif with id 60"]
+    assert isinstance(effect.undo({}), Irreversible)
+    item = sending_item(done.items[0])
+    before = whole(database)
+    evidence = await effect.send(RUN, item)
+    assert evidence == RowRefused("На объект ссылаются: Abonents")
+    assert changes(before, whole(database)) == {}
+
+
+async def test_what_cannot_be_told() -> None:
+    client = AsyncMock(spec=BillingClient)
+    client.ask.return_value = [{"pk": 5, "fields": {"id": 5}}, {"pk": 6, "fields": {"id": 5}}]
+    payload = Payload("Tarif", (("objects.get", {"id": 5}), ("delete", {})), key={"id": "5"})
+    item = sending_item(NewItem("5", "5", "Tarif:5", encode_payload(payload)))
+    effect = DeleteEffect(Gateway(client), parse("Tarif", ('objects.get {"id": {id}}', "delete")))
+    assert await sightings(effect, [item]) == [CannotLook("the billing has 2 of Tarif 5")]
+    assert await effect.take_back([]) == Prepared((), ())

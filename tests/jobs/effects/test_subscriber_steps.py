@@ -9,20 +9,18 @@ import pytest
 from billing.database.database import Database
 from billing.money import SCALE
 from billing.profile import Fact, Profile, TypeEight
-from checkpoints.records import Item, Run
 from checkpoints.states import State
 from engine.errors import InputRefused
-from engine.evidence import Accepted, Lost
-from engine.job import Absent, Entries, Found, LookedFor, Marked, ReadBack
+from engine.evidence import Accepted
+from engine.job import Absent, Entries, Found, Marked, ReadBack
 from jobs.access.gateway import Gateway
 from jobs.access.payload import decode_payload, payload_of
 from jobs.effects.subscriber_steps import SubscriberSteps
-from jobs.imports.subscriber import Step, Subscriber, folder_path
-from lab.mock.faults import Fault, FaultKind, FaultPlan
+from jobs.imports.subscriber import Step, Subscriber
 from lab.mock.server import MockBilling
-from tests.jobs.conftest import FOLDER, Execute, Frozen
+from tests.jobs.conftest import FOLDER, Execute
 from tests.jobs.importing import filled, planned, step_by_step, subscriber, whole
-from tests.jobs.making import readings, sightings
+from tests.jobs.making import RUN, readings, sightings
 from tests.jobs.whole_database import changes, new_rows
 from tests.jobs.whole_database import whole as whole_database
 
@@ -49,11 +47,11 @@ async def why_refused(effect: SubscriberSteps, *subscribers: Subscriber) -> list
 
 
 async def test_a_subscriber_is_made_step_by_step_and_then_found_as_wanted(
-    gateway: Gateway, run: Run, frozen: Frozen, database: Database
+    gateway: Gateway, database: Database
 ) -> None:
     effect = SubscriberSteps(gateway)
     await effect.try_out()
-    items = await planned(effect, TWO, frozen)
+    items = await planned(effect, TWO)
     assert [item.key for item in items] == [
         "folder/Дома",
         "folder/Дома/Новые",
@@ -61,10 +59,10 @@ async def test_a_subscriber_is_made_step_by_step_and_then_found_as_wanted(
         *(f"00778/{step}".format("popov") for step in STEPS),
     ]
     assert {item.lane for item in items} == {"folders", "contract:00777", "contract:00778"}
-    assert await sightings(effect, run, items) == [Absent()] * len(items)
+    assert await sightings(effect, items) == [Absent()] * len(items)
     before = whole_database(database)
 
-    done = await step_by_step(effect, run, items)
+    done = await step_by_step(effect, items)
 
     found = changes(before, whole_database(database))
     folders, subscribers = new_rows(found, "ABONENTS")[:2], new_rows(found, "ABONENTS")[2:]
@@ -80,28 +78,26 @@ async def test_a_subscriber_is_made_step_by_step_and_then_found_as_wanted(
     money = [(one["BALANCE"], one["LIMIT_WARNING"], one["limit"]) for one in new_rows(found, "ADMIN_ACCOUNTS")]
     assert money == [(1250 * SCALE // 100, -50 * SCALE, -100 * SCALE)] * 2
 
-    assert all(isinstance(one, Found) for one in await sightings(effect, run, done))
-    assert await effect.visible(run, done) == {one.item_id for one in done}
-    assert all(one.difference is None for one in await readings(effect, run, done))
+    assert all(isinstance(one, Found) for one in await sightings(effect, done))
+    assert await effect.visible(RUN, done) == {one.item_id for one in done}
+    assert all(one.difference is None for one in await readings(effect, done))
     # The id of somebody else, as a person may have typed it: nothing goes to it.
     (person, *_) = [item for item in done if item.key == "00777/subscriber/"]
-    assert await effect.visible(run, [msgspec.structs.replace(person, answer="9001")]) == set()
+    assert await effect.visible(RUN, [msgspec.structs.replace(person, answer="9001")]) == set()
     # The same table again, by a journal that knows nothing of it.
-    again = await planned(SubscriberSteps(gateway), TWO, frozen)
+    again = await planned(SubscriberSteps(gateway), TWO)
     assert {item.state for item in again} == {State.SKIPPED}
 
 
-async def test_what_is_filled_in_later_is_no_sooner_looked_for_nor_shown_as_known(
-    gateway: Gateway, run: Run, frozen: Frozen
-) -> None:
+async def test_what_is_filled_in_later_is_no_sooner_looked_for_nor_shown_as_known(gateway: Gateway) -> None:
     effect = SubscriberSteps(gateway)
-    items = await planned(effect, TWO[:1], frozen)
+    items = await planned(effect, TWO[:1])
     by_key = {item.key: item for item in items}
     account, balance = by_key["00777/account/novikov"], by_key["00777/balance/"]
-    assert effect.describe(run.name, account).startswith('Users: objects.create(abonent_id="<00777/subscriber/>"')
+    assert effect.describe(RUN.name, account).startswith('Users: objects.create(abonent_id="<00777/subscriber/>"')
     assert effect.needs(balance) == ("00777/limit/", "00777/subscriber/")
-    assert await sightings(effect, run, [balance]) == [Absent()]
-    assert await effect.visible(run, [account]) == set()
+    assert await sightings(effect, [balance]) == [Absent()]
+    assert await effect.visible(RUN, [account]) == set()
     # An id that is none is never sent.
     person = by_key["00777/subscriber/"]
     for answer in (None, "", "x", "0", str(2**31)):
@@ -109,13 +105,13 @@ async def test_what_is_filled_in_later_is_no_sooner_looked_for_nor_shown_as_know
             filled(effect, account, {person.key: msgspec.structs.replace(person, answer=answer)})
 
 
-async def test_a_new_folder_is_asked_for_once_whatever_the_pages(gateway: Gateway, frozen: Frozen) -> None:
+async def test_a_new_folder_is_asked_for_once_whatever_the_pages(gateway: Gateway) -> None:
     effect = SubscriberSteps(gateway)
-    first, second = [await planned(effect, [one], frozen) for one in TWO]
+    first, second = [await planned(effect, [one]) for one in TWO]
     assert [item.key for item in first + second if item.lane == "folders"] == ["folder/Дома", "folder/Дома/Новые"]
     assert payload_of(second[0]).needs == ("folder/Дома/Новые",)
     # A page that is planned anew has them again.
-    assert [item.key for item in await planned(effect, TWO, frozen) if item.lane == "folders"] == [
+    assert [item.key for item in await planned(effect, TWO) if item.lane == "folders"] == [
         "folder/Дома",
         "folder/Дома/Новые",
     ]
@@ -126,97 +122,39 @@ async def test_a_new_folder_is_asked_for_once_whatever_the_pages(gateway: Gatewa
     [({"path": ""}, None), ({"id": str(FOLDER)}, FOLDER), ({"path": " Странные / "}, FOLDER), ({}, None)],
     ids=["the top", "by id", "by name", "none"],
 )
-async def test_a_folder_that_is_there(
-    gateway: Gateway, frozen: Frozen, folder: Mapping[str, str], parent: int | None
-) -> None:
+async def test_a_folder_that_is_there(gateway: Gateway, folder: Mapping[str, str], parent: int | None) -> None:
     effect = SubscriberSteps(gateway)
-    (item,) = await planned(effect, [subscriber("00777", 1, (Step.FOLDER, folder), name="Новиков")], frozen)
+    (item,) = await planned(effect, [subscriber("00777", 1, (Step.FOLDER, folder), name="Новиков")])
     assert payload_of(item).steps[0][1].get("parent_id") == parent
     assert payload_of(item).fills == {}
 
 
-async def test_a_slash_in_the_name_of_a_folder_separates_nothing(gateway: Gateway, frozen: Frozen) -> None:
-    person = subscriber("00777", 1, (Step.FOLDER, {"path": folder_path(["Дома", "Мира 5/1"])}), name="Новиков")
-    items = await planned(SubscriberSteps(gateway), [person], frozen)
-    folders = [payload_of(item).steps[0][1]["name"] for item in items if item.lane == "folders"]
-    assert folders == ["Дома", "Мира 5/1"]
-
-
-async def test_the_row_is_kept_with_its_subscriber_alone(gateway: Gateway, frozen: Frozen) -> None:
-    items = await planned(SubscriberSteps(gateway), TWO[:1], frozen)
-    kept = [item for item in items if item.row or payload_of(item).groups]
-    assert [item.key for item in kept] == ["00777/subscriber/"]
-    assert payload_of(kept[0]).groups == {"folder": "Дома/Новые", "tariff": "2", "balance": "12.50"}
-    assert {item.line for item in items} == {1}
-
-
-async def test_lost_calls_of_each_step_have_their_effect_once(
-    gateway: Gateway, mock_billing: MockBilling, run: Run, frozen: Frozen, database: Database
-) -> None:
-    effect = SubscriberSteps(gateway)
-    before, done = whole_database(database), dict[str, Item]()
-    for item in await planned(effect, TWO[:1], frozen):
-        ready = filled(effect, item, done)
-        mock_billing.faults.set(FaultPlan((Fault(FaultKind.CRASH_BEFORE, times=1),)))
-        assert isinstance(await effect.send(run, ready), Lost)
-        assert await sightings(effect, run, [ready]) == [Absent()], item.key
-        mock_billing.faults.set(FaultPlan((Fault(FaultKind.RESET_AFTER, times=1),)))
-        assert isinstance(await effect.send(run, ready), Lost)
-        (found,) = await sightings(effect, run, [ready])
-        assert isinstance(found, Found), item.key
-        done[item.key] = msgspec.structs.replace(ready, answer=found.answer)
-    found_rows = changes(before, whole_database(database))
-    assert {table: len(rows) for table, rows in found_rows.items()} == {
-        "ABONENTS": 3,
-        "ADMIN_ACCOUNTS": 1,
-        "USERS": 1,
-        "USERS_USLUGA": 1,
-        "ATTRIBUTE_VALUES": 1,
-        "FINANCE_OPERATIONS": 1,
-    }
-
-
 async def test_a_lost_subscriber_is_not_absent_while_anything_new_waits_to_be_carried_out(
-    gateway: Gateway, mock_billing: MockBilling, run: Run, frozen: Frozen
+    gateway: Gateway, mock_billing: MockBilling
 ) -> None:
     effect = SubscriberSteps(gateway)
-    (item,) = await planned(effect, [subscriber("00777", name="Новиков")], frozen)
+    (item,) = await planned(effect, [subscriber("00777", name="Новиков")])
     mock_billing.stack_rate = 0.001
-    assert isinstance(await effect.send(run, item), Accepted)
-    assert await sightings(effect, run, [item]) == [Absent()]
-    assert await effect.visible(run, [item]) == set()
+    assert isinstance(await effect.send(RUN, item), Accepted)
+    assert await sightings(effect, [item]) == [Absent()]
+    assert await effect.visible(RUN, [item]) == set()
     waits = "EVENTS_STACK_COMPACT holds 1 entry" if gateway.database else None
     assert await effect.unfinished_work([item]) == waits
     mock_billing.stack_rate = 0
     await mock_billing.wait_for_stacks()
     assert await effect.unfinished_work([item]) is None
-    assert await effect.visible(run, [item]) == {item.item_id}
-
-
-async def test_only_services_and_balances_are_guarded_by_what_the_journal_has(
-    gateway: Gateway, frozen: Frozen
-) -> None:
-    effect = SubscriberSteps(gateway)
-    items = await planned(effect, TWO[:1], frozen)
-    once = [item.key for item in items if not effect.may_repeat(item.payload)]
-    assert once == ["00777/service/126", "00777/balance/"]
-    looked_for = {effect.looks_for(item) for item in items if "objects.create" in item.payload}
-    both = {LookedFor.ALWAYS, LookedFor.WHEN_TAKEN_UP}
-    assert looked_for == ({LookedFor.ALWAYS} if gateway.database else both)
-    assert effect.looks_for(items[4]) is LookedFor.NEVER
+    assert await effect.visible(RUN, [item]) == {item.item_id}
 
 
 # ---- what is there ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def having(execute: Execute, odd_ones: None) -> None:  # noqa: ARG001
+def having(execute: Execute) -> None:
     """What the subscriber 9001 has: an account, a service, an attribute; 9010 has a balance."""
-    execute("insert into users (id, abonent_id, login, pull) values (90001, 9001, 'ivanov', 5)")
-    execute("insert into users_usluga (id, abonent_id, usluga_id, manager_id) values (90001, 9001, 126, 34)")
-    execute(
-        "insert into attribute_values (id, abonent_id, attribute_id, attribute_value) values (90001, 9001, 7, 'a')"
-    )
+    execute.put("users", id=90001, abonent_id=9001, login="ivanov", pull=5)
+    execute.put("users_usluga", id=90001, abonent_id=9001, usluga_id=126, manager_id=34)
+    execute.put("attribute_values", id=90001, abonent_id=9001, attribute_id=7, attribute_value="a")
     execute("update admin_accounts set ostatok = ? where id = 9010", 100 * SCALE)
 
 
@@ -236,9 +174,7 @@ AGAIN = "; --change changes it"
 
 
 @pytest.mark.usefixtures("having")
-async def test_what_differs_is_named_and_left_and_what_is_empty_is_set(
-    gateway: Gateway, run: Run, frozen: Frozen, database: Database
-) -> None:
+async def test_what_differs_is_named_and_left_and_what_is_empty_is_set(gateway: Gateway, database: Database) -> None:
     effect = SubscriberSteps(gateway)
     different = "there already, and different: "
     assert await reasons(effect, DIFFERING) == {
@@ -252,10 +188,8 @@ async def test_what_differs_is_named_and_left_and_what_is_empty_is_set(
         "limit": None,
     }
     before = whole_database(database)
-    await step_by_step(effect, run, await planned(effect, [DIFFERING], frozen))
-    assert changes(before, whole_database(database)) == {
-        "ADMIN_ACCOUNTS": {9001: {"limit": (None, -100 * SCALE)}},
-    }
+    await step_by_step(effect, await planned(effect, [DIFFERING]))
+    assert changes(before, whole_database(database)) == {"ADMIN_ACCOUNTS": {9001: {"limit": (None, -100 * SCALE)}}}
 
 
 @pytest.mark.usefixtures("having")
@@ -274,12 +208,10 @@ async def test_nothing_is_given_to_who_has_the_number_and_another_name(gateway: 
 
 
 @pytest.mark.usefixtures("having")
-async def test_what_differs_is_changed_where_that_was_said(
-    gateway: Gateway, run: Run, frozen: Frozen, database: Database
-) -> None:
+async def test_what_differs_is_changed_where_that_was_said(gateway: Gateway, database: Database) -> None:
     effect = SubscriberSteps(gateway, change=True)
     before = whole_database(database)
-    done = await step_by_step(effect, run, await planned(effect, [DIFFERING], frozen))
+    done = await step_by_step(effect, await planned(effect, [DIFFERING]))
     found = changes(before, whole_database(database))
     folders = [row["ID"] for row in new_rows(found, "ABONENTS")]
     assert found.pop("ABONENTS")[9001] == {
@@ -293,21 +225,8 @@ async def test_what_differs_is_changed_where_that_was_said(
         "ATTRIBUTE_VALUES": {90001: {"ATTRIBUTE_VALUE": ("a", "b")}},
         "ADMIN_ACCOUNTS": {9001: {"LIMIT_WARNING": (-120 * SCALE, -50 * SCALE), "limit": (None, -100 * SCALE)}},
     }
-    assert await readings(effect, run, done) == [ReadBack(None)] * len(done)
-    assert await effect.visible(run, done) == {one.item_id for one in done}
-
-
-@pytest.mark.usefixtures("having")
-async def test_a_step_needs_the_last_one_before_it_that_makes_a_call(gateway: Gateway, frozen: Frozen) -> None:
-    same, other = (Step.ACCOUNT, {"login": "ivanov", "pull": "5"}), (Step.TARIFF, {"tarif_id": "3"})
-    items = await planned(
-        SubscriberSteps(gateway, change=True), [subscriber("00123", 1, same, other, name="П")], frozen
-    )
-    assert [(item.state, payload_of(item).needs) for item in items] == [
-        (State.PENDING, ()),
-        (State.SKIPPED, ("00123/subscriber/",)),
-        (State.PENDING, ("00123/subscriber/",)),
-    ]
+    assert await readings(effect, done) == [ReadBack(None)] * len(done)
+    assert await effect.visible(RUN, done) == {one.item_id for one in done}
 
 
 BALANCES: Sequence[tuple[str, str, bool, str | None]] = [
@@ -346,10 +265,14 @@ async def test_where_type_8_adds_a_balance_that_is_there_is_left(gateway: Gatewa
 async def test_entries_of_another_journal_are_found_of_subscribers_that_are_there(
     gateway: Gateway, execute: Execute
 ) -> None:
-    execute(
-        "insert into finance_operations (op_id, abonent_id, op_type, op_summa, op_date, descr) "
-        "values (90001, 9002, 8, ?, '2026-01-02', '[cm aaaaa/1]')",
-        7 * SCALE,
+    execute.put(
+        "finance_operations",
+        op_id=90001,
+        abonent_id=9002,
+        op_type=8,
+        op_summa=7 * SCALE,
+        op_date="2026-01-02",
+        descr="[cm aaaaa/1]",
     )
     effect = SubscriberSteps(gateway)
     rows = [subscriber(number, 1, (Step.BALANCE, {SUM: "50"})) for number in ("00777", "123")]
@@ -385,21 +308,9 @@ REFUSED: Sequence[tuple[Subscriber, str | None, str]] = [
         "usluga_id 126 twice for one subscriber",
     ),
     (subscriber("00777", 1, (Step.ACCOUNT, {"login": ""})), None, "login is empty: which object is meant?"),
-    (
-        subscriber("ДУБЛЬ", 1),
-        None,
-        "several subscribers have the contract number 'ДУБЛЬ': 9004, 9005",
-    ),
-    (
-        subscriber("00777", 1, (Step.FOLDER, {"id": "9001"})),
-        "id",
-        "there is no folder 9001, or it is deleted",
-    ),
-    (
-        subscriber("00123", 1, (Step.BALANCE, {SUM: "5"})),
-        None,
-        SHARED,
-    ),
+    (subscriber("ДУБЛЬ", 1), None, "several subscribers have the contract number 'ДУБЛЬ': 9004, 9005"),
+    (subscriber("00777", 1, (Step.FOLDER, {"id": "9001"})), "id", "there is no folder 9001, or it is deleted"),
+    (subscriber("00123", 1, (Step.BALANCE, {SUM: "5"})), None, SHARED),
     (subscriber("БЕЗСЧЁТА", 1, (Step.LIMIT, {"limit": "5"})), None, "abonent 9007 has no account"),
     (
         subscriber("00777", 1, (Step.BALANCE, {SUM: "5,0"})),

@@ -1,20 +1,25 @@
-"""A dictionary as a person gives it back: read, checked against the billing, and used."""
+"""Names of another billing: what is proposed for them, and the dictionary that a person gives back."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import pytest
 from openpyxl import Workbook
 
 from billing.directory.names import NamedObject
 from engine.errors import InputRefused
-from engine.rows import Row
 from jobs.access.gateway import Gateway
 from jobs.access.references import References
-from jobs.imports.dictionary import Dictionary, check_dictionary, read_dictionary
+from jobs.imports import proposals
+from jobs.imports.dictionary import COLUMNS, Dictionary, check_dictionary, read_dictionary
 from jobs.imports.fields import usual_fields
+from jobs.imports.matching import Match, Matcher
 from jobs.imports.name_lookup import REMEMBERED, NameLookup
 from jobs.imports.names_there import NamesThere, read_names
-from jobs.imports.subscriber import Part, Place, Step, Subscriber, Value
+from jobs.imports.proposals import NameStanding, NamesUsed, propose
+from jobs.imports.subscriber import Step
+from tests.jobs.imports.conftest import made
 
 HEADER = "kind;name;rows;first_line;id;name_here;match;others;checked\n"
 NAMES_HERE = NamesThere.of(
@@ -45,31 +50,13 @@ def refused(file: Path, *lines: str, header: str = HEADER) -> list[str]:
     return str(caught.value).replace(str(file), "FILE").splitlines()
 
 
-def subscriber(line: int, *parts: tuple[Step, dict[str, str]]) -> Subscriber:
-    """A subscriber whose values stand in columns of their own names; a value with a ! before it is a constant."""
-    return Subscriber(
-        Row(line, ()),
-        f"N{line}",
-        tuple(
-            Part(
-                step,
-                {
-                    name: Value(text.lstrip("!"), Place() if text.startswith("!") else Place(line, name))
-                    for name, text in values.items()
-                },
-            )
-            for step, values in parts
-        ),
-    )
-
-
 def looked_up(
     dictionary: Dictionary | None, *parts: tuple[Step, dict[str, str]], there: NamesThere = NAMES_HERE
 ) -> tuple[list[tuple[Step, dict[str, str]]], list[str]]:
     """The parts after the look-up, and the reasons of the faults."""
-    done, faults = NameLookup(dictionary, usual_fields(), there)(subscriber(2, *parts))
-    made = [(part.step, {name: value.text for name, value in part.values.items()}) for part in done.parts]
-    return made, [one.reason for one in faults]
+    done, faults = NameLookup(dictionary, usual_fields(), there)(made(2, *parts))
+    found = [(part.step, {name: value.text for name, value in part.values.items()}) for part in done.parts]
+    return found, [one.reason for one in faults]
 
 
 # ---- the file ---------------------------------------------------------------------------------------------------
@@ -83,7 +70,7 @@ def test_names_become_ids(written: Path) -> None:
         "SNAT pool;NAT;;;1030;;near 80;;да",
         "operator;'=Связь;;;3;;;;",
     )
-    made, faults = looked_up(
+    parts, faults = looked_up(
         dictionary,
         (Step.SUBSCRIBER, {"name": "Аренда", "operator_id": "=Связь"}),
         (Step.ACCOUNT, {"login": "a", "snat_pull": "NAT"}),
@@ -91,7 +78,7 @@ def test_names_become_ids(written: Path) -> None:
         (Step.SERVICE, {"usluga_id": "Аренда"}),
     )
     assert faults == []
-    assert made == [
+    assert parts == [
         (Step.SUBSCRIBER, {"name": "Аренда", "operator_id": "3"}),
         (Step.ACCOUNT, {"login": "a", "snat_pull": "1030"}),
         (Step.TARIFF, {"tarif_id": "3"}),
@@ -154,7 +141,6 @@ def test_another_table_is_no_dictionary(written: Path) -> None:
 # ---- against the billing ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("odd_ones")
 async def test_ids_are_checked_in_the_billing_and_their_names_beside_them(gateway: Gateway, written: Path) -> None:
     there = await read_names(gateway)
     good = read(
@@ -261,13 +247,13 @@ def test_what_is_left_out_leaves_its_part_out_or_its_value_alone(written: Path) 
         "administrator;Петров;;;none;;;;",
         "operator;Никто;;;none;;;;",
     )
-    made, faults = looked_up(
+    parts, faults = looked_up(
         dictionary,
         (Step.SUBSCRIBER, {"name": "И", "operator_id": "Никто"}),
         (Step.SERVICE, {"usluga_id": "Старая", "manager_id": "Петров"}),
         (Step.SERVICE, {"usluga_id": "Аренда", "manager_id": "Петров"}),
     )
-    assert (made, faults) == ([(Step.SUBSCRIBER, {"name": "И"}), (Step.SERVICE, {"usluga_id": "301"})], [])
+    assert (parts, faults) == ([(Step.SUBSCRIBER, {"name": "И"}), (Step.SERVICE, {"usluga_id": "301"})], [])
 
 
 def test_a_name_without_an_id_is_explained_once_and_then_counted(written: Path) -> None:
@@ -275,7 +261,7 @@ def test_a_name_without_an_id_is_explained_once_and_then_counted(written: Path) 
     stage = NameLookup(dictionary, usual_fields(), NAMES_HERE)
     readings = [
         [
-            stage(subscriber(line, (Step.TARIFF, {"tarif_id": name})))[1][0].reason
+            stage(made(line, (Step.TARIFF, {"tarif_id": name})))[1][0].reason
             for line, name in enumerate(["Open", "Gone", "Open", "Open"], 2)
         ]
         for _ in range(2)
@@ -300,6 +286,191 @@ def test_a_name_without_an_id_is_explained_once_and_then_counted(written: Path) 
 def test_what_is_remembered_of_names_without_an_id_is_bounded(written: Path) -> None:
     stage = NameLookup(read(written, "tariff;A;;;3;;;;"), usual_fields(), NAMES_HERE)
     for line in range(2, REMEMBERED + 12):
-        stage(subscriber(line, (Step.TARIFF, {"tarif_id": f"T{line}"})))
+        stage(made(line, (Step.TARIFF, {"tarif_id": f"T{line}"})))
     assert len(stage.unknown) == REMEMBERED
     assert str(stage.notes[-1]) == "more names have no id: each is told with its row"
+
+
+THERE = NamesThere.of(
+    {
+        "Tarif": [
+            NamedObject(3, ("Домашний 100",)),
+            NamedObject(4, ("Ночной",)),
+            NamedObject(5, ("Старый",), deleted=True),
+        ],
+        "Usluga": [NamedObject(7, ("Аренда",)), NamedObject(8, ("аренда",))],
+        "Folder": [NamedObject(89, ("Частный сектор",)), NamedObject(90, ("Мира 5/1",), above=("Частный сектор",))],
+    }
+)
+
+
+def used_in(*rows: tuple[Step, dict[str, str]]) -> NamesUsed:
+    names = NamesUsed(usual_fields())
+    for line, (step, values) in enumerate(rows, 2):
+        assert names(made(line, (step, values)))[1] == ()
+    return names
+
+
+def rows_of(names: NamesUsed, there: NamesThere = THERE, old: Path | None = None) -> list[tuple[str, ...]]:
+    before = None if old is None else read_dictionary(old, is_checked=False)
+    rows = propose(names.names, there, before).rows
+    return [tuple("" if cell is None else str(cell) for cell in row.cells) for row in rows]
+
+
+TARIFFS = [
+    (Step.TARIFF, {"tarif_id": "домашний 100"}),
+    (Step.TARIFF, {"tarif_id": "Старый"}),
+    (Step.TARIFF, {"tarif_id": " домашний  100"}),
+    (Step.TARIFF, {"tarif_id": "Ночной (архив)"}),
+    (Step.TARIFF, {"tarif_id": "!3"}),
+]
+
+
+def test_each_name_is_counted_with_its_first_line_and_what_it_probably_means() -> None:
+    names = used_in(
+        *TARIFFS,
+        (Step.SERVICE, {"usluga_id": "АРЕНДА", "comment": "Аренда"}),
+        (Step.FOLDER, {"path": "Частный сектор/Мира 5\\/1"}),
+        (Step.FOLDER, {"path": "Новый/Ленина 1"}),
+        (Step.SUBSCRIBER, {"operator_id": "Связь", "name": "Иванов"}),
+    )
+    assert rows_of(names) == [
+        ("tariff", "Старый", "1", "3", "", "", "", "", ""),
+        ("tariff", "Ночной (архив)", "1", "5", "4", "Ночной", "near 80", "", ""),
+        ("tariff", "домашний 100", "2", "2", "3", "Домашний 100", "equal", "", ""),
+        ("service", "АРЕНДА", "1", "7", "", "", "several", "7 Аренда; 8 аренда", ""),
+        ("folder", "Новый/Ленина 1", "1", "9", "new", "Новый/Ленина 1", "new", "", ""),
+        ("folder", "Частный сектор/Мира 5\\/1", "1", "8", "90", "Частный сектор/Мира 5\\/1", "equal", "", ""),
+        ("operator", "Связь", "1", "10", "", "", "", "", ""),
+    ]
+
+
+def test_without_a_billing_nothing_is_proposed() -> None:
+    names = used_in(*TARIFFS, (Step.FOLDER, {"path": "Новый"}))
+    assert {cells[COLUMNS.index("id")] for cells in rows_of(names, NamesThere())} == {""}
+
+
+def test_what_a_person_has_decided_stays(tmp_path: Path) -> None:
+    old = tmp_path / "old.csv"
+    old.write_text(
+        "kind;name;id;name_here;match;checked\n"
+        "tariff;Старый;4;Ночной;near 71;иа\n"
+        "tariff;Ночной (архив);3;Домашний 100;near 70;\n"
+        "tariff;домашний 100;none;;;\n"
+        "tariff;Другой;4;;;\n"
+        "tariff;Открытый;;;;\n",
+        encoding="utf-8",
+    )
+    assert rows_of(used_in(*TARIFFS), old=old) == [
+        ("tariff", "Открытый", "0", "", "", "", "", "", ""),
+        ("tariff", "Ночной (архив)", "1", "5", "4", "Ночной", "near 80", "", ""),
+        ("tariff", "домашний 100", "2", "2", "none", "", "", "", ""),
+        ("tariff", "Старый", "1", "3", "4", "Ночной", "near 71", "", "иа"),
+        ("tariff", "Другой", "0", "", "4", "", "", "", ""),
+    ]
+
+
+def test_what_is_still_to_be_done_is_counted() -> None:
+    proposed = propose(used_in(*TARIFFS, (Step.FOLDER, {"path": "Новый"})).names, THERE)
+    assert [proposed.count(one) for one in NameStanding] == [1, 2, 1]
+    assert [proposed.count(one, "Folder") for one in NameStanding] == [0, 1, 0]
+    assert proposed.kinds == ("Tarif", "Folder")
+
+
+def test_a_column_of_other_things_is_no_column_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proposals, "MOST", 3)
+    with pytest.raises(InputRefused, match="the column tarif_id has more than 3 different values"):
+        used_in(*((Step.TARIFF, {"tarif_id": f"T{number}"}) for number in range(4)))
+
+
+HERE = Matcher(
+    NamedObject(key, (name,))
+    for key, name in enumerate(
+        [
+            "Домашний 50",
+            "Домашний 100",
+            "Безлимит",
+            "Безлимит+",
+            "Старт 2019",
+            "Ночной",
+            "Юрлица 10 Мбит/с",
+            "Тариф 1",
+            "Тариф 1,5",
+            "Ёлка",
+            "Ёлка",
+        ],
+        1,
+    )
+)
+FOLDERS = Matcher(
+    [
+        NamedObject(1, ("Частный сектор",)),
+        NamedObject(2, ("Частный сектор/Ленина 5", "Ленина 5")),
+        NamedObject(3, ("Дома",)),
+        NamedObject(4, ("Дома/Ленина 7", "Ленина 7")),
+        NamedObject(5, ("Посёлок/Ленина 7", "Ленина 7")),
+        NamedObject(6, ("Посёлок/Дома", "Дома")),
+    ]
+)
+
+
+PROPOSED: Final[Mapping[Match, Mapping[str, int | None]]] = {
+    # What differs in writing alone; the letters o, and T, are Latin ones.
+    Match.EQUAL: {
+        "Домашний 100": 2,
+        "  ДОМАШНИЙ   100 ": 2,
+        "домашний-100": 2,
+        "«Домашний» №100": 2,
+        "Безлимит": 3,
+        "Безлимит +": 4,
+        "Нoчнoй": 6,
+        "Tариф 1.5": 9,
+    },
+    # What is alike, and never equal.
+    Match.NEAR: {
+        "Домашний 100 (архив)": 2,
+        "100 Домашний": 2,
+        "Домашнй 50": 1,
+        "Start 2019": 5,
+        "Nochnoy": 6,
+        "Старт": 5,
+        "Юр. лица 10Мбит": 7,
+    },
+    Match.ID: {" 7 ": 7},
+    Match.SEVERAL: {"елка": None},
+    # Another number is another tariff.
+    Match.NONE: dict.fromkeys(
+        ("Домашний 75", "Тариф 15", "Тариф 3", "Корпоративный", "", "+", "Хомяк", "9" * 20), None
+    ),
+}
+
+
+def test_another_number_is_another_tariff_and_what_is_only_alike_is_never_equal() -> None:
+    for match, names in PROPOSED.items():
+        for name, found in names.items():
+            proposal = HERE.propose(name)
+            assert (proposal.match, proposal.found and proposal.found.id) == (match, found), name
+            assert match is not Match.NEAR or 0 < proposal.likeness < 100
+    assert [one.id for one in HERE.propose("елка").others] == [10, 11]
+
+
+def test_of_several_near_ones_the_others_are_named() -> None:
+    proposal = HERE.propose("Домашний")
+    assert proposal.match is Match.NEAR
+    assert proposal.found is not None
+    assert {proposal.found.id, *(one.id for one in proposal.others)} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("path", "match", "found"),
+    [
+        ("частный сектор / ленина, 5", Match.EQUAL, 2),
+        ("Ленина 5", Match.EQUAL, 2),
+        ("Дома", Match.EQUAL, 3),  # by its path, before the one of that name further down
+        ("Ленина 7", Match.SEVERAL, None),
+        ("Посёлок/Ленина 7", Match.EQUAL, 5),
+    ],
+)
+def test_the_path_of_a_folder_goes_before_its_own_name(path: str, match: Match, found: int | None) -> None:
+    proposal = FOLDERS.propose(path)
+    assert (proposal.match, proposal.found and proposal.found.id) == (match, found)

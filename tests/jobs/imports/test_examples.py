@@ -16,7 +16,7 @@ from jobs.imports.map_file import read_map
 from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import Subscriber, ValueFault
 from jobs.imports.value_checks import ValueChecks
-from tests.jobs.imports.reading import refusals, subscribers, texts
+from tests.jobs.imports.conftest import refusals, subscribers, texts
 from tools.house import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -24,167 +24,113 @@ PASSWORD = "a token"
 MANAGER = "Миграция"
 Steps = list[tuple[str, dict[str, str]]]
 
-EXPECTED: dict[str, dict[str, Steps]] = {
-    "utm5": {
-        "71001": [
-            ("folder", {"path": "Псков/Пригородная ул."}),
-            (
-                "subscriber",
-                {
-                    "contract_number": "71001",
-                    "name": "Соколов Андрей Викторович",
-                    "sms": "+79000000101",
-                    "email": "sokolov@example.org",
-                    "a_home_number": "5/1, кв. 12",
-                },
-            ),
-            ("account", {"login": "sokolov", "psw": PASSWORD, "ip": "10.1.0.11", "mac": "00:11:22:33:44:11"}),
-            ("tariff", {"tarif_id": "Домашний 100"}),
-            ("service", {"usluga_id": "Аренда роутера", "manager_id": MANAGER}),
-            ("balance", {"op_summa": "250,50"}),
-        ],
-        "71002": [
-            ("folder", {"path": "Псков/Речная ул."}),
-            (
-                "subscriber",
-                {
-                    "contract_number": "71002",
-                    "name": "Орлова Марина Сергеевна",
-                    "sms": "8 900 000-01-02",
-                    "a_home_number": "3",
-                },
-            ),
-            ("account", {"login": "orlova", "psw": PASSWORD, "ip": "10.1.0.12"}),
-            ("tariff", {"tarif_id": "Домашний 300"}),
-            ("balance", {"op_summa": "-120,00"}),
-        ],
-        "71003": [
-            ("folder", {"path": "Остров/Заводской пр-д"}),
-            (
-                "subscriber",
-                {
-                    "contract_number": "71003",
-                    "name": "ООО «Вектор»",
-                    "sms": "+79000000103",
-                    "email": "office@example.org",
-                    "a_home_number": "1",
-                },
-            ),
-            ("account", {"login": "vektor-1", "psw": PASSWORD, "ip": "10.1.0.13", "mac": "00:11:22:33:44:13"}),
-            ("account", {"login": "vektor-2", "psw": PASSWORD, "ip": "10.1.0.14", "mac": "00:11:22:33:44:14"}),
-            ("tariff", {"tarif_id": "Бизнес 50"}),
-            ("service", {"usluga_id": "Статический адрес", "manager_id": MANAGER}),
-            ("service", {"usluga_id": "Аренда роутера", "manager_id": MANAGER}),
-            ("balance", {"op_summa": "0,00"}),
-        ],
-    },
-    "lanbilling": {
-        "ЛБ-000123": [
-            ("folder", {"path": r"Дачи \/ Север"}),
-            (
-                "subscriber",
-                {
-                    "contract_number": "ЛБ-000123",
-                    "name": "Егоров Павел Ильич",
-                    "sms": "+79000000201",
-                    "email": "egorov@example.org",
-                },
-            ),
-            ("account", {"login": "egorov", "ip": "10.2.0.21", "enabled": "1"}),
-            ("account", {"login": "egorov-tv", "ip": "10.2.0.22", "enabled": "1"}),
-            ("tariff", {"tarif_id": "Домашний 100"}),
-            ("service", {"usluga_id": "Цифровое ТВ", "manager_id": MANAGER}),
-            ("balance", {"op_summa": "15.7"}),
-        ],
-        "ЛБ-000124": [
-            ("folder", {"path": r"Дачи \/ Север"}),
-            ("subscriber", {"contract_number": "ЛБ-000124", "name": "Морозова Анна Олеговна"}),
-            ("account", {"login": "morozova", "ip": "10.2.0.23", "enabled": "0"}),
-            ("tariff", {"tarif_id": "Домашний 300"}),
-            ("balance", {"op_summa": "-300"}),
-        ],
-    },
-    "hydra": {
-        "0004501": [
-            ("folder", {"path": "Гидра"}),
-            ("subscriber", {"contract_number": "0004501", "name": "Быстров Олег Юрьевич"}),
-            ("account", {"login": "bystrov"}),
-            ("service", {"usluga_id": "Аренда роутера", "manager_id": MANAGER}),
-            ("balance", {"op_summa": "926,07"}),
-        ],
-        "0004502": [
-            ("folder", {"path": "Гидра"}),
-            ("subscriber", {"contract_number": "0004502", "name": 'АО "Северный ветер"'}),
-            ("account", {"login": "sever-veter"}),
-            ("service", {"usluga_id": "Статический адрес", "manager_id": MANAGER}),
-            ("service", {"usluga_id": "Цифровое ТВ", "manager_id": MANAGER}),
-            ("balance", {"op_summa": "-15000"}),
-        ],
-    },
-    "abills": {
-        "A-17": [
-            ("folder", {"path": "Юг"}),
-            (
-                "subscriber",
-                {
-                    "contract_number": "A-17",
-                    "name": "Лебедев Игорь Петрович",
-                    "sms": "+79000000401",
-                    "email": "lebedev@example.org",
-                    "a_home_number": "14",
-                },
-            ),
-            ("account", {"login": "lebedev", "psw": PASSWORD, "ip": "10.3.0.31", "mac": "00:11:22:33:44:31"}),
-            ("tariff", {"tarif_id": "Домашний 100"}),
-            ("service", {"usluga_id": "Цифровое ТВ", "manager_id": MANAGER, "comment": "карта 77"}),
-            ("attribute", {"attribute_id": "Номер паспорта", "attribute_value": "5800 000001"}),
-            ("balance", {"op_summa": "99.99"}),
-        ],
-        "A-18": [
-            ("folder", {"path": "Юг"}),
-            (
-                "subscriber",
-                {
-                    "contract_number": "A-18",
-                    "name": "Зайцева Ольга, ИП",
-                    "sms": "+79000000402",
-                    "a_home_number": "16а",
-                },
-            ),
-            ("account", {"login": "zaiceva", "psw": PASSWORD, "ip": "10.3.0.32"}),
-            ("tariff", {"tarif_id": "Бизнес 50"}),
-            ("balance", {"op_summa": "-45.50"}),
-        ],
-    },
-    "carbon4": {
-        "15J34": [
-            ("folder", {"path": "Центр"}),
-            (
-                "subscriber",
-                {"contract_number": "15J34", "name": "Виноградова Татьяна Ивановна", "sms": "+79000000501"},
-            ),
-            ("account", {"login": "vin34", "ip": "167968769", "mac": "00:11:22:33:44:51"}),
-            ("tariff", {"tarif_id": "Льготный"}),
-            ("balance", {"op_summa": "12.00"}),
-        ],
-        "00123": [
-            ("folder", {"path": "Центр"}),
-            (
-                "subscriber",
-                {
-                    "contract_number": "00123",
-                    "name": "Жуков Степан Андреевич",
-                    "sms": "+79000000502",
-                    "email": "zhukov@example.org",
-                },
-            ),
-            ("account", {"login": "zhukov", "ip": "167968770"}),
-            ("tariff", {"tarif_id": "Домашний 100"}),
-            ("service", {"usluga_id": "Аренда роутера", "manager_id": MANAGER, "next_date": "01.12.2026"}),
-            ("balance", {"op_summa": "-7.35"}),
-        ],
-    },
+WRITTEN = {
+    "utm5": r"""
+        71001
+          folder: path=Псков/Пригородная ул.
+          subscriber: name=Соколов Андрей Викторович | sms=+79000000101 | email=sokolov@example.org |
+            a_home_number=5/1, кв. 12
+          account: login=sokolov | psw=a token | ip=10.1.0.11 | mac=00:11:22:33:44:11
+          tariff: tarif_id=Домашний 100
+          service: usluga_id=Аренда роутера
+          balance: op_summa=250,50
+        71002
+          folder: path=Псков/Речная ул.
+          subscriber: name=Орлова Марина Сергеевна | sms=8 900 000-01-02 | a_home_number=3
+          account: login=orlova | psw=a token | ip=10.1.0.12
+          tariff: tarif_id=Домашний 300
+          balance: op_summa=-120,00
+        71003
+          folder: path=Остров/Заводской пр-д
+          subscriber: name=ООО «Вектор» | sms=+79000000103 | email=office@example.org | a_home_number=1
+          account: login=vektor-1 | psw=a token | ip=10.1.0.13 | mac=00:11:22:33:44:13
+          account: login=vektor-2 | psw=a token | ip=10.1.0.14 | mac=00:11:22:33:44:14
+          tariff: tarif_id=Бизнес 50
+          service: usluga_id=Статический адрес
+          service: usluga_id=Аренда роутера
+          balance: op_summa=0,00
+    """,
+    "lanbilling": r"""
+        ЛБ-000123
+          folder: path=Дачи \/ Север
+          subscriber: name=Егоров Павел Ильич | sms=+79000000201 | email=egorov@example.org
+          account: login=egorov | ip=10.2.0.21 | enabled=1
+          account: login=egorov-tv | ip=10.2.0.22 | enabled=1
+          tariff: tarif_id=Домашний 100
+          service: usluga_id=Цифровое ТВ
+          balance: op_summa=15.7
+        ЛБ-000124
+          folder: path=Дачи \/ Север
+          subscriber: name=Морозова Анна Олеговна
+          account: login=morozova | ip=10.2.0.23 | enabled=0
+          tariff: tarif_id=Домашний 300
+          balance: op_summa=-300
+    """,
+    "hydra": r"""
+        0004501
+          folder: path=Гидра
+          subscriber: name=Быстров Олег Юрьевич
+          account: login=bystrov
+          service: usluga_id=Аренда роутера
+          balance: op_summa=926,07
+        0004502
+          folder: path=Гидра
+          subscriber: name=АО "Северный ветер"
+          account: login=sever-veter
+          service: usluga_id=Статический адрес
+          service: usluga_id=Цифровое ТВ
+          balance: op_summa=-15000
+    """,
+    "abills": r"""
+        A-17
+          folder: path=Юг
+          subscriber: name=Лебедев Игорь Петрович | sms=+79000000401 | email=lebedev@example.org |
+            a_home_number=14
+          account: login=lebedev | psw=a token | ip=10.3.0.31 | mac=00:11:22:33:44:31
+          tariff: tarif_id=Домашний 100
+          service: usluga_id=Цифровое ТВ | comment=карта 77
+          attribute: attribute_id=Номер паспорта | attribute_value=5800 000001
+          balance: op_summa=99.99
+        A-18
+          folder: path=Юг
+          subscriber: name=Зайцева Ольга, ИП | sms=+79000000402 | a_home_number=16а
+          account: login=zaiceva | psw=a token | ip=10.3.0.32
+          tariff: tarif_id=Бизнес 50
+          balance: op_summa=-45.50
+    """,
+    "carbon4": r"""
+        15J34
+          folder: path=Центр
+          subscriber: name=Виноградова Татьяна Ивановна | sms=+79000000501
+          account: login=vin34 | ip=167968769 | mac=00:11:22:33:44:51
+          tariff: tarif_id=Льготный
+          balance: op_summa=12.00
+        00123
+          folder: path=Центр
+          subscriber: name=Жуков Степан Андреевич | sms=+79000000502 | email=zhukov@example.org
+          account: login=zhukov | ip=167968770
+          tariff: tarif_id=Домашний 100
+          service: usluga_id=Аренда роутера | next_date=01.12.2026
+          balance: op_summa=-7.35
+    """,
 }
+"""The subscribers of each example: a number, and below it a line a step."""
+
+
+def steps_of(text: str) -> dict[str, Steps]:
+    found: dict[str, Steps] = {}
+    number = ""
+    for line in re.sub(r" \|\n +", " | ", text).strip("\n ").splitlines():
+        step, _, values = line.strip().partition(": ")
+        if not values:
+            number, found[step] = step, []
+            continue
+        own = {"subscriber": {"contract_number": number}, "service": {"manager_id": MANAGER}}.get(step, {})
+        found[number].append((step, own | dict(pair.split("=", 1) for pair in values.split(" | "))))
+    return found
+
+
+EXPECTED: dict[str, dict[str, Steps]] = {name: steps_of(text) for name, text in WRITTEN.items()}
 
 
 def reader_of(name: str) -> SubscriberReader:

@@ -1,21 +1,37 @@
-"""Rows of several tables become subscribers: joined by contract number, with their faults, without their secrets."""
+"""Tables, their map and their columns become subscribers, whose rows are judged once."""
 
 import os
 import resource
+import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 
+import anyio
 import pytest
 
+from billing.database.schema import DOCUMENTED, Schema
+from billing.profile import UNKNOWN, Fact, Profile
 from billing.secret import PLACEHOLDER
 from engine.errors import InputRefused
+from engine.rows import Row, RowPage
+from engine.sources.detect import open_input
+from engine.sources.raw.sample import Layout
+from jobs.access.gateway import Gateway
 from jobs.access.vault import Vault, is_token
 from jobs.imports.column_map import ColumnMap
+from jobs.imports.fields import FieldKind, usual_fields
+from jobs.imports.input_checks import InputChecks, Judged
+from jobs.imports.map_file import read_map
+from jobs.imports.name_lookup import NameLookup
+from jobs.imports.names_there import NamesThere
+from jobs.imports.reader import SubscriberReader
 from jobs.imports.subscriber import Faulty, Step, Subscriber, ValueFault
+from jobs.imports.table_columns import TableColumns
 from jobs.imports.tables import MOST
-from tests.jobs.imports.reading import Tables, judged, of, refusals, subscribers
+from tests.jobs.imports.conftest import Tables, judged, of, refusals, subscribers, texts
 
 SECRET = "s3cr3t-пароль"
 MAIN = ("Договор;ФИО", "1;Анна", "2;Борис", "3;Вера")
@@ -115,23 +131,6 @@ def test_a_manager_in_each_row_makes_no_service(tables: Tables) -> None:
     assert [one.place.column for one in third.faults] == ["Менеджер"]
 
 
-def test_stages_follow_each_other(tables: Tables) -> None:
-    tables.write("subscribers.csv", "Договор;ФИО;Тариф", "1;Анна;Быстрый")
-
-    def to_id(subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
-        parts = tuple(part.with_texts({"tarif_id": "7"}) for part in subscriber.parts)
-        return Subscriber(subscriber.row, subscriber.number, parts), ()
-
-    def plus_one(subscriber: Subscriber) -> tuple[Subscriber, Sequence[ValueFault]]:
-        tariff = subscriber.part(Step.TARIFF)
-        assert tariff is not None
-        parts = (tariff.with_texts({"tarif_id": str(int(tariff.text("tarif_id")) + 1)}),)
-        return Subscriber(subscriber.row, subscriber.number, parts), ()
-
-    (only,) = subscribers(tables.reader(stages=[to_id, plus_one]))
-    assert of(only, Step.TARIFF) == [{"tarif_id": "8"}]
-
-
 def test_secrets_are_in_the_vault_alone(tables: Tables, joined: ColumnMap, tmp_path: Path) -> None:
     vault = Vault(tmp_path / "secrets")
     tables.write("subscribers.csv", "Договор;ФИО;Пароль", *(f"{line};{SECRET}" for line in MAIN[1:]))
@@ -222,3 +221,356 @@ def test_the_columns_of_joined_tables_are_told(tables: Tables, joined: ColumnMap
     service = [one.removeprefix(f"{tables.folder}/s.csv: ") for one in notes if "/s.csv" in one]
     assert service[-2:] == ["contract_number = Договор, service.usluga_id = Услуга", "not used: Скидка"]
     assert any("CP1251" in one for one in service[:-2])
+
+
+WHOLE = (
+    "[subscriber]",
+    'contract_number = "Л/с"',
+    'name = ["Фамилия", "Имя", "Отчество"]',
+    'operator_id = { value = "Основной" }',
+    'folder = ["Город", "Улица"]',
+    'op_summa = "Аванс"',
+    'debt = "Долг"',
+    'email = ""',
+    "[account]",
+    'login = "Логин"',
+    "[[service]]",
+    'usluga_id = { value = "Интернет" }',
+    'manager_id = { value = "33" }',
+    'when = { column = "Инет", is = ["да", "1"] }',
+    "[[service]]",
+    'usluga_id = { column = "Доп. услуги", split = "," }',
+    'manager_id = { value = "33" }',
+    "[[attribute]]",
+    'attribute_id = { value = "Номер паспорта" }',
+    'attribute_value = { columns = ["Серия", "Номер"], between = " № " }',
+)
+HEADER = "Л/с;Фамилия;Имя;Отчество;Город;Улица;Аванс;Долг;email;Логин;Инет;Доп. услуги;Серия;Номер"
+
+
+def test_everything_that_a_map_can_say(tables: Tables) -> None:
+    tables.write(
+        "subscribers.csv",
+        HEADER,
+        "00123;Иванов;Иван;Иванович;Псков;ул. Мира, 5/1;;100,50;i@example.org;ivan;ДА;ТВ, Роутер,;5800;123456",
+        "A-7;ООО «Ромашка»;;;Псков;;20;5.5;;;нет;;;",
+    )
+    first, second = subscribers(tables.reader(tables.map(*WHOLE)))
+    assert first.number == "00123"
+    assert texts(first) == [
+        ("folder", {"path": "Псков/ул. Мира, 5\\/1"}),
+        ("subscriber", {"contract_number": "00123", "name": "Иванов Иван Иванович", "operator_id": "Основной"}),
+        ("account", {"login": "ivan"}),
+        ("service", {"usluga_id": "Интернет", "manager_id": "33"}),
+        ("service", {"usluga_id": "ТВ", "manager_id": "33"}),
+        ("service", {"usluga_id": "Роутер", "manager_id": "33"}),
+        ("attribute", {"attribute_id": "Номер паспорта", "attribute_value": "5800 № 123456"}),
+        ("balance", {"op_summa": "-100.50"}),
+    ]
+    assert texts(second) == [
+        ("folder", {"path": "Псков"}),
+        ("subscriber", {"contract_number": "A-7", "name": "ООО «Ромашка»", "operator_id": "Основной"}),
+        ("balance", {"op_summa": "14.5"}),
+    ]
+
+
+def test_a_value_has_the_place_that_it_comes_from(tables: Tables) -> None:
+    tables.write("subscribers.csv", HEADER, "1;;Анна;;Псков;;;;;anna;;;;7")
+    (only,) = subscribers(tables.reader(tables.map(*WHOLE)))
+    person = only.part(Step.SUBSCRIBER)
+    assert person is not None
+    assert (person.values["name"].place.line, person.values["name"].place.column) == (2, "Имя")
+    assert person.values["operator_id"].place.line is None
+
+
+def test_a_field_of_the_billing_is_added_in_the_map(tables: Tables) -> None:
+    columns = tables.map(
+        "[fields.Abonents.passport]",
+        'kind = "text"',
+        "longest = 20",
+        'columns = ["Паспорт"]',
+        "[fields.Abonents.name]",
+        "required = false",
+    )
+    assert columns.fields.models["Abonents"].fields["name"].kind is FieldKind.TEXT
+    tables.write("subscribers.csv", "Договор;Паспорт", "1;4500 1")
+    (only,) = subscribers(tables.reader(columns))
+    assert of(only, Step.SUBSCRIBER) == [{"contract_number": "1", "passport": "4500 1"}]
+
+
+def test_the_file_of_a_table_lies_beside_the_map(tables: Tables) -> None:
+    columns = tables.map("[tables.services]", 'file = "услуги.csv"', 'delimiter = ";"', 'contract_number = "Номер"')
+    assert columns.tables[Step.SERVICE].file == str(tables.folder / "услуги.csv")
+    assert columns.with_tables({Step.SERVICE: "other.csv"}).tables[Step.SERVICE].layout.delimiter == ";"
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        (("[subsriber]",), "map.toml, line 1, column 2: there is no key 'subsriber' here (did you mean 'subscriber'"),
+        (("[subscriber]", 'nmae = "ФИО"'), "map.toml, line 2, column 1: there is no key 'nmae' here (did you mean"),
+        (("[subscriber]", "name = 7"), "map.toml, line 2, column 1: a column, a list of columns, or a table with"),
+        (("[subscriber]", "name = []"), "map.toml, line 2, column 1: a column, a list of columns, or a table with"),
+        (("[subscriber]", 'name = { colum = "A" }'), "map.toml, line 2, column 10: there is no key 'colum' here"),
+        (("[subscriber]", "name = { }"), "map.toml, line 2, column 1: it needs either a column, columns, or a value"),
+        (
+            ("[[service]]", 'usluga_id = "A"', "[[service]]", 'usluga_id = { columns = ["A", "B"], split = "," }'),
+            "map.toml, line 4, column 1: a split needs one column",
+        ),
+        (
+            ("[account]", 'login = { column = "A", split = "," }', 'ip = { column = "B", split = "," }'),
+            "map.toml, line 3, column 1: only one field of a table can have a split",
+        ),
+        (("[[service]]", "when = { is = 1 }"), "map.toml, line 2, column 10: a table with column and is is expected"),
+        (("[tables.payments]", 'file = "p.csv"'), "map.toml, line 1, column 2: there is no key 'payments' here"),
+        (
+            ("[tables.services]", 'fil = "p.csv"'),
+            "map.toml, line 2, column 1: there is no key 'fil' here (did you mean",
+        ),
+        (("[fields.Payments.x]", 'kind = "text"'), "there is no key 'Payments' here"),
+        (
+            ("[fields.Abonents.x]", 'kind = "colour"'),
+            "columns, column, step is expected; a kind is one of text, phone",
+        ),
+        (("[fields.Abonents.x]", "longest = 5"), "map.toml, line 1, column 2: a table with kind"),
+        (
+            ("[fields.Abonents.x]", 'kind = "text"', 'step = "account"'),
+            "map.toml, line 3, column 1: a field of this model cannot be moved to another step",
+        ),
+        (("format = 9",), "map.toml, line 1, column 1: format = 9 is not known; this version knows 1"),
+        (("subscriber = 5",), "map.toml, line 1, column 1: a table is expected, not 5"),
+        (("[subscriber",), "map.toml is not TOML"),
+    ],
+)
+def test_a_fault_is_named_by_its_place(tables: Tables, lines: tuple[str, ...], fault: str) -> None:
+    with pytest.raises(InputRefused, match=r".") as raised:
+        tables.map(*lines)
+    assert fault in str(raised.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tables: Tables) -> None:
+    path = tables.folder / "map.toml"
+    with pytest.raises(InputRefused, match=r"map\.toml cannot be read: No such file"):
+        read_map(path)
+    path.write_bytes(b"\xff\xfe[")
+    with pytest.raises(InputRefused, match=r"map\.toml cannot be read: it is not UTF-8"):
+        read_map(path)
+
+
+def test_pairs_are_put_over_a_map(tables: Tables) -> None:
+    tables.write("subscribers.csv", "Номер счета;Клиент;Мобильный;Услуга;Включена услуга", "1;Анна;8-900;5;да")
+    pairs = {"contract_number": "Номер счета", "sms": "", "service.enabled": "Включена услуга", "manager_id:": "33"}
+    (only,) = subscribers(tables.reader(ColumnMap().with_pairs(pairs)))
+    assert texts(only) == [
+        ("subscriber", {"contract_number": "1", "name": "Анна"}),
+        ("service", {"enabled": "да", "manager_id": "33", "usluga_id": "5"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "fault"),
+    [
+        ({"colour": "A"}, "--map colour=A: an import has no field colour"),
+        ({"logn": "A"}, "did you mean 'login'?"),
+        ({"enabled": "A"}, "several steps have a field enabled; write one of: account.enabled, service.enabled"),
+        ({"usluga_id": "A"}, "the map has several tables [[service]], so a pair does not say which is meant"),
+    ],
+)
+def test_a_pair_that_means_nothing_is_refused(tables: Tables, pairs: dict[str, str], fault: str) -> None:
+    with pytest.raises(InputRefused, match=r".") as raised:
+        tables.map(*WHOLE).with_pairs(pairs)
+    assert fault in str(raised.value)
+
+
+RUSSIAN = (
+    "Папка;Номер договора;ФИО;Мобильный телефон;Электронная почта;Оператор;Логин;Пароль;IP-адрес;MAC-адрес;Пул;"
+    "Тарифный план;Порог предупреждения;Порог отключения;Баланс, руб;Заметка"
+)
+ROW = (
+    "Псков;7;Анна;+79001234567;a@example.org;Связь;anna;s3cret;10.0.0.1;00:11:22:33:44:55;Дом;Быстрый;-50;-100;12,5;x"
+)
+
+
+def test_a_table_of_usual_names_needs_no_map(tables: Tables) -> None:
+    tables.write("subscribers.csv", RUSSIAN, ROW)
+    reader = tables.reader()
+    (only,) = subscribers(reader)
+    assert [(step, sorted(values)) for step, values in texts(only)] == [
+        ("folder", ["path"]),
+        ("subscriber", ["contract_number", "email", "name", "operator_id", "sms"]),
+        ("account", ["ip", "login", "mac", "psw", "pull"]),
+        ("tariff", ["tarif_id"]),
+        ("threshold", ["limit_warning"]),
+        ("limit", ["limit"]),
+        ("balance", ["op_summa"]),
+    ]
+    assigned = reader.columns.assigned
+    assert assigned.unused == ("Заметка",)
+    assert {name: column.name for name, column in assigned.taken.items()}["account.login"] == "Логин"
+    assert list(assigned.taken)[:3] == ["folder", "contract_number", "name"]
+
+
+def test_what_one_step_lacks_is_left_over_and_not_given_to_it_in_part() -> None:
+    header = ["Договор", "ФИО", "MAC", "Значение", "Комментарий"]
+    columns = TableColumns("t", header, ColumnMap())
+    assert columns.parts == ()
+    assert columns.assigned.unused == ("MAC", "Значение", "Комментарий")
+
+
+def test_two_columns_that_fit_are_a_question() -> None:
+    with pytest.raises(
+        InputRefused, match=r"several columns that can be name: 'ФИО', 'Клиент'. Say .* --map name=COLUMN"
+    ):
+        TableColumns("t.csv", ["Договор", "ФИО", "Клиент"], ColumnMap())
+    columns = TableColumns("t.csv", ["Договор", "ФИО", "Клиент"], ColumnMap().with_pairs({"name": "Клиент"}))
+    assert columns.assigned.unused == ("ФИО",)
+
+
+def test_a_field_that_is_needed_is_asked_for() -> None:
+    with pytest.raises(
+        InputRefused, match=r"t\.csv has no column contract_number; it has: ФИО, Ном\. Say which .* --map"
+    ):
+        TableColumns("t.csv", ["ФИО", "Ном"], ColumnMap())
+    with pytest.raises(InputRefused, match=r"t\.csv has no column login; it has: .* in the map \(--map ip=Адрес\)"):
+        TableColumns("t.csv", ["Договор", "ФИО", "Адрес"], ColumnMap().with_pairs({"ip": "Адрес"}))
+
+
+def test_a_column_that_the_map_names_must_be_there(tables: Tables) -> None:
+    columns = tables.map("[subscriber]", 'name = "Абанент"')
+    with pytest.raises(InputRefused, match=r"line 2, column 1: t has no column 'Абанент' \(did you mean 'Абонент'"):
+        TableColumns("t", ["Договор", "Абонент"], columns)
+    with pytest.raises(InputRefused, match=r"'ИМЯ', 'имя'; write the name exactly"):
+        TableColumns("t", ["Договор", "ИМЯ", "имя"], tables.map("[subscriber]", 'name = "Имя"'))
+
+
+def test_columns_of_several_parts_are_told_apart(tables: Tables) -> None:
+    columns = tables.map(
+        "[[attribute]]",
+        'attribute_id = { value = "7" }',
+        'attribute_value = "Льгота"',
+        "[[attribute]]",
+        'attribute_id = { value = "99" }',
+        'attribute_value = "Заметка"',
+        'when = { column = "Писать" }',
+    )
+    found = TableColumns("t", ["Договор", "ФИО", "Льгота", "Заметка", "Писать"], columns)
+    assert list(found.assigned.taken) == [
+        "contract_number",
+        "name",
+        "attribute 1.attribute_value",
+        "attribute 2.attribute_value",
+        "attribute 2.when",
+    ]
+    assert found.assigned.unused == ()
+
+
+def test_a_field_that_the_billing_lacks_is_named_before_anything_is_sent(tables: Tables) -> None:
+    tables.write("subscribers.csv", "Договор;ФИО;Логин;MAC;Дом", "1;Анна;anna;;5")
+    reader = tables.reader()
+    columns = {table: [name for name in names if name != "MAC"] for table, names in DOCUMENTED.items()}
+    schema = Schema.of((table, name) for table, names in columns.items() for name in names)
+    with pytest.raises(InputRefused) as raised:
+        reader.check_fields(schema, UNKNOWN)
+    first, second = str(raised.value).splitlines()
+    assert first.startswith("the billing's ABONENTS has no column A_HOME_NUMBER, which the field a_home_number of")
+    assert first.endswith(": leave it out with --map a_home_number=")
+    assert second.endswith("has no column MAC, which the field mac of Users is kept in: leave it out with --map mac=")
+    told = Profile(columns=Fact({"users": ("login",)}, date(2026, 11, 1)))
+    with pytest.raises(InputRefused, match=r"USERS has no column MAC"):
+        reader.check_fields(None, told)
+    left_out = ColumnMap().with_pairs({"mac": "", "a_home_number": ""})
+    tables.reader(left_out).check_fields(schema, UNKNOWN)
+    reader.check_fields(None, UNKNOWN)
+
+
+WITH_A_DATABASE = pytest.mark.parametrize("gateway", ["with a database"], indirect=True)
+
+
+class Input:
+    """A table of accounts in pages of two rows, with its checks."""
+
+    def __init__(self, folder: Path, gateway: Gateway, *rows: str) -> None:
+        path = folder / "subscribers.csv"
+        path.write_text("\n".join(["Договор;ФИО;Телефон;Логин;Пароль", *rows, ""]), encoding="utf-8")
+        self.vault = folder / "vault"
+        reader = SubscriberReader(open_input(path, Layout(), page_rows=2), ColumnMap(), vault=Vault(self.vault))
+        self.checks = InputChecks(gateway, reader.source, reader.examine, usual_fields())
+        self._source = reader.source
+
+    def pages(self) -> list[RowPage]:
+        return list(self._source.pages(None))
+
+    def secrets(self) -> int:
+        with sqlite3.connect(self.vault) as vault:
+            ((number,),) = vault.execute("select count(*) from secrets").fetchall()
+        vault.close()
+        return int(number)
+
+
+def reasons(judged: Sequence[Judged]) -> list[tuple[list[str], list[str]]]:
+    return [([one.reason for one in each.faults], [one.reason for one in each.warnings]) for each in judged]
+
+
+@WITH_A_DATABASE
+async def test_a_row_of_the_last_page_is_a_fault_of_one_in_the_first(tmp_path: Path, gateway: Gateway) -> None:
+    rows = [f"Н-{line};Иванов;;u{line};" for line in range(2, 8)]
+    given = Input(tmp_path, gateway, *rows, "Н-2;Петров;;u8;")
+    first = await given.checks.judge(given.pages()[0].rows)
+    assert reasons(first) == [(["'Н-2' is also in line 8"], []), ([], [])]
+
+
+@WITH_A_DATABASE
+async def test_pages_are_judged_beside_each_other_and_all_of_it_is_seen_once(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    given = Input(tmp_path, gateway, *(f"Н-{line};Иванов;;u{line};secret{line}" for line in range(2, 12)))
+    judged: list[Judged] = []
+
+    async def judge(rows: Sequence[Row]) -> None:
+        judged.extend(await given.checks.judge(rows))
+
+    async with anyio.create_task_group() as group:
+        for page in given.pages():
+            group.start_soon(judge, page.rows)
+    assert sorted(one.subscriber.number for one in judged) == sorted(f"Н-{line}" for line in range(2, 12))
+    assert all(one.faulty is None for one in judged)
+    # What was only seen has left nothing in the vault.
+    assert given.secrets() == len(judged)
+
+
+@WITH_A_DATABASE
+async def test_a_wrong_value_is_no_warning_besides(tmp_path: Path, gateway: Gateway) -> None:
+    given = Input(tmp_path, gateway, "Н-2;Иванов;123;u2;", "Н-3;Иванов;123;u3;")
+    ((faults, warnings), _) = reasons(await given.checks.judge(given.pages()[0].rows))
+    assert faults[0].startswith("'123' is not a Russian mobile number")
+    assert (len(faults), warnings) == (1, [])
+
+
+@WITH_A_DATABASE
+async def test_a_faulty_row_is_refused_with_all_its_reasons_and_their_columns(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    given = Input(tmp_path, gateway, "Н-2;Иванов;123;u 2;пароль")
+    (judged,) = await given.checks.judge(given.pages()[0].rows)
+    assert judged.faulty is not None
+    refusal = judged.faulty.refusal()
+    assert (refusal.line, refusal.column, refusal.label) == (2, "Телефон", "Н-2")
+    assert refusal.reason == (
+        "'123' is not a Russian mobile number: write it as +79 and nine digits, or leave the cell empty; Логин: "
+        "character 2 of 'u 2' is a space, and a login has none"
+    )
+    assert "пароль" not in refusal.row
+
+
+@WITH_A_DATABASE
+async def test_a_value_that_one_stage_refuses_is_not_refused_again(tmp_path: Path, gateway: Gateway) -> None:
+    path = tmp_path / "subscribers.csv"
+    path.write_text("Договор;ФИО;Тариф;Телефон\nН-2;Иванов;Быстрый;12\n", encoding="utf-8")
+    fields = usual_fields()
+    lookup = NameLookup(None, fields, NamesThere())
+    reader = SubscriberReader(open_input(path, Layout()), ColumnMap(), (lookup,))
+    checks = InputChecks(gateway, reader.source, reader.examine, fields)
+    (page,) = reader.source.pages(None)
+    ((faults, _),) = reasons(await checks.judge(page.rows))
+    assert [one.partition(" ")[0] for one in faults] == ["'Быстрый'", "'12'"]
+    assert "there is no dictionary" in faults[0]

@@ -1,28 +1,102 @@
-"""The tally of an import: its table, as the journal has it, beside the folders of the billing."""
+"""The balances of accounts and the tally of an import, beside what the rows of a run say."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from billing.api.client import BillingClient
 from billing.database.database import Database
 from billing.money import SCALE
+from billing.profile import UNKNOWN, Fact, TypeEight
 from checkpoints.journal import Journal, open_journal
 from checkpoints.records import Change, NewItem, NewRun, Run
 from checkpoints.states import State
 from checkpoints.tally import Count, ExtraSubscriber, ImportTally, TallyGroup, TallyKind
 from engine.errors import LookUpFailed
+from engine.pipeline.intake import Repeat
 from jobs import tally as tallies
 from jobs.access.gateway import Gateway
 from jobs.access.payload import Payload, encode_payload
+from jobs.account_balances import AccountDifference, Balances, compare_balances
+from jobs.effects.creatable_models import BALANCE
 from jobs.imports.subscriber import DIFFERENT, Step
 from jobs.spec.parameters import row_key
 from jobs.tally import tally_of
+from jobs.value_changes import row_changes
 from tests.checkpoints.samples import frozen_run
 from tests.jobs.conftest import Execute
+from tests.jobs.making import rows_of
+from tests.jobs.test_undo import done, undone
+from tests.jobs.test_undo_of_shared_accounts import Type8, as_file, begin_with, billing
+
+BEFORE = (Decimal(100), Decimal(0), Decimal("-7.50"))
+"""The balances of the accounts 9001, 9002 and 9003."""
+ROWS = {9001: Decimal(10), 9008: Decimal("5.25"), 9002: Decimal(-3)}
+"""Two rows on the account 9001, and one on 9002."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A billing with the rows of a run in it."""
+
+    gateway: Gateway
+    journal: Journal
+    folder: Path
+    run: Run
+
+    async def compared(self) -> tuple[Balances, list[str]]:
+        found: list[AccountDifference] = []
+        result = await compare_balances(self.run, self.gateway, self.journal, found.append)
+        return result, [str(one) for one in found]
+
+    async def enters(self, rows: dict[int, Decimal], **given: str) -> None:
+        """Another run with these rows."""
+        file = rows_of(as_file(rows))
+        await done(self.gateway, self.journal, "balances", file, given, enter=Repeat.AGAIN)
+
+
+@pytest.fixture
+def type_8() -> Type8:
+    return "sets"
+
+
+@pytest.fixture
+async def entered(
+    billing_file: Path, database: Database, execute: Execute, tmp_path: Path, type_8: Type8
+) -> AsyncIterator[Setting]:
+    begin_with(execute, BEFORE)
+    async with billing(billing_file, database, type_8) as (gateway, journal):
+        known = replace(gateway, profile=msgspec.structs.replace(UNKNOWN, type_8=Fact(TypeEight(type_8))))
+        run = await done(known, journal, "balances", rows_of(as_file(ROWS)))
+        yield Setting(known, journal, tmp_path, run)
+
+
+async def test_where_the_last_entry_counts_the_others_of_its_account_are_missing(entered: Setting) -> None:
+    result, told = await entered.compared()
+    assert told == ["account 9001 (lines 2, 3): 15.25 expected, the balance is 5.25"]
+    assert result == Balances(accounts=2, expected=Decimal("12.25"), found=Decimal("2.25"), different=1)
+
+
+@pytest.mark.parametrize("type_8", ["adds"])
+async def test_where_entries_add_up_the_balance_before_them_counts_as_well(entered: Setting) -> None:
+    assert await entered.compared() == (Balances(accounts=2, expected=Decimal("112.25"), found=Decimal("112.25")), [])
+
+
+async def test_an_account_with_a_later_operation_is_counted_apart(entered: Setting) -> None:
+    await entered.enters({9008: Decimal(1)}, op_type="1")
+    assert await entered.compared() == (Balances(accounts=1, expected=Decimal(-3), found=Decimal(-3), moved=1), [])
+
+
+@pytest.mark.parametrize("type_8", ["adds"])
+async def test_of_a_run_that_was_taken_back_and_of_its_undo_nothing_is_expected(entered: Setting) -> None:
+    undo = await undone(entered.gateway, entered.journal, entered.run, way="opposite", type_8="adds")
+    for run in (entered.run, undo):
+        assert await replace(entered, run=run).compared() == (Balances(), [])
+
 
 FOLDER, OTHER = 9200, 9300
 IMPORT = NewRun("import", {}, "http://billing", "subscribers.csv")
@@ -57,7 +131,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class TallySetting:
     """A billing with two empty folders, and a journal."""
 
     gateway: Gateway
@@ -94,18 +168,18 @@ class Setting:
 @pytest.fixture
 async def setting(
     client: BillingClient, database: Database, execute: Execute, tmp_path: Path
-) -> AsyncIterator[Setting]:
+) -> AsyncIterator[TallySetting]:
     for key, name in {FOLDER: "Улица", OTHER: "Площадь"}.items():
-        execute("insert into abonents (id, is_folder, name) values (?, 1, ?)", key, name)
+        execute.put("abonents", id=key, is_folder=1, name=name)
     async with open_journal(tmp_path / "journal") as journal:
-        yield Setting(Gateway(client, database), journal, execute)
+        yield TallySetting(Gateway(client, database), journal, execute)
 
 
 def of(subscribers: int, balance: str = "0") -> Count:
     return Count(subscribers, Decimal(balance))
 
 
-async def test_equal_totals_are_counted_by_each_kind(setting: Setting) -> None:
+async def test_equal_totals_are_counted_by_each_kind(setting: TallySetting) -> None:
     setting.has(9201, "00123", balance=10)
     setting.has(9202, "15J34", balance=-3, tariff=3)
     tally = await setting.tally(Row("00123", balance="10.00"), Row("15J34", balance="-3.00", tariff="3"))
@@ -119,7 +193,7 @@ async def test_equal_totals_are_counted_by_each_kind(setting: Setting) -> None:
     )
 
 
-async def test_what_is_missing_and_what_is_too_much_stands_first(setting: Setting) -> None:
+async def test_what_is_missing_and_what_is_too_much_stands_first(setting: TallySetting) -> None:
     setting.has(9201, "1", balance=10)
     setting.has(9202, "2", tariff=5)
     setting.has(9203, "2", tariff=5)
@@ -134,7 +208,7 @@ async def test_what_is_missing_and_what_is_too_much_stands_first(setting: Settin
     assert tally.different == 4
 
 
-async def test_another_tariff_or_folder_is_a_difference_on_both_sides(setting: Setting) -> None:
+async def test_another_tariff_or_folder_is_a_difference_on_both_sides(setting: TallySetting) -> None:
     setting.has(9201, "1", tariff=3)
     setting.has(9202, "2", folder=OTHER)
     setting.has(9203, "3", folder=OTHER)
@@ -151,7 +225,7 @@ async def test_another_tariff_or_folder_is_a_difference_on_both_sides(setting: S
 
 
 async def test_who_is_in_the_folder_and_not_in_the_file_is_named_and_no_difference(
-    setting: Setting, monkeypatch: pytest.MonkeyPatch
+    setting: TallySetting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tallies, "PAGE", 2)
     setting.has(9201, "1", balance=10)
@@ -166,14 +240,14 @@ async def test_who_is_in_the_folder_and_not_in_the_file_is_named_and_no_differen
     assert tally.groups[0].extra == of(4, str(9202 + 9203 + 9204 + 9205))
 
 
-async def test_a_balance_that_was_left_as_it_was_is_not_entered(setting: Setting) -> None:
+async def test_a_balance_that_was_left_as_it_was_is_not_entered(setting: TallySetting) -> None:
     setting.has(9201, "1", balance=3)
     tally = await setting.tally(Row("1", balance="10.00", left=True))
     folder = tally.groups[0]
     assert (folder.difference, folder.not_entered) == (of(0, "-7"), of(0, "10"))
 
 
-async def test_balances_that_later_operations_have_moved_are_no_difference(setting: Setting) -> None:
+async def test_balances_that_later_operations_have_moved_are_no_difference(setting: TallySetting) -> None:
     setting.has(9201, "1", balance=7)
     setting.has(9202, "2", balance=7)
     for op, abonent in ((900_001, 9201), (900_002, 9201), (900_001 + 10, 9202)):
@@ -192,7 +266,7 @@ async def test_balances_that_later_operations_have_moved_are_no_difference(setti
     assert (moved.different, moved.groups[0].moved) == (0, of(1, "-3"))
 
 
-async def test_what_rows_do_not_say_is_not_compared(setting: Setting) -> None:
+async def test_what_rows_do_not_say_is_not_compared(setting: TallySetting) -> None:
     setting.has(9201, "1", balance=500)
     setting.has(9202, "2", tariff=3)
     tally = await setting.tally(Row("1", tariff="", operator=""), Row("2", tariff="3", operator=""))
@@ -204,7 +278,7 @@ async def test_what_rows_do_not_say_is_not_compared(setting: Setting) -> None:
     ]
 
 
-async def test_who_has_no_folder_in_the_file_is_found_in_any(setting: Setting) -> None:
+async def test_who_has_no_folder_in_the_file_is_found_in_any(setting: TallySetting) -> None:
     setting.has(9201, "1", balance=5)
     setting.has(9202, "2", folder=OTHER)
     setting.has(9203, "3")
@@ -218,7 +292,7 @@ async def test_who_has_no_folder_in_the_file_is_found_in_any(setting: Setting) -
     assert tally.extra == 0
 
 
-async def test_a_folder_that_was_never_made_has_nobody(setting: Setting) -> None:
+async def test_a_folder_that_was_never_made_has_nobody(setting: TallySetting) -> None:
     setting.execute("update abonents set name = 'Переулок' where id = ?", FOLDER)
     tally = await setting.tally(Row("1", state=REFUSED), folder="")
     folder = tally.groups[0]
@@ -226,7 +300,39 @@ async def test_a_folder_that_was_never_made_has_nobody(setting: Setting) -> None
     assert folder.is_different
 
 
-async def test_it_needs_a_database(setting: Setting, client: BillingClient) -> None:
+async def test_it_needs_a_database(setting: TallySetting, client: BillingClient) -> None:
     run = await setting.imported(Row("1"))
     with pytest.raises(LookUpFailed, match="needs the billing's database"):
         await tally_of(run, Gateway(client), setting.journal)
+
+
+PAGE = 1000
+"""Rows that are read at a time."""
+
+
+def operation(key: str, lane: str, amount: str, op_type: int, balance: str | None) -> NewItem:
+    payload = Payload(
+        model="FinanceOperations",
+        steps=(("create", {"abonent_id": 9, "op_type_id": op_type, "op_summa": amount}),),
+        key={"abonent_id": "9", "op_type_id": str(op_type)},
+        wanted={"op_summa": amount},
+        was={} if balance is None else {BALANCE: balance},
+    )
+    return NewItem(key, f"subscriber {key}", lane, encode_payload(payload), Decimal(amount))
+
+
+@pytest.mark.parametrize("between", [0, PAGE - 3, PAGE, 2 * PAGE])
+async def test_a_row_finds_the_balance_of_the_rows_before_it_however_far_away(tmp_path: Path, between: int) -> None:
+    rows = [
+        operation("set", "account:7", "1.10", 8, "100.00"),
+        operation("other type", "account:7", "5.00", 3, None),
+        *(operation(f"other {one}", f"account:{100 + one}", "2.00", 8, "3.00") for one in range(between)),
+        operation("set anew", "account:7", "-2.20", 8, "100.00"),
+    ]
+    async with open_journal(tmp_path / "journal") as journal:
+        run = await frozen_run(journal, *rows)
+        found = {one.item.key: one async for page in row_changes(run, journal, UNKNOWN) for one in page}
+    first, last = found["set"], found["set anew"]
+    assert [(one.old, one.new) for one in first.fields] == [("100.00", "1.10")]
+    assert [(one.old, one.new) for one in last.fields] == [("1.10", "-2.20")]
+    assert (first.first, last.first) == (True, False)
