@@ -44,6 +44,8 @@ def one(seed: int, *problems: Problem, verdict: Verdict | None = VERDICT) -> Exp
 
 
 def test_a_line_an_experiment_and_a_total() -> None:
+    stuck = one(5, Problem("", "it did not come to its end"), verdict=None)
+    assert (line_of(stuck).rows, line_of(stuck).faults, stuck.holds) == (240, 7, False)
     line = line_of(one(5))
     assert (line.faults, line.kills, line.other, line.once, line.twice, line.lost) == (7, 1, 1, 238, 1, 1)
     assert line.asked == 2
@@ -56,11 +58,6 @@ def test_a_line_an_experiment_and_a_total() -> None:
         assert len(lines[0]) <= width
     assert heading(200).split() == [str(one.heading) for one in COLUMNS]
     assert {"once", "twice", "lost"} <= set(heading(80).split())
-
-
-def test_an_experiment_without_a_verdict_has_no_counts_and_does_not_hold() -> None:
-    stuck = one(5, Problem("", "it did not come to its end"), verdict=None)
-    assert (line_of(stuck).rows, line_of(stuck).faults, stuck.holds) == (240, 7, False)
 
 
 def test_the_json_has_all_of_it_and_the_command_that_repeats_an_experiment() -> None:
