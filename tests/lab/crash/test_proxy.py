@@ -173,9 +173,7 @@ async def test_a_second_answer_that_no_request_follows_is_sent_unasked_but_not_o
         assert proxy.done.total() == 0
 
 
-async def test_only_requests_of_its_model_are_disturbed_and_what_breaks_behind_it_breaks_before_it() -> (
-    None
-):
+async def test_only_requests_of_its_model_are_disturbed_and_what_breaks_behind_it_breaks_before_it() -> None:
     async with served() as server, proxied(server.port, ProxyFault.GATEWAY_TIMEOUT, model="Users") as proxy:
         streams = await connected(proxy)
         send(streams, "one", "Abonents")
