@@ -1,20 +1,19 @@
 """The mock billing in memory: what it answers, how it fails, and what it measures of its callers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from random import Random
 from urllib.parse import urlencode
 
 import aiohttp
-import anyio
 import msgspec
 import pytest
 
-from lab.crash.loops import loops
 from lab.fleet.billing import FIRST, LedgerBilling
 from lab.fleet.billing_port import WORKER, AnswerTraits, BillingFault, BillingPort, Looks
+from tests.lab.mock.waiting import until
 
 WELL = AnswerTraits(latency=0.01, faults={}, silence=5.0)
 
@@ -36,12 +35,6 @@ async def ask(port: BillingPort, model: str, method: str, arguments: object, **m
     ):
         found: dict[str, object] = msgspec.json.decode(await answer.read())
         return found
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    with anyio.fail_after(loops(10)):
-        while not is_so():  # noqa: ASYNC110 - what the billing has counted
-            await asyncio.sleep(0.001)
 
 
 async def enter(port: BillingPort, subscriber: int = FIRST, amount: str = "12.30") -> dict[str, object]:
@@ -70,18 +63,7 @@ async def test_what_is_entered_is_found_by_its_subscriber_and_stands_in_the_ledg
             }
         ]
         assert [(entry.subscriber, entry.amount) for entry in port.billing.ledger] == [(FIRST, Decimal("12.30"))]
-        nobody = await ask(port, "Abonents", "objects.filter", {"id": "1"})
-        assert nobody["result"] == []
-
-
-async def test_a_caller_that_goes_away_leaves_its_effect() -> None:
-    async with billing(AnswerTraits(latency=0.2, faults={}, silence=5.0)) as port:
-        entering = asyncio.ensure_future(enter(port))
-        await until(lambda: port.measured.writes)
-        entering.cancel()
-        with suppress(asyncio.CancelledError):
-            await entering
-        await until(lambda: port.billing.ledger)
+        assert (await ask(port, "Abonents", "objects.filter", {"id": "1"}))["result"] == []
 
 
 @pytest.mark.parametrize("fault", BillingFault)
@@ -96,10 +78,14 @@ async def test_a_fault_is_before_the_effect_or_after_it(fault: BillingFault) -> 
         assert len(port.billing.ledger) == (1 if before else 2)
 
 
-async def test_it_measures_how_many_writes_it_has_at_one_time_and_in_a_second_and_of_whom() -> None:
+async def test_it_measures_what_it_has_at_one_time_and_of_whom_and_one_who_goes_away_leaves_its_effect() -> None:
     async with billing(AnswerTraits(latency=0.1, faults={}, silence=5.0)) as port:
-        await asyncio.gather(*(enter(port, FIRST + number) for number in range(4)))
+        entering = [asyncio.ensure_future(enter(port, FIRST + number)) for number in range(4)]
+        await until(lambda: port.measured.writes == 4)
+        entering[0].cancel()
+        await asyncio.gather(*entering, return_exceptions=True)
         await ask(port, "Abonents", "objects.filter", {"id": str(FIRST)})
         measured = port.measured
         assert (measured.writes, measured.most_in_flight, measured.most_writes, measured.most_reads) == (4, 4, 4, 1)
         assert [(turn.worker, turn.writes) for turn in measured.turns] == [("w1", 4)]
+        await until(lambda: len(port.billing.ledger) == 4)
