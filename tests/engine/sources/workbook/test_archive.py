@@ -149,18 +149,6 @@ def test_the_name_does_not_tell_what_it_is(tmp_path: Path) -> None:
     assert cells_of(open_input(tmp_path / "table.xls", Layout())) == [("1", "a")]
 
 
-def test_a_workbook_that_changes_while_it_is_read(tmp_path: Path) -> None:
-    for kind in ("xlsx", "ods"):
-        path = tmp_path / f"a.{kind}"
-        shutil.copy(RECORDED / f"libreoffice.{kind}", path)
-        source = open_input(path, Layout(), page_rows=1)
-        pages = source.pages(None)
-        next(pages)
-        path.write_bytes(path.read_bytes()[:-50])
-        with pytest.raises(Exception, match="the file changed while it was read"):
-            list(pages)
-
-
 def test_a_workbook_through_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("xlsx", "ods"):
         with (RECORDED / f"libreoffice.{kind}").open(encoding="latin-1") as file:

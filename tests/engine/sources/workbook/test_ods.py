@@ -4,18 +4,15 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.rows import Row
 from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LARGEST_PAGE, LONGEST_CELL
-from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.reading import (
     cells_of,
     goes_on_after_every_page,
-    memory_is_flat,
     refusals_of,
     rows_of,
     why_refused,
@@ -258,27 +255,11 @@ def test_goes_on_exactly_after_every_page(tmp_path: Path) -> None:
     goes_on_after_every_page(open_input(odf(tmp_path / "a.ods", HEAD, *rows, EMPTY_END), Layout(), page_rows=5))
 
 
-@pytest.mark.slow
-def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
-    def write(rows: int) -> Path:
-        return odf(tmp_path / "a.ods", *(odf_row(odf_text(f"договор {one}")) for one in range(rows)))
-
-    memory_is_flat(write, 30_000)
-
-
 CELLS = st.text(
     # XML has no other control characters, and no half of a character.
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff", include_characters="\t\n\r"),
     max_size=20,
 )
-
-
-@settings(suppress_health_check=SHARED_FIXTURES)
-@given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6))
-def test_what_is_written_is_read_back(tmp_path: Path, rows: list[tuple[str, str]]) -> None:
-    told = [(f"k{number}", *row) for number, row in enumerate(rows)]
-    lines = [odf_row(*map(odf_text, row)) for row in [("key", "one", "two"), *told]]
-    assert cells_of(open_input(odf(tmp_path / "a.ods", *lines, EMPTY_END), Layout())) == told
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,11 @@
 """Excel workbooks: as openpyxl and LibreOffice write them, and as nobody does but might."""
 
 from datetime import date, datetime, time
-from decimal import Decimal
 from pathlib import Path
 
 import openpyxl
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
-from openpyxl.utils.exceptions import IllegalCharacterError
 
 from engine.errors import InputRefused
 from engine.rows import Row
@@ -16,11 +13,8 @@ from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 from engine.sources.raw.source import LONGEST_CELL
 from engine.sources.workbook.xlsx_parts import unescaped
-from tests.conftest import SHARED_FIXTURES
 from tests.engine.sources.reading import (
     cells_of,
-    goes_on_after_every_page,
-    memory_is_flat,
     refusals_of,
     rows_of,
     why_refused,
@@ -205,56 +199,7 @@ def test_the_strict_dialect_and_prefixes(tmp_path: Path) -> None:
     assert first_row(packed(tmp_path / "a.xlsx", prefixed)) == ("1", "a")
 
 
-def test_goes_on_exactly_after_every_page(tmp_path: Path) -> None:
-    rows: list[list[object]] = [[number, f"имя {number}"] if number % 4 else [] for number in range(1, 40)]
-    path = book(tmp_path, ["id", "name"], *rows, [40, "=A1"])
-    goes_on_after_every_page(open_input(path, Layout(), page_rows=5))
-
-
-@pytest.mark.slow
-def test_memory_does_not_grow_with_rows_or_texts(tmp_path: Path) -> None:
-    def write(rows: int) -> Path:
-        content = "".join(f'<row><c t="s"><v>{number}</v></c></row>' for number in range(rows))
-        return excel(
-            tmp_path / "a.xlsx",
-            f"<sheetData>{content}</sheetData>",
-            texts=(f"<t>договор {number}</t>" for number in range(rows)),
-        )
-
-    memory_is_flat(write, 40_000)
-
-
 CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-
-
-@settings(suppress_health_check=SHARED_FIXTURES, max_examples=60)
-@given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6))
-def test_what_openpyxl_has_written_is_read_back(tmp_path: Path, rows: list[tuple[str, str]]) -> None:
-    told = [(f"k{number}", *row) for number, row in enumerate(rows)]
-    workbook = openpyxl.Workbook()
-    sheet = workbook.worksheets[0]
-    sheet.append(["key", "one", "two"])
-    try:
-        for row in told:
-            sheet.append(row)
-            for cell in sheet[sheet.max_row]:
-                # What begins with = is text here, not a formula.
-                cell.data_type = "s"
-    except IllegalCharacterError:
-        return
-    workbook.save(tmp_path / "a.xlsx")
-    read = cells_of(open_input(tmp_path / "a.xlsx", Layout()))
-    # openpyxl writes line ends as they are, and XML makes one of them.
-    assert read == [tuple(cell.replace("\r\n", "\n").replace("\r", "\n") for cell in row) for row in told]
-
-
-@settings(suppress_health_check=SHARED_FIXTURES, max_examples=60)
-@given(st.lists(st.decimals(-(10**12), 10**12, places=2), min_size=1, max_size=20))
-def test_amounts_that_openpyxl_has_written_are_exact(tmp_path: Path, amounts: list[Decimal]) -> None:
-    rows: list[list[object]] = [[float(amount)] for amount in amounts]
-    read = [row[0] for row in cells_of(open_input(book(tmp_path, ["amount"], *rows), Layout()))]
-    assert [Decimal(cell) for cell in read] == amounts
-    assert not any("E" in cell for cell in read)
 
 
 @pytest.mark.parametrize(
