@@ -35,6 +35,15 @@ def why_refused(path: Path, layout: Layout | None = None) -> str:
     return str(caught.value)
 
 
+def why_refused_or_its_row(path: Path, layout: Layout) -> str:
+    """Why the whole of an input is refused, or else its last row."""
+    try:
+        *_, last = open_input(path, layout).pages(None)
+    except InputRefused as error:
+        return str(error)
+    return last.refusals[-1].reason
+
+
 def goes_on_after_every_page(source: Source) -> None:
     """Whatever page was the last, the rest is read exactly; `source` has several pages."""
     pages = list(source.pages(None))
