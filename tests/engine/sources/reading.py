@@ -13,7 +13,7 @@ from engine.sources.detect import open_input
 from engine.sources.raw.sample import Layout
 
 MIB = 1024 * 1024
-FLAT = MIB // 2
+FLAT = MIB
 """What ten times the rows may take more, at their peak."""
 
 

@@ -1,7 +1,6 @@
 """What an experiment does is drawn from its seed, and from nothing else."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -19,10 +18,9 @@ from lab.crash.experiment_plan import (
     ExperimentPlan,
 )
 from lab.crash.journals import Alias, Elsewhere, Machine
-from lab.crash.load import INPUT, prepare_load
 from lab.crash.proxy import ProxyFault
 from lab.crash.stranger import Deed
-from lab.crash.trials import MARKED_PAYMENT, TRIALS, By, Trial
+from lab.crash.trials import MARKED_PAYMENT, TRIALS, By
 from lab.mock.fault_plan import read_plan
 
 SEEDS = range(200)
@@ -101,16 +99,3 @@ def test_what_no_mark_can_tell_is_not_done_to_jobs_without_one() -> None:
         trial, acts = TRIALS[plan.job], {one.act for one in plan.disturbances}
         assert trial.by is By.MARK or not acts & MARKED_ONLY
         assert trial.job != "password-recovery" or Act.RESTORE not in acts
-
-
-@pytest.mark.parametrize("trial", TRIALS.values(), ids=list(TRIALS))
-def test_what_is_wanted_of_a_job_is_drawn_from_the_seed(trial: Trial, tmp_path: Path, billing_file: Path) -> None:
-    plan = draw(3, job=trial.job, rows=20)
-    first = prepare_load(tmp_path, plan, billing_file)
-    text = (tmp_path / INPUT).read_bytes() if (tmp_path / INPUT).exists() else b""
-    if not trial.arranged:
-        assert prepare_load(tmp_path, plan, billing_file) == first
-        assert not text or (tmp_path / INPUT).read_bytes() == text
-    assert first.wanted.keys() == first.objects.keys()
-    assert len(first.wanted) == 20 or trial.job == "warning-threshold"
-    assert all(first.wanted.values()) or trial.job == "random-password"

@@ -15,8 +15,6 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from checkpoints.states import State
 from jobs.imports.subscriber import Step
-from lab.crash.drawing import draw
-from lab.crash.experiment_plan import IMPORT, MARKED_ONLY, SUBSCRIBERS_OF_IMPORTS, Act
 from lab.crash.import_books import held_things, held_totals, live_content
 from lab.crash.import_judge import GroupTotal, ImportBooks, ImportItem, UndoneImport, judge_import
 from lab.crash.import_table import (
@@ -30,11 +28,9 @@ from lab.crash.import_table import (
     step_key,
     write_table,
 )
-from lab.crash.load import prepare_load
 from lab.crash.program import ExitCode
 from lab.mock.chain import Chain, Chains
 from lab.mock.connection import MockConnection
-from lab.mock.fault_plan import read_plan
 
 NEW_FOLDER = ("Новый город", "Юг")
 
@@ -65,31 +61,6 @@ def test_a_table_has_faulty_rows_of_every_kind_and_is_the_same_for_a_seed(tmp_pa
     assert new_folders(("Частный сектор",)) == new_folders(("Многоквартирные дома", "Новостройки")) == []
     assert new_folders(("Перенесённые", "Ленина")) == [("Перенесённые", "Ленина")]
     assert new_folders(NEW_FOLDER) == [("Новый город",), NEW_FOLDER]
-
-
-def test_drawn_imports_have_licences_stacks_and_all_that_can_be_judged() -> None:
-    plans = [draw(seed, job=IMPORT, rows=40) for seed in range(100)]
-    assert plans == [draw(seed, job=IMPORT, rows=40) for seed in range(100)]
-    assert {one.act for plan in plans for one in plan.disturbances} == set(Act) - MARKED_ONLY - {Act.FULL_DISK}
-    licences = [plan.licence for plan in plans if plan.licence is not None]
-    assert all(0 < licence - SUBSCRIBERS_OF_IMPORTS < 40 for licence in licences)
-    assert len(plans) / 3 < len(licences) < len(plans) * 2 / 3
-    assert {plan.traits.stack_rate is None for plan in plans} == {True, False}
-    # What is refused for good could not be taken back.
-    assert not any(fault.text for plan in plans for fault in read_plan(plan.undo_faults).faults)
-
-
-def test_what_is_requested_is_judged_by_the_billing_as_it_was(billing_file: Path, tmp_path: Path) -> None:
-    plan = draw(5, job=IMPORT, rows=30)
-    requested = prepare_load(tmp_path, plan, billing_file)
-    assert requested == prepare_load(tmp_path, plan, billing_file)
-    assert requested.arguments == ("import", TABLE, "--dictionary", DICTIONARY)
-    imported = requested.imported
-    assert imported is not None
-    assert set(requested.wanted) == {*imported.folders, *(key for one in imported.subscribers for key in one.things)}
-    with Database(Dsn(str(billing_file))) as database:
-        assert imported.content == live_content(database)
-        assert held_things(database, imported.last) == {}
 
 
 @pytest.fixture

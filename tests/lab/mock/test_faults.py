@@ -1,7 +1,6 @@
 """Every way to fail: the plans, whom a fault meets, what the billing did, and what the client makes of it."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,7 +11,7 @@ import aiohttp
 import pytest
 
 from billing.api.answers import created_id
-from billing.api.calls import Call, ChainStep, create, encode, filter_, version
+from billing.api.calls import Call, ChainStep, create, filter_, version
 from billing.api.client import BillingClient, ClientSettings
 from billing.api.error_catalogue import ErrorKind as Meaning
 from billing.api.error_catalogue import find_error
@@ -285,38 +284,6 @@ async def test_the_answer_of_another_request_or_of_a_health_check(billing_file: 
         assert await client.send(_write(2004)) == first
         assert server.ledger.effects(MODEL) == {2001: 1, 2003: 1, 2004: 1}
         assert isinstance(await client.send(filter_(MODEL, {"abonent_id": 2003})), Accepted)
-
-
-@pytest.mark.parametrize(("kind", "broken"), [("reset-after-effect", True), ("half-answer", False)])
-async def test_a_reset_is_no_orderly_end(billing_file: Path, kind: str, broken: bool) -> None:
-    async with running(billing_file, faults=read_plan(_plan(kind))) as server:
-        host, port = server.url.removeprefix("http://").split(":")
-        assert await asyncio.to_thread(_is_broken_off, host, int(port)) is broken
-
-
-def _is_broken_off(host: str, port: int) -> bool:
-    """Whether the connection breaks with a RST."""
-    body = encode(_write())
-    head = f"POST /rest_api/v2/{MODEL}/ HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-    with socket.create_connection((host, port), timeout=30) as connection:
-        connection.sendall(head.encode() + body)
-        try:
-            while connection.recv(4096):
-                pass
-        except ConnectionResetError:
-            return True
-    return False
-
-
-async def test_a_row_is_busy_so_many_times(billing_file: Path) -> None:
-    async with _failing(billing_file, _plan("busy", "tries = 2", "share = 0.5")) as (server, client):
-        tries: dict[int, int] = {}
-        for abonent in range(2001, 2021):
-            tries[abonent] = 1
-            while isinstance(await client.send(_write(abonent)), Busy):
-                tries[abonent] += 1
-        assert set(tries.values()) == {1, 3}
-        assert set(server.ledger.effects(MODEL).values()) == {1}
 
 
 async def test_the_first_fault_that_is_drawn_happens_so_many_times_and_no_more(billing_file: Path) -> None:

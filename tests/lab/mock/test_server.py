@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from billing.database.database import Database
 from billing.database.dsn import Dsn
 from billing.directory.subscribers import of_abonents
 from billing.errors import DatabaseAway, SettingsError
-from lab.mock.capacity import QueueFull, Schedule, Slots, read_schedule
+from lab.mock.capacity import Schedule, Slots, read_schedule
 from lab.mock.ledger import Ledger
 from lab.mock.server import MockBilling, running
 from tests.firebird_server import FirebirdServer
@@ -122,20 +120,6 @@ async def test_over_a_real_firebird_server(firebird_server: FirebirdServer, http
 # ---- slots, and clients that go ------------------------------------------------------------------------------------
 
 
-async def test_slots_and_latency_bound_the_throughput(billing_file: Path, http: aiohttp.ClientSession) -> None:
-    async with running(billing_file, latency=0.05, slots=2) as server:
-        started = time.perf_counter()
-        await asyncio.gather(*[_enter(http, server.url, abonent) for abonent in range(2001, 2011)])
-        assert time.perf_counter() - started >= 5 * 0.05
-        server.slots, server.latency = 10, 1.0
-        calls = [asyncio.create_task(_enter(http, server.url, abonent)) for abonent in range(2011, 2021)]
-        await until(lambda: server.state()["in_flight"] == 10)
-        assert server.state()["waiting"] == 0
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-
-
 async def test_the_effect_happens_once_when_the_client_has_gone_and_when_the_server_ends(
     billing_file: Path, http: aiohttp.ClientSession
 ) -> None:
@@ -153,32 +137,6 @@ async def test_the_effect_happens_once_when_the_client_has_gone_and_when_the_ser
     await asyncio.gather(last, return_exceptions=True)
     with Database(Dsn(str(billing_file))) as database:
         assert Ledger(database).effects(MODEL) == dict.fromkeys({*abonents}, 1) | {2001: 1 + (2001 in abonents)}
-
-
-async def test_a_queue_is_bounded_and_who_is_at_work_is_not_disturbed() -> None:
-    slots = Slots(2, queue=1)
-    begun: list[int] = []
-    for number in range(3):
-        slots.enter(partial(begun.append, number))
-    assert (begun, slots.taken, slots.waiting, slots.full) == ([0, 1], 2, 1, True)
-    with pytest.raises(QueueFull):
-        slots.enter(partial(begun.append, 3))
-    slots.total = 3
-    assert (begun, slots.taken, slots.waiting) == ([0, 1, 2], 3, 0)
-    slots.total = 1
-    assert slots.taken == 3
-    slots.enter(partial(begun.append, 4))
-    for _ in range(3):
-        assert 4 not in begun
-        slots.leave()
-    assert (begun, slots.taken) == ([0, 1, 2, 4], 1)
-    idle = asyncio.create_task(slots.wait_until_idle())
-    await asyncio.sleep(0)
-    assert not idle.done()
-    slots.leave()
-    await idle
-    with pytest.raises(QueueFull):
-        Slots(0, queue=0).enter(lambda: None)
 
 
 async def test_a_capacity_changes_by_its_schedule() -> None:

@@ -77,17 +77,6 @@ async def test_an_exchange_as_it_was(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "r.gz").stat().st_mode) == 0o600
 
 
-async def test_what_never_left(tmp_path: Path) -> None:
-    async with scripted(_nothing) as server:
-        pass
-    (exchange,) = await recorded(tmp_path / "r.gz", settings_of(server.url), [READ])
-    assert exchange.outcome == "not sent"
-    assert exchange.answer is None
-    assert exchange.instead is not None
-    assert (exchange.instead.what, exchange.instead.left) == ("not sent", False)
-    assert "no connection to the billing" in exchange.instead.text
-
-
 async def _nothing(_: web.Request, __: dict[str, str]) -> web.Response:
     return answer(None)
 

@@ -21,7 +21,7 @@ from lab.record.exchanges import Exchanges
 from lab.record.matching import request_of
 from lab.record.recorder import open_recorder
 from lab.record.recording import Recording
-from lab.record.replay import Replay, ReplayReport, replaying
+from lab.record.replay import ReplayReport, replaying
 from tests.billing.api.scripted_server import answer, close, half, reset, scripted
 from tests.billing.saving import get_set_save
 
@@ -307,17 +307,6 @@ def test_a_long_recording_is_indexed_in_little_memory(tmp_path: Path) -> None:
             assert recorded.form[1][1] == f'{{"id":{number}}}'
         assert exchanges.due() == many - 3
         assert next(exchanges.never_made(1)).form[1][1] == '{"id":1}'
-
-
-async def test_a_report_names_a_thousand_and_counts_all(tmp_path: Path) -> None:
-    path = written(tmp_path / "r.gz", [exchange_of(f"n{number}") for number in range(1_200)])
-    replay = Replay(Exchanges(path), "at once")
-    for number in range(1_100):
-        replay._refuse("/x", [("n", str(number))], "is not")
-    report = replay.report()
-    replay.end()
-    assert (len(report.unknown), report.unknown_count) == (1_000, 1_100)
-    assert (len(report.never_made), report.never_made_count) == (1_000, 1_200)
 
 
 def test_which_requests_are_the_same() -> None:
